@@ -1,0 +1,2 @@
+//! Millrace.
+pub mod proto;

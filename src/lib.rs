@@ -1,2 +1,4 @@
 //! Millrace.
+pub mod event;
 pub mod proto;
+pub mod writer;

@@ -1,0 +1,534 @@
+//! What a valid event is. Every door calls [`validate`], so that one set of rules holds whichever way an event came.
+
+use std::borrow::Cow;
+use std::time::Duration;
+
+use serde::de::IgnoredAny;
+use uuid::Uuid;
+
+use crate::proto::v1;
+use v1::event::PropertiesKind;
+
+/// The longest `event_name`, in bytes.
+pub const MAX_EVENT_NAME_BYTES: usize = 128;
+/// The longest `session_id` or `user_id`, in bytes.
+pub const MAX_ID_BYTES: usize = 256;
+/// The largest `properties`, in bytes of JSON.
+pub const MAX_PROPERTIES_BYTES: usize = 64 * 1024;
+/// How deep `properties` may nest. Real events stay under ten levels; the bound keeps readers of the column safe.
+pub const MAX_PROPERTIES_DEPTH: usize = 32;
+
+/// How much of a refused value is quoted in the reason, in bytes.
+const QUOTED_BYTES: usize = 40;
+
+/// The device classes that panels tell apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Device {
+    /// A desktop or laptop computer.
+    Desktop,
+    /// A phone.
+    Mobile,
+    /// A tablet.
+    Tablet,
+    /// Anything else, or not known.
+    Unknown,
+}
+
+impl Device {
+    fn parse(text: &str) -> Self {
+        [Self::Desktop, Self::Mobile, Self::Tablet]
+            .into_iter()
+            .find(|device| text.eq_ignore_ascii_case(device.as_str()))
+            .unwrap_or(Self::Unknown)
+    }
+
+    /// The name as it is stored.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Desktop => "desktop",
+            Self::Mobile => "mobile",
+            Self::Tablet => "tablet",
+            Self::Unknown => "unknown",
+        }
+    }
+}
+
+/// An event that obeys every rule. Only [`validate`] makes one.
+#[derive(Debug, PartialEq)]
+pub struct ValidEvent<'a> {
+    event_name: &'a str,
+    timestamp_ms: i64,
+    session_id: &'a str,
+    user_id: Option<&'a str>,
+    device: Device,
+    country_code: [u8; 2],
+    properties: Cow<'a, str>,
+    event_id: Option<Uuid>,
+}
+
+impl ValidEvent<'_> {
+    /// What happened.
+    pub fn event_name(&self) -> &str {
+        self.event_name
+    }
+    /// When it happened, in milliseconds since 1970 UTC.
+    pub fn timestamp_ms(&self) -> i64 {
+        self.timestamp_ms
+    }
+    /// The session, or empty.
+    pub fn session_id(&self) -> &str {
+        self.session_id
+    }
+    /// The user, never empty.
+    pub fn user_id(&self) -> Option<&str> {
+        self.user_id
+    }
+    /// The device class.
+    pub fn device(&self) -> Device {
+        self.device
+    }
+    /// Two upper-case letters.
+    pub fn country_code(&self) -> [u8; 2] {
+        self.country_code
+    }
+    /// The text of a JSON object.
+    pub fn properties(&self) -> &str {
+        &self.properties
+    }
+    /// The id that the producer gave.
+    pub fn event_id(&self) -> Option<Uuid> {
+        self.event_id
+    }
+}
+
+/// Why an event is refused.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// The field at fault.
+    pub field: &'static str,
+    /// What is wrong with it and what is allowed.
+    pub reason: String,
+}
+
+/// The rules that depend on the configuration.
+#[derive(Clone, Copy, Debug)]
+pub struct Rules {
+    /// Older events would be deleted at once, so they are refused.
+    pub retention: Duration,
+    /// How far a producer's clock may run ahead.
+    pub max_clock_skew: Duration,
+}
+
+/// Checks one event against the rules, as of `now_ms` (milliseconds since 1970 UTC).
+pub fn validate<'a>(event: &'a v1::Event, rules: &Rules, now_ms: i64) -> Result<ValidEvent<'a>, Refusal> {
+    Ok(ValidEvent {
+        event_name: event_name(&event.event_name)?,
+        timestamp_ms: timestamp(event.timestamp.as_ref(), rules, now_ms)?,
+        session_id: id("session_id", &event.session_id)?,
+        user_id: match event.user_id.as_deref() {
+            None | Some("") => None,
+            Some(user_id) => Some(id("user_id", user_id)?),
+        },
+        device: Device::parse(&event.device_type),
+        country_code: country_code(&event.country_code)?,
+        properties: properties(event.properties_kind.as_ref())?,
+        event_id: event.event_id.as_deref().filter(|id| !id.is_empty()).map(event_id).transpose()?,
+    })
+}
+
+fn refuse<T>(field: &'static str, reason: impl Into<String>) -> Result<T, Refusal> {
+    Err(Refusal { field, reason: reason.into() })
+}
+
+fn event_name(name: &str) -> Result<&str, Refusal> {
+    if name.is_empty() {
+        return refuse("event_name", "is missing; 1 to 128 bytes are required");
+    }
+    if name.len() > MAX_EVENT_NAME_BYTES {
+        return refuse(
+            "event_name",
+            format!("{} has {} bytes; at most {MAX_EVENT_NAME_BYTES} are allowed", quoted(name), name.len()),
+        );
+    }
+    if let Some(c) = name.chars().find(|c| c.is_control()) {
+        return refuse(
+            "event_name",
+            format!("{} holds the control character U+{:04X}", quoted(name), u32::from(c)),
+        );
+    }
+    Ok(name)
+}
+
+fn timestamp(timestamp: Option<&prost_types::Timestamp>, rules: &Rules, now_ms: i64) -> Result<i64, Refusal> {
+    let Some(timestamp) = timestamp else {
+        return refuse("timestamp", "is missing; the time at which the event happened is required");
+    };
+    if !(0..1_000_000_000).contains(&timestamp.nanos) {
+        return refuse(
+            "timestamp",
+            format!("has {} nanoseconds; 0 to 999999999 are allowed", timestamp.nanos),
+        );
+    }
+    let millis =
+        timestamp.seconds.saturating_mul(1_000).saturating_add(i64::from(timestamp.nanos / 1_000_000));
+    let latest = now_ms.saturating_add(millis_of(rules.max_clock_skew));
+    if millis > latest {
+        return refuse(
+            "timestamp",
+            format!(
+                "{} lies in the future; at most {} s after the server's clock, which says {}, are allowed",
+                instant(millis),
+                rules.max_clock_skew.as_secs(),
+                instant(now_ms)
+            ),
+        );
+    }
+    let earliest = now_ms.saturating_sub(millis_of(rules.retention));
+    if millis < earliest {
+        return refuse(
+            "timestamp",
+            format!(
+                "{} is older than the retention of {} days, which begins at {}",
+                instant(millis),
+                rules.retention.as_secs() / 86_400,
+                instant(earliest)
+            ),
+        );
+    }
+    Ok(millis)
+}
+
+fn id<'a>(field: &'static str, text: &'a str) -> Result<&'a str, Refusal> {
+    if text.len() > MAX_ID_BYTES {
+        return refuse(
+            field,
+            format!("{} has {} bytes; at most {MAX_ID_BYTES} are allowed", quoted(text), text.len()),
+        );
+    }
+    Ok(text)
+}
+
+fn country_code(text: &str) -> Result<[u8; 2], Refusal> {
+    match *text.as_bytes() {
+        [] => Ok(*b"ZZ"),
+        [a, b] if a.is_ascii_alphabetic() && b.is_ascii_alphabetic() => {
+            Ok([a.to_ascii_uppercase(), b.to_ascii_uppercase()])
+        }
+        _ => refuse(
+            "country_code",
+            format!("{} is not two letters of ISO 3166-1 alpha-2, as in \"ES\"", quoted(text)),
+        ),
+    }
+}
+
+fn event_id(text: &str) -> Result<Uuid, Refusal> {
+    match Uuid::try_parse(text) {
+        Ok(id) => Ok(id),
+        Err(error) => refuse("event_id", format!("{} is not a UUID: {error}", quoted(text))),
+    }
+}
+
+fn properties(kind: Option<&PropertiesKind>) -> Result<Cow<'_, str>, Refusal> {
+    match kind {
+        None => Ok(Cow::Borrowed("{}")),
+        Some(PropertiesKind::PropertiesJson(text)) => properties_json(text).map(Cow::Borrowed),
+        Some(PropertiesKind::Properties(object)) => {
+            let mut text = String::new();
+            write_struct(object, 1, &mut text)?;
+            check_size("properties", text.len())?;
+            Ok(Cow::Owned(text))
+        }
+    }
+}
+
+fn properties_json(text: &str) -> Result<&str, Refusal> {
+    const FIELD: &str = "properties_json";
+    check_size(FIELD, text.len())?;
+    let text = text.trim_ascii();
+    if text.is_empty() {
+        return Ok("{}");
+    }
+    if !text.starts_with('{') {
+        return refuse(FIELD, format!("{} is not a JSON object", quoted(text)));
+    }
+    // The depth first: it bounds what the parser has to walk into.
+    let depth = nesting(text);
+    if depth > MAX_PROPERTIES_DEPTH {
+        return refuse(FIELD, format!("nests {depth} deep; at most {MAX_PROPERTIES_DEPTH} are allowed"));
+    }
+    match serde_json::from_str::<IgnoredAny>(text) {
+        Ok(_) => Ok(text),
+        Err(error) => refuse(FIELD, format!("is not JSON: {error}")),
+    }
+}
+
+fn check_size(field: &'static str, bytes: usize) -> Result<(), Refusal> {
+    if bytes > MAX_PROPERTIES_BYTES {
+        return refuse(
+            field,
+            format!("has {bytes} bytes of JSON; at most {MAX_PROPERTIES_BYTES} are allowed"),
+        );
+    }
+    Ok(())
+}
+
+/// The deepest nesting of objects and arrays, counted without recursion. Exact for valid JSON.
+fn nesting(json: &str) -> usize {
+    let (mut depth, mut deepest) = (0_usize, 0_usize);
+    let (mut in_string, mut escaped) = (false, false);
+    for byte in json.bytes() {
+        if in_string {
+            match byte {
+                _ if escaped => escaped = false,
+                b'\\' => escaped = true,
+                b'"' => in_string = false,
+                _ => {}
+            }
+            continue;
+        }
+        match byte {
+            b'"' => in_string = true,
+            b'{' | b'[' => {
+                depth += 1;
+                deepest = deepest.max(depth);
+            }
+            b'}' | b']' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+    }
+    deepest
+}
+
+/// Writes a `Struct` as JSON, in the order of its keys.
+fn write_struct(object: &prost_types::Struct, depth: usize, out: &mut String) -> Result<(), Refusal> {
+    check_depth(depth)?;
+    out.push('{');
+    for (i, (key, value)) in object.fields.iter().enumerate() {
+        if i > 0 {
+            out.push(',');
+        }
+        write_text(key, out);
+        out.push(':');
+        write_value(value, depth, out)?;
+    }
+    out.push('}');
+    Ok(())
+}
+
+fn write_value(value: &prost_types::Value, depth: usize, out: &mut String) -> Result<(), Refusal> {
+    use prost_types::value::Kind;
+    match &value.kind {
+        None | Some(Kind::NullValue(_)) => out.push_str("null"),
+        Some(Kind::BoolValue(value)) => out.push_str(if *value { "true" } else { "false" }),
+        Some(Kind::StringValue(value)) => write_text(value, out),
+        Some(Kind::NumberValue(value)) => write_number(*value, out)?,
+        Some(Kind::StructValue(value)) => write_struct(value, depth + 1, out)?,
+        Some(Kind::ListValue(list)) => {
+            check_depth(depth + 1)?;
+            out.push('[');
+            for (i, value) in list.values.iter().enumerate() {
+                if i > 0 {
+                    out.push(',');
+                }
+                write_value(value, depth + 1, out)?;
+            }
+            out.push(']');
+        }
+    }
+    Ok(())
+}
+
+/// A `Struct` has only doubles; whole ones are written as integers, which is what the producer meant.
+fn write_number(value: f64, out: &mut String) -> Result<(), Refusal> {
+    const MAX_SAFE_INTEGER: f64 = 9_007_199_254_740_991.0; // 2^53 - 1: beyond it a double skips integers
+    if !value.is_finite() {
+        return refuse("properties", format!("holds {value}, which is no JSON number"));
+    }
+    if value.fract() == 0.0 && value.abs() <= MAX_SAFE_INTEGER {
+        #[expect(clippy::cast_possible_truncation, reason = "whole and within 2^53")]
+        let whole = value as i64;
+        out.push_str(&whole.to_string());
+    } else {
+        out.push_str(&serde_json::Number::from_f64(value).map_or_else(String::new, |n| n.to_string()));
+    }
+    Ok(())
+}
+
+fn write_text(text: &str, out: &mut String) {
+    out.push_str(&serde_json::Value::from(text).to_string());
+}
+
+fn check_depth(depth: usize) -> Result<(), Refusal> {
+    if depth > MAX_PROPERTIES_DEPTH {
+        return refuse("properties", format!("nest deeper than the {MAX_PROPERTIES_DEPTH} levels allowed"));
+    }
+    Ok(())
+}
+
+/// The value for a message: in quotes, and cut where it is long.
+fn quoted(text: &str) -> String {
+    let mut end = text.len().min(QUOTED_BYTES);
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    let more = if end < text.len() { "…" } else { "" };
+    format!("{:?}{more}", &text[..end])
+}
+
+fn instant(millis: i64) -> String {
+    jiff::Timestamp::from_millisecond(millis).map_or_else(|_| format!("{millis} ms"), |t| t.to_string())
+}
+
+fn millis_of(duration: Duration) -> i64 {
+    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW_MS: i64 = 1_800_000_000_000;
+    const RULES: Rules =
+        Rules { retention: Duration::from_secs(90 * 86_400), max_clock_skew: Duration::from_secs(600) };
+
+    fn event() -> v1::Event {
+        v1::Event {
+            event_name: "page_view".into(),
+            timestamp: Some(at(NOW_MS)),
+            session_id: "s".into(),
+            ..Default::default()
+        }
+    }
+
+    fn at(millis: i64) -> prost_types::Timestamp {
+        prost_types::Timestamp {
+            seconds: millis.div_euclid(1_000),
+            nanos: i32::try_from(millis.rem_euclid(1_000)).unwrap() * 1_000_000,
+        }
+    }
+
+    fn json(text: &str) -> v1::Event {
+        v1::Event { properties_kind: Some(PropertiesKind::PropertiesJson(text.into())), ..event() }
+    }
+
+    fn number(value: f64) -> prost_types::Value {
+        prost_types::Value { kind: Some(prost_types::value::Kind::NumberValue(value)) }
+    }
+
+    fn object(fields: Vec<(&str, prost_types::Value)>) -> v1::Event {
+        let fields = fields.into_iter().map(|(k, v)| (k.to_owned(), v)).collect();
+        v1::Event {
+            properties_kind: Some(PropertiesKind::Properties(prost_types::Struct { fields })),
+            ..event()
+        }
+    }
+
+    fn refusal(event: &v1::Event) -> Refusal {
+        validate(event, &RULES, NOW_MS).expect_err("the event breaks a rule")
+    }
+
+    #[test]
+    fn absent_fields_get_their_defaults() {
+        let event = event();
+        let valid = validate(&event, &RULES, NOW_MS).unwrap();
+        assert_eq!(valid.device(), Device::Unknown);
+        assert_eq!(valid.country_code(), *b"ZZ");
+        assert_eq!(valid.properties(), "{}");
+        assert_eq!((valid.user_id(), valid.event_id()), (None, None));
+    }
+
+    #[test]
+    fn case_is_folded_and_milliseconds_are_kept() {
+        let event = v1::Event {
+            device_type: "Mobile".into(),
+            country_code: "es".into(),
+            timestamp: Some(prost_types::Timestamp { seconds: NOW_MS / 1_000, nanos: 123_999_999 }),
+            user_id: Some(String::new()),
+            ..event()
+        };
+        let valid = validate(&event, &RULES, NOW_MS).unwrap();
+        assert_eq!((valid.device(), valid.country_code()), (Device::Mobile, *b"ES"));
+        assert_eq!(valid.timestamp_ms(), NOW_MS + 123);
+        assert_eq!(valid.user_id(), None, "an empty user_id is none");
+    }
+
+    #[test]
+    fn each_broken_rule_names_its_field() {
+        let cases = [
+            (v1::Event { event_name: String::new(), ..event() }, "event_name", "missing"),
+            (v1::Event { event_name: "x".repeat(129), ..event() }, "event_name", "129 bytes"),
+            (v1::Event { event_name: "a\nb".into(), ..event() }, "event_name", "U+000A"),
+            (v1::Event { timestamp: None, ..event() }, "timestamp", "missing"),
+            (v1::Event { timestamp: Some(at(NOW_MS + 600_001)), ..event() }, "timestamp", "future"),
+            (
+                v1::Event { timestamp: Some(at(NOW_MS - 90 * 86_400_000 - 1)), ..event() },
+                "timestamp",
+                "90 days",
+            ),
+            (
+                v1::Event {
+                    timestamp: Some(prost_types::Timestamp { seconds: i64::MAX, nanos: 0 }),
+                    ..event()
+                },
+                "timestamp",
+                "future",
+            ),
+            (
+                v1::Event { timestamp: Some(prost_types::Timestamp { seconds: 1, nanos: -1 }), ..event() },
+                "timestamp",
+                "nanoseconds",
+            ),
+            (v1::Event { session_id: "s".repeat(257), ..event() }, "session_id", "257 bytes"),
+            (v1::Event { user_id: Some("u".repeat(257)), ..event() }, "user_id", "257 bytes"),
+            (v1::Event { country_code: "ESP".into(), ..event() }, "country_code", "\"ESP\""),
+            (v1::Event { country_code: "4ß".into(), ..event() }, "country_code", "4ß"),
+            (v1::Event { event_id: Some("abc".into()), ..event() }, "event_id", "\"abc\""),
+            (json("[1]"), "properties_json", "not a JSON object"),
+            (json("{\"a\":}"), "properties_json", "not JSON"),
+            (json("{} {}"), "properties_json", "not JSON"),
+            (
+                json(&format!("{{\"a\":{}{}}}", "[".repeat(1_000), "]".repeat(1_000))),
+                "properties_json",
+                "1001",
+            ),
+            (json(&format!("{{\"a\":\"{}\"}}", "x".repeat(70_000))), "properties_json", "70008 bytes"),
+            (object(vec![("a", number(f64::NAN))]), "properties", "NaN"),
+        ];
+        for (event, field, part) in cases {
+            let refusal = refusal(&event);
+            assert_eq!(refusal.field, field, "{refusal:?}");
+            assert!(refusal.reason.contains(part), "{refusal:?} lacks {part:?}");
+        }
+    }
+
+    #[test]
+    fn the_bounds_themselves_are_allowed() {
+        for millis in [NOW_MS + 600_000, NOW_MS - 90 * 86_400_000] {
+            let event = v1::Event { timestamp: Some(at(millis)), ..event() };
+            assert_eq!(validate(&event, &RULES, NOW_MS).unwrap().timestamp_ms(), millis);
+        }
+        let levels = MAX_PROPERTIES_DEPTH - 1;
+        let deep = json(&format!("{{\"a\":{}{}}}", "[".repeat(levels), "]".repeat(levels)));
+        assert!(validate(&deep, &RULES, NOW_MS).is_ok());
+    }
+
+    #[test]
+    fn brackets_in_strings_do_not_nest() {
+        assert_eq!(nesting(r#"{"a":"[[[\"{{{","b":[1]}"#), 2);
+    }
+
+    #[test]
+    fn a_struct_becomes_json() {
+        let event = object(vec![
+            (
+                "text",
+                prost_types::Value { kind: Some(prost_types::value::Kind::StringValue("a\"b\u{1}".into())) },
+            ),
+            ("whole", number(1_234.0)),
+            ("part", number(0.5)),
+        ]);
+        let valid = validate(&event, &RULES, NOW_MS).unwrap();
+        let parsed: serde_json::Value = serde_json::from_str(valid.properties()).unwrap();
+        assert_eq!(parsed, serde_json::json!({"text": "a\"b\u{1}", "whole": 1234, "part": 0.5}));
+    }
+}

@@ -1,0 +1,373 @@
+//! Events as columns, in the layout of ClickHouse's Native format.
+//!
+//! An event is written into the columns once, when it is received. From then on events move as columns: a journal
+//! record holds them, a batch is made by putting columns behind each other, and an insert sends them, without an event
+//! being taken apart again.
+//!
+//! Layout, from ClickHouse's documentation of the Native format: a block is the number of its columns and of its rows
+//! (LEB128), then for each column its name, its type and its values. A `String` value is its length (LEB128) and its
+//! bytes; `Nullable` puts a byte for each row in front; a `UUID` is two little-endian halves, the high one first. Low
+//! cardinality columns are sent as plain strings, which ClickHouse converts.
+
+use bytes::Bytes;
+use uuid::Uuid;
+
+use crate::event::ValidEvent;
+
+/// The columns, in the order in which they are sent. `date` is computed by ClickHouse.
+const COLUMNS: [(&str, &str); 9] = [
+    ("event_name", "String"),
+    ("timestamp", "DateTime64(3)"),
+    ("session_id", "String"),
+    ("user_id", "Nullable(String)"),
+    ("device_type", "String"),
+    ("country_code", "FixedString(2)"),
+    ("properties", "String"),
+    ("event_id", "UUID"),
+    ("received_at", "DateTime64(3)"),
+];
+
+/// The columns by name, as an INSERT lists them.
+pub const COLUMN_NAMES: &str = "event_name, timestamp, session_id, user_id, device_type, country_code, properties, event_id, received_at";
+
+/// How a buffer holds its values.
+#[derive(Clone, Copy)]
+enum Values {
+    /// So many bytes a row.
+    Fixed(usize),
+    /// Strings.
+    Strings,
+}
+
+/// The buffers: one a column, but two for the nullable one (its null map, then its values).
+const BUFFERS: [Values; 10] = [
+    Values::Strings,   // event_name
+    Values::Fixed(8),  // timestamp
+    Values::Strings,   // session_id
+    Values::Fixed(1),  // user_id's null map
+    Values::Strings,   // user_id
+    Values::Strings,   // device_type
+    Values::Fixed(2),  // country_code
+    Values::Strings,   // properties
+    Values::Fixed(16), // event_id
+    Values::Fixed(8),  // received_at
+];
+/// The buffer that begins each column.
+const COLUMN_STARTS: [usize; COLUMNS.len()] = [0, 1, 2, 3, 5, 6, 7, 8, 9];
+const EVENT_ID: usize = 8;
+
+/// Rows of `events`, a buffer a column.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct EventColumns {
+    rows: u32,
+    buffers: [Vec<u8>; BUFFERS.len()],
+    /// The rows whose id the producer gave, ascending.
+    given_ids: Vec<u32>,
+}
+
+/// Bytes that are no [`EventColumns`].
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[error("the columns of a journal record are not readable: {0}")]
+pub struct MalformedColumns(&'static str);
+
+impl EventColumns {
+    /// The number of rows.
+    pub fn rows(&self) -> u32 {
+        self.rows
+    }
+
+    /// Whether there is no row.
+    pub fn is_empty(&self) -> bool {
+        self.rows == 0
+    }
+
+    /// The size of the values, in bytes.
+    pub fn bytes(&self) -> usize {
+        self.buffers.iter().map(Vec::len).sum()
+    }
+
+    /// Adds an event. One without an id gets `new_id`.
+    pub fn push(&mut self, event: &ValidEvent<'_>, received_at_ms: i64, new_id: impl FnOnce() -> Uuid) {
+        let [name, time, session, nulls, user, device, country, properties, id, received] = &mut self.buffers;
+        put_string(name, event.event_name());
+        time.extend_from_slice(&event.timestamp_ms().to_le_bytes());
+        put_string(session, event.session_id());
+        nulls.push(u8::from(event.user_id().is_none()));
+        put_string(user, event.user_id().unwrap_or(""));
+        put_string(device, event.device().as_str());
+        country.extend_from_slice(&event.country_code());
+        put_string(properties, event.properties());
+        let event_id = event.event_id().inspect(|_| self.given_ids.push(self.rows));
+        let (high, low) = event_id.unwrap_or_else(new_id).as_u64_pair();
+        id.extend_from_slice(&high.to_le_bytes());
+        id.extend_from_slice(&low.to_le_bytes());
+        received.extend_from_slice(&received_at_ms.to_le_bytes());
+        self.rows += 1;
+    }
+
+    /// The ids that producers gave, with their rows.
+    pub fn given_ids(&self) -> impl Iterator<Item = (u32, Uuid)> + '_ {
+        self.given_ids.iter().map(|&row| {
+            let at = row as usize * 16;
+            let half = |at: usize| {
+                let mut bytes = [0; 8];
+                bytes.copy_from_slice(&self.buffers[EVENT_ID][at..at + 8]);
+                u64::from_le_bytes(bytes)
+            };
+            (row, Uuid::from_u64_pair(half(at), half(at + 8)))
+        })
+    }
+
+    /// Puts the rows of `more` behind these.
+    pub fn append(&mut self, more: &Self) {
+        for (buffer, more) in self.buffers.iter_mut().zip(&more.buffers) {
+            buffer.extend_from_slice(more);
+        }
+        self.given_ids.extend(more.given_ids.iter().map(|row| row + self.rows));
+        self.rows += more.rows;
+    }
+
+    /// These without some rows, which are given ascending.
+    pub fn without(&self, dropped: &[u32]) -> Self {
+        let mut kept = Self::default();
+        let keeps = |row: u32| dropped.binary_search(&row).is_err();
+        for ((from, to), values) in self.buffers.iter().zip(&mut kept.buffers).zip(BUFFERS) {
+            let mut rest = from.as_slice();
+            for row in 0..self.rows {
+                let length = match values {
+                    Values::Fixed(width) => width,
+                    Values::Strings => string_span(rest).expect("the buffer holds a string for each row"),
+                };
+                let (value, after) = rest.split_at(length);
+                if keeps(row) {
+                    to.extend_from_slice(value);
+                }
+                rest = after;
+            }
+        }
+        let mut next = 0;
+        for row in (0..self.rows).filter(|&row| keeps(row)) {
+            if self.given_ids.binary_search(&row).is_ok() {
+                kept.given_ids.push(next);
+            }
+            next += 1;
+        }
+        kept.rows = next;
+        kept
+    }
+
+    /// The body of an INSERT in the Native format, as parts to be sent one after the other.
+    pub fn into_native(self) -> Vec<Bytes> {
+        let mut parts = Vec::with_capacity(2 * BUFFERS.len());
+        let mut head = Vec::new();
+        put_length(&mut head, COLUMNS.len());
+        put_length(&mut head, self.rows as usize);
+        for (i, buffer) in self.buffers.into_iter().enumerate() {
+            if let Some(column) = COLUMN_STARTS.iter().position(|&start| start == i) {
+                let (name, kind) = COLUMNS[column];
+                put_string(&mut head, name);
+                put_string(&mut head, kind);
+                parts.push(Bytes::from(std::mem::take(&mut head)));
+            }
+            parts.push(Bytes::from(buffer));
+        }
+        parts
+    }
+
+    /// Adds these to a journal record: the rows, the given ids, each buffer's length, then the buffers.
+    pub fn write_to(&self, out: &mut Vec<u8>) {
+        out.reserve(self.bytes() + 64);
+        put_length(out, self.rows as usize);
+        put_length(out, self.given_ids.len());
+        for &row in &self.given_ids {
+            put_length(out, row as usize);
+        }
+        for buffer in &self.buffers {
+            put_length(out, buffer.len());
+        }
+        for buffer in &self.buffers {
+            out.extend_from_slice(buffer);
+        }
+    }
+
+    /// Reads what [`write_to`](Self::write_to) wrote. Whatever the bytes are, it gives columns whose every row is whole
+    /// or an error.
+    pub fn read_from(mut bytes: &[u8]) -> Result<Self, MalformedColumns> {
+        let short = MalformedColumns("they end early");
+        let rows = take_length(&mut bytes).ok_or(short)?;
+        let rows = u32::try_from(rows).map_err(|_| MalformedColumns("there are too many rows"))?;
+        let given = take_length(&mut bytes).ok_or(MalformedColumns("they end early"))?;
+        if given > rows as usize {
+            return Err(MalformedColumns("there are more ids than rows"));
+        }
+        let mut given_ids = Vec::new();
+        for _ in 0..given {
+            let row = take_length(&mut bytes).and_then(|row| u32::try_from(row).ok());
+            match row {
+                Some(row) if row < rows && given_ids.last().is_none_or(|&last| last < row) => {
+                    given_ids.push(row);
+                }
+                _ => return Err(MalformedColumns("the rows of the ids are out of order")),
+            }
+        }
+        let mut lengths = [0; BUFFERS.len()];
+        for length in &mut lengths {
+            *length = take_length(&mut bytes).ok_or(MalformedColumns("they end early"))?;
+        }
+        let mut columns = Self { rows, given_ids, ..Self::default() };
+        for ((buffer, length), values) in columns.buffers.iter_mut().zip(lengths).zip(BUFFERS) {
+            let (value, rest) = bytes.split_at_checked(length).ok_or(MalformedColumns("they end early"))?;
+            if !holds_rows(value, rows, values) {
+                return Err(MalformedColumns("a column does not hold a value for each row"));
+            }
+            *buffer = value.to_vec();
+            bytes = rest;
+        }
+        if !bytes.is_empty() {
+            return Err(MalformedColumns("something follows them"));
+        }
+        Ok(columns)
+    }
+}
+
+fn holds_rows(mut buffer: &[u8], rows: u32, values: Values) -> bool {
+    match values {
+        Values::Fixed(width) => buffer.len() == rows as usize * width,
+        Values::Strings => {
+            for _ in 0..rows {
+                match string_span(buffer) {
+                    Some(span) => buffer = &buffer[span..],
+                    None => return false,
+                }
+            }
+            buffer.is_empty()
+        }
+    }
+}
+
+fn put_string(out: &mut Vec<u8>, text: &str) {
+    put_length(out, text.len());
+    out.extend_from_slice(text.as_bytes());
+}
+
+fn put_length(out: &mut Vec<u8>, mut length: usize) {
+    while length >= 0x80 {
+        out.push((length & 0x7f) as u8 | 0x80);
+        length >>= 7;
+    }
+    out.push(length as u8);
+}
+
+fn take_length(bytes: &mut &[u8]) -> Option<usize> {
+    let mut length = 0_usize;
+    for shift in (0..usize::BITS).step_by(7) {
+        let (&byte, rest) = bytes.split_first()?;
+        *bytes = rest;
+        length |= usize::from(byte & 0x7f).checked_shl(shift)?;
+        if byte < 0x80 {
+            return Some(length);
+        }
+    }
+    None
+}
+
+/// How many bytes the first string of `buffer` takes, its length included.
+fn string_span(buffer: &[u8]) -> Option<usize> {
+    let mut rest = buffer;
+    let length = take_length(&mut rest)?;
+    let span = (buffer.len() - rest.len()).checked_add(length)?;
+    (span <= buffer.len()).then_some(span)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::event::{Rules, validate};
+    use crate::proto::v1;
+
+    const NOW_MS: i64 = 1_800_000_000_000;
+
+    fn columns(events: &[v1::Event]) -> EventColumns {
+        let rules = Rules { retention: Duration::from_secs(86_400), max_clock_skew: Duration::ZERO };
+        let mut columns = EventColumns::default();
+        for event in events {
+            columns.push(&validate(event, &rules, NOW_MS).unwrap(), NOW_MS, || Uuid::from_u128(7));
+        }
+        columns
+    }
+
+    fn events() -> impl Strategy<Value = Vec<v1::Event>> {
+        let event = ("[a-z]{1,200}", proptest::option::of("[a-z]{1,3}"), proptest::option::of(any::<u128>()))
+            .prop_map(|(name, user_id, id)| v1::Event {
+                event_name: name.chars().take(128).collect(),
+                timestamp: Some(prost_types::Timestamp { seconds: NOW_MS / 1_000, nanos: 0 }),
+                session_id: name,
+                user_id,
+                event_id: id.map(|id| Uuid::from_u128(id).to_string()),
+                ..Default::default()
+            });
+        proptest::collection::vec(event, 0..20)
+    }
+
+    proptest! {
+        #[test]
+        fn a_record_reads_back_as_it_was_written(events in events()) {
+            let columns = columns(&events);
+            let mut bytes = Vec::new();
+            columns.write_to(&mut bytes);
+            prop_assert_eq!(EventColumns::read_from(&bytes), Ok(columns));
+        }
+
+        #[test]
+        fn appending_is_the_same_as_pushing_one_after_the_other(a in events(), b in events()) {
+            let mut appended = columns(&a);
+            appended.append(&columns(&b));
+            prop_assert_eq!(appended, columns(&[a, b].concat()));
+        }
+
+        #[test]
+        fn dropping_rows_is_the_same_as_never_pushing_them(events in events(), seed in any::<u32>()) {
+            let dropped: Vec<u32> = (0..events.len() as u32).filter(|row| seed >> (row % 32) & 1 == 1).collect();
+            let kept: Vec<_> =
+                (0_u32..).zip(&events).filter(|(row, _)| !dropped.contains(row)).map(|(_, e)| e.clone()).collect();
+            prop_assert_eq!(columns(&events).without(&dropped), columns(&kept));
+        }
+
+        #[test]
+        fn no_bytes_make_the_reader_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+            if let Ok(columns) = EventColumns::read_from(&bytes) {
+                prop_assert_eq!(columns.without(&[]), columns);
+            }
+        }
+    }
+
+    #[test]
+    fn the_ids_that_producers_gave_are_known() {
+        let mut event = v1::Event {
+            event_name: "a".into(),
+            timestamp: Some(prost_types::Timestamp { seconds: NOW_MS / 1_000, nanos: 0 }),
+            ..Default::default()
+        };
+        let without = event.clone();
+        let id = Uuid::from_u128(0x0011_2233_4455_6677_8899_aabb_ccdd_eeff);
+        event.event_id = Some(id.to_string());
+        let columns = columns(&[without, event]);
+        assert_eq!(columns.given_ids().collect::<Vec<_>>(), [(1, id)]);
+    }
+
+    #[test]
+    fn the_insert_lists_the_columns_that_are_sent() {
+        let names: Vec<_> = COLUMNS.iter().map(|(name, _)| *name).collect();
+        assert_eq!(names.join(", "), COLUMN_NAMES);
+    }
+
+    #[test]
+    fn a_block_begins_with_its_columns_and_rows() {
+        let native = columns(&[]).into_native().concat();
+        assert_eq!(&native[..13], b"\x09\x00\x0aevent_name");
+    }
+}

@@ -1,0 +1,2 @@
+//! writer
+pub mod columns;

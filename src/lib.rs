@@ -1,4 +1,5 @@
 //! Millrace.
+pub mod config;
 pub mod event;
 pub mod proto;
 pub mod writer;

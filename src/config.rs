@@ -1,0 +1,297 @@
+//! Flags and their environment variables, typed and checked once. Nothing else reads the environment.
+//!
+//! Each area has its own struct, which is passed down to that area alone. A value that cannot be used stops the start
+//! with one line that names the variable, the value and what is allowed: [`explain`] makes that line.
+
+use std::net::SocketAddr;
+use std::ops::RangeInclusive;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::error::{ContextKind, ContextValue};
+use clap::{Args, ValueEnum};
+
+/// What `millrace serve` is told.
+#[derive(Args, Clone, Debug)]
+pub struct ServeConfig {
+    /// The address to listen on, for gRPC, gRPC-Web and HTTP
+    #[arg(long, env = "MILLRACE_LISTEN", value_name = "HOST:PORT", default_value = "127.0.0.1:8080")]
+    pub listen: SocketAddr,
+    /// The folder for the journal, the dead letters and the embedded database
+    #[arg(long, env = "MILLRACE_DATA_DIR", value_name = "FOLDER", default_value = "./data")]
+    pub data_dir: PathBuf,
+    /// The largest message that is received, in bytes
+    #[arg(long, env = "MILLRACE_MAX_MESSAGE_BYTES", value_name = "BYTES", default_value = "4194304",
+          value_parser = |text: &str| whole(text, 1_024..=67_108_864))]
+    pub max_message_bytes: u64,
+    /// How far a producer's clock may run ahead of the server's, in milliseconds
+    #[arg(long = "max-clock-skew-ms", env = "MILLRACE_MAX_CLOCK_SKEW_MS", value_name = "MS", default_value = "600000",
+          value_parser = |text: &str| millis(text, 0..=86_400_000))]
+    pub max_clock_skew: Duration,
+    /// How long a stop may take before what is left is left to the next start, in milliseconds
+    #[arg(long = "shutdown-grace-ms", env = "MILLRACE_SHUTDOWN_GRACE_MS", value_name = "MS", default_value = "10000",
+          value_parser = |text: &str| millis(text, 0..=600_000))]
+    pub shutdown_grace: Duration,
+    /// What lies in ClickHouse and where that is
+    #[command(flatten)]
+    pub clickhouse: ClickHouseConfig,
+    /// The journal
+    #[command(flatten)]
+    pub journal: JournalSettings,
+    /// The writer
+    #[command(flatten)]
+    pub writer: WriterConfig,
+    /// The panels
+    #[command(flatten)]
+    pub panels: PanelsConfig,
+    /// The log
+    #[command(flatten)]
+    pub log: LogConfig,
+}
+
+/// Where ClickHouse is.
+#[derive(Args, Clone, Debug)]
+pub struct ClickHouseConfig {
+    /// The HTTP address of a ClickHouse server; empty for the embedded engine
+    #[arg(long, env = "CLICKHOUSE_URL", value_name = "URL", default_value = "", hide_default_value = true,
+          value_parser = http_url)]
+    pub clickhouse_url: String,
+    /// The database
+    #[arg(long, env = "CLICKHOUSE_DATABASE", value_name = "NAME", default_value = "millrace", value_parser = identifier)]
+    pub clickhouse_database: String,
+    /// The user
+    #[arg(long, env = "CLICKHOUSE_USER", value_name = "NAME", default_value = "default")]
+    pub clickhouse_user: String,
+    /// The password
+    #[arg(
+        long,
+        env = "CLICKHOUSE_PASSWORD",
+        value_name = "PASSWORD",
+        default_value = "",
+        hide_default_value = true,
+        hide_env_values = true
+    )]
+    pub clickhouse_password: String,
+    /// How many days events are kept
+    #[arg(long, env = "RETENTION_DAYS", value_name = "DAYS", default_value = "90",
+          value_parser = |text: &str| whole(text, 1..=3_650))]
+    pub retention_days: u64,
+    /// The engine library of the embedded ClickHouse; empty for the copy that `make engine` brings
+    #[arg(
+        long = "engine-lib",
+        env = "MILLRACE_ENGINE_LIB",
+        value_name = "FILE",
+        default_value = "",
+        hide_default_value = true
+    )]
+    pub engine_library: String,
+}
+
+/// How much the journal may hold.
+#[derive(Args, Clone, Debug)]
+pub struct JournalSettings {
+    /// How many bytes of accepted events may wait on disk, journal and dead letters together, before requests are held
+    /// back
+    #[arg(long, env = "MILLRACE_JOURNAL_MAX_BYTES", value_name = "BYTES", default_value = "8589934592",
+          value_parser = |text: &str| whole(text, 16_777_216..=1_099_511_627_776_000))]
+    pub journal_max_bytes: u64,
+}
+
+/// How events become batches.
+#[derive(Args, Clone, Debug)]
+pub struct WriterConfig {
+    /// A batch with so many events is due
+    #[arg(long, env = "FLUSH_SIZE", value_name = "EVENTS", default_value = "1000",
+          value_parser = |text: &str| whole(text, 1..=1_000_000))]
+    pub flush_size: u64,
+    /// A batch is due so long after the last flush, in milliseconds
+    #[arg(long = "flush-interval-ms", env = "FLUSH_INTERVAL_MS", value_name = "MS", default_value = "2000",
+          value_parser = |text: &str| millis(text, 10..=600_000))]
+    pub flush_interval: Duration,
+    /// Inserts begin at least so far apart, in milliseconds
+    #[arg(long = "flush-min-interval-ms", env = "FLUSH_MIN_INTERVAL_MS", value_name = "MS", default_value = "100",
+          value_parser = |text: &str| millis(text, 0..=60_000))]
+    pub flush_min_interval: Duration,
+    /// How many bytes of events may be in memory before requests are held back
+    #[arg(long, env = "MILLRACE_MAX_BUFFER_BYTES", value_name = "BYTES", default_value = "134217728",
+          value_parser = |text: &str| whole(text, 16_777_216..=68_719_476_736))]
+    pub max_buffer_bytes: u64,
+    /// How many event ids given by producers are remembered to drop repeats
+    #[arg(long, env = "MILLRACE_RECENT_EVENT_IDS", value_name = "IDS", default_value = "1000000",
+          value_parser = |text: &str| whole(text, 0..=100_000_000))]
+    pub recent_event_ids: u64,
+    /// After how many hours without a request a producer's sequence is forgotten
+    #[arg(long, env = "MILLRACE_PRODUCER_IDLE_HOURS", value_name = "HOURS", default_value = "168",
+          value_parser = |text: &str| whole(text, 1..=87_600))]
+    pub producer_idle_hours: u64,
+}
+
+/// How panels are answered.
+#[derive(Args, Clone, Debug)]
+pub struct PanelsConfig {
+    /// How long an answer is used again, in milliseconds; 0 for not at all
+    #[arg(long = "panel-cache-ms", env = "PANEL_CACHE_MS", value_name = "MS", default_value = "3000",
+          value_parser = |text: &str| millis(text, 0..=3_600_000))]
+    pub panel_cache: Duration,
+}
+
+/// How the log is written.
+#[derive(Args, Clone, Debug)]
+pub struct LogConfig {
+    /// What is logged: error, warn, info, debug or trace, also by module ("info,millrace::writer=debug")
+    #[arg(long = "log", env = "MILLRACE_LOG", value_name = "FILTER", default_value = "info")]
+    pub filter: String,
+    /// How it is written
+    #[arg(long = "log-format", env = "MILLRACE_LOG_FORMAT", value_name = "FORMAT", default_value = "text")]
+    pub format: LogFormat,
+}
+
+/// How a log line is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// A JSON object a line.
+    Json,
+}
+
+fn whole(text: &str, allowed: RangeInclusive<u64>) -> Result<u64, String> {
+    let refused = || format!("a whole number from {} to {} is allowed", allowed.start(), allowed.end());
+    let number = text.trim().parse().map_err(|_| refused())?;
+    if allowed.contains(&number) { Ok(number) } else { Err(refused()) }
+}
+
+fn millis(text: &str, allowed: RangeInclusive<u64>) -> Result<Duration, String> {
+    whole(text, allowed).map(Duration::from_millis)
+}
+
+fn http_url(text: &str) -> Result<String, String> {
+    let text = text.trim();
+    let refused =
+        || "an address like http://localhost:8123, or nothing for the embedded engine, is allowed".to_owned();
+    if text.is_empty() {
+        return Ok(String::new());
+    }
+    let uri: http::Uri = text.parse().map_err(|_| refused())?;
+    match (uri.scheme_str(), uri.host()) {
+        (Some("http" | "https"), Some(host)) if !host.is_empty() => Ok(text.trim_end_matches('/').to_owned()),
+        _ => Err(refused()),
+    }
+}
+
+fn identifier(text: &str) -> Result<String, String> {
+    let plain = text.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
+    let begins = text.chars().next().is_some_and(|c| c.is_ascii_alphabetic() || c == '_');
+    if plain && begins && text.len() <= 64 {
+        Ok(text.to_owned())
+    } else {
+        Err("1 to 64 letters, digits and underscores, not beginning with a digit, are allowed".to_owned())
+    }
+}
+
+/// A refused command line as one line: the variable, the flag, the value and what is allowed.
+pub fn explain(error: &clap::Error, command: &clap::Command) -> String {
+    use std::error::Error as _;
+
+    let text = |kind| match error.get(kind) {
+        Some(ContextValue::String(text)) => Some(text.clone()),
+        Some(ContextValue::Strings(texts)) => Some(texts.join(", ")),
+        _ => None,
+    };
+    let (Some(flag), Some(value)) = (text(ContextKind::InvalidArg), text(ContextKind::InvalidValue)) else {
+        let first = error.to_string();
+        return first.lines().next().unwrap_or_default().trim_start_matches("error: ").to_owned();
+    };
+    let long = flag.trim_start_matches("--").split([' ', '=']).next().unwrap_or_default();
+    let variable = command
+        .get_subcommands()
+        .flat_map(clap::Command::get_arguments)
+        .find(|arg| arg.get_long() == Some(long))
+        .and_then(|arg| arg.get_env())
+        .map_or_else(String::new, |name| format!("{} ", name.to_string_lossy()));
+    let allowed = match (error.source(), text(ContextKind::ValidValue)) {
+        (_, Some(values)) => format!("one of {values} is allowed"),
+        (Some(source), None) => source.to_string(),
+        (None, None) => "it cannot be used".to_owned(),
+    };
+    format!("{variable}(--{long}): {value:?} cannot be used: {allowed}")
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::{CommandFactory, Parser};
+
+    use super::*;
+
+    #[derive(Debug, Parser)]
+    struct Program {
+        #[command(subcommand)]
+        command: Command,
+    }
+
+    #[derive(Debug, clap::Subcommand)]
+    enum Command {
+        Serve(ServeConfig),
+    }
+
+    fn explained(args: &[&str]) -> String {
+        let words = ["millrace", "serve"].iter().chain(args);
+        let error = Program::try_parse_from(words).expect_err("the arguments are refused");
+        explain(&error, &Program::command())
+    }
+
+    #[test]
+    fn the_program_is_well_formed() {
+        Program::command().debug_assert();
+    }
+
+    #[test]
+    fn a_refused_value_is_explained_in_one_line() {
+        let cases = [
+            (
+                ["--flush-size", "0"],
+                "FLUSH_SIZE (--flush-size): \"0\" cannot be used: a whole number from 1 to 1000000 is allowed",
+            ),
+            (
+                ["--flush-interval-ms", "2s"],
+                "FLUSH_INTERVAL_MS (--flush-interval-ms): \"2s\" cannot be used: a whole number from 10 to 600000 is \
+                 allowed",
+            ),
+            (
+                ["--clickhouse-url", "localhost:8123"],
+                "CLICKHOUSE_URL (--clickhouse-url): \"localhost:8123\" cannot be used: an address like \
+                 http://localhost:8123, or nothing for the embedded engine, is allowed",
+            ),
+            (
+                ["--log-format", "xml"],
+                "MILLRACE_LOG_FORMAT (--log-format): \"xml\" cannot be used: one of text, json is allowed",
+            ),
+        ];
+        for (args, line) in cases {
+            assert_eq!(explained(&args), line);
+        }
+        assert!(explained(&["--listen", "8080"]).starts_with("MILLRACE_LISTEN (--listen): \"8080\""));
+        assert_eq!(explained(&["--nonsense", "1"]), "unexpected argument '--nonsense' found");
+    }
+
+    /// .env.example is what an operator reads: it lists every variable with its default.
+    #[test]
+    fn the_example_file_lists_every_variable_with_its_default() {
+        let command = Program::command();
+        let serve = command.find_subcommand("serve").expect("there is a serve command");
+        let mut expected: Vec<String> = serve
+            .get_arguments()
+            .filter_map(|arg| {
+                let default: String =
+                    arg.get_default_values().iter().map(|v| v.to_string_lossy().into_owned()).collect();
+                Some(format!("{}={default}", arg.get_env()?.to_string_lossy()))
+            })
+            .collect();
+        let file = include_str!("../.env.example");
+        let mut listed: Vec<&str> =
+            file.lines().filter(|line| !line.starts_with('#') && line.contains('=')).collect();
+        expected.sort();
+        listed.sort_unstable();
+        assert_eq!(listed, expected);
+    }
+}

@@ -1,0 +1,99 @@
+//! When a batch is due, and how large it may get. Pure: the writer's task owns the clock.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+/// The bounds of a batch.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// A batch with so many events is due. It may grow beyond while an insert is under way.
+    pub flush_events: u64,
+    /// A batch is due so long after the last flush.
+    pub flush_interval: Duration,
+    /// Inserts begin at least so far apart: an insert costs ClickHouse about the same with 10 events as with 10,000.
+    pub flush_min_interval: Duration,
+    /// A batch with so many bytes is sealed, whatever else goes on.
+    pub max_bytes: u64,
+    /// A batch with so many events is sealed, whatever else goes on.
+    pub max_events: u64,
+}
+
+impl Limits {
+    /// Whether a batch of this size must not grow.
+    pub fn is_full(&self, size: Size) -> bool {
+        size.events >= self.max_events || size.bytes >= self.max_bytes
+    }
+
+    /// When a batch of this size is due, if no insert is under way. `last_flush` is when the last batch was sealed or
+    /// the server was started.
+    pub fn due_at(&self, size: Size, last_flush: Instant) -> Option<Instant> {
+        if size.events == 0 {
+            return None;
+        }
+        let wait = if size.events >= self.flush_events || self.is_full(size) {
+            self.flush_min_interval
+        } else {
+            self.flush_interval.max(self.flush_min_interval)
+        };
+        Some(last_flush + wait)
+    }
+}
+
+/// The size of a batch.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Size {
+    /// Events.
+    pub events: u64,
+    /// Bytes of their columns.
+    pub bytes: u64,
+}
+
+impl std::ops::AddAssign for Size {
+    fn add_assign(&mut self, more: Self) {
+        self.events += more.events;
+        self.bytes += more.bytes;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LIMITS: Limits = Limits {
+        flush_events: 1_000,
+        flush_interval: Duration::from_millis(2_000),
+        flush_min_interval: Duration::from_millis(100),
+        max_bytes: 1 << 20,
+        max_events: 10_000,
+    };
+
+    fn due_after(events: u64, bytes: u64) -> Option<u128> {
+        let start = Instant::now();
+        LIMITS.due_at(Size { events, bytes }, start).map(|due| (due - start).as_millis())
+    }
+
+    #[test]
+    fn nothing_is_never_due() {
+        assert_eq!(due_after(0, 0), None);
+    }
+
+    #[test]
+    fn few_events_wait_for_the_interval() {
+        assert_eq!(due_after(1, 100), Some(2_000));
+        assert_eq!(due_after(999, 100), Some(2_000));
+    }
+
+    #[test]
+    fn enough_events_keep_only_the_distance() {
+        assert_eq!(due_after(1_000, 100), Some(100));
+        assert_eq!(due_after(3, 1 << 20), Some(100), "a full batch is due whatever its number of events");
+    }
+
+    #[test]
+    fn a_batch_is_full_by_events_or_by_bytes() {
+        assert!(!LIMITS.is_full(Size { events: 9_999, bytes: (1 << 20) - 1 }));
+        assert!(LIMITS.is_full(Size { events: 10_000, bytes: 0 }));
+        assert!(LIMITS.is_full(Size { events: 1, bytes: 1 << 20 }));
+    }
+}

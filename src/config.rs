@@ -22,7 +22,7 @@ pub struct ServeConfig {
     pub data_dir: PathBuf,
     /// The largest message that is received, in bytes
     #[arg(long, env = "MILLRACE_MAX_MESSAGE_BYTES", value_name = "BYTES", default_value = "4194304",
-          value_parser = |text: &str| whole(text, 1_024..=67_108_864))]
+          value_parser = |text: &str| whole(text, 1_024..=8_388_608))]
     pub max_message_bytes: u64,
     /// How far a producer's clock may run ahead of the server's, in milliseconds
     #[arg(long = "max-clock-skew-ms", env = "MILLRACE_MAX_CLOCK_SKEW_MS", value_name = "MS", default_value = "600000",
@@ -93,7 +93,7 @@ pub struct JournalSettings {
     /// How many bytes of accepted events may wait on disk, journal and dead letters together, before requests are held
     /// back
     #[arg(long, env = "MILLRACE_JOURNAL_MAX_BYTES", value_name = "BYTES", default_value = "8589934592",
-          value_parser = |text: &str| whole(text, 16_777_216..=1_099_511_627_776_000))]
+          value_parser = |text: &str| whole(text, 268_435_456..=1_099_511_627_776_000))]
     pub journal_max_bytes: u64,
 }
 

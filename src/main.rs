@@ -1,1 +1,89 @@
-fn main() {}
+//! The command line of Millrace.
+
+use std::process::ExitCode;
+
+use clap::error::ErrorKind;
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
+use millrace::commands::{dead_letters, engine, migrate, serve};
+use millrace::config::{self, ServeConfig};
+use millrace::telemetry;
+
+/// Real-time event analytics that a team runs itself.
+#[derive(Parser)]
+#[command(version, about, max_term_width = 110)]
+struct Program {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Take events in and answer panels (the default)
+    Serve(Box<ServeConfig>),
+    /// Apply the schema, or print it
+    Migrate(migrate::MigrateArgs),
+    /// List the batches that could not be inserted, or bring them back
+    DeadLetters(dead_letters::DeadLettersArgs),
+    /// Run the embedded ClickHouse alone (`serve` does so by itself)
+    Engine(engine::EngineArgs),
+}
+
+fn main() -> ExitCode {
+    let command = match parse() {
+        Ok(command) => command,
+        Err(code) => return code,
+    };
+    match run(command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("millrace: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// The command of the command line; `serve` where none is named.
+fn parse() -> Result<Command, ExitCode> {
+    let mut words: Vec<_> = std::env::args_os().collect();
+    let names_command = words.get(1).is_some_and(|word| {
+        let word = word.to_string_lossy();
+        !word.starts_with('-') || ["-h", "--help", "-V", "--version"].contains(&word.as_ref())
+    });
+    if !names_command {
+        words.insert(1, "serve".into());
+    }
+    let definition = Program::command();
+    Program::command()
+        .try_get_matches_from(words)
+        .and_then(|matches| Program::from_arg_matches(&matches))
+        .map_or_else(
+            |error| match error.kind() {
+                ErrorKind::DisplayHelp
+                | ErrorKind::DisplayVersion
+                | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => error.exit(),
+                _ => {
+                    eprintln!("millrace: {}", config::explain(&error, &definition));
+                    Err(ExitCode::from(2))
+                }
+            },
+            |program| Ok(program.command),
+        )
+}
+
+fn run(command: Command) -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let result = runtime.block_on(async {
+        match command {
+            Command::Serve(config) => {
+                telemetry::start(&config.log)?;
+                serve::run(*config).await
+            }
+            Command::Migrate(args) => migrate::run(args).await,
+            Command::DeadLetters(args) => dead_letters::run(args).await,
+            Command::Engine(args) => engine::run(args).await,
+        }
+    });
+    // A blocking call that hangs, as on a dead disk, must not keep the process from ending.
+    runtime.shutdown_background();
+    result
+}

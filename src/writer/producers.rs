@@ -95,9 +95,9 @@ impl Producers {
             .retain(|_, place| place.last_seen_ms >= idle_since_ms || place.handed_over != place.durable);
     }
 
-    /// The durable place of each producer that has one.
-    pub fn durable_places(&self) -> impl Iterator<Item = (&str, Place)> {
-        self.places.iter().filter(|(_, place)| place.durable > 0).map(|(id, place)| (id.as_str(), *place))
+    /// The place of each producer.
+    pub fn places(&self) -> impl Iterator<Item = (&str, Place)> {
+        self.places.iter().map(|(id, place)| (id.as_str(), *place))
     }
 
     fn forget_longest_idle(&mut self) {

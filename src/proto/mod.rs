@@ -1,5 +1,7 @@
 //! The contracts of proto/millrace/v1, as generated at build time.
 
+pub mod codec;
+
 /// Messages and services of the package `millrace.v1`.
 #[expect(clippy::allow_attributes, reason = "generated code")]
 pub mod v1 {
@@ -8,3 +10,9 @@ pub mod v1 {
 
 /// The encoded `FileDescriptorSet` of the contracts, served by gRPC reflection.
 pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));
+
+/// Milliseconds since 1970 UTC as a protobuf timestamp.
+pub fn timestamp(millis: i64) -> prost_types::Timestamp {
+    let nanos = i32::try_from(millis.rem_euclid(1_000)).expect("a remainder of 1,000 is small") * 1_000_000;
+    prost_types::Timestamp { seconds: millis.div_euclid(1_000), nanos }
+}

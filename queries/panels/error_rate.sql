@@ -1,0 +1,27 @@
+-- title: Error rate
+-- description: Which share of the events are errors
+-- unit: %
+-- chart: line
+-- refresh: 5s
+-- parameter: threshold_pct Float64 = 1 from 0 to 100: the share that is still acceptable
+WITH per_bucket AS
+(
+    SELECT
+        roundDown(toUnixTimestamp(minute), {buckets:Array(UInt32)}) AS start,
+        sum(minutes.errors) AS errors,
+        sum(minutes.events) AS events
+    FROM minutes
+    WHERE minute >= {range_start:DateTime('UTC')} AND minute < {range_end:DateTime('UTC')}
+    GROUP BY start
+)
+SELECT
+    toDateTime(bucket, 'UTC') AS bucket_start,
+    -- A bucket without events has no errors either.
+    if(per_bucket.events = 0, 0, round(100 * per_bucket.errors / per_bucket.events, 4)) AS error_rate_pct,
+    per_bucket.errors AS errors,
+    per_bucket.events AS events,
+    {threshold_pct:Float64} AS threshold_pct,
+    bucket = {buckets:Array(UInt32)}[-1] AS incomplete
+FROM (SELECT arrayJoin({buckets:Array(UInt32)}) AS bucket) AS all_buckets
+LEFT JOIN per_bucket ON per_bucket.start = bucket
+ORDER BY bucket

@@ -1,0 +1,26 @@
+-- title: Sign-up funnel
+-- description: How many sign-ups were started and completed, by the hour, or by the day for 7 days
+-- unit: sign-ups
+-- chart: bar
+-- refresh: 5s
+-- grain: coarse
+WITH per_bucket AS
+(
+    SELECT
+        roundDown(toUnixTimestamp(minute), {buckets:Array(UInt32)}) AS start,
+        sum(signups_started) AS started,
+        sum(signups_completed) AS completed
+    FROM minutes
+    WHERE minute >= {range_start:DateTime('UTC')} AND minute < {range_end:DateTime('UTC')}
+    GROUP BY start
+)
+SELECT
+    toDateTime(bucket, 'UTC') AS bucket_start,
+    per_bucket.started AS started,
+    per_bucket.completed AS completed,
+    -- Where nothing was started there is no rate; over 100 where sign-ups of an earlier bucket were completed.
+    if(started = 0, NULL, round(100 * completed / started, 2)) AS conversion_pct,
+    bucket = {buckets:Array(UInt32)}[-1] AS incomplete
+FROM (SELECT arrayJoin({buckets:Array(UInt32)}) AS bucket) AS all_buckets
+LEFT JOIN per_bucket ON per_bucket.start = bucket
+ORDER BY bucket

@@ -1,0 +1,9 @@
+//! The one way to ClickHouse, embedded or not: the `clickhouse` crate over HTTP.
+
+mod client;
+mod error;
+
+pub mod schema;
+
+pub use client::{ClickHouse, Endpoint};
+pub use error::{ClickHouseError, ErrorKind};

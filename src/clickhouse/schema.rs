@@ -1,0 +1,180 @@
+//! The schema: numbered files, applied once each.
+
+use clickhouse::Row;
+use serde::{Deserialize, Serialize};
+
+use super::{ClickHouse, ClickHouseError, ErrorKind};
+
+/// The files of queries/schema, in their order.
+const FILES: &[(&str, &str)] = &[
+    ("0001_events", include_str!("../../queries/schema/0001_events.sql")),
+    ("0002_minutes", include_str!("../../queries/schema/0002_minutes.sql")),
+    ("0003_feature_minutes", include_str!("../../queries/schema/0003_feature_minutes.sql")),
+    ("0004_page_minutes", include_str!("../../queries/schema/0004_page_minutes.sql")),
+    ("0005_country_minutes", include_str!("../../queries/schema/0005_country_minutes.sql")),
+];
+
+/// The tables that forget, and the column that says when.
+const FORGETTING: &[(&str, &str)] = &[
+    ("events", "date"),
+    ("minutes", "minute"),
+    ("feature_minutes", "minute"),
+    ("page_minutes", "minute"),
+    ("country_minutes", "minute"),
+];
+
+/// Remembers what was applied.
+const MIGRATIONS: &str = "CREATE TABLE IF NOT EXISTS schema_migrations \
+    (name String, checksum UInt32, applied_at DateTime64(3, 'UTC') DEFAULT now64(3)) \
+    ENGINE = MergeTree ORDER BY name";
+
+/// Why the schema is not as it should be.
+#[derive(Debug, thiserror::Error)]
+pub enum SchemaError {
+    /// ClickHouse did not carry a statement out.
+    #[error("{file}: {source}")]
+    Statement {
+        /// The file, or what was being done.
+        file: String,
+        /// What ClickHouse said.
+        source: ClickHouseError,
+    },
+    /// A file was changed after it was applied.
+    #[error(
+        "the schema file {name} differs from the one that was applied; put a change into a new file, or start the \
+         version that made this database"
+    )]
+    Changed {
+        /// The file.
+        name: String,
+    },
+}
+
+impl SchemaError {
+    /// Whether ClickHouse did not answer at all.
+    pub fn is_unreachable(&self) -> bool {
+        matches!(self, Self::Statement { source, .. } if source.kind == ErrorKind::Unreachable)
+    }
+}
+
+#[derive(Row, Deserialize)]
+struct Applied {
+    name: String,
+    checksum: u32,
+}
+
+/// The files as they are applied, for reading.
+pub fn rendered(retention_days: u64) -> impl Iterator<Item = (&'static str, String)> {
+    FILES.iter().map(move |(name, text)| (*name, render(text, retention_days)))
+}
+
+/// Brings the database to the schema; gives the names of the files that were applied now.
+pub async fn apply(clickhouse: &ClickHouse, retention_days: u64) -> Result<Vec<&'static str>, SchemaError> {
+    let failed = |file: &str| {
+        let file = file.to_owned();
+        move |source: ClickHouseError| SchemaError::Statement { file, source }
+    };
+    let database = format!("CREATE DATABASE IF NOT EXISTS `{}`", clickhouse.database());
+    let server = clickhouse.server().map_err(failed("database"))?;
+    server.query_raw(&database).execute().await.map_err(|e| failed("database")(e.into()))?;
+    let client = clickhouse.client().map_err(failed("schema_migrations"))?;
+    let known = async {
+        client.query_raw(MIGRATIONS).execute().await?;
+        client.query_raw("SELECT name, checksum FROM schema_migrations").fetch_all::<Applied>().await
+    };
+    let known = known.await.map_err(|e| failed("schema_migrations")(e.into()))?;
+
+    let mut applied = Vec::new();
+    for (name, text) in FILES {
+        let checksum = crc32c::crc32c(text.as_bytes());
+        match known.iter().find(|known| known.name == *name) {
+            Some(known) if known.checksum == checksum => continue,
+            Some(_) => return Err(SchemaError::Changed { name: (*name).to_owned() }),
+            None => {}
+        }
+        for statement in statements(&render(text, retention_days)) {
+            client.query_raw(statement).execute().await.map_err(|e| failed(name)(e.into()))?;
+        }
+        let note = client
+            .query_raw(
+                "INSERT INTO schema_migrations (name, checksum) SELECT {name:String}, {checksum:UInt32}",
+            )
+            .param("name", name)
+            .param("checksum", checksum);
+        note.execute().await.map_err(|e| failed(name)(e.into()))?;
+        applied.push(*name);
+    }
+    retain(&client, retention_days).await.map_err(|e| failed("RETENTION_DAYS")(e.into()))?;
+    Ok(applied)
+}
+
+#[derive(Row, Serialize, Deserialize)]
+struct TableEngine {
+    name: String,
+    engine_full: String,
+}
+
+/// Alters the tables that forget earlier or later than they should.
+async fn retain(client: &clickhouse::Client, retention_days: u64) -> clickhouse::error::Result<()> {
+    let engines = client
+        .query_raw("SELECT name, engine_full FROM system.tables WHERE database = currentDatabase()")
+        .fetch_all::<TableEngine>()
+        .await?;
+    for (table, column) in FORGETTING {
+        let ttl = format!("TTL {column} + toIntervalDay({retention_days})");
+        let as_wished =
+            |engine: &TableEngine| engine.name == *table && engine.engine_full.contains(&format!("{ttl} "));
+        if !engines.iter().any(as_wished) {
+            tracing::info!(table, retention_days, "the retention is changed");
+            // Rows that are too old go with the next merges; rewriting every part at once would stall inserts.
+            let alter = format!("ALTER TABLE {table} MODIFY {ttl} SETTINGS materialize_ttl_after_modify = 0");
+            client.query_raw(&alter).execute().await?;
+        }
+    }
+    Ok(())
+}
+
+fn render(text: &str, retention_days: u64) -> String {
+    text.replace("{{retention_days}}", &retention_days.to_string())
+}
+
+/// The statements of a file: each ends with a semicolon at the end of a line.
+fn statements(text: &str) -> impl Iterator<Item = &str> {
+    text.split(";\n").map(str::trim).filter(|statement| !statement.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_files_are_numbered_without_gaps_and_none_is_forgotten() {
+        let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("queries/schema");
+        let mut on_disk: Vec<String> = std::fs::read_dir(folder)
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect();
+        on_disk.sort();
+        let listed: Vec<String> = FILES.iter().map(|(name, _)| format!("{name}.sql")).collect();
+        assert_eq!(listed, on_disk);
+        for (number, (name, _)) in (1..).zip(FILES) {
+            assert!(name.starts_with(&format!("{number:04}_")), "{name}");
+        }
+    }
+
+    #[test]
+    fn every_table_that_forgets_is_created_with_its_retention() {
+        let all: String = rendered(7).map(|(_, text)| text).collect();
+        assert!(!all.contains("{{"));
+        for (table, column) in FORGETTING {
+            assert!(all.contains(&format!("CREATE TABLE IF NOT EXISTS {table}\n")), "{table}");
+            assert!(all.contains(&format!("TTL {column} + toIntervalDay(7)")), "{table}");
+        }
+    }
+
+    #[test]
+    fn a_file_is_cut_into_its_statements() {
+        let text = "-- a; b\nCREATE x;\n\nCREATE y;\n";
+        assert_eq!(statements(text).collect::<Vec<_>>(), ["-- a; b\nCREATE x", "CREATE y"]);
+    }
+}

@@ -1,0 +1,6 @@
+//! One file a command.
+
+pub mod dead_letters;
+pub mod engine;
+pub mod migrate;
+pub mod serve;

@@ -1,0 +1,198 @@
+//! DashboardService.
+
+use std::collections::BTreeMap;
+use std::pin::Pin;
+use std::time::Duration;
+
+use tokio_stream::Stream;
+use tonic::{Request, Response, Status};
+
+use crate::clickhouse::ErrorKind;
+use crate::error::{Error, Kind};
+use crate::panels::range::TimeRange;
+use crate::panels::{Answer, Ask, PanelError, Panels, typed};
+use crate::proto::v1;
+use v1::dashboard_service_server::DashboardService;
+
+/// When a caller should ask again that found ClickHouse away.
+const COME_BACK: Duration = Duration::from_secs(1);
+
+/// The gRPC door.
+#[derive(Debug)]
+pub struct DashboardDoor {
+    panels: Panels,
+}
+
+impl DashboardDoor {
+    /// A door to the panels.
+    pub fn new(panels: Panels) -> Self {
+        Self { panels }
+    }
+
+    /// Asks a built-in panel and shapes the answer.
+    async fn typed<T>(
+        &self,
+        panel: &str,
+        time_range: i32,
+        time_zone: Option<String>,
+        parameter: Option<(&str, u32)>,
+        shape: impl Fn(&Answer) -> Result<T, PanelError>,
+    ) -> Result<Response<T>, Status> {
+        let parameters =
+            parameter.map(|(name, value)| (name.to_owned(), value.to_string())).into_iter().collect();
+        let ask = ask(panel, time_range, time_zone, parameters)?;
+        let answer = self.panels.ask(ask).await.map_err(Error::from)?;
+        Ok(Response::new(shape(&answer).map_err(Error::from)?))
+    }
+}
+
+fn ask(
+    panel: &str,
+    time_range: i32,
+    time_zone: Option<String>,
+    parameters: BTreeMap<String, String>,
+) -> Result<Ask, Error> {
+    let range = TimeRange::from_proto(time_range).ok_or_else(|| {
+        Error::invalid(format!(
+            "time_range: {time_range} is not known; TIME_RANGE_1H, TIME_RANGE_6H, TIME_RANGE_24H or TIME_RANGE_7D is \
+             expected"
+        ))
+    })?;
+    let time_zone = time_zone.filter(|zone| !zone.is_empty());
+    Ok(Ask { panel: panel.to_owned(), range, time_zone, parameters })
+}
+
+impl From<PanelError> for Error {
+    fn from(error: PanelError) -> Self {
+        let kind = match &error {
+            PanelError::Unknown { .. } => Kind::NotFound,
+            PanelError::Question(_) => Kind::Invalid,
+            PanelError::Answer { .. } => Kind::Internal,
+            PanelError::ClickHouse { source, .. } => match source.kind {
+                ErrorKind::Unreachable | ErrorKind::Transient => Kind::Unavailable { retry_after: COME_BACK },
+                ErrorKind::TooExpensive => Kind::TimedOut,
+                ErrorKind::Permanent => Kind::Internal,
+            },
+        };
+        Self::new(kind, error.to_string())
+    }
+}
+
+#[tonic::async_trait]
+impl DashboardService for DashboardDoor {
+    async fn get_active_users(
+        &self,
+        request: Request<v1::GetActiveUsersRequest>,
+    ) -> Result<Response<v1::GetActiveUsersResponse>, Status> {
+        let v1::GetActiveUsersRequest { time_range, time_zone, window_minutes } = request.into_inner();
+        let window = window_minutes.map(|minutes| ("window_minutes", minutes));
+        self.typed("active_users", time_range, time_zone, window, typed::active_users).await
+    }
+
+    async fn get_signup_funnel(
+        &self,
+        request: Request<v1::GetSignupFunnelRequest>,
+    ) -> Result<Response<v1::GetSignupFunnelResponse>, Status> {
+        let v1::GetSignupFunnelRequest { time_range, time_zone } = request.into_inner();
+        self.typed("signup_funnel", time_range, time_zone, None, typed::signup_funnel).await
+    }
+
+    async fn get_top_features(
+        &self,
+        request: Request<v1::GetTopFeaturesRequest>,
+    ) -> Result<Response<v1::GetTopFeaturesResponse>, Status> {
+        let v1::GetTopFeaturesRequest { time_range, time_zone, limit } = request.into_inner();
+        let limit = limit.map(|limit| ("limit", limit));
+        self.typed("top_features", time_range, time_zone, limit, typed::top_features).await
+    }
+
+    async fn get_error_rate(
+        &self,
+        request: Request<v1::GetErrorRateRequest>,
+    ) -> Result<Response<v1::GetErrorRateResponse>, Status> {
+        let v1::GetErrorRateRequest { time_range, time_zone } = request.into_inner();
+        self.typed("error_rate", time_range, time_zone, None, typed::error_rate).await
+    }
+
+    async fn get_live_visitors(
+        &self,
+        request: Request<v1::GetLiveVisitorsRequest>,
+    ) -> Result<Response<v1::GetLiveVisitorsResponse>, Status> {
+        let v1::GetLiveVisitorsRequest { time_range, time_zone, window_minutes } = request.into_inner();
+        let window = window_minutes.map(|minutes| ("window_minutes", minutes));
+        self.typed("live_visitors", time_range, time_zone, window, typed::live_visitors).await
+    }
+
+    async fn get_top_pages(
+        &self,
+        request: Request<v1::GetTopPagesRequest>,
+    ) -> Result<Response<v1::GetTopPagesResponse>, Status> {
+        let v1::GetTopPagesRequest { time_range, time_zone, limit } = request.into_inner();
+        let limit = limit.map(|limit| ("limit", limit));
+        self.typed("top_pages", time_range, time_zone, limit, typed::top_pages).await
+    }
+
+    async fn get_traffic_by_country(
+        &self,
+        request: Request<v1::GetTrafficByCountryRequest>,
+    ) -> Result<Response<v1::GetTrafficByCountryResponse>, Status> {
+        let v1::GetTrafficByCountryRequest { time_range, time_zone } = request.into_inner();
+        self.typed("traffic_by_country", time_range, time_zone, None, typed::traffic_by_country).await
+    }
+
+    async fn get_traffic_anomaly(
+        &self,
+        request: Request<v1::GetTrafficAnomalyRequest>,
+    ) -> Result<Response<v1::GetTrafficAnomalyResponse>, Status> {
+        let v1::GetTrafficAnomalyRequest { time_range, time_zone } = request.into_inner();
+        self.typed("traffic_anomaly", time_range, time_zone, None, typed::traffic_anomaly).await
+    }
+
+    async fn list_panels(
+        &self,
+        _: Request<v1::ListPanelsRequest>,
+    ) -> Result<Response<v1::ListPanelsResponse>, Status> {
+        let panels = self.panels.list().map(|panel| v1::Panel {
+            name: panel.name.clone(),
+            title: panel.title.clone(),
+            description: panel.description.clone(),
+            unit: panel.unit.clone(),
+            chart: panel.chart.into(),
+            refresh: prost_types::Duration::try_from(panel.refresh).ok(),
+            parameters: panel
+                .parameters
+                .iter()
+                .map(|parameter| v1::PanelParameter {
+                    name: parameter.name.clone(),
+                    r#type: parameter.kind.name().to_owned(),
+                    default_value: parameter.default.clone(),
+                    description: parameter.description.clone(),
+                })
+                .collect(),
+            sql: panel.sql.clone(),
+            built_in: true,
+        });
+        Ok(Response::new(v1::ListPanelsResponse { panels: panels.collect(), broken: Vec::new() }))
+    }
+
+    async fn query_panel(
+        &self,
+        request: Request<v1::QueryPanelRequest>,
+    ) -> Result<Response<v1::QueryPanelResponse>, Status> {
+        let v1::QueryPanelRequest { panel, time_range, time_zone, parameters } = request.into_inner();
+        let ask = ask(&panel, time_range, time_zone, parameters.into_iter().collect())?;
+        let answer = self.panels.ask(ask).await.map_err(Error::from)?;
+        let table = answer.table.to_proto(answer.context.clone());
+        Ok(Response::new(v1::QueryPanelResponse { table: Some(table) }))
+    }
+
+    type WatchPanelsStream = Pin<Box<dyn Stream<Item = Result<v1::WatchPanelsResponse, Status>> + Send>>;
+
+    async fn watch_panels(
+        &self,
+        _: Request<v1::WatchPanelsRequest>,
+    ) -> Result<Response<Self::WatchPanelsStream>, Status> {
+        let message = "WatchPanels is not there yet; ask QueryPanel again every few seconds";
+        Err(Error::new(Kind::Unimplemented, message).into())
+    }
+}

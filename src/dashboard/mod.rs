@@ -1,0 +1,3 @@
+//! The doors through which panels go out.
+
+pub mod grpc;

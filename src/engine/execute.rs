@@ -1,0 +1,331 @@
+//! Runs one statement on the engine. Everything here blocks, and runs on a thread that may.
+
+use std::io::{self, Read, Write};
+use std::time::Instant;
+
+use bytes::Bytes;
+use tokio::sync::{mpsc, oneshot};
+
+use super::library::{Chunk, Connection, Summary};
+use super::pool::{Pool, Wishes};
+use super::request::{Asked, exception};
+use super::statement::{self, Kind, Repeated};
+
+/// How much of a body is read to find out where its data begins.
+const HEAD_BYTES: u64 = 1 << 20;
+/// The longest statement without data.
+const MAX_STATEMENT_BYTES: u64 = 64 << 20;
+/// How much data is given to the engine at once.
+const PIECE_BYTES: usize = 1 << 20;
+/// How many pieces of an answer may wait for the client. Beyond it the statement waits.
+pub(super) const MAX_UNSENT: usize = 8;
+
+/// How bytes are compressed on the wire.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Encoding {
+    Identity,
+    Gzip,
+    Zstd,
+}
+
+impl Encoding {
+    /// The name in a header.
+    pub(super) fn name(self) -> Option<&'static str> {
+        match self {
+            Self::Identity => None,
+            Self::Gzip => Some("gzip"),
+            Self::Zstd => Some("zstd"),
+        }
+    }
+
+    pub(super) fn reader(self, body: impl Read + Send + 'static) -> io::Result<Box<dyn Read + Send>> {
+        Ok(match self {
+            Self::Identity => Box::new(body),
+            Self::Gzip => Box::new(flate2::read::MultiGzDecoder::new(body)),
+            Self::Zstd => Box::new(zstd::stream::read::Decoder::new(body)?),
+        })
+    }
+}
+
+/// A statement and where its answer goes.
+pub(super) struct Job {
+    pub(super) asked: Asked,
+    pub(super) body: Box<dyn Read + Send>,
+    pub(super) answer_encoding: Encoding,
+    pub(super) head: oneshot::Sender<Result<Head, String>>,
+    pub(super) pieces: mpsc::Sender<io::Result<Bytes>>,
+}
+
+/// What is known when the answer begins.
+#[derive(Debug)]
+pub(super) struct Head {
+    /// The format of the answer; none where there is no answer.
+    pub(super) format: Option<String>,
+    /// What was read and written, where the statement has ended already.
+    pub(super) summary: Option<(Summary, u128)>,
+}
+
+impl Job {
+    /// Runs it. A client that went away ends it at its next piece.
+    pub(super) fn run(self, pool: &Pool) {
+        let started = Instant::now();
+        let Self { asked, mut body, answer_encoding, head, pieces } = self;
+        let mut answer = Answer { head: Some(head), pieces, encoder: Encoder::new(answer_encoding), started };
+        let prepared = match prepare(asked, &mut body) {
+            Ok(prepared) => prepared,
+            Err(error) => return answer.fail(error),
+        };
+        let outcome = pool.with(&prepared.wishes, |connection| prepared.run(connection, body, &mut answer));
+        if let Err(error) = outcome.and_then(|done| done) {
+            answer.fail(error);
+        }
+    }
+}
+
+struct Prepared {
+    text: Vec<u8>,
+    kind: Kind,
+    default_format: Option<String>,
+    params: Vec<(String, String)>,
+    wishes: Wishes,
+}
+
+fn prepare(asked: Asked, body: &mut dyn Read) -> Result<Prepared, String> {
+    let Asked { query, database, default_format, settings, params, readonly, .. } = asked;
+    let mut text = query.into_bytes();
+    let mut kind = statement::look_at(&text);
+    if !matches!(kind, Kind::Takes { .. }) {
+        // The rest of the statement, or all of it, is in the body; data may follow there.
+        if !text.is_empty() {
+            text.push(b'\n');
+        }
+        read_up_to(body, HEAD_BYTES, &mut text)?;
+        kind = statement::look_at(&text);
+        if !matches!(kind, Kind::Takes { .. }) {
+            read_up_to(body, MAX_STATEMENT_BYTES, &mut text)?;
+            kind = statement::look_at(&text);
+            if text.len() as u64 >= MAX_STATEMENT_BYTES {
+                return Err(exception(229, "QUERY_IS_TOO_LARGE", "the statement has more than 64 MiB"));
+            }
+        }
+    }
+    if text.trim_ascii().is_empty() {
+        return Err(exception(62, "SYNTAX_ERROR", "the query is empty"));
+    }
+    Ok(Prepared { text, kind, default_format, params, wishes: Wishes { database, settings, readonly } })
+}
+
+fn read_up_to(body: &mut dyn Read, bytes: u64, text: &mut Vec<u8>) -> Result<(), String> {
+    body.take(bytes).read_to_end(text).map(|_| ()).map_err(|error| broken_body(&error))
+}
+
+fn broken_body(error: &io::Error) -> String {
+    exception(33, "CANNOT_READ_ALL_DATA", &format!("the request's body cannot be read: {error}"))
+}
+
+impl Prepared {
+    fn run(
+        &self,
+        connection: &mut Connection,
+        body: Box<dyn Read + Send>,
+        answer: &mut Answer,
+    ) -> Result<(), String> {
+        match &self.kind {
+            Kind::Takes { statement, format, data_at } => {
+                if self.wishes.readonly > 0 {
+                    return Err(exception(
+                        164,
+                        "READONLY",
+                        "an INSERT needs POST, and a user that may write",
+                    ));
+                }
+                let format = format.as_deref().or(self.default_format.as_deref()).unwrap_or("Values");
+                let data = self.text[*data_at..].chain(body);
+                self.take_data(connection, statement, format, data, answer)
+            }
+            Kind::Selects { format } => {
+                let format = statement::output_format(format.as_deref(), self.default_format.as_deref());
+                match statement::streams(format) {
+                    Some(repeated) => self.stream(connection, format, repeated, answer),
+                    None => self.whole(connection, format, answer),
+                }
+            }
+            Kind::Shows { format } => {
+                let format = statement::output_format(format.as_deref(), self.default_format.as_deref());
+                self.whole(connection, format, answer)
+            }
+            Kind::Acts => {
+                let format = statement::output_format(None, self.default_format.as_deref());
+                self.whole(connection, format, answer)
+            }
+        }
+    }
+
+    /// Runs a statement whose result is made before it is sent.
+    fn whole(&self, connection: &mut Connection, format: &str, answer: &mut Answer) -> Result<(), String> {
+        let result = connection.query(&self.statement()?, format, &self.params)?;
+        answer.begin(Some(format), Some(result.summary()));
+        answer.send(result, 0);
+        Ok(())
+    }
+
+    fn statement(&self) -> Result<String, String> {
+        let text = String::from_utf8_lossy(&self.text);
+        if text.contains('\0') {
+            return Err(exception(62, "SYNTAX_ERROR", "the statement holds a NUL"));
+        }
+        // The engine would run statements behind a semicolon as well; over HTTP there is one.
+        Ok(text.trim_end().trim_end_matches(';').to_owned())
+    }
+
+    fn take_data(
+        &self,
+        connection: &mut Connection,
+        statement: &str,
+        format: &str,
+        mut data: impl Read,
+        answer: &mut Answer,
+    ) -> Result<(), String> {
+        let mut insert = connection.insert(statement, format, &self.params)?;
+        let mut piece = vec![0; PIECE_BYTES];
+        loop {
+            match data.read(&mut piece) {
+                Ok(0) => break,
+                Ok(read) => insert.append(&piece[..read])?,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                // Dropping the insert cancels it.
+                Err(error) => return Err(broken_body(&error)),
+            }
+        }
+        let done = insert.finish()?;
+        answer.begin(None, Some(done.summary()));
+        Ok(())
+    }
+
+    fn stream(
+        &self,
+        connection: &mut Connection,
+        format: &str,
+        repeated: Repeated,
+        answer: &mut Answer,
+    ) -> Result<(), String> {
+        let mut stream = connection.stream(&self.statement()?, format, &self.params)?;
+        // Errors mostly come with the first piece, which is when the status can still say so.
+        let Some(first) = stream.next()? else {
+            answer.begin(Some(format), Some(Summary::default()));
+            return Ok(());
+        };
+        let second = stream.next()?;
+        let whole = second.is_none().then(|| first.summary());
+        answer.begin(Some(format), whole);
+        if !answer.send(first, 0) {
+            return Ok(());
+        }
+        let mut next = second;
+        while let Some(piece) = next {
+            let head = repeated.length(piece.bytes());
+            if !answer.send(piece, head) {
+                return Ok(());
+            }
+            next = stream.next()?;
+        }
+        Ok(())
+    }
+}
+
+/// The way back to the client.
+struct Answer {
+    head: Option<oneshot::Sender<Result<Head, String>>>,
+    pieces: mpsc::Sender<io::Result<Bytes>>,
+    encoder: Encoder,
+    started: Instant,
+}
+
+impl Answer {
+    fn begin(&mut self, format: Option<&str>, summary: Option<Summary>) {
+        if let Some(head) = self.head.take() {
+            let elapsed = self.started.elapsed().as_nanos();
+            let summary = summary.map(|summary| (summary, elapsed));
+            // A client that is gone is noticed at the next piece.
+            head.send(Ok(Head { format: format.map(str::to_owned), summary })).ok();
+        }
+    }
+
+    /// Sends a piece without its first bytes; false when nobody waits for it.
+    fn send(&mut self, piece: Chunk, skip: usize) -> bool {
+        // No copy: the bytes stay in the engine's buffer until they are sent.
+        let piece = Bytes::from_owner(piece).slice(skip..);
+        match self.encoder.encode(piece) {
+            Ok(bytes) => bytes.is_empty() || self.pieces.blocking_send(Ok(bytes)).is_ok(),
+            Err(error) => {
+                self.pieces.blocking_send(Err(error)).ok();
+                false
+            }
+        }
+    }
+
+    /// Tells an error: as the answer where none has begun, else by breaking the answer off, as ClickHouse does.
+    fn fail(&mut self, error: String) {
+        match self.head.take() {
+            Some(head) => {
+                head.send(Err(error)).ok();
+            }
+            None => {
+                self.pieces.blocking_send(Ok(Bytes::from(format!("\n{error}\n")))).ok();
+                self.pieces.blocking_send(Err(io::Error::other(error))).ok();
+            }
+        }
+    }
+}
+
+impl Drop for Answer {
+    fn drop(&mut self) {
+        if let Ok(bytes) = self.encoder.finish()
+            && !bytes.is_empty()
+        {
+            self.pieces.blocking_send(Ok(bytes)).ok();
+        }
+    }
+}
+
+/// Compresses an answer piece by piece.
+enum Encoder {
+    Identity,
+    Gzip(flate2::write::GzEncoder<Vec<u8>>),
+    Zstd(Option<zstd::stream::write::Encoder<'static, Vec<u8>>>),
+}
+
+impl Encoder {
+    fn new(encoding: Encoding) -> Self {
+        match encoding {
+            Encoding::Identity => Self::Identity,
+            Encoding::Gzip => {
+                Self::Gzip(flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast()))
+            }
+            Encoding::Zstd => Self::Zstd(zstd::stream::write::Encoder::new(Vec::new(), 1).ok()),
+        }
+    }
+
+    fn encode(&mut self, piece: Bytes) -> io::Result<Bytes> {
+        match self {
+            Self::Identity => Ok(piece),
+            Self::Gzip(encoder) => {
+                encoder.write_all(&piece)?;
+                Ok(Bytes::from(std::mem::take(encoder.get_mut())))
+            }
+            Self::Zstd(Some(encoder)) => {
+                encoder.write_all(&piece)?;
+                Ok(Bytes::from(std::mem::take(encoder.get_mut())))
+            }
+            Self::Zstd(None) => Err(io::Error::other("zstd cannot be started")),
+        }
+    }
+
+    fn finish(&mut self) -> io::Result<Bytes> {
+        match std::mem::replace(self, Self::Identity) {
+            Self::Identity | Self::Zstd(None) => Ok(Bytes::new()),
+            Self::Gzip(encoder) => encoder.finish().map(Bytes::from),
+            Self::Zstd(Some(encoder)) => encoder.finish().map(Bytes::from),
+        }
+    }
+}

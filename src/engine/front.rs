@@ -1,0 +1,366 @@
+//! The HTTP front of the engine: ClickHouse's own protocol, as its clients use it.
+
+use std::io::{self, Read};
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
+use futures_util::StreamExt;
+use http::header::{ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE, WWW_AUTHENTICATE};
+use http::{HeaderMap, HeaderValue, StatusCode};
+use tokio::sync::{mpsc, oneshot};
+use tokio_stream::wrappers::ReceiverStream;
+
+use super::execute::{Encoding, Head, Job, MAX_UNSENT};
+use super::library::{Library, LibraryError};
+use super::pool::Pool;
+use super::request::{Asked, exception};
+
+/// The one user.
+pub const USER: &str = "default";
+/// How many pieces of a body may wait for the engine. Beyond it the client waits.
+const MAX_UNREAD: usize = 8;
+/// The largest multipart body: it holds a statement and its parameters.
+const MAX_MULTIPART_BYTES: u64 = 64 << 20;
+
+/// The engine behind its front.
+pub struct Front {
+    pool: Pool,
+    password: String,
+    timezone: String,
+}
+
+impl Front {
+    /// Starts the engine on a folder. Blocks.
+    pub fn start(
+        library: Arc<Library>,
+        folder: std::path::PathBuf,
+        password: String,
+    ) -> Result<Self, FrontError> {
+        let pool = Pool::open(library, folder)?;
+        let timezone = pool
+            .with(&Default::default(), |connection| {
+                let answer = connection.query("SELECT timezone()", "TabSeparated", &Vec::new())?;
+                Ok::<_, String>(String::from_utf8_lossy(answer.bytes()).trim().to_owned())
+            })
+            .and_then(|answer| answer)
+            .map_err(FrontError::Engine)?;
+        Ok(Self { pool, password, timezone })
+    }
+
+    /// Waits until no statement runs; from then on none begins.
+    pub async fn drain(&self) {
+        self.pool.drain().await;
+    }
+}
+
+/// Why the engine did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum FrontError {
+    /// The library, or the folder.
+    #[error(transparent)]
+    Library(#[from] LibraryError),
+    /// The engine refused the first question.
+    #[error("the engine does not answer: {0}")]
+    Engine(String),
+}
+
+/// The routes.
+pub fn router(front: Arc<Front>) -> Router {
+    Router::new().fallback(answer).with_state(front)
+}
+
+async fn answer(State(front): State<Arc<Front>>, request: Request) -> Response {
+    let reading = request.method() != http::Method::POST;
+    if reading
+        && (matches!(request.uri().path(), "/ping" | "/replicas_status") || request.uri().query().is_none())
+    {
+        return "Ok.\n".into_response();
+    }
+    let (parts, body) = request.into_parts();
+    match front.run(parts, body).await {
+        Ok(response) => response,
+        Err(error) => failed(&error),
+    }
+}
+
+impl Front {
+    async fn run(self: Arc<Self>, parts: http::request::Parts, body: Body) -> Result<Response, String> {
+        let mut asked = Asked::read(&parts)?;
+        self.authenticate(&asked)?;
+        let body = match multipart_boundary(&parts.headers) {
+            Some(boundary) => {
+                read_multipart(&mut asked, body, boundary).await?;
+                Body::empty()
+            }
+            None => body,
+        };
+        let query_id = asked.query_id.clone().unwrap_or_else(|| uuid::Uuid::new_v4().to_string());
+        let answer_encoding =
+            if asked.compress_answer { accepted_encoding(&parts.headers) } else { Encoding::Identity };
+        let body = body_encoding(&parts.headers)?
+            .reader(BlockingBody::new(body))
+            .map_err(|error| exception(354, "ZSTD_DECODER_FAILED", &error.to_string()))?;
+        let (head_sender, head) = oneshot::channel();
+        let (pieces_sender, pieces) = mpsc::channel(MAX_UNSENT);
+        let job = Job { asked, body, answer_encoding, head: head_sender, pieces: pieces_sender };
+        let turn = self.pool.turn().await;
+        let front = Arc::clone(&self);
+        tokio::task::spawn_blocking(move || {
+            job.run(&front.pool);
+            drop(turn);
+        });
+        let head =
+            head.await.map_err(|_| exception(1002, "UNKNOWN_EXCEPTION", "the engine gave no answer"))??;
+        Ok(self.respond(head, pieces, &query_id, answer_encoding))
+    }
+
+    fn authenticate(&self, asked: &Asked) -> Result<(), String> {
+        let user = asked.user.as_deref().unwrap_or(USER);
+        let password = asked.password.as_deref().unwrap_or_default();
+        if user == USER && same(password, &self.password) {
+            return Ok(());
+        }
+        Err(exception(
+            516,
+            "AUTHENTICATION_FAILED",
+            &format!(
+                "{user}: Authentication failed: password is incorrect, or there is no user with such name"
+            ),
+        ))
+    }
+
+    fn respond(
+        &self,
+        head: Head,
+        pieces: mpsc::Receiver<io::Result<Bytes>>,
+        query_id: &str,
+        encoding: Encoding,
+    ) -> Response {
+        let mut response = Response::new(Body::from_stream(ReceiverStream::new(pieces)));
+        let headers = response.headers_mut();
+        let mut set = |name: &'static str, value: &str| {
+            if let Ok(value) = HeaderValue::from_str(value) {
+                headers.insert(name, value);
+            }
+        };
+        set("x-clickhouse-query-id", query_id);
+        set("x-clickhouse-timezone", &self.timezone);
+        set("x-clickhouse-server-display-name", "millrace");
+        if let Some(format) = &head.format {
+            set("x-clickhouse-format", format);
+            set("content-type", content_type(format));
+        }
+        if let Some((summary, elapsed_ns)) = head.summary {
+            let summary = serde_json::json!({
+                "read_rows": summary.read_rows.to_string(),
+                "read_bytes": summary.read_bytes.to_string(),
+                "written_rows": summary.written_rows.to_string(),
+                "written_bytes": summary.written_bytes.to_string(),
+                "total_rows_to_read": summary.read_rows.to_string(),
+                "result_rows": summary.result_rows.to_string(),
+                "elapsed_ns": elapsed_ns.to_string(),
+            });
+            set("x-clickhouse-summary", &summary.to_string());
+        }
+        if let Some(name) = encoding.name() {
+            set("content-encoding", name);
+        }
+        response
+    }
+}
+
+/// Compares without telling by its time how much of the password was right.
+fn same(given: &str, password: &str) -> bool {
+    let differing = given.bytes().zip(password.bytes()).fold(0, |differing, (a, b)| differing | (a ^ b));
+    given.len() == password.len() && differing == 0
+}
+
+fn failed(error: &str) -> Response {
+    let code = error.split_once("Code: ").and_then(|(_, rest)| rest.split('.').next()?.parse::<i32>().ok());
+    let code = code.unwrap_or(1002);
+    let mut response = (status_of(code), format!("{}\n", error.trim_end())).into_response();
+    response.headers_mut().insert("x-clickhouse-exception-code", HeaderValue::from(code));
+    if code == 516 {
+        response
+            .headers_mut()
+            .insert(WWW_AUTHENTICATE, HeaderValue::from_static("Basic realm=\"ClickHouse\""));
+    }
+    response
+}
+
+/// The HTTP status of an error code, after ClickHouse's src/Server/HTTP/exceptionCodeToHTTPStatus.cpp.
+fn status_of(code: i32) -> StatusCode {
+    match code {
+        194 => StatusCode::UNAUTHORIZED,
+        192 | 193 | 512 | 516 => StatusCode::FORBIDDEN,
+        6
+        | 15
+        | 25..=27
+        | 36
+        | 38
+        | 41
+        | 43
+        | 44
+        | 53
+        | 62
+        | 72
+        | 86
+        | 106
+        | 117
+        | 167
+        | 168
+        | 229
+        | 321
+        | 376
+        | 456
+        | 457 => StatusCode::BAD_REQUEST,
+        46 | 47 | 50 | 56 | 60 | 63 | 73 | 78 | 81 | 115 | 336 => StatusCode::NOT_FOUND,
+        159 => StatusCode::REQUEST_TIMEOUT,
+        48 => StatusCode::NOT_IMPLEMENTED,
+        209 | 439 => StatusCode::SERVICE_UNAVAILABLE,
+        381 => StatusCode::LENGTH_REQUIRED,
+        _ => StatusCode::INTERNAL_SERVER_ERROR,
+    }
+}
+
+fn content_type(format: &str) -> &'static str {
+    match format {
+        "TabSeparated" | "TSV" => "text/tab-separated-values; charset=UTF-8",
+        "CSV" | "CSVWithNames" => "text/csv; charset=UTF-8; header=present",
+        "JSON" | "JSONCompact" | "JSONStrings" | "JSONColumns" => "application/json; charset=UTF-8",
+        "JSONEachRow" => "application/x-ndjson; charset=UTF-8",
+        "Native" | "RowBinary" | "RowBinaryWithNamesAndTypes" | "Parquet" | "Arrow" | "ArrowStream" => {
+            "application/octet-stream"
+        }
+        _ => "text/plain; charset=UTF-8",
+    }
+}
+
+fn body_encoding(headers: &HeaderMap) -> Result<Encoding, String> {
+    match headers.get(CONTENT_ENCODING).map(|value| value.to_str().unwrap_or("?").trim().to_ascii_lowercase())
+    {
+        None => Ok(Encoding::Identity),
+        Some(name) => match name.as_str() {
+            "" | "identity" => Ok(Encoding::Identity),
+            "gzip" => Ok(Encoding::Gzip),
+            "zstd" => Ok(Encoding::Zstd),
+            other => Err(exception(
+                48,
+                "NOT_IMPLEMENTED",
+                &format!(
+                    "Content-Encoding: {other} is not supported by the embedded engine; gzip and zstd are"
+                ),
+            )),
+        },
+    }
+}
+
+fn accepted_encoding(headers: &HeaderMap) -> Encoding {
+    let accepted = headers.get(ACCEPT_ENCODING).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let accepts = |name: &str| {
+        accepted
+            .split(',')
+            .any(|item| item.split(';').next().is_some_and(|item| item.trim().eq_ignore_ascii_case(name)))
+    };
+    if accepts("zstd") {
+        Encoding::Zstd
+    } else if accepts("gzip") {
+        Encoding::Gzip
+    } else {
+        Encoding::Identity
+    }
+}
+
+fn multipart_boundary(headers: &HeaderMap) -> Option<String> {
+    multer::parse_boundary(headers.get(CONTENT_TYPE)?.to_str().ok()?).ok()
+}
+
+async fn read_multipart(asked: &mut Asked, body: Body, boundary: String) -> Result<(), String> {
+    let broken = |error: multer::Error| {
+        exception(33, "CANNOT_READ_ALL_DATA", &format!("the multipart body cannot be read: {error}"))
+    };
+    let limits = multer::SizeLimit::new().whole_stream(MAX_MULTIPART_BYTES);
+    let constraints = multer::Constraints::new().size_limit(limits);
+    let mut multipart = multer::Multipart::with_constraints(body.into_data_stream(), boundary, constraints);
+    while let Some(field) = multipart.next_field().await.map_err(broken)? {
+        let Some(name) = field.name().map(str::to_owned) else {
+            continue;
+        };
+        let value = field.text().await.map_err(broken)?;
+        asked.take(&name, value)?;
+    }
+    Ok(())
+}
+
+/// A body that a blocking thread reads.
+struct BlockingBody {
+    pieces: mpsc::Receiver<Result<Bytes, axum::Error>>,
+    rest: Bytes,
+}
+
+impl BlockingBody {
+    fn new(body: Body) -> Self {
+        let (sender, pieces) = mpsc::channel(MAX_UNREAD);
+        tokio::spawn(async move {
+            let mut stream = body.into_data_stream();
+            while let Some(piece) = stream.next().await {
+                if sender.send(piece).await.is_err() {
+                    return;
+                }
+            }
+        });
+        Self { pieces, rest: Bytes::new() }
+    }
+}
+
+impl Read for BlockingBody {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        while self.rest.is_empty() {
+            match self.pieces.blocking_recv() {
+                Some(piece) => self.rest = piece.map_err(io::Error::other)?,
+                None => return Ok(0),
+            }
+        }
+        let piece = self.rest.split_to(self.rest.len().min(out.len()));
+        out[..piece.len()].copy_from_slice(&piece);
+        Ok(piece.len())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codes_have_their_status() {
+        assert_eq!(
+            failed("Code: 60. DB::Exception: no table. (UNKNOWN_TABLE)").status(),
+            StatusCode::NOT_FOUND
+        );
+        let denied = failed("Code: 516. DB::Exception: x. (AUTHENTICATION_FAILED)");
+        assert_eq!(denied.status(), StatusCode::FORBIDDEN);
+        assert_eq!(denied.headers()["x-clickhouse-exception-code"], "516");
+        assert_eq!(failed("something else").status(), StatusCode::INTERNAL_SERVER_ERROR);
+    }
+
+    #[test]
+    fn a_password_is_compared_whole() {
+        assert!(same("abc", "abc") && !same("ab", "abc") && !same("abd", "abc") && same("", ""));
+    }
+
+    #[test]
+    fn the_answer_is_compressed_as_the_client_can() {
+        let accepts = |value: &'static str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(ACCEPT_ENCODING, HeaderValue::from_static(value));
+            accepted_encoding(&headers)
+        };
+        assert_eq!(accepts("gzip, deflate, br, zstd"), Encoding::Zstd);
+        assert_eq!(accepts("deflate, gzip;q=0.5"), Encoding::Gzip);
+        assert_eq!(accepts("lz4"), Encoding::Identity);
+    }
+}

@@ -1,0 +1,486 @@
+//! The engine's library, bound at run time: the one room of the crate in which unsafe code may stand.
+//!
+//! libchdb is ClickHouse as a shared library. It is loaded when it is needed, so that a build needs no engine and a
+//! server with CLICKHOUSE_URL never loads it. The functions and their contracts are those of its header, chdb.h:
+//!
+//! - one data folder a process, any number of connections to it, one statement at a time a connection;
+//! - handles are not tied to a thread;
+//! - without closing every connection and `chdb_shutdown` the process ends with a segmentation fault.
+#![expect(unsafe_code, reason = "the engine is a C library")]
+
+use std::ffi::{CStr, CString, c_char, c_int, c_void};
+use std::path::{Path, PathBuf};
+use std::ptr::NonNull;
+use std::sync::Arc;
+
+use libloading::Symbol;
+
+/// Why the engine cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum LibraryError {
+    /// There is no library.
+    #[error("the engine library is not at {}; `make engine` brings it, or MILLRACE_ENGINE_LIB names another copy", path.display())]
+    Missing {
+        /// Where it was looked for.
+        path: PathBuf,
+    },
+    /// It cannot be loaded.
+    #[error("the engine library {} cannot be loaded: {source}; `make engine` brings the one that fits", path.display())]
+    Unusable {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: libloading::Error,
+    },
+    /// It gave no connection.
+    #[error("the engine cannot open {}; another one may hold the folder, or it cannot be written", folder.display())]
+    NoConnection {
+        /// The data folder.
+        folder: PathBuf,
+    },
+}
+
+#[repr(C)]
+struct RawConnection {
+    _opaque: *mut c_void,
+}
+#[repr(C)]
+struct RawResult {
+    _opaque: *mut c_void,
+}
+#[repr(C)]
+struct RawInsert {
+    _opaque: *mut c_void,
+}
+
+/// `chdb_connection`, itself a pointer.
+type ConnectionRef = *mut RawConnection;
+type InsertRef = *mut RawInsert;
+type Texts = *const *const c_char;
+type Lengths = *const usize;
+type StartWithParams<T> = unsafe extern "C" fn(
+    ConnectionRef,
+    *const c_char,
+    usize,
+    *const c_char,
+    usize,
+    Texts,
+    Lengths,
+    Texts,
+    Lengths,
+    usize,
+) -> T;
+type ResultText = unsafe extern "C" fn(*mut RawResult) -> *const c_char;
+type ResultNumber = unsafe extern "C" fn(*mut RawResult) -> u64;
+
+/// The functions that are used.
+struct Functions {
+    connect: unsafe extern "C" fn(c_int, *const *const c_char) -> *mut ConnectionRef,
+    close: unsafe extern "C" fn(*mut ConnectionRef),
+    stream_query: StartWithParams<*mut RawResult>,
+    stream_fetch: unsafe extern "C" fn(ConnectionRef, *mut RawResult) -> *mut RawResult,
+    stream_cancel: unsafe extern "C" fn(ConnectionRef, *mut RawResult),
+    query: StartWithParams<*mut RawResult>,
+    insert: StartWithParams<InsertRef>,
+    insert_append: unsafe extern "C" fn(InsertRef, *const c_void, usize) -> c_int,
+    insert_done: unsafe extern "C" fn(InsertRef) -> *mut RawResult,
+    insert_cancel: unsafe extern "C" fn(InsertRef),
+    insert_error: unsafe extern "C" fn(InsertRef) -> *const c_char,
+    insert_destroy: unsafe extern "C" fn(InsertRef),
+    result_destroy: unsafe extern "C" fn(*mut RawResult),
+    result_buffer: ResultText,
+    result_length: unsafe extern "C" fn(*mut RawResult) -> usize,
+    result_error: ResultText,
+    storage_rows_read: ResultNumber,
+    storage_bytes_read: ResultNumber,
+    rows_read: ResultNumber,
+    rows_written: ResultNumber,
+    bytes_written: ResultNumber,
+    shutdown: unsafe extern "C" fn(),
+}
+
+/// The loaded library. Every connection holds it.
+pub struct Library {
+    functions: Functions,
+    /// Keeps the functions' code in memory.
+    _library: libloading::Library,
+}
+
+impl Library {
+    /// Loads the library.
+    pub fn load(path: &Path) -> Result<Arc<Self>, LibraryError> {
+        if !path.is_file() {
+            return Err(LibraryError::Missing { path: path.to_owned() });
+        }
+        let unusable = |source| LibraryError::Unusable { path: path.to_owned(), source };
+        // SAFETY: loading runs the library's initialisers, which is what the operator who named the file asked for.
+        let library = unsafe { libloading::Library::new(path) }.map_err(unusable)?;
+        // SAFETY: the names and types are those of the header of this library's version, see `Functions`.
+        let functions = unsafe { Functions::bind(&library) }.map_err(unusable)?;
+        // SAFETY: as above; called before the first connection, as the header demands. The engine's own handlers for
+        // deadly signals would keep a crashed process for minutes.
+        unsafe {
+            let set: Symbol<'_, unsafe extern "C" fn(c_int)> =
+                library.get(b"chdb_set_signal_handlers_enabled").map_err(unusable)?;
+            set(0);
+        }
+        Ok(Arc::new(Self { functions, _library: library }))
+    }
+
+    /// Opens a connection to the data folder; the first one starts the engine.
+    pub fn connect(self: &Arc<Self>, folder: &Path) -> Result<Connection, LibraryError> {
+        let failed = || LibraryError::NoConnection { folder: folder.to_owned() };
+        let arguments = ["clickhouse".to_owned(), format!("--path={}", folder.display())];
+        let arguments: Vec<CString> =
+            arguments.into_iter().map(CString::new).collect::<Result<_, _>>().map_err(|_| failed())?;
+        let pointers: Vec<*const c_char> = arguments.iter().map(|text| text.as_ptr()).collect();
+        // SAFETY: the pointers are to as many NUL-terminated strings as said, alive for the call.
+        let handle = unsafe { (self.functions.connect)(pointers.len() as c_int, pointers.as_ptr()) };
+        let handle = NonNull::new(handle).ok_or_else(failed)?;
+        Ok(Connection { library: Arc::clone(self), handle })
+    }
+
+    /// Ends the engine. No connection may be left.
+    pub fn shutdown(self: Arc<Self>) {
+        let connections = Arc::strong_count(&self) - 1;
+        if connections > 0 {
+            tracing::warn!(connections, "the engine is not ended, since connections are open");
+            return;
+        }
+        // SAFETY: nobody else holds the library, so there is no connection.
+        unsafe { (self.functions.shutdown)() }
+    }
+}
+
+impl Functions {
+    /// # Safety
+    ///
+    /// The library must be libchdb of the version whose header the types were taken from.
+    unsafe fn bind(library: &libloading::Library) -> Result<Self, libloading::Error> {
+        /// # Safety
+        ///
+        /// As above: `T` must be the type of the function of that name.
+        unsafe fn get<T: Copy>(library: &libloading::Library, name: &str) -> Result<T, libloading::Error> {
+            // SAFETY: the caller's promise.
+            let symbol: Symbol<'_, T> = unsafe { library.get(name.as_bytes()) }?;
+            Ok(*symbol)
+        }
+        // SAFETY: the caller's promise.
+        unsafe {
+            Ok(Self {
+                connect: get(library, "chdb_connect")?,
+                close: get(library, "chdb_close_conn")?,
+                stream_query: get(library, "chdb_stream_query_with_params_n")?,
+                stream_fetch: get(library, "chdb_stream_fetch_result")?,
+                stream_cancel: get(library, "chdb_stream_cancel_query")?,
+                query: get(library, "chdb_query_with_params_n")?,
+                insert: get(library, "chdb_stream_insert_with_params_n")?,
+                insert_append: get(library, "chdb_stream_append")?,
+                insert_done: get(library, "chdb_stream_done")?,
+                insert_cancel: get(library, "chdb_stream_cancel_insert")?,
+                insert_error: get(library, "chdb_stream_insert_error")?,
+                insert_destroy: get(library, "chdb_destroy_insert_stream")?,
+                result_destroy: get(library, "chdb_destroy_query_result")?,
+                result_buffer: get(library, "chdb_result_buffer")?,
+                result_length: get(library, "chdb_result_length")?,
+                result_error: get(library, "chdb_result_error")?,
+                storage_rows_read: get(library, "chdb_result_storage_rows_read")?,
+                storage_bytes_read: get(library, "chdb_result_storage_bytes_read")?,
+                rows_read: get(library, "chdb_result_rows_read")?,
+                rows_written: get(library, "chdb_result_rows_written")?,
+                bytes_written: get(library, "chdb_result_bytes_written")?,
+                shutdown: get(library, "chdb_shutdown")?,
+            })
+        }
+    }
+}
+
+/// Names and values of a statement's parameters. Values are in ClickHouse's escaped form, as in the HTTP protocol.
+pub(super) type Params = Vec<(String, String)>;
+
+struct ParamPointers {
+    names: Vec<*const c_char>,
+    name_lengths: Vec<usize>,
+    values: Vec<*const c_char>,
+    value_lengths: Vec<usize>,
+}
+
+impl ParamPointers {
+    fn new(params: &Params) -> Self {
+        Self {
+            names: params.iter().map(|(name, _)| name.as_ptr().cast()).collect(),
+            name_lengths: params.iter().map(|(name, _)| name.len()).collect(),
+            values: params.iter().map(|(_, value)| value.as_ptr().cast()).collect(),
+            value_lengths: params.iter().map(|(_, value)| value.len()).collect(),
+        }
+    }
+}
+
+/// A connection: one statement at a time, which `&mut` sees to.
+pub struct Connection {
+    library: Arc<Library>,
+    handle: NonNull<ConnectionRef>,
+}
+
+// SAFETY: the header ties no handle to a thread, and `&mut self` keeps calls from running at the same time.
+unsafe impl Send for Connection {}
+
+impl Connection {
+    fn raw(&self) -> ConnectionRef {
+        // SAFETY: the handle came from chdb_connect and lives until drop.
+        unsafe { *self.handle.as_ptr() }
+    }
+
+    fn start<T>(&self, start: StartWithParams<T>, statement: &str, format: &str, params: &Params) -> T {
+        let pointers = ParamPointers::new(params);
+        // SAFETY: the connection is open; every pointer goes with its length and lives for the call, and the header says
+        // that parameters are taken over before it returns.
+        unsafe {
+            start(
+                self.raw(),
+                statement.as_ptr().cast(),
+                statement.len(),
+                format.as_ptr().cast(),
+                format.len(),
+                pointers.names.as_ptr(),
+                pointers.name_lengths.as_ptr(),
+                pointers.values.as_ptr(),
+                pointers.value_lengths.as_ptr(),
+                params.len(),
+            )
+        }
+    }
+
+    /// Runs a statement and gives its whole result.
+    pub fn query(&mut self, statement: &str, format: &str, params: &Params) -> Result<Chunk, String> {
+        let result = self.start(self.library.functions.query, statement, format, params);
+        Chunk::new(&self.library, result).into_result()
+    }
+
+    /// Begins a statement whose result is fetched in pieces.
+    pub fn stream<'a>(
+        &'a mut self,
+        statement: &str,
+        format: &str,
+        params: &Params,
+    ) -> Result<ResultStream<'a>, String> {
+        let result = self.start(self.library.functions.stream_query, statement, format, params);
+        let handle = Chunk::new(&self.library, result).into_result()?;
+        Ok(ResultStream { connection: self, handle, ended: false })
+    }
+
+    /// Begins an INSERT whose data follows in pieces.
+    pub fn insert<'a>(
+        &'a mut self,
+        statement: &str,
+        format: &str,
+        params: &Params,
+    ) -> Result<InsertStream<'a>, String> {
+        let handle = self.start(self.library.functions.insert, statement, format, params);
+        let stream = InsertStream { connection: self, handle, ended: false };
+        match stream.error() {
+            Some(error) => Err(error),
+            None => Ok(stream),
+        }
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        // SAFETY: the handle came from chdb_connect, is closed once, and nothing borrows the connection any more.
+        unsafe { (self.library.functions.close)(self.handle.as_ptr()) }
+    }
+}
+
+/// A result, or a piece of one.
+pub struct Chunk {
+    library: Arc<Library>,
+    result: *mut RawResult,
+}
+
+// SAFETY: a result is memory of its own, tied to no thread.
+unsafe impl Send for Chunk {}
+// SAFETY: as above; the shared methods only read.
+unsafe impl Sync for Chunk {}
+
+impl Chunk {
+    fn new(library: &Arc<Library>, result: *mut RawResult) -> Self {
+        Self { library: Arc::clone(library), result }
+    }
+
+    fn into_result(self) -> Result<Self, String> {
+        if self.result.is_null() {
+            return Err(
+                "Code: 1002. DB::Exception: the engine gave no result. (UNKNOWN_EXCEPTION)".to_owned()
+            );
+        }
+        // SAFETY: the result is live; the text belongs to it and is copied.
+        match unsafe { text((self.library.functions.result_error)(self.result)) } {
+            Some(error) => Err(error),
+            None => Ok(self),
+        }
+    }
+
+    /// The bytes, in the format that was asked for.
+    pub fn bytes(&self) -> &[u8] {
+        // SAFETY: the result is live.
+        let (buffer, length) = unsafe {
+            (
+                (self.library.functions.result_buffer)(self.result),
+                (self.library.functions.result_length)(self.result),
+            )
+        };
+        if buffer.is_null() || length == 0 {
+            return &[];
+        }
+        // SAFETY: the header says that the buffer has so many bytes and lives as long as the result.
+        unsafe { std::slice::from_raw_parts(buffer.cast(), length) }
+    }
+
+    fn number(&self, function: ResultNumber) -> u64 {
+        // SAFETY: the result is live.
+        unsafe { function(self.result) }
+    }
+
+    /// What the statement read and wrote so far.
+    pub fn summary(&self) -> Summary {
+        let functions = &self.library.functions;
+        Summary {
+            read_rows: self.number(functions.storage_rows_read),
+            read_bytes: self.number(functions.storage_bytes_read),
+            result_rows: self.number(functions.rows_read),
+            written_rows: self.number(functions.rows_written),
+            written_bytes: self.number(functions.bytes_written),
+        }
+    }
+}
+
+impl AsRef<[u8]> for Chunk {
+    fn as_ref(&self) -> &[u8] {
+        self.bytes()
+    }
+}
+
+impl Drop for Chunk {
+    fn drop(&mut self) {
+        if !self.result.is_null() {
+            // SAFETY: the result is live and destroyed once.
+            unsafe { (self.library.functions.result_destroy)(self.result) }
+        }
+    }
+}
+
+/// What a statement read and wrote.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Summary {
+    /// Rows read from storage.
+    pub read_rows: u64,
+    /// Bytes read from storage.
+    pub read_bytes: u64,
+    /// Rows of the result.
+    pub result_rows: u64,
+    /// Rows written, those of materialized views included.
+    pub written_rows: u64,
+    /// Bytes written.
+    pub written_bytes: u64,
+}
+
+/// A running statement. Dropping it cancels it.
+pub struct ResultStream<'a> {
+    connection: &'a mut Connection,
+    handle: Chunk,
+    ended: bool,
+}
+
+impl ResultStream<'_> {
+    /// The next piece; none at the end.
+    pub fn next(&mut self) -> Result<Option<Chunk>, String> {
+        if self.ended {
+            return Ok(None);
+        }
+        let library = &self.connection.library;
+        // SAFETY: connection and handle are live, and `&mut self` keeps fetches apart.
+        let piece = unsafe { (library.functions.stream_fetch)(self.connection.raw(), self.handle.result) };
+        let piece = Chunk::new(library, piece).into_result().inspect_err(|_| self.ended = true)?;
+        if piece.bytes().is_empty() {
+            self.ended = true;
+            return Ok(None);
+        }
+        Ok(Some(piece))
+    }
+}
+
+impl Drop for ResultStream<'_> {
+    fn drop(&mut self) {
+        if !self.ended {
+            // SAFETY: connection and handle are live.
+            unsafe {
+                (self.connection.library.functions.stream_cancel)(self.connection.raw(), self.handle.result);
+            }
+        }
+    }
+}
+
+/// A running INSERT. Dropping it cancels it.
+pub struct InsertStream<'a> {
+    connection: &'a mut Connection,
+    handle: InsertRef,
+    ended: bool,
+}
+
+// SAFETY: as for `Connection`, which it borrows.
+unsafe impl Send for InsertStream<'_> {}
+
+impl InsertStream<'_> {
+    fn error(&self) -> Option<String> {
+        // SAFETY: the handle is live; the text belongs to it and is copied.
+        unsafe { text((self.connection.library.functions.insert_error)(self.handle)) }
+    }
+
+    /// Adds a piece of the data, which may be cut anywhere.
+    pub fn append(&mut self, data: &[u8]) -> Result<(), String> {
+        // SAFETY: the handle is live; the bytes are copied before the call returns.
+        let state = unsafe {
+            (self.connection.library.functions.insert_append)(self.handle, data.as_ptr().cast(), data.len())
+        };
+        if state == 0 {
+            return Ok(());
+        }
+        Err(self.error().unwrap_or_else(|| {
+            "Code: 1002. DB::Exception: the engine refused data. (UNKNOWN_EXCEPTION)".into()
+        }))
+    }
+
+    /// Ends the data and waits until it is inserted.
+    pub fn finish(mut self) -> Result<Chunk, String> {
+        self.ended = true;
+        // SAFETY: the handle is live and was not ended before.
+        let result = unsafe { (self.connection.library.functions.insert_done)(self.handle) };
+        Chunk::new(&self.connection.library, result).into_result()
+    }
+}
+
+impl Drop for InsertStream<'_> {
+    fn drop(&mut self) {
+        let functions = &self.connection.library.functions;
+        // SAFETY: the handle is live; it is cancelled before it is destroyed, once.
+        unsafe {
+            if !self.ended {
+                (functions.insert_cancel)(self.handle);
+            }
+            (functions.insert_destroy)(self.handle);
+        }
+    }
+}
+
+/// # Safety
+///
+/// The pointer must be null or to a NUL-terminated text that is alive for the call.
+unsafe fn text(pointer: *const c_char) -> Option<String> {
+    if pointer.is_null() {
+        return None;
+    }
+    // SAFETY: the caller's promise.
+    let text = unsafe { CStr::from_ptr(pointer) }.to_string_lossy().into_owned();
+    Some(text).filter(|text| !text.is_empty())
+}

@@ -1,0 +1,180 @@
+//! What a request asks, as ClickHouse's HTTP protocol says it: in the address, in headers, and in a multipart body.
+
+use http::HeaderMap;
+use http::request::Parts;
+
+/// A request without its body.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Asked {
+    /// The part of the statement in the address.
+    pub(super) query: String,
+    pub(super) database: Option<String>,
+    pub(super) default_format: Option<String>,
+    pub(super) query_id: Option<String>,
+    pub(super) user: Option<String>,
+    pub(super) password: Option<String>,
+    /// Settings of the statement.
+    pub(super) settings: Vec<(String, String)>,
+    /// Parameters of the statement, in ClickHouse's escaped form.
+    pub(super) params: Vec<(String, String)>,
+    /// Whether the answer may be compressed as Accept-Encoding says.
+    pub(super) compress_answer: bool,
+    /// 0: anything; 1: only reading, no settings; 2: only reading.
+    pub(super) readonly: u8,
+}
+
+/// Parameters of the protocol that are no settings of a statement. Those without effect here are about a session, which
+/// lasts for one statement, about progress headers, and about buffering, which the front does as it likes.
+const NO_SETTINGS: [&str; 12] = [
+    "session_id",
+    "session_timeout",
+    "session_check",
+    "quota_key",
+    "role",
+    "stacktrace",
+    "buffer_size",
+    "wait_end_of_query",
+    "client_protocol_version",
+    "send_progress_in_http_headers",
+    "http_headers_progress_interval_ms",
+    "close_session",
+];
+
+impl Asked {
+    /// Reads the address and the headers. An error is for the client.
+    pub(super) fn read(parts: &Parts) -> Result<Self, String> {
+        let mut asked =
+            Self { readonly: if parts.method == http::Method::POST { 0 } else { 2 }, ..Self::default() };
+        let pairs = form_urlencoded::parse(parts.uri.query().unwrap_or_default().as_bytes());
+        for (name, value) in pairs {
+            asked.take(&name, value.into_owned())?;
+        }
+        let header = |name| parts.headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
+        asked.database = asked.database.or_else(|| header("x-clickhouse-database"));
+        asked.default_format = asked.default_format.or_else(|| header("x-clickhouse-format"));
+        if let Some((user, password)) = credentials(&parts.headers) {
+            asked.user = Some(user);
+            asked.password = Some(password);
+        }
+        Ok(asked)
+    }
+
+    /// Takes one named value, from the address or from a part of a multipart body.
+    pub(super) fn take(&mut self, name: &str, value: String) -> Result<(), String> {
+        match name {
+            "query" => self.query.push_str(&value),
+            "database" => self.database = Some(value).filter(|name| !name.is_empty()),
+            "default_format" => self.default_format = Some(value).filter(|name| !name.is_empty()),
+            "query_id" => self.query_id = Some(value).filter(|id| !id.is_empty()),
+            "user" => self.user = Some(value),
+            "password" => self.password = Some(value),
+            "enable_http_compression" => self.compress_answer = is_on(&value),
+            "compress" | "decompress" if is_on(&value) => {
+                return Err(exception(
+                    48,
+                    "NOT_IMPLEMENTED",
+                    &format!(
+                        "{name}=1 (ClickHouse's own block compression) is not supported by the embedded engine; \
+                              use Content-Encoding and Accept-Encoding with gzip or zstd"
+                    ),
+                ));
+            }
+            "compress" | "decompress" => {}
+            "readonly" => {
+                let wished = value.parse().map_err(|_| {
+                    exception(
+                        27,
+                        "CANNOT_PARSE_INPUT_ASSERTION_FAILED",
+                        &format!("readonly is {value:?}; 0, 1 or 2 is possible"),
+                    )
+                })?;
+                self.readonly = if self.readonly == 0 { wished } else { self.readonly };
+            }
+            _ if NO_SETTINGS.contains(&name) => {}
+            _ => match name.strip_prefix("param_") {
+                Some(param) => self.params.push((param.to_owned(), value)),
+                None => {
+                    if name.is_empty() || !name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_') {
+                        return Err(exception(115, "UNKNOWN_SETTING", &format!("{name:?} is no setting")));
+                    }
+                    self.settings.push((name.to_owned(), value));
+                }
+            },
+        }
+        Ok(())
+    }
+}
+
+/// An error in ClickHouse's words.
+pub(super) fn exception(code: i32, name: &str, message: &str) -> String {
+    format!("Code: {code}. DB::Exception: {message}. ({name})")
+}
+
+fn is_on(value: &str) -> bool {
+    !matches!(value, "" | "0" | "false")
+}
+
+/// User and password of the headers.
+fn credentials(headers: &HeaderMap) -> Option<(String, String)> {
+    let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
+    if let Some(user) = text("x-clickhouse-user") {
+        return Some((user.to_owned(), text("x-clickhouse-key").unwrap_or_default().to_owned()));
+    }
+    use base64::Engine as _;
+    let (scheme, encoded) = text("authorization")?.split_once(' ')?;
+    if !scheme.eq_ignore_ascii_case("basic") {
+        return None;
+    }
+    let decoded = base64::engine::general_purpose::STANDARD.decode(encoded.trim()).ok()?;
+    let decoded = String::from_utf8(decoded).ok()?;
+    let (user, password) = decoded.split_once(':')?;
+    Some((user.to_owned(), password.to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(method: &str, uri: &str, headers: &[(&str, &str)]) -> Result<Asked, String> {
+        let mut request = http::Request::builder().method(method).uri(uri);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        Asked::read(&request.body(()).unwrap().into_parts().0)
+    }
+
+    #[test]
+    fn the_address_holds_the_query_settings_and_parameters() {
+        let uri = "/?query=SELECT+1&database=d&default_format=JSON&max_threads=2&param_x=a%5Ctb&session_id=s&query_id=q";
+        let asked = read("POST", uri, &[]).unwrap();
+        assert_eq!(asked.query, "SELECT 1");
+        assert_eq!((asked.database.as_deref(), asked.default_format.as_deref()), (Some("d"), Some("JSON")));
+        assert_eq!(asked.settings, [("max_threads".into(), "2".into())]);
+        assert_eq!(asked.params, [("x".into(), "a\\tb".into())]);
+        assert_eq!((asked.query_id.as_deref(), asked.readonly), (Some("q"), 0));
+    }
+
+    #[test]
+    fn get_only_reads_and_cannot_be_talked_out_of_it() {
+        assert_eq!(read("GET", "/?query=x&readonly=0", &[]).unwrap().readonly, 2);
+        assert_eq!(read("POST", "/?readonly=1", &[]).unwrap().readonly, 1);
+        assert!(read("POST", "/?readonly=x", &[]).is_err());
+    }
+
+    #[test]
+    fn credentials_come_in_three_ways() {
+        let basic = read("POST", "/", &[("authorization", "Basic dTpwOnc=")]).unwrap();
+        assert_eq!((basic.user.as_deref(), basic.password.as_deref()), (Some("u"), Some("p:w")));
+        let named = read("POST", "/", &[("x-clickhouse-user", "u"), ("x-clickhouse-key", "k")]).unwrap();
+        assert_eq!((named.user.as_deref(), named.password.as_deref()), (Some("u"), Some("k")));
+        let address = read("POST", "/?user=u&password=w", &[]).unwrap();
+        assert_eq!((address.user.as_deref(), address.password.as_deref()), (Some("u"), Some("w")));
+    }
+
+    #[test]
+    fn what_is_no_setting_is_refused_by_name() {
+        assert!(read("POST", "/?max_threads%3D1%3Bx=2", &[]).unwrap_err().contains("UNKNOWN_SETTING"));
+        assert!(read("POST", "/?decompress=1", &[]).unwrap_err().contains("decompress=1"));
+        assert!(read("POST", "/?decompress=0", &[]).is_ok());
+    }
+}

@@ -1,0 +1,250 @@
+//! Gathers the state of the parts into one.
+
+use std::time::{Duration, Instant};
+
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use crate::clickhouse::ClickHouse;
+use crate::engine::Engine;
+use crate::journal::Journal;
+use crate::proto::{self, v1};
+use crate::writer::dead_letter::DeadLetters;
+use crate::writer::{Stats, Writer};
+use v1::Status;
+
+/// How often the state is looked at.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// How long ClickHouse may take to answer before it counts as unreachable.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// The parts whose state is told.
+pub struct Sources {
+    /// ClickHouse.
+    pub clickhouse: ClickHouse,
+    /// The embedded engine; none with CLICKHOUSE_URL.
+    pub engine: Option<Engine>,
+    /// The writer.
+    pub writer: Writer,
+    /// The journal.
+    pub journal: Journal,
+    /// The batches that were set aside.
+    pub dead_letters: DeadLetters,
+}
+
+/// The last state that was seen, with the counters of this moment. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct HealthView {
+    seen: watch::Receiver<v1::Health>,
+    writer: Writer,
+}
+
+impl HealthView {
+    /// The state now.
+    pub fn now(&self) -> v1::Health {
+        let mut health = self.seen.borrow().clone();
+        count(&mut health, self.writer.stats());
+        health
+    }
+
+    /// What the gatherer sees from here on.
+    pub fn seen(&self) -> watch::Receiver<v1::Health> {
+        self.seen.clone()
+    }
+}
+
+/// The counters, which cost nothing to read.
+fn count(health: &mut v1::Health, stats: &Stats) {
+    health.buffer_size = stats.waiting();
+    health.last_flush = stats.last_flush_ms().map(proto::timestamp);
+    health.events_accepted = stats.accepted();
+    health.events_rejected = stats.rejected();
+    health.events_duplicate = stats.duplicates();
+    health.events_inserted = stats.inserted();
+}
+
+/// The task that looks.
+pub struct Gatherer {
+    sources: Sources,
+    started: Instant,
+    clickhouse_version: String,
+    state: watch::Sender<v1::Health>,
+}
+
+impl Gatherer {
+    /// Looks once, and gives the view of what is seen from here on.
+    pub async fn start(sources: Sources) -> (Self, HealthView) {
+        let (state, seen) = watch::channel(v1::Health::default());
+        let view = HealthView { seen, writer: sources.writer.clone() };
+        let mut gatherer =
+            Self { sources, started: Instant::now(), clickhouse_version: String::new(), state };
+        gatherer.look().await;
+        (gatherer, view)
+    }
+
+    /// Looks until `stop`.
+    pub async fn run(mut self, stop: CancellationToken) {
+        let mut every = tokio::time::interval(LOOK_EVERY);
+        every.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => return,
+                _ = every.tick() => {}
+            }
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = self.look() => {}
+            }
+        }
+    }
+
+    async fn look(&mut self) {
+        let clickhouse = self.clickhouse().await;
+        let dead_letters = self.dead_letters().await;
+        let stats = self.sources.writer.stats();
+        let journal = self.sources.journal.stats();
+        let journal = v1::JournalHealth {
+            durable: journal.durable,
+            bytes: journal.disk_bytes,
+            max_bytes: journal.max_bytes,
+            error: journal
+                .last_error
+                .filter(|_| !journal.durable)
+                .or_else(|| stats.disk_full())
+                .unwrap_or_default(),
+        };
+        let (status, summary) = judge(&clickhouse, &journal, &dead_letters, stats.insert_error());
+        let mut health = v1::Health {
+            status: status.into(),
+            summary,
+            journal: Some(journal),
+            dead_letters: Some(dead_letters),
+            clickhouse: Some(clickhouse),
+            uptime: prost_types::Duration::try_from(self.started.elapsed()).ok(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            ..v1::Health::default()
+        };
+        count(&mut health, stats);
+        let before = self.state.send_replace(health);
+        self.tell_the_log(&before);
+    }
+
+    /// One line when the state changes, none while it stays.
+    fn tell_the_log(&self, before: &v1::Health) {
+        let now = self.state.borrow();
+        if (now.status, &now.summary) == (before.status, &before.summary) {
+            return;
+        }
+        match now.status() {
+            Status::Ok => tracing::info!("health: ok"),
+            status => tracing::warn!(status = status.as_str_name(), "health: {}", now.summary),
+        }
+    }
+
+    async fn clickhouse(&mut self) -> v1::ClickHouseHealth {
+        let engine = self.sources.engine.as_ref();
+        let answer = match tokio::time::timeout(PATIENCE, self.sources.clickhouse.version()).await {
+            Ok(answer) => answer.map_err(|error| error.to_string()),
+            Err(_) => Err(format!("ClickHouse gave no answer in {} s", PATIENCE.as_secs())),
+        };
+        let (reachable, error) = match answer {
+            Ok(version) => {
+                self.clickhouse_version = version;
+                (true, String::new())
+            }
+            Err(error) => (false, engine.and_then(Engine::last_error).unwrap_or(error)),
+        };
+        v1::ClickHouseHealth {
+            reachable,
+            embedded: engine.is_some(),
+            version: self.clickhouse_version.clone(),
+            error,
+            engine_restarts: engine.map_or(0, Engine::restarts),
+        }
+    }
+
+    async fn dead_letters(&self) -> v1::DeadLetterHealth {
+        let dead_letters = self.sources.dead_letters.clone();
+        let listed = tokio::task::spawn_blocking(move || dead_letters.list()).await;
+        match listed {
+            Ok(Ok(letters)) => v1::DeadLetterHealth {
+                batches: letters.len() as u64,
+                events: letters.iter().map(|letter| letter.events).sum(),
+                refused_batches: letters.iter().filter(|letter| letter.refused).count() as u64,
+            },
+            Ok(Err(error)) => {
+                tracing::error!(%error, "the dead letters cannot be read");
+                v1::DeadLetterHealth::default()
+            }
+            Err(panicked) => std::panic::resume_unwind(panicked.into_panic()),
+        }
+    }
+}
+
+/// The worst of the parts, and the line for the person on call.
+fn judge(
+    clickhouse: &v1::ClickHouseHealth,
+    journal: &v1::JournalHealth,
+    dead_letters: &v1::DeadLetterHealth,
+    insert_error: Option<String>,
+) -> (Status, String) {
+    if !journal.error.is_empty() {
+        let line = format!("no events are accepted: {}; make room, and it goes on by itself", journal.error);
+        return (Status::Down, line);
+    }
+    if !clickhouse.reachable {
+        let line = format!(
+            "ClickHouse is unreachable: {}; events are kept on disk, panels are not answered",
+            clickhouse.error
+        );
+        return (Status::Degraded, line);
+    }
+    if dead_letters.refused_batches > 0 {
+        let line = format!(
+            "ClickHouse refused {} batches; see `millrace dead-letters list`, mend, then `millrace dead-letters replay`",
+            dead_letters.refused_batches
+        );
+        return (Status::Degraded, line);
+    }
+    if let Some(error) = insert_error {
+        return (Status::Degraded, format!("inserts fail: {error}; events are kept on disk"));
+    }
+    if dead_letters.batches > 0 {
+        let line = format!(
+            "{} batches ({} events) that could not be inserted are being brought back",
+            dead_letters.batches, dead_letters.events
+        );
+        return (Status::Degraded, line);
+    }
+    (Status::Ok, "ok".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn judged(
+        reachable: bool,
+        journal_error: &str,
+        letters: (u64, u64),
+        insert_error: Option<&str>,
+    ) -> (Status, String) {
+        judge(
+            &v1::ClickHouseHealth { reachable, error: "refused".into(), ..Default::default() },
+            &v1::JournalHealth { error: journal_error.into(), ..Default::default() },
+            &v1::DeadLetterHealth { batches: letters.0, events: 9, refused_batches: letters.1 },
+            insert_error.map(str::to_owned),
+        )
+    }
+
+    #[test]
+    fn the_worst_part_is_told_first() {
+        assert_eq!(judged(true, "", (0, 0), None), (Status::Ok, "ok".into()));
+        assert_eq!(judged(false, "disk full", (2, 1), Some("x")).0, Status::Down);
+        let (status, line) = judged(false, "", (2, 1), Some("x"));
+        assert!(status == Status::Degraded && line.contains("unreachable: refused"), "{line}");
+        assert!(judged(true, "", (2, 1), Some("x")).1.contains("refused 1 batches"));
+        assert!(judged(true, "", (2, 0), Some("timeout")).1.contains("inserts fail: timeout"));
+        assert!(judged(true, "", (2, 0), None).1.contains("2 batches (9 events)"));
+    }
+}

@@ -1,0 +1,84 @@
+//! HealthService, and grpc.health.v1.Health kept in step with it.
+
+use std::pin::Pin;
+
+use tokio_stream::wrappers::WatchStream;
+use tokio_stream::{Stream, StreamExt};
+use tokio_util::sync::CancellationToken;
+use tonic::{Request, Response, Status};
+use tonic_health::ServingStatus;
+use tonic_health::server::HealthReporter;
+
+use super::HealthView;
+use crate::proto::v1;
+use v1::health_service_server::HealthService;
+
+/// The gRPC names of the services.
+pub const INGEST: &str = "millrace.v1.IngestService";
+/// See [`INGEST`].
+pub const DASHBOARD: &str = "millrace.v1.DashboardService";
+/// See [`INGEST`].
+pub const HEALTH: &str = "millrace.v1.HealthService";
+
+/// Shows what the gatherer saw.
+#[derive(Debug)]
+pub struct HealthDoor {
+    view: HealthView,
+}
+
+impl HealthDoor {
+    /// A door to this view.
+    pub fn new(view: HealthView) -> Self {
+        Self { view }
+    }
+}
+
+#[tonic::async_trait]
+impl HealthService for HealthDoor {
+    async fn check(&self, _: Request<v1::CheckRequest>) -> Result<Response<v1::CheckResponse>, Status> {
+        Ok(Response::new(v1::CheckResponse { health: Some(self.view.now()) }))
+    }
+
+    type WatchStream = Pin<Box<dyn Stream<Item = Result<v1::WatchResponse, Status>> + Send>>;
+
+    async fn watch(&self, _: Request<v1::WatchRequest>) -> Result<Response<Self::WatchStream>, Status> {
+        let mut shown = None;
+        // A slow reader sees the newest state, never a queue of old ones. The uptime alone is no change.
+        let changes = WatchStream::new(self.view.seen()).filter_map(move |health| {
+            let told = v1::Health { uptime: None, ..health.clone() };
+            if shown.as_ref() == Some(&told) {
+                return None;
+            }
+            shown = Some(told);
+            Some(Ok(v1::WatchResponse { health: Some(health) }))
+        });
+        Ok(Response::new(Box::pin(changes)))
+    }
+}
+
+/// Tells load balancers which services they may send to, until `stop`; from then on none.
+pub async fn report(reporter: HealthReporter, view: HealthView, stop: CancellationToken) {
+    let mut view = view.seen();
+    loop {
+        let (down, reachable) = {
+            let health = view.borrow_and_update();
+            (health.status() == v1::Status::Down, health.clickhouse.as_ref().is_some_and(|c| c.reachable))
+        };
+        set(&reporter, "", true).await;
+        set(&reporter, HEALTH, true).await;
+        set(&reporter, INGEST, !down).await;
+        set(&reporter, DASHBOARD, reachable).await;
+        tokio::select! {
+            () = stop.cancelled() => break,
+            changed = view.changed() => if changed.is_err() { break },
+        }
+    }
+    for service in ["", HEALTH, INGEST, DASHBOARD] {
+        set(&reporter, service, false).await;
+    }
+}
+
+async fn set(reporter: &HealthReporter, service: &str, serving: bool) {
+    let status = if serving { ServingStatus::Serving } else { ServingStatus::NotServing };
+    reporter.set_service_status(service, status).await;
+}

@@ -1,0 +1,8 @@
+//! The doors through which events come in. A door decodes and validates, hands the columns to the writer and passes on
+//! its word; it keeps nothing. An acknowledgement means what the writer says it means.
+
+pub mod grpc;
+mod receive;
+mod session;
+
+pub use receive::Receiver;

@@ -1,0 +1,269 @@
+//! The thread that owns the files: group commit, rolling to the next segment, deleting released ones, and getting well
+//! after the disk failed.
+
+use std::collections::VecDeque;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::error::JournalError;
+use super::queue::{Generation, Group, Shared};
+use super::segment::{self, Active, Sealed, SegmentName};
+use super::{JournalConfig, Lsn, Stats};
+
+const FIRST_RETRY: Duration = Duration::from_millis(10);
+const LAST_RETRY: Duration = Duration::from_secs(1);
+
+/// The files, and how well the disk is.
+#[derive(Debug)]
+pub(super) struct Appender {
+    shared: Arc<Shared>,
+    dir: PathBuf,
+    config: JournalConfig,
+    sealed: VecDeque<Sealed>,
+    /// None while the disk fails.
+    active: Option<Active>,
+    durable_lsn: Lsn,
+    released: Lsn,
+    last_error: Option<JournalError>,
+    recovery: Backoff,
+    /// Of the appends that the last failure failed.
+    failed: Generation,
+}
+
+/// When to try again, and how long to wait after that.
+#[derive(Debug)]
+struct Backoff {
+    at: Option<Instant>,
+    next: Duration,
+}
+
+impl Backoff {
+    fn later(&mut self) {
+        self.at = Some(Instant::now() + self.next);
+        self.next = (self.next * 2).min(LAST_RETRY);
+    }
+
+    fn due(&self) -> bool {
+        self.at.is_some_and(|at| at <= Instant::now())
+    }
+
+    fn over(&mut self) {
+        *self = Self { at: None, next: FIRST_RETRY };
+    }
+}
+
+impl Appender {
+    /// Continues a folder whose newest records are `sealed`, in a new segment that begins with `first`. Where that can't
+    /// be made the journal starts out failed, and goes on trying: what is there can be read and released all the same.
+    pub(super) fn start(
+        shared: Arc<Shared>,
+        dir: PathBuf,
+        config: JournalConfig,
+        sealed: VecDeque<Sealed>,
+        first: Lsn,
+    ) -> Self {
+        let durable_lsn = sealed.back().map_or(0, |newest| newest.last);
+        let mut appender = Self {
+            shared,
+            dir,
+            config,
+            sealed,
+            active: None,
+            durable_lsn,
+            released: 0,
+            last_error: None,
+            recovery: Backoff { at: None, next: FIRST_RETRY },
+            failed: Generation::default(),
+        };
+        match appender.create(first) {
+            Ok(()) => appender.drop_void(),
+            Err(error) => appender.fail(error, Group::default()),
+        }
+        appender.publish();
+        appender
+    }
+
+    /// Works until the journal is closed. Returns the error that kept the last appends from being taken, if one does.
+    pub(super) fn run(mut self) -> Result<(), JournalError> {
+        let _closed = CloseOnDrop(Arc::clone(&self.shared));
+        loop {
+            let mut work = self.shared.wait(self.released, self.recovery.at);
+            if work.release_to > self.released {
+                self.release(work.release_to);
+            }
+            let idle = work.group.records.is_empty();
+            while !work.group.records.is_empty() {
+                self.commit(&mut work.group);
+            }
+            if work.closing && idle {
+                return self.end();
+            }
+            if self.recovery.due() {
+                self.recover();
+            }
+        }
+    }
+
+    /// Makes the first records of the group durable: as many as the segment takes, with one sync.
+    fn commit(&mut self, group: &mut Group) {
+        let Some(active) = &mut self.active else {
+            // The rest of a group whose first part failed was failed with it.
+            unreachable!("appends are queued only while there is a segment");
+        };
+        let count = group.fitting(self.config.segment_bytes - active.bytes());
+        if count == 0 {
+            if let Err(error) = self.roll(group.records[0].0) {
+                self.fail(error, std::mem::take(group));
+            }
+            return;
+        }
+        let frame_bytes = group.records[..count].iter().map(|(_, payload)| payload.frame_bytes()).sum();
+        match active.append(&group.records[..count], &self.shared.faults) {
+            Ok(last) => {
+                self.durable_lsn = last;
+                self.recovery.over();
+                self.shared.lock().written(frame_bytes, self.disk_bytes());
+                self.publish();
+                group.complete(count, &Ok(()));
+            }
+            Err(error) => self.fail(error, std::mem::take(group)),
+        }
+    }
+
+    fn roll(&mut self, first: Lsn) -> Result<(), JournalError> {
+        if let Some(full) = self.active.take() {
+            self.sealed.push_back(full.seal());
+        }
+        self.create(first)?;
+        self.publish();
+        Ok(())
+    }
+
+    fn create(&mut self, first: Lsn) -> Result<(), JournalError> {
+        let name = SegmentName { first, after: self.durable_lsn, salt: rand::random() };
+        self.active = Some(Active::create(&self.dir, name, self.config.segment_bytes)?);
+        Ok(())
+    }
+
+    /// The disk failed: nothing of this group counts, nothing that is queued behind it, and the segment is not written
+    /// again.
+    fn fail(&mut self, cause: JournalError, mut group: Group) {
+        tracing::error!(error = %cause, appends = group.records.len(), "the journal can't write");
+        self.last_error = Some(cause.clone());
+        if let Some(active) = self.active.take() {
+            self.sealed.push_back(active.abandon());
+        }
+        let disk_bytes = self.disk_bytes();
+        let mut queue = self.shared.lock();
+        let (mut queued, failed) = queue.fail(cause.clone());
+        queue.set_disk_bytes(disk_bytes);
+        drop(queue);
+        self.failed = failed;
+        self.recovery.later();
+        self.publish();
+        let outcome = Err(cause);
+        group.complete(group.records.len(), &outcome);
+        queued.complete(queued.records.len(), &outcome);
+    }
+
+    /// Begins a new segment, once every failed append has been seen to have failed.
+    fn recover(&mut self) {
+        let unseen = Arc::strong_count(&self.failed) - 1;
+        if unseen > 0 {
+            tracing::debug!(unseen, "failed appends wait to be seen by their callers");
+            self.recovery.at = Some(Instant::now() + FIRST_RETRY);
+            return;
+        }
+        // A new name at each try: what an earlier try may have left can then not be taken for this segment.
+        let first = self.shared.lock().skip_lsn();
+        match self.create(first) {
+            Ok(()) => {
+                tracing::info!(first, "the journal takes appends again");
+                // The next wait stays as long as it was until an append has succeeded.
+                self.recovery.at = None;
+                self.drop_void();
+                self.shared.lock().reopen();
+                self.publish();
+            }
+            Err(error) => {
+                self.last_error = Some(error.clone());
+                self.recovery.later();
+                self.shared.lock().fail_again(error);
+                self.publish();
+            }
+        }
+    }
+
+    /// Deletes the segments that hold nothing from `up_to` on. One segment always stays, so that its name keeps the
+    /// LSNs from beginning again.
+    fn release(&mut self, up_to: Lsn) {
+        self.released = up_to;
+        while let Some(oldest) = self.sealed.front().filter(|oldest| oldest.last < up_to) {
+            if self.active.is_none() && self.sealed.len() == 1 {
+                break;
+            }
+            if let Err(error) = segment::remove(&self.dir, oldest) {
+                // Kept until the next release; appends are not concerned.
+                tracing::warn!(%error, "a released segment can't be deleted");
+                self.last_error = Some(error);
+                break;
+            }
+            self.sealed.pop_front();
+        }
+        self.shared.lock().set_disk_bytes(self.disk_bytes());
+        self.publish();
+    }
+
+    /// Deletes segments that hold nothing that counts. Only while there is an active one: see [`Appender::release`].
+    fn drop_void(&mut self) {
+        let dir = &self.dir;
+        self.sealed.retain(|segment| {
+            segment.last >= segment.name.first
+                || segment::remove(dir, segment).is_err_and(|error| {
+                    tracing::warn!(%error, "an empty segment can't be deleted");
+                    true
+                })
+        });
+    }
+
+    fn disk_bytes(&self) -> u64 {
+        let active = self.active.as_ref().map_or(0, Active::bytes);
+        self.sealed.iter().map(|segment| segment.bytes).sum::<u64>() + active
+    }
+
+    fn publish(&self) {
+        let active = self.active.as_ref().map(Active::name);
+        let first = self.sealed.front().map(|segment| segment.name).or(active);
+        self.shared.stats.send_replace(Stats {
+            disk_bytes: self.disk_bytes(),
+            max_bytes: self.config.max_bytes,
+            segments: self.sealed.len() + usize::from(active.is_some()),
+            first_lsn: first.map_or(self.durable_lsn + 1, |name| name.first),
+            durable_lsn: self.durable_lsn,
+            durable: active.is_some(),
+            last_error: self.last_error.as_ref().map(ToString::to_string),
+        });
+    }
+
+    fn end(mut self) -> Result<(), JournalError> {
+        let Some(active) = self.active.take() else {
+            return Err(self.last_error.take().unwrap_or(JournalError::Closed));
+        };
+        // Everything is durable but the last mark; with it, a start need not guess at the tail.
+        let sealed = active.seal();
+        segment::cut(&sealed.path, sealed.bytes)
+    }
+}
+
+/// However the thread ends, also by a panic, nobody goes on waiting for it.
+struct CloseOnDrop(Arc<Shared>);
+
+impl Drop for CloseOnDrop {
+    fn drop(&mut self) {
+        self.0.close();
+        let (mut queued, _) = self.0.lock().fail(JournalError::Closed);
+        queued.complete(queued.records.len(), &Err(JournalError::Closed));
+        self.0.stats.send_modify(|stats| stats.durable = false);
+    }
+}

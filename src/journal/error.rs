@@ -1,0 +1,61 @@
+//! What can go wrong, in the words a caller passes on.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use thiserror::Error;
+
+/// Why something was not made durable. Cloned to every append of a failed group.
+#[derive(Clone, Debug, Error)]
+pub enum JournalError {
+    /// The disk refused. The journal goes on trying by itself, and takes appends again once it succeeds.
+    #[error("journal {}: {source}; nothing is made durable until this disk takes writes again", path.display())]
+    Disk {
+        /// The file or folder.
+        path: PathBuf,
+        /// What the system said.
+        source: Arc<io::Error>,
+    },
+    /// The bound on bytes on disk. Room comes when whole segments are released.
+    #[error(
+        "the journal is full: it holds {used_bytes} of at most {max_bytes} bytes; room comes when records that have \
+         landed are released, or by a larger bound"
+    )]
+    Full {
+        /// On disk and queued.
+        used_bytes: u64,
+        /// What this append may fill.
+        max_bytes: u64,
+    },
+    /// The bound on bytes in memory. Room comes with the next sync.
+    #[error(
+        "the journal is behind: {queued_bytes} of at most {max_bytes} bytes wait for the disk; try again at once"
+    )]
+    Busy {
+        /// Queued and being written.
+        queued_bytes: u64,
+        /// What this append may fill.
+        max_bytes: u64,
+    },
+    /// The payload does not fit a segment, or passes [`super::record::MAX_PAYLOAD_BYTES`].
+    #[error("a journal record of {bytes} bytes is too large: at most {max_bytes} are possible; split it")]
+    TooLarge {
+        /// Of the payload.
+        bytes: u64,
+        /// The most a payload may have here.
+        max_bytes: u64,
+    },
+    /// The configuration can't work.
+    #[error("journal configuration: {0}")]
+    Config(String),
+    /// The journal was closed, or its thread is gone.
+    #[error("the journal is closed")]
+    Closed,
+}
+
+impl JournalError {
+    pub(super) fn disk(path: &Path, source: io::Error) -> Self {
+        Self::Disk { path: path.to_owned(), source: Arc::new(source) }
+    }
+}

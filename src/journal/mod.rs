@@ -1,0 +1,338 @@
+//! The journal: an append-only, checksummed, segmented log on disk with group commit.
+//!
+//! *Durable* means that `fdatasync` has returned for it. A record is a small `kind` and opaque bytes; the journal knows
+//! neither who appends nor what it means. [`Journal::submit`] gives a record its place in the order, its LSN (log
+//! sequence number), at once; the returned [`PendingAppend`] resolves when it is durable. One thread owns the files: it
+//! takes everything that was submitted since it last looked, writes it in one go, syncs once, and completes it all.
+//!
+//! [`Journal::open`] gives back what an earlier process left, as a [`Recovery`], and goes on in a new segment, so that
+//! what is being read and what is being written are never the same file. It does not lock the folder: that only one
+//! process has it open is the caller's to see to.
+//!
+//! # On disk
+//!
+//! A folder of segments. [`segment`] has the naming and why there is no segment header, [`record`] the frames. A segment
+//! is frames and nothing else, each group of records followed by a *durability mark*, written once the group's sync has
+//! returned and before anybody is told:
+//!
+//! ```text
+//! 00000000000000000001-00000000000000000000-1c7f09aa.journal   1 2 3 mark(3) 4 mark(4) 5 6 ...
+//! 00000000000000004711-00000000000000004710-93e1b05d.journal   4711 4712 mark(4712)
+//! ```
+//!
+//! # Invariants
+//!
+//! 1. LSNs begin with 1 and grow by one with each accepted submit. One that was given is never given again by this
+//!    process, also when its append failed, and never by a later process if it was durable.
+//! 2. Every segment but the newest was durable, as far as it counts, before the next one was made.
+//! 3. What a segment holds above the `AFTER` in the next segment's name is void: it belongs to a failed append.
+//! 4. Segments are deleted oldest first, each deletion durable before the next, and never the last one left.
+//! 5. A mark is true: what lies before it in its segment was durable when it was written.
+//!
+//! # Torn or damaged
+//!
+//! A process may be killed, or power cut, in the middle of a group. Then the newest segment ends in a *torn tail*, in
+//! which any page may be missing, not only the last ones. Nothing in it was acknowledged. It is cut at its first hole:
+//! what comes behind a hole must not be recovered, since a caller that saw a producer's seventh request after a restart
+//! would take the sixth for stored. A flipped bit in what *was* durable is the opposite: it costs its own record, and
+//! what comes behind it must be kept.
+//!
+//! The marks tell the two apart. Up to the newest segment's last valid mark, and anywhere in an older segment, a hole is
+//! damage: reported with file, offset and the LSNs it cost, and stepped over, by its length where the record's header is
+//! whole, else by scanning for the next valid header. Beyond the last mark it is a torn tail: cut off, synced, and
+//! reported with its length. The mark itself is not synced; a killed process leaves it behind all the same, and after
+//! a power cut that loses it the group before it is still whole. Only a power cut and a flipped bit in the very last
+//! group together cost more than the damaged record.
+//!
+//! Frames of a later version are stepped over, and counted.
+//!
+//! # When the disk fails
+//!
+//! After a failed write or sync the kernel may have dropped what it could not write and will not say so again. So the
+//! file is closed and never written again, cut to what was durable, and a new segment is begun, tried again with growing
+//! pauses (10 ms to 1 s) for as long as it takes; a full disk is such a failure too, and is over when a whole segment
+//! can be reserved. Meanwhile:
+//!
+//! - Every append of the group fails, and every append queued behind it: the order is a promise, and what follows a
+//!   failed record in it may depend on it. None of them comes back after a restart, unless the process is killed before
+//!   the file could be cut and the next segment made; then a first part of them, without a hole, may.
+//! - [`Journal::submit`] fails at once with the same cause. This lasts, disk well or not, until every [`PendingAppend`]
+//!   from before the failure has resolved at its caller or was dropped: else a caller could submit the next record
+//!   of a row before it knows that the row has lost one. So: poll what you were given, or drop it.
+//!
+//! # Bounds
+//!
+//! | bound | when it is reached |
+//! | --- | --- |
+//! | `max_bytes` less `reserve_bytes`, on disk and queued | [`Journal::submit`] and [`Journal::append`] are told [`JournalError::Full`]; who can wait awaits [`Journal::room`]; ends when segments are released |
+//! | `max_bytes` | [`Journal::submit_reserved`] is told [`JournalError::Full`] |
+//! | `queue_bytes`, in memory | [`Journal::submit`] is told [`JournalError::Busy`], [`Journal::append`] waits; ends with the next sync. One record larger than the bound is taken when the queue is empty. [`Journal::submit_reserved`] has `reserve_bytes` more |
+//! | a payload of `segment_bytes` less two headers, or [`record::MAX_PAYLOAD_BYTES`] | told [`JournalError::TooLarge`] |
+//! | memory of a [`Recovery`] | one frame and one chunk; [`replay::MAX_DAMAGE_LISTED`] damaged places are listed, more are counted |
+//!
+//! Besides, the active segment's space is reserved ahead: the folder may take `segment_bytes` more than `max_bytes`.
+
+mod append;
+mod error;
+mod queue;
+pub mod reader;
+pub mod record;
+pub mod replay;
+mod segment;
+
+use std::collections::VecDeque;
+use std::fs;
+use std::ops::RangeInclusive;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+use std::thread::{self, JoinHandle};
+
+use bytes::Bytes;
+use tokio::sync::watch;
+
+use append::Appender;
+pub use error::JournalError;
+pub use queue::PendingAppend;
+use queue::{Allowance, Queue, Shared};
+pub use reader::Record;
+use record::{HEADER_BYTES, MAX_PAYLOAD_BYTES, Payload};
+use replay::Folder;
+pub use replay::{Damage, Recovery};
+
+/// A record's place in the order of appends: 1 for the first one ever, one more for each.
+pub type Lsn = u64;
+
+/// How much the journal may take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct JournalConfig {
+    /// How large a segment gets: what is deleted at once.
+    pub segment_bytes: u64,
+    /// How much may be on disk.
+    pub max_bytes: u64,
+    /// The part of `max_bytes` only [`Journal::submit_reserved`] may use: for the records that lead to a release, since
+    /// a full journal that could not take these would stay full.
+    pub reserve_bytes: u64,
+    /// How much may wait for the disk in memory.
+    pub queue_bytes: u64,
+}
+
+impl Default for JournalConfig {
+    fn default() -> Self {
+        Self { segment_bytes: 64 << 20, max_bytes: 4 << 30, reserve_bytes: 64 << 20, queue_bytes: 32 << 20 }
+    }
+}
+
+impl JournalConfig {
+    /// The smallest segment: smaller ones cost more in files than they save in space.
+    pub const MIN_SEGMENT_BYTES: u64 = 4096;
+
+    fn check(&self) -> Result<(), JournalError> {
+        let Self { segment_bytes, max_bytes, reserve_bytes, queue_bytes } = *self;
+        if segment_bytes < Self::MIN_SEGMENT_BYTES {
+            let least = Self::MIN_SEGMENT_BYTES;
+            return Err(JournalError::Config(format!(
+                "segments of {segment_bytes} bytes are too small: at least {least} are needed"
+            )));
+        }
+        if queue_bytes == 0 {
+            return Err(JournalError::Config(
+                "a queue of 0 bytes takes nothing: allow at least 1".to_owned(),
+            ));
+        }
+        // All but the active segment can be released: what that may hold must leave room for the next record.
+        let least = segment_bytes.saturating_mul(2).saturating_add(reserve_bytes);
+        if max_bytes < least {
+            return Err(JournalError::Config(format!(
+                "{max_bytes} bytes in all are too few: at least {least} are needed, two segments of {segment_bytes} \
+                 and the reserve of {reserve_bytes}"
+            )));
+        }
+        Ok(())
+    }
+
+    fn max_payload_bytes(&self) -> usize {
+        let in_a_segment = usize::try_from(self.segment_bytes).unwrap_or(usize::MAX) - 2 * HEADER_BYTES;
+        in_a_segment.min(MAX_PAYLOAD_BYTES)
+    }
+}
+
+/// How the journal is.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Stats {
+    /// In segments on disk.
+    pub disk_bytes: u64,
+    /// The configured bound on that.
+    pub max_bytes: u64,
+    /// Segment files.
+    pub segments: usize,
+    /// Nothing before this is on disk. What is there from it on may be partly released.
+    pub first_lsn: Lsn,
+    /// The last record that is durable; 0 before the first.
+    pub durable_lsn: Lsn,
+    /// Whether appends can be made durable now. False while the disk fails, and once closed.
+    pub durable: bool,
+    /// What last failed, also when it is over.
+    pub last_error: Option<String>,
+}
+
+/// The handle: cheap to clone. When the last one is dropped, the thread writes what was submitted, and ends.
+#[derive(Clone, Debug)]
+pub struct Journal {
+    handle: Arc<Handle>,
+}
+
+#[derive(Debug)]
+struct Handle {
+    dir: PathBuf,
+    shared: Arc<Shared>,
+    max_payload_bytes: usize,
+    thread: Mutex<Option<JoinHandle<Result<(), JournalError>>>>,
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        self.shared.close();
+    }
+}
+
+impl Journal {
+    /// Opens the journal in this folder, which is made if there is none, and begins a new segment. Reads the newest
+    /// segment to its end, so it blocks for some tens of milliseconds.
+    ///
+    /// # Errors
+    /// When the configuration can't work, and when what is there can't be read or its torn tail can't be cut. A disk
+    /// that is merely full is no error: the journal then begins as failed.
+    pub fn open(dir: &Path, config: JournalConfig) -> Result<(Self, Recovery), JournalError> {
+        config.check()?;
+        make_dir(dir)?;
+        let Folder { segments, damage, torn_tail } = Folder::open(dir)?;
+        let recovery = Recovery::new(segments.clone(), damage, torn_tail);
+        // An empty newest segment keeps its name: the next one's is beyond it.
+        let next_lsn = segments.back().map_or(1, |newest| newest.last.max(newest.name.first) + 1);
+        let shared = Arc::new(Shared::new(Queue::new(config, next_lsn)));
+        let appender = Appender::start(Arc::clone(&shared), dir.to_owned(), config, segments, next_lsn);
+        let thread = thread::Builder::new()
+            .name("journal".to_owned())
+            .spawn(move || appender.run())
+            .map_err(|error| JournalError::disk(dir, error))?;
+        let max_payload_bytes = config.max_payload_bytes();
+        let handle =
+            Handle { dir: dir.to_owned(), shared, max_payload_bytes, thread: Mutex::new(Some(thread)) };
+        Ok((Self { handle: Arc::new(handle) }, recovery))
+    }
+
+    /// Appends a record, given in any number of parts, and waits until it is durable; also, first, while the queue is
+    /// full.
+    ///
+    /// # Errors
+    /// Then the record is not durable and will not be. When this future is dropped, that is unknown.
+    pub async fn append(&self, kind: u8, parts: Vec<Bytes>) -> Result<Lsn, JournalError> {
+        let mut payload = self.payload(kind, parts)?;
+        let mut changes = self.handle.shared.stats.subscribe();
+        loop {
+            match self.handle.shared.submit(payload, Allowance::Ordinary) {
+                Ok(pending) => return pending.await,
+                Err((JournalError::Busy { .. }, back)) => payload = back,
+                Err((error, _)) => return Err(error),
+            }
+            changes.changed().await.map_err(|_| JournalError::Closed)?;
+        }
+    }
+
+    /// Gives a record its place in the order, and returns before it is durable. The order of calls is the order of LSNs.
+    ///
+    /// # Errors
+    /// Then it has no place: nothing was queued.
+    pub fn submit(&self, kind: u8, parts: Vec<Bytes>) -> Result<PendingAppend, JournalError> {
+        let payload = self.payload(kind, parts)?;
+        self.handle.shared.submit(payload, Allowance::Ordinary).map_err(|(error, _)| error)
+    }
+
+    /// The same for a record that leads to a release: it may use the reserve.
+    ///
+    /// # Errors
+    /// Then it has no place: nothing was queued.
+    pub fn submit_reserved(&self, kind: u8, parts: Vec<Bytes>) -> Result<PendingAppend, JournalError> {
+        let payload = self.payload(kind, parts)?;
+        self.handle.shared.submit(payload, Allowance::Reserved).map_err(|(error, _)| error)
+    }
+
+    fn payload(&self, kind: u8, parts: Vec<Bytes>) -> Result<Payload, JournalError> {
+        let max_bytes = self.handle.max_payload_bytes;
+        Payload::new(kind, parts, max_bytes)
+            .map_err(|bytes| JournalError::TooLarge { bytes: bytes as u64, max_bytes: max_bytes as u64 })
+    }
+
+    /// Waits until a payload of this size would be taken. Another caller may be quicker: submit, and wait again.
+    ///
+    /// # Errors
+    /// At once, when waiting is no use: the disk fails, or the journal is closed.
+    pub async fn room(&self, payload_bytes: usize) -> Result<(), JournalError> {
+        let mut changes = self.handle.shared.stats.subscribe();
+        loop {
+            match self.handle.shared.admit((HEADER_BYTES + payload_bytes) as u64) {
+                Err(JournalError::Full { .. } | JournalError::Busy { .. }) => {}
+                decided => return decided,
+            }
+            changes.changed().await.map_err(|_| JournalError::Closed)?;
+        }
+    }
+
+    /// Reads durable records back, oldest first, while others are appended. They must not have been released. Blocks.
+    ///
+    /// # Errors
+    /// When the folder can't be read; each item, when its segment can't.
+    pub fn read(
+        &self,
+        lsns: RangeInclusive<Lsn>,
+    ) -> Result<impl Iterator<Item = Result<Record, JournalError>> + use<>, JournalError> {
+        let (first, last) = lsns.into_inner();
+        // Names that are none were reported at the start.
+        let mut segments = VecDeque::from(segment::list(&self.handle.dir, &mut Vec::new())?);
+        segments.retain(|segment| segment.name.first <= last && segment.last >= first);
+        let wanted =
+            move |record: &Result<Record, JournalError>| record.as_ref().map_or(true, |r| r.lsn <= last);
+        let before =
+            move |record: &Result<Record, JournalError>| record.as_ref().is_ok_and(|r| r.lsn < first);
+        Ok(Recovery::new(segments, Vec::new(), None).skip_while(before).take_while(wanted))
+    }
+
+    /// Everything before `up_to` may go. Segments that hold nothing else are deleted soon; the rest of it may be
+    /// recovered once more.
+    pub fn release(&self, up_to: Lsn) {
+        self.handle.shared.release(up_to);
+    }
+
+    /// How the journal is.
+    #[must_use]
+    pub fn stats(&self) -> Stats {
+        self.handle.shared.stats.borrow().clone()
+    }
+
+    /// The same, with a signal at every change: each sync, roll, release, failure and recovery.
+    #[must_use]
+    pub fn watch(&self) -> watch::Receiver<Stats> {
+        self.handle.shared.stats.subscribe()
+    }
+
+    /// Takes no more appends, makes what was submitted durable, and waits for the thread to end.
+    ///
+    /// # Errors
+    /// When the disk fails: what was submitted was then told so too.
+    pub async fn close(&self) -> Result<(), JournalError> {
+        self.handle.shared.close();
+        let thread = self.handle.thread.lock().expect("nothing that holds this lock panics").take();
+        let Some(thread) = thread else { return Ok(()) };
+        let joined = tokio::task::spawn_blocking(move || thread.join()).await;
+        // Both mean a panic, which the panic hook has reported.
+        joined.map_err(|_| JournalError::Closed)?.map_err(|_| JournalError::Closed)?
+    }
+}
+
+fn make_dir(dir: &Path) -> Result<(), JournalError> {
+    fs::create_dir_all(dir).map_err(|error| JournalError::disk(dir, error))?;
+    match dir.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => segment::sync_dir(parent),
+        _ => segment::sync_dir(Path::new(".")),
+    }
+}

@@ -1,0 +1,286 @@
+//! Between the callers and the thread: the order of appends, the bounds, and whether appends are taken at all.
+//!
+//! [`Queue`] is the state and its rules, synchronous and without files; [`Shared`] is its lock and its two signals.
+
+use std::future::Future;
+use std::mem;
+use std::pin::Pin;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
+use std::task::{Context, Poll, ready};
+use std::time::Instant;
+
+use tokio::sync::{oneshot, watch};
+
+use super::error::JournalError;
+use super::record::Payload;
+use super::segment::{Faults, MARK_BYTES};
+use super::{JournalConfig, Lsn, Stats};
+
+/// Records in the order of their LSNs, and whom to tell once they are durable.
+#[derive(Debug, Default)]
+pub(super) struct Group {
+    pub(super) records: Vec<(Lsn, Payload)>,
+    done: Vec<oneshot::Sender<Result<(), JournalError>>>,
+}
+
+impl Group {
+    /// How many of the first records fit into a segment with this much room, beside the mark that follows them.
+    pub(super) fn fitting(&self, room: u64) -> usize {
+        let mut left = room.saturating_sub(MARK_BYTES);
+        let fits = |(_, payload): &&(Lsn, Payload)| match left.checked_sub(payload.frame_bytes()) {
+            Some(rest) => {
+                left = rest;
+                true
+            }
+            None => false,
+        };
+        self.records.iter().take_while(fits).count()
+    }
+
+    /// Tells the callers of the first `count` records, and forgets these.
+    pub(super) fn complete(&mut self, count: usize, outcome: &Result<(), JournalError>) {
+        self.records.drain(..count);
+        for done in self.done.drain(..count) {
+            // A caller that no longer waits does not need to know.
+            drop(done.send(outcome.clone()));
+        }
+    }
+}
+
+/// Whether appends are taken.
+#[derive(Debug)]
+enum State {
+    Open,
+    Failed(JournalError),
+    Closed,
+}
+
+/// Held by every append whose outcome its caller has not seen. See "When the disk fails" in mod.rs.
+pub(super) type Generation = Arc<()>;
+
+/// What the callers and the thread share.
+#[derive(Debug)]
+pub(super) struct Queue {
+    config: JournalConfig,
+    state: State,
+    next_lsn: Lsn,
+    group: Group,
+    /// Frames queued or being written.
+    queued_bytes: u64,
+    disk_bytes: u64,
+    release_to: Lsn,
+    generation: Generation,
+}
+
+/// Which part of the bounds an append may use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Allowance {
+    Ordinary,
+    Reserved,
+}
+
+/// What the thread is woken for.
+#[derive(Debug)]
+pub(super) struct Work {
+    pub(super) group: Group,
+    pub(super) release_to: Lsn,
+    pub(super) closing: bool,
+}
+
+impl Queue {
+    pub(super) fn new(config: JournalConfig, next_lsn: Lsn) -> Self {
+        Self {
+            config,
+            state: State::Open,
+            next_lsn,
+            group: Group::default(),
+            queued_bytes: 0,
+            disk_bytes: 0,
+            release_to: 0,
+            generation: Generation::default(),
+        }
+    }
+
+    /// Whether a frame of this size is taken now.
+    fn admit(&self, frame_bytes: u64, allowance: Allowance) -> Result<(), JournalError> {
+        match &self.state {
+            State::Open => {}
+            State::Failed(cause) => return Err(cause.clone()),
+            State::Closed => return Err(JournalError::Closed),
+        }
+        let (max_bytes, max_queued) = match allowance {
+            Allowance::Ordinary => {
+                (self.config.max_bytes - self.config.reserve_bytes, self.config.queue_bytes)
+            }
+            Allowance::Reserved => {
+                (self.config.max_bytes, self.config.queue_bytes + self.config.reserve_bytes)
+            }
+        };
+        let used_bytes = self.disk_bytes + self.queued_bytes;
+        if used_bytes + frame_bytes > max_bytes {
+            return Err(JournalError::Full { used_bytes, max_bytes });
+        }
+        // One that is larger than the bound goes alone.
+        if self.queued_bytes > 0 && self.queued_bytes + frame_bytes > max_queued {
+            return Err(JournalError::Busy { queued_bytes: self.queued_bytes, max_bytes: max_queued });
+        }
+        Ok(())
+    }
+
+    fn push(&mut self, payload: Payload) -> PendingAppend {
+        let lsn = self.next_lsn;
+        let (done, outcome) = oneshot::channel();
+        self.next_lsn += 1;
+        self.queued_bytes += payload.frame_bytes();
+        self.group.records.push((lsn, payload));
+        self.group.done.push(done);
+        PendingAppend { lsn, outcome, unseen: Some(Arc::clone(&self.generation)) }
+    }
+
+    /// The thread has brought these bytes to disk, which now holds `disk_bytes`.
+    pub(super) fn written(&mut self, frame_bytes: u64, disk_bytes: u64) {
+        self.queued_bytes -= frame_bytes;
+        self.disk_bytes = disk_bytes;
+    }
+
+    pub(super) fn set_disk_bytes(&mut self, disk_bytes: u64) {
+        self.disk_bytes = disk_bytes;
+    }
+
+    /// Takes no more appends. Returns those that were still queued, which fail for the same reason, since they were
+    /// submitted after one that failed, and the generation that must have been seen before appends are taken again.
+    pub(super) fn fail(&mut self, cause: JournalError) -> (Group, Generation) {
+        if !matches!(self.state, State::Closed) {
+            self.state = State::Failed(cause);
+        }
+        self.queued_bytes = 0;
+        (mem::take(&mut self.group), mem::take(&mut self.generation))
+    }
+
+    /// Appends are still refused, now for this.
+    pub(super) fn fail_again(&mut self, cause: JournalError) {
+        if matches!(self.state, State::Failed(_)) {
+            self.state = State::Failed(cause);
+        }
+    }
+
+    pub(super) fn reopen(&mut self) {
+        if matches!(self.state, State::Failed(_)) {
+            self.state = State::Open;
+        }
+    }
+
+    /// An LSN that names a new segment: one that no append and no other segment was given.
+    pub(super) fn skip_lsn(&mut self) -> Lsn {
+        self.next_lsn += 1;
+        self.next_lsn
+    }
+}
+
+/// The queue's lock and signals.
+#[derive(Debug)]
+pub(super) struct Shared {
+    // A std mutex: held for a few assignments, never across an await or a file operation.
+    queue: Mutex<Queue>,
+    wake: Condvar,
+    pub(super) stats: watch::Sender<Stats>,
+    pub(super) faults: Faults,
+}
+
+impl Shared {
+    pub(super) fn new(queue: Queue) -> Self {
+        let stats = watch::Sender::new(Stats::default());
+        Self { queue: Mutex::new(queue), wake: Condvar::new(), stats, faults: Faults::default() }
+    }
+
+    pub(super) fn lock(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().expect("nothing that holds the queue's lock panics")
+    }
+
+    /// Gives the payload its place in the order, or gives it back.
+    pub(super) fn submit(
+        &self,
+        payload: Payload,
+        allowance: Allowance,
+    ) -> Result<PendingAppend, (JournalError, Payload)> {
+        let mut queue = self.lock();
+        match queue.admit(payload.frame_bytes(), allowance) {
+            Ok(()) => {
+                let pending = queue.push(payload);
+                drop(queue);
+                self.wake.notify_one();
+                Ok(pending)
+            }
+            Err(error) => Err((error, payload)),
+        }
+    }
+
+    pub(super) fn admit(&self, frame_bytes: u64) -> Result<(), JournalError> {
+        self.lock().admit(frame_bytes, Allowance::Ordinary)
+    }
+
+    pub(super) fn release(&self, up_to: Lsn) {
+        let mut queue = self.lock();
+        queue.release_to = queue.release_to.max(up_to);
+        drop(queue);
+        self.wake.notify_one();
+    }
+
+    /// Takes no more appends; what is queued is still written.
+    pub(super) fn close(&self) {
+        self.lock().state = State::Closed;
+        self.wake.notify_one();
+    }
+
+    /// Waits until there is something to do: appends, a release beyond `released`, the end, or `wake_at`.
+    pub(super) fn wait(&self, released: Lsn, wake_at: Option<Instant>) -> Work {
+        let mut queue = self.lock();
+        loop {
+            let closing = matches!(queue.state, State::Closed);
+            let now = Instant::now();
+            if closing
+                || !queue.group.records.is_empty()
+                || queue.release_to > released
+                || wake_at.is_some_and(|at| at <= now)
+            {
+                return Work { group: mem::take(&mut queue.group), release_to: queue.release_to, closing };
+            }
+            let woken = match wake_at {
+                Some(at) => self.wake.wait_timeout(queue, at - now).map(|(queue, _)| queue).ok(),
+                None => self.wake.wait(queue).ok(),
+            };
+            queue = woken.expect("nothing that holds the queue's lock panics");
+        }
+    }
+}
+
+/// An append that has its place in the order and is not durable yet: a future of its LSN, once it is.
+///
+/// An error means that it is not durable and will not be, and neither is any that was submitted after it so far.
+/// Dropping it does not undo the append; its outcome is then unknown.
+#[derive(Debug)]
+#[must_use = "until this resolves the record is not durable"]
+pub struct PendingAppend {
+    lsn: Lsn,
+    outcome: oneshot::Receiver<Result<(), JournalError>>,
+    unseen: Option<Generation>,
+}
+
+impl PendingAppend {
+    /// The record's place in the order, known before it is durable.
+    #[must_use]
+    pub fn lsn(&self) -> Lsn {
+        self.lsn
+    }
+}
+
+impl Future for PendingAppend {
+    type Output = Result<Lsn, JournalError>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        // The sender goes without a word only when the thread panicked.
+        let outcome = ready!(Pin::new(&mut self.outcome).poll(cx)).unwrap_or(Err(JournalError::Closed));
+        self.unseen = None;
+        Poll::Ready(outcome.map(|()| self.lsn))
+    }
+}

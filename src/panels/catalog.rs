@@ -1,0 +1,331 @@
+//! Panels as files: a header of comments, then a statement.
+//!
+//! ```sql
+//! -- title: Top features
+//! -- description: Which features are used, by how many people
+//! -- unit: users
+//! -- chart: horizontal-bar
+//! -- refresh: 10s
+//! -- distinct: unique_users
+//! -- parameter: limit UInt16 = 10 from 1 to 100: how many features at most
+//! SELECT …
+//! ```
+//!
+//! `title` and `chart` (number, line, bar, horizontal-bar, table) are required. `distinct` names the columns that hold
+//! distinct counts, so that the answer can say whether they are exact; `grain: coarse` asks for buckets of an hour, or of
+//! a day for 7 days. The statement uses its parameters as `{name:Type}`, and these, which every panel has:
+//! `range_start` and `range_end` (`DateTime('UTC')`), `buckets` (`Array(UInt32)`: the starts of the buckets in seconds),
+//! `time_zone` (`String`), `hour_start`, `week_ago_start` and `week_ago_now` (`DateTime('UTC')`).
+
+use std::time::Duration;
+
+use super::range::Grain;
+use crate::proto::v1::Chart;
+
+/// The panels that come with Millrace.
+const BUILT_IN: &[(&str, &str)] = &[
+    ("active_users", include_str!("../../queries/panels/active_users.sql")),
+    ("error_rate", include_str!("../../queries/panels/error_rate.sql")),
+    ("live_visitors", include_str!("../../queries/panels/live_visitors.sql")),
+    ("signup_funnel", include_str!("../../queries/panels/signup_funnel.sql")),
+    ("top_features", include_str!("../../queries/panels/top_features.sql")),
+    ("top_pages", include_str!("../../queries/panels/top_pages.sql")),
+    ("traffic_anomaly", include_str!("../../queries/panels/traffic_anomaly.sql")),
+    ("traffic_by_country", include_str!("../../queries/panels/traffic_by_country.sql")),
+];
+
+/// How often a panel is computed again when its file does not say.
+const DEFAULT_REFRESH: Duration = Duration::from_secs(10);
+
+/// A panel.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Panel {
+    /// The file's name without ".sql".
+    pub name: String,
+    /// What it is called on the dashboard.
+    pub title: String,
+    /// The question it answers.
+    pub description: String,
+    /// The unit of its figures.
+    pub unit: String,
+    /// How it is drawn.
+    pub chart: Chart,
+    /// How often it is computed again when no event lands.
+    pub refresh: Duration,
+    /// How fine its buckets are.
+    pub grain: Grain,
+    /// The columns that hold distinct counts.
+    pub distinct: Vec<String>,
+    /// What can be asked beside range and time zone.
+    pub parameters: Vec<Parameter>,
+    /// The whole file: what a reader wants to see, and what is run.
+    pub sql: String,
+}
+
+/// What can be asked of a panel.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Parameter {
+    /// Its name.
+    pub name: String,
+    /// Its ClickHouse type.
+    pub kind: ParameterType,
+    /// Its value where none is given.
+    pub default: String,
+    /// The least and the greatest value.
+    pub bounds: Option<(f64, f64)>,
+    /// What it means.
+    pub description: String,
+}
+
+/// The types that a parameter may have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ParameterType {
+    /// A whole number.
+    UInt16,
+    /// A whole number.
+    UInt32,
+    /// A whole number that may be negative.
+    Int64,
+    /// A number.
+    Float64,
+    /// Text.
+    String,
+}
+
+impl ParameterType {
+    const ALL: [Self; 5] = [Self::UInt16, Self::UInt32, Self::Int64, Self::Float64, Self::String];
+
+    /// ClickHouse's name of it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::UInt16 => "UInt16",
+            Self::UInt32 => "UInt32",
+            Self::Int64 => "Int64",
+            Self::Float64 => "Float64",
+            Self::String => "String",
+        }
+    }
+}
+
+/// A file that is no usable panel.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{file}:{line}: {message}")]
+pub struct BrokenPanel {
+    /// The file.
+    pub file: String,
+    /// The line at fault, from 1.
+    pub line: u32,
+    /// What is wrong.
+    pub message: String,
+}
+
+impl Parameter {
+    /// Checks a value; the reason names what is allowed.
+    pub fn check(&self, value: &str) -> Result<(), String> {
+        let number = match self.kind {
+            ParameterType::String => return Ok(()),
+            ParameterType::UInt16 => value.parse::<u16>().ok().map(f64::from),
+            ParameterType::UInt32 => value.parse::<u32>().ok().map(f64::from),
+            ParameterType::Int64 => value.parse::<i64>().ok().map(|number| number as f64),
+            ParameterType::Float64 => value.parse::<f64>().ok().filter(|number| number.is_finite()),
+        };
+        let allowed = match (number, self.bounds) {
+            (Some(_), None) => true,
+            (Some(number), Some((least, greatest))) => (least..=greatest).contains(&number),
+            (None, _) => false,
+        };
+        if allowed {
+            return Ok(());
+        }
+        let name = &self.name;
+        let kind = if self.kind == ParameterType::Float64 { "a number" } else { "a whole number" };
+        Err(match self.bounds {
+            Some((least, greatest)) => {
+                format!("{name}: {value:?} is not possible; {kind} from {least} to {greatest} is")
+            }
+            None => format!("{name}: {value:?} is not possible; {kind} ({}) is", self.kind.name()),
+        })
+    }
+}
+
+/// The built-in panels, by name.
+pub fn built_in() -> Result<Vec<Panel>, BrokenPanel> {
+    BUILT_IN.iter().map(|(name, text)| parse(name, text)).collect()
+}
+
+/// Reads a panel's file.
+pub fn parse(name: &str, text: &str) -> Result<Panel, BrokenPanel> {
+    let broken = |line: usize, message: String| BrokenPanel {
+        file: format!("{name}.sql"),
+        line: u32::try_from(line).unwrap_or(u32::MAX),
+        message,
+    };
+    let mut panel = Panel {
+        name: name.to_owned(),
+        title: String::new(),
+        description: String::new(),
+        unit: String::new(),
+        chart: Chart::Unspecified,
+        refresh: DEFAULT_REFRESH,
+        grain: Grain::Fine,
+        distinct: Vec::new(),
+        parameters: Vec::new(),
+        sql: text.trim_end().trim_end_matches(';').to_owned(),
+    };
+    let mut header_lines = 0;
+    for (number, line) in (1..).zip(text.lines()) {
+        let Some(comment) = line.trim().strip_prefix("--") else {
+            break;
+        };
+        header_lines = number;
+        let Some((key, value)) = comment.split_once(':') else {
+            continue; // a comment in words
+        };
+        panel.take(key.trim(), value.trim()).map_err(|message| broken(number, message))?;
+    }
+    if panel.title.is_empty() {
+        return Err(broken(1, "the header has no title; add a line like \"-- title: Active users\"".into()));
+    }
+    if panel.chart == Chart::Unspecified {
+        return Err(broken(1, format!("the header has no chart; add \"-- chart: \" and one of {CHARTS}")));
+    }
+    if text.lines().skip(header_lines).all(|line| line.trim().is_empty()) {
+        return Err(broken(header_lines + 1, "there is no statement after the header".into()));
+    }
+    Ok(panel)
+}
+
+const CHARTS: &str = "number, line, bar, horizontal-bar, table";
+
+impl Panel {
+    fn take(&mut self, key: &str, value: &str) -> Result<(), String> {
+        match key {
+            "title" => self.title = value.to_owned(),
+            "description" => self.description = value.to_owned(),
+            "unit" => self.unit = value.to_owned(),
+            "chart" => {
+                self.chart = match value {
+                    "number" => Chart::Number,
+                    "line" => Chart::Line,
+                    "bar" => Chart::Bar,
+                    "horizontal-bar" => Chart::HorizontalBar,
+                    "table" => Chart::Table,
+                    other => return Err(format!("chart: {other:?} is not possible; one of {CHARTS} is")),
+                }
+            }
+            "refresh" => {
+                let seconds = value.strip_suffix('s').and_then(|number| number.parse::<u64>().ok());
+                self.refresh = match seconds {
+                    Some(seconds @ 1..=3_600) => Duration::from_secs(seconds),
+                    _ => return Err(format!("refresh: {value:?} is not possible; 1s to 3600s is")),
+                }
+            }
+            "grain" => {
+                self.grain = match value {
+                    "fine" => Grain::Fine,
+                    "coarse" => Grain::Coarse,
+                    other => return Err(format!("grain: {other:?} is not possible; fine or coarse is")),
+                }
+            }
+            "distinct" => self.distinct = value.split(',').map(|column| column.trim().to_owned()).collect(),
+            "parameter" => self.parameters.push(parse_parameter(value)?),
+            // A comment in words may hold a colon.
+            other if other.contains(' ') => {}
+            other => return Err(format!("the header has {other:?}, which is not known")),
+        }
+        Ok(())
+    }
+}
+
+/// Reads `name Type = default from least to greatest: description`.
+fn parse_parameter(text: &str) -> Result<Parameter, String> {
+    let form =
+        || format!("parameter: {text:?} is not of the form \"name Type = default from 1 to 9: description\"");
+    let (definition, description) = text.split_once(':').unwrap_or((text, ""));
+    let (head, rest) = definition.split_once('=').ok_or_else(form)?;
+    let (name, kind) = head.trim().split_once(' ').ok_or_else(form)?;
+    let kind = ParameterType::ALL.into_iter().find(|known| known.name() == kind.trim()).ok_or_else(|| {
+        let known = ParameterType::ALL.map(ParameterType::name).join(", ");
+        format!("parameter: the type {:?} is not possible; one of {known} is", kind.trim())
+    })?;
+    let (default, bounds) = match rest.split_once(" from ") {
+        None => (rest.trim(), None),
+        Some((default, bounds)) => {
+            let (least, greatest) = bounds.split_once(" to ").ok_or_else(form)?;
+            let number = |text: &str| text.trim().parse::<f64>().map_err(|_| form());
+            (default.trim(), Some((number(least)?, number(greatest)?)))
+        }
+    };
+    if name.is_empty() || !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_') {
+        return Err(form());
+    }
+    let parameter = Parameter {
+        name: name.to_owned(),
+        kind,
+        default: default.to_owned(),
+        bounds,
+        description: description.trim().to_owned(),
+    };
+    parameter.check(default)?;
+    Ok(parameter)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_built_in_panels_are_sound_and_none_is_forgotten() {
+        let panels = built_in().unwrap();
+        let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("queries/panels");
+        let mut on_disk: Vec<String> = std::fs::read_dir(folder)
+            .unwrap()
+            .map(|entry| entry.unwrap().path().file_stem().unwrap().to_str().unwrap().to_owned())
+            .collect();
+        on_disk.sort();
+        assert_eq!(panels.iter().map(|panel| panel.name.clone()).collect::<Vec<_>>(), on_disk);
+        assert!(panels.iter().all(|panel| !panel.description.is_empty()));
+    }
+
+    #[test]
+    fn a_parameter_has_type_default_bounds_and_description() {
+        let parameter = parse_parameter("limit UInt16 = 10 from 1 to 100: how many: at most").unwrap();
+        assert_eq!(
+            (parameter.name.as_str(), parameter.kind, parameter.default.as_str()),
+            ("limit", ParameterType::UInt16, "10")
+        );
+        assert_eq!(
+            (parameter.bounds, parameter.description.as_str()),
+            (Some((1.0, 100.0)), "how many: at most")
+        );
+        assert!(parameter.check("100").is_ok());
+        assert_eq!(
+            parameter.check("0").unwrap_err(),
+            "limit: \"0\" is not possible; a whole number from 1 to 100 is"
+        );
+        assert!(parameter.check("1.5").is_err() && parameter.check("x").is_err());
+    }
+
+    #[test]
+    fn a_broken_file_is_told_with_its_line() {
+        let cases = [
+            ("SELECT 1", 1, "no title"),
+            ("-- title: x\nSELECT 1", 1, "no chart"),
+            ("-- title: x\n-- chart: pie\nSELECT 1", 2, "\"pie\""),
+            ("-- title: x\n-- chart: line\n-- refresh: soon\nSELECT 1", 3, "\"soon\""),
+            ("-- title: x\n-- chart: line\n-- parameter: a Date = 1\nSELECT 1", 3, "\"Date\""),
+            (
+                "-- title: x\n-- chart: line\n-- parameter: a UInt16 = 0 from 1 to 2\nSELECT 1",
+                3,
+                "from 1 to 2",
+            ),
+            ("-- title: x\n-- chart: line\n-- titel: y\nSELECT 1", 3, "\"titel\""),
+            ("-- title: x\n-- chart: line\n\n", 3, "no statement"),
+        ];
+        for (text, line, part) in cases {
+            let broken = parse("p", text).unwrap_err();
+            assert_eq!((broken.file.as_str(), broken.line), ("p.sql", line), "{broken}");
+            assert!(broken.message.contains(part), "{broken} lacks {part:?}");
+        }
+    }
+}

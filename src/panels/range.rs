@@ -1,0 +1,261 @@
+//! From a time range and a time zone to the buckets that a panel shows.
+//!
+//! Buckets follow the wall clock of the time zone: an hour begins at its full hour, a day at its midnight. Where the clock
+//! is put back, the hour that comes twice is two buckets; where it is put forward, the bucket with the gap is shorter. The
+//! last bucket holds the present and is incomplete.
+
+use jiff::tz::TimeZone;
+use jiff::{Span, Timestamp};
+
+use crate::proto::v1;
+
+/// Offsets of time zones are whole quarters of an hour, so on no smaller grid does a bucket of a quarter or more begin.
+const GRID_MINUTES: i64 = 15;
+
+/// How far back, and in which steps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum TimeRange {
+    /// The last hour, by the minute.
+    Hour,
+    /// The last 6 hours, by 5 minutes.
+    SixHours,
+    /// The last 24 hours, by 15 minutes.
+    Day,
+    /// The last 7 days, by 2 hours.
+    Week,
+}
+
+/// How fine the buckets are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
+pub enum Grain {
+    /// As fine as the range allows.
+    #[default]
+    Fine,
+    /// By the hour; by the day for 7 days.
+    Coarse,
+}
+
+impl TimeRange {
+    /// The range of a request.
+    pub fn from_proto(value: i32) -> Option<Self> {
+        match v1::TimeRange::try_from(value).ok()? {
+            v1::TimeRange::Unspecified | v1::TimeRange::TimeRange1h => Some(Self::Hour),
+            v1::TimeRange::TimeRange6h => Some(Self::SixHours),
+            v1::TimeRange::TimeRange24h => Some(Self::Day),
+            v1::TimeRange::TimeRange7d => Some(Self::Week),
+        }
+    }
+
+    fn minutes(self) -> i64 {
+        match self {
+            Self::Hour => 60,
+            Self::SixHours => 6 * 60,
+            Self::Day => 24 * 60,
+            Self::Week => 7 * 24 * 60,
+        }
+    }
+
+    fn step_minutes(self, grain: Grain) -> i64 {
+        match (grain, self) {
+            (Grain::Fine, Self::Hour) => 1,
+            (Grain::Fine, Self::SixHours) => 5,
+            (Grain::Fine, Self::Day) => 15,
+            (Grain::Fine, Self::Week) => 2 * 60,
+            (Grain::Coarse, Self::Week) => 24 * 60,
+            (Grain::Coarse, _) => 60,
+        }
+    }
+}
+
+/// The buckets of a panel: at least the whole range.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Buckets {
+    /// Where each begins, ascending, in seconds since 1970 UTC.
+    pub starts: Vec<i64>,
+    /// The first minute that does not count any more: the one after the present.
+    pub end: i64,
+}
+
+impl Buckets {
+    /// The buckets of a range that ends at `now`.
+    pub fn new(range: TimeRange, grain: Grain, zone: &TimeZone, now: Timestamp) -> Self {
+        let step = range.step_minutes(grain);
+        let grid = step.min(GRID_MINUTES) * 60;
+        let now = now.as_second();
+        let first = now - range.minutes() * 60;
+        // Back to a point from which the bucket that holds `first` surely began: a day may have 25 hours.
+        let mut at = (first - step * 60 - 2 * 3_600).div_euclid(grid) * grid;
+        let mut starts = Vec::new();
+        let mut before = bucket_of(at - grid, step, zone);
+        while at <= now {
+            let bucket = bucket_of(at, step, zone);
+            if bucket.number != before.number || bucket.begins {
+                if at <= first {
+                    starts.clear();
+                }
+                starts.push(at);
+            }
+            before = bucket;
+            at += grid;
+        }
+        Self { starts, end: now.div_euclid(60) * 60 + 60 }
+    }
+}
+
+struct BucketOf {
+    /// The number of the bucket by the wall clock.
+    number: i64,
+    /// Whether the wall clock stands at the begin of a bucket.
+    begins: bool,
+}
+
+fn bucket_of(second: i64, step_minutes: i64, zone: &TimeZone) -> BucketOf {
+    let instant = Timestamp::from_second(second).unwrap_or(Timestamp::UNIX_EPOCH);
+    // The wall clock's time as if it were UTC.
+    let wall = second + i64::from(zone.to_offset(instant).seconds());
+    let step = step_minutes * 60;
+    BucketOf { number: wall.div_euclid(step), begins: wall.rem_euclid(step) == 0 }
+}
+
+/// The time zone of a request: an IANA name.
+pub fn time_zone(name: Option<&str>) -> Result<TimeZone, String> {
+    let name = name.unwrap_or_default();
+    if name.is_empty() {
+        return Ok(TimeZone::UTC);
+    }
+    TimeZone::get(name).map_err(|_| {
+        format!(
+            "time_zone: {name:?} is not known; an IANA name like \"Europe/Madrid\" or \"UTC\" is expected"
+        )
+    })
+}
+
+/// The start of the hour that holds `now`, and the same instants a week ago by the wall clock.
+pub fn this_hour(zone: &TimeZone, now: Timestamp) -> HourAndWeekAgo {
+    let wall = now.to_zoned(zone.clone());
+    let into_hour = Span::new()
+        .minutes(i64::from(wall.minute()))
+        .seconds(i64::from(wall.second()))
+        .nanoseconds(i64::from(wall.subsec_nanosecond()));
+    let start = wall.checked_sub(into_hour).unwrap_or_else(|_| wall.clone());
+    let week_ago = |instant: &jiff::Zoned| {
+        instant.checked_sub(Span::new().days(7)).map_or_else(|_| instant.timestamp(), |past| past.timestamp())
+    };
+    HourAndWeekAgo {
+        start: start.timestamp().as_second(),
+        week_ago_start: week_ago(&start).as_second(),
+        week_ago_now: week_ago(&wall).as_second(),
+    }
+}
+
+/// See [`this_hour`]. Seconds since 1970 UTC.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HourAndWeekAgo {
+    /// The start of this hour.
+    pub start: i64,
+    /// The start of the same hour a week ago.
+    pub week_ago_start: i64,
+    /// The same moment a week ago.
+    pub week_ago_now: i64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn buckets(range: TimeRange, grain: Grain, zone: &str, now: &str) -> (Vec<String>, Vec<i64>) {
+        let zone = TimeZone::get(zone).unwrap();
+        let buckets = Buckets::new(range, grain, &zone, now.parse().unwrap());
+        let walls = buckets.starts.iter().map(|&second| {
+            Timestamp::from_second(second).unwrap().to_zoned(zone.clone()).strftime("%d %H:%M").to_string()
+        });
+        let lengths = buckets.starts.windows(2).map(|pair| (pair[1] - pair[0]) / 60);
+        (walls.collect(), lengths.collect())
+    }
+
+    #[test]
+    fn a_range_is_covered_whole_and_ends_with_the_present() {
+        let (walls, lengths) = buckets(TimeRange::Hour, Grain::Fine, "UTC", "2026-11-21T10:30:20Z");
+        assert_eq!((walls.len(), walls[0].as_str(), walls[60].as_str()), (61, "21 09:30", "21 10:30"));
+        assert!(lengths.iter().all(|&minutes| minutes == 1));
+        for (range, count, step) in
+            [(TimeRange::SixHours, 73, 5), (TimeRange::Day, 97, 15), (TimeRange::Week, 85, 120)]
+        {
+            let (walls, lengths) = buckets(range, Grain::Fine, "UTC", "2026-11-21T10:30:20Z");
+            assert_eq!(walls.len(), count, "{range:?}");
+            assert!(lengths.iter().all(|&minutes| minutes == step));
+        }
+    }
+
+    #[test]
+    fn an_hour_that_comes_twice_is_two_buckets() {
+        // Madrid puts the clock back from 3:00 to 2:00 on 2026-10-25 at 01:00 UTC.
+        let (walls, lengths) =
+            buckets(TimeRange::SixHours, Grain::Coarse, "Europe/Madrid", "2026-10-25T04:30:00Z");
+        assert_eq!(
+            walls,
+            ["24 23:00", "25 00:00", "25 01:00", "25 02:00", "25 02:00", "25 03:00", "25 04:00", "25 05:00"]
+                [1..]
+        );
+        assert!(lengths.iter().all(|&minutes| minutes == 60));
+    }
+
+    #[test]
+    fn a_day_with_a_change_has_its_own_length() {
+        let (_, autumn) = buckets(TimeRange::Week, Grain::Coarse, "Europe/Madrid", "2026-10-28T12:00:00Z");
+        assert_eq!(autumn.iter().filter(|&&minutes| minutes == 25 * 60).count(), 1, "{autumn:?}");
+        let (walls, spring) =
+            buckets(TimeRange::Week, Grain::Coarse, "America/New_York", "2026-03-11T12:00:00Z");
+        assert_eq!(spring.iter().filter(|&&minutes| minutes == 23 * 60).count(), 1, "{spring:?}");
+        assert!(walls.iter().all(|wall| wall.ends_with("00:00")), "{walls:?}");
+    }
+
+    #[test]
+    fn odd_offsets_keep_to_their_wall_clock() {
+        let (walls, _) = buckets(TimeRange::Day, Grain::Coarse, "Asia/Kolkata", "2026-11-21T10:10:00Z");
+        assert!(walls.iter().all(|wall| wall.ends_with(":00")), "{walls:?}");
+        // Lord Howe moves its clock by half an hour.
+        let (walls, lengths) =
+            buckets(TimeRange::Day, Grain::Coarse, "Australia/Lord_Howe", "2026-10-04T06:00:00Z");
+        assert!(walls.iter().filter(|wall| !wall.ends_with(":00")).count() <= 1, "{walls:?}");
+        assert!(lengths.iter().all(|&minutes| minutes <= 60), "{lengths:?}");
+    }
+
+    #[test]
+    fn no_bucket_comes_twice_and_the_first_holds_the_ranges_begin() {
+        for zone in
+            ["UTC", "Europe/Madrid", "America/Sao_Paulo", "Asia/Kathmandu", "Pacific/Chatham", "Africa/Cairo"]
+        {
+            for range in [TimeRange::Hour, TimeRange::SixHours, TimeRange::Day, TimeRange::Week] {
+                for grain in [Grain::Fine, Grain::Coarse] {
+                    for day in 0..370 {
+                        let now = Timestamp::from_second(1_767_225_600 + day * 86_400 + 12_345).unwrap();
+                        let buckets = Buckets::new(range, grain, &TimeZone::get(zone).unwrap(), now);
+                        let begin = now.as_second() - range.minutes() * 60;
+                        assert!(buckets.starts.windows(2).all(|pair| pair[0] < pair[1]));
+                        assert!(
+                            buckets.starts[0] <= begin
+                                && buckets.starts.get(1).is_none_or(|&next| next > begin)
+                        );
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_week_ago_is_by_the_wall_clock() {
+        let zone = TimeZone::get("Europe/Madrid").unwrap();
+        let now: Timestamp = "2026-10-28T12:34:56Z".parse().unwrap(); // 13:34:56 in winter time
+        let hour = this_hour(&zone, now);
+        assert_eq!(now.as_second() - hour.start, 34 * 60 + 56);
+        assert_eq!(hour.start - hour.week_ago_start, 7 * 86_400 + 3_600);
+        assert_eq!(hour.week_ago_now - hour.week_ago_start, 34 * 60 + 56);
+    }
+
+    #[test]
+    fn an_unknown_zone_is_named() {
+        assert!(time_zone(Some("Mars/Olympus")).unwrap_err().contains("\"Mars/Olympus\""));
+        assert_eq!(time_zone(Some("")).unwrap(), TimeZone::UTC);
+    }
+}

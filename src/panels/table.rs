@@ -1,0 +1,166 @@
+//! A panel's answer: columns and rows, with the types that ClickHouse gave them.
+
+use serde::Deserialize;
+
+use crate::proto::v1;
+
+/// A table.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Table {
+    /// The columns.
+    pub columns: Vec<Column>,
+    /// The rows, a cell a column.
+    pub rows: Vec<Vec<Cell>>,
+}
+
+/// A column.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct Column {
+    /// Its name.
+    pub name: String,
+    /// Its ClickHouse type.
+    #[serde(rename = "type")]
+    pub kind: String,
+}
+
+/// A value.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Cell {
+    /// None.
+    Null,
+    /// A whole number that may be negative.
+    Int(i64),
+    /// A whole number.
+    UInt(u64),
+    /// A number.
+    Float(f64),
+    /// A truth value.
+    Bool(bool),
+    /// Text, and what has no kind of its own.
+    Text(String),
+    /// Milliseconds since 1970 UTC.
+    Instant(i64),
+}
+
+/// What a panel's statement answered, in the format JSONCompact.
+#[derive(Deserialize)]
+struct JsonCompact {
+    meta: Vec<Column>,
+    data: Vec<Vec<serde_json::Value>>,
+}
+
+impl Table {
+    /// Reads an answer in the format JSONCompact.
+    pub fn from_json_compact(answer: &[u8]) -> Result<Self, serde_json::Error> {
+        let JsonCompact { meta, data } = serde_json::from_slice(answer)?;
+        let rows = data
+            .into_iter()
+            .map(|row| meta.iter().zip(row).map(|(column, value)| cell(&column.kind, value)).collect())
+            .collect();
+        Ok(Self { columns: meta, rows })
+    }
+
+    /// The place of a column.
+    pub fn column(&self, name: &str) -> Option<usize> {
+        self.columns.iter().position(|column| column.name == name)
+    }
+
+    /// About how much memory it takes, in bytes.
+    pub fn weight(&self) -> usize {
+        let texts =
+            self.rows.iter().flatten().map(|cell| if let Cell::Text(text) = cell { text.len() } else { 0 });
+        self.rows.len() * self.columns.len() * size_of::<Cell>() + texts.sum::<usize>()
+    }
+
+    /// The contract's table.
+    pub fn to_proto(&self, context: v1::PanelContext) -> v1::PanelTable {
+        v1::PanelTable {
+            columns: self
+                .columns
+                .iter()
+                .map(|column| v1::Column { name: column.name.clone(), r#type: column.kind.clone() })
+                .collect(),
+            rows: self
+                .rows
+                .iter()
+                .map(|row| v1::Row {
+                    values: row.iter().map(|cell| v1::Value { kind: cell.to_proto() }).collect(),
+                })
+                .collect(),
+            context: Some(context),
+        }
+    }
+}
+
+impl Cell {
+    fn to_proto(&self) -> Option<v1::value::Kind> {
+        use v1::value::Kind;
+        Some(match self {
+            Self::Null => return None,
+            Self::Int(value) => Kind::Int64Value(*value),
+            Self::UInt(value) => Kind::Uint64Value(*value),
+            Self::Float(value) => Kind::DoubleValue(*value),
+            Self::Bool(value) => Kind::BoolValue(*value),
+            Self::Text(value) => Kind::StringValue(value.clone()),
+            Self::Instant(millis) => Kind::TimestampValue(crate::proto::timestamp(*millis)),
+        })
+    }
+}
+
+/// The type without what does not change its values.
+fn plain(mut kind: &str) -> &str {
+    for wrapper in ["LowCardinality(", "Nullable("] {
+        if let Some(inner) = kind.strip_prefix(wrapper) {
+            kind = inner.strip_suffix(')').unwrap_or(inner);
+        }
+    }
+    kind.split('(').next().unwrap_or(kind)
+}
+
+fn cell(kind: &str, value: serde_json::Value) -> Cell {
+    use serde_json::Value;
+    match (plain(kind), value) {
+        (_, Value::Null) => Cell::Null,
+        (_, Value::Bool(value)) => Cell::Bool(value),
+        ("UInt8" | "UInt16" | "UInt32" | "UInt64", Value::Number(number)) if number.is_u64() => {
+            Cell::UInt(number.as_u64().unwrap_or_default())
+        }
+        ("Int8" | "Int16" | "Int32" | "Int64", Value::Number(number)) if number.is_i64() => {
+            Cell::Int(number.as_i64().unwrap_or_default())
+        }
+        (_, Value::Number(number)) => number.as_f64().map_or(Cell::Null, Cell::Float),
+        ("DateTime" | "DateTime64", Value::String(text)) => match text.parse::<jiff::Timestamp>() {
+            Ok(instant) => Cell::Instant(instant.as_millisecond()),
+            Err(_) => Cell::Text(text),
+        },
+        (_, Value::String(text)) => Cell::Text(text),
+        (_, other) => Cell::Text(other.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_keep_their_type_to_the_last_digit() {
+        let answer = br#"{"meta": [{"name":"u","type":"UInt64"},{"name":"i","type":"Nullable(Int64)"},
+            {"name":"f","type":"Float64"},{"name":"t","type":"DateTime('UTC')"},{"name":"s","type":"LowCardinality(String)"},
+            {"name":"a","type":"Array(UInt8)"},{"name":"n","type":"Nullable(Float64)"},{"name":"b","type":"Bool"}],
+            "data": [[18446744073709551615,-9223372036854775808,1,"2026-11-21T05:00:00Z","x",[1,2],null,true]], "rows": 1}"#;
+        let table = Table::from_json_compact(answer).unwrap();
+        assert_eq!(
+            table.rows[0],
+            [
+                Cell::UInt(u64::MAX),
+                Cell::Int(i64::MIN),
+                Cell::Float(1.0),
+                Cell::Instant(1_795_237_200_000),
+                Cell::Text("x".into()),
+                Cell::Text("[1,2]".into()),
+                Cell::Null,
+                Cell::Bool(true),
+            ]
+        );
+    }
+}

@@ -1,0 +1,244 @@
+//! Starts the real binary with the real engine, and talks to it as clients do.
+
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use millrace::proto::v1;
+use tempfile::TempDir;
+use tonic::transport::Channel;
+use v1::dashboard_service_client::DashboardServiceClient;
+use v1::health_service_client::HealthServiceClient;
+use v1::ingest_service_client::IngestServiceClient;
+
+/// How long anything may take before a test says that it hangs. Nothing is measured against it.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A running server on a folder of its own. Dropping it ends it.
+pub(crate) struct Server {
+    pub(crate) child: Child,
+    pub(crate) address: String,
+    data_dir: Arc<TempDir>,
+    log: Arc<Mutex<Vec<String>>>,
+}
+
+impl Server {
+    pub(crate) fn start() -> Self {
+        Self::start_with(&[])
+    }
+
+    /// With these environment variables.
+    pub(crate) fn start_with(variables: &[(&str, &str)]) -> Self {
+        Self::start_on(Arc::new(tempfile::tempdir().unwrap()), variables)
+    }
+
+    /// On a folder that a server used before.
+    pub(crate) fn start_on(data_dir: Arc<TempDir>, variables: &[(&str, &str)]) -> Self {
+        let mut server = Self::spawn(data_dir, variables);
+        let ready = server.wait_for_line("millrace is ready");
+        server.address = ready
+            .split("address=")
+            .nth(1)
+            .and_then(|rest| rest.split_whitespace().next())
+            .expect("the line names the address")
+            .to_owned();
+        server
+    }
+
+    fn spawn(data_dir: Arc<TempDir>, variables: &[(&str, &str)]) -> Self {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_millrace"))
+            .arg("serve")
+            .env("MILLRACE_LISTEN", "127.0.0.1:0")
+            .env("MILLRACE_DATA_DIR", data_dir.path())
+            .env("MILLRACE_LOG", "info,millrace=debug")
+            .envs(variables.iter().copied())
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let log = Arc::new(Mutex::new(Vec::new()));
+        let (lines, stderr) = (Arc::clone(&log), child.stderr.take().unwrap());
+        std::thread::spawn(move || {
+            for line in BufReader::new(stderr).lines().map_while(Result::ok) {
+                lines.lock().unwrap().push(line);
+            }
+        });
+        Self { child, address: String::new(), data_dir, log }
+    }
+
+    pub(crate) fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    pub(crate) fn data_dir(&self) -> &Path {
+        self.data_dir.path()
+    }
+
+    /// The folder, to start another server on it.
+    pub(crate) fn folder(&self) -> Arc<TempDir> {
+        Arc::clone(&self.data_dir)
+    }
+
+    pub(crate) fn log(&self) -> String {
+        self.log.lock().unwrap().join("\n")
+    }
+
+    /// Waits until a line of the log holds `part`, and gives the line.
+    pub(crate) fn wait_for_line(&mut self, part: &str) -> String {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            if let Some(line) = self.log.lock().unwrap().iter().find(|line| line.contains(part)) {
+                return line.clone();
+            }
+            let ended = self.child.try_wait().unwrap();
+            assert!(
+                ended.is_none() && Instant::now() < deadline,
+                "no line with {part:?} (ended: {ended:?}):\n{}",
+                self.log()
+            );
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    pub(crate) async fn channel(&self) -> Channel {
+        Channel::from_shared(self.url()).unwrap().connect().await.unwrap()
+    }
+
+    pub(crate) async fn ingest(&self) -> IngestServiceClient<Channel> {
+        IngestServiceClient::new(self.channel().await)
+    }
+
+    pub(crate) async fn dashboard(&self) -> DashboardServiceClient<Channel> {
+        DashboardServiceClient::new(self.channel().await).max_decoding_message_size(64 << 20)
+    }
+
+    pub(crate) async fn health(&self) -> v1::Health {
+        let mut client = HealthServiceClient::new(self.channel().await);
+        client.check(v1::CheckRequest {}).await.unwrap().into_inner().health.unwrap()
+    }
+
+    /// Waits until the state is as wished.
+    pub(crate) async fn wait_for_health(
+        &self,
+        what: &str,
+        wished: impl Fn(&v1::Health) -> bool,
+    ) -> v1::Health {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let health = self.health().await;
+            if wished(&health) {
+                return health;
+            }
+            assert!(Instant::now() < deadline, "health never was {what}: {health:#?}\n{}", self.log());
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    /// Waits until ClickHouse has everything that was accepted.
+    pub(crate) async fn wait_until_landed(&self) -> v1::Health {
+        self.wait_for_health("landed", |health| health.buffer_size == 0).await
+    }
+
+    /// Asks the embedded ClickHouse, past Millrace, as any ClickHouse client can.
+    pub(crate) async fn sql(&self, query: &str) -> String {
+        let file = std::fs::read(self.data_dir().join("engine.json")).unwrap();
+        let endpoint: serde_json::Value = serde_json::from_slice(&file).unwrap();
+        let client = clickhouse::Client::default()
+            .with_url(endpoint["url"].as_str().unwrap())
+            .with_user(endpoint["user"].as_str().unwrap())
+            .with_password(endpoint["password"].as_str().unwrap())
+            .with_database("millrace");
+        let mut cursor = client.query_raw(query).fetch_bytes("TabSeparated").unwrap();
+        let answer = cursor.collect().await.unwrap_or_else(|error| panic!("{query}: {error}"));
+        String::from_utf8(answer.to_vec()).unwrap().trim_end().to_owned()
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// The process of the embedded engine.
+    pub(crate) fn engine_pid(&self) -> Option<u32> {
+        child_of(self.pid())
+    }
+
+    pub(crate) fn signal(&self, signal: &str) {
+        signal_to(self.pid(), signal);
+    }
+
+    /// Ends it as an operator does, and gives its exit status.
+    pub(crate) fn stop(mut self) -> std::process::ExitStatus {
+        self.signal("TERM");
+        self.wait()
+    }
+
+    pub(crate) fn wait(&mut self) -> std::process::ExitStatus {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                return status;
+            }
+            assert!(Instant::now() < deadline, "the server does not end:\n{}", self.log());
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let engine = self.engine_pid();
+        self.child.kill().ok();
+        self.child.wait().ok();
+        // It ends by itself when its parent is gone; its folder must not go before.
+        if let Some(engine) = engine {
+            let deadline = Instant::now() + Duration::from_secs(20);
+            while Path::new(&format!("/proc/{engine}")).exists() && Instant::now() < deadline {
+                std::thread::sleep(Duration::from_millis(20));
+            }
+        }
+        if std::thread::panicking() {
+            eprintln!("--- the server's log:\n{}", self.log());
+        }
+    }
+}
+
+/// Sends a signal, by the process's id.
+pub(crate) fn signal_to(pid: u32, signal: &str) {
+    let status = Command::new("kill").args([&format!("-{signal}"), &pid.to_string()]).status().unwrap();
+    assert!(status.success(), "kill -{signal} {pid}");
+}
+
+fn child_of(pid: u32) -> Option<u32> {
+    let threads = std::fs::read_dir(format!("/proc/{pid}/task")).ok()?;
+    threads.flatten().find_map(|thread| {
+        let children = std::fs::read_to_string(thread.path().join("children")).ok()?;
+        children.split_whitespace().next()?.parse().ok()
+    })
+}
+
+/// A valid event of now.
+pub(crate) fn event(name: &str) -> v1::Event {
+    v1::Event {
+        event_name: name.into(),
+        timestamp: Some(now()),
+        session_id: "session".into(),
+        ..Default::default()
+    }
+}
+
+pub(crate) fn now() -> prost_types::Timestamp {
+    millrace::proto::timestamp(jiff::Timestamp::now().as_millisecond())
+}
+
+/// Events, as SendEvents takes them.
+pub(crate) fn send(events: Vec<v1::Event>) -> v1::SendEventsRequest {
+    v1::SendEventsRequest { events, ..Default::default() }
+}
+
+/// The root of the repository.
+pub(crate) fn root() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+}

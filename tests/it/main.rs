@@ -1,0 +1,5 @@
+//! Whole-program tests: the real binary, the real engine, real clients.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on panics")]
+
+mod common;
+mod ingest;

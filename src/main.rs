@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::error::ErrorKind;
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
-use millrace::commands::{dead_letters, engine, migrate, serve};
+use millrace::commands::{dead_letters, engine, generate, migrate, serve};
 use millrace::config::{self, ServeConfig};
 use millrace::telemetry;
 
@@ -20,6 +20,8 @@ struct Program {
 enum Command {
     /// Take events in and answer panels (the default)
     Serve(Box<ServeConfig>),
+    /// Send synthetic events to a server
+    Generate(generate::GenerateArgs),
     /// Apply the schema, or print it
     Migrate(migrate::MigrateArgs),
     /// List the batches that could not be inserted, or bring them back
@@ -78,6 +80,7 @@ fn run(command: Command) -> anyhow::Result<()> {
                 telemetry::start(&config.log)?;
                 serve::run(*config).await
             }
+            Command::Generate(args) => generate::run(args).await,
             Command::Migrate(args) => migrate::run(args).await,
             Command::DeadLetters(args) => dead_letters::run(args).await,
             Command::Engine(args) => engine::run(args).await,

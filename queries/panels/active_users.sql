@@ -24,8 +24,9 @@ live AS
 )
 SELECT
     toDateTime(bucket, 'UTC') AS bucket_start,
-    per_bucket.active AS active_users,
-    (SELECT active FROM live) AS active_now,
+    -- A bucket without sessions has no state to merge.
+    ifNull(per_bucket.active, 0) AS active_users,
+    ifNull((SELECT active FROM live), 0) AS active_now,
     bucket = {buckets:Array(UInt32)}[-1] AS incomplete
 FROM (SELECT arrayJoin({buckets:Array(UInt32)}) AS bucket) AS all_buckets
 LEFT JOIN per_bucket ON per_bucket.start = bucket

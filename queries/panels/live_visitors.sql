@@ -6,7 +6,7 @@
 -- distinct: unique_visitors
 -- parameter: window_minutes UInt16 = 5 from 1 to 60: how many minutes back counts as now
 SELECT
-    uniqCombined64Merge(16)(visitors) AS unique_visitors,
+    ifNull(uniqCombined64Merge(16)(visitors), 0) AS unique_visitors,
     sum(views) AS total_views,
     -- Over the views that say how long they lasted.
     if(sum(duration_views) = 0, 0, sum(duration_ms) / sum(duration_views)) AS avg_duration_ms

@@ -7,7 +7,7 @@
 -- parameter: limit UInt16 = 10 from 1 to 100: how many features at most
 SELECT
     feature,
-    uniqCombined64Merge(16)(users) AS unique_users,
+    ifNull(uniqCombined64Merge(16)(users), 0) AS unique_users,
     sum(events) AS events
 FROM feature_minutes
 WHERE minute >= {range_start:DateTime('UTC')} AND minute < {range_end:DateTime('UTC')}

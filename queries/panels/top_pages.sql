@@ -8,7 +8,7 @@
 SELECT
     page_url,
     sum(page_minutes.views) AS views,
-    uniqCombined64Merge(16)(page_minutes.visitors) AS visitors,
+    ifNull(uniqCombined64Merge(16)(page_minutes.visitors), 0) AS visitors,
     if(sum(duration_views) = 0, 0, sum(duration_ms) / sum(duration_views)) AS avg_duration_ms
 FROM page_minutes
 WHERE minute >= {range_start:DateTime('UTC')} AND minute < {range_end:DateTime('UTC')}

@@ -27,7 +27,7 @@ SELECT
     toDateTime(grid.bucket, 'UTC') AS bucket_start,
     toString(grid.country) AS country_code,
     per_bucket.views AS views,
-    per_bucket.visitors AS visitors,
+    ifNull(per_bucket.visitors, 0) AS visitors,
     grid.bucket = {buckets:Array(UInt32)}[-1] AS incomplete
 FROM grid
 LEFT JOIN per_bucket ON per_bucket.start = grid.bucket AND per_bucket.country = grid.country

@@ -2,5 +2,6 @@
 
 pub mod dead_letters;
 pub mod engine;
+pub mod generate;
 pub mod migrate;
 pub mod serve;

@@ -1,0 +1,176 @@
+//! A client for producers written in Rust.
+//!
+//! What it promises: an event that [`Producer::send`] took is stored exactly once, as long as this process lives and the
+//! server comes back; once [`Producer::flush`] has returned, it is stored even if both die. Events are sent in requests
+//! that are numbered from 1 within the producer. What is not acknowledged is kept and sent again after a reconnect, in
+//! order and under its number, so the server knows what it has. A process that ends before `flush` may have lost what it
+//! sent last: one that must not, keeps its events until then, and begins again after the last one that was acknowledged.
+//!
+//! A producer id belongs to one producer at a time. The default one is random, so that a restart begins anew.
+//!
+//! ```no_run
+//! # async fn example(event: millrace::proto::v1::Event) -> Result<(), millrace::client::ClientError> {
+//! use millrace::client::ProducerConfig;
+//!
+//! let producer = ProducerConfig::new("http://127.0.0.1:8080").connect().await?;
+//! producer.send(event).await?;
+//! let totals = producer.close().await?;
+//! println!("{} events are stored", totals.accepted);
+//! # Ok(())
+//! # }
+//! ```
+
+mod task;
+mod window;
+
+use std::time::Duration;
+
+use tokio::sync::{mpsc, oneshot, watch};
+use tonic::transport::Endpoint;
+
+use crate::proto::v1;
+pub use window::Totals;
+
+/// How many events may wait for the client's task. Beyond it [`Producer::send`] waits.
+const QUEUED_EVENTS: usize = 1_024;
+
+/// Why a producer cannot go on.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum ClientError {
+    /// The address is none.
+    #[error("{url:?} is no address of a server: {reason}; one like http://127.0.0.1:8080 is expected")]
+    Address {
+        /// What was given.
+        url: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The server is not there.
+    #[error("{url} cannot be reached: {reason}; is `millrace serve` running there?")]
+    Unreachable {
+        /// The address.
+        url: String,
+        /// Why.
+        reason: String,
+    },
+    /// The server refuses the requests, and would again.
+    #[error("the server refuses the requests: {0}")]
+    Refused(String),
+    /// The producer was closed, or its task ended.
+    #[error("the producer is closed")]
+    Closed,
+}
+
+/// How a producer works.
+#[derive(Clone, Debug)]
+pub struct ProducerConfig {
+    url: String,
+    producer_id: String,
+    batch_events: usize,
+    batch_delay: Duration,
+    max_unacknowledged: usize,
+    patience: Option<Duration>,
+}
+
+impl ProducerConfig {
+    /// A producer for the server at this address.
+    pub fn new(url: impl Into<String>) -> Self {
+        Self {
+            url: url.into(),
+            producer_id: format!("producer-{}", uuid::Uuid::new_v4()),
+            batch_events: 500,
+            batch_delay: Duration::from_millis(20),
+            max_unacknowledged: 64,
+            patience: None,
+        }
+    }
+
+    /// A name that stays, so that a later process goes on with its numbers.
+    #[must_use]
+    pub fn producer_id(mut self, id: impl Into<String>) -> Self {
+        self.producer_id = id.into();
+        self
+    }
+
+    /// A request is sent when it holds so many events; 500 by default.
+    #[must_use]
+    pub fn batch_events(mut self, events: usize) -> Self {
+        self.batch_events = events.max(1);
+        self
+    }
+
+    /// A request is sent so long after its first event; 20 ms by default.
+    #[must_use]
+    pub fn batch_delay(mut self, delay: Duration) -> Self {
+        self.batch_delay = delay;
+        self
+    }
+
+    /// How many requests may be unacknowledged. Beyond it [`Producer::send`] waits; 64 by default.
+    #[must_use]
+    pub fn max_unacknowledged(mut self, requests: usize) -> Self {
+        self.max_unacknowledged = requests.max(1);
+        self
+    }
+
+    /// How long the server may be away before the producer gives up; for ever by default.
+    #[must_use]
+    pub fn patience(mut self, patience: Duration) -> Self {
+        self.patience = Some(patience);
+        self
+    }
+
+    /// Connects, and asks the server where the producer is.
+    pub async fn connect(self) -> Result<Producer, ClientError> {
+        let endpoint = Endpoint::from_shared(self.url.clone())
+            .map_err(|error| ClientError::Address { url: self.url.clone(), reason: error.to_string() })?
+            .connect_timeout(Duration::from_secs(5))
+            .http2_keep_alive_interval(Duration::from_secs(10))
+            .tcp_nodelay(true);
+        let (commands, from_handles) = mpsc::channel(QUEUED_EVENTS);
+        let (totals_sender, totals) = watch::channel(Totals::default());
+        task::start(self, endpoint, from_handles, totals_sender).await?;
+        Ok(Producer { commands, totals })
+    }
+}
+
+enum Command {
+    Event(v1::Event),
+    /// Answered once everything before it is acknowledged.
+    Flush(oneshot::Sender<Result<Totals, ClientError>>),
+}
+
+/// A connected producer: cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Producer {
+    commands: mpsc::Sender<Command>,
+    totals: watch::Receiver<Totals>,
+}
+
+impl Producer {
+    /// Takes an event; waits while too much is unacknowledged.
+    pub async fn send(&self, event: v1::Event) -> Result<(), ClientError> {
+        self.commands.send(Command::Event(event)).await.map_err(|_| self.why_closed())
+    }
+
+    /// Waits until everything that was sent is acknowledged.
+    pub async fn flush(&self) -> Result<Totals, ClientError> {
+        let (reply, answer) = oneshot::channel();
+        self.commands.send(Command::Flush(reply)).await.map_err(|_| self.why_closed())?;
+        answer.await.map_err(|_| self.why_closed())?
+    }
+
+    /// Flushes, and ends.
+    pub async fn close(self) -> Result<Totals, ClientError> {
+        self.flush().await
+    }
+
+    /// What is acknowledged so far.
+    pub fn totals(&self) -> Totals {
+        self.totals.borrow().clone()
+    }
+
+    fn why_closed(&self) -> ClientError {
+        self.totals.borrow().failure.clone().unwrap_or(ClientError::Closed)
+    }
+}

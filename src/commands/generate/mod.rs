@@ -1,0 +1,258 @@
+//! `millrace generate`: synthetic events to a server.
+
+mod traffic;
+
+use std::io::IsTerminal;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, bail};
+use clap::Args;
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::transport::Endpoint;
+
+use crate::client::{ProducerConfig, Totals};
+use crate::proto::v1;
+use crate::shutdown::Signals;
+use traffic::{Scenario, Traffic};
+use v1::ingest_service_client::IngestServiceClient;
+
+/// How many events a request of an upload holds: about 200 KB, far below the largest message.
+const UPLOAD_EVENTS: usize = 1_000;
+/// How many requests may be made ahead of the connection.
+const UPLOAD_AHEAD: usize = 16;
+/// How many events the server takes before it is asked whether it still takes them.
+const HOUR_MS: i64 = 3_600_000;
+/// How long a server may be away before live traffic gives up.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// What to send.
+#[derive(Args, Clone, Debug)]
+pub struct GenerateArgs {
+    /// The server
+    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:8080")]
+    target: String,
+    /// Events a second, on average over a day
+    #[arg(long, value_name = "EVENTS", default_value = "100", value_parser = positive)]
+    rate: f64,
+    /// How long to send live traffic: 90s, 10m, 2h, or forever
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    duration: Option<Duration>,
+    /// Send so many events of the last hour, as fast as possible, over one stream
+    #[arg(long, value_name = "EVENTS", conflicts_with_all = ["duration", "backfill"])]
+    count: Option<u64>,
+    /// First fill so much of the past, as fast as possible: 24h, 7d
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    backfill: Option<Duration>,
+    /// The same seed sends the same traffic
+    #[arg(long, value_name = "NUMBER", default_value = "1")]
+    seed: u64,
+    /// What happens beside everyday business
+    #[arg(long, value_enum, default_value = "steady")]
+    scenario: Scenario,
+    /// The producer's name; a random one by default
+    #[arg(long, value_name = "NAME")]
+    producer_id: Option<String>,
+}
+
+fn positive(text: &str) -> Result<f64, String> {
+    text.parse()
+        .ok()
+        .filter(|rate| (0.001..=10_000_000.0).contains(rate))
+        .ok_or_else(|| "0.001 to 10000000 is allowed".into())
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    if text == "forever" {
+        return Ok(Duration::from_secs(u64::from(u32::MAX)));
+    }
+    let refused = || "a number with s, m, h or d behind it, or forever, is allowed".to_owned();
+    let unit = text.chars().last().ok_or_else(refused)?;
+    let seconds = match unit {
+        's' => 1,
+        'm' => 60,
+        'h' => 3_600,
+        'd' => 86_400,
+        _ => return Err(refused()),
+    };
+    let number: u32 = text[..text.len() - unit.len_utf8()].parse().map_err(|_| refused())?;
+    Ok(Duration::from_secs(u64::from(number) * seconds))
+}
+
+/// What became of the events.
+#[derive(Default)]
+struct Sent {
+    sent: u64,
+    accepted: u64,
+    rejected: u64,
+    duplicates: u64,
+    first_rejection: Option<v1::Rejection>,
+}
+
+/// Runs the command.
+pub async fn run(args: GenerateArgs) -> anyhow::Result<()> {
+    let mut signals = Signals::install()?;
+    let started = Instant::now();
+    let mut total = Sent::default();
+    tokio::select! {
+        result = send(&args, &mut total) => result?,
+        () = signals.next() => {}
+    }
+    let seconds = started.elapsed().as_secs_f64();
+    println!(
+        "sent {}, accepted {}, rejected {}, duplicates {} in {seconds:.1} s: {:.0} events/s",
+        total.sent,
+        total.accepted,
+        total.rejected,
+        total.duplicates,
+        total.accepted as f64 / seconds
+    );
+    if let Some(rejection) = total.first_rejection {
+        bail!("{} events were refused; the first: {} {}", total.rejected, rejection.field, rejection.reason);
+    }
+    Ok(())
+}
+
+async fn send(args: &GenerateArgs, total: &mut Sent) -> anyhow::Result<()> {
+    let now_ms = jiff::Timestamp::now().as_millisecond();
+    if let Some(count) = args.count {
+        let rate = count as f64 / (HOUR_MS as f64 / 1_000.0);
+        let traffic = Traffic::new(args.seed, args.scenario, now_ms - HOUR_MS, rate, false);
+        // The last session may run a little beyond the present, which the server's clock skew allows for.
+        let events = traffic.map(|(_, event)| event).take(usize::try_from(count)?);
+        return upload(args, events, count, total).await;
+    }
+    if let Some(past) = args.backfill {
+        let start_ms = now_ms - i64::try_from(past.as_millis())?;
+        let expected = (args.rate * past.as_secs_f64()) as u64;
+        let traffic = Traffic::new(args.seed, args.scenario, start_ms, args.rate, true);
+        let events = traffic.take_while(move |(at_ms, _)| *at_ms <= now_ms).map(|(_, event)| event);
+        upload(args, events, expected, total).await?;
+    }
+    let live = args.duration.or_else(|| args.backfill.is_none().then_some(Duration::from_secs(60)));
+    match live {
+        Some(duration) => live_traffic(args, duration, total).await,
+        None => Ok(()),
+    }
+}
+
+/// Sends events over one UploadEvents stream, as fast as the server takes them.
+async fn upload(
+    args: &GenerateArgs,
+    events: impl Iterator<Item = v1::Event> + Send + 'static,
+    expected: u64,
+    total: &mut Sent,
+) -> anyhow::Result<()> {
+    let channel = Endpoint::from_shared(args.target.clone())?
+        .connect()
+        .await
+        .with_context(|| format!("{} cannot be reached; is `millrace serve` running there?", args.target))?;
+    let bar = progress(expected);
+    let (requests, outbound) = mpsc::channel(UPLOAD_AHEAD);
+    let producer_id =
+        args.producer_id.clone().unwrap_or_else(|| format!("generate-{}", uuid::Uuid::new_v4()));
+    let counting = bar.clone();
+    // Making events keeps a processor busy, so it has a thread to itself.
+    let making = tokio::task::spawn_blocking(move || {
+        let mut events = events.peekable();
+        let (mut sequence, mut sent) = (0, 0);
+        while events.peek().is_some() {
+            let events: Vec<_> = events.by_ref().take(UPLOAD_EVENTS).collect();
+            let count = events.len() as u64;
+            sequence += 1;
+            let request = v1::UploadEventsRequest { producer_id: producer_id.clone(), sequence, events };
+            if requests.blocking_send(request).is_err() {
+                break; // the stream ended; its status says why
+            }
+            sent += count;
+            counting.inc(count);
+        }
+        sent
+    });
+    let answer = IngestServiceClient::new(channel).upload_events(ReceiverStream::new(outbound)).await;
+    total.sent += making.await?;
+    bar.finish_and_clear();
+    let answer = answer
+        .map_err(|status| anyhow::anyhow!("the upload was refused: {}", status.message()))?
+        .into_inner();
+    total.accepted += answer.accepted;
+    total.rejected += answer.rejected;
+    total.duplicates += answer.duplicates;
+    total.first_rejection = total.first_rejection.take().or_else(|| answer.rejections.into_iter().next());
+    Ok(())
+}
+
+/// Sends events as their time comes.
+async fn live_traffic(args: &GenerateArgs, duration: Duration, total: &mut Sent) -> anyhow::Result<()> {
+    let mut config = ProducerConfig::new(&args.target).patience(PATIENCE);
+    if let Some(producer_id) = &args.producer_id {
+        config = config.producer_id(format!("{producer_id}-live"));
+    }
+    let producer = config.connect().await?;
+    let before = Sent {
+        sent: total.sent,
+        accepted: total.accepted,
+        rejected: total.rejected,
+        duplicates: total.duplicates,
+        first_rejection: None,
+    };
+    let start = tokio::time::Instant::now();
+    let start_ms = jiff::Timestamp::now().as_millisecond();
+    let end_ms = start_ms.saturating_add(i64::try_from(duration.as_millis()).unwrap_or(i64::MAX));
+    let bar = progress((args.rate * duration.as_secs_f64()) as u64);
+    let mut add = |sent: u64, totals: &Totals| {
+        total.sent = before.sent + sent;
+        total.accepted = before.accepted + totals.accepted;
+        total.rejected = before.rejected + totals.rejected;
+        total.duplicates = before.duplicates + totals.duplicates;
+        total.first_rejection = totals.rejections.first().cloned();
+    };
+    let mut sent = 0;
+    // Another seed than the past's, so that its sessions are others.
+    for (at_ms, event) in Traffic::new(args.seed.wrapping_add(1), args.scenario, start_ms, args.rate, false) {
+        if at_ms > end_ms {
+            break;
+        }
+        let due = start + Duration::from_millis(u64::try_from(at_ms - start_ms).unwrap_or(0));
+        if due > tokio::time::Instant::now() {
+            tokio::time::sleep_until(due).await;
+        }
+        producer.send(event).await?;
+        sent += 1;
+        bar.inc(1);
+        add(sent, &producer.totals());
+    }
+    let totals = producer.close().await?;
+    bar.finish_and_clear();
+    add(sent, &totals);
+    Ok(())
+}
+
+/// A bar on a terminal, a line now and then elsewhere.
+fn progress(expected: u64) -> ProgressBar {
+    let bar = ProgressBar::new(expected);
+    if !std::io::stderr().is_terminal() {
+        bar.set_draw_target(ProgressDrawTarget::hidden());
+    }
+    let style = ProgressStyle::with_template("{bar:40} {human_pos}/{human_len} events  {per_sec}  {elapsed}");
+    bar.with_style(style.expect("the template is well formed"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_have_a_unit() {
+        assert_eq!(duration("90s"), Ok(Duration::from_secs(90)));
+        assert_eq!(duration("24h"), Ok(Duration::from_secs(86_400)));
+        assert!(
+            duration("10").is_err()
+                && duration("h").is_err()
+                && duration("").is_err()
+                && duration("1µ").is_err()
+        );
+        assert!(duration("forever").unwrap() > Duration::from_secs(86_400 * 365));
+    }
+}

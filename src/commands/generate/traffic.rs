@@ -1,0 +1,359 @@
+//! Traffic of a small SaaS product: people come by the hour of the day, look at pages, sign up in two steps, use features
+//! and hit errors. Deterministic: the same seed, scenario, start and rate give the same events.
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+use std::fmt::Write as _;
+
+use clap::ValueEnum;
+use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
+
+use crate::proto::{self, v1};
+use v1::event::PropertiesKind;
+
+/// What happens beside everyday business.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum Scenario {
+    /// Nothing.
+    Steady,
+    /// Many sign up, and every other ten minutes most of them do not get through the second step.
+    Campaign,
+    /// Every other ten minutes, errors pass what is acceptable.
+    Incident,
+}
+
+/// Events that an average session has, measured over many: what turns a rate of events into one of sessions.
+const EVENTS_PER_SESSION: f64 = 4.7;
+/// So long before the first event sessions begin, so that the rate is even from the first one on.
+const WARM_UP_MS: i64 = 20 * 60 * 1_000;
+/// How long a scenario's good and bad times last.
+const SPELL_MS: i64 = 10 * 60 * 1_000;
+const USERS: u32 = 20_000;
+
+const PAGES: [&str; 10] = [
+    "/",
+    "/pricing",
+    "/features",
+    "/docs",
+    "/docs/quickstart",
+    "/blog",
+    "/blog/launch",
+    "/signup",
+    "/login",
+    "/app",
+];
+const REFERRERS: [&str; 6] = [
+    "",
+    "",
+    "https://search.example/",
+    "https://news.example/",
+    "https://social.example/",
+    "https://partner.example/",
+];
+const FEATURES: [&str; 9] =
+    ["dashboard", "export", "invite", "search", "api-keys", "alerts", "integrations", "billing", "audit-log"];
+const PLANS: [&str; 3] = ["free", "team", "business"];
+const ERRORS: [(&str, &str); 4] = [
+    ("500", "internal error"),
+    ("503", "upstream timeout"),
+    ("422", "invalid card number"),
+    ("409", "the document was changed by somebody else"),
+];
+const COUNTRIES: [&str; 14] =
+    ["US", "US", "US", "DE", "GB", "IN", "FR", "ES", "BR", "JP", "CA", "NL", "AU", ""];
+const DEVICES: [&str; 8] =
+    ["desktop", "desktop", "desktop", "desktop", "mobile", "mobile", "mobile", "tablet"];
+
+/// How busy each hour of the day is, in UTC, against the average of 1.
+const DAY_CURVE: [f64; 24] = [
+    0.45, 0.38, 0.34, 0.32, 0.35, 0.45, 0.62, 0.85, 1.1, 1.3, 1.4, 1.42, 1.38, 1.45, 1.55, 1.6, 1.55, 1.45,
+    1.3, 1.2, 1.1, 0.95, 0.78, 0.6,
+];
+
+/// Endless events in the order of their times.
+pub(super) struct Traffic {
+    random: StdRng,
+    scenario: Scenario,
+    start_ms: i64,
+    /// Sessions that begin in a millisecond of an average hour.
+    sessions_per_ms: f64,
+    /// Whether the day has its curve; without it the rate is even.
+    curved: bool,
+    next_session_ms: f64,
+    sessions: u64,
+    /// What each running session does next.
+    running: BinaryHeap<Reverse<Step>>,
+    slots: Vec<Session>,
+    free: Vec<usize>,
+}
+
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+struct Step {
+    at_ms: i64,
+    slot: usize,
+}
+
+#[derive(Default)]
+struct Session {
+    id: String,
+    user_id: Option<String>,
+    device: &'static str,
+    country: &'static str,
+    /// What is still to come, last first.
+    plan: Vec<Deed>,
+}
+
+#[derive(Clone, Copy)]
+enum Deed {
+    View(&'static str),
+    StartSignup,
+    CompleteSignup,
+    LogIn(u32),
+    Use,
+}
+
+impl Traffic {
+    /// Traffic from `start_ms` on, at `rate` events a second on average.
+    pub(super) fn new(seed: u64, scenario: Scenario, start_ms: i64, rate: f64, curved: bool) -> Self {
+        let begin = start_ms - WARM_UP_MS;
+        Self {
+            random: StdRng::seed_from_u64(seed),
+            scenario,
+            start_ms,
+            sessions_per_ms: rate / EVENTS_PER_SESSION / 1_000.0,
+            curved,
+            next_session_ms: begin as f64,
+            sessions: 0,
+            running: BinaryHeap::new(),
+            slots: Vec::new(),
+            free: Vec::new(),
+        }
+    }
+
+    fn begin_session(&mut self) {
+        let at_ms = self.next_session_ms as i64;
+        let busy =
+            if self.curved { DAY_CURVE[at_ms.div_euclid(3_600_000).rem_euclid(24) as usize] } else { 1.0 };
+        self.next_session_ms += exponential(&mut self.random, 1.0 / (self.sessions_per_ms * busy));
+        self.sessions += 1;
+        let session = self.new_session(at_ms);
+        let slot = match self.free.pop() {
+            Some(slot) => {
+                self.slots[slot] = session;
+                slot
+            }
+            None => {
+                self.slots.push(session);
+                self.slots.len() - 1
+            }
+        };
+        self.running.push(Reverse(Step { at_ms, slot }));
+    }
+
+    fn new_session(&mut self, at_ms: i64) -> Session {
+        let random = &mut self.random;
+        let mut plan = vec![Deed::View(PAGES[skewed(random, 4)])];
+        let campaign = self.scenario == Scenario::Campaign;
+        let returning = random.random_bool(if campaign { 0.3 } else { 0.5 });
+        if returning {
+            // A few people come often, most seldom.
+            let user = (f64::from(USERS) * random.random::<f64>().powi(3)) as u32;
+            plan.push(Deed::LogIn(user));
+            for _ in 0..geometric(random, 0.22) {
+                plan.push(if random.random_bool(0.7) { Deed::Use } else { Deed::View("/app") });
+            }
+        } else {
+            for _ in 0..geometric(random, 0.32) {
+                plan.push(Deed::View(PAGES[skewed(random, PAGES.len())]));
+            }
+            if random.random_bool(if campaign { 0.45 } else { 0.14 }) {
+                plan.extend([Deed::View("/signup"), Deed::StartSignup]);
+                let broken = campaign && is_bad_spell(at_ms);
+                if random.random_bool(if broken { 0.15 } else { 0.64 }) {
+                    plan.push(Deed::CompleteSignup);
+                    for _ in 0..geometric(random, 0.35) {
+                        plan.push(Deed::Use);
+                    }
+                }
+            }
+        }
+        plan.reverse();
+        Session {
+            id: format!("s{:x}-{:08x}", self.sessions, random.random::<u32>()),
+            user_id: None,
+            device: DEVICES[random.random_range(0..DEVICES.len())],
+            country: COUNTRIES[random.random_range(0..COUNTRIES.len())],
+            plan,
+        }
+    }
+
+    fn error_share(&self, at_ms: i64) -> f64 {
+        if self.scenario == Scenario::Incident && is_bad_spell(at_ms) { 0.05 } else { 0.004 }
+    }
+
+    /// What a session does now, and when it does something again.
+    fn step(&mut self, at_ms: i64, slot: usize) -> v1::Event {
+        let error_share = self.error_share(at_ms);
+        let random = &mut self.random;
+        let session = &mut self.slots[slot];
+        let erring = random.random_bool(error_share);
+        let deed = if erring { None } else { session.plan.pop() };
+        let mut properties = String::with_capacity(96);
+        let written = match deed {
+            None => {
+                let (code, message) = ERRORS[random.random_range(0..ERRORS.len())];
+                write!(properties, r#"{{"code":"{code}","message":"{message}"}}"#).map(|()| "error_occurred")
+            }
+            Some(Deed::View(page)) => {
+                let referrer = REFERRERS[random.random_range(0..REFERRERS.len())];
+                let duration = exponential(random, 18_000.0) as u64;
+                let text = format_args!(
+                    r#"{{"page_url":"{page}","referrer":"{referrer}","duration_ms":{duration}}}"#
+                )
+                .to_string();
+                properties = text;
+                Ok("page_view")
+            }
+            Some(Deed::StartSignup) => {
+                let plan = PLANS[random.random_range(0..PLANS.len())];
+                write!(properties, r#"{{"plan":"{plan}"}}"#).map(|()| "signup_started")
+            }
+            Some(Deed::CompleteSignup) => {
+                session.user_id = Some(format!("n{}", session.id));
+                properties.push_str("{}");
+                Ok("signup_completed")
+            }
+            Some(Deed::LogIn(user)) => {
+                session.user_id = Some(format!("u{user}"));
+                properties.push_str("{}");
+                Ok("login")
+            }
+            Some(Deed::Use) => {
+                let feature = FEATURES[skewed(random, FEATURES.len())];
+                write!(properties, r#"{{"feature":"{feature}"}}"#).map(|()| "feature_used")
+            }
+        };
+        let event = v1::Event {
+            event_name: written.expect("writing to a string does not fail").to_owned(),
+            timestamp: Some(proto::timestamp(at_ms)),
+            session_id: session.id.clone(),
+            user_id: session.user_id.clone(),
+            device_type: session.device.to_owned(),
+            country_code: session.country.to_owned(),
+            properties_kind: Some(PropertiesKind::PropertiesJson(properties)),
+            event_id: None,
+        };
+        if session.plan.is_empty() {
+            self.free.push(slot);
+        } else {
+            // Most look on soon, some come back from a coffee.
+            let pause =
+                exponential(random, 12_000.0) + if random.random_bool(0.05) { 120_000.0 } else { 500.0 };
+            self.running.push(Reverse(Step { at_ms: at_ms + pause as i64, slot }));
+        }
+        event
+    }
+}
+
+impl Iterator for Traffic {
+    /// When, in milliseconds since 1970 UTC, and what.
+    type Item = (i64, v1::Event);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        loop {
+            while self.running.peek().is_none_or(|Reverse(step)| self.next_session_ms <= step.at_ms as f64) {
+                self.begin_session();
+            }
+            let Reverse(Step { at_ms, slot }) = self.running.pop()?;
+            let event = self.step(at_ms, slot);
+            if at_ms >= self.start_ms {
+                return Some((at_ms, event));
+            }
+        }
+    }
+}
+
+fn is_bad_spell(at_ms: i64) -> bool {
+    at_ms.div_euclid(SPELL_MS).rem_euclid(2) == 1
+}
+
+fn exponential(random: &mut StdRng, mean: f64) -> f64 {
+    -mean * (1.0 - random.random::<f64>()).ln()
+}
+
+/// How often something with this chance of ending goes on.
+fn geometric(random: &mut StdRng, end: f64) -> usize {
+    (exponential(random, -1.0 / (1.0 - end).ln()) as usize).min(200)
+}
+
+/// An index below `count`; low ones come more often.
+fn skewed(random: &mut StdRng, count: usize) -> usize {
+    let share: f64 = random.random();
+    ((share * share * count as f64) as usize).min(count - 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::{HashMap, HashSet};
+    use std::time::Duration;
+
+    use super::*;
+    use crate::event::{Rules, validate};
+
+    const START: i64 = 1_800_000_000_000;
+
+    fn traffic(seed: u64, scenario: Scenario, count: usize) -> Vec<(i64, v1::Event)> {
+        Traffic::new(seed, scenario, START, 100.0, false).take(count).collect()
+    }
+
+    #[test]
+    fn the_same_seed_gives_the_same_events() {
+        assert_eq!(traffic(1, Scenario::Steady, 500), traffic(1, Scenario::Steady, 500));
+        assert_ne!(traffic(1, Scenario::Steady, 500), traffic(2, Scenario::Steady, 500));
+    }
+
+    #[test]
+    fn the_rate_is_what_was_asked_for() {
+        let events = traffic(3, Scenario::Steady, 60_000);
+        let seconds = (events.last().unwrap().0 - START) as f64 / 1_000.0;
+        let rate = events.len() as f64 / seconds;
+        assert!((85.0..115.0).contains(&rate), "{rate} events a second");
+        assert!(events.windows(2).all(|pair| pair[0].0 <= pair[1].0));
+    }
+
+    #[test]
+    fn every_event_is_valid() {
+        let rules = Rules { retention: Duration::from_secs(86_400), max_clock_skew: Duration::ZERO };
+        for (at_ms, event) in traffic(4, Scenario::Incident, 5_000) {
+            validate(&event, &rules, at_ms).unwrap();
+        }
+    }
+
+    #[test]
+    fn sign_ups_are_completed_only_after_they_were_started() {
+        let mut started = HashSet::new();
+        let mut completed = 0;
+        for (_, event) in traffic(5, Scenario::Campaign, 50_000).into_iter().skip(10_000) {
+            match event.event_name.as_str() {
+                "signup_started" => drop(started.insert(event.session_id)),
+                "signup_completed" => completed += usize::from(started.contains(&event.session_id)),
+                _ => {}
+            }
+        }
+        let share = completed as f64 / started.len() as f64;
+        assert!((0.2..0.7).contains(&share), "{share} of {} were completed", started.len());
+    }
+
+    #[test]
+    fn an_incident_passes_what_is_acceptable_and_ends() {
+        let mut counts: HashMap<bool, (f64, f64)> = HashMap::new();
+        for (at_ms, event) in traffic(6, Scenario::Incident, 200_000) {
+            let (errors, all) = counts.entry(is_bad_spell(at_ms)).or_default();
+            *all += 1.0;
+            *errors += f64::from(u8::from(event.event_name == "error_occurred"));
+        }
+        let share = |bad| 100.0 * counts[&bad].0 / counts[&bad].1;
+        assert!(share(true) > 3.0 && share(false) < 1.0, "{} and {}", share(true), share(false));
+    }
+}

@@ -41,6 +41,8 @@ const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(30);
 const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(20);
 /// How long the head of an HTTP/1.1 request may take.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(15);
+/// How long clients may take to end their connections at a stop. Calls end by themselves far sooner.
+const CONNECTIONS_GRACE: Duration = Duration::from_secs(2);
 /// The wait after `accept` failed, which it does when the process has no file descriptor left.
 const ACCEPT_AGAIN: Duration = Duration::from_millis(100);
 
@@ -134,7 +136,9 @@ pub async fn serve(listener: TcpListener, router: Router, stop: CancellationToke
         });
     }
     drop(listener);
-    connections.shutdown().await;
+    if tokio::time::timeout(CONNECTIONS_GRACE, connections.shutdown()).await.is_err() {
+        tracing::debug!("connections that clients keep open are left to the end of the process");
+    }
 }
 
 async fn accept(listener: &TcpListener) -> TcpStream {

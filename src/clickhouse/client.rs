@@ -55,6 +55,11 @@ impl ClickHouse {
         Self { endpoint, client: Client::default(), database: database.into() }
     }
 
+    /// Where ClickHouse is; none while the embedded one is down.
+    pub fn endpoint(&self) -> watch::Receiver<Option<Endpoint>> {
+        self.endpoint.clone()
+    }
+
     /// The database's name.
     pub fn database(&self) -> &str {
         &self.database

@@ -50,10 +50,11 @@ pub async fn run(args: EngineArgs) -> anyhow::Result<()> {
         .with_context(|| format!("--listen: {} cannot be listened on", args.listen))?;
     let address = listener.local_addr()?;
     let password = args.password;
-    let (library, front) = tokio::task::spawn_blocking(move || {
-        let library = Library::load(&path)?;
-        let front = Front::start(Arc::clone(&library), folder, password)?;
-        anyhow::Ok((library, front))
+    let library = Library::load(&path)?;
+    let starting = Arc::clone(&library);
+    let front = tokio::task::spawn_blocking(move || {
+        // A failed start needs the end of the engine as well.
+        Front::start(Arc::clone(&starting), folder, password).inspect_err(|_| starting.shutdown())
     })
     .await??;
     let front = Arc::new(front);
@@ -72,17 +73,12 @@ pub async fn run(args: EngineArgs) -> anyhow::Result<()> {
     }
     stop.cancel();
     // Idle connections of clients would keep the server; statements are what is waited for.
-    let drained = tokio::time::timeout(DRAIN_TIMEOUT, front.drain()).await;
+    let closed = tokio::time::timeout(DRAIN_TIMEOUT, front.close()).await;
     serving.abort();
-    serving.await.ok();
-    if drained.is_err() {
+    if closed.is_err() {
         bail!("statements still ran after {} s; the engine ends without them", DRAIN_TIMEOUT.as_secs());
     }
-    tokio::task::spawn_blocking(move || {
-        drop(front);
-        library.shutdown();
-    })
-    .await?;
+    tokio::task::spawn_blocking(move || library.shutdown()).await?;
     Ok(())
 }
 

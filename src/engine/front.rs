@@ -51,9 +51,9 @@ impl Front {
         Ok(Self { pool, password, timezone })
     }
 
-    /// Waits until no statement runs; from then on none begins.
-    pub async fn drain(&self) {
-        self.pool.drain().await;
+    /// Waits until no statement runs; from then on none begins, and no connection to the engine is open.
+    pub async fn close(&self) {
+        self.pool.close().await;
     }
 }
 

@@ -9,9 +9,11 @@
 #![expect(unsafe_code, reason = "the engine is a C library")]
 
 use std::ffi::{CStr, CString, c_char, c_int, c_void};
+use std::mem::ManuallyDrop;
 use std::path::{Path, PathBuf};
 use std::ptr::NonNull;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use libloading::Symbol;
 
@@ -102,8 +104,10 @@ struct Functions {
 /// The loaded library. Every connection holds it.
 pub struct Library {
     functions: Functions,
-    /// Keeps the functions' code in memory.
-    _library: libloading::Library,
+    /// Connections that are open.
+    connections: AtomicUsize,
+    /// Never unloaded: threads that ran statements hold destructors in it until they end.
+    _library: ManuallyDrop<libloading::Library>,
 }
 
 impl Library {
@@ -124,7 +128,8 @@ impl Library {
                 library.get(b"chdb_set_signal_handlers_enabled").map_err(unusable)?;
             set(0);
         }
-        Ok(Arc::new(Self { functions, _library: library }))
+        let library = ManuallyDrop::new(library);
+        Ok(Arc::new(Self { functions, connections: AtomicUsize::new(0), _library: library }))
     }
 
     /// Opens a connection to the data folder; the first one starts the engine.
@@ -137,17 +142,19 @@ impl Library {
         // SAFETY: the pointers are to as many NUL-terminated strings as said, alive for the call.
         let handle = unsafe { (self.functions.connect)(pointers.len() as c_int, pointers.as_ptr()) };
         let handle = NonNull::new(handle).ok_or_else(failed)?;
+        self.connections.fetch_add(1, Relaxed);
         Ok(Connection { library: Arc::clone(self), handle })
     }
 
-    /// Ends the engine. No connection may be left.
-    pub fn shutdown(self: Arc<Self>) {
-        let connections = Arc::strong_count(&self) - 1;
+    /// Ends the engine, without which the process would end with a segmentation fault. Does nothing while a connection
+    /// is open.
+    pub fn shutdown(&self) {
+        let connections = self.connections.load(Relaxed);
         if connections > 0 {
             tracing::warn!(connections, "the engine is not ended, since connections are open");
             return;
         }
-        // SAFETY: nobody else holds the library, so there is no connection.
+        // SAFETY: there is no connection, which is all that the header asks for.
         unsafe { (self.functions.shutdown)() }
     }
 }
@@ -289,6 +296,7 @@ impl Drop for Connection {
     fn drop(&mut self) {
         // SAFETY: the handle came from chdb_connect, is closed once, and nothing borrows the connection any more.
         unsafe { (self.library.functions.close)(self.handle.as_ptr()) }
+        self.library.connections.fetch_sub(1, Relaxed);
     }
 }
 

@@ -40,11 +40,14 @@ impl Pool {
         Arc::clone(&self.turns).acquire_owned().await.expect("the pool never closes its turns")
     }
 
-    /// Waits until no statement runs, and lets none begin.
-    pub(super) async fn drain(&self) {
+    /// Waits until no statement runs, lets none begin, and closes the connections.
+    pub(super) async fn close(&self) {
         let all = u32::try_from(CONNECTIONS).expect("it is a small number");
         let turns = self.turns.acquire_many(all).await.expect("the pool never closes its turns");
         turns.forget();
+        for shelf in &self.idle {
+            shelf.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        }
     }
 
     /// Runs `work` on a connection that has the wished database and settings. The connection is given back as it was;

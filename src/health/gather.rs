@@ -86,9 +86,12 @@ impl Gatherer {
     pub async fn run(mut self, stop: CancellationToken) {
         let mut every = tokio::time::interval(LOOK_EVERY);
         every.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut endpoint = self.sources.clickhouse.endpoint();
         loop {
             tokio::select! {
                 () = stop.cancelled() => return,
+                // The engine died or is back, which nobody should learn a second later. A constant endpoint never changes.
+                Ok(()) = endpoint.changed() => {}
                 _ = every.tick() => {}
             }
             tokio::select! {

@@ -1,7 +1,7 @@
 //! Starts the real binary with the real engine, and talks to it as clients do.
 
 use std::io::{BufRead, BufReader};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -169,10 +169,10 @@ impl Server {
         signal_to(self.pid(), signal);
     }
 
-    /// Ends it as an operator does, and gives its exit status.
-    pub(crate) fn stop(mut self) -> std::process::ExitStatus {
+    /// Ends it as an operator does, and gives its exit status and its log.
+    pub(crate) fn stop(mut self) -> (std::process::ExitStatus, String) {
         self.signal("TERM");
-        self.wait()
+        (self.wait(), self.log())
     }
 
     pub(crate) fn wait(&mut self) -> std::process::ExitStatus {
@@ -236,9 +236,4 @@ pub(crate) fn now() -> prost_types::Timestamp {
 /// Events, as SendEvents takes them.
 pub(crate) fn send(events: Vec<v1::Event>) -> v1::SendEventsRequest {
     v1::SendEventsRequest { events, ..Default::default() }
-}
-
-/// The root of the repository.
-pub(crate) fn root() -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
 }

@@ -3,3 +3,5 @@
 
 mod common;
 mod ingest;
+mod lifecycle;
+mod panels;

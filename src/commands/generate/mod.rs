@@ -13,7 +13,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::Endpoint;
 
 use crate::client::{ProducerConfig, Totals};
-use crate::proto::v1;
+use crate::proto::{self, v1};
 use crate::shutdown::Signals;
 use traffic::{Scenario, Traffic};
 use v1::ingest_service_client::IngestServiceClient;
@@ -22,7 +22,6 @@ use v1::ingest_service_client::IngestServiceClient;
 const UPLOAD_EVENTS: usize = 1_000;
 /// How many requests may be made ahead of the connection.
 const UPLOAD_AHEAD: usize = 16;
-/// How many events the server takes before it is asked whether it still takes them.
 const HOUR_MS: i64 = 3_600_000;
 /// How long a server may be away before live traffic gives up.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -119,8 +118,11 @@ async fn send(args: &GenerateArgs, total: &mut Sent) -> anyhow::Result<()> {
     if let Some(count) = args.count {
         let rate = count as f64 / (HOUR_MS as f64 / 1_000.0);
         let traffic = Traffic::new(args.seed, args.scenario, now_ms - HOUR_MS, rate, false);
-        // The last session may run a little beyond the present, which the server's clock skew allows for.
-        let events = traffic.map(|(_, event)| event).take(usize::try_from(count)?);
+        // Few events are spread unevenly: those that would lie ahead happen now.
+        let events = traffic.take(usize::try_from(count)?).map(move |(at_ms, event)| {
+            let timestamp = Some(proto::timestamp(at_ms.min(now_ms)));
+            v1::Event { timestamp, ..event }
+        });
         return upload(args, events, count, total).await;
     }
     if let Some(past) = args.backfill {

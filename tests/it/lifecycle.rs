@@ -1,0 +1,208 @@
+//! Starts, stops, crashes and wrong settings.
+
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use crate::common::{PATIENCE, Server, event, send, signal_to};
+use millrace::client::ProducerConfig;
+use millrace::proto::v1;
+use v1::Status;
+
+/// Runs the program to its end: exit code and standard error.
+fn run(args: &[&str], variables: &[(&str, &str)]) -> (i32, String) {
+    let output = Command::new(env!("CARGO_BIN_EXE_millrace"))
+        .args(args)
+        .envs(variables.iter().copied())
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
+    (output.status.code().unwrap_or(-1), String::from_utf8_lossy(&output.stderr).trim_end().to_owned())
+}
+
+#[tokio::test]
+async fn what_was_acknowledged_survives_kill_9_and_the_producer_goes_on() {
+    let server = Server::start_with(&[("FLUSH_INTERVAL_MS", "600000"), ("FLUSH_SIZE", "1000000")]);
+    let named = v1::Event { event_id: Some(uuid::Uuid::new_v4().to_string()), ..event("named") };
+    let request = |sequence, event: &v1::Event| v1::SendEventsRequest {
+        producer_id: "p".into(),
+        sequence,
+        events: vec![event.clone(), crate::common::event("other")],
+    };
+    let mut ingest = server.ingest().await;
+    assert_eq!(ingest.send_events(request(1, &named)).await.unwrap().into_inner().accepted, 2);
+    assert_eq!(server.health().await.buffer_size, 2, "nothing is flushed yet");
+    let folder = server.folder();
+    drop(server); // kill -9
+
+    let server = Server::start_on(folder, &[]);
+    let mut ingest = server.ingest().await;
+    let place =
+        ingest.get_producer(v1::GetProducerRequest { producer_id: "p".into() }).await.unwrap().into_inner();
+    assert_eq!(place.last_durable_sequence, 1);
+    let again = ingest.send_events(request(1, &named)).await.unwrap().into_inner();
+    assert_eq!((again.accepted, again.duplicates), (0, 2));
+    let next = ingest.send_events(request(2, &named)).await.unwrap().into_inner();
+    assert_eq!((next.accepted, next.duplicates), (1, 1), "the event id is still known");
+    server.wait_until_landed().await;
+    assert_eq!(server.sql("SELECT count() FROM events").await, "3");
+    assert_eq!(server.sql("SELECT sum(events) FROM minutes").await, "3");
+}
+
+#[tokio::test]
+async fn the_engine_comes_back_after_kill_9_under_load_and_nothing_is_lost() {
+    let server = Server::start();
+    let producer = ProducerConfig::new(server.url()).batch_events(100).connect().await.unwrap();
+    let mut sent = 0;
+    for round in 0..3 {
+        for _ in 0..2_000 {
+            producer.send(event("load")).await.unwrap();
+            sent += 1;
+        }
+        if round < 2 {
+            signal_to(server.engine_pid().unwrap(), "KILL");
+            server.wait_for_health("degraded", |health| health.status() == Status::Degraded).await;
+            server.wait_for_health("ok", |health| health.status() == Status::Ok).await;
+        }
+    }
+    let totals = producer.close().await.unwrap();
+    assert_eq!((totals.accepted, totals.rejected), (sent, 0));
+    let health = server.wait_for_health("ok again", |h| h.status() == Status::Ok && h.buffer_size == 0).await;
+    assert!(health.clickhouse.unwrap().engine_restarts >= 1);
+    assert_eq!(
+        server.sql("SELECT count(), uniqExact(event_id) FROM events").await,
+        format!("{sent}\t{sent}")
+    );
+    assert_eq!(server.sql("SELECT sum(events) FROM minutes").await, sent.to_string());
+}
+
+#[tokio::test]
+async fn sigterm_brings_everything_in_and_exits_0() {
+    let server = Server::start_with(&[("FLUSH_INTERVAL_MS", "600000"), ("FLUSH_SIZE", "1000000")]);
+    server.ingest().await.send_events(send(vec![event("a"); 10])).await.unwrap();
+    let (folder, engine) = (server.folder(), server.engine_pid().unwrap());
+    let (status, log) = server.stop();
+    assert_eq!(status.code(), Some(0));
+    assert!(log.contains("stopped") && !log.contains("grace;"), "{log}");
+    assert!(!std::path::Path::new(&format!("/proc/{engine}")).exists(), "the engine is still there:\n{log}");
+    let server = Server::start_on(folder, &[]);
+    assert_eq!(server.sql("SELECT count() FROM events").await, "10");
+    assert_eq!(server.health().await.buffer_size, 0);
+}
+
+#[tokio::test]
+async fn a_second_signal_ends_at_once() {
+    let mut server = Server::start();
+    // A stream that does not end by itself would be waited for.
+    signal_to(server.engine_pid().unwrap(), "STOP");
+    server.ingest().await.send_events(send(vec![event("a")])).await.unwrap();
+    server.signal("TERM");
+    server.wait_for_line("a second signal ends at once");
+    let engine = server.engine_pid().unwrap();
+    server.signal("TERM");
+    let status = server.wait();
+    signal_to(engine, "CONT");
+    assert_eq!(status.code(), Some(0));
+    assert!(server.log().contains("stopped at once"), "{}", server.log());
+    let server = Server::start_on(server.folder(), &[]);
+    server.wait_until_landed().await;
+    assert_eq!(server.sql("SELECT count() FROM events").await, "1");
+}
+
+#[tokio::test]
+async fn the_engine_ends_when_the_server_is_killed() {
+    let server = Server::start();
+    let engine = server.engine_pid().unwrap();
+    signal_to(server.pid(), "KILL");
+    let deadline = Instant::now() + PATIENCE;
+    while std::path::Path::new(&format!("/proc/{engine}")).exists() {
+        assert!(Instant::now() < deadline, "the engine {engine} outlives its server");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+#[test]
+fn a_start_that_cannot_be_says_why_in_one_line() {
+    let folder = tempfile::tempdir().unwrap();
+    let data_dir = folder.path().to_str().unwrap();
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap().to_string();
+    let cases: [(&[(&str, &str)], &str); 5] = [
+        (&[("FLUSH_SIZE", "many")], "FLUSH_SIZE (--flush-size): \"many\" cannot be used"),
+        (&[("MILLRACE_LISTEN", &port)], "cannot be listened on"),
+        (&[("MILLRACE_ENGINE_LIB", "/nonexistent/libchdb.so")], "`make engine`"),
+        (&[("CLICKHOUSE_URL", "ftp://x")], "CLICKHOUSE_URL (--clickhouse-url): \"ftp://x\" cannot be used"),
+        (
+            &[("MILLRACE_DATA_DIR", "/proc/nothing")],
+            "MILLRACE_DATA_DIR (--data-dir): /proc/nothing cannot be made",
+        ),
+    ];
+    for (variables, part) in cases {
+        let mut all = vec![
+            ("MILLRACE_DATA_DIR", data_dir),
+            ("MILLRACE_LISTEN", "127.0.0.1:0"),
+            ("MILLRACE_LOG", "off"),
+        ];
+        all.extend(variables);
+        let (code, said) = run(&["serve"], &all);
+        assert_ne!(code, 0);
+        assert!(said.contains(part), "{said:?} lacks {part:?}");
+        assert_eq!(said.lines().count(), 1, "{said:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_data_folder_has_one_server() {
+    let server = Server::start();
+    let data_dir = server.data_dir().to_str().unwrap();
+    let (code, said) =
+        run(&["serve", "--listen", "127.0.0.1:0", "--data-dir", data_dir, "--log", "off"], &[]);
+    assert_eq!(code, 1);
+    assert!(said.contains("another millrace holds") && said.contains(data_dir), "{said}");
+    let (code, said) =
+        run(&["engine", "--listen", "127.0.0.1:0", "--data-dir", &format!("{data_dir}/clickhouse")], &[]);
+    assert_eq!(code, 1);
+    assert!(said.contains("another one may hold the folder"), "{said}");
+}
+
+#[tokio::test]
+async fn without_clickhouse_events_are_kept_and_brought_in_later() {
+    // A second engine plays the server that CLICKHOUSE_URL names; at first nobody listens there.
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let url = format!("http://{port}");
+    let server =
+        Server::start_with(&[("CLICKHOUSE_URL", &url), ("FLUSH_INTERVAL_MS", "50"), ("FLUSH_SIZE", "1")]);
+    server.ingest().await.send_events(send(vec![event("early"); 5])).await.unwrap();
+    let health = server
+        .wait_for_health("setting batches aside", |health| health.dead_letters.as_ref().unwrap().batches > 0)
+        .await;
+    assert_eq!((health.status(), health.buffer_size), (Status::Degraded, 5));
+    assert!(health.summary.contains("ClickHouse is unreachable"), "{}", health.summary);
+    let listed = Command::new(env!("CARGO_BIN_EXE_millrace"))
+        .args(["dead-letters", "list", "--data-dir", server.data_dir().to_str().unwrap()])
+        .output()
+        .unwrap();
+    assert!(String::from_utf8_lossy(&listed.stdout).contains("1 batches, 5 events"), "{listed:?}");
+    let refused = server.dashboard().await.list_panels(v1::ListPanelsRequest {}).await;
+    assert!(refused.is_ok(), "the catalogue needs no ClickHouse");
+    let unanswered =
+        server.dashboard().await.get_error_rate(v1::GetErrorRateRequest::default()).await.unwrap_err();
+    assert_eq!(unanswered.code(), tonic::Code::Unavailable);
+
+    let folder = tempfile::tempdir().unwrap();
+    let mut engine = Command::new(env!("CARGO_BIN_EXE_millrace"))
+        .args(["engine", "--exit-with-parent", "--listen", &port.to_string(), "--data-dir"])
+        .arg(folder.path())
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap();
+    server
+        .wait_for_health("ok once ClickHouse is there", |h| h.status() == Status::Ok && h.buffer_size == 0)
+        .await;
+    let client = clickhouse::Client::default().with_url(&url).with_database("millrace");
+    let count: u64 = client.query("SELECT count() FROM events").fetch_one().await.unwrap();
+    assert_eq!(count, 5);
+    drop(engine.stdin.take());
+    let status = engine.wait().unwrap();
+    assert!(status.success(), "{status}");
+}

@@ -1,0 +1,254 @@
+//! Panels against the same figures computed in plain SQL over the events.
+
+use crate::common::{Server, event, send};
+use millrace::proto::v1;
+use tonic::Code;
+use v1::TimeRange;
+
+/// A server with lifelike traffic of the last hour.
+async fn with_traffic(events: u64) -> Server {
+    let server = Server::start_with(&[("PANEL_CACHE_MS", "0")]);
+    let generate = tokio::process::Command::new(env!("CARGO_BIN_EXE_millrace"))
+        .args(["generate", "--target", &server.url(), "--count", &events.to_string(), "--seed", "7"])
+        .output()
+        .await
+        .unwrap();
+    let said = String::from_utf8_lossy(&generate.stdout).into_owned();
+    assert!(generate.status.success(), "{said}{}", String::from_utf8_lossy(&generate.stderr));
+    assert!(said.contains(&format!("sent {events}, accepted {events}, rejected 0")), "{said}");
+    assert!(said.trim_end().ends_with("events/s"), "{said}");
+    server.wait_until_landed().await;
+    assert_eq!(server.sql("SELECT count() FROM events").await, events.to_string());
+    server
+}
+
+fn seconds(timestamp: Option<prost_types::Timestamp>) -> i64 {
+    timestamp.unwrap().seconds
+}
+
+/// Within 1 %, or equal where it is said to be exact.
+fn agrees(figure: u64, exact: &str, approximate: bool) {
+    let exact: u64 = exact.parse().unwrap();
+    if approximate {
+        assert!(figure.abs_diff(exact) * 100 <= exact, "{figure} is more than 1 % off {exact}");
+    } else {
+        assert_eq!(figure, exact);
+    }
+}
+
+/// One million events over one stream; every panel equals plain SQL.
+#[tokio::test]
+async fn a_million_events_give_the_same_figures_in_panels_and_in_plain_sql() {
+    let server = with_traffic(1_000_000).await;
+    let mut dashboard = server.dashboard().await;
+    for (range, step) in [(TimeRange::TimeRange1h, 60), (TimeRange::TimeRange24h, 900)] {
+        let time_range = range.into();
+        let active = v1::GetActiveUsersRequest { time_range, ..Default::default() };
+        let active = dashboard.get_active_users(active).await.unwrap().into_inner();
+        let approximate = active.context.unwrap().approximate;
+        for at in [3, active.series.len() / 2, active.series.len() - 3] {
+            let start = seconds(active.series[at].bucket);
+            let distinct = format!(
+                "SELECT uniqExact(session_id) FROM events WHERE toUnixTimestamp(timestamp) >= {start} \
+                 AND toUnixTimestamp(timestamp) < {}",
+                start + step
+            );
+            agrees(active.series[at].active_users, &server.sql(&distinct).await, approximate);
+        }
+        assert!(active.series.iter().rev().skip(1).all(|point| !point.incomplete));
+        assert!(active.series.last().unwrap().incomplete);
+
+        let errors = v1::GetErrorRateRequest { time_range, ..Default::default() };
+        let errors = dashboard.get_error_rate(errors).await.unwrap().into_inner();
+        let context = errors.context.unwrap();
+        let (start, end) = (seconds(context.range_start), seconds(context.range_end));
+        let within = format!("toUnixTimestamp(timestamp) >= {start} AND toUnixTimestamp(timestamp) < {end}");
+        let counted = server
+            .sql(&format!(
+                "SELECT countIf(event_name = 'error_occurred'), count() FROM events WHERE {within}"
+            ))
+            .await;
+        let total: (u64, u64) =
+            errors.points.iter().fold((0, 0), |(errors, events), p| (errors + p.errors, events + p.events));
+        assert_eq!(format!("{}\t{}", total.0, total.1), counted);
+        for point in &errors.points {
+            let expected =
+                if point.events == 0 { 0.0 } else { 100.0 * point.errors as f64 / point.events as f64 };
+            assert!((point.error_rate_pct - expected).abs() < 0.0001, "{point:?}");
+        }
+        assert_eq!(errors.threshold_pct, 1.0);
+
+        let funnel = v1::GetSignupFunnelRequest { time_range, ..Default::default() };
+        let funnel = dashboard.get_signup_funnel(funnel).await.unwrap().into_inner();
+        let context = funnel.context.unwrap();
+        let (start, end) = (seconds(context.range_start), seconds(context.range_end));
+        let counted = server
+            .sql(&format!(
+                "SELECT countIf(event_name = 'signup_started'), countIf(event_name = 'signup_completed') FROM events \
+                 WHERE toUnixTimestamp(timestamp) >= {start} AND toUnixTimestamp(timestamp) < {end}"
+            ))
+            .await;
+        assert_eq!(format!("{}\t{}", funnel.started, funnel.completed), counted);
+        assert!(funnel.conversion_pct.unwrap() > 30.0);
+
+        let features = v1::GetTopFeaturesRequest { time_range, limit: Some(5), ..Default::default() };
+        let features = dashboard.get_top_features(features).await.unwrap().into_inner();
+        assert_eq!(features.features.len(), 5);
+        let context = features.context.unwrap();
+        let (start, end) = (seconds(context.range_start), seconds(context.range_end));
+        for feature in &features.features {
+            let counted = server
+                .sql(&format!(
+                    "SELECT uniqExact(ifNull(user_id, session_id)), count() FROM events WHERE event_name = 'feature_used' \
+                     AND JSONExtractString(properties, 'feature') = '{}' \
+                     AND toUnixTimestamp(timestamp) >= {start} AND toUnixTimestamp(timestamp) < {end}",
+                    feature.feature
+                ))
+                .await;
+            let (users, events) = counted.split_once('\t').unwrap();
+            agrees(feature.unique_users, users, context.approximate);
+            assert_eq!(feature.events.to_string(), events);
+        }
+
+        let pages = v1::GetTopPagesRequest { time_range, limit: Some(3), ..Default::default() };
+        let pages = dashboard.get_top_pages(pages).await.unwrap().into_inner();
+        let context = pages.context.unwrap();
+        let (start, end) = (seconds(context.range_start), seconds(context.range_end));
+        for page in &pages.pages {
+            let counted = server
+                .sql(&format!(
+                    "SELECT count(), uniqExact(ifNull(user_id, session_id)), \
+                     round(avg(JSONExtractFloat(properties, 'duration_ms')), 3) FROM events \
+                     WHERE event_name = 'page_view' AND JSONExtractString(properties, 'page_url') = '{}' \
+                     AND toUnixTimestamp(timestamp) >= {start} AND toUnixTimestamp(timestamp) < {end}",
+                    page.page_url
+                ))
+                .await;
+            let figures: Vec<&str> = counted.split('\t').collect();
+            assert_eq!(page.views.to_string(), figures[0]);
+            agrees(page.visitors, figures[1], context.approximate);
+            assert!((page.avg_duration_ms - figures[2].parse::<f64>().unwrap()).abs() < 0.01);
+        }
+
+        let countries = v1::GetTrafficByCountryRequest { time_range, ..Default::default() };
+        let countries = dashboard.get_traffic_by_country(countries).await.unwrap().into_inner();
+        let context = countries.context.unwrap();
+        let (start, end) = (seconds(context.range_start), seconds(context.range_end));
+        let views: u64 =
+            countries.points.iter().filter(|point| point.country_code == "US").map(|point| point.views).sum();
+        let counted = server
+            .sql(&format!(
+                "SELECT count() FROM events WHERE event_name = 'page_view' AND country_code = 'US' \
+                 AND toUnixTimestamp(timestamp) >= {start} AND toUnixTimestamp(timestamp) < {end}"
+            ))
+            .await;
+        assert_eq!(views.to_string(), counted);
+    }
+}
+
+#[tokio::test]
+async fn an_empty_database_gives_zeros_and_no_error() {
+    let server = Server::start();
+    let mut dashboard = server.dashboard().await;
+    for (range, buckets) in [
+        (TimeRange::TimeRange1h, 61),
+        (TimeRange::TimeRange6h, 73),
+        (TimeRange::TimeRange24h, 97),
+        (TimeRange::TimeRange7d, 85),
+    ] {
+        let time_range = range.into();
+        let active = v1::GetActiveUsersRequest { time_range, ..Default::default() };
+        let active = dashboard.get_active_users(active).await.unwrap().into_inner();
+        assert_eq!((active.active_users, active.series.len()), (0, buckets));
+        assert!(active.series.iter().all(|point| point.active_users == 0));
+        let funnel = v1::GetSignupFunnelRequest { time_range, ..Default::default() };
+        let funnel = dashboard.get_signup_funnel(funnel).await.unwrap().into_inner();
+        assert_eq!((funnel.started, funnel.conversion_pct), (0, None));
+        assert!(funnel.buckets.iter().all(|bucket| bucket.conversion_pct.is_none()));
+        let errors = v1::GetErrorRateRequest { time_range, ..Default::default() };
+        let errors = dashboard.get_error_rate(errors).await.unwrap().into_inner();
+        assert_eq!(errors.points.len(), buckets);
+        assert!(errors.points.iter().all(|point| point.error_rate_pct == 0.0));
+    }
+    let live = dashboard.get_live_visitors(v1::GetLiveVisitorsRequest::default()).await.unwrap().into_inner();
+    assert_eq!((live.total_views, live.unique_visitors, live.avg_duration_ms), (0, 0, 0.0));
+    let anomaly =
+        dashboard.get_traffic_anomaly(v1::GetTrafficAnomalyRequest::default()).await.unwrap().into_inner();
+    assert_eq!((anomaly.current_views, anomaly.previous_views, anomaly.change_pct), (0, 0, None));
+    let panels = dashboard.list_panels(v1::ListPanelsRequest {}).await.unwrap().into_inner().panels;
+    assert_eq!(panels.len(), 8);
+    for panel in panels {
+        let asked = v1::QueryPanelRequest { panel: panel.name.clone(), ..Default::default() };
+        let table = dashboard.query_panel(asked).await.unwrap().into_inner().table.unwrap();
+        assert!(!table.columns.is_empty(), "{}", panel.name);
+    }
+}
+
+#[tokio::test]
+async fn a_bad_question_is_told_what_is_possible() {
+    let server = Server::start();
+    let mut dashboard = server.dashboard().await;
+    let question = |panel: &str, time_range, zone: Option<&str>, parameter: Option<(&str, &str)>| {
+        v1::QueryPanelRequest {
+            panel: panel.into(),
+            time_range,
+            time_zone: zone.map(str::to_owned),
+            parameters: parameter
+                .map(|(name, value)| (name.to_owned(), value.to_owned()))
+                .into_iter()
+                .collect(),
+        }
+    };
+    let cases = [
+        (question("sales", 0, None, None), Code::NotFound, "\"sales\" is not known; there are active_users"),
+        (question("top_pages", 9, None, None), Code::InvalidArgument, "TIME_RANGE_7D"),
+        (question("top_pages", 1, Some("Mars/Base"), None), Code::InvalidArgument, "\"Mars/Base\""),
+        (question("top_pages", 1, None, Some(("limit", "0"))), Code::InvalidArgument, "from 1 to 100"),
+        (
+            question("top_pages", 1, None, Some(("limit", "5; DROP TABLE events"))),
+            Code::InvalidArgument,
+            "limit",
+        ),
+        (question("top_pages", 1, None, Some(("size", "5"))), Code::InvalidArgument, "it has limit"),
+    ];
+    for (question, code, part) in cases {
+        let refused = dashboard.query_panel(question).await.unwrap_err();
+        assert_eq!(refused.code(), code, "{refused:?}");
+        assert!(refused.message().contains(part), "{} lacks {part:?}", refused.message());
+    }
+    let refused = dashboard.watch_panels(v1::WatchPanelsRequest::default()).await.unwrap_err();
+    assert_eq!(refused.code(), Code::Unimplemented);
+}
+
+#[tokio::test]
+async fn a_visitor_is_a_user_where_there_is_one_and_odd_properties_do_no_harm() {
+    let server = Server::start();
+    let view = |user: Option<&str>, session: &str, properties: &str| v1::Event {
+        user_id: user.map(str::to_owned),
+        session_id: session.into(),
+        properties_kind: Some(v1::event::PropertiesKind::PropertiesJson(properties.into())),
+        ..event("page_view")
+    };
+    let long = format!(r#"{{"page_url":"/{}","duration_ms":"soon"}}"#, "x".repeat(10_000));
+    let events = vec![
+        view(Some("ada"), "s1", r#"{"page_url":"/a","duration_ms":100}"#),
+        view(Some("ada"), "s2", r#"{"page_url":"/a","duration_ms":-5}"#),
+        view(None, "s3", r#"{"page_url":"/a","duration_ms":1e300}"#),
+        view(None, "", r#"{"page_url":["/a"]}"#),
+        view(None, "s4", &long),
+    ];
+    let accepted = server.ingest().await.send_events(send(events)).await.unwrap().into_inner().accepted;
+    assert_eq!(accepted, 5);
+    server.wait_until_landed().await;
+    let mut dashboard = server.dashboard().await;
+    let pages = dashboard.get_top_pages(v1::GetTopPagesRequest::default()).await.unwrap().into_inner();
+    assert!(!pages.context.unwrap().approximate);
+    let page = &pages.pages[0];
+    assert_eq!(
+        (page.page_url.as_str(), page.views, page.visitors, page.avg_duration_ms),
+        ("/a", 3, 2, 100.0)
+    );
+    assert_eq!(pages.pages[1].page_url.len(), 500);
+    let live = dashboard.get_live_visitors(v1::GetLiveVisitorsRequest::default()).await.unwrap().into_inner();
+    assert_eq!((live.total_views, live.unique_visitors, live.avg_duration_ms), (5, 3, 100.0));
+}

@@ -23,6 +23,7 @@
 mod task;
 mod window;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot, watch};
@@ -129,8 +130,9 @@ impl ProducerConfig {
             .tcp_nodelay(true);
         let (commands, from_handles) = mpsc::channel(QUEUED_EVENTS);
         let (totals_sender, totals) = watch::channel(Totals::default());
+        let id = Arc::from(self.producer_id.as_str());
         task::start(self, endpoint, from_handles, totals_sender).await?;
-        Ok(Producer { commands, totals })
+        Ok(Producer { id, commands, totals })
     }
 }
 
@@ -143,11 +145,17 @@ enum Command {
 /// A connected producer: cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Producer {
+    id: Arc<str>,
     commands: mpsc::Sender<Command>,
     totals: watch::Receiver<Totals>,
 }
 
 impl Producer {
+    /// The producer's name.
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+
     /// Takes an event; waits while too much is unacknowledged.
     pub async fn send(&self, event: v1::Event) -> Result<(), ClientError> {
         self.commands.send(Command::Event(event)).await.map_err(|_| self.why_closed())

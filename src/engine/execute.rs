@@ -6,6 +6,7 @@ use std::time::Instant;
 use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot};
 
+use super::body::BlockingBody;
 use super::library::{Chunk, Connection, Summary};
 use super::pool::{Pool, Wishes};
 use super::request::{Asked, exception};
@@ -26,23 +27,27 @@ pub(super) enum Encoding {
     Identity,
     Gzip,
     Zstd,
+    /// The frame format. Only read: who takes it back takes zstd as well.
+    Lz4,
 }
 
 impl Encoding {
     /// The name in a header.
     pub(super) fn name(self) -> Option<&'static str> {
         match self {
-            Self::Identity => None,
+            Self::Identity | Self::Lz4 => None,
             Self::Gzip => Some("gzip"),
             Self::Zstd => Some("zstd"),
         }
     }
 
-    pub(super) fn reader(self, body: impl Read + Send + 'static) -> io::Result<Box<dyn Read + Send>> {
+    /// Undoes the compression of a body. Blocks, since some read ahead.
+    fn reader(self, body: impl Read + 'static) -> io::Result<Box<dyn Read>> {
         Ok(match self {
             Self::Identity => Box::new(body),
             Self::Gzip => Box::new(flate2::read::MultiGzDecoder::new(body)),
             Self::Zstd => Box::new(zstd::stream::read::Decoder::new(body)?),
+            Self::Lz4 => Box::new(lz4_flex::frame::FrameDecoder::new(body)),
         })
     }
 }
@@ -50,7 +55,8 @@ impl Encoding {
 /// A statement and where its answer goes.
 pub(super) struct Job {
     pub(super) asked: Asked,
-    pub(super) body: Box<dyn Read + Send>,
+    pub(super) body: BlockingBody,
+    pub(super) body_encoding: Encoding,
     pub(super) answer_encoding: Encoding,
     pub(super) head: oneshot::Sender<Result<Head, String>>,
     pub(super) pieces: mpsc::Sender<io::Result<Bytes>>,
@@ -69,9 +75,11 @@ impl Job {
     /// Runs it. A client that went away ends it at its next piece.
     pub(super) fn run(self, pool: &Pool) {
         let started = Instant::now();
-        let Self { asked, mut body, answer_encoding, head, pieces } = self;
+        let Self { asked, body, body_encoding, answer_encoding, head, pieces } = self;
         let mut answer = Answer { head: Some(head), pieces, encoder: Encoder::new(answer_encoding), started };
-        let prepared = match prepare(asked, &mut body) {
+        let read = body_encoding.reader(body).map_err(|error| broken_body(&error));
+        let prepared = read.and_then(|mut body| Ok((prepare(asked, &mut *body)?, body)));
+        let (prepared, body) = match prepared {
             Ok(prepared) => prepared,
             Err(error) => return answer.fail(error),
         };
@@ -127,7 +135,7 @@ impl Prepared {
     fn run(
         &self,
         connection: &mut Connection,
-        body: Box<dyn Read + Send>,
+        body: Box<dyn Read>,
         answer: &mut Answer,
     ) -> Result<(), String> {
         match &self.kind {
@@ -298,7 +306,7 @@ enum Encoder {
 impl Encoder {
     fn new(encoding: Encoding) -> Self {
         match encoding {
-            Encoding::Identity => Self::Identity,
+            Encoding::Identity | Encoding::Lz4 => Self::Identity,
             Encoding::Gzip => {
                 Self::Gzip(flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast()))
             }

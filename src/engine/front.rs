@@ -1,6 +1,6 @@
 //! The HTTP front of the engine: ClickHouse's own protocol, as its clients use it.
 
-use std::io::{self, Read};
+use std::io;
 use std::sync::Arc;
 
 use axum::Router;
@@ -8,12 +8,12 @@ use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
-use futures_util::StreamExt;
 use http::header::{ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE, WWW_AUTHENTICATE};
 use http::{HeaderMap, HeaderValue, StatusCode};
 use tokio::sync::{mpsc, oneshot};
 use tokio_stream::wrappers::ReceiverStream;
 
+use super::body::BlockingBody;
 use super::execute::{Encoding, Head, Job, MAX_UNSENT};
 use super::library::{Library, LibraryError};
 use super::pool::Pool;
@@ -21,8 +21,6 @@ use super::request::{Asked, exception};
 
 /// The one user.
 pub const USER: &str = "default";
-/// How many pieces of a body may wait for the engine. Beyond it the client waits.
-const MAX_UNREAD: usize = 8;
 /// The largest multipart body: it holds a statement and its parameters.
 const MAX_MULTIPART_BYTES: u64 = 64 << 20;
 
@@ -101,12 +99,12 @@ impl Front {
         let query_id = asked.query_id.clone().unwrap_or_else(|| uuid::Uuid::new_v4().to_string());
         let answer_encoding =
             if asked.compress_answer { accepted_encoding(&parts.headers) } else { Encoding::Identity };
-        let body = body_encoding(&parts.headers)?
-            .reader(BlockingBody::new(body))
-            .map_err(|error| exception(354, "ZSTD_DECODER_FAILED", &error.to_string()))?;
+        let body_encoding = body_encoding(&parts.headers)?;
+        let body = BlockingBody::new(body);
         let (head_sender, head) = oneshot::channel();
         let (pieces_sender, pieces) = mpsc::channel(MAX_UNSENT);
-        let job = Job { asked, body, answer_encoding, head: head_sender, pieces: pieces_sender };
+        let job =
+            Job { asked, body, body_encoding, answer_encoding, head: head_sender, pieces: pieces_sender };
         let turn = self.pool.turn().await;
         let front = Arc::clone(&self);
         tokio::task::spawn_blocking(move || {
@@ -248,11 +246,12 @@ fn body_encoding(headers: &HeaderMap) -> Result<Encoding, String> {
             "" | "identity" => Ok(Encoding::Identity),
             "gzip" => Ok(Encoding::Gzip),
             "zstd" => Ok(Encoding::Zstd),
+            "lz4" => Ok(Encoding::Lz4),
             other => Err(exception(
                 48,
                 "NOT_IMPLEMENTED",
                 &format!(
-                    "Content-Encoding: {other} is not supported by the embedded engine; gzip and zstd are"
+                    "Content-Encoding: {other} is not supported by the embedded engine; gzip, zstd and lz4 are"
                 ),
             )),
         },
@@ -294,41 +293,6 @@ async fn read_multipart(asked: &mut Asked, body: Body, boundary: String) -> Resu
         asked.take(&name, value)?;
     }
     Ok(())
-}
-
-/// A body that a blocking thread reads.
-struct BlockingBody {
-    pieces: mpsc::Receiver<Result<Bytes, axum::Error>>,
-    rest: Bytes,
-}
-
-impl BlockingBody {
-    fn new(body: Body) -> Self {
-        let (sender, pieces) = mpsc::channel(MAX_UNREAD);
-        tokio::spawn(async move {
-            let mut stream = body.into_data_stream();
-            while let Some(piece) = stream.next().await {
-                if sender.send(piece).await.is_err() {
-                    return;
-                }
-            }
-        });
-        Self { pieces, rest: Bytes::new() }
-    }
-}
-
-impl Read for BlockingBody {
-    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
-        while self.rest.is_empty() {
-            match self.pieces.blocking_recv() {
-                Some(piece) => self.rest = piece.map_err(io::Error::other)?,
-                None => return Ok(0),
-            }
-        }
-        let piece = self.rest.split_to(self.rest.len().min(out.len()));
-        out[..piece.len()].copy_from_slice(&piece);
-        Ok(piece.len())
-    }
 }
 
 #[cfg(test)]

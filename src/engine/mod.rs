@@ -4,6 +4,7 @@
 //! a supervised child ([`child`]) and talks to it exactly as it would to a server. So there is one storage path, a crash
 //! of the engine does not take the server down, and every ClickHouse client can read the embedded database.
 
+mod body;
 mod child;
 mod execute;
 mod front;

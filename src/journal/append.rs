@@ -267,3 +267,206 @@ impl Drop for CloseOnDrop {
         self.0.stats.send_modify(|stats| stats.durable = false);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::path::Path;
+    use std::sync::atomic::Ordering;
+
+    use bytes::Bytes;
+    use futures_util::FutureExt as _;
+
+    use super::super::queue::{Allowance, Queue};
+    use super::super::replay::Folder;
+    use super::super::{Journal, Payload, PendingAppend, Record, Recovery};
+    use super::*;
+
+    const CONFIG: JournalConfig = JournalConfig {
+        segment_bytes: 4096,
+        max_bytes: 64 << 10,
+        reserve_bytes: 4096,
+        queue_bytes: 16 << 10,
+    };
+
+    fn open(dir: &Path) -> (Journal, Recovery) {
+        Journal::open(dir, CONFIG).unwrap()
+    }
+
+    /// For a test that is the thread itself.
+    fn without_thread(dir: &Path) -> (Arc<Shared>, Appender) {
+        let shared = Arc::new(Shared::new(Queue::new(CONFIG, 1)));
+        let appender = Appender::start(Arc::clone(&shared), dir.to_owned(), CONFIG, VecDeque::new(), 1);
+        (shared, appender)
+    }
+
+    fn queue(shared: &Shared, bytes: usize) -> Result<PendingAppend, JournalError> {
+        let payload = Payload::new(1, vec![Bytes::from(vec![0; bytes])], bytes).unwrap();
+        shared.submit(payload, Allowance::Ordinary).map_err(|(error, _)| error)
+    }
+
+    fn submit(journal: &Journal, payload: &'static str) -> PendingAppend {
+        journal.submit(1, vec![Bytes::from_static(payload.as_bytes())]).unwrap()
+    }
+
+    fn payloads(recovery: impl Iterator<Item = Result<Record, JournalError>>) -> Vec<(Lsn, String)> {
+        let record = |record: Result<Record, JournalError>| {
+            let record = record.unwrap();
+            (record.lsn, String::from_utf8(record.payload.to_vec()).unwrap())
+        };
+        recovery.map(record).collect()
+    }
+
+    /// As a process that is killed now would leave it.
+    fn copy(dir: &Path) -> tempfile::TempDir {
+        let copy = tempfile::tempdir().unwrap();
+        for entry in fs::read_dir(dir).unwrap() {
+            let path = entry.unwrap().path();
+            fs::copy(&path, copy.path().join(path.file_name().unwrap())).unwrap();
+        }
+        copy
+    }
+
+    fn fail_syncs(journal: &Journal, count: usize) {
+        journal.handle.shared.faults.failing_syncs.store(count, Ordering::SeqCst);
+    }
+
+    async fn until(journal: &Journal, durable: bool) {
+        journal.watch().wait_for(|stats| stats.durable == durable).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_failed_sync_fails_its_group_and_nothing_of_it_comes_back() {
+        let dir = tempfile::tempdir().unwrap();
+        let (journal, _) = open(dir.path());
+        assert_eq!(submit(&journal, "kept").await.unwrap(), 1);
+        fail_syncs(&journal, 1);
+        let pending = submit(&journal, "failed");
+        let error = pending.await.unwrap_err();
+        assert!(matches!(error, JournalError::Disk { .. }), "{error}");
+        until(&journal, true).await;
+        assert!(journal.stats().last_error.is_some_and(|last| last.contains("os error 5")));
+        let after = submit(&journal, "after").await.unwrap();
+        assert!(after > 2, "the failed append's number is not given again");
+        let crashed = copy(dir.path());
+        let (_, recovery) = open(crashed.path());
+        assert_eq!(payloads(recovery), [(1, "kept".to_owned()), (after, "after".to_owned())]);
+    }
+
+    #[test]
+    fn appends_are_refused_until_every_failed_one_was_seen() {
+        let dir = tempfile::tempdir().unwrap();
+        let (shared, mut appender) = without_thread(dir.path());
+        let (first, second) = (queue(&shared, 10).unwrap(), queue(&shared, 10).unwrap());
+        shared.faults.failing_syncs.store(1, Ordering::SeqCst);
+        appender.commit(&mut shared.wait(0, None).group);
+        for unseen in [first, second] {
+            appender.recover();
+            assert!(matches!(queue(&shared, 10), Err(JournalError::Disk { .. })));
+            assert!(!shared.stats.borrow().durable);
+            drop(unseen);
+        }
+        appender.recover();
+        assert!(shared.stats.borrow().durable);
+        drop(queue(&shared, 10).unwrap());
+    }
+
+    #[test]
+    fn what_is_queued_behind_a_failed_group_fails_with_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let (shared, mut appender) = without_thread(dir.path());
+        let mut pending = vec![queue(&shared, 10).unwrap()];
+        let mut group = shared.wait(0, None).group;
+        pending.push(queue(&shared, 10).unwrap());
+        shared.faults.failing_syncs.store(1, Ordering::SeqCst);
+        appender.commit(&mut group);
+        for append in pending {
+            let outcome = append.now_or_never();
+            assert!(matches!(outcome, Some(Err(JournalError::Disk { .. }))), "{outcome:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_disk_that_goes_on_failing_is_tried_again_until_it_does_not() {
+        let dir = tempfile::tempdir().unwrap();
+        let (journal, _) = open(dir.path());
+        submit(&journal, "kept").await.unwrap();
+        fail_syncs(&journal, 3);
+        let mut failures = 0;
+        let lsn = loop {
+            until(&journal, true).await;
+            match submit(&journal, "at last").await {
+                Ok(lsn) => break lsn,
+                Err(_) => failures += 1,
+            }
+        };
+        assert_eq!(failures, 3);
+        journal.close().await.unwrap();
+        let (_, recovery) = open(dir.path());
+        assert_eq!(payloads(recovery), [(1, "kept".to_owned()), (lsn, "at last".to_owned())]);
+    }
+
+    #[tokio::test]
+    async fn a_folder_that_goes_away_fails_appends_and_heals_when_it_returns() {
+        let dir = tempfile::tempdir().unwrap();
+        let (home, away) = (dir.path().join("journal"), dir.path().join("away"));
+        let (journal, _) = open(&home);
+        submit(&journal, "kept").await.unwrap();
+        fs::rename(&home, &away).unwrap();
+        // The open file still takes these; the next segment can't be made.
+        let full = Bytes::from(vec![0; 3000]);
+        journal.append(2, vec![full.clone()]).await.unwrap();
+        let error = journal.append(2, vec![full.clone()]).await.unwrap_err();
+        assert!(error.to_string().contains(".journal: No such file"), "{error}");
+        assert!(!journal.stats().durable);
+        journal.room(1).await.unwrap_err();
+        fs::rename(&away, &home).unwrap();
+        until(&journal, true).await;
+        journal.append(2, vec![full]).await.unwrap();
+        journal.close().await.unwrap();
+        let (_, recovery) = open(&home);
+        assert_eq!(recovery.count(), 3);
+    }
+
+    #[tokio::test]
+    async fn what_a_failed_append_left_is_void_even_where_the_file_could_not_be_cut() {
+        let dir = tempfile::tempdir().unwrap();
+        let (journal, _) = open(dir.path());
+        submit(&journal, "kept").await.unwrap();
+        let failed = submit(&journal, "failed").await.unwrap();
+        journal.close().await.unwrap();
+        // The folder as it would be if the second append had failed, its file could not be cut, and a third went well.
+        let next = SegmentName { first: failed + 2, after: 1, salt: 5 };
+        let mut active = segment::Active::create(dir.path(), next, CONFIG.segment_bytes).unwrap();
+        let third = Payload::new(1, vec![Bytes::from_static(b"third")], 10).unwrap();
+        active.append(&[(next.first, third)], &segment::Faults::default()).unwrap();
+        let (_, mut recovery) = open(dir.path());
+        let recovered = payloads(&mut recovery);
+        assert_eq!(recovered, [(1, "kept".to_owned()), (next.first, "third".to_owned())]);
+        let report = recovery.report();
+        assert_eq!((report.damaged_places, &report.torn_tail), (0, &None));
+    }
+
+    #[test]
+    fn numbers_go_on_after_everything_was_released_and_the_disk_failed() {
+        let dir = tempfile::tempdir().unwrap();
+        let (shared, mut appender) = without_thread(dir.path());
+        let append = |appender: &mut Appender| {
+            let pending = queue(&shared, 3000).unwrap();
+            let mut group = shared.wait(0, None).group;
+            while !group.records.is_empty() {
+                appender.commit(&mut group);
+            }
+            pending.lsn()
+        };
+        assert_eq!((append(&mut appender), append(&mut appender)), (1, 2));
+        shared.faults.failing_syncs.store(1, Ordering::SeqCst);
+        assert_eq!(append(&mut appender), 3);
+        appender.release(10);
+        // As a process that is killed before the disk is well leaves it.
+        drop(appender);
+        let folder = Folder::open(dir.path()).unwrap();
+        let kept: Vec<_> = folder.segments.iter().map(|segment| (segment.name.first, segment.last)).collect();
+        assert_eq!(kept, [(3, 2)]);
+    }
+}

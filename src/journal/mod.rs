@@ -79,6 +79,7 @@ pub mod reader;
 pub mod record;
 pub mod replay;
 mod segment;
+mod window;
 
 use std::collections::VecDeque;
 use std::fs;
@@ -205,8 +206,9 @@ impl Journal {
     pub fn open(dir: &Path, config: JournalConfig) -> Result<(Self, Recovery), JournalError> {
         config.check()?;
         make_dir(dir)?;
-        let Folder { segments, damage, torn_tail } = Folder::open(dir)?;
-        let recovery = Recovery::new(segments.clone(), damage, torn_tail);
+        let folder = Folder::open(dir)?;
+        let recovery = Recovery::new(&folder);
+        let segments = folder.segments;
         // An empty newest segment keeps its name: the next one's is beyond it.
         let next_lsn = segments.back().map_or(1, |newest| newest.last.max(newest.name.first) + 1);
         let shared = Arc::new(Shared::new(Queue::new(config, next_lsn)));
@@ -289,12 +291,12 @@ impl Journal {
         let (first, last) = lsns.into_inner();
         // Names that are none were reported at the start.
         let mut segments = VecDeque::from(segment::list(&self.handle.dir, &mut Vec::new())?);
-        segments.retain(|segment| segment.name.first <= last && segment.last >= first);
+        segments.retain(|segment| !segment.is_void() && segment.name.first <= last && segment.last >= first);
         let wanted =
             move |record: &Result<Record, JournalError>| record.as_ref().map_or(true, |r| r.lsn <= last);
         let before =
             move |record: &Result<Record, JournalError>| record.as_ref().is_ok_and(|r| r.lsn < first);
-        Ok(Recovery::new(segments, Vec::new(), None).skip_while(before).take_while(wanted))
+        Ok(Recovery::of(segments).skip_while(before).take_while(wanted))
     }
 
     /// Everything before `up_to` may go. Segments that hold nothing else are deleted soon; the rest of it may be

@@ -284,3 +284,102 @@ impl Future for PendingAppend {
         Poll::Ready(outcome.map(|()| self.lsn))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::super::record::HEADER_BYTES;
+    use super::*;
+
+    const CONFIG: JournalConfig =
+        JournalConfig { segment_bytes: 10_000, max_bytes: 30_000, reserve_bytes: 2_000, queue_bytes: 3_000 };
+
+    /// Whose frame has this many bytes.
+    fn payload(frame_bytes: usize) -> Payload {
+        Payload::new(0, vec![Bytes::from(vec![0; frame_bytes - HEADER_BYTES])], frame_bytes).unwrap()
+    }
+
+    fn disk_error() -> JournalError {
+        JournalError::disk("x".as_ref(), std::io::ErrorKind::StorageFull.into())
+    }
+
+    #[test]
+    fn the_order_of_submits_is_the_order_of_lsns() {
+        let mut queue = Queue::new(CONFIG, 7);
+        let lsns =
+            [queue.push(payload(50)).lsn(), queue.push(payload(50)).lsn(), queue.push(payload(50)).lsn()];
+        assert_eq!(lsns, [7, 8, 9]);
+        assert_eq!(queue.group.records.iter().map(|(lsn, _)| *lsn).collect::<Vec<_>>(), lsns);
+        assert_eq!(queue.queued_bytes, 150);
+    }
+
+    #[test]
+    fn memory_is_bounded_and_reserved_records_have_more_of_it() {
+        let mut queue = Queue::new(CONFIG, 1);
+        let pending = queue.push(payload(2_500));
+        assert!(queue.admit(500, Allowance::Ordinary).is_ok());
+        assert!(matches!(
+            queue.admit(501, Allowance::Ordinary),
+            Err(JournalError::Busy { queued_bytes: 2_500, max_bytes: 3_000 })
+        ));
+        assert!(queue.admit(2_500, Allowance::Reserved).is_ok());
+        assert!(matches!(queue.admit(2_501, Allowance::Reserved), Err(JournalError::Busy { .. })));
+        queue.written(2_500, 2_500);
+        assert!(queue.admit(9_000, Allowance::Ordinary).is_ok(), "alone, one may be larger than the bound");
+        drop(pending);
+    }
+
+    #[test]
+    fn disk_is_bounded_with_what_is_queued_and_the_reserve_is_kept_for_reserved_records() {
+        let mut queue = Queue::new(CONFIG, 1);
+        queue.set_disk_bytes(27_000);
+        let pending = queue.push(payload(500));
+        assert!(queue.admit(500, Allowance::Ordinary).is_ok());
+        assert!(matches!(
+            queue.admit(501, Allowance::Ordinary),
+            Err(JournalError::Full { used_bytes: 27_500, max_bytes: 28_000 })
+        ));
+        assert!(queue.admit(2_500, Allowance::Reserved).is_ok());
+        assert!(matches!(queue.admit(2_501, Allowance::Reserved), Err(JournalError::Full { .. })));
+        drop(pending);
+    }
+
+    #[test]
+    fn a_failure_refuses_with_its_cause_and_its_lsns_are_not_given_again() {
+        let mut queue = Queue::new(CONFIG, 1);
+        let failed = [queue.push(payload(50)), queue.push(payload(50))];
+        let (group, generation) = queue.fail(disk_error());
+        assert_eq!((group.records.len(), queue.queued_bytes), (2, 0));
+        assert!(matches!(queue.admit(50, Allowance::Reserved), Err(JournalError::Disk { .. })));
+        assert_eq!(Arc::strong_count(&generation), 1 + failed.len());
+        drop(failed);
+        assert_eq!(Arc::strong_count(&generation), 1);
+        assert_eq!(queue.skip_lsn(), 4);
+        queue.reopen();
+        assert_eq!(queue.push(payload(50)).lsn(), 4);
+    }
+
+    #[test]
+    fn closed_stays_closed() {
+        let mut queue = Queue::new(CONFIG, 1);
+        queue.state = State::Closed;
+        queue.fail(disk_error());
+        queue.fail_again(disk_error());
+        queue.reopen();
+        assert!(matches!(queue.admit(50, Allowance::Ordinary), Err(JournalError::Closed)));
+    }
+
+    #[test]
+    fn a_group_is_split_where_the_segment_ends() {
+        let mut queue = Queue::new(CONFIG, 1);
+        let pending: Vec<_> = (0..3).map(|_| queue.push(payload(100))).collect();
+        let (mut group, _) = queue.fail(disk_error());
+        assert_eq!(group.fitting(300 + MARK_BYTES), 3);
+        assert_eq!(group.fitting(299 + MARK_BYTES), 2);
+        assert_eq!(group.fitting(99), 0);
+        group.complete(2, &Ok(()));
+        assert_eq!(group.records.iter().map(|(lsn, _)| *lsn).collect::<Vec<_>>(), [3]);
+        drop(pending);
+    }
+}

@@ -6,8 +6,9 @@ use std::ops::RangeInclusive;
 use bytes::Bytes;
 
 use super::Lsn;
-use super::record::{HEADER_BYTES, Header, MAGIC, Shape};
+use super::record::{HEADER_BYTES, Header, Shape};
 use super::segment::SegmentName;
+use super::window::Window;
 
 /// A record as it was appended.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -71,17 +72,12 @@ pub struct SegmentReader<R> {
 impl<R: Read> SegmentReader<R> {
     /// A reader of a segment with this salt, of the records `first` to `limit` (`Lsn::MAX`: as many as there are).
     pub fn new(source: R, salt: u32, first: Lsn, limit: Lsn) -> Self {
-        Self {
-            window: Window { source, bytes: Vec::new(), start: 0, offset: 0 },
-            salt,
-            expected: first,
-            limit,
-        }
+        Self { window: Window::new(source), salt, expected: first, limit }
     }
 
     /// How far the steps so far went.
     pub fn offset(&self) -> u64 {
-        self.window.offset
+        self.window.offset()
     }
 
     /// The last record that the steps so far read, or know to be missing.
@@ -101,7 +97,7 @@ impl<R: Read> SegmentReader<R> {
         if self.expected > self.limit {
             return Ok(None);
         }
-        let offset = self.window.offset;
+        let offset = self.window.offset();
         let Some(header) = self.header()? else {
             return self.resync(offset);
         };
@@ -172,7 +168,7 @@ impl<R: Read> SegmentReader<R> {
             if let Some(header) = self.header()? {
                 let next = if header.shape == Shape::Mark { header.lsn + 1 } else { header.lsn };
                 let lost = self.skip_to(next);
-                let bytes = self.window.offset - offset;
+                let bytes = self.window.offset() - offset;
                 return Ok(Some(Step::Damage { offset, bytes, lost, what: What::Header }));
             }
             self.window.consume(1);
@@ -184,7 +180,7 @@ impl<R: Read> SegmentReader<R> {
     fn at_end(&mut self, offset: u64, available: usize, what: What) -> Step {
         self.window.consume(available);
         let lost = if self.limit == Lsn::MAX { None } else { self.skip_to(self.limit + 1) };
-        Step::Damage { offset, bytes: self.window.offset - offset, lost, what }
+        Step::Damage { offset, bytes: self.window.offset() - offset, lost, what }
     }
 
     /// Expects `next`, and says which records are missing before it.
@@ -192,59 +188,6 @@ impl<R: Read> SegmentReader<R> {
         let missing = (next > self.expected).then(|| self.expected..=next - 1);
         self.expected = self.expected.max(next);
         missing
-    }
-}
-
-/// The bytes of a source that are being looked at.
-#[derive(Debug)]
-struct Window<R> {
-    source: R,
-    bytes: Vec<u8>,
-    start: usize,
-    /// Of `bytes[start]` in the source.
-    offset: u64,
-}
-
-/// How much is read at once.
-const CHUNK_BYTES: usize = 256 << 10;
-
-impl<R: Read> Window<R> {
-    fn bytes(&self) -> &[u8] {
-        &self.bytes[self.start..]
-    }
-
-    /// Looks at `wanted` bytes at least, unless the source ends before. Returns how many there are.
-    fn fill(&mut self, wanted: usize) -> io::Result<usize> {
-        let have = self.bytes().len();
-        if have >= wanted {
-            return Ok(have);
-        }
-        self.bytes.drain(..self.start);
-        self.start = 0;
-        let more = (wanted - have).max(CHUNK_BYTES);
-        self.source.by_ref().take(more as u64).read_to_end(&mut self.bytes)?;
-        Ok(self.bytes.len())
-    }
-
-    fn consume(&mut self, bytes: usize) {
-        self.start += bytes;
-        self.offset += bytes as u64;
-    }
-
-    /// Goes to the next place that begins as a frame does; false, and at the end, if there is none.
-    fn seek_magic(&mut self) -> io::Result<bool> {
-        loop {
-            let available = self.fill(MAGIC.len())?;
-            if let Some(at) = self.bytes().windows(MAGIC.len()).position(|four| four == MAGIC) {
-                self.consume(at);
-                return Ok(true);
-            }
-            if available < MAGIC.len() {
-                self.consume(available);
-                return Ok(false);
-            }
-            self.consume(available - (MAGIC.len() - 1));
-        }
     }
 }
 
@@ -275,6 +218,7 @@ pub(super) fn tail<R: Read>(reader: &mut SegmentReader<R>, name: SegmentName) ->
 
 #[cfg(test)]
 mod tests {
+    use super::super::window::CHUNK_BYTES;
     use super::*;
 
     const SALT: u32 = 77;
@@ -311,8 +255,10 @@ mod tests {
         std::iter::from_fn(|| reader.next().unwrap()).collect()
     }
 
+    type Place = (u64, u64, Option<RangeInclusive<Lsn>>, What);
+
     /// LSNs of the records, and the damage.
-    fn read(bytes: &[u8], limit: Lsn) -> (Vec<Lsn>, Vec<(u64, u64, Option<RangeInclusive<Lsn>>, What)>) {
+    fn read(bytes: &[u8], limit: Lsn) -> (Vec<Lsn>, Vec<Place>) {
         let (mut lsns, mut damage) = (Vec::new(), Vec::new());
         for step in steps(bytes, 1, limit) {
             match step {

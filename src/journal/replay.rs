@@ -93,10 +93,16 @@ pub struct Recovery {
 }
 
 impl Recovery {
-    pub(super) fn new(segments: VecDeque<Sealed>, damage: Vec<Damage>, torn_tail: Option<TornTail>) -> Self {
-        let mut report = Report { torn_tail, ..Report::default() };
-        damage.into_iter().for_each(|damage| report.add(damage));
+    pub(super) fn new(folder: &Folder) -> Self {
+        let mut report = Report { torn_tail: folder.torn_tail.clone(), ..Report::default() };
+        folder.damage.iter().for_each(|damage| report.add(damage.clone()));
+        let segments = folder.segments.iter().filter(|segment| !segment.is_void()).cloned().collect();
         Self { segments, current: None, report }
+    }
+
+    /// The records of these segments.
+    pub(super) fn of(segments: VecDeque<Sealed>) -> Self {
+        Self { segments, current: None, report: Report::default() }
     }
 
     /// What was found so far; complete once the iterator has ended.

@@ -68,6 +68,13 @@ pub(super) struct Sealed {
     pub(super) bytes: u64,
 }
 
+impl Sealed {
+    /// Whether nothing in it counts.
+    pub(super) fn is_void(&self) -> bool {
+        self.last < self.name.first
+    }
+}
+
 /// The segments in the folder, oldest first, with `last` as far as the names tell: for the newest it is `Lsn::MAX`.
 pub(super) fn list(dir: &Path, damage: &mut Vec<Damage>) -> Result<Vec<Sealed>, JournalError> {
     let mut found: Vec<Sealed> = Vec::new();

@@ -29,7 +29,7 @@ pub mod kind {
 #[derive(Debug, PartialEq)]
 pub enum Record {
     /// Accepted events.
-    Events(Events),
+    Events(Box<Events>),
     /// A sealed batch.
     Seal(Seal),
     /// A batch that needs nothing more.
@@ -122,12 +122,12 @@ impl Record {
     pub fn decode(kind: u8, payload: &[u8]) -> Result<Self, MalformedRecord> {
         let mut reader = Reader { kind, rest: payload };
         match kind {
-            kind::EVENTS => Ok(Self::Events(Events {
+            kind::EVENTS => Ok(Self::Events(Box::new(Events {
                 producer_id: reader.text()?,
                 sequence: u64::from_le_bytes(reader.array()?),
                 received_at_ms: i64::from_le_bytes(reader.array()?),
                 columns: EventColumns::read_from(reader.rest)?,
-            })),
+            }))),
             kind::SEAL => Ok(Self::Seal(Seal {
                 batch_id: Uuid::from_bytes(reader.array()?),
                 first: u64::from_le_bytes(reader.array()?),
@@ -197,7 +197,7 @@ mod tests {
         let places = vec![("a".to_owned(), 1, 2), ("b".to_owned(), 3, -4)];
         let producers = encode_producers(places.iter().map(|(id, s, t)| (id.as_str(), *s, *t)));
         let cases = [
-            (kind::EVENTS, events.encode(), Record::Events(events)),
+            (kind::EVENTS, events.encode(), Record::Events(Box::new(events))),
             (kind::SEAL, seal.encode(), Record::Seal(seal)),
             (kind::LANDED, encode_landed(seal.batch_id), Record::Landed(seal.batch_id)),
             (kind::PRODUCERS, producers, Record::Producers(places)),

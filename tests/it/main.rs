@@ -1,7 +1,9 @@
 //! Whole-program tests: the real binary, the real engine, real clients.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
+mod clients;
 mod common;
+mod crash;
 mod ingest;
 mod lifecycle;
 mod panels;

@@ -1,0 +1,117 @@
+# `make` lists what there is. Every target brings what it needs; tools go into a cache folder outside the repository.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/millrace
+GRPCURL_VERSION := v1.9.3
+DENY_VERSION := 0.20.2
+MACHETE_VERSION := 0.9.2
+DENY := $(CACHE)/tools/cargo-deny-$(DENY_VERSION)/bin/cargo-deny
+MACHETE := $(CACHE)/tools/cargo-machete-$(MACHETE_VERSION)/bin/cargo-machete
+GRPCURL := $(CACHE)/tools/test/go/bin/grpcurl-$(GRPCURL_VERSION)
+PYTHON_READY := $(CACHE)/tools/test/python/ready-$(shell cksum < tests/clients/requirements.txt | cut -d' ' -f1)
+NODE_READY := $(CACHE)/tools/test/node/ready-$(shell cat tests/clients/package-lock.json tests/clients/*.mjs | cksum | cut -d' ' -f1)
+
+# $(call need,COMMAND,HOW): stops with one line when a command is missing.
+need = command -v $(1) > /dev/null || { echo "$(1) is missing: $(2)" >&2; exit 1; }
+RUST := $(call need,cargo,install Rust 1.93 or newer with rustup)
+NODE := $(call need,npm,install Node.js 20 or newer)
+PYTHON := $(call need,python3,install Python 3.9 or newer with its venv module (Debian: python3-venv))
+GO := $(call need,go,install Go 1.24 or newer; the tests build grpcurl with it)
+
+.PHONY: help
+help: ## List the targets
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/\1\t\2/' | expand -t 16
+
+.PHONY: demo
+demo: ## Build, start a server with synthetic traffic on a throwaway folder, and say where to look
+	@scripts/demo.sh
+
+.PHONY: build
+build: ## Build target/release/millrace
+	@$(RUST)
+	cargo build --release --locked
+
+.PHONY: engine
+engine: ## Bring the engine library of the embedded ClickHouse
+	@$(PYTHON)
+	@python3 scripts/fetch_engine.py
+
+.PHONY: test
+test: engine test-tools ## Run every test
+	@$(RUST)
+	MILLRACE_TEST_TOOLS=$(CACHE)/tools/test cargo test --locked --all-targets
+	cargo test --locked --doc
+
+.PHONY: lint
+lint: buf-lint deny machete ## Check formatting, lints, documentation, contracts and dependencies
+	@$(RUST)
+	cargo fmt --check
+	cargo clippy --locked --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --document-private-items
+
+.PHONY: fmt
+fmt: ## Format the code
+	cargo fmt
+
+.PHONY: crash-test
+crash-test: engine ## Kill server and engine at random moments and count the events: CYCLES=100
+	@$(RUST)
+	CRASH_CYCLES=$(or $(CYCLES),100) cargo test --locked --test it crash -- --nocapture
+
+.PHONY: bench-journal
+bench-journal: ## Measure acknowledgements a second and their time
+	@$(RUST)
+	cargo bench --locked --bench journal
+
+.PHONY: buf-lint
+buf-lint: $(NODE_READY) ## Check the contracts
+	$(CACHE)/tools/test/node/node_modules/@bufbuild/buf-linux-x64/bin/buf lint
+
+.PHONY: buf-breaking
+buf-breaking: $(NODE_READY) ## Check that the contracts still fit those of the branch main
+	$(CACHE)/tools/test/node/node_modules/@bufbuild/buf-linux-x64/bin/buf breaking --against '.git#branch=main'
+
+.PHONY: deny
+deny: $(DENY) ## Check the dependencies' licences, sources and bans (`make audit` asks for known vulnerabilities too)
+	$(DENY) --offline check bans licenses sources
+
+.PHONY: audit
+audit: $(DENY) ## Check the dependencies for known vulnerabilities, which needs the advisory database from the network
+	$(DENY) check advisories
+
+.PHONY: machete
+machete: $(MACHETE) ## Look for dependencies that nothing uses
+	$(MACHETE)
+
+.PHONY: test-tools
+test-tools: $(GRPCURL) $(PYTHON_READY) $(NODE_READY) ## Bring the clients that the tests use
+
+$(DENY):
+	@$(RUST)
+	cargo install --locked --root $(CACHE)/tools/cargo-deny-$(DENY_VERSION) cargo-deny@$(DENY_VERSION)
+
+$(MACHETE):
+	@$(RUST)
+	cargo install --locked --root $(CACHE)/tools/cargo-machete-$(MACHETE_VERSION) cargo-machete@$(MACHETE_VERSION)
+
+$(GRPCURL):
+	@$(GO)
+	GOBIN=$(@D) go install github.com/fullstorydev/grpcurl/cmd/grpcurl@$(GRPCURL_VERSION)
+	cp $(@D)/grpcurl $@
+
+$(PYTHON_READY):
+	@$(PYTHON)
+	rm -rf $(@D)
+	python3 -m venv $(@D)
+	$(@D)/bin/pip install --quiet -r tests/clients/requirements.txt
+	touch $@
+
+$(NODE_READY):
+	@$(NODE)
+	rm -rf $(@D) && mkdir -p $(@D)
+	cp tests/clients/package.json tests/clients/package-lock.json tests/clients/*.mjs $(@D)
+	cd $(@D) && npm ci --no-audit --no-fund
+	touch $@

@@ -1,0 +1,134 @@
+//! What an acknowledgement costs: synced bytes and acknowledgements a second for 1, 8 and 64 producers that each wait for
+//! theirs before the next, and how long one takes at a paced 50,000 events a second.
+//!
+//! `cargo bench --bench journal -- [--seconds N] [--dir FOLDER]`. The disk under FOLDER is what is measured: not a tmpfs.
+//! Exits with 1 when the paced p99 is above 50 ms.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, bail, ensure};
+use bytes::Bytes;
+use millrace::journal::{Journal, JournalConfig};
+use tokio::task::JoinSet;
+use tokio::time::MissedTickBehavior;
+
+const PRODUCERS: [usize; 3] = [1, 8, 64];
+const PAYLOAD_BYTES: [usize; 2] = [4 << 10, 128 << 10];
+
+/// The paced run: 8 producers, requests of 100 events of 132 bytes.
+const PACED_PRODUCERS: usize = 8;
+const PACED_EVENTS: usize = 100;
+const EVENT_BYTES: usize = 132;
+const PACED_EVENTS_PER_SECOND: usize = 50_000;
+const PACED_P99_AT_MOST: Duration = Duration::from_millis(50);
+
+fn main() -> anyhow::Result<ExitCode> {
+    let (seconds, dir) = arguments()?;
+    let runtime = tokio::runtime::Runtime::new()?;
+    println!(
+        "{:>9} {:>8} {:>10} {:>12} {:>9} {:>9}",
+        "producers", "payload", "acks/s", "synced MB/s", "p50 ms", "p99 ms"
+    );
+    for payload_bytes in PAYLOAD_BYTES {
+        for producers in PRODUCERS {
+            let waits = runtime.block_on(measure(&dir, producers, payload_bytes, seconds, None))?;
+            report(producers, payload_bytes, seconds, &waits);
+        }
+    }
+    let each =
+        Duration::from_secs(1) * (PACED_PRODUCERS * PACED_EVENTS) as u32 / PACED_EVENTS_PER_SECOND as u32;
+    let payload_bytes = PACED_EVENTS * EVENT_BYTES;
+    let waits = runtime.block_on(measure(&dir, PACED_PRODUCERS, payload_bytes, seconds, Some(each)))?;
+    println!("\npaced at {PACED_EVENTS_PER_SECOND} events/s, {PACED_EVENTS} a request:");
+    report(PACED_PRODUCERS, payload_bytes, seconds, &waits);
+    let events_per_second = (waits.len() * PACED_EVENTS) as f64 / seconds.as_secs_f64();
+    println!("{events_per_second:.0} events/s acknowledged");
+    ensure!(
+        events_per_second > 0.98 * PACED_EVENTS_PER_SECOND as f64,
+        "the journal did not keep up with {PACED_EVENTS_PER_SECOND} events/s"
+    );
+    if quantile(&waits, 0.99) > PACED_P99_AT_MOST {
+        println!("p99 is above {PACED_P99_AT_MOST:?}");
+        return Ok(ExitCode::FAILURE);
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn arguments() -> anyhow::Result<(Duration, PathBuf)> {
+    let (mut seconds, mut dir) = (5, PathBuf::from(env!("CARGO_TARGET_TMPDIR")));
+    let mut arguments = std::env::args().skip(1);
+    while let Some(argument) = arguments.next() {
+        match argument.as_str() {
+            "--bench" => {} // cargo says so
+            "--seconds" => seconds = arguments.next().context("--seconds needs a number")?.parse()?,
+            "--dir" => dir = arguments.next().context("--dir needs a folder")?.into(),
+            other => bail!("unknown argument {other}: --seconds N and --dir FOLDER are known"),
+        }
+    }
+    ensure!(seconds > 0, "--seconds must be at least 1");
+    Ok((Duration::from_secs(seconds), dir))
+}
+
+/// Runs the producers, and returns how long each acknowledgement took, sorted. With `each`, a producer sends one record
+/// in that time, and a record's time counts from when it was due: a late start is not forgotten.
+async fn measure(
+    dir: &Path,
+    producers: usize,
+    payload_bytes: usize,
+    seconds: Duration,
+    each: Option<Duration>,
+) -> anyhow::Result<Vec<Duration>> {
+    let home = tempfile::tempdir_in(dir)?;
+    let (journal, _) = Journal::open(home.path(), JournalConfig::default())?;
+    let payload = Bytes::from(vec![0x5a; payload_bytes]);
+    let start = Instant::now();
+    let mut tasks = JoinSet::new();
+    for producer in 0..producers {
+        let (journal, payload) = (journal.clone(), payload.clone());
+        tasks.spawn(async move {
+            let mut waits = Vec::new();
+            let mut pace = each.map(|each| {
+                let offset = each * producer as u32 / producers as u32;
+                let mut pace = tokio::time::interval_at((start + offset).into(), each);
+                pace.set_missed_tick_behavior(MissedTickBehavior::Burst);
+                pace
+            });
+            while start.elapsed() < seconds {
+                let due = match &mut pace {
+                    Some(pace) => pace.tick().await.into_std(),
+                    None => Instant::now(),
+                };
+                let lsn = journal.append(1, vec![payload.clone()]).await?;
+                waits.push(due.elapsed());
+                // As after landing in ClickHouse: segments go about as fast as they come.
+                journal.release(lsn);
+            }
+            anyhow::Ok(waits)
+        });
+    }
+    let mut waits = Vec::new();
+    while let Some(done) = tasks.join_next().await {
+        waits.extend(done??);
+    }
+    journal.close().await?;
+    waits.sort_unstable();
+    Ok(waits)
+}
+
+fn report(producers: usize, payload_bytes: usize, seconds: Duration, waits: &[Duration]) {
+    let per_second = waits.len() as f64 / seconds.as_secs_f64();
+    println!(
+        "{producers:>9} {payload_bytes:>8} {per_second:>10.0} {:>12.1} {:>9.2} {:>9.2}",
+        per_second * payload_bytes as f64 / 1e6,
+        quantile(waits, 0.5).as_secs_f64() * 1e3,
+        quantile(waits, 0.99).as_secs_f64() * 1e3,
+    );
+}
+
+/// Of sorted times.
+fn quantile(sorted: &[Duration], at: f64) -> Duration {
+    let index = (sorted.len() as f64 * at) as usize;
+    sorted.get(index.min(sorted.len().saturating_sub(1))).copied().unwrap_or_default()
+}

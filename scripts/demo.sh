@@ -1,0 +1,73 @@
+#!/usr/bin/env bash
+# A server with synthetic traffic on a throwaway folder. Ends with Ctrl-C, or after DEMO_SECONDS.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+fail() { echo "demo: $1" >&2; exit 1; }
+command -v cargo > /dev/null || fail "cargo is missing: install Rust 1.93 or newer with rustup"
+command -v npm > /dev/null || fail "npm is missing: install Node.js 20 or newer"
+command -v python3 > /dev/null || fail "python3 is missing: install Python 3.9 or newer"
+
+make --no-print-directory engine
+make --no-print-directory build
+
+folder=$(mktemp -d)
+server='' traffic=''
+clean_up() {
+  trap - EXIT INT TERM
+  [[ -z $traffic ]] || kill "$traffic" 2> /dev/null || true
+  if [[ -n $server ]]; then
+    kill "$server" 2> /dev/null || true
+    wait "$server" 2> /dev/null || true
+  fi
+  rm -rf "$folder"
+}
+trap clean_up EXIT
+trap 'exit 130' INT TERM
+
+# The usual port, or a free one where that is taken.
+port=$(python3 - << 'PYTHON'
+import socket
+for port in (8080, 0):
+    with socket.socket() as s:
+        s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            s.bind(("127.0.0.1", port))
+        except OSError:
+            continue
+        print(s.getsockname()[1])
+        break
+PYTHON
+)
+millrace=target/release/millrace
+# A day of traffic is inserted at once: larger batches than by default make that quicker.
+MILLRACE_LISTEN=127.0.0.1:$port MILLRACE_DATA_DIR=$folder/data FLUSH_INTERVAL_MS=500 \
+  "$millrace" serve 2> "$folder/log" &
+server=$!
+for _ in $(seq 300); do
+  grep -q 'millrace is ready' "$folder/log" && break
+  kill -0 "$server" 2> /dev/null || fail "the server ended: $(tail -n 1 "$folder/log")"
+  sleep 0.1
+done
+echo "filling the last 24 hours with synthetic traffic"
+"$millrace" generate --target "http://127.0.0.1:$port" --backfill 24h --rate 20
+"$millrace" generate --target "http://127.0.0.1:$port" --rate 50 --duration forever --scenario campaign \
+  > "$folder/traffic" 2>&1 &
+traffic=$!
+
+cat << TEXT
+
+Millrace runs on 127.0.0.1:$port, with 50 synthetic events a second.
+Ask it with grpcurl (from Debian's or Homebrew's packages, or: go install github.com/fullstorydev/grpcurl/cmd/grpcurl@latest):
+
+  grpcurl -plaintext 127.0.0.1:$port millrace.v1.HealthService/Check
+  grpcurl -plaintext -d '{"time_range":"TIME_RANGE_1H"}' 127.0.0.1:$port millrace.v1.DashboardService/GetSignupFunnel
+  grpcurl -plaintext -d '{"panel":"top_features","time_range":"TIME_RANGE_24H"}' 127.0.0.1:$port millrace.v1.DashboardService/QueryPanel
+
+The log is $folder/log. Ctrl-C ends it all and removes $folder.
+TEXT
+if [[ -n ${DEMO_SECONDS:-} ]]; then
+  sleep "$DEMO_SECONDS"
+else
+  wait "$server"
+fi

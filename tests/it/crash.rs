@@ -1,0 +1,178 @@
+//! Kills server and engine at random moments under load, and counts the events after each time.
+//!
+//! `make crash-test CYCLES=100` runs many cycles, a test run five.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::time::Duration;
+
+use millrace::client::{Producer, ProducerConfig};
+use millrace::proto::v1;
+use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
+use tempfile::TempDir;
+use v1::event::PropertiesKind;
+
+use crate::common::{Server, event, signal_to};
+
+const PRODUCERS: usize = 4;
+/// Of all producers together.
+const EVENTS_PER_SECOND: u64 = 20_000;
+
+/// What goes wrong in a cycle.
+#[derive(Clone, Copy, Debug)]
+enum Mishap {
+    KillServer,
+    KillEngine,
+    KillBoth,
+    StopServer,
+    FreezeEngine,
+    /// The engine dies whenever it comes up, for a while: inserts are refused a connection.
+    KeepEngineDown,
+}
+
+const MISHAPS: [Mishap; 6] = [
+    Mishap::KillServer,
+    Mishap::KillEngine,
+    Mishap::KillBoth,
+    Mishap::StopServer,
+    Mishap::FreezeEngine,
+    Mishap::KeepEngineDown,
+];
+
+fn cycles() -> usize {
+    std::env::var("CRASH_CYCLES").map_or(5, |text| text.parse().expect("CRASH_CYCLES is a number"))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn crash_cycles_lose_and_double_nothing() {
+    let seed = std::env::var("CRASH_SEED").map_or_else(|_| rand::random(), |text| text.parse().unwrap());
+    println!("CRASH_SEED={seed}");
+    let mut random = StdRng::seed_from_u64(seed);
+    // The producers come back to the same address.
+    let address = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+    let folder = Arc::new(tempfile::tempdir().unwrap());
+    let mut server = start(&folder, &address);
+    let mut producers = Vec::new();
+    for number in 0..PRODUCERS {
+        let config = ProducerConfig::new(server.url()).producer_id(format!("producer-{number}"));
+        producers.push((config.connect().await.unwrap(), 0_u64));
+    }
+    let (mut lost, mut doubled, mut events) = (0, 0, 0);
+    for cycle in 0..cycles() {
+        let mishap = if cycle < MISHAPS.len() {
+            MISHAPS[cycle]
+        } else {
+            MISHAPS[random.random_range(0..MISHAPS.len())]
+        };
+        let stop = Arc::new(AtomicBool::new(false));
+        let sending: Vec<_> = producers
+            .drain(..)
+            .map(|(producer, next)| tokio::spawn(send(producer, next, Arc::clone(&stop))))
+            .collect();
+        tokio::time::sleep(Duration::from_millis(random.random_range(300..1_500))).await;
+        server = befall(server, mishap, &folder, &address).await;
+        tokio::time::sleep(Duration::from_millis(random.random_range(200..800))).await;
+        stop.store(true, Relaxed);
+        for task in sending {
+            producers.push(task.await.unwrap());
+        }
+        server.wait_until_landed().await;
+
+        let sent: u64 = producers.iter().map(|(_, next)| next).sum();
+        let stored = server
+            .sql(
+                "SELECT count(), uniqExact(session_id, JSONExtractUInt(properties, 'n')), \
+                 (SELECT sum(events) FROM minutes), (SELECT sum(views) FROM country_minutes), \
+                 (SELECT sum(events) FROM feature_minutes), countIf(event_name = 'page_view') FROM events",
+            )
+            .await;
+        let figures: Vec<u64> = stored.split('\t').map(|figure| figure.parse().unwrap()).collect();
+        let (count, distinct) = (figures[0], figures[1]);
+        lost += sent - distinct;
+        doubled += count - distinct;
+        println!("cycle {:3}  {mishap:?}  events {sent}  lost {lost}  duplicated {doubled}", cycle + 1);
+        assert_eq!((lost, doubled), (0, 0), "CRASH_SEED={seed}: {stored} of {sent}\n{}", server.log());
+        assert_eq!(figures[2], count, "the rollup of minutes");
+        assert_eq!(
+            (figures[3], figures[4]),
+            (figures[5], count - figures[5]),
+            "the rollups of views and features"
+        );
+        events = sent;
+    }
+    println!("cycles {}, events {events}, lost {lost}, duplicated {doubled}", cycles());
+}
+
+fn start(folder: &Arc<TempDir>, address: &str) -> Server {
+    Server::start_on(Arc::clone(folder), &[("MILLRACE_LISTEN", address), ("MILLRACE_LOG", "info")])
+}
+
+/// Sends numbered events at an even rate until told to stop, then waits until all of them are acknowledged.
+async fn send(producer: Producer, mut next: u64, stop: Arc<AtomicBool>) -> (Producer, u64) {
+    let mut tick = tokio::time::interval(Duration::from_millis(10));
+    tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
+    while !stop.load(Relaxed) {
+        tick.tick().await;
+        for _ in 0..EVENTS_PER_SECOND / PRODUCERS as u64 / 100 {
+            producer.send(numbered(producer.id(), next)).await.unwrap();
+            next += 1;
+        }
+    }
+    let totals = producer.flush().await.unwrap();
+    assert_eq!((totals.acknowledged, totals.rejected), (next, 0), "{totals:?}");
+    (producer, next)
+}
+
+fn numbered(producer: &str, n: u64) -> v1::Event {
+    v1::Event {
+        session_id: producer.to_owned(),
+        properties_kind: Some(PropertiesKind::PropertiesJson(format!(
+            r#"{{"n":{n},"feature":"f","page_url":"/"}}"#
+        ))),
+        ..event(if n.is_multiple_of(2) { "page_view" } else { "feature_used" })
+    }
+}
+
+async fn befall(server: Server, mishap: Mishap, folder: &Arc<TempDir>, address: &str) -> Server {
+    match mishap {
+        Mishap::KillEngine => {
+            kill_engine(&server);
+            server
+        }
+        Mishap::FreezeEngine => {
+            if let Some(engine) = server.engine_pid() {
+                signal_to(engine, "STOP");
+                tokio::time::sleep(Duration::from_secs(5)).await;
+                signal_to(engine, "CONT");
+            }
+            server
+        }
+        Mishap::KeepEngineDown => {
+            for _ in 0..20 {
+                kill_engine(&server);
+                tokio::time::sleep(Duration::from_millis(250)).await;
+            }
+            server
+        }
+        Mishap::KillServer | Mishap::KillBoth => {
+            if matches!(mishap, Mishap::KillBoth) {
+                kill_engine(&server);
+            }
+            drop(server); // kill -9
+            start(folder, address)
+        }
+        Mishap::StopServer => {
+            let (status, log) = tokio::task::spawn_blocking(|| server.stop()).await.unwrap();
+            assert_eq!(status.code(), Some(0), "{log}");
+            start(folder, address)
+        }
+    }
+}
+
+fn kill_engine(server: &Server) {
+    if let Some(engine) = server.engine_pid() {
+        // It may have ended by itself since.
+        std::process::Command::new("kill").args(["-KILL", &engine.to_string()]).status().unwrap();
+    }
+}

@@ -1,0 +1,204 @@
+//! The journal as its callers see it.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use bytes::Bytes;
+use millrace::journal::record::HEADER_BYTES;
+use millrace::journal::{Journal, JournalConfig, JournalError, Record};
+
+const CONFIG: JournalConfig =
+    JournalConfig { segment_bytes: 4096, max_bytes: 20_000, reserve_bytes: 2_000, queue_bytes: 8_000 };
+
+fn bytes(length: usize) -> Vec<Bytes> {
+    vec![Bytes::from(vec![7; length])]
+}
+
+fn segments(dir: &Path) -> Vec<PathBuf> {
+    let mut paths: Vec<_> = fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path()).collect();
+    paths.sort();
+    paths
+}
+
+#[tokio::test]
+async fn what_was_appended_is_recovered_in_order() {
+    let dir = tempfile::tempdir().unwrap();
+    let (journal, recovery) = Journal::open(dir.path(), CONFIG).unwrap();
+    assert_eq!(recovery.count(), 0);
+    let parts = vec![Bytes::from_static(b"in "), Bytes::from_static(b"parts")];
+    assert_eq!(journal.append(1, parts).await.unwrap(), 1);
+    assert_eq!(journal.append(255, vec![]).await.unwrap(), 2);
+    journal.close().await.unwrap();
+    journal.close().await.unwrap();
+    assert!(matches!(journal.append(1, vec![]).await, Err(JournalError::Closed)));
+
+    let (journal, mut recovery) = Journal::open(dir.path(), CONFIG).unwrap();
+    let recovered: Vec<_> = recovery.by_ref().map(Result::unwrap).collect();
+    assert_eq!(recovered[0], Record { lsn: 1, kind: 1, payload: Bytes::from_static(b"in parts") });
+    assert_eq!(recovered[1], Record { lsn: 2, kind: 255, payload: Bytes::new() });
+    assert_eq!((recovered.len(), recovery.report().damaged_places), (2, 0));
+    assert_eq!(recovery.report().torn_tail, None);
+    assert_eq!(journal.stats().durable_lsn, 2);
+    assert_eq!(journal.append(1, vec![]).await.unwrap(), 3);
+}
+
+#[tokio::test]
+async fn a_dropped_journal_writes_what_was_submitted() {
+    let dir = tempfile::tempdir().unwrap();
+    let (journal, _) = Journal::open(dir.path(), CONFIG).unwrap();
+    let pending: Vec<_> = (0..5).map(|_| journal.submit(1, bytes(100)).unwrap()).collect();
+    drop(journal);
+    for append in pending {
+        append.await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn opening_again_and_again_leaves_no_files_behind_and_no_number_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let (mut last, mut before) = (0, None);
+    for round in 0..5 {
+        let (journal, _) = Journal::open(dir.path(), CONFIG).unwrap();
+        assert!(segments(dir.path()).len() <= 1 + usize::from(round > 2), "{:?}", segments(dir.path()));
+        let newest = segments(dir.path()).pop();
+        assert!(newest > before, "an empty segment's name is not used again: {newest:?} after {before:?}");
+        before = newest;
+        if round == 2 {
+            last = journal.append(1, bytes(10)).await.unwrap();
+        }
+        journal.close().await.unwrap();
+    }
+    let (journal, recovery) = Journal::open(dir.path(), CONFIG).unwrap();
+    assert_eq!(recovery.map(|record| record.unwrap().lsn).collect::<Vec<_>>(), [last]);
+    assert!(journal.append(1, bytes(10)).await.unwrap() > last);
+}
+
+#[tokio::test]
+async fn released_segments_are_deleted_and_the_numbers_go_on() {
+    let dir = tempfile::tempdir().unwrap();
+    let (journal, _) = Journal::open(dir.path(), CONFIG).unwrap();
+    for _ in 0..4 {
+        journal.append(1, bytes(3_000)).await.unwrap();
+    }
+    assert_eq!((journal.stats().segments, journal.stats().first_lsn), (4, 1));
+    journal.release(3);
+    let mut changes = journal.watch();
+    let stats = changes.wait_for(|stats| stats.segments == 2).await.unwrap().clone();
+    assert_eq!((stats.first_lsn, stats.durable_lsn), (3, 4));
+    assert_eq!(segments(dir.path()).len(), 2);
+    journal.release(u64::MAX);
+    changes.wait_for(|stats| stats.segments == 1).await.unwrap();
+    journal.close().await.unwrap();
+    let (journal, recovery) = Journal::open(dir.path(), CONFIG).unwrap();
+    assert_eq!(
+        recovery.map(|record| record.unwrap().lsn).collect::<Vec<_>>(),
+        [4],
+        "it shared the last segment"
+    );
+    assert_eq!(journal.append(1, vec![]).await.unwrap(), 5);
+}
+
+#[tokio::test]
+async fn a_full_journal_says_so_keeps_its_reserve_and_has_room_after_a_release() {
+    let dir = tempfile::tempdir().unwrap();
+    let (journal, _) = Journal::open(dir.path(), CONFIG).unwrap();
+    let mut taken = 0;
+    let full = loop {
+        match journal.append(1, bytes(1_800)).await {
+            Ok(lsn) => taken = lsn,
+            Err(error) => break error,
+        }
+    };
+    assert!(matches!(full, JournalError::Full { max_bytes: 18_000, .. }), "{full}");
+    assert_eq!(taken, 9);
+    let landed = journal.submit_reserved(2, bytes(1_000)).unwrap().await.unwrap();
+    assert_eq!(landed, 10);
+    assert!(matches!(journal.submit_reserved(2, bytes(3_000)), Err(JournalError::Full { .. })));
+
+    let waiting = tokio::spawn({
+        let journal = journal.clone();
+        async move { journal.room(1_800).await }
+    });
+    tokio::task::yield_now().await;
+    assert!(!waiting.is_finished());
+    journal.release(landed);
+    waiting.await.unwrap().unwrap();
+    journal.append(1, bytes(1_800)).await.unwrap();
+}
+
+#[tokio::test]
+async fn many_appends_at_once_wait_for_the_queue_and_all_become_durable() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = JournalConfig { max_bytes: 1 << 20, ..CONFIG };
+    let (journal, _) = Journal::open(dir.path(), config).unwrap();
+    let appends = (0..200).map(|_| {
+        let journal = journal.clone();
+        tokio::spawn(async move { journal.append(1, bytes(500)).await.unwrap() })
+    });
+    let mut lsns = Vec::new();
+    for append in appends.collect::<Vec<_>>() {
+        lsns.push(append.await.unwrap());
+    }
+    lsns.sort_unstable();
+    assert_eq!(lsns, (1..=200).collect::<Vec<_>>());
+}
+
+#[tokio::test]
+async fn a_record_larger_than_a_segment_is_refused_and_the_largest_possible_is_taken() {
+    let dir = tempfile::tempdir().unwrap();
+    let (journal, _) = Journal::open(dir.path(), CONFIG).unwrap();
+    let most = 4096 - 2 * HEADER_BYTES;
+    let error = journal.append(1, bytes(most + 1)).await.unwrap_err();
+    assert!(matches!(error, JournalError::TooLarge { bytes: 4041, max_bytes: 4040 }), "{error}");
+    journal.append(1, bytes(most)).await.unwrap();
+    journal.append(1, bytes(most)).await.unwrap();
+}
+
+#[tokio::test]
+async fn flipped_bits_are_reported_with_file_and_offset_and_cost_only_their_record() {
+    let dir = tempfile::tempdir().unwrap();
+    let (journal, _) = Journal::open(dir.path(), CONFIG).unwrap();
+    for _ in 0..3 {
+        journal.append(1, bytes(100)).await.unwrap();
+    }
+    journal.close().await.unwrap();
+    let file = segments(dir.path()).remove(0);
+    let mut content = fs::read(&file).unwrap();
+    let second = (100 + 2 * HEADER_BYTES) as u64;
+    content[second as usize + HEADER_BYTES + 50] ^= 4;
+    fs::write(&file, content).unwrap();
+
+    let (_journal, mut recovery) = Journal::open(dir.path(), CONFIG).unwrap();
+    assert_eq!(recovery.by_ref().map(|record| record.unwrap().lsn).collect::<Vec<_>>(), [1, 3]);
+    let damage = &recovery.report().damage;
+    assert_eq!((damage.len(), damage[0].offset, damage[0].lost.clone()), (1, second, Some(2..=2)));
+    let said = damage[0].to_string();
+    assert!(said.ends_with(".journal: byte 156: the record's checksum is wrong; record 2 is lost"), "{said}");
+}
+
+#[tokio::test]
+async fn a_missing_segment_is_reported_with_the_records_it_held() {
+    let dir = tempfile::tempdir().unwrap();
+    let (journal, _) = Journal::open(dir.path(), CONFIG).unwrap();
+    for _ in 0..3 {
+        journal.append(1, bytes(3_000)).await.unwrap();
+    }
+    journal.close().await.unwrap();
+    fs::remove_file(segments(dir.path()).remove(1)).unwrap();
+    let (_journal, mut recovery) = Journal::open(dir.path(), CONFIG).unwrap();
+    assert_eq!(recovery.by_ref().map(|record| record.unwrap().lsn).collect::<Vec<_>>(), [1, 3]);
+    assert_eq!(recovery.report().damage[0].lost, Some(2..=2));
+}
+
+#[test]
+fn a_configuration_that_can_not_work_is_refused_with_what_would() {
+    let dir = tempfile::tempdir().unwrap();
+    for (config, said) in [
+        (JournalConfig { max_bytes: 10_191, ..CONFIG }, "at least 10192 are needed"),
+        (JournalConfig { segment_bytes: 4_095, ..CONFIG }, "at least 4096 are needed"),
+        (JournalConfig { queue_bytes: 0, ..CONFIG }, "allow at least 1"),
+    ] {
+        let error = Journal::open(dir.path(), config).unwrap_err();
+        assert!(error.to_string().contains(said), "{error}");
+    }
+}

@@ -1,0 +1,123 @@
+//! A disk that is really full: a small tmpfs of the test's own.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use bytes::Bytes;
+use millrace::journal::{Journal, JournalConfig, JournalError};
+
+/// Two segments fit on the disk beside a little else, the third does not.
+const CONFIG: JournalConfig =
+    JournalConfig { segment_bytes: 1 << 20, max_bytes: 1 << 30, reserve_bytes: 0, queue_bytes: 1 << 20 };
+
+/// A mounted tmpfs of 4 MiB, unmounted when dropped.
+struct SmallDisk(tempfile::TempDir);
+
+impl SmallDisk {
+    /// None, and on stderr why, where mounting is not permitted.
+    fn mount() -> Option<Self> {
+        let dir = tempfile::tempdir().unwrap();
+        let mounted =
+            Command::new("mount").args(["-t", "tmpfs", "-o", "size=4m", "tmpfs"]).arg(dir.path()).output();
+        match mounted {
+            Ok(output) if output.status.success() => Some(Self(dir)),
+            Ok(output) => {
+                let said = String::from_utf8_lossy(&output.stderr);
+                eprintln!(
+                    "NOT TESTED, a full disk needs a small one: mounting a tmpfs failed: {}",
+                    said.trim()
+                );
+                None
+            }
+            Err(error) => {
+                eprintln!("NOT TESTED, a full disk needs a small one: `mount` can't be run: {error}");
+                None
+            }
+        }
+    }
+
+    fn path(&self) -> &Path {
+        self.0.path()
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        let unmounted = Command::new("umount").arg("--lazy").arg(self.0.path()).status();
+        assert!(unmounted.is_ok_and(|status| status.success()), "{} stays mounted", self.0.path().display());
+    }
+}
+
+async fn until_durable(journal: &Journal) {
+    let mut changes = journal.watch();
+    let well = changes.wait_for(|stats| stats.durable);
+    tokio::time::timeout(Duration::from_secs(10), well).await.expect("it gets well by itself").unwrap();
+}
+
+#[tokio::test]
+async fn a_full_disk_gives_no_acknowledgement_that_is_not_kept_and_service_resumes_with_space() {
+    let Some(disk) = SmallDisk::mount() else { return };
+    let dir = disk.path().join("journal");
+    let ballast = disk.path().join("ballast");
+    let payload = Bytes::from(vec![1; 100_000]);
+    let (journal, _) = Journal::open(&dir, CONFIG).unwrap();
+    fs::write(&ballast, vec![0; 1 << 20]).unwrap();
+
+    let mut acknowledged = Vec::new();
+    let error = loop {
+        match journal.append(1, vec![payload.clone()]).await {
+            Ok(lsn) => acknowledged.push(lsn),
+            Err(error) => break error,
+        }
+    };
+    assert!(acknowledged.len() > 10, "{}", acknowledged.len());
+    assert!(matches!(error, JournalError::Disk { .. }), "{error}");
+    assert!(error.to_string().contains("No space left on device"), "{error}");
+    assert!(!journal.stats().durable);
+    assert!(journal.stats().last_error.is_some_and(|last| last.contains("No space left on device")));
+    let refused = journal.submit(1, vec![payload.clone()]).unwrap_err();
+    assert!(refused.to_string().contains("No space left on device"), "{refused}");
+
+    fs::remove_file(&ballast).unwrap();
+    until_durable(&journal).await;
+    acknowledged.push(journal.append(1, vec![payload.clone()]).await.unwrap());
+
+    // Full again; this time a release makes the room.
+    while let Ok(lsn) = journal.append(1, vec![payload.clone()]).await {
+        acknowledged.push(lsn);
+    }
+    let oldest_kept = acknowledged[acknowledged.len() / 2];
+    journal.release(oldest_kept);
+    until_durable(&journal).await;
+    acknowledged.push(journal.append(1, vec![payload.clone()]).await.unwrap());
+    journal.close().await.unwrap();
+
+    let (_journal, mut recovery) = Journal::open(&dir, CONFIG).unwrap();
+    let recovered: Vec<_> = recovery.by_ref().map(|record| record.unwrap().lsn).collect();
+    acknowledged.retain(|lsn| *lsn >= recovered[0]);
+    assert!(recovered[0] <= oldest_kept);
+    assert_eq!(recovered, acknowledged, "what was acknowledged, and nothing else");
+    assert_eq!(recovery.report().damaged_places, 0);
+}
+
+#[tokio::test]
+async fn a_journal_opens_on_a_full_disk_so_that_what_it_holds_can_be_released() {
+    let Some(disk) = SmallDisk::mount() else { return };
+    let dir = disk.path().join("journal");
+    let (journal, _) = Journal::open(&dir, CONFIG).unwrap();
+    journal.append(1, vec![Bytes::from(vec![1; 900_000])]).await.unwrap();
+    journal.append(1, vec![Bytes::from(vec![1; 900_000])]).await.unwrap();
+    journal.close().await.unwrap();
+    fs::write(disk.path().join("ballast"), vec![0; 3 << 20]).unwrap_err();
+
+    let (journal, recovery) = Journal::open(&dir, CONFIG).unwrap();
+    assert!(!journal.stats().durable);
+    assert_eq!(recovery.map(|record| record.unwrap().lsn).collect::<Vec<_>>(), [1, 2]);
+    journal.release(2);
+    journal.watch().wait_for(|stats| stats.segments == 1).await.unwrap();
+    fs::remove_file(disk.path().join("ballast")).unwrap();
+    until_durable(&journal).await;
+    assert!(journal.append(1, vec![]).await.unwrap() > 2);
+}

@@ -1,0 +1,363 @@
+//! The journal against a model of it, under random appends, releases, crashes, torn tails, flipped bits and disks that
+//! go away: what was durable and not released is always recovered, nothing else ever is, and damage costs its own
+//! record and is reported where it is.
+//!
+//! Crashes are made on copies of the real files. A killed process leaves what it has written: the copy as it is. A power
+//! cut leaves of the last group, whose sync had not returned, any part: its mark goes, and the bytes before it are cut
+//! and holed at random.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsString;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use bytes::Bytes;
+use futures_util::FutureExt as _;
+use millrace::journal::record::{Header, MAGIC, Shape};
+use millrace::journal::replay::Report;
+use millrace::journal::{Journal, JournalConfig, JournalError, Lsn};
+use proptest::prelude::*;
+use proptest::sample::Index;
+
+/// Small segments, so that a few records fill one.
+const CONFIG: JournalConfig =
+    JournalConfig { segment_bytes: 4096, max_bytes: 1 << 30, reserve_bytes: 0, queue_bytes: 1 << 20 };
+
+#[derive(Clone, Debug)]
+enum Op {
+    /// Records of these sizes, submitted together, all awaited.
+    Append(Vec<usize>),
+    /// Up to one of the records there are.
+    Release(Index),
+    Close,
+    /// The process is killed with nothing under way.
+    Kill,
+    /// The process is killed while it writes records of these sizes.
+    KillWriting(Vec<usize>),
+    /// Power is cut before the last sync returned: this much of the last group is there, but for these sectors.
+    PowerCut {
+        length: Index,
+        holes: Vec<Index>,
+    },
+    /// Closed, and bits flipped in as many frames.
+    Flip(Vec<(Index, Index, u8)>),
+    /// The folder is not there while these are appended, and then it is again.
+    DiskGone(Vec<usize>),
+}
+
+fn sizes() -> impl Strategy<Value = Vec<usize>> {
+    prop::collection::vec(prop_oneof![3 => 0..200_usize, 1 => 200..3000_usize, 1 => Just(0)], 1..12)
+}
+
+fn op() -> impl Strategy<Value = Op> {
+    prop_oneof![
+        8 => sizes().prop_map(Op::Append),
+        3 => any::<Index>().prop_map(Op::Release),
+        1 => Just(Op::Close),
+        1 => Just(Op::Kill),
+        2 => sizes().prop_map(Op::KillWriting),
+        3 => (any::<Index>(), prop::collection::vec(any::<Index>(), 0..3))
+            .prop_map(|(length, holes)| Op::PowerCut { length, holes }),
+        2 => prop::collection::vec((any::<Index>(), any::<Index>(), 0..8_u8), 1..4).prop_map(Op::Flip),
+        1 => sizes().prop_map(Op::DiskGone),
+    ]
+}
+
+/// A frame as it lies in a segment.
+#[derive(Clone, Debug)]
+struct Frame {
+    file: PathBuf,
+    start: usize,
+    bytes: usize,
+    header: Header,
+}
+
+impl Frame {
+    fn is_mark(&self) -> bool {
+        self.header.shape == Shape::Mark
+    }
+
+    /// Whether this is the last of them.
+    fn ends_as(&self, all: &[Self]) -> bool {
+        all.last().is_some_and(|last| last.file == self.file && last.start == self.start)
+    }
+}
+
+fn segments(dir: &Path) -> Vec<PathBuf> {
+    let mut paths: Vec<_> = fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path()).collect();
+    paths.sort();
+    paths
+}
+
+/// The frames of a segment up to the first that is damaged.
+fn frames(file: &Path) -> Vec<Frame> {
+    let name = file.file_stem().unwrap().to_str().unwrap();
+    let salt = u32::from_str_radix(&name[name.len() - 8..], 16).unwrap();
+    let content = fs::read(file).unwrap();
+    let (mut start, mut found) = (0, Vec::new());
+    while let Some(header) = content[start..].first_chunk().and_then(|bytes| Header::decode(bytes, salt)) {
+        let bytes = header.frame_bytes();
+        found.push(Frame { file: file.to_owned(), start, bytes, header });
+        start += bytes;
+    }
+    found
+}
+
+/// In memory where that is possible: the crashes are made by hand, and real syncs would take 20 times as long.
+fn temporary_dir() -> tempfile::TempDir {
+    let memory = Path::new("/dev/shm");
+    if memory.is_dir() { tempfile::tempdir_in(memory).unwrap() } else { tempfile::tempdir().unwrap() }
+}
+
+/// Copies what is there, oldest first, as a kill would leave it.
+fn copy(from: &Path) -> tempfile::TempDir {
+    let to = temporary_dir();
+    fs::create_dir(to.path().join("journal")).unwrap();
+    for path in segments(from) {
+        match fs::copy(&path, to.path().join("journal").join(path.file_name().unwrap())) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {} // released meanwhile
+            copied => drop(copied.unwrap()),
+        }
+    }
+    to
+}
+
+struct World {
+    home: tempfile::TempDir,
+    journal: Journal,
+    /// Everything that may be recovered, with its bytes.
+    written: BTreeMap<Lsn, Vec<u8>>,
+    /// What of it must be.
+    durable: BTreeSet<Lsn>,
+    released: Lsn,
+    appends: u64,
+    /// Where bits were flipped already: once more could mend them.
+    damaged: BTreeSet<(OsString, usize)>,
+}
+
+impl World {
+    fn new() -> Self {
+        let home = temporary_dir();
+        let (journal, recovery) = Journal::open(&home.path().join("journal"), CONFIG).unwrap();
+        assert_eq!(recovery.count(), 0);
+        Self {
+            home,
+            journal,
+            written: BTreeMap::new(),
+            durable: BTreeSet::new(),
+            released: 0,
+            appends: 0,
+            damaged: BTreeSet::new(),
+        }
+    }
+
+    fn dir(&self) -> PathBuf {
+        self.home.path().join("journal")
+    }
+
+    /// Bytes that no other record has, with what looks like a frame's beginning among them.
+    fn payload(&mut self, size: usize) -> Vec<u8> {
+        self.appends += 1;
+        let mut random = self.appends.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        let mut payload = Vec::with_capacity(size + 8);
+        while payload.len() < size {
+            random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            payload.extend(MAGIC);
+            payload.extend(&random.to_be_bytes()[..4]);
+        }
+        payload.truncate(size);
+        payload
+    }
+
+    /// Submits these, and returns what is not known to be durable.
+    fn submit(&mut self, sizes: &[usize]) -> Vec<millrace::journal::PendingAppend> {
+        let mut pending = Vec::new();
+        for &size in sizes {
+            let payload = self.payload(size);
+            let (head, tail) = payload.split_at(size / 3);
+            let parts = vec![Bytes::copy_from_slice(head), Bytes::copy_from_slice(tail)];
+            match self.journal.submit(7, parts) {
+                Ok(append) => {
+                    self.written.insert(append.lsn(), payload);
+                    pending.push(append);
+                }
+                Err(JournalError::Disk { .. }) => {}
+                Err(error) => panic!("{error}"),
+            }
+        }
+        pending
+    }
+
+    async fn append(&mut self, sizes: &[usize]) {
+        for append in self.submit(sizes) {
+            let lsn = append.lsn();
+            match append.await {
+                Ok(same) => assert!(lsn == same && self.durable.insert(lsn)),
+                Err(_) => assert!(self.written.remove(&lsn).is_some()),
+            }
+        }
+    }
+
+    /// Goes on with another folder, or this one again, and checks what comes back.
+    fn reopen(&mut self, home: Option<tempfile::TempDir>) -> Report {
+        if let Some(home) = home {
+            self.home = home;
+        }
+        let (journal, mut recovery) = Journal::open(&self.dir(), CONFIG).unwrap();
+        self.journal = journal;
+        let mut recovered = BTreeMap::new();
+        for record in recovery.by_ref() {
+            let record = record.unwrap();
+            assert_eq!(record.kind, 7);
+            assert!(recovered.last_key_value().is_none_or(|(last, _)| *last < record.lsn), "out of order");
+            let written = self.written.get(&record.lsn);
+            assert_eq!(written.map(Vec::as_slice), Some(&record.payload[..]), "record {}", record.lsn);
+            recovered.insert(record.lsn, record.payload.to_vec());
+        }
+        let missing: Vec<_> = self.durable.iter().filter(|lsn| !recovered.contains_key(lsn)).collect();
+        assert!(missing.is_empty(), "{missing:?} were durable and not released: {:?}", recovery.report());
+        // What is not recovered now must never be.
+        self.durable = recovered.keys().copied().filter(|lsn| *lsn >= self.released).collect();
+        self.written = recovered;
+        recovery.report().clone()
+    }
+
+    async fn run(&mut self, op: Op) {
+        match op {
+            Op::Append(sizes) => self.append(&sizes).await,
+            Op::Release(index) => {
+                if !self.durable.is_empty() {
+                    self.released = *index.get(&self.durable.iter().copied().collect::<Vec<_>>());
+                    self.durable = self.durable.split_off(&self.released);
+                    self.journal.release(self.released);
+                }
+            }
+            Op::Close => {
+                self.journal.close().await.unwrap();
+                let report = self.reopen(None);
+                assert_eq!(report.torn_tail, None);
+            }
+            Op::Kill => {
+                let killed = copy(&self.dir());
+                assert_eq!(self.reopen(Some(killed)).torn_tail, None);
+            }
+            Op::KillWriting(sizes) => self.kill_writing(&sizes),
+            Op::PowerCut { length, holes } => self.power_cut(length, &holes),
+            Op::Flip(flips) => self.flip(&flips).await,
+            Op::DiskGone(sizes) => {
+                let away = self.home.path().join("away");
+                fs::rename(self.dir(), &away).unwrap();
+                self.append(&sizes).await;
+                fs::rename(&away, self.dir()).unwrap();
+                self.journal.watch().wait_for(|stats| stats.durable).await.unwrap();
+            }
+        }
+    }
+
+    fn kill_writing(&mut self, sizes: &[usize]) {
+        let mut pending = self.submit(sizes);
+        let known: Vec<_> = pending.iter_mut().filter_map(|append| append.now_or_never()).collect();
+        self.durable.extend(known.into_iter().map(Result::unwrap));
+        let killed = copy(&self.dir());
+        let submitted: Vec<_> = pending.iter().map(|append| append.lsn()).collect();
+        self.reopen(Some(killed));
+        self.assert_first_part(&submitted);
+    }
+
+    fn power_cut(&mut self, length: Index, holes: &[Index]) {
+        let cut = copy(&self.dir());
+        let newest = segments(&cut.path().join("journal")).pop().unwrap();
+        let frames = frames(&newest);
+        let Some((mark, before)) = frames.split_last() else { return };
+        assert!(mark.is_mark());
+        let group_start = before.iter().rposition(Frame::is_mark).map_or(0, |previous| previous + 1);
+        let group: Vec<_> = before[group_start..].iter().map(|frame| frame.header.lsn).collect();
+        let (start, end) = (before[group_start].start, mark.start);
+        let mut content = fs::read(&newest).unwrap();
+        content.truncate(start + length.index(end - start + 1));
+        for hole in holes {
+            let sector = hole.index(end / 512 + 1) * 512;
+            let (from, to) = (sector.max(start), (sector + 512).min(content.len()));
+            if from < to {
+                content[from..to].fill(0);
+            }
+        }
+        fs::write(&newest, content).unwrap();
+        for lsn in &group {
+            self.durable.remove(lsn);
+        }
+        self.reopen(Some(cut));
+        self.assert_first_part(&group);
+    }
+
+    /// Of records whose sync did not return, what is recovered has no hole.
+    fn assert_first_part(&self, lsns: &[Lsn]) {
+        let recovered = lsns.iter().filter(|lsn| self.written.contains_key(lsn)).count();
+        assert!(lsns[..recovered].iter().all(|lsn| self.written.contains_key(lsn)), "{lsns:?}");
+    }
+
+    async fn flip(&mut self, flips: &[(Index, Index, u8)]) {
+        self.journal.close().await.unwrap();
+        let files = segments(&self.dir());
+        let all: Vec<Frame> = files.iter().flat_map(|file| frames(file)).collect();
+        if all.is_empty() {
+            self.reopen(None);
+            return;
+        }
+        let mut lost: BTreeMap<Lsn, Frame> = BTreeMap::new();
+        for (frame, byte, bit) in flips {
+            let frame = frame.get(&all);
+            // Without the very last mark, other damage in the last group is taken for a torn tail.
+            let last_mark = frame.is_mark() && files.last() == Some(&frame.file) && frame.ends_as(&all);
+            let place = (frame.file.file_name().unwrap().to_owned(), frame.start);
+            if last_mark && flips.len() > 1 || !self.damaged.insert(place) {
+                continue;
+            }
+            let mut content = fs::read(&frame.file).unwrap();
+            content[frame.start + byte.index(frame.bytes)] ^= 1 << bit;
+            fs::write(&frame.file, content).unwrap();
+            if !frame.is_mark() && self.written.contains_key(&frame.header.lsn) {
+                lost.insert(frame.header.lsn, frame.clone());
+            }
+        }
+        for lsn in lost.keys() {
+            self.durable.remove(lsn);
+        }
+        let before: Vec<_> = self.written.keys().copied().collect();
+        let report = self.reopen(None);
+        for lsn in before {
+            // What is released may be gone with its segment.
+            let back = self.written.contains_key(&lsn);
+            assert!(
+                if lost.contains_key(&lsn) { !back } else { back || lsn < self.released },
+                "record {lsn}"
+            );
+        }
+        for (lsn, frame) in lost {
+            let said = report.damage.iter().any(|damage| {
+                let (start, end) = (damage.offset, damage.offset + damage.bytes);
+                damage.file == frame.file
+                    && (start..end).contains(&(frame.start as u64))
+                    && (frame.start + frame.bytes) as u64 <= end
+                    && damage.lost.as_ref().is_some_and(|lost| lost.contains(&lsn))
+            });
+            assert!(said, "record {lsn} at {frame:?} is not reported: {report:?}");
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { max_shrink_iters: 2000, ..ProptestConfig::default() })]
+
+    #[test]
+    fn what_is_durable_and_not_released_is_recovered_and_nothing_else(ops in prop::collection::vec(op(), 1..20)) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let mut world = World::new();
+            for op in ops {
+                world.run(op).await;
+            }
+            world.run(Op::Kill).await;
+        });
+    }
+}

@@ -115,3 +115,10 @@ $(NODE_READY):
 	cp tests/clients/package.json tests/clients/package-lock.json tests/clients/*.mjs $(@D)
 	cd $(@D) && npm ci --no-audit --no-fund
 	touch $@
+
+.PHONY: fuzz
+fuzz: ## Fuzz the journal's reader and the event decoding for ten minutes each; needs a nightly Rust
+	@$(RUST)
+	@command -v cargo-fuzz > /dev/null || cargo install --locked cargo-fuzz
+	cargo +nightly fuzz run journal_reader -- -max_total_time=600 -rss_limit_mb=1024
+	cargo +nightly fuzz run event -- -max_total_time=600 -rss_limit_mb=1024

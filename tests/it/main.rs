@@ -4,6 +4,8 @@
 mod clients;
 mod common;
 mod crash;
+mod engine;
 mod ingest;
 mod lifecycle;
+mod operations;
 mod panels;

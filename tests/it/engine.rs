@@ -1,0 +1,246 @@
+//! The embedded ClickHouse as other clients see it: ClickHouse's HTTP protocol.
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::process::{Child, Command, Stdio};
+
+use crate::common::PATIENCE;
+
+const PASSWORD: &str = "se'cret";
+
+struct Engine {
+    child: Child,
+    address: String,
+    _folder: tempfile::TempDir,
+}
+
+impl Engine {
+    fn start() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let mut child = Command::new(env!("CARGO_BIN_EXE_millrace"))
+            .args(["engine", "--exit-with-parent", "--listen", "127.0.0.1:0", "--data-dir"])
+            .arg(folder.path())
+            .env("MILLRACE_ENGINE_PASSWORD", PASSWORD)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut line = String::new();
+        std::io::BufRead::read_line(&mut std::io::BufReader::new(child.stdout.as_mut().unwrap()), &mut line)
+            .unwrap();
+        let address =
+            line.trim().strip_prefix("listening on http://").expect("it says where it listens").to_owned();
+        Self { child, address, _folder: folder }
+    }
+
+    /// A request as it goes over the wire: status, head and body.
+    fn request(
+        &self,
+        method: &str,
+        target: &str,
+        headers: &[(&str, &str)],
+        body: &[u8],
+    ) -> (u16, String, Vec<u8>) {
+        let mut stream = TcpStream::connect(&self.address).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        let mut head = format!("{method} {target} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n");
+        for (name, value) in headers {
+            head += &format!("{name}: {value}\r\n");
+        }
+        head += &format!("Content-Length: {}\r\n\r\n", body.len());
+        stream.write_all(head.as_bytes()).unwrap();
+        stream.write_all(body).unwrap();
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer).unwrap();
+        let end = answer.windows(4).position(|window| window == b"\r\n\r\n").expect("the answer has a head");
+        let head = String::from_utf8_lossy(&answer[..end]).to_lowercase();
+        let status = head[9..12].parse().unwrap();
+        let mut body = answer[end + 4..].to_vec();
+        if head.contains("transfer-encoding: chunked") {
+            body = unchunk(&body).unwrap_or_else(|| BROKEN_OFF.to_vec());
+        }
+        (status, head, body)
+    }
+
+    fn post(&self, target: &str, body: &[u8]) -> (u16, String) {
+        let credentials = [("X-ClickHouse-User", "default"), ("X-ClickHouse-Key", PASSWORD)];
+        let (status, _, body) = self.request("POST", target, &credentials, body);
+        (status, String::from_utf8_lossy(&body).trim_end().to_owned())
+    }
+
+    fn ok(&self, target: &str, body: &str) -> String {
+        let (status, answer) = self.post(target, body.as_bytes());
+        assert_eq!(status, 200, "{target} {body}: {answer}");
+        answer
+    }
+}
+
+impl Drop for Engine {
+    fn drop(&mut self) {
+        self.child.kill().ok();
+        self.child.wait().ok();
+    }
+}
+
+/// What a chunked answer without its end is read as.
+const BROKEN_OFF: &[u8] = b"the answer was broken off";
+
+fn unchunk(mut rest: &[u8]) -> Option<Vec<u8>> {
+    let mut body = Vec::new();
+    loop {
+        let end = rest.windows(2).position(|window| window == b"\r\n")?;
+        let length = usize::from_str_radix(std::str::from_utf8(&rest[..end]).unwrap().trim(), 16).unwrap();
+        if length == 0 {
+            return Some(body);
+        }
+        body.extend_from_slice(rest.get(end + 2..end + 2 + length)?);
+        rest = rest.get(end + 2 + length + 2..)?;
+    }
+}
+
+fn gzip(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    encoder.write_all(bytes).unwrap();
+    encoder.finish().unwrap()
+}
+
+#[test]
+fn the_protocol_is_clickhouses() {
+    let engine = Engine::start();
+    let credentials = ("Authorization", "Basic ZGVmYXVsdDpzZSdjcmV0"); // default:se'cret
+    assert_eq!(engine.request("GET", "/ping", &[], b"").2, b"Ok.\n");
+    let (status, head, body) = engine.request("GET", "/?query=SELECT+1&query_id=q1", &[credentials], b"");
+    assert_eq!((status, body.as_slice()), (200, b"1\n".as_slice()));
+    for header in [
+        "x-clickhouse-query-id: q1",
+        "x-clickhouse-format: tabseparated",
+        "x-clickhouse-timezone: ",
+        "x-clickhouse-summary: {",
+    ] {
+        assert!(head.contains(header), "{head} lacks {header}");
+    }
+    // Who may ask, and what a GET may not do.
+    let (status, head, body) = engine.request("POST", "/", &[], b"SELECT 1");
+    assert_eq!(status, 403);
+    assert!(
+        head.contains("x-clickhouse-exception-code: 516") && body.starts_with(b"Code: 516. DB::Exception: ")
+    );
+    let (status, _, body) = engine.request("GET", "/?query=CREATE+DATABASE+d", &[credentials], b"");
+    assert_eq!(status, 500, "{}", String::from_utf8_lossy(&body));
+    assert!(body.starts_with(b"Code: 164."));
+    // Errors have ClickHouse's codes and statuses.
+    for (query, status, code) in [
+        ("SELECT * FROM nowhere", 404, "Code: 60."),
+        ("SELEC 1", 400, "Code: 62."),
+        ("SELECT 1 FORMAT Nonsense", 404, "Code: 73."),
+        ("SELECT toUInt8('x')", 400, "Code: 6."),
+    ] {
+        let (found, answer) = engine.post("/", query.as_bytes());
+        assert_eq!(found, status, "{query}: {answer}");
+        assert!(answer.starts_with(code), "{query}: {answer}");
+    }
+    // Settings and the database hold for one statement.
+    assert_eq!(engine.ok("/?max_threads=3", "SELECT getSetting('max_threads')"), "3");
+    assert_ne!(engine.ok("/", "SELECT getSetting('max_threads')"), "3");
+    assert_eq!(engine.ok("/?database=system", "SELECT currentDatabase()"), "system");
+    assert_eq!(engine.ok("/", "SELECT currentDatabase()"), "default");
+    assert_eq!(engine.post("/?no_such_setting=1", b"SELECT 1").0, 404);
+    // Parameters come in the address and as multipart.
+    assert_eq!(engine.ok("/?param_x=a%5Ctb", "SELECT {x:String}"), "a\\tb");
+    let multipart = "--b\r\nContent-Disposition: form-data; name=\"query\"\r\n\r\nSELECT {n:UInt8} + 1\r\n\
+                     --b\r\nContent-Disposition: form-data; name=\"param_n\"\r\n\r\n41\r\n--b--\r\n";
+    let headers = [credentials, ("Content-Type", "multipart/form-data; boundary=b")];
+    assert_eq!(engine.request("POST", "/", &headers, multipart.as_bytes()).2, b"42\n");
+    // Statements that are no SELECT.
+    engine.ok("/", "CREATE TABLE t (a UInt32, b String) ENGINE = MergeTree ORDER BY a");
+    assert_eq!(engine.ok("/", "EXISTS t"), "1");
+    assert!(engine.ok("/?default_format=JSONEachRow", "DESCRIBE t").contains("\"name\":\"a\""));
+    assert!(engine.ok("/", "SHOW TABLES").contains('t'));
+}
+
+#[test]
+fn data_goes_in_and_comes_out_in_any_format() {
+    let engine = Engine::start();
+    engine.ok("/", "CREATE TABLE t (a UInt32, b String) ENGINE = MergeTree ORDER BY a");
+    engine.ok("/?query=INSERT+INTO+t+FORMAT+CSV", "1,\"x\"\n2,\"y\"\n");
+    engine.ok("/", "INSERT INTO t FORMAT JSONEachRow {\"a\":3,\"b\":\"z\"}");
+    engine.ok("/", "INSERT INTO t (a, b) VALUES (4, 'q;'), (5, 'FORMAT CSV')");
+    assert_eq!(engine.ok("/", "SELECT count(), sum(a) FROM t"), "5\t15");
+    let credentials = [("X-ClickHouse-User", "default"), ("X-ClickHouse-Key", PASSWORD)];
+    for format in
+        ["Native", "RowBinary", "RowBinaryWithNamesAndTypes", "Parquet", "TSVWithNamesAndTypes", "Arrow"]
+    {
+        engine.ok("/", "CREATE OR REPLACE TABLE copy AS t");
+        let query =
+            format!("SELECT number::UInt32 AS a, toString(number) AS b FROM numbers(200000) FORMAT {format}");
+        let (status, _, whole) = engine.request("POST", "/", &credentials, query.as_bytes());
+        assert_eq!(status, 200, "{format}");
+        let (status, said) = engine.post(&format!("/?query=INSERT+INTO+copy+FORMAT+{format}"), &whole);
+        assert_eq!((status, said.as_str()), (200, ""), "{format}");
+        assert_eq!(engine.ok("/", "SELECT count(), sum(a) FROM copy"), "200000\t19999900000", "{format}");
+    }
+    // Compressed both ways.
+    let headers = [credentials[0], credentials[1], ("Content-Encoding", "gzip")];
+    let body = gzip(b"INSERT INTO t FORMAT TSV\n6\tgzip\n");
+    assert_eq!(engine.request("POST", "/", &headers, &body).0, 200);
+    let headers = [credentials[0], credentials[1], ("Content-Encoding", "zstd")];
+    let body = zstd::encode_all(&b"INSERT INTO t FORMAT TSV\n7\tzstd\n"[..], 1).unwrap();
+    assert_eq!(engine.request("POST", "/", &headers, &body).0, 200);
+    for (accepted, read) in [("gzip", true), ("zstd", false)] {
+        let headers = [credentials[0], credentials[1], ("Accept-Encoding", accepted)];
+        let target = "/?enable_http_compression=1";
+        let (_, head, body) = engine.request("POST", target, &headers, b"SELECT number FROM numbers(100000)");
+        assert!(head.contains(&format!("content-encoding: {accepted}")), "{head}");
+        let mut plain = String::new();
+        if read {
+            flate2::read::MultiGzDecoder::new(body.as_slice()).read_to_string(&mut plain).unwrap();
+        } else {
+            plain = String::from_utf8(zstd::decode_all(body.as_slice()).unwrap()).unwrap();
+        }
+        assert_eq!(plain.lines().count(), 100_000);
+        assert_eq!(plain.lines().last(), Some("99999"));
+    }
+    // A broken body inserts nothing.
+    let (status, said) = engine.post("/?query=INSERT+INTO+t+FORMAT+CSV", b"8,\"x\"\nnine,\"y\"\n");
+    assert_eq!(status, 400, "{said}");
+    assert_eq!(engine.ok("/", "SELECT count() FROM t"), "7");
+    // An error in the middle of an answer is not taken for its end.
+    let (status, _, body) =
+        engine.request("POST", "/", &credentials, b"SELECT throwIf(number = 3000000) FROM numbers(4000000)");
+    if status == 200 {
+        assert_eq!(body, BROKEN_OFF);
+    } else {
+        assert!(body.starts_with(b"Code: 395."));
+    }
+}
+
+#[test]
+fn a_repeated_token_adds_nothing_and_readers_run_beside_inserts() {
+    let engine = Engine::start();
+    engine.ok(
+        "/",
+        "CREATE TABLE t (a UInt32) ENGINE = MergeTree ORDER BY a SETTINGS non_replicated_deduplication_window = 100",
+    );
+    for _ in 0..3 {
+        engine.ok("/?insert_deduplication_token=one&async_insert=0", "INSERT INTO t FORMAT TSV\n1\n2\n");
+    }
+    engine.ok("/?insert_deduplication_token=two&async_insert=0", "INSERT INTO t FORMAT TSV\n1\n2\n");
+    assert_eq!(engine.ok("/", "SELECT count() FROM t"), "4");
+    // Readers that take their time do not hold up an insert or each other: these have an endless answer before them.
+    let readers: Vec<TcpStream> = (0..4)
+        .map(|_| {
+            let mut stream = TcpStream::connect(&engine.address).unwrap();
+            let head = "GET /?query=SELECT+number+FROM+system.numbers HTTP/1.1\r\nHost: x\r\n\
+                        Authorization: Basic ZGVmYXVsdDpzZSdjcmV0\r\n\r\n";
+            stream.write_all(head.as_bytes()).unwrap();
+            stream.set_read_timeout(Some(PATIENCE)).unwrap();
+            let mut begin = [0; 12];
+            stream.read_exact(&mut begin).unwrap();
+            assert_eq!(&begin, b"HTTP/1.1 200");
+            stream
+        })
+        .collect();
+    engine.ok("/", "INSERT INTO t VALUES (5)");
+    assert_eq!(engine.ok("/", "SELECT max(a) FROM t"), "5");
+    drop(readers);
+}

@@ -1,0 +1,144 @@
+//! What an operator does: retention, the printed schema, dead letters, health, gRPC-Web and load balancers.
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::process::{Command, Output, Stdio};
+
+use crate::common::{PATIENCE, Server, event, now, send};
+use millrace::proto::v1;
+use prost::Message;
+use v1::Status;
+use v1::health_service_client::HealthServiceClient;
+
+fn millrace(args: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_millrace")).args(args).stdin(Stdio::null()).output().unwrap()
+}
+
+fn said(output: &Output) -> String {
+    format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
+}
+
+/// An HTTP/1.1 request as it goes over the wire: the head and the body.
+fn http(server: &Server, method: &str, path: &str, content_type: &str, body: &[u8]) -> (String, Vec<u8>) {
+    let mut stream = TcpStream::connect(&server.address).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    let head = format!(
+        "{method} {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Type: {content_type}\r\nContent-Length: {}\r\n\r\n",
+        body.len()
+    );
+    stream.write_all(head.as_bytes()).unwrap();
+    stream.write_all(body).unwrap();
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).unwrap();
+    let end = answer.windows(4).position(|window| window == b"\r\n\r\n").unwrap();
+    (String::from_utf8_lossy(&answer[..end]).into_owned(), answer[end + 4..].to_vec())
+}
+
+#[tokio::test]
+async fn a_changed_retention_alters_every_table() {
+    let server = Server::start_with(&[("RETENTION_DAYS", "30")]);
+    let ttls = "SELECT name FROM system.tables WHERE database = 'millrace' AND engine_full LIKE '%toIntervalDay(DAYS)%' \
+                ORDER BY name";
+    let all = "country_minutes\nevents\nfeature_minutes\nminutes\npage_minutes";
+    assert_eq!(server.sql(&ttls.replace("DAYS", "30")).await, all);
+    // The event that is kept is younger, the one that is refused older than the retention.
+    let aged = |days: i64| v1::Event {
+        timestamp: Some(prost_types::Timestamp { seconds: now().seconds - days * 86_400, nanos: 0 }),
+        ..event("old")
+    };
+    let answer =
+        server.ingest().await.send_events(send(vec![aged(29), aged(31)])).await.unwrap().into_inner();
+    assert_eq!((answer.accepted, answer.rejections[0].field.as_str()), (1, "timestamp"));
+    let folder = server.folder();
+    server.stop();
+    let server = Server::start_on(folder, &[("RETENTION_DAYS", "7")]);
+    assert_eq!(server.sql(&ttls.replace("DAYS", "7")).await, all);
+    assert_eq!(server.sql(&ttls.replace("DAYS", "30")).await, "");
+    assert_eq!(server.sql("SELECT count() FROM schema_migrations").await, "5", "each file is applied once");
+}
+
+#[test]
+fn the_schema_can_be_read_and_applied_without_a_server() {
+    let printed = millrace(&["migrate", "--print", "--retention-days", "12"]);
+    assert!(
+        said(&printed).contains("CREATE TABLE IF NOT EXISTS events")
+            && said(&printed).contains("toIntervalDay(12)")
+    );
+    let folder = tempfile::tempdir().unwrap();
+    let data_dir = folder.path().to_str().unwrap();
+    let first = millrace(&["migrate", "--data-dir", data_dir]);
+    assert!(
+        first.status.success() && said(&first).contains("applied 0005_country_minutes"),
+        "{}",
+        said(&first)
+    );
+    let second = millrace(&["migrate", "--data-dir", data_dir]);
+    assert_eq!(said(&second).trim(), "the schema is up to date");
+}
+
+#[tokio::test]
+async fn a_batch_that_clickhouse_refuses_waits_for_a_person() {
+    let server = Server::start();
+    // Something the data can't fit: the kind of mistake that a person makes and mends.
+    server.sql("ALTER TABLE events DROP COLUMN device_type").await;
+    server.ingest().await.send_events(send(vec![event("a"), event("b")])).await.unwrap();
+    let health = server
+        .wait_for_health("refusing", |health| health.dead_letters.as_ref().unwrap().refused_batches == 1)
+        .await;
+    assert_eq!((health.status(), health.buffer_size), (Status::Degraded, 2));
+    assert!(health.summary.contains("millrace dead-letters list"), "{}", health.summary);
+    let data_dir = server.data_dir().to_str().unwrap();
+    let listed = said(&millrace(&["dead-letters", "list", "--data-dir", data_dir]));
+    assert!(listed.contains("refused  2 events") && listed.contains("NO_SUCH_COLUMN"), "{listed}");
+    // Tried again too early it is refused again, and stays.
+    let early = millrace(&["dead-letters", "replay", "--data-dir", data_dir]);
+    assert!(!early.status.success() && said(&early).contains("refused again"), "{}", said(&early));
+    server.sql("ALTER TABLE events ADD COLUMN device_type LowCardinality(String)").await;
+    let replayed = millrace(&["dead-letters", "replay", "--data-dir", data_dir]);
+    assert!(
+        replayed.status.success() && said(&replayed).contains("brought back  2 events"),
+        "{}",
+        said(&replayed)
+    );
+    server.wait_for_health("ok", |health| health.status() == Status::Ok && health.buffer_size == 0).await;
+    assert_eq!(server.sql("SELECT count() FROM events").await, "2");
+    let none = millrace(&["dead-letters", "replay", "--data-dir", data_dir]);
+    assert!(said(&none).contains("there are no dead letters"), "{}", said(&none));
+}
+
+#[tokio::test]
+async fn health_tells_its_changes() {
+    let server = Server::start();
+    let mut client = HealthServiceClient::new(server.channel().await);
+    let mut changes = client.watch(v1::WatchRequest {}).await.unwrap().into_inner();
+    let first = changes.message().await.unwrap().unwrap().health.unwrap();
+    assert_eq!((first.status(), first.events_accepted), (Status::Ok, 0));
+    server.ingest().await.send_events(send(vec![event("a")])).await.unwrap();
+    loop {
+        let health = changes.message().await.unwrap().unwrap().health.unwrap();
+        if health.events_inserted == 1 {
+            assert!(health.last_flush.is_some() && health.journal.unwrap().durable);
+            break;
+        }
+    }
+}
+
+#[test]
+fn one_port_speaks_http_and_grpc_web() {
+    let server = Server::start();
+    assert!(http(&server, "GET", "/livez", "text/plain", b"").0.starts_with("HTTP/1.1 200"));
+    let (head, body) = http(&server, "GET", "/readyz", "text/plain", b"");
+    assert!(head.starts_with("HTTP/1.1 200") && body.ends_with(b"ok\n"), "{head}");
+    let request = send(vec![event("web"), v1::Event::default()]).encode_to_vec();
+    let mut framed = vec![0];
+    framed.extend_from_slice(&u32::try_from(request.len()).unwrap().to_be_bytes());
+    framed.extend_from_slice(&request);
+    let path = "/millrace.v1.IngestService/SendEvents";
+    let (head, body) = http(&server, "POST", path, "application/grpc-web+proto", &framed);
+    assert!(
+        head.starts_with("HTTP/1.1 200") && head.to_lowercase().contains("application/grpc-web"),
+        "{head}"
+    );
+    let text = String::from_utf8_lossy(&body);
+    assert!(text.contains("event_name") && text.contains("grpc-status:0"), "{text}");
+}

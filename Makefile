@@ -76,7 +76,7 @@ buf-breaking: $(NODE_READY) ## Check that the contracts still fit those of the b
 
 .PHONY: deny
 deny: $(DENY) ## Check the dependencies' licences, sources and bans (`make audit` asks for known vulnerabilities too)
-	$(DENY) --offline check bans licenses sources
+	$(DENY) check bans licenses sources
 
 .PHONY: audit
 audit: $(DENY) ## Check the dependencies for known vulnerabilities, which needs the advisory database from the network

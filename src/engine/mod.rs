@@ -1,7 +1,7 @@
 //! The embedded ClickHouse: its library in a process of its own, behind ClickHouse's HTTP protocol.
 //!
-//! `millrace engine` loads the library ([`library`]) and serves the protocol ([`front`]); `millrace serve` starts it as
-//! a supervised child ([`child`]) and talks to it exactly as it would to a server. So there is one storage path, a crash
+//! `millrace engine` loads the library (`library.rs`) and serves the protocol (`front.rs`); `millrace serve` starts it as
+//! a supervised child (`child.rs`) and talks to it exactly as it would to a server. So there is one storage path, a crash
 //! of the engine does not take the server down, and every ClickHouse client can read the embedded database.
 
 mod body;

@@ -11,7 +11,7 @@
 //!
 //! # On disk
 //!
-//! A folder of segments. [`segment`] has the naming and why there is no segment header, [`record`] the frames. A segment
+//! A folder of segments. `segment.rs` has the naming and why there is no segment header, [`record`] the frames. A segment
 //! is frames and nothing else, each group of records followed by a *durability mark*, written once the group's sync has
 //! returned and before anybody is told:
 //!

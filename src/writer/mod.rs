@@ -14,7 +14,7 @@
 //!           recent_ids                                             token = batch id
 //! ```
 //!
-//! One task ([`intake`]) owns all of it but the insert, which has a task of its own ([`insert`]), so that a slow
+//! One task (`intake.rs`) owns all of it but the insert, which has a task of its own (`insert.rs`), so that a slow
 //! ClickHouse does not hold up acknowledgements. A batch that cannot be inserted goes to the [`dead_letter`] folder.
 //!
 //! # Bounds

@@ -103,6 +103,10 @@ pub use replay::{Damage, Recovery};
 /// A record's place in the order of appends: 1 for the first one ever, one more for each.
 pub type Lsn = u64;
 
+/// No record has a larger one. A frame or a file that says so is damaged: numbers near the end of `u64` would be taken
+/// for a place in the order, and leave none to go on with.
+pub const MAX_LSN: Lsn = u64::MAX / 2;
+
 /// How much the journal may take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct JournalConfig {

@@ -25,7 +25,10 @@ const PACED_EVENTS_PER_SECOND: usize = 50_000;
 const PACED_P99_AT_MOST: Duration = Duration::from_millis(50);
 
 fn main() -> anyhow::Result<ExitCode> {
-    let (seconds, dir) = arguments()?;
+    let Some((seconds, dir)) = arguments()? else {
+        println!("not measured: `cargo bench` does");
+        return Ok(ExitCode::SUCCESS);
+    };
     let runtime = tokio::runtime::Runtime::new()?;
     println!(
         "{:>9} {:>8} {:>10} {:>12} {:>9} {:>9}",
@@ -56,19 +59,21 @@ fn main() -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn arguments() -> anyhow::Result<(Duration, PathBuf)> {
+/// None where cargo runs this among the tests: then the disk and the processors are not its own.
+fn arguments() -> anyhow::Result<Option<(Duration, PathBuf)>> {
     let (mut seconds, mut dir) = (5, PathBuf::from(env!("CARGO_TARGET_TMPDIR")));
+    let mut measure = false;
     let mut arguments = std::env::args().skip(1);
     while let Some(argument) = arguments.next() {
         match argument.as_str() {
-            "--bench" => {} // cargo says so
+            "--bench" => measure = true, // from `cargo bench`
             "--seconds" => seconds = arguments.next().context("--seconds needs a number")?.parse()?,
             "--dir" => dir = arguments.next().context("--dir needs a folder")?.into(),
             other => bail!("unknown argument {other}: --seconds N and --dir FOLDER are known"),
         }
     }
     ensure!(seconds > 0, "--seconds must be at least 1");
-    Ok((Duration::from_secs(seconds), dir))
+    Ok(measure.then(|| (Duration::from_secs(seconds), dir)))
 }
 
 /// Runs the producers, and returns how long each acknowledgement took, sorted. With `each`, a producer sends one record

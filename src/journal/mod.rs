@@ -6,7 +6,8 @@
 //! takes everything that was submitted since it last looked, writes it in one go, syncs once, and completes it all.
 //!
 //! [`Journal::open`] gives back what an earlier process left, as a [`Recovery`], and goes on in a new segment, so that
-//! what is being read and what is being written are never the same file. It does not lock the folder: that only one
+//! recovery never reads a file that is being written; [`Journal::read`] does, but not beyond what it was asked for. It
+//! does not lock the folder: that only one
 //! process has it open is the caller's to see to.
 //!
 //! # On disk
@@ -102,6 +103,10 @@ pub use replay::{Damage, Recovery};
 
 /// A record's place in the order of appends: 1 for the first one ever, one more for each.
 pub type Lsn = u64;
+
+/// No record has a larger one. A frame or a file that says so is damaged: numbers near the end of `u64` would be taken
+/// for a place in the order, and leave none to go on with.
+pub const MAX_LSN: Lsn = u64::MAX / 2;
 
 /// How much the journal may take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -291,12 +296,14 @@ impl Journal {
         let (first, last) = lsns.into_inner();
         // Names that are none were reported at the start.
         let mut segments = VecDeque::from(segment::list(&self.handle.dir, &mut Vec::new())?);
-        segments.retain(|segment| !segment.is_void() && segment.name.first <= last && segment.last >= first);
-        let wanted =
-            move |record: &Result<Record, JournalError>| record.as_ref().map_or(true, |r| r.lsn <= last);
+        for segment in &mut segments {
+            // What comes behind may be half written now, and would look damaged.
+            segment.last = segment.last.min(last);
+        }
+        segments.retain(|segment| !segment.is_void() && segment.last >= first);
         let before =
             move |record: &Result<Record, JournalError>| record.as_ref().is_ok_and(|r| r.lsn < first);
-        Ok(Recovery::of(segments).skip_while(before).take_while(wanted))
+        Ok(Recovery::of(segments).skip_while(before))
     }
 
     /// Everything before `up_to` may go. Segments that hold nothing else are deleted soon; the rest of it may be

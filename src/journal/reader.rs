@@ -5,10 +5,10 @@ use std::ops::RangeInclusive;
 
 use bytes::Bytes;
 
-use super::Lsn;
 use super::record::{HEADER_BYTES, Header, Shape};
 use super::segment::SegmentName;
 use super::window::Window;
+use super::{Lsn, MAX_LSN};
 
 /// A record as it was appended.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -125,7 +125,7 @@ impl<R: Read> SegmentReader<R> {
                 Shape::Record { .. } => self.expected,
                 Shape::Mark | Shape::Unknown { .. } => self.expected - 1,
             };
-            (earliest..=self.limit.min(Lsn::MAX - 1)).contains(&header.lsn)
+            (earliest..=self.limit.min(MAX_LSN)).contains(&header.lsn)
         }))
     }
 
@@ -363,6 +363,14 @@ mod tests {
         let bytes = [record(1, b"one"), record(1, b"again"), record(2, b"two")].concat();
         let (lsns, damage) = read(&bytes, 2);
         assert_eq!((lsns, damage.len()), (vec![1, 2], 1));
+    }
+
+    #[test]
+    fn a_number_that_leaves_none_to_go_on_with_is_not_a_record() {
+        let bytes = [record(MAX_LSN + 1, b"end of days"), record(1, b"one"), mark(1)].concat();
+        let (lsns, damage) = read(&bytes, Lsn::MAX);
+        assert_eq!((lsns, damage.len()), (vec![1], 1));
+        assert_eq!(tail_of(&bytes).last, 1);
     }
 
     #[test]

@@ -21,11 +21,11 @@ use std::path::{Path, PathBuf};
 use rustix::fs::FallocateFlags;
 use rustix::io::Errno;
 
-use super::Lsn;
 use super::error::JournalError;
 use super::reader::What;
 use super::record::{HEADER_BYTES, Header, Payload};
 use super::replay::Damage;
+use super::{Lsn, MAX_LSN};
 
 const SUFFIX: &str = ".journal";
 
@@ -54,7 +54,7 @@ impl SegmentName {
         let salt = u32::from_str_radix(fields.next()?, 16).ok()?;
         let parsed = Self { first, after, salt };
         // Written back it must be the same: one segment, one name.
-        (parsed.to_string() == name && after < first).then_some(parsed)
+        (parsed.to_string() == name && after < first && first <= MAX_LSN).then_some(parsed)
     }
 }
 
@@ -294,6 +294,7 @@ mod tests {
             "10-9-c0ffee.journal",
             "00000000000000000010-00000000000000000010-00c0ffee.journal",
             "00000000000000000010-00000000000000000009-00c0ffee-1.journal",
+            "09223372036854775808-00000000000000000009-00c0ffee.journal",
             "00000000000000000010-00000000000000000009-00c0ffee.journal.old",
         ] {
             assert_eq!(SegmentName::parse(other), None, "{other}");

@@ -202,3 +202,22 @@ fn a_configuration_that_can_not_work_is_refused_with_what_would() {
         assert!(error.to_string().contains(said), "{error}");
     }
 }
+
+#[tokio::test]
+async fn durable_records_are_read_back_while_others_are_appended() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = JournalConfig { max_bytes: 1 << 20, ..CONFIG };
+    let (journal, _) = Journal::open(dir.path(), config).unwrap();
+    for round in 0..50_u64 {
+        let pending: Vec<_> = (0..4).map(|_| journal.submit(1, bytes(300)).unwrap()).collect();
+        let (first, last) = (round * 3 + 1, journal.stats().durable_lsn);
+        if first <= last {
+            let read: Vec<_> =
+                journal.read(first..=last).unwrap().map(|record| record.unwrap().lsn).collect();
+            assert_eq!(read, (first..=last).collect::<Vec<_>>());
+        }
+        for append in pending {
+            append.await.unwrap();
+        }
+    }
+}

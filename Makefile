@@ -61,6 +61,11 @@ crash-test: engine ## Kill server and engine at random moments and count the eve
 	@$(RUST)
 	CRASH_CYCLES=$(or $(CYCLES),100) cargo test --locked --test it crash -- --nocapture
 
+.PHONY: outage-test
+outage-test: engine ## Take ClickHouse away under load and count the events: SECONDS=600
+	@$(RUST)
+	OUTAGE_SECONDS=$(or $(SECONDS),600) cargo test --locked --test it outage -- --nocapture
+
 .PHONY: bench-journal
 bench-journal: ## Measure acknowledgements a second and their time
 	@$(RUST)

@@ -8,4 +8,5 @@ mod engine;
 mod ingest;
 mod lifecycle;
 mod operations;
+mod outage;
 mod panels;

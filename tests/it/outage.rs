@@ -1,0 +1,85 @@
+//! ClickHouse is gone for a while, at 20,000 events a second: no producer notices, and nothing is lost.
+//!
+//! `make outage-test SECONDS=600` is the long one, a test run ten seconds.
+
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use millrace::client::ProducerConfig;
+use millrace::proto::v1;
+use v1::Status;
+
+use crate::common::{Server, event};
+
+const EVENTS_PER_SECOND: u64 = 20_000;
+
+fn outage() -> Duration {
+    let seconds = std::env::var("OUTAGE_SECONDS").map_or(10, |text| text.parse().expect("OUTAGE_SECONDS is a number"));
+    Duration::from_secs(seconds)
+}
+
+/// A ClickHouse that is not the server's own.
+fn start_clickhouse(address: &str, folder: &Path) -> Child {
+    Command::new(env!("CARGO_BIN_EXE_millrace"))
+        .args(["engine", "--exit-with-parent", "--listen", address, "--data-dir"])
+        .arg(folder)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_outage_of_clickhouse_costs_no_event_and_no_error() {
+    let address = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+    let folder = tempfile::tempdir().unwrap();
+    let mut clickhouse = start_clickhouse(&address, folder.path());
+    let url = format!("http://{address}");
+    let server = Server::start_with(&[("CLICKHOUSE_URL", &url), ("MILLRACE_LOG", "info")]);
+    server.wait_for_health("ok", |health| health.status() == Status::Ok).await;
+    let producer = ProducerConfig::new(server.url()).connect().await.unwrap();
+
+    let begun = Instant::now();
+    let (mut sent, mut longest) = (0_u64, Duration::ZERO);
+    let mut down = false;
+    let length = outage() + Duration::from_secs(4);
+    while begun.elapsed() < length {
+        if !down && begun.elapsed() > Duration::from_secs(2) {
+            clickhouse.kill().unwrap();
+            clickhouse.wait().unwrap();
+            down = true;
+        }
+        while sent < begun.elapsed().as_millis() as u64 * EVENTS_PER_SECOND / 1_000 {
+            let waiting = Instant::now();
+            producer.send(event("outage")).await.unwrap();
+            longest = longest.max(waiting.elapsed());
+            sent += 1;
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    let totals = producer.flush().await.unwrap();
+    assert_eq!((totals.accepted, totals.rejected, totals.reconnects), (sent, 0, 0), "the producer noticed nothing");
+    let health = server.health().await;
+    assert_eq!(health.status(), Status::Degraded);
+    println!(
+        "{} s without ClickHouse: {sent} events accepted, {} waiting, the longest send took {longest:?}",
+        outage().as_secs(),
+        health.buffer_size
+    );
+
+    let back = Instant::now();
+    let mut clickhouse = start_clickhouse(&address, folder.path());
+    let deadline = back + Duration::from_secs(60) + outage();
+    while server.health().await.buffer_size > 0 {
+        assert!(Instant::now() < deadline, "not everything came in:\n{}", server.log());
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    println!("everything was in ClickHouse {:?} after it was back", back.elapsed());
+    let client = clickhouse::Client::default().with_url(&url).with_database("millrace");
+    let query = "SELECT count(), uniqExact(event_id), ifNull((SELECT sum(events) FROM minutes), 0) FROM events";
+    let figures: (u64, u64, u64) = client.query(query).fetch_one().await.unwrap();
+    assert_eq!(figures, (sent, sent, sent));
+    drop(clickhouse.stdin.take());
+    clickhouse.wait().unwrap();
+}

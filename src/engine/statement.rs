@@ -306,10 +306,9 @@ mod tests {
 
     #[test]
     fn words_in_quotes_comments_and_parentheses_do_not_count() {
-        assert_eq!(
-            look_at(b"/* SELECT */ INSERT INTO `values` (\"format\", ')') -- FORMAT x\n FORMAT TSV 1"),
-            takes("/* SELECT */ INSERT INTO `values` (\"format\", ')') -- FORMAT x", Some("TSV"), 75)
-        );
+        let text = b"/* SELECT */ INSERT INTO `values` (\"format\", ')') -- FORMAT x\n FORMAT TSV 1";
+        let statement = "/* SELECT */ INSERT INTO `values` (\"format\", ')') -- FORMAT x";
+        assert_eq!(look_at(text), takes(statement, Some("TSV"), text.len() - 1));
         assert_eq!(
             look_at(b"SELECT (SELECT 1 FORMAT x), 'FORMAT y' FORMAT JSON"),
             Kind::Selects { format: Some("JSON".into()) }

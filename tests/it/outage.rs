@@ -15,7 +15,8 @@ use crate::common::{Server, event};
 const EVENTS_PER_SECOND: u64 = 20_000;
 
 fn outage() -> Duration {
-    let seconds = std::env::var("OUTAGE_SECONDS").map_or(10, |text| text.parse().expect("OUTAGE_SECONDS is a number"));
+    let seconds =
+        std::env::var("OUTAGE_SECONDS").map_or(10, |text| text.parse().expect("OUTAGE_SECONDS is a number"));
     Duration::from_secs(seconds)
 }
 
@@ -59,7 +60,11 @@ async fn an_outage_of_clickhouse_costs_no_event_and_no_error() {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     let totals = producer.flush().await.unwrap();
-    assert_eq!((totals.accepted, totals.rejected, totals.reconnects), (sent, 0, 0), "the producer noticed nothing");
+    assert_eq!(
+        (totals.accepted, totals.rejected, totals.reconnects),
+        (sent, 0, 0),
+        "the producer noticed nothing"
+    );
     let health = server.health().await;
     assert_eq!(health.status(), Status::Degraded);
     println!(
@@ -77,7 +82,8 @@ async fn an_outage_of_clickhouse_costs_no_event_and_no_error() {
     }
     println!("everything was in ClickHouse {:?} after it was back", back.elapsed());
     let client = clickhouse::Client::default().with_url(&url).with_database("millrace");
-    let query = "SELECT count(), uniqExact(event_id), ifNull((SELECT sum(events) FROM minutes), 0) FROM events";
+    let query =
+        "SELECT count(), uniqExact(event_id), ifNull((SELECT sum(events) FROM minutes), 0) FROM events";
     let figures: (u64, u64, u64) = client.query(query).fetch_one().await.unwrap();
     assert_eq!(figures, (sent, sent, sent));
     drop(clickhouse.stdin.take());

@@ -205,6 +205,40 @@ impl Drop for Server {
     }
 }
 
+/// A ClickHouse that is not the server's own, as CLICKHOUSE_URL names one. Dropping it kills it.
+pub(crate) struct ClickHouse(Child);
+
+impl ClickHouse {
+    pub(crate) fn start(address: &str, folder: &Path) -> Self {
+        let child = Command::new(env!("CARGO_BIN_EXE_millrace"))
+            .args(["engine", "--exit-with-parent", "--listen", address, "--data-dir"])
+            .arg(folder)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .spawn()
+            .unwrap();
+        Self(child)
+    }
+
+    /// Ends it as its supervisor does, and gives its exit status.
+    pub(crate) fn stop(mut self) -> std::process::ExitStatus {
+        drop(self.0.stdin.take());
+        self.0.wait().unwrap()
+    }
+}
+
+impl Drop for ClickHouse {
+    fn drop(&mut self) {
+        self.0.kill().ok();
+        self.0.wait().ok();
+    }
+}
+
+/// An address that is free now.
+pub(crate) fn free_address() -> String {
+    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string()
+}
+
 /// Sends a signal, by the process's id.
 pub(crate) fn signal_to(pid: u32, signal: &str) {
     let status = Command::new("kill").args([&format!("-{signal}"), &pid.to_string()]).status().unwrap();

@@ -13,7 +13,7 @@ use rand::{Rng, SeedableRng};
 use tempfile::TempDir;
 use v1::event::PropertiesKind;
 
-use crate::common::{Server, event, signal_to};
+use crate::common::{Server, event, free_address, signal_to};
 
 const PRODUCERS: usize = 4;
 /// Of all producers together.
@@ -50,7 +50,7 @@ async fn crash_cycles_lose_and_double_nothing() {
     println!("CRASH_SEED={seed}");
     let mut random = StdRng::seed_from_u64(seed);
     // The producers come back to the same address.
-    let address = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+    let address = free_address();
     let folder = Arc::new(tempfile::tempdir().unwrap());
     let mut server = start(&folder, &address);
     let mut producers = Vec::new();

@@ -3,7 +3,7 @@
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::common::{PATIENCE, Server, event, send, signal_to};
+use crate::common::{ClickHouse, PATIENCE, Server, event, free_address, send, signal_to};
 use millrace::client::ProducerConfig;
 use millrace::proto::v1;
 use v1::Status;
@@ -167,8 +167,8 @@ async fn a_data_folder_has_one_server() {
 #[tokio::test]
 async fn without_clickhouse_events_are_kept_and_brought_in_later() {
     // A second engine plays the server that CLICKHOUSE_URL names; at first nobody listens there.
-    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let url = format!("http://{port}");
+    let address = free_address();
+    let url = format!("http://{address}");
     let server =
         Server::start_with(&[("CLICKHOUSE_URL", &url), ("FLUSH_INTERVAL_MS", "50"), ("FLUSH_SIZE", "1")]);
     server.ingest().await.send_events(send(vec![event("early"); 5])).await.unwrap();
@@ -189,20 +189,12 @@ async fn without_clickhouse_events_are_kept_and_brought_in_later() {
     assert_eq!(unanswered.code(), tonic::Code::Unavailable);
 
     let folder = tempfile::tempdir().unwrap();
-    let mut engine = Command::new(env!("CARGO_BIN_EXE_millrace"))
-        .args(["engine", "--exit-with-parent", "--listen", &port.to_string(), "--data-dir"])
-        .arg(folder.path())
-        .stdin(Stdio::piped())
-        .stdout(Stdio::null())
-        .spawn()
-        .unwrap();
+    let engine = ClickHouse::start(&address, folder.path());
     server
         .wait_for_health("ok once ClickHouse is there", |h| h.status() == Status::Ok && h.buffer_size == 0)
         .await;
     let client = clickhouse::Client::default().with_url(&url).with_database("millrace");
     let count: u64 = client.query("SELECT count() FROM events").fetch_one().await.unwrap();
     assert_eq!(count, 5);
-    drop(engine.stdin.take());
-    let status = engine.wait().unwrap();
-    assert!(status.success(), "{status}");
+    assert!(engine.stop().success());
 }

@@ -4,6 +4,7 @@
 mod clients;
 mod common;
 mod crash;
+mod disk_full;
 mod engine;
 mod ingest;
 mod lifecycle;

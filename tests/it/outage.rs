@@ -2,15 +2,13 @@
 //!
 //! `make outage-test SECONDS=600` is the long one, a test run ten seconds.
 
-use std::path::Path;
-use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use millrace::client::ProducerConfig;
 use millrace::proto::v1;
 use v1::Status;
 
-use crate::common::{Server, event};
+use crate::common::{ClickHouse, Server, event, free_address};
 
 const EVENTS_PER_SECOND: u64 = 20_000;
 
@@ -20,22 +18,11 @@ fn outage() -> Duration {
     Duration::from_secs(seconds)
 }
 
-/// A ClickHouse that is not the server's own.
-fn start_clickhouse(address: &str, folder: &Path) -> Child {
-    Command::new(env!("CARGO_BIN_EXE_millrace"))
-        .args(["engine", "--exit-with-parent", "--listen", address, "--data-dir"])
-        .arg(folder)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::null())
-        .spawn()
-        .unwrap()
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn an_outage_of_clickhouse_costs_no_event_and_no_error() {
-    let address = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+    let address = free_address();
     let folder = tempfile::tempdir().unwrap();
-    let mut clickhouse = start_clickhouse(&address, folder.path());
+    let mut clickhouse = Some(ClickHouse::start(&address, folder.path()));
     let url = format!("http://{address}");
     let server = Server::start_with(&[("CLICKHOUSE_URL", &url), ("MILLRACE_LOG", "info")]);
     server.wait_for_health("ok", |health| health.status() == Status::Ok).await;
@@ -43,13 +30,10 @@ async fn an_outage_of_clickhouse_costs_no_event_and_no_error() {
 
     let begun = Instant::now();
     let (mut sent, mut longest) = (0_u64, Duration::ZERO);
-    let mut down = false;
     let length = outage() + Duration::from_secs(4);
     while begun.elapsed() < length {
-        if !down && begun.elapsed() > Duration::from_secs(2) {
-            clickhouse.kill().unwrap();
-            clickhouse.wait().unwrap();
-            down = true;
+        if begun.elapsed() > Duration::from_secs(2) {
+            drop(clickhouse.take());
         }
         while sent < begun.elapsed().as_millis() as u64 * EVENTS_PER_SECOND / 1_000 {
             let waiting = Instant::now();
@@ -74,7 +58,7 @@ async fn an_outage_of_clickhouse_costs_no_event_and_no_error() {
     );
 
     let back = Instant::now();
-    let mut clickhouse = start_clickhouse(&address, folder.path());
+    let clickhouse = ClickHouse::start(&address, folder.path());
     let deadline = back + Duration::from_secs(60) + outage();
     while server.health().await.buffer_size > 0 {
         assert!(Instant::now() < deadline, "not everything came in:\n{}", server.log());
@@ -86,6 +70,5 @@ async fn an_outage_of_clickhouse_costs_no_event_and_no_error() {
         "SELECT count(), uniqExact(event_id), ifNull((SELECT sum(events) FROM minutes), 0) FROM events";
     let figures: (u64, u64, u64) = client.query(query).fetch_one().await.unwrap();
     assert_eq!(figures, (sent, sent, sent));
-    drop(clickhouse.stdin.take());
-    clickhouse.wait().unwrap();
+    assert!(clickhouse.stop().success());
 }

@@ -107,13 +107,6 @@ struct Pending {
     what: What,
 }
 
-/// A request that waits for room in the journal.
-struct Blocked {
-    submission: Submission,
-    /// What it takes there.
-    bytes: usize,
-}
-
 enum What {
     Events {
         lsn: u64,
@@ -151,6 +144,8 @@ struct Intake {
     pending: VecDeque<Pending>,
     /// How many requests could not be kept.
     failures: u64,
+    /// What the last request wanted for which there was no room; none once there is.
+    wanted_bytes: Option<usize>,
     open: OpenBatch,
     /// Batches whose seal could not be written yet.
     unsealed: VecDeque<Batch>,
@@ -182,6 +177,7 @@ impl Intake {
             ids: recovered.ids,
             pending: VecDeque::new(),
             failures: 0,
+            wanted_bytes: None,
             open: OpenBatch::default(),
             unsealed: recovered.unsealed,
             sealed: recovered.sealed,
@@ -202,7 +198,7 @@ impl Intake {
         stop: CancellationToken,
     ) {
         let mut draining = false;
-        let mut blocked: Option<Blocked> = None;
+        let mut blocked: Option<Submission> = None;
         loop {
             self.write_seals();
             self.dispatch();
@@ -224,13 +220,15 @@ impl Intake {
                     reply.send(self.producers.place(&producer_id)).ok();
                 }
                 () = sleep_until(due) => self.seal_open(),
-                room = room(&self.journal, &self.stats, blocked.as_ref()), if blocked.is_some() => {
+                room = room(&self.journal, &self.stats, self.wanted_bytes), if self.wanted_bytes.is_some() => {
+                    self.wanted_bytes = None;
                     self.stats.set_disk_full(None);
-                    let waiting = blocked.take().expect("it was there");
-                    match room {
-                        Ok(()) => blocked = self.take(waiting.submission),
-                        Err(error) => {
-                            waiting.submission.reply.send(Err(SubmitError::Disk(error.to_string()))).ok();
+                    if let Some(waiting) = blocked.take() {
+                        match room {
+                            Ok(()) => blocked = self.take(waiting),
+                            Err(error) => {
+                                waiting.reply.send(Err(SubmitError::Disk(error.to_string()))).ok();
+                            }
                         }
                     }
                 }
@@ -241,15 +239,15 @@ impl Intake {
                 },
             }
         }
-        if let Some(Blocked { submission, .. }) = blocked {
+        if let Some(submission) = blocked {
             submission.reply.send(Err(super::Stopping.into())).ok();
         }
         tracing::info!("everything that was accepted is in ClickHouse or set aside");
     }
 
     /// Takes a request, or gives it back where the journal has no room.
-    fn take(&mut self, submission: Submission) -> Option<Blocked> {
-        let Submission { request, share, reply } = submission;
+    fn take(&mut self, submission: Submission) -> Option<Submission> {
+        let Submission { request, may_wait, share, reply } = submission;
         let events = u64::from(request.columns.rows());
         let numbered = !request.producer_id.is_empty();
         if numbered {
@@ -294,10 +292,16 @@ impl Intake {
                 if matches!(error, JournalError::Full { .. }) {
                     tracing::warn!(%error, "requests are held back");
                     self.stats.set_disk_full(Some(error.to_string()));
+                    self.wanted_bytes = Some(bytes);
+                }
+                if !may_wait {
+                    reply.send(Err(SubmitError::Busy(error.to_string()))).ok();
+                    return None;
                 }
                 let Events { producer_id, sequence, received_at_ms, columns } = record;
                 let request = Request { producer_id, sequence, received_at_ms, columns };
-                Some(Blocked { submission: Submission { request, share, reply }, bytes })
+                self.wanted_bytes = Some(bytes);
+                Some(Submission { request, may_wait, share, reply })
             }
             JournalError::TooLarge { .. } => {
                 reply.send(Err(SubmitError::TooLarge(error.to_string()))).ok();
@@ -527,9 +531,9 @@ impl Intake {
     }
 }
 
-/// Waits until a request that was held back may be taken.
-async fn room(journal: &Journal, stats: &Stats, blocked: Option<&Blocked>) -> Result<(), JournalError> {
-    let bytes = blocked.map_or(0, |blocked| blocked.bytes);
+/// Waits until the request for which there was no room could be taken.
+async fn room(journal: &Journal, stats: &Stats, wanted_bytes: Option<usize>) -> Result<(), JournalError> {
+    let bytes = wanted_bytes.unwrap_or(0);
     loop {
         journal.room(bytes).await?;
         if dead_letters_fit(journal, stats).is_ok() {

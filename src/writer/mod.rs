@@ -141,6 +141,8 @@ impl From<Stopping> for Error {
 /// A request on its way, with its share of the memory.
 struct Submission {
     request: Request,
+    /// Whether it may be held back until there is room on the disk; otherwise it is refused.
+    may_wait: bool,
     /// Given back when the events have left the memory.
     share: OwnedSemaphorePermit,
     reply: oneshot::Sender<Result<Receipt, SubmitError>>,
@@ -175,7 +177,7 @@ impl Writer {
     /// Hands a request over, once there is room. Requests of one caller keep their order.
     pub async fn submit(&self, request: Request) -> Result<Promise, SubmitError> {
         let share = self.share(&request).await?;
-        self.hand_over(request, share).await
+        self.hand_over(request, share, true).await
     }
 
     /// Hands a request over, or says that there is no room: for callers that flow control does not slow.
@@ -184,7 +186,8 @@ impl Writer {
             if let Some(full) = self.stats.disk_full() {
                 return Err(SubmitError::Busy(full));
             }
-            self.submit(request).await
+            let share = self.share(&request).await?;
+            self.hand_over(request, share, false).await
         };
         match tokio::time::timeout(TRY_FOR, submit).await {
             Ok(submitted) => submitted,
@@ -213,9 +216,14 @@ impl Writer {
         Arc::clone(&self.memory).acquire_many_owned(bytes).await.map_err(|_| Stopping.into())
     }
 
-    async fn hand_over(&self, request: Request, share: OwnedSemaphorePermit) -> Result<Promise, SubmitError> {
+    async fn hand_over(
+        &self,
+        request: Request,
+        share: OwnedSemaphorePermit,
+        may_wait: bool,
+    ) -> Result<Promise, SubmitError> {
         let (reply, word) = oneshot::channel();
-        let submission = Submission { request, share, reply };
+        let submission = Submission { request, may_wait, share, reply };
         self.submissions.send(submission).await.map_err(|_| SubmitError::Stopping(Stopping))?;
         Ok(Promise(word))
     }

@@ -1,6 +1,7 @@
 //! Whole-program tests: the real binary, the real engine, real clients.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
+mod backpressure;
 mod clients;
 mod common;
 mod crash;

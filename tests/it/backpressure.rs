@@ -1,0 +1,58 @@
+//! The bound on what waits on the disk: unary calls are told to come back, a stream is slowed, and nothing is lost.
+
+use std::time::Duration;
+
+use millrace::client::ProducerConfig;
+use millrace::proto::v1;
+use tonic::Code;
+use tonic_types::StatusExt;
+use v1::Status;
+use v1::event::PropertiesKind;
+
+use crate::common::{ClickHouse, Server, event, free_address, send};
+
+/// 60 KB: it takes few of them to reach the smallest bound that the configuration allows.
+fn large() -> v1::Event {
+    let text = format!(r#"{{"filling":"{}"}}"#, "x".repeat(60_000));
+    v1::Event { properties_kind: Some(PropertiesKind::PropertiesJson(text)), ..event("large") }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn at_the_bound_unary_calls_come_back_and_streams_wait() {
+    let address = free_address();
+    let url = format!("http://{address}");
+    let server = Server::start_with(&[("CLICKHOUSE_URL", &url), ("MILLRACE_JOURNAL_MAX_BYTES", "268435456")]);
+    let mut ingest = server.ingest().await;
+    let mut acknowledged = 0;
+    let refused = loop {
+        match ingest.send_events(send(vec![large(); 50])).await {
+            Ok(answer) => acknowledged += answer.into_inner().accepted,
+            Err(refused) => break refused,
+        }
+        assert!(acknowledged < 10_000, "600 MB were taken, and no bound was reached");
+    };
+    assert_eq!(refused.code(), Code::ResourceExhausted, "{refused:?}");
+    assert!(refused.get_error_details().retry_info().and_then(|info| info.retry_delay).is_some());
+    let health = server.wait_for_health("down", |health| health.status() == Status::Down).await;
+    assert!(health.summary.contains("no events are accepted"), "{}", health.summary);
+
+    // A stream is not refused: its producer waits until there is room.
+    let producer = ProducerConfig::new(server.url()).batch_events(10).connect().await.unwrap();
+    for _ in 0..100 {
+        producer.send(large()).await.unwrap();
+    }
+    let flushing = tokio::spawn(async move { producer.close().await.unwrap() });
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert!(!flushing.is_finished(), "there is no room for what it sent");
+
+    let folder = tempfile::tempdir().unwrap();
+    let clickhouse = ClickHouse::start(&address, folder.path());
+    let totals = flushing.await.unwrap();
+    assert_eq!((totals.accepted, totals.rejected, totals.reconnects), (100, 0, 0));
+    server.wait_until_landed().await;
+    let client = clickhouse::Client::default().with_url(&url).with_database("millrace");
+    let figures: (u64, u64) =
+        client.query("SELECT count(), uniqExact(event_id) FROM events").fetch_one().await.unwrap();
+    assert_eq!(figures, (acknowledged + 100, acknowledged + 100));
+    assert!(clickhouse.stop().success());
+}

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
+use axum::serve::ListenerExt as _;
 use clap::Args;
 use tokio_util::sync::CancellationToken;
 
@@ -59,6 +60,12 @@ pub async fn run(args: EngineArgs) -> anyhow::Result<()> {
     .await??;
     let front = Arc::new(front);
     let stop = CancellationToken::new();
+    // Without it, an answer's second packet would wait for the client's delayed acknowledgement of the first: 40 ms.
+    let listener = listener.tap_io(|stream| {
+        if let Err(error) = stream.set_nodelay(true) {
+            tracing::debug!(%error, "TCP_NODELAY could not be set");
+        }
+    });
     let serving = axum::serve(listener, engine::router(Arc::clone(&front)))
         .with_graceful_shutdown(stop.clone().cancelled_owned());
     let serving = tokio::spawn(serving.into_future());

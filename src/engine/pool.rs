@@ -1,7 +1,7 @@
 //! The engine's connections. A statement has one to itself while it runs.
 
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
@@ -11,7 +11,7 @@ use super::library::{Connection, Library, LibraryError, Params};
 const CONNECTIONS: usize = 16;
 
 /// What a statement wants of its connection.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Wishes {
     pub(super) database: Option<String>,
     pub(super) settings: Vec<(String, String)>,
@@ -25,6 +25,9 @@ pub(super) struct Pool {
     turns: Arc<Semaphore>,
     /// Those that may write, and those that are readonly=2, which can't be undone.
     idle: [Mutex<Vec<Connection>>; 2],
+    /// Those that are readonly=1, the one used last behind the others. Their settings can't be changed any more, so each
+    /// serves those who wish the same: panels do.
+    fixed: Mutex<Vec<(Wishes, Connection)>>,
 }
 
 impl Pool {
@@ -32,7 +35,13 @@ impl Pool {
     pub(super) fn open(library: Arc<Library>, folder: PathBuf) -> Result<Self, LibraryError> {
         let first = library.connect(&folder)?;
         let turns = Arc::new(Semaphore::new(CONNECTIONS));
-        Ok(Self { library, folder, turns, idle: [Mutex::new(vec![first]), Mutex::default()] })
+        Ok(Self {
+            library,
+            folder,
+            turns,
+            idle: [Mutex::new(vec![first]), Mutex::default()],
+            fixed: Mutex::default(),
+        })
     }
 
     /// A place among the running statements.
@@ -48,6 +57,11 @@ impl Pool {
         for shelf in &self.idle {
             shelf.lock().unwrap_or_else(PoisonError::into_inner).clear();
         }
+        self.fixed().clear();
+    }
+
+    fn fixed(&self) -> MutexGuard<'_, Vec<(Wishes, Connection)>> {
+        self.fixed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Runs `work` on a connection that has the wished database and settings. The connection is given back as it was;
@@ -57,32 +71,48 @@ impl Pool {
         wishes: &Wishes,
         work: impl FnOnce(&mut Connection) -> T,
     ) -> Result<T, String> {
+        if wishes.readonly == 1 {
+            return self.with_fixed(wishes, work);
+        }
         let shelf = &self.idle[usize::from(wishes.readonly > 0)];
-        // readonly=1 forbids to set anything any more, so such a connection is new and of no more use.
-        let once = wishes.readonly == 1;
-        let idle = if once { None } else { shelf.lock().unwrap_or_else(PoisonError::into_inner).pop() };
+        let idle = shelf.lock().unwrap_or_else(PoisonError::into_inner).pop();
         let mut connection = match idle {
             Some(connection) => connection,
-            None => self.connect(wishes.readonly > 1)?,
+            None => self.connect(wishes.readonly > 0)?,
         };
-        let database = wishes.database.as_deref().unwrap_or("default");
-        run(&mut connection, &format!("USE {}", quoted(database, '`')))?;
-        if !wishes.settings.is_empty() {
-            let list: Vec<String> = wishes
-                .settings
-                .iter()
-                .map(|(name, value)| format!("{name} = {}", quoted(value, '\'')))
-                .collect();
-            // A refused setting leaves the connection in doubt, so it is dropped with the error.
-            run(&mut connection, &format!("SET {}", list.join(", ")))?;
-        }
-        if once {
-            run(&mut connection, "SET readonly = 1")?;
-        }
+        wishes.fulfil(&mut connection)?;
         let done = work(&mut connection);
-        if !once && reset(&mut connection, &wishes.settings).is_ok() {
+        if reset(&mut connection, &wishes.settings).is_ok() {
             shelf.lock().unwrap_or_else(PoisonError::into_inner).push(connection);
         }
+        Ok(done)
+    }
+
+    fn with_fixed<T>(&self, wishes: &Wishes, work: impl FnOnce(&mut Connection) -> T) -> Result<T, String> {
+        let idle = {
+            let mut fixed = self.fixed();
+            let at = fixed.iter().rposition(|(known, _)| known == wishes);
+            at.map(|at| fixed.remove(at).1)
+        };
+        let mut connection = match idle {
+            Some(mut connection) => {
+                // A statement may have chosen another one.
+                run(&mut connection, &wishes.using())?;
+                connection
+            }
+            None => {
+                let mut connection = self.connect(false)?;
+                wishes.fulfil(&mut connection)?;
+                run(&mut connection, "SET readonly = 1")?;
+                connection
+            }
+        };
+        let done = work(&mut connection);
+        let mut fixed = self.fixed();
+        if fixed.len() == CONNECTIONS {
+            fixed.remove(0);
+        }
+        fixed.push((wishes.clone(), connection));
         Ok(done)
     }
 
@@ -92,6 +122,23 @@ impl Pool {
             run(&mut connection, "SET readonly = 2")?;
         }
         Ok(connection)
+    }
+}
+
+impl Wishes {
+    fn using(&self) -> String {
+        format!("USE {}", quoted(self.database.as_deref().unwrap_or("default"), '`'))
+    }
+
+    /// A refused setting leaves the connection in doubt, so it is dropped with the error.
+    fn fulfil(&self, connection: &mut Connection) -> Result<(), String> {
+        run(connection, &self.using())?;
+        if self.settings.is_empty() {
+            return Ok(());
+        }
+        let list: Vec<String> =
+            self.settings.iter().map(|(name, value)| format!("{name} = {}", quoted(value, '\''))).collect();
+        run(connection, &format!("SET {}", list.join(", ")))
     }
 }
 

@@ -16,9 +16,10 @@ use crate::proto::{self, v1};
 /// How much the kept answers may weigh together, in bytes; those used longest ago go first.
 const CACHE_BYTES: u64 = 32 << 20;
 
-/// What a panel's statement may do and cost. It reads, and no more: readonly=2 still lets these settings be set.
+/// What a panel's statement may do and cost. With readonly=1 it can neither write, nor change these settings, nor use a
+/// table function that reads files or opens addresses: those need the right to make temporary tables.
 const SETTINGS: [(&str, &str); 9] = [
-    ("readonly", "2"),
+    ("readonly", "1"),
     ("max_execution_time", "10"),
     ("max_result_rows", "50000"),
     ("result_overflow_mode", "throw"),

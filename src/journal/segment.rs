@@ -83,8 +83,12 @@ pub(super) fn list(dir: &Path, damage: &mut Vec<Damage>) -> Result<Vec<Sealed>, 
         let (path, file_name) = (entry.path(), entry.file_name());
         let file_name = file_name.to_string_lossy();
         if let Some(name) = SegmentName::parse(&file_name) {
-            let bytes = entry.metadata().map_err(|error| JournalError::disk(&path, error))?.len();
-            found.push(Sealed { name, path, last: Lsn::MAX, bytes });
+            match entry.metadata() {
+                Ok(metadata) => found.push(Sealed { name, path, last: Lsn::MAX, bytes: metadata.len() }),
+                // The journal's thread deletes what was released, also while this lists.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => return Err(JournalError::disk(&path, error)),
+            }
         } else if file_name.ends_with(SUFFIX) {
             damage.push(Damage { file: path, offset: 0, bytes: 0, lost: None, what: What::Name });
         }

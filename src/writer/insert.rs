@@ -13,7 +13,7 @@ use super::dead_letter::{DeadLetter, DeadLetters};
 use super::record::{Record, Seal};
 use super::stats::Stats;
 use crate::clickhouse::{ClickHouse, ClickHouseError, ErrorKind};
-use crate::journal::Journal;
+use crate::journal::{Journal, JournalError};
 
 /// How often an insert is tried again before its batch is set aside.
 const RETRIES: u32 = 3;
@@ -69,7 +69,7 @@ impl Inserter {
         let Batch { seal, events, columns } = batch;
         let Resident { columns, share: _share } = match columns {
             Some(resident) => resident,
-            None => self.read_back(seal).await,
+            None => self.read_back(seal, events).await,
         };
         let body = columns.into_native();
         loop {
@@ -134,33 +134,39 @@ impl Inserter {
         Ok(())
     }
 
-    /// The events of a batch that did not stay in memory.
-    async fn read_back(&self, seal: Seal) -> Resident {
-        let journal = self.journal.clone();
-        let columns = blocking(move || read_columns(&journal, seal)).await;
-        Resident { columns, share: None }
+    /// The events of a batch that did not stay in memory. A disk that cannot be read is asked until it can be.
+    async fn read_back(&self, seal: Seal, events: u64) -> Resident {
+        loop {
+            let journal = self.journal.clone();
+            let error = match blocking(move || read_columns(&journal, seal)).await {
+                Ok(columns) => {
+                    let missing = events.saturating_sub(u64::from(columns.rows()));
+                    if missing > 0 {
+                        tracing::error!(batch = %seal.batch_id, missing, "events are lost: the journal is damaged");
+                    }
+                    return Resident { columns, share: None };
+                }
+                Err(error) => error,
+            };
+            tracing::error!(batch = %seal.batch_id, %error, "a batch cannot be read back and waits");
+            self.stats.set_insert_error(Some(error.to_string()));
+            tokio::time::sleep(STUCK_WAIT).await;
+        }
     }
 }
 
-/// What cannot be read is logged and is missing in the batch: the rest of it must not wait for ever.
-fn read_columns(journal: &Journal, seal: Seal) -> EventColumns {
+/// The events of a batch. What the disk does not give any more is told and left out: the rest must not wait for ever.
+fn read_columns(journal: &Journal, seal: Seal) -> Result<EventColumns, JournalError> {
     let mut columns = EventColumns::default();
-    let records = match journal.read(seal.first..=seal.last) {
-        Ok(records) => records,
-        Err(error) => {
-            tracing::error!(batch = %seal.batch_id, %error, "a batch is lost");
-            return columns;
-        }
-    };
-    for record in records {
-        match record.map(|record| Record::decode(record.kind, &record.payload)) {
-            Ok(Ok(Record::Events(events))) => columns.append(&events.columns),
-            Ok(Ok(_)) => {}
-            Ok(Err(error)) => tracing::error!(batch = %seal.batch_id, %error, "a record of a batch is lost"),
-            Err(error) => tracing::error!(batch = %seal.batch_id, %error, "records of a batch are lost"),
+    for record in journal.read(seal.first..=seal.last)? {
+        let record = record?;
+        match Record::decode(record.kind, &record.payload) {
+            Ok(Record::Events(events)) => columns.append(&events.columns),
+            Ok(_) => {}
+            Err(error) => tracing::error!(batch = %seal.batch_id, %error, "a record of a batch is lost"),
         }
     }
-    columns
+    Ok(columns)
 }
 
 /// One try to insert a batch.

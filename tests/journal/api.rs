@@ -221,3 +221,33 @@ async fn durable_records_are_read_back_while_others_are_appended() {
         }
     }
 }
+
+/// Batches that wait for ClickHouse are read back while those that landed are let go.
+#[tokio::test(flavor = "multi_thread", worker_threads = 3)]
+async fn kept_records_are_read_back_while_older_ones_are_released() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = JournalConfig { max_bytes: 1 << 20, ..CONFIG };
+    let (journal, _) = Journal::open(dir.path(), config).unwrap();
+    let reader = journal.clone();
+    let stop = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let stopped = std::sync::Arc::clone(&stop);
+    let reading = tokio::task::spawn_blocking(move || {
+        let mut reads = 0_u64;
+        while !stopped.load(std::sync::atomic::Ordering::Relaxed) {
+            let newest = reader.stats().durable_lsn;
+            if newest > 0 {
+                let read = reader.read(newest..=newest).expect("the folder can be listed");
+                assert_eq!(read.map(|record| record.unwrap().lsn).collect::<Vec<_>>(), [newest]);
+                reads += 1;
+            }
+        }
+        reads
+    });
+    for _ in 0..1_000 {
+        // Every record has a segment of its own; the last 20 stay.
+        let lsn = journal.append(1, bytes(4_000)).await.unwrap();
+        journal.release(lsn.saturating_sub(20));
+    }
+    stop.store(true, std::sync::atomic::Ordering::Relaxed);
+    assert!(reading.await.unwrap() > 0);
+}

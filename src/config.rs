@@ -72,6 +72,26 @@ pub struct ClickHouseConfig {
         hide_env_values = true
     )]
     pub clickhouse_password: String,
+    /// The user that panels are asked as, on a ClickHouse server; empty for the same. It needs SELECT on the database and
+    /// no more, with a profile that does not have "readonly"
+    #[arg(
+        long,
+        env = "CLICKHOUSE_PANEL_USER",
+        value_name = "NAME",
+        default_value = "",
+        hide_default_value = true
+    )]
+    pub clickhouse_panel_user: String,
+    /// The password of that user
+    #[arg(
+        long,
+        env = "CLICKHOUSE_PANEL_PASSWORD",
+        value_name = "PASSWORD",
+        default_value = "",
+        hide_default_value = true,
+        hide_env_values = true
+    )]
+    pub clickhouse_panel_password: String,
     /// How many days events are kept
     #[arg(long, env = "RETENTION_DAYS", value_name = "DAYS", default_value = "90",
           value_parser = |text: &str| whole(text, 1..=3_650))]
@@ -133,6 +153,14 @@ pub struct PanelsConfig {
     #[arg(long = "panel-cache-ms", env = "PANEL_CACHE_MS", value_name = "MS", default_value = "3000",
           value_parser = |text: &str| millis(text, 0..=3_600_000))]
     pub panel_cache: Duration,
+    /// A folder of further panels, a .sql file each; it is read again when a file changes
+    #[arg(long, env = "MILLRACE_PANELS_DIR", value_name = "FOLDER", default_value = "./queries/panels")]
+    pub panels_dir: PathBuf,
+    /// Panels that are watched are computed at least so far apart, in milliseconds; while somebody watches, a batch is due
+    /// as often
+    #[arg(long = "watch-min-interval-ms", env = "MILLRACE_WATCH_MIN_INTERVAL_MS", value_name = "MS",
+          default_value = "250", value_parser = |text: &str| millis(text, 50..=60_000))]
+    pub watch_min_interval: Duration,
 }
 
 /// How the log is written.

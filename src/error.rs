@@ -29,8 +29,6 @@ pub enum Kind {
     },
     /// The call took longer than it may.
     TimedOut,
-    /// It is not there yet.
-    Unimplemented,
     /// A defect of the server.
     Internal,
 }
@@ -67,7 +65,6 @@ impl From<Error> for Status {
             Kind::Busy { retry_after } => (Code::ResourceExhausted, Some(retry_after)),
             Kind::Unavailable { retry_after } => (Code::Unavailable, Some(retry_after)),
             Kind::TimedOut => (Code::DeadlineExceeded, None),
-            Kind::Unimplemented => (Code::Unimplemented, None),
             Kind::Internal => (Code::Internal, None),
         };
         match retry_after {

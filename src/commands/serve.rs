@@ -5,6 +5,7 @@
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use anyhow::{Context, bail};
 use tokio::sync::watch;
@@ -22,6 +23,9 @@ use crate::ingest::Receiver;
 use crate::ingest::grpc::IngestDoor;
 use crate::journal::{Journal, JournalConfig};
 use crate::panels::Panels;
+use crate::panels::catalog::Catalog;
+use crate::panels::folder::Folder;
+use crate::panels::live::Live;
 use crate::server::{self, Doors};
 use crate::shutdown::Signals;
 use crate::writer::dead_letter::DeadLetters;
@@ -60,12 +64,14 @@ pub async fn run(config: ServeConfig) -> anyhow::Result<()> {
     let journal_dir = config.data_dir.join("journal");
     let journal_config = JournalConfig { max_bytes: config.journal.journal_max_bytes, ..Default::default() };
     let (journal, recovery) = Journal::open(&journal_dir, journal_config)?;
+    let (attention, _) = watch::channel(None);
     let (writer, writing) = writer::start(Parts {
         clickhouse: storage.clickhouse.clone(),
         journal: journal.clone(),
         recovery,
         dead_letters: dead_letters.clone(),
         config: config.writer.clone(),
+        attention: attention.subscribe(),
         stop: stop_writer.clone(),
     })
     .await?;
@@ -79,14 +85,19 @@ pub async fn run(config: ServeConfig) -> anyhow::Result<()> {
     };
     let (gatherer, view) = Gatherer::start(sources).await;
     let gathering = tokio::spawn(gatherer.run(stop_doors.clone()));
-    let panels = Panels::new(storage.clickhouse, config.panels.panel_cache)?;
+    let (catalog_sender, catalog) = watch::channel(Arc::new(Catalog::built_in()?));
+    let panels = Panels::new(storage.for_panels, config.panels.panel_cache, catalog);
+    let live =
+        Live::new(panels.clone(), writer.stats().landed(), attention, config.panels.watch_min_interval);
+    let folder = Folder::new(config.panels.panels_dir.clone(), panels.clone(), catalog_sender);
+    let reading = tokio::spawn(folder.run(stop_doors.clone()));
     let rules = Rules {
         retention: std::time::Duration::from_secs(config.clickhouse.retention_days * 86_400),
         max_clock_skew: config.max_clock_skew,
     };
     let (router, reporter) = server::router(Doors {
         ingest: IngestDoor::new(Receiver { writer, rules }, stop_doors.clone()),
-        dashboard: DashboardDoor::new(panels),
+        dashboard: DashboardDoor::new(panels, live, stop_doors.clone()),
         health: HealthDoor::new(view.clone()),
         view: view.clone(),
         max_message_bytes: usize::try_from(config.max_message_bytes)?,
@@ -100,6 +111,7 @@ pub async fn run(config: ServeConfig) -> anyhow::Result<()> {
     let drained = async {
         stop_doors.cancel();
         join("doors", serving).await;
+        join("panels folder", reading).await;
         join("health", gathering).await;
         join("health reporter", reporting).await;
         if let Some(task) = schema_late {
@@ -128,6 +140,8 @@ pub async fn run(config: ServeConfig) -> anyhow::Result<()> {
 /// ClickHouse, and the supervised engine where it is the embedded one.
 pub(super) struct Storage {
     pub(super) clickhouse: ClickHouse,
+    /// The same, as the user that panels are asked as.
+    pub(super) for_panels: ClickHouse,
     pub(super) engine: Option<(Engine, JoinHandle<()>)>,
 }
 
@@ -147,15 +161,20 @@ pub(super) async fn connect(
         };
         let (engine, supervising) = engine::start(supervisor, stop).await?;
         let clickhouse = ClickHouse::new(engine.endpoint(), &database);
-        return Ok(Storage { clickhouse, engine: Some((engine, supervising)) });
+        let for_panels = clickhouse.clone();
+        return Ok(Storage { clickhouse, for_panels, engine: Some((engine, supervising)) });
     }
-    let endpoint = Endpoint {
-        url: config.clickhouse_url.clone(),
-        user: config.clickhouse_user.clone(),
-        password: config.clickhouse_password.clone(),
+    let server = |user: &str, password: &str| {
+        let (url, user, password) = (config.clickhouse_url.clone(), user.to_owned(), password.to_owned());
+        let (_, endpoint) = watch::channel(Some(Endpoint { url, user, password }));
+        ClickHouse::new(endpoint, &database)
     };
-    let (_, endpoint) = watch::channel(Some(endpoint));
-    Ok(Storage { clickhouse: ClickHouse::new(endpoint, &database), engine: None })
+    let clickhouse = server(&config.clickhouse_user, &config.clickhouse_password);
+    let for_panels = match config.clickhouse_panel_user.as_str() {
+        "" => clickhouse.clone(),
+        user => server(user, &config.clickhouse_panel_password),
+    };
+    Ok(Storage { clickhouse, for_panels, engine: None })
 }
 
 /// Takes the data folder for this process. The lock goes with the file.

@@ -1,32 +1,44 @@
 //! DashboardService.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::pin::Pin;
+use std::sync::Arc;
 use std::time::Duration;
 
-use tokio_stream::Stream;
+use tokio_stream::wrappers::WatchStream;
+use tokio_stream::{Stream, StreamExt as _, StreamMap};
+use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status};
 
 use crate::clickhouse::ErrorKind;
 use crate::error::{Error, Kind};
+use crate::panels::catalog::Catalog;
+use crate::panels::live::{Live, Update};
 use crate::panels::range::TimeRange;
 use crate::panels::{Answer, Ask, PanelError, Panels, typed};
 use crate::proto::v1;
+use crate::writer::Stopping;
 use v1::dashboard_service_server::DashboardService;
 
 /// When a caller should ask again that found ClickHouse away.
 const COME_BACK: Duration = Duration::from_secs(1);
 
+/// How many panels one call may watch.
+const MAX_QUERIES: usize = 100;
+
 /// The gRPC door.
 #[derive(Debug)]
 pub struct DashboardDoor {
     panels: Panels,
+    live: Live,
+    /// Ends the streams.
+    stop: CancellationToken,
 }
 
 impl DashboardDoor {
-    /// A door to the panels.
-    pub fn new(panels: Panels) -> Self {
-        Self { panels }
+    /// A door to the panels, whose streams end with `stop`.
+    pub fn new(panels: Panels, live: Live, stop: CancellationToken) -> Self {
+        Self { panels, live, stop }
     }
 
     /// Asks a built-in panel and shapes the answer.
@@ -152,27 +164,7 @@ impl DashboardService for DashboardDoor {
         &self,
         _: Request<v1::ListPanelsRequest>,
     ) -> Result<Response<v1::ListPanelsResponse>, Status> {
-        let panels = self.panels.list().map(|panel| v1::Panel {
-            name: panel.name.clone(),
-            title: panel.title.clone(),
-            description: panel.description.clone(),
-            unit: panel.unit.clone(),
-            chart: panel.chart.into(),
-            refresh: prost_types::Duration::try_from(panel.refresh).ok(),
-            parameters: panel
-                .parameters
-                .iter()
-                .map(|parameter| v1::PanelParameter {
-                    name: parameter.name.clone(),
-                    r#type: parameter.kind.name().to_owned(),
-                    default_value: parameter.default.clone(),
-                    description: parameter.description.clone(),
-                })
-                .collect(),
-            sql: panel.sql.clone(),
-            built_in: true,
-        });
-        Ok(Response::new(v1::ListPanelsResponse { panels: panels.collect(), broken: Vec::new() }))
+        Ok(Response::new(catalog(&self.panels.catalog().borrow())))
     }
 
     async fn query_panel(
@@ -190,9 +182,103 @@ impl DashboardService for DashboardDoor {
 
     async fn watch_panels(
         &self,
-        _: Request<v1::WatchPanelsRequest>,
+        request: Request<v1::WatchPanelsRequest>,
     ) -> Result<Response<Self::WatchPanelsStream>, Status> {
-        let message = "WatchPanels is not there yet; ask QueryPanel again every few seconds";
-        Err(Error::new(Kind::Unimplemented, message).into())
+        let v1::WatchPanelsRequest { queries } = request.into_inner();
+        let mut updates = StreamMap::with_capacity(queries.len());
+        for (id, ask) in self.questions(queries)? {
+            let panel = ask.panel.clone();
+            let watch = self
+                .live
+                .watch(ask)
+                .map_err(|full| Error::new(Kind::Busy { retry_after: COME_BACK }, full.to_string()))?;
+            // A value that is not there yet is no value: each is sent once it is computed or has failed.
+            let stream =
+                WatchStream::new(watch).filter(|update| update.value.is_some() || update.stale.is_some());
+            updates.insert((id, panel), stream);
+        }
+        let stop = self.stop.clone();
+        let responses = updates.map(|((id, panel), update)| Ok(response(id, panel, update)));
+        // Ends with the server, so that clients connect again elsewhere instead of holding up the stop.
+        let ended = futures_util::stream::once(async move { stop.cancelled().await });
+        let ended = ended.map(|()| Err(Error::from(Stopping).into()));
+        Ok(Response::new(Box::pin(until_error(responses.merge(ended)))))
     }
+}
+
+impl DashboardDoor {
+    /// The questions of a request with their ids.
+    fn questions(&self, queries: Vec<v1::PanelQuery>) -> Result<Vec<(String, Ask)>, Error> {
+        if queries.is_empty() || queries.len() > MAX_QUERIES {
+            return Err(Error::invalid(format!(
+                "queries: there are {}; 1 to {MAX_QUERIES} panels can be watched by one call",
+                queries.len()
+            )));
+        }
+        let mut ids = HashSet::new();
+        let mut questions = Vec::with_capacity(queries.len());
+        for (index, query) in queries.into_iter().enumerate() {
+            let at = |error: Error| Error::new(error.kind, format!("queries[{index}]: {error}"));
+            let v1::PanelQuery { id, panel, time_range, time_zone, parameters } = query;
+            let ask = ask(&panel, time_range, time_zone, parameters.into_iter().collect()).map_err(at)?;
+            let ask = self.panels.check(ask).map_err(|error| at(error.into()))?;
+            let id = if id.is_empty() { panel } else { id };
+            if !ids.insert(id.clone()) {
+                return Err(at(Error::invalid(format!(
+                    "id: {id:?} is there twice; give each query an id of its own"
+                ))));
+            }
+            questions.push((id, ask));
+        }
+        Ok(questions)
+    }
+}
+
+/// The catalogue as the contract has it.
+pub(super) fn catalog(catalog: &Catalog) -> v1::ListPanelsResponse {
+    let panels = catalog.panels.values().map(|panel| v1::Panel {
+        name: panel.name.clone(),
+        title: panel.title.clone(),
+        description: panel.description.clone(),
+        unit: panel.unit.clone(),
+        chart: panel.chart.into(),
+        refresh: prost_types::Duration::try_from(panel.refresh).ok(),
+        parameters: panel
+            .parameters
+            .iter()
+            .map(|parameter| v1::PanelParameter {
+                name: parameter.name.clone(),
+                r#type: parameter.kind.name().to_owned(),
+                default_value: parameter.default.clone(),
+                description: parameter.description.clone(),
+            })
+            .collect(),
+        sql: panel.sql.clone(),
+        built_in: panel.built_in,
+    });
+    let broken = catalog.broken.iter().map(|broken| v1::BrokenPanel {
+        file: broken.file.clone(),
+        line: broken.line,
+        message: broken.message.clone(),
+    });
+    v1::ListPanelsResponse { panels: panels.collect(), broken: broken.collect() }
+}
+
+fn response(id: String, panel: String, update: Update) -> v1::WatchPanelsResponse {
+    let (stale_reason, stale_since) = update.stale.map(|stale| (stale.reason, stale.since)).unzip();
+    v1::WatchPanelsResponse {
+        id,
+        panel,
+        value: update.value.map(Arc::unwrap_or_clone),
+        stale_reason,
+        stale_since,
+    }
+}
+
+/// The stream up to its first error, that one included.
+fn until_error<T>(
+    stream: impl Stream<Item = Result<T, Status>> + Send,
+) -> impl Stream<Item = Result<T, Status>> + Send {
+    let mut failed = false;
+    stream.take_while(move |item| !std::mem::replace(&mut failed, item.is_err()))
 }

@@ -127,6 +127,13 @@ fn read_up_to(body: &mut dyn Read, bytes: u64, text: &mut Vec<u8>) -> Result<(),
     body.take(bytes).read_to_end(text).map(|_| ()).map_err(|error| broken_body(&error))
 }
 
+/// Whether the word is anywhere in the text. The engine does not count writing an answer to a file as writing. A word in
+/// a quoted text is refused as well: what is quoted depends on more rules than are worth knowing here.
+fn names_outfile(text: &[u8]) -> bool {
+    const WORD: &[u8] = b"outfile";
+    text.windows(WORD.len()).any(|window| window.eq_ignore_ascii_case(WORD))
+}
+
 fn broken_body(error: &io::Error) -> String {
     exception(33, "CANNOT_READ_ALL_DATA", &format!("the request's body cannot be read: {error}"))
 }
@@ -138,6 +145,13 @@ impl Prepared {
         body: Box<dyn Read>,
         answer: &mut Answer,
     ) -> Result<(), String> {
+        if self.wishes.readonly > 0 && names_outfile(&self.text) {
+            return Err(exception(
+                358,
+                "INTO_OUTFILE_NOT_ALLOWED",
+                "INTO OUTFILE writes a file of the server, which a reader may not; the word is refused anywhere in the text",
+            ));
+        }
         match &self.kind {
             Kind::Takes { statement, format, data_at } => {
                 if self.wishes.readonly > 0 {

@@ -17,6 +17,8 @@
 //! `range_start` and `range_end` (`DateTime('UTC')`), `buckets` (`Array(UInt32)`: the starts of the buckets in seconds),
 //! `time_zone` (`String`), `hour_start`, `week_ago_start` and `week_ago_now` (`DateTime('UTC')`).
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::range::Grain;
@@ -36,6 +38,22 @@ const BUILT_IN: &[(&str, &str)] = &[
 
 /// How often a panel is computed again when its file does not say.
 const DEFAULT_REFRESH: Duration = Duration::from_secs(10);
+
+/// The longest name of a panel.
+const MAX_NAME_BYTES: usize = 64;
+
+/// What every panel may use; its own parameters have other names.
+const STANDARD_PARAMETERS: [&str; 7] =
+    ["range_start", "range_end", "buckets", "time_zone", "hour_start", "week_ago_start", "week_ago_now"];
+
+/// The panels there are at one time.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Catalog {
+    /// The panels, by name.
+    pub panels: BTreeMap<String, Arc<Panel>>,
+    /// The files that are no usable panel.
+    pub broken: Vec<BrokenPanel>,
+}
 
 /// A panel.
 #[derive(Clone, Debug, PartialEq)]
@@ -60,6 +78,8 @@ pub struct Panel {
     pub parameters: Vec<Parameter>,
     /// The whole file: what a reader wants to see, and what is run.
     pub sql: String,
+    /// Whether it came with Millrace.
+    pub built_in: bool,
 }
 
 /// What can be asked of a panel.
@@ -113,7 +133,7 @@ impl ParameterType {
 pub struct BrokenPanel {
     /// The file.
     pub file: String,
-    /// The line at fault, from 1.
+    /// The line at fault, from 1; 0 where it is not known.
     pub line: u32,
     /// What is wrong.
     pub message: String,
@@ -148,13 +168,29 @@ impl Parameter {
     }
 }
 
-/// The built-in panels, by name.
-pub fn built_in() -> Result<Vec<Panel>, BrokenPanel> {
-    BUILT_IN.iter().map(|(name, text)| parse(name, text)).collect()
+impl Catalog {
+    /// The built-in panels.
+    pub fn built_in() -> Result<Self, BrokenPanel> {
+        let panels = BUILT_IN.iter().map(|(name, text)| {
+            let panel = Panel { built_in: true, ..parse(name, text)? };
+            Ok(((*name).to_owned(), Arc::new(panel)))
+        });
+        Ok(Self { panels: panels.collect::<Result<_, _>>()?, broken: Vec::new() })
+    }
 }
 
 /// Reads a panel's file.
 pub fn parse(name: &str, text: &str) -> Result<Panel, BrokenPanel> {
+    let plain = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-');
+    if name.is_empty() || name.len() > MAX_NAME_BYTES || !plain {
+        return Err(BrokenPanel {
+            file: format!("{name}.sql"),
+            line: 0,
+            message: format!(
+                "the file's name is the panel's: 1 to {MAX_NAME_BYTES} letters, digits, \"_\" and \"-\" are possible"
+            ),
+        });
+    }
     let broken = |line: usize, message: String| BrokenPanel {
         file: format!("{name}.sql"),
         line: u32::try_from(line).unwrap_or(u32::MAX),
@@ -171,6 +207,7 @@ pub fn parse(name: &str, text: &str) -> Result<Panel, BrokenPanel> {
         distinct: Vec::new(),
         parameters: Vec::new(),
         sql: text.trim_end().trim_end_matches(';').to_owned(),
+        built_in: false,
     };
     let mut header_lines = 0;
     for (number, line) in (1..).zip(text.lines()) {
@@ -228,7 +265,16 @@ impl Panel {
                 }
             }
             "distinct" => self.distinct = value.split(',').map(|column| column.trim().to_owned()).collect(),
-            "parameter" => self.parameters.push(parse_parameter(value)?),
+            "parameter" => {
+                let parameter = parse_parameter(value)?;
+                let name = parameter.name.as_str();
+                if STANDARD_PARAMETERS.contains(&name)
+                    || self.parameters.iter().any(|known| known.name == name)
+                {
+                    return Err(format!("parameter: there is a {name:?} already; choose another name"));
+                }
+                self.parameters.push(parameter);
+            }
             // A comment in words may hold a colon.
             other if other.contains(' ') => {}
             other => return Err(format!("the header has {other:?}, which is not known")),
@@ -276,15 +322,15 @@ mod tests {
 
     #[test]
     fn the_built_in_panels_are_sound_and_none_is_forgotten() {
-        let panels = built_in().unwrap();
+        let panels = Catalog::built_in().unwrap().panels;
         let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("queries/panels");
         let mut on_disk: Vec<String> = std::fs::read_dir(folder)
             .unwrap()
             .map(|entry| entry.unwrap().path().file_stem().unwrap().to_str().unwrap().to_owned())
             .collect();
         on_disk.sort();
-        assert_eq!(panels.iter().map(|panel| panel.name.clone()).collect::<Vec<_>>(), on_disk);
-        assert!(panels.iter().all(|panel| !panel.description.is_empty()));
+        assert_eq!(panels.keys().cloned().collect::<Vec<_>>(), on_disk);
+        assert!(panels.values().all(|panel| panel.built_in && !panel.description.is_empty()));
     }
 
     #[test]
@@ -320,6 +366,11 @@ mod tests {
                 "from 1 to 2",
             ),
             ("-- title: x\n-- chart: line\n-- titel: y\nSELECT 1", 3, "\"titel\""),
+            (
+                "-- title: x\n-- chart: line\n-- parameter: buckets UInt16 = 1\nSELECT 1",
+                3,
+                "\"buckets\" already",
+            ),
             ("-- title: x\n-- chart: line\n\n", 3, "no statement"),
         ];
         for (text, line, part) in cases {

@@ -4,17 +4,27 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use jiff::Timestamp;
+use jiff::tz::TimeZone;
 use moka::future::Cache;
+use tokio::sync::watch;
 
-use super::catalog::{self, BrokenPanel, Panel};
-use super::range::{Buckets, TimeRange, this_hour, time_zone};
+use super::catalog::{Catalog, Panel};
+use super::range::{Buckets, HourAndWeekAgo, TimeRange, this_hour, time_zone};
 use super::table::{Cell, Table};
 use crate::clickhouse::{ClickHouse, ClickHouseError};
 use crate::proto::{self, v1};
 
 /// How much the kept answers may weigh together, in bytes; those used longest ago go first.
 const CACHE_BYTES: u64 = 32 << 20;
+
+/// What a kept answer costs beside its table: question, context and the cache's own books. It also bounds how many
+/// answers are kept, since an empty one weighs this much.
+const ANSWER_BYTES: usize = 1_024;
+
+/// How long ClickHouse's answer is waited for: a bit longer than a statement may take.
+const PATIENCE: Duration = Duration::from_secs(12);
 
 /// What a panel's statement may do and cost. With readonly=1 it can neither write, nor change these settings, nor use a
 /// table function that reads files or opens addresses: those need the right to make temporary tables.
@@ -34,7 +44,7 @@ const SETTINGS: [(&str, &str); 9] = [
 /// 1 %. See docs/decisions/0003-rollups.md.
 pub const EXACT_DISTINCT: u64 = 2_000;
 
-/// A question.
+/// A question. Those that ask for the same are equal once they are [`checked`](Panels::check).
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Ask {
     /// The panel's name.
@@ -92,77 +102,95 @@ pub enum PanelError {
 #[derive(Clone, Debug)]
 pub struct Panels {
     clickhouse: ClickHouse,
-    catalog: Arc<BTreeMap<String, Panel>>,
-    /// None where answers are not kept.
-    answers: Option<Cache<Ask, Arc<Answer>>>,
+    catalog: watch::Receiver<Arc<Catalog>>,
+    /// By the checksum of the panel's file and the question. None where answers are not kept.
+    answers: Option<Cache<(u32, Ask), Arc<Answer>>>,
 }
 
 impl Panels {
-    /// The built-in panels. Answers are used again for `keep`.
-    pub fn new(clickhouse: ClickHouse, keep: Duration) -> Result<Self, BrokenPanel> {
-        let catalog = catalog::built_in()?.into_iter().map(|panel| (panel.name.clone(), panel)).collect();
+    /// The panels of a catalogue. Answers are used again for `keep`.
+    pub fn new(clickhouse: ClickHouse, keep: Duration, catalog: watch::Receiver<Arc<Catalog>>) -> Self {
         let answers = (!keep.is_zero()).then(|| {
             Cache::builder()
                 .time_to_live(keep)
                 .max_capacity(CACHE_BYTES)
                 .weigher(|_, answer: &Arc<Answer>| {
-                    u32::try_from(answer.table.weight() + size_of::<Answer>() + size_of::<Ask>())
-                        .unwrap_or(u32::MAX)
+                    u32::try_from(answer.table.weight() + ANSWER_BYTES).unwrap_or(u32::MAX)
                 })
                 .build()
         });
-        Ok(Self { clickhouse, catalog: Arc::new(catalog), answers })
+        Self { clickhouse, catalog, answers }
     }
 
-    /// All panels, by name.
-    pub fn list(&self) -> impl Iterator<Item = &Panel> {
-        self.catalog.values()
+    /// The panels there are now; changes with the folder.
+    pub fn catalog(&self) -> watch::Receiver<Arc<Catalog>> {
+        self.catalog.clone()
+    }
+
+    /// The database that is asked.
+    pub fn clickhouse(&self) -> &ClickHouse {
+        &self.clickhouse
+    }
+
+    /// Brings a question into its shortest form, or says what is wrong with it.
+    pub fn check(&self, mut ask: Ask) -> Result<Ask, PanelError> {
+        let panel = self.panel(&ask.panel)?;
+        let zone = time_zone(ask.time_zone.as_deref()).map_err(PanelError::Question)?;
+        ask.time_zone = zone.iana_name().filter(|name| *name != "UTC").map(str::to_owned);
+        for (name, value) in &ask.parameters {
+            let known = panel.parameters.iter().find(|parameter| parameter.name == *name);
+            known
+                .ok_or_else(|| unknown_parameter(&panel, name))?
+                .check(value)
+                .map_err(PanelError::Question)?;
+        }
+        let is_default = |name: &String, value: &String| {
+            panel.parameters.iter().any(|known| known.name == *name && known.default == *value)
+        };
+        ask.parameters.retain(|name, value| !is_default(name, value));
+        Ok(ask)
     }
 
     /// Answers a question. Those who ask the same at the same time share one computation.
     pub async fn ask(&self, ask: Ask) -> Result<Arc<Answer>, PanelError> {
-        let panel = self.catalog.get(&ask.panel).ok_or_else(|| PanelError::Unknown {
-            name: ask.panel.clone(),
-            known: self.catalog.keys().map(String::as_str).collect::<Vec<_>>().join(", "),
-        })?;
-        check(panel, &ask)?;
+        let ask = self.check(ask)?;
+        let panel = self.panel(&ask.panel)?;
         match &self.answers {
-            None => self.compute(panel, &ask).await.map(Arc::new),
+            None => self.compute(&panel, &ask).await.map(Arc::new),
             Some(answers) => {
-                let computing = async { self.compute(panel, &ask).await.map(Arc::new) };
-                answers.try_get_with(ask.clone(), computing).await.map_err(|error| (*error).clone())
+                let computing = async { self.compute(&panel, &ask).await.map(Arc::new) };
+                let answer = answers.try_get_with(key(&panel, &ask), computing).await;
+                answer.map_err(|error| (*error).clone())
             }
         }
     }
 
-    async fn compute(&self, panel: &Panel, ask: &Ask) -> Result<Answer, PanelError> {
+    /// Answers a checked question anew. Whoever asks it for a while gets this answer.
+    pub async fn ask_anew(&self, ask: &Ask) -> Result<Arc<Answer>, PanelError> {
+        let panel = self.panel(&ask.panel)?;
+        let answer = Arc::new(self.compute(&panel, ask).await?);
+        if let Some(answers) = &self.answers {
+            answers.insert(key(&panel, ask), Arc::clone(&answer)).await;
+        }
+        Ok(answer)
+    }
+
+    /// The panel of this name.
+    pub fn panel(&self, name: &str) -> Result<Arc<Panel>, PanelError> {
+        let catalog = self.catalog.borrow();
+        catalog.panels.get(name).cloned().ok_or_else(|| PanelError::Unknown {
+            name: name.to_owned(),
+            known: catalog.panels.keys().map(String::as_str).collect::<Vec<_>>().join(", "),
+        })
+    }
+
+    /// Computes the answer of a panel, which need not be in the catalogue.
+    pub(super) async fn compute(&self, panel: &Panel, ask: &Ask) -> Result<Answer, PanelError> {
         let now = Timestamp::now();
         let zone = time_zone(ask.time_zone.as_deref()).map_err(PanelError::Question)?;
         let buckets = Buckets::new(ask.range, panel.grain, &zone, now);
-        let hour = this_hour(&zone, now);
-        let failed = |source: ClickHouseError| PanelError::ClickHouse { panel: panel.name.clone(), source };
         let zone_name = zone.iana_name().unwrap_or("UTC").to_owned();
-        let mut query = self
-            .clickhouse
-            .client()
-            .map_err(failed)?
-            .query_raw(&panel.sql)
-            .param("range_start", buckets.starts[0])
-            .param("range_end", buckets.end)
-            .param("buckets", &buckets.starts)
-            .param("time_zone", &zone_name)
-            .param("hour_start", hour.start)
-            .param("week_ago_start", hour.week_ago_start)
-            .param("week_ago_now", hour.week_ago_now);
-        for parameter in &panel.parameters {
-            query = query
-                .param(&parameter.name, ask.parameters.get(&parameter.name).unwrap_or(&parameter.default));
-        }
-        for (name, value) in SETTINGS {
-            query = query.with_setting(name, value);
-        }
-        let answer = async { query.fetch_bytes("JSONCompact")?.collect().await };
-        let answer = answer.await.map_err(|error| failed(error.into()))?;
+        let answer = self.fetch(["", ""], panel, ask, &buckets, this_hour(&zone, now), &zone_name).await?;
         let table = Table::from_json_compact(&answer)
             .map_err(|error| PanelError::Answer { panel: panel.name.clone(), reason: error.to_string() })?;
         let context = v1::PanelContext {
@@ -174,22 +202,78 @@ impl Panels {
         };
         Ok(Answer { table, context })
     }
+
+    /// How ClickHouse reads a panel's statement: its query tree as text, before anything in it is carried out. Within
+    /// parentheses there is room for one SELECT and nothing else.
+    pub(super) async fn query_tree(&self, panel: &Panel, parentheses: bool) -> Result<String, PanelError> {
+        let ask = Ask::of(&panel.name);
+        let now = Timestamp::now();
+        let zone = TimeZone::UTC;
+        let buckets = Buckets::new(ask.range, panel.grain, &zone, now);
+        // On the line of the statement's first, so that the lines in an error are those of the file.
+        let around = if parentheses {
+            ["EXPLAIN QUERY TREE run_passes = 0 SELECT * FROM ( ", "\n)"]
+        } else {
+            ["EXPLAIN QUERY TREE run_passes = 0 ", ""]
+        };
+        let tree = self.fetch(around, panel, &ask, &buckets, this_hour(&zone, now), "UTC").await?;
+        Ok(String::from_utf8_lossy(&tree).into_owned())
+    }
+
+    async fn fetch(
+        &self,
+        [before, behind]: [&str; 2],
+        panel: &Panel,
+        ask: &Ask,
+        buckets: &Buckets,
+        hour: HourAndWeekAgo,
+        zone_name: &str,
+    ) -> Result<Bytes, PanelError> {
+        let failed = |source: ClickHouseError| PanelError::ClickHouse { panel: panel.name.clone(), source };
+        let mut query = self
+            .clickhouse
+            .client()
+            .map_err(failed)?
+            .query_raw(&format!("{before}{}{behind}", panel.sql))
+            .param("range_start", buckets.starts[0])
+            .param("range_end", buckets.end)
+            .param("buckets", &buckets.starts)
+            .param("time_zone", zone_name)
+            .param("hour_start", hour.start)
+            .param("week_ago_start", hour.week_ago_start)
+            .param("week_ago_now", hour.week_ago_now);
+        for parameter in &panel.parameters {
+            query = query
+                .param(&parameter.name, ask.parameters.get(&parameter.name).unwrap_or(&parameter.default));
+        }
+        for (name, value) in SETTINGS {
+            query = query.with_setting(name, value);
+        }
+        let answer = async { Ok(query.fetch_bytes("JSONCompact")?.collect().await?) };
+        let answer = tokio::time::timeout(PATIENCE, answer).await;
+        answer.unwrap_or_else(|_| Err(ClickHouseError::unreachable(no_answer()))).map_err(failed)
+    }
 }
 
-fn check(panel: &Panel, ask: &Ask) -> Result<(), PanelError> {
-    time_zone(ask.time_zone.as_deref()).map_err(PanelError::Question)?;
-    for (name, value) in &ask.parameters {
-        let Some(parameter) = panel.parameters.iter().find(|parameter| parameter.name == *name) else {
-            let known: Vec<&str> = panel.parameters.iter().map(|parameter| parameter.name.as_str()).collect();
-            let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
-            return Err(PanelError::Question(format!(
-                "parameters: the panel {} has no {name:?}; it has {known}",
-                panel.name
-            )));
-        };
-        parameter.check(value).map_err(PanelError::Question)?;
+impl Ask {
+    /// The last hour of a panel with its defaults, in UTC.
+    pub(super) fn of(panel: &str) -> Self {
+        Self { panel: panel.to_owned(), range: TimeRange::Hour, time_zone: None, parameters: BTreeMap::new() }
     }
-    Ok(())
+}
+
+fn no_answer() -> String {
+    format!("ClickHouse gave no answer in {} s", PATIENCE.as_secs())
+}
+
+fn key(panel: &Panel, ask: &Ask) -> (u32, Ask) {
+    (crc32c::crc32c(panel.sql.as_bytes()), ask.clone())
+}
+
+fn unknown_parameter(panel: &Panel, name: &str) -> PanelError {
+    let known: Vec<&str> = panel.parameters.iter().map(|parameter| parameter.name.as_str()).collect();
+    let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
+    PanelError::Question(format!("parameters: the panel {} has no {name:?}; it has {known}", panel.name))
 }
 
 fn is_approximate(table: &Table, distinct: &[String]) -> bool {

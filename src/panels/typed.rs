@@ -3,6 +3,7 @@
 use super::query::{Answer, PanelError};
 use super::table::Cell;
 use crate::proto::{self, v1};
+use v1::watch_panels_response::Value;
 
 /// Reads the cells of one row by the names of their columns.
 struct Row<'a> {
@@ -64,6 +65,21 @@ fn rows<T>(answer: &Answer, read: impl Fn(&Row<'_>) -> Result<T, PanelError>) ->
 fn row(answer: &Answer) -> Result<Row<'_>, PanelError> {
     let cells = answer.table.rows.first().ok_or_else(|| unreadable("there is no row".into()))?;
     Ok(Row { answer, cells })
+}
+
+/// The message of a built-in panel's answer; none where the panel has none of its own.
+pub fn value(panel: &str, answer: &Answer) -> Result<Option<Value>, PanelError> {
+    Ok(Some(match panel {
+        "active_users" => Value::ActiveUsers(active_users(answer)?),
+        "signup_funnel" => Value::SignupFunnel(signup_funnel(answer)?),
+        "top_features" => Value::TopFeatures(top_features(answer)?),
+        "error_rate" => Value::ErrorRate(error_rate(answer)?),
+        "live_visitors" => Value::LiveVisitors(live_visitors(answer)?),
+        "top_pages" => Value::TopPages(top_pages(answer)?),
+        "traffic_by_country" => Value::TrafficByCountry(traffic_by_country(answer)?),
+        "traffic_anomaly" => Value::TrafficAnomaly(traffic_anomaly(answer)?),
+        _ => return Ok(None),
+    }))
 }
 
 /// See the contract.

@@ -26,15 +26,15 @@ impl Limits {
     }
 
     /// When a batch of this size is due, if no insert is under way. `last_flush` is when the last batch was sealed or
-    /// the server was started.
-    pub fn due_at(&self, size: Size, last_flush: Instant) -> Option<Instant> {
+    /// the server was started; `shown_every` is how often somebody sees what has landed, if anybody does.
+    pub fn due_at(&self, size: Size, last_flush: Instant, shown_every: Option<Duration>) -> Option<Instant> {
         if size.events == 0 {
             return None;
         }
         let wait = if size.events >= self.flush_events || self.is_full(size) {
             self.flush_min_interval
         } else {
-            self.flush_interval.max(self.flush_min_interval)
+            self.flush_interval.min(shown_every.unwrap_or(Duration::MAX)).max(self.flush_min_interval)
         };
         Some(last_flush + wait)
     }
@@ -70,7 +70,7 @@ mod tests {
 
     fn due_after(events: u64, bytes: u64) -> Option<u128> {
         let start = Instant::now();
-        LIMITS.due_at(Size { events, bytes }, start).map(|due| (due - start).as_millis())
+        LIMITS.due_at(Size { events, bytes }, start, None).map(|due| (due - start).as_millis())
     }
 
     #[test]
@@ -82,6 +82,20 @@ mod tests {
     fn few_events_wait_for_the_interval() {
         assert_eq!(due_after(1, 100), Some(2_000));
         assert_eq!(due_after(999, 100), Some(2_000));
+    }
+
+    #[test]
+    fn few_events_wait_less_while_somebody_watches() {
+        let due = |shown_every| {
+            let start = Instant::now();
+            let shown_every = Some(Duration::from_millis(shown_every));
+            LIMITS
+                .due_at(Size { events: 1, bytes: 100 }, start, shown_every)
+                .map(|due| (due - start).as_millis())
+        };
+        assert_eq!(due(250), Some(250));
+        assert_eq!(due(50), Some(100), "the distance of inserts is kept");
+        assert_eq!(due(60_000), Some(2_000), "the interval is kept");
     }
 
     #[test]

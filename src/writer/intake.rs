@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -50,13 +50,15 @@ pub struct Parts {
     pub dead_letters: DeadLetters,
     /// How events become batches.
     pub config: WriterConfig,
+    /// How often somebody sees what has landed; none while nobody looks.
+    pub attention: watch::Receiver<Option<Duration>>,
     /// Ends the writer: it takes nothing more, and brings in what it has.
     pub stop: CancellationToken,
 }
 
 /// Starts the writer. The handle's task ends once everything is in ClickHouse or set aside, after `stop`.
 pub async fn start(parts: Parts) -> Result<(Writer, JoinHandle<()>), JournalError> {
-    let Parts { clickhouse, journal, recovery, dead_letters, config, stop } = parts;
+    let Parts { clickhouse, journal, recovery, dead_letters, config, attention, stop } = parts;
     let limits = Limits {
         flush_events: config.flush_size,
         flush_interval: config.flush_interval,
@@ -78,7 +80,7 @@ pub async fn start(parts: Parts) -> Result<(Writer, JoinHandle<()>), JournalErro
     let (to_intake_done, done) = mpsc::channel(4);
     let redriver = Redriver::new(clickhouse.clone(), dead_letters.clone(), Arc::clone(&stats));
     let inserter = Inserter { clickhouse, journal: journal.clone(), dead_letters, stats: Arc::clone(&stats) };
-    let intake = Intake::new(journal, limits, idle, recovered, Arc::clone(&stats), to_inserter);
+    let intake = Intake::new(journal, limits, attention, idle, recovered, Arc::clone(&stats), to_inserter);
     let writer = Writer { submissions: to_intake, places: place_queries, memory, stats };
     let task = tokio::spawn(async move {
         let redriving = tokio::spawn(redriver.run(stop.clone()));
@@ -137,6 +139,7 @@ type Reply = oneshot::Sender<Result<Receipt, SubmitError>>;
 struct Intake {
     journal: Journal,
     limits: Limits,
+    attention: watch::Receiver<Option<Duration>>,
     producer_idle: Duration,
     stats: Arc<Stats>,
     producers: Producers,
@@ -163,6 +166,7 @@ impl Intake {
     fn new(
         journal: Journal,
         limits: Limits,
+        attention: watch::Receiver<Option<Duration>>,
         producer_idle: Duration,
         recovered: Recovered,
         stats: Arc<Stats>,
@@ -171,6 +175,7 @@ impl Intake {
         Self {
             journal,
             limits,
+            attention,
             producer_idle,
             stats,
             producers: recovered.producers,
@@ -220,6 +225,8 @@ impl Intake {
                     reply.send(self.producers.place(&producer_id)).ok();
                 }
                 () = sleep_until(due) => self.seal_open(),
+                // Somebody came to look, and a batch may be due sooner.
+                Ok(()) = self.attention.changed() => {}
                 room = room(&self.journal, &self.stats, self.wanted_bytes), if self.wanted_bytes.is_some() => {
                     self.wanted_bytes = None;
                     self.stats.set_disk_full(None);
@@ -518,7 +525,7 @@ impl Intake {
         if self.in_flight.is_some() || !self.sealed.is_empty() || !self.unsealed.is_empty() {
             return None;
         }
-        let due = self.limits.due_at(self.open.size, self.last_flush)?;
+        let due = self.limits.due_at(self.open.size, self.last_flush, *self.attention.borrow())?;
         Some(if draining { Instant::now() } else { due })
     }
 

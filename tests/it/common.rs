@@ -165,6 +165,13 @@ impl Server {
         child_of(self.pid())
     }
 
+    /// How much memory the server has, without the engine's, in KiB.
+    pub(crate) fn resident_kib(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+        line.trim().trim_end_matches(" kB").parse().unwrap()
+    }
+
     pub(crate) fn signal(&self, signal: &str) {
         signal_to(self.pid(), signal);
     }

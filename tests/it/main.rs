@@ -11,4 +11,6 @@ mod ingest;
 mod lifecycle;
 mod operations;
 mod outage;
+mod panel_files;
 mod panels;
+mod watch;

@@ -1,0 +1,182 @@
+//! Panels as files: they come, change, break and go while the server runs.
+
+use std::path::Path;
+
+use millrace::proto::v1;
+use tonic::Code;
+use v1::value::Kind;
+use v1::watch_panels_response::Value;
+
+use crate::common::{PATIENCE, Server, event, send};
+
+const HEADER: &str = "-- title: Sign-ups by name\n-- chart: bar\n-- unit: events\n";
+const EVENTS_BY_NAME: &str = "\
+-- title: Events by name
+-- description: How many events of each name there were
+-- unit: events
+-- chart: horizontal-bar
+-- refresh: 1s
+-- parameter: least UInt32 = 1 from 1 to 100: how many events a name has at least
+SELECT event_name, count() AS events
+FROM events
+WHERE timestamp >= {range_start:DateTime('UTC')} AND timestamp < {range_end:DateTime('UTC')}
+GROUP BY event_name
+HAVING events >= {least:UInt32}
+ORDER BY events DESC, event_name
+";
+
+fn put(folder: &Path, name: &str, text: &str) {
+    // As editors do: a reader never sees half of it.
+    let half = folder.join("half-written");
+    std::fs::write(&half, text).unwrap();
+    std::fs::rename(half, folder.join(name)).unwrap();
+}
+
+async fn listed(server: &Server, wanted: impl Fn(&v1::ListPanelsResponse) -> bool) -> v1::ListPanelsResponse {
+    let mut dashboard = server.dashboard().await;
+    let deadline = std::time::Instant::now() + PATIENCE;
+    loop {
+        let list = dashboard.list_panels(v1::ListPanelsRequest {}).await.unwrap().into_inner();
+        if wanted(&list) {
+            return list;
+        }
+        assert!(std::time::Instant::now() < deadline, "{list:?}\n{}", server.log());
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
+}
+
+fn has(list: &v1::ListPanelsResponse, name: &str) -> bool {
+    list.panels.iter().any(|panel| panel.name == name)
+}
+
+async fn query(server: &Server, panel: &str, least: Option<&str>) -> Result<v1::PanelTable, tonic::Status> {
+    let parameters = least.map(|least| ("least".to_owned(), least.to_owned())).into_iter().collect();
+    let request = v1::QueryPanelRequest { panel: panel.into(), parameters, ..Default::default() };
+    let answer = server.dashboard().await.query_panel(request).await?;
+    Ok(answer.into_inner().table.unwrap())
+}
+
+#[tokio::test]
+async fn a_file_becomes_a_panel_that_can_be_asked_and_watched_and_goes_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().to_str().unwrap();
+    let server = Server::start_with(&[("MILLRACE_PANELS_DIR", path), ("PANEL_CACHE_MS", "60000")]);
+    let events = vec![event("a"), event("a"), event("b")];
+    server.ingest().await.send_events(send(events)).await.unwrap();
+    server.wait_until_landed().await;
+
+    put(folder.path(), "by_name.sql", EVENTS_BY_NAME);
+    let list = listed(&server, |list| has(list, "by_name")).await;
+    let panel = list.panels.iter().find(|panel| panel.name == "by_name").unwrap();
+    assert_eq!(
+        (panel.title.as_str(), panel.unit.as_str(), panel.built_in),
+        ("Events by name", "events", false)
+    );
+    assert_eq!(panel.chart(), v1::Chart::HorizontalBar);
+    assert_eq!((panel.parameters.len(), list.broken.len()), (1, 0));
+
+    let table = query(&server, "by_name", None).await.unwrap();
+    assert_eq!(table.rows.len(), 2);
+    assert_eq!(table.rows[0].values[1].kind, Some(Kind::Uint64Value(2)));
+    assert_eq!(query(&server, "by_name", Some("2")).await.unwrap().rows.len(), 1);
+    assert_eq!(query(&server, "by_name", Some("0")).await.unwrap_err().code(), Code::InvalidArgument);
+
+    let watched = v1::PanelQuery { panel: "by_name".into(), ..Default::default() };
+    let watched = v1::WatchPanelsRequest { queries: vec![watched] };
+    let mut stream = server.dashboard().await.watch_panels(watched).await.unwrap().into_inner();
+    let rows = |update: v1::WatchPanelsResponse| match update.value {
+        Some(Value::Table(table)) => table.rows.len(),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(rows(stream.message().await.unwrap().unwrap()), 2);
+
+    // A changed file is another question, whatever was kept.
+    put(folder.path(), "by_name.sql", &format!("{EVENTS_BY_NAME}LIMIT 1"));
+    assert_eq!(rows(stream.message().await.unwrap().unwrap()), 1);
+    assert_eq!(query(&server, "by_name", None).await.unwrap().rows.len(), 1);
+
+    std::fs::remove_file(folder.path().join("by_name.sql")).unwrap();
+    listed(&server, |list| !has(list, "by_name")).await;
+    assert_eq!(query(&server, "by_name", None).await.unwrap_err().code(), Code::NotFound);
+    let gone = stream.message().await.unwrap().unwrap();
+    assert!(
+        gone.stale_reason.as_ref().is_some_and(|reason| reason.contains("\"by_name\" is not known")),
+        "{gone:?}"
+    );
+    assert_eq!(rows(gone), 1, "who watches keeps the last value");
+}
+
+#[tokio::test]
+async fn a_broken_or_forbidden_file_is_told_with_its_line_and_the_rest_stays_up() {
+    let secret = tempfile::tempdir().unwrap();
+    let secret_file = secret.path().join("secret.txt");
+    std::fs::write(&secret_file, "secret").unwrap();
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.set_nonblocking(true).unwrap();
+    let address = listener.local_addr().unwrap();
+    let (file, url) = (secret_file.display(), format!("http://{address}/"));
+    let cases: Vec<(&str, String, u32, &str)> = vec![
+        ("no_title", "-- chart: line\nSELECT 1".into(), 1, "no title"),
+        ("syntax", format!("{HEADER}SELECT 1\nFROM (events\nWHERE 1"), 5, "Syntax error"),
+        ("unknown_column", format!("{HEADER}SELECT\n  event_nme\nFROM events"), 5, "event_nme"),
+        ("unknown_table", format!("{HEADER}SELECT 1\nFROM nothing"), 5, "nothing"),
+        ("no_parameter", format!("{HEADER}SELECT {{mine:UInt8}}"), 4, "mine"),
+        ("writes", format!("{HEADER}INSERT INTO events (event_name) VALUES ('x')"), 4, ""),
+        ("drops", format!("{HEADER}DROP TABLE events"), 4, ""),
+        ("two", format!("{HEADER}SELECT 1;\nDROP TABLE events"), 0, "one SELECT"),
+        ("two_reads", format!("{HEADER}SELECT 1;\nSELECT file('{file}')"), 0, "one SELECT"),
+        ("format", format!("{HEADER}SELECT 1 FORMAT CSV"), 0, "without FORMAT"),
+        ("reads_file", format!("{HEADER}SELECT * FROM file('{file}', 'RawBLOB')"), 0, "read files"),
+        ("reads_file_too", format!("{HEADER}SELECT\n  file('{file}')"), 5, "file"),
+        ("reads_file_hidden", format!("{HEADER}SELECT (SELECT \"file\"('{file}') AS x)"), 4, "file"),
+        ("opens_url", format!("{HEADER}SELECT * FROM url('{url}', 'RawBLOB')"), 0, "open addresses"),
+        ("writes_file", format!("{HEADER}SELECT 1 INTO OUTFILE '{file}.2'"), 0, "OUTFILE"),
+        ("lifts_limits", format!("{HEADER}SELECT 1 SETTINGS max_memory_usage = 0"), 0, "max_memory_usage"),
+        ("too_long", format!("{HEADER}SELECT sleepEachRow(3) FROM numbers(10)"), 0, ""),
+        ("too_many_rows", format!("{HEADER}SELECT number FROM numbers(1000000)"), 0, "rows"),
+        ("distinct", format!("-- distinct: users\n{HEADER}SELECT 1"), 1, "no column \"users\""),
+        ("a name", format!("{HEADER}SELECT 1"), 0, "name"),
+    ];
+    let folder = tempfile::tempdir().unwrap();
+    for (name, text, _, _) in &cases {
+        put(folder.path(), &format!("{name}.sql"), text);
+    }
+    put(folder.path(), "sound.sql", &format!("{HEADER}SELECT 1 AS one"));
+    put(folder.path(), "active_users.sql", &format!("{HEADER}SELECT 1 AS one"));
+    put(folder.path(), "README.md", "not a panel");
+    let server = Server::start_with(&[("MILLRACE_PANELS_DIR", folder.path().to_str().unwrap())]);
+    let list = listed(&server, |list| list.broken.len() > cases.len()).await;
+    for (name, _, line, part) in &cases {
+        let broken = list.broken.iter().find(|broken| broken.file == format!("{name}.sql"));
+        let broken = broken.unwrap_or_else(|| panic!("{name} is not reported: {list:?}"));
+        println!("{}:{}: {}", broken.file, broken.line, broken.message);
+        assert!(broken.message.contains(part), "{broken:?} lacks {part:?}");
+        assert!(*line == 0 || broken.line == *line, "{broken:?} is not of line {line}");
+        assert!(!broken.message.contains("secret\\n"), "{broken:?}");
+        assert!(!has(&list, name), "{name}");
+    }
+    assert!(!secret.path().join("secret.txt.2").exists());
+    assert_eq!(server.sql("SELECT count() FROM events").await, "0");
+    assert!(listener.accept().is_err(), "nobody opened the address");
+    assert_eq!(query(&server, "sound", None).await.unwrap().rows.len(), 1);
+    // A file that does not answer as the typed call needs leaves the built-in panel in place.
+    let kept = list.panels.iter().find(|panel| panel.name == "active_users").unwrap();
+    assert!(kept.built_in);
+    assert!(list.broken.iter().any(|broken| broken.file == "active_users.sql"));
+    let typed = server.dashboard().await.get_active_users(v1::GetActiveUsersRequest::default()).await;
+    assert_eq!(typed.unwrap().into_inner().active_users, 0);
+}
+
+#[tokio::test]
+async fn panels_are_asked_as_the_user_of_their_own() {
+    let address = crate::common::free_address();
+    let data = tempfile::tempdir().unwrap();
+    let _clickhouse = crate::common::ClickHouse::start(&address, data.path());
+    let url = format!("http://{address}");
+    let server = Server::start_with(&[("CLICKHOUSE_URL", &url), ("CLICKHOUSE_PANEL_USER", "panels")]);
+    server.ingest().await.send_events(send(vec![event("x")])).await.unwrap();
+    server.wait_until_landed().await;
+    // The embedded engine has no such user; only the panels are refused.
+    let refused = query(&server, "active_users", None).await.unwrap_err();
+    assert!(refused.message().contains("panels"), "{refused:?}");
+}

@@ -1,0 +1,196 @@
+//! WatchPanels: what is seen at once, what is seen after an event, and what is seen when ClickHouse is away.
+
+use std::time::Duration;
+
+use millrace::proto::v1;
+use tonic::{Code, Streaming};
+use v1::TimeRange;
+use v1::watch_panels_response::Value;
+
+use crate::common::{ClickHouse, PATIENCE, Server, event, free_address, send};
+
+fn query(id: &str, panel: &str) -> v1::PanelQuery {
+    v1::PanelQuery {
+        id: id.into(),
+        panel: panel.into(),
+        time_range: TimeRange::TimeRange1h.into(),
+        ..Default::default()
+    }
+}
+
+fn watch(queries: Vec<v1::PanelQuery>) -> v1::WatchPanelsRequest {
+    v1::WatchPanelsRequest { queries }
+}
+
+async fn next(stream: &mut Streaming<v1::WatchPanelsResponse>) -> v1::WatchPanelsResponse {
+    let next = tokio::time::timeout(PATIENCE, stream.message()).await.expect("an update comes");
+    next.unwrap().expect("the stream goes on")
+}
+
+/// The next update for which `wanted` holds.
+async fn until(
+    stream: &mut Streaming<v1::WatchPanelsResponse>,
+    wanted: impl Fn(&v1::WatchPanelsResponse) -> bool,
+) -> v1::WatchPanelsResponse {
+    loop {
+        let update = next(stream).await;
+        if wanted(&update) {
+            return update;
+        }
+    }
+}
+
+fn active_users(update: &v1::WatchPanelsResponse) -> u64 {
+    match &update.value {
+        Some(Value::ActiveUsers(active)) => active.active_users,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn every_panel_is_there_at_once_and_changes_with_an_event() {
+    // Nothing but the watcher makes a batch due before ten minutes are over.
+    let server = Server::start_with(&[("FLUSH_INTERVAL_MS", "600000")]);
+    let mut dashboard = server.dashboard().await;
+    let names = dashboard.list_panels(v1::ListPanelsRequest {}).await.unwrap().into_inner().panels;
+    let queries: Vec<_> = names.iter().map(|panel| query("", &panel.name)).collect();
+    let mut stream = dashboard.watch_panels(watch(queries)).await.unwrap().into_inner();
+    let mut first = std::collections::BTreeMap::new();
+    while first.len() < names.len() {
+        let update = next(&mut stream).await;
+        assert!(update.value.is_some() && update.stale_reason.is_none(), "{update:?}");
+        first.insert(update.id.clone(), update);
+    }
+    assert_eq!(active_users(&first["active_users"]), 0);
+
+    server.ingest().await.send_events(send(vec![event("signup_started")])).await.unwrap();
+    let update = until(&mut stream, |update| update.id == "active_users").await;
+    assert_eq!((active_users(&update), update.panel.as_str()), (1, "active_users"));
+    let update = until(&mut stream, |update| update.id == "signup_funnel").await;
+    let Some(Value::SignupFunnel(funnel)) = update.value else { panic!("a typed answer") };
+    assert_eq!(funnel.started, 1);
+
+    // A panel whose value did not change is silent: no page was viewed.
+    server.ingest().await.send_events(send(vec![event("signup_started")])).await.unwrap();
+    let update = until(&mut stream, |update| update.id == "signup_funnel").await;
+    let Some(Value::SignupFunnel(funnel)) = update.value else { panic!("a typed answer") };
+    assert_eq!(funnel.started, 2);
+    let stopped = server.stop();
+    assert!(stopped.0.success(), "{}", stopped.1);
+    let end = loop {
+        match stream.message().await {
+            Ok(Some(update)) => assert_ne!(update.id, "top_pages", "{update:?}"),
+            other => break other,
+        }
+    };
+    assert_eq!(end.unwrap_err().code(), Code::Unavailable, "the stop ends the stream");
+}
+
+#[tokio::test]
+async fn a_value_goes_stale_with_clickhouse_and_comes_back_with_it() {
+    let address = free_address();
+    let folder = tempfile::tempdir().unwrap();
+    let clickhouse = ClickHouse::start(&address, folder.path());
+    let url = format!("http://{address}");
+    let server = Server::start_with(&[("CLICKHOUSE_URL", &url), ("MILLRACE_LOG", "info")]);
+    server.wait_for_health("ok", |health| health.status() == v1::Status::Ok).await;
+    server.ingest().await.send_events(send(vec![event("x")])).await.unwrap();
+    server.wait_until_landed().await;
+
+    let mut dashboard = server.dashboard().await;
+    let mut stream =
+        dashboard.watch_panels(watch(vec![query("a", "active_users")])).await.unwrap().into_inner();
+    let fresh = until(&mut stream, |update| update.stale_reason.is_none()).await;
+    assert_eq!(active_users(&fresh), 1);
+    drop(clickhouse);
+    let stale = until(&mut stream, |update| update.stale_reason.is_some()).await;
+    assert_eq!(active_users(&stale), 1, "the last value stays");
+    assert!(stale.stale_since.is_some());
+    assert!(stale.stale_reason.as_ref().unwrap().contains("active_users"), "{stale:?}");
+
+    // Who comes now sees the mark as well.
+    let late = dashboard.watch_panels(watch(vec![query("b", "active_users")])).await.unwrap();
+    let late = next(&mut late.into_inner()).await;
+    assert_eq!((late.id.as_str(), late.stale_since), ("b", stale.stale_since));
+
+    let _clickhouse = ClickHouse::start(&address, folder.path());
+    let fresh = until(&mut stream, |update| update.stale_reason.is_none()).await;
+    assert_eq!((active_users(&fresh), fresh.stale_since), (1, None));
+}
+
+/// The statements that ClickHouse has run for panels.
+async fn selects(server: &Server) -> u64 {
+    let counted = server.sql("SELECT sum(value) FROM system.events WHERE event = 'SelectQuery'").await;
+    counted.parse().unwrap()
+}
+
+#[tokio::test]
+async fn a_thousand_watchers_cost_clickhouse_what_one_does() {
+    const WATCHERS: usize = 1_000;
+    const EVENTS: u64 = 20;
+    let server = Server::start();
+    let mut producer = server.ingest().await;
+    let mut selects_for = Vec::new();
+    for watchers in [1, WATCHERS] {
+        let memory_before = server.resident_kib();
+        let mut streams = Vec::new();
+        let mut dashboard = server.dashboard().await;
+        for number in 0..watchers {
+            if number % 100 == 0 {
+                dashboard = server.dashboard().await; // HTTP/2 has so many streams a connection
+            }
+            // The same question in different words.
+            let mut query = query(&format!("w{number}"), "active_users");
+            query.time_zone = (number % 2 == 0).then(|| "UTC".to_owned());
+            if number % 3 == 0 {
+                query.parameters.insert("window_minutes".into(), "5".into());
+            }
+            streams.push(dashboard.watch_panels(watch(vec![query])).await.unwrap().into_inner());
+        }
+        for (number, stream) in streams.iter_mut().enumerate() {
+            assert_eq!(next(stream).await.id, format!("w{number}"));
+        }
+        let memory = server.resident_kib().saturating_sub(memory_before);
+        println!("{watchers} watchers: {} KiB each", memory / watchers as u64);
+        if watchers == WATCHERS {
+            assert!(memory < 50 * WATCHERS as u64, "{memory} KiB for {WATCHERS} watchers");
+        }
+        let before = selects(&server).await;
+        for number in 0..EVENTS {
+            let mut event = event("x");
+            event.session_id = format!("{watchers}-{number}");
+            producer.send_events(send(vec![event])).await.unwrap();
+            tokio::time::sleep(Duration::from_millis(300)).await;
+        }
+        selects_for.push(selects(&server).await - before);
+        let last = EVENTS * (1 + u64::from(watchers == WATCHERS));
+        for stream in &mut streams {
+            until(stream, |update| active_users(update) == last).await;
+        }
+    }
+    // Each computation is two statements' worth of selects at most, one for each event; health asks a little as well.
+    println!("selects for {EVENTS} events with 1 and with {WATCHERS} watchers: {selects_for:?}");
+    assert!(selects_for[1] <= 2 * selects_for[0], "{selects_for:?}");
+}
+
+#[tokio::test]
+async fn questions_that_cannot_be_watched_are_refused_with_their_place() {
+    let server = Server::start();
+    let mut dashboard = server.dashboard().await;
+    let mut zone = query("b", "top_pages");
+    zone.time_zone = Some("Mars/Olympus".into());
+    let cases = [
+        (vec![], "1 to 100 panels"),
+        (vec![query("", "active_users"); 101], "1 to 100 panels"),
+        (vec![query("a", "active_users"), query("a", "error_rate")], "queries[1]: id: \"a\" is there twice"),
+        (vec![query("a", "active_users"), zone], "queries[1]: time_zone: \"Mars/Olympus\""),
+    ];
+    for (queries, part) in cases {
+        let refused = dashboard.watch_panels(watch(queries)).await.unwrap_err();
+        assert_eq!(refused.code(), Code::InvalidArgument, "{refused:?}");
+        assert!(refused.message().contains(part), "{} lacks {part:?}", refused.message());
+    }
+    let refused = dashboard.watch_panels(watch(vec![query("", "nothing")])).await.unwrap_err();
+    assert_eq!(refused.code(), Code::NotFound);
+    assert!(refused.message().starts_with("queries[0]: panel: \"nothing\" is not known"), "{refused:?}");
+}

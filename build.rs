@@ -1,11 +1,16 @@
-//! Compiles the contracts in proto/ and keeps their descriptors for gRPC reflection.
+//! Compiles the contracts in proto/ and keeps their descriptors for gRPC reflection; takes in the page, where it is built.
 
 use std::error::Error;
+use std::fmt::Write as _;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use prost::Message as _;
 
 const PROTO_ROOT: &str = "proto";
+/// What `make page` builds.
+const PAGE: &str = "web/dist";
 
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo:rerun-if-changed={PROTO_ROOT}");
@@ -15,7 +20,64 @@ fn main() -> Result<(), Box<dyn Error>> {
     let out = PathBuf::from(std::env::var("OUT_DIR")?);
     std::fs::write(out.join("descriptors.bin"), descriptors.encode_to_vec())?;
     tonic_prost_build::configure().codec_path("crate::proto::codec::Codec").compile_fds(descriptors)?;
+    take_in_page(&out)
+}
+
+/// Writes page.rs: the list of the page's files, gzipped, which is empty where the page is not built.
+fn take_in_page(out: &Path) -> Result<(), Box<dyn Error>> {
+    println!("cargo:rerun-if-changed={PAGE}");
+    let mut files = Vec::new();
+    if Path::new(PAGE).join("index.html").exists() {
+        list(Path::new(PAGE), &mut files)?;
+    }
+    files.sort();
+    let mut code = String::from("const FILES: &[File] = &[\n");
+    for (number, file) in files.iter().enumerate() {
+        let content = std::fs::read(file)?;
+        let mut hash = DefaultHasher::new();
+        content.hash(&mut hash);
+        let gzipped = out.join(format!("page-{number}.gz"));
+        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
+        encoder.write_all(&content)?;
+        std::fs::write(&gzipped, encoder.finish()?)?;
+        let name = file.strip_prefix(PAGE)?.to_str().ok_or("the page's file names are UTF-8")?;
+        let path = if name == "index.html" { "/".to_owned() } else { format!("/{name}") };
+        writeln!(
+            code,
+            "File {{ path: {path:?}, media_type: {:?}, gzipped: include_bytes!({gzipped:?}), etag: {:?} }},",
+            media_type(name)?,
+            format!("\"{:016x}\"", hash.finish()),
+        )?;
+    }
+    code.push_str("];\n");
+    std::fs::write(out.join("page.rs"), code)?;
     Ok(())
+}
+
+fn list(folder: &Path, files: &mut Vec<PathBuf>) -> Result<(), Box<dyn Error>> {
+    for entry in std::fs::read_dir(folder)? {
+        let path = entry?.path();
+        if path.is_dir() {
+            list(&path, files)?;
+        } else {
+            files.push(path);
+        }
+    }
+    Ok(())
+}
+
+fn media_type(name: &str) -> Result<&'static str, String> {
+    Ok(match name.rsplit_once('.').map_or("", |(_, extension)| extension) {
+        "html" => "text/html; charset=utf-8",
+        "js" => "text/javascript; charset=utf-8",
+        "css" => "text/css; charset=utf-8",
+        "svg" => "image/svg+xml",
+        "png" => "image/png",
+        "ico" => "image/x-icon",
+        "json" | "webmanifest" => "application/json",
+        "txt" => "text/plain; charset=utf-8",
+        _ => return Err(format!("{PAGE}/{name}: build.rs does not know the media type of this file")),
+    })
 }
 
 fn proto_files(folder: &Path) -> Result<Vec<PathBuf>, Box<dyn Error>> {

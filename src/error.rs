@@ -1,10 +1,13 @@
-//! The few kinds of errors that callers can tell apart, and their mapping to gRPC.
+//! The few kinds of errors that callers can tell apart, and their mappings to gRPC and to HTTP.
 //!
 //! Each part has its own error type with the words; this module only says which kind it is. The kinds are few on purpose:
 //! a caller either mends the request, waits and tries again, or asks the operator.
 
 use std::time::Duration;
 
+use axum::response::{IntoResponse, Response};
+use http::header::{CONTENT_TYPE, RETRY_AFTER};
+use http::{HeaderValue, StatusCode};
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt};
 
@@ -73,6 +76,35 @@ impl From<Error> for Status {
             }
             None => Status::new(code, error.message),
         }
+    }
+}
+
+/// The one mapping to HTTP: a problem of RFC 9457. Waits are told in `Retry-After`.
+impl IntoResponse for Error {
+    fn into_response(self) -> Response {
+        let (status, retry_after) = match self.kind {
+            Kind::Invalid => (StatusCode::BAD_REQUEST, None),
+            Kind::NotFound => (StatusCode::NOT_FOUND, None),
+            Kind::OutOfOrder => (StatusCode::CONFLICT, None),
+            Kind::Busy { retry_after } => (StatusCode::TOO_MANY_REQUESTS, Some(retry_after)),
+            Kind::Unavailable { retry_after } => (StatusCode::SERVICE_UNAVAILABLE, Some(retry_after)),
+            Kind::TimedOut => (StatusCode::GATEWAY_TIMEOUT, None),
+            Kind::Internal => (StatusCode::INTERNAL_SERVER_ERROR, None),
+        };
+        let problem = serde_json::json!({
+            "title": status.canonical_reason(),
+            "status": status.as_u16(),
+            "detail": self.message,
+        });
+        let mut response = (status, problem.to_string()).into_response();
+        response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        if let Some(wait) = retry_after {
+            // Whole seconds, rounded up.
+            response
+                .headers_mut()
+                .insert(RETRY_AFTER, HeaderValue::from(wait.as_millis().div_ceil(1_000) as u64));
+        }
+        response
     }
 }
 

@@ -4,10 +4,10 @@ use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use axum::Router;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use axum::{Json, Router};
 use http::StatusCode;
 use hyper::body::Incoming;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
@@ -23,10 +23,13 @@ use tonic_health::server::HealthReporter;
 use tonic_web::GrpcWebLayer;
 use tower::ServiceExt as _;
 
-use crate::dashboard::grpc::DashboardDoor;
+use crate::dashboard::{self, grpc::DashboardDoor};
 use crate::health::grpc::HealthDoor;
 use crate::health::{self, HealthView};
-use crate::ingest::grpc::IngestDoor;
+use crate::ingest::{self, Receiver, grpc::IngestDoor};
+use crate::page;
+use crate::panels::Panels;
+use crate::proto::json::to_json;
 use crate::proto::{self, v1};
 use v1::dashboard_service_server::DashboardServiceServer;
 use v1::health_service_server::HealthServiceServer;
@@ -50,8 +53,12 @@ const ACCEPT_AGAIN: Duration = Duration::from_millis(100);
 pub struct Doors {
     /// IngestService.
     pub ingest: IngestDoor,
+    /// Events in JSON.
+    pub receiver: Receiver,
     /// DashboardService.
     pub dashboard: DashboardDoor,
+    /// Panels in JSON.
+    pub panels: Panels,
     /// HealthService.
     pub health: HealthDoor,
     /// What the other health services show.
@@ -77,13 +84,13 @@ pub async fn listen(address: SocketAddr) -> Result<TcpListener, ListenError> {
 
 /// All that is served, and the reporter of grpc.health.v1.Health.
 pub fn router(doors: Doors) -> (Router, HealthReporter) {
-    let Doors { ingest, dashboard, health, view, max_message_bytes } = doors;
+    let Doors { ingest, receiver, dashboard, panels, health, view, max_message_bytes } = doors;
     let (reporter, health_v1) = tonic_health::server::health_reporter();
-    let ingest = IngestServiceServer::new(ingest)
+    let ingest_v1 = IngestServiceServer::new(ingest)
         .max_decoding_message_size(max_message_bytes)
         .accept_compressed(Gzip)
         .accept_compressed(Zstd);
-    let dashboard = DashboardServiceServer::new(dashboard)
+    let dashboard_v1 = DashboardServiceServer::new(dashboard)
         .max_decoding_message_size(max_message_bytes)
         .accept_compressed(Gzip)
         .send_compressed(Gzip);
@@ -92,8 +99,8 @@ pub fn router(doors: Doors) -> (Router, HealthReporter) {
             .register_encoded_file_descriptor_set(proto::DESCRIPTORS)
             .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
     };
-    let grpc = Routes::new(ingest)
-        .add_service(dashboard)
+    let grpc = Routes::new(ingest_v1)
+        .add_service(dashboard_v1)
         .add_service(HealthServiceServer::new(health))
         .add_service(health_v1)
         .add_service(reflection().build_v1().expect("the descriptors were made by the build"))
@@ -105,7 +112,11 @@ pub fn router(doors: Doors) -> (Router, HealthReporter) {
     let router = Router::new()
         .route("/livez", get(async || "ok\n"))
         .route("/readyz", get(ready))
+        .route("/health", get(health_json))
         .with_state(view)
+        .merge(ingest::http::routes(receiver, max_message_bytes))
+        .merge(page::routes())
+        .nest("/api", dashboard::http::routes(panels))
         .merge(grpc);
     (router, reporter)
 }
@@ -165,6 +176,11 @@ async fn ready(State(view): State<HealthView>) -> Response {
     let status =
         if health.status() == v1::Status::Down { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::OK };
     (status, format!("{}\n", health.summary)).into_response()
+}
+
+/// HealthService's answer as JSON.
+async fn health_json(State(view): State<HealthView>) -> Response {
+    Json(to_json("Health", &view.now())).into_response()
 }
 
 /// tonic refuses a message over the limit with OUT_OF_RANGE, where the gRPC specification has RESOURCE_EXHAUSTED, and

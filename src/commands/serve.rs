@@ -95,9 +95,12 @@ pub async fn run(config: ServeConfig) -> anyhow::Result<()> {
         retention: std::time::Duration::from_secs(config.clickhouse.retention_days * 86_400),
         max_clock_skew: config.max_clock_skew,
     };
+    let receiver = Receiver { writer, rules };
     let (router, reporter) = server::router(Doors {
-        ingest: IngestDoor::new(Receiver { writer, rules }, stop_doors.clone()),
-        dashboard: DashboardDoor::new(panels, live, stop_doors.clone()),
+        ingest: IngestDoor::new(receiver.clone(), stop_doors.clone()),
+        receiver,
+        dashboard: DashboardDoor::new(panels.clone(), live, stop_doors.clone()),
+        panels,
         health: HealthDoor::new(view.clone()),
         view: view.clone(),
         max_message_bytes: usize::try_from(config.max_message_bytes)?,

@@ -1,3 +1,4 @@
 //! The doors through which panels go out.
 
 pub mod grpc;
+pub mod http;

@@ -2,6 +2,7 @@
 //! its word; it keeps nothing. An acknowledgement means what the writer says it means.
 
 pub mod grpc;
+pub mod http;
 mod receive;
 mod session;
 

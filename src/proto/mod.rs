@@ -1,6 +1,7 @@
 //! The contracts of proto/millrace/v1, as generated at build time.
 
 pub mod codec;
+pub mod json;
 
 /// Messages and services of the package `millrace.v1`.
 #[expect(clippy::allow_attributes, reason = "generated code")]

@@ -7,6 +7,7 @@ mod common;
 mod crash;
 mod disk_full;
 mod engine;
+mod http;
 mod ingest;
 mod lifecycle;
 mod operations;

@@ -1,0 +1,48 @@
+// Figures as text, in the visitor's language.
+
+const whole = new Intl.NumberFormat(undefined, { maximumFractionDigits: 0 });
+const fraction = new Intl.NumberFormat(undefined, { maximumFractionDigits: 2 });
+const short = new Intl.NumberFormat(undefined, { notation: "compact", maximumFractionDigits: 1 });
+
+export const count = (value: number): string => whole.format(value);
+
+/** At most two decimals; for figures of which it is not known whether they are whole. */
+export const decimal = (value: number): string => fraction.format(value);
+
+/** For axes, where 12,000 would crowd the labels: 12K. */
+export const compact = (value: number): string => short.format(value);
+
+/** A share. Small ones keep two decimals, since 0.04 % and 0.4 % are different news. */
+export function percent(value: number): string {
+  const digits = Math.abs(value) >= 10 ? 1 : 2;
+  return `${new Intl.NumberFormat(undefined, { maximumFractionDigits: digits }).format(value)} %`;
+}
+
+/** A change, with its sign. */
+export const change = (value: number): string => `${value > 0 ? "+" : value < 0 ? "−" : "±"}${percent(Math.abs(value))}`;
+
+/** A duration as people say it: 840 ms, 12.4 s, 3 min 5 s. */
+export function duration(ms: number): string {
+  if (ms < 1000) return `${whole.format(ms)} ms`;
+  if (ms < 60_000) return `${new Intl.NumberFormat(undefined, { maximumFractionDigits: 1 }).format(ms / 1000)} s`;
+  const seconds = Math.round(ms / 1000);
+  const minutes = Math.floor(seconds / 60);
+  if (minutes < 60) return `${minutes} min ${seconds % 60} s`;
+  return `${whole.format(Math.floor(minutes / 60))} h ${minutes % 60} min`;
+}
+
+/** One or many. */
+export const plural = (value: number, one: string, many = `${one}s`): string =>
+  `${count(value)} ${value === 1 ? one : many}`;
+
+const regions = new Intl.DisplayNames(undefined, { type: "region", fallback: "code" });
+
+/** The name of an ISO 3166 country; "ZZ" is the server's word for not known. */
+export function countryName(code: string): string {
+  if (code === "ZZ" || code === "") return "Unknown";
+  try {
+    return regions.of(code) ?? code;
+  } catch {
+    return code;
+  }
+}

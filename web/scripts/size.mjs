@@ -18,7 +18,9 @@ for (const file of files) {
   total += bytes;
   console.log(`${(bytes / 1024).toFixed(1).padStart(7)} KB  ${file}`);
 }
-const others = readdirSync(new URL("assets/", dist)).filter((name) => name.endsWith(".js") && !files.has(`assets/${name}`));
+const others = readdirSync(new URL("assets/", dist)).filter(
+  (name) => name.endsWith(".js") && !files.has(`assets/${name}`),
+);
 if (others.length > 0) console.log(`later, on demand: ${others.join(", ")}`);
 console.log(`${(total / 1024).toFixed(1).padStart(7)} KB  in total, ${LIMIT_KB} allowed`);
 if (total === 0 || total > LIMIT_KB * 1024) process.exit(1);

@@ -1,8 +1,19 @@
+import { StrictMode } from "react";
 import { createRoot } from "react-dom/client";
-import { createClient } from "@connectrpc/connect";
-import { createGrpcWebTransport } from "@connectrpc/connect-web";
-import { Area, Bar, CartesianGrid, ComposedChart, LabelList, Line, ReferenceLine, ResponsiveContainer, Tooltip, XAxis, YAxis, Cell } from "recharts";
-import { DashboardService } from "./gen/millrace/v1/dashboard_pb";
-const c = createClient(DashboardService, createGrpcWebTransport({ baseUrl: location.origin }));
-c.listPanels({}).then(console.log);
-createRoot(document.getElementById("root")!).render(<ResponsiveContainer><ComposedChart data={[]}><Area dataKey="a"/><Bar dataKey="b"><LabelList/><Cell/></Bar><CartesianGrid/><Line dataKey="c"/><ReferenceLine y={1}/><Tooltip/><XAxis/><YAxis/></ComposedChart></ResponsiveContainer>);
+import { ClientProvider, serverTransport } from "./api/client.tsx";
+import { App } from "./app/App.tsx";
+import { applyChosenTheme } from "./app/useTheme.ts";
+import "./index.css";
+
+applyChosenTheme();
+
+const root = document.getElementById("root");
+if (!root) throw new Error("index.html has no element #root");
+const transport = serverTransport();
+createRoot(root).render(
+  <StrictMode>
+    <ClientProvider transport={transport}>
+      <App />
+    </ClientProvider>
+  </StrictMode>,
+);

@@ -19,7 +19,8 @@ export function percent(value: number): string {
 }
 
 /** A change, with its sign. */
-export const change = (value: number): string => `${value > 0 ? "+" : value < 0 ? "−" : "±"}${percent(Math.abs(value))}`;
+export const change = (value: number): string =>
+  `${value > 0 ? "+" : value < 0 ? "−" : "±"}${percent(Math.abs(value))}`;
 
 /** A duration as people say it: 840 ms, 12.4 s, 3 min 5 s. */
 export function duration(ms: number): string {

@@ -69,7 +69,10 @@ function drawTable(canvas: CanvasRenderingContext2D, picture: Picture, top: numb
       canvas.fillText(text, PADDING + i * step, y, step - 8);
     });
   canvas.font = `600 13px ${FONT}`;
-  line(columns.map((c) => c.label), top + ROW);
+  line(
+    columns.map((c) => c.label),
+    top + ROW,
+  );
   canvas.font = `13px ${FONT}`;
   rows.slice(0, MAX_ROWS).forEach((row, index) => {
     const texts = columns.map((c, i) => cellText(row[i] ?? null, c.kind, picture.zone));

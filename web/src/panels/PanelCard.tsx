@@ -88,11 +88,7 @@ export const PanelCard = memo(function PanelCard(props: Props) {
         </p>
       )}
       {showsSql && panel && (
-        <Dialog
-          title={`${title}: SQL`}
-          onClose={() => setShowsSql(false)}
-          actions={<CopyButton text={panel.sql} />}
-        >
+        <Dialog title={`${title}: SQL`} onClose={() => setShowsSql(false)} actions={<CopyButton text={panel.sql} />}>
           {/* biome-ignore lint/a11y/noNoninteractiveTabindex: a region that scrolls has to be reachable by the keyboard */}
           <pre className="min-h-0 overflow-auto rounded-lg bg-sunken p-4 text-xs leading-relaxed" tabIndex={0}>
             {panel.sql}

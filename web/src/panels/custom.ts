@@ -105,13 +105,10 @@ function overNames({ columns, rows }: PlainTable, zone: string): Pick<Custom, "b
 export function shapeCustom(value: PanelTable, chart: Chart, unit: string, display: Display): Shaped<Custom> {
   const table = toPlainTable(value);
   const timed = table.columns[0]?.kind === "time" && chart !== Chart.HORIZONTAL_BAR;
-  const drawn = timed
-    ? { bars: [], ...overTime(table) }
-    : { points: [], ...overNames(table, display.zone) };
+  const drawn = timed ? { bars: [], ...overTime(table) } : { points: [], ...overNames(table, display.zone) };
   const first = table.rows[0]?.[0] ?? null;
   const lead = typeof first === "number" && chart === Chart.NUMBER ? `${decimal(first)} ${unit}`.trim() : "";
-  const summary =
-    lead || `${table.rows.length} rows of ${table.columns.map((column) => column.label).join(", ")}`;
+  const summary = lead || `${table.rows.length} rows of ${table.columns.map((column) => column.label).join(", ")}`;
   return {
     data: { chart, unit, table, ...drawn },
     summary: `${summary}.`,

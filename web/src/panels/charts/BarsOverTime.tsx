@@ -70,7 +70,11 @@ export function BarsOverTime({ points, series, rate, display, summary, format }:
             isAnimationActive={false}
             // A bucket that is still running is hatched.
             shape={(bar: { payload?: ChartRow }) => (
-              <Rectangle {...bar} radius={[3, 3, 0, 0]} fill={bar.payload?.incomplete ? `url(#${hatch(index)})` : color} />
+              <Rectangle
+                {...bar}
+                radius={[3, 3, 0, 0]}
+                fill={bar.payload?.incomplete ? `url(#${hatch(index)})` : color}
+              />
             )}
           />
         ))}

@@ -14,8 +14,7 @@ interface Props {
 
 const LONGEST_NAME = 18;
 
-const shortName = (name: string): string =>
-  name.length > LONGEST_NAME ? `${name.slice(0, LONGEST_NAME - 1)}…` : name;
+const shortName = (name: string): string => (name.length > LONGEST_NAME ? `${name.slice(0, LONGEST_NAME - 1)}…` : name);
 
 export function LyingBars({ rows, series, details = [], summary, format }: Props) {
   const widest = Math.min(LONGEST_NAME, Math.max(4, ...rows.map((row) => row.name.length)));

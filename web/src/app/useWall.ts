@@ -1,0 +1,31 @@
+import { useCallback, useEffect } from "react";
+
+/**
+ * The wall: the four main panels on the whole screen, in large type. The address keeps it; the browser's full screen
+ * goes with it where it is allowed, which is only after a key or a click, so a link opens the wall in its window.
+ */
+export function useWall(wall: boolean, setWall: (wall: boolean) => void): () => void {
+  useEffect(() => {
+    const root = document.documentElement;
+    if (wall) root.dataset.wall = "";
+    else delete root.dataset.wall;
+  }, [wall]);
+
+  useEffect(() => {
+    const onChange = () => {
+      if (!document.fullscreenElement) setWall(false);
+    };
+    document.addEventListener("fullscreenchange", onChange);
+    return () => document.removeEventListener("fullscreenchange", onChange);
+  }, [setWall]);
+
+  return useCallback(() => {
+    if (wall) {
+      setWall(false);
+      if (document.fullscreenElement) void document.exitFullscreen();
+      return;
+    }
+    setWall(true);
+    document.documentElement.requestFullscreen?.().catch(() => {});
+  }, [wall, setWall]);
+}

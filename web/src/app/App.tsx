@@ -78,7 +78,7 @@ export function App() {
       <main
         id="panels"
         tabIndex={-1}
-        className="mx-auto flex w-full max-w-[1760px] min-h-0 flex-1 flex-col px-4 pb-6 sm:px-6"
+        className="mx-auto flex w-full max-w-[1760px] in-data-wall:max-w-none min-h-0 flex-1 flex-col px-4 pb-6 sm:px-6"
       >
         {first ? (
           <FirstMinutes origin={window.location.origin} />

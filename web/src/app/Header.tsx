@@ -26,7 +26,7 @@ export function Header({ view, onView, connection, titleOf, theme, onTheme, onWa
   const ranges = RANGES.map((range) => ({ value: range, text: range, title: `The ${RANGE_NAMES[range]}` }));
   const zones = zonesFor(view.zone).map((zone) => ({ value: zone, text: zoneName(zone), title: zone }));
   return (
-    <header className="mx-auto flex w-full max-w-[1760px] flex-wrap items-center gap-x-3 gap-y-2 px-4 py-3 sm:px-6">
+    <header className="mx-auto flex w-full max-w-[1760px] in-data-wall:max-w-none flex-wrap items-center gap-x-3 gap-y-2 px-4 py-3 sm:px-6">
       <div className="flex items-center gap-2.5">
         <Mark />
         <h1 className="text-lg font-semibold tracking-tight">Millrace</h1>

@@ -12,11 +12,20 @@ export const decimal = (value: number): string => fraction.format(value);
 /** For axes, where 12,000 would crowd the labels: 12K. */
 export const compact = (value: number): string => short.format(value);
 
-/** A share. Small ones keep two decimals, since 0.04 % and 0.4 % are different news. */
+/** A figure never parts from its unit at the end of a line. */
+const SPACE = "\u00a0";
+
+const oneDigit = new Intl.NumberFormat(undefined, { minimumFractionDigits: 1, maximumFractionDigits: 1 });
+const twoDigits = new Intl.NumberFormat(undefined, { minimumFractionDigits: 2, maximumFractionDigits: 2 });
+
+/** A share. Small ones keep two decimals, since 0.04 % and 0.40 % are different news. */
 export function percent(value: number): string {
-  const digits = Math.abs(value) >= 10 ? 1 : 2;
-  return `${new Intl.NumberFormat(undefined, { maximumFractionDigits: digits }).format(value)} %`;
+  const format = Math.abs(value) >= 10 ? oneDigit : twoDigits;
+  return `${format.format(value)}${SPACE}%`;
 }
+
+/** A share that people have chosen, such as a threshold: 1 %, not 1.00 %. */
+export const roundPercent = (value: number): string => `${fraction.format(value)}${SPACE}%`;
 
 /** A change, with its sign. */
 export const change = (value: number): string =>
@@ -24,12 +33,12 @@ export const change = (value: number): string =>
 
 /** A duration as people say it: 840 ms, 12.4 s, 3 min 5 s. */
 export function duration(ms: number): string {
-  if (ms < 1000) return `${whole.format(ms)} ms`;
-  if (ms < 60_000) return `${new Intl.NumberFormat(undefined, { maximumFractionDigits: 1 }).format(ms / 1000)} s`;
+  if (ms < 1000) return `${whole.format(ms)}${SPACE}ms`;
+  if (ms < 60_000) return `${oneDigit.format(ms / 1000)}${SPACE}s`;
   const seconds = Math.round(ms / 1000);
   const minutes = Math.floor(seconds / 60);
-  if (minutes < 60) return `${minutes} min ${seconds % 60} s`;
-  return `${whole.format(Math.floor(minutes / 60))} h ${minutes % 60} min`;
+  if (minutes < 60) return `${minutes}${SPACE}min ${seconds % 60}${SPACE}s`;
+  return `${whole.format(Math.floor(minutes / 60))}${SPACE}h ${minutes % 60}${SPACE}min`;
 }
 
 /** One or many. */

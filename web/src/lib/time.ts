@@ -10,6 +10,14 @@ export const RANGE_NAMES: Record<Range, string> = {
   "7d": "last 7 days",
 };
 
+/** How long a bucket of each range is. */
+export const BUCKET_NAMES: Record<Range, string> = {
+  "1h": "a minute",
+  "6h": "5 minutes",
+  "24h": "15 minutes",
+  "7d": "2 hours",
+};
+
 export const isRange = (text: string | null): text is Range => RANGES.includes(text as Range);
 
 export function isZone(name: string | null): name is string {

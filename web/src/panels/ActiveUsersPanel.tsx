@@ -1,5 +1,5 @@
 import { count } from "../lib/format.ts";
-import { RANGE_NAMES } from "../lib/time.ts";
+import { BUCKET_NAMES, RANGE_NAMES } from "../lib/time.ts";
 import { type ActiveUsers, shapeActiveUsers } from "./activeUsers.ts";
 import { LinesOverTime } from "./charts/LinesOverTime.tsx";
 import { Figure } from "./Figure.tsx";
@@ -16,7 +16,7 @@ function Body({ data, display, summary }: BodyProps<ActiveUsers>) {
           sessions in the last 5 minutes
           <br />
           <span className="tabular-nums">
-            peak {count(data.peak)} in the {RANGE_NAMES[display.range]}
+            peak of the {RANGE_NAMES[display.range]}: {count(data.peak)} within {BUCKET_NAMES[display.range]}
           </span>
         </span>
       </p>

@@ -1,4 +1,4 @@
-import { count, decimal, percent } from "../lib/format.ts";
+import { count, percent, roundPercent } from "../lib/format.ts";
 import { LinesOverTime } from "./charts/LinesOverTime.tsx";
 import { type ErrorRate, shapeErrorRate } from "./errorRate.ts";
 import { Figure } from "./Figure.tsx";
@@ -28,8 +28,8 @@ function Body({ data, display, summary }: BodyProps<ErrorRate>) {
         display={display}
         summary={summary}
         format={percent}
-        axisFormat={(value) => `${decimal(value)} %`}
-        threshold={{ at: data.threshold, label: `threshold ${percent(data.threshold)}` }}
+        axisFormat={roundPercent}
+        threshold={{ at: data.threshold, label: `threshold ${roundPercent(data.threshold)}` }}
       />
     </>
   );

@@ -5,10 +5,9 @@ import { Figure } from "./Figure.tsx";
 import { type BodyProps, definePanel } from "./panel.ts";
 import { type SignupFunnel, shapeSignupFunnel } from "./signupFunnel.ts";
 
-const SERIES = [
-  { key: "started", label: "Started", color: "var(--c2)" },
-  { key: "completed", label: "Completed", color: "var(--c1)" },
-];
+const STARTED = { key: "started", label: "Started", color: "var(--c2)" };
+const COMPLETED = { key: "completed", label: "Completed", color: "var(--c1)" };
+const SERIES = [STARTED, COMPLETED];
 const RATE = { key: "conversion", label: "Conversion", color: "var(--c4)" };
 
 function Body({ data, display, summary }: BodyProps<SignupFunnel>) {
@@ -19,11 +18,7 @@ function Body({ data, display, summary }: BodyProps<SignupFunnel>) {
         <span className="text-sm text-muted">conversion</span>
       </p>
       <Legend
-        series={[
-          { ...SERIES[0]!, figure: count(data.started) },
-          { ...SERIES[1]!, figure: count(data.completed) },
-          RATE,
-        ]}
+        series={[{ ...STARTED, figure: count(data.started) }, { ...COMPLETED, figure: count(data.completed) }, RATE]}
       />
       <BarsOverTime
         points={data.points}

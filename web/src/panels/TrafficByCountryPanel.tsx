@@ -1,6 +1,6 @@
 import { compact, count } from "../lib/format.ts";
 import { Legend } from "./charts/Legend.tsx";
-import { LinesOverTime } from "./charts/LinesOverTime.tsx";
+import { StackedOverTime } from "./charts/StackedOverTime.tsx";
 import { type BodyProps, definePanel } from "./panel.ts";
 import { shapeTrafficByCountry, type TrafficByCountry } from "./trafficByCountry.ts";
 
@@ -8,7 +8,7 @@ function Body({ data, display, summary }: BodyProps<TrafficByCountry>) {
   return (
     <>
       <Legend series={data.series.map((series) => ({ ...series, figure: compact(series.total) }))} />
-      <LinesOverTime points={data.points} series={data.series} display={display} summary={summary} format={count} />
+      <StackedOverTime points={data.points} series={data.series} display={display} summary={summary} format={count} />
     </>
   );
 }

@@ -1,7 +1,7 @@
 import type { GetActiveUsersResponse } from "../gen/millrace/v1/dashboard_pb.ts";
 import { count, plural } from "../lib/format.ts";
 import { column } from "../lib/table.ts";
-import { RANGE_NAMES } from "../lib/time.ts";
+import { BUCKET_NAMES, RANGE_NAMES } from "../lib/time.ts";
 import type { Display, Shaped } from "./panel.ts";
 import { millis, type Point } from "./points.ts";
 
@@ -21,8 +21,11 @@ export function shapeActiveUsers(value: GetActiveUsersResponse, { range }: Displ
   const peak = Math.max(0, ...points.map((point) => point.figures.users));
   return {
     data: { now, peak, points },
-    summary: `${plural(now, "active user")} now. At most ${count(peak)} in one bucket of the ${RANGE_NAMES[range]}.`,
-    headline: [`${count(now)} active now`, `peak ${count(peak)} in the ${RANGE_NAMES[range]}`],
+    summary: `${plural(now, "active user")} now. At most ${count(peak)} within ${BUCKET_NAMES[range]} of the ${RANGE_NAMES[range]}.`,
+    headline: [
+      `${count(now)} active now`,
+      `peak of the ${RANGE_NAMES[range]}: ${count(peak)} within ${BUCKET_NAMES[range]}`,
+    ],
     table: {
       columns: [
         column("bucket", "From", "time"),

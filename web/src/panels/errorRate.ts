@@ -1,5 +1,5 @@
 import type { GetErrorRateResponse } from "../gen/millrace/v1/dashboard_pb.ts";
-import { count, percent } from "../lib/format.ts";
+import { count, percent, roundPercent } from "../lib/format.ts";
 import { column } from "../lib/table.ts";
 import { RANGE_NAMES } from "../lib/time.ts";
 import type { Display, Shaped } from "./panel.ts";
@@ -32,8 +32,8 @@ export function shapeErrorRate(value: GetErrorRateResponse, { range }: Display):
     data: { rate, errors, events, threshold, above, points },
     summary:
       `Error rate ${percent(rate)} over the ${RANGE_NAMES[range]}: ${totals}. ` +
-      `Above the threshold of ${percent(threshold)} in ${above} of ${points.length} buckets.`,
-    headline: [`${percent(rate)}, threshold ${percent(threshold)}`, totals],
+      `Above the threshold of ${roundPercent(threshold)} in ${above} of ${points.length} buckets.`,
+    headline: [`${percent(rate)}, threshold ${roundPercent(threshold)}`, totals],
     table: {
       columns: [
         column("bucket", "From", "time"),

@@ -7,7 +7,7 @@ export function FirstMinutes({ origin }: { origin: string }) {
   const [chosen, setChosen] = useState(0);
   const tabs = useRef<HTMLDivElement>(null);
   const id = useId();
-  const snippet = SNIPPETS[chosen] ?? SNIPPETS[0]!;
+  const snippet = SNIPPETS[chosen] ?? SNIPPETS[0];
   const text = snippet.text({ origin });
 
   function onKeyDown(event: KeyboardEvent) {

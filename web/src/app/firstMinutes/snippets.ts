@@ -72,7 +72,7 @@ const answer = await fetch("${origin}/events", {
 console.log(await answer.json());`;
 }
 
-export const SNIPPETS: Snippet[] = [
+export const SNIPPETS: [Snippet, ...Snippet[]] = [
   { name: "grpcurl", language: "shell", text: grpcurl },
   { name: "curl", language: "shell", text: curl },
   { name: "Python", language: "python", text: python },

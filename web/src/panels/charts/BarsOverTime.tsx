@@ -1,6 +1,6 @@
 import { useId, useMemo } from "react";
 import { Bar, CartesianGrid, ComposedChart, LabelList, Line, Rectangle } from "recharts";
-import { percent } from "../../lib/format.ts";
+import { percent, roundPercent } from "../../lib/format.ts";
 import type { Display } from "../panel.ts";
 import type { ChartRow, Point, Series } from "../points.ts";
 import { FigureAxis, GRID, TimeAxis } from "./axes.tsx";
@@ -54,7 +54,7 @@ export function BarsOverTime({ points, series, rate, display, summary, format }:
         <CartesianGrid vertical={false} stroke={GRID} yAxisId="figures" />
         <TimeAxis display={display} />
         <FigureAxis id="figures" />
-        {rate && <FigureAxis id="rate" side="right" format={(value) => `${value} %`} />}
+        {rate && <FigureAxis id="rate" side="right" format={roundPercent} />}
         <TimeTooltip
           display={display}
           series={all}
@@ -96,7 +96,9 @@ export function BarsOverTime({ points, series, rate, display, summary, format }:
                 fill="var(--ink)"
                 fontSize="0.75rem"
                 fontWeight={600}
-                formatter={(value: unknown) => (typeof value === "number" ? percent(Math.round(value)) : "")}
+                // Readable also where a bar is behind it.
+                style={{ paintOrder: "stroke", stroke: "var(--card)", strokeWidth: 4 }}
+                formatter={(value: unknown) => (typeof value === "number" ? roundPercent(Math.round(value)) : "")}
               />
             )}
           </Line>

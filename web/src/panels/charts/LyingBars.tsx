@@ -17,21 +17,21 @@ const LONGEST_NAME = 18;
 const shortName = (name: string): string => (name.length > LONGEST_NAME ? `${name.slice(0, LONGEST_NAME - 1)}…` : name);
 
 export function LyingBars({ rows, series, details = [], summary, format }: Props) {
-  const widest = Math.min(LONGEST_NAME, Math.max(4, ...rows.map((row) => row.name.length)));
   return (
     <ChartFrame summary={summary}>
       <BarChart
         data={rows}
         layout="vertical"
-        margin={{ top: 0, right: 56, bottom: 0, left: 0 }}
+        margin={{ top: 0, right: 0, bottom: 0, left: 0 }}
         barCategoryGap="22%"
         accessibilityLayer={false}
       >
-        <XAxis type="number" hide domain={[0, "dataMax"]} />
+        {/* A sixth of the width stays free for the figures at the ends of the bars. */}
+        <XAxis type="number" hide domain={[0, (largest: number) => largest * 1.2]} />
         <YAxis
           type="category"
           dataKey="name"
-          width={widest * 7.6 + 12}
+          width="auto"
           interval={0}
           tick={{ fill: "var(--ink)", fontSize: "0.8125rem" }}
           tickLine={false}

@@ -36,7 +36,7 @@ export function FigureAxis({ id = 0, side = "left", format = compact, hide, top 
       yAxisId={id}
       orientation={side}
       hide={hide}
-      width={48}
+      width="auto"
       tick={TICK}
       tickLine={false}
       axisLine={false}

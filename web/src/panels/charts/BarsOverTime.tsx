@@ -52,7 +52,7 @@ export function BarsOverTime({ points, series, rate, display, summary, format }:
           ))}
         </defs>
         <CartesianGrid vertical={false} stroke={GRID} yAxisId="figures" />
-        <TimeAxis display={display} />
+        <TimeAxis points={points} display={display} />
         <FigureAxis id="figures" />
         {rate && <FigureAxis id="rate" side="right" format={roundPercent} />}
         <TimeTooltip

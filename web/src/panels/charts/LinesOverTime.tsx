@@ -36,7 +36,7 @@ export function LinesOverTime(props: Props) {
     <ChartFrame summary={summary}>
       <ComposedChart data={rows} margin={margin} accessibilityLayer={false}>
         {!bare && <CartesianGrid vertical={false} stroke={GRID} />}
-        <TimeAxis display={display} hide={bare} />
+        <TimeAxis points={points} display={display} hide={bare} />
         <FigureAxis format={axisFormat} hide={bare} top={top} />
         <TimeTooltip display={display} series={series} format={format} />
         {filled &&
@@ -64,7 +64,7 @@ export function LinesOverTime(props: Props) {
             strokeWidth={1.5}
             label={{
               value: threshold.label,
-              position: "insideBottomRight",
+              position: "insideBottomLeft",
               fill: "var(--danger)",
               fontSize: "0.75rem",
               fontWeight: 600,

@@ -32,7 +32,7 @@ export function StackedOverTime({ points, series, display, summary, format }: Pr
           </pattern>
         </defs>
         <CartesianGrid vertical={false} stroke={GRID} />
-        <TimeAxis display={display} />
+        <TimeAxis points={points} display={display} />
         <FigureAxis />
         <TimeTooltip display={display} series={series} format={format} />
 

@@ -8,6 +8,7 @@ export default defineConfig({
     include: ["src/**/*.test.{ts,tsx}"],
     setupFiles: ["src/lib/testSetup.ts"],
     // The zone and the language of the figures that the tests name.
-    env: { TZ: "Europe/Madrid" },
+    env: { TZ: "Europe/Madrid", DEBUG_PRINT_LIMIT: "2000" },
+    testTimeout: 30_000,
   },
 });

@@ -1,9 +1,12 @@
 // What the tests' document lacks of a browser.
 
-import { cleanup } from "@testing-library/react";
+import { cleanup, configure } from "@testing-library/react";
 import { afterEach } from "vitest";
 
 afterEach(cleanup);
+
+// Patient enough for a busy machine.
+configure({ asyncUtilTimeout: 10_000 });
 
 HTMLDialogElement.prototype.showModal = function showModal() {
   this.open = true;
@@ -25,3 +28,6 @@ window.ResizeObserver = class {
   unobserve() {}
   disconnect() {}
 };
+
+// Nothing has a size in a document that is never drawn, and charts ask for theirs.
+HTMLElement.prototype.getBoundingClientRect = () => new DOMRect(0, 0, 480, 240);

@@ -12,7 +12,6 @@ import {
 import { BUILT_IN } from "./builtIn.ts";
 
 type Update = MessageInitShape<typeof WatchPanelsResponseSchema>;
-type List = MessageInitShape<typeof ListPanelsResponseSchema>;
 
 interface Stream {
   request: WatchPanelsRequest;
@@ -28,7 +27,9 @@ export class FakeServer {
   activeUsers = 0n;
   /** Events within a week. */
   events = 1n;
-  list: List = { panels: BUILT_IN.map((name) => ({ name, title: name, sql: `SELECT '${name}'`, builtIn: true })) };
+  list: MessageInitShape<typeof ListPanelsResponseSchema> = {
+    panels: BUILT_IN.map((name) => ({ name, sql: `SELECT '${name}'`, builtIn: true })),
+  };
   /** Every stream there ever was. */
   readonly streams: Stream[] = [];
   unaryCalls = 0;

@@ -1,12 +1,13 @@
 import { defineConfig } from "vitest/config";
 
-// Whole-page tests: a real server and a real browser each, so one file after the other.
-export default defineConfig({
+// Whole-page tests: a real server and a real browser each, so one file after the other. The measurement of memory takes
+// minutes and is no test: it has a mode of its own.
+export default defineConfig(({ mode }) => ({
   test: {
     environment: "node",
-    include: ["e2e/**/*.e2e.ts"],
+    include: mode === "heap" ? ["e2e/heap.measure.ts"] : ["e2e/**/*.e2e.ts"],
     fileParallelism: false,
-    testTimeout: 120_000,
+    testTimeout: mode === "heap" ? 24 * 3_600_000 : 120_000,
     hookTimeout: 120_000,
   },
-});
+}));

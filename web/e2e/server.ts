@@ -1,7 +1,7 @@
 // A real server on a free loopback port with a data folder of its own, ended by its process id.
 
 import { type ChildProcess, execFile, spawn } from "node:child_process";
-import { mkdtempSync, rmSync } from "node:fs";
+import { existsSync, mkdtempSync, rmSync } from "node:fs";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -49,6 +49,7 @@ async function ready(url: string, child: ChildProcess, output: string[]): Promis
 }
 
 export async function startServer(env: Record<string, string> = {}): Promise<Server> {
+  if (!existsSync(BINARY)) throw new Error(`${BINARY} is missing: build it first, or set MILLRACE_BIN`);
   const data = mkdtempSync(join(tmpdir(), "millrace-e2e-"));
   const listen = `127.0.0.1:${await freePort()}`;
   const url = `http://${listen}`;

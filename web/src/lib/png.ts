@@ -3,9 +3,16 @@
 import type { PlainTable } from "./table.ts";
 import { cellText } from "./table.ts";
 
+/** What a colour of the chart stands for. */
+export interface Key {
+  color: string;
+  text: string;
+}
+
 export interface Picture {
   title: string;
   lines: string[];
+  keys: Key[];
   svg: SVGSVGElement | null;
   table: PlainTable;
   zone: string;
@@ -80,8 +87,32 @@ function drawTable(canvas: CanvasRenderingContext2D, picture: Picture, top: numb
   });
 }
 
+const KEY_ROW = 24;
+
+/** Places the keys from left to right, in as many rows as they need; draws them where there is something to draw on. */
+function layKeys(canvas: CanvasRenderingContext2D, keys: Key[], top: number, width: number, draws: boolean): number {
+  canvas.font = `13px ${FONT}`;
+  let left = PADDING;
+  let row = 0;
+  for (const { color, text } of keys) {
+    const room = canvas.measureText(text).width + 34;
+    if (left > PADDING && left + room > width - PADDING) {
+      left = PADDING;
+      row += 1;
+    }
+    if (draws) {
+      const ink = canvas.fillStyle;
+      canvas.fillStyle = color;
+      canvas.fillRect(left, top + row * KEY_ROW + 5, 10, 10);
+      canvas.fillStyle = ink;
+      canvas.fillText(text, left + 16, top + row * KEY_ROW + 15);
+    }
+    left += room;
+  }
+  return keys.length === 0 ? 0 : (row + 1) * KEY_ROW;
+}
+
 export async function toPng(picture: Picture): Promise<Blob> {
-  const theme = getComputedStyle(document.documentElement);
   const probe = document.createElement("div");
   probe.className = "bg-card text-ink";
   document.body.append(probe);
@@ -90,19 +121,21 @@ export async function toPng(picture: Picture): Promise<Blob> {
   probe.remove();
 
   const box = picture.svg?.getBoundingClientRect();
-  const width = Math.max(480, (box?.width ?? 0) + 2 * PADDING);
-  const top = PADDING + 28 + picture.lines.length * 28;
-  const body = box ? box.height : ROW * (Math.min(MAX_ROWS, picture.table.rows.length) + 2);
-  const height = top + body + PADDING;
-
   const canvas = document.createElement("canvas");
+  const context = canvas.getContext("2d");
+  if (!context) throw new Error("this browser cannot draw pictures");
+
+  const width = Math.ceil(Math.max(480, (box?.width ?? 0) + 2 * PADDING));
+  const keysTop = PADDING + 28 + picture.lines.length * 28;
+  const top = keysTop + layKeys(context, picture.keys, keysTop, width, false);
+  const body = box ? box.height : ROW * (Math.min(MAX_ROWS, picture.table.rows.length) + 2);
+  const height = Math.ceil(top + body + PADDING);
+
   // Twice the size, so that the picture is sharp on a slide.
   canvas.width = width * 2;
   canvas.height = height * 2;
-  const context = canvas.getContext("2d");
-  if (!context) throw new Error("this browser cannot draw pictures");
   context.scale(2, 2);
-  context.fillStyle = paper || theme.backgroundColor;
+  context.fillStyle = paper;
   context.fillRect(0, 0, width, height);
   context.fillStyle = ink;
   context.font = `600 18px ${FONT}`;
@@ -111,6 +144,7 @@ export async function toPng(picture: Picture): Promise<Blob> {
   picture.lines.forEach((text, index) => {
     context.fillText(text, PADDING, PADDING + 16 + 28 * (index + 1), width - 2 * PADDING);
   });
+  layKeys(context, picture.keys, keysTop, width, true);
   if (picture.svg && box) context.drawImage(await image(picture.svg), PADDING, top, box.width, box.height);
   else drawTable(context, picture, top, width);
 

@@ -18,6 +18,11 @@ export async function downloadPng(
   card: HTMLElement,
 ): Promise<void> {
   const svg = card.querySelector<SVGSVGElement>("svg.recharts-surface");
-  const picture = { title, lines: shaped.headline, svg, table: shaped.table, zone: display.zone };
+  // The legend is text beside the chart: its colours are taken from the page, where the theme has made them.
+  const keys = [...card.querySelectorAll<HTMLElement>("[data-legend] li")].map((item) => ({
+    text: item.textContent ?? "",
+    color: getComputedStyle(item.firstElementChild ?? item).backgroundColor,
+  }));
+  const picture = { title, lines: shaped.headline, keys, svg, table: shaped.table, zone: display.zone };
   download(fileName(name, display.range, new Date(), "png"), await toPng(picture));
 }

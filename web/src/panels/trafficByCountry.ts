@@ -54,7 +54,7 @@ export function shapeTrafficByCountry(
   return {
     data: { series, points: [...points.values()].sort((a, b) => a.at - b.at) },
     summary: `Page views by country in the ${RANGE_NAMES[range]}: ${words}.`,
-    headline: series.length > 0 ? [words] : [],
+    headline: [`page views in the ${RANGE_NAMES[range]}`],
     table: {
       columns: [
         column("bucket", "From", "time"),

@@ -38,9 +38,22 @@ export function ConnectionLight({ connection, titleOf, zone }: Props) {
     );
   }
   return (
-    <details className="relative" data-light={light}>
+    <details
+      className="relative"
+      data-light={light}
+      onKeyDown={(event) => {
+        if (event.key === "Escape") event.currentTarget.open = false;
+      }}
+      onBlur={(event) => {
+        if (!event.currentTarget.contains(event.relatedTarget)) event.currentTarget.open = false;
+      }}
+    >
       <summary className={`${shape} cursor-pointer list-none hover:bg-hover`}>{words}</summary>
-      <div className="absolute top-full left-0 z-30 mt-1 w-80 max-w-[calc(100vw-2rem)] rounded-xl border border-line-strong bg-raised p-3 text-sm shadow-2xl">
+      <div
+        // Takes the focus when it is clicked, so that selecting its text does not close it.
+        tabIndex={-1}
+        className="absolute top-full left-0 z-30 mt-1 w-80 max-w-[calc(100vw-2rem)] rounded-xl border border-line-strong bg-raised p-3 text-sm shadow-2xl"
+      >
         {pollingSince !== undefined && (
           <p className="text-muted">
             The live stream is interrupted since {clockLabel(pollingSince, zone)}. The panels are asked every 5 seconds

@@ -19,6 +19,16 @@ export function useWall(wall: boolean, setWall: (wall: boolean) => void): () => 
     return () => document.removeEventListener("fullscreenchange", onChange);
   }, [setWall]);
 
+  // The browser leaves its full screen by itself; a wall in a window is left here, unless a dialog is what is closed.
+  useEffect(() => {
+    if (!wall) return;
+    const onKeyDown = (event: KeyboardEvent) => {
+      if (event.key === "Escape" && !event.defaultPrevented && !document.querySelector("dialog[open]")) setWall(false);
+    };
+    window.addEventListener("keydown", onKeyDown);
+    return () => window.removeEventListener("keydown", onKeyDown);
+  }, [wall, setWall]);
+
   return useCallback(() => {
     if (wall) {
       setWall(false);

@@ -48,7 +48,7 @@ test("a panel that failed says why, and can be asked again", async () => {
   const user = open();
   expect(await screen.findByText("Server unreachable")).toBeTruthy();
   const card = within(panel("Active users"));
-  expect(card.getByRole("alert").textContent).toContain("connection refused");
+  expect(card.getByText("connection refused")).toBeTruthy();
   server.up = true;
   server.activeUsers = 5n;
   await user.click(card.getByRole("button", { name: "Try again" }));

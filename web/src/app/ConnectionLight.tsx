@@ -61,9 +61,9 @@ export function ConnectionLight({ connection, titleOf, zone }: Props) {
           </p>
         )}
         <ul className="mt-1 flex flex-col gap-1.5">
-          {troubles.map(({ panel, phase, reason, since }) => (
-            <li key={panel}>
-              <span className="font-medium">{titleOf(panel)}</span>{" "}
+          {troubles.map(({ panels, phase, reason, since }) => (
+            <li key={panels.join()}>
+              <span className="font-medium">{panels.map(titleOf).join(", ")}</span>{" "}
               <span className={phase === "failed" ? "text-danger" : "text-warn"}>
                 {phase === "failed" ? "unreachable" : "late"}
               </span>{" "}

@@ -1,12 +1,12 @@
 // The light of the header: what the panels' phases come to.
 
-import type { LiveState, Phase } from "./state.ts";
+import type { LiveState, PanelLive, Phase } from "./state.ts";
 
 export type Light = "green" | "yellow" | "red";
 
-/** A panel that is not as it should be. */
+/** Panels that are not as they should be, all for one reason and since one instant. */
 export interface Trouble {
-  panel: string;
+  panels: string[];
   phase: Phase;
   reason: string;
   since: number;
@@ -21,17 +21,24 @@ export interface Connection {
   pollingSince?: number;
 }
 
+/** Told together where they have begun in the same second: a server that has gone is one trouble, not eight. */
+function troublesOf(panels: [string, PanelLive][]): Trouble[] {
+  const troubles = new Map<string, Trouble>();
+  for (const [name, { phase, since, reason = "no answer" }] of panels) {
+    if (phase !== "failed" && phase !== "stale") continue;
+    const key = `${phase} ${Math.floor(since / 1000)} ${reason}`;
+    const trouble = troubles.get(key) ?? { panels: [], phase, reason, since };
+    trouble.panels.push(name);
+    troubles.set(key, trouble);
+  }
+  return [...troubles.values()];
+}
+
 export function connectionOf(state: LiveState): Connection {
   const panels = Object.entries(state.panels);
-  const troubles = panels
-    .filter(([, panel]) => panel.phase === "failed" || panel.phase === "stale")
-    .map(([name, panel]) => ({
-      panel: name,
-      phase: panel.phase,
-      reason: panel.reason ?? "no answer",
-      since: panel.since,
-    }));
-  const failed = troubles.filter((trouble) => trouble.phase === "failed");
+  const troubles = troublesOf(panels);
+  const failed = panels.filter(([, panel]) => panel.phase === "failed");
+  const late = panels.filter(([, panel]) => panel.phase === "stale");
   const pollingSince = state.stream.phase === "broken" ? state.stream.since : undefined;
 
   if (failed.length > 0) {
@@ -39,8 +46,8 @@ export function connectionOf(state: LiveState): Connection {
     const summary = all ? "Server unreachable" : `${failed.length} of ${panels.length} panels unreachable`;
     return { light: "red", summary, troubles, pollingSince };
   }
-  if (troubles.length > 0) {
-    return { light: "yellow", summary: `${troubles.length} of ${panels.length} panels late`, troubles, pollingSince };
+  if (late.length > 0) {
+    return { light: "yellow", summary: `${late.length} of ${panels.length} panels late`, troubles, pollingSince };
   }
   const waiting = panels.length === 0 || panels.some(([, panel]) => panel.phase === "connecting");
   if (waiting) return { light: "yellow", summary: "Connecting", troubles, pollingSince };

@@ -59,7 +59,20 @@ test("an unreachable panel turns the light red, from when it began", () => {
   const lost = (at: number): Happening => ({ type: "unanswered", panel: "a", reason: "gone", slow: false, at });
   const state = after(ASKED, answered("a"), answered("b"), lost(10), lost(15));
   expect(connectionOf(state)).toMatchObject({ light: "red", summary: "1 of 2 panels unreachable" });
-  expect(connectionOf(state).troubles).toEqual([{ panel: "a", phase: "failed", reason: "gone", since: 10 }]);
+  expect(connectionOf(state).troubles).toEqual([{ panels: ["a"], phase: "failed", reason: "gone", since: 10 }]);
+});
+
+test("panels that are lost for one reason at one time are told together", () => {
+  const lost = (panel: string, at: number): Happening => ({
+    type: "unanswered",
+    panel,
+    reason: "gone",
+    slow: false,
+    at,
+  });
+  const { summary, troubles } = connectionOf(after(ASKED, lost("a", 2_001), lost("b", 2_900)));
+  expect(summary).toBe("Server unreachable");
+  expect(troubles).toEqual([{ panels: ["a", "b"], phase: "failed", reason: "gone", since: 2_001 }]);
 });
 
 test("a poll that is merely slow is late, not lost", () => {

@@ -18,9 +18,13 @@ export function Empty({ hint }: { hint: string }) {
   );
 }
 
+/** Says nothing aloud by itself: the header tells of it once for all panels. */
 export function Failed({ reason, onRetry }: { reason: string; onRetry: () => void }) {
   return (
-    <div role="alert" className="flex flex-1 flex-col items-center justify-center gap-3 py-6 text-center text-sm">
+    <div
+      data-state="failed"
+      className="flex flex-1 flex-col items-center justify-center gap-3 py-6 text-center text-sm"
+    >
       <p className="font-medium text-danger">No figures</p>
       <p className="max-w-80 break-words text-muted">{reason}</p>
       <button type="button" className="button" onClick={onRetry}>

@@ -26,7 +26,11 @@ export function FirstMinutes({ origin }: { origin: string }) {
   }
 
   return (
-    <section aria-label="Send the first event" className="mx-auto w-full max-w-3xl py-6 sm:py-14" data-first-minutes>
+    <section
+      aria-label="Send the first event"
+      className="mx-auto my-auto w-full max-w-3xl py-6 sm:pb-24"
+      data-first-minutes
+    >
       <p className="mb-3 flex items-center gap-2.5 text-sm font-medium text-accent" role="status">
         <span className="pulse size-2.5 rounded-full bg-accent" aria-hidden="true" />
         Waiting for the first event

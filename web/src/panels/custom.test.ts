@@ -8,6 +8,7 @@ type Value = MessageInitShape<typeof ValueSchema>;
 const text = (value: string): Value => ({ kind: { case: "stringValue", value } });
 const whole = (value: bigint): Value => ({ kind: { case: "uint64Value", value } });
 const at = (n: number): Value => ({ kind: { case: "timestampValue", value: minute(n) } });
+const share = (value: number): Value => ({ kind: { case: "doubleValue", value } });
 const none: Value = {};
 
 const TIME = { name: "bucket_start", type: "DateTime('UTC')" };
@@ -18,21 +19,25 @@ test("a number is the first column of the first row, with its unit", () => {
   expect(shapeCustom(table, Chart.NUMBER, "orders", DISPLAY).headline).toEqual(["1,234 orders"]);
 });
 
-test("a line for each column of figures over the first column", () => {
+test("a line for each column of figures that is of one kind with the first", () => {
   const table = create(PanelTableSchema, {
     columns: [
       TIME,
       COUNT,
-      { name: "refund_rate_pct", type: "Nullable(Float64)" },
+      { name: "refunds", type: "Nullable(UInt64)" },
+      { name: "refund_rate_pct", type: "Float64" },
       { name: "incomplete", type: "UInt8" },
     ],
-    rows: [{ values: [at(0), whole(3n), none, whole(0n)] }, { values: [at(1), whole(4n), none, whole(1n)] }],
+    rows: [
+      { values: [at(0), whole(3n), none, share(50), whole(0n)] },
+      { values: [at(1), whole(4n), none, share(50), whole(1n)] },
+    ],
   });
   const { data } = shapeCustom(table, Chart.LINE, "", DISPLAY);
-  expect(data.series.map(({ label }) => label)).toEqual(["Order count", "Refund rate"]);
+  expect(data.series.map(({ label }) => label)).toEqual(["Order count", "Refunds"]);
   expect(data.points).toEqual([
-    { at: minuteMs(0), incomplete: false, figures: { "Order count": 3, "Refund rate": null } },
-    { at: minuteMs(1), incomplete: true, figures: { "Order count": 4, "Refund rate": null } },
+    { at: minuteMs(0), incomplete: false, figures: { "Order count": 3, Refunds: null } },
+    { at: minuteMs(1), incomplete: true, figures: { "Order count": 4, Refunds: null } },
   ]);
 });
 

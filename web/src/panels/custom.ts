@@ -2,7 +2,7 @@
 
 import { Chart, type Column, type PanelTable, type Value } from "../gen/millrace/v1/dashboard_pb.ts";
 import { decimal } from "../lib/format.ts";
-import { type Cell, type CellKind, cellText, type PlainTable } from "../lib/table.ts";
+import { type Cell, type CellKind, cellText, isNumeric, type PlainTable, type TableColumn } from "../lib/table.ts";
 import type { Display, Shaped } from "./panel.ts";
 import { color, millis, type Point, type Series } from "./points.ts";
 
@@ -64,13 +64,21 @@ function toPlainTable(table: PanelTable): PlainTable {
 
 const number = (value: Cell | undefined): number | null => (typeof value === "number" ? value : null);
 
+/**
+ * The columns that are drawn: those of figures that are of one kind with the first, since a chart has one axis, and
+ * percents beside counts would lie flat on it. The table has them all.
+ */
+function drawn(columns: TableColumn[]): number[] {
+  const figures = columns.flatMap((column, index) => (index > 0 && isNumeric(column.kind) ? [index] : []));
+  const kind = columns[figures[0] ?? 0]?.kind;
+  return figures.filter((index) => columns[index]?.kind === kind);
+}
+
 /** One series for each column of figures; or, where there is a column of names too, one for each of the names. */
 function overTime({ columns, rows }: PlainTable): Pick<Custom, "points" | "series"> {
   const flag = columns.findIndex((column) => column.name === "incomplete");
   const names = columns.findIndex((column, index) => index > 0 && column.kind === "text");
-  const figures = columns.flatMap((column, index) =>
-    index > 0 && !["text", "flag", "time"].includes(column.kind) ? [index] : [],
-  );
+  const figures = drawn(columns);
   const used = names < 0 ? figures : figures.slice(0, 1);
   const points = new Map<number, Point>();
   const series = new Map<string, Series>();
@@ -88,9 +96,7 @@ function overTime({ columns, rows }: PlainTable): Pick<Custom, "points" | "serie
 }
 
 function overNames({ columns, rows }: PlainTable, zone: string): Pick<Custom, "bars" | "series"> {
-  const figures = columns.flatMap((column, index) =>
-    index > 0 && !["text", "flag", "time"].includes(column.kind) ? [index] : [],
-  );
+  const figures = drawn(columns);
   const series = figures.map((index, place) => {
     const label = columns[index]?.label ?? "";
     return { key: label, label, color: color(place) };
@@ -105,12 +111,12 @@ function overNames({ columns, rows }: PlainTable, zone: string): Pick<Custom, "b
 export function shapeCustom(value: PanelTable, chart: Chart, unit: string, display: Display): Shaped<Custom> {
   const table = toPlainTable(value);
   const timed = table.columns[0]?.kind === "time" && chart !== Chart.HORIZONTAL_BAR;
-  const drawn = timed ? { bars: [], ...overTime(table) } : { points: [], ...overNames(table, display.zone) };
+  const drawing = timed ? { bars: [], ...overTime(table) } : { points: [], ...overNames(table, display.zone) };
   const first = table.rows[0]?.[0] ?? null;
   const lead = typeof first === "number" && chart === Chart.NUMBER ? `${decimal(first)} ${unit}`.trim() : "";
   const summary = lead || `${table.rows.length} rows of ${table.columns.map((column) => column.label).join(", ")}`;
   return {
-    data: { chart, unit, table, ...drawn },
+    data: { chart, unit, table, ...drawing },
     summary: `${summary}.`,
     headline: lead ? [lead] : [],
     table,

@@ -54,14 +54,16 @@ export function LyingBars({ rows, series, details = [], summary, format }: Props
         />
         {series.map(({ key, color }) => (
           <Bar key={key} dataKey={key} fill={color} radius={[0, 4, 4, 0]} maxBarSize={30} isAnimationActive={false}>
-            <LabelList
-              dataKey={key}
-              position="right"
-              fill="var(--ink)"
-              fontSize="0.8125rem"
-              fontWeight={600}
-              formatter={(value: unknown) => format(Number(value))}
-            />
+            {series.length === 1 && (
+              <LabelList
+                dataKey={key}
+                position="right"
+                fill="var(--ink)"
+                fontSize="0.8125rem"
+                fontWeight={600}
+                formatter={(value: unknown) => format(Number(value))}
+              />
+            )}
           </Bar>
         ))}
       </BarChart>

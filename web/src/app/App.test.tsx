@@ -63,6 +63,7 @@ test("old figures stay, with the reason that they are old", async () => {
   expect(await screen.findByText(/Old figures.*ClickHouse is away/)).toBeTruthy();
   expect(screen.getByText("77")).toBeTruthy();
   expect(document.querySelector("[data-light]")?.getAttribute("data-light")).toBe("yellow");
+  expect(screen.getByText("Active users late")).toBeTruthy();
 });
 
 test("a server without events shows how to send the first, and goes live by itself", async () => {

@@ -19,12 +19,17 @@ interface Props {
 export function ConnectionLight({ connection, titleOf, zone }: Props) {
   const { light, summary, troubles, pollingSince } = connection;
   const since = troubles.length > 0 ? Math.min(...troubles.map((trouble) => trouble.since)) : undefined;
+  // One or two are named at once; of more, the details tell.
+  const names = troubles.flatMap(({ panels }) => panels);
+  const named = names.length > 0 && names.length <= 2;
+  const word = light === "red" ? "unreachable" : "late";
+  const told = named ? `${names.map(titleOf).join(", ")} ${word}` : summary;
   const quiet = troubles.length === 0 && pollingSince === undefined;
   const words = (
     <>
       <span aria-hidden="true" className={`inline-block size-2.5 ${DOTS[light]} ${SHAPES[light]}`} />
       <span aria-live="polite">
-        {summary}
+        {told}
         {since !== undefined && <span className="text-muted"> since {clockLabel(since, zone)}</span>}
       </span>
     </>

@@ -49,7 +49,8 @@ export function connectionOf(state: LiveState): Connection {
   if (late.length > 0) {
     return { light: "yellow", summary: `${late.length} of ${panels.length} panels late`, troubles, pollingSince };
   }
-  const waiting = panels.length === 0 || panels.some(([, panel]) => panel.phase === "connecting");
+  // With figures of an earlier question on the page, a new one is answered before anybody could read "connecting".
+  const waiting = panels.length === 0 || panels.some(([, panel]) => panel.phase === "connecting" && !panel.value);
   if (waiting) return { light: "yellow", summary: "Connecting", troubles, pollingSince };
   return { light: "green", summary: pollingSince ? "Polling" : "Live", troubles, pollingSince };
 }

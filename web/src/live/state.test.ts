@@ -103,6 +103,12 @@ test("another question keeps the old figures and calls them outdated", () => {
   expect(reduce(state, answered("a", 21)).panels.a?.outdated).toBe(false);
 });
 
+test("another range does not make the light flicker", () => {
+  const state = after(ASKED, answered("a"), answered("b"), { type: "asked", panels: ["a", "b"], at: 20 });
+  expect(connectionOf(state).light).toBe("green");
+  expect(connectionOf(reduce(state, { type: "tick", at: 20 + SLOW_AFTER_MS })).light).toBe("yellow");
+});
+
 test("panels come and go with the list", () => {
   const list = create(ListPanelsResponseSchema, { panels: [{ name: "b" }, { name: "c" }] });
   const state = after(ASKED, answered("b"), { type: "listed", list, at: 30 });

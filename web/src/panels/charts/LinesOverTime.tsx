@@ -30,7 +30,7 @@ export function LinesOverTime(props: Props) {
   const rows = useMemo(() => lineRows(points, series), [points, series]);
   const largest = Math.max(0, ...points.flatMap((point) => series.map(({ key }) => point.figures[key] ?? 0)));
   // The threshold is always in the picture, also while everything is far below it.
-  const top = threshold && largest < threshold.at * 1.25 ? threshold.at * 1.25 : undefined;
+  const top = threshold && largest < threshold.at * 1.5 ? threshold.at * 1.5 : undefined;
   const margin = bare ? { top: 4, right: 4, bottom: 0, left: 4 } : { top: 8, right: 8, bottom: 0, left: 0 };
   return (
     <ChartFrame summary={summary}>

@@ -13,6 +13,8 @@ const TYPES: Record<string, string> = {
   ".css": "text/css",
   ".svg": "image/svg+xml",
 };
+// What the page needs and no more: pictures from data are its icon and the PNG of a panel.
+const POLICY = "default-src 'self'; img-src 'self' data:; frame-ancestors 'none'";
 const SERVED_BY_MILLRACE = /^\/(millrace\.v1\.|api\/|events)/;
 
 export interface Site {
@@ -39,7 +41,10 @@ export function startSite(serverUrl: string): Promise<Site> {
     }
     const file = normalize(join(DIST, path === "/" ? "index.html" : path));
     const content = file.startsWith(DIST) ? await readFile(file).catch(() => undefined) : undefined;
-    answer.writeHead(content ? 200 : 404, { "content-type": TYPES[extname(file)] ?? "application/octet-stream" });
+    answer.writeHead(content ? 200 : 404, {
+      "content-type": TYPES[extname(file)] ?? "application/octet-stream",
+      "content-security-policy": POLICY,
+    });
     answer.end(content);
   });
   return new Promise((done) => {

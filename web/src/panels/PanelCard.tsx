@@ -36,6 +36,7 @@ export const PanelCard = memo(function PanelCard(props: Props) {
   const card = useRef<HTMLElement>(null);
   const [asTable, setAsTable] = useState(false);
   const [showsSql, setShowsSql] = useState(false);
+  const [problem, setProblem] = useState<string>();
   const view = viewOf(name, panel);
   const title = titleOf(name, panel);
   const value = live?.value;
@@ -50,7 +51,9 @@ export const PanelCard = memo(function PanelCard(props: Props) {
     items.push({
       label: "Download PNG",
       run: () => {
-        if (card.current) void downloadPng(name, title, shaped, display, card.current);
+        if (!card.current) return;
+        setProblem(undefined);
+        downloadPng(name, title, shaped, display, card.current).catch((error) => setProblem(String(error)));
       },
     });
   }
@@ -85,6 +88,11 @@ export const PanelCard = memo(function PanelCard(props: Props) {
       {late && (
         <p className="mt-2 truncate text-xs text-warn" title={live.reason}>
           Old figures, since {clockLabel(live.since, zone)}: {live.reason}
+        </p>
+      )}
+      {problem && (
+        <p role="status" className="mt-2 text-xs text-danger">
+          The picture could not be made: {problem}
         </p>
       )}
       {showsSql && panel && (

@@ -39,7 +39,7 @@ const HEADER = (title: string, chart: string) => `-- title: ${title}
 const RANGE = "minute >= {range_start:DateTime('UTC')} AND minute < {range_end:DateTime('UTC')}";
 
 const PANELS: [name: string, title: string, chart: string, sql: string, expected: string][] = [
-  ["all_events", "All events", "number", `SELECT sum(events) AS events FROM minutes WHERE ${RANGE}`, "text=events"],
+  ["all_events", "All events", "number", `SELECT sum(events) AS events FROM minutes WHERE ${RANGE}`, ".lead-figure"],
   [
     "events_by_minute",
     "Events by the minute",

@@ -39,8 +39,10 @@ export function Grid({ state, display, wall, onRetry, onEnlarge }: Props) {
       <div className="grid gap-4 lg:grid-cols-2" data-grid="main">
         {main.map((name) => card(name, "h-96"))}
       </div>
-      <div className="mt-4 grid items-start gap-4 lg:grid-cols-2" data-grid="more">
-        {small.map((name) => card(name, "min-h-44 self-stretch"))}
+      <div className="mt-4 grid gap-4 lg:grid-cols-[repeat(auto-fit,minmax(22rem,1fr))]" data-grid="numbers">
+        {small.map((name) => card(name, "min-h-44"))}
+      </div>
+      <div className="mt-4 grid gap-4 lg:grid-cols-2" data-grid="more">
         {wide.map((name) => card(name, "h-96"))}
       </div>
     </>

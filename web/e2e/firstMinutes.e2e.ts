@@ -37,6 +37,7 @@ test("the page waits for the first event, and goes live with it", async () => {
   if (process.env.SCREENSHOTS === "1") {
     const docs = fileURLToPath(new URL("../../docs/", import.meta.url));
     await mkdir(docs, { recursive: true });
+    await page.waitForSelector('[data-light="green"]', { timeout: 30_000 });
     await page.screenshot({ path: `${docs}first-minutes.png` });
   }
 

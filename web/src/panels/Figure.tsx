@@ -1,7 +1,7 @@
 import { useState } from "react";
 
 /**
- * A figure in words that glows softly for a moment when it changes. Two classes take turns, since an animation only
+ * A large figure in words that glows softly for a moment when it changes. Two classes take turns, since an animation only
  * starts anew under another name; the element itself stays.
  */
 export function Figure({ text, className = "" }: { text: string; className?: string }) {

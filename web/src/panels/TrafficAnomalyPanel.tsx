@@ -8,7 +8,7 @@ function Change({ value }: { value: number }) {
   return (
     <span className={`rounded-full px-2.5 py-0.5 text-base font-semibold ${up ? "chip-up" : "chip-down"}`}>
       <span aria-hidden="true">{up ? "▲ " : "▼ "}</span>
-      <Figure text={change(value)} />
+      <span className="tabular-nums">{change(value)}</span>
     </span>
   );
 }

@@ -7,7 +7,7 @@ export default defineConfig(({ mode }) => ({
     environment: "node",
     include: mode === "heap" ? ["e2e/heap.measure.ts"] : ["e2e/**/*.e2e.ts"],
     fileParallelism: false,
-    testTimeout: mode === "heap" ? 24 * 3_600_000 : 120_000,
-    hookTimeout: 120_000,
+    testTimeout: mode === "heap" ? 24 * 3_600_000 : 300_000,
+    hookTimeout: 600_000,
   },
 }));

@@ -16,10 +16,13 @@ let site: Site;
 let browser: Browser;
 let traffic: { close: () => Promise<void> };
 
+// Events a second: a lively week for the pictures; for the tests, one that is soon filled.
+const RATE = process.env.SCREENSHOTS === "1" ? 12 : 2;
+
 beforeAll(async () => {
   server = await startServer();
-  await generate(server.url, "--rate", "12", "--backfill", "8d", "--duration", "1s");
-  traffic = generateForever(server.url, 40);
+  await generate(server.url, "--rate", String(RATE), "--backfill", "8d", "--duration", "1s");
+  traffic = generateForever(server.url, RATE * 2);
   site = await startSite(server.url);
   browser = await launch();
 });

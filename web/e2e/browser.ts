@@ -1,0 +1,57 @@
+import { type Browser, type BrowserContextOptions, chromium, type Page } from "playwright-core";
+
+/** A browser that asks nobody but the page's server. */
+export const launch = (): Promise<Browser> =>
+  chromium.launch({
+    executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
+    args: [
+      "--headless",
+      "--no-sandbox",
+      "--disable-gpu",
+      "--disable-quic",
+      "--no-first-run",
+      "--disable-background-networking",
+      "--disable-component-update",
+      "--disable-sync",
+    ],
+  });
+
+export const WIDTHS = { phone: 390, tablet: 820, desktop: 1440 } as const;
+
+/** A page of its own, without what others have stored; fails on an error that the page itself does not handle. */
+export async function open(
+  browser: Browser,
+  url: string,
+  options: BrowserContextOptions = {},
+): Promise<{ page: Page; errors: string[]; close: () => Promise<void> }> {
+  const context = await browser.newContext({
+    viewport: { width: WIDTHS.desktop, height: 1000 },
+    colorScheme: "dark",
+    locale: "en-GB",
+    timezoneId: "Europe/Madrid",
+    ...options,
+  });
+  const page = await context.newPage();
+  const errors: string[] = [];
+  page.on("pageerror", (error) => errors.push(String(error)));
+  page.on("console", (message) => {
+    if (/Content Security Policy/i.test(message.text())) errors.push(message.text());
+  });
+  await page.goto(url);
+  return { page, errors, close: () => context.close() };
+}
+
+/** The text of a panel, as a visitor reads it. */
+export const panelText = (page: Page, name: string): Promise<string> =>
+  page.locator(`[data-panel="${name}"]`).first().innerText();
+
+/** Waits until a panel's text is so; says what it was when it never is. */
+export async function waitForPanel(page: Page, name: string, matches: (text: string) => boolean, ms = 10_000) {
+  const deadline = Date.now() + ms;
+  for (;;) {
+    const text = await panelText(page, name).catch(() => "");
+    if (matches(text)) return text;
+    if (Date.now() > deadline) throw new Error(`panel ${name} shows: ${text}`);
+    await page.waitForTimeout(25);
+  }
+}

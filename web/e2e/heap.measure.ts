@@ -1,0 +1,65 @@
+// How the page's memory grows while it is open: the heap after garbage collection, before and after MINUTES of updates.
+
+import type { CDPSession } from "playwright-core";
+import { expect, test } from "vitest";
+import { launch, open, waitForPanel } from "./browser.ts";
+import { generate, generateForever, startServer } from "./server.ts";
+import { startSite } from "./site.ts";
+
+const MINUTES = Number(process.env.MINUTES ?? 10);
+/** Events a second: enough that every panel changes each time it is computed. */
+const RATE = 60;
+
+async function heapBytes(session: CDPSession): Promise<number> {
+  await session.send("HeapProfiler.collectGarbage");
+  await session.send("HeapProfiler.collectGarbage");
+  return (await session.send("Runtime.getHeapUsage")).usedSize;
+}
+
+const megabytes = (bytes: number): string => `${(bytes / 1024 / 1024).toFixed(1)} MB`;
+
+test(`the heap after ${MINUTES} minutes`, async () => {
+  const server = await startServer();
+  await generate(server.url, "--rate", "20", "--backfill", "1h", "--duration", "1s");
+  const traffic = generateForever(server.url, RATE);
+  const site = await startSite(server.url);
+  const browser = await launch();
+  const { page } = await open(browser, `${site.url}/?range=1h`);
+  await waitForPanel(page, "error_rate", (text) => /of [\d,]+ events/.test(text), 30_000);
+  // Each change of a figure in any panel is an update that has been drawn.
+  await page.evaluate(() => {
+    const counter = { drawn: 0 };
+    Object.assign(window, { counter });
+    const count = () => {
+      counter.drawn += 1;
+    };
+    for (const panel of document.querySelectorAll("[data-panel]")) {
+      new MutationObserver(count).observe(panel, {
+        subtree: true,
+        characterData: true,
+        childList: true,
+        attributes: true,
+      });
+    }
+  });
+  const session = await page.context().newCDPSession(page);
+  // The first minute fills caches and compiles; what grows after it would grow for ever.
+  await page.waitForTimeout(Math.min(60_000, MINUTES * 6_000));
+  const before = await heapBytes(session);
+  console.log(`at the start: ${megabytes(before)}`);
+  const started = Date.now();
+  for (let minute = 1; minute <= MINUTES; minute += 1) {
+    await page.waitForTimeout(Math.max(0, started + minute * 60_000 - Date.now()));
+    console.log(`after ${minute} min: ${megabytes(await heapBytes(session))}`);
+  }
+  const after = await heapBytes(session);
+  const drawn = await page.evaluate(() => (window as unknown as { counter: { drawn: number } }).counter.drawn);
+  const seconds = (Date.now() - started) / 1000;
+  console.log(`${drawn} updates drawn, ${(drawn / seconds).toFixed(1)} a second`);
+  console.log(`grown by ${megabytes(after - before)}, to ${megabytes(after)}`);
+  await traffic.close();
+  await browser.close();
+  await site.close();
+  await server.close();
+  expect(drawn).toBeGreaterThan(0);
+});

@@ -1,0 +1,22 @@
+import { expect, test } from "vitest";
+import { toCsv } from "./csv.ts";
+import { column } from "./table.ts";
+
+const columns = [column("at", "From", "time"), column("page_url", "Page", "text"), column("views", "Views", "count")];
+
+test("the head has the contract's names, instants are in UTC, and nothing is rounded", () => {
+  const table = { columns, rows: [[Date.UTC(2026, 0, 2, 3, 4), "/a", 1234.5]] };
+  expect(toCsv(table)).toBe("at,page_url,views\r\n2026-01-02T03:04:00.000Z,/a,1234.5\r\n");
+});
+
+test("texts with separators are quoted", () => {
+  expect(toCsv({ columns, rows: [[0, 'a "b", c\nd', null]] })).toContain('"a ""b"", c\nd",\r\n');
+});
+
+test("a text that begins like a formula cannot become one", () => {
+  expect(toCsv({ columns, rows: [[0, "=HYPERLINK(1)", 1]] })).toContain(",'=HYPERLINK(1),1");
+});
+
+test("negative figures stay figures", () => {
+  expect(toCsv({ columns, rows: [[0, "/", -5]] })).toContain(",/,-5\r\n");
+});

@@ -1,0 +1,40 @@
+import { expect, test } from "vitest";
+import { change, count, countryName, duration, percent, plural, roundPercent } from "./format.ts";
+
+const plain = (text: string) => text.replaceAll("\u00a0", " ");
+
+test("counts have thousands separators", () => {
+  expect(count(1_234_567)).toBe("1,234,567");
+});
+
+test("small shares keep two decimals, large ones one", () => {
+  expect(plain(percent(0.4))).toBe("0.40 %");
+  expect(plain(percent(64.62))).toBe("64.6 %");
+  expect(plain(roundPercent(1))).toBe("1 %");
+});
+
+test("a change has a sign", () => {
+  expect(plain(change(12.34))).toBe("+12.3 %");
+  expect(plain(change(-3))).toBe("−3.00 %");
+  expect(plain(change(0))).toBe("±0.00 %");
+});
+
+test("durations are said as people say them", () => {
+  expect([840, 12_400, 185_000, 7_500_000].map(duration).map(plain)).toEqual([
+    "840 ms",
+    "12.4 s",
+    "3 min 5 s",
+    "2 h 5 min",
+  ]);
+});
+
+test("countries have names, and unknown ones say so", () => {
+  expect(countryName("ES")).toBe("Spain");
+  expect(countryName("ZZ")).toBe("Unknown");
+  expect(countryName("not a code")).toBe("not a code");
+});
+
+test("one is not many", () => {
+  expect(plural(1, "visitor")).toBe("1 visitor");
+  expect(plural(2, "visitor")).toBe("2 visitors");
+});

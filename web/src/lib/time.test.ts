@@ -1,0 +1,22 @@
+import { expect, test } from "vitest";
+import { isRange, isZone, tickLabel, zoneName } from "./time.ts";
+
+const NOON = Date.UTC(2026, 10, 21, 12, 5);
+
+test("labels follow the zone", () => {
+  expect(tickLabel(NOON, "1h", "UTC")).toBe("12:05");
+  expect(tickLabel(NOON, "1h", "Asia/Kolkata")).toBe("17:35");
+});
+
+test("days are labelled with the day of the zone", () => {
+  expect(tickLabel(Date.UTC(2026, 10, 20, 23), "7d", "UTC")).toContain("20");
+  expect(tickLabel(Date.UTC(2026, 10, 20, 23), "7d", "Europe/Madrid")).toContain("21");
+});
+
+test("only what exists is a range or a zone", () => {
+  expect(isRange("6h")).toBe(true);
+  expect(isRange("8h")).toBe(false);
+  expect(isZone("Europe/Madrid")).toBe(true);
+  expect(isZone("Europe/Atlantis")).toBe(false);
+  expect(zoneName("America/New_York")).toBe("New York");
+});

@@ -1,0 +1,67 @@
+// Ranges, zones and the labels of instants. Instants are milliseconds since 1970 everywhere in the page.
+
+export const RANGES = ["1h", "6h", "24h", "7d"] as const;
+export type Range = (typeof RANGES)[number];
+
+export const RANGE_NAMES: Record<Range, string> = {
+  "1h": "last hour",
+  "6h": "last 6 hours",
+  "24h": "last 24 hours",
+  "7d": "last 7 days",
+};
+
+/** How long a bucket of each range is. */
+export const BUCKET_NAMES: Record<Range, string> = {
+  "1h": "a minute",
+  "6h": "5 minutes",
+  "24h": "15 minutes",
+  "7d": "2 hours",
+};
+
+export const isRange = (text: string | null): text is Range => RANGES.includes(text as Range);
+
+export function isZone(name: string | null): name is string {
+  if (!name) return false;
+  try {
+    new Intl.DateTimeFormat("en", { timeZone: name });
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/** The browser's own time zone. */
+export const localZone = (): string => new Intl.DateTimeFormat().resolvedOptions().timeZone || "UTC";
+
+/** "Europe/Madrid" is shown as "Madrid". */
+export const zoneName = (zone: string): string => zone.split("/").at(-1)?.replaceAll("_", " ") ?? zone;
+
+const formatters = new Map<string, Intl.DateTimeFormat>();
+
+/** Making a formatter costs far more than using one, and a chart labels hundreds of instants. */
+function formatter(zone: string, key: string, options: Intl.DateTimeFormatOptions): Intl.DateTimeFormat {
+  const name = `${zone} ${key}`;
+  let found = formatters.get(name);
+  if (!found) {
+    found = new Intl.DateTimeFormat(undefined, { ...options, timeZone: zone });
+    formatters.set(name, found);
+  }
+  return found;
+}
+
+const CLOCK = { hour: "2-digit", minute: "2-digit", hourCycle: "h23" } as const;
+
+/** The label of an instant on an axis: the time of day, and for days the day. */
+export function tickLabel(at: number, range: Range, zone: string): string {
+  return range === "7d"
+    ? formatter(zone, "day", { weekday: "short", day: "numeric" }).format(at)
+    : formatter(zone, "clock", CLOCK).format(at);
+}
+
+/** The label of an instant where there is room. */
+export const instantLabel = (at: number, zone: string): string =>
+  formatter(zone, "instant", { weekday: "short", day: "numeric", month: "short", ...CLOCK }).format(at);
+
+/** The time of day to the second, for "since when". */
+export const clockLabel = (at: number, zone: string): string =>
+  formatter(zone, "seconds", { ...CLOCK, second: "2-digit" }).format(at);

@@ -1,0 +1,106 @@
+// A server for tests: the real client over a transport in memory, with answers and failures as a test wants them.
+
+import { create, type MessageInitShape } from "@bufbuild/protobuf";
+import { Code, ConnectError, createRouterTransport, type Transport } from "@connectrpc/connect";
+import {
+  DashboardService,
+  type ListPanelsResponseSchema,
+  type WatchPanelsRequest,
+  type WatchPanelsResponse,
+  WatchPanelsResponseSchema,
+} from "../gen/millrace/v1/dashboard_pb.ts";
+import { BUILT_IN } from "./builtIn.ts";
+
+type Update = MessageInitShape<typeof WatchPanelsResponseSchema>;
+
+interface Stream {
+  request: WatchPanelsRequest;
+  push: (update: Update) => void;
+  fail: () => void;
+}
+
+export class FakeServer {
+  /** Whether calls are answered at all. */
+  up = true;
+  /** Whether WatchPanels is answered. */
+  watches = true;
+  activeUsers = 0n;
+  /** Events within a week. */
+  events = 1n;
+  list: MessageInitShape<typeof ListPanelsResponseSchema> = {
+    panels: BUILT_IN.map((name) => ({ name, sql: `SELECT '${name}'`, builtIn: true })),
+  };
+  /** Every stream there ever was. */
+  readonly streams: Stream[] = [];
+  unaryCalls = 0;
+  readonly transport: Transport;
+
+  constructor() {
+    const unary = <T>(answer: () => T) => {
+      return () => {
+        this.unaryCalls += 1;
+        if (!this.up) throw new ConnectError("connection refused", Code.Unavailable);
+        return answer();
+      };
+    };
+    this.transport = createRouterTransport(({ service }) => {
+      service(DashboardService, {
+        listPanels: unary(() => this.list),
+        getActiveUsers: unary(() => ({ activeUsers: this.activeUsers, series: [{}] })),
+        getErrorRate: unary(() => ({ points: [{ events: this.events }], thresholdPct: 1 })),
+        getSignupFunnel: unary(() => ({})),
+        getTopFeatures: unary(() => ({})),
+        getLiveVisitors: unary(() => ({})),
+        getTopPages: unary(() => ({})),
+        getTrafficByCountry: unary(() => ({})),
+        getTrafficAnomaly: unary(() => ({})),
+        queryPanel: unary(() => ({ table: {} })),
+        watchPanels: (request, context) => this.watch(request, context.signal),
+      });
+    });
+  }
+
+  get stream(): Stream {
+    const last = this.streams.at(-1);
+    if (!last) throw new Error("nobody watches");
+    return last;
+  }
+
+  private async *watch(request: WatchPanelsRequest, signal: AbortSignal): AsyncGenerator<WatchPanelsResponse> {
+    if (!this.watches || !this.up) throw new ConnectError("WatchPanels is not there", Code.Unimplemented);
+    const waiting: Update[] = [];
+    let failed = false;
+    let wake = () => {};
+    const stream: Stream = {
+      request,
+      push: (update) => {
+        waiting.push(update);
+        wake();
+      },
+      fail: () => {
+        failed = true;
+        wake();
+      },
+    };
+    signal.addEventListener("abort", () => wake());
+    this.streams.push(stream);
+    while (!signal.aborted) {
+      const update = waiting.shift();
+      if (update) {
+        yield create(WatchPanelsResponseSchema, update);
+        continue;
+      }
+      if (failed) throw new ConnectError("connection reset", Code.Unavailable);
+      await new Promise<void>((done) => {
+        wake = done;
+      });
+    }
+  }
+}
+
+/** An update of the active users. */
+export const usersUpdate = (activeUsers: bigint): Update => ({
+  id: "active_users",
+  panel: "active_users",
+  value: { case: "activeUsers", value: { activeUsers, series: [{}] } },
+});

@@ -1,0 +1,41 @@
+import { count } from "../lib/format.ts";
+import { BUCKET_NAMES, RANGE_NAMES } from "../lib/time.ts";
+import { type ActiveUsers, shapeActiveUsers } from "./activeUsers.ts";
+import { LinesOverTime } from "./charts/LinesOverTime.tsx";
+import { Figure } from "./Figure.tsx";
+import { type BodyProps, definePanel } from "./panel.ts";
+
+const SERIES = [{ key: "users", label: "Active users", color: "var(--c1)" }];
+
+function Body({ data, display, summary }: BodyProps<ActiveUsers>) {
+  return (
+    <>
+      <p className="flex flex-wrap items-baseline gap-x-4">
+        <Figure text={count(data.now)} className="hero text-accent" />
+        <span className="text-sm text-muted">
+          sessions in the last 5 minutes
+          <br />
+          <span className="tabular-nums">
+            peak of the {RANGE_NAMES[display.range]}: {count(data.peak)} within {BUCKET_NAMES[display.range]}
+          </span>
+        </span>
+      </p>
+      <LinesOverTime
+        points={data.points}
+        series={SERIES}
+        display={display}
+        summary={summary}
+        format={count}
+        filled
+        bare
+      />
+    </>
+  );
+}
+
+export const activeUsersPanel = definePanel(
+  "activeUsers",
+  "Events with a session_id show up here.",
+  shapeActiveUsers,
+  Body,
+);

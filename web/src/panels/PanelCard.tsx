@@ -1,0 +1,108 @@
+import { memo, useMemo, useRef, useState } from "react";
+import type { Panel } from "../gen/millrace/v1/dashboard_pb.ts";
+import { clockLabel } from "../lib/time.ts";
+import type { PanelLive } from "../live/state.ts";
+import { CopyButton } from "./CopyButton.tsx";
+import { Dialog } from "./Dialog.tsx";
+import { Menu, type MenuItem } from "./Menu.tsx";
+import { PanelContent } from "./PanelContent.tsx";
+import type { Display } from "./panel.ts";
+import { titleOf, viewOf } from "./registry.ts";
+import { downloadCsv, downloadPng } from "./takeAlong.ts";
+
+interface Props {
+  name: string;
+  panel: Panel | undefined;
+  live: PanelLive | undefined;
+  display: Display;
+  onRetry: () => void;
+  /** Absent where the panel is enlarged already. */
+  onEnlarge?: (name: string) => void;
+  className?: string;
+}
+
+function Approximate() {
+  const meaning = "Distinct counts may be off by up to 1 %";
+  return (
+    <span className="text-lg leading-none text-muted" title={meaning} role="note" aria-label={meaning}>
+      ≈
+    </span>
+  );
+}
+
+/** One panel: title, figures, what is wrong with them, and what can be done with them. */
+export const PanelCard = memo(function PanelCard(props: Props) {
+  const { name, panel, live, display, onRetry, onEnlarge, className = "" } = props;
+  const card = useRef<HTMLElement>(null);
+  const [asTable, setAsTable] = useState(false);
+  const [showsSql, setShowsSql] = useState(false);
+  const [problem, setProblem] = useState<string>();
+  const view = viewOf(name, panel);
+  const title = titleOf(name, panel);
+  const value = live?.value;
+  const { range, zone } = display;
+  const shaped = useMemo(() => (value ? view.shape(value, { range, zone }) : null), [view, value, range, zone]);
+
+  const items: MenuItem[] = [];
+  if (onEnlarge) items.push({ label: "Enlarge", run: () => onEnlarge(name) });
+  if (shaped) {
+    items.push({ label: asTable ? "Show as chart" : "Show as table", run: () => setAsTable(!asTable) });
+    items.push({ label: "Download CSV", run: () => downloadCsv(name, shaped, display) });
+    items.push({
+      label: "Download PNG",
+      run: () => {
+        if (!card.current) return;
+        setProblem(undefined);
+        downloadPng(name, title, shaped, display, card.current).catch((error) => setProblem(String(error)));
+      },
+    });
+  }
+  if (panel?.sql) items.push({ label: "Show SQL", run: () => setShowsSql(true) });
+
+  const late = shaped && (live?.phase === "stale" || live?.phase === "failed");
+  return (
+    <section
+      ref={card}
+      aria-label={title}
+      data-panel={name}
+      data-phase={live?.phase ?? "connecting"}
+      className={`card ${className}`}
+    >
+      <header className="mb-2 flex min-h-9 items-center gap-2">
+        <h2 className="text-base font-semibold" title={panel?.description}>
+          {title}
+        </h2>
+        {shaped?.approximate && <Approximate />}
+        <span className="flex-1" />
+        {items.length > 0 && <Menu label={`${title}: more`} items={items} />}
+      </header>
+      <PanelContent
+        title={title}
+        view={view}
+        shaped={shaped}
+        live={live}
+        display={display}
+        asTable={asTable}
+        onRetry={onRetry}
+      />
+      {late && (
+        <p className="mt-2 truncate text-xs text-warn" title={live.reason}>
+          Old figures, since {clockLabel(live.since, zone)}: {live.reason}
+        </p>
+      )}
+      {problem && (
+        <p role="status" className="mt-2 text-xs text-danger">
+          The picture could not be made: {problem}
+        </p>
+      )}
+      {showsSql && panel && (
+        <Dialog title={`${title}: SQL`} onClose={() => setShowsSql(false)} actions={<CopyButton text={panel.sql} />}>
+          {/* biome-ignore lint/a11y/noNoninteractiveTabindex: a region that scrolls has to be reachable by the keyboard */}
+          <pre className="min-h-0 overflow-auto rounded-lg bg-sunken p-4 text-xs leading-relaxed" tabIndex={0}>
+            {panel.sql}
+          </pre>
+        </Dialog>
+      )}
+    </section>
+  );
+});

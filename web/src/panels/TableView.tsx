@@ -1,0 +1,64 @@
+import { cellText, isNumeric, type PlainTable } from "../lib/table.ts";
+
+interface Props {
+  table: PlainTable;
+  zone: string;
+  caption: string;
+  /** The column whose figures are also drawn, as a bar behind the row. */
+  barOf?: number;
+}
+
+/** Scrolls inside its card, which the keyboard can do only when the region takes the focus. */
+export function TableView({ table, zone, caption, barOf }: Props) {
+  const figures = barOf === undefined ? [] : table.rows.map((row) => Number(row[barOf] ?? 0));
+  const largest = Math.max(1, ...figures);
+  return (
+    // biome-ignore lint/a11y/noNoninteractiveTabindex: a region that scrolls has to be reachable by the keyboard
+    <section className="min-h-0 w-full flex-1 overflow-auto" aria-label={`${caption}, table`} tabIndex={0}>
+      <table className="w-full text-sm">
+        <caption className="sr-only">{caption}</caption>
+        <thead>
+          <tr>
+            {table.columns.map(({ name, label, kind }) => (
+              <th
+                key={name}
+                scope="col"
+                className={`sticky top-0 bg-card px-2 py-1.5 text-xs font-medium text-muted ${isNumeric(kind) ? "text-right" : "text-left"}`}
+              >
+                {label}
+              </th>
+            ))}
+          </tr>
+        </thead>
+        <tbody>
+          {table.rows.map((row, index) => (
+            <tr
+              // biome-ignore lint/suspicious/noArrayIndexKey: rows are places in a ranking, and have no other name
+              key={index}
+              className="border-t border-line"
+              style={
+                barOf === undefined
+                  ? undefined
+                  : {
+                      backgroundImage: "linear-gradient(var(--bar), var(--bar))",
+                      backgroundSize: `${(100 * (figures[index] ?? 0)) / largest}% 100%`,
+                      backgroundRepeat: "no-repeat",
+                    }
+              }
+            >
+              {table.columns.map(({ name, kind }, place) => (
+                <td
+                  key={name}
+                  className={`px-2 py-1.5 ${isNumeric(kind) ? "text-right whitespace-nowrap tabular-nums" : "max-w-64 truncate"}`}
+                  title={kind === "text" ? String(row[place] ?? "") : undefined}
+                >
+                  {cellText(row[place] ?? null, kind, zone)}
+                </td>
+              ))}
+            </tr>
+          ))}
+        </tbody>
+      </table>
+    </section>
+  );
+}

@@ -1,0 +1,43 @@
+import { change, count } from "../lib/format.ts";
+import { Figure } from "./Figure.tsx";
+import { type BodyProps, definePanel } from "./panel.ts";
+import { shapeTrafficAnomaly, type TrafficAnomaly } from "./trafficAnomaly.ts";
+
+function Change({ value }: { value: number }) {
+  const up = value >= 0;
+  return (
+    <span className={`rounded-full px-2.5 py-0.5 text-base font-semibold ${up ? "chip-up" : "chip-down"}`}>
+      <span aria-hidden="true">{up ? "▲ " : "▼ "}</span>
+      <span className="tabular-nums">{change(value)}</span>
+    </span>
+  );
+}
+
+function Body({ data }: BodyProps<TrafficAnomaly>) {
+  return (
+    <>
+      <p className="flex flex-wrap items-baseline gap-x-4 gap-y-1">
+        <Figure text={count(data.current)} className="lead-figure" />
+        {data.change !== null && <Change value={data.change} />}
+      </p>
+      <dl className="mt-3 flex gap-8 text-sm">
+        <div>
+          <dt className="text-muted">By now, a week ago</dt>
+          <dd className="text-xl font-semibold">
+            <Figure text={count(data.previous)} />
+          </dd>
+        </div>
+        {data.change === null && (
+          <p className="self-end text-muted">Nothing was seen then, so there is nothing to compare with.</p>
+        )}
+      </dl>
+    </>
+  );
+}
+
+export const trafficAnomalyPanel = definePanel(
+  "trafficAnomaly",
+  "page_view events show up here.",
+  shapeTrafficAnomaly,
+  Body,
+);

@@ -1,0 +1,21 @@
+import { compact, count } from "../lib/format.ts";
+import { Legend } from "./charts/Legend.tsx";
+import { StackedOverTime } from "./charts/StackedOverTime.tsx";
+import { type BodyProps, definePanel } from "./panel.ts";
+import { shapeTrafficByCountry, type TrafficByCountry } from "./trafficByCountry.ts";
+
+function Body({ data, display, summary }: BodyProps<TrafficByCountry>) {
+  return (
+    <>
+      <Legend series={data.series.map((series) => ({ ...series, figure: compact(series.total) }))} />
+      <StackedOverTime points={data.points} series={data.series} display={display} summary={summary} format={count} />
+    </>
+  );
+}
+
+export const trafficByCountryPanel = definePanel(
+  "trafficByCountry",
+  "page_view events show up here.",
+  shapeTrafficByCountry,
+  Body,
+);

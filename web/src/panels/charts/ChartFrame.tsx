@@ -1,0 +1,18 @@
+import type { ReactElement } from "react";
+import { ResponsiveContainer } from "recharts";
+
+/**
+ * The place of a chart: as large as its card leaves it, and one image with a name to a screen reader, which has the
+ * table for the single figures.
+ */
+export function ChartFrame({ summary, children }: { summary: string; children: ReactElement }) {
+  return (
+    <div role="img" aria-label={summary} className="relative min-h-28 in-data-wall:min-h-0 w-full flex-1">
+      <div className="absolute inset-0">
+        <ResponsiveContainer width="100%" height="100%" initialDimension={{ width: 480, height: 200 }}>
+          {children}
+        </ResponsiveContainer>
+      </div>
+    </div>
+  );
+}

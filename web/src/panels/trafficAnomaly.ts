@@ -1,0 +1,33 @@
+import type { GetTrafficAnomalyResponse } from "../gen/millrace/v1/dashboard_pb.ts";
+import { change, count } from "../lib/format.ts";
+import { column } from "../lib/table.ts";
+import type { Shaped } from "./panel.ts";
+
+export interface TrafficAnomaly {
+  current: number;
+  previous: number;
+  /** In percent; none where there was nothing a week ago. */
+  change: number | null;
+}
+
+export function shapeTrafficAnomaly(value: GetTrafficAnomalyResponse): Shaped<TrafficAnomaly> {
+  const current = Number(value.currentViews);
+  const previous = Number(value.previousViews);
+  const changed = value.changePct ?? null;
+  const words = changed === null ? "nothing to compare with" : change(changed);
+  return {
+    data: { current, previous, change: changed },
+    summary: `${count(current)} page views this hour so far, ${count(previous)} by then a week ago: ${words}.`,
+    headline: [`${count(current)} page views this hour`, `${count(previous)} a week ago: ${words}`],
+    table: {
+      columns: [
+        column("current_views", "This hour", "count"),
+        column("previous_views", "A week ago", "count"),
+        column("change_pct", "Change", "percent"),
+      ],
+      rows: [[current, previous, changed]],
+    },
+    empty: false,
+    approximate: false,
+  };
+}

@@ -1,0 +1,14 @@
+import react from "@vitejs/plugin-react";
+import { defineConfig } from "vitest/config";
+
+export default defineConfig({
+  plugins: [react()],
+  test: {
+    environment: "jsdom",
+    include: ["src/**/*.test.{ts,tsx}"],
+    setupFiles: ["src/lib/testSetup.ts"],
+    // The zone and the language of the figures that the tests name.
+    env: { TZ: "Europe/Madrid", DEBUG_PRINT_LIMIT: "2000" },
+    testTimeout: 30_000,
+  },
+});

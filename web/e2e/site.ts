@@ -1,5 +1,5 @@
-// Where the page comes from. The server serves it; one that does not do so yet gets it from here: web/dist, with every
-// other request passed on, so that the page has a single origin either way. E2E_PROXY=1 asks for that.
+// Where the page comes from: the server serves the one that was built into it. With E2E_PROXY=1 it is web/dist, served
+// from here with every other request passed on, so that a change of the page is tested without building the server anew.
 
 import { readFile } from "node:fs/promises";
 import { createServer, request } from "node:http";

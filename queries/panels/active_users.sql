@@ -3,31 +3,41 @@
 -- unit: users
 -- chart: line
 -- refresh: 5s
+-- The number of distinct people follows from the bits that they set: see queries/schema/0002_minutes.sql.
 -- distinct: active_users, active_now
 -- parameter: window_minutes UInt16 = 5 from 1 to 60: how many minutes back a session counts as active now
 WITH per_bucket AS
 (
-    -- States of minutes merge to the distinct sessions of a bucket: a session counts once however long it lasts.
+    -- States of steps and minutes merge to the distinct sessions of a bucket: a session counts once however long it lasts.
     SELECT
-        roundDown(toUnixTimestamp(minute), {buckets:Array(UInt32)}) AS start,
-        uniqCombined64Merge(16)(sessions) AS active
-    FROM minutes
-    WHERE minute >= {range_start:DateTime('UTC')} AND minute < {range_end:DateTime('UTC')}
-    GROUP BY start
+        roundDown(toUnixTimestamp(start), {buckets:Array(UInt32)}) AS bucket,
+        toUInt64(round(-2097152 * log(1 - least(ifNull(groupBitmapMerge(sessions), 0), 2097151) / 2097152))) AS active
+    FROM
+    (
+        SELECT start, sessions
+        FROM session_steps
+        WHERE step = {step:UInt16} AND start >= {range_start:DateTime('UTC')} AND start < {steps_end:DateTime('UTC')}
+        UNION ALL
+        -- The bucket of the present, and all of them where they are shorter than a step.
+        SELECT minute AS start, sessions
+        FROM minutes
+        WHERE minute >= {steps_end:DateTime('UTC')} AND minute < {range_end:DateTime('UTC')}
+    )
+    GROUP BY bucket
 ),
 live AS
 (
-    SELECT uniqCombined64Merge(16)(sessions) AS active
+    SELECT toUInt64(round(-2097152 * log(1 - least(ifNull(groupBitmapMerge(sessions), 0), 2097151) / 2097152))) AS active
     FROM minutes
     WHERE minute >= {range_end:DateTime('UTC')} - toIntervalMinute({window_minutes:UInt16})
       AND minute < {range_end:DateTime('UTC')}
 )
 SELECT
-    toDateTime(bucket, 'UTC') AS bucket_start,
+    toDateTime(all_buckets.bucket, 'UTC') AS bucket_start,
     -- A bucket without sessions has no state to merge.
     ifNull(per_bucket.active, 0) AS active_users,
     ifNull((SELECT active FROM live), 0) AS active_now,
-    bucket = {buckets:Array(UInt32)}[-1] AS incomplete
+    all_buckets.bucket = {buckets:Array(UInt32)}[-1] AS incomplete
 FROM (SELECT arrayJoin({buckets:Array(UInt32)}) AS bucket) AS all_buckets
-LEFT JOIN per_bucket ON per_bucket.start = bucket
-ORDER BY bucket
+LEFT JOIN per_bucket ON per_bucket.bucket = all_buckets.bucket
+ORDER BY bucket_start

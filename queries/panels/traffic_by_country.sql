@@ -3,18 +3,28 @@
 -- unit: views
 -- chart: line
 -- refresh: 10s
+-- The number of distinct people follows from the bits that they set: see queries/schema/0002_minutes.sql.
 -- distinct: visitors
 WITH
 per_bucket AS
 (
     SELECT
-        roundDown(toUnixTimestamp(minute), {buckets:Array(UInt32)}) AS start,
+        roundDown(toUnixTimestamp(at), {buckets:Array(UInt32)}) AS bucket,
         country_code AS country,
-        sum(country_minutes.views) AS views,
-        uniqCombined64Merge(16)(country_minutes.visitors) AS visitors
-    FROM country_minutes
-    WHERE minute >= {range_start:DateTime('UTC')} AND minute < {range_end:DateTime('UTC')}
-    GROUP BY start, country
+        sum(pieces.views) AS views,
+        toUInt64(round(-2097152 * log(1 - least(ifNull(groupBitmapMerge(pieces.visitors), 0), 2097151) / 2097152))) AS visitors
+    FROM
+    (
+        SELECT start AS at, country_code, views, visitors
+        FROM country_steps
+        WHERE step = {step:UInt16} AND start >= {range_start:DateTime('UTC')} AND start < {steps_end:DateTime('UTC')}
+        UNION ALL
+        -- The bucket of the present, and all of them where they are shorter than a step.
+        SELECT minute AS at, country_code, views, visitors
+        FROM country_minutes
+        WHERE minute >= {steps_end:DateTime('UTC')} AND minute < {range_end:DateTime('UTC')}
+    ) AS pieces
+    GROUP BY bucket, country
 ),
 -- A country of any bucket is in every bucket, so that its line has no holes.
 grid AS
@@ -30,5 +40,5 @@ SELECT
     ifNull(per_bucket.visitors, 0) AS visitors,
     grid.bucket = {buckets:Array(UInt32)}[-1] AS incomplete
 FROM grid
-LEFT JOIN per_bucket ON per_bucket.start = grid.bucket AND per_bucket.country = grid.country
+LEFT JOIN per_bucket ON per_bucket.bucket = grid.bucket AND per_bucket.country = grid.country
 ORDER BY grid.bucket, country_code

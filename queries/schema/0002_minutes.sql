@@ -1,7 +1,9 @@
 -- What happened in each minute: active users, the sign-up funnel, the error rate.
 --
--- A row a minute, so a range reads only its minutes; small granules, so that it reads hardly more. Sessions are kept as
--- the state of a distinct count: finished counts of minutes cannot be added up, states can be merged.
+-- A row a minute, so a range reads only its minutes; small granules, so that it reads hardly more. Finished distinct
+-- counts of minutes cannot be added up, so sessions are kept as a set that can be united: each session sets one of 2^21
+-- bits, by its hash. From the number of bits follows the number of sessions (linear counting, Whang et al., 1990); see
+-- docs/decisions/0003-rollups.md.
 CREATE TABLE IF NOT EXISTS minutes
 (
     minute            DateTime('UTC'),
@@ -9,7 +11,7 @@ CREATE TABLE IF NOT EXISTS minutes
     errors            SimpleAggregateFunction(sum, UInt64),
     signups_started   SimpleAggregateFunction(sum, UInt64),
     signups_completed SimpleAggregateFunction(sum, UInt64),
-    sessions          AggregateFunction(uniqCombined64(16), Nullable(String))
+    sessions          AggregateFunction(groupBitmap, Nullable(UInt32))
 )
 ENGINE = AggregatingMergeTree
 PARTITION BY toYYYYMM(minute)
@@ -25,6 +27,27 @@ SELECT
     countIf(event_name = 'signup_started') AS signups_started,
     countIf(event_name = 'signup_completed') AS signups_completed,
     -- An event without a session is no active user.
-    uniqCombined64State(16)(nullIf(session_id, '')) AS sessions
+    groupBitmapState(if(session_id = '', NULL, toUInt32(cityHash64(session_id) % 2097152))) AS sessions
 FROM events
 GROUP BY minute;
+
+-- The sessions of longer steps: 15 and 60 minutes, in UTC, so that a long range unites few sets. They are made of the rows that the view above inserts, not of the events again.
+CREATE TABLE IF NOT EXISTS session_steps
+(
+    step     UInt16,
+    start    DateTime('UTC'),
+    sessions AggregateFunction(groupBitmap, Nullable(UInt32))
+)
+ENGINE = AggregatingMergeTree
+PARTITION BY toYYYYMM(start)
+ORDER BY (step, start)
+TTL start + toIntervalDay({{retention_days}})
+SETTINGS index_granularity = 64, non_replicated_deduplication_window = 10000;
+
+CREATE MATERIALIZED VIEW IF NOT EXISTS session_steps_view TO session_steps AS
+SELECT
+    arrayJoin([15, 60])::UInt16 AS step,
+    toDateTime(intDiv(toUnixTimestamp(minute), step * 60) * step * 60, 'UTC') AS start,
+    groupBitmapMergeState(sessions) AS sessions
+FROM minutes
+GROUP BY step, start;

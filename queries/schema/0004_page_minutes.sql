@@ -4,7 +4,7 @@ CREATE TABLE IF NOT EXISTS page_minutes
     minute         DateTime('UTC'),
     page_url       String,
     views          SimpleAggregateFunction(sum, UInt64),
-    visitors       AggregateFunction(uniqCombined64(16), Nullable(String)),
+    visitors       AggregateFunction(groupBitmap, Nullable(UInt32)),
     duration_ms    SimpleAggregateFunction(sum, Float64),
     duration_views SimpleAggregateFunction(sum, UInt64)
 )
@@ -16,6 +16,8 @@ SETTINGS index_granularity = 64, non_replicated_deduplication_window = 10000;
 
 CREATE MATERIALIZED VIEW IF NOT EXISTS page_minutes_view TO page_minutes AS
 WITH
+    -- A visitor is a user where there is one, else a session.
+    ifNull(user_id, session_id) AS visitor,
     JSONExtract(properties, 'duration_ms', 'Nullable(Float64)') AS given,
     -- A duration that is negative, or longer than eleven days, is a mistake and counts as absent.
     if(given >= 0 AND given <= 1e9, given, NULL) AS duration
@@ -23,9 +25,38 @@ SELECT
     toStartOfMinute(timestamp) AS minute,
     substringUTF8(JSONExtractString(properties, 'page_url'), 1, 500) AS page_url,
     count() AS views,
-    uniqCombined64State(16)(nullIf(ifNull(user_id, session_id), '')) AS visitors,
+    groupBitmapState(if(visitor = '', NULL, toUInt32(cityHash64(visitor) % 2097152))) AS visitors,
     sum(ifNull(duration, 0)) AS duration_ms,
     count(duration) AS duration_views
 FROM events
 WHERE event_name = 'page_view' AND page_url != ''
 GROUP BY minute, page_url;
+
+-- The same by steps of 15, 60 and 360 minutes.
+CREATE TABLE IF NOT EXISTS page_steps
+(
+    step           UInt16,
+    start          DateTime('UTC'),
+    page_url       String,
+    views          SimpleAggregateFunction(sum, UInt64),
+    visitors       AggregateFunction(groupBitmap, Nullable(UInt32)),
+    duration_ms    SimpleAggregateFunction(sum, Float64),
+    duration_views SimpleAggregateFunction(sum, UInt64)
+)
+ENGINE = AggregatingMergeTree
+PARTITION BY toYYYYMM(start)
+ORDER BY (step, start, page_url)
+TTL start + toIntervalDay({{retention_days}})
+SETTINGS index_granularity = 64, non_replicated_deduplication_window = 10000;
+
+CREATE MATERIALIZED VIEW IF NOT EXISTS page_steps_view TO page_steps AS
+SELECT
+    arrayJoin([15, 60, 360])::UInt16 AS step,
+    toDateTime(intDiv(toUnixTimestamp(minute), step * 60) * step * 60, 'UTC') AS start,
+    page_url,
+    sum(page_minutes.views) AS views,
+    groupBitmapMergeState(page_minutes.visitors) AS visitors,
+    sum(page_minutes.duration_ms) AS duration_ms,
+    sum(page_minutes.duration_views) AS duration_views
+FROM page_minutes
+GROUP BY step, start, page_url;

@@ -5,7 +5,7 @@ CREATE TABLE IF NOT EXISTS country_minutes
     minute         DateTime('UTC'),
     country_code   LowCardinality(FixedString(2)),
     views          SimpleAggregateFunction(sum, UInt64),
-    visitors       AggregateFunction(uniqCombined64(16), Nullable(String)),
+    visitors       AggregateFunction(groupBitmap, Nullable(UInt32)),
     duration_ms    SimpleAggregateFunction(sum, Float64),
     duration_views SimpleAggregateFunction(sum, UInt64)
 )
@@ -17,15 +17,42 @@ SETTINGS index_granularity = 64, non_replicated_deduplication_window = 10000;
 
 CREATE MATERIALIZED VIEW IF NOT EXISTS country_minutes_view TO country_minutes AS
 WITH
+    -- A visitor is a user where there is one, else a session.
+    ifNull(user_id, session_id) AS visitor,
     JSONExtract(properties, 'duration_ms', 'Nullable(Float64)') AS given,
     if(given >= 0 AND given <= 1e9, given, NULL) AS duration
 SELECT
     toStartOfMinute(timestamp) AS minute,
     country_code,
     count() AS views,
-    uniqCombined64State(16)(nullIf(ifNull(user_id, session_id), '')) AS visitors,
+    groupBitmapState(if(visitor = '', NULL, toUInt32(cityHash64(visitor) % 2097152))) AS visitors,
     sum(ifNull(duration, 0)) AS duration_ms,
     count(duration) AS duration_views
 FROM events
 WHERE event_name = 'page_view'
 GROUP BY minute, country_code;
+
+-- The same by steps of 15 and 60 minutes.
+CREATE TABLE IF NOT EXISTS country_steps
+(
+    step         UInt16,
+    start        DateTime('UTC'),
+    country_code LowCardinality(FixedString(2)),
+    views        SimpleAggregateFunction(sum, UInt64),
+    visitors     AggregateFunction(groupBitmap, Nullable(UInt32))
+)
+ENGINE = AggregatingMergeTree
+PARTITION BY toYYYYMM(start)
+ORDER BY (step, start, country_code)
+TTL start + toIntervalDay({{retention_days}})
+SETTINGS index_granularity = 64, non_replicated_deduplication_window = 10000;
+
+CREATE MATERIALIZED VIEW IF NOT EXISTS country_steps_view TO country_steps AS
+SELECT
+    arrayJoin([15, 60])::UInt16 AS step,
+    toDateTime(intDiv(toUnixTimestamp(minute), step * 60) * step * 60, 'UTC') AS start,
+    country_code,
+    sum(country_minutes.views) AS views,
+    groupBitmapMergeState(country_minutes.visitors) AS visitors
+FROM country_minutes
+GROUP BY step, start, country_code;

@@ -3,6 +3,7 @@
 mod client;
 mod error;
 
+pub mod rebuild;
 pub mod schema;
 
 pub use client::{ClickHouse, Endpoint};

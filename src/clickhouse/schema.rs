@@ -18,10 +18,17 @@ const FILES: &[(&str, &str)] = &[
 const FORGETTING: &[(&str, &str)] = &[
     ("events", "date"),
     ("minutes", "minute"),
+    ("session_steps", "start"),
     ("feature_minutes", "minute"),
+    ("feature_steps", "start"),
     ("page_minutes", "minute"),
+    ("page_steps", "start"),
     ("country_minutes", "minute"),
+    ("country_steps", "start"),
 ];
+
+/// What the events are called while a rollup is rebuilt.
+pub(super) const RESTING_EVENTS: &str = "events_resting";
 
 /// Remembers what was applied.
 const MIGRATIONS: &str = "CREATE TABLE IF NOT EXISTS schema_migrations \
@@ -38,6 +45,20 @@ pub enum SchemaError {
         file: String,
         /// What ClickHouse said.
         source: ClickHouseError,
+    },
+    /// A rebuild did not end.
+    #[error(
+        "the events are called {RESTING_EVENTS}: a rebuild is under way or was interrupted; let it end, or start \
+         `millrace migrate --rebuild NAME` again"
+    )]
+    Rebuilding,
+    /// There is no such rollup.
+    #[error("--rebuild: {name:?} is not known; one of {known} is possible")]
+    UnknownRollup {
+        /// What was asked.
+        name: String,
+        /// What there is.
+        known: String,
     },
     /// A file was changed after it was applied.
     #[error(
@@ -83,6 +104,10 @@ pub async fn apply(clickhouse: &ClickHouse, retention_days: u64) -> Result<Vec<&
         client.query_raw("SELECT name, checksum FROM schema_migrations").fetch_all::<Applied>().await
     };
     let known = known.await.map_err(|e| failed("schema_migrations")(e.into()))?;
+    let resting = client.query_raw("EXISTS TABLE events_resting").fetch_one::<u8>().await;
+    if resting.map_err(|e| failed("schema_migrations")(e.into()))? == 1 {
+        return Err(SchemaError::Rebuilding);
+    }
 
     let mut applied = Vec::new();
     for (name, text) in FILES {
@@ -106,6 +131,18 @@ pub async fn apply(clickhouse: &ClickHouse, retention_days: u64) -> Result<Vec<&
     }
     retain(&client, retention_days).await.map_err(|e| failed("RETENTION_DAYS")(e.into()))?;
     Ok(applied)
+}
+
+/// The SELECT of the view that fills a table.
+pub(super) fn select_of_view(table: &str, retention_days: u64) -> String {
+    let head = format!("CREATE MATERIALIZED VIEW IF NOT EXISTS {table}_view TO {table} AS\n");
+    let all: Vec<String> = rendered(retention_days).map(|(_, text)| text).collect();
+    let view = all
+        .iter()
+        .flat_map(|text| statements(text))
+        .find_map(|statement| Some(statement.split_once(&head)?.1));
+    // The last statement of a file keeps its semicolon.
+    view.map(|select| format!("{}\n", select.trim_end_matches(';'))).expect("every rollup has its view")
 }
 
 #[derive(Row, Serialize, Deserialize)]
@@ -169,6 +206,14 @@ mod tests {
         for (table, column) in FORGETTING {
             assert!(all.contains(&format!("CREATE TABLE IF NOT EXISTS {table}\n")), "{table}");
             assert!(all.contains(&format!("TTL {column} + toIntervalDay(7)")), "{table}");
+        }
+    }
+
+    #[test]
+    fn every_rollup_has_a_view_that_can_be_read_from_elsewhere() {
+        for (minutes, steps) in crate::clickhouse::rebuild::ROLLUPS {
+            assert_eq!(select_of_view(minutes, 7).matches("FROM events\n").count(), 1, "{minutes}");
+            assert_eq!(select_of_view(steps, 7).matches(&format!("FROM {minutes}\n")).count(), 1, "{steps}");
         }
     }
 

@@ -1,12 +1,17 @@
-//! `millrace migrate`: brings the database to the schema.
+//! `millrace migrate`: brings the database to the schema, and makes rollups anew.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
+use anyhow::Context;
 use clap::Args;
+use indicatif::{ProgressBar, ProgressStyle};
+use serde::Deserialize;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::serve;
-use crate::clickhouse::schema;
+use crate::clickhouse::rebuild::rebuild;
+use crate::clickhouse::{ClickHouse, Endpoint, schema};
 use crate::config::ClickHouseConfig;
 
 /// What to migrate.
@@ -15,6 +20,10 @@ pub struct MigrateArgs {
     /// Print the statements instead of carrying them out
     #[arg(long)]
     print: bool,
+    /// Make a rollup anew from the events, also beside a server at work: minutes, feature_minutes, page_minutes or
+    /// country_minutes
+    #[arg(long, value_name = "NAME", conflicts_with = "print")]
+    rebuild: Option<String>,
     /// The folder of the embedded database
     #[arg(long, env = "MILLRACE_DATA_DIR", value_name = "FOLDER", default_value = "./data")]
     data_dir: PathBuf,
@@ -24,25 +33,70 @@ pub struct MigrateArgs {
 
 /// Runs the command.
 pub async fn run(args: MigrateArgs) -> anyhow::Result<()> {
-    let MigrateArgs { print, data_dir, clickhouse: config } = args;
+    let MigrateArgs { print, rebuild, data_dir, clickhouse: config } = args;
     if print {
         for (name, text) in schema::rendered(config.retention_days) {
             println!("-- {name}\n{text}");
         }
         return Ok(());
     }
+    if let Some(rollup) = &rebuild
+        && config.clickhouse_url.is_empty()
+        && let Some(clickhouse) = of_server_at_work(&config, &data_dir)?
+    {
+        return anew(&clickhouse, rollup, config.retention_days).await;
+    }
     // A server at work applies the schema itself, and holds the embedded database.
     let _lock = if config.clickhouse_url.is_empty() { Some(serve::lock(&data_dir)?) } else { None };
     let stop = CancellationToken::new();
     let storage = serve::connect(&config, &data_dir, stop.clone()).await?;
-    let applied = schema::apply(&storage.clickhouse, config.retention_days).await;
+    let done = async {
+        if let Some(rollup) = &rebuild {
+            return anew(&storage.clickhouse, rollup, config.retention_days).await;
+        }
+        match schema::apply(&storage.clickhouse, config.retention_days).await?.as_slice() {
+            [] => println!("the schema is up to date"),
+            applied => applied.iter().for_each(|name| println!("applied {name}")),
+        }
+        Ok(())
+    };
+    let done = done.await;
     stop.cancel();
     if let Some((_, supervising)) = storage.engine {
         supervising.await?;
     }
-    match applied?.as_slice() {
-        [] => println!("the schema is up to date"),
-        applied => applied.iter().for_each(|name| println!("applied {name}")),
+    done
+}
+
+/// The embedded ClickHouse of a server that runs on this folder; none where none does.
+fn of_server_at_work(config: &ClickHouseConfig, data_dir: &Path) -> anyhow::Result<Option<ClickHouse>> {
+    if serve::lock(data_dir).is_ok() {
+        return Ok(None);
     }
+    #[derive(Deserialize)]
+    struct File {
+        url: String,
+        user: String,
+        password: String,
+    }
+    let path = data_dir.join("engine.json");
+    let text = std::fs::read(&path).with_context(|| format!("{} cannot be read", path.display()))?;
+    let File { url, user, password } = serde_json::from_slice(&text)?;
+    let (_, endpoint) = watch::channel(Some(Endpoint { url, user, password }));
+    Ok(Some(ClickHouse::new(endpoint, &config.clickhouse_database)))
+}
+
+async fn anew(clickhouse: &ClickHouse, rollup: &str, retention_days: u64) -> anyhow::Result<()> {
+    let bar = ProgressBar::no_length().with_style(ProgressStyle::with_template(
+        "{wide_bar} {human_pos} of {human_len} events, {eta} left",
+    )?);
+    let started = std::time::Instant::now();
+    let events = rebuild(clickhouse, rollup, retention_days, |done, all| {
+        bar.set_length(all);
+        bar.set_position(done);
+    })
+    .await?;
+    bar.finish_and_clear();
+    println!("rebuilt {rollup} from {events} events in {:.1} s", started.elapsed().as_secs_f64());
     Ok(())
 }

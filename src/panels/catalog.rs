@@ -15,7 +15,10 @@
 //! distinct counts, so that the answer can say whether they are exact; `grain: coarse` asks for buckets of an hour, or of
 //! a day for 7 days. The statement uses its parameters as `{name:Type}`, and these, which every panel has:
 //! `range_start` and `range_end` (`DateTime('UTC')`), `buckets` (`Array(UInt32)`: the starts of the buckets in seconds),
-//! `time_zone` (`String`), `hour_start`, `week_ago_start` and `week_ago_now` (`DateTime('UTC')`).
+//! `time_zone` (`String`), `hour_start`, `week_ago_start` and `week_ago_now` (`DateTime('UTC')`). Those that say which rows
+//! of the rollups make up the range are [`Steps`](super::range::Steps) (`step`, a `UInt16`, and `steps_end`) and
+//! [`Cover`](super::range::Cover) (`quarters_from`, `hours_from`, `six_hours_from`, `six_hours_to`, `hours_to`,
+//! `quarters_to`), all `DateTime('UTC')`.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -43,8 +46,23 @@ const DEFAULT_REFRESH: Duration = Duration::from_secs(10);
 const MAX_NAME_BYTES: usize = 64;
 
 /// What every panel may use; its own parameters have other names.
-const STANDARD_PARAMETERS: [&str; 7] =
-    ["range_start", "range_end", "buckets", "time_zone", "hour_start", "week_ago_start", "week_ago_now"];
+const STANDARD_PARAMETERS: [&str; 15] = [
+    "range_start",
+    "range_end",
+    "buckets",
+    "time_zone",
+    "step",
+    "steps_end",
+    "quarters_from",
+    "hours_from",
+    "six_hours_from",
+    "six_hours_to",
+    "hours_to",
+    "quarters_to",
+    "hour_start",
+    "week_ago_start",
+    "week_ago_now",
+];
 
 /// The panels there are at one time.
 #[derive(Clone, Debug, Default, PartialEq)]

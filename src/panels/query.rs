@@ -40,9 +40,9 @@ const SETTINGS: [(&str, &str); 9] = [
     ("join_use_nulls", "0"),
 ];
 
-/// Distinct counts up to here are exact: `uniqCombined64(16)` keeps up to 2,048 values as they are. Beyond it is within
-/// 1 %. See docs/decisions/0003-rollups.md.
-pub const EXACT_DISTINCT: u64 = 2_000;
+/// Distinct counts up to here are exact: that two of so many people share one of the 2^21 bits, so that one is not
+/// counted, has a chance of 1 in 1,700. Beyond it counts are off by 0.1 % or so; see docs/decisions/0003-rollups.md.
+pub const EXACT_DISTINCT: u64 = 50;
 
 /// A question. Those that ask for the same are equal once they are [`checked`](Panels::check).
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -230,6 +230,7 @@ impl Panels {
         zone_name: &str,
     ) -> Result<Bytes, PanelError> {
         let failed = |source: ClickHouseError| PanelError::ClickHouse { panel: panel.name.clone(), source };
+        let (steps, cover) = (buckets.steps(), buckets.cover());
         let mut query = self
             .clickhouse
             .client()
@@ -239,6 +240,14 @@ impl Panels {
             .param("range_end", buckets.end)
             .param("buckets", &buckets.starts)
             .param("time_zone", zone_name)
+            .param("step", steps.minutes)
+            .param("steps_end", steps.end)
+            .param("quarters_from", cover.from[0])
+            .param("hours_from", cover.from[1])
+            .param("six_hours_from", cover.from[2])
+            .param("six_hours_to", cover.to[2])
+            .param("hours_to", cover.to[1])
+            .param("quarters_to", cover.to[0])
             .param("hour_start", hour.start)
             .param("week_ago_start", hour.week_ago_start)
             .param("week_ago_now", hour.week_ago_now);

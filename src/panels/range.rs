@@ -102,6 +102,56 @@ impl Buckets {
     }
 }
 
+/// The steps of the rollups that stand for whole ranges of minutes, finest first.
+const STEPS_MINUTES: [i64; 3] = [15, 60, 360];
+/// Those that series are read from: of a bucket there is one row, or a few.
+const SERIES_STEPS_MINUTES: [i64; 2] = [60, 15];
+
+/// Which rows of the rollups make up the buckets. Seconds since 1970 UTC.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Steps {
+    /// The longest step of which every bucket but the last is made, in minutes; 1 where there is none.
+    pub minutes: i64,
+    /// Where the steps end and the minutes begin: with the last bucket, which is of the present.
+    pub end: i64,
+}
+
+/// A range put together of as few rows as cover it: six hours where they are whole, then hours, quarters and minutes at its
+/// ends. Seconds since 1970 UTC, ascending.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Cover {
+    /// Where quarters, hours and six hours begin.
+    pub from: [i64; 3],
+    /// Where quarters, hours and six hours end.
+    pub to: [i64; 3],
+}
+
+impl Buckets {
+    /// Which rows make up the buckets.
+    pub fn steps(&self) -> Steps {
+        let last = self.starts[self.starts.len() - 1];
+        let made_of = |minutes: &&i64| self.starts.iter().all(|start| start % (**minutes * 60) == 0);
+        match SERIES_STEPS_MINUTES.iter().find(made_of) {
+            Some(&minutes) if self.starts.len() > 1 => Steps { minutes, end: last },
+            _ => Steps { minutes: 1, end: self.starts[0] },
+        }
+    }
+
+    /// Which rows cover the range.
+    pub fn cover(&self) -> Cover {
+        let (mut left, mut right) = (self.starts[0], self.end);
+        let mut cover = Cover { from: [0; 3], to: [0; 3] };
+        for (at, minutes) in STEPS_MINUTES.into_iter().enumerate() {
+            let step = minutes * 60;
+            let (from, to) = ((left + step - 1).div_euclid(step) * step, right.div_euclid(step) * step);
+            // Where no step is whole, what is finer covers all.
+            (left, right) = if from < to { (from, to) } else { (right, right) };
+            (cover.from[at], cover.to[at]) = (left, right);
+        }
+        cover
+    }
+}
+
 struct BucketOf {
     /// The number of the bucket by the wall clock.
     number: i64,
@@ -185,6 +235,52 @@ mod tests {
             assert_eq!(walls.len(), count, "{range:?}");
             assert!(lengths.iter().all(|&minutes| minutes == step));
         }
+    }
+
+    /// The minutes that a cover reads are those of the range, each once.
+    #[test]
+    fn a_cover_reads_each_minute_of_the_range_once() {
+        for (range, grain) in [
+            (TimeRange::Hour, Grain::Fine),
+            (TimeRange::SixHours, Grain::Fine),
+            (TimeRange::Day, Grain::Coarse),
+            (TimeRange::Week, Grain::Fine),
+        ] {
+            for (zone, now) in [
+                ("UTC", "2026-11-21T10:30:20Z"),
+                ("UTC", "2026-11-21T12:00:00Z"),
+                ("UTC", "2026-11-21T11:59:59Z"),
+                ("Asia/Kathmandu", "2026-11-21T00:14:00Z"),
+                ("Europe/Madrid", "2026-10-25T04:30:00Z"),
+            ] {
+                let zone = TimeZone::get(zone).unwrap();
+                let buckets = Buckets::new(range, grain, &zone, now.parse().unwrap());
+                let Cover { from, to } = buckets.cover();
+                let edges = [buckets.starts[0], from[0], from[1], from[2], to[2], to[1], to[0], buckets.end];
+                assert!(edges.is_sorted(), "{edges:?}");
+                for (at, minutes) in STEPS_MINUTES.into_iter().enumerate() {
+                    let whole = |edge: i64| edge % (minutes * 60) == 0;
+                    assert!(from[at] == to[at] || (whole(from[at]) && whole(to[at])), "{edges:?}");
+                }
+                let Steps { minutes, end } = buckets.steps();
+                assert!(minutes == 1 || buckets.starts.iter().all(|start| start % (minutes * 60) == 0));
+                assert!(minutes == 1 || end == buckets.starts[buckets.starts.len() - 1]);
+                assert!(minutes > 1 || end == buckets.starts[0]);
+            }
+        }
+    }
+
+    #[test]
+    fn series_are_made_of_the_longest_steps_that_fit() {
+        let steps = |range, zone: &str| {
+            let zone = TimeZone::get(zone).unwrap();
+            Buckets::new(range, Grain::Fine, &zone, "2026-11-21T10:30:20Z".parse().unwrap()).steps().minutes
+        };
+        assert_eq!(steps(TimeRange::Hour, "UTC"), 1);
+        assert_eq!(steps(TimeRange::SixHours, "UTC"), 1);
+        assert_eq!(steps(TimeRange::Day, "UTC"), 15);
+        assert_eq!(steps(TimeRange::Week, "UTC"), 60);
+        assert_eq!(steps(TimeRange::Week, "Asia/Kolkata"), 15, "half an hour off");
     }
 
     #[test]

@@ -142,3 +142,75 @@ fn one_port_speaks_http_and_grpc_web() {
     let text = String::from_utf8_lossy(&body);
     assert!(text.contains("event_name") && text.contains("grpc-status:0"), "{text}");
 }
+
+/// Every rollup, whole and by its steps, against the events.
+async fn assert_rollups_are_exact(server: &Server) {
+    let checks = [
+        (
+            "SELECT minute, sum(minutes.events), sum(errors), groupBitmapMerge(sessions) FROM minutes GROUP BY minute \
+             ORDER BY minute",
+            "SELECT toStartOfMinute(timestamp) AS minute, count(), countIf(event_name = 'error_occurred'), \
+             uniqExact(cityHash64(session_id) % 2097152) FROM events GROUP BY minute ORDER BY minute",
+        ),
+        (
+            "SELECT start, groupBitmapMerge(sessions) FROM session_steps WHERE step = 15 GROUP BY start ORDER BY start",
+            "SELECT toStartOfFifteenMinutes(timestamp) AS start, uniqExact(cityHash64(session_id) % 2097152) FROM events \
+             GROUP BY start ORDER BY start",
+        ),
+        (
+            "SELECT page_url, sum(page_minutes.views), sum(duration_views) FROM page_minutes GROUP BY page_url ORDER BY page_url",
+            "SELECT JSONExtractString(properties, 'page_url') AS page_url, count(), countIf(JSONHas(properties, 'duration_ms')) \
+             FROM events WHERE event_name = 'page_view' GROUP BY page_url ORDER BY page_url",
+        ),
+        (
+            "SELECT start, page_url, sum(page_steps.views) FROM page_steps WHERE step = 60 GROUP BY start, page_url ORDER BY ALL",
+            "SELECT toStartOfHour(timestamp) AS start, JSONExtractString(properties, 'page_url') AS page_url, count() \
+             FROM events WHERE event_name = 'page_view' GROUP BY start, page_url ORDER BY ALL",
+        ),
+    ];
+    for (rollup, events) in checks {
+        let rollup = server.sql(rollup).await;
+        assert!(!rollup.is_empty());
+        assert_eq!(rollup, server.sql(events).await);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rollups_are_rebuilt_exactly_while_events_stream_in() {
+    let server = Server::start();
+    let generate = |more: &[&str]| {
+        tokio::process::Command::new(env!("CARGO_BIN_EXE_millrace"))
+            .args(["generate", "--target", &server.url()])
+            .args(more)
+            .output()
+    };
+    let past = generate(&["--rate", "2", "--backfill", "48h"]).await.unwrap();
+    assert!(past.status.success(), "{past:?}");
+    server.wait_until_landed().await;
+    let live = tokio::spawn(generate(&["--rate", "2000", "--duration", "12s", "--producer-id", "live"]));
+    let migrate = |rollup: &str| {
+        let mut command = tokio::process::Command::new(env!("CARGO_BIN_EXE_millrace"));
+        command.arg("migrate").args(["--rebuild", rollup, "--data-dir"]).arg(server.data_dir());
+        command.env("RUST_BACKTRACE", "0");
+        async move { command.output().await.unwrap() }
+    };
+    let unknown = migrate("nothing").await;
+    assert!(String::from_utf8_lossy(&unknown.stderr).contains("minutes, feature_minutes"), "{unknown:?}");
+    // A rollup that lost something, and one that holds too much.
+    server.sql("DELETE FROM minutes WHERE minute < now() - 86400").await;
+    server.sql("INSERT INTO page_minutes SELECT * FROM page_minutes").await;
+    for rollup in ["minutes", "page_minutes", "feature_minutes", "country_minutes"] {
+        let rebuilt = migrate(rollup).await;
+        let said = String::from_utf8_lossy(&rebuilt.stdout).into_owned();
+        assert!(
+            rebuilt.status.success() && said.starts_with(&format!("rebuilt {rollup} from ")),
+            "{rebuilt:?}"
+        );
+    }
+    let live = live.await.unwrap().unwrap();
+    let said = String::from_utf8_lossy(&live.stdout).into_owned();
+    assert!(live.status.success() && said.contains("rejected 0"), "{live:?}");
+    server.wait_until_landed().await;
+    assert_rollups_are_exact(&server).await;
+    assert_eq!(server.sql("SELECT count() - uniqExact(event_id) FROM events").await, "0");
+}

@@ -71,6 +71,16 @@ bench-journal: ## Measure acknowledgements a second and their time
 	@$(RUST)
 	cargo bench --locked --bench journal
 
+.PHONY: bench-panels
+bench-panels: engine ## Measure every panel at 1, 10 and 100 million events; EVENTS=1000000,10000000 for less
+	@$(RUST)
+	BENCH_EVENTS=$(or $(EVENTS),1000000,10000000,100000000) cargo bench --locked --bench panels
+
+.PHONY: bench-freshness
+bench-freshness: engine ## Measure the time from an event to the update of a watched panel
+	@$(RUST)
+	cargo bench --locked --bench freshness
+
 .PHONY: buf-lint
 buf-lint: $(NODE_READY) ## Check the contracts
 	$(CACHE)/tools/test/node/node_modules/@bufbuild/buf-linux-x64/bin/buf lint

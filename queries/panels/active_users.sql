@@ -3,7 +3,7 @@
 -- unit: users
 -- chart: line
 -- refresh: 5s
--- The number of distinct people follows from the bits that they set: see queries/schema/0002_minutes.sql.
+-- Up to 100 people are counted; beyond, their number follows from the bits that they set (queries/schema/0002_minutes.sql).
 -- distinct: active_users, active_now
 -- parameter: window_minutes UInt16 = 5 from 1 to 60: how many minutes back a session counts as active now
 WITH per_bucket AS
@@ -11,15 +11,17 @@ WITH per_bucket AS
     -- States of steps and minutes merge to the distinct sessions of a bucket: a session counts once however long it lasts.
     SELECT
         roundDown(toUnixTimestamp(start), {buckets:Array(UInt32)}) AS bucket,
-        toUInt64(round(-2097152 * log(1 - least(ifNull(groupBitmapMerge(sessions), 0), 2097151) / 2097152))) AS active
+        ifNull(uniqUpToMerge(100)(few_sessions), 0) AS few,
+        ifNull(groupBitmapMerge(sessions), 0) AS bits,
+        if(few <= 100, few, toUInt64(round(-2097152 * log(1 - least(bits, 2097151) / 2097152)))) AS active
     FROM
     (
-        SELECT start, sessions
+        SELECT start, sessions, few_sessions
         FROM session_steps
         WHERE step = {step:UInt16} AND start >= {range_start:DateTime('UTC')} AND start < {steps_end:DateTime('UTC')}
         UNION ALL
         -- The bucket of the present, and all of them where they are shorter than a step.
-        SELECT minute AS start, sessions
+        SELECT minute AS start, sessions, few_sessions
         FROM minutes
         WHERE minute >= {steps_end:DateTime('UTC')} AND minute < {range_end:DateTime('UTC')}
     )
@@ -27,7 +29,10 @@ WITH per_bucket AS
 ),
 live AS
 (
-    SELECT toUInt64(round(-2097152 * log(1 - least(ifNull(groupBitmapMerge(sessions), 0), 2097151) / 2097152))) AS active
+    SELECT
+        ifNull(uniqUpToMerge(100)(few_sessions), 0) AS few,
+        ifNull(groupBitmapMerge(sessions), 0) AS bits,
+        if(few <= 100, few, toUInt64(round(-2097152 * log(1 - least(bits, 2097151) / 2097152)))) AS active
     FROM minutes
     WHERE minute >= {range_end:DateTime('UTC')} - toIntervalMinute({window_minutes:UInt16})
       AND minute < {range_end:DateTime('UTC')}

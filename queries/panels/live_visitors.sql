@@ -3,14 +3,23 @@
 -- unit: visitors
 -- chart: number
 -- refresh: 5s
--- The number of distinct people follows from the bits that they set: see queries/schema/0002_minutes.sql.
+-- Up to 100 people are counted; beyond, their number follows from the bits that they set (queries/schema/0002_minutes.sql).
 -- distinct: unique_visitors
 -- parameter: window_minutes UInt16 = 5 from 1 to 60: how many minutes back counts as now
 SELECT
-    toUInt64(round(-2097152 * log(1 - least(ifNull(groupBitmapMerge(visitors), 0), 2097151) / 2097152))) AS unique_visitors,
-    sum(views) AS total_views,
+    if(few <= 100, few, toUInt64(round(-2097152 * log(1 - least(bits, 2097151) / 2097152)))) AS unique_visitors,
+    views AS total_views,
     -- Over the views that say how long they lasted.
-    if(sum(duration_views) = 0, 0, sum(duration_ms) / sum(duration_views)) AS avg_duration_ms
-FROM country_minutes
-WHERE minute >= {range_end:DateTime('UTC')} - toIntervalMinute({window_minutes:UInt16})
-  AND minute < {range_end:DateTime('UTC')}
+    if(timed_views = 0, 0, total_duration_ms / timed_views) AS avg_duration_ms
+FROM
+(
+    SELECT
+        ifNull(uniqUpToMerge(100)(few_visitors), 0) AS few,
+        ifNull(groupBitmapMerge(visitors), 0) AS bits,
+        sum(country_minutes.views) AS views,
+        sum(duration_ms) AS total_duration_ms,
+        sum(duration_views) AS timed_views
+    FROM country_minutes
+    WHERE minute >= {range_end:DateTime('UTC')} - toIntervalMinute({window_minutes:UInt16})
+      AND minute < {range_end:DateTime('UTC')}
+)

@@ -3,13 +3,13 @@
 -- unit: users
 -- chart: horizontal-bar
 -- refresh: 10s
--- The number of distinct people follows from the bits that they set: see queries/schema/0002_minutes.sql.
+-- Up to 100 people are counted; beyond, their number follows from the bits that they set (queries/schema/0002_minutes.sql).
 -- distinct: unique_users
 -- parameter: limit UInt16 = 10 from 1 to 100: how many features at most
 WITH pieces AS
 (
     -- As few rows as cover the range: six hours where they are whole, then hours, quarters and minutes at its ends.
-    SELECT feature, users, events
+    SELECT feature, users, few_users, events
     FROM feature_steps
     WHERE
         (step = 360 AND start >= {six_hours_from:DateTime('UTC')} AND start < {six_hours_to:DateTime('UTC')})
@@ -18,17 +18,26 @@ WITH pieces AS
         OR (step = 15 AND start >= {quarters_from:DateTime('UTC')} AND start < {hours_from:DateTime('UTC')})
         OR (step = 15 AND start >= {hours_to:DateTime('UTC')} AND start < {quarters_to:DateTime('UTC')})
     UNION ALL
-    SELECT feature, users, events
+    SELECT feature, users, few_users, events
     FROM feature_minutes
     WHERE
         (minute >= {range_start:DateTime('UTC')} AND minute < {quarters_from:DateTime('UTC')})
         OR (minute >= {quarters_to:DateTime('UTC')} AND minute < {range_end:DateTime('UTC')})
+),
+per_feature AS
+(
+    SELECT
+        feature,
+        ifNull(uniqUpToMerge(100)(few_users), 0) AS few,
+        ifNull(groupBitmapMerge(users), 0) AS bits,
+        sum(pieces.events) AS events
+    FROM pieces
+    GROUP BY feature
 )
 SELECT
     feature,
-    toUInt64(round(-2097152 * log(1 - least(ifNull(groupBitmapMerge(users), 0), 2097151) / 2097152))) AS unique_users,
-    sum(pieces.events) AS events
-FROM pieces
-GROUP BY feature
+    if(few <= 100, few, toUInt64(round(-2097152 * log(1 - least(bits, 2097151) / 2097152)))) AS unique_users,
+    events
+FROM per_feature
 ORDER BY unique_users DESC, events DESC, feature
 LIMIT {limit:UInt16}

@@ -3,13 +3,13 @@
 -- unit: views
 -- chart: table
 -- refresh: 10s
--- The number of distinct people follows from the bits that they set: see queries/schema/0002_minutes.sql.
+-- Up to 100 people are counted; beyond, their number follows from the bits that they set (queries/schema/0002_minutes.sql).
 -- distinct: visitors
 -- parameter: limit UInt16 = 20 from 1 to 100: how many pages at most
 WITH pieces AS
 (
     -- As few rows as cover the range: six hours where they are whole, then hours, quarters and minutes at its ends.
-    SELECT page_url, views, visitors, duration_ms, duration_views
+    SELECT page_url, views, visitors, few_visitors, duration_ms, duration_views
     FROM page_steps
     WHERE
         (step = 360 AND start >= {six_hours_from:DateTime('UTC')} AND start < {six_hours_to:DateTime('UTC')})
@@ -18,18 +18,29 @@ WITH pieces AS
         OR (step = 15 AND start >= {quarters_from:DateTime('UTC')} AND start < {hours_from:DateTime('UTC')})
         OR (step = 15 AND start >= {hours_to:DateTime('UTC')} AND start < {quarters_to:DateTime('UTC')})
     UNION ALL
-    SELECT page_url, views, visitors, duration_ms, duration_views
+    SELECT page_url, views, visitors, few_visitors, duration_ms, duration_views
     FROM page_minutes
     WHERE
         (minute >= {range_start:DateTime('UTC')} AND minute < {quarters_from:DateTime('UTC')})
         OR (minute >= {quarters_to:DateTime('UTC')} AND minute < {range_end:DateTime('UTC')})
+),
+per_page AS
+(
+    SELECT
+        page_url,
+        sum(pieces.views) AS views,
+        ifNull(uniqUpToMerge(100)(few_visitors), 0) AS few,
+        ifNull(groupBitmapMerge(pieces.visitors), 0) AS bits,
+        sum(duration_ms) AS total_duration_ms,
+        sum(duration_views) AS timed_views
+    FROM pieces
+    GROUP BY page_url
 )
 SELECT
     page_url,
-    sum(pieces.views) AS views,
-    toUInt64(round(-2097152 * log(1 - least(ifNull(groupBitmapMerge(pieces.visitors), 0), 2097151) / 2097152))) AS visitors,
-    if(sum(duration_views) = 0, 0, sum(duration_ms) / sum(duration_views)) AS avg_duration_ms
-FROM pieces
-GROUP BY page_url
+    views,
+    if(few <= 100, few, toUInt64(round(-2097152 * log(1 - least(bits, 2097151) / 2097152)))) AS visitors,
+    if(timed_views = 0, 0, total_duration_ms / timed_views) AS avg_duration_ms
+FROM per_page
 ORDER BY views DESC, page_url
 LIMIT {limit:UInt16}

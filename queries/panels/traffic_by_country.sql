@@ -3,7 +3,7 @@
 -- unit: views
 -- chart: line
 -- refresh: 10s
--- The number of distinct people follows from the bits that they set: see queries/schema/0002_minutes.sql.
+-- Up to 100 people are counted; beyond, their number follows from the bits that they set (queries/schema/0002_minutes.sql).
 -- distinct: visitors
 WITH
 per_bucket AS
@@ -12,15 +12,17 @@ per_bucket AS
         roundDown(toUnixTimestamp(at), {buckets:Array(UInt32)}) AS bucket,
         country_code AS country,
         sum(pieces.views) AS views,
-        toUInt64(round(-2097152 * log(1 - least(ifNull(groupBitmapMerge(pieces.visitors), 0), 2097151) / 2097152))) AS visitors
+        ifNull(uniqUpToMerge(100)(few_visitors), 0) AS few,
+        ifNull(groupBitmapMerge(pieces.visitors), 0) AS bits,
+        if(few <= 100, few, toUInt64(round(-2097152 * log(1 - least(bits, 2097151) / 2097152)))) AS visitors
     FROM
     (
-        SELECT start AS at, country_code, views, visitors
+        SELECT start AS at, country_code, views, visitors, few_visitors
         FROM country_steps
         WHERE step = {step:UInt16} AND start >= {range_start:DateTime('UTC')} AND start < {steps_end:DateTime('UTC')}
         UNION ALL
         -- The bucket of the present, and all of them where they are shorter than a step.
-        SELECT minute AS at, country_code, views, visitors
+        SELECT minute AS at, country_code, views, visitors, few_visitors
         FROM country_minutes
         WHERE minute >= {steps_end:DateTime('UTC')} AND minute < {range_end:DateTime('UTC')}
     ) AS pieces

@@ -5,6 +5,7 @@ CREATE TABLE IF NOT EXISTS page_minutes
     page_url       String,
     views          SimpleAggregateFunction(sum, UInt64),
     visitors       AggregateFunction(groupBitmap, Nullable(UInt32)),
+    few_visitors   AggregateFunction(uniqUpTo(100), Nullable(String)),
     duration_ms    SimpleAggregateFunction(sum, Float64),
     duration_views SimpleAggregateFunction(sum, UInt64)
 )
@@ -26,6 +27,7 @@ SELECT
     substringUTF8(JSONExtractString(properties, 'page_url'), 1, 500) AS page_url,
     count() AS views,
     groupBitmapState(if(visitor = '', NULL, toUInt32(cityHash64(visitor) % 2097152))) AS visitors,
+    uniqUpToState(100)(nullIf(visitor, '')) AS few_visitors,
     sum(ifNull(duration, 0)) AS duration_ms,
     count(duration) AS duration_views
 FROM events
@@ -40,6 +42,7 @@ CREATE TABLE IF NOT EXISTS page_steps
     page_url       String,
     views          SimpleAggregateFunction(sum, UInt64),
     visitors       AggregateFunction(groupBitmap, Nullable(UInt32)),
+    few_visitors   AggregateFunction(uniqUpTo(100), Nullable(String)),
     duration_ms    SimpleAggregateFunction(sum, Float64),
     duration_views SimpleAggregateFunction(sum, UInt64)
 )
@@ -56,6 +59,7 @@ SELECT
     page_url,
     sum(page_minutes.views) AS views,
     groupBitmapMergeState(page_minutes.visitors) AS visitors,
+    uniqUpToMergeState(100)(page_minutes.few_visitors) AS few_visitors,
     sum(page_minutes.duration_ms) AS duration_ms,
     sum(page_minutes.duration_views) AS duration_views
 FROM page_minutes

@@ -6,6 +6,7 @@ CREATE TABLE IF NOT EXISTS country_minutes
     country_code   LowCardinality(FixedString(2)),
     views          SimpleAggregateFunction(sum, UInt64),
     visitors       AggregateFunction(groupBitmap, Nullable(UInt32)),
+    few_visitors   AggregateFunction(uniqUpTo(100), Nullable(String)),
     duration_ms    SimpleAggregateFunction(sum, Float64),
     duration_views SimpleAggregateFunction(sum, UInt64)
 )
@@ -26,6 +27,7 @@ SELECT
     country_code,
     count() AS views,
     groupBitmapState(if(visitor = '', NULL, toUInt32(cityHash64(visitor) % 2097152))) AS visitors,
+    uniqUpToState(100)(nullIf(visitor, '')) AS few_visitors,
     sum(ifNull(duration, 0)) AS duration_ms,
     count(duration) AS duration_views
 FROM events
@@ -39,7 +41,8 @@ CREATE TABLE IF NOT EXISTS country_steps
     start        DateTime('UTC'),
     country_code LowCardinality(FixedString(2)),
     views        SimpleAggregateFunction(sum, UInt64),
-    visitors     AggregateFunction(groupBitmap, Nullable(UInt32))
+    visitors     AggregateFunction(groupBitmap, Nullable(UInt32)),
+    few_visitors AggregateFunction(uniqUpTo(100), Nullable(String))
 )
 ENGINE = AggregatingMergeTree
 PARTITION BY toYYYYMM(start)
@@ -53,6 +56,7 @@ SELECT
     toDateTime(intDiv(toUnixTimestamp(minute), step * 60) * step * 60, 'UTC') AS start,
     country_code,
     sum(country_minutes.views) AS views,
-    groupBitmapMergeState(country_minutes.visitors) AS visitors
+    groupBitmapMergeState(country_minutes.visitors) AS visitors,
+    uniqUpToMergeState(100)(country_minutes.few_visitors) AS few_visitors
 FROM country_minutes
 GROUP BY step, start, country_code;

@@ -40,9 +40,9 @@ const SETTINGS: [(&str, &str); 9] = [
     ("join_use_nulls", "0"),
 ];
 
-/// Distinct counts up to here are exact: that two of so many people share one of the 2^21 bits, so that one is not
-/// counted, has a chance of 1 in 1,700. Beyond it counts are off by 0.1 % or so; see docs/decisions/0003-rollups.md.
-pub const EXACT_DISTINCT: u64 = 50;
+/// Distinct counts up to here are exact: the rollups keep so many hashes whole. Beyond it counts are off by 0.1 % or so; see
+/// docs/decisions/0003-rollups.md.
+pub const EXACT_DISTINCT: u64 = 100;
 
 /// A question. Those that ask for the same are equal once they are [`checked`](Panels::check).
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]

@@ -14,4 +14,5 @@ mod operations;
 mod outage;
 mod panel_files;
 mod panels;
+mod rollups;
 mod watch;

@@ -1,0 +1,150 @@
+//! How fresh a watched panel is: from the call of SendEvents to the update that shows the event, at 10, 1,000 and 20,000
+//! events a second, with default settings and with FLUSH_INTERVAL_MS=200; and how long after the first of 1,000 watchers
+//! the last one has the same update.
+//!
+//! `cargo bench --bench freshness -- [--seconds N]`.
+#![expect(clippy::unwrap_used, reason = "a measurement that cannot go on panics")]
+
+#[path = "../tests/it/common.rs"]
+#[expect(dead_code, reason = "shared with the tests")]
+mod common;
+
+use std::time::{Duration, Instant};
+
+use common::{Server, event, send};
+use millrace::client::ProducerConfig;
+use millrace::proto::v1;
+use rand::Rng as _;
+use tokio::task::JoinSet;
+use tonic::Streaming;
+use v1::watch_panels_response::Value;
+
+const WATCHERS: usize = 1_000;
+/// HTTP/2 has so many streams a connection.
+const WATCHERS_A_CONNECTION: usize = 100;
+
+fn main() {
+    let arguments: Vec<String> = std::env::args().collect();
+    if !arguments.iter().any(|argument| argument == "--bench") {
+        println!("not measured: `cargo bench` does");
+        return;
+    }
+    let seconds = arguments.iter().position(|argument| argument == "--seconds");
+    let seconds = seconds.map_or(30, |at| arguments[at + 1].parse().expect("--seconds takes a number"));
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    println!(
+        "{:>9}  {:<22}{:>7}{:>9}{:>9}{:>9}",
+        "events/s", "settings", "probes", "p50 ms", "p99 ms", "max ms"
+    );
+    for (rate, settings) in
+        [(10, &[][..]), (10, &[("FLUSH_INTERVAL_MS", "200")][..]), (1_000, &[][..]), (20_000, &[][..])]
+    {
+        let mut times = runtime.block_on(measure(rate, settings, Duration::from_secs(seconds)));
+        let settings =
+            settings.first().map_or("default".to_owned(), |(name, value)| format!("{name}={value}"));
+        report(&format!("{rate:>9}  {settings:<22}"), &mut times);
+    }
+    let mut spreads = runtime.block_on(spread());
+    report(&format!("last of {WATCHERS} watchers after the first:"), &mut spreads);
+}
+
+fn report(what: &str, times: &mut [Duration]) {
+    times.sort();
+    let millis = |time: Duration| time.as_secs_f64() * 1_000.0;
+    println!(
+        "{what}{:>7}{:>9.0}{:>9.0}{:>9.0}",
+        times.len(),
+        millis(times[times.len() / 2]),
+        millis(times[times.len() * 99 / 100]),
+        millis(times[times.len() - 1])
+    );
+}
+
+async fn watch(server: &Server, panel: &str) -> Streaming<v1::WatchPanelsResponse> {
+    let query = v1::PanelQuery { panel: panel.into(), ..Default::default() };
+    let request = v1::WatchPanelsRequest { queries: vec![query] };
+    server.dashboard().await.watch_panels(request).await.unwrap().into_inner()
+}
+
+fn started(update: &v1::WatchPanelsResponse) -> u64 {
+    match &update.value {
+        Some(Value::SignupFunnel(funnel)) => funnel.started,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// Sends sign-ups one by one at random moments beside other events, and takes the time until each is in the funnel.
+async fn measure(rate: u64, settings: &[(&str, &str)], length: Duration) -> Vec<Duration> {
+    let server = Server::start_with(&[settings, &[("MILLRACE_LOG", "info")]].concat());
+    let load = ProducerConfig::new(server.url()).connect().await.unwrap();
+    let loading = tokio::spawn(async move {
+        let begun = Instant::now();
+        let mut sent = 0;
+        while begun.elapsed() < length {
+            while sent < begun.elapsed().as_micros() as u64 * rate / 1_000_000 {
+                let mut event = event("page_view");
+                event.session_id = format!("session-{}", sent % 10_000);
+                load.send(event).await.unwrap();
+                sent += 1;
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        load.close().await.unwrap();
+    });
+    let mut stream = watch(&server, "signup_funnel").await;
+    let mut producer = server.ingest().await;
+    let mut times = Vec::new();
+    let begun = Instant::now();
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    while begun.elapsed() < length {
+        let pause = rand::rng().random_range(50..500);
+        tokio::time::sleep(Duration::from_millis(pause)).await;
+        let called = Instant::now();
+        producer.send_events(send(vec![event("signup_started")])).await.unwrap();
+        let wanted = times.len() as u64 + 1;
+        while started(&stream.message().await.unwrap().unwrap()) < wanted {}
+        times.push(called.elapsed());
+    }
+    loading.await.unwrap();
+    times
+}
+
+/// For each of some updates, how long after the first watcher the last one has it.
+async fn spread() -> Vec<Duration> {
+    const UPDATES: u64 = 20;
+    let server = Server::start_with(&[("MILLRACE_LOG", "info")]);
+    let mut watchers = JoinSet::new();
+    let mut dashboard = server.dashboard().await;
+    for number in 0..WATCHERS {
+        if number % WATCHERS_A_CONNECTION == 0 {
+            dashboard = server.dashboard().await;
+        }
+        let query = v1::PanelQuery { panel: "signup_funnel".into(), ..Default::default() };
+        let request = v1::WatchPanelsRequest { queries: vec![query] };
+        let mut stream = dashboard.watch_panels(request).await.unwrap().into_inner();
+        watchers.spawn(async move {
+            let mut seen = Vec::new();
+            loop {
+                let update = stream.message().await.unwrap().unwrap();
+                let started = started(&update);
+                seen.push((started, Instant::now()));
+                if started == UPDATES {
+                    return seen;
+                }
+            }
+        });
+    }
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    let mut producer = server.ingest().await;
+    for _ in 0..UPDATES {
+        producer.send_events(send(vec![event("signup_started")])).await.unwrap();
+        tokio::time::sleep(Duration::from_millis(600)).await;
+    }
+    let seen = watchers.join_all().await;
+    let at = |wanted: u64| {
+        let times = seen.iter().flatten().filter(move |(started, _)| *started == wanted).map(|(_, at)| *at);
+        let (first, last) = (times.clone().min()?, times.max()?);
+        Some(last - first)
+    };
+    (1..=UPDATES).filter_map(at).collect()
+}

@@ -1,0 +1,157 @@
+//! What a panel costs at 1, 10 and 100 million events over 24 hours: p50 and p99 of each call through gRPC with the cache
+//! off, and beside it the median of the same question asked of the events themselves.
+//!
+//! `cargo bench --bench panels`, or with fewer events `BENCH_EVENTS=1000000,10000000 cargo bench --bench panels`. Each size
+//! is filled by `millrace generate` into a fresh folder of the system's temporary folder: 100 million events take 4 GB.
+#![expect(clippy::unwrap_used, reason = "a measurement that cannot go on panics")]
+
+#[path = "../tests/it/common.rs"]
+#[expect(dead_code, reason = "shared with the tests")]
+mod common;
+
+use std::time::{Duration, Instant};
+
+use common::Server;
+use millrace::proto::v1;
+use v1::TimeRange;
+
+const ASKS: usize = 60;
+const RAW_ASKS: usize = 3;
+const RANGES: [(TimeRange, &str, u64); 2] =
+    [(TimeRange::TimeRange1h, "1h", 3_600), (TimeRange::TimeRange24h, "24h", 86_400)];
+
+/// The panels, with their question asked of the events: of the last SECONDS, by buckets of STEP seconds.
+const PANELS: [(&str, &str); 8] = [
+    (
+        "active_users",
+        "SELECT toStartOfInterval(timestamp, toIntervalSecond(STEP)) AS bucket, uniqCombined64(session_id) FROM events \
+         WHERE timestamp >= now() - SECONDS GROUP BY bucket ORDER BY bucket",
+    ),
+    (
+        "error_rate",
+        "SELECT toStartOfInterval(timestamp, toIntervalSecond(STEP)) AS bucket, countIf(event_name = 'error_occurred'), \
+         count() FROM events WHERE timestamp >= now() - SECONDS GROUP BY bucket ORDER BY bucket",
+    ),
+    (
+        "live_visitors",
+        "SELECT uniqCombined64(ifNull(user_id, session_id)), count(), avg(JSONExtractFloat(properties, 'duration_ms')) \
+         FROM events WHERE event_name = 'page_view' AND timestamp >= now() - 300",
+    ),
+    (
+        "signup_funnel",
+        "SELECT toStartOfHour(timestamp) AS bucket, countIf(event_name = 'signup_started'), countIf(event_name = \
+         'signup_completed') FROM events WHERE event_name IN ('signup_started', 'signup_completed') AND timestamp >= \
+         now() - SECONDS GROUP BY bucket ORDER BY bucket",
+    ),
+    (
+        "top_features",
+        "SELECT JSONExtractString(properties, 'feature') AS feature, uniqCombined64(ifNull(user_id, session_id)) AS users, \
+         count() FROM events WHERE event_name = 'feature_used' AND timestamp >= now() - SECONDS GROUP BY feature ORDER BY \
+         users DESC LIMIT 10",
+    ),
+    (
+        "top_pages",
+        "SELECT JSONExtractString(properties, 'page_url') AS page, count() AS views, uniqCombined64(ifNull(user_id, \
+         session_id)), avg(JSONExtractFloat(properties, 'duration_ms')) FROM events WHERE event_name = 'page_view' AND \
+         timestamp >= now() - SECONDS GROUP BY page ORDER BY views DESC LIMIT 20",
+    ),
+    (
+        "traffic_anomaly",
+        "SELECT countIf(timestamp >= toStartOfHour(now())), countIf(timestamp < now() - 604800) FROM events WHERE event_name \
+         = 'page_view' AND (timestamp >= toStartOfHour(now()) OR timestamp BETWEEN toStartOfHour(now()) - 604800 AND \
+         now() - 604800)",
+    ),
+    (
+        "traffic_by_country",
+        "SELECT toStartOfInterval(timestamp, toIntervalSecond(STEP)) AS bucket, country_code, count(), \
+         uniqCombined64(ifNull(user_id, session_id)) FROM events WHERE event_name = 'page_view' AND timestamp >= now() - \
+         SECONDS GROUP BY bucket, country_code ORDER BY bucket, country_code",
+    ),
+];
+
+fn main() {
+    if !std::env::args().any(|argument| argument == "--bench") {
+        println!("not measured: `cargo bench` does");
+        return;
+    }
+    let sizes = std::env::var("BENCH_EVENTS").unwrap_or_else(|_| "1000000,10000000,100000000".into());
+    let sizes: Vec<u64> =
+        sizes.split(',').map(|size| size.parse().expect("BENCH_EVENTS is a list of numbers")).collect();
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let mut first: Vec<Duration> = Vec::new();
+    for size in sizes {
+        let measured = runtime.block_on(measure(size));
+        if first.is_empty() {
+            first = measured;
+        } else {
+            let ratios =
+                measured.iter().zip(&first).map(|(now, before)| now.as_secs_f64() / before.as_secs_f64());
+            let ratios: Vec<String> = ratios.map(|ratio| format!("{ratio:.1}")).collect();
+            println!("p50 over that of the first size, in the order above: {}\n", ratios.join(" "));
+        }
+    }
+}
+
+/// Fills a server and asks it; gives the p50 of each panel and range.
+async fn measure(events: u64) -> Vec<Duration> {
+    let server = Server::start_with(&[("PANEL_CACHE_MS", "0"), ("MILLRACE_LOG", "info")]);
+    let rate = events as f64 / 86_400.0;
+    let filled = tokio::process::Command::new(env!("CARGO_BIN_EXE_millrace"))
+        .args(["generate", "--target", &server.url(), "--rate", &rate.to_string(), "--backfill", "24h"])
+        .status();
+    assert!(filled.await.unwrap().success());
+    server.wait_until_landed().await;
+    settle(&server).await;
+    let stored = server.sql("SELECT count() FROM events").await;
+    println!("\n{stored} events over 24 hours");
+    println!("{:<20}{:>6}{:>10}{:>10}{:>12}", "panel", "range", "p50 ms", "p99 ms", "events ms");
+    let mut medians = Vec::new();
+    for (panel, raw) in PANELS {
+        for (range, name, seconds) in RANGES {
+            let mut times = Vec::new();
+            let mut dashboard = server.dashboard().await;
+            for _ in 0..ASKS {
+                let request = v1::QueryPanelRequest {
+                    panel: panel.into(),
+                    time_range: range.into(),
+                    ..Default::default()
+                };
+                let asked = Instant::now();
+                dashboard.query_panel(request).await.unwrap();
+                times.push(asked.elapsed());
+            }
+            times.sort();
+            let step = if seconds == 3_600 { 60 } else { 900 };
+            let raw = raw.replace("SECONDS", &seconds.to_string()).replace("STEP", &step.to_string());
+            let mut raw_times = Vec::new();
+            for _ in 0..RAW_ASKS {
+                let asked = Instant::now();
+                server.sql(&raw).await;
+                raw_times.push(asked.elapsed());
+            }
+            raw_times.sort();
+            println!(
+                "{panel:<20}{name:>6}{:>10.1}{:>10.1}{:>12.1}",
+                millis(times[ASKS / 2]),
+                millis(times[ASKS * 99 / 100]),
+                millis(raw_times[RAW_ASKS / 2]),
+            );
+            medians.push(times[ASKS / 2]);
+        }
+    }
+    medians
+}
+
+/// Waits until ClickHouse's merges have ended, which would take a core from what is measured.
+async fn settle(server: &Server) {
+    let mut quiet = 0;
+    while quiet < 5 {
+        let merges = server.sql("SELECT count() FROM system.merges").await;
+        quiet = if merges == "0" { quiet + 1 } else { 0 };
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+}
+
+fn millis(time: Duration) -> f64 {
+    time.as_secs_f64() * 1_000.0
+}

@@ -30,31 +30,73 @@ demo: ## Build, start a server with synthetic traffic on a throwaway folder, and
 	@scripts/demo.sh
 
 .PHONY: build
-build: ## Build target/release/millrace
+build: page ## Build target/release/millrace, with the page in it
 	@$(RUST)
 	cargo build --release --locked
+
+.PHONY: page
+page: web/dist/index.html ## Build the dashboard page; the next build of the binary takes it in
 
 .PHONY: engine
 engine: ## Bring the engine library of the embedded ClickHouse
 	@$(PYTHON)
 	@python3 scripts/fetch_engine.py
 
+# npm notes here what it has installed.
+WEB_READY := web/node_modules/.package-lock.json
+
+$(WEB_READY): web/package-lock.json
+	@$(NODE)
+	npm --prefix web ci --no-audit --no-fund
+	@touch $@
+
+web/dist/index.html: $(WEB_READY) $(shell find web/src web/index.html web/*.ts web/scripts proto -type f -not -path 'web/src/gen/*')
+	npm --prefix web run build
+	@touch $@ build.rs
+
 .PHONY: test
-test: engine test-tools ## Run every test
+test: engine test-tools page chromium ## Run every test
 	@$(RUST)
 	MILLRACE_TEST_TOOLS=$(CACHE)/tools/test cargo test --locked --all-targets
 	cargo test --locked --doc
+	npm --prefix web test
+	npm --prefix web run size
+	GRPCURL=$(GRPCURL) npm --prefix web run e2e
+
+.PHONY: test-page
+test-page: page test-tools chromium engine ## Run the tests of the page alone, in a real browser; SCREENSHOTS=1 takes those of docs/
+	@$(RUST)
+	cargo build --locked
+	npm --prefix web test
+	npm --prefix web run size
+	GRPCURL=$(GRPCURL) npm --prefix web run e2e
+
+.PHONY: heap-page
+heap-page: page chromium engine ## Measure the page's memory under live updates: MINUTES=10
+	@$(RUST)
+	cargo build --locked
+	MINUTES=$(or $(MINUTES),10) npm --prefix web run heap
+
+.PHONY: chromium
+chromium: ## Bring the browser of the page's tests, from Debian's packages
+	@command -v $${CHROMIUM:-chromium} > /dev/null || { \
+	  command -v apt-get > /dev/null || { echo "chromium is missing: install it, and name it in CHROMIUM" >&2; exit 1; }; \
+	  sudo=$$([[ $$(id -u) == 0 ]] || echo sudo); \
+	  $$sudo apt-get update -qq && $$sudo apt-get install -y -qq --no-install-recommends chromium; \
+	}
 
 .PHONY: lint
-lint: buf-lint deny machete ## Check formatting, lints, documentation, contracts and dependencies
+lint: buf-lint deny machete $(WEB_READY) ## Check formatting, lints, documentation, contracts and dependencies
 	@$(RUST)
+	npm --prefix web run lint
 	cargo fmt --check
 	cargo clippy --locked --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --document-private-items
 
 .PHONY: fmt
-fmt: ## Format the code
+fmt: $(WEB_READY) ## Format the code
 	cargo fmt
+	npm --prefix web run fmt
 
 .PHONY: crash-test
 crash-test: engine ## Kill server and engine at random moments and count the events: CYCLES=100

@@ -25,9 +25,10 @@ fn main() -> Result<(), Box<dyn Error>> {
 
 /// Writes page.rs: the list of the page's files, gzipped, which is empty where the page is not built.
 fn take_in_page(out: &Path) -> Result<(), Box<dyn Error>> {
-    println!("cargo:rerun-if-changed={PAGE}");
+    println!("cargo:rerun-if-changed=build.rs"); // which `make page` touches
     let mut files = Vec::new();
     if Path::new(PAGE).join("index.html").exists() {
+        println!("cargo:rerun-if-changed={PAGE}");
         list(Path::new(PAGE), &mut files)?;
     }
     files.sort();

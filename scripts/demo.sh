@@ -57,9 +57,13 @@ traffic=$!
 
 cat << TEXT
 
-Millrace runs on 127.0.0.1:$port, with 50 synthetic events a second.
-Ask it with grpcurl (from Debian's or Homebrew's packages, or: go install github.com/fullstorydev/grpcurl/cmd/grpcurl@latest):
+Millrace runs, with 50 synthetic events a second. The dashboard:
 
+  http://127.0.0.1:$port/
+
+Ask it with curl, or with grpcurl (from Debian's or Homebrew's packages, or: go install github.com/fullstorydev/grpcurl/cmd/grpcurl@latest):
+
+  curl -s http://127.0.0.1:$port/api/dashboard/signup-funnel?time_range=1h
   grpcurl -plaintext 127.0.0.1:$port millrace.v1.HealthService/Check
   grpcurl -plaintext -d '{"time_range":"TIME_RANGE_1H"}' 127.0.0.1:$port millrace.v1.DashboardService/GetSignupFunnel
   grpcurl -plaintext -d '{"panel":"top_features","time_range":"TIME_RANGE_24H"}' 127.0.0.1:$port millrace.v1.DashboardService/QueryPanel

@@ -4,9 +4,17 @@ RUN apt-get update && apt-get install -y --no-install-recommends ca-certificates
 COPY scripts/fetch_engine.py /
 RUN XDG_CACHE_HOME=/cache python3 /fetch_engine.py
 
+# The dashboard page.
+FROM node:22-bookworm-slim AS page
+WORKDIR /src
+COPY proto proto
+COPY web web
+RUN npm --prefix web ci --no-audit --no-fund && npm --prefix web run build
+
 FROM rust:1-bookworm AS build
 WORKDIR /src
 COPY . .
+COPY --from=page /src/web/dist web/dist
 RUN cargo build --release --locked
 
 FROM debian:bookworm-slim

@@ -1,7 +1,7 @@
 -- What happened in each minute: active users, the sign-up funnel, the error rate.
 --
 -- A row a minute, so a range reads only its minutes; small granules, so that it reads hardly more. Finished distinct
--- counts of minutes cannot be added up, so sessions are kept as a set that can be united: each session sets one of 2^21
+-- counts of minutes cannot be added up, so sessions are kept as a set that can be united: each session sets one of 2^20
 -- bits, by its hash. From the number of bits follows the number of sessions (linear counting, Whang et al., 1990). Up to
 -- 100 sessions are kept by their whole hashes as well, so that small numbers are exact. See
 -- docs/decisions/0003-rollups.md.
@@ -29,7 +29,7 @@ SELECT
     countIf(event_name = 'signup_started') AS signups_started,
     countIf(event_name = 'signup_completed') AS signups_completed,
     -- An event without a session is no active user.
-    groupBitmapState(if(session_id = '', NULL, toUInt32(cityHash64(session_id) % 2097152))) AS sessions,
+    groupBitmapState(if(session_id = '', NULL, toUInt32(cityHash64(session_id) % 1048576))) AS sessions,
     uniqUpToState(100)(nullIf(session_id, '')) AS few_sessions
 FROM events
 GROUP BY minute;

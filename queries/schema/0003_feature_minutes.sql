@@ -21,7 +21,7 @@ SELECT
     -- The name is cut, so that no property makes the key large.
     substringUTF8(JSONExtractString(properties, 'feature'), 1, 200) AS feature,
     count() AS events,
-    groupBitmapState(if(visitor = '', NULL, toUInt32(cityHash64(visitor) % 2097152))) AS users,
+    groupBitmapState(if(visitor = '', NULL, toUInt32(cityHash64(visitor) % 1048576))) AS users,
     uniqUpToState(100)(nullIf(visitor, '')) AS few_users
 FROM events
 WHERE event_name = 'feature_used' AND feature != ''

@@ -26,7 +26,7 @@ SELECT
     toStartOfMinute(timestamp) AS minute,
     substringUTF8(JSONExtractString(properties, 'page_url'), 1, 500) AS page_url,
     count() AS views,
-    groupBitmapState(if(visitor = '', NULL, toUInt32(cityHash64(visitor) % 2097152))) AS visitors,
+    groupBitmapState(if(visitor = '', NULL, toUInt32(cityHash64(visitor) % 1048576))) AS visitors,
     uniqUpToState(100)(nullIf(visitor, '')) AS few_visitors,
     sum(ifNull(duration, 0)) AS duration_ms,
     count(duration) AS duration_views

@@ -26,7 +26,7 @@ SELECT
     toStartOfMinute(timestamp) AS minute,
     country_code,
     count() AS views,
-    groupBitmapState(if(visitor = '', NULL, toUInt32(cityHash64(visitor) % 2097152))) AS visitors,
+    groupBitmapState(if(visitor = '', NULL, toUInt32(cityHash64(visitor) % 1048576))) AS visitors,
     uniqUpToState(100)(nullIf(visitor, '')) AS few_visitors,
     sum(ifNull(duration, 0)) AS duration_ms,
     count(duration) AS duration_views

@@ -46,8 +46,8 @@ fn random_event(random: &mut StdRng) -> v1::Event {
     }
 }
 
-const PEOPLE: &str = "ifNull(uniqUpToMerge(100)(few_SET), 0) AS few, if(few <= 100, few, round(-2097152 * log(1 - \
-                      ifNull(groupBitmapMerge(SET), 0) / 2097152))) AS people";
+const PEOPLE: &str = "ifNull(uniqUpToMerge(100)(few_SET), 0) AS few, if(few <= 100, few, round(-1048576 * log(1 - \
+                      ifNull(groupBitmapMerge(SET), 0) / 1048576))) AS people";
 const VISITORS: &str = "uniqExact(ifNull(user_id, session_id)) AS people FROM events WHERE event_name =";
 
 #[tokio::test(flavor = "multi_thread")]

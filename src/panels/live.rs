@@ -8,8 +8,8 @@
 //! | bound | reached |
 //! | --- | --- |
 //! | `MILLRACE_WATCH_MIN_INTERVAL_MS` between two computations, and a pause as long as the last one took | what lands meanwhile is in the next one |
-//! | [`COMPUTING`] computations at a time | the others wait for their turn |
-//! | [`MAX_WATCHED`] different questions | further ones are refused |
+//! | four computations at a time | the others wait for their turn |
+//! | 2,000 different questions | further ones are refused |
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

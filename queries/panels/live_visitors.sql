@@ -7,7 +7,7 @@
 -- distinct: unique_visitors
 -- parameter: window_minutes UInt16 = 5 from 1 to 60: how many minutes back counts as now
 SELECT
-    if(few <= 100, few, toUInt64(round(-1048576 * log(1 - least(bits, 1048575) / 1048576)))) AS unique_visitors,
+    if(few <= 100, few, greatest(101, toUInt64(round(-1048576 * log(1 - least(bits, 1048575) / 1048576))))) AS unique_visitors,
     views AS total_views,
     -- Over the views that say how long they lasted.
     if(timed_views = 0, 0, total_duration_ms / timed_views) AS avg_duration_ms

@@ -36,7 +36,7 @@ per_feature AS
 )
 SELECT
     feature,
-    if(few <= 100, few, toUInt64(round(-1048576 * log(1 - least(bits, 1048575) / 1048576)))) AS unique_users,
+    if(few <= 100, few, greatest(101, toUInt64(round(-1048576 * log(1 - least(bits, 1048575) / 1048576))))) AS unique_users,
     events
 FROM per_feature
 ORDER BY unique_users DESC, events DESC, feature

@@ -14,7 +14,7 @@ per_bucket AS
         sum(pieces.views) AS views,
         ifNull(uniqUpToMerge(100)(few_visitors), 0) AS few,
         ifNull(groupBitmapMerge(pieces.visitors), 0) AS bits,
-        if(few <= 100, few, toUInt64(round(-1048576 * log(1 - least(bits, 1048575) / 1048576)))) AS visitors
+        if(few <= 100, few, greatest(101, toUInt64(round(-1048576 * log(1 - least(bits, 1048575) / 1048576))))) AS visitors
     FROM
     (
         SELECT start AS at, country_code, views, visitors, few_visitors

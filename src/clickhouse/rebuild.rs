@@ -5,7 +5,9 @@
 //! aside, day by day, and takes the old one's place a partition at a time, so panels show the old figures until then and
 //! the new ones from then on.
 //!
-//! A rebuild that was interrupted leaves the events under their resting name. Starting it again finishes it.
+//! A rebuild that was killed leaves the events under their resting name: starting it again finishes it, and so does a start
+//! of the server with the embedded database. One batch is not exact: one that failed halfway just before, so that it is in
+//! the events and not in the rollup, is counted by the rebuild and again when it is sent again.
 
 use std::time::Duration;
 
@@ -17,6 +19,11 @@ use super::{ClickHouse, ClickHouseError};
 
 /// How often it is looked whether the inserts that were under way have ended.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
+/// How long inserts that were under way may take to end; one takes half a minute at most.
+const INSERTS_END_WITHIN: Duration = Duration::from_secs(60);
+/// How often, and how far apart, it is tried to give the events their name back.
+const WAKE_RETRIES: u32 = 30;
+const WAKE_AGAIN: Duration = Duration::from_secs(1);
 /// A day of many events takes its time.
 const DAY_TIMEOUT: Duration = Duration::from_secs(3_600);
 
@@ -40,11 +47,29 @@ pub async fn rebuild(
         return Err(SchemaError::UnknownRollup { name: rollup.to_owned(), known });
     };
     let work = Work { client: clickhouse.client().map_err(failed(rollup))?, rollup, retention_days };
-    work.rest().await.map_err(failed(rollup))?;
-    let built = work.build(minutes, steps, progress).await.map_err(failed(rollup));
-    // The events get their name back whether it worked or not.
-    work.run(&format!("RENAME TABLE {RESTING_EVENTS} TO events")).await.map_err(failed(rollup))?;
+    let built = async {
+        work.rest().await?;
+        work.build(minutes, steps, progress).await
+    };
+    let built = built.await.map_err(failed(rollup));
+    // The events get their name back whether it worked or not: nothing is inserted until then.
+    work.wake().await.map_err(|source| SchemaError::NotAwake { source })?;
     built
+}
+
+/// Gives the events their name back where a rebuild was cut off. Only for a ClickHouse in which no rebuild can be at work:
+/// one that was just started.
+pub async fn recover(clickhouse: &ClickHouse) -> Result<(), ClickHouseError> {
+    let exists =
+        "SELECT count() FROM system.tables WHERE database = {database:String} AND name = {name:String}";
+    let resting = clickhouse.server()?.query_raw(exists);
+    let resting = resting.param("database", clickhouse.database()).param("name", RESTING_EVENTS);
+    if resting.fetch_one::<u64>().await? > 0 {
+        tracing::warn!("a rebuild was cut off; the rollup is as it was, and the events get their name back");
+        let rename = format!("RENAME TABLE {RESTING_EVENTS} TO events");
+        clickhouse.client()?.query_raw(&rename).execute().await?;
+    }
+    Ok(())
 }
 
 fn failed(rollup: &str) -> impl Fn(ClickHouseError) -> SchemaError {
@@ -71,17 +96,44 @@ impl Work<'_> {
 
     /// Takes the events out of the inserts' way, and waits for those that are under way.
     async fn rest(&self) -> Result<(), ClickHouseError> {
-        let exists = format!("EXISTS TABLE {RESTING_EVENTS}");
-        let resting: u8 = self.client.query_raw(&exists).fetch_one().await?;
-        if resting == 0 {
+        if !self.is_resting().await? {
             self.run(&format!("RENAME TABLE events TO {RESTING_EVENTS}")).await?;
         }
-        let running = "SELECT count() FROM system.processes WHERE query_kind = 'Insert' AND positionCaseInsensitive(query, \
-                       'INSERT INTO events') = 1";
-        while self.client.query_raw(running).fetch_one::<u64>().await? > 0 {
-            tokio::time::sleep(LOOK_EVERY).await;
+        let running = "SELECT count() FROM system.processes WHERE query_kind = 'Insert' AND current_database = \
+                       currentDatabase() AND positionCaseInsensitive(query, 'INSERT INTO events') = 1";
+        let ended = async {
+            while self.client.query_raw(running).fetch_one::<u64>().await? > 0 {
+                tokio::time::sleep(LOOK_EVERY).await;
+            }
+            Ok(())
+        };
+        let late = || ClickHouseError::unreachable("inserts that were under way did not end within a minute");
+        tokio::time::timeout(INSERTS_END_WITHIN, ended).await.unwrap_or_else(|_| Err(late()))
+    }
+
+    async fn is_resting(&self) -> Result<bool, ClickHouseError> {
+        let exists = format!("EXISTS TABLE {RESTING_EVENTS}");
+        Ok(self.client.query_raw(&exists).fetch_one::<u8>().await? == 1)
+    }
+
+    /// Gives the events their name back, with patience.
+    async fn wake(&self) -> Result<(), ClickHouseError> {
+        let mut tries = 0;
+        loop {
+            let awake = async {
+                if self.is_resting().await? {
+                    self.run(&format!("RENAME TABLE {RESTING_EVENTS} TO events")).await?;
+                }
+                Ok(())
+            };
+            match awake.await {
+                Err(_) if tries < WAKE_RETRIES => {
+                    tries += 1;
+                    tokio::time::sleep(WAKE_AGAIN).await;
+                }
+                awake => return awake,
+            }
         }
-        Ok(())
     }
 
     async fn build(
@@ -103,24 +155,23 @@ impl Work<'_> {
         let source = format!("FROM (SELECT * FROM {RESTING_EVENTS} WHERE date = {{day:Date}})\n");
         let into_minutes =
             format!("INSERT INTO {minutes}_anew {}", select.replacen("FROM events\n", &source, 1));
+        let select = schema::select_of_view(steps, self.retention_days);
+        // The view's rows come from the rollup; these from the one made anew, under its name. No step is longer than a day.
+        let source =
+            format!("FROM (SELECT * FROM {minutes}_anew WHERE toDate(minute) = {{day:Date}}) AS {minutes}\n");
+        let into_steps =
+            format!("INSERT INTO {steps}_anew {}", select.replacen(&format!("FROM {minutes}\n"), &source, 1));
         let mut done = 0;
         progress(done, events);
-        for day in days {
-            let insert = self.client.query_raw(&into_minutes).param("day", &day.day);
-            tokio::time::timeout(DAY_TIMEOUT, insert.execute()).await.map_err(|_| {
-                ClickHouseError::unreachable(format!("the day {} took over an hour", day.day))
-            })??;
-            done += day.events;
+        for Day { day, events: of_day } in days {
+            for statement in [&into_minutes, &into_steps] {
+                let insert = self.client.query_raw(statement).param("day", &day).execute();
+                let late = || ClickHouseError::unreachable(format!("the day {day} took over an hour"));
+                tokio::time::timeout(DAY_TIMEOUT, insert).await.map_err(|_| late())??;
+            }
+            done += of_day;
             progress(done, events);
         }
-        let select = schema::select_of_view(steps, self.retention_days);
-        // The view's rows come from the rollup; these from the one made anew. Columns keep the short table's name.
-        let source = format!("FROM {minutes}_anew AS {minutes}\n");
-        self.run(&format!(
-            "INSERT INTO {steps}_anew {}",
-            select.replacen(&format!("FROM {minutes}\n"), &source, 1)
-        ))
-        .await?;
         for table in [minutes, steps] {
             self.replace(table).await?;
         }

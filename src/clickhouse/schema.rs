@@ -52,6 +52,15 @@ pub enum SchemaError {
          `millrace migrate --rebuild NAME` again"
     )]
     Rebuilding,
+    /// The events did not get their name back.
+    #[error(
+        "the events are still called {RESTING_EVENTS}, so nothing is inserted: {source}; start \
+         `millrace migrate --rebuild NAME` again"
+    )]
+    NotAwake {
+        /// What ClickHouse said.
+        source: ClickHouseError,
+    },
     /// There is no such rollup.
     #[error("--rebuild: {name:?} is not known; one of {known} is possible")]
     UnknownRollup {

@@ -1,5 +1,6 @@
 //! `millrace migrate`: brings the database to the schema, and makes rollups anew.
 
+use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
@@ -40,6 +41,7 @@ pub async fn run(args: MigrateArgs) -> anyhow::Result<()> {
         }
         return Ok(());
     }
+    let _one_rebuild = rebuild.is_some().then(|| only_rebuild(&data_dir)).transpose()?;
     if let Some(rollup) = &rebuild
         && config.clickhouse_url.is_empty()
         && let Some(clickhouse) = of_server_at_work(&config, &data_dir)?
@@ -66,6 +68,15 @@ pub async fn run(args: MigrateArgs) -> anyhow::Result<()> {
         supervising.await?;
     }
     done
+}
+
+/// Two rebuilds at a time would take the events from each other.
+fn only_rebuild(data_dir: &Path) -> anyhow::Result<File> {
+    std::fs::create_dir_all(data_dir)?;
+    let path = data_dir.join("rebuild.lock");
+    let file = File::create(&path).with_context(|| format!("{} cannot be written", path.display()))?;
+    file.try_lock().with_context(|| format!("another rebuild holds {}; let it end", path.display()))?;
+    Ok(file)
 }
 
 /// The embedded ClickHouse of a server that runs on this folder; none where none does.

@@ -12,7 +12,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::clickhouse::{ClickHouse, Endpoint, schema};
+use crate::clickhouse::{ClickHouse, Endpoint, rebuild, schema};
 use crate::config::{ClickHouseConfig, ServeConfig};
 use crate::dashboard::grpc::DashboardDoor;
 use crate::engine::{self, Engine, SupervisorConfig};
@@ -44,6 +44,9 @@ pub async fn run(config: ServeConfig) -> anyhow::Result<()> {
         storage = connect(&config.clickhouse, &config.data_dir, stop_engine.clone()) => storage?,
         () = signals.next() => return Ok(()),
     };
+    if storage.engine.is_some() {
+        rebuild::recover(&storage.clickhouse).await.context("the events cannot get their name back")?;
+    }
     let prepared = schema::apply(&storage.clickhouse, config.clickhouse.retention_days);
     let mut schema_late = None;
     match prepared.await {

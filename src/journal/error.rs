@@ -55,7 +55,7 @@ pub enum JournalError {
 }
 
 impl JournalError {
-    pub(super) fn disk(path: &Path, source: io::Error) -> Self {
+    pub(crate) fn disk(path: &Path, source: io::Error) -> Self {
         Self::Disk { path: path.to_owned(), source: Arc::new(source) }
     }
 }

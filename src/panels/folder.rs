@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use tokio::sync::watch;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::catalog::{self, BrokenPanel, Catalog, Panel};
@@ -26,8 +27,11 @@ const MAX_FILE_BYTES: u64 = 256 << 10;
 const MAX_FILES: usize = 500;
 
 /// Functions that read files of the server's machine. The table functions that do, and those that open addresses, need a
-/// right that `readonly = 1` takes away; these do not.
-const REFUSED_FUNCTIONS: [&str; 2] = ["file", "catboostEvaluate"];
+/// right that `readonly = 1` takes away; these do not. `cluster` and `clusterAllReplicas` look into the table function that
+/// they are given without asking for its right.
+const REFUSED_FUNCTIONS: [&str; 4] = ["file", "catboostEvaluate", "cluster", "clusterAllReplicas"];
+/// How long after ClickHouse was too busy for a file it is asked again.
+const ASK_AGAIN: Duration = Duration::from_secs(10);
 
 /// What tells that a file has changed.
 type Mark = (SystemTime, u64);
@@ -47,6 +51,8 @@ pub struct Folder {
 /// A file as it was read last.
 struct Seen {
     mark: Mark,
+    /// When it is read again, though it has not changed: what ClickHouse said may pass.
+    again: Option<Instant>,
     panel: Option<Arc<Panel>>,
     broken: Option<BrokenPanel>,
 }
@@ -87,7 +93,9 @@ impl Folder {
         self.seen.retain(|name, _| found.contains_key(name));
         changed |= self.seen.len() != count;
         for (name, mark) in found {
-            if self.seen.get(&name).is_none_or(|seen| seen.mark != mark) {
+            let now = Instant::now();
+            let known = |seen: &Seen| seen.mark == mark && seen.again.is_none_or(|again| again > now);
+            if !self.seen.get(&name).is_some_and(known) {
                 changed |= self.take(name, mark).await;
             }
         }
@@ -99,10 +107,11 @@ impl Folder {
     /// Takes a new or changed file in. False where ClickHouse could not be asked: the next look asks again.
     async fn take(&mut self, name: String, mark: Mark) -> bool {
         let before = self.seen.get(&name).and_then(|seen| seen.panel.clone());
-        let (panel, broken) = match self.read(&name, mark.1).await {
-            Ok(panel) => (panel.map(Arc::new), None),
+        let (panel, broken, again) = match self.read(&name, mark.1).await {
+            Ok(panel) => (panel.map(Arc::new), None, None),
             Err(Refused::NotNow) => return false,
-            Err(Refused::Broken(broken)) => (before, Some(broken)),
+            Err(Refused::ForNow(broken)) => (before, Some(broken), Some(Instant::now() + ASK_AGAIN)),
+            Err(Refused::Broken(broken)) => (before, Some(broken), None),
         };
         match (&broken, &panel) {
             (Some(broken), _) => tracing::warn!(
@@ -114,7 +123,7 @@ impl Folder {
             (None, Some(_)) => tracing::info!(panel = name, "a panel was read from the folder"),
             (None, None) => {}
         }
-        self.seen.insert(name, Seen { mark, panel, broken });
+        self.seen.insert(name, Seen { mark, again, panel, broken });
         true
     }
 
@@ -144,7 +153,13 @@ impl Folder {
                 Refused::NotNow
             }
             PanelError::ClickHouse { source, .. } => {
-                broken(line_of(&source.message, &text), in_words(&source))
+                let (line, message) = (line_of(&source.message, &text), in_words(&source));
+                let told = BrokenPanel { file: format!("{name}.sql"), line, message };
+                if source.kind == ErrorKind::Permanent {
+                    Refused::Broken(told)
+                } else {
+                    Refused::ForNow(told)
+                }
             }
             other => broken(0, other.to_string()),
         };
@@ -155,13 +170,13 @@ impl Folder {
                 line,
                 format!("a panel is one SELECT, without FORMAT and without another statement: {message}"),
             ),
-            Refused::NotNow => Refused::NotNow,
+            other => other,
         })?;
         if let Some(function) = refused_function(&tree) {
             let line = line_with(&text, function);
             return Err(broken(
                 line,
-                format!("the function {function} reads files of the server and is refused in panels"),
+                format!("the function {function} reaches beyond the tables and is refused in panels"),
             ));
         }
         let answer = self.panels.compute(&panel, &Ask::of(name)).await.map_err(refused)?;
@@ -216,7 +231,11 @@ impl Folder {
                 ),
             });
         }
-        self.catalog.send_replace(Arc::new(catalog));
+        self.catalog.send_if_modified(|known| {
+            let changed = **known != catalog;
+            *known = Arc::new(catalog);
+            changed
+        });
     }
 }
 
@@ -224,6 +243,8 @@ impl Folder {
 enum Refused {
     /// ClickHouse cannot be asked now.
     NotNow,
+    /// ClickHouse refuses it, and may take it later.
+    ForNow(BrokenPanel),
     /// It never will be as it is.
     Broken(BrokenPanel),
 }
@@ -248,7 +269,16 @@ fn list(folder: &Path) -> io::Result<BTreeMap<String, Mark>> {
 
 /// A refused function in a query tree, whose lines are like "FUNCTION id: 3, function_name: plus, …".
 fn refused_function(tree: &str) -> Option<&'static str> {
-    REFUSED_FUNCTIONS.into_iter().find(|refused| tree.contains(&format!("function_name: {refused},")))
+    let names = |line: &str, refused: &str| {
+        let named = line
+            .split_once("function_name: ")
+            .map(|(_, rest)| rest.split(',').next().unwrap_or_default().trim());
+        named.is_some_and(|name| name.eq_ignore_ascii_case(refused))
+    };
+    // Lines come as JSON texts, one a row, with \\n where a constant has a line break.
+    REFUSED_FUNCTIONS
+        .into_iter()
+        .find(|refused| tree.split(['\n', '"', '\\']).any(|line| names(line, refused)))
 }
 
 /// ClickHouse's message, and what it means for a panel where that is not plain.
@@ -298,5 +328,10 @@ mod tests {
         let tree = "QUERY id: 0\\n    FUNCTION id: 2, function_name: file, function_type: ordinary";
         assert_eq!(refused_function(tree), Some("file"));
         assert_eq!(refused_function("FUNCTION id: 2, function_name: fileX, function_type: ordinary"), None);
+        assert_eq!(refused_function("TABLE_FUNCTION id: 3, table_function_name: cluster\n"), Some("cluster"));
+        assert_eq!(
+            refused_function(r#"["  TABLE_FUNCTION id: 3, table_function_name: clusterAllReplicas"],"#),
+            Some("clusterAllReplicas")
+        );
     }
 }

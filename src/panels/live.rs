@@ -127,7 +127,16 @@ impl Task {
             landed.mark_unchanged();
             catalog.mark_unchanged();
             endpoint.mark_unchanged();
+            let live = Arc::clone(&self.live);
+            let turn = tokio::select! {
+                turn = live.turns.acquire() => turn,
+                () = self.sender.closed() => {
+                    if self.end() { return }
+                    continue;
+                }
+            };
             let (next, pause) = self.compute().await;
+            drop(turn);
             tokio::select! {
                 () = self.sender.closed() => {
                     if self.end() { return }
@@ -144,10 +153,8 @@ impl Task {
 
     /// Computes and tells who watches. Gives the times of the next computation: by itself, and the earliest.
     async fn compute(&mut self) -> (Instant, Instant) {
-        let turn = self.live.turns.acquire().await;
         let started = Instant::now();
         let result = self.live.panels.ask_anew(&self.ask).await;
-        drop(turn);
         let took = started.elapsed();
         let next = match result.and_then(|answer| Ok((shape(&self.ask.panel, &answer)?, answer))) {
             Ok((value, answer)) => {

@@ -28,10 +28,11 @@ const PATIENCE: Duration = Duration::from_secs(12);
 
 /// What a panel's statement may do and cost. With readonly=1 it can neither write, nor change these settings, nor use a
 /// table function that reads files or opens addresses: those need the right to make temporary tables.
-const SETTINGS: [(&str, &str); 9] = [
+const SETTINGS: [(&str, &str); 10] = [
     ("readonly", "1"),
     ("max_execution_time", "10"),
     ("max_result_rows", "50000"),
+    ("max_result_bytes", "16777216"),
     ("result_overflow_mode", "throw"),
     ("max_memory_usage", "1000000000"),
     ("date_time_output_format", "iso"),
@@ -114,8 +115,10 @@ impl Panels {
             Cache::builder()
                 .time_to_live(keep)
                 .max_capacity(CACHE_BYTES)
-                .weigher(|_, answer: &Arc<Answer>| {
-                    u32::try_from(answer.table.weight() + ANSWER_BYTES).unwrap_or(u32::MAX)
+                .weigher(|(_, ask): &(u32, Ask), answer: &Arc<Answer>| {
+                    let asked =
+                        ask.parameters.iter().map(|(name, value)| name.len() + value.len()).sum::<usize>();
+                    u32::try_from(answer.table.weight() + asked + ANSWER_BYTES).unwrap_or(u32::MAX)
                 })
                 .build()
         });

@@ -71,7 +71,10 @@ pub async fn start(parts: Parts) -> Result<(Writer, JoinHandle<()>), JournalErro
     let capacity = usize::try_from(config.recent_event_ids).unwrap_or(usize::MAX);
     let recovered =
         super::insert::blocking(move || recover(recovery, RecentIds::new(capacity), &limits)).await?;
-    stats.count_found(recovered.events);
+    let letters = dead_letters.clone();
+    let letters = super::insert::blocking(move || letters.list()).await;
+    let set_aside = letters.map_err(|error| JournalError::disk(dead_letters.folder(), error))?;
+    stats.count_found(recovered.events + set_aside.iter().map(|letter| letter.events).sum::<u64>());
     let memory_bytes = usize::try_from(config.max_buffer_bytes).unwrap_or(Semaphore::MAX_PERMITS);
     let memory = Arc::new(Semaphore::new(memory_bytes.min(Semaphore::MAX_PERMITS)));
     let (to_intake, submissions) = mpsc::channel(QUEUED_REQUESTS);
@@ -202,7 +205,7 @@ impl Intake {
         mut done: mpsc::Receiver<Done>,
         stop: CancellationToken,
     ) {
-        let mut draining = false;
+        let (mut draining, mut no_more) = (false, false);
         let mut blocked: Option<Submission> = None;
         loop {
             self.write_seals();
@@ -211,7 +214,7 @@ impl Intake {
                 break;
             }
             let due = self.due_at(draining);
-            let taking = blocked.is_none() && self.pending.len() < MAX_PENDING;
+            let taking = !no_more && blocked.is_none() && self.pending.len() < MAX_PENDING;
             tokio::select! {
                 biased;
                 () = stop.cancelled(), if !draining => {
@@ -242,7 +245,7 @@ impl Intake {
                 () = tokio::time::sleep(TRY_AGAIN), if !self.unsealed.is_empty() => {}
                 next = submissions.recv(), if taking => match next {
                     Some(submission) => blocked = self.take(submission),
-                    None => draining = true,
+                    None => (draining, no_more) = (true, true),
                 },
             }
         }

@@ -87,7 +87,9 @@ impl Stats {
     }
     pub(super) fn count_inserted(&self, events: u64) {
         self.inserted.fetch_add(events, Relaxed);
-        self.waiting.fetch_sub(events, Relaxed);
+        // A batch that was set aside just before a crash is found twice and may come in once.
+        let less = |waiting: u64| Some(waiting.saturating_sub(events));
+        self.waiting.fetch_update(Relaxed, Relaxed, less).ok();
         self.last_flush_ms.store(jiff::Timestamp::now().as_millisecond(), Relaxed);
         self.set_insert_error(None);
         self.landed.send_modify(|batches| *batches += 1);

@@ -39,7 +39,8 @@ async fn a_changed_retention_alters_every_table() {
     let server = Server::start_with(&[("RETENTION_DAYS", "30")]);
     let ttls = "SELECT name FROM system.tables WHERE database = 'millrace' AND engine_full LIKE '%toIntervalDay(DAYS)%' \
                 ORDER BY name";
-    let all = "country_minutes\nevents\nfeature_minutes\nminutes\npage_minutes";
+    let all = "country_minutes\ncountry_steps\nevents\nfeature_minutes\nfeature_steps\nminutes\npage_minutes\npage_steps\n\
+               session_steps";
     assert_eq!(server.sql(&ttls.replace("DAYS", "30")).await, all);
     // The event that is kept is younger, the one that is refused older than the retention.
     let aged = |days: i64| v1::Event {
@@ -213,4 +214,27 @@ async fn rollups_are_rebuilt_exactly_while_events_stream_in() {
     server.wait_until_landed().await;
     assert_rollups_are_exact(&server).await;
     assert_eq!(server.sql("SELECT count() - uniqExact(event_id) FROM events").await, "0");
+}
+
+#[tokio::test]
+async fn a_rebuild_that_was_killed_is_mended_by_the_next_start() {
+    let server = Server::start();
+    let folder = server.folder();
+    server.ingest().await.send_events(send(vec![event("x")])).await.unwrap();
+    server.wait_until_landed().await;
+    server.sql("RENAME TABLE events TO events_resting").await;
+    // What comes meanwhile waits, in the journal and then among the dead letters.
+    server.ingest().await.send_events(send(vec![event("y")])).await.unwrap();
+    server
+        .wait_for_health("set aside", |health| {
+            health.dead_letters.as_ref().is_some_and(|letters| letters.batches > 0)
+        })
+        .await;
+    server.signal("KILL");
+    drop(server);
+    let server = Server::start_on(folder, &[]);
+    assert_eq!(server.health().await.buffer_size, 1, "what is set aside has not landed");
+    server.wait_until_landed().await;
+    assert_eq!(server.sql("SELECT count(), uniqExact(event_id) FROM events").await, "2\t2");
+    assert_eq!(server.sql("SELECT sum(events) FROM minutes").await, "2");
 }

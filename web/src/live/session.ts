@@ -128,8 +128,8 @@ export function startSession(client: DashboardClient, question: Question, tell: 
     });
   }
 
-  /** One stream, until it ends, which is always a failure: it has no end of its own. */
-  async function stream(control: AbortController): Promise<never> {
+  /** One stream, until it ends, which is always a failure: it has no end of its own. `opened` is called once. */
+  async function stream(control: AbortController, opened: () => void): Promise<never> {
     // Where it is not known whether there are events, the stream is going to tell.
     await Promise.all([refreshList(control.signal), askForEvents(control.signal).catch(() => {})]);
     const queries: WatchQuery[] = names.map((name) => ({ id: name, panel: name, ...question }));
@@ -139,6 +139,7 @@ export function startSession(client: DashboardClient, question: Question, tell: 
     for await (const message of watchPanels(client, queries, control.signal)) {
       if (!open) {
         open = true;
+        opened();
         attempt = 0;
         stopPolling();
         say({ type: "opened", at: Date.now() });
@@ -157,7 +158,7 @@ export function startSession(client: DashboardClient, question: Question, tell: 
       const patience = setTimeout(startPolling, PATIENCE_MS);
       let failure: unknown;
       try {
-        await stream(control);
+        await stream(control, () => clearTimeout(patience));
       } catch (error) {
         // A stream that was aborted fails for that; what it was aborted for is the reason.
         failure = control.signal.aborted ? control.signal.reason : error;

@@ -42,6 +42,17 @@ test("one stream asks for all panels, and an update is shown", async () => {
   expect(result.current.state.stream.phase).toBe("open");
 });
 
+test("a stream that is heard is not polled beside", async () => {
+  const { result } = watching();
+  await passing();
+  server.stream.push(usersUpdate(1n));
+  await passing();
+  const calls = server.unaryCalls;
+  await passing(LIST_EVERY_MS - 1_000);
+  expect(server.unaryCalls - calls).toBe(0);
+  expect(result.current.state.stream.phase).toBe("open");
+});
+
 test("a broken stream is polled for, and then comes back", async () => {
   const { result } = watching();
   await passing();

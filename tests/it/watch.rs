@@ -179,6 +179,51 @@ async fn a_thousand_watchers_cost_clickhouse_what_one_does() {
 }
 
 #[tokio::test]
+async fn a_slow_reader_gets_the_newest_value_and_no_queue() {
+    const UPDATES: u64 = 15;
+    let folder = tempfile::tempdir().unwrap();
+    let panel = "-- title: Wide\n-- chart: table\nSELECT count() AS events, repeat('x', 300000) AS padding FROM events";
+    std::fs::write(folder.path().join("wide.sql"), panel).unwrap();
+    let server = Server::start_with(&[("MILLRACE_PANELS_DIR", folder.path().to_str().unwrap())]);
+    let mut known = server.dashboard().await;
+    while !known
+        .list_panels(v1::ListPanelsRequest {})
+        .await
+        .unwrap()
+        .into_inner()
+        .panels
+        .iter()
+        .any(|p| p.name == "wide")
+    {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    // The smallest windows that HTTP/2 begins with: less than one value fits.
+    let endpoint = tonic::transport::Channel::from_shared(server.url()).unwrap();
+    let endpoint = endpoint.initial_stream_window_size(65_535).initial_connection_window_size(65_535);
+    let channel = endpoint.connect().await.unwrap();
+    let mut slow = v1::dashboard_service_client::DashboardServiceClient::new(channel);
+    let mut stream = slow.watch_panels(watch(vec![query("", "wide")])).await.unwrap().into_inner();
+    let mut quick = known.watch_panels(watch(vec![query("", "wide")])).await.unwrap().into_inner();
+    let events = |update: &v1::WatchPanelsResponse| match &update.value {
+        Some(Value::Table(table)) => match table.rows[0].values[0].kind {
+            Some(v1::value::Kind::Uint64Value(events)) => events,
+            ref other => panic!("{other:?}"),
+        },
+        other => panic!("{other:?}"),
+    };
+    let mut producer = server.ingest().await;
+    for number in 1..=UPDATES {
+        producer.send_events(send(vec![event("x")])).await.unwrap();
+        until(&mut quick, |update| events(update) == number).await;
+    }
+    let mut seen = Vec::new();
+    while seen.last() != Some(&UPDATES) {
+        seen.push(events(&next(&mut stream).await));
+    }
+    assert!(seen.len() <= 5, "what was on its way, and the newest: {seen:?}");
+}
+
+#[tokio::test]
 async fn questions_that_cannot_be_watched_are_refused_with_their_place() {
     let server = Server::start();
     let mut dashboard = server.dashboard().await;

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use clickhouse::Client;
+use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
 use super::error::ClickHouseError;
@@ -30,7 +31,7 @@ const INSERT_SETTINGS: [(&str, &str); 10] = [
 ];
 
 /// Where ClickHouse is and who asks.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Endpoint {
     /// Its HTTP address.
     pub url: String,

@@ -48,28 +48,44 @@ pub async fn rebuild(
     };
     let work = Work { client: clickhouse.client().map_err(failed(rollup))?, rollup, retention_days };
     let built = async {
-        work.rest().await?;
+        work.rest(clickhouse).await?;
         work.build(minutes, steps, progress).await
     };
     let built = built.await.map_err(failed(rollup));
     // The events get their name back whether it worked or not: nothing is inserted until then.
-    work.wake().await.map_err(|source| SchemaError::NotAwake { source })?;
+    surely_wake(clickhouse).await.map_err(|source| SchemaError::NotAwake { source })?;
     built
 }
 
 /// Gives the events their name back where a rebuild was cut off. Only for a ClickHouse in which no rebuild can be at work:
 /// one that was just started.
 pub async fn recover(clickhouse: &ClickHouse) -> Result<(), ClickHouseError> {
-    let exists =
-        "SELECT count() FROM system.tables WHERE database = {database:String} AND name = {name:String}";
-    let resting = clickhouse.server()?.query_raw(exists);
-    let resting = resting.param("database", clickhouse.database()).param("name", RESTING_EVENTS);
-    if resting.fetch_one::<u64>().await? > 0 {
-        tracing::warn!("a rebuild was cut off; the rollup is as it was, and the events get their name back");
-        let rename = format!("RENAME TABLE {RESTING_EVENTS} TO events");
-        clickhouse.client()?.query_raw(&rename).execute().await?;
+    if wake(clickhouse).await? {
+        tracing::warn!("a rebuild was cut off; the rollup is as it was, and the events have their name back");
     }
     Ok(())
+}
+
+/// Gives the events their name back; false where they had it.
+async fn wake(clickhouse: &ClickHouse) -> Result<bool, ClickHouseError> {
+    if !schema::is_resting(clickhouse).await? {
+        return Ok(false);
+    }
+    let rename = format!("RENAME TABLE {RESTING_EVENTS} TO events");
+    clickhouse.client()?.query_raw(&rename).execute().await?;
+    Ok(true)
+}
+
+/// The same with patience.
+async fn surely_wake(clickhouse: &ClickHouse) -> Result<bool, ClickHouseError> {
+    let mut tries = 0;
+    loop {
+        match wake(clickhouse).await {
+            Err(_) if tries < WAKE_RETRIES => tries += 1,
+            awake => return awake,
+        }
+        tokio::time::sleep(WAKE_AGAIN).await;
+    }
 }
 
 fn failed(rollup: &str) -> impl Fn(ClickHouseError) -> SchemaError {
@@ -95,8 +111,8 @@ impl Work<'_> {
     }
 
     /// Takes the events out of the inserts' way, and waits for those that are under way.
-    async fn rest(&self) -> Result<(), ClickHouseError> {
-        if !self.is_resting().await? {
+    async fn rest(&self, clickhouse: &ClickHouse) -> Result<(), ClickHouseError> {
+        if !schema::is_resting(clickhouse).await? {
             self.run(&format!("RENAME TABLE events TO {RESTING_EVENTS}")).await?;
         }
         let running = "SELECT count() FROM system.processes WHERE query_kind = 'Insert' AND current_database = \
@@ -109,31 +125,6 @@ impl Work<'_> {
         };
         let late = || ClickHouseError::unreachable("inserts that were under way did not end within a minute");
         tokio::time::timeout(INSERTS_END_WITHIN, ended).await.unwrap_or_else(|_| Err(late()))
-    }
-
-    async fn is_resting(&self) -> Result<bool, ClickHouseError> {
-        let exists = format!("EXISTS TABLE {RESTING_EVENTS}");
-        Ok(self.client.query_raw(&exists).fetch_one::<u8>().await? == 1)
-    }
-
-    /// Gives the events their name back, with patience.
-    async fn wake(&self) -> Result<(), ClickHouseError> {
-        let mut tries = 0;
-        loop {
-            let awake = async {
-                if self.is_resting().await? {
-                    self.run(&format!("RENAME TABLE {RESTING_EVENTS} TO events")).await?;
-                }
-                Ok(())
-            };
-            match awake.await {
-                Err(_) if tries < WAKE_RETRIES => {
-                    tries += 1;
-                    tokio::time::sleep(WAKE_AGAIN).await;
-                }
-                awake => return awake,
-            }
-        }
     }
 
     async fn build(

@@ -113,8 +113,7 @@ pub async fn apply(clickhouse: &ClickHouse, retention_days: u64) -> Result<Vec<&
         client.query_raw("SELECT name, checksum FROM schema_migrations").fetch_all::<Applied>().await
     };
     let known = known.await.map_err(|e| failed("schema_migrations")(e.into()))?;
-    let resting = client.query_raw("EXISTS TABLE events_resting").fetch_one::<u8>().await;
-    if resting.map_err(|e| failed("schema_migrations")(e.into()))? == 1 {
+    if is_resting(clickhouse).await.map_err(failed("schema_migrations"))? {
         return Err(SchemaError::Rebuilding);
     }
 
@@ -140,6 +139,15 @@ pub async fn apply(clickhouse: &ClickHouse, retention_days: u64) -> Result<Vec<&
     }
     retain(&client, retention_days).await.map_err(|e| failed("RETENTION_DAYS")(e.into()))?;
     Ok(applied)
+}
+
+/// Whether the events have their resting name. The database need not be there yet.
+pub(super) async fn is_resting(clickhouse: &ClickHouse) -> Result<bool, ClickHouseError> {
+    let tables =
+        "SELECT count() FROM system.tables WHERE database = {database:String} AND name = {name:String}";
+    let tables = clickhouse.server()?.query_raw(tables);
+    let tables = tables.param("database", clickhouse.database()).param("name", RESTING_EVENTS);
+    Ok(tables.fetch_one::<u64>().await? > 0)
 }
 
 /// The SELECT of the view that fills a table.

@@ -6,13 +6,12 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
-use serde::Deserialize;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::serve;
 use crate::clickhouse::rebuild::rebuild;
-use crate::clickhouse::{ClickHouse, Endpoint, schema};
+use crate::clickhouse::{ClickHouse, schema};
 use crate::config::ClickHouseConfig;
 
 /// What to migrate.
@@ -84,16 +83,9 @@ fn of_server_at_work(config: &ClickHouseConfig, data_dir: &Path) -> anyhow::Resu
     if serve::lock(data_dir).is_ok() {
         return Ok(None);
     }
-    #[derive(Deserialize)]
-    struct File {
-        url: String,
-        user: String,
-        password: String,
-    }
-    let path = data_dir.join("engine.json");
+    let path = serve::endpoint_file(data_dir);
     let text = std::fs::read(&path).with_context(|| format!("{} cannot be read", path.display()))?;
-    let File { url, user, password } = serde_json::from_slice(&text)?;
-    let (_, endpoint) = watch::channel(Some(Endpoint { url, user, password }));
+    let (_, endpoint) = watch::channel(Some(serde_json::from_slice(&text)?));
     Ok(Some(ClickHouse::new(endpoint, &config.clickhouse_database)))
 }
 

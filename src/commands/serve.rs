@@ -163,7 +163,7 @@ pub(super) async fn connect(
         let supervisor = SupervisorConfig {
             data_dir: data_dir.join("clickhouse"),
             library,
-            endpoint_file: data_dir.join("engine.json"),
+            endpoint_file: endpoint_file(data_dir),
         };
         let (engine, supervising) = engine::start(supervisor, stop).await?;
         let clickhouse = ClickHouse::new(engine.endpoint(), &database);
@@ -181,6 +181,11 @@ pub(super) async fn connect(
         user => server(user, &config.clickhouse_panel_password),
     };
     Ok(Storage { clickhouse, for_panels, engine: None })
+}
+
+/// Where the address of the embedded database is told to other processes.
+pub(super) fn endpoint_file(data_dir: &Path) -> PathBuf {
+    data_dir.join("engine.json")
 }
 
 /// Takes the data folder for this process. The lock goes with the file.

@@ -234,8 +234,7 @@ impl Supervisor {
 
 /// The file is replaced as a whole, and never readable by others.
 fn write_endpoint(path: &Path, endpoint: &Endpoint) -> io::Result<()> {
-    let Endpoint { url, user, password } = endpoint;
-    let text = serde_json::json!({"url": url, "user": user, "password": password}).to_string();
+    let text = serde_json::to_string(endpoint)?;
     let draft = path.with_extension("draft");
     // A draft that was left behind may have other permissions.
     match fs::remove_file(&draft) {

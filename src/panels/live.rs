@@ -119,6 +119,7 @@ struct Task {
 
 impl Task {
     async fn run(mut self) {
+        let live = Arc::clone(&self.live);
         let mut landed = self.live.landed.clone();
         let mut catalog = self.live.panels.catalog();
         let mut endpoint = self.live.panels.clickhouse().endpoint();
@@ -127,7 +128,6 @@ impl Task {
             landed.mark_unchanged();
             catalog.mark_unchanged();
             endpoint.mark_unchanged();
-            let live = Arc::clone(&self.live);
             let turn = tokio::select! {
                 turn = live.turns.acquire() => turn,
                 () = self.sender.closed() => {

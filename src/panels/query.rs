@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use jiff::Timestamp;
-use jiff::tz::TimeZone;
 use moka::future::Cache;
 use tokio::sync::watch;
 
@@ -192,18 +191,15 @@ impl Panels {
 
     /// Computes the answer of a panel, which need not be in the catalogue.
     pub(super) async fn compute(&self, panel: &Panel, ask: &Ask) -> Result<Answer, PanelError> {
-        let now = Timestamp::now();
-        let zone = time_zone(ask.time_zone.as_deref()).map_err(PanelError::Question)?;
-        let buckets = Buckets::new(ask.range, panel.grain, &zone, now);
-        let zone_name = zone.iana_name().unwrap_or("UTC").to_owned();
-        let answer = self.fetch(["", ""], panel, ask, &buckets, this_hour(&zone, now), &zone_name).await?;
+        let frame = Frame::new(panel, ask)?;
+        let answer = self.fetch(["", ""], panel, ask, &frame).await?;
         let table = Table::from_json_compact(&answer)
             .map_err(|error| PanelError::Answer { panel: panel.name.clone(), reason: error.to_string() })?;
         let context = v1::PanelContext {
-            range_start: Some(proto::timestamp(buckets.starts[0] * 1_000)),
-            range_end: Some(proto::timestamp(buckets.end * 1_000)),
-            time_zone: zone_name,
-            computed_at: Some(proto::timestamp(now.as_millisecond())),
+            range_start: Some(proto::timestamp(frame.buckets.starts[0] * 1_000)),
+            range_end: Some(proto::timestamp(frame.buckets.end * 1_000)),
+            time_zone: frame.zone_name,
+            computed_at: Some(proto::timestamp(frame.now.as_millisecond())),
             approximate: is_approximate(&table, &panel.distinct),
         };
         Ok(Answer { table, context })
@@ -213,16 +209,13 @@ impl Panels {
     /// parentheses there is room for one SELECT and nothing else.
     pub(super) async fn query_tree(&self, panel: &Panel, parentheses: bool) -> Result<String, PanelError> {
         let ask = Ask::of(&panel.name);
-        let now = Timestamp::now();
-        let zone = TimeZone::UTC;
-        let buckets = Buckets::new(ask.range, panel.grain, &zone, now);
         // On the line of the statement's first, so that the lines in an error are those of the file.
         let around = if parentheses {
             ["EXPLAIN QUERY TREE run_passes = 0 SELECT * FROM ( ", "\n)"]
         } else {
             ["EXPLAIN QUERY TREE run_passes = 0 ", ""]
         };
-        let tree = self.fetch(around, panel, &ask, &buckets, this_hour(&zone, now), "UTC").await?;
+        let tree = self.fetch(around, panel, &ask, &Frame::new(panel, &ask)?).await?;
         Ok(String::from_utf8_lossy(&tree).into_owned())
     }
 
@@ -231,9 +224,7 @@ impl Panels {
         [before, behind]: [&str; 2],
         panel: &Panel,
         ask: &Ask,
-        buckets: &Buckets,
-        hour: HourAndWeekAgo,
-        zone_name: &str,
+        Frame { zone_name, buckets, hour, .. }: &Frame,
     ) -> Result<Bytes, PanelError> {
         let failed = |source: ClickHouseError| PanelError::ClickHouse { panel: panel.name.clone(), source };
         let (steps, cover) = (buckets.steps(), buckets.cover());
@@ -267,6 +258,24 @@ impl Panels {
         let answer = async { Ok(query.fetch_bytes("JSONCompact")?.collect().await?) };
         let answer = tokio::time::timeout(PATIENCE, answer).await;
         answer.unwrap_or_else(|_| Err(ClickHouseError::unreachable(no_answer()))).map_err(failed)
+    }
+}
+
+/// The time that a panel is asked for.
+struct Frame {
+    now: Timestamp,
+    zone_name: String,
+    buckets: Buckets,
+    hour: HourAndWeekAgo,
+}
+
+impl Frame {
+    fn new(panel: &Panel, ask: &Ask) -> Result<Self, PanelError> {
+        let now = Timestamp::now();
+        let zone = time_zone(ask.time_zone.as_deref()).map_err(PanelError::Question)?;
+        let buckets = Buckets::new(ask.range, panel.grain, &zone, now);
+        let zone_name = zone.iana_name().unwrap_or("UTC").to_owned();
+        Ok(Self { now, zone_name, buckets, hour: this_hour(&zone, now) })
     }
 }
 

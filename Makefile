@@ -55,13 +55,11 @@ web/dist/index.html: $(WEB_READY) $(shell find web/src web/index.html web/*.ts w
 	@touch $@ build.rs
 
 .PHONY: test
-test: engine test-tools page chromium ## Run every test
+test: engine test-tools page ## Run every test
 	@$(RUST)
 	MILLRACE_TEST_TOOLS=$(CACHE)/tools/test cargo test --locked --all-targets
 	cargo test --locked --doc
-	npm --prefix web test
-	npm --prefix web run size
-	GRPCURL=$(GRPCURL) npm --prefix web run e2e
+	@$(MAKE) --no-print-directory test-page
 
 .PHONY: test-page
 test-page: page test-tools chromium engine ## Run the tests of the page alone, in a real browser; SCREENSHOTS=1 takes those of docs/
@@ -78,11 +76,11 @@ heap-page: page chromium engine ## Measure the page's memory under live updates:
 	MINUTES=$(or $(MINUTES),10) npm --prefix web run heap
 
 .PHONY: chromium
-chromium: ## Bring the browser of the page's tests, from Debian's packages
-	@command -v $${CHROMIUM:-chromium} > /dev/null || { \
-	  command -v apt-get > /dev/null || { echo "chromium is missing: install it, and name it in CHROMIUM" >&2; exit 1; }; \
+chromium: ## Bring the browser of the page's tests, and curl for one of its snippets, from Debian's packages
+	@{ command -v $${CHROMIUM:-chromium} && command -v curl; } > /dev/null || { \
+	  command -v apt-get > /dev/null || { echo "chromium or curl is missing: install both, and name the browser in CHROMIUM" >&2; exit 1; }; \
 	  sudo=$$([[ $$(id -u) == 0 ]] || echo sudo); \
-	  $$sudo apt-get update -qq && $$sudo apt-get install -y -qq --no-install-recommends chromium; \
+	  $$sudo apt-get update -qq && $$sudo apt-get install -y -qq --no-install-recommends chromium curl; \
 	}
 
 .PHONY: lint

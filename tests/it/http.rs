@@ -1,9 +1,9 @@
-//! HTTP with JSON, as curl speaks it.
+//! HTTP with JSON.
 
 use millrace::proto::v1;
 use serde_json::{Value, json};
 
-use crate::common::Server;
+use crate::common::{Server, http};
 
 struct Answer {
     status: u16,
@@ -17,24 +17,18 @@ impl Answer {
     }
 }
 
-async fn curl(server: &Server, path: &str, more: &[&str]) -> Answer {
-    let url = format!("{}{path}", server.url());
-    let output = tokio::process::Command::new("curl")
-        .args(["--silent", "--show-error", "--include", "--max-time", "30"])
-        .args(more)
-        .arg(&url)
-        .output()
-        .await
-        .unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    let text = String::from_utf8(output.stdout).unwrap();
-    let (headers, body) = text.split_once("\r\n\r\n").unwrap();
+fn ask(server: &Server, method: &str, path: &str, body: &str) -> Answer {
+    let (headers, body) = http(server, method, path, "application/json", body.as_bytes());
     let status = headers.split(' ').nth(1).unwrap().parse().unwrap();
-    Answer { status, headers: headers.to_lowercase(), body: body.to_owned() }
+    Answer { status, headers: headers.to_lowercase(), body: String::from_utf8(body).unwrap() }
 }
 
-async fn post(server: &Server, events: &Value) -> Answer {
-    curl(server, "/events", &["--json", &events.to_string()]).await
+fn get(server: &Server, path: &str) -> Answer {
+    ask(server, "GET", path, "")
+}
+
+fn post(server: &Server, events: &Value) -> Answer {
+    ask(server, "POST", "/events", &events.to_string())
 }
 
 #[tokio::test]
@@ -47,7 +41,7 @@ async fn events_in_and_panels_out_as_json() {
     });
     let nameless = json!({ "timestamp": now });
     let odd = json!({ "event_name": "x", "timestamp": now, "colour": "red" });
-    let taken = post(&server, &json!([nameless, page, odd, page])).await;
+    let taken = post(&server, &json!([nameless, page, odd, page]));
     assert_eq!(taken.status, 200, "{}", taken.body);
     let said = taken.json();
     assert_eq!((&said["accepted"], &said["rejected"]), (&json!("2"), &json!("2")));
@@ -57,7 +51,7 @@ async fn events_in_and_panels_out_as_json() {
     assert!(rejections[1]["reason"].as_str().unwrap().contains("colour"), "{said}");
     server.wait_until_landed().await;
 
-    let visitors = curl(&server, "/api/dashboard/live-visitors", &[]).await;
+    let visitors = get(&server, "/api/dashboard/live-visitors");
     let visitors = visitors.json();
     assert_eq!((&visitors["total_views"], &visitors["unique_visitors"]), (&json!("2"), &json!("1")));
     assert_eq!(visitors["avg_duration_ms"], json!(1500.0));
@@ -72,16 +66,16 @@ async fn events_in_and_panels_out_as_json() {
         "traffic-anomaly",
     ] {
         let query = format!("/api/dashboard/{panel}?time_range=24h&time_zone=Europe/Madrid");
-        let answer = curl(&server, &query, &[]).await;
+        let answer = get(&server, &query);
         assert_eq!(answer.status, 200, "{}", answer.body);
         assert_eq!(answer.json()["context"]["time_zone"], "Europe/Madrid");
     }
-    let list = curl(&server, "/api/panels", &[]).await.json();
+    let list = get(&server, "/api/panels").json();
     assert_eq!(list["panels"].as_array().unwrap().len(), 8);
     assert_eq!(list["panels"][0]["chart"], "CHART_LINE");
-    let table = curl(&server, "/api/panels/top_pages?time_range=6h&limit=3", &[]).await.json();
+    let table = get(&server, "/api/panels/top_pages?time_range=6h&limit=3").json();
     assert_eq!(table["table"]["rows"][0]["values"][0]["string_value"], "/pricing");
-    let health = curl(&server, "/health", &[]).await.json();
+    let health = get(&server, "/health").json();
     assert_eq!((&health["status"], &health["buffer_size"]), (&json!("STATUS_OK"), &json!("0")));
     assert!(health["last_flush"].is_string(), "{health}");
 }
@@ -90,17 +84,17 @@ async fn events_in_and_panels_out_as_json() {
 async fn what_is_wrong_is_told_as_a_problem() {
     let server = Server::start();
     let too_many = json!(vec![json!({ "event_name": "x" }); 501]);
-    let none = post(&server, &json!([{ "event_name": "x" }])).await;
+    let none = post(&server, &json!([{ "event_name": "x" }]));
     assert_eq!((none.status, &none.json()["rejected"]), (400, &json!("1")), "no event was taken");
     let cases = [
-        (post(&server, &too_many).await, 400, "501 events"),
-        (post(&server, &json!({ "event_name": "x" })).await, 400, "not a JSON array"),
-        (curl(&server, "/events", &["--data-binary", "[{]"]).await, 400, "not a JSON array"),
-        (curl(&server, "/api/panels/nothing", &[]).await, 404, "\"nothing\" is not known"),
-        (curl(&server, "/api/dashboard/top-pages?time_range=2h", &[]).await, 400, "time_range: \"2h\""),
-        (curl(&server, "/api/dashboard/top-pages?limit=0", &[]).await, 400, "from 1 to 100"),
-        (curl(&server, "/api/dashboard/top-pages?size=5", &[]).await, 400, "it has limit"),
-        (curl(&server, "/api/nothing", &[]).await, 404, "/api/panels"),
+        (post(&server, &too_many), 400, "501 events"),
+        (post(&server, &json!({ "event_name": "x" })), 400, "not a JSON array"),
+        (ask(&server, "POST", "/events", "[{]"), 400, "not a JSON array"),
+        (get(&server, "/api/panels/nothing"), 404, "\"nothing\" is not known"),
+        (get(&server, "/api/dashboard/top-pages?time_range=2h"), 400, "time_range: \"2h\""),
+        (get(&server, "/api/dashboard/top-pages?limit=0"), 400, "from 1 to 100"),
+        (get(&server, "/api/dashboard/top-pages?size=5"), 400, "it has limit"),
+        (get(&server, "/api/nothing"), 404, "/api/panels"),
     ];
     for (answer, status, part) in cases {
         assert_eq!(answer.status, status, "{}", answer.body);
@@ -108,6 +102,6 @@ async fn what_is_wrong_is_told_as_a_problem() {
         let detail = answer.json()["detail"].as_str().unwrap().to_owned();
         assert!(detail.contains(part), "{detail:?} lacks {part:?}");
     }
-    assert_eq!(curl(&server, "/", &[]).await.status, 200);
+    assert_eq!(get(&server, "/").status, 200);
     assert_eq!(server.health().await.status(), v1::Status::Ok);
 }

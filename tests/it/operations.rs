@@ -1,10 +1,8 @@
 //! What an operator does: retention, the printed schema, dead letters, health, gRPC-Web and load balancers.
 
-use std::io::{Read, Write};
-use std::net::TcpStream;
 use std::process::{Command, Output, Stdio};
 
-use crate::common::{PATIENCE, Server, event, now, send};
+use crate::common::{Server, event, http, now, send};
 use millrace::proto::v1;
 use prost::Message;
 use v1::Status;
@@ -16,22 +14,6 @@ fn millrace(args: &[&str]) -> Output {
 
 fn said(output: &Output) -> String {
     format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
-}
-
-/// An HTTP/1.1 request as it goes over the wire: the head and the body.
-fn http(server: &Server, method: &str, path: &str, content_type: &str, body: &[u8]) -> (String, Vec<u8>) {
-    let mut stream = TcpStream::connect(&server.address).unwrap();
-    stream.set_read_timeout(Some(PATIENCE)).unwrap();
-    let head = format!(
-        "{method} {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Type: {content_type}\r\nContent-Length: {}\r\n\r\n",
-        body.len()
-    );
-    stream.write_all(head.as_bytes()).unwrap();
-    stream.write_all(body).unwrap();
-    let mut answer = Vec::new();
-    stream.read_to_end(&mut answer).unwrap();
-    let end = answer.windows(4).position(|window| window == b"\r\n\r\n").unwrap();
-    (String::from_utf8_lossy(&answer[..end]).into_owned(), answer[end + 4..].to_vec())
 }
 
 #[tokio::test]

@@ -4,29 +4,15 @@
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import type { Browser } from "playwright-core";
-import { afterAll, beforeAll, expect, test } from "vitest";
-import { launch, open, waitForPanel } from "./browser.ts";
-import { generate, type Server, startServer } from "./server.ts";
-import { type Site, startSite } from "./site.ts";
+import { afterAll, expect, test } from "vitest";
+import { open, waitForPanel } from "./browser.ts";
+import { generate } from "./server.ts";
+import { stage } from "./stage.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "millrace-panels-"));
-let server: Server;
-let site: Site;
-let browser: Browser;
-
-beforeAll(async () => {
-  server = await startServer({ MILLRACE_PANELS_DIR: folder });
-  await generate(server.url, "--rate", "20", "--backfill", "10m", "--duration", "1s");
-  site = await startSite(server.url);
-  browser = await launch();
-});
-
-afterAll(async () => {
-  await browser?.close();
-  await site?.close();
-  await server?.close();
-  rmSync(folder, { recursive: true, force: true });
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+const on = stage((url) => generate(url, "--rate", "20", "--backfill", "10m", "--duration", "1s"), {
+  MILLRACE_PANELS_DIR: folder,
 });
 
 const HEADER = (title: string, chart: string) => `-- title: ${title}
@@ -71,7 +57,7 @@ const PANELS: [name: string, title: string, chart: string, sql: string, expected
 ];
 
 test("panels come and go with their files, without a reload", async () => {
-  const { page, errors, close } = await open(browser, `${site.url}/?range=1h&zone=utc`);
+  const { page, errors, close } = await open(on.browser, `${on.url}/?range=1h&zone=utc`);
   await waitForPanel(page, "top_pages", (text) => text.includes("/pricing"), 30_000);
   await page.evaluate(() => Object.assign(window, { notReloaded: true }));
 

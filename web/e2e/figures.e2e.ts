@@ -2,30 +2,15 @@
 
 import { readFile } from "node:fs/promises";
 import { timestampFromMs } from "@bufbuild/protobuf/wkt";
-import type { Browser, Page } from "playwright-core";
-import { afterAll, beforeAll, expect, test } from "vitest";
-import { launch, open, panelText, waitForPanel } from "./browser.ts";
+import type { Page } from "playwright-core";
+import { expect, test } from "vitest";
+import { open, panelText, waitForPanel } from "./browser.ts";
 import { dashboard, ingest, QUESTION } from "./client.ts";
-import { generate, type Server, startServer } from "./server.ts";
-import { type Site, startSite } from "./site.ts";
+import { generate } from "./server.ts";
+import { stage } from "./stage.ts";
 
-let server: Server;
-let site: Site;
-let browser: Browser;
-
-beforeAll(async () => {
-  server = await startServer();
-  // Ten minutes of the past and a few seconds of the present; then it stands still, so that both sides can be compared.
-  await generate(server.url, "--rate", "50", "--backfill", "10m", "--duration", "3s");
-  site = await startSite(server.url);
-  browser = await launch();
-});
-
-afterAll(async () => {
-  await browser?.close();
-  await site?.close();
-  await server?.close();
-});
+// Ten minutes of the past and a few seconds of the present; then it stands still, so that both sides can be compared.
+const on = stage((url) => generate(url, "--rate", "50", "--backfill", "10m", "--duration", "3s"));
 
 const english = (value: bigint | number) => new Intl.NumberFormat("en-GB").format(value);
 
@@ -43,8 +28,8 @@ async function agrees(page: Page, name: string, expected: () => Promise<string[]
 }
 
 test("each panel shows the figures that gRPC gives", async () => {
-  const client = dashboard(server.url);
-  const { page, errors, close } = await open(browser, `${site.url}/?range=1h&zone=Europe/Madrid`);
+  const client = dashboard(on.server.url);
+  const { page, errors, close } = await open(on.browser, `${on.url}/?range=1h&zone=Europe/Madrid`);
 
   await agrees(page, "active_users", async () => [english((await client.getActiveUsers(QUESTION)).activeUsers)]);
   await agrees(page, "signup_funnel", async () => {
@@ -88,12 +73,12 @@ test("each panel shows the figures that gRPC gives", async () => {
 });
 
 test("a new event moves the number by itself", async () => {
-  const { page, close } = await open(browser, `${site.url}/?range=1h&zone=Europe/Madrid`);
+  const { page, close } = await open(on.browser, `${on.url}/?range=1h&zone=Europe/Madrid`);
   const events = (text: string) => Number(/of ([\d,]+) events/.exec(text)?.[1]?.replaceAll(",", "") ?? Number.NaN);
   // Only once everything that was generated has landed does one more event mean this one.
   let before = 0n;
   for (let same = 0; same < 3; ) {
-    const { points } = await dashboard(server.url).getErrorRate(QUESTION);
+    const { points } = await dashboard(on.server.url).getErrorRate(QUESTION);
     const total = points.reduce((sum, point) => sum + point.events, 0n);
     same = total === before ? same + 1 : 0;
     before = total;
@@ -101,7 +86,7 @@ test("a new event moves the number by itself", async () => {
   }
   await waitForPanel(page, "error_rate", (text) => events(text) === Number(before), 30_000);
   const sent = performance.now();
-  await ingest(server.url).sendEvents({
+  await ingest(on.server.url).sendEvents({
     events: [{ eventName: "page_view", sessionId: "e2e", timestamp: timestampFromMs(Date.now()) }],
   });
   await waitForPanel(page, "error_rate", (text) => events(text) === Number(before) + 1, 30_000);
@@ -116,13 +101,13 @@ async function download(page: Page, panel: string, item: string): Promise<{ name
 }
 
 test("the CSV has gRPC's figures", async () => {
-  const { page, close } = await open(browser, `${site.url}/?range=1h&zone=utc`);
+  const { page, close } = await open(on.browser, `${on.url}/?range=1h&zone=utc`);
   await waitForPanel(page, "top_pages", (text) => text.includes("/pricing"));
   const { name, content } = await download(page, "top_pages", "Download CSV");
   expect(name).toMatch(/^top_pages-1h-\d{4}-\d\d-\d\dT\d{4}\.csv$/);
   const [head, ...lines] = content.toString().trim().split("\r\n");
   expect(head).toBe("page_url,views,visitors,avg_duration_ms");
-  const { pages } = await dashboard(server.url).getTopPages(QUESTION);
+  const { pages } = await dashboard(on.server.url).getTopPages(QUESTION);
   const known = pages.map((one) => [one.pageUrl, one.views, one.visitors, one.avgDurationMs].join(","));
   expect(known.sort()).toEqual(expect.arrayContaining(lines.slice(0, 3)));
   await close();
@@ -131,7 +116,7 @@ test("the CSV has gRPC's figures", async () => {
 test.each(["active_users", "signup_funnel", "top_features", "traffic_by_country", "live_visitors", "top_pages"])(
   "the PNG of %s is a picture with more than one colour",
   async (panel) => {
-    const { page, close } = await open(browser, `${site.url}/?range=1h&zone=utc`);
+    const { page, close } = await open(on.browser, `${on.url}/?range=1h&zone=utc`);
     await waitForPanel(page, panel, (text) => /\d/.test(text));
     const { name, content } = await download(page, panel, "Download PNG");
     expect(name).toMatch(new RegExp(`^${panel}-1h-.*\\.png$`));
@@ -157,11 +142,11 @@ test.each(["active_users", "signup_funnel", "top_features", "traffic_by_country"
 );
 
 test("the SQL is the one that the server lists", async () => {
-  const { page, close } = await open(browser, site.url);
+  const { page, close } = await open(on.browser, on.url);
   await waitForPanel(page, "error_rate", (text) => /\d/.test(text));
   await page.locator('[data-panel="error_rate"] [aria-haspopup=menu]').click();
   await page.getByRole("menuitem", { name: "Show SQL" }).click();
-  const { panels } = await dashboard(server.url).listPanels({});
+  const { panels } = await dashboard(on.server.url).listPanels({});
   expect(await page.locator("dialog pre").textContent()).toBe(panels.find(({ name }) => name === "error_rate")?.sql);
   await page.keyboard.press("Escape");
   expect(await page.locator("dialog[open]").count()).toBe(0);

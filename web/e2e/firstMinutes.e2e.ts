@@ -5,35 +5,19 @@ import { mkdir } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { timestampFromMs } from "@bufbuild/protobuf/wkt";
-import type { Browser } from "playwright-core";
-import { afterAll, beforeAll, expect, test } from "vitest";
+import { expect, test } from "vitest";
 import { SNIPPETS } from "../src/app/firstMinutes/snippets.ts";
-import { launch, open, waitForPanel } from "./browser.ts";
+import { open, waitForPanel } from "./browser.ts";
 import { dashboard, ingest, QUESTION } from "./client.ts";
-import { type Server, startServer } from "./server.ts";
-import { type Site, startSite } from "./site.ts";
+import { stage } from "./stage.ts";
 
-let server: Server;
-let site: Site;
-let browser: Browser;
-
-beforeAll(async () => {
-  server = await startServer();
-  site = await startSite(server.url);
-  browser = await launch();
-});
-
-afterAll(async () => {
-  await browser?.close();
-  await site?.close();
-  await server?.close();
-});
+const on = stage();
 
 test("the page waits for the first event, and goes live with it", async () => {
-  const { page, close } = await open(browser, site.url);
+  const { page, close } = await open(on.browser, on.url);
   await page.waitForSelector("[data-first-minutes]", { timeout: 30_000 });
   expect(await page.locator("[data-panel]").count()).toBe(0);
-  expect(await page.getByRole("tabpanel").innerText()).toContain(new URL(site.url).host);
+  expect(await page.getByRole("tabpanel").innerText()).toContain(new URL(on.url).host);
   if (process.env.SCREENSHOTS === "1") {
     const docs = fileURLToPath(new URL("../../docs/", import.meta.url));
     await mkdir(docs, { recursive: true });
@@ -42,7 +26,7 @@ test("the page waits for the first event, and goes live with it", async () => {
   }
 
   const sent = performance.now();
-  await ingest(server.url).sendEvents({
+  await ingest(on.server.url).sendEvents({
     events: [{ eventName: "signup_started", sessionId: "first", timestamp: timestampFromMs(Date.now()) }],
   });
   await waitForPanel(page, "active_users", (text) => /^1$/m.test(text), 30_000);
@@ -54,9 +38,9 @@ test("the page waits for the first event, and goes live with it", async () => {
 const GRPCURL = process.env.GRPCURL ?? "grpcurl";
 
 test.each(SNIPPETS)("the snippet for $name is accepted as it stands", async ({ name, text }) => {
-  const { points } = await dashboard(server.url).getErrorRate(QUESTION);
+  const { points } = await dashboard(on.server.url).getErrorRate(QUESTION);
   const before = points.reduce((sum, point) => sum + Number(point.events), 0);
-  const snippet = text({ origin: server.url });
+  const snippet = text({ origin: on.server.url });
   const run = promisify(execFile);
   if (name === "Python") await run("python3", ["-c", snippet]);
   else if (name === "TypeScript") await run(process.execPath, ["--input-type=module", "-e", snippet]);
@@ -67,7 +51,7 @@ test.each(SNIPPETS)("the snippet for $name is accepted as it stands", async ({ n
   await expect
     .poll(
       async () => {
-        const answer = await dashboard(server.url).getErrorRate(QUESTION);
+        const answer = await dashboard(on.server.url).getErrorRate(QUESTION);
         return answer.points.reduce((sum, point) => sum + Number(point.events), 0);
       },
       { timeout: 15_000 },

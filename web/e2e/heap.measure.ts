@@ -4,7 +4,6 @@ import type { CDPSession } from "playwright-core";
 import { expect, test } from "vitest";
 import { launch, open, waitForPanel } from "./browser.ts";
 import { generate, generateForever, startServer } from "./server.ts";
-import { startSite } from "./site.ts";
 
 const MINUTES = Number(process.env.MINUTES ?? 10);
 /** Events a second: enough that every panel changes each time it is computed. */
@@ -28,9 +27,8 @@ test(`the heap after ${MINUTES} minutes`, async () => {
   const server = await startServer();
   await generate(server.url, "--rate", "20", "--backfill", "1h", "--duration", "1s");
   const traffic = generateForever(server.url, RATE);
-  const site = await startSite(server.url);
   const browser = await launch();
-  const { page } = await open(browser, `${site.url}/?range=1h`);
+  const { page } = await open(browser, `${server.url}/?range=1h`);
   await waitForPanel(page, "error_rate", (text) => /of [\d,]+ events/.test(text), 30_000);
   // Each change of a figure in any panel is an update that has been drawn.
   await page.evaluate(() => {
@@ -65,7 +63,6 @@ test(`the heap after ${MINUTES} minutes`, async () => {
   console.log(`grown by ${megabytes(after - before)}, to ${megabytes(after)}`);
   await traffic.close();
   await browser.close();
-  await site.close();
   await server.close();
   expect(drawn).toBeGreaterThan(0);
 });

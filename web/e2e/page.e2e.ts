@@ -5,34 +5,23 @@ import { mkdir } from "node:fs/promises";
 import { createRequire } from "node:module";
 import { fileURLToPath } from "node:url";
 import type { AxeResults } from "axe-core";
-import type { Browser, Page } from "playwright-core";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { launch, open, WIDTHS, waitForPanel } from "./browser.ts";
-import { generate, generateForever, type Server, startServer } from "./server.ts";
-import { type Site, startSite } from "./site.ts";
+import type { Page } from "playwright-core";
+import { afterAll, describe, expect, test } from "vitest";
+import { open, WIDTHS, waitForPanel } from "./browser.ts";
+import { generate, generateForever } from "./server.ts";
+import { stage } from "./stage.ts";
 
-let server: Server;
-let site: Site;
-let browser: Browser;
 let traffic: { close: () => Promise<void> };
 
 // Events a second: a lively week for the pictures; for the tests, one that is soon filled.
 const RATE = process.env.SCREENSHOTS === "1" ? 12 : 2;
 
-beforeAll(async () => {
-  server = await startServer();
-  await generate(server.url, "--rate", String(RATE), "--backfill", "8d", "--duration", "1s");
-  traffic = generateForever(server.url, RATE * 2);
-  site = await startSite(server.url);
-  browser = await launch();
+const on = stage(async (url) => {
+  await generate(url, "--rate", String(RATE), "--backfill", "8d", "--duration", "1s");
+  traffic = generateForever(url, RATE * 2);
 });
-
-afterAll(async () => {
-  await traffic?.close();
-  await browser?.close();
-  await site?.close();
-  await server?.close();
-});
+// Hooks run last to first: the traffic ends before its server.
+afterAll(() => traffic?.close());
 
 const drawn = async (page: Page) => {
   for (const name of ["active_users", "signup_funnel", "error_rate", "traffic_by_country"]) {
@@ -49,7 +38,7 @@ test.each([
   ["tablet", WIDTHS.tablet, 1],
   ["desktop", WIDTHS.desktop, 2],
 ] as const)("on a %s (%i px) nothing sticks out, and the grid has %i column(s)", async (_, width, columns) => {
-  const { page, close } = await open(browser, `${site.url}/?range=6h`, { viewport: { width, height: 900 } });
+  const { page, close } = await open(on.browser, `${on.url}/?range=6h`, { viewport: { width, height: 900 } });
   await drawn(page);
   const found = await page.evaluate(() => {
     const main = document.querySelector('[data-grid="main"]');
@@ -61,7 +50,7 @@ test.each([
 });
 
 test("a link shows what its sender saw", async () => {
-  const sender = await open(browser, site.url);
+  const sender = await open(on.browser, on.url);
   await drawn(sender.page);
   await sender.page.keyboard.press("2");
   await sender.page.locator('[data-panel="error_rate"] [aria-haspopup=menu]').click();
@@ -72,7 +61,7 @@ test("a link shows what its sender saw", async () => {
   expect(await sender.page.locator("dialog[open]").count()).toBe(0);
   await sender.close();
 
-  const receiver = await open(browser, link, { timezoneId: "Asia/Tokyo" });
+  const receiver = await open(on.browser, link, { timezoneId: "Asia/Tokyo" });
   await receiver.page.waitForSelector('dialog[open] [data-panel="error_rate"]');
   const pressed = (name: string) =>
     receiver.page.locator("fieldset button", { hasText: name }).getAttribute("aria-pressed");
@@ -84,7 +73,7 @@ test("a link shows what its sender saw", async () => {
 });
 
 test("every range is drawn, and other figures with it", async () => {
-  const { page, errors, close } = await open(browser, `${site.url}/?range=1h&zone=utc`);
+  const { page, errors, close } = await open(on.browser, `${on.url}/?range=1h&zone=utc`);
   // Keys count from the first drawing on.
   await drawn(page);
   const totals = new Set<string>();
@@ -106,7 +95,7 @@ test("every range is drawn, and other figures with it", async () => {
 });
 
 test("the wall fits the screen", async () => {
-  const { page, close } = await open(browser, `${site.url}/?range=6h&wall=1`, {
+  const { page, close } = await open(on.browser, `${on.url}/?range=6h&wall=1`, {
     viewport: { width: 1920, height: 1080 },
   });
   await page.waitForSelector('[data-panel="error_rate"] svg.recharts-surface');
@@ -129,7 +118,7 @@ async function grave(page: Page): Promise<string[]> {
 
 describe.each(["dark", "light"] as const)("axe finds nothing grave in %s", (colorScheme) => {
   test("on the dashboard, with a menu open", async () => {
-    const { page, close } = await open(browser, `${site.url}/?range=6h`, { colorScheme });
+    const { page, close } = await open(on.browser, `${on.url}/?range=6h`, { colorScheme });
     await drawn(page);
     expect(await grave(page)).toEqual([]);
     await page.locator('[data-panel="active_users"] [aria-haspopup=menu]').click();
@@ -138,7 +127,7 @@ describe.each(["dark", "light"] as const)("axe finds nothing grave in %s", (colo
   });
 
   test("in the tables, the enlarged panel and the help", async () => {
-    const { page, close } = await open(browser, `${site.url}/?range=6h&panel=signup_funnel`, { colorScheme });
+    const { page, close } = await open(on.browser, `${on.url}/?range=6h&panel=signup_funnel`, { colorScheme });
     await page.waitForSelector("dialog[open] svg.recharts-surface");
     expect(await grave(page)).toEqual([]);
     await page.locator("dialog [aria-haspopup=menu]").click();
@@ -160,7 +149,7 @@ test.runIf(process.env.SCREENSHOTS === "1")("pictures for the documentation", as
     ["dashboard-phone", { colorScheme: "dark", viewport: { width: WIDTHS.phone, height: 844 } }],
   ] as const;
   for (const [name, options] of shots) {
-    const { page, close } = await open(browser, `${site.url}/?range=6h`, options);
+    const { page, close } = await open(on.browser, `${on.url}/?range=6h`, options);
     await drawn(page);
     await page.waitForSelector('[data-light="green"]', { timeout: 30_000 });
     await page.waitForTimeout(1_500);

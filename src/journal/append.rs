@@ -25,6 +25,8 @@ pub(super) struct Appender {
     active: Option<Active>,
     durable_lsn: Lsn,
     released: Lsn,
+    /// When the deletion of released segments is tried again, after one failed.
+    delete_again: Option<Instant>,
     last_error: Option<JournalError>,
     recovery: Backoff,
     /// Of the appends that the last failure failed.
@@ -72,6 +74,7 @@ impl Appender {
             active: None,
             durable_lsn,
             released: 0,
+            delete_again: None,
             last_error: None,
             recovery: Backoff { at: None, next: FIRST_RETRY },
             failed: Generation::default(),
@@ -88,8 +91,9 @@ impl Appender {
     pub(super) fn run(mut self) -> Result<(), JournalError> {
         let _closed = CloseOnDrop(Arc::clone(&self.shared));
         loop {
-            let mut work = self.shared.wait(self.released, self.recovery.at);
-            if work.release_to > self.released {
+            let wake_at = self.recovery.at.into_iter().chain(self.delete_again).min();
+            let mut work = self.shared.wait(self.released, wake_at);
+            if work.release_to > self.released || self.delete_again.is_some_and(|at| at <= Instant::now()) {
                 self.release(work.release_to);
             }
             let idle = work.group.records.is_empty();
@@ -199,14 +203,16 @@ impl Appender {
     /// LSNs from beginning again.
     fn release(&mut self, up_to: Lsn) {
         self.released = up_to;
+        self.delete_again = None;
         while let Some(oldest) = self.sealed.front().filter(|oldest| oldest.last < up_to) {
             if self.active.is_none() && self.sealed.len() == 1 {
                 break;
             }
             if let Err(error) = segment::remove(&self.dir, oldest) {
-                // Kept until the next release; appends are not concerned.
-                tracing::warn!(%error, "a released segment can't be deleted");
+                // Appends are not concerned.
+                tracing::warn!(%error, "a released segment can't be deleted and is tried again");
                 self.last_error = Some(error);
+                self.delete_again = Some(Instant::now() + LAST_RETRY);
                 break;
             }
             self.sealed.pop_front();
@@ -465,7 +471,7 @@ mod tests {
         appender.release(10);
         // As a process that is killed before the disk is well leaves it.
         drop(appender);
-        let folder = Folder::open(dir.path()).unwrap();
+        let folder = Folder::inspect(dir.path()).unwrap();
         let kept: Vec<_> = folder.segments.iter().map(|segment| (segment.name.first, segment.last)).collect();
         assert_eq!(kept, [(3, 2)]);
     }

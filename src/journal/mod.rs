@@ -187,6 +187,38 @@ pub struct Journal {
     handle: Arc<Handle>,
 }
 
+/// A folder that was looked at and not yet changed.
+#[derive(Debug)]
+pub struct Inspected {
+    dir: PathBuf,
+    config: JournalConfig,
+    folder: Folder,
+}
+
+impl Inspected {
+    /// Cuts the newest segment's torn tail, syncs what is left of it, and begins a new segment.
+    ///
+    /// # Errors
+    /// When the tail can't be cut or synced: then what was read is not known to be durable. A disk that is merely full is
+    /// no error: the journal then begins as failed.
+    pub fn start(self) -> Result<Journal, JournalError> {
+        let Self { dir, config, folder } = self;
+        folder.cut()?;
+        let segments = folder.segments;
+        // An empty newest segment keeps its name: the next one's is beyond it.
+        let next_lsn = segments.back().map_or(1, |newest| newest.last.max(newest.name.first) + 1);
+        let shared = Arc::new(Shared::new(Queue::new(config, next_lsn)));
+        let appender = Appender::start(Arc::clone(&shared), dir.clone(), config, segments, next_lsn);
+        let thread = thread::Builder::new()
+            .name("journal".to_owned())
+            .spawn(move || appender.run())
+            .map_err(|error| JournalError::disk(&dir, error))?;
+        let max_payload_bytes = config.max_payload_bytes();
+        let handle = Handle { dir, shared, max_payload_bytes, thread: Mutex::new(Some(thread)) };
+        Ok(Journal { handle: Arc::new(handle) })
+    }
+}
+
 #[derive(Debug)]
 struct Handle {
     dir: PathBuf,
@@ -202,30 +234,27 @@ impl Drop for Handle {
 }
 
 impl Journal {
-    /// Opens the journal in this folder, which is made if there is none, and begins a new segment. Reads the newest
+    /// Opens the journal in this folder, which is made if there is none, and begins a new segment: [`Journal::inspect`]
+    /// and [`Inspected::start`] in one, for callers that go on whatever the records say.
+    ///
+    /// # Errors
+    /// Those of the two.
+    pub fn open(dir: &Path, config: JournalConfig) -> Result<(Self, Recovery), JournalError> {
+        let (inspected, recovery) = Self::inspect(dir, config)?;
+        Ok((inspected.start()?, recovery))
+    }
+
+    /// Looks at the journal in this folder, which is made if there is none, and changes nothing in it. Reads the newest
     /// segment to its end, so it blocks for some tens of milliseconds.
     ///
     /// # Errors
-    /// When the configuration can't work, and when what is there can't be read or its torn tail can't be cut. A disk
-    /// that is merely full is no error: the journal then begins as failed.
-    pub fn open(dir: &Path, config: JournalConfig) -> Result<(Self, Recovery), JournalError> {
+    /// When the configuration can't work, and when what is there can't be read.
+    pub fn inspect(dir: &Path, config: JournalConfig) -> Result<(Inspected, Recovery), JournalError> {
         config.check()?;
         make_dir(dir)?;
-        let folder = Folder::open(dir)?;
+        let folder = Folder::inspect(dir)?;
         let recovery = Recovery::new(&folder);
-        let segments = folder.segments;
-        // An empty newest segment keeps its name: the next one's is beyond it.
-        let next_lsn = segments.back().map_or(1, |newest| newest.last.max(newest.name.first) + 1);
-        let shared = Arc::new(Shared::new(Queue::new(config, next_lsn)));
-        let appender = Appender::start(Arc::clone(&shared), dir.to_owned(), config, segments, next_lsn);
-        let thread = thread::Builder::new()
-            .name("journal".to_owned())
-            .spawn(move || appender.run())
-            .map_err(|error| JournalError::disk(dir, error))?;
-        let max_payload_bytes = config.max_payload_bytes();
-        let handle =
-            Handle { dir: dir.to_owned(), shared, max_payload_bytes, thread: Mutex::new(Some(thread)) };
-        Ok((Self { handle: Arc::new(handle) }, recovery))
+        Ok((Inspected { dir: dir.to_owned(), config, folder }, recovery))
     }
 
     /// Appends a record, given in any number of parts, and waits until it is durable; also, first, while the queue is
@@ -338,10 +367,13 @@ impl Journal {
     }
 }
 
+/// Makes the folder and those above it that are missing, and syncs each that got a new entry.
 fn make_dir(dir: &Path) -> Result<(), JournalError> {
+    let missing = dir.ancestors().take_while(|dir| !dir.as_os_str().is_empty() && !dir.exists()).count();
     fs::create_dir_all(dir).map_err(|error| JournalError::disk(dir, error))?;
-    match dir.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => segment::sync_dir(parent),
-        _ => segment::sync_dir(Path::new(".")),
+    // The last one's parent is synced also where nothing was made: whoever made it may not have done so.
+    for parent in dir.ancestors().skip(1).take(missing.max(1)) {
+        segment::sync_dir(if parent.as_os_str().is_empty() { Path::new(".") } else { parent })?;
     }
+    Ok(())
 }

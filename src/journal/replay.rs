@@ -149,7 +149,7 @@ pub(super) fn open(segment: &Sealed) -> Result<SegmentReader<File>, JournalError
     Ok(SegmentReader::new(file, segment.name.salt, segment.name.first, segment.last))
 }
 
-/// The folder as a start finds it, made ready to be read and continued.
+/// The folder as a start finds it.
 #[derive(Debug)]
 pub(super) struct Folder {
     /// All segments, sealed, oldest first.
@@ -159,23 +159,31 @@ pub(super) struct Folder {
 }
 
 impl Folder {
-    /// Lists the segments, and cuts off the newest one's torn tail.
-    pub(super) fn open(dir: &Path) -> Result<Self, JournalError> {
+    /// Lists the segments, and finds where the newest one's torn tail begins.
+    pub(super) fn inspect(dir: &Path) -> Result<Self, JournalError> {
         let mut damage = Vec::new();
         let mut segments = VecDeque::from(segment::list(dir, &mut damage)?);
         let mut torn_tail = None;
         if let Some(newest) = segments.back_mut() {
             let found = tail(&mut open(newest)?, newest.name);
             let Tail { end, last } = found.map_err(|error| JournalError::disk(&newest.path, error))?;
-            // Also where nothing is torn: what a killed process wrote and did not sync is about to be believed.
-            segment::cut(&newest.path, end)?;
             if newest.bytes > end {
                 let bytes = newest.bytes - end;
-                tracing::info!(path = %newest.path.display(), end, bytes, "cut the torn tail of the journal");
                 torn_tail = Some(TornTail { file: newest.path.clone(), offset: end, bytes });
             }
             (newest.bytes, newest.last) = (end, last);
         }
         Ok(Self { segments, damage, torn_tail })
+    }
+
+    /// Cuts off the torn tail.
+    pub(super) fn cut(&self) -> Result<(), JournalError> {
+        let Some(newest) = self.segments.back() else { return Ok(()) };
+        // Also where nothing is torn: what a killed process wrote and did not sync is about to be believed.
+        segment::cut(&newest.path, newest.bytes)?;
+        if let Some(TornTail { file, offset, bytes }) = &self.torn_tail {
+            tracing::info!(path = %file.display(), end = offset, bytes, "cut the torn tail of the journal");
+        }
+        Ok(())
     }
 }

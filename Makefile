@@ -106,6 +106,11 @@ outage-test: engine ## Take ClickHouse away under load and count the events: SEC
 	@$(RUST)
 	OUTAGE_SECONDS=$(or $(SECONDS),600) cargo test --locked --test it outage -- --nocapture
 
+.PHONY: simulate
+simulate: ## Simulate the writer with a failing disk, a failing ClickHouse, crashes and power cuts: SEEDS=10000
+	@$(RUST)
+	SIMULATE_SEEDS=$(or $(SEEDS),10000) cargo test --locked --lib writer::simulation::seeds -- --nocapture
+
 .PHONY: bench-journal
 bench-journal: ## Measure acknowledgements a second and their time
 	@$(RUST)

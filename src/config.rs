@@ -49,6 +49,27 @@ pub struct ServeConfig {
     pub log: LogConfig,
 }
 
+impl ServeConfig {
+    /// Whether the settings fit each other; the line says which do not, and what to do.
+    pub fn check_relations(&self) -> Result<(), String> {
+        // The ids are written to the journal again and again: more than this part of it would be mostly ids.
+        let (ids, journal) = (self.writer.recent_event_ids, self.journal.journal_max_bytes);
+        let needed = ids * EVENT_ID_BYTES * JOURNAL_PER_EVENT_IDS;
+        if needed > journal {
+            return Err(format!(
+                "MILLRACE_RECENT_EVENT_IDS (--recent-event-ids): {ids} ids need a journal of at least {needed} bytes, and \
+                 MILLRACE_JOURNAL_MAX_BYTES (--journal-max-bytes) is {journal}: raise it, or remember at most {} ids",
+                journal / (EVENT_ID_BYTES * JOURNAL_PER_EVENT_IDS)
+            ));
+        }
+        Ok(())
+    }
+}
+
+/// What a remembered event id takes in the journal, and how many times that the journal must hold at least.
+const EVENT_ID_BYTES: u64 = 16;
+const JOURNAL_PER_EVENT_IDS: u64 = 16;
+
 /// Where ClickHouse is.
 #[derive(Args, Clone, Debug)]
 pub struct ClickHouseConfig {
@@ -136,7 +157,7 @@ pub struct WriterConfig {
     #[arg(long, env = "MILLRACE_MAX_BUFFER_BYTES", value_name = "BYTES", default_value = "134217728",
           value_parser = |text: &str| whole(text, 16_777_216..=68_719_476_736))]
     pub max_buffer_bytes: u64,
-    /// How many event ids given by producers are remembered to drop repeats
+    /// How many event ids given by producers are remembered to drop repeats; each takes about 70 bytes of memory
     #[arg(long, env = "MILLRACE_RECENT_EVENT_IDS", value_name = "IDS", default_value = "1000000",
           value_parser = |text: &str| whole(text, 0..=100_000_000))]
     pub recent_event_ids: u64,
@@ -271,6 +292,24 @@ mod tests {
     #[test]
     fn the_program_is_well_formed() {
         Program::command().debug_assert();
+    }
+
+    fn parsed(args: &[&str]) -> ServeConfig {
+        let words = ["millrace", "serve"].iter().chain(args);
+        let Command::Serve(config) = Program::try_parse_from(words).expect("the arguments are fine").command;
+        config
+    }
+
+    #[test]
+    fn settings_that_do_not_fit_each_other_are_refused_in_one_line() {
+        assert_eq!(parsed(&[]).check_relations(), Ok(()));
+        assert_eq!(parsed(&["--journal-max-bytes", "268435456"]).check_relations(), Ok(()));
+        let many = parsed(&["--recent-event-ids", "100000000"]).check_relations().unwrap_err();
+        assert_eq!(
+            many,
+            "MILLRACE_RECENT_EVENT_IDS (--recent-event-ids): 100000000 ids need a journal of at least 25600000000 bytes, and \
+             MILLRACE_JOURNAL_MAX_BYTES (--journal-max-bytes) is 8589934592: raise it, or remember at most 33554432 ids"
+        );
     }
 
     #[test]

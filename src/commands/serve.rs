@@ -4,8 +4,11 @@
 //! writer, the services. The order of the stop is the other way round.
 
 use std::fs::File;
+use std::future::Future;
 use std::path::{Path, PathBuf};
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::Poll;
 
 use anyhow::{Context, bail};
 use tokio::sync::watch;
@@ -28,11 +31,13 @@ use crate::panels::folder::Folder;
 use crate::panels::live::Live;
 use crate::server::{self, Doors};
 use crate::shutdown::Signals;
+use crate::writer::checkpoint::{Durability, WRITE_BACK};
 use crate::writer::dead_letter::DeadLetters;
-use crate::writer::{self, Parts};
+use crate::writer::{self, Parts, Recovered};
 
 /// Runs the server until a signal ends it.
 pub async fn run(config: ServeConfig) -> anyhow::Result<()> {
+    config.check_relations().map_err(anyhow::Error::msg)?;
     let mut signals = Signals::install()?;
     let _lock = lock(&config.data_dir)?;
     let listener = server::listen(config.listen).await?;
@@ -64,15 +69,18 @@ pub async fn run(config: ServeConfig) -> anyhow::Result<()> {
     }
 
     let dead_letters = DeadLetters::open(&config.data_dir).context("the dead letters cannot be kept")?;
-    let journal_dir = config.data_dir.join("journal");
-    let journal_config = JournalConfig { max_bytes: config.journal.journal_max_bytes, ..Default::default() };
-    let (journal, recovery) = Journal::open(&journal_dir, journal_config)?;
+    let (journal, recovered) = open_journal(&config).await?;
+    let durability = match storage.engine {
+        Some(_) => Durability::Sync(clickhouse_dir(&config.data_dir)),
+        None => Durability::Wait(WRITE_BACK),
+    };
     let (attention, _) = watch::channel(None);
     let (writer, writing) = writer::start(Parts {
         clickhouse: storage.clickhouse.clone(),
         journal: journal.clone(),
-        recovery,
+        recovered,
         dead_letters: dead_letters.clone(),
+        durability,
         config: config.writer.clone(),
         attention: attention.subscribe(),
         stop: stop_writer.clone(),
@@ -108,29 +116,41 @@ pub async fn run(config: ServeConfig) -> anyhow::Result<()> {
         view: view.clone(),
         max_message_bytes: usize::try_from(config.max_message_bytes)?,
     });
-    let reporting = tokio::spawn(server::report_health(reporter, view, stop_doors.clone()));
-    let serving = tokio::spawn(server::serve(listener, router, stop_doors.clone()));
+    let mut tasks = Tasks {
+        server: Task::new("server", tokio::spawn(server::serve(listener, router, stop_doors.clone()))),
+        panels_folder: Task::new("panels folder", reading),
+        health: Task::new("health", gathering),
+        health_reporter: Task::new(
+            "health reporter",
+            tokio::spawn(server::report_health(reporter, view, stop_doors.clone())),
+        ),
+        writer: Task::new("writer", writing),
+        engine: storage.engine.map(|(_, supervising)| Task::new("engine", supervising)),
+    };
     tracing::info!(%address, data_dir = %config.data_dir.display(), "millrace is ready");
 
-    signals.next().await;
+    tokio::select! {
+        () = signals.next() => {}
+        // What a task that is gone should do would never be done. Everything accepted is in the journal.
+        error = tasks.first_ended() => return Err(error.into()),
+    }
     tracing::info!(grace_ms = config.shutdown_grace.as_millis(), "stopping; a second signal ends at once");
     let drained = async {
         stop_doors.cancel();
-        join("doors", serving).await;
-        join("panels folder", reading).await;
-        join("health", gathering).await;
-        join("health reporter", reporting).await;
+        for task in [tasks.server, tasks.panels_folder, tasks.health, tasks.health_reporter] {
+            task.join().await;
+        }
         if let Some(task) = schema_late {
-            join("schema", task).await;
+            Task::new("schema", task).join().await;
         }
         stop_writer.cancel();
-        join("writer", writing).await;
+        tasks.writer.join().await;
         if let Err(error) = journal.close().await {
             tracing::error!(%error, "the journal could not be closed");
         }
         stop_engine.cancel();
-        if let Some((_, supervising)) = storage.engine {
-            join("engine", supervising).await;
+        if let Some(engine) = tasks.engine {
+            engine.join().await;
         }
     };
     tokio::select! {
@@ -141,6 +161,86 @@ pub async fn run(config: ServeConfig) -> anyhow::Result<()> {
         () = signals.next() => tracing::warn!("stopped at once; what is left is in the journal"),
     }
     Ok(())
+}
+
+/// A task that runs until it is stopped.
+struct Task {
+    name: &'static str,
+    handle: JoinHandle<()>,
+}
+
+impl Task {
+    fn new(name: &'static str, handle: JoinHandle<()>) -> Self {
+        Self { name, handle }
+    }
+
+    async fn join(self) {
+        match self.handle.await {
+            Ok(()) => tracing::debug!(part = self.name, "ended"),
+            Err(error) => tracing::error!(part = self.name, %error, "ended badly"),
+        }
+    }
+}
+
+/// The tasks without which the server is none.
+struct Tasks {
+    server: Task,
+    panels_folder: Task,
+    health: Task,
+    health_reporter: Task,
+    writer: Task,
+    engine: Option<Task>,
+}
+
+/// A task ended that should run.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "the {name} task ended ({why}), so the server stops; nothing that was acknowledged is lost: start it again, and \
+     report this line"
+)]
+struct TaskEnded {
+    name: &'static str,
+    why: String,
+}
+
+impl Tasks {
+    /// The first task to end although nobody stopped it.
+    async fn first_ended(&mut self) -> TaskEnded {
+        let Self { server, panels_folder, health, health_reporter, writer, engine } = self;
+        let tasks = [server, panels_folder, health, health_reporter, writer];
+        first_ended(tasks.into_iter().chain(engine).collect()).await
+    }
+}
+
+async fn first_ended(mut tasks: Vec<&mut Task>) -> TaskEnded {
+    std::future::poll_fn(|cx| {
+        for task in &mut tasks {
+            if let Poll::Ready(ended) = Pin::new(&mut task.handle).poll(cx) {
+                let why = ended.map_or_else(|error| error.to_string(), |()| "without an error".to_owned());
+                return Poll::Ready(TaskEnded { name: task.name, why });
+            }
+        }
+        Poll::Pending
+    })
+    .await
+}
+
+/// Reads the journal, and goes on with it once everything in it is understood.
+async fn open_journal(config: &ServeConfig) -> anyhow::Result<(Journal, Recovered)> {
+    let folder = config.data_dir.join("journal");
+    let journal = JournalConfig {
+        max_bytes: config.journal.journal_max_bytes,
+        reserve_bytes: writer::journal_reserve_bytes(&config.writer),
+        ..Default::default()
+    };
+    let limits = writer::limits(&config.writer);
+    let recent_event_ids = usize::try_from(config.writer.recent_event_ids)?;
+    let opening = tokio::task::spawn_blocking(move || {
+        let (inspected, recovery) = Journal::inspect(&folder, journal)?;
+        let recovered = writer::recover(recovery, recent_event_ids, &limits)?;
+        Ok((inspected.start()?, recovered))
+    });
+    opening.await?
 }
 
 /// ClickHouse, and the supervised engine where it is the embedded one.
@@ -161,7 +261,7 @@ pub(super) async fn connect(
     if config.clickhouse_url.is_empty() {
         let library = Some(&config.engine_library).filter(|path| !path.is_empty()).map(PathBuf::from);
         let supervisor = SupervisorConfig {
-            data_dir: data_dir.join("clickhouse"),
+            data_dir: clickhouse_dir(data_dir),
             library,
             endpoint_file: endpoint_file(data_dir),
         };
@@ -181,6 +281,11 @@ pub(super) async fn connect(
         user => server(user, &config.clickhouse_panel_password),
     };
     Ok(Storage { clickhouse, for_panels, engine: None })
+}
+
+/// Where the embedded database keeps its files.
+pub(super) fn clickhouse_dir(data_dir: &Path) -> PathBuf {
+    data_dir.join("clickhouse")
 }
 
 /// Where the address of the embedded database is told to other processes.
@@ -220,9 +325,18 @@ async fn apply_late(clickhouse: ClickHouse, retention_days: u64, stop: Cancellat
     }
 }
 
-async fn join(part: &str, task: JoinHandle<()>) {
-    match task.await {
-        Ok(()) => tracing::debug!(part, "ended"),
-        Err(error) => tracing::error!(part, %error, "ended badly"),
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_task_that_panics_or_returns_is_told_with_its_name() {
+        let mut runs = Task::new("writer", tokio::spawn(std::future::pending()));
+        let mut panics = Task::new("health", tokio::spawn(async { panic!("out of ideas") }));
+        let error = first_ended(vec![&mut runs, &mut panics]).await.to_string();
+        assert!(error.starts_with("the health task ended (") && error.contains("out of ideas"), "{error}");
+        let mut returns = Task::new("engine", tokio::spawn(async {}));
+        let error = first_ended(vec![&mut runs, &mut returns]).await.to_string();
+        assert!(error.starts_with("the engine task ended (without an error)"), "{error}");
     }
 }

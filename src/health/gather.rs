@@ -18,6 +18,9 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// How long ClickHouse may take to answer before it counts as unreachable.
 const PATIENCE: Duration = Duration::from_secs(2);
 
+/// The writer's task runs every half second; after so long without a sign of it, something holds it up for good.
+const SILENT_AFTER: Duration = Duration::from_secs(15);
+
 /// The parts whose state is told.
 pub struct Sources {
     /// ClickHouse.
@@ -43,7 +46,16 @@ impl HealthView {
     /// The state now.
     pub fn now(&self) -> v1::Health {
         let mut health = self.seen.borrow().clone();
-        count(&mut health, self.writer.stats());
+        let stats = self.writer.stats();
+        count(&mut health, stats);
+        // Looked at here and not by the collector, which may hang as well.
+        if stats.silent_for() > SILENT_AFTER {
+            health.status = Status::Down.into();
+            health.summary = format!(
+                "no events are accepted: the writer has not run for {} s; restart the server, which loses nothing",
+                stats.silent_for().as_secs()
+            );
+        }
         health
     }
 
@@ -116,7 +128,8 @@ impl Gatherer {
                 .or_else(|| stats.disk_full())
                 .unwrap_or_default(),
         };
-        let (status, summary) = judge(&clickhouse, &journal, &dead_letters, stats.insert_error());
+        let (status, summary) =
+            judge(&clickhouse, &journal, &dead_letters, stats.insert_error(), stats.journal_damage());
         let mut health = v1::Health {
             status: status.into(),
             summary,
@@ -190,6 +203,7 @@ fn judge(
     journal: &v1::JournalHealth,
     dead_letters: &v1::DeadLetterHealth,
     insert_error: Option<String>,
+    journal_damage: Option<String>,
 ) -> (Status, String) {
     if !journal.error.is_empty() {
         let line = format!("no events are accepted: {}; make room, and it goes on by itself", journal.error);
@@ -219,6 +233,12 @@ fn judge(
         );
         return (Status::Degraded, line);
     }
+    if let Some(damage) = journal_damage {
+        let line = format!(
+            "the journal was damaged when the server started: {damage}; check the disk; this line goes with the next start"
+        );
+        return (Status::Degraded, line);
+    }
     (Status::Ok, "ok".to_owned())
 }
 
@@ -237,6 +257,7 @@ mod tests {
             &v1::JournalHealth { error: journal_error.into(), ..Default::default() },
             &v1::DeadLetterHealth { batches: letters.0, events: 9, refused_batches: letters.1 },
             insert_error.map(str::to_owned),
+            None,
         )
     }
 

@@ -107,15 +107,24 @@ impl EventColumns {
 
     /// The ids that producers gave, with their rows.
     pub fn given_ids(&self) -> impl Iterator<Item = (u32, Uuid)> + '_ {
-        self.given_ids.iter().map(|&row| {
-            let at = row as usize * 16;
-            let half = |at: usize| {
-                let mut bytes = [0; 8];
-                bytes.copy_from_slice(&self.buffers[EVENT_ID][at..at + 8]);
-                u64::from_le_bytes(bytes)
-            };
-            (row, Uuid::from_u64_pair(half(at), half(at + 8)))
-        })
+        self.given_ids.iter().map(|&row| (row, self.event_id(row)))
+    }
+
+    /// The id of a row.
+    fn event_id(&self, row: u32) -> Uuid {
+        let at = row as usize * 16;
+        let half = |at: usize| {
+            let mut bytes = [0; 8];
+            bytes.copy_from_slice(&self.buffers[EVENT_ID][at..at + 8]);
+            u64::from_le_bytes(bytes)
+        };
+        Uuid::from_u64_pair(half(at), half(at + 8))
+    }
+
+    /// The ids of all rows.
+    #[cfg(test)]
+    pub(super) fn event_ids(&self) -> Vec<Uuid> {
+        (0..self.rows).map(|row| self.event_id(row)).collect()
     }
 
     /// Puts the rows of `more` behind these.

@@ -5,12 +5,13 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use rand::Rng;
-use tokio::sync::{OwnedSemaphorePermit, mpsc};
+use tokio::sync::mpsc;
 use uuid::Uuid;
 
 use super::columns::{COLUMN_NAMES, EventColumns};
 use super::dead_letter::{DeadLetter, DeadLetters};
 use super::record::{Record, Seal};
+use super::state::{Batch, Resident};
 use super::stats::Stats;
 use crate::clickhouse::{ClickHouse, ClickHouseError, ErrorKind};
 use crate::journal::{Journal, JournalError};
@@ -22,28 +23,6 @@ const FIRST_WAIT: Duration = Duration::from_millis(250);
 /// The wait after a batch could neither be inserted nor be set aside.
 const STUCK_WAIT: Duration = Duration::from_secs(1);
 
-/// A batch that never changes again.
-#[derive(Debug)]
-pub(super) struct Batch {
-    pub(super) seal: Seal,
-    pub(super) events: u64,
-    /// The events, or nothing where they are to be read from the journal.
-    pub(super) columns: Option<Resident>,
-}
-
-/// Events in memory, with their share of it.
-#[derive(Debug, Default)]
-pub(super) struct Resident {
-    pub(super) columns: EventColumns,
-    pub(super) share: Option<OwnedSemaphorePermit>,
-}
-
-/// The batch needs nothing more from the journal: it is in ClickHouse or among the dead letters.
-#[derive(Debug)]
-pub(super) struct Done {
-    pub(super) seal: Seal,
-}
-
 /// What the task stands on.
 pub(super) struct Inserter {
     pub(super) clickhouse: ClickHouse,
@@ -53,12 +32,11 @@ pub(super) struct Inserter {
 }
 
 impl Inserter {
-    /// Inserts what comes, until no more can come.
-    pub(super) async fn run(self, mut batches: mpsc::Receiver<Batch>, done: mpsc::Sender<Done>) {
+    /// Inserts what comes, until no more can come. Tells of each batch once it needs nothing more from the journal.
+    pub(super) async fn run(self, mut batches: mpsc::Receiver<Batch>, done: mpsc::Sender<()>) {
         while let Some(batch) = batches.recv().await {
-            let seal = batch.seal;
             self.bring_in(batch).await;
-            if done.send(Done { seal }).await.is_err() {
+            if done.send(()).await.is_err() {
                 return;
             }
         }
@@ -66,10 +44,11 @@ impl Inserter {
 
     /// Returns once the batch is in ClickHouse or among the dead letters.
     async fn bring_in(&self, batch: Batch) {
-        let Batch { seal, events, columns } = batch;
-        let Resident { columns, share: _share } = match columns {
+        let Batch { seal, resident } = batch;
+        let events = seal.events;
+        let Resident { columns, share: _share } = match resident {
             Some(resident) => resident,
-            None => self.read_back(seal, events).await,
+            None => self.read_back(seal).await,
         };
         let body = columns.into_native();
         loop {
@@ -135,12 +114,12 @@ impl Inserter {
     }
 
     /// The events of a batch that did not stay in memory. A disk that cannot be read is asked until it can be.
-    async fn read_back(&self, seal: Seal, events: u64) -> Resident {
+    async fn read_back(&self, seal: Seal) -> Resident {
         loop {
             let journal = self.journal.clone();
             let error = match blocking(move || read_columns(&journal, seal)).await {
                 Ok(columns) => {
-                    let missing = events.saturating_sub(u64::from(columns.rows()));
+                    let missing = seal.events.saturating_sub(u64::from(columns.rows()));
                     if missing > 0 {
                         tracing::error!(batch = %seal.batch_id, missing, "events are lost: the journal is damaged");
                     }

@@ -14,7 +14,7 @@
 //!           recent_ids                                             token = batch id
 //! ```
 //!
-//! One task (`intake.rs`) owns all of it but the insert, which has a task of its own (`insert.rs`), so that a slow
+//! One task (`task.rs`) around one pure state (`state.rs`) owns all of it but the insert, which has a task of its own (`insert.rs`), so that a slow
 //! ClickHouse does not hold up acknowledgements. A batch that cannot be inserted goes to the [`dead_letter`] folder.
 //!
 //! # Bounds
@@ -26,16 +26,20 @@
 //! | sealed batches in memory: two | the others are read from the journal when their turn comes | nobody |
 
 pub mod batch;
+pub mod checkpoint;
 pub mod columns;
 pub mod dead_letter;
 mod insert;
-mod intake;
 pub mod producers;
 pub mod recent_ids;
 pub mod record;
 mod recover;
 mod redrive;
+#[cfg(test)]
+mod simulation;
+mod state;
 mod stats;
+mod task;
 
 use std::future::Future;
 use std::pin::Pin;
@@ -45,8 +49,9 @@ use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
-pub use intake::{Parts, start};
+pub use recover::{RecoverError, Recovered, recover};
 pub use stats::Stats;
+pub use task::{Parts, journal_reserve_bytes, limits, start};
 
 use crate::error::{Error, Kind};
 use columns::EventColumns;
@@ -138,13 +143,16 @@ impl From<Stopping> for Error {
     }
 }
 
+/// A part of the memory that events may take (`MILLRACE_MAX_BUFFER_BYTES`), given back when it is dropped.
+type Share = OwnedSemaphorePermit;
+
 /// A request on its way, with its share of the memory.
 struct Submission {
     request: Request,
     /// Whether it may be held back until there is room on the disk; otherwise it is refused.
     may_wait: bool,
     /// Given back when the events have left the memory.
-    share: OwnedSemaphorePermit,
+    share: Share,
     reply: oneshot::Sender<Result<Receipt, SubmitError>>,
 }
 

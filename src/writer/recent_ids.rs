@@ -5,6 +5,8 @@ use std::collections::{HashSet, VecDeque};
 use uuid::Uuid;
 
 /// A window over the ids, in the order in which they were accepted.
+///
+/// A restart finds it in the journal: in the last snapshot, and in the events records behind that.
 #[derive(Debug)]
 pub struct RecentIds {
     capacity: usize,
@@ -14,6 +16,9 @@ pub struct RecentIds {
 }
 
 impl RecentIds {
+    /// What one id takes in a snapshot.
+    pub const SNAPSHOT_BYTES: u64 = 16;
+
     /// A window over the last `capacity` ids; the oldest is forgotten when another comes.
     pub fn new(capacity: usize) -> Self {
         Self { capacity, seen: HashSet::new(), order: VecDeque::new() }
@@ -32,11 +37,13 @@ impl RecentIds {
             }
         }
         while self.order.len() > self.capacity {
-            self.forget_oldest();
+            if let Some((_, id)) = self.order.pop_front() {
+                self.seen.remove(&id);
+            }
         }
     }
 
-    /// Takes back the ids of the record `lsn` and of all after it: they did not become durable.
+    /// Forgets the ids of the record `lsn` and of all after it: they did not become durable.
     pub fn take_back(&mut self, lsn: u64) {
         while let Some(&(last, id)) = self.order.back()
             && last >= lsn
@@ -46,22 +53,16 @@ impl RecentIds {
         }
     }
 
-    /// Forgets the ids of records before `lsn`.
-    pub fn forget_before(&mut self, lsn: u64) {
-        while self.order.front().is_some_and(|&(first, _)| first < lsn) {
-            self.forget_oldest();
-        }
+    /// Replaces the window by the ids of a snapshot whose last record is `lsn`.
+    pub fn restore(&mut self, lsn: u64, ids: impl IntoIterator<Item = Uuid>) {
+        self.seen.clear();
+        self.order.clear();
+        self.insert(lsn, ids);
     }
 
-    /// The oldest record whose ids are in the window. The journal keeps it, so that a restart finds the ids again.
-    pub fn oldest_record(&self) -> Option<u64> {
-        self.order.front().map(|&(lsn, _)| lsn)
-    }
-
-    fn forget_oldest(&mut self) {
-        if let Some((_, id)) = self.order.pop_front() {
-            self.seen.remove(&id);
-        }
+    /// The ids, oldest first.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = Uuid> + '_ {
+        self.order.iter().map(|&(_, id)| id)
     }
 }
 
@@ -79,7 +80,7 @@ mod tests {
         ids.insert(1, [id(1)]);
         ids.insert(2, [id(2), id(3)]);
         assert!(!ids.contains(id(1)) && ids.contains(id(2)) && ids.contains(id(3)));
-        assert_eq!(ids.oldest_record(), Some(2));
+        assert_eq!(ids.iter().collect::<Vec<_>>(), [id(2), id(3)]);
     }
 
     #[test]
@@ -99,11 +100,11 @@ mod tests {
     }
 
     #[test]
-    fn old_records_are_forgotten_together() {
+    fn a_snapshot_replaces_the_window() {
         let mut ids = RecentIds::new(10);
         ids.insert(1, [id(1), id(2)]);
-        ids.insert(2, [id(3)]);
-        ids.forget_before(2);
-        assert_eq!(ids.oldest_record(), Some(2));
+        ids.restore(5, [id(2), id(3)]);
+        ids.insert(6, [id(4)]);
+        assert_eq!(ids.iter().collect::<Vec<_>>(), [id(2), id(3), id(4)]);
     }
 }

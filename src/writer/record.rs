@@ -3,9 +3,12 @@
 //! | kind | payload |
 //! | --- | --- |
 //! | events | producer id, sequence, time of receipt, then the columns of the accepted events |
-//! | seal | batch id, first and last record: the events records in that range are one batch, for ever |
-//! | landed | batch id: ClickHouse has the batch, or it lies among the dead letters |
-//! | producers | the durable place of every producer, so that older records may go |
+//! | seal | batch id, first and last record, number of events: the events records in that range are one batch, for good |
+//! | landed | the same: ClickHouse has the batch, or it is a dead letter |
+//! | producers | the durable sequence of every producer; written by earlier versions only |
+//! | snapshot | one part of a [`Snapshot`]: its number, how many parts there are, then its bytes |
+//!
+//! A landed record repeats the range, so that a batch whose seal was damaged is still known to have landed.
 //!
 //! Numbers are little-endian. A kind that is not known is an error: the journal was written by a newer version.
 
@@ -21,9 +24,14 @@ pub mod kind {
     pub const SEAL: u8 = 2;
     /// A batch that needs nothing more.
     pub const LANDED: u8 = 3;
-    /// The places of the producers.
+    /// The sequences of the producers, as earlier versions wrote them.
     pub const PRODUCERS: u8 = 4;
+    /// A part of a snapshot.
+    pub const SNAPSHOT: u8 = 5;
 }
+
+/// How much of a snapshot one record holds at most: far below what a journal segment takes.
+const SNAPSHOT_PART_BYTES: usize = 8 << 20;
 
 /// A record, read back.
 #[derive(Debug, PartialEq)]
@@ -32,10 +40,17 @@ pub enum Record {
     Events(Box<Events>),
     /// A sealed batch.
     Seal(Seal),
-    /// A batch that needs nothing more.
-    Landed(Uuid),
-    /// The places of the producers: id, durable sequence, last seen (ms).
+    /// A batch that needs nothing more. Earlier versions wrote its id alone.
+    Landed {
+        /// The batch.
+        batch_id: Uuid,
+        /// Its seal, where the record repeats it.
+        seal: Option<Seal>,
+    },
+    /// The sequences of the producers: id, durable sequence, last seen (ms).
     Producers(Vec<(String, u64, i64)>),
+    /// A part of a snapshot.
+    SnapshotPart(SnapshotPart),
 }
 
 /// Accepted events of one request.
@@ -60,6 +75,28 @@ pub struct Seal {
     pub first: u64,
     /// The last record.
     pub last: u64,
+    /// How many events the batch holds; 0 where an earlier version did not say.
+    pub events: u64,
+}
+
+/// What a restart must know although the records it came from are gone: it takes the place of every record before it.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Snapshot {
+    /// The sequences of the producers: id, last submitted sequence, last seen (ms), in ascending order of last seen.
+    pub producers: Vec<(String, u64, i64)>,
+    /// The event ids that producers gave lately, oldest first.
+    pub event_ids: Vec<Uuid>,
+}
+
+/// A part of a snapshot, as one record holds it. The parts of a snapshot follow each other without a record between them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SnapshotPart {
+    /// Its number, from 0.
+    pub part: u16,
+    /// How many there are.
+    pub parts: u16,
+    /// Its bytes.
+    pub bytes: Vec<u8>,
 }
 
 /// A record that cannot be read.
@@ -82,39 +119,86 @@ pub enum MalformedRecord {
 impl Events {
     /// The payload.
     pub fn encode(&self) -> Vec<u8> {
-        let mut out = Vec::with_capacity(self.columns.bytes() + self.producer_id.len() + 96);
-        put_text(&mut out, &self.producer_id);
-        out.extend_from_slice(&self.sequence.to_le_bytes());
-        out.extend_from_slice(&self.received_at_ms.to_le_bytes());
-        self.columns.write_to(&mut out);
+        Self::encode_parts(&self.producer_id, self.sequence, self.received_at_ms, &self.columns)
+    }
+
+    /// The payload of a record with these fields.
+    pub fn encode_parts(
+        producer_id: &str,
+        sequence: u64,
+        received_at_ms: i64,
+        columns: &EventColumns,
+    ) -> Vec<u8> {
+        let mut out = Vec::with_capacity(columns.bytes() + producer_id.len() + 96);
+        put_text(&mut out, producer_id);
+        out.extend_from_slice(&sequence.to_le_bytes());
+        out.extend_from_slice(&received_at_ms.to_le_bytes());
+        columns.write_to(&mut out);
         out
     }
 }
 
 impl Seal {
-    /// The payload.
+    /// The payload of a seal record and of a landed record.
     pub fn encode(&self) -> Vec<u8> {
         let mut out = self.batch_id.as_bytes().to_vec();
         out.extend_from_slice(&self.first.to_le_bytes());
         out.extend_from_slice(&self.last.to_le_bytes());
+        out.extend_from_slice(&self.events.to_le_bytes());
         out
     }
-}
 
-/// The payload of a landed record.
-pub fn encode_landed(batch_id: Uuid) -> Vec<u8> {
-    batch_id.as_bytes().to_vec()
-}
-
-/// The payload of a producers record.
-pub fn encode_producers<'a>(places: impl Iterator<Item = (&'a str, u64, i64)>) -> Vec<u8> {
-    let mut out = Vec::new();
-    for (producer_id, sequence, last_seen_ms) in places {
-        put_text(&mut out, producer_id);
-        out.extend_from_slice(&sequence.to_le_bytes());
-        out.extend_from_slice(&last_seen_ms.to_le_bytes());
+    fn read(reader: &mut Reader<'_>) -> Result<Self, MalformedRecord> {
+        Ok(Self {
+            batch_id: Uuid::from_bytes(reader.array()?),
+            first: u64::from_le_bytes(reader.array()?),
+            last: u64::from_le_bytes(reader.array()?),
+            events: if reader.rest.is_empty() { 0 } else { u64::from_le_bytes(reader.array()?) },
+        })
     }
-    out
+}
+
+impl Snapshot {
+    /// The payloads of its records, in order.
+    pub fn encode(&self) -> Vec<Vec<u8>> {
+        let mut bytes = Vec::with_capacity(self.event_ids.len() * 16 + self.producers.len() * 64 + 16);
+        bytes.extend_from_slice(&(self.producers.len() as u64).to_le_bytes());
+        for (producer_id, sequence, last_seen_ms) in &self.producers {
+            put_text(&mut bytes, producer_id);
+            bytes.extend_from_slice(&sequence.to_le_bytes());
+            bytes.extend_from_slice(&last_seen_ms.to_le_bytes());
+        }
+        for id in &self.event_ids {
+            bytes.extend_from_slice(id.as_bytes());
+        }
+        let parts: Vec<&[u8]> = bytes.chunks(SNAPSHOT_PART_BYTES).collect();
+        let count = u16::try_from(parts.len()).expect("the number of event ids is bounded");
+        (0..count)
+            .zip(parts)
+            .map(|(part, bytes)| {
+                let mut payload = Vec::with_capacity(bytes.len() + 4);
+                payload.extend_from_slice(&part.to_le_bytes());
+                payload.extend_from_slice(&count.to_le_bytes());
+                payload.extend_from_slice(bytes);
+                payload
+            })
+            .collect()
+    }
+
+    /// Reads the bytes of all parts, one behind the other.
+    pub fn decode(bytes: &[u8]) -> Result<Self, MalformedRecord> {
+        let mut reader = Reader { kind: kind::SNAPSHOT, rest: bytes };
+        let count = u64::from_le_bytes(reader.array()?);
+        let mut producers = Vec::new();
+        for _ in 0..count {
+            producers.push(reader.producer()?);
+        }
+        if reader.rest.len() % 16 != 0 {
+            return Err(MalformedRecord::Short(kind::SNAPSHOT));
+        }
+        let event_ids = reader.rest.chunks_exact(16).filter_map(|id| Uuid::from_slice(id).ok()).collect();
+        Ok(Self { producers, event_ids })
+    }
 }
 
 impl Record {
@@ -128,23 +212,26 @@ impl Record {
                 received_at_ms: i64::from_le_bytes(reader.array()?),
                 columns: EventColumns::read_from(reader.rest)?,
             }))),
-            kind::SEAL => Ok(Self::Seal(Seal {
-                batch_id: Uuid::from_bytes(reader.array()?),
-                first: u64::from_le_bytes(reader.array()?),
-                last: u64::from_le_bytes(reader.array()?),
-            })),
-            kind::LANDED => Ok(Self::Landed(Uuid::from_bytes(reader.array()?))),
-            kind::PRODUCERS => {
-                let mut places = Vec::new();
-                while !reader.rest.is_empty() {
-                    places.push((
-                        reader.text()?,
-                        u64::from_le_bytes(reader.array()?),
-                        i64::from_le_bytes(reader.array()?),
-                    ));
-                }
-                Ok(Self::Producers(places))
+            kind::SEAL => Ok(Self::Seal(Seal::read(&mut reader)?)),
+            kind::LANDED if payload.len() == 16 => {
+                Ok(Self::Landed { batch_id: Uuid::from_bytes(reader.array()?), seal: None })
             }
+            kind::LANDED => {
+                let seal = Seal::read(&mut reader)?;
+                Ok(Self::Landed { batch_id: seal.batch_id, seal: Some(seal) })
+            }
+            kind::PRODUCERS => {
+                let mut producers = Vec::new();
+                while !reader.rest.is_empty() {
+                    producers.push(reader.producer()?);
+                }
+                Ok(Self::Producers(producers))
+            }
+            kind::SNAPSHOT => Ok(Self::SnapshotPart(SnapshotPart {
+                part: u16::from_le_bytes(reader.array()?),
+                parts: u16::from_le_bytes(reader.array()?),
+                bytes: reader.rest.to_vec(),
+            })),
             other => Err(MalformedRecord::UnknownKind(other)),
         }
     }
@@ -179,11 +266,17 @@ impl<'a> Reader<'a> {
         let text = self.take(usize::from(length))?;
         std::str::from_utf8(text).map(str::to_owned).map_err(|_| MalformedRecord::ProducerId)
     }
+
+    fn producer(&mut self) -> Result<(String, u64, i64), MalformedRecord> {
+        Ok((self.text()?, u64::from_le_bytes(self.array()?), i64::from_le_bytes(self.array()?)))
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const SEAL: Seal = Seal { batch_id: Uuid::from_u128(5), first: 3, last: 9, events: 11 };
 
     #[test]
     fn every_kind_reads_back_as_it_was_written() {
@@ -193,14 +286,12 @@ mod tests {
             received_at_ms: -1,
             columns: EventColumns::default(),
         };
-        let seal = Seal { batch_id: Uuid::from_u128(5), first: 3, last: 9 };
-        let places = vec![("a".to_owned(), 1, 2), ("b".to_owned(), 3, -4)];
-        let producers = encode_producers(places.iter().map(|(id, s, t)| (id.as_str(), *s, *t)));
+        let part = SnapshotPart { part: 1, parts: 3, bytes: vec![7, 8] };
         let cases = [
             (kind::EVENTS, events.encode(), Record::Events(Box::new(events))),
-            (kind::SEAL, seal.encode(), Record::Seal(seal)),
-            (kind::LANDED, encode_landed(seal.batch_id), Record::Landed(seal.batch_id)),
-            (kind::PRODUCERS, producers, Record::Producers(places)),
+            (kind::SEAL, SEAL.encode(), Record::Seal(SEAL)),
+            (kind::LANDED, SEAL.encode(), Record::Landed { batch_id: SEAL.batch_id, seal: Some(SEAL) }),
+            (kind::SNAPSHOT, vec![1, 0, 3, 0, 7, 8], Record::SnapshotPart(part)),
         ];
         for (kind, payload, record) in cases {
             assert_eq!(Record::decode(kind, &payload), Ok(record));
@@ -208,8 +299,47 @@ mod tests {
     }
 
     #[test]
+    fn records_of_earlier_versions_are_read() {
+        assert_eq!(
+            Record::decode(kind::SEAL, &SEAL.encode()[..32]),
+            Ok(Record::Seal(Seal { events: 0, ..SEAL }))
+        );
+        assert_eq!(
+            Record::decode(kind::LANDED, SEAL.batch_id.as_bytes()),
+            Ok(Record::Landed { batch_id: SEAL.batch_id, seal: None })
+        );
+        let mut producers = Vec::new();
+        put_text(&mut producers, "a");
+        producers.extend_from_slice(&[1, 0, 0, 0, 0, 0, 0, 0, 2, 0, 0, 0, 0, 0, 0, 0]);
+        assert_eq!(
+            Record::decode(kind::PRODUCERS, &producers),
+            Ok(Record::Producers(vec![("a".into(), 1, 2)]))
+        );
+    }
+
+    #[test]
+    fn a_large_snapshot_is_cut_into_parts_and_put_together_again() {
+        let snapshot = Snapshot {
+            producers: vec![("a".to_owned(), 1, 2), ("b".to_owned(), 3, -4)],
+            event_ids: (0..1_100_000).map(Uuid::from_u128).collect(),
+        };
+        let payloads = snapshot.encode();
+        assert_eq!(payloads.len(), 3);
+        let mut bytes = Vec::new();
+        for (number, payload) in (0_u16..).zip(&payloads) {
+            let Ok(Record::SnapshotPart(part)) = Record::decode(kind::SNAPSHOT, payload) else {
+                panic!("it is a part of a snapshot");
+            };
+            assert_eq!((part.part, part.parts), (number, 3));
+            bytes.extend_from_slice(&part.bytes);
+        }
+        assert_eq!(Snapshot::decode(&bytes), Ok(snapshot));
+    }
+
+    #[test]
     fn a_short_or_unknown_record_says_so() {
         assert_eq!(Record::decode(kind::SEAL, &[0; 20]), Err(MalformedRecord::Short(kind::SEAL)));
         assert_eq!(Record::decode(99, &[]), Err(MalformedRecord::UnknownKind(99)));
+        assert_eq!(Snapshot::decode(&[0; 9]), Err(MalformedRecord::Short(kind::SNAPSHOT)));
     }
 }

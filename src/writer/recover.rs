@@ -1,115 +1,381 @@
 //! What the journal says at the start: which batches are still to be inserted, where each producer is, which ids were
-//! seen. Only sizes and places are kept; the events themselves are read again when their batch's turn comes.
+//! seen. Only sizes and sequences are kept; the events themselves are read again when their batch's turn comes.
 
 use std::collections::VecDeque;
 
 use uuid::Uuid;
 
+use super::REQUEST_BYTES;
 use super::batch::{Limits, Size};
-use super::insert::Batch;
 use super::producers::Producers;
 use super::recent_ids::RecentIds;
-use super::record::{Record, Seal};
-use crate::journal::{JournalError, Recovery};
+use super::record::{MalformedRecord, Record, Seal, Snapshot, SnapshotPart};
+use crate::journal::{JournalError, Lsn, Recovery};
 
 /// The state that the journal holds.
-pub(super) struct Recovered {
+pub struct Recovered {
     pub(super) producers: Producers,
     pub(super) ids: RecentIds,
     /// Batches that were sealed and have not landed, oldest first.
-    pub(super) sealed: VecDeque<Batch>,
+    pub(super) sealed: VecDeque<Seal>,
     /// Batches made of the events that were in none, oldest first. Their seals are to be written.
-    pub(super) unsealed: VecDeque<Batch>,
-    /// The events in both.
-    pub(super) events: u64,
+    pub(super) unsealed: VecDeque<Seal>,
+    /// Batches that have landed and whose events are all still in the journal.
+    pub(super) landed: Vec<Seal>,
+    /// The first record of the last whole snapshot.
+    pub(super) snapshot: Option<Lsn>,
+    /// Bytes of events behind it.
+    pub(super) bytes_since_snapshot: u64,
+    /// What damage cost, in words; none where everything could be read.
+    pub(super) damage: Option<String>,
 }
 
-/// Reads the journal from its begin to its end.
-pub(super) fn recover(
-    recovery: Recovery,
-    ids: RecentIds,
+/// Why the journal cannot be gone on with. Nothing was changed on the disk.
+#[derive(Debug, thiserror::Error)]
+pub enum RecoverError {
+    /// A record that this version cannot read, although it is undamaged.
+    #[error(
+        "the journal's record {lsn} cannot be read: {source}; nothing was changed. Start the version that wrote it, stop \
+         it with SIGTERM so that everything lands, then start this one"
+    )]
+    Record {
+        /// The record.
+        lsn: Lsn,
+        /// Why.
+        source: MalformedRecord,
+    },
+    /// Frames of a later format.
+    #[error(
+        "the journal holds {0} records in a later format; nothing was changed. Start the version that wrote them, stop it \
+         with SIGTERM so that everything lands, then start this one"
+    )]
+    LaterFormat(u64),
+    /// The disk.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+}
+
+/// Reads the journal from its begin to its end. Blocks.
+///
+/// # Errors
+/// When it holds what this version does not understand: going on would release events that were acknowledged.
+pub fn recover(
+    mut recovery: Recovery,
+    recent_event_ids: usize,
     limits: &Limits,
-) -> Result<Recovered, JournalError> {
-    let mut reader =
-        Reader { producers: Producers::default(), ids, loose: VecDeque::new(), sealed: Vec::new() };
-    for record in recovery {
+) -> Result<Recovered, RecoverError> {
+    let mut reader = JournalReader::new(RecentIds::new(recent_event_ids));
+    for record in &mut recovery {
         let record = record?;
-        match Record::decode(record.kind, &record.payload) {
-            Ok(decoded) => reader.read(record.lsn, decoded),
-            Err(error) => tracing::error!(lsn = record.lsn, %error, "a journal record is passed over"),
-        }
+        let decoded = Record::decode(record.kind, &record.payload)
+            .map_err(|source| RecoverError::Record { lsn: record.lsn, source })?;
+        reader.read(record.lsn, decoded);
     }
-    Ok(reader.finish(limits))
+    let report = recovery.report();
+    if report.unknown_versions > 0 {
+        return Err(RecoverError::LaterFormat(report.unknown_versions));
+    }
+    let damage = report.damage.first().map(|first| match report.damaged_places {
+        1 => first.to_string(),
+        places => format!("{first}; {places} damaged places in all"),
+    });
+    let mut recovered = reader.finish(limits, Uuid::now_v7);
+    recovered.damage = damage;
+    Ok(recovered)
 }
 
-struct Reader {
+/// Builds the state from the records, oldest first.
+pub(super) struct JournalReader {
     producers: Producers,
     ids: RecentIds,
+    first_lsn: Option<Lsn>,
     /// Events that are in no batch yet: record and size, in order.
-    loose: VecDeque<(u64, Size)>,
-    /// Batches that have not landed, in order.
+    loose: VecDeque<(Lsn, Size)>,
+    /// Batches that have not landed, in order, with the size of what the journal has of each.
     sealed: Vec<(Seal, Size)>,
+    landed: Vec<Seal>,
+    /// Where the batches begin that were read, in order.
+    batch_starts: Vec<Lsn>,
+    snapshot: Option<Lsn>,
+    bytes_since_snapshot: u64,
+    /// The parts of a snapshot that is being read: its first record, the parts so far, their bytes.
+    parts: Option<(Lsn, u16, Vec<u8>)>,
 }
 
-impl Reader {
-    fn read(&mut self, lsn: u64, record: Record) {
+impl JournalReader {
+    pub(super) fn new(ids: RecentIds) -> Self {
+        Self {
+            producers: Producers::default(),
+            ids,
+            first_lsn: None,
+            loose: VecDeque::new(),
+            sealed: Vec::new(),
+            landed: Vec::new(),
+            batch_starts: Vec::new(),
+            snapshot: None,
+            bytes_since_snapshot: 0,
+            parts: None,
+        }
+    }
+
+    pub(super) fn read(&mut self, lsn: Lsn, record: Record) {
+        self.first_lsn.get_or_insert(lsn);
         match record {
             Record::Events(events) => {
                 if !events.producer_id.is_empty() {
                     self.producers.restore(events.producer_id, events.sequence, events.received_at_ms);
                 }
                 self.ids.insert(lsn, events.columns.given_ids().map(|(_, id)| id));
+                self.bytes_since_snapshot += (events.columns.bytes() + REQUEST_BYTES) as u64;
                 if !events.columns.is_empty() {
-                    let events_in_it = u64::from(events.columns.rows());
-                    let size = Size { events: events_in_it, bytes: events.columns.bytes() as u64 };
+                    let rows = u64::from(events.columns.rows());
+                    let size = Size { events: rows, bytes: events.columns.bytes() as u64 };
                     self.loose.push_back((lsn, size));
                 }
             }
             Record::Seal(seal) => {
-                let mut size = Size::default();
-                while let Some((_, record)) = self.loose.pop_front_if(|(lsn, _)| *lsn <= seal.last) {
-                    size += record;
-                }
+                let size = self.take_loose(seal);
                 if size.events > 0 {
-                    self.sealed.push((seal, size));
+                    let events = if seal.events == 0 { size.events } else { seal.events };
+                    self.sealed.push((Seal { events, ..seal }, size));
                 }
             }
-            Record::Landed(batch_id) => self.sealed.retain(|(seal, _)| seal.batch_id != batch_id),
-            Record::Producers(places) => {
-                for (producer_id, durable, last_seen_ms) in places {
+            Record::Landed { batch_id, seal } => {
+                let sealed = self.sealed.iter().position(|(seal, _)| seal.batch_id == batch_id);
+                match (sealed, seal) {
+                    (Some(at), _) => self.landed.push(self.sealed.remove(at).0),
+                    // Its seal is damaged, or was released with its events.
+                    (None, Some(seal)) if self.take_loose(seal).events > 0 => self.landed.push(seal),
+                    (None, _) => {}
+                }
+            }
+            Record::Producers(producers) => {
+                for (producer_id, durable, last_seen_ms) in producers {
                     self.producers.restore(producer_id, durable, last_seen_ms);
                 }
             }
+            Record::SnapshotPart(part) => self.read_snapshot_part(lsn, part),
         }
     }
 
-    fn finish(self, limits: &Limits) -> Recovered {
-        let batch = |(seal, size): (Seal, Size)| Batch { seal, events: size.events, columns: None };
-        let loose = into_batches(self.loose, limits);
-        let events = self.sealed.iter().chain(&loose).map(|(_, size)| size.events).sum();
-        if events > 0 {
-            tracing::info!(events, "the journal holds events that are not in ClickHouse yet");
+    /// Takes the events of a batch from the loose ones. What lies before it stays loose: its own seal was damaged.
+    fn take_loose(&mut self, seal: Seal) -> Size {
+        let begin = self.loose.partition_point(|(lsn, _)| *lsn < seal.first);
+        let end = self.loose.partition_point(|(lsn, _)| *lsn <= seal.last);
+        let mut size = Size::default();
+        for (_, record) in self.loose.drain(begin..end.max(begin)) {
+            size += record;
         }
-        Recovered {
+        if size.events > 0 {
+            self.batch_starts.push(seal.first);
+        }
+        size
+    }
+
+    /// A snapshot counts once it is whole: a crash or damage may have cost a part of it.
+    fn read_snapshot_part(&mut self, lsn: Lsn, part: SnapshotPart) {
+        let (first, mut bytes) = match self.parts.take() {
+            _ if part.part == 0 => (lsn, Vec::new()),
+            Some((first, read, bytes)) if read == part.part && lsn == first + Lsn::from(read) => {
+                (first, bytes)
+            }
+            _ => return,
+        };
+        bytes.extend_from_slice(&part.bytes);
+        if part.part + 1 < part.parts {
+            self.parts = Some((first, part.part + 1, bytes));
+            return;
+        }
+        match Snapshot::decode(&bytes) {
+            Ok(snapshot) => {
+                self.producers = Producers::default();
+                for (producer_id, durable, last_seen_ms) in snapshot.producers {
+                    self.producers.restore(producer_id, durable, last_seen_ms);
+                }
+                self.ids.restore(lsn, snapshot.event_ids);
+                self.snapshot = Some(first);
+                self.bytes_since_snapshot = 0;
+            }
+            Err(error) => tracing::error!(lsn, %error, "a snapshot in the journal is passed over"),
+        }
+    }
+
+    pub(super) fn finish(self, limits: &Limits, new_batch_id: impl FnMut() -> Uuid) -> Recovered {
+        let loose = into_batches(self.loose, &self.batch_starts, limits, new_batch_id);
+        let first_lsn = self.first_lsn.unwrap_or_default();
+        let recovered = Recovered {
             producers: self.producers,
             ids: self.ids,
-            sealed: self.sealed.into_iter().map(batch).collect(),
-            unsealed: loose.into_iter().map(batch).collect(),
-            events,
+            sealed: self.sealed.into_iter().map(|(seal, _)| seal).collect(),
+            unsealed: loose.into(),
+            // A batch that was partly released was covered by a checkpoint.
+            landed: self.landed.into_iter().filter(|seal| seal.first >= first_lsn).collect(),
+            snapshot: self.snapshot,
+            bytes_since_snapshot: self.bytes_since_snapshot,
+            damage: None,
+        };
+        if recovered.events() > 0 {
+            tracing::info!(
+                events = recovered.events(),
+                "the journal holds events that are not in ClickHouse yet"
+            );
         }
+        recovered
     }
 }
 
-fn into_batches(records: VecDeque<(u64, Size)>, limits: &Limits) -> Vec<(Seal, Size)> {
+impl Recovered {
+    /// The events that are not in ClickHouse yet.
+    pub(super) fn events(&self) -> u64 {
+        self.sealed.iter().chain(&self.unsealed).map(|seal| seal.events).sum()
+    }
+}
+
+/// Makes batches of loose records. A batch is a range of records, so it must not reach over another batch.
+fn into_batches(
+    records: VecDeque<(Lsn, Size)>,
+    batch_starts: &[Lsn],
+    limits: &Limits,
+    mut new_batch_id: impl FnMut() -> Uuid,
+) -> Vec<Seal> {
+    let batches_before = |lsn| batch_starts.partition_point(|&start| start < lsn);
     let mut batches: Vec<(Seal, Size)> = Vec::new();
     for (lsn, size) in records {
         match batches.last_mut() {
-            Some((seal, total)) if !limits.is_full(*total) => {
+            Some((seal, total))
+                if !limits.is_full(*total) && batches_before(seal.last) == batches_before(lsn) =>
+            {
                 seal.last = lsn;
                 *total += size;
             }
-            _ => batches.push((Seal { batch_id: Uuid::now_v7(), first: lsn, last: lsn }, size)),
+            _ => {
+                let seal = Seal { batch_id: new_batch_id(), first: lsn, last: lsn, events: 0 };
+                batches.push((seal, size));
+            }
         }
     }
-    batches
+    batches.into_iter().map(|(seal, size)| Seal { events: size.events, ..seal }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::event::{Rules, validate};
+    use crate::proto::v1;
+    use crate::writer::columns::EventColumns;
+    use crate::writer::record::Events;
+
+    const LIMITS: Limits = Limits {
+        flush_events: 100,
+        flush_interval: Duration::from_secs(1),
+        flush_min_interval: Duration::ZERO,
+        max_bytes: 1 << 20,
+        max_events: 100,
+    };
+
+    fn events(producer_id: &str, sequence: u64, rows: usize) -> Record {
+        let rules = Rules { retention: Duration::from_secs(86_400), max_clock_skew: Duration::ZERO };
+        let event = v1::Event {
+            event_name: "a".into(),
+            timestamp: Some(prost_types::Timestamp { seconds: 1_800_000_000, nanos: 0 }),
+            ..Default::default()
+        };
+        let mut columns = EventColumns::default();
+        for _ in 0..rows {
+            columns.push(&validate(&event, &rules, 1_800_000_000_000).unwrap(), 0, Uuid::nil);
+        }
+        Record::Events(Box::new(Events {
+            producer_id: producer_id.into(),
+            sequence,
+            received_at_ms: 0,
+            columns,
+        }))
+    }
+
+    fn seal(id: u128, first: Lsn, last: Lsn, events: u64) -> Seal {
+        Seal { batch_id: Uuid::from_u128(id), first, last, events }
+    }
+
+    fn read(records: impl IntoIterator<Item = (Lsn, Record)>) -> Recovered {
+        let mut reader = JournalReader::new(RecentIds::new(10));
+        for (lsn, record) in records {
+            reader.read(lsn, record);
+        }
+        let mut next = 1_000;
+        reader.finish(&LIMITS, || {
+            next += 1;
+            Uuid::from_u128(next)
+        })
+    }
+
+    #[test]
+    fn a_batch_whose_seal_is_lost_is_sealed_again_and_does_not_reach_over_the_next_one() {
+        // Record 3 was the seal of 1 and 2.
+        let recovered = read([
+            (1, events("", 0, 1)),
+            (2, events("", 0, 2)),
+            (4, events("", 0, 3)),
+            (5, Record::Seal(seal(7, 4, 4, 3))),
+            (6, events("", 0, 4)),
+        ]);
+        assert_eq!(recovered.sealed, [seal(7, 4, 4, 3)]);
+        assert_eq!(recovered.unsealed, [seal(1_001, 1, 2, 3), seal(1_002, 6, 6, 4)]);
+    }
+
+    #[test]
+    fn a_batch_whose_seal_is_lost_is_known_to_have_landed() {
+        let landed = seal(7, 1, 1, 1);
+        let recovered = read([
+            (1, events("", 0, 1)),
+            (3, Record::Landed { batch_id: landed.batch_id, seal: Some(landed) }),
+        ]);
+        assert_eq!((recovered.events(), recovered.landed), (0, vec![landed]));
+    }
+
+    #[test]
+    fn a_batch_that_was_partly_released_has_landed_and_is_not_checked_again() {
+        let landed = seal(7, 1, 4, 5);
+        let recovered = read([
+            (3, events("", 0, 2)),
+            (4, events("", 0, 1)),
+            (5, Record::Seal(landed)),
+            (6, Record::Landed { batch_id: landed.batch_id, seal: Some(landed) }),
+        ]);
+        assert_eq!((recovered.events(), recovered.landed), (0, vec![]));
+    }
+
+    #[test]
+    fn a_snapshot_counts_only_when_it_is_whole() {
+        let parts = |snapshot: &Snapshot| match snapshot.encode().as_slice() {
+            [part] => part[4..].to_vec(),
+            _ => panic!("it is small"),
+        };
+        let old = Snapshot { producers: vec![("a".into(), 5, 0)], event_ids: vec![Uuid::from_u128(1)] };
+        let new = Snapshot { producers: vec![("b".into(), 9, 0)], event_ids: vec![] };
+        let part = |part, parts, bytes: &[u8]| {
+            Record::SnapshotPart(SnapshotPart { part, parts, bytes: bytes.to_vec() })
+        };
+        let (old, new) = (parts(&old), parts(&new));
+        let recovered = read([(1, part(0, 2, &old[..3])), (2, part(1, 2, &old[3..])), (3, part(0, 2, &new))]);
+        assert_eq!(recovered.snapshot, Some(1));
+        assert_eq!(recovered.producers.place("a").map(|place| place.durable), Some(5));
+        assert!(recovered.producers.place("b").is_none() && recovered.ids.contains(Uuid::from_u128(1)));
+        // A part without those before it is no snapshot either.
+        assert_eq!(read([(2, part(1, 2, &old[3..]))]).snapshot, None);
+    }
+
+    #[test]
+    fn a_snapshot_takes_the_place_of_what_was_before() {
+        let snapshot = Snapshot { producers: vec![("b".into(), 9, 0)], event_ids: vec![] };
+        let bytes = snapshot.encode().remove(0)[4..].to_vec();
+        let recovered = read([
+            (1, events("forgotten", 500, 1)),
+            (2, Record::SnapshotPart(SnapshotPart { part: 0, parts: 1, bytes })),
+            (3, events("b", 10, 1)),
+        ]);
+        assert!(recovered.producers.place("forgotten").is_none(), "it may have begun with 1 since");
+        assert_eq!(recovered.producers.place("b").map(|place| place.durable), Some(10));
+    }
 }

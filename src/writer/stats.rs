@@ -3,11 +3,17 @@
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
 use std::sync::{Mutex, PoisonError};
 
+use std::time::{Duration, Instant};
+
 use tokio::sync::watch;
 
 /// Counters since the start, and the state of the parts.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Stats {
+    started: Instant,
+    /// When the writer's task last ran, in milliseconds since `started`.
+    heartbeat_ms: AtomicU64,
+    journal_damage: Mutex<Option<String>>,
     accepted: AtomicU64,
     rejected: AtomicU64,
     duplicates: AtomicU64,
@@ -22,7 +28,42 @@ pub struct Stats {
     landed: watch::Sender<u64>,
 }
 
+impl Default for Stats {
+    fn default() -> Self {
+        Self {
+            started: Instant::now(),
+            heartbeat_ms: AtomicU64::default(),
+            journal_damage: Mutex::default(),
+            accepted: AtomicU64::default(),
+            rejected: AtomicU64::default(),
+            duplicates: AtomicU64::default(),
+            inserted: AtomicU64::default(),
+            waiting: AtomicU64::default(),
+            dead_letter_bytes: AtomicU64::default(),
+            last_flush_ms: AtomicI64::default(),
+            insert_error: Mutex::default(),
+            disk_full: Mutex::default(),
+            landed: watch::Sender::default(),
+        }
+    }
+}
+
 impl Stats {
+    /// How long ago the writer's task last ran. It runs every half second at least.
+    pub fn silent_for(&self) -> Duration {
+        self.started.elapsed().saturating_sub(Duration::from_millis(self.heartbeat_ms.load(Relaxed)))
+    }
+    /// What damage to the journal cost at the start; none where there was none.
+    pub fn journal_damage(&self) -> Option<String> {
+        self.journal_damage.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+    pub(super) fn beat(&self) {
+        self.heartbeat_ms.store(self.started.elapsed().as_millis() as u64, Relaxed);
+    }
+    pub(super) fn set_journal_damage(&self, damage: Option<String>) {
+        *self.journal_damage.lock().unwrap_or_else(PoisonError::into_inner) = damage;
+    }
+
     /// Events accepted.
     pub fn accepted(&self) -> u64 {
         self.accepted.load(Relaxed)

@@ -1,0 +1,165 @@
+//! A journal in memory, with the promises of the real one and the faults of a disk.
+
+use std::collections::VecDeque;
+
+use crate::journal::{JournalError, Lsn};
+use crate::writer::record::Record;
+use crate::writer::state::Log;
+
+/// What the real journal's frame has beside the payload.
+const HEADER_BYTES: u64 = 24;
+
+pub(super) struct Disk {
+    /// What a restart finds, and behind it what is on its way.
+    records: VecDeque<Stored>,
+    /// How many of the last records are not durable yet.
+    pending: usize,
+    next_lsn: Lsn,
+    /// The last record that was damaged: its place in the order is not given again.
+    damaged: Lsn,
+    next_segment: u64,
+    segment_filled: u64,
+    /// Set while the disk takes no writes: until it is repaired and every failed append was told.
+    failed: bool,
+    pub(super) segment_bytes: u64,
+    pub(super) max_bytes: u64,
+    pub(super) reserve_bytes: u64,
+}
+
+struct Stored {
+    lsn: Lsn,
+    kind: u8,
+    payload: Vec<u8>,
+    segment: u64,
+}
+
+impl Stored {
+    fn bytes(&self) -> u64 {
+        self.payload.len() as u64 + HEADER_BYTES
+    }
+}
+
+impl Disk {
+    pub(super) fn new(segment_bytes: u64, max_bytes: u64, reserve_bytes: u64) -> Self {
+        Self {
+            records: VecDeque::new(),
+            pending: 0,
+            next_lsn: 1,
+            damaged: 0,
+            next_segment: 0,
+            segment_filled: 0,
+            failed: false,
+            segment_bytes,
+            max_bytes,
+            reserve_bytes,
+        }
+    }
+
+    pub(super) fn bytes(&self) -> u64 {
+        self.records.iter().map(Stored::bytes).sum()
+    }
+
+    pub(super) fn pending(&self) -> usize {
+        self.pending
+    }
+
+    /// A sync has returned for the oldest pending record.
+    pub(super) fn sync_one(&mut self) {
+        self.pending -= 1;
+    }
+
+    /// A sync has failed: nothing that is pending becomes durable. Gives how many appends failed.
+    pub(super) fn fail(&mut self) -> usize {
+        let failed = std::mem::take(&mut self.pending);
+        self.records.truncate(self.records.len() - failed);
+        self.failed = true;
+        self.roll();
+        failed
+    }
+
+    /// Every failed append was told, and the disk takes writes again.
+    pub(super) fn repair(&mut self) {
+        self.failed = false;
+    }
+
+    /// The process or the machine dies. Of what was pending, a first part without a hole may have reached the disk.
+    pub(super) fn crash(&mut self, kept: usize) {
+        let lost = self.pending.saturating_sub(kept);
+        self.records.truncate(self.records.len() - lost);
+        (self.pending, self.failed) = (0, false);
+        let last = self.records.back().map_or(self.next_lsn - 1, |last| last.lsn);
+        self.next_lsn = last.max(self.damaged) + 1;
+        self.roll();
+    }
+
+    /// A flipped bit costs the last record of this kind.
+    pub(super) fn damage_last(&mut self, kind: u8) {
+        self.damage(self.records.iter().rposition(|record| record.kind == kind));
+    }
+
+    /// The same for the first record of this kind.
+    pub(super) fn damage_first(&mut self, kind: u8) {
+        self.damage(self.records.iter().position(|record| record.kind == kind));
+    }
+
+    fn damage(&mut self, at: Option<usize>) {
+        assert_eq!(self.pending, 0, "only what is durable can be damaged");
+        if let Some(record) = at.and_then(|at| self.records.remove(at)) {
+            self.damaged = self.damaged.max(record.lsn);
+        }
+    }
+
+    fn roll(&mut self) {
+        self.next_segment += 1;
+        self.segment_filled = 0;
+    }
+
+    pub(super) fn records(&self) -> impl Iterator<Item = (Lsn, Record)> + '_ {
+        self.records.iter().map(|record| {
+            let decoded = Record::decode(record.kind, &record.payload).expect("the state wrote it");
+            (record.lsn, decoded)
+        })
+    }
+
+    fn push(&mut self, kind: u8, payload: Vec<u8>, max_bytes: u64) -> Result<Lsn, JournalError> {
+        if self.failed {
+            return Err(JournalError::Closed);
+        }
+        let bytes = payload.len() as u64 + HEADER_BYTES;
+        let used_bytes = self.bytes();
+        if used_bytes + bytes > max_bytes {
+            return Err(JournalError::Full { used_bytes, max_bytes });
+        }
+        if self.segment_filled + bytes > self.segment_bytes {
+            self.roll();
+        }
+        self.segment_filled += bytes;
+        let lsn = self.next_lsn;
+        self.next_lsn += 1;
+        self.records.push_back(Stored { lsn, kind, payload, segment: self.next_segment });
+        self.pending += 1;
+        Ok(lsn)
+    }
+}
+
+impl Log for Disk {
+    fn append(&mut self, kind: u8, payload: Vec<u8>) -> Result<Lsn, JournalError> {
+        self.push(kind, payload, self.max_bytes - self.reserve_bytes)
+    }
+
+    fn append_reserved(&mut self, kind: u8, payload: Vec<u8>) -> Result<Lsn, JournalError> {
+        self.push(kind, payload, self.max_bytes)
+    }
+
+    /// Whole segments go, never the one that is written.
+    fn release(&mut self, up_to: Lsn) {
+        while let Some(oldest) = self.records.front() {
+            let segment = oldest.segment;
+            let last = self.records.iter().take_while(|record| record.segment == segment).last();
+            if segment == self.next_segment || last.is_none_or(|last| last.lsn >= up_to) {
+                return;
+            }
+            self.records.retain(|record| record.segment != segment);
+        }
+    }
+}

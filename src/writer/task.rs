@@ -1,0 +1,400 @@
+//! The task around the [`State`]: it owns the channels, the timers, and the records on their way to the disk.
+
+use std::collections::VecDeque;
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::sync::{Semaphore, mpsc, oneshot, watch};
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use super::batch::Limits;
+use super::checkpoint::Durability;
+use super::dead_letter::DeadLetters;
+use super::insert::{Inserter, blocking};
+use super::recent_ids::RecentIds;
+use super::recover::Recovered;
+use super::redrive::Redriver;
+use super::state::{Batch, Held, Log, Settings, State};
+use super::stats::Stats;
+use super::{PlaceQuery, QUEUED_REQUESTS, Receipt, Submission, SubmitError, Writer};
+use crate::clickhouse::ClickHouse;
+use crate::config::WriterConfig;
+use crate::journal::{Journal, JournalError, Lsn, PendingAppend};
+
+/// How many records may wait for the disk. Beyond it requests are not taken; group commit has nothing more to gain.
+const MAX_PENDING: usize = 4_096;
+/// After so many bytes of events, at least, a snapshot is written, so that older records may go.
+const SNAPSHOT_AFTER_BYTES: u64 = 32 << 20;
+/// A snapshot is written at the latest after this part of the journal's bound.
+const SNAPSHOT_AFTER_PART: u64 = 8;
+/// How large a batch may get: about what a second brings at full speed, and small beside the memory's bound.
+const MAX_BATCH_BYTES: u64 = 24 << 20;
+/// How many events a batch may hold. ClickHouse makes one block of so many rows at most (`max_insert_block_size`).
+const MAX_BATCH_EVENTS: u64 = 500_000;
+/// How often a record that the journal did not take, and a request that it has no room for, are tried again.
+const TRY_AGAIN: Duration = Duration::from_millis(250);
+/// How often the task shows that it is alive, and looks whether a checkpoint is due.
+const HEARTBEAT: Duration = Duration::from_millis(500);
+/// A checkpoint begins so long after the one before, or when a quarter of the journal's bound is in use.
+const CHECKPOINT_INTERVAL: Duration = Duration::from_secs(10);
+
+/// What a writer stands on.
+pub struct Parts {
+    /// Where batches go.
+    pub clickhouse: ClickHouse,
+    /// Where accepted events wait.
+    pub journal: Journal,
+    /// What the journal held at the start.
+    pub recovered: Recovered,
+    /// Where batches go that ClickHouse does not take.
+    pub dead_letters: DeadLetters,
+    /// When landed batches are safe from a power cut.
+    pub durability: Durability,
+    /// How events become batches.
+    pub config: WriterConfig,
+    /// How often somebody sees what has landed; none while nobody looks.
+    pub attention: watch::Receiver<Option<Duration>>,
+    /// Ends the writer: it takes nothing more, and brings in what it has.
+    pub stop: CancellationToken,
+}
+
+/// The bounds of a batch, as the configuration has them.
+pub fn limits(config: &WriterConfig) -> Limits {
+    Limits {
+        flush_events: config.flush_size,
+        flush_interval: config.flush_interval,
+        flush_min_interval: config.flush_min_interval,
+        max_bytes: MAX_BATCH_BYTES.min(config.max_buffer_bytes / 5),
+        max_events: MAX_BATCH_EVENTS,
+    }
+}
+
+/// The part of the journal's bound that is kept free for the records that lead to a release: seals, landed batches, and
+/// two snapshots.
+pub fn journal_reserve_bytes(config: &WriterConfig) -> u64 {
+    const MARKS: u64 = 32 << 20;
+    // A producer id has at most 128 bytes, and there are at most 100,000 of them.
+    const PRODUCERS: u64 = 14 << 20;
+    MARKS + 2 * (PRODUCERS + config.recent_event_ids * RecentIds::SNAPSHOT_BYTES)
+}
+
+/// Starts the writer. The handle's task ends once everything is in ClickHouse or set aside, after `stop`.
+pub async fn start(parts: Parts) -> Result<(Writer, JoinHandle<()>), JournalError> {
+    let Parts { clickhouse, journal, recovered, dead_letters, durability, config, attention, stop } = parts;
+    let stats = Arc::new(Stats::default());
+    let letters = dead_letters.clone();
+    let letters = blocking(move || letters.list()).await;
+    let set_aside = letters.map_err(|error| JournalError::disk(dead_letters.folder(), error))?;
+    stats.count_found(recovered.events() + set_aside.iter().map(|letter| letter.events).sum::<u64>());
+    stats.set_dead_letter_bytes(set_aside.iter().map(|letter| letter.bytes).sum());
+    stats.set_journal_damage(recovered.damage.clone());
+    let memory_bytes = usize::try_from(config.max_buffer_bytes).unwrap_or(Semaphore::MAX_PERMITS);
+    let memory = Arc::new(Semaphore::new(memory_bytes.min(Semaphore::MAX_PERMITS)));
+    let (to_task, submissions) = mpsc::channel(QUEUED_REQUESTS);
+    let (place_queries, places) = mpsc::channel(16);
+    let (to_inserter, batches) = mpsc::channel(1);
+    let (to_task_done, done) = mpsc::channel(4);
+    let redriver = Redriver::new(clickhouse.clone(), dead_letters.clone(), Arc::clone(&stats));
+    let inserter = Inserter { clickhouse, journal: journal.clone(), dead_letters, stats: Arc::clone(&stats) };
+    let max_bytes = journal.stats().max_bytes;
+    let settings = Settings {
+        limits: limits(&config),
+        producer_idle: Duration::from_secs(config.producer_idle_hours * 3_600),
+        snapshot_after_bytes: (SNAPSHOT_AFTER_BYTES, max_bytes / SNAPSHOT_AFTER_PART),
+        new_batch_id: Box::new(Uuid::now_v7),
+    };
+    let task = Task {
+        state: State::new(settings, recovered, false, Instant::now()),
+        log: JournalLog { journal, stats: Arc::clone(&stats), appends: VecDeque::new() },
+        stats: Arc::clone(&stats),
+        attention,
+        inserter: to_inserter,
+        durability,
+        checkpoint: None,
+        last_checkpoint: Instant::now(),
+        held: None,
+        wanted_bytes: None,
+    };
+    let writer = Writer { submissions: to_task, places: place_queries, memory, stats };
+    let handle = tokio::spawn(async move {
+        let mut redriving = tokio::spawn(redriver.run(stop.clone()));
+        let mut inserting = tokio::spawn(inserter.run(batches, to_task_done));
+        // A part that ends early ends the whole: what it should do would never be done, and nobody would notice.
+        let mut running = std::pin::pin!(task.run(submissions, places, done, stop.clone()));
+        tokio::select! {
+            () = &mut running => {}
+            ended = &mut inserting => panic!("the inserter ended early: {ended:?}"),
+            ended = &mut redriving => {
+                assert!(stop.is_cancelled(), "the redriver ended early: {ended:?}");
+                ended.expect("the redriver does not panic");
+                running.await;
+                return inserting.await.expect("the inserter does not panic");
+            }
+        }
+        // Both end on their own: the task held the last sender, and `stop` is cancelled.
+        for ended in [inserting.await, redriving.await] {
+            ended.expect("the writer's tasks do not panic");
+        }
+    });
+    Ok((writer, handle))
+}
+
+type Ticket = oneshot::Sender<Result<Receipt, SubmitError>>;
+
+struct Task {
+    state: State<Ticket>,
+    log: JournalLog,
+    stats: Arc<Stats>,
+    attention: watch::Receiver<Option<Duration>>,
+    inserter: mpsc::Sender<Batch>,
+    durability: Durability,
+    /// The checkpoint under way, with the number of landed batches that it covers.
+    checkpoint: Option<(u64, JoinHandle<io::Result<()>>)>,
+    last_checkpoint: Instant,
+    /// A request of a stream that the journal has no room for. Nothing else is taken while it waits.
+    held: Option<Held<Ticket>>,
+    /// What the last request wanted for which there was no room; none once there is.
+    wanted_bytes: Option<usize>,
+}
+
+/// The journal as the state sees it, and the records that are on their way to the disk.
+struct JournalLog {
+    journal: Journal,
+    stats: Arc<Stats>,
+    appends: VecDeque<PendingAppend>,
+}
+
+impl Log for JournalLog {
+    fn append(&mut self, kind: u8, payload: Vec<u8>) -> Result<Lsn, JournalError> {
+        dead_letters_fit(&self.journal, &self.stats)?;
+        let append = self.journal.submit(kind, vec![Bytes::from(payload)])?;
+        Ok(self.push(append))
+    }
+
+    fn append_reserved(&mut self, kind: u8, payload: Vec<u8>) -> Result<Lsn, JournalError> {
+        let append = self.journal.submit_reserved(kind, vec![Bytes::from(payload)])?;
+        Ok(self.push(append))
+    }
+
+    fn release(&mut self, up_to: Lsn) {
+        self.journal.release(up_to);
+    }
+}
+
+impl JournalLog {
+    fn push(&mut self, append: PendingAppend) -> Lsn {
+        let lsn = append.lsn();
+        self.appends.push_back(append);
+        lsn
+    }
+
+    /// The outcome of the oldest append. It stays the oldest until then, so this may be cancelled.
+    async fn written(&mut self) -> Result<(), JournalError> {
+        let Some(append) = self.appends.front_mut() else {
+            return std::future::pending().await;
+        };
+        let result = append.await;
+        self.appends.pop_front();
+        result.map(|_| ())
+    }
+}
+
+impl Task {
+    async fn run(
+        mut self,
+        mut submissions: mpsc::Receiver<Submission>,
+        mut places: mpsc::Receiver<PlaceQuery>,
+        mut done: mpsc::Receiver<()>,
+        stop: CancellationToken,
+    ) {
+        let (mut draining, mut no_more) = (false, false);
+        let journal = self.log.journal.clone();
+        let mut heartbeat = tokio::time::interval(HEARTBEAT);
+        heartbeat.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            self.stats.beat();
+            let flushed = self.state.flush(Instant::now(), now_ms(), &mut self.log);
+            self.reply();
+            self.dispatch();
+            if draining && self.state.is_drained() {
+                break;
+            }
+            let due = self.due_at(draining);
+            let taking = !no_more && self.held.is_none() && self.state.pending() < MAX_PENDING;
+            tokio::select! {
+                biased;
+                () = stop.cancelled(), if !draining => {
+                    submissions.close();
+                    draining = true;
+                }
+                result = self.log.written() => self.state.written(result, Instant::now(), &mut self.log),
+                Some(()) = done.recv() => self.state.landed(),
+                Some((producer_id, reply)) = places.recv() => {
+                    // A caller that does not wait any more needs no answer.
+                    reply.send(self.state.producers().place(&producer_id)).ok();
+                }
+                () = sleep_until(due) => self.state.seal_open(Instant::now()),
+                // Somebody came to look, and a batch may be due sooner.
+                Ok(()) = self.attention.changed() => {}
+                room = room(&journal, &self.stats, self.wanted_bytes), if self.wanted_bytes.is_some() => {
+                    self.wanted_bytes = None;
+                    self.stats.set_disk_full(None);
+                    self.submit_held(room);
+                }
+                result = checkpoint_ended(&mut self.checkpoint) => self.checkpoint_ended(result),
+                _ = heartbeat.tick() => self.checkpoint_if_due(),
+                () = tokio::time::sleep(TRY_AGAIN), if !flushed => {}
+                next = submissions.recv(), if taking => match next {
+                    Some(submission) => self.submit(submission),
+                    None => (draining, no_more) = (true, true),
+                },
+            }
+        }
+        if let Some(held) = self.held.take() {
+            held.ticket.send(Err(super::Stopping.into())).ok();
+        }
+        tracing::info!("everything that was accepted is in ClickHouse or set aside");
+    }
+
+    /// Sends what the state has decided to those who wait for it, and counts it.
+    fn reply(&mut self) {
+        for (ticket, reply) in self.state.take_replies() {
+            if let Ok(receipt) = reply {
+                self.stats.count_accepted(receipt.accepted);
+                self.stats.count_duplicates(receipt.duplicates);
+            }
+            // A caller that went away does not need to know.
+            ticket.send(reply).ok();
+        }
+    }
+
+    fn submit(&mut self, submission: Submission) {
+        let Submission { request, may_wait, share, reply } = submission;
+        let Some(held) = self.state.submit(request, Some(share), reply, &mut self.log) else {
+            return;
+        };
+        self.note_no_room(&held);
+        if may_wait {
+            self.wanted_bytes.get_or_insert(held.request.columns.bytes());
+            self.held = Some(held);
+        } else {
+            held.ticket.send(Err(SubmitError::Busy(held.error.to_string()))).ok();
+        }
+    }
+
+    /// There is room again for the request that is held back, or there is no use in waiting.
+    fn submit_held(&mut self, room: Result<(), JournalError>) {
+        let Some(held) = self.held.take() else {
+            return;
+        };
+        if let Err(error) = room {
+            held.ticket.send(Err(SubmitError::Disk(error.to_string()))).ok();
+            return;
+        }
+        let Held { request, share, ticket, .. } = held;
+        if let Some(held) = self.state.submit(request, share, ticket, &mut self.log) {
+            self.note_no_room(&held);
+            self.wanted_bytes.get_or_insert(held.request.columns.bytes());
+            self.held = Some(held);
+        }
+    }
+
+    /// Only a full disk shows in health: that the journal is behind is over with its next sync.
+    fn note_no_room(&mut self, held: &Held<Ticket>) {
+        if matches!(held.error, JournalError::Full { .. }) {
+            tracing::warn!(error = %held.error, "requests are held back");
+            self.stats.set_disk_full(Some(held.error.to_string()));
+            self.wanted_bytes = Some(held.request.columns.bytes());
+        }
+    }
+
+    /// Gives the inserter the next batch if it has none.
+    fn dispatch(&mut self) {
+        if let Some(batch) = self.state.next_insert() {
+            self.inserter.try_send(batch).expect("the inserter has room for one batch and has none");
+        }
+    }
+
+    fn due_at(&self, draining: bool) -> Option<Instant> {
+        let due = self.state.due_at(*self.attention.borrow())?;
+        Some(if draining { Instant::now() } else { due })
+    }
+
+    fn checkpoint_if_due(&mut self) {
+        let Some(landed_count) = self.state.checkpoint_due() else {
+            return;
+        };
+        let journal = self.log.journal.stats();
+        let crowded = self.held.is_some() || journal.disk_bytes > journal.max_bytes / 4;
+        if self.durability.yields() && self.held.is_some() {
+            // Events that can be taken now count for more than a power cut in the next minutes.
+            self.state.checkpointed(landed_count, &mut self.log);
+        } else if self.checkpoint.is_none()
+            && (crowded || self.last_checkpoint.elapsed() >= CHECKPOINT_INTERVAL)
+        {
+            self.last_checkpoint = Instant::now();
+            self.checkpoint = Some((landed_count, tokio::spawn(self.durability.clone().wait())));
+        }
+    }
+
+    fn checkpoint_ended(&mut self, result: io::Result<u64>) {
+        match result {
+            Ok(landed_count) => self.state.checkpointed(landed_count, &mut self.log),
+            Err(error) => {
+                tracing::error!(%error, "ClickHouse's files could not be synced; landed batches stay in the journal");
+            }
+        }
+    }
+}
+
+/// The end of the checkpoint under way, with what it covers.
+async fn checkpoint_ended(checkpoint: &mut Option<(u64, JoinHandle<io::Result<()>>)>) -> io::Result<u64> {
+    let Some((landed_count, running)) = checkpoint else {
+        return std::future::pending().await;
+    };
+    let (landed_count, ended) = (*landed_count, running.await);
+    *checkpoint = None;
+    ended.map_err(io::Error::other)?.map(|()| landed_count)
+}
+
+/// Waits until the request for which there was no room could be taken.
+async fn room(journal: &Journal, stats: &Stats, wanted_bytes: Option<usize>) -> Result<(), JournalError> {
+    let bytes = wanted_bytes.unwrap_or(0);
+    loop {
+        journal.room(bytes).await?;
+        if dead_letters_fit(journal, stats).is_ok() {
+            return Ok(());
+        }
+        tokio::time::sleep(TRY_AGAIN).await;
+    }
+}
+
+/// Whether journal and dead letters together are within the bound.
+fn dead_letters_fit(journal: &Journal, stats: &Stats) -> Result<(), JournalError> {
+    let dead_letter_bytes = stats.dead_letter_bytes();
+    if dead_letter_bytes == 0 {
+        return Ok(());
+    }
+    let journal = journal.stats();
+    let used_bytes = journal.disk_bytes + dead_letter_bytes;
+    if used_bytes < journal.max_bytes {
+        return Ok(());
+    }
+    Err(JournalError::Full { used_bytes, max_bytes: journal.max_bytes })
+}
+
+fn now_ms() -> i64 {
+    jiff::Timestamp::now().as_millisecond()
+}
+
+async fn sleep_until(due: Option<Instant>) {
+    match due {
+        Some(due) => tokio::time::sleep_until(due).await,
+        None => std::future::pending().await,
+    }
+}

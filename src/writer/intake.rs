@@ -72,9 +72,13 @@ pub async fn start(parts: Parts) -> Result<(Writer, JoinHandle<()>), JournalErro
     let recovered =
         super::insert::blocking(move || recover(recovery, RecentIds::new(capacity), &limits)).await?;
     let letters = dead_letters.clone();
-    let letters = super::insert::blocking(move || letters.list()).await;
-    let set_aside = letters.map_err(|error| JournalError::disk(dead_letters.folder(), error))?;
-    stats.count_found(recovered.events + set_aside.iter().map(|letter| letter.events).sum::<u64>());
+    let swept = super::insert::blocking(move || letters.load()).await;
+    if swept.files > 0 {
+        tracing::info!(files = swept.files, bytes = swept.bytes, "dead letters: what a crash left was swept");
+    }
+    let set_aside = dead_letters.summary();
+    stats.set_dead_letter_bytes(set_aside.bytes);
+    stats.count_found(recovered.events + set_aside.events);
     let memory_bytes = usize::try_from(config.max_buffer_bytes).unwrap_or(Semaphore::MAX_PERMITS);
     let memory = Arc::new(Semaphore::new(memory_bytes.min(Semaphore::MAX_PERMITS)));
     let (to_intake, submissions) = mpsc::channel(QUEUED_REQUESTS);

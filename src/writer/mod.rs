@@ -34,7 +34,7 @@ pub mod producers;
 pub mod recent_ids;
 pub mod record;
 mod recover;
-mod redrive;
+pub(crate) mod redrive;
 mod stats;
 
 use std::future::Future;

@@ -5,6 +5,7 @@ mod backpressure;
 mod clients;
 mod common;
 mod crash;
+mod dead_letters;
 mod disk_full;
 mod engine;
 mod http;

@@ -15,7 +15,7 @@ use uuid::Uuid;
 use super::batch::{Limits, Size};
 use super::dead_letter::DeadLetters;
 use super::insert::{Batch, Done, Inserter, Resident};
-use super::producers::{Order, Producers};
+use super::producers::{Order, Producers, SnapshotCursor};
 use super::recent_ids::RecentIds;
 use super::record::{self, Events, Seal, kind};
 use super::recover::{Recovered, recover};
@@ -30,6 +30,8 @@ use crate::journal::{Journal, JournalError, PendingAppend, Recovery};
 const MAX_PENDING: usize = 4_096;
 /// After so many bytes of events the places of the producers are written again, so that older records may go.
 const SNAPSHOT_AFTER_BYTES: u64 = 32 << 20;
+/// How many parts of it are written with a request at most.
+const SNAPSHOT_PARTS_A_REQUEST: usize = 4;
 /// How large a batch may get: about what a second brings at full speed, and small beside the memory's bound.
 const MAX_BATCH_BYTES: u64 = 24 << 20;
 /// How many events a batch may hold. ClickHouse makes one block of so many rows at most (`max_insert_block_size`), so a
@@ -137,7 +139,8 @@ enum What {
     Seal(Batch),
     Landed(Seal),
     Snapshot {
-        lsn: u64,
+        /// The first part's record, with the last part.
+        complete_from: Option<u64>,
     },
 }
 
@@ -164,9 +167,12 @@ struct Intake {
     in_flight: Option<Seal>,
     inserter: mpsc::Sender<Batch>,
     last_flush: Instant,
-    /// The last durable snapshot of the producers, and the bytes written since the last one was handed over.
+    /// The first record of the last snapshot of the producers that is durable as a whole, and the bytes written since the
+    /// last one was begun.
     snapshot: Option<u64>,
     bytes_since_snapshot: u64,
+    /// The snapshot that is being written: its first record, and its next part.
+    writing: Option<(u64, SnapshotCursor)>,
 }
 
 impl Intake {
@@ -199,6 +205,7 @@ impl Intake {
             snapshot: None,
             // The first record makes a snapshot, so that what was recovered may go.
             bytes_since_snapshot: SNAPSHOT_AFTER_BYTES,
+            writing: None,
         }
     }
 
@@ -209,6 +216,7 @@ impl Intake {
         mut done: mpsc::Receiver<Done>,
         stop: CancellationToken,
     ) {
+        self.expire_producers();
         let (mut draining, mut no_more) = (false, false);
         let mut blocked: Option<Submission> = None;
         loop {
@@ -265,9 +273,11 @@ impl Intake {
         let events = u64::from(request.columns.rows());
         let numbered = !request.producer_id.is_empty();
         if numbered {
-            match self.producers.order(&request.producer_id, request.sequence) {
+            let Request { producer_id, sequence, new_numbering, received_at_ms, .. } = &request;
+            match self.producers.order(producer_id, *sequence, *new_numbering, *received_at_ms) {
                 Order::Next => {}
                 Order::Repeat => {
+                    self.producers.repeated(producer_id, *received_at_ms);
                     self.take_repeat(request.producer_id, events, reply);
                     return None;
                 }
@@ -276,8 +286,18 @@ impl Intake {
                     reply.send(Err(SubmitError::Gap { producer_id, sequence, expected })).ok();
                     return None;
                 }
+                Order::Forgotten => {
+                    let Request { producer_id, sequence, .. } = request;
+                    reply.send(Err(SubmitError::Forgotten { producer_id, sequence })).ok();
+                    return None;
+                }
+                Order::Full { retry_after } => {
+                    reply.send(Err(SubmitError::TooManyProducers { retry_after })).ok();
+                    return None;
+                }
             }
         }
+        let new_numbering = request.new_numbering;
         let columns = self.drop_repeated_events(request.columns);
         if columns.is_empty() && !numbered {
             self.take_repeat(String::new(), events, reply);
@@ -313,7 +333,7 @@ impl Intake {
                     return None;
                 }
                 let Events { producer_id, sequence, received_at_ms, columns } = record;
-                let request = Request { producer_id, sequence, received_at_ms, columns };
+                let request = Request { producer_id, sequence, new_numbering, received_at_ms, columns };
                 self.wanted_bytes = Some(bytes);
                 Some(Submission { request, may_wait, share, reply })
             }
@@ -398,8 +418,9 @@ impl Intake {
                 tracing::warn!(batch = %batch.seal.batch_id, %error, "a seal could not be written and is tried again");
                 self.unsealed.push_back(batch);
             }
-            (What::Snapshot { lsn }, Ok(())) => {
-                self.snapshot = Some(lsn);
+            (What::Snapshot { complete_from: None }, Ok(())) => {}
+            (What::Snapshot { complete_from: Some(first) }, Ok(())) => {
+                self.snapshot = Some(first);
                 self.release();
             }
             (What::Landed(_), Ok(())) => self.release(),
@@ -407,7 +428,10 @@ impl Intake {
                 // After a crash the batch would be sent again, and ClickHouse would know it by its token.
                 tracing::warn!(batch = %seal.batch_id, %error, "that a batch landed could not be written down");
             }
-            (What::Snapshot { .. }, Err(_)) => self.bytes_since_snapshot = SNAPSHOT_AFTER_BYTES,
+            (What::Snapshot { .. }, Err(_)) => {
+                self.writing = None;
+                self.bytes_since_snapshot = SNAPSHOT_AFTER_BYTES;
+            }
         }
     }
 
@@ -486,21 +510,38 @@ impl Intake {
         }
     }
 
+    /// Writes some parts of the snapshot of the producers that is due, so that no request waits for all of it.
     fn write_snapshot(&mut self) {
-        if self.bytes_since_snapshot < SNAPSHOT_AFTER_BYTES {
-            return;
+        for _ in 0..SNAPSHOT_PARTS_A_REQUEST {
+            if self.writing.is_none() {
+                if self.bytes_since_snapshot < SNAPSHOT_AFTER_BYTES {
+                    return;
+                }
+                self.expire_producers();
+                self.bytes_since_snapshot = 0;
+            }
+            let (first, from) = self
+                .writing
+                .take()
+                .map_or((None, SnapshotCursor::default()), |(first, from)| (Some(first), from));
+            // A part becomes durable after all that was handed over before it, or not at all.
+            let (part, next) = self.producers.snapshot_part(from);
+            let (kind, payload) = record::encode_part(&part);
+            let Ok(append) = self.journal.submit_reserved(kind, vec![Bytes::from(payload)]) else {
+                // From the begin, but not at once: a journal that is full or broken is so for a while.
+                self.bytes_since_snapshot = SNAPSHOT_AFTER_BYTES * 3 / 4;
+                return;
+            };
+            let first = first.unwrap_or(append.lsn());
+            self.writing = next.map(|next| (first, next));
+            let complete_from = next.is_none().then_some(first);
+            self.pending.push_back(Pending { append: Some(append), what: What::Snapshot { complete_from } });
         }
+    }
+
+    fn expire_producers(&mut self) {
         let idle_since = jiff::Timestamp::now().as_millisecond() - self.producer_idle.as_millis() as i64;
         self.producers.expire(idle_since);
-        // The snapshot becomes durable after all that was handed over before it, or not at all.
-        let places = self.producers.places().map(|(id, place)| (id, place.handed_over, place.last_seen_ms));
-        if let Ok(append) =
-            self.journal.submit_reserved(kind::PRODUCERS, vec![Bytes::from(record::encode_producers(places))])
-        {
-            self.bytes_since_snapshot = 0;
-            let what = What::Snapshot { lsn: append.lsn() };
-            self.pending.push_back(Pending { append: Some(append), what });
-        }
     }
 
     /// Lets go of the records that nothing needs any more.

@@ -5,13 +5,15 @@
 //! | events | producer id, sequence, time of receipt, then the columns of the accepted events |
 //! | seal | batch id, first and last record: the events records in that range are one batch, for ever |
 //! | landed | batch id: ClickHouse has the batch, or it lies among the dead letters |
-//! | producers | the durable place of every producer, so that older records may go |
+//! | producers | the places of some producers: a part of a snapshot, so that older records may go |
+//! | forgotten | hashes of producers that were forgotten: the last parts of a snapshot |
 //!
 //! Numbers are little-endian. A kind that is not known is an error: the journal was written by a newer version.
 
 use uuid::Uuid;
 
 use super::columns::{EventColumns, MalformedColumns};
+use super::producers::Part;
 
 /// The kinds of records.
 pub mod kind {
@@ -23,6 +25,8 @@ pub mod kind {
     pub const LANDED: u8 = 3;
     /// The places of the producers.
     pub const PRODUCERS: u8 = 4;
+    /// Producers that were forgotten.
+    pub const FORGOTTEN: u8 = 7;
 }
 
 /// A record, read back.
@@ -36,6 +40,8 @@ pub enum Record {
     Landed(Uuid),
     /// The places of the producers: id, durable sequence, last seen (ms).
     Producers(Vec<(String, u64, i64)>),
+    /// Hashes of producers that were forgotten.
+    Forgotten(Vec<u64>),
 }
 
 /// Accepted events of one request.
@@ -117,6 +123,16 @@ pub fn encode_producers<'a>(places: impl Iterator<Item = (&'a str, u64, i64)>) -
     out
 }
 
+/// The kind and the payload of a part of a snapshot.
+pub fn encode_part(part: &Part<'_>) -> (u8, Vec<u8>) {
+    match part {
+        Part::Producers(places) => (kind::PRODUCERS, encode_producers(places.iter().copied())),
+        Part::Forgotten(hashes) => {
+            (kind::FORGOTTEN, hashes.iter().flat_map(|hash| hash.to_le_bytes()).collect())
+        }
+    }
+}
+
 impl Record {
     /// Reads a payload back.
     pub fn decode(kind: u8, payload: &[u8]) -> Result<Self, MalformedRecord> {
@@ -144,6 +160,13 @@ impl Record {
                     ));
                 }
                 Ok(Self::Producers(places))
+            }
+            kind::FORGOTTEN => {
+                let mut hashes = Vec::new();
+                while !reader.rest.is_empty() {
+                    hashes.push(u64::from_le_bytes(reader.array()?));
+                }
+                Ok(Self::Forgotten(hashes))
             }
             other => Err(MalformedRecord::UnknownKind(other)),
         }
@@ -196,7 +219,9 @@ mod tests {
         let seal = Seal { batch_id: Uuid::from_u128(5), first: 3, last: 9 };
         let places = vec![("a".to_owned(), 1, 2), ("b".to_owned(), 3, -4)];
         let producers = encode_producers(places.iter().map(|(id, s, t)| (id.as_str(), *s, *t)));
+        let forgotten = encode_part(&Part::Forgotten(vec![7, u64::MAX]));
         let cases = [
+            (forgotten.0, forgotten.1, Record::Forgotten(vec![7, u64::MAX])),
             (kind::EVENTS, events.encode(), Record::Events(Box::new(events))),
             (kind::SEAL, seal.encode(), Record::Seal(seal)),
             (kind::LANDED, encode_landed(seal.batch_id), Record::Landed(seal.batch_id)),

@@ -56,7 +56,7 @@ impl Reader {
         match record {
             Record::Events(events) => {
                 if !events.producer_id.is_empty() {
-                    self.producers.restore(events.producer_id, events.sequence, events.received_at_ms);
+                    self.producers.restore(&events.producer_id, events.sequence, events.received_at_ms);
                 }
                 self.ids.insert(lsn, events.columns.given_ids().map(|(_, id)| id));
                 if !events.columns.is_empty() {
@@ -77,13 +77,17 @@ impl Reader {
             Record::Landed(batch_id) => self.sealed.retain(|(seal, _)| seal.batch_id != batch_id),
             Record::Producers(places) => {
                 for (producer_id, durable, last_seen_ms) in places {
-                    self.producers.restore(producer_id, durable, last_seen_ms);
+                    self.producers.restore(&producer_id, durable, last_seen_ms);
                 }
+            }
+            Record::Forgotten(hashes) => {
+                hashes.into_iter().for_each(|hash| self.producers.restore_forgotten(hash));
             }
         }
     }
 
-    fn finish(self, limits: &Limits) -> Recovered {
+    fn finish(mut self, limits: &Limits) -> Recovered {
+        self.producers.settle();
         let batch = |(seal, size): (Seal, Size)| Batch { seal, events: size.events, columns: None };
         let loose = into_batches(self.loose, limits);
         let events = self.sealed.iter().chain(&loose).map(|(_, size)| size.events).sum();

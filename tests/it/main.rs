@@ -15,5 +15,6 @@ mod operations;
 mod outage;
 mod panel_files;
 mod panels;
+mod producers;
 mod rollups;
 mod watch;

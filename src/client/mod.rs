@@ -190,3 +190,6 @@ impl Producer {
         self.totals.borrow().failure.clone().unwrap_or(ClientError::Closed)
     }
 }
+
+#[cfg(test)]
+mod tests;

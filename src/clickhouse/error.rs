@@ -27,6 +27,19 @@ pub enum ErrorKind {
     TooExpensive,
 }
 
+/// What a failed insert says about its batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum InsertFailure {
+    /// There was no answer. ClickHouse may have the batch.
+    Unreachable,
+    /// ClickHouse, or what stands before it, takes no insert now, whichever batch it is.
+    Environment,
+    /// It might take the batch another time, or it might be the batch: too many partitions, too much memory.
+    Transient,
+    /// It does not accept what is in the batch, and would not again.
+    Refused,
+}
+
 /// The codes that stay what they are however often a statement is sent: it is about the statement or its data. Every
 /// other code counts as transient, since setting a batch aside for a person is worse than one try too many. Names and
 /// numbers are those of ClickHouse's src/Common/ErrorCodes.cpp.
@@ -73,10 +86,69 @@ const TOO_EXPENSIVE: &[(i32, &str)] = &[
     (396, "TOO_MANY_ROWS_OR_BYTES"),
 ];
 
+/// The codes of an insert that no batch is the cause of: rights, users, tables, disks, connections, the cluster. They end
+/// when a person or ClickHouse mends what they name, and say nothing about the batch.
+const ENVIRONMENT: &[(i32, &str)] = &[
+    (60, "UNKNOWN_TABLE"),
+    (74, "CANNOT_READ_FROM_FILE_DESCRIPTOR"),
+    (75, "CANNOT_WRITE_TO_FILE_DESCRIPTOR"),
+    (76, "CANNOT_OPEN_FILE"),
+    (81, "UNKNOWN_DATABASE"),
+    (95, "CANNOT_READ_FROM_SOCKET"),
+    (96, "CANNOT_WRITE_TO_SOCKET"),
+    (164, "READONLY"),
+    (173, "CANNOT_ALLOCATE_MEMORY"),
+    (192, "UNKNOWN_USER"),
+    (193, "WRONG_PASSWORD"),
+    (194, "REQUIRED_PASSWORD"),
+    (195, "IP_ADDRESS_NOT_ALLOWED"),
+    (201, "QUOTA_EXCEEDED"),
+    (202, "TOO_MANY_SIMULTANEOUS_QUERIES"),
+    (209, "SOCKET_TIMEOUT"),
+    (210, "NETWORK_ERROR"),
+    (218, "TABLE_IS_DROPPED"),
+    (225, "NO_ZOOKEEPER"),
+    (236, "ABORTED"),
+    (242, "TABLE_IS_READ_ONLY"),
+    (243, "NOT_ENOUGH_SPACE"),
+    (254, "NO_ACTIVE_REPLICAS"),
+    (285, "TOO_FEW_LIVE_REPLICAS"),
+    (286, "UNSATISFIED_QUORUM_FOR_PREVIOUS_WRITE"),
+    (291, "DATABASE_ACCESS_DENIED"),
+    (294, "CANNOT_WRITE_TO_FILE"),
+    (319, "UNKNOWN_STATUS_OF_INSERT"),
+    (392, "QUERY_IS_PROHIBITED"),
+    (394, "QUERY_WAS_CANCELLED"),
+    (497, "ACCESS_DENIED"),
+    (516, "AUTHENTICATION_FAILED"),
+    (620, "QUERY_NOT_ALLOWED"),
+    (700, "USER_SESSION_LIMIT_EXCEEDED"),
+    (720, "USER_EXPIRED"),
+    (734, "CANNOT_WRITE_AFTER_BUFFER_CANCELED"),
+    (735, "QUERY_WAS_CANCELLED_BY_CLIENT"),
+    (749, "TCP_CONNECTION_LIMIT_REACHED"),
+    (762, "HTTP_CONNECTION_LIMIT_REACHED"),
+    (774, "TABLE_IS_PERMANENTLY_READ_ONLY"),
+    (999, "KEEPER_EXCEPTION"),
+];
+
 impl ClickHouseError {
     /// No answer.
     pub fn unreachable(message: impl Into<String>) -> Self {
         Self { kind: ErrorKind::Unreachable, code: None, message: message.into() }
+    }
+
+    /// What this says about a batch that was to be inserted.
+    pub fn insert_failure(&self) -> InsertFailure {
+        let environment = |code| ENVIRONMENT.iter().any(|(listed, _)| *listed == code);
+        match (self.kind, self.code) {
+            (ErrorKind::Unreachable, _) => InsertFailure::Unreachable,
+            (_, Some(code)) if environment(code) => InsertFailure::Environment,
+            // ClickHouse names a code: without one it was a proxy that answered, or the connection broke half-way.
+            (_, None) => InsertFailure::Environment,
+            (ErrorKind::Permanent, _) => InsertFailure::Refused,
+            (ErrorKind::Transient | ErrorKind::TooExpensive, _) => InsertFailure::Transient,
+        }
     }
 
     fn answered(message: String) -> Self {
@@ -136,11 +208,35 @@ mod tests {
     }
 
     #[test]
+    fn an_insert_fails_for_its_batch_or_for_its_surroundings() {
+        let failure =
+            |message: &str| ClickHouseError::from(Error::BadResponse(message.into())).insert_failure();
+        let cases = [
+            ("Code: 117. DB::Exception: (INCORRECT_DATA)", InsertFailure::Refused),
+            ("Code: 164. DB::Exception: (READONLY)", InsertFailure::Environment),
+            ("Code: 497. DB::Exception: (ACCESS_DENIED)", InsertFailure::Environment),
+            ("Code: 60. DB::Exception: (UNKNOWN_TABLE)", InsertFailure::Environment),
+            ("Code: 243. DB::Exception: (NOT_ENOUGH_SPACE)", InsertFailure::Environment),
+            ("Code: 252. DB::Exception: (TOO_MANY_PARTS)", InsertFailure::Transient),
+            ("Code: 241. DB::Exception: (MEMORY_LIMIT_EXCEEDED)", InsertFailure::Transient),
+            ("Code: 100000. DB::Exception: of a later version", InsertFailure::Transient),
+            ("<html>bad gateway</html>", InsertFailure::Environment),
+        ];
+        for (message, expected) in cases {
+            assert_eq!(failure(message), expected, "{message}");
+        }
+        assert_eq!(ClickHouseError::unreachable("x").insert_failure(), InsertFailure::Unreachable);
+    }
+
+    #[test]
     fn no_code_is_listed_twice() {
-        let mut codes: Vec<i32> = PERMANENT.iter().chain(TOO_EXPENSIVE).map(|(code, _)| *code).collect();
-        codes.sort_unstable();
-        let before = codes.len();
-        codes.dedup();
-        assert_eq!(codes.len(), before);
+        // PERMANENT is also what panels are told, and there rights are a reason to stop asking.
+        for lists in [[PERMANENT, TOO_EXPENSIVE], [ENVIRONMENT, TOO_EXPENSIVE]] {
+            let mut codes: Vec<i32> = lists.concat().iter().map(|(code, _)| *code).collect();
+            codes.sort_unstable();
+            let before = codes.len();
+            codes.dedup();
+            assert_eq!(codes.len(), before);
+        }
     }
 }

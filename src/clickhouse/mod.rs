@@ -7,4 +7,4 @@ pub mod rebuild;
 pub mod schema;
 
 pub use client::{ClickHouse, Endpoint};
-pub use error::{ClickHouseError, ErrorKind};
+pub use error::{ClickHouseError, ErrorKind, InsertFailure};

@@ -1,10 +1,17 @@
 //! A client for producers written in Rust.
 //!
 //! What it promises: an event that [`Producer::send`] took is stored exactly once, as long as this process lives and the
-//! server comes back; once [`Producer::flush`] has returned, it is stored even if both die. Events are sent in requests
-//! that are numbered from 1 within the producer. What is not acknowledged is kept and sent again after a reconnect, in
-//! order and under its number, so the server knows what it has. A process that ends before `flush` may have lost what it
-//! sent last: one that must not, keeps its events until then, and begins again after the last one that was acknowledged.
+//! server comes back within an hour; once [`Producer::flush`] has returned, it is stored even if both die. Events are sent
+//! in requests that are numbered from 1 within the producer. What is not acknowledged is kept and sent again after a
+//! reconnect, in order and under its number, so the server knows what it has. A process that ends before `flush` may have
+//! lost what it sent last: one that must not, keeps its events until then, and begins again after the last one that was
+//! acknowledged.
+//!
+//! A server forgets a producer that sends nothing for long (`MILLRACE_PRODUCER_IDLE_HOURS`, a week by default; at least an
+//! hour). The producer then begins again with 1 by itself, and goes on ([`Totals::renumbered`]); an event that is sent after
+//! the pause is stored exactly once as any other. Only what was sent before the pause and never acknowledged may be stored
+//! or not, and nobody can tell: it is sent again, so that nothing is lost, and counted in [`Totals::maybe_doubled`]. Give
+//! events an `event_id` to find them.
 //!
 //! A producer id belongs to one producer at a time. The default one is random, so that a restart begins anew.
 //!
@@ -93,7 +100,7 @@ impl ProducerConfig {
         self
     }
 
-    /// A request is sent when it holds so many events; 500 by default.
+    /// A request is sent when it holds so many events, or a MiB of them; 500 by default.
     #[must_use]
     pub fn batch_events(mut self, events: usize) -> Self {
         self.batch_events = events.max(1);
@@ -114,7 +121,8 @@ impl ProducerConfig {
         self
     }
 
-    /// How long the server may be away before the producer gives up; for ever by default.
+    /// How long nothing may be acknowledged, with the server away or refusing, before the producer gives up; by default it
+    /// never does.
     #[must_use]
     pub fn patience(mut self, patience: Duration) -> Self {
         self.patience = Some(patience);
@@ -182,3 +190,6 @@ impl Producer {
         self.totals.borrow().failure.clone().unwrap_or(ClientError::Closed)
     }
 }
+
+#[cfg(test)]
+mod tests;

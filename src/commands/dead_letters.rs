@@ -15,8 +15,8 @@ use uuid::Uuid;
 use super::serve;
 use crate::clickhouse::schema;
 use crate::config::ClickHouseConfig;
-use crate::writer::columns::COLUMN_NAMES;
-use crate::writer::dead_letter::{DeadLetter, DeadLetters};
+use crate::writer::dead_letter::{DeadLetter, DeadLetters, Listing};
+use crate::writer::redrive::{self, Tried};
 
 /// How long a running server may take to bring the letters back.
 const SERVER_PATIENCE: Duration = Duration::from_secs(60);
@@ -56,44 +56,66 @@ pub async fn run(args: DeadLettersArgs) -> anyhow::Result<()> {
         bail!("MILLRACE_DATA_DIR (--data-dir): {} is no folder", args.data_dir.display());
     }
     let letters = DeadLetters::open(&args.data_dir)?;
+    letters.refresh();
     match args.action {
         Action::List { json } => list(&letters, json),
         Action::Replay { batches, clickhouse } => {
             let chosen = choose(&letters, &batches)?;
+            let problems = letters.list().problems;
             if chosen.is_empty() {
+                all_readable(&problems)?;
                 println!("there are no dead letters in {}", letters.folder().display());
                 return Ok(());
             }
             match serve::lock(&args.data_dir) {
-                Ok(_lock) => replay_here(&args.data_dir, &letters, chosen, *clickhouse).await,
-                Err(_) => replay_by_server(&letters, chosen).await,
+                Ok(_lock) => replay_here(&args.data_dir, &letters, chosen, *clickhouse).await?,
+                Err(_) => replay_by_server(&letters, chosen).await?,
             }
+            all_readable(&problems)
         }
     }
 }
 
 fn list(letters: &DeadLetters, json: bool) -> anyhow::Result<()> {
-    let found = letters.list()?;
+    let Listing { letters: found, problems } = letters.list();
     for letter in &found {
         if json {
             println!("{}", serde_json::to_string(letter)?);
         } else {
-            let state = if letter.refused { "refused" } else { "waiting" };
-            println!(
-                "{}  {}  {state}  {} events  {} bytes  {}",
-                letter.batch_id, letter.set_aside_at, letter.events, letter.bytes, letter.reason
-            );
+            println!("{}", line(letter));
         }
     }
     if !json {
         let events: u64 = found.iter().map(|letter| letter.events).sum();
         println!("{} batches, {events} events in {}", found.len(), letters.folder().display());
     }
-    Ok(())
+    all_readable(&problems)
+}
+
+fn line(letter: &DeadLetter) -> String {
+    let DeadLetter { batch_id, set_aside_at, events, bytes, tries, reason, .. } = letter;
+    let state = if letter.refused { "refused" } else { "waiting" };
+    let next = match &letter.next_try_at {
+        Some(at) => format!("next {at}  "),
+        None => String::new(),
+    };
+    format!(
+        "{batch_id}  {set_aside_at}  {state}  {events} events  {bytes} bytes  {tries} tries  {next}{reason}"
+    )
+}
+
+/// What cannot be read may hold events, so nobody should take the rest for all.
+fn all_readable(problems: &[String]) -> anyhow::Result<()> {
+    match problems {
+        [] => Ok(()),
+        problems => {
+            bail!("{} files cannot be read and may hold events: {}", problems.len(), problems.join("; "))
+        }
+    }
 }
 
 fn choose(letters: &DeadLetters, batches: &[Uuid]) -> anyhow::Result<Vec<DeadLetter>> {
-    let found = letters.list()?;
+    let found = letters.list().letters;
     for id in batches {
         if !found.iter().any(|letter| letter.batch_id == *id) {
             bail!("BATCH_ID: there is no dead letter {id}; `millrace dead-letters list` names them");
@@ -113,17 +135,12 @@ async fn replay_here(
     schema::apply(&storage.clickhouse, config.retention_days).await?;
     let mut failed = 0;
     for letter in chosen {
-        let body = letters.body(letter.batch_id)?;
-        let token = letter.batch_id.to_string();
-        match storage.clickhouse.insert_native("events", COLUMN_NAMES, vec![body], &token).await {
-            Ok(()) => {
-                letters.remove(letter.batch_id)?;
-                println!("{}  brought back  {} events", letter.batch_id, letter.events);
-            }
-            Err(error) => {
-                failed += 1;
-                println!("{}  stays  {error}", letter.batch_id);
-            }
+        let tried = redrive::bring_back(&storage.clickhouse, letters, &letter.fresh(), 0).await;
+        if tried == Tried::Landed {
+            println!("{}  brought back  {} events", letter.batch_id, letter.events);
+        } else {
+            failed += 1;
+            println!("{}  stays  {}", letter.batch_id, why(letters, letter.batch_id));
         }
     }
     stop.cancel();
@@ -136,6 +153,15 @@ async fn replay_here(
     Ok(())
 }
 
+/// Why a letter stays.
+fn why(letters: &DeadLetters, batch_id: Uuid) -> String {
+    let Listing { letters, problems } = letters.list();
+    match letters.into_iter().find(|letter| letter.batch_id == batch_id) {
+        Some(letter) if letter.last_try_at.is_some() => letter.reason,
+        _ => problems.join("; "),
+    }
+}
+
 async fn replay_by_server(letters: &DeadLetters, chosen: Vec<DeadLetter>) -> anyhow::Result<()> {
     for letter in &chosen {
         letters.retry(letter)?;
@@ -143,19 +169,24 @@ async fn replay_by_server(letters: &DeadLetters, chosen: Vec<DeadLetter>) -> any
     println!("a server holds the data folder; it brings {} batches back", chosen.len());
     let deadline = Instant::now() + SERVER_PATIENCE;
     let mut open = chosen;
+    let mut stayed = 0;
     while !open.is_empty() {
         tokio::time::sleep(LOOK_EVERY).await;
-        let now = letters.list()?;
+        letters.refresh();
+        let now = letters.list().letters;
         open.retain(|letter| match now.iter().find(|known| known.batch_id == letter.batch_id) {
             None => {
                 println!("{}  brought back  {} events", letter.batch_id, letter.events);
                 false
             }
-            Some(known) if known.refused => {
-                println!("{}  refused again  {}", known.batch_id, known.reason);
+            Some(DeadLetter { last_try_at: None, .. }) => true,
+            Some(tried) => {
+                stayed += 1;
+                let state =
+                    if tried.refused { "refused again" } else { "stays, and is tried again by itself" };
+                println!("{}  {state}  {}", tried.batch_id, tried.reason);
                 false
             }
-            Some(_) => true,
         });
         if Instant::now() > deadline && !open.is_empty() {
             bail!(
@@ -165,9 +196,8 @@ async fn replay_by_server(letters: &DeadLetters, chosen: Vec<DeadLetter>) -> any
             );
         }
     }
-    let stayed = letters.list()?.iter().filter(|letter| letter.refused).count();
     if stayed > 0 {
-        bail!("{stayed} batches stay refused in {}", letters.folder().display());
+        bail!("{stayed} batches stay in {}", letters.folder().display());
     }
     Ok(())
 }

@@ -85,7 +85,7 @@ pub async fn run(config: ServeConfig) -> anyhow::Result<()> {
         attention: attention.subscribe(),
         stop: stop_writer.clone(),
     })
-    .await?;
+    .await;
 
     let sources = Sources {
         clickhouse: storage.clickhouse.clone(),

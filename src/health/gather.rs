@@ -115,7 +115,7 @@ impl Gatherer {
 
     async fn look(&mut self) {
         let clickhouse = self.clickhouse().await;
-        let dead_letters = self.dead_letters().await;
+        let dead_letters = self.dead_letters();
         let stats = self.sources.writer.stats();
         let journal = self.sources.journal.stats();
         let journal = v1::JournalHealth {
@@ -179,20 +179,15 @@ impl Gatherer {
         }
     }
 
-    async fn dead_letters(&self) -> v1::DeadLetterHealth {
-        let dead_letters = self.sources.dead_letters.clone();
-        let listed = tokio::task::spawn_blocking(move || dead_letters.list()).await;
-        match listed {
-            Ok(Ok(letters)) => v1::DeadLetterHealth {
-                batches: letters.len() as u64,
-                events: letters.iter().map(|letter| letter.events).sum(),
-                refused_batches: letters.iter().filter(|letter| letter.refused).count() as u64,
-            },
-            Ok(Err(error)) => {
-                tracing::error!(%error, "the dead letters cannot be read");
-                v1::DeadLetterHealth::default()
-            }
-            Err(panicked) => std::panic::resume_unwind(panicked.into_panic()),
+    /// As the writer knows them, without a look at the disk.
+    fn dead_letters(&self) -> v1::DeadLetterHealth {
+        let letters = self.sources.dead_letters.summary();
+        v1::DeadLetterHealth {
+            batches: letters.letters,
+            events: letters.events,
+            refused_batches: letters.refused,
+            error: letters.problem.unwrap_or_default(),
+            last_error: letters.last_error.unwrap_or_default(),
         }
     }
 }
@@ -216,6 +211,13 @@ fn judge(
         );
         return (Status::Degraded, line);
     }
+    if !dead_letters.error.is_empty() {
+        let line = format!(
+            "dead letters cannot be read: {}; they may hold events, the others are brought back",
+            dead_letters.error
+        );
+        return (Status::Degraded, line);
+    }
     if dead_letters.refused_batches > 0 {
         let line = format!(
             "ClickHouse refused {} batches; see `millrace dead-letters list`, mend, then `millrace dead-letters replay`",
@@ -227,10 +229,13 @@ fn judge(
         return (Status::Degraded, format!("inserts fail: {error}; events are kept on disk"));
     }
     if dead_letters.batches > 0 {
-        let line = format!(
+        let mut line = format!(
             "{} batches ({} events) that could not be inserted are being brought back",
             dead_letters.batches, dead_letters.events
         );
+        if !dead_letters.last_error.is_empty() {
+            line = format!("{line}; the last try failed: {}", dead_letters.last_error);
+        }
         return (Status::Degraded, line);
     }
     if let Some(damage) = journal_damage {
@@ -255,7 +260,12 @@ mod tests {
         judge(
             &v1::ClickHouseHealth { reachable, error: "refused".into(), ..Default::default() },
             &v1::JournalHealth { error: journal_error.into(), ..Default::default() },
-            &v1::DeadLetterHealth { batches: letters.0, events: 9, refused_batches: letters.1 },
+            &v1::DeadLetterHealth {
+                batches: letters.0,
+                events: 9,
+                refused_batches: letters.1,
+                ..Default::default()
+            },
             insert_error.map(str::to_owned),
             None,
         )
@@ -270,5 +280,19 @@ mod tests {
         assert!(judged(true, "", (2, 1), Some("x")).1.contains("refused 1 batches"));
         assert!(judged(true, "", (2, 0), Some("timeout")).1.contains("inserts fail: timeout"));
         assert!(judged(true, "", (2, 0), None).1.contains("2 batches (9 events)"));
+    }
+
+    #[test]
+    fn dead_letters_that_cannot_be_read_or_inserted_say_why() {
+        let judged = |letters: v1::DeadLetterHealth| {
+            let clickhouse = v1::ClickHouseHealth { reachable: true, ..Default::default() };
+            judge(&clickhouse, &v1::JournalHealth::default(), &letters, None, None)
+        };
+        let unreadable = v1::DeadLetterHealth { error: "x.json: EOF".into(), ..Default::default() };
+        let (status, line) = judged(unreadable);
+        assert!(status == Status::Degraded && line.contains("cannot be read: x.json: EOF"), "{line}");
+        let waiting =
+            v1::DeadLetterHealth { batches: 1, last_error: "READONLY".into(), ..Default::default() };
+        assert!(judged(waiting).1.ends_with("the last try failed: READONLY"));
     }
 }

@@ -39,7 +39,12 @@ impl IngestService for IngestDoor {
         request: Request<Streaming<v1::UploadEventsRequest>>,
     ) -> Result<Response<v1::UploadEventsResponse>, Status> {
         let requests = request.into_inner().map(|request| {
-            request.map(|r| Incoming { producer_id: r.producer_id, sequence: r.sequence, events: r.events })
+            request.map(|r| Incoming {
+                producer_id: r.producer_id,
+                sequence: r.sequence,
+                new_numbering: r.start_new_numbering,
+                events: r.events,
+            })
         });
         let mut outcomes = session::run(self.receiver.clone(), requests, self.stopping.clone());
         let mut total = v1::UploadEventsResponse::default();
@@ -62,7 +67,12 @@ impl IngestService for IngestDoor {
         request: Request<Streaming<v1::StreamEventsRequest>>,
     ) -> Result<Response<Self::StreamEventsStream>, Status> {
         let requests = request.into_inner().map(|request| {
-            request.map(|r| Incoming { producer_id: r.producer_id, sequence: r.sequence, events: r.events })
+            request.map(|r| Incoming {
+                producer_id: r.producer_id,
+                sequence: r.sequence,
+                new_numbering: r.start_new_numbering,
+                events: r.events,
+            })
         });
         let outcomes = session::run(self.receiver.clone(), requests, self.stopping.clone());
         let responses = ReceiverStream::new(outcomes).map(|outcome| outcome.map(acknowledgement));
@@ -82,6 +92,7 @@ impl IngestService for IngestDoor {
             .into());
         }
         let received = self.receiver.receive(0, request.producer_id, request.sequence, &request.events)?;
+        let received = received.new_numbering(request.start_new_numbering)?;
         let promise = self.receiver.writer.try_submit(received.request).await.map_err(Error::from)?;
         let receipt = promise.await.map_err(Error::from)?;
         Ok(Response::new(v1::SendEventsResponse {
@@ -110,6 +121,7 @@ impl IngestService for IngestDoor {
             producer_id,
             last_durable_sequence: place.map_or(0, |place| place.durable),
             last_seen: place.map(|place| crate::proto::timestamp(place.last_seen_ms)),
+            known: place.is_some(),
         }))
     }
 }

@@ -31,6 +31,21 @@ pub(super) struct Received {
     pub(super) rejections: Vec<v1::Rejection>,
 }
 
+impl Received {
+    /// With what the producer says about its numbering.
+    pub(super) fn new_numbering(mut self, new_numbering: bool) -> Result<Self, Error> {
+        let Request { producer_id, sequence, .. } = &self.request;
+        if new_numbering && (producer_id.is_empty() || *sequence != 1) {
+            return Err(Error::invalid(format!(
+                "start_new_numbering: the request has the producer_id {producer_id:?} and the sequence {sequence}; a new \
+                 numbering is a producer's and begins with 1"
+            )));
+        }
+        self.request.new_numbering = new_numbering;
+        Ok(self)
+    }
+}
+
 impl Receiver {
     /// Validates the events of the `number`th request of a stream.
     pub(super) fn receive(
@@ -63,7 +78,8 @@ impl Receiver {
             }
         }
         self.writer.stats().count_rejected(rejected);
-        let request = Request { producer_id, sequence, received_at_ms: now_ms, columns };
+        let request =
+            Request { producer_id, sequence, new_numbering: false, received_at_ms: now_ms, columns };
         Ok(Received { request, rejected, rejections })
     }
 }

@@ -23,6 +23,7 @@ const MAX_UNSENT: usize = 64;
 pub(super) struct Incoming {
     pub(super) producer_id: String,
     pub(super) sequence: u64,
+    pub(super) new_numbering: bool,
     pub(super) events: Vec<v1::Event>,
 }
 
@@ -120,6 +121,7 @@ async fn take_in(
         )));
     }
     let received = receiver.receive(number, incoming.producer_id, incoming.sequence, &incoming.events)?;
+    let received = received.new_numbering(incoming.new_numbering)?;
     let promise = receiver.writer.submit(received.request).await.map_err(crate::error::Error::from)?;
     Ok(Outstanding {
         sequence: incoming.sequence,

@@ -4,18 +4,47 @@
 //! how many. The second is written last and is what makes the first count; both are synced before the batch is let go.
 //! The bytes and the id are those of the sealed batch, so bringing it back can't insert twice.
 //!
-//! A letter is either *waiting* (ClickHouse was not there; the redriver brings it back by itself) or *refused*
-//! (ClickHouse does not accept what is in it; a person looks at it, and `millrace dead-letters replay` tries it again).
+//! A letter is either *waiting* (the redriver tries it again when its next try is due) or *refused* (ClickHouse does not
+//! accept what is in it, or answered too many tries with an error; a person looks at it, and
+//! `millrace dead-letters replay` tries it again).
 //!
-//! The functions block on the disk.
+//! # What a crash can leave
+//!
+//! The order of the steps, each durable before the next, makes every remainder decidable:
+//!
+//! | step | cut short after it | what is left | the batch |
+//! | --- | --- | --- | --- |
+//! | `put` 1: `ID.native` | | bytes without a letter | still sealed in the journal: it is released only after `put` |
+//! | `put` 2: `ID.json` | | a letter | is this letter |
+//! | `remove` 1: `ID.json` goes | | bytes without a letter | in ClickHouse: `remove` is called only then |
+//! | `remove` 2: `ID.native` goes | | nothing | in ClickHouse |
+//!
+//! So bytes without a letter are never the only copy, and [`DeadLetters::load`] deletes them at the start, before anything
+//! is written. Drafts (`*.draft`) are files that were not yet moved to their name, so they never counted; they go too. A
+//! letter without bytes comes from no crash: it stays, and is reported.
+//!
+//! # The index
+//!
+//! All handles of a process share one index in memory. Own changes go to disk and index together; [`DeadLetters::refresh`]
+//! finds what another process or a person changed. So looking at the letters costs no disk access.
+//!
+//! The functions that are not said to read the index block on the disk.
 
-use std::fs::{self, File};
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::{self, File, Metadata};
 use std::io::{self, Write};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
+
+/// A try that is due later than this is due now: somebody set the clock back, or wrote the letter by hand.
+const LATEST_TRY: jiff::SignedDuration = jiff::SignedDuration::from_hours(1);
 
 /// What is known of a batch that was set aside.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -32,66 +61,306 @@ pub struct DeadLetter {
     pub events: u64,
     /// The size of its Native bytes.
     pub bytes: u64,
-    /// Whether ClickHouse refused what is in it, so that only a person brings it back.
+    /// Whether only a person brings it back.
     pub refused: bool,
+    /// How many tries ClickHouse answered with an error that may be the batch's fault, since it was set aside or a person
+    /// asked to try again.
+    #[serde(default)]
+    pub tries: u32,
+    /// When the last of all tries was made since then, as RFC 3339.
+    #[serde(default)]
+    pub last_try_at: Option<String>,
+    /// When the next try is due, as RFC 3339; at once where there is none.
+    #[serde(default)]
+    pub next_try_at: Option<String>,
+    /// Whether the last try ended without an answer, so that ClickHouse may have the batch.
+    #[serde(default)]
+    pub outcome_unknown: bool,
 }
 
-/// The folder.
+impl DeadLetter {
+    /// The letter as if it had never been tried.
+    pub fn fresh(&self) -> Self {
+        Self { refused: false, tries: 0, last_try_at: None, next_try_at: None, ..self.clone() }
+    }
+
+    fn is_due(&self, now: Timestamp) -> bool {
+        let next: Option<Timestamp> = self.next_try_at.as_ref().and_then(|text| text.parse().ok());
+        !self.refused && next.is_none_or(|next| next <= now || next.duration_since(now) > LATEST_TRY)
+    }
+}
+
+/// The letters, and what could not be read.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Listing {
+    /// The letters, oldest first.
+    pub letters: Vec<DeadLetter>,
+    /// The files that cannot be read, and why. They may hold events.
+    pub problems: Vec<String>,
+}
+
+/// The letters in figures.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Summary {
+    /// How many there are.
+    pub letters: u64,
+    /// How many of them are refused.
+    pub refused: u64,
+    /// The events in them.
+    pub events: u64,
+    /// The bytes of all batches in the folder, also of letters that cannot be read.
+    pub bytes: u64,
+    /// Why the waiting letter that was tried last did not go in.
+    pub last_error: Option<String>,
+    /// What cannot be read, and why, in one line.
+    pub problem: Option<String>,
+}
+
+/// What [`DeadLetters::load`] deleted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Swept {
+    /// Files.
+    pub files: u64,
+    /// Their bytes.
+    pub bytes: u64,
+}
+
+/// The folder. Cheap to clone; clones share the index.
 #[derive(Clone, Debug)]
-pub struct DeadLetters {
+pub struct DeadLetters(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
     folder: PathBuf,
+    /// Held while the folder is changed or scanned, so that a scan misses no change of this process.
+    disk: Mutex<()>,
+    /// Held for moments only, so that health can read it.
+    index: Mutex<Index>,
+    /// Names drafts, so that no two writers share one.
+    drafts: AtomicU64,
+}
+
+#[derive(Debug, Default)]
+struct Index {
+    letters: BTreeMap<Uuid, Entry>,
+    /// The size of each `ID.native`.
+    bodies: BTreeMap<PathBuf, u64>,
+    /// What could not be read at the last scan.
+    unreadable: BTreeMap<PathBuf, String>,
+}
+
+#[derive(Debug)]
+struct Entry {
+    letter: DeadLetter,
+    /// The file that the letter was read from or written to.
+    version: Option<Version>,
+    /// Why its bytes could not be read at the last try.
+    body_error: Option<String>,
+}
+
+/// Differs between any two files that had the same name, since each is written anew and moved there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Version {
+    inode: u64,
+    modified: (i64, i64),
+    bytes: u64,
+}
+
+impl Version {
+    fn of(metadata: &Metadata) -> Self {
+        let modified = (metadata.mtime(), metadata.mtime_nsec());
+        Self { inode: metadata.ino(), modified, bytes: metadata.len() }
+    }
 }
 
 impl DeadLetters {
-    /// The dead letters of a data folder; the folder is made where it is missing.
+    /// The dead letters of a data folder; the folder is made where it is missing. The index is empty until it is loaded or
+    /// refreshed.
     pub fn open(data_dir: &Path) -> io::Result<Self> {
         let folder = data_dir.join("dead-letters");
         fs::create_dir_all(&folder)?;
-        Ok(Self { folder })
+        let shared =
+            Shared { folder, disk: Mutex::default(), index: Mutex::default(), drafts: AtomicU64::new(0) };
+        Ok(Self(Arc::new(shared)))
     }
 
     /// Where the letters lie.
     pub fn folder(&self) -> &Path {
-        &self.folder
+        &self.0.folder
+    }
+
+    /// Deletes what a crash left and reads the letters. Only for the one process that holds the data folder, before it
+    /// sets a batch aside.
+    pub fn load(&self) -> Swept {
+        let disk = self.disk();
+        let swept = self.sweep().unwrap_or_default(); // the scan reports a folder that cannot be read
+        drop(disk);
+        self.refresh();
+        swept
+    }
+
+    fn sweep(&self) -> io::Result<Swept> {
+        let mut swept = Swept::default();
+        for entry in fs::read_dir(self.folder())? {
+            let entry = entry?;
+            let path = entry.path();
+            let left = match path.extension().and_then(|extension| extension.to_str()) {
+                Some("draft") => true,
+                // try_exists: where it cannot be told whether there is a letter, the bytes stay.
+                Some("native") => matches!(path.with_extension("json").try_exists(), Ok(false)),
+                _ => false,
+            };
+            let bytes = entry.metadata().map_or(0, |metadata| metadata.len());
+            match left.then(|| fs::remove_file(&path)) {
+                None => {}
+                Some(Ok(())) => {
+                    swept.files += 1;
+                    swept.bytes += bytes;
+                }
+                Some(Err(error)) => {
+                    tracing::warn!(file = %path.display(), %error, "what a crash left cannot be deleted");
+                }
+            }
+        }
+        Ok(swept)
+    }
+
+    /// Looks what is in the folder now. Only files that are new or changed are read.
+    pub fn refresh(&self) {
+        let _disk = self.disk();
+        let found = self.scan();
+        let mut index = self.index();
+        match found {
+            Ok(found) => {
+                index.letters.retain(|id, _| found.present.contains(id));
+                for (letter, version) in found.changed {
+                    let entry = Entry { version: Some(version), body_error: None, letter };
+                    index.letters.insert(entry.letter.batch_id, entry);
+                }
+                (index.bodies, index.unreadable) = (found.bodies, found.unreadable);
+            }
+            Err(error) => {
+                index.unreadable.insert(self.folder().to_owned(), error.to_string());
+            }
+        }
+    }
+
+    fn scan(&self) -> io::Result<Scan> {
+        let known: BTreeMap<Uuid, Version> = {
+            let index = self.index();
+            index.letters.iter().filter_map(|(id, entry)| Some((*id, entry.version?))).collect()
+        };
+        let mut found = Scan::default();
+        for entry in fs::read_dir(self.folder())? {
+            let path = entry?.path();
+            let extension = path.extension().and_then(|extension| extension.to_str());
+            if !matches!(extension, Some("json" | "native")) {
+                continue;
+            }
+            let metadata = match fs::metadata(&path) {
+                Ok(metadata) => metadata,
+                Err(error) if error.kind() == io::ErrorKind::NotFound => continue, // just brought back
+                Err(error) => {
+                    found.unreadable.insert(path, error.to_string());
+                    continue;
+                }
+            };
+            if extension == Some("native") {
+                found.bodies.insert(path, metadata.len());
+                continue;
+            }
+            let version = Version::of(&metadata);
+            let named: Option<Uuid> =
+                path.file_stem().and_then(|stem| stem.to_str()).and_then(|stem| stem.parse().ok());
+            if let Some(id) = named.filter(|id| known.get(id) == Some(&version)) {
+                found.present.insert(id);
+                continue;
+            }
+            let read = fs::read(&path).and_then(|text| Ok(serde_json::from_slice::<DeadLetter>(&text)?));
+            match read {
+                Ok(letter) if named == Some(letter.batch_id) => {
+                    found.present.insert(letter.batch_id);
+                    found.changed.push((letter, version));
+                }
+                Ok(letter) => {
+                    let reason = format!("it is the letter of the batch {}", letter.batch_id);
+                    found.unreadable.insert(path, reason);
+                }
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => {
+                    found.unreadable.insert(path, error.to_string());
+                }
+            }
+        }
+        Ok(found)
+    }
+
+    /// The letters and what could not be read. Reads the index.
+    pub fn list(&self) -> Listing {
+        let index = self.index();
+        let mut letters: Vec<_> = index.letters.values().map(|entry| entry.letter.clone()).collect();
+        letters.sort_by(|a, b| (&a.set_aside_at, a.batch_id).cmp(&(&b.set_aside_at, b.batch_id)));
+        Listing { letters, problems: index.problems() }
+    }
+
+    /// The letters in figures. Reads the index.
+    pub fn summary(&self) -> Summary {
+        let index = self.index();
+        let letters = || index.letters.values().map(|entry| &entry.letter);
+        let tried = letters().filter(|letter| !letter.refused && letter.last_try_at.is_some());
+        let mut problems = index.problems();
+        let more = problems.len().saturating_sub(1);
+        problems.truncate(1);
+        Summary {
+            letters: letters().count() as u64,
+            refused: letters().filter(|letter| letter.refused).count() as u64,
+            events: letters().map(|letter| letter.events).sum(),
+            bytes: index.bodies.values().sum(),
+            last_error: tried.max_by_key(|letter| &letter.last_try_at).map(|letter| letter.reason.clone()),
+            problem: problems.pop().map(|first| match more {
+                0 => first,
+                more => format!("{first}; and {more} more"),
+            }),
+        }
+    }
+
+    /// The oldest letter whose next try is due. Reads the index.
+    pub fn due(&self, now: Timestamp) -> Option<DeadLetter> {
+        let index = self.index();
+        let due = index.letters.values().map(|entry| &entry.letter).filter(|letter| letter.is_due(now));
+        due.min_by_key(|letter| (&letter.set_aside_at, letter.batch_id)).cloned()
     }
 
     /// Keeps a batch. When this returns, it is on the disk.
     pub fn put(&self, letter: &DeadLetter, body: &[Bytes]) -> io::Result<()> {
-        self.write(&self.body_path(letter.batch_id), |file| {
-            body.iter().try_for_each(|part| file.write_all(part))
-        })?;
+        let _disk = self.disk();
+        let path = self.body_path(letter.batch_id);
+        self.write(&path, |file| body.iter().try_for_each(|part| file.write_all(part)))?;
+        self.index().bodies.insert(path, body.iter().map(|part| part.len() as u64).sum());
         self.write_letter(letter)
     }
 
-    /// Marks a refused letter as waiting, so that it is tried again.
-    pub fn retry(&self, letter: &DeadLetter) -> io::Result<()> {
-        self.write_letter(&DeadLetter { refused: false, ..letter.clone() })
-    }
-
-    /// Marks a letter as refused.
-    pub fn refuse(&self, letter: &DeadLetter, code: Option<i32>, reason: String) -> io::Result<()> {
-        self.write_letter(&DeadLetter { refused: true, code, reason, ..letter.clone() })
-    }
-
-    /// All letters, oldest first. A file that is no letter is an error that names it: it may hold events.
-    pub fn list(&self) -> io::Result<Vec<DeadLetter>> {
-        let mut letters = Vec::new();
-        for entry in fs::read_dir(&self.folder)? {
-            let path = entry?.path();
-            if path.extension().is_none_or(|extension| extension != "json") {
-                continue;
-            }
-            let text = match fs::read(&path) {
-                Ok(text) => text,
-                Err(error) if error.kind() == io::ErrorKind::NotFound => continue, // just brought back
-                Err(error) => return Err(named(&path, error)),
-            };
-            let letter: DeadLetter =
-                serde_json::from_slice(&text).map_err(|error| named(&path, error.into()))?;
-            letters.push(letter);
+    /// Notes what became of a try. The index has it also when the disk does not take it.
+    pub fn update(&self, letter: DeadLetter) -> io::Result<()> {
+        let _disk = self.disk();
+        if let Some(entry) = self.index().letters.get_mut(&letter.batch_id) {
+            entry.letter = letter.clone();
+            entry.body_error = None;
         }
-        letters.sort_by(|a, b| (&a.set_aside_at, a.batch_id).cmp(&(&b.set_aside_at, b.batch_id)));
-        Ok(letters)
+        self.write_letter(&letter)
+    }
+
+    /// Notes in the index alone that the bytes of a letter cannot be read, and when to try again.
+    pub fn body_failed(&self, batch_id: Uuid, error: String, next_try: Timestamp) {
+        if let Some(entry) = self.index().letters.get_mut(&batch_id) {
+            entry.letter.next_try_at = Some(next_try.to_string());
+            entry.body_error = Some(error);
+        }
+    }
+
+    /// Makes a letter wait with all its tries before it, due at once.
+    pub fn retry(&self, letter: &DeadLetter) -> io::Result<()> {
+        self.update(letter.fresh())
     }
 
     /// The bytes of a letter.
@@ -102,19 +371,31 @@ impl DeadLetters {
 
     /// Removes a letter whose batch has landed.
     pub fn remove(&self, batch_id: Uuid) -> io::Result<()> {
+        let _disk = self.disk();
         fs::remove_file(self.letter_path(batch_id))?;
-        fs::remove_file(self.body_path(batch_id))?;
+        self.index().letters.remove(&batch_id);
+        // Else a power cut could keep the letter and lose the bytes.
+        self.sync_folder()?;
+        let path = self.body_path(batch_id);
+        fs::remove_file(&path)?;
+        self.index().bodies.remove(&path);
         self.sync_folder()
     }
 
     fn write_letter(&self, letter: &DeadLetter) -> io::Result<()> {
+        let path = self.letter_path(letter.batch_id);
         let text = serde_json::to_vec_pretty(letter)?;
-        self.write(&self.letter_path(letter.batch_id), |file| file.write_all(&text))
+        self.write(&path, |file| file.write_all(&text))?;
+        let version = fs::metadata(&path).ok().map(|metadata| Version::of(&metadata));
+        let entry = Entry { letter: letter.clone(), version, body_error: None };
+        self.index().letters.insert(letter.batch_id, entry);
+        Ok(())
     }
 
     /// Writes a file beside its place and moves it there, so that it is whole or not there.
     fn write(&self, path: &Path, fill: impl FnOnce(&mut File) -> io::Result<()>) -> io::Result<()> {
-        let draft = path.with_extension("draft");
+        let number = self.0.drafts.fetch_add(1, Ordering::Relaxed);
+        let draft = path.with_extension(format!("{}-{number}.draft", std::process::id()));
         let written = File::create(&draft).and_then(|mut file| {
             fill(&mut file)?;
             file.sync_all()
@@ -127,16 +408,40 @@ impl DeadLetters {
     }
 
     fn sync_folder(&self) -> io::Result<()> {
-        File::open(&self.folder)?.sync_all()
+        File::open(self.folder())?.sync_all()
     }
 
     fn body_path(&self, batch_id: Uuid) -> PathBuf {
-        self.folder.join(format!("{batch_id}.native"))
+        self.folder().join(format!("{batch_id}.native"))
     }
 
     fn letter_path(&self, batch_id: Uuid) -> PathBuf {
-        self.folder.join(format!("{batch_id}.json"))
+        self.folder().join(format!("{batch_id}.json"))
     }
+
+    fn disk(&self) -> MutexGuard<'_, ()> {
+        self.0.disk.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn index(&self) -> MutexGuard<'_, Index> {
+        self.0.index.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Index {
+    fn problems(&self) -> Vec<String> {
+        let unreadable = self.unreadable.iter().map(|(path, error)| format!("{}: {error}", path.display()));
+        unreadable.chain(self.letters.values().filter_map(|entry| entry.body_error.clone())).collect()
+    }
+}
+
+/// What is in the folder.
+#[derive(Default)]
+struct Scan {
+    present: BTreeSet<Uuid>,
+    changed: Vec<(DeadLetter, Version)>,
+    bodies: BTreeMap<PathBuf, u64>,
+    unreadable: BTreeMap<PathBuf, String>,
 }
 
 fn named(path: &Path, error: io::Error) -> io::Error {
@@ -156,40 +461,130 @@ mod tests {
             events: 3,
             bytes: 5,
             refused: false,
+            tries: 0,
+            last_try_at: None,
+            next_try_at: None,
+            outcome_unknown: true,
         }
+    }
+
+    fn opened() -> (tempfile::TempDir, DeadLetters) {
+        let data_dir = tempfile::tempdir().unwrap();
+        let letters = DeadLetters::open(data_dir.path()).unwrap();
+        (data_dir, letters)
+    }
+
+    /// The letters as another process sees them.
+    fn read(data_dir: &tempfile::TempDir) -> Vec<DeadLetter> {
+        let letters = DeadLetters::open(data_dir.path()).unwrap();
+        letters.refresh();
+        letters.list().letters
     }
 
     #[test]
     fn letters_are_listed_oldest_first_and_keep_their_bytes() {
-        let data_dir = tempfile::tempdir().unwrap();
-        let letters = DeadLetters::open(data_dir.path()).unwrap();
+        let (data_dir, letters) = opened();
         let (young, old) = (letter(1, "2026-01-02T00:00:00Z"), letter(2, "2026-01-01T00:00:00Z"));
         for letter in [&young, &old] {
             letters.put(letter, &[Bytes::from_static(b"na"), Bytes::from_static(b"tiv")]).unwrap();
         }
-        assert_eq!(letters.list().unwrap(), [old.clone(), young]);
+        assert_eq!(letters.list().letters, [old.clone(), young.clone()]);
+        assert_eq!(read(&data_dir), [old.clone(), young]);
+        assert_eq!((letters.summary().bytes, letters.summary().events), (10, 6));
         assert_eq!(letters.body(old.batch_id).unwrap(), "nativ");
         letters.remove(old.batch_id).unwrap();
-        assert_eq!(letters.list().unwrap().len(), 1);
+        assert_eq!((letters.list().letters.len(), letters.summary().bytes), (1, 5));
+        letters.refresh();
+        assert_eq!((letters.list().letters.len(), letters.summary().bytes), (1, 5));
     }
 
     #[test]
-    fn a_refused_letter_can_be_tried_again() {
-        let data_dir = tempfile::tempdir().unwrap();
-        let letters = DeadLetters::open(data_dir.path()).unwrap();
+    fn what_another_process_changed_is_found_by_a_refresh() {
+        let (data_dir, server) = opened();
+        let refused = DeadLetter { refused: true, tries: 24, code: Some(252), ..letter(1, "t") };
+        server.put(&refused, &[]).unwrap();
+        server.put(&letter(2, "u"), &[]).unwrap();
+        let person = DeadLetters::open(data_dir.path()).unwrap();
+        person.refresh();
+        person.retry(&person.list().letters[0]).unwrap();
+        person.remove(Uuid::from_u128(2)).unwrap();
+        assert_eq!(server.summary().refused, 1, "not looked at yet");
+        server.refresh();
+        let listed = server.list().letters;
+        assert!(listed.len() == 1 && !listed[0].refused && listed[0].tries == 0, "{listed:?}");
+    }
+
+    #[test]
+    fn the_oldest_letter_that_is_due_comes_first() {
+        let (_data_dir, letters) = opened();
+        let now: Timestamp = "2026-01-03T00:00:00Z".parse().unwrap();
+        let at =
+            |next: &str, n, aside: &str| DeadLetter { next_try_at: Some(next.into()), ..letter(n, aside) };
+        letters.put(&at("2026-01-03T00:00:01Z", 1, "a"), &[]).unwrap();
+        letters.put(&DeadLetter { refused: true, ..letter(2, "b") }, &[]).unwrap();
+        assert_eq!(letters.due(now), None);
+        letters.put(&at("2026-01-02T23:59:59Z", 3, "d"), &[]).unwrap();
+        letters.put(&at("2027-01-01T00:00:00Z", 4, "c"), &[]).unwrap();
+        assert_eq!(
+            letters.due(now).map(|letter| letter.batch_id),
+            Some(Uuid::from_u128(4)),
+            "nothing waits a year"
+        );
+        letters.remove(Uuid::from_u128(4)).unwrap();
+        assert_eq!(letters.due(now).map(|letter| letter.batch_id), Some(Uuid::from_u128(3)));
+    }
+
+    #[test]
+    fn letters_of_an_older_version_are_read() {
+        let (data_dir, letters) = opened();
         letters.put(&letter(1, "t"), &[]).unwrap();
-        letters.refuse(&letter(1, "t"), Some(27), "bad".into()).unwrap();
-        let refused = letters.list().unwrap().remove(0);
-        assert!(refused.refused && refused.code == Some(27));
-        letters.retry(&refused).unwrap();
-        assert!(!letters.list().unwrap()[0].refused);
+        let path = letters.letter_path(Uuid::from_u128(1));
+        let mut text: serde_json::Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+        for new in ["tries", "last_try_at", "next_try_at", "outcome_unknown"] {
+            text.as_object_mut().unwrap().remove(new);
+        }
+        fs::write(&path, text.to_string()).unwrap();
+        assert_eq!(read(&data_dir), [DeadLetter { outcome_unknown: false, ..letter(1, "t") }]);
     }
 
     #[test]
-    fn a_file_that_is_no_letter_is_named() {
-        let data_dir = tempfile::tempdir().unwrap();
-        let letters = DeadLetters::open(data_dir.path()).unwrap();
+    fn what_cannot_be_read_is_named_and_hides_no_letter() {
+        let (_data_dir, letters) = opened();
+        letters.put(&letter(1, "t"), &[]).unwrap();
         fs::write(letters.folder().join("x.json"), "{").unwrap();
-        assert!(letters.list().unwrap_err().to_string().contains("x.json"));
+        letters.refresh();
+        let listing = letters.list();
+        assert_eq!((listing.letters.len(), listing.problems.len()), (1, 1));
+        assert!(letters.summary().problem.unwrap().contains("x.json: EOF"));
+        letters.body_failed(Uuid::from_u128(1), "1.native: gone".into(), Timestamp::now());
+        assert!(letters.summary().problem.unwrap().ends_with("; and 1 more"));
+        fs::remove_dir_all(letters.folder()).unwrap();
+        letters.refresh();
+        let listing = letters.list();
+        assert!(
+            listing.letters.len() == 1 && listing.problems.len() == 3,
+            "what was known stays: {listing:?}"
+        );
+    }
+
+    /// Every state that a crash can leave, by the table above.
+    #[test]
+    fn only_what_is_no_letter_is_swept() {
+        let (_data_dir, letters) = opened();
+        letters.put(&letter(1, "t"), &[Bytes::from_static(b"kept")]).unwrap();
+        fs::write(letters.body_path(Uuid::from_u128(2)), "orphan").unwrap();
+        fs::write(letters.body_path(Uuid::from_u128(1)).with_extension("draft"), "of an older version")
+            .unwrap();
+        fs::write(letters.letter_path(Uuid::from_u128(1)).with_extension("7-0.draft"), "{").unwrap();
+        fs::write(letters.folder().join("notes.txt"), "a person's").unwrap();
+        fs::write(letters.body_path(Uuid::from_u128(3)), "of a letter that cannot be read").unwrap();
+        fs::write(letters.letter_path(Uuid::from_u128(3)), "{").unwrap();
+        assert_eq!(letters.load(), Swept { files: 3, bytes: 6 + 19 + 1 });
+        assert_eq!(letters.load(), Swept::default());
+        assert_eq!(letters.body(Uuid::from_u128(1)).unwrap(), "kept");
+        assert!(
+            letters.folder().join("notes.txt").exists() && letters.body_path(Uuid::from_u128(3)).exists()
+        );
+        assert_eq!(letters.summary().bytes, 4 + 31, "what cannot be read takes room, too");
     }
 }

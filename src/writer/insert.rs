@@ -13,7 +13,7 @@ use super::dead_letter::{DeadLetter, DeadLetters};
 use super::record::{Record, Seal};
 use super::state::{Batch, Resident};
 use super::stats::Stats;
-use crate::clickhouse::{ClickHouse, ClickHouseError, ErrorKind};
+use crate::clickhouse::{ClickHouse, ClickHouseError, InsertFailure};
 use crate::journal::{Journal, JournalError};
 
 /// How often an insert is tried again before its batch is set aside.
@@ -57,8 +57,7 @@ impl Inserter {
                 self.stats.count_inserted(events);
                 return;
             };
-            let refused = error.kind == ErrorKind::Permanent;
-            match self.set_aside(seal.batch_id, events, &body, error, refused).await {
+            match self.set_aside(seal.batch_id, events, &body, error).await {
                 Ok(()) => return,
                 Err(error) => {
                     tracing::error!(batch = %seal.batch_id, %error, "a batch can neither be inserted nor be set aside");
@@ -78,7 +77,7 @@ impl Inserter {
                 Err(error) => error,
             };
             self.stats.set_insert_error(Some(error.to_string()));
-            if error.kind == ErrorKind::Permanent || retries == RETRIES {
+            if error.insert_failure() == InsertFailure::Refused || retries == RETRIES {
                 return Err(error);
             }
             tracing::warn!(batch = %batch_id, %error, wait_ms = wait.as_millis(), "an insert failed and is tried again");
@@ -94,8 +93,8 @@ impl Inserter {
         events: u64,
         body: &[Bytes],
         error: ClickHouseError,
-        refused: bool,
     ) -> std::io::Result<()> {
+        let failure = error.insert_failure();
         let letter = DeadLetter {
             batch_id,
             set_aside_at: jiff::Timestamp::now().to_string(),
@@ -103,9 +102,13 @@ impl Inserter {
             code: error.code,
             events,
             bytes: body.iter().map(|part| part.len() as u64).sum(),
-            refused,
+            refused: failure == InsertFailure::Refused,
+            tries: 0,
+            last_try_at: None,
+            next_try_at: None,
+            outcome_unknown: failure == InsertFailure::Unreachable,
         };
-        tracing::error!(batch = %batch_id, events, refused, reason = letter.reason, "a batch is set aside");
+        tracing::error!(batch = %batch_id, events, letter.refused, reason = letter.reason, "a batch is set aside");
         let bytes = letter.bytes;
         let (dead_letters, body) = (self.dead_letters.clone(), body.to_vec());
         blocking(move || dead_letters.put(&letter, &body)).await?;

@@ -34,7 +34,7 @@ pub mod producers;
 pub mod recent_ids;
 pub mod record;
 mod recover;
-mod redrive;
+pub(crate) mod redrive;
 #[cfg(test)]
 mod simulation;
 mod state;
@@ -55,7 +55,7 @@ pub use task::{Parts, journal_reserve_bytes, limits, start};
 
 use crate::error::{Error, Kind};
 use columns::EventColumns;
-use producers::Place;
+use producers::{MAX_PRODUCERS, Place};
 
 /// How many requests may be on their way to the intake; more wait in [`Writer::submit`].
 const QUEUED_REQUESTS: usize = 1_024;
@@ -73,6 +73,8 @@ pub struct Request {
     pub producer_id: String,
     /// The request's number; of no meaning without a producer.
     pub sequence: u64,
+    /// Whether the producer says that its numbering begins anew with this request.
+    pub new_numbering: bool,
     /// When it was received, in milliseconds since 1970 UTC.
     pub received_at_ms: i64,
     /// The events.
@@ -96,7 +98,7 @@ pub enum SubmitError {
     /// Requests before it are missing.
     #[error(
         "sequence: the producer {producer_id:?} sent {sequence}, but {expected} is the next; ask GetProducer and resume \
-         from there"
+         from there, with start_new_numbering where it is not known"
     )]
     Gap {
         /// The producer.
@@ -105,6 +107,27 @@ pub enum SubmitError {
         sequence: u64,
         /// What was to come.
         expected: u64,
+    },
+    /// Its producer was forgotten, so it may be a repeat.
+    #[error(
+        "sequence: the producer {producer_id:?} sent {sequence}, but it sent nothing for so long that its last sequence is \
+         forgotten, and a repeat could not be told from a new request; ask GetProducer, and send what is certainly not \
+         stored with new sequences from 1, the first with start_new_numbering"
+    )]
+    Forgotten {
+        /// The producer.
+        producer_id: String,
+        /// What it sent.
+        sequence: u64,
+    },
+    /// It would be the first of a new producer, and there is no place for one.
+    #[error(
+        "producer_id: {MAX_PRODUCERS} producers were active within the last hour, and no more are remembered; send the same \
+         request again later, or without a producer_id"
+    )]
+    TooManyProducers {
+        /// When there may be a place.
+        retry_after: Duration,
     },
     /// A bound is reached.
     #[error("{0}; send the same request again later")]
@@ -128,7 +151,8 @@ pub struct Stopping;
 impl From<SubmitError> for Error {
     fn from(error: SubmitError) -> Self {
         let kind = match error {
-            SubmitError::Gap { .. } => Kind::OutOfOrder,
+            SubmitError::Gap { .. } | SubmitError::Forgotten { .. } => Kind::OutOfOrder,
+            SubmitError::TooManyProducers { retry_after } => Kind::Busy { retry_after },
             SubmitError::TooLarge(_) => Kind::Invalid,
             SubmitError::Busy(_) => Kind::Busy { retry_after: COME_BACK },
             SubmitError::Disk(_) | SubmitError::Stopping(_) => Kind::Unavailable { retry_after: COME_BACK },

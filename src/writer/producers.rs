@@ -1,11 +1,31 @@
 //! Which request of which producer is the last one, so that a repeat is known as one.
+//!
+//! A producer is forgotten when it was idle for long ([`Producers::expire`]), or when all places are taken, another comes
+//! and it was idle longest, for an hour at least. A new producer waits when all were active within that hour.
+//!
+//! What a forgotten producer sends is refused, since a repeat can't be told from a new request any more, until it says that
+//! it starts a new numbering. To refuse also its sequence 1, which is how a new producer begins, the last
+//! [`MAX_FORGOTTEN`] forgotten ones are remembered by a hash.
+//!
+//! Each operation takes a constant number of steps, [`Producers::settle`] apart, which belongs to a start.
 
-use std::collections::HashMap;
+mod forgotten;
+mod lru;
 
-/// How many producers are remembered. Beyond it a new producer takes the place of the one that was idle longest: its
-/// repeats would then be taken for gaps and be refused, never doubled.
+use std::time::Duration;
+
+use forgotten::Forgotten;
+use lru::Lru;
+
+/// How many producers are remembered.
 pub const MAX_PRODUCERS: usize = 100_000;
-
+/// How many forgotten producers are remembered as such. 9 MB, and at least four hours of nothing but new producers.
+pub const MAX_FORGOTTEN: usize = 450_000;
+/// A producer is remembered for so long after its last request, whatever others send. The contract promises it, and clients
+/// rely on it.
+pub const ACTIVE_FOR: Duration = Duration::from_secs(3_600);
+/// The longest that a new producer is told to wait. Places may become free sooner than it can be foreseen.
+const LONGEST_WAIT_MS: i64 = 60_000;
 /// The place of one producer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Place {
@@ -29,18 +49,41 @@ pub enum Order {
         /// The sequence that should have come.
         expected: u64,
     },
+    /// Its producer was forgotten: it may be a repeat.
+    Forgotten,
+    /// It is the first of a new producer, and all that are remembered were active lately.
+    Full {
+        /// When a place may be free.
+        retry_after: Duration,
+    },
 }
 
 /// The places of all producers. Owned by the writer's task.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Producers {
-    places: HashMap<String, Place>,
+    capacity: usize,
+    places: Lru,
+    forgotten: Forgotten,
+}
+
+impl Default for Producers {
+    fn default() -> Self {
+        Self::new(MAX_PRODUCERS, MAX_FORGOTTEN)
+    }
 }
 
 impl Producers {
-    /// What `sequence` is for this producer.
-    pub fn order(&self, producer_id: &str, sequence: u64) -> Order {
-        let expected = self.place(producer_id).map_or(0, |place| place.handed_over).saturating_add(1);
+    /// No producers yet. So many are remembered, and so many forgotten ones as such.
+    pub fn new(capacity: usize, forgotten: usize) -> Self {
+        Self { capacity, places: Lru::default(), forgotten: Forgotten::new(forgotten) }
+    }
+
+    /// What `sequence` is for this producer. `new_numbering`: it says that it starts one.
+    pub fn order(&self, producer_id: &str, sequence: u64, new_numbering: bool, now_ms: i64) -> Order {
+        let Some(place) = self.places.get(producer_id) else {
+            return self.order_of_unknown(producer_id, sequence, new_numbering, now_ms);
+        };
+        let expected = place.handed_over.saturating_add(1);
         match sequence.cmp(&expected) {
             std::cmp::Ordering::Equal => Order::Next,
             std::cmp::Ordering::Less => Order::Repeat,
@@ -48,23 +91,42 @@ impl Producers {
         }
     }
 
+    fn order_of_unknown(&self, producer_id: &str, sequence: u64, new_numbering: bool, now_ms: i64) -> Order {
+        match sequence {
+            0 => Order::Repeat, // nothing is numbered 0
+            1 if new_numbering || !self.forgotten.contains(producer_id) => match self.wait_ms(now_ms) {
+                None => Order::Next,
+                Some(ms) => Order::Full { retry_after: Duration::from_millis(ms.unsigned_abs()) },
+            },
+            _ if self.forgotten.contains(producer_id) => Order::Forgotten,
+            _ => Order::Gap { expected: 1 },
+        }
+    }
+
     /// The place of a producer, if it is known.
     pub fn place(&self, producer_id: &str) -> Option<Place> {
-        self.places.get(producer_id).copied()
+        self.places.get(producer_id)
     }
 
     /// Notes that a request was handed to the journal.
     pub fn hand_over(&mut self, producer_id: &str, sequence: u64, now_ms: i64) {
-        if let Some(place) = self.places.get_mut(producer_id) {
+        if let Some(place) = self.places.touch(producer_id) {
             place.handed_over = sequence;
             place.last_seen_ms = now_ms;
             return;
         }
-        if self.places.len() >= MAX_PRODUCERS {
-            self.forget_longest_idle();
+        if self.places.len() >= self.capacity {
+            self.forget_oldest();
         }
         let place = Place { handed_over: sequence, durable: 0, last_seen_ms: now_ms };
-        self.places.insert(producer_id.to_owned(), place);
+        self.places.insert(producer_id, place);
+    }
+
+    /// Notes a request that was handed over before: its producer is active.
+    pub fn repeated(&mut self, producer_id: &str, now_ms: i64) {
+        if let Some(place) = self.places.touch(producer_id) {
+            place.last_seen_ms = now_ms;
+        }
     }
 
     /// Notes that a request is durable.
@@ -84,73 +146,72 @@ impl Producers {
         }
     }
 
-    /// Puts a producer where the journal says it is.
-    pub fn restore(&mut self, producer_id: String, durable: u64, last_seen_ms: i64) {
-        self.places.insert(producer_id, Place { handed_over: durable, durable, last_seen_ms });
+    /// Puts a producer where a record of the journal says it is. Records come in their order; then [`Self::settle`].
+    pub fn restore(&mut self, producer_id: &str, durable: u64, last_seen_ms: i64) {
+        let restored = Place { handed_over: durable, durable, last_seen_ms };
+        match self.places.touch(producer_id) {
+            Some(place) => *place = restored,
+            None => self.places.insert(producer_id, restored),
+        }
+        // The journal may hold more producers than were remembered at any time.
+        if self.places.len() > 2 * self.capacity {
+            self.settle();
+        }
+    }
+
+    /// Notes a forgotten producer that a record of the journal names.
+    pub fn restore_forgotten(&mut self, hash: u64) {
+        self.forgotten.insert_hash(hash);
+    }
+
+    /// Ends a restore: what is beyond the bound is forgotten, as it was before the restart.
+    pub fn settle(&mut self) {
+        self.places.sort();
+        while self.places.len() > self.capacity {
+            self.forget_oldest();
+        }
     }
 
     /// Forgets the producers that sent nothing since then, and nothing that is still on its way.
     pub fn expire(&mut self, idle_since_ms: i64) {
-        self.places
-            .retain(|_, place| place.last_seen_ms >= idle_since_ms || place.handed_over != place.durable);
+        while self.places.oldest().is_some_and(|(_, place)| {
+            place.last_seen_ms < idle_since_ms && place.handed_over == place.durable
+        }) {
+            self.forget_oldest();
+        }
     }
 
-    /// The place of each producer.
+    /// The place of each producer, longest idle first.
     pub fn places(&self) -> impl Iterator<Item = (&str, Place)> {
-        self.places.iter().map(|(id, place)| (id.as_str(), *place))
+        self.places.iter()
     }
 
-    fn forget_longest_idle(&mut self) {
-        let idle = self.places.iter().filter(|(_, place)| place.handed_over == place.durable);
-        if let Some(id) = idle.min_by_key(|(_, place)| place.last_seen_ms).map(|(id, _)| id.clone()) {
-            self.places.remove(&id);
+    /// The hashes of the producers that were forgotten, oldest first.
+    pub fn forgotten(&self) -> impl Iterator<Item = u64> {
+        self.forgotten.iter()
+    }
+
+    /// How long until a place may be free; none where one is.
+    fn wait_ms(&self, now_ms: i64) -> Option<i64> {
+        let (_, oldest) = self.places.oldest().filter(|_| self.places.len() >= self.capacity)?;
+        let active_ms = ACTIVE_FOR.as_millis() as i64;
+        let idle_ms = now_ms.saturating_sub(oldest.last_seen_ms);
+        // Seen more than an hour from now: the clock was wrong then, and should not keep others out until it is right.
+        let idle = idle_ms >= active_ms || idle_ms < -active_ms;
+        if idle && oldest.handed_over == oldest.durable {
+            return None;
+        }
+        Some((active_ms - idle_ms).clamp(1_000, LONGEST_WAIT_MS))
+    }
+
+    fn forget_oldest(&mut self) {
+        if let Some((producer_id, _)) = self.places.oldest() {
+            let producer_id = producer_id.clone();
+            self.forgotten.insert(&producer_id);
+            self.places.remove(&producer_id);
         }
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_producer_begins_with_one() {
-        let producers = Producers::default();
-        assert_eq!(producers.order("a", 1), Order::Next);
-        assert_eq!(producers.order("a", 2), Order::Gap { expected: 1 });
-        assert_eq!(producers.order("a", 0), Order::Repeat, "nothing is numbered 0");
-    }
-
-    #[test]
-    fn a_request_on_its_way_is_a_repeat_already() {
-        let mut producers = Producers::default();
-        producers.hand_over("a", 1, 0);
-        assert_eq!(producers.order("a", 1), Order::Repeat);
-        assert_eq!(producers.order("a", 2), Order::Next);
-        assert_eq!(producers.place("a").map(|place| place.durable), Some(0));
-    }
-
-    #[test]
-    fn what_did_not_become_durable_may_come_again() {
-        let mut producers = Producers::default();
-        producers.hand_over("a", 1, 0);
-        producers.durable("a", 1);
-        producers.hand_over("a", 2, 0);
-        producers.hand_over("a", 3, 0);
-        producers.take_back("a");
-        assert_eq!(producers.order("a", 2), Order::Next);
-        producers.hand_over("b", 1, 0);
-        producers.take_back("b");
-        assert_eq!(producers.place("b"), None);
-    }
-
-    #[test]
-    fn idle_producers_expire_but_not_with_a_request_on_its_way() {
-        let mut producers = Producers::default();
-        producers.restore("idle".into(), 5, 10);
-        producers.restore("busy".into(), 5, 20);
-        producers.hand_over("waiting", 1, 10);
-        producers.expire(15);
-        assert_eq!(producers.place("idle"), None);
-        assert!(producers.place("busy").is_some() && producers.place("waiting").is_some());
-    }
-}
+mod tests;

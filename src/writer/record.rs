@@ -84,6 +84,8 @@ pub struct Seal {
 pub struct Snapshot {
     /// The sequences of the producers: id, last submitted sequence, last seen (ms), in ascending order of last seen.
     pub producers: Vec<(String, u64, i64)>,
+    /// Hashes of producers that were forgotten, oldest first.
+    pub forgotten: Vec<u64>,
     /// The event ids that producers gave lately, oldest first.
     pub event_ids: Vec<Uuid>,
 }
@@ -168,6 +170,10 @@ impl Snapshot {
             bytes.extend_from_slice(&sequence.to_le_bytes());
             bytes.extend_from_slice(&last_seen_ms.to_le_bytes());
         }
+        bytes.extend_from_slice(&(self.forgotten.len() as u64).to_le_bytes());
+        for hash in &self.forgotten {
+            bytes.extend_from_slice(&hash.to_le_bytes());
+        }
         for id in &self.event_ids {
             bytes.extend_from_slice(id.as_bytes());
         }
@@ -193,11 +199,16 @@ impl Snapshot {
         for _ in 0..count {
             producers.push(reader.producer()?);
         }
+        let count = u64::from_le_bytes(reader.array()?);
+        let mut forgotten = Vec::new();
+        for _ in 0..count {
+            forgotten.push(u64::from_le_bytes(reader.array()?));
+        }
         if reader.rest.len() % 16 != 0 {
             return Err(MalformedRecord::Short(kind::SNAPSHOT));
         }
         let event_ids = reader.rest.chunks_exact(16).filter_map(|id| Uuid::from_slice(id).ok()).collect();
-        Ok(Self { producers, event_ids })
+        Ok(Self { producers, forgotten, event_ids })
     }
 }
 
@@ -321,6 +332,7 @@ mod tests {
     fn a_large_snapshot_is_cut_into_parts_and_put_together_again() {
         let snapshot = Snapshot {
             producers: vec![("a".to_owned(), 1, 2), ("b".to_owned(), 3, -4)],
+            forgotten: vec![7, u64::MAX],
             event_ids: (0..1_100_000).map(Uuid::from_u128).collect(),
         };
         let payloads = snapshot.encode();

@@ -123,7 +123,7 @@ impl JournalReader {
         match record {
             Record::Events(events) => {
                 if !events.producer_id.is_empty() {
-                    self.producers.restore(events.producer_id, events.sequence, events.received_at_ms);
+                    self.producers.restore(&events.producer_id, events.sequence, events.received_at_ms);
                 }
                 self.ids.insert(lsn, events.columns.given_ids().map(|(_, id)| id));
                 self.bytes_since_snapshot += (events.columns.bytes() + REQUEST_BYTES) as u64;
@@ -151,7 +151,7 @@ impl JournalReader {
             }
             Record::Producers(producers) => {
                 for (producer_id, durable, last_seen_ms) in producers {
-                    self.producers.restore(producer_id, durable, last_seen_ms);
+                    self.producers.restore(&producer_id, durable, last_seen_ms);
                 }
             }
             Record::SnapshotPart(part) => self.read_snapshot_part(lsn, part),
@@ -190,8 +190,9 @@ impl JournalReader {
             Ok(snapshot) => {
                 self.producers = Producers::default();
                 for (producer_id, durable, last_seen_ms) in snapshot.producers {
-                    self.producers.restore(producer_id, durable, last_seen_ms);
+                    self.producers.restore(&producer_id, durable, last_seen_ms);
                 }
+                snapshot.forgotten.into_iter().for_each(|hash| self.producers.restore_forgotten(hash));
                 self.ids.restore(lsn, snapshot.event_ids);
                 self.snapshot = Some(first);
                 self.bytes_since_snapshot = 0;
@@ -200,7 +201,8 @@ impl JournalReader {
         }
     }
 
-    pub(super) fn finish(self, limits: &Limits, new_batch_id: impl FnMut() -> Uuid) -> Recovered {
+    pub(super) fn finish(mut self, limits: &Limits, new_batch_id: impl FnMut() -> Uuid) -> Recovered {
+        self.producers.settle();
         let loose = into_batches(self.loose, &self.batch_starts, limits, new_batch_id);
         let first_lsn = self.first_lsn.unwrap_or_default();
         let recovered = Recovered {
@@ -352,8 +354,12 @@ mod tests {
             [part] => part[4..].to_vec(),
             _ => panic!("it is small"),
         };
-        let old = Snapshot { producers: vec![("a".into(), 5, 0)], event_ids: vec![Uuid::from_u128(1)] };
-        let new = Snapshot { producers: vec![("b".into(), 9, 0)], event_ids: vec![] };
+        let old = Snapshot {
+            producers: vec![("a".into(), 5, 0)],
+            event_ids: vec![Uuid::from_u128(1)],
+            ..Default::default()
+        };
+        let new = Snapshot { producers: vec![("b".into(), 9, 0)], ..Default::default() };
         let part = |part, parts, bytes: &[u8]| {
             Record::SnapshotPart(SnapshotPart { part, parts, bytes: bytes.to_vec() })
         };
@@ -368,7 +374,7 @@ mod tests {
 
     #[test]
     fn a_snapshot_takes_the_place_of_what_was_before() {
-        let snapshot = Snapshot { producers: vec![("b".into(), 9, 0)], event_ids: vec![] };
+        let snapshot = Snapshot { producers: vec![("b".into(), 9, 0)], ..Default::default() };
         let bytes = snapshot.encode().remove(0)[4..].to_vec();
         let recovered = read([
             (1, events("forgotten", 500, 1)),

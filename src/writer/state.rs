@@ -20,7 +20,7 @@ use uuid::Uuid;
 
 use super::batch::{Limits, Size};
 use super::columns::EventColumns;
-use super::producers::{Order, Producers};
+use super::producers::{Order, Place, Producers};
 use super::recent_ids::RecentIds;
 use super::record::{Events, Seal, Snapshot, kind};
 use super::recover::Recovered;
@@ -239,17 +239,26 @@ impl<T> State<T> {
         let events = u64::from(request.columns.rows());
         let numbered = !request.producer_id.is_empty();
         if numbered {
-            match self.producers.order(&request.producer_id, request.sequence) {
-                Order::Next => {}
+            let Request { producer_id, sequence, new_numbering, received_at_ms, .. } = &request;
+            let refusal = match self.producers.order(producer_id, *sequence, *new_numbering, *received_at_ms)
+            {
+                Order::Next => None,
                 Order::Repeat => {
+                    self.producers.repeated(producer_id, *received_at_ms);
                     self.repeat(request.producer_id, events, ticket);
                     return None;
                 }
                 Order::Gap { expected } => {
-                    let Request { producer_id, sequence, .. } = request;
-                    self.replies.push((ticket, Err(SubmitError::Gap { producer_id, sequence, expected })));
-                    return None;
+                    Some(SubmitError::Gap { producer_id: producer_id.clone(), sequence: *sequence, expected })
                 }
+                Order::Forgotten => {
+                    Some(SubmitError::Forgotten { producer_id: producer_id.clone(), sequence: *sequence })
+                }
+                Order::Full { retry_after } => Some(SubmitError::TooManyProducers { retry_after }),
+            };
+            if let Some(refusal) = refusal {
+                self.replies.push((ticket, Err(refusal)));
+                return None;
             }
         }
         let repeated = self.repeated_rows(&request.columns);
@@ -266,7 +275,7 @@ impl<T> State<T> {
         );
         match log.append(kind::EVENTS, payload) {
             Ok(lsn) => {
-                let Request { producer_id, sequence, received_at_ms, columns } = request;
+                let Request { producer_id, sequence, received_at_ms, columns, .. } = request;
                 let columns = kept.unwrap_or(columns);
                 if numbered {
                     self.producers.hand_over(&producer_id, sequence, received_at_ms);
@@ -455,14 +464,13 @@ impl<T> State<T> {
 
     /// It becomes durable after everything that was appended before it, or not at all.
     fn write_snapshot(&mut self, now: Instant, now_ms: i64, log: &mut impl Log) -> bool {
-        self.producers.expire(now_ms - self.settings.producer_idle.as_millis() as i64);
-        let mut producers: Vec<_> = self
-            .producers
-            .places()
-            .map(|(id, place)| (id.to_owned(), place.handed_over, place.last_seen_ms))
-            .collect();
-        producers.sort_unstable_by_key(|&(_, _, last_seen_ms)| last_seen_ms);
-        let snapshot = Snapshot { producers, event_ids: self.ids.iter().collect() };
+        self.expire_producers(now_ms);
+        let producer = |(id, place): (&str, Place)| (id.to_owned(), place.handed_over, place.last_seen_ms);
+        let snapshot = Snapshot {
+            producers: self.producers.places().map(producer).collect(),
+            forgotten: self.producers.forgotten().collect(),
+            event_ids: self.ids.iter().collect(),
+        };
         let parts = snapshot.encode();
         let bytes: u64 = parts.iter().map(|part| part.len() as u64).sum();
         let (mut first, count) = (None, parts.len());
@@ -485,6 +493,11 @@ impl<T> State<T> {
         self.snapshots.pending = true;
         self.snapshots.retry_at = None;
         true
+    }
+
+    /// Forgets the producers that were idle for too long.
+    pub(super) fn expire_producers(&mut self, now_ms: i64) {
+        self.producers.expire(now_ms - self.settings.producer_idle.as_millis() as i64);
     }
 
     fn snapshot_failed(&mut self, now: Instant) {

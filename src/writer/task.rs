@@ -16,6 +16,7 @@ use super::batch::Limits;
 use super::checkpoint::Durability;
 use super::dead_letter::DeadLetters;
 use super::insert::{Inserter, blocking};
+use super::producers::{MAX_FORGOTTEN, MAX_PRODUCERS};
 use super::recent_ids::RecentIds;
 use super::recover::Recovered;
 use super::redrive::Redriver;
@@ -78,20 +79,23 @@ pub fn limits(config: &WriterConfig) -> Limits {
 /// two snapshots.
 pub fn journal_reserve_bytes(config: &WriterConfig) -> u64 {
     const MARKS: u64 = 32 << 20;
-    // A producer id has at most 128 bytes, and there are at most 100,000 of them.
-    const PRODUCERS: u64 = 14 << 20;
-    MARKS + 2 * (PRODUCERS + config.recent_event_ids * RecentIds::SNAPSHOT_BYTES)
+    // A producer id has at most 128 bytes; beside it are its length, a sequence and a time.
+    let producers = (MAX_PRODUCERS * (128 + 18) + MAX_FORGOTTEN * 8) as u64;
+    MARKS + 2 * (producers + config.recent_event_ids * RecentIds::SNAPSHOT_BYTES)
 }
 
 /// Starts the writer. The handle's task ends once everything is in ClickHouse or set aside, after `stop`.
-pub async fn start(parts: Parts) -> Result<(Writer, JoinHandle<()>), JournalError> {
+pub async fn start(parts: Parts) -> (Writer, JoinHandle<()>) {
     let Parts { clickhouse, journal, recovered, dead_letters, durability, config, attention, stop } = parts;
     let stats = Arc::new(Stats::default());
     let letters = dead_letters.clone();
-    let letters = blocking(move || letters.list()).await;
-    let set_aside = letters.map_err(|error| JournalError::disk(dead_letters.folder(), error))?;
-    stats.count_found(recovered.events() + set_aside.iter().map(|letter| letter.events).sum::<u64>());
-    stats.set_dead_letter_bytes(set_aside.iter().map(|letter| letter.bytes).sum());
+    let swept = blocking(move || letters.load()).await;
+    if swept.files > 0 {
+        tracing::info!(files = swept.files, bytes = swept.bytes, "dead letters: what a crash left was swept");
+    }
+    let set_aside = dead_letters.summary();
+    stats.set_dead_letter_bytes(set_aside.bytes);
+    stats.count_found(recovered.events() + set_aside.events);
     stats.set_journal_damage(recovered.damage.clone());
     let memory_bytes = usize::try_from(config.max_buffer_bytes).unwrap_or(Semaphore::MAX_PERMITS);
     let memory = Arc::new(Semaphore::new(memory_bytes.min(Semaphore::MAX_PERMITS)));
@@ -141,7 +145,7 @@ pub async fn start(parts: Parts) -> Result<(Writer, JoinHandle<()>), JournalErro
             ended.expect("the writer's tasks do not panic");
         }
     });
-    Ok((writer, handle))
+    (writer, handle)
 }
 
 type Ticket = oneshot::Sender<Result<Receipt, SubmitError>>;
@@ -214,6 +218,7 @@ impl Task {
     ) {
         let (mut draining, mut no_more) = (false, false);
         let journal = self.log.journal.clone();
+        self.state.expire_producers(now_ms());
         let mut heartbeat = tokio::time::interval(HEARTBEAT);
         heartbeat.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {

@@ -64,6 +64,7 @@ async fn an_upload_is_answered_once_and_a_repeat_is_not_written_again() {
             producer_id: "p".into(),
             sequence,
             events: vec![event("a"), event("b"), v1::Event::default()],
+            ..Default::default()
         })
         .collect();
     for (accepted, duplicates) in [(40, 0), (0, 40)] {
@@ -81,8 +82,12 @@ async fn a_stream_is_acknowledged_request_by_request_and_a_gap_is_refused() {
     let server = Server::start();
     let mut ingest = server.ingest().await;
     let (requests, outbound) = tokio::sync::mpsc::channel(10);
-    let request =
-        |sequence| v1::StreamEventsRequest { producer_id: "p".into(), sequence, events: vec![event("a")] };
+    let request = |sequence| v1::StreamEventsRequest {
+        producer_id: "p".into(),
+        sequence,
+        events: vec![event("a")],
+        ..Default::default()
+    };
     requests.send(request(1)).await.unwrap();
     let mut answers = ingest.stream_events(ReceiverStream::new(outbound)).await.unwrap().into_inner();
     for sequence in 1..=3 {
@@ -114,6 +119,7 @@ async fn bad_requests_get_a_code_and_a_reason_and_the_server_goes_on() {
         producer_id: producer_id.into(),
         sequence,
         events: vec![event("a")],
+        ..Default::default()
     };
     let huge = v1::Event { event_name: "x".repeat(10_000_000), ..event("a") };
     let cases = [
@@ -132,6 +138,7 @@ async fn bad_requests_get_a_code_and_a_reason_and_the_server_goes_on() {
         producer_id: producer_id.into(),
         sequence,
         events: vec![event("a")],
+        ..Default::default()
     });
     let refused = ingest.upload_events(tokio_stream::iter(mixed)).await.unwrap_err();
     assert_eq!(refused.code(), Code::InvalidArgument);

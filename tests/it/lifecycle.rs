@@ -27,6 +27,7 @@ async fn what_was_acknowledged_survives_kill_9_and_the_producer_goes_on() {
         producer_id: "p".into(),
         sequence,
         events: vec![event.clone(), crate::common::event("other")],
+        ..Default::default()
     };
     let mut ingest = server.ingest().await;
     assert_eq!(ingest.send_events(request(1, &named)).await.unwrap().into_inner().accepted, 2);

@@ -163,7 +163,12 @@ async fn upload(
             let events: Vec<_> = events.by_ref().take(UPLOAD_EVENTS).collect();
             let count = events.len() as u64;
             sequence += 1;
-            let request = v1::UploadEventsRequest { producer_id: producer_id.clone(), sequence, events };
+            let request = v1::UploadEventsRequest {
+                producer_id: producer_id.clone(),
+                sequence,
+                events,
+                ..Default::default()
+            };
             if requests.blocking_send(request).is_err() {
                 break; // the stream ended; its status says why
             }

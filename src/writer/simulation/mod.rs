@@ -253,6 +253,7 @@ impl World {
         let request = Request {
             producer_id: producer.map_or_else(String::new, |number| format!("producer-{number}")),
             sequence,
+            new_numbering: false,
             received_at_ms: NOW_MS,
             columns: columns(&rows),
         };

@@ -1,0 +1,250 @@
+//! The client against servers that say what a test tells them to: what a real one says only after days, or never.
+
+use std::collections::VecDeque;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use tokio::net::TcpListener;
+use tokio_stream::wrappers::{ReceiverStream, TcpListenerStream};
+use tokio_stream::{Stream, StreamExt};
+use tonic::{Code, Request, Response, Status, Streaming};
+use tonic_types::{ErrorDetails, StatusExt};
+
+use super::*;
+use v1::ingest_service_server::{IngestService, IngestServiceServer};
+
+/// What a stream does: acknowledges so many requests, then ends with a status when the next one comes; with UNAVAILABLE at
+/// once, as a server that stops does.
+struct Scene {
+    acknowledges: usize,
+    then: Option<Status>,
+}
+
+/// A server that plays a script. Streams beyond it acknowledge everything.
+#[derive(Clone, Default)]
+struct Script(Arc<Mutex<Played>>);
+
+#[derive(Default)]
+struct Played {
+    places: VecDeque<v1::GetProducerResponse>,
+    scenes: VecDeque<Scene>,
+    /// The requests of each stream: sequence and start_new_numbering.
+    streams: Vec<Vec<(u64, bool)>>,
+    opened_at: Vec<Instant>,
+}
+
+impl Script {
+    fn place(&self, place: v1::GetProducerResponse) {
+        self.0.lock().unwrap().places.push_back(place);
+    }
+
+    fn scene(&self, acknowledges: usize, then: Option<Status>) {
+        self.0.lock().unwrap().scenes.push_back(Scene { acknowledges, then });
+    }
+
+    fn streams(&self) -> Vec<Vec<(u64, bool)>> {
+        self.0.lock().unwrap().streams.clone()
+    }
+
+    /// Serves until the test ends, and gives the address.
+    async fn serve(&self) -> String {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let server = tonic::transport::Server::builder().add_service(IngestServiceServer::new(self.clone()));
+        tokio::spawn(server.serve_with_incoming(TcpListenerStream::new(listener)));
+        url
+    }
+
+    async fn producer(&self) -> Producer {
+        ProducerConfig::new(self.serve().await).producer_id("p").batch_events(1).connect().await.unwrap()
+    }
+}
+
+fn known(last_durable_sequence: u64) -> v1::GetProducerResponse {
+    v1::GetProducerResponse { known: true, last_durable_sequence, ..Default::default() }
+}
+
+fn refusal(code: Code) -> Option<Status> {
+    Some(Status::new(code, "as the script says"))
+}
+
+#[tonic::async_trait]
+impl IngestService for Script {
+    type StreamEventsStream = Pin<Box<dyn Stream<Item = Result<v1::StreamEventsResponse, Status>> + Send>>;
+
+    async fn stream_events(
+        &self,
+        request: Request<Streaming<v1::StreamEventsRequest>>,
+    ) -> Result<Response<Self::StreamEventsStream>, Status> {
+        let number = {
+            let mut played = self.0.lock().unwrap();
+            played.streams.push(Vec::new());
+            played.opened_at.push(Instant::now());
+            played.streams.len() - 1
+        };
+        let scene = self.0.lock().unwrap().scenes.pop_front();
+        let (answers, answered) = mpsc::channel(100);
+        let (script, mut requests) = (self.clone(), request.into_inner());
+        tokio::spawn(async move {
+            let Scene { mut acknowledges, then } =
+                scene.unwrap_or(Scene { acknowledges: usize::MAX, then: None });
+            while let Some(Ok(request)) = requests.next().await {
+                let received = (request.sequence, request.start_new_numbering);
+                script.0.lock().unwrap().streams[number].push(received);
+                if acknowledges == 0 {
+                    if let Some(status) = then {
+                        answers.send(Err(status)).await.ok();
+                    }
+                    return;
+                }
+                acknowledges -= 1;
+                let accepted = request.events.len() as u64;
+                let answer =
+                    v1::StreamEventsResponse { sequence: request.sequence, accepted, ..Default::default() };
+                answers.send(Ok(answer)).await.ok();
+                if let Some(stopping) = then.as_ref().filter(|then| then.code() == Code::Unavailable)
+                    && acknowledges == 0
+                {
+                    answers.send(Err(stopping.clone())).await.ok();
+                    return;
+                }
+            }
+        });
+        Ok(Response::new(Box::pin(ReceiverStream::new(answered))))
+    }
+
+    async fn get_producer(
+        &self,
+        _: Request<v1::GetProducerRequest>,
+    ) -> Result<Response<v1::GetProducerResponse>, Status> {
+        let place = self.0.lock().unwrap().places.pop_front();
+        Ok(Response::new(place.ok_or_else(|| Status::unavailable("not in the script"))?))
+    }
+
+    async fn upload_events(
+        &self,
+        _: Request<Streaming<v1::UploadEventsRequest>>,
+    ) -> Result<Response<v1::UploadEventsResponse>, Status> {
+        Err(Status::unimplemented("not in the script"))
+    }
+
+    async fn send_events(
+        &self,
+        _: Request<v1::SendEventsRequest>,
+    ) -> Result<Response<v1::SendEventsResponse>, Status> {
+        Err(Status::unimplemented("not in the script"))
+    }
+}
+
+#[tokio::test]
+async fn a_producer_that_is_forgotten_while_its_stream_is_open_goes_on() {
+    let script = Script::default();
+    script.place(known(57));
+    script.scene(1, refusal(Code::FailedPrecondition));
+    script.place(v1::GetProducerResponse::default());
+    let producer = script.producer().await;
+    producer.send(v1::Event::default()).await.unwrap();
+    producer.flush().await.unwrap();
+    // Here a week passes.
+    producer.send(v1::Event::default()).await.unwrap();
+    producer.send(v1::Event::default()).await.unwrap();
+    let totals = producer.close().await.unwrap();
+    assert_eq!((totals.acknowledged, totals.renumbered, totals.maybe_doubled), (3, 1, 0));
+    let streams = script.streams();
+    assert_eq!(streams[0][..2], [(58, false), (59, false)]);
+    assert_eq!(streams[1], [(1, true), (2, false)]);
+}
+
+#[tokio::test]
+async fn the_first_request_of_a_new_numbering_whose_acknowledgement_is_lost_is_not_sent_again() {
+    let script = Script::default();
+    script.place(v1::GetProducerResponse::default());
+    script.scene(0, None); // the stream ends without a word, and the request is stored
+    script.place(known(1));
+    let producer = script.producer().await;
+    producer.send(v1::Event::default()).await.unwrap();
+    let totals = producer.flush().await.unwrap();
+    assert_eq!((totals.acknowledged, totals.accepted, totals.renumbered), (1, 1, 0));
+    producer.send(v1::Event::default()).await.unwrap();
+    producer.close().await.unwrap();
+    assert_eq!(script.streams(), [vec![(1, true)], vec![(2, false)]]);
+}
+
+#[tokio::test]
+async fn a_server_that_has_no_word_for_unknown_is_understood() {
+    let script = Script::default();
+    let last_seen = Some(prost_types::Timestamp::default());
+    let place = v1::GetProducerResponse { last_durable_sequence: 7, last_seen, ..Default::default() };
+    script.place(place);
+    let producer = script.producer().await;
+    producer.send(v1::Event::default()).await.unwrap();
+    producer.close().await.unwrap();
+    assert_eq!(script.streams(), [vec![(8, false)]]);
+}
+
+#[tokio::test]
+async fn a_server_that_asks_to_come_back_later_is_left_alone_until_then() {
+    let script = Script::default();
+    let wait = Duration::from_millis(700);
+    let full = ErrorDetails::with_retry_info(Some(wait));
+    script.place(known(0));
+    script.scene(0, Some(Status::with_error_details(Code::ResourceExhausted, "full", full)));
+    script.place(known(0));
+    let producer = script.producer().await;
+    producer.send(v1::Event::default()).await.unwrap();
+    producer.close().await.unwrap();
+    let opened_at = script.0.lock().unwrap().opened_at.clone();
+    assert_eq!(opened_at.len(), 2);
+    // The refusal came after the stream was opened, so this holds on any machine.
+    assert!(opened_at[1] - opened_at[0] >= wait);
+}
+
+#[tokio::test]
+async fn what_is_refused_without_an_end_is_given_up() {
+    // As a server that takes smaller messages does, and says nothing of coming back.
+    let script = Script::default();
+    for _ in 0..10 {
+        script.place(known(0));
+        script.scene(0, refusal(Code::ResourceExhausted));
+    }
+    let producer = script.producer().await;
+    producer.send(v1::Event::default()).await.unwrap();
+    assert!(matches!(producer.flush().await, Err(ClientError::Refused(_))));
+    assert_eq!(script.streams().len(), 5);
+}
+
+#[tokio::test]
+async fn large_events_are_sent_in_requests_of_a_mebibyte() {
+    let script = Script::default();
+    script.place(known(0));
+    let producer = ProducerConfig::new(script.serve().await).batch_delay(Duration::from_secs(600));
+    let producer = producer.connect().await.unwrap();
+    let large = || v1::Event { event_name: "x".repeat(60_000), ..Default::default() };
+    for _ in 0..18 {
+        producer.send(large()).await.unwrap();
+    }
+    // The first request is full, and goes without a flush or the delay.
+    let mut totals = producer.totals();
+    while totals.acknowledged == 0 {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+        totals = producer.totals();
+    }
+    assert_eq!(totals.acknowledged, 18);
+}
+
+#[tokio::test]
+async fn a_producer_without_handles_does_not_wait_for_its_server() {
+    let script = Script::default();
+    script.place(known(0));
+    script.scene(1, refusal(Code::Unavailable));
+    let producer = script.producer().await;
+    let mut totals = producer.totals.clone();
+    producer.send(v1::Event::default()).await.unwrap();
+    producer.flush().await.unwrap();
+    totals.wait_for(|totals| totals.reconnects == 1).await.unwrap();
+    drop(producer);
+    // The task holds the sender, and looks for the server until then.
+    let ended = async { while totals.changed().await.is_ok() {} };
+    tokio::time::timeout(Duration::from_secs(60), ended).await.unwrap();
+}

@@ -1,0 +1,89 @@
+//! The producers that were forgotten last, as hashes: enough to tell a repeat of one from the first request of a new one.
+
+use std::collections::HashMap;
+
+/// Hashes in the order in which they came; the oldest goes when another comes.
+#[derive(Debug)]
+pub(super) struct Forgotten {
+    capacity: usize,
+    /// A ring once it is full. [`VOID`] where a hash came again and is further on.
+    hashes: Vec<u64>,
+    next: usize,
+    position_of: HashMap<u64, usize>,
+}
+
+const VOID: u64 = 0;
+
+impl Forgotten {
+    pub(super) fn new(capacity: usize) -> Self {
+        Self { capacity, hashes: Vec::new(), next: 0, position_of: HashMap::new() }
+    }
+
+    pub(super) fn contains(&self, producer_id: &str) -> bool {
+        self.position_of.contains_key(&hash(producer_id))
+    }
+
+    pub(super) fn insert(&mut self, producer_id: &str) {
+        self.insert_hash(hash(producer_id));
+    }
+
+    pub(super) fn insert_hash(&mut self, hash: u64) {
+        if self.capacity == 0 {
+            return;
+        }
+        if let Some(before) = self.position_of.insert(hash, self.next) {
+            self.hashes[before] = VOID;
+        }
+        if self.next == self.hashes.len() {
+            self.hashes.push(hash);
+        } else {
+            let oldest = std::mem::replace(&mut self.hashes[self.next], hash);
+            if oldest != VOID {
+                self.position_of.remove(&oldest);
+            }
+        }
+        self.next = (self.next + 1) % self.capacity;
+    }
+
+    /// The hashes, oldest first.
+    pub(super) fn iter(&self) -> impl Iterator<Item = u64> {
+        let (newer, older) = self.hashes.split_at(self.next.min(self.hashes.len()));
+        older.iter().chain(newer).copied().filter(|&hash| hash != VOID)
+    }
+}
+
+/// FNV-1a. It lies in journals, so it may never change; that somebody can find two ids with one hash helps nobody, since
+/// whoever can send as one producer can send as any.
+fn hash(producer_id: &str) -> u64 {
+    let hash = producer_id.bytes().fold(0xcbf2_9ce4_8422_2325, |hash: u64, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
+    });
+    if hash == VOID { 1 } else { hash }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_oldest_goes_first_and_one_that_comes_again_is_young() {
+        let mut forgotten = Forgotten::new(3);
+        for id in ["a", "b", "c", "a", "d"] {
+            forgotten.insert(id);
+        }
+        assert!(["a", "c", "d"].iter().all(|id| forgotten.contains(id)) && !forgotten.contains("b"));
+        assert_eq!(forgotten.iter().count(), 3);
+        forgotten.insert("a");
+        forgotten.insert("a");
+        assert!(forgotten.contains("a") && forgotten.contains("d"));
+        assert_eq!(forgotten.position_of.len(), forgotten.iter().count());
+    }
+
+    #[test]
+    fn the_hash_is_the_one_that_journals_hold() {
+        assert_eq!(
+            (hash(""), hash("a"), hash("foobar")),
+            (0xcbf2_9ce4_8422_2325, 0xaf63_dc4c_8601_ec8c, 0x8594_4171_f739_67e8)
+        );
+    }
+}

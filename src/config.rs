@@ -159,7 +159,7 @@ pub struct WriterConfig {
     pub max_buffer_bytes: u64,
     /// How many event ids given by producers are remembered to drop repeats; each takes about 70 bytes of memory
     #[arg(long, env = "MILLRACE_RECENT_EVENT_IDS", value_name = "IDS", default_value = "1000000",
-          value_parser = |text: &str| whole(text, 0..=100_000_000))]
+          value_parser = |text: &str| whole(text, 0..=10_000_000))]
     pub recent_event_ids: u64,
     /// After how many hours without a request a producer's sequence is forgotten
     #[arg(long, env = "MILLRACE_PRODUCER_IDLE_HOURS", value_name = "HOURS", default_value = "168",
@@ -304,11 +304,13 @@ mod tests {
     fn settings_that_do_not_fit_each_other_are_refused_in_one_line() {
         assert_eq!(parsed(&[]).check_relations(), Ok(()));
         assert_eq!(parsed(&["--journal-max-bytes", "268435456"]).check_relations(), Ok(()));
-        let many = parsed(&["--recent-event-ids", "100000000"]).check_relations().unwrap_err();
+        let many = parsed(&["--recent-event-ids", "10000000", "--journal-max-bytes", "1073741824"])
+            .check_relations()
+            .unwrap_err();
         assert_eq!(
             many,
-            "MILLRACE_RECENT_EVENT_IDS (--recent-event-ids): 100000000 ids need a journal of at least 25600000000 bytes, and \
-             MILLRACE_JOURNAL_MAX_BYTES (--journal-max-bytes) is 8589934592: raise it, or remember at most 33554432 ids"
+            "MILLRACE_RECENT_EVENT_IDS (--recent-event-ids): 10000000 ids need a journal of at least 2560000000 bytes, and \
+             MILLRACE_JOURNAL_MAX_BYTES (--journal-max-bytes) is 1073741824: raise it, or remember at most 4194304 ids"
         );
     }
 

@@ -133,9 +133,11 @@ async fn replay_here(
     let stop = CancellationToken::new();
     let storage = serve::connect(&config, data_dir, stop.clone()).await?;
     schema::apply(&storage.clickhouse, config.retention_days).await?;
+    let durability = serve::durability(&storage, data_dir)?;
     let mut failed = 0;
     for letter in chosen {
-        let tried = redrive::bring_back(&storage.clickhouse, letters, &letter.fresh(), 0).await;
+        let letter = letter.fresh();
+        let tried = redrive::bring_back(&storage.clickhouse, letters, &durability, &letter, 0).await;
         if tried == Tried::Landed {
             println!("{}  brought back  {} events", letter.batch_id, letter.events);
         } else {

@@ -31,7 +31,7 @@ use crate::panels::folder::Folder;
 use crate::panels::live::Live;
 use crate::server::{self, Doors};
 use crate::shutdown::Signals;
-use crate::writer::checkpoint::{Durability, WRITE_BACK};
+use crate::writer::checkpoint::Durability;
 use crate::writer::dead_letter::DeadLetters;
 use crate::writer::{self, Parts, Recovered};
 
@@ -42,6 +42,9 @@ pub async fn run(config: ServeConfig) -> anyhow::Result<()> {
     let _lock = lock(&config.data_dir)?;
     let listener = server::listen(config.listen).await?;
     let address = listener.local_addr()?;
+
+    // First of all, since a journal of a later version must stop the start before anything is changed.
+    let (journal, recovered) = open_journal(&config).await?;
 
     // Each part has its own token: they end one after the other.
     let [stop_doors, stop_writer, stop_engine] = std::array::from_fn(|_| CancellationToken::new());
@@ -69,11 +72,7 @@ pub async fn run(config: ServeConfig) -> anyhow::Result<()> {
     }
 
     let dead_letters = DeadLetters::open(&config.data_dir).context("the dead letters cannot be kept")?;
-    let (journal, recovered) = open_journal(&config).await?;
-    let durability = match storage.engine {
-        Some(_) => Durability::Sync(clickhouse_dir(&config.data_dir)),
-        None => Durability::Wait(WRITE_BACK),
-    };
+    let durability = durability(&storage, &config.data_dir)?;
     let (attention, _) = watch::channel(None);
     let (writer, writing) = writer::start(Parts {
         clickhouse: storage.clickhouse.clone(),
@@ -136,26 +135,30 @@ pub async fn run(config: ServeConfig) -> anyhow::Result<()> {
     }
     tracing::info!(grace_ms = config.shutdown_grace.as_millis(), "stopping; a second signal ends at once");
     let drained = async {
+        let mut well = true;
         stop_doors.cancel();
         for task in [tasks.server, tasks.panels_folder, tasks.health, tasks.health_reporter] {
-            task.join().await;
+            well &= task.join().await;
         }
         if let Some(task) = schema_late {
-            Task::new("schema", task).join().await;
+            well &= Task::new("schema", task).join().await;
         }
         stop_writer.cancel();
-        tasks.writer.join().await;
+        well &= tasks.writer.join().await;
         if let Err(error) = journal.close().await {
             tracing::error!(%error, "the journal could not be closed");
+            well = false;
         }
         stop_engine.cancel();
         if let Some(engine) = tasks.engine {
-            engine.join().await;
+            well &= engine.join().await;
         }
+        well
     };
     tokio::select! {
         result = tokio::time::timeout(config.shutdown_grace, drained) => match result {
-            Ok(()) => tracing::info!("stopped"),
+            Ok(true) => tracing::info!("stopped"),
+            Ok(false) => bail!("a part of the server ended badly; what is left is in the journal"),
             Err(_) => tracing::warn!("stopped at the end of the grace; what is left is in the journal"),
         },
         () = signals.next() => tracing::warn!("stopped at once; what is left is in the journal"),
@@ -174,11 +177,14 @@ impl Task {
         Self { name, handle }
     }
 
-    async fn join(self) {
-        match self.handle.await {
+    /// Waits for its end; whether that was a good one.
+    async fn join(self) -> bool {
+        let ended = self.handle.await;
+        match &ended {
             Ok(()) => tracing::debug!(part = self.name, "ended"),
             Err(error) => tracing::error!(part = self.name, %error, "ended badly"),
         }
+        ended.is_ok()
     }
 }
 
@@ -281,6 +287,17 @@ pub(super) async fn connect(
         user => server(user, &config.clickhouse_panel_password),
     };
     Ok(Storage { clickhouse, for_panels, engine: None })
+}
+
+/// How what lands there becomes safe from a power cut.
+pub(super) fn durability(storage: &Storage, data_dir: &Path) -> anyhow::Result<Durability> {
+    match storage.engine {
+        Some(_) => {
+            let folder = clickhouse_dir(data_dir);
+            Durability::of_folder(&folder).with_context(|| format!("{} cannot be opened", folder.display()))
+        }
+        None => Ok(Durability::of_server()),
+    }
 }
 
 /// Where the embedded database keeps its files.

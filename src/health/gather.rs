@@ -48,20 +48,26 @@ impl HealthView {
         let mut health = self.seen.borrow().clone();
         let stats = self.writer.stats();
         count(&mut health, stats);
-        // Looked at here and not by the collector, which may hang as well.
-        if stats.silent_for() > SILENT_AFTER {
-            health.status = Status::Down.into();
-            health.summary = format!(
-                "no events are accepted: the writer has not run for {} s; restart the server, which loses nothing",
-                stats.silent_for().as_secs()
-            );
-        }
+        // Here too and not only by the collector, which may hang as well.
+        tell_silence(&mut health, stats);
         health
     }
 
     /// What the gatherer sees from here on.
     pub fn seen(&self) -> watch::Receiver<v1::Health> {
         self.seen.clone()
+    }
+}
+
+/// Says that events are not accepted when the writer's task does not run.
+fn tell_silence(health: &mut v1::Health, stats: &Stats) {
+    let silent_for = stats.silent_for();
+    if silent_for > SILENT_AFTER {
+        health.status = Status::Down.into();
+        health.summary = format!(
+            "no events are accepted: the writer has not run for {} s; restart the server, which loses nothing",
+            silent_for.as_secs()
+        );
     }
 }
 
@@ -128,8 +134,14 @@ impl Gatherer {
                 .or_else(|| stats.disk_full())
                 .unwrap_or_default(),
         };
-        let (status, summary) =
-            judge(&clickhouse, &journal, &dead_letters, stats.insert_error(), stats.journal_damage());
+        let (status, summary) = judge(
+            &clickhouse,
+            &journal,
+            &dead_letters,
+            stats.insert_error(),
+            stats.sync_error(),
+            stats.journal_damage(),
+        );
         let mut health = v1::Health {
             status: status.into(),
             summary,
@@ -141,6 +153,7 @@ impl Gatherer {
             ..v1::Health::default()
         };
         count(&mut health, stats);
+        tell_silence(&mut health, stats);
         let before = self.state.send_replace(health);
         self.tell_the_log(&before);
     }
@@ -198,6 +211,7 @@ fn judge(
     journal: &v1::JournalHealth,
     dead_letters: &v1::DeadLetterHealth,
     insert_error: Option<String>,
+    sync_error: Option<String>,
     journal_damage: Option<String>,
 ) -> (Status, String) {
     if !journal.error.is_empty() {
@@ -238,6 +252,13 @@ fn judge(
         }
         return (Status::Degraded, line);
     }
+    if let Some(error) = sync_error {
+        let line = format!(
+            "ClickHouse's files could not be synced: {error}; what has landed stays in the journal; check the disk, then \
+             restart the server, which compares both"
+        );
+        return (Status::Degraded, line);
+    }
     if let Some(damage) = journal_damage {
         let line = format!(
             "the journal was damaged when the server started: {damage}; check the disk; this line goes with the next start"
@@ -268,6 +289,7 @@ mod tests {
             },
             insert_error.map(str::to_owned),
             None,
+            None,
         )
     }
 
@@ -286,7 +308,7 @@ mod tests {
     fn dead_letters_that_cannot_be_read_or_inserted_say_why() {
         let judged = |letters: v1::DeadLetterHealth| {
             let clickhouse = v1::ClickHouseHealth { reachable: true, ..Default::default() };
-            judge(&clickhouse, &v1::JournalHealth::default(), &letters, None, None)
+            judge(&clickhouse, &v1::JournalHealth::default(), &letters, None, None, None)
         };
         let unreadable = v1::DeadLetterHealth { error: "x.json: EOF".into(), ..Default::default() };
         let (status, line) = judged(unreadable);

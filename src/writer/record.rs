@@ -30,9 +30,6 @@ pub mod kind {
     pub const SNAPSHOT: u8 = 5;
 }
 
-/// How much of a snapshot one record holds at most: far below what a journal segment takes.
-const SNAPSHOT_PART_BYTES: usize = 8 << 20;
-
 /// A record, read back.
 #[derive(Debug, PartialEq)]
 pub enum Record {
@@ -161,8 +158,8 @@ impl Seal {
 }
 
 impl Snapshot {
-    /// The payloads of its records, in order.
-    pub fn encode(&self) -> Vec<Vec<u8>> {
+    /// The payloads of its records, in order, with so many bytes of it in each at most.
+    pub fn encode(&self, part_bytes: usize) -> Vec<Vec<u8>> {
         let mut bytes = Vec::with_capacity(self.event_ids.len() * 16 + self.producers.len() * 64 + 16);
         bytes.extend_from_slice(&(self.producers.len() as u64).to_le_bytes());
         for (producer_id, sequence, last_seen_ms) in &self.producers {
@@ -177,7 +174,7 @@ impl Snapshot {
         for id in &self.event_ids {
             bytes.extend_from_slice(id.as_bytes());
         }
-        let parts: Vec<&[u8]> = bytes.chunks(SNAPSHOT_PART_BYTES).collect();
+        let parts: Vec<&[u8]> = bytes.chunks(part_bytes).collect();
         let count = u16::try_from(parts.len()).expect("the number of event ids is bounded");
         (0..count)
             .zip(parts)
@@ -335,7 +332,7 @@ mod tests {
             forgotten: vec![7, u64::MAX],
             event_ids: (0..1_100_000).map(Uuid::from_u128).collect(),
         };
-        let payloads = snapshot.encode();
+        let payloads = snapshot.encode(8 << 20);
         assert_eq!(payloads.len(), 3);
         let mut bytes = Vec::new();
         for (number, payload) in (0_u16..).zip(&payloads) {

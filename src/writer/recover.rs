@@ -35,8 +35,8 @@ pub struct Recovered {
 pub enum RecoverError {
     /// A record that this version cannot read, although it is undamaged.
     #[error(
-        "the journal's record {lsn} cannot be read: {source}; nothing was changed. Start the version that wrote it, stop \
-         it with SIGTERM so that everything lands, then start this one"
+        "the journal's record {lsn} cannot be read: {source}; nothing was changed. Start the version that wrote it. To go on \
+         with this one, let that version bring everything into ClickHouse, stop it, and move the folder `journal` away"
     )]
     Record {
         /// The record.
@@ -46,8 +46,8 @@ pub enum RecoverError {
     },
     /// Frames of a later format.
     #[error(
-        "the journal holds {0} records in a later format; nothing was changed. Start the version that wrote them, stop it \
-         with SIGTERM so that everything lands, then start this one"
+        "the journal holds {0} records in a later format; nothing was changed. Start the version that wrote them. To go on \
+         with this one, let that version bring everything into ClickHouse, stop it, and move the folder `journal` away"
     )]
     LaterFormat(u64),
     /// The disk.
@@ -69,7 +69,9 @@ pub fn recover(
         let record = record?;
         let decoded = Record::decode(record.kind, &record.payload)
             .map_err(|source| RecoverError::Record { lsn: record.lsn, source })?;
-        reader.read(record.lsn, decoded);
+        reader
+            .read(record.lsn, decoded)
+            .map_err(|source| RecoverError::Record { lsn: record.lsn, source })?;
     }
     let report = recovery.report();
     if report.unknown_versions > 0 {
@@ -118,7 +120,11 @@ impl JournalReader {
         }
     }
 
-    pub(super) fn read(&mut self, lsn: Lsn, record: Record) {
+    /// Takes the next record in.
+    ///
+    /// # Errors
+    /// When a snapshot is whole and says nothing: what it took the place of is gone.
+    pub(super) fn read(&mut self, lsn: Lsn, record: Record) -> Result<(), MalformedRecord> {
         self.first_lsn.get_or_insert(lsn);
         match record {
             Record::Events(events) => {
@@ -154,8 +160,9 @@ impl JournalReader {
                     self.producers.restore(&producer_id, durable, last_seen_ms);
                 }
             }
-            Record::SnapshotPart(part) => self.read_snapshot_part(lsn, part),
+            Record::SnapshotPart(part) => self.read_snapshot_part(lsn, part)?,
         }
+        Ok(())
     }
 
     /// Takes the events of a batch from the loose ones. What lies before it stays loose: its own seal was damaged.
@@ -173,36 +180,35 @@ impl JournalReader {
     }
 
     /// A snapshot counts once it is whole: a crash or damage may have cost a part of it.
-    fn read_snapshot_part(&mut self, lsn: Lsn, part: SnapshotPart) {
+    fn read_snapshot_part(&mut self, lsn: Lsn, part: SnapshotPart) -> Result<(), MalformedRecord> {
         let (first, mut bytes) = match self.parts.take() {
             _ if part.part == 0 => (lsn, Vec::new()),
             Some((first, read, bytes)) if read == part.part && lsn == first + Lsn::from(read) => {
                 (first, bytes)
             }
-            _ => return,
+            _ => return Ok(()),
         };
         bytes.extend_from_slice(&part.bytes);
         if part.part + 1 < part.parts {
             self.parts = Some((first, part.part + 1, bytes));
-            return;
+            return Ok(());
         }
-        match Snapshot::decode(&bytes) {
-            Ok(snapshot) => {
-                self.producers = Producers::default();
-                for (producer_id, durable, last_seen_ms) in snapshot.producers {
-                    self.producers.restore(&producer_id, durable, last_seen_ms);
-                }
-                snapshot.forgotten.into_iter().for_each(|hash| self.producers.restore_forgotten(hash));
-                self.ids.restore(lsn, snapshot.event_ids);
-                self.snapshot = Some(first);
-                self.bytes_since_snapshot = 0;
-            }
-            Err(error) => tracing::error!(lsn, %error, "a snapshot in the journal is passed over"),
+        let snapshot = Snapshot::decode(&bytes)?;
+        self.producers = Producers::default();
+        for (producer_id, durable, last_seen_ms) in snapshot.producers {
+            self.producers.restore(&producer_id, durable, last_seen_ms);
         }
+        snapshot.forgotten.into_iter().for_each(|hash| self.producers.restore_forgotten(hash));
+        self.ids.restore(lsn, snapshot.event_ids);
+        self.snapshot = Some(first);
+        self.bytes_since_snapshot = 0;
+        Ok(())
     }
 
     pub(super) fn finish(mut self, limits: &Limits, new_batch_id: impl FnMut() -> Uuid) -> Recovered {
         self.producers.settle();
+        // A landed record whose seal is damaged comes late.
+        self.batch_starts.sort_unstable();
         let loose = into_batches(self.loose, &self.batch_starts, limits, new_batch_id);
         let first_lsn = self.first_lsn.unwrap_or_default();
         let recovered = Recovered {
@@ -303,7 +309,7 @@ mod tests {
     fn read(records: impl IntoIterator<Item = (Lsn, Record)>) -> Recovered {
         let mut reader = JournalReader::new(RecentIds::new(10));
         for (lsn, record) in records {
-            reader.read(lsn, record);
+            reader.read(lsn, record).unwrap();
         }
         let mut next = 1_000;
         reader.finish(&LIMITS, || {
@@ -350,7 +356,7 @@ mod tests {
 
     #[test]
     fn a_snapshot_counts_only_when_it_is_whole() {
-        let parts = |snapshot: &Snapshot| match snapshot.encode().as_slice() {
+        let parts = |snapshot: &Snapshot| match snapshot.encode(1 << 20).as_slice() {
             [part] => part[4..].to_vec(),
             _ => panic!("it is small"),
         };
@@ -375,7 +381,7 @@ mod tests {
     #[test]
     fn a_snapshot_takes_the_place_of_what_was_before() {
         let snapshot = Snapshot { producers: vec![("b".into(), 9, 0)], ..Default::default() };
-        let bytes = snapshot.encode().remove(0)[4..].to_vec();
+        let bytes = snapshot.encode(1 << 20).remove(0)[4..].to_vec();
         let recovered = read([
             (1, events("forgotten", 500, 1)),
             (2, Record::SnapshotPart(SnapshotPart { part: 0, parts: 1, bytes })),

@@ -19,6 +19,7 @@ use jiff::{SignedDuration, Timestamp};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
+use super::checkpoint::Durability;
 use super::dead_letter::{DeadLetter, DeadLetters};
 use super::insert::{blocking, insert};
 use super::stats::Stats;
@@ -45,6 +46,7 @@ const LATE_AFTER_INSERTS: u64 = 5_000;
 pub(super) struct Redriver {
     clickhouse: ClickHouse,
     dead_letters: DeadLetters,
+    durability: Durability,
     stats: Arc<Stats>,
     /// How many batches had landed when a letter was first tried.
     landed_before: HashMap<Uuid, u64>,
@@ -62,8 +64,13 @@ pub(crate) enum Tried {
 }
 
 impl Redriver {
-    pub(super) fn new(clickhouse: ClickHouse, dead_letters: DeadLetters, stats: Arc<Stats>) -> Self {
-        Self { clickhouse, dead_letters, stats, landed_before: HashMap::new() }
+    pub(super) fn new(
+        clickhouse: ClickHouse,
+        dead_letters: DeadLetters,
+        durability: Durability,
+        stats: Arc<Stats>,
+    ) -> Self {
+        Self { clickhouse, dead_letters, durability, stats, landed_before: HashMap::new() }
     }
 
     /// Works until `stop`.
@@ -98,7 +105,7 @@ impl Redriver {
             let landed = *self.stats.landed().borrow();
             let before = *self.landed_before.entry(letter.batch_id).or_insert(landed);
             let inserts = landed - before;
-            match bring_back(&self.clickhouse, &self.dead_letters, &letter, inserts).await {
+            match bring_back(&self.clickhouse, &self.dead_letters, &self.durability, &letter, inserts).await {
                 Tried::Landed => {
                     self.landed_before.remove(&letter.batch_id);
                     self.stats.count_inserted(letter.events);
@@ -116,6 +123,7 @@ impl Redriver {
 pub(crate) async fn bring_back(
     clickhouse: &ClickHouse,
     dead_letters: &DeadLetters,
+    durability: &Durability,
     letter: &DeadLetter,
     inserts_since: u64,
 ) -> Tried {
@@ -138,6 +146,10 @@ pub(crate) async fn bring_back(
     let folder = dead_letters.clone();
     let error = match inserted {
         Ok(()) => {
+            // The letter is the only safe copy until ClickHouse's files are synced too.
+            if let Err(error) = durability.sync().await {
+                return unreadable(dead_letters, letter, &error);
+            }
             return match blocking(move || folder.remove(id)).await {
                 Ok(()) => {
                     tracing::info!(batch = %id, events = letter.events, "a dead letter was brought back");

@@ -48,7 +48,16 @@ pub(super) struct Held<T> {
     pub(super) request: Request,
     pub(super) share: Option<Share>,
     pub(super) ticket: T,
+    /// What its record takes.
+    pub(super) record_bytes: usize,
     pub(super) error: JournalError,
+}
+
+impl<T> Held<T> {
+    /// Whether the journal is full, and not merely behind.
+    pub(super) fn journal_is_full(&self) -> bool {
+        matches!(self.error, JournalError::Full { .. })
+    }
 }
 
 /// A batch that never changes again.
@@ -131,6 +140,8 @@ pub(super) struct Settings {
     pub(super) producer_idle: Duration,
     /// A snapshot is due after so many bytes of events at least, and at most.
     pub(super) snapshot_after_bytes: (u64, u64),
+    /// How much of a snapshot one record holds.
+    pub(super) snapshot_part_bytes: usize,
     /// Makes a batch's id.
     pub(super) new_batch_id: Box<dyn FnMut() -> Uuid + Send>,
 }
@@ -141,6 +152,8 @@ pub(super) struct State<T> {
     producers: Producers,
     ids: RecentIds,
     pending: VecDeque<Pending<T>>,
+    /// How many of them are seals.
+    pending_seals: usize,
     /// How many requests could not be made durable.
     failures: u64,
     replies: Vec<(T, Result<Receipt, SubmitError>)>,
@@ -186,6 +199,7 @@ impl<T> State<T> {
             producers: recovered.producers,
             ids: recovered.ids,
             pending: VecDeque::new(),
+            pending_seals: 0,
             failures: 0,
             replies: Vec::new(),
             open: OpenBatch::default(),
@@ -273,6 +287,7 @@ impl<T> State<T> {
             request.received_at_ms,
             kept.as_ref().unwrap_or(&request.columns),
         );
+        let record_bytes = payload.len();
         match log.append(kind::EVENTS, payload) {
             Ok(lsn) => {
                 let Request { producer_id, sequence, received_at_ms, columns, .. } = request;
@@ -295,7 +310,7 @@ impl<T> State<T> {
                 None
             }
             Err(error @ (JournalError::Full { .. } | JournalError::Busy { .. })) => {
-                Some(Held { request, share, ticket, error })
+                Some(Held { request, share, ticket, record_bytes, error })
             }
             Err(error @ JournalError::TooLarge { .. }) => {
                 self.replies.push((ticket, Err(SubmitError::TooLarge(error.to_string()))));
@@ -325,62 +340,62 @@ impl<T> State<T> {
 
     /// The oldest pending record is durable, or never will be.
     pub(super) fn written(&mut self, result: Result<(), JournalError>, now: Instant, log: &mut impl Log) {
-        match self.pending.pop_front() {
-            Some(Pending::Events { lsn, producer_id, sequence, duplicates, resident, ticket }) => {
-                match result {
-                    Ok(()) => {
-                        let accepted = u64::from(resident.columns.rows());
-                        let numbered = !producer_id.is_empty();
-                        if numbered {
-                            self.producers.durable(&producer_id, sequence);
-                        }
-                        let last_durable_sequence = if numbered { sequence } else { 0 };
-                        let receipt = Receipt { accepted, duplicates, last_durable_sequence };
-                        self.replies.push((ticket, Ok(receipt)));
-                        self.add(lsn, resident, now);
-                    }
-                    Err(error) => {
-                        self.failures += 1;
-                        self.producers.take_back(&producer_id);
-                        self.ids.take_back(lsn);
-                        self.replies.push((ticket, Err(SubmitError::Disk(error.to_string()))));
-                    }
+        match (self.pending.pop_front(), result) {
+            (
+                Some(Pending::Events { lsn, producer_id, sequence, duplicates, mut resident, ticket }),
+                Ok(()),
+            ) => {
+                let accepted = u64::from(resident.columns.rows());
+                let numbered = !producer_id.is_empty();
+                if numbered {
+                    self.producers.durable(&producer_id, sequence);
                 }
+                let last_durable_sequence = if numbered { sequence } else { 0 };
+                self.replies.push((ticket, Ok(Receipt { accepted, duplicates, last_durable_sequence })));
+                // The request is no more; its columns stay in memory until they are inserted.
+                drop(resident.share.as_mut().and_then(|share| share.split(REQUEST_BYTES)));
+                self.add(lsn, resident, now);
             }
-            Some(Pending::Seal(batch)) => match result {
-                Ok(()) => {
-                    // Only the next batch keeps its events in memory; the others are read from the journal.
-                    let resident = if self.sealed.is_empty() { batch.resident } else { None };
-                    self.sealed.push_back(Batch { resident, ..batch });
+            (Some(Pending::Events { lsn, producer_id, ticket, .. }), Err(error)) => {
+                self.failures += 1;
+                self.producers.take_back(&producer_id);
+                self.ids.take_back(lsn);
+                self.replies.push((ticket, Err(SubmitError::Disk(error.to_string()))));
+            }
+            (Some(Pending::Seal(batch)), Ok(())) => {
+                self.pending_seals -= 1;
+                // Only the next batch keeps its events in memory; the others are read from the journal.
+                let resident = if self.sealed.is_empty() { batch.resident } else { None };
+                self.sealed.push_back(Batch { resident, ..batch });
+            }
+            (Some(Pending::Seal(batch)), Err(error)) => {
+                self.pending_seals -= 1;
+                tracing::warn!(batch = %batch.seal.batch_id, %error, "a seal could not be written and is tried again");
+                // In the order of their records, whatever has become due meanwhile.
+                let at = self.unsealed.partition_point(|other| other.seal.first < batch.seal.first);
+                self.unsealed.insert(at, batch);
+            }
+            (Some(Pending::Landed(landed)), Ok(())) => {
+                self.from_before.remove(&landed.seal.batch_id);
+                if landed.number > self.checkpointed {
+                    self.retained.push_back(landed);
                 }
-                Err(error) => {
-                    tracing::warn!(batch = %batch.seal.batch_id, %error, "a seal could not be written and is tried again");
-                    self.unsealed.push_back(batch);
-                }
-            },
-            Some(Pending::Landed(landed)) => match result {
-                Ok(()) => {
-                    self.from_before.remove(&landed.seal.batch_id);
-                    if landed.number > self.checkpointed {
-                        self.retained.push_back(landed);
-                    }
-                    self.release(log);
-                }
-                Err(error) => {
-                    tracing::warn!(batch = %landed.seal.batch_id, %error, "that a batch landed could not be recorded; it is tried again");
-                    self.unrecorded.push_back(landed);
-                }
-            },
-            Some(Pending::SnapshotPart { first, last }) => match result {
-                Ok(()) if last => {
-                    self.snapshots.pending = false;
-                    self.snapshots.durable = Some(first);
-                    self.release(log);
-                }
-                Ok(()) => {}
-                Err(_) => self.snapshot_failed(now),
-            },
-            Some(Pending::Repeat { .. }) | None => unreachable!("a repeat at the head is settled at once"),
+                self.release(log);
+            }
+            (Some(Pending::Landed(landed)), Err(error)) => {
+                tracing::warn!(batch = %landed.seal.batch_id, %error, "a landed batch could not be recorded; it is tried again");
+                self.unrecorded.push_back(landed);
+            }
+            (Some(Pending::SnapshotPart { first, last: true }), Ok(())) => {
+                self.snapshots.pending = false;
+                self.snapshots.durable = Some(first);
+                self.release(log);
+            }
+            (Some(Pending::SnapshotPart { last: false, .. }), Ok(())) => {}
+            (Some(Pending::SnapshotPart { .. }), Err(_)) => self.snapshot_failed(now),
+            (Some(Pending::Repeat { .. }) | None, _) => {
+                unreachable!("a repeat at the head is settled at once")
+            }
         }
         self.settle_repeats();
     }
@@ -433,7 +448,10 @@ impl<T> State<T> {
     pub(super) fn flush(&mut self, now: Instant, now_ms: i64, log: &mut impl Log) -> bool {
         while let Some(batch) = self.unsealed.pop_front() {
             match log.append_reserved(kind::SEAL, batch.seal.encode()) {
-                Ok(_) => self.pending.push_back(Pending::Seal(batch)),
+                Ok(_) => {
+                    self.pending_seals += 1;
+                    self.pending.push_back(Pending::Seal(batch));
+                }
                 Err(error) => {
                     tracing::debug!(%error, "a seal waits for the journal");
                     self.unsealed.push_front(batch);
@@ -471,7 +489,7 @@ impl<T> State<T> {
             forgotten: self.producers.forgotten().collect(),
             event_ids: self.ids.iter().collect(),
         };
-        let parts = snapshot.encode();
+        let parts = snapshot.encode(self.settings.snapshot_part_bytes);
         let bytes: u64 = parts.iter().map(|part| part.len() as u64).sum();
         let (mut first, count) = (None, parts.len());
         for (number, part) in (1..).zip(parts) {
@@ -535,6 +553,12 @@ impl<T> State<T> {
         !self.reconciling && self.from_before.is_empty()
     }
 
+    /// ClickHouse's files could not be synced, and what the kernel could not write it may have dropped. No checkpoint covers
+    /// anything any more; the next start compares what has landed with what ClickHouse has.
+    pub(super) fn sync_failed(&mut self) {
+        self.reconciling = true;
+    }
+
     /// How many batches have landed: what a checkpoint that begins now will cover. None where it would cover nothing new.
     pub(super) fn checkpoint_due(&self) -> Option<u64> {
         (self.landed_count > self.checkpointed && !self.reconciling).then_some(self.landed_count)
@@ -572,7 +596,8 @@ impl<T> State<T> {
 
     /// When the open batch is to be sealed. None while an earlier batch is under way: the open one grows meanwhile.
     pub(super) fn due_at(&self, shown_every: Option<Duration>) -> Option<Instant> {
-        if self.in_flight.is_some() || !self.sealed.is_empty() || !self.unsealed.is_empty() {
+        let sealing = self.pending_seals > 0 || !self.unsealed.is_empty();
+        if sealing || self.in_flight.is_some() || !self.sealed.is_empty() {
             return None;
         }
         self.settings.limits.due_at(self.open.size, self.last_flush, shown_every)

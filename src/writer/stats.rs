@@ -14,6 +14,7 @@ pub struct Stats {
     /// When the writer's task last ran, in milliseconds since `started`.
     heartbeat_ms: AtomicU64,
     journal_damage: Mutex<Option<String>>,
+    sync_error: Mutex<Option<String>>,
     accepted: AtomicU64,
     rejected: AtomicU64,
     duplicates: AtomicU64,
@@ -34,6 +35,7 @@ impl Default for Stats {
             started: Instant::now(),
             heartbeat_ms: AtomicU64::default(),
             journal_damage: Mutex::default(),
+            sync_error: Mutex::default(),
             accepted: AtomicU64::default(),
             rejected: AtomicU64::default(),
             duplicates: AtomicU64::default(),
@@ -56,6 +58,13 @@ impl Stats {
     /// What damage to the journal cost at the start; none where there was none.
     pub fn journal_damage(&self) -> Option<String> {
         self.journal_damage.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+    /// Why ClickHouse's files could not be synced; none while they could be.
+    pub fn sync_error(&self) -> Option<String> {
+        self.sync_error.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+    pub(super) fn set_sync_error(&self, error: String) {
+        *self.sync_error.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
     }
     pub(super) fn beat(&self) {
         self.heartbeat_ms.store(self.started.elapsed().as_millis() as u64, Relaxed);

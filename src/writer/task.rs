@@ -41,8 +41,14 @@ const MAX_BATCH_EVENTS: u64 = 500_000;
 const TRY_AGAIN: Duration = Duration::from_millis(250);
 /// How often the task shows that it is alive, and looks whether a checkpoint is due.
 const HEARTBEAT: Duration = Duration::from_millis(500);
-/// A checkpoint begins so long after the one before, or when a quarter of the journal's bound is in use.
+/// A checkpoint begins so long after the one before, or sooner when half of the journal's bound is in use.
 const CHECKPOINT_INTERVAL: Duration = Duration::from_secs(10);
+const CROWDED_CHECKPOINT_INTERVAL: Duration = Duration::from_secs(2);
+/// How much of a snapshot one journal record holds: far below what a segment takes.
+const SNAPSHOT_PART_BYTES: usize = 8 << 20;
+/// How many requests of streams may wait behind one that the journal has no room for. More are not received, so that flow
+/// control slows their producers.
+const MAX_BEHIND: usize = 64;
 
 /// What a writer stands on.
 pub struct Parts {
@@ -103,13 +109,15 @@ pub async fn start(parts: Parts) -> (Writer, JoinHandle<()>) {
     let (place_queries, places) = mpsc::channel(16);
     let (to_inserter, batches) = mpsc::channel(1);
     let (to_task_done, done) = mpsc::channel(4);
-    let redriver = Redriver::new(clickhouse.clone(), dead_letters.clone(), Arc::clone(&stats));
+    let redriver =
+        Redriver::new(clickhouse.clone(), dead_letters.clone(), durability.clone(), Arc::clone(&stats));
     let inserter = Inserter { clickhouse, journal: journal.clone(), dead_letters, stats: Arc::clone(&stats) };
     let max_bytes = journal.stats().max_bytes;
     let settings = Settings {
         limits: limits(&config),
         producer_idle: Duration::from_secs(config.producer_idle_hours * 3_600),
         snapshot_after_bytes: (SNAPSHOT_AFTER_BYTES, max_bytes / SNAPSHOT_AFTER_PART),
+        snapshot_part_bytes: SNAPSHOT_PART_BYTES,
         new_batch_id: Box::new(Uuid::now_v7),
     };
     let task = Task {
@@ -122,6 +130,7 @@ pub async fn start(parts: Parts) -> (Writer, JoinHandle<()>) {
         checkpoint: None,
         last_checkpoint: Instant::now(),
         held: None,
+        behind: VecDeque::new(),
         wanted_bytes: None,
     };
     let writer = Writer { submissions: to_task, places: place_queries, memory, stats };
@@ -160,8 +169,10 @@ struct Task {
     /// The checkpoint under way, with the number of landed batches that it covers.
     checkpoint: Option<(u64, JoinHandle<io::Result<()>>)>,
     last_checkpoint: Instant,
-    /// A request of a stream that the journal has no room for. Nothing else is taken while it waits.
+    /// A request of a stream that the journal has no room for. Nothing else is admitted while it waits.
     held: Option<Held<Ticket>>,
+    /// Requests of streams that wait behind it, in order.
+    behind: VecDeque<Submission>,
     /// What the last request wanted for which there was no room; none once there is.
     wanted_bytes: Option<usize>,
 }
@@ -230,13 +241,15 @@ impl Task {
                 break;
             }
             let due = self.due_at(draining);
-            let taking = !no_more && self.held.is_none() && self.state.pending() < MAX_PENDING;
+            let taking = !no_more && self.behind.len() < MAX_BEHIND && self.state.pending() < MAX_PENDING;
             tokio::select! {
                 biased;
                 () = stop.cancelled(), if !draining => {
                     submissions.close();
                     draining = true;
                 }
+                _ = heartbeat.tick() => self.checkpoint_if_due(),
+                result = checkpoint_ended(&mut self.checkpoint) => self.checkpoint_ended(result),
                 result = self.log.written() => self.state.written(result, Instant::now(), &mut self.log),
                 Some(()) = done.recv() => self.state.landed(),
                 Some((producer_id, reply)) = places.recv() => {
@@ -251,8 +264,6 @@ impl Task {
                     self.stats.set_disk_full(None);
                     self.submit_held(room);
                 }
-                result = checkpoint_ended(&mut self.checkpoint) => self.checkpoint_ended(result),
-                _ = heartbeat.tick() => self.checkpoint_if_due(),
                 () = tokio::time::sleep(TRY_AGAIN), if !flushed => {}
                 next = submissions.recv(), if taking => match next {
                     Some(submission) => self.submit(submission),
@@ -260,8 +271,9 @@ impl Task {
                 },
             }
         }
-        if let Some(held) = self.held.take() {
-            held.ticket.send(Err(super::Stopping.into())).ok();
+        let behind = self.behind.drain(..).map(|submission| submission.reply);
+        for ticket in self.held.take().map(|held| held.ticket).into_iter().chain(behind) {
+            ticket.send(Err(super::Stopping.into())).ok();
         }
         tracing::info!("everything that was accepted is in ClickHouse or set aside");
     }
@@ -278,14 +290,26 @@ impl Task {
         }
     }
 
+    /// Admits a request, or lets it wait its turn behind the one that is held back.
     fn submit(&mut self, submission: Submission) {
+        if self.held.is_none() {
+            return self.admit(submission);
+        }
+        if submission.may_wait {
+            self.behind.push_back(submission);
+        } else {
+            let full = self.stats.disk_full().unwrap_or_else(|| "the journal is behind".to_owned());
+            submission.reply.send(Err(SubmitError::Busy(full))).ok();
+        }
+    }
+
+    fn admit(&mut self, submission: Submission) {
         let Submission { request, may_wait, share, reply } = submission;
         let Some(held) = self.state.submit(request, Some(share), reply, &mut self.log) else {
             return;
         };
-        self.note_no_room(&held);
+        self.wait_for_room(&held);
         if may_wait {
-            self.wanted_bytes.get_or_insert(held.request.columns.bytes());
             self.held = Some(held);
         } else {
             held.ticket.send(Err(SubmitError::Busy(held.error.to_string()))).ok();
@@ -294,27 +318,34 @@ impl Task {
 
     /// There is room again for the request that is held back, or there is no use in waiting.
     fn submit_held(&mut self, room: Result<(), JournalError>) {
-        let Some(held) = self.held.take() else {
-            return;
-        };
-        if let Err(error) = room {
-            held.ticket.send(Err(SubmitError::Disk(error.to_string()))).ok();
-            return;
+        if let Some(Held { request, share, ticket, .. }) = self.held.take() {
+            match room {
+                Ok(()) => {
+                    if let Some(held) = self.state.submit(request, share, ticket, &mut self.log) {
+                        self.wait_for_room(&held);
+                        self.held = Some(held);
+                    }
+                }
+                Err(error) => {
+                    ticket.send(Err(SubmitError::Disk(error.to_string()))).ok();
+                }
+            }
         }
-        let Held { request, share, ticket, .. } = held;
-        if let Some(held) = self.state.submit(request, share, ticket, &mut self.log) {
-            self.note_no_room(&held);
-            self.wanted_bytes.get_or_insert(held.request.columns.bytes());
-            self.held = Some(held);
+        while self.held.is_none()
+            && let Some(submission) = self.behind.pop_front()
+        {
+            self.admit(submission);
         }
     }
 
     /// Only a full disk shows in health: that the journal is behind is over with its next sync.
-    fn note_no_room(&mut self, held: &Held<Ticket>) {
-        if matches!(held.error, JournalError::Full { .. }) {
-            tracing::warn!(error = %held.error, "requests are held back");
+    fn wait_for_room(&mut self, held: &Held<Ticket>) {
+        self.wanted_bytes = Some(held.record_bytes);
+        if held.journal_is_full() {
+            if self.stats.disk_full().is_none() {
+                tracing::warn!(error = %held.error, "requests are held back");
+            }
             self.stats.set_disk_full(Some(held.error.to_string()));
-            self.wanted_bytes = Some(held.request.columns.bytes());
         }
     }
 
@@ -334,16 +365,17 @@ impl Task {
         let Some(landed_count) = self.state.checkpoint_due() else {
             return;
         };
-        let journal = self.log.journal.stats();
-        let crowded = self.held.is_some() || journal.disk_bytes > journal.max_bytes / 4;
-        if self.durability.yields() && self.held.is_some() {
+        if self.durability.yields() && self.stats.disk_full().is_some() {
             // Events that can be taken now count for more than a power cut in the next minutes.
             self.state.checkpointed(landed_count, &mut self.log);
-        } else if self.checkpoint.is_none()
-            && (crowded || self.last_checkpoint.elapsed() >= CHECKPOINT_INTERVAL)
-        {
-            self.last_checkpoint = Instant::now();
-            self.checkpoint = Some((landed_count, tokio::spawn(self.durability.clone().wait())));
+        } else if self.checkpoint.is_none() {
+            let journal = self.log.journal.stats();
+            let crowded = journal.disk_bytes > journal.max_bytes / 2;
+            let interval = if crowded { CROWDED_CHECKPOINT_INTERVAL } else { CHECKPOINT_INTERVAL };
+            if self.last_checkpoint.elapsed() >= interval {
+                self.last_checkpoint = Instant::now();
+                self.checkpoint = Some((landed_count, tokio::spawn(self.durability.clone().wait())));
+            }
         }
     }
 
@@ -352,6 +384,8 @@ impl Task {
             Ok(landed_count) => self.state.checkpointed(landed_count, &mut self.log),
             Err(error) => {
                 tracing::error!(%error, "ClickHouse's files could not be synced; landed batches stay in the journal");
+                self.stats.set_sync_error(error.to_string());
+                self.state.sync_failed();
             }
         }
     }

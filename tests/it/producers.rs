@@ -25,7 +25,7 @@ async fn let_two_hours_pass(data_dir: &Path, producer_id: &str, last_sequence: u
     assert!(recovery.last().is_some_and(|record| record.is_ok()), "the server has written something");
     let long_ago = jiff::Timestamp::now().as_millisecond() - 2 * 3_600_000;
     let producers = vec![(producer_id.to_owned(), last_sequence, long_ago)];
-    for part in (Snapshot { producers, ..Snapshot::default() }).encode() {
+    for part in (Snapshot { producers, ..Snapshot::default() }).encode(1 << 20) {
         journal.submit(kind::SNAPSHOT, vec![Bytes::from(part)]).unwrap().await.unwrap();
     }
     journal.close().await.unwrap();

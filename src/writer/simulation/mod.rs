@@ -25,6 +25,7 @@ use super::recover::JournalReader;
 use super::state::{Batch, Held, Settings, State};
 use super::{Receipt, Request, SubmitError};
 use crate::event::{Rules, validate};
+use crate::journal::JournalError;
 use crate::proto::v1;
 use disk::Disk;
 use warehouse::Warehouse;
@@ -106,14 +107,14 @@ struct Letter {
     rows: Vec<Uuid>,
     /// How many inserts there had been when it became one.
     inserts: usize,
-    /// Whether the machine went down since: what ClickHouse remembers of the batch need not fit what it has of it.
-    unclean: bool,
 }
 
 struct Server {
     state: State<usize>,
     inserting: Option<(Batch, u32)>,
     held: Option<Held<usize>>,
+    /// A checkpoint that has begun, and what it covers.
+    checkpoint: Option<u64>,
     /// Batches that the start found to be in ClickHouse.
     stored: BTreeSet<Uuid>,
 }
@@ -198,8 +199,10 @@ impl World {
             }
             Step::DiskFails => {
                 for _ in 0..self.disk.fail() {
-                    let error = crate::journal::JournalError::Closed;
+                    let error = JournalError::Closed;
                     self.server.state.written(Err(error), self.now, &mut self.disk);
+                    // The journal takes nothing until every failed append was told.
+                    self.settle();
                 }
                 self.disk.repair();
                 self.settle();
@@ -207,12 +210,14 @@ impl World {
             Step::Flush => self.server.state.seal_open(self.now),
             Step::Insert(outcome) => self.insert(outcome),
             Step::Redrive => self.redrive(),
-            Step::Checkpoint => {
-                if let Some(covered) = self.server.state.checkpoint_due() {
+            Step::Checkpoint => match self.server.checkpoint.take() {
+                None => {
+                    self.server.checkpoint = self.server.state.checkpoint_due();
+                    // What lands from here on until it ends may be covered or not; it is not.
                     self.warehouse.sync();
-                    self.server.state.checkpointed(covered, &mut self.disk);
                 }
-            }
+                Some(covered) => self.server.state.checkpointed(covered, &mut self.disk),
+            },
             Step::Wait { millis } => self.now += Duration::from_millis(millis),
             Step::Kill { kept } => {
                 self.disk.crash(kept);
@@ -222,9 +227,6 @@ impl World {
                 self.disk.crash(kept);
                 self.warehouse.power_cut(&mut self.random);
                 self.unclean_boot = true;
-                for letter in &mut self.letters {
-                    letter.unclean = true;
-                }
                 self.restart();
             }
         }
@@ -348,7 +350,7 @@ impl World {
             self.server.state.landed();
         } else if attempts + 1 == ATTEMPTS {
             let inserts = self.warehouse.inserts();
-            self.letters.push(Letter { batch: id, rows, inserts, unclean: false });
+            self.letters.push(Letter { batch: id, rows, inserts });
             self.server.state.landed();
         } else {
             self.server.inserting = Some((batch, attempts + 1));
@@ -377,10 +379,10 @@ impl World {
 
     /// A letter is sent again under its token as long as ClickHouse surely remembers that; later it is looked up.
     fn redrive(&mut self) {
-        let Some(Letter { batch, rows, inserts, unclean }) = self.letters.pop() else {
+        let Some(Letter { batch, rows, inserts }) = self.letters.pop() else {
             return;
         };
-        if unclean || self.warehouse.inserts() - inserts > self.warehouse.window() / 2 {
+        if self.warehouse.inserts() - inserts > self.warehouse.window() / 2 {
             self.store_once(batch, &rows);
         } else {
             self.warehouse.insert(batch, &batch.to_string(), &rows);
@@ -406,6 +408,12 @@ impl World {
                 self.store_once(seal.batch_id, &rows);
                 self.server.stored.insert(seal.batch_id);
             }
+            for Letter { batch, rows, .. } in std::mem::take(&mut self.letters) {
+                self.store_once(batch, &rows);
+                self.server.stored.insert(batch);
+            }
+            // The letters are deleted only when their events are safe.
+            self.warehouse.sync();
             self.server.state.reconciled();
         }
         // A batch that became a letter just before the end is the letter's from here on.
@@ -432,6 +440,8 @@ impl World {
             self.apply(&Step::Flush);
             self.apply(&Step::Insert(Insert::Lands));
             self.apply(&Step::Redrive);
+            // It begins, and ends.
+            self.apply(&Step::Checkpoint);
             self.apply(&Step::Checkpoint);
             self.apply(&Step::Wait { millis: 1_000 });
             if self.server.held.is_some() {
@@ -439,7 +449,12 @@ impl World {
             }
             match (0..PRODUCERS).find(|&producer| !self.producers[producer].outstanding.is_empty()) {
                 Some(producer) => self.resume(producer),
-                None if self.server.state.is_drained() && self.letters.is_empty() => return,
+                None if self.server.state.is_drained()
+                    && self.letters.is_empty()
+                    && self.server.state.checkpoint_due().is_none() =>
+                {
+                    return;
+                }
                 None => {}
             }
         }
@@ -482,7 +497,7 @@ fn start(disk: &Disk, first_batch: u128, reconciling: bool, now: Instant) -> Ser
     };
     let mut reader = JournalReader::new(RecentIds::new(RECENT_IDS));
     for (lsn, record) in disk.records() {
-        reader.read(lsn, record);
+        reader.read(lsn, record).expect("the state wrote it");
     }
     let mut next_batch = first_batch;
     let mut new_batch_id = move || {
@@ -494,10 +509,11 @@ fn start(disk: &Disk, first_batch: u128, reconciling: bool, now: Instant) -> Ser
         limits,
         producer_idle: Duration::from_secs(3_600),
         snapshot_after_bytes: (2_000, MAX_BYTES / 8),
+        snapshot_part_bytes: 150,
         new_batch_id: Box::new(new_batch_id),
     };
     let state = State::new(settings, recovered, reconciling, now);
-    Server { state, inserting: None, held: None, stored: BTreeSet::new() }
+    Server { state, inserting: None, held: None, checkpoint: None, stored: BTreeSet::new() }
 }
 
 fn ids(rows: &[Row]) -> String {

@@ -92,7 +92,7 @@ pub struct ClickHouseConfig {
         hide_env_values = true
     )]
     pub clickhouse_panel_password: String,
-    /// How many days events are kept
+    /// How many days events are kept; they expire by the week, so up to seven days later
     #[arg(long, env = "RETENTION_DAYS", value_name = "DAYS", default_value = "90",
           value_parser = |text: &str| whole(text, 1..=3_650))]
     pub retention_days: u64,

@@ -71,7 +71,7 @@ impl Inserter {
             Some(resident) => resident,
             None => self.read_back(seal, events).await,
         };
-        let body = columns.into_native();
+        let body = columns.into_native(seal.batch_id);
         loop {
             let Err(error) = self.try_insert(seal.batch_id, &body).await else {
                 tracing::debug!(batch = %seal.batch_id, events, "batch landed");

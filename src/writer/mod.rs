@@ -32,6 +32,7 @@ mod insert;
 mod intake;
 pub mod producers;
 pub mod recent_ids;
+pub mod reconcile;
 pub mod record;
 mod recover;
 mod redrive;

@@ -40,6 +40,92 @@ async fn a_changed_retention_alters_every_table() {
     assert_eq!(server.sql("SELECT count() FROM schema_migrations").await, "5", "each file is applied once");
 }
 
+const TABLES: [&str; 9] = [
+    "events",
+    "minutes",
+    "session_steps",
+    "feature_minutes",
+    "feature_steps",
+    "page_minutes",
+    "page_steps",
+    "country_minutes",
+    "country_steps",
+];
+
+#[tokio::test]
+async fn a_longer_retention_keeps_what_was_to_expire() {
+    let server = Server::start_with(&[("RETENTION_DAYS", "1")]);
+    for table in TABLES {
+        // Nothing expires before the retention is changed, whatever the machine's load.
+        server
+            .sql(&format!("ALTER TABLE {table} MODIFY SETTING max_number_of_merges_with_ttl_in_pool = 0"))
+            .await;
+    }
+    server
+        .sql(
+            "INSERT INTO events (event_name, timestamp, session_id, properties) SELECT ['page_view', 'feature_used'][1 + number % 2], \
+             now64(3) - toIntervalHour(30) - number, toString(number % 7), '{\"page_url\":\"/\",\"feature\":\"f\"}' FROM numbers(1000)",
+        )
+        .await;
+    let figures = async |server: &Server| {
+        let mut figures = Vec::new();
+        for table in TABLES {
+            let sum = match table {
+                "events" => "count()",
+                "page_minutes" | "page_steps" | "country_minutes" | "country_steps" => "sum(views)",
+                _ => "sum(events)",
+            };
+            figures.push(server.sql(&format!("SELECT {sum} FROM {table}")).await);
+        }
+        figures
+    };
+    let before = figures(&server).await;
+    assert_eq!(before, ["1000", "1000", "2000", "500", "1500", "500", "1500", "500", "1000"]);
+    // As if an earlier start had been killed between its two steps.
+    server
+        .sql("ALTER TABLE minutes MODIFY TTL minute + toIntervalDay(90) SETTINGS materialize_ttl_after_modify = 0")
+        .await;
+    let folder = server.folder();
+    server.stop();
+    let server = Server::start_on(folder, &[("RETENTION_DAYS", "90")]);
+    for table in TABLES {
+        server.sql(&format!("OPTIMIZE TABLE {table} FINAL")).await;
+    }
+    assert_eq!(figures(&server).await, before);
+    assert_eq!(
+        server.sql("SELECT count(), uniqExact(table_name) FROM schema_retention WHERE days = 90").await,
+        "9\t9"
+    );
+    // A shorter one is noted, and does not touch what is there.
+    let folder = server.folder();
+    server.stop();
+    let server = Server::start_on(folder, &[("RETENTION_DAYS", "1")]);
+    assert_eq!(server.sql("SELECT count() FROM schema_retention WHERE days = 1").await, "18");
+    assert_eq!(figures(&server).await, before);
+}
+
+#[tokio::test]
+async fn each_schema_file_can_be_applied_twice() {
+    let server = Server::start();
+    server.ingest().await.send_events(send(vec![event("page_view")])).await.unwrap();
+    server.wait_until_landed().await;
+    for (_, text) in millrace::clickhouse::schema::rendered(90) {
+        for statement in text.split(";\n").filter(|statement| !statement.trim().is_empty()) {
+            server.sql(statement).await;
+        }
+    }
+    // A start that was killed between a file and its row applies the file again.
+    server.sql("TRUNCATE TABLE schema_migrations").await;
+    let folder = server.folder();
+    server.stop();
+    let server = Server::start_on(folder, &[]);
+    assert_eq!(server.sql("SELECT count() FROM schema_migrations").await, "5");
+    server.ingest().await.send_events(send(vec![event("page_view")])).await.unwrap();
+    server.wait_until_landed().await;
+    let figures = "SELECT count(), (SELECT sum(events) FROM minutes), (SELECT sum(views) FROM country_steps WHERE step = 60) FROM events";
+    assert_eq!(server.sql(figures).await, "2\t2\t2");
+}
+
 #[test]
 fn the_schema_can_be_read_and_applied_without_a_server() {
     let printed = millrace(&["migrate", "--print", "--retention-days", "12"]);

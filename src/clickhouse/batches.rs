@@ -7,6 +7,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
 
 use clickhouse::{Client, Row};
+use futures_util::future::try_join_all;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -122,19 +123,28 @@ pub async fn recompute_rollups(clickhouse: &ClickHouse, batches: &[Uuid]) -> Res
         // A part for each week, and no more events at once than those of one.
         let weeks = quarters.chunk_by(|a, b| week(*a) == week(*b)).map(|week| Piece::quarters(week.to_vec()));
         let weeks: Vec<Piece> = weeks.collect();
-        for rollup in ROLLUPS {
-            // The view of the steps is fed by what is written to the minutes, so the steps come last.
-            Rollup::delete_minutes(&client, rollup.minutes, &all).await?;
-            for week in &weeks {
-                rollup.write_minutes(&client, rollup.minutes, "events", week).await?;
-            }
-            Rollup::delete_steps(&client, rollup.steps, &all).await?;
-            for week in &weeks {
-                rollup.write_steps(&client, rollup.steps, rollup.minutes, week).await?;
-            }
-        }
+        // Most of the time is waiting for deletions, which ClickHouse carries out in its background.
+        try_join_all(ROLLUPS.iter().map(|rollup| recompute(&client, rollup, &all, &weeks))).await?;
     }
     Ok(quarters.len() as u64)
+}
+
+async fn recompute(
+    client: &Client,
+    rollup: &Rollup,
+    all: &Piece,
+    weeks: &[Piece],
+) -> Result<(), ClickHouseError> {
+    // The view of the steps is fed by what is written to the minutes, so the steps come last.
+    Rollup::delete_minutes(client, rollup.minutes, all).await?;
+    for week in weeks {
+        rollup.write_minutes(client, rollup.minutes, week).await?;
+    }
+    Rollup::delete_steps(client, rollup.steps, all).await?;
+    for week in weeks {
+        rollup.write_steps(client, rollup.steps, rollup.minutes, week).await?;
+    }
+    Ok(())
 }
 
 /// The week that a quarter lies in, as partitions have it: 1970 began with a Thursday.

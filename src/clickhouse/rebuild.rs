@@ -1,18 +1,16 @@
 //! Rebuilding a rollup from the events, also while events stream in.
 //!
 //! The rollup is built in tables beside it, a window of six hours at a time, while inserts go on. Then inserts are held
-//! back for a short while: `events` is given another name, so that the writer's inserts find no table and are tried again.
-//! The windows whose number of events has changed since they were read are built again, and the new tables take the old
-//! ones' place, a partition at a time. So panels show the old figures until then and the new ones from then on, and inserts
-//! wait as long as the newest window and late events take, not as long as all of them.
+//! back for a short while: `events` gets a constraint that no row fulfils. A new insert is refused before anything of it is
+//! written, and the writer tries it again later; one that is under way ends as it began, in `events` and in the rollups;
+//! and `events` can be read throughout. The windows whose number of events has changed since they were read are built
+//! again, and the new tables take the old ones' place, a partition at a time. So panels show the old figures until then and
+//! the new ones from then on, and inserts wait as long as the newest window and late events take.
 //!
-//! A cut by batches (rows of batches that came later are left to the views) would need no renaming, but a batch is in
-//! `events` before it is in the views' tables, and nothing tells from outside when it is in both.
-//!
-//! A rebuild that was killed leaves the rollup as it was, and may leave the events under their resting name: starting it
-//! again finishes it, and a start of the server with the embedded database gives the name back. One batch is not exact: one
-//! that failed halfway just before, so that it is in the events and not in the rollup, is counted by the rebuild and again
-//! when it is sent again.
+//! A rebuild that was killed leaves the rollup as it was, and may leave the constraint: starting it again finishes it, and
+//! a start of the server with the embedded database takes the constraint away. One batch is not exact: one that an engine
+//! that died left halfway just before, in the events and not in the rollup, is counted by the rebuild and again when it is
+//! sent again.
 //!
 //! The new tables stay until the next start of the server, or the next rebuild: ClickHouse does not sync a replaced
 //! partition, so a power cut soon afterwards may leave it empty. The start compares, and says so.
@@ -24,12 +22,12 @@ use clickhouse::{Client, Row};
 use serde::{Deserialize, Serialize};
 
 use super::recompute::{Piece, ROLLUPS, Rollup, WINDOW};
-use super::schema::{self, RESTING_EVENTS, SchemaError};
+use super::schema::{self, HOLD_BACK, SchemaError};
 use super::{ClickHouse, ClickHouseError, batches};
 
-/// How often, and how far apart, it is tried to give the events their name back.
-const WAKE_RETRIES: u32 = 30;
-const WAKE_AGAIN: Duration = Duration::from_secs(1);
+/// How often, and how far apart, it is tried to let inserts in again.
+const LET_IN_RETRIES: u32 = 30;
+const LET_IN_AGAIN: Duration = Duration::from_secs(1);
 /// A window of many events takes its time.
 const WINDOW_TIMEOUT: Duration = Duration::from_secs(3_600);
 
@@ -47,30 +45,30 @@ pub async fn rebuild(
     let mut work = Work { client, rollup: known, built: BTreeMap::new() };
     let built = async {
         // Where an earlier rebuild was cut off.
-        wake(clickhouse).await?;
+        let_in(clickhouse).await?;
         work.prepare().await?;
-        work.build("events", progress).await
+        work.build(progress).await
     };
     built.await.map_err(failed(rollup))?;
     let held_back = Instant::now();
     let replaced = async {
-        work.rest().await?;
-        work.build(RESTING_EVENTS, |_, _| {}).await?;
+        work.hold_back().await?;
+        work.build(|_, _| {}).await?;
         work.replace().await
     };
     let replaced = replaced.await.map_err(failed(rollup));
-    // The events get their name back whether it worked or not: nothing is inserted until then.
-    surely_wake(clickhouse).await.map_err(|source| SchemaError::NotAwake { source })?;
+    // Whether it worked or not: nothing is inserted until then.
+    surely_let_in(clickhouse).await.map_err(|source| SchemaError::HeldBack { source })?;
     replaced?;
     tracing::info!(rollup, ms = held_back.elapsed().as_millis(), "inserts waited for the end of the rebuild");
     Ok(work.built.values().sum())
 }
 
-/// Finishes what a rebuild left: gives the events their name back, and drops the tables that were kept to be compared. Only
+/// Finishes what a rebuild left: lets inserts in again, and drops the tables that were kept to be compared. Only
 /// for a ClickHouse in which no rebuild can be at work: one that was just started.
 pub async fn recover(clickhouse: &ClickHouse) -> Result<(), ClickHouseError> {
-    if wake(clickhouse).await? {
-        tracing::warn!("a rebuild was cut off; the rollup is as it was, and the events have their name back");
+    if let_in(clickhouse).await? {
+        tracing::warn!("a rebuild was cut off; the rollup is as it was, and events are inserted again");
     }
     let client = clickhouse.client()?;
     let tables =
@@ -97,25 +95,25 @@ pub async fn recover(clickhouse: &ClickHouse) -> Result<(), ClickHouseError> {
     Ok(())
 }
 
-/// Gives the events their name back; false where they had it.
-async fn wake(clickhouse: &ClickHouse) -> Result<bool, ClickHouseError> {
-    if !schema::is_resting(clickhouse).await? {
+/// Lets inserts in again; false where they were not held back.
+async fn let_in(clickhouse: &ClickHouse) -> Result<bool, ClickHouseError> {
+    if !schema::is_held_back(clickhouse).await? {
         return Ok(false);
     }
-    let rename = format!("RENAME TABLE {RESTING_EVENTS} TO events");
-    clickhouse.client()?.query_raw(&rename).execute().await?;
+    let drop = format!("ALTER TABLE events DROP CONSTRAINT IF EXISTS {HOLD_BACK}");
+    clickhouse.client()?.query_raw(&drop).execute().await?;
     Ok(true)
 }
 
 /// The same with patience.
-async fn surely_wake(clickhouse: &ClickHouse) -> Result<bool, ClickHouseError> {
+async fn surely_let_in(clickhouse: &ClickHouse) -> Result<bool, ClickHouseError> {
     let mut tries = 0;
     loop {
-        match wake(clickhouse).await {
-            Err(_) if tries < WAKE_RETRIES => tries += 1,
-            awake => return awake,
+        match let_in(clickhouse).await {
+            Err(_) if tries < LET_IN_RETRIES => tries += 1,
+            let_in => return let_in,
         }
-        tokio::time::sleep(WAKE_AGAIN).await;
+        tokio::time::sleep(LET_IN_AGAIN).await;
     }
 }
 
@@ -172,17 +170,17 @@ impl Work {
         Ok(())
     }
 
-    /// Takes the events out of the inserts' way, and waits for those that are under way.
-    async fn rest(&self) -> Result<(), ClickHouseError> {
-        self.run(&format!("RENAME TABLE events TO {RESTING_EVENTS}")).await?;
+    /// Lets no insert begin, and waits for those that are under way.
+    async fn hold_back(&self) -> Result<(), ClickHouseError> {
+        self.run(&format!("ALTER TABLE events ADD CONSTRAINT IF NOT EXISTS {HOLD_BACK} CHECK 0")).await?;
         batches::inserts_ended(&self.client).await
     }
 
     /// Builds the windows that have not been, and those that have another number of events than when they were read.
-    async fn build(&mut self, events: &str, progress: impl Fn(u64, u64)) -> Result<(), ClickHouseError> {
+    async fn build(&mut self, progress: impl Fn(u64, u64)) -> Result<(), ClickHouseError> {
         // Counted before they are read: an event that comes in between makes a difference the next time.
         let windows = format!(
-            "SELECT toUInt32(intDiv(toUnixTimestamp(timestamp), {WINDOW})) AS window, count() AS events FROM {events} \
+            "SELECT toUInt32(intDiv(toUnixTimestamp(timestamp), {WINDOW})) AS window, count() AS events FROM events \
              GROUP BY window ORDER BY window"
         );
         let windows: Vec<Window> = self.client.query_raw(&windows).fetch_all().await?;
@@ -192,7 +190,7 @@ impl Work {
         for Window { window, events: counted } in windows {
             let before = self.built.get(&window).copied();
             if before != Some(counted) {
-                let write = self.write(window, before.is_some(), events);
+                let write = self.write(window, before.is_some());
                 let late = || ClickHouseError::unreachable("six hours of events took over an hour");
                 tokio::time::timeout(WINDOW_TIMEOUT, write).await.map_err(|_| late())??;
                 self.built.insert(window, counted);
@@ -203,14 +201,14 @@ impl Work {
         Ok(())
     }
 
-    async fn write(&self, window: u32, again: bool, events: &str) -> Result<(), ClickHouseError> {
+    async fn write(&self, window: u32, again: bool) -> Result<(), ClickHouseError> {
         let piece = Piece::window(window);
         let [minutes, steps] = [self.rollup.minutes, self.rollup.steps].map(rebuilt);
         if again {
             Rollup::delete_minutes(&self.client, &minutes, &piece).await?;
             Rollup::delete_steps(&self.client, &steps, &piece).await?;
         }
-        self.rollup.write_minutes(&self.client, &minutes, events, &piece).await?;
+        self.rollup.write_minutes(&self.client, &minutes, &piece).await?;
         self.rollup.write_steps(&self.client, &steps, &minutes, &piece).await
     }
 

@@ -90,16 +90,15 @@ async fn run(client: &Client, statement: &str) -> Result<(), ClickHouseError> {
 }
 
 impl Rollup {
-    /// Writes the rows by the minute into `target`, from the events in `events`.
+    /// Writes the rows by the minute into `target`, from the events.
     pub(super) async fn write_minutes(
         &self,
         client: &Client,
         target: &str,
-        events: &str,
         piece: &Piece,
     ) -> Result<(), ClickHouseError> {
         let source = format!(
-            "FROM (SELECT * FROM {events} WHERE {} AND {})\n",
+            "FROM (SELECT * FROM events WHERE {} AND {})\n",
             piece.on_dates("date"),
             piece.in_quarters("timestamp")
         );

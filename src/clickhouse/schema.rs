@@ -32,8 +32,8 @@ const TABLE_SETTINGS: &str = "non_replicated_deduplication_window = 10000, ttl_o
     materialize_ttl_recalculate_only = 1, min_rows_to_fsync_after_merge = 1, max_suspicious_broken_parts = 1000000, \
     max_suspicious_broken_parts_bytes = 1000000000000";
 
-/// What the events are called while a rollup is rebuilt.
-pub(super) const RESTING_EVENTS: &str = "events_resting";
+/// The constraint of `events` that holds inserts back while a rebuild ends: no row fulfils it.
+pub(super) const HOLD_BACK: &str = "inserts_wait_for_a_rebuild";
 
 /// Remembers what was applied.
 const MIGRATIONS: &str = "CREATE TABLE IF NOT EXISTS schema_migrations \
@@ -53,16 +53,16 @@ pub enum SchemaError {
     },
     /// A rebuild did not end.
     #[error(
-        "the events are called {RESTING_EVENTS}: a rebuild is under way or was interrupted; let it end, or start \
+        "the table events has the constraint {HOLD_BACK}: a rebuild is under way or was interrupted; let it end, or start \
          `millrace migrate --rebuild NAME` again"
     )]
     Rebuilding,
-    /// The events did not get their name back.
+    /// Inserts could not be let in again.
     #[error(
-        "the events are still called {RESTING_EVENTS}, so nothing is inserted: {source}; start \
+        "the table events still has the constraint {HOLD_BACK}, so nothing is inserted: {source}; start \
          `millrace migrate --rebuild NAME` again"
     )]
-    NotAwake {
+    HeldBack {
         /// What ClickHouse said.
         source: ClickHouseError,
     },
@@ -118,7 +118,7 @@ pub async fn apply(clickhouse: &ClickHouse, retention_days: u64) -> Result<Vec<&
         client.query_raw("SELECT name, checksum FROM schema_migrations").fetch_all::<Applied>().await
     };
     let known = known.await.map_err(|e| failed("schema_migrations")(e.into()))?;
-    if is_resting(clickhouse).await.map_err(failed("schema_migrations"))? {
+    if is_held_back(clickhouse).await.map_err(failed("schema_migrations"))? {
         return Err(SchemaError::Rebuilding);
     }
 
@@ -147,13 +147,12 @@ pub async fn apply(clickhouse: &ClickHouse, retention_days: u64) -> Result<Vec<&
     Ok(applied)
 }
 
-/// Whether the events have their resting name. The database need not be there yet.
-pub(super) async fn is_resting(clickhouse: &ClickHouse) -> Result<bool, ClickHouseError> {
-    let tables =
-        "SELECT count() FROM system.tables WHERE database = {database:String} AND name = {name:String}";
-    let tables = clickhouse.server()?.query_raw(tables);
-    let tables = tables.param("database", clickhouse.database()).param("name", RESTING_EVENTS);
-    Ok(tables.fetch_one::<u64>().await? > 0)
+/// Whether inserts are held back. The database need not be there yet.
+pub(super) async fn is_held_back(clickhouse: &ClickHouse) -> Result<bool, ClickHouseError> {
+    let tables = "SELECT count() FROM system.tables WHERE database = {database:String} AND name = 'events' AND \
+                  position(create_table_query, {constraint:String}) > 0";
+    let tables = clickhouse.server()?.query_raw(tables).param("database", clickhouse.database());
+    Ok(tables.param("constraint", HOLD_BACK).fetch_one::<u64>().await? > 0)
 }
 
 /// The SELECT of the view that fills a table.

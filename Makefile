@@ -101,6 +101,12 @@ crash-test: engine ## Kill server and engine at random moments and count the eve
 	@$(RUST)
 	CRASH_CYCLES=$(or $(CYCLES),100) cargo test --locked --test it crash -- --nocapture
 
+.PHONY: power-cut-test
+power-cut-test: engine ## Cut the power of a real file system under load and count the events, as root: CUTS=50
+	@$(RUST)
+	@$(PYTHON)
+	POWER_CUTS=$(or $(CUTS),50) cargo test --locked --test it power_cut -- --nocapture
+
 .PHONY: outage-test
 outage-test: engine ## Take ClickHouse away under load and count the events: SECONDS=600
 	@$(RUST)

@@ -32,6 +32,15 @@ pub struct ServeConfig {
     #[arg(long = "shutdown-grace-ms", env = "MILLRACE_SHUTDOWN_GRACE_MS", value_name = "MS", default_value = "10000",
           value_parser = |text: &str| millis(text, 0..=600_000))]
     pub shutdown_grace: Duration,
+    /// The file that names the machine's boot: another one after an unclean end means that the machine may have lost what
+    /// was not synced. For tests of power cuts
+    #[arg(
+        long,
+        env = "MILLRACE_BOOT_ID_FILE",
+        value_name = "FILE",
+        default_value = "/proc/sys/kernel/random/boot_id"
+    )]
+    pub boot_id_file: PathBuf,
     /// What lies in ClickHouse and where that is
     #[command(flatten)]
     pub clickhouse: ClickHouseConfig,
@@ -113,7 +122,7 @@ pub struct ClickHouseConfig {
         hide_env_values = true
     )]
     pub clickhouse_panel_password: String,
-    /// How many days events are kept
+    /// How many days events are kept; they expire by the week, so up to seven days later
     #[arg(long, env = "RETENTION_DAYS", value_name = "DAYS", default_value = "90",
           value_parser = |text: &str| whole(text, 1..=3_650))]
     pub retention_days: u64,

@@ -16,10 +16,10 @@ CREATE TABLE IF NOT EXISTS minutes
     few_sessions      AggregateFunction(uniqUpTo(100), Nullable(String))
 )
 ENGINE = AggregatingMergeTree
-PARTITION BY toYYYYMM(minute)
+PARTITION BY toMonday(minute)
 ORDER BY minute
 TTL minute + toIntervalDay({{retention_days}})
-SETTINGS index_granularity = 64, non_replicated_deduplication_window = 10000;
+SETTINGS index_granularity = 64, {{table_settings}};
 
 CREATE MATERIALIZED VIEW IF NOT EXISTS minutes_view TO minutes AS
 SELECT
@@ -39,19 +39,22 @@ CREATE TABLE IF NOT EXISTS session_steps
 (
     step         UInt16,
     start        DateTime('UTC'),
+    events       SimpleAggregateFunction(sum, UInt64),
     sessions     AggregateFunction(groupBitmap, Nullable(UInt32)),
     few_sessions AggregateFunction(uniqUpTo(100), Nullable(String))
 )
 ENGINE = AggregatingMergeTree
-PARTITION BY toYYYYMM(start)
+PARTITION BY toMonday(start)
 ORDER BY (step, start)
 TTL start + toIntervalDay({{retention_days}})
-SETTINGS index_granularity = 64, non_replicated_deduplication_window = 10000;
+SETTINGS index_granularity = 64, {{table_settings}};
 
 CREATE MATERIALIZED VIEW IF NOT EXISTS session_steps_view TO session_steps AS
 SELECT
     arrayJoin([15, 60])::UInt16 AS step,
     toDateTime(intDiv(toUnixTimestamp(minute), step * 60) * step * 60, 'UTC') AS start,
+    -- As in every rollup: how many events a row was made of, so that it can be checked against others.
+    sum(minutes.events) AS events,
     groupBitmapMergeState(sessions) AS sessions,
     uniqUpToMergeState(100)(few_sessions) AS few_sessions
 FROM minutes

@@ -8,10 +8,10 @@ CREATE TABLE IF NOT EXISTS feature_minutes
     few_users AggregateFunction(uniqUpTo(100), Nullable(String))
 )
 ENGINE = AggregatingMergeTree
-PARTITION BY toYYYYMM(minute)
+PARTITION BY toMonday(minute)
 ORDER BY (minute, feature)
 TTL minute + toIntervalDay({{retention_days}})
-SETTINGS index_granularity = 64, non_replicated_deduplication_window = 10000;
+SETTINGS index_granularity = 64, {{table_settings}};
 
 CREATE MATERIALIZED VIEW IF NOT EXISTS feature_minutes_view TO feature_minutes AS
 -- A visitor is a user where there is one, else a session.
@@ -38,10 +38,10 @@ CREATE TABLE IF NOT EXISTS feature_steps
     few_users AggregateFunction(uniqUpTo(100), Nullable(String))
 )
 ENGINE = AggregatingMergeTree
-PARTITION BY toYYYYMM(start)
+PARTITION BY toMonday(start)
 ORDER BY (step, start, feature)
 TTL start + toIntervalDay({{retention_days}})
-SETTINGS index_granularity = 64, non_replicated_deduplication_window = 10000;
+SETTINGS index_granularity = 64, {{table_settings}};
 
 CREATE MATERIALIZED VIEW IF NOT EXISTS feature_steps_view TO feature_steps AS
 SELECT

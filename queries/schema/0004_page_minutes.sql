@@ -10,10 +10,10 @@ CREATE TABLE IF NOT EXISTS page_minutes
     duration_views SimpleAggregateFunction(sum, UInt64)
 )
 ENGINE = AggregatingMergeTree
-PARTITION BY toYYYYMM(minute)
+PARTITION BY toMonday(minute)
 ORDER BY (minute, page_url)
 TTL minute + toIntervalDay({{retention_days}})
-SETTINGS index_granularity = 64, non_replicated_deduplication_window = 10000;
+SETTINGS index_granularity = 64, {{table_settings}};
 
 CREATE MATERIALIZED VIEW IF NOT EXISTS page_minutes_view TO page_minutes AS
 WITH
@@ -47,10 +47,10 @@ CREATE TABLE IF NOT EXISTS page_steps
     duration_views SimpleAggregateFunction(sum, UInt64)
 )
 ENGINE = AggregatingMergeTree
-PARTITION BY toYYYYMM(start)
+PARTITION BY toMonday(start)
 ORDER BY (step, start, page_url)
 TTL start + toIntervalDay({{retention_days}})
-SETTINGS index_granularity = 64, non_replicated_deduplication_window = 10000;
+SETTINGS index_granularity = 64, {{table_settings}};
 
 CREATE MATERIALIZED VIEW IF NOT EXISTS page_steps_view TO page_steps AS
 SELECT

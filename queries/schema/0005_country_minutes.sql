@@ -11,10 +11,10 @@ CREATE TABLE IF NOT EXISTS country_minutes
     duration_views SimpleAggregateFunction(sum, UInt64)
 )
 ENGINE = AggregatingMergeTree
-PARTITION BY toYYYYMM(minute)
+PARTITION BY toMonday(minute)
 ORDER BY (minute, country_code)
 TTL minute + toIntervalDay({{retention_days}})
-SETTINGS index_granularity = 64, non_replicated_deduplication_window = 10000;
+SETTINGS index_granularity = 64, {{table_settings}};
 
 CREATE MATERIALIZED VIEW IF NOT EXISTS country_minutes_view TO country_minutes AS
 WITH
@@ -45,10 +45,10 @@ CREATE TABLE IF NOT EXISTS country_steps
     few_visitors AggregateFunction(uniqUpTo(100), Nullable(String))
 )
 ENGINE = AggregatingMergeTree
-PARTITION BY toYYYYMM(start)
+PARTITION BY toMonday(start)
 ORDER BY (step, start, country_code)
 TTL start + toIntervalDay({{retention_days}})
-SETTINGS index_granularity = 64, non_replicated_deduplication_window = 10000;
+SETTINGS index_granularity = 64, {{table_settings}};
 
 CREATE MATERIALIZED VIEW IF NOT EXISTS country_steps_view TO country_steps AS
 SELECT

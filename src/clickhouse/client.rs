@@ -16,13 +16,17 @@ const INSERT_TIMEOUT: Duration = Duration::from_secs(30);
 const CHUNK_BYTES: usize = 1 << 20;
 
 /// How inserts are done. The same on every try, so that ClickHouse makes the same blocks of the same bytes and knows a
-/// repeat by its token; a batch is one block, so it lands whole or not at all.
-const INSERT_SETTINGS: [(&str, &str); 10] = [
+/// repeat by its token. A batch is one block, but not one commit: each partition that it has events of, and each table of a
+/// view, gets a part of its own, and an engine that dies in between leaves some of them. The retry adds those that are
+/// missing: each table knows the parts that it has by the token.
+const INSERT_SETTINGS: [(&str, &str); 11] = [
     ("async_insert", "0"),
     ("insert_deduplicate", "1"),
     ("deduplicate_insert", "enable"),
     ("deduplicate_blocks_in_dependent_materialized_views", "1"),
     ("max_insert_threads", "1"),
+    // Late events may be of as many weeks as the retention has; the default of 100 would refuse the batch.
+    ("max_partitions_per_insert_block", "0"),
     ("max_insert_block_size", "1048576"),
     ("min_insert_block_size_rows", "1048576"),
     ("min_insert_block_size_bytes", "268435456"),

@@ -2,7 +2,10 @@
 
 mod client;
 mod error;
+mod recompute;
+mod retention;
 
+pub mod batches;
 pub mod rebuild;
 pub mod schema;
 

@@ -1,9 +1,13 @@
 //! The schema: numbered files, applied once each.
+//!
+//! A file's statements and the row that says that it was applied are separate steps, and a process may be killed between
+//! any two: the next start applies the whole file again. So every statement must be one that can be carried out twice
+//! (`IF NOT EXISTS`, `ADD COLUMN IF NOT EXISTS`, …); a test applies each file twice.
 
 use clickhouse::Row;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 
-use super::{ClickHouse, ClickHouseError, ErrorKind};
+use super::{ClickHouse, ClickHouseError, ErrorKind, retention};
 
 /// The files of queries/schema, in their order.
 const FILES: &[(&str, &str)] = &[
@@ -14,26 +18,27 @@ const FILES: &[(&str, &str)] = &[
     ("0005_country_minutes", include_str!("../../queries/schema/0005_country_minutes.sql")),
 ];
 
-/// The tables that forget, and the column that says when.
-const FORGETTING: &[(&str, &str)] = &[
-    ("events", "date"),
-    ("minutes", "minute"),
-    ("session_steps", "start"),
-    ("feature_minutes", "minute"),
-    ("feature_steps", "start"),
-    ("page_minutes", "minute"),
-    ("page_steps", "start"),
-    ("country_minutes", "minute"),
-    ("country_steps", "start"),
-];
+/// What all tables have in common; `{{table_settings}}` in the files.
+///
+/// - `non_replicated_deduplication_window`: the tokens of so many inserts are remembered, so a batch that is sent again adds
+///   nothing. An insert begins every 100 ms at most, so they are those of a quarter of an hour at least.
+/// - `ttl_only_drop_parts`: rows expire by the part, and none is rewritten for it; `materialize_ttl_recalculate_only`: a new
+///   retention neither.
+/// - `min_rows_to_fsync_after_merge`: a merged part is on the disk before the parts it was made of are deleted. Without it
+///   a power cut could cost rows of any age. Inserts are not synced: the journal keeps what was inserted a short while ago.
+/// - `max_suspicious_broken_parts`: after a power cut the newest parts are broken. ClickHouse sets them aside and starts
+///   however many there are; what they held is inserted again from the journal (`writer/reconcile.rs`).
+const TABLE_SETTINGS: &str = "non_replicated_deduplication_window = 10000, ttl_only_drop_parts = 1, \
+    materialize_ttl_recalculate_only = 1, min_rows_to_fsync_after_merge = 1, max_suspicious_broken_parts = 1000000, \
+    max_suspicious_broken_parts_bytes = 1000000000000";
 
-/// What the events are called while a rollup is rebuilt.
-pub(super) const RESTING_EVENTS: &str = "events_resting";
+/// The constraint of `events` that holds inserts back while a rebuild ends: no row fulfils it.
+pub(super) const HOLD_BACK: &str = "inserts_wait_for_a_rebuild";
 
 /// Remembers what was applied.
 const MIGRATIONS: &str = "CREATE TABLE IF NOT EXISTS schema_migrations \
     (name String, checksum UInt32, applied_at DateTime64(3, 'UTC') DEFAULT now64(3)) \
-    ENGINE = MergeTree ORDER BY name";
+    ENGINE = MergeTree ORDER BY name SETTINGS fsync_after_insert = 1, fsync_part_directory = 1";
 
 /// Why the schema is not as it should be.
 #[derive(Debug, thiserror::Error)]
@@ -48,16 +53,16 @@ pub enum SchemaError {
     },
     /// A rebuild did not end.
     #[error(
-        "the events are called {RESTING_EVENTS}: a rebuild is under way or was interrupted; let it end, or start \
+        "the table events has the constraint {HOLD_BACK}: a rebuild is under way or was interrupted; let it end, or start \
          `millrace migrate --rebuild NAME` again"
     )]
     Rebuilding,
-    /// The events did not get their name back.
+    /// Inserts could not be let in again.
     #[error(
-        "the events are still called {RESTING_EVENTS}, so nothing is inserted: {source}; start \
+        "the table events still has the constraint {HOLD_BACK}, so nothing is inserted: {source}; start \
          `millrace migrate --rebuild NAME` again"
     )]
-    NotAwake {
+    HeldBack {
         /// What ClickHouse said.
         source: ClickHouseError,
     },
@@ -113,13 +118,14 @@ pub async fn apply(clickhouse: &ClickHouse, retention_days: u64) -> Result<Vec<&
         client.query_raw("SELECT name, checksum FROM schema_migrations").fetch_all::<Applied>().await
     };
     let known = known.await.map_err(|e| failed("schema_migrations")(e.into()))?;
-    if is_resting(clickhouse).await.map_err(failed("schema_migrations"))? {
+    if is_held_back(clickhouse).await.map_err(failed("schema_migrations"))? {
         return Err(SchemaError::Rebuilding);
     }
 
     let mut applied = Vec::new();
     for (name, text) in FILES {
-        let checksum = crc32c::crc32c(text.as_bytes());
+        // Without the retention, which may change.
+        let checksum = crc32c::crc32c(render(text, 0).as_bytes());
         match known.iter().find(|known| known.name == *name) {
             Some(known) if known.checksum == checksum => continue,
             Some(_) => return Err(SchemaError::Changed { name: (*name).to_owned() }),
@@ -137,23 +143,23 @@ pub async fn apply(clickhouse: &ClickHouse, retention_days: u64) -> Result<Vec<&
         note.execute().await.map_err(|e| failed(name)(e.into()))?;
         applied.push(*name);
     }
-    retain(&client, retention_days).await.map_err(|e| failed("RETENTION_DAYS")(e.into()))?;
+    retention::apply(&client, retention_days).await.map_err(|e| failed("RETENTION_DAYS")(e.into()))?;
     Ok(applied)
 }
 
-/// Whether the events have their resting name. The database need not be there yet.
-pub(super) async fn is_resting(clickhouse: &ClickHouse) -> Result<bool, ClickHouseError> {
-    let tables =
-        "SELECT count() FROM system.tables WHERE database = {database:String} AND name = {name:String}";
-    let tables = clickhouse.server()?.query_raw(tables);
-    let tables = tables.param("database", clickhouse.database()).param("name", RESTING_EVENTS);
-    Ok(tables.fetch_one::<u64>().await? > 0)
+/// Whether inserts are held back. The database need not be there yet.
+pub(super) async fn is_held_back(clickhouse: &ClickHouse) -> Result<bool, ClickHouseError> {
+    let tables = "SELECT count() FROM system.tables WHERE database = {database:String} AND name = 'events' AND \
+                  position(create_table_query, {constraint:String}) > 0";
+    let tables = clickhouse.server()?.query_raw(tables).param("database", clickhouse.database());
+    Ok(tables.param("constraint", HOLD_BACK).fetch_one::<u64>().await? > 0)
 }
 
 /// The SELECT of the view that fills a table.
-pub(super) fn select_of_view(table: &str, retention_days: u64) -> String {
+pub(super) fn select_of_view(table: &str) -> String {
     let head = format!("CREATE MATERIALIZED VIEW IF NOT EXISTS {table}_view TO {table} AS\n");
-    let all: Vec<String> = rendered(retention_days).map(|(_, text)| text).collect();
+    // No view says how long anything is kept.
+    let all: Vec<String> = rendered(0).map(|(_, text)| text).collect();
     let view = all
         .iter()
         .flat_map(|text| statements(text))
@@ -162,34 +168,9 @@ pub(super) fn select_of_view(table: &str, retention_days: u64) -> String {
     view.map(|select| format!("{}\n", select.trim_end_matches(';'))).expect("every rollup has its view")
 }
 
-#[derive(Row, Serialize, Deserialize)]
-struct TableEngine {
-    name: String,
-    engine_full: String,
-}
-
-/// Alters the tables that forget earlier or later than they should.
-async fn retain(client: &clickhouse::Client, retention_days: u64) -> clickhouse::error::Result<()> {
-    let engines = client
-        .query_raw("SELECT name, engine_full FROM system.tables WHERE database = currentDatabase()")
-        .fetch_all::<TableEngine>()
-        .await?;
-    for (table, column) in FORGETTING {
-        let ttl = format!("TTL {column} + toIntervalDay({retention_days})");
-        let as_wished =
-            |engine: &TableEngine| engine.name == *table && engine.engine_full.contains(&format!("{ttl} "));
-        if !engines.iter().any(as_wished) {
-            tracing::info!(table, retention_days, "the retention is changed");
-            // Rows that are too old go with the next merges; rewriting every part at once would stall inserts.
-            let alter = format!("ALTER TABLE {table} MODIFY {ttl} SETTINGS materialize_ttl_after_modify = 0");
-            client.query_raw(&alter).execute().await?;
-        }
-    }
-    Ok(())
-}
-
 fn render(text: &str, retention_days: u64) -> String {
     text.replace("{{retention_days}}", &retention_days.to_string())
+        .replace("{{table_settings}}", TABLE_SETTINGS)
 }
 
 /// The statements of a file: each ends with a semicolon at the end of a line.
@@ -220,7 +201,7 @@ mod tests {
     fn every_table_that_forgets_is_created_with_its_retention() {
         let all: String = rendered(7).map(|(_, text)| text).collect();
         assert!(!all.contains("{{"));
-        for (table, column) in FORGETTING {
+        for (table, column) in retention::FORGETTING {
             assert!(all.contains(&format!("CREATE TABLE IF NOT EXISTS {table}\n")), "{table}");
             assert!(all.contains(&format!("TTL {column} + toIntervalDay(7)")), "{table}");
         }
@@ -228,9 +209,28 @@ mod tests {
 
     #[test]
     fn every_rollup_has_a_view_that_can_be_read_from_elsewhere() {
-        for (minutes, steps) in crate::clickhouse::rebuild::ROLLUPS {
-            assert_eq!(select_of_view(minutes, 7).matches("FROM events\n").count(), 1, "{minutes}");
-            assert_eq!(select_of_view(steps, 7).matches(&format!("FROM {minutes}\n")).count(), 1, "{steps}");
+        for rollup in crate::clickhouse::recompute::ROLLUPS {
+            let (minutes, steps) = (rollup.minutes, rollup.steps);
+            assert_eq!(
+                select_of_view(minutes)
+                    .matches(
+                        "FROM events
+"
+                    )
+                    .count(),
+                1,
+                "{minutes}"
+            );
+            assert_eq!(
+                select_of_view(steps)
+                    .matches(&format!(
+                        "FROM {minutes}
+"
+                    ))
+                    .count(),
+                1,
+                "{steps}"
+            );
         }
     }
 

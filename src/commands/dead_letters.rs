@@ -134,10 +134,12 @@ async fn replay_here(
     let storage = serve::connect(&config, data_dir, stop.clone()).await?;
     schema::apply(&storage.clickhouse, config.retention_days).await?;
     let durability = serve::durability(&storage, data_dir)?;
+    // The data folder is locked, so no server inserts.
+    let alone = tokio::sync::Mutex::new(());
     let mut failed = 0;
     for letter in chosen {
         let letter = letter.fresh();
-        let tried = redrive::bring_back(&storage.clickhouse, letters, &durability, &letter, 0).await;
+        let tried = redrive::bring_back(&storage.clickhouse, letters, &durability, &alone, &letter, 0).await;
         if tried == Tried::Landed {
             println!("{}  brought back  {} events", letter.batch_id, letter.events);
         } else {

@@ -45,7 +45,7 @@ pub async fn run(args: MigrateArgs) -> anyhow::Result<()> {
         && config.clickhouse_url.is_empty()
         && let Some(clickhouse) = of_server_at_work(&config, &data_dir)?
     {
-        return anew(&clickhouse, rollup, config.retention_days).await;
+        return anew(&clickhouse, rollup).await;
     }
     // A server at work applies the schema itself, and holds the embedded database.
     let _lock = if config.clickhouse_url.is_empty() { Some(serve::lock(&data_dir)?) } else { None };
@@ -53,7 +53,7 @@ pub async fn run(args: MigrateArgs) -> anyhow::Result<()> {
     let storage = serve::connect(&config, &data_dir, stop.clone()).await?;
     let done = async {
         if let Some(rollup) = &rebuild {
-            return anew(&storage.clickhouse, rollup, config.retention_days).await;
+            return anew(&storage.clickhouse, rollup).await;
         }
         match schema::apply(&storage.clickhouse, config.retention_days).await?.as_slice() {
             [] => println!("the schema is up to date"),
@@ -89,12 +89,12 @@ fn of_server_at_work(config: &ClickHouseConfig, data_dir: &Path) -> anyhow::Resu
     Ok(Some(ClickHouse::new(endpoint, &config.clickhouse_database)))
 }
 
-async fn anew(clickhouse: &ClickHouse, rollup: &str, retention_days: u64) -> anyhow::Result<()> {
+async fn anew(clickhouse: &ClickHouse, rollup: &str) -> anyhow::Result<()> {
     let bar = ProgressBar::no_length().with_style(ProgressStyle::with_template(
         "{wide_bar} {human_pos} of {human_len} events, {eta} left",
     )?);
     let started = std::time::Instant::now();
-    let events = rebuild(clickhouse, rollup, retention_days, |done, all| {
+    let events = rebuild(clickhouse, rollup, |done, all| {
         bar.set_length(all);
         bar.set_position(done);
     })

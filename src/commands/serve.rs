@@ -31,6 +31,7 @@ use crate::panels::folder::Folder;
 use crate::panels::live::Live;
 use crate::server::{self, Doors};
 use crate::shutdown::Signals;
+use crate::writer::boot::BootMark;
 use crate::writer::checkpoint::Durability;
 use crate::writer::dead_letter::DeadLetters;
 use crate::writer::{self, Parts, Recovered};
@@ -80,11 +81,13 @@ pub async fn run(config: ServeConfig) -> anyhow::Result<()> {
         recovered,
         dead_letters: dead_letters.clone(),
         durability,
+        boot: BootMark::new(&config.data_dir, &config.boot_id_file)?,
         config: config.writer.clone(),
         attention: attention.subscribe(),
         stop: stop_writer.clone(),
     })
-    .await;
+    .await
+    .context("it cannot be told whether the machine went down since the last use")?;
 
     let sources = Sources {
         clickhouse: storage.clickhouse.clone(),

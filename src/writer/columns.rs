@@ -14,7 +14,7 @@ use uuid::Uuid;
 
 use crate::event::ValidEvent;
 
-/// The columns, in the order in which they are sent. `date` is computed by ClickHouse.
+/// The columns of an event, in the order in which they are sent. `date` is computed by ClickHouse.
 const COLUMNS: [(&str, &str); 9] = [
     ("event_name", "String"),
     ("timestamp", "DateTime64(3)"),
@@ -27,8 +27,13 @@ const COLUMNS: [(&str, &str); 9] = [
     ("received_at", "DateTime64(3)"),
 ];
 
+/// The column that comes last: the batch's id, which an event does not have before it is in one.
+const BATCH: (&str, &str) = ("batch", "UUID");
+/// The batch's id is sent in pieces of so many rows, all of which are the same memory.
+const BATCH_PIECE_ROWS: usize = 4_096;
+
 /// The columns by name, as an INSERT lists them.
-pub const COLUMN_NAMES: &str = "event_name, timestamp, session_id, user_id, device_type, country_code, properties, event_id, received_at";
+pub const COLUMN_NAMES: &str = "event_name, timestamp, session_id, user_id, device_type, country_code, properties, event_id, received_at, batch";
 
 /// How a buffer holds its values.
 #[derive(Clone, Copy)]
@@ -98,9 +103,7 @@ impl EventColumns {
         country.extend_from_slice(&event.country_code());
         put_string(properties, event.properties());
         let event_id = event.event_id().inspect(|_| self.given_ids.push(self.rows));
-        let (high, low) = event_id.unwrap_or_else(new_id).as_u64_pair();
-        id.extend_from_slice(&high.to_le_bytes());
-        id.extend_from_slice(&low.to_le_bytes());
+        id.extend_from_slice(&native_uuid(event_id.unwrap_or_else(new_id)));
         received.extend_from_slice(&received_at_ms.to_le_bytes());
         self.rows += 1;
     }
@@ -165,20 +168,25 @@ impl EventColumns {
         kept
     }
 
-    /// The body of an INSERT in the Native format, as parts to be sent one after the other.
-    pub fn into_native(self) -> Vec<Bytes> {
-        let mut parts = Vec::with_capacity(2 * BUFFERS.len());
+    /// The body of an INSERT of a batch in the Native format, as parts to be sent one after the other.
+    pub fn into_native(self, batch_id: Uuid) -> Vec<Bytes> {
+        let rows = self.rows as usize;
+        let mut parts = Vec::with_capacity(2 * BUFFERS.len() + rows / BATCH_PIECE_ROWS + 2);
         let mut head = Vec::new();
-        put_length(&mut head, COLUMNS.len());
-        put_length(&mut head, self.rows as usize);
+        put_length(&mut head, COLUMNS.len() + 1);
+        put_length(&mut head, rows);
         for (i, buffer) in self.buffers.into_iter().enumerate() {
             if let Some(column) = COLUMN_STARTS.iter().position(|&start| start == i) {
-                let (name, kind) = COLUMNS[column];
-                put_string(&mut head, name);
-                put_string(&mut head, kind);
+                put_column(&mut head, COLUMNS[column]);
                 parts.push(Bytes::from(std::mem::take(&mut head)));
             }
             parts.push(Bytes::from(buffer));
+        }
+        put_column(&mut head, BATCH);
+        parts.push(Bytes::from(head));
+        let piece = Bytes::from(native_uuid(batch_id).repeat(rows.min(BATCH_PIECE_ROWS)));
+        for first in (0..rows).step_by(BATCH_PIECE_ROWS) {
+            parts.push(piece.slice(..(rows - first).min(BATCH_PIECE_ROWS) * 16));
         }
         parts
     }
@@ -252,6 +260,19 @@ fn holds_rows(mut buffer: &[u8], rows: u32, values: Values) -> bool {
             buffer.is_empty()
         }
     }
+}
+
+fn put_column(out: &mut Vec<u8>, (name, kind): (&str, &str)) {
+    put_string(out, name);
+    put_string(out, kind);
+}
+
+fn native_uuid(id: Uuid) -> [u8; 16] {
+    let (high, low) = id.as_u64_pair();
+    let mut bytes = [0; 16];
+    bytes[..8].copy_from_slice(&high.to_le_bytes());
+    bytes[8..].copy_from_slice(&low.to_le_bytes());
+    bytes
 }
 
 fn put_string(out: &mut Vec<u8>, text: &str) {
@@ -370,13 +391,30 @@ mod tests {
 
     #[test]
     fn the_insert_lists_the_columns_that_are_sent() {
-        let names: Vec<_> = COLUMNS.iter().map(|(name, _)| *name).collect();
+        let names: Vec<_> = COLUMNS.iter().chain([&BATCH]).map(|(name, _)| *name).collect();
         assert_eq!(names.join(", "), COLUMN_NAMES);
     }
 
     #[test]
     fn a_block_begins_with_its_columns_and_rows() {
-        let native = columns(&[]).into_native().concat();
-        assert_eq!(&native[..13], b"\x09\x00\x0aevent_name");
+        let native = columns(&[]).into_native(Uuid::nil()).concat();
+        assert_eq!(&native[..13], b"\x0a\x00\x0aevent_name");
+    }
+
+    #[test]
+    fn a_block_ends_with_the_batch_of_every_row() {
+        let event = v1::Event {
+            event_name: "a".into(),
+            timestamp: Some(prost_types::Timestamp { seconds: NOW_MS / 1_000, nanos: 0 }),
+            ..Default::default()
+        };
+        for rows in [1, BATCH_PIECE_ROWS, BATCH_PIECE_ROWS + 1, 3 * BATCH_PIECE_ROWS - 1] {
+            let id = Uuid::from_u128(0x0001_0203_0405_0607_0809_0a0b_0c0d_0e0f);
+            let native = columns(&vec![event.clone(); rows]).into_native(id).concat();
+            let (before, ids) = native.split_at(native.len() - 16 * rows);
+            assert!(before.ends_with(b"\x05batch\x04UUID"));
+            let expected = [7, 6, 5, 4, 3, 2, 1, 0, 15, 14, 13, 12, 11, 10, 9, 8];
+            assert!(ids.chunks(16).all(|id| id == expected));
+        }
     }
 }

@@ -1,15 +1,21 @@
-//! The task that inserts sealed batches, one after the other.
+//! The task that inserts sealed batches, one after the other. After an unclean boot it first compares those that may have
+//! been inserted before with what ClickHouse has.
 
+use std::collections::HashSet;
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use rand::Rng;
-use tokio::sync::mpsc;
+use tokio::sync::{Mutex, mpsc};
+use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
+use super::checkpoint::Durability;
 use super::columns::{COLUMN_NAMES, EventColumns};
 use super::dead_letter::{DeadLetter, DeadLetters};
+use super::reconcile::{Body, Expected, reconcile};
 use super::record::{Record, Seal};
 use super::state::{Batch, Resident};
 use super::stats::Stats;
@@ -23,23 +29,132 @@ const FIRST_WAIT: Duration = Duration::from_millis(250);
 /// The wait after a batch could neither be inserted nor be set aside.
 const STUCK_WAIT: Duration = Duration::from_secs(1);
 
+/// What the inserter tells the writer's task.
+#[derive(Debug)]
+pub(super) enum Done {
+    /// ClickHouse has what had landed before the start; the first message.
+    Reconciled,
+    /// The batch that was given last is in ClickHouse or a dead letter: it needs nothing more from the journal.
+    Landed,
+}
+
+/// Held by whoever inserts into ClickHouse: a batch that is looked up and repaired must be the only one.
+pub(super) type Inserting = Arc<Mutex<()>>;
+
+/// What an unclean boot makes doubtful.
+pub(super) struct Unclean {
+    /// The boot, for tokens of its own.
+    pub(super) boot_id: String,
+    /// The batches of the journal that may have been sent to ClickHouse.
+    pub(super) batches: Vec<Seal>,
+}
+
 /// What the task stands on.
 pub(super) struct Inserter {
     pub(super) clickhouse: ClickHouse,
     pub(super) journal: Journal,
     pub(super) dead_letters: DeadLetters,
+    pub(super) durability: Durability,
+    pub(super) inserting: Inserting,
     pub(super) stats: Arc<Stats>,
+    /// None after a clean one.
+    pub(super) unclean: Option<Unclean>,
+    /// Cancelled once it has been made good: then others may insert.
+    pub(super) reconciled: CancellationToken,
 }
 
 impl Inserter {
-    /// Inserts what comes, until no more can come. Tells of each batch once it needs nothing more from the journal.
-    pub(super) async fn run(self, mut batches: mpsc::Receiver<Batch>, done: mpsc::Sender<()>) {
-        while let Some(batch) = batches.recv().await {
-            self.bring_in(batch).await;
-            if done.send(()).await.is_err() {
-                return;
+    /// Inserts what comes, until no more can come.
+    pub(super) async fn run(mut self, mut batches: mpsc::Receiver<Batch>, done: mpsc::Sender<Done>) {
+        let stored = match self.unclean.take() {
+            Some(unclean) => self.reconcile(unclean).await,
+            None => HashSet::new(),
+        };
+        // A batch that became a dead letter just before the end is the letter's from here on.
+        let letters: HashSet<Uuid> =
+            self.dead_letters.list().letters.into_iter().map(|letter| letter.batch_id).collect();
+        self.reconciled.cancel();
+        let mut ended = done.send(Done::Reconciled).await.is_err();
+        while !ended && let Some(batch) = batches.recv().await {
+            let Seal { batch_id, events, .. } = batch.seal;
+            if stored.contains(&batch_id) {
+                self.stats.count_inserted(events);
+            } else if letters.contains(&batch_id) {
+                self.stats.count_found_twice(events);
+            } else {
+                self.bring_in(batch).await;
+            }
+            ended = done.send(Done::Landed).await.is_err();
+        }
+    }
+
+    /// Makes ClickHouse hold every batch that it may have had when the machine went down. Gives those that it holds now;
+    /// the others it refuses, and they go the usual way.
+    async fn reconcile(&self, Unclean { boot_id, batches }: Unclean) -> HashSet<Uuid> {
+        let letters = self.dead_letters.list().letters;
+        let of_letters = letters.iter().map(|letter| (letter.batch_id, letter.events));
+        let mut known = HashSet::new();
+        let expected: Vec<Expected> = batches
+            .iter()
+            .map(|seal| (seal.batch_id, seal.events))
+            .chain(of_letters)
+            .filter(|(batch_id, _)| known.insert(*batch_id))
+            .map(|(batch_id, events)| Expected { batch_id, events })
+            .collect();
+        let read = |batch_id: Uuid| {
+            let seal = batches.iter().find(|seal| seal.batch_id == batch_id).copied();
+            self.body(batch_id, seal, &letters)
+        };
+        let report = loop {
+            match reconcile(&self.clickhouse, &boot_id, &expected, read).await {
+                Ok(report) => break report,
+                Err(error) => {
+                    self.stats.set_insert_error(Some(error.to_string()));
+                    tokio::time::sleep(STUCK_WAIT).await;
+                }
+            }
+        };
+        self.stats.set_insert_error(None);
+        for (batch_id, error) in &report.refused {
+            tracing::error!(batch = %batch_id, %error, "ClickHouse refuses a batch that it may have had");
+            known.remove(batch_id);
+        }
+        self.delete_letters(letters.into_iter().filter(|letter| known.contains(&letter.batch_id))).await;
+        known
+    }
+
+    /// The events of a batch, from the journal or a dead letter.
+    async fn body(&self, batch_id: Uuid, seal: Option<Seal>, letters: &[DeadLetter]) -> io::Result<Body> {
+        if let Some(seal) = seal {
+            let journal = self.journal.clone();
+            let columns = blocking(move || read_columns(&journal, seal)).await.map_err(io::Error::other)?;
+            return Ok(Body::of_columns(columns, batch_id));
+        }
+        let dead_letters = self.dead_letters.clone();
+        let body = blocking(move || dead_letters.body(batch_id)).await?;
+        let letter = letters.iter().find(|letter| letter.batch_id == batch_id);
+        Ok(Body { events: letter.map_or(0, |letter| letter.events), native: vec![body] })
+    }
+
+    /// Deletes letters whose events ClickHouse has, once these are safe there.
+    async fn delete_letters(&self, letters: impl Iterator<Item = DeadLetter>) {
+        let letters: Vec<DeadLetter> = letters.collect();
+        if letters.is_empty() {
+            return;
+        }
+        if let Err(error) = self.durability.sync().await {
+            // They are inserted again, and found to be there.
+            tracing::error!(%error, "ClickHouse's files could not be synced; dead letters stay");
+            return;
+        }
+        for DeadLetter { batch_id, events, .. } in letters {
+            let dead_letters = self.dead_letters.clone();
+            match blocking(move || dead_letters.remove(batch_id)).await {
+                Ok(()) => self.stats.count_inserted(events),
+                Err(error) => tracing::error!(batch = %batch_id, %error, "a dead letter cannot be deleted"),
             }
         }
+        self.stats.set_dead_letter_bytes(self.dead_letters.summary().bytes);
     }
 
     /// Returns once the batch is in ClickHouse or among the dead letters.
@@ -50,7 +165,7 @@ impl Inserter {
             Some(resident) => resident,
             None => self.read_back(seal).await,
         };
-        let body = columns.into_native();
+        let body = columns.into_native(seal.batch_id);
         loop {
             let Err(error) = self.try_insert(seal.batch_id, &body).await else {
                 tracing::debug!(batch = %seal.batch_id, events, "batch landed");
@@ -72,7 +187,11 @@ impl Inserter {
         let mut wait = FIRST_WAIT;
         let mut retries = 0;
         loop {
-            let error = match insert(&self.clickhouse, batch_id, body.to_vec()).await {
+            let inserted = {
+                let _inserting = self.inserting.lock().await;
+                insert(&self.clickhouse, batch_id, body.to_vec()).await
+            };
+            let error = match inserted {
                 Ok(()) => return Ok(()),
                 Err(error) => error,
             };

@@ -26,12 +26,14 @@
 //! | sealed batches in memory: two | the others are read from the journal when their turn comes | nobody |
 
 pub mod batch;
+pub mod boot;
 pub mod checkpoint;
 pub mod columns;
 pub mod dead_letter;
 mod insert;
 pub mod producers;
 pub mod recent_ids;
+pub mod reconcile;
 pub mod record;
 mod recover;
 pub(crate) mod redrive;

@@ -15,13 +15,16 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use jiff::{SignedDuration, Timestamp};
+use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::checkpoint::Durability;
 use super::dead_letter::{DeadLetter, DeadLetters};
-use super::insert::{blocking, insert};
+use super::insert::{Inserting, blocking, insert};
+use super::reconcile::{Body, Expected, ReconcileError, reconcile};
 use super::stats::Stats;
 use crate::clickhouse::{ClickHouse, ClickHouseError, InsertFailure};
 
@@ -47,6 +50,7 @@ pub(super) struct Redriver {
     clickhouse: ClickHouse,
     dead_letters: DeadLetters,
     durability: Durability,
+    inserting: Inserting,
     stats: Arc<Stats>,
     /// How many batches had landed when a letter was first tried.
     landed_before: HashMap<Uuid, u64>,
@@ -68,13 +72,18 @@ impl Redriver {
         clickhouse: ClickHouse,
         dead_letters: DeadLetters,
         durability: Durability,
+        inserting: Inserting,
         stats: Arc<Stats>,
     ) -> Self {
-        Self { clickhouse, dead_letters, durability, stats, landed_before: HashMap::new() }
+        Self { clickhouse, dead_letters, durability, inserting, stats, landed_before: HashMap::new() }
     }
 
-    /// Works until `stop`.
-    pub(super) async fn run(mut self, stop: CancellationToken) {
+    /// Works until `stop`, once `reconciled`: until then nothing else may be inserted.
+    pub(super) async fn run(mut self, reconciled: CancellationToken, stop: CancellationToken) {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = reconciled.cancelled() => {}
+        }
         let mut landed = self.stats.landed();
         let mut scan = tokio::time::interval(SCAN_EVERY);
         scan.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -105,7 +114,16 @@ impl Redriver {
             let landed = *self.stats.landed().borrow();
             let before = *self.landed_before.entry(letter.batch_id).or_insert(landed);
             let inserts = landed - before;
-            match bring_back(&self.clickhouse, &self.dead_letters, &self.durability, &letter, inserts).await {
+            match bring_back(
+                &self.clickhouse,
+                &self.dead_letters,
+                &self.durability,
+                &self.inserting,
+                &letter,
+                inserts,
+            )
+            .await
+            {
                 Tried::Landed => {
                     self.landed_before.remove(&letter.batch_id);
                     self.stats.count_inserted(letter.events);
@@ -124,6 +142,7 @@ pub(crate) async fn bring_back(
     clickhouse: &ClickHouse,
     dead_letters: &DeadLetters,
     durability: &Durability,
+    inserting: &Mutex<()>,
     letter: &DeadLetter,
     inserts_since: u64,
 ) -> Tried {
@@ -134,14 +153,12 @@ pub(crate) async fn bring_back(
         Err(error) => return unreadable(dead_letters, letter, &error),
     };
     let now = Timestamp::now();
-    let stored = match is_late(letter, inserts_since, now) {
-        true => is_stored(clickhouse, letter).await,
-        false => Ok(None),
-    };
-    let inserted = match stored {
-        Ok(Some(true)) => Ok(()),
-        Ok(Some(false) | None) => insert(clickhouse, id, vec![body]).await,
-        Err(error) => Err(error),
+    let inserted = {
+        let _inserting = inserting.lock().await;
+        match is_late(letter, inserts_since, now) {
+            true => store_late(clickhouse, letter, body).await,
+            false => insert(clickhouse, id, vec![body]).await,
+        }
     };
     let folder = dead_letters.clone();
     let error = match inserted {
@@ -191,10 +208,25 @@ fn is_late(letter: &DeadLetter, inserts_since: u64, now: Timestamp) -> bool {
     !young || inserts_since >= LATE_AFTER_INSERTS
 }
 
-/// Whether ClickHouse has a batch, asked before a late letter is inserted; none where it cannot be told. Here the look-up by
-/// batch id belongs: the rows do not carry it yet, so a late letter relies on its token as any other.
-async fn is_stored(_clickhouse: &ClickHouse, _letter: &DeadLetter) -> Result<Option<bool>, ClickHouseError> {
-    Ok(None)
+/// Inserts a letter's batch whose token ClickHouse may have forgotten: what it has of the batch is looked up and repaired.
+async fn store_late(
+    clickhouse: &ClickHouse,
+    letter: &DeadLetter,
+    body: Bytes,
+) -> Result<(), ClickHouseError> {
+    let DeadLetter { batch_id, events, .. } = *letter;
+    let read = async |_| Ok(Body { events, native: vec![body.clone()] });
+    // The token must be another one than that of an earlier attempt, which may have been killed halfway.
+    let attempt = format!("late-{}", Timestamp::now().as_millisecond());
+    let mut report = match reconcile(clickhouse, &attempt, &[Expected { batch_id, events }], read).await {
+        Ok(report) => report,
+        Err(ReconcileError::ClickHouse(error)) => return Err(error),
+        Err(ReconcileError::Read(error)) => return Err(ClickHouseError::unreachable(error.to_string())),
+    };
+    match report.refused.pop() {
+        Some((_, error)) => Err(error),
+        None => Ok(()),
+    }
 }
 
 /// What a failed try makes of a letter.

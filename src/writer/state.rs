@@ -179,8 +179,8 @@ pub(super) struct State<T> {
 }
 
 impl<T> State<T> {
-    /// The state that the journal holds. While it is `reconciling`, no checkpoint covers anything.
-    pub(super) fn new(settings: Settings, recovered: Recovered, reconciling: bool, now: Instant) -> Self {
+    /// The state that the journal holds. Until [`Self::reconciled`], no checkpoint covers anything.
+    pub(super) fn new(settings: Settings, recovered: Recovered, now: Instant) -> Self {
         let retained: VecDeque<Landed> =
             (1..).zip(recovered.landed).map(|(number, seal)| Landed { number, seal }).collect();
         let from_before = recovered.sealed.iter().map(|seal| seal.batch_id).collect();
@@ -210,7 +210,7 @@ impl<T> State<T> {
             landed_count: retained.len() as u64,
             retained,
             checkpointed: 0,
-            reconciling,
+            reconciling: true,
             from_before,
             last_flush: now,
             snapshots,

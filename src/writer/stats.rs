@@ -129,6 +129,11 @@ impl Stats {
     pub(super) fn count_found(&self, events: u64) {
         self.waiting.fetch_add(events, Relaxed);
     }
+    /// Events that were found twice: in the journal and in a dead letter.
+    pub(super) fn count_found_twice(&self, events: u64) {
+        let less = |waiting: u64| Some(waiting.saturating_sub(events));
+        self.waiting.fetch_update(Relaxed, Relaxed, less).ok();
+    }
     pub(super) fn set_dead_letter_bytes(&self, bytes: u64) {
         self.dead_letter_bytes.store(bytes, Relaxed);
     }

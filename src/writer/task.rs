@@ -13,9 +13,10 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::batch::Limits;
+use super::boot::BootMark;
 use super::checkpoint::Durability;
 use super::dead_letter::DeadLetters;
-use super::insert::{Inserter, blocking};
+use super::insert::{Done, Inserter, Inserting, Unclean, blocking};
 use super::producers::{MAX_FORGOTTEN, MAX_PRODUCERS};
 use super::recent_ids::RecentIds;
 use super::recover::Recovered;
@@ -62,6 +63,8 @@ pub struct Parts {
     pub dead_letters: DeadLetters,
     /// When landed batches are safe from a power cut.
     pub durability: Durability,
+    /// Whether there was one since the last use.
+    pub boot: BootMark,
     /// How events become batches.
     pub config: WriterConfig,
     /// How often somebody sees what has landed; none while nobody looks.
@@ -91,8 +94,12 @@ pub fn journal_reserve_bytes(config: &WriterConfig) -> u64 {
 }
 
 /// Starts the writer. The handle's task ends once everything is in ClickHouse or set aside, after `stop`.
-pub async fn start(parts: Parts) -> (Writer, JoinHandle<()>) {
-    let Parts { clickhouse, journal, recovered, dead_letters, durability, config, attention, stop } = parts;
+///
+/// # Errors
+/// When it cannot be told whether the machine went down since the last use.
+pub async fn start(parts: Parts) -> io::Result<(Writer, JoinHandle<()>)> {
+    let Parts { clickhouse, journal, recovered, dead_letters, durability, boot, config, attention, stop } =
+        parts;
     let stats = Arc::new(Stats::default());
     let letters = dead_letters.clone();
     let swept = blocking(move || letters.load()).await;
@@ -109,9 +116,29 @@ pub async fn start(parts: Parts) -> (Writer, JoinHandle<()>) {
     let (place_queries, places) = mpsc::channel(16);
     let (to_inserter, batches) = mpsc::channel(1);
     let (to_task_done, done) = mpsc::channel(4);
-    let redriver =
-        Redriver::new(clickhouse.clone(), dead_letters.clone(), durability.clone(), Arc::clone(&stats));
-    let inserter = Inserter { clickhouse, journal: journal.clone(), dead_letters, stats: Arc::clone(&stats) };
+    let inserting = Inserting::default();
+    let redriver = Redriver::new(
+        clickhouse.clone(),
+        dead_letters.clone(),
+        durability.clone(),
+        Arc::clone(&inserting),
+        Arc::clone(&stats),
+    );
+    let unclean = boot.is_unclean()?.then(|| Unclean {
+        boot_id: boot.boot_id().to_owned(),
+        batches: recovered.landed.iter().chain(&recovered.sealed).copied().collect(),
+    });
+    let reconciled = CancellationToken::new();
+    let inserter = Inserter {
+        clickhouse,
+        journal: journal.clone(),
+        dead_letters,
+        durability: durability.clone(),
+        inserting,
+        stats: Arc::clone(&stats),
+        unclean,
+        reconciled: reconciled.clone(),
+    };
     let max_bytes = journal.stats().max_bytes;
     let settings = Settings {
         limits: limits(&config),
@@ -121,12 +148,14 @@ pub async fn start(parts: Parts) -> (Writer, JoinHandle<()>) {
         new_batch_id: Box::new(Uuid::now_v7),
     };
     let task = Task {
-        state: State::new(settings, recovered, false, Instant::now()),
+        state: State::new(settings, recovered, Instant::now()),
         log: JournalLog { journal, stats: Arc::clone(&stats), appends: VecDeque::new() },
         stats: Arc::clone(&stats),
         attention,
         inserter: to_inserter,
         durability,
+        boot,
+        is_marked: false,
         checkpoint: None,
         last_checkpoint: Instant::now(),
         held: None,
@@ -135,7 +164,7 @@ pub async fn start(parts: Parts) -> (Writer, JoinHandle<()>) {
     };
     let writer = Writer { submissions: to_task, places: place_queries, memory, stats };
     let handle = tokio::spawn(async move {
-        let mut redriving = tokio::spawn(redriver.run(stop.clone()));
+        let mut redriving = tokio::spawn(redriver.run(reconciled, stop.clone()));
         let mut inserting = tokio::spawn(inserter.run(batches, to_task_done));
         // A part that ends early ends the whole: what it should do would never be done, and nobody would notice.
         let mut running = std::pin::pin!(task.run(submissions, places, done, stop.clone()));
@@ -154,7 +183,7 @@ pub async fn start(parts: Parts) -> (Writer, JoinHandle<()>) {
             ended.expect("the writer's tasks do not panic");
         }
     });
-    (writer, handle)
+    Ok((writer, handle))
 }
 
 type Ticket = oneshot::Sender<Result<Receipt, SubmitError>>;
@@ -166,6 +195,9 @@ struct Task {
     attention: watch::Receiver<Option<Duration>>,
     inserter: mpsc::Sender<Batch>,
     durability: Durability,
+    boot: BootMark,
+    /// Whether the data folder is marked as in use in this boot.
+    is_marked: bool,
     /// The checkpoint under way, with the number of landed batches that it covers.
     checkpoint: Option<(u64, JoinHandle<io::Result<()>>)>,
     last_checkpoint: Instant,
@@ -224,7 +256,7 @@ impl Task {
         mut self,
         mut submissions: mpsc::Receiver<Submission>,
         mut places: mpsc::Receiver<PlaceQuery>,
-        mut done: mpsc::Receiver<()>,
+        mut done: mpsc::Receiver<Done>,
         stop: CancellationToken,
     ) {
         let (mut draining, mut no_more) = (false, false);
@@ -248,10 +280,19 @@ impl Task {
                     submissions.close();
                     draining = true;
                 }
-                _ = heartbeat.tick() => self.checkpoint_if_due(),
-                result = checkpoint_ended(&mut self.checkpoint) => self.checkpoint_ended(result),
+                _ = heartbeat.tick() => {
+                    self.mark_in_use().await;
+                    self.checkpoint_if_due();
+                }
+                result = checkpoint_ended(&mut self.checkpoint) => self.checkpoint_ended(result).await,
                 result = self.log.written() => self.state.written(result, Instant::now(), &mut self.log),
-                Some(()) = done.recv() => self.state.landed(),
+                Some(done) = done.recv() => match done {
+                    Done::Reconciled => {
+                        self.state.reconciled();
+                        self.mark_in_use().await;
+                    }
+                    Done::Landed => self.state.landed(),
+                },
                 Some((producer_id, reply)) = places.recv() => {
                     // A caller that does not wait any more needs no answer.
                     reply.send(self.state.producers().place(&producer_id)).ok();
@@ -275,7 +316,37 @@ impl Task {
         for ticket in self.held.take().map(|held| held.ticket).into_iter().chain(behind) {
             ticket.send(Err(super::Stopping.into())).ok();
         }
+        self.mark_clean().await;
         tracing::info!("everything that was accepted is in ClickHouse or set aside");
+    }
+
+    /// Marks the data folder as in use in this boot, as soon as nothing of before is doubtful any more.
+    async fn mark_in_use(&mut self) {
+        if self.is_marked || !self.state.is_reconciled() {
+            return;
+        }
+        let boot = self.boot.clone();
+        match blocking(move || boot.set_in_use()).await {
+            Ok(()) => self.is_marked = true,
+            Err(error) => {
+                tracing::error!(%error, "the data folder cannot be marked as in use; it is tried again")
+            }
+        }
+    }
+
+    /// Everything has landed. Where it is safe as well, the next start has nothing to compare.
+    async fn mark_clean(&mut self) {
+        let synced = match self.durability.yields() {
+            true => self.state.checkpoint_due().is_none(),
+            false => self.stats.sync_error().is_none() && self.durability.sync().await.is_ok(),
+        };
+        if !synced || !self.is_marked {
+            return;
+        }
+        let boot = self.boot.clone();
+        if let Err(error) = blocking(move || boot.set_clean()).await {
+            tracing::warn!(%error, "the data folder cannot be marked as cleanly left; the next boot compares");
+        }
     }
 
     /// Sends what the state has decided to those who wait for it, and counts it.
@@ -379,13 +450,17 @@ impl Task {
         }
     }
 
-    fn checkpoint_ended(&mut self, result: io::Result<u64>) {
+    async fn checkpoint_ended(&mut self, result: io::Result<u64>) {
         match result {
             Ok(landed_count) => self.state.checkpointed(landed_count, &mut self.log),
             Err(error) => {
                 tracing::error!(%error, "ClickHouse's files could not be synced; landed batches stay in the journal");
                 self.stats.set_sync_error(error.to_string());
                 self.state.sync_failed();
+                let boot = self.boot.clone();
+                if let Err(error) = blocking(move || boot.set_unclean()).await {
+                    tracing::error!(%error, "the next start cannot be told to compare");
+                }
             }
         }
     }

@@ -14,6 +14,7 @@ use tempfile::TempDir;
 use v1::event::PropertiesKind;
 
 use crate::common::{Server, event, free_address, signal_to};
+use crate::exact::assert_rollups_match_events;
 
 const PRODUCERS: usize = 4;
 /// Of all producers together.
@@ -66,7 +67,7 @@ async fn crash_cycles_lose_and_double_nothing() {
         let stop = Arc::new(AtomicBool::new(false));
         let sending: Vec<_> = producers
             .drain(..)
-            .map(|(producer, next)| tokio::spawn(send(producer, next, Arc::clone(&stop))))
+            .map(|(producer, next)| tokio::spawn(send(producer, next, Arc::clone(&stop), numbered)))
             .collect();
         tokio::time::sleep(Duration::from_millis(random.random_range(300..1_500))).await;
         server = befall(server, mishap, &folder, &address).await;
@@ -102,18 +103,43 @@ async fn crash_cycles_lose_and_double_nothing() {
     println!("cycles {}, events {events}, lost {lost}, duplicated {doubled}", cycles());
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn batches_of_many_partitions_are_exact_after_the_engine_was_killed() {
+    let server = Server::start();
+    let producer = ProducerConfig::new(server.url()).connect().await.unwrap();
+    let mut random = StdRng::seed_from_u64(rand::random());
+    let stop = Arc::new(AtomicBool::new(false));
+    let sending = tokio::spawn(send(producer, 0, Arc::clone(&stop), late));
+    for _ in 0..4 {
+        // Inserts of many parts take most of the time, so that it dies in the middle of one.
+        tokio::time::sleep(Duration::from_millis(random.random_range(500..2_500))).await;
+        kill_engine(&server);
+    }
+    stop.store(true, Relaxed);
+    let (_producer, sent) = sending.await.unwrap();
+    server.wait_until_landed().await;
+    let stored = "SELECT count(), uniqExact(JSONExtractUInt(properties, 'n')), uniqExact(toMonday(date)) > 10 FROM events";
+    assert_eq!(server.sql(stored).await, format!("{sent}\t{sent}\t1"));
+    assert_rollups_match_events(&server).await;
+}
+
 fn start(folder: &Arc<TempDir>, address: &str) -> Server {
     Server::start_on(Arc::clone(folder), &[("MILLRACE_LISTEN", address), ("MILLRACE_LOG", "info")])
 }
 
 /// Sends numbered events at an even rate until told to stop, then waits until all of them are acknowledged.
-async fn send(producer: Producer, mut next: u64, stop: Arc<AtomicBool>) -> (Producer, u64) {
+pub(crate) async fn send(
+    producer: Producer,
+    mut next: u64,
+    stop: Arc<AtomicBool>,
+    make: fn(&str, u64) -> v1::Event,
+) -> (Producer, u64) {
     let mut tick = tokio::time::interval(Duration::from_millis(10));
     tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
     while !stop.load(Relaxed) {
         tick.tick().await;
         for _ in 0..EVENTS_PER_SECOND / PRODUCERS as u64 / 100 {
-            producer.send(numbered(producer.id(), next)).await.unwrap();
+            producer.send(make(producer.id(), next)).await.unwrap();
             next += 1;
         }
     }
@@ -130,6 +156,17 @@ fn numbered(producer: &str, n: u64) -> v1::Event {
         ))),
         ..event(if n.is_multiple_of(2) { "page_view" } else { "feature_used" })
     }
+}
+
+/// The same, and one of fifty is late, by up to eighty days: a batch has events of many partitions.
+pub(crate) fn late(producer: &str, n: u64) -> v1::Event {
+    let mut event = numbered(producer, n);
+    if n.is_multiple_of(50)
+        && let Some(timestamp) = &mut event.timestamp
+    {
+        timestamp.seconds -= 86_400 * (n / 50 % 80) as i64;
+    }
+    event
 }
 
 async fn befall(server: Server, mishap: Mishap, folder: &Arc<TempDir>, address: &str) -> Server {
@@ -168,7 +205,7 @@ async fn befall(server: Server, mishap: Mishap, folder: &Arc<TempDir>, address: 
     }
 }
 
-fn kill_engine(server: &Server) {
+pub(crate) fn kill_engine(server: &Server) {
     if let Some(engine) = server.engine_pid() {
         // It may have ended by itself since.
         std::process::Command::new("kill").args(["-KILL", &engine.to_string()]).status().unwrap();

@@ -43,7 +43,7 @@ fn body(name: &str, months: i64) -> Vec<u8> {
         let old = v1::Event { timestamp: Some(proto::timestamp(now_ms - month * MONTH_MS)), ..event(name) };
         columns.push(&validate(&old, &rules, now_ms).unwrap(), now_ms, Uuid::new_v4);
     }
-    columns.into_native().concat()
+    columns.into_native(Uuid::new_v4()).concat()
 }
 
 /// A letter as a server leaves it behind; `set_aside_at` is its place in the order.

@@ -3,6 +3,7 @@
 use std::process::{Command, Output, Stdio};
 
 use crate::common::{Server, event, http, now, send};
+use crate::exact::assert_rollups_match_events;
 use millrace::proto::v1;
 use prost::Message;
 use v1::Status;
@@ -38,6 +39,92 @@ async fn a_changed_retention_alters_every_table() {
     assert_eq!(server.sql(&ttls.replace("DAYS", "7")).await, all);
     assert_eq!(server.sql(&ttls.replace("DAYS", "30")).await, "");
     assert_eq!(server.sql("SELECT count() FROM schema_migrations").await, "5", "each file is applied once");
+}
+
+const TABLES: [&str; 9] = [
+    "events",
+    "minutes",
+    "session_steps",
+    "feature_minutes",
+    "feature_steps",
+    "page_minutes",
+    "page_steps",
+    "country_minutes",
+    "country_steps",
+];
+
+#[tokio::test]
+async fn a_longer_retention_keeps_what_was_to_expire() {
+    let server = Server::start_with(&[("RETENTION_DAYS", "1")]);
+    for table in TABLES {
+        // Nothing expires before the retention is changed, whatever the machine's load.
+        server
+            .sql(&format!("ALTER TABLE {table} MODIFY SETTING max_number_of_merges_with_ttl_in_pool = 0"))
+            .await;
+    }
+    server
+        .sql(
+            "INSERT INTO events (event_name, timestamp, session_id, properties) SELECT ['page_view', 'feature_used'][1 + number % 2], \
+             now64(3) - toIntervalHour(30) - number, toString(number % 7), '{\"page_url\":\"/\",\"feature\":\"f\"}' FROM numbers(1000)",
+        )
+        .await;
+    let figures = async |server: &Server| {
+        let mut figures = Vec::new();
+        for table in TABLES {
+            let sum = match table {
+                "events" => "count()",
+                "page_minutes" | "page_steps" | "country_minutes" | "country_steps" => "sum(views)",
+                _ => "sum(events)",
+            };
+            figures.push(server.sql(&format!("SELECT {sum} FROM {table}")).await);
+        }
+        figures
+    };
+    let before = figures(&server).await;
+    assert_eq!(before, ["1000", "1000", "2000", "500", "1500", "500", "1500", "500", "1000"]);
+    // As if an earlier start had been killed between its two steps.
+    server
+        .sql("ALTER TABLE minutes MODIFY TTL minute + toIntervalDay(90) SETTINGS materialize_ttl_after_modify = 0")
+        .await;
+    let folder = server.folder();
+    server.stop();
+    let server = Server::start_on(folder, &[("RETENTION_DAYS", "90")]);
+    for table in TABLES {
+        server.sql(&format!("OPTIMIZE TABLE {table} FINAL")).await;
+    }
+    assert_eq!(figures(&server).await, before);
+    assert_eq!(
+        server.sql("SELECT count(), uniqExact(table_name) FROM schema_retention WHERE days = 90").await,
+        "9\t9"
+    );
+    // A shorter one is noted, and does not touch what is there.
+    let folder = server.folder();
+    server.stop();
+    let server = Server::start_on(folder, &[("RETENTION_DAYS", "1")]);
+    assert_eq!(server.sql("SELECT count() FROM schema_retention WHERE days = 1").await, "18");
+    assert_eq!(figures(&server).await, before);
+}
+
+#[tokio::test]
+async fn each_schema_file_can_be_applied_twice() {
+    let server = Server::start();
+    server.ingest().await.send_events(send(vec![event("page_view")])).await.unwrap();
+    server.wait_until_landed().await;
+    for (_, text) in millrace::clickhouse::schema::rendered(90) {
+        for statement in text.split(";\n").filter(|statement| !statement.trim().is_empty()) {
+            server.sql(statement).await;
+        }
+    }
+    // A start that was killed between a file and its row applies the file again.
+    server.sql("TRUNCATE TABLE schema_migrations").await;
+    let folder = server.folder();
+    server.stop();
+    let server = Server::start_on(folder, &[]);
+    assert_eq!(server.sql("SELECT count() FROM schema_migrations").await, "5");
+    server.ingest().await.send_events(send(vec![event("page_view")])).await.unwrap();
+    server.wait_until_landed().await;
+    let figures = "SELECT count(), (SELECT sum(events) FROM minutes), (SELECT sum(views) FROM country_steps WHERE step = 60) FROM events";
+    assert_eq!(server.sql(figures).await, "2\t2\t2");
 }
 
 #[test]
@@ -126,38 +213,6 @@ fn one_port_speaks_http_and_grpc_web() {
     assert!(text.contains("event_name") && text.contains("grpc-status:0"), "{text}");
 }
 
-/// Every rollup, whole and by its steps, against the events.
-async fn assert_rollups_are_exact(server: &Server) {
-    let checks = [
-        (
-            "SELECT minute, sum(minutes.events), sum(errors), groupBitmapMerge(sessions) FROM minutes GROUP BY minute \
-             ORDER BY minute",
-            "SELECT toStartOfMinute(timestamp) AS minute, count(), countIf(event_name = 'error_occurred'), \
-             uniqExact(cityHash64(session_id) % 1048576) FROM events GROUP BY minute ORDER BY minute",
-        ),
-        (
-            "SELECT start, groupBitmapMerge(sessions) FROM session_steps WHERE step = 15 GROUP BY start ORDER BY start",
-            "SELECT toStartOfFifteenMinutes(timestamp) AS start, uniqExact(cityHash64(session_id) % 1048576) FROM events \
-             GROUP BY start ORDER BY start",
-        ),
-        (
-            "SELECT page_url, sum(page_minutes.views), sum(duration_views) FROM page_minutes GROUP BY page_url ORDER BY page_url",
-            "SELECT JSONExtractString(properties, 'page_url') AS page_url, count(), countIf(JSONHas(properties, 'duration_ms')) \
-             FROM events WHERE event_name = 'page_view' GROUP BY page_url ORDER BY page_url",
-        ),
-        (
-            "SELECT start, page_url, sum(page_steps.views) FROM page_steps WHERE step = 60 GROUP BY start, page_url ORDER BY ALL",
-            "SELECT toStartOfHour(timestamp) AS start, JSONExtractString(properties, 'page_url') AS page_url, count() \
-             FROM events WHERE event_name = 'page_view' GROUP BY start, page_url ORDER BY ALL",
-        ),
-    ];
-    for (rollup, events) in checks {
-        let rollup = server.sql(rollup).await;
-        assert!(!rollup.is_empty());
-        assert_eq!(rollup, server.sql(events).await);
-    }
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn rollups_are_rebuilt_exactly_while_events_stream_in() {
     let server = Server::start();
@@ -194,8 +249,15 @@ async fn rollups_are_rebuilt_exactly_while_events_stream_in() {
     let said = String::from_utf8_lossy(&live.stdout).into_owned();
     assert!(live.status.success() && said.contains("rejected 0"), "{live:?}");
     server.wait_until_landed().await;
-    assert_rollups_are_exact(&server).await;
+    assert_rollups_match_events(&server).await;
     assert_eq!(server.sql("SELECT count() - uniqExact(event_id) FROM events").await, "0");
+    // They are kept until the next start has compared them.
+    let kept = "SELECT count() FROM system.tables WHERE endsWith(name, '_rebuilt')";
+    assert_eq!(server.sql(kept).await, "8");
+    let folder = server.folder();
+    server.stop();
+    let server = Server::start_on(folder, &[]);
+    assert_eq!(server.sql(kept).await, "0");
 }
 
 #[tokio::test]
@@ -204,7 +266,8 @@ async fn a_rebuild_that_was_killed_is_mended_by_the_next_start() {
     let folder = server.folder();
     server.ingest().await.send_events(send(vec![event("x")])).await.unwrap();
     server.wait_until_landed().await;
-    server.sql("RENAME TABLE events TO events_resting").await;
+    server.sql("ALTER TABLE events ADD CONSTRAINT inserts_wait_for_a_rebuild CHECK 0").await;
+    server.sql("CREATE TABLE minutes_rebuilt AS minutes").await;
     // What comes meanwhile waits, in the journal and then among the dead letters.
     server.ingest().await.send_events(send(vec![event("y")])).await.unwrap();
     server
@@ -219,4 +282,5 @@ async fn a_rebuild_that_was_killed_is_mended_by_the_next_start() {
     server.wait_until_landed().await;
     assert_eq!(server.sql("SELECT count(), uniqExact(event_id) FROM events").await, "2\t2");
     assert_eq!(server.sql("SELECT sum(events) FROM minutes").await, "2");
+    assert_eq!(server.sql("SELECT count() FROM system.tables WHERE endsWith(name, '_rebuilt')").await, "0");
 }

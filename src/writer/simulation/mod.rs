@@ -146,7 +146,7 @@ impl World {
         let now = Instant::now();
         let producer = || Producer { next_sequence: 1, outstanding: VecDeque::new() };
         Self {
-            server: start(&disk, 1_000_000, false, now),
+            server: start(&disk, 1_000_000, now),
             disk,
             warehouse: Warehouse::new(window),
             unclean_boot: false,
@@ -401,7 +401,7 @@ impl World {
     fn restart(&mut self) {
         self.next_batch += 1_000;
         self.admitted_ids.clear();
-        self.server = start(&self.disk, self.next_batch, self.unclean_boot, self.now);
+        self.server = start(&self.disk, self.next_batch, self.now);
         if self.unclean_boot {
             for seal in self.server.state.known_batches() {
                 let rows = self.journaled(seal);
@@ -414,8 +414,8 @@ impl World {
             }
             // The letters are deleted only when their events are safe.
             self.warehouse.sync();
-            self.server.state.reconciled();
         }
+        self.server.state.reconciled();
         // A batch that became a letter just before the end is the letter's from here on.
         self.server.stored.extend(self.letters.iter().map(|letter| letter.batch));
         self.settle();
@@ -487,7 +487,7 @@ impl World {
     }
 }
 
-fn start(disk: &Disk, first_batch: u128, reconciling: bool, now: Instant) -> Server {
+fn start(disk: &Disk, first_batch: u128, now: Instant) -> Server {
     let limits = Limits {
         flush_events: 10,
         flush_interval: Duration::from_millis(100),
@@ -512,7 +512,7 @@ fn start(disk: &Disk, first_batch: u128, reconciling: bool, now: Instant) -> Ser
         snapshot_part_bytes: 150,
         new_batch_id: Box::new(new_batch_id),
     };
-    let state = State::new(settings, recovered, reconciling, now);
+    let state = State::new(settings, recovered, now);
     Server { state, inserting: None, held: None, checkpoint: None, stored: BTreeSet::new() }
 }
 

@@ -1,0 +1,173 @@
+//! What is stored of a batch, by the column `batch`, and what it takes to repair it.
+//!
+//! Needed where a deduplication token cannot be trusted: it was forgotten, because too many inserts came after it, or lost
+//! in a power cut.
+
+use std::collections::{BTreeSet, HashMap};
+use std::time::Duration;
+
+use clickhouse::{Client, Row};
+use futures_util::future::try_join_all;
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use super::recompute::{Piece, QUARTER, ROLLUPS, Rollup};
+use super::{ClickHouse, ClickHouseError};
+
+/// How many batches are looked up by one statement: they are listed in its address.
+const LOOK_UP_AT_ONCE: usize = 250;
+/// How many quarters are recomputed by one statement: they are listed in it, within ClickHouse's bound of 256 KiB.
+const QUARTERS_AT_ONCE: usize = 10_000;
+/// How often it is looked whether the inserts that were under way have ended.
+const LOOK_EVERY: Duration = Duration::from_millis(50);
+/// How long inserts that were under way may take to end; one takes half a minute at most.
+const INSERTS_END_WITHIN: Duration = Duration::from_secs(60);
+
+/// How much of a batch is in `events`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stored {
+    /// No event.
+    None,
+    /// Every event, once.
+    Complete,
+    /// Some events, or some of them twice.
+    Partial,
+}
+
+impl Stored {
+    /// From the number of events that a batch has and the number that is stored.
+    pub fn of(events: u64, stored: u64) -> Self {
+        match stored {
+            0 => Self::None,
+            _ if stored == events => Self::Complete,
+            _ => Self::Partial,
+        }
+    }
+}
+
+/// How much of a batch of so many events is in `events`. It says nothing about the rollups: their parts are written after
+/// those of `events`, so an engine that died in between has the events without them.
+pub async fn is_stored(
+    clickhouse: &ClickHouse,
+    batch_id: Uuid,
+    events: u64,
+) -> Result<Stored, ClickHouseError> {
+    let stored = stored_events(clickhouse, &[batch_id]).await?;
+    Ok(Stored::of(events, stored.get(&batch_id).copied().unwrap_or(0)))
+}
+
+/// How many events of each of these batches are stored. Those without any are not in it.
+pub async fn stored_events(
+    clickhouse: &ClickHouse,
+    batches: &[Uuid],
+) -> Result<HashMap<Uuid, u64>, ClickHouseError> {
+    #[derive(Row, Serialize, Deserialize)]
+    struct Batch {
+        id: String,
+        events: u64,
+    }
+    let client = clickhouse.client()?;
+    let mut stored = HashMap::with_capacity(batches.len());
+    for batches in batches.chunks(LOOK_UP_AT_ONCE) {
+        let query = "SELECT toString(batch) AS id, count() AS events FROM events WHERE batch IN {batches:Array(UUID)} GROUP BY batch";
+        let found: Vec<Batch> = client.query_raw(query).param("batches", batches).fetch_all().await?;
+        stored.extend(
+            found.into_iter().filter_map(|batch| Some((Uuid::parse_str(&batch.id).ok()?, batch.events))),
+        );
+    }
+    Ok(stored)
+}
+
+/// Deletes every event of a batch, and returns when they are gone.
+pub async fn delete_events(clickhouse: &ClickHouse, batch_id: Uuid) -> Result<(), ClickHouseError> {
+    let delete = clickhouse.client()?.query_raw("DELETE FROM events WHERE batch = {batch:UUID}");
+    Ok(delete.param("batch", batch_id).with_setting("lightweight_deletes_sync", "2").execute().await?)
+}
+
+/// Waits until no insert into `events` is under way.
+pub(super) async fn inserts_ended(client: &Client) -> Result<(), ClickHouseError> {
+    let running = "SELECT count() FROM system.processes WHERE query_kind = 'Insert' AND current_database = \
+                   currentDatabase() AND positionCaseInsensitive(query, 'INSERT INTO events') = 1";
+    let ended = async {
+        while client.query_raw(running).fetch_one::<u64>().await? > 0 {
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+        Ok(())
+    };
+    let late = || ClickHouseError::unreachable("inserts that were under way did not end within a minute");
+    tokio::time::timeout(INSERTS_END_WITHIN, ended).await.unwrap_or_else(|_| Err(late()))
+}
+
+/// The same, for callers that have a handle.
+pub async fn wait_for_inserts(clickhouse: &ClickHouse) -> Result<(), ClickHouseError> {
+    inserts_ended(&clickhouse.client()?).await
+}
+
+/// Recomputes the rows of every rollup for the quarters of an hour that these batches have events in, and for the longer
+/// steps that hold such a quarter. Returns the number of quarters.
+///
+/// Nothing may be inserted meanwhile. It can be repeated: rows are deleted before they are written.
+pub async fn recompute_rollups(clickhouse: &ClickHouse, batches: &[Uuid]) -> Result<u64, ClickHouseError> {
+    let client = clickhouse.client()?;
+    let mut quarters = BTreeSet::new();
+    for batches in batches.chunks(LOOK_UP_AT_ONCE) {
+        let query = format!(
+            "SELECT DISTINCT toUInt32(intDiv(toUnixTimestamp(timestamp), {QUARTER})) FROM events \
+             WHERE batch IN {{batches:Array(UUID)}}"
+        );
+        quarters.extend(client.query_raw(&query).param("batches", batches).fetch_all::<u32>().await?);
+    }
+    let quarters: Vec<u32> = quarters.into_iter().collect();
+    for quarters in quarters.chunks(QUARTERS_AT_ONCE) {
+        let all = Piece::quarters(quarters.to_vec());
+        // A part for each week, and no more events at once than those of one.
+        let weeks = quarters.chunk_by(|a, b| week(*a) == week(*b)).map(|week| Piece::quarters(week.to_vec()));
+        let weeks: Vec<Piece> = weeks.collect();
+        // Most of the time is waiting for deletions, which ClickHouse carries out in its background.
+        try_join_all(ROLLUPS.iter().map(|rollup| recompute(&client, rollup, &all, &weeks))).await?;
+    }
+    Ok(quarters.len() as u64)
+}
+
+async fn recompute(
+    client: &Client,
+    rollup: &Rollup,
+    all: &Piece,
+    weeks: &[Piece],
+) -> Result<(), ClickHouseError> {
+    // The view of the steps is fed by what is written to the minutes, so the steps come last.
+    Rollup::delete_minutes(client, rollup.minutes, all).await?;
+    for week in weeks {
+        rollup.write_minutes(client, rollup.minutes, week).await?;
+    }
+    Rollup::delete_steps(client, rollup.steps, all).await?;
+    for week in weeks {
+        rollup.write_steps(client, rollup.steps, rollup.minutes, week).await?;
+    }
+    Ok(())
+}
+
+/// The week that a quarter lies in, as partitions have it: 1970 began with a Thursday.
+fn week(quarter: u32) -> u32 {
+    (quarter / (86_400 / QUARTER) + 3) / 7
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn weeks_begin_with_monday() {
+        let monday = 1_763_942_400; // 2025-11-24
+        assert_eq!(week(monday / QUARTER), week((monday + 7 * 86_400) / QUARTER - 1));
+        assert_ne!(week(monday / QUARTER), week(monday / QUARTER - 1));
+    }
+
+    #[test]
+    fn a_batch_is_complete_only_with_every_event_once() {
+        assert_eq!(Stored::of(3, 0), Stored::None);
+        assert_eq!(Stored::of(3, 2), Stored::Partial);
+        assert_eq!(Stored::of(3, 3), Stored::Complete);
+        assert_eq!(Stored::of(3, 6), Stored::Partial);
+    }
+}

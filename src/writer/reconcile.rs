@@ -1,0 +1,182 @@
+//! Makes ClickHouse hold exactly what the journal says, after the machine went down without warning.
+//!
+//! ClickHouse syncs neither the parts of an insert nor its log of deduplication tokens. A power cut can take a batch that
+//! had landed, in some partitions, in `events` or in some of the rollups; and a token can survive its part, or a part its
+//! token. So neither "it had landed" nor the batch's token can be trusted for what was inserted a short while before, and
+//! each of these batches is looked up by the column `batch`:
+//!
+//! | in `events` | then |
+//! | --- | --- |
+//! | every event, once | it stays |
+//! | nothing | it is inserted again, under another token |
+//! | some events, or some twice | its rows are deleted, then it is inserted again |
+//!
+//! Afterwards the rollups' rows of every quarter of an hour that a batch has events in are recomputed from `events`, whether
+//! or not they look right: a rollup that lost one batch and got another twice has the right sums and the wrong sets.
+//!
+//! # What it relies on
+//!
+//! - Nothing else inserts meanwhile. It waits for inserts that ClickHouse still carries out for a process that is gone.
+//! - The batches are all those that may have been sent to ClickHouse and are not known to be on its disk: those that landed
+//!   within the grace time, those that were sealed and have not landed, and dead letters that wait.
+//! - Killed in the middle, it is run again with the same batches before anything else is inserted. So the journal keeps
+//!   saying that the machine's start was unclean until this has returned `Ok`.
+//! - What it wrote is not synced either: the batches' grace time begins again when it returns.
+
+use std::future::Future;
+use std::io;
+use std::time::Instant;
+
+use bytes::Bytes;
+use uuid::Uuid;
+
+use super::columns::{COLUMN_NAMES, EventColumns};
+use crate::clickhouse::batches::{self, Stored};
+use crate::clickhouse::{ClickHouse, ClickHouseError, ErrorKind};
+
+/// How often a batch is inserted before it is given up. The first token may have been used by a run that was killed.
+const TRIES: u32 = 3;
+
+/// A batch that ClickHouse is to hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Expected {
+    /// Its id.
+    pub batch_id: Uuid,
+    /// How many events it has.
+    pub events: u64,
+}
+
+/// The events of a batch, as they are to be inserted.
+#[derive(Clone, Debug)]
+pub struct Body {
+    /// How many there are. Fewer than expected where the journal is damaged.
+    pub events: u64,
+    /// The body of the INSERT in the Native format.
+    pub native: Vec<Bytes>,
+}
+
+impl Body {
+    /// Of these columns.
+    pub fn of_columns(columns: EventColumns, batch_id: Uuid) -> Self {
+        Self { events: u64::from(columns.rows()), native: columns.into_native(batch_id) }
+    }
+}
+
+/// What was found and done.
+#[derive(Debug, Default)]
+pub struct Report {
+    /// Batches that were there, every event once.
+    pub complete: u64,
+    /// Batches that were inserted again.
+    pub repaired: Vec<Uuid>,
+    /// Batches that ClickHouse refuses, and why. No event of them is stored: they are to be dead-lettered.
+    pub refused: Vec<(Uuid, ClickHouseError)>,
+    /// Batches that are not as expected although they were inserted, or that the journal no longer holds whole. What is
+    /// stored of them stays; nothing more can be done.
+    pub incomplete: Vec<Uuid>,
+    /// Quarters of an hour whose rollup rows were recomputed.
+    pub quarters: u64,
+}
+
+/// Why it could not be finished. Nothing may be inserted before it was run again.
+#[derive(Debug, thiserror::Error)]
+pub enum ReconcileError {
+    /// ClickHouse did not carry something out.
+    #[error("what ClickHouse holds cannot be compared with the journal: {0}")]
+    ClickHouse(#[from] ClickHouseError),
+    /// The journal or a dead letter cannot be read.
+    #[error("a batch that ClickHouse has lost cannot be read: {0}")]
+    Read(#[from] io::Error),
+}
+
+enum Outcome {
+    Complete,
+    Repaired,
+    Refused(ClickHouseError),
+    Incomplete,
+}
+
+/// Checks and repairs; see the module. `boot` differs between two starts of the machine, and is the same for all runs in
+/// between: tokens are made of it. `read` gives a batch's events, as its seal has them.
+pub async fn reconcile<F>(
+    clickhouse: &ClickHouse,
+    boot: &str,
+    expected: &[Expected],
+    read: impl Fn(Uuid) -> F,
+) -> Result<Report, ReconcileError>
+where
+    F: Future<Output = io::Result<Body>>,
+{
+    let mut report = Report::default();
+    if expected.is_empty() {
+        return Ok(report);
+    }
+    let started = Instant::now();
+    tracing::warn!(
+        batches = expected.len(),
+        "the machine was not shut down cleanly; the newest batches are compared with ClickHouse"
+    );
+    batches::wait_for_inserts(clickhouse).await?;
+    let ids: Vec<Uuid> = expected.iter().map(|batch| batch.batch_id).collect();
+    let stored = batches::stored_events(clickhouse, &ids).await?;
+    for batch in expected {
+        let stored = stored.get(&batch.batch_id).copied().unwrap_or(0);
+        match repair(clickhouse, boot, *batch, stored, &read).await? {
+            Outcome::Complete => report.complete += 1,
+            Outcome::Repaired => report.repaired.push(batch.batch_id),
+            Outcome::Refused(error) => report.refused.push((batch.batch_id, error)),
+            Outcome::Incomplete => report.incomplete.push(batch.batch_id),
+        }
+    }
+    report.quarters = batches::recompute_rollups(clickhouse, &ids).await?;
+    tracing::warn!(
+        complete = report.complete,
+        repaired = report.repaired.len(),
+        refused = report.refused.len(),
+        incomplete = report.incomplete.len(),
+        quarters = report.quarters,
+        ms = started.elapsed().as_millis(),
+        "ClickHouse holds what the journal says"
+    );
+    Ok(report)
+}
+
+/// Makes `events` hold a batch exactly once.
+async fn repair<F>(
+    clickhouse: &ClickHouse,
+    boot: &str,
+    Expected { batch_id, events }: Expected,
+    mut stored: u64,
+    read: &impl Fn(Uuid) -> F,
+) -> Result<Outcome, ReconcileError>
+where
+    F: Future<Output = io::Result<Body>>,
+{
+    if Stored::of(events, stored) == Stored::Complete {
+        return Ok(Outcome::Complete);
+    }
+    let Body { events: readable, native: body } = read(batch_id).await?;
+    if readable < events && stored >= readable && stored <= events {
+        tracing::error!(batch = %batch_id, events, stored, readable, "a batch is incomplete, and the journal has no more of it");
+        return Ok(Outcome::Incomplete);
+    }
+    for attempt in 0..TRIES {
+        if stored > 0 {
+            batches::delete_events(clickhouse, batch_id).await?;
+        }
+        let token = format!("{batch_id}-repair-{boot}-{attempt}");
+        match clickhouse.insert_native("events", COLUMN_NAMES, body.clone(), &token).await {
+            Ok(()) => {}
+            Err(error) if error.kind == ErrorKind::Permanent => return Ok(Outcome::Refused(error)),
+            Err(error) => return Err(error.into()),
+        }
+        stored = batches::stored_events(clickhouse, &[batch_id]).await?.get(&batch_id).copied().unwrap_or(0);
+        if stored == readable {
+            tracing::info!(batch = %batch_id, events, "a batch was inserted again");
+            return Ok(if readable == events { Outcome::Repaired } else { Outcome::Incomplete });
+        }
+    }
+    // Events that are older than the retention by now are dropped as soon as they are inserted.
+    tracing::error!(batch = %batch_id, events, stored, "a batch is not as it should be after it was inserted again");
+    Ok(Outcome::Incomplete)
+}

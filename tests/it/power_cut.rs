@@ -1,0 +1,159 @@
+//! Cuts the power at random moments under load, and counts the events after each time.
+//!
+//! The data folder (journal and engine) is on a real ext4 in a file. `EXT4_IOC_SHUTDOWN` makes that file system forget at
+//! once, while the processes run, everything that was not synced; then they are killed and it is mounted again. It is
+//! mounted with a long commit interval, so that what is not synced explicitly is mostly lost.
+//!
+//! `make power-cut-test CUTS=50` is the long one, a test run two cuts.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::time::Duration;
+
+use millrace::client::ProducerConfig;
+use rand::rngs::StdRng;
+use rand::{Rng as _, SeedableRng as _};
+use tempfile::TempDir;
+
+use crate::common::{Server, free_address};
+use crate::crash::{kill_engine, late, send};
+use crate::exact::assert_rollups_match_events;
+
+const PRODUCERS: usize = 4;
+const IMAGE_BYTES: u64 = 4 << 30;
+
+/// Tells an ext4 to forget what is not on its disk, its journal included (flag 2: NOLOGFLUSH).
+const SHUT_DOWN: &str = "import fcntl, os, struct, sys; fcntl.ioctl(os.open(sys.argv[1], os.O_RDONLY), 0x8004587D, struct.pack('I', 2))";
+
+/// A file system whose power can be cut.
+struct Disk {
+    image: PathBuf,
+    folder: Arc<TempDir>,
+    /// Outside of it.
+    _beside: TempDir,
+}
+
+impl Disk {
+    /// None, and on standard error why, where a loop device cannot be mounted.
+    fn make() -> Option<Self> {
+        let beside = tempfile::tempdir().unwrap();
+        let image = beside.path().join("disk");
+        fs::File::create(&image).unwrap().set_len(IMAGE_BYTES).unwrap();
+        let disk = Self { image, folder: tempfile::tempdir().unwrap().into(), _beside: beside };
+        let made =
+            run(Command::new("mkfs.ext4").args(["-q", "-F"]).arg(&disk.image)).and_then(|()| disk.mount());
+        match made {
+            Ok(()) => Some(disk),
+            Err(why) => {
+                eprintln!("NOT TESTED: power cuts need an ext4 on a loop device (root, mkfs.ext4): {why}");
+                None
+            }
+        }
+    }
+
+    fn mount(&self) -> Result<(), String> {
+        run(Command::new("mount")
+            .args(["-t", "ext4", "-o", "loop,commit=300"])
+            .arg(&self.image)
+            .arg(self.path()))
+    }
+
+    fn path(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Takes the power away, and the processes with it, and gives it back.
+    fn cut(&self, server: Server) {
+        run(Command::new("python3").args(["-c", SHUT_DOWN]).arg(self.path())).unwrap();
+        kill_engine(&server);
+        drop(server); // kill -9
+        run(Command::new("umount").arg(self.path())).unwrap();
+        self.mount().unwrap();
+    }
+}
+
+impl Drop for Disk {
+    fn drop(&mut self) {
+        // It may not be mounted.
+        Command::new("umount").args(["-q", "-l"]).arg(self.path()).status().ok();
+    }
+}
+
+fn run(command: &mut Command) -> Result<(), String> {
+    let output = command.output().map_err(|error| format!("{command:?}: {error}"))?;
+    let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
+    output.status.success().then_some(()).ok_or(said)
+}
+
+fn cuts() -> usize {
+    std::env::var("POWER_CUTS").map_or(2, |text| text.parse().expect("POWER_CUTS is a number"))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn power_cuts_lose_and_double_nothing() {
+    let Some(disk) = Disk::make() else {
+        return;
+    };
+    let seed = std::env::var("POWER_SEED").map_or_else(|_| rand::random(), |text| text.parse().unwrap());
+    println!("POWER_SEED={seed}");
+    let mut random = StdRng::seed_from_u64(seed);
+    let beside = tempfile::tempdir().unwrap();
+    let boot_id = beside.path().join("boot_id");
+    let boot = || fs::write(&boot_id, format!("{}\n", uuid::Uuid::new_v4())).unwrap();
+    let address = free_address();
+    let start = || {
+        let variables = [
+            ("MILLRACE_LISTEN", address.as_str()),
+            ("MILLRACE_LOG", "info"),
+            ("MILLRACE_BOOT_ID_FILE", boot_id.to_str().unwrap()),
+        ];
+        Server::start_on(Arc::clone(&disk.folder), &variables)
+    };
+    boot();
+    let mut server = start();
+    let mut producers = Vec::new();
+    for number in 0..PRODUCERS {
+        let config = ProducerConfig::new(server.url()).producer_id(format!("producer-{number}"));
+        producers.push((config.connect().await.unwrap(), 0_u64));
+    }
+    let (mut events, mut broken) = (0, 0);
+    for cut in 1..=cuts() {
+        let stop = Arc::new(AtomicBool::new(false));
+        let sending: Vec<_> = producers
+            .drain(..)
+            .map(|(producer, next)| tokio::spawn(send(producer, next, Arc::clone(&stop), late)))
+            .collect();
+        tokio::time::sleep(Duration::from_millis(random.random_range(500..4_000))).await;
+        disk.cut(server);
+        boot();
+        server = start();
+        tokio::time::sleep(Duration::from_millis(random.random_range(0..1_000))).await;
+        stop.store(true, Relaxed);
+        for task in sending {
+            producers.push(task.await.unwrap());
+        }
+        server.wait_until_landed().await;
+
+        let sent: u64 = producers.iter().map(|(_, next)| next).sum();
+        let stored = server
+            .sql("SELECT count(), uniqExact(session_id, JSONExtractUInt(properties, 'n')) FROM events")
+            .await;
+        let figures: Vec<u64> = stored.split('\t').map(|figure| figure.parse().unwrap()).collect();
+        let (lost, doubled) = (sent - figures[1], figures[0] - figures[1]);
+        let set_aside = "SELECT count() FROM system.detached_parts WHERE startsWith(reason, 'broken')";
+        let set_aside: u64 = server.sql(set_aside).await.parse().unwrap();
+        println!(
+            "cut {cut:3}  events {sent}  lost {lost}  duplicated {doubled}  parts broken {}",
+            set_aside.saturating_sub(broken)
+        );
+        broken = set_aside;
+        assert_eq!((lost, doubled), (0, 0), "POWER_SEED={seed}:\n{}", server.log());
+        assert_rollups_match_events(&server).await;
+        events = sent;
+    }
+    println!("cuts {}, events {events}, lost 0, duplicated 0", cuts());
+    drop(server);
+}

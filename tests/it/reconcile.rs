@@ -1,0 +1,204 @@
+//! Repairs what a power cut can leave in ClickHouse, state by state.
+
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
+
+use millrace::clickhouse::batches::{self, Stored};
+use millrace::clickhouse::{ClickHouse, Endpoint};
+use millrace::event::{Rules, validate};
+use millrace::proto::v1;
+use millrace::writer::columns::{COLUMN_NAMES, EventColumns};
+use millrace::writer::reconcile::{Body, Expected, Report, reconcile};
+use rand::rngs::StdRng;
+use rand::seq::IndexedRandom as _;
+use rand::{Rng as _, SeedableRng as _};
+use tokio::sync::watch;
+use uuid::Uuid;
+use v1::event::PropertiesKind;
+
+use crate::common::{Server, event, now};
+use crate::exact::assert_rollups_match_events;
+
+const EVENTS: u64 = 600;
+
+/// ClickHouse with batches that were inserted as the writer does, and the journal that has them.
+struct Stage {
+    server: Server,
+    clickhouse: ClickHouse,
+    journal: HashMap<Uuid, EventColumns>,
+    batches: Vec<Uuid>,
+}
+
+impl Stage {
+    /// Even batches have events of some minutes, odd ones of three months.
+    async fn with_batches(count: usize) -> Self {
+        let server = Server::start();
+        let file = std::fs::read(server.data_dir().join("engine.json")).unwrap();
+        let endpoint: Endpoint = serde_json::from_slice(&file).unwrap();
+        let (_, endpoint) = watch::channel(Some(endpoint));
+        let clickhouse = ClickHouse::new(endpoint, "millrace");
+        let mut random = StdRng::seed_from_u64(7);
+        let mut stage = Self { server, clickhouse, journal: HashMap::new(), batches: Vec::new() };
+        for number in 0..count {
+            let batch = Uuid::now_v7();
+            stage.journal.insert(batch, columns(&mut random, number % 2 == 1));
+            stage.batches.push(batch);
+            stage.insert(batch, &batch.to_string()).await;
+        }
+        stage
+    }
+
+    async fn insert(&self, batch: Uuid, token: &str) {
+        let body = self.journal[&batch].clone().into_native(batch);
+        self.clickhouse.insert_native("events", COLUMN_NAMES, body, token).await.unwrap();
+    }
+
+    async fn sql(&self, statement: &str) -> String {
+        self.server.sql(statement).await
+    }
+
+    async fn reconcile(&self, boot: &str) -> Report {
+        let expected: Vec<Expected> =
+            self.batches.iter().map(|&batch_id| Expected { batch_id, events: EVENTS }).collect();
+        let begun = Instant::now();
+        let report = reconcile(&self.clickhouse, boot, &expected, async |batch| {
+            Ok(Body::of_columns(self.journal[&batch].clone(), batch))
+        })
+        .await
+        .unwrap();
+        println!("{} batches, {} quarters: {:?}", expected.len(), report.quarters, begun.elapsed());
+        report
+    }
+
+    async fn assert_exact(&self) {
+        let events = EVENTS * self.batches.len() as u64;
+        let figures = self.sql("SELECT count(), uniqExact(event_id), uniqExact(batch) FROM events").await;
+        assert_eq!(figures, format!("{events}\t{events}\t{}", self.batches.len()));
+        assert_rollups_match_events(&self.server).await;
+    }
+}
+
+fn columns(random: &mut StdRng, late: bool) -> EventColumns {
+    let rules = Rules { retention: Duration::from_secs(90 * 86_400), max_clock_skew: Duration::ZERO };
+    let now = now();
+    let mut columns = EventColumns::default();
+    for _ in 0..EVENTS {
+        let name = *["page_view", "feature_used", "signup_started", "error_occurred"].choose(random).unwrap();
+        let back = if late && random.random_bool(0.2) {
+            random.random_range(0..88 * 86_400)
+        } else {
+            random.random_range(0..300)
+        };
+        let (key, duration) = (random.random_range(0..5), random.random_range(0..1_000));
+        let event = v1::Event {
+            timestamp: Some(prost_types::Timestamp { seconds: now.seconds - back, nanos: 0 }),
+            session_id: format!("s{}", random.random_range(0..400)),
+            user_id: random.random_bool(0.5).then(|| format!("u{}", random.random_range(0..300))),
+            properties_kind: Some(PropertiesKind::PropertiesJson(format!(
+                r#"{{"page_url":"/{key}","feature":"f{key}","duration_ms":{duration}}}"#
+            ))),
+            ..event(name)
+        };
+        let now_ms = now.seconds * 1_000;
+        columns.push(&validate(&event, &rules, now_ms).unwrap(), now_ms, Uuid::now_v7);
+    }
+    columns
+}
+
+#[tokio::test]
+async fn what_a_power_cut_took_or_doubled_is_repaired_exactly() {
+    let mut stage = Stage::with_batches(8).await;
+    stage.assert_exact().await;
+    let batches = stage.batches.clone();
+    // Gone from the events, while the rollups and the token have it.
+    stage.sql(&format!("DELETE FROM events WHERE batch = '{}'", batches[1])).await;
+    // Some of its events are gone, and of another one a whole partition.
+    stage
+        .sql(&format!("DELETE FROM events WHERE batch = '{}' AND sipHash64(event_id) % 3 = 0", batches[2]))
+        .await;
+    let of_third = format!("FROM events WHERE batch = '{}'", batches[3]);
+    let week = stage.sql(&format!("SELECT min(toMonday(date)) {of_third}")).await;
+    stage.sql(&format!("DELETE {of_third} AND toMonday(date) = '{week}'")).await;
+    // The part survived and its token did not, so that it was inserted twice.
+    stage.insert(batches[4], "another token").await;
+    // Sealed, and never inserted.
+    let sealed = Uuid::now_v7();
+    stage.journal.insert(sealed, columns(&mut StdRng::seed_from_u64(8), true));
+    stage.batches.push(sealed);
+    // Parts of the rollups are gone.
+    stage.sql("DELETE FROM minutes WHERE toUnixTimestamp(minute) % 120 = 0").await;
+    stage.sql("DELETE FROM page_minutes WHERE page_url = '/1'").await;
+    stage.sql("DELETE FROM country_steps WHERE step = 15").await;
+    stage.sql("TRUNCATE TABLE feature_steps").await;
+    for (batch, stored) in [
+        (0, Stored::Complete),
+        (1, Stored::None),
+        (2, Stored::Partial),
+        (3, Stored::Partial),
+        (4, Stored::Partial),
+    ] {
+        let found = batches::is_stored(&stage.clickhouse, batches[batch], EVENTS).await.unwrap();
+        assert_eq!(found, stored, "batch {batch}");
+    }
+
+    let report = stage.reconcile("boot-1").await;
+    assert_eq!(report.complete, 4, "{report:?}");
+    assert_eq!(report.repaired, [batches[1], batches[2], batches[3], batches[4], sealed]);
+    assert!(report.refused.is_empty() && report.incomplete.is_empty(), "{report:?}");
+    stage.assert_exact().await;
+
+    // Once more there is nothing to do.
+    let report = stage.reconcile("boot-1").await;
+    assert_eq!((report.complete, report.repaired.len()), (9, 0));
+    stage.assert_exact().await;
+
+    // What was repaired is lost again: its token of this boot is used up.
+    stage.sql(&format!("DELETE FROM events WHERE batch IN ('{}', '{sealed}')", batches[1])).await;
+    let report = stage.reconcile("boot-1").await;
+    assert_eq!(report.repaired, [batches[1], sealed]);
+    stage.assert_exact().await;
+}
+
+#[tokio::test]
+async fn a_repair_that_was_cut_off_is_finished_by_the_next_one() {
+    let stage = Stage::with_batches(4).await;
+    stage.sql("TRUNCATE TABLE events").await;
+    stage.sql("TRUNCATE TABLE session_steps").await;
+    let expected: Vec<Expected> =
+        stage.batches.iter().map(|&batch_id| Expected { batch_id, events: EVENTS }).collect();
+    let last = stage.batches[3];
+    // Some batches are in twice as far as the rollups are concerned, when the journal's disk fails.
+    let cut_off = reconcile(&stage.clickhouse, "boot-1", &expected, async |batch| {
+        if batch == last {
+            Err(std::io::Error::other("the journal is closed"))
+        } else {
+            Ok(Body::of_columns(stage.journal[&batch].clone(), batch))
+        }
+    });
+    assert!(cut_off.await.is_err());
+    let report = stage.reconcile("boot-1").await;
+    assert_eq!((report.complete, report.repaired.as_slice()), (3, &[last][..]));
+    stage.assert_exact().await;
+}
+
+#[tokio::test]
+async fn a_batch_that_clickhouse_refuses_is_named_and_the_others_are_repaired() {
+    let mut stage = Stage::with_batches(2).await;
+    let strange = Uuid::now_v7();
+    stage.batches.push(strange);
+    stage.journal.insert(strange, columns(&mut StdRng::seed_from_u64(9), false));
+    stage.sql(&format!("DELETE FROM events WHERE batch = '{}'", stage.batches[0])).await;
+    stage.sql(&format!("ALTER TABLE events ADD CONSTRAINT not_this CHECK batch != '{strange}'")).await;
+    let expected: Vec<Expected> =
+        stage.batches.iter().map(|&batch_id| Expected { batch_id, events: EVENTS }).collect();
+    let report = reconcile(&stage.clickhouse, "boot-1", &expected, async |batch| {
+        Ok(Body::of_columns(stage.journal[&batch].clone(), batch))
+    });
+    // A constraint that is violated may be taken away again, so it counts as a passing fault.
+    let error = report.await.unwrap_err();
+    assert!(error.to_string().contains("not_this"), "{error}");
+    stage.sql("ALTER TABLE events DROP CONSTRAINT not_this").await;
+    let report = stage.reconcile("boot-1").await;
+    assert_eq!((report.complete, report.repaired.as_slice()), (2, &[strange][..]));
+    stage.assert_exact().await;
+}

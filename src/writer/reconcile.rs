@@ -21,14 +21,18 @@
 //!   within the grace time, those that were sealed and have not landed, and dead letters that wait.
 //! - Killed in the middle, it is run again with the same batches before anything else is inserted. So the journal keeps
 //!   saying that the machine's start was unclean until this has returned `Ok`.
-//! - What it wrote is not synced either: the batches' grace time begins again when it returns.
+//! - What it wrote is no safer than any insert. Where ClickHouse is on this machine, its file system is synced before it
+//!   returns; elsewhere the batches' grace time begins again.
 
+use std::fs::File;
 use std::future::Future;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use uuid::Uuid;
 
 use super::columns::{COLUMN_NAMES, EventColumns};
+use super::insert::blocking;
 use crate::clickhouse::batches::{self, Stored};
 use crate::clickhouse::{ClickHouse, ClickHouseError, ErrorKind};
 use crate::journal::JournalError;
@@ -67,6 +71,14 @@ pub enum ReconcileError {
     /// ClickHouse did not carry something out.
     #[error("what ClickHouse holds cannot be compared with the journal: {0}")]
     ClickHouse(#[from] ClickHouseError),
+    /// What was repaired may not be on the disk.
+    #[error("{}: the file system of the embedded ClickHouse cannot be synced: {source}", folder.display())]
+    Sync {
+        /// The engine's folder.
+        folder: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
     /// The journal cannot be read.
     #[error("a batch that ClickHouse has lost cannot be read from the journal: {0}")]
     Journal(#[from] JournalError),
@@ -80,9 +92,11 @@ enum Outcome {
 }
 
 /// Checks and repairs; see the module. `boot` differs between two starts of the machine, and is the same for all runs in
-/// between: tokens are made of it. `read` gives a batch's events, as its seal has them.
+/// between: tokens are made of it. `folder` is where the embedded ClickHouse keeps its data; none for a server. `read` gives a
+/// batch's events, as its seal has them.
 pub async fn reconcile<F>(
     clickhouse: &ClickHouse,
+    folder: Option<&Path>,
     boot: &str,
     expected: &[Expected],
     read: impl Fn(Uuid) -> F,
@@ -112,6 +126,11 @@ where
         }
     }
     report.quarters = batches::recompute_rollups(clickhouse, &ids).await?;
+    if let Some(folder) = folder {
+        let path = folder.to_owned();
+        let synced = blocking(move || sync_file_system(&path)).await;
+        synced.map_err(|source| ReconcileError::Sync { folder: folder.to_owned(), source })?;
+    }
     tracing::warn!(
         complete = report.complete,
         repaired = report.repaired.len(),
@@ -122,6 +141,11 @@ where
         "ClickHouse holds what the journal says"
     );
     Ok(report)
+}
+
+/// Returns when everything that was written to the folder's file system before is on its disk.
+pub fn sync_file_system(folder: &Path) -> std::io::Result<()> {
+    Ok(rustix::fs::syncfs(File::open(folder)?)?)
 }
 
 /// Makes `events` hold a batch exactly once.

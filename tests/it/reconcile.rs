@@ -62,9 +62,11 @@ impl Stage {
             self.batches.iter().map(|&batch_id| Expected { batch_id, events: EVENTS }).collect();
         let begun = Instant::now();
         let report =
-            reconcile(&self.clickhouse, boot, &expected, async |batch| Ok(self.journal[&batch].clone()))
-                .await
-                .unwrap();
+            reconcile(&self.clickhouse, Some(self.server.data_dir()), boot, &expected, async |batch| {
+                Ok(self.journal[&batch].clone())
+            })
+            .await
+            .unwrap();
         println!("{} batches, {} quarters: {:?}", expected.len(), report.quarters, begun.elapsed());
         report
     }
@@ -167,7 +169,7 @@ async fn a_repair_that_was_cut_off_is_finished_by_the_next_one() {
         stage.batches.iter().map(|&batch_id| Expected { batch_id, events: EVENTS }).collect();
     let last = stage.batches[3];
     // Some batches are in twice as far as the rollups are concerned, when the journal's disk fails.
-    let cut_off = reconcile(&stage.clickhouse, "boot-1", &expected, async |batch| {
+    let cut_off = reconcile(&stage.clickhouse, None, "boot-1", &expected, async |batch| {
         if batch == last {
             Err(millrace::journal::JournalError::Closed)
         } else {
@@ -190,8 +192,9 @@ async fn a_batch_that_clickhouse_refuses_is_named_and_the_others_are_repaired() 
     stage.sql(&format!("ALTER TABLE events ADD CONSTRAINT not_this CHECK batch != '{strange}'")).await;
     let expected: Vec<Expected> =
         stage.batches.iter().map(|&batch_id| Expected { batch_id, events: EVENTS }).collect();
-    let report =
-        reconcile(&stage.clickhouse, "boot-1", &expected, async |batch| Ok(stage.journal[&batch].clone()));
+    let report = reconcile(&stage.clickhouse, None, "boot-1", &expected, async |batch| {
+        Ok(stage.journal[&batch].clone())
+    });
     // A constraint that is violated may be taken away again, so it counts as a passing fault.
     let error = report.await.unwrap_err();
     assert!(error.to_string().contains("not_this"), "{error}");

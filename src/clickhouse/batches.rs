@@ -6,6 +6,7 @@
 use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
 
+use bytes::Bytes;
 use clickhouse::{Client, Row};
 use futures_util::future::try_join_all;
 use serde::{Deserialize, Serialize};
@@ -16,8 +17,8 @@ use super::{ClickHouse, ClickHouseError};
 
 /// How many batches are looked up by one statement: they are listed in its address.
 const LOOK_UP_AT_ONCE: usize = 250;
-/// How many quarters are recomputed by one statement: they are listed in it, within ClickHouse's bound of 256 KiB.
-const QUARTERS_AT_ONCE: usize = 10_000;
+/// How many quarters are recomputed by one statement: ten days, where every quarter has events.
+const QUARTERS_AT_ONCE: usize = 1_000;
 /// How often it is looked whether the inserts that were under way have ended.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 /// How long inserts that were under way may take to end; one takes half a minute at most.
@@ -78,10 +79,58 @@ pub async fn stored_events(
     Ok(stored)
 }
 
-/// Deletes every event of a batch, and returns when they are gone.
-pub async fn delete_events(clickhouse: &ClickHouse, batch_id: Uuid) -> Result<(), ClickHouseError> {
-    let delete = clickhouse.client()?.query_raw("DELETE FROM events WHERE batch = {batch:UUID}");
-    Ok(delete.param("batch", batch_id).with_setting("lightweight_deletes_sync", "2").execute().await?)
+/// Deletes every event of these batches, and returns when they are gone.
+pub async fn delete_events(clickhouse: &ClickHouse, batches: &[Uuid]) -> Result<(), ClickHouseError> {
+    for batches in batches.chunks(LOOK_UP_AT_ONCE) {
+        let delete =
+            clickhouse.client()?.query_raw("DELETE FROM events WHERE batch IN {batches:Array(UUID)}");
+        delete.param("batches", batches).with_setting("lightweight_deletes_sync", "2").execute().await?;
+    }
+    Ok(())
+}
+
+/// A table beside `events` whose rows go into it past the views, and without a token.
+#[derive(Debug)]
+pub struct Beside<'a>(&'a ClickHouse);
+
+impl<'a> Beside<'a> {
+    const TABLE: &'static str = "events_repaired";
+
+    /// Makes it. What an earlier one held is dropped.
+    pub async fn create(clickhouse: &'a ClickHouse) -> Result<Self, ClickHouseError> {
+        let beside = Self(clickhouse);
+        beside.drop().await?;
+        clickhouse.client()?.query_raw("CREATE TABLE events_repaired AS events").execute().await?;
+        Ok(beside)
+    }
+
+    /// Inserts a batch in the Native format into it.
+    pub async fn insert(
+        &self,
+        columns: &str,
+        body: Vec<Bytes>,
+        batch_id: Uuid,
+    ) -> Result<(), ClickHouseError> {
+        self.0.insert_native(Self::TABLE, columns, body, &batch_id.to_string()).await
+    }
+
+    /// Moves its rows into `events`, a partition at a time.
+    pub async fn attach(self) -> Result<(), ClickHouseError> {
+        let client = self.0.client()?;
+        let partitions = "SELECT DISTINCT partition_id FROM system.parts WHERE active AND database = currentDatabase() \
+                          AND table = {table:String} ORDER BY partition_id";
+        let partitions = client.query_raw(partitions).param("table", Self::TABLE);
+        for id in partitions.fetch_all::<String>().await? {
+            // Copies by hard links.
+            let attach = format!("ALTER TABLE events ATTACH PARTITION ID '{id}' FROM {}", Self::TABLE);
+            client.query_raw(&attach).execute().await?;
+        }
+        self.drop().await
+    }
+
+    async fn drop(&self) -> Result<(), ClickHouseError> {
+        Ok(self.0.client()?.query_raw("DROP TABLE IF EXISTS events_repaired SYNC").execute().await?)
+    }
 }
 
 /// Waits until no insert into `events` is under way.
@@ -119,49 +168,24 @@ pub async fn recompute_rollups(clickhouse: &ClickHouse, batches: &[Uuid]) -> Res
     }
     let quarters: Vec<u32> = quarters.into_iter().collect();
     for quarters in quarters.chunks(QUARTERS_AT_ONCE) {
-        let all = Piece::quarters(quarters.to_vec());
-        // A part for each week, and no more events at once than those of one.
-        let weeks = quarters.chunk_by(|a, b| week(*a) == week(*b)).map(|week| Piece::quarters(week.to_vec()));
-        let weeks: Vec<Piece> = weeks.collect();
+        let piece = Piece::quarters(quarters.to_vec());
         // Most of the time is waiting for deletions, which ClickHouse carries out in its background.
-        try_join_all(ROLLUPS.iter().map(|rollup| recompute(&client, rollup, &all, &weeks))).await?;
+        try_join_all(ROLLUPS.iter().map(|rollup| recompute(&client, rollup, &piece))).await?;
     }
     Ok(quarters.len() as u64)
 }
 
-async fn recompute(
-    client: &Client,
-    rollup: &Rollup,
-    all: &Piece,
-    weeks: &[Piece],
-) -> Result<(), ClickHouseError> {
+async fn recompute(client: &Client, rollup: &Rollup, piece: &Piece) -> Result<(), ClickHouseError> {
     // The view of the steps is fed by what is written to the minutes, so the steps come last.
-    Rollup::delete_minutes(client, rollup.minutes, all).await?;
-    for week in weeks {
-        rollup.write_minutes(client, rollup.minutes, week).await?;
-    }
-    Rollup::delete_steps(client, rollup.steps, all).await?;
-    for week in weeks {
-        rollup.write_steps(client, rollup.steps, rollup.minutes, week).await?;
-    }
-    Ok(())
-}
-
-/// The week that a quarter lies in, as partitions have it: 1970 began with a Thursday.
-fn week(quarter: u32) -> u32 {
-    (quarter / (86_400 / QUARTER) + 3) / 7
+    Rollup::delete_minutes(client, rollup.minutes, piece).await?;
+    rollup.write_minutes(client, rollup.minutes, piece).await?;
+    Rollup::delete_steps(client, rollup.steps, piece).await?;
+    rollup.write_steps(client, rollup.steps, rollup.minutes, piece).await
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn weeks_begin_with_monday() {
-        let monday = 1_763_942_400; // 2025-11-24
-        assert_eq!(week(monday / QUARTER), week((monday + 7 * 86_400) / QUARTER - 1));
-        assert_ne!(week(monday / QUARTER), week(monday / QUARTER - 1));
-    }
 
     #[test]
     fn a_batch_is_complete_only_with_every_event_once() {

@@ -50,11 +50,6 @@ impl BootMark {
         Ok(!mark.clean && mark.boot_id != self.boot_id)
     }
 
-    /// The boot, as the kernel names it.
-    pub fn boot_id(&self) -> &str {
-        &self.boot_id
-    }
-
     /// The folder is in use in this boot.
     pub fn set_in_use(&self) -> io::Result<()> {
         self.write(&Mark { boot_id: self.boot_id.clone(), clean: false })

@@ -43,8 +43,6 @@ pub(super) type Inserting = Arc<Mutex<()>>;
 
 /// What an unclean boot makes doubtful.
 pub(super) struct Unclean {
-    /// The boot, for tokens of its own.
-    pub(super) boot_id: String,
     /// The batches of the journal that may have been sent to ClickHouse.
     pub(super) batches: Vec<Seal>,
 }
@@ -90,7 +88,7 @@ impl Inserter {
 
     /// Makes ClickHouse hold every batch that it may have had when the machine went down. Gives those that it holds now;
     /// the others it refuses, and they go the usual way.
-    async fn reconcile(&self, Unclean { boot_id, batches }: Unclean) -> HashSet<Uuid> {
+    async fn reconcile(&self, Unclean { batches }: Unclean) -> HashSet<Uuid> {
         let letters = self.dead_letters.list().letters;
         let of_letters = letters.iter().map(|letter| (letter.batch_id, letter.events));
         let mut known = HashSet::new();
@@ -105,8 +103,14 @@ impl Inserter {
             let seal = batches.iter().find(|seal| seal.batch_id == batch_id).copied();
             self.body(batch_id, seal, &letters)
         };
+        if !expected.is_empty() {
+            tracing::warn!(
+                batches = expected.len(),
+                "the machine was not shut down cleanly; the newest batches are compared with ClickHouse"
+            );
+        }
         let report = loop {
-            match reconcile(&self.clickhouse, &boot_id, &expected, read).await {
+            match reconcile(&self.clickhouse, &self.durability, &expected, read).await {
                 Ok(report) => break report,
                 Err(error) => {
                     self.stats.set_insert_error(Some(error.to_string()));

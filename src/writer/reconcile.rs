@@ -8,10 +8,11 @@
 //! | in `events` | then |
 //! | --- | --- |
 //! | every event, once | it stays |
-//! | nothing | it is inserted again, under another token |
+//! | nothing | it is inserted again |
 //! | some events, or some twice | its rows are deleted, then it is inserted again |
 //!
-//! Afterwards the rollups' rows of every quarter of an hour that a batch has events in are recomputed from `events`, whether
+//! It is inserted into a table beside `events`, whose partitions are then attached: so no token has a say, and the views of
+//! the rollups do not see it. Afterwards the rollups' rows of every quarter of an hour that a batch has events in are recomputed from `events`, whether
 //! or not they look right: a rollup that lost one batch and got another twice has the right sums and the wrong sets.
 //!
 //! # What it relies on
@@ -21,8 +22,10 @@
 //!   within the grace time, those that were sealed and have not landed, and dead letters that wait.
 //! - Killed in the middle, it is run again with the same batches before anything else is inserted. So the journal keeps
 //!   saying that the machine's start was unclean until this has returned `Ok`.
-//! - What it wrote is not synced either: the batches' grace time begins again when it returns.
+//! - What it wrote is no safer than any insert. Where ClickHouse is on this machine, its file system is synced before it
+//!   returns; elsewhere the batches' grace time begins again.
 
+use std::collections::HashMap;
 use std::future::Future;
 use std::io;
 use std::time::Instant;
@@ -30,12 +33,10 @@ use std::time::Instant;
 use bytes::Bytes;
 use uuid::Uuid;
 
+use super::checkpoint::Durability;
 use super::columns::{COLUMN_NAMES, EventColumns};
 use crate::clickhouse::batches::{self, Stored};
 use crate::clickhouse::{ClickHouse, ClickHouseError, ErrorKind};
-
-/// How often a batch is inserted before it is given up. The first token may have been used by a run that was killed.
-const TRIES: u32 = 3;
 
 /// A batch that ClickHouse is to hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -84,23 +85,18 @@ pub enum ReconcileError {
     /// ClickHouse did not carry something out.
     #[error("what ClickHouse holds cannot be compared with the journal: {0}")]
     ClickHouse(#[from] ClickHouseError),
+    /// What was repaired may not be on the disk.
+    #[error("ClickHouse's files cannot be synced: {0}")]
+    Sync(io::Error),
     /// The journal or a dead letter cannot be read.
     #[error("a batch that ClickHouse has lost cannot be read: {0}")]
     Read(#[from] io::Error),
 }
 
-enum Outcome {
-    Complete,
-    Repaired,
-    Refused(ClickHouseError),
-    Incomplete,
-}
-
-/// Checks and repairs; see the module. `boot` differs between two starts of the machine, and is the same for all runs in
-/// between: tokens are made of it. `read` gives a batch's events, as its seal has them.
+/// Checks and repairs; see the module. `read` gives a batch's events, as its seal has them.
 pub async fn reconcile<F>(
     clickhouse: &ClickHouse,
-    boot: &str,
+    durability: &Durability,
     expected: &[Expected],
     read: impl Fn(Uuid) -> F,
 ) -> Result<Report, ReconcileError>
@@ -112,23 +108,21 @@ where
         return Ok(report);
     }
     let started = Instant::now();
-    tracing::warn!(
-        batches = expected.len(),
-        "the machine was not shut down cleanly; the newest batches are compared with ClickHouse"
-    );
     batches::wait_for_inserts(clickhouse).await?;
     let ids: Vec<Uuid> = expected.iter().map(|batch| batch.batch_id).collect();
     let stored = batches::stored_events(clickhouse, &ids).await?;
-    for batch in expected {
-        let stored = stored.get(&batch.batch_id).copied().unwrap_or(0);
-        match repair(clickhouse, boot, *batch, stored, &read).await? {
-            Outcome::Complete => report.complete += 1,
-            Outcome::Repaired => report.repaired.push(batch.batch_id),
-            Outcome::Refused(error) => report.refused.push((batch.batch_id, error)),
-            Outcome::Incomplete => report.incomplete.push(batch.batch_id),
-        }
+    let stored_of = |batch_id| stored.get(&batch_id).copied().unwrap_or(0);
+    let damaged: Vec<Expected> = expected
+        .iter()
+        .filter(|batch| Stored::of(batch.events, stored_of(batch.batch_id)) != Stored::Complete)
+        .copied()
+        .collect();
+    report.complete = (expected.len() - damaged.len()) as u64;
+    if !damaged.is_empty() {
+        repair(clickhouse, &damaged, stored_of, &read, &mut report).await?;
     }
     report.quarters = batches::recompute_rollups(clickhouse, &ids).await?;
+    durability.sync().await.map_err(ReconcileError::Sync)?;
     tracing::warn!(
         complete = report.complete,
         repaired = report.repaired.len(),
@@ -141,42 +135,53 @@ where
     Ok(report)
 }
 
-/// Makes `events` hold a batch exactly once.
+/// Makes `events` hold these batches exactly once.
 async fn repair<F>(
     clickhouse: &ClickHouse,
-    boot: &str,
-    Expected { batch_id, events }: Expected,
-    mut stored: u64,
+    damaged: &[Expected],
+    stored_of: impl Fn(Uuid) -> u64,
     read: &impl Fn(Uuid) -> F,
-) -> Result<Outcome, ReconcileError>
+    report: &mut Report,
+) -> Result<(), ReconcileError>
 where
     F: Future<Output = io::Result<Body>>,
 {
-    if Stored::of(events, stored) == Stored::Complete {
-        return Ok(Outcome::Complete);
-    }
-    let Body { events: readable, native: body } = read(batch_id).await?;
-    if readable < events && stored >= readable && stored <= events {
-        tracing::error!(batch = %batch_id, events, stored, readable, "a batch is incomplete, and the journal has no more of it");
-        return Ok(Outcome::Incomplete);
-    }
-    for attempt in 0..TRIES {
-        if stored > 0 {
-            batches::delete_events(clickhouse, batch_id).await?;
+    let beside = batches::Beside::create(clickhouse).await?;
+    let (mut again, mut to_delete) = (HashMap::new(), Vec::new());
+    for &Expected { batch_id, events } in damaged {
+        let (stored, body) = (stored_of(batch_id), read(batch_id).await?);
+        let readable = body.events;
+        if readable < events && stored >= readable && stored <= events {
+            tracing::error!(batch = %batch_id, events, stored, readable, "a batch is incomplete, and the journal has no more of it");
+            report.incomplete.push(batch_id);
+            continue;
         }
-        let token = format!("{batch_id}-repair-{boot}-{attempt}");
-        match clickhouse.insert_native("events", COLUMN_NAMES, body.clone(), &token).await {
-            Ok(()) => {}
-            Err(error) if error.kind == ErrorKind::Permanent => return Ok(Outcome::Refused(error)),
+        match beside.insert(COLUMN_NAMES, body.native, batch_id).await {
+            Ok(()) => {
+                again.insert(batch_id, readable);
+            }
+            Err(error) if error.kind == ErrorKind::Permanent => report.refused.push((batch_id, error)),
             Err(error) => return Err(error.into()),
         }
-        stored = batches::stored_events(clickhouse, &[batch_id]).await?.get(&batch_id).copied().unwrap_or(0);
-        if stored == readable {
-            tracing::info!(batch = %batch_id, events, "a batch was inserted again");
-            return Ok(if readable == events { Outcome::Repaired } else { Outcome::Incomplete });
+        if stored > 0 {
+            to_delete.push(batch_id);
         }
     }
-    // Events that are older than the retention by now are dropped as soon as they are inserted.
-    tracing::error!(batch = %batch_id, events, stored, "a batch is not as it should be after it was inserted again");
-    Ok(Outcome::Incomplete)
+    batches::delete_events(clickhouse, &to_delete).await?;
+    beside.attach().await?;
+    let inserted: Vec<Uuid> = again.keys().copied().collect();
+    let stored = batches::stored_events(clickhouse, &inserted).await?;
+    for &Expected { batch_id, events } in damaged {
+        let Some(&readable) = again.get(&batch_id) else { continue };
+        let stored = stored.get(&batch_id).copied().unwrap_or(0);
+        if stored == events {
+            tracing::info!(batch = %batch_id, events, "a batch was inserted again");
+            report.repaired.push(batch_id);
+        } else {
+            // Events that are older than the retention by now are dropped as soon as they are inserted.
+            tracing::error!(batch = %batch_id, events, readable, stored, "a batch is not complete after it was inserted again");
+            report.incomplete.push(batch_id);
+        }
+    }
+    Ok(())
 }

@@ -156,7 +156,7 @@ pub(crate) async fn bring_back(
     let inserted = {
         let _inserting = inserting.lock().await;
         match is_late(letter, inserts_since, now) {
-            true => store_late(clickhouse, letter, body).await,
+            true => store_late(clickhouse, durability, letter, body).await,
             false => insert(clickhouse, id, vec![body]).await,
         }
     };
@@ -211,17 +211,19 @@ fn is_late(letter: &DeadLetter, inserts_since: u64, now: Timestamp) -> bool {
 /// Inserts a letter's batch whose token ClickHouse may have forgotten: what it has of the batch is looked up and repaired.
 async fn store_late(
     clickhouse: &ClickHouse,
+    durability: &Durability,
     letter: &DeadLetter,
     body: Bytes,
 ) -> Result<(), ClickHouseError> {
     let DeadLetter { batch_id, events, .. } = *letter;
     let read = async |_| Ok(Body { events, native: vec![body.clone()] });
-    // The token must be another one than that of an earlier attempt, which may have been killed halfway.
-    let attempt = format!("late-{}", Timestamp::now().as_millisecond());
-    let mut report = match reconcile(clickhouse, &attempt, &[Expected { batch_id, events }], read).await {
+    let expected = [Expected { batch_id, events }];
+    let mut report = match reconcile(clickhouse, durability, &expected, read).await {
         Ok(report) => report,
         Err(ReconcileError::ClickHouse(error)) => return Err(error),
-        Err(ReconcileError::Read(error)) => return Err(ClickHouseError::unreachable(error.to_string())),
+        Err(ReconcileError::Read(error) | ReconcileError::Sync(error)) => {
+            return Err(ClickHouseError::unreachable(error.to_string()));
+        }
     };
     match report.refused.pop() {
         Some((_, error)) => Err(error),

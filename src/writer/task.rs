@@ -124,10 +124,9 @@ pub async fn start(parts: Parts) -> io::Result<(Writer, JoinHandle<()>)> {
         Arc::clone(&inserting),
         Arc::clone(&stats),
     );
-    let unclean = boot.is_unclean()?.then(|| Unclean {
-        boot_id: boot.boot_id().to_owned(),
-        batches: recovered.landed.iter().chain(&recovered.sealed).copied().collect(),
-    });
+    let unclean = boot
+        .is_unclean()?
+        .then(|| Unclean { batches: recovered.landed.iter().chain(&recovered.sealed).copied().collect() });
     let reconciled = CancellationToken::new();
     let inserter = Inserter {
         clickhouse,

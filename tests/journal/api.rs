@@ -226,16 +226,20 @@ async fn durable_records_are_read_back_while_others_are_appended() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 3)]
 async fn kept_records_are_read_back_while_older_ones_are_released() {
     let dir = tempfile::tempdir().unwrap();
-    let config = JournalConfig { max_bytes: 1 << 20, ..CONFIG };
+    let config = JournalConfig { max_bytes: 16 << 20, ..CONFIG };
     let (journal, _) = Journal::open(dir.path(), config).unwrap();
     let reader = journal.clone();
     let stop = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
     let stopped = std::sync::Arc::clone(&stop);
+    // What the reader reads now or later.
+    let wanted = std::sync::Arc::new(std::sync::atomic::AtomicU64::new(0));
+    let wants = std::sync::Arc::clone(&wanted);
     let reading = tokio::task::spawn_blocking(move || {
         let mut reads = 0_u64;
         while !stopped.load(std::sync::atomic::Ordering::Relaxed) {
             let newest = reader.stats().durable_lsn;
             if newest > 0 {
+                wants.store(newest, std::sync::atomic::Ordering::SeqCst);
                 let read = reader.read(newest..=newest).expect("the folder can be listed");
                 assert_eq!(read.map(|record| record.unwrap().lsn).collect::<Vec<_>>(), [newest]);
                 reads += 1;
@@ -244,9 +248,9 @@ async fn kept_records_are_read_back_while_older_ones_are_released() {
         reads
     });
     for _ in 0..1_000 {
-        // Every record has a segment of its own; the last 20 stay.
+        // Every record has a segment of its own; the last 20 stay, and what is being read.
         let lsn = journal.append(1, bytes(4_000)).await.unwrap();
-        journal.release(lsn.saturating_sub(20));
+        journal.release(lsn.saturating_sub(20).min(wanted.load(std::sync::atomic::Ordering::SeqCst)));
     }
     stop.store(true, std::sync::atomic::Ordering::Relaxed);
     assert!(reading.await.unwrap() > 0);

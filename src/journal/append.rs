@@ -301,7 +301,7 @@ mod tests {
 
     /// For a test that is the thread itself.
     fn without_thread(dir: &Path) -> (Arc<Shared>, Appender) {
-        let shared = Arc::new(Shared::new(Queue::new(CONFIG, 1)));
+        let shared = Arc::new(Shared::new(Queue::new(CONFIG, 1, 0)));
         let appender = Appender::start(Arc::clone(&shared), dir.to_owned(), CONFIG, VecDeque::new(), 1);
         (shared, appender)
     }

@@ -66,7 +66,7 @@
 //! | bound | when it is reached |
 //! | --- | --- |
 //! | `max_bytes` less `reserve_bytes`, on disk and queued | [`Journal::submit`] and [`Journal::append`] are told [`JournalError::Full`]; who can wait awaits [`Journal::room`]; ends when segments are released |
-//! | `max_bytes` | [`Journal::submit_reserved`] is told [`JournalError::Full`] |
+//! | `max_bytes`, or if that is more, what [`Journal::open`] found and `reserve_bytes` | [`Journal::submit_reserved`] is told [`JournalError::Full`] |
 //! | `queue_bytes`, in memory | [`Journal::submit`] is told [`JournalError::Busy`], [`Journal::append`] waits; ends with the next sync. One record larger than the bound is taken when the queue is empty. [`Journal::submit_reserved`] has `reserve_bytes` more |
 //! | a payload of `segment_bytes` less two headers, or [`record::MAX_PAYLOAD_BYTES`] | told [`JournalError::TooLarge`] |
 //! | memory of a [`Recovery`] | one frame and one chunk; [`replay::MAX_DAMAGE_LISTED`] damaged places are listed, more are counted |
@@ -113,7 +113,7 @@ pub const MAX_LSN: Lsn = u64::MAX / 2;
 pub struct JournalConfig {
     /// How large a segment gets: what is deleted at once.
     pub segment_bytes: u64,
-    /// How much may be on disk.
+    /// How much may be on disk. Where there is more at the start, what leads to a release is taken all the same.
     pub max_bytes: u64,
     /// The part of `max_bytes` only [`Journal::submit_reserved`] may use: for the records that lead to a release, since
     /// a full journal that could not take these would stay full.
@@ -207,7 +207,8 @@ impl Inspected {
         let segments = folder.segments;
         // An empty newest segment keeps its name: the next one's is beyond it.
         let next_lsn = segments.back().map_or(1, |newest| newest.last.max(newest.name.first) + 1);
-        let shared = Arc::new(Shared::new(Queue::new(config, next_lsn)));
+        let disk_bytes = segments.iter().map(|segment| segment.bytes).sum();
+        let shared = Arc::new(Shared::new(Queue::new(config, next_lsn, disk_bytes)));
         let appender = Appender::start(Arc::clone(&shared), dir.clone(), config, segments, next_lsn);
         let thread = thread::Builder::new()
             .name("journal".to_owned())

@@ -255,3 +255,25 @@ async fn kept_records_are_read_back_while_older_ones_are_released() {
     stop.store(true, std::sync::atomic::Ordering::Relaxed);
     assert!(reading.await.unwrap() > 0);
 }
+
+#[tokio::test]
+async fn a_journal_that_holds_more_than_its_bound_still_takes_what_leads_to_a_release() {
+    let dir = tempfile::tempdir().unwrap();
+    let (journal, _) = Journal::open(dir.path(), JournalConfig { max_bytes: 60_000, ..CONFIG }).unwrap();
+    for _ in 0..40 {
+        journal.append(1, bytes(1_000)).await.unwrap();
+    }
+    journal.close().await.unwrap();
+
+    let (journal, _) = Journal::open(dir.path(), CONFIG).unwrap();
+    assert!(matches!(journal.submit(1, bytes(10)), Err(JournalError::Full { .. })));
+    for _ in 0..2 {
+        let landed = journal.submit_reserved(2, bytes(100)).unwrap().await.unwrap();
+        assert!(landed > 40);
+        assert!(matches!(journal.submit(1, bytes(10)), Err(JournalError::Full { .. })));
+    }
+    assert!(matches!(journal.submit_reserved(2, bytes(2_000)), Err(JournalError::Full { .. })));
+    journal.release(41);
+    journal.room(10).await.unwrap();
+    journal.append(1, bytes(10)).await.unwrap();
+}

@@ -4,6 +4,7 @@
 use std::collections::VecDeque;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use super::error::JournalError;
@@ -267,10 +268,19 @@ struct CloseOnDrop(Arc<Shared>);
 
 impl Drop for CloseOnDrop {
     fn drop(&mut self) {
-        self.0.close();
-        let (mut queued, _) = self.0.lock().fail(JournalError::Closed);
-        queued.complete(queued.records.len(), &Err(JournalError::Closed));
-        self.0.stats.send_modify(|stats| stats.durable = false);
+        let panicked = thread::panicking();
+        let cause = if panicked { JournalError::Panicked } else { JournalError::Closed };
+        if !panicked {
+            self.0.close();
+        }
+        let (mut queued, _) = self.0.lock().fail(cause.clone());
+        self.0.stats.send_modify(|stats| {
+            stats.durable = false;
+            if panicked {
+                stats.last_error = Some(cause.to_string());
+            }
+        });
+        queued.complete(queued.records.len(), &Err(cause));
     }
 }
 
@@ -357,6 +367,23 @@ mod tests {
         let crashed = copy(dir.path());
         let (_, recovery) = open(crashed.path());
         assert_eq!(payloads(recovery), [(1, "kept".to_owned()), (after, "after".to_owned())]);
+    }
+
+    #[tokio::test]
+    async fn a_thread_that_panics_is_told_by_the_state_and_to_every_append() {
+        let dir = tempfile::tempdir().unwrap();
+        let (journal, _) = open(dir.path());
+        journal.handle.shared.faults.panics.store(true, Ordering::SeqCst);
+        let error = submit(&journal, "in its hands").await.unwrap_err();
+        assert!(matches!(error, JournalError::Panicked), "{error}");
+        until(&journal, false).await;
+        let last_error = journal.stats().last_error.expect("it says why");
+        assert!(last_error.contains("thread has panicked"), "{last_error}");
+        for refused in [journal.submit(1, vec![]), journal.submit_reserved(1, vec![])] {
+            assert!(matches!(refused, Err(JournalError::Panicked)), "{refused:?}");
+        }
+        assert!(matches!(journal.room(1).await, Err(JournalError::Panicked)));
+        assert!(matches!(journal.close().await, Err(JournalError::Panicked)));
     }
 
     #[test]

@@ -49,9 +49,15 @@ pub enum JournalError {
     /// The configuration can't work.
     #[error("journal configuration: {0}")]
     Config(String),
-    /// The journal was closed, or its thread is gone.
+    /// The journal was closed.
     #[error("the journal is closed")]
     Closed,
+    /// The thread that writes has panicked. The journal stays as it is until it is opened again.
+    #[error(
+        "the journal's thread has panicked, as the log says; nothing is made durable until the server is started again, \
+         which loses nothing that was acknowledged"
+    )]
+    Panicked,
 }
 
 impl JournalError {

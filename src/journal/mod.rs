@@ -364,7 +364,7 @@ impl Journal {
         let Some(thread) = thread else { return Ok(()) };
         let joined = tokio::task::spawn_blocking(move || thread.join()).await;
         // Both mean a panic, which the panic hook has reported.
-        joined.map_err(|_| JournalError::Closed)?.map_err(|_| JournalError::Closed)?
+        joined.map_err(|_| JournalError::Panicked)?.map_err(|_| JournalError::Panicked)?
     }
 }
 

@@ -284,7 +284,7 @@ impl Future for PendingAppend {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         // The sender goes without a word only when the thread panicked.
-        let outcome = ready!(Pin::new(&mut self.outcome).poll(cx)).unwrap_or(Err(JournalError::Closed));
+        let outcome = ready!(Pin::new(&mut self.outcome).poll(cx)).unwrap_or(Err(JournalError::Panicked));
         self.unseen = None;
         Poll::Ready(outcome.map(|()| self.lsn))
     }

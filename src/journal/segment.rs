@@ -250,6 +250,9 @@ fn write_all_at(file: &File, mut slices: &mut [IoSlice<'_>], mut offset: u64) ->
 pub(super) struct Faults {
     #[cfg(test)]
     pub(super) failing_syncs: std::sync::atomic::AtomicUsize,
+    /// The next sync panics.
+    #[cfg(test)]
+    pub(super) panics: std::sync::atomic::AtomicBool,
 }
 
 impl Faults {
@@ -261,6 +264,7 @@ impl Faults {
     #[cfg(test)]
     fn before_sync(&self) -> io::Result<()> {
         use std::sync::atomic::Ordering::SeqCst;
+        assert!(!self.panics.load(SeqCst), "a test wants the journal's thread to panic");
         match self.failing_syncs.fetch_update(SeqCst, SeqCst, |left| left.checked_sub(1)) {
             Ok(_) => Err(Errno::IO.into()),
             Err(_) => Ok(()),

@@ -64,4 +64,13 @@ impl JournalError {
     pub(crate) fn disk(path: &Path, source: io::Error) -> Self {
         Self::Disk { path: path.to_owned(), source: Arc::new(source) }
     }
+
+    /// Whether it is for lack of space: then something smaller may still succeed.
+    pub(super) fn is_lack_of_space(&self) -> bool {
+        matches!(self, Self::Disk { source, .. } if lacks_space(source))
+    }
+}
+
+pub(super) fn lacks_space(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }

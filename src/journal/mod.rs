@@ -51,8 +51,7 @@
 //!
 //! After a failed write or sync the kernel may have dropped what it could not write and will not say so again. So the
 //! file is closed and never written again, cut to what was durable, and a new segment is begun, tried again with growing
-//! pauses (10 ms to 1 s) for as long as it takes; a full disk is such a failure too, and is over when a whole segment
-//! can be reserved. Meanwhile:
+//! pauses (10 ms to 1 s) for as long as it takes. Meanwhile:
 //!
 //! - Every append of the group fails, and every append queued behind it: the order is a promise, and what follows a
 //!   failed record in it may depend on it. None of them comes back after a restart, unless the process is killed before
@@ -60,6 +59,19 @@
 //! - [`Journal::submit`] fails at once with the same cause. This lasts, disk well or not, until every [`PendingAppend`]
 //!   from before the failure has resolved at its caller or was dropped: else a caller could submit the next record
 //!   of a row before it knows that the row has lost one. So: poll what you were given, or drop it.
+//!
+//! A full disk is such a failure too: no whole segment can be reserved. But what would make room on it are releases, and
+//! these need records. So what is begun anew may be a *short* segment, with as much space as there is, 1 MiB at most
+//! ahead. It takes what [`Journal::submit_reserved`] gives, after everything above, and nothing else:
+//!
+//! | state | begins | [`Journal::submit`] | [`Journal::submit_reserved`] | ends |
+//! | --- | --- | --- | --- | --- |
+//! | open | with a whole segment | taken | taken | with a failed write, sync or new segment |
+//! | short | with a short segment, after a failure | the disk's error | taken; the segment grows with it, or another short one is begun | when the segment can be made a whole one: open; or with a failure |
+//! | failed | with a failure | its cause | its cause | when every failed append was seen, and a segment could be made: open or short |
+//!
+//! A short segment is made a whole one in place, tried with the same pauses. On disk it is a segment as any other, and
+//! [`Stats::durable`] is false while it is the active one.
 //!
 //! # Bounds
 //!
@@ -175,7 +187,7 @@ pub struct Stats {
     pub first_lsn: Lsn,
     /// The last record that is durable; 0 before the first.
     pub durable_lsn: Lsn,
-    /// Whether appends can be made durable now. False while the disk fails, and once closed.
+    /// Whether all appends can be made durable now. False while the disk fails or lacks space, and once closed.
     pub durable: bool,
     /// What last failed, also when it is over.
     pub last_error: Option<String>,

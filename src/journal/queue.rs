@@ -51,6 +51,8 @@ impl Group {
 #[derive(Debug)]
 enum State {
     Open,
+    /// Only reserved appends are taken: the disk has no space for a whole segment.
+    ReservedOnly(JournalError),
     Failed(JournalError),
     Closed,
 }
@@ -110,7 +112,8 @@ impl Queue {
     fn admit(&self, frame_bytes: u64, allowance: Allowance) -> Result<(), JournalError> {
         match &self.state {
             State::Open => {}
-            State::Failed(cause) => return Err(cause.clone()),
+            State::ReservedOnly(_) if allowance == Allowance::Reserved => {}
+            State::ReservedOnly(cause) | State::Failed(cause) => return Err(cause.clone()),
             State::Closed => return Err(JournalError::Closed),
         }
         let (max_bytes, max_queued) = match allowance {
@@ -169,8 +172,15 @@ impl Queue {
         }
     }
 
+    /// Takes reserved appends, and refuses others for this.
+    pub(super) fn open_for_reserved(&mut self, cause: JournalError) {
+        if matches!(self.state, State::Failed(_) | State::ReservedOnly(_)) {
+            self.state = State::ReservedOnly(cause);
+        }
+    }
+
     pub(super) fn reopen(&mut self) {
-        if matches!(self.state, State::Failed(_)) {
+        if matches!(self.state, State::Failed(_) | State::ReservedOnly(_)) {
             self.state = State::Open;
         }
     }
@@ -366,6 +376,22 @@ mod tests {
     }
 
     #[test]
+    fn without_space_for_a_segment_only_reserved_appends_are_taken() {
+        let mut queue = Queue::new(CONFIG, 1, 0);
+        queue.open_for_reserved(disk_error());
+        assert!(queue.admit(50, Allowance::Ordinary).is_ok(), "only a failed journal becomes so");
+        queue.fail(disk_error());
+        queue.open_for_reserved(disk_error());
+        assert!(matches!(queue.admit(50, Allowance::Ordinary), Err(JournalError::Disk { .. })));
+        assert!(queue.admit(50, Allowance::Reserved).is_ok());
+        queue.fail(disk_error());
+        assert!(matches!(queue.admit(50, Allowance::Reserved), Err(JournalError::Disk { .. })));
+        queue.open_for_reserved(disk_error());
+        queue.reopen();
+        assert!(queue.admit(50, Allowance::Ordinary).is_ok());
+    }
+
+    #[test]
     fn reserved_appends_have_the_reserve_also_above_a_bound_that_was_lowered() {
         let queue = Queue::new(CONFIG, 1, 90_000);
         assert!(matches!(
@@ -382,8 +408,9 @@ mod tests {
         queue.state = State::Closed;
         queue.fail(disk_error());
         queue.fail_again(disk_error());
+        queue.open_for_reserved(disk_error());
         queue.reopen();
-        assert!(matches!(queue.admit(50, Allowance::Ordinary), Err(JournalError::Closed)));
+        assert!(matches!(queue.admit(50, Allowance::Reserved), Err(JournalError::Closed)));
     }
 
     #[test]

@@ -214,8 +214,8 @@ fn judge(
     sync_error: Option<String>,
     journal_damage: Option<String>,
 ) -> (Status, String) {
-    if !journal.error.is_empty() {
-        let line = format!("no events are accepted: {}; make room, and it goes on by itself", journal.error);
+    if !journal.durable || !journal.error.is_empty() {
+        let line = format!("no events are accepted: {}", journal.error);
         return (Status::Down, line);
     }
     if !clickhouse.reachable {
@@ -280,7 +280,7 @@ mod tests {
     ) -> (Status, String) {
         judge(
             &v1::ClickHouseHealth { reachable, error: "refused".into(), ..Default::default() },
-            &v1::JournalHealth { error: journal_error.into(), ..Default::default() },
+            &v1::JournalHealth { durable: true, error: journal_error.into(), ..Default::default() },
             &v1::DeadLetterHealth {
                 batches: letters.0,
                 events: 9,
@@ -305,10 +305,22 @@ mod tests {
     }
 
     #[test]
+    fn a_journal_that_takes_nothing_is_down_whatever_it_says() {
+        let clickhouse = v1::ClickHouseHealth { reachable: true, ..Default::default() };
+        for error in ["", "the journal's thread has panicked"] {
+            let journal = v1::JournalHealth { durable: false, error: error.into(), ..Default::default() };
+            let (status, line) =
+                judge(&clickhouse, &journal, &v1::DeadLetterHealth::default(), None, None, None);
+            assert_eq!((status, line), (Status::Down, format!("no events are accepted: {error}")));
+        }
+    }
+
+    #[test]
     fn dead_letters_that_cannot_be_read_or_inserted_say_why() {
         let judged = |letters: v1::DeadLetterHealth| {
             let clickhouse = v1::ClickHouseHealth { reachable: true, ..Default::default() };
-            judge(&clickhouse, &v1::JournalHealth::default(), &letters, None, None, None)
+            let journal = v1::JournalHealth { durable: true, ..Default::default() };
+            judge(&clickhouse, &journal, &letters, None, None, None)
         };
         let unreadable = v1::DeadLetterHealth { error: "x.json: EOF".into(), ..Default::default() };
         let (status, line) = judged(unreadable);

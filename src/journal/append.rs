@@ -4,11 +4,12 @@
 use std::collections::VecDeque;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use super::error::JournalError;
 use super::queue::{Generation, Group, Shared};
-use super::segment::{self, Active, Sealed, SegmentName};
+use super::segment::{self, Active, MARK_BYTES, Sealed, SegmentName};
 use super::{JournalConfig, Lsn, Stats};
 
 const FIRST_RETRY: Duration = Duration::from_millis(10);
@@ -21,7 +22,7 @@ pub(super) struct Appender {
     dir: PathBuf,
     config: JournalConfig,
     sealed: VecDeque<Sealed>,
-    /// None while the disk fails.
+    /// None while the disk fails; a short one while it only lacks space.
     active: Option<Active>,
     durable_lsn: Lsn,
     released: Lsn,
@@ -58,6 +59,7 @@ impl Backoff {
 impl Appender {
     /// Continues a folder whose newest records are `sealed`, in a new segment that begins with `first`. Where that can't
     /// be made the journal starts out failed, and goes on trying: what is there can be read and released all the same.
+    /// On a disk that is merely full it soon takes what leads to a release.
     pub(super) fn start(
         shared: Arc<Shared>,
         dir: PathBuf,
@@ -79,7 +81,7 @@ impl Appender {
             recovery: Backoff { at: None, next: FIRST_RETRY },
             failed: Generation::default(),
         };
-        match appender.create(first) {
+        match appender.create(first, config.segment_bytes) {
             Ok(()) => appender.drop_void(),
             Err(error) => appender.fail(error, Group::default()),
         }
@@ -104,7 +106,7 @@ impl Appender {
                 return self.end();
             }
             if self.recovery.due() {
-                self.recover();
+                if self.active.is_some() { self.make_whole() } else { self.recover() }
             }
         }
     }
@@ -115,9 +117,10 @@ impl Appender {
             // The rest of a group whose first part failed was failed with it.
             unreachable!("appends are queued only while there is a segment");
         };
-        let count = group.fitting(self.config.segment_bytes - active.bytes());
+        let count = group.fitting(active.room());
         if count == 0 {
-            if let Err(error) = self.roll(group.records[0].0) {
+            let (first, payload) = &group.records[0];
+            if let Err(error) = self.make_room(*first, payload.frame_bytes() + MARK_BYTES) {
                 self.fail(error, std::mem::take(group));
             }
             return;
@@ -126,7 +129,9 @@ impl Appender {
         match active.append(&group.records[..count], &self.shared.faults) {
             Ok(last) => {
                 self.durable_lsn = last;
-                self.recovery.over();
+                if active.lack().is_none() {
+                    self.recovery.over();
+                }
                 self.shared.lock().written(frame_bytes, self.disk_bytes());
                 self.publish();
                 group.complete(count, &Ok(()));
@@ -135,19 +140,54 @@ impl Appender {
         }
     }
 
-    fn roll(&mut self, first: Lsn) -> Result<(), JournalError> {
+    /// Room for so many bytes, of which the first are the record `first`: in the active segment, if it is a short one
+    /// that can grow, or in the next.
+    fn make_room(&mut self, first: Lsn, bytes: u64) -> Result<(), JournalError> {
+        let whole = self.config.segment_bytes;
+        let mut least = whole;
+        if let Some(active) = &mut self.active
+            && active.lack().is_some()
+        {
+            let needed = active.bytes() + bytes;
+            if needed <= whole {
+                active.grow(needed)?;
+                self.opened();
+                return Ok(());
+            }
+            // Every record of this group is reserved.
+            least = bytes;
+        }
         if let Some(full) = self.active.take() {
             self.sealed.push_back(full.seal());
         }
-        self.create(first)?;
-        self.publish();
+        self.create(first, least)?;
+        self.opened();
         Ok(())
     }
 
-    fn create(&mut self, first: Lsn) -> Result<(), JournalError> {
+    /// A short segment of at least `least` bytes, where the disk lacks the space for a whole one.
+    fn create(&mut self, first: Lsn, least: u64) -> Result<(), JournalError> {
         let name = SegmentName { first, after: self.durable_lsn, salt: rand::random() };
-        self.active = Some(Active::create(&self.dir, name, self.config.segment_bytes)?);
+        self.active = Some(Active::create(&self.dir, name, least, self.config.segment_bytes)?);
         Ok(())
+    }
+
+    /// There is an active segment: takes what it is for, and goes on trying where it is a short one.
+    fn opened(&mut self) {
+        let lack = self.active.as_ref().and_then(Active::lack).cloned();
+        match lack {
+            Some(lack) => {
+                self.last_error = Some(lack.clone());
+                self.recovery.later();
+                self.shared.lock().open_for_reserved(lack);
+            }
+            None => {
+                // The next wait stays as long as it was until an append has succeeded.
+                self.recovery.at = None;
+                self.shared.lock().reopen();
+            }
+        }
+        self.publish();
     }
 
     /// The disk failed: nothing of this group counts, nothing that is queued behind it, and the segment is not written
@@ -181,14 +221,18 @@ impl Appender {
         }
         // A new name at each try: what an earlier try may have left can then not be taken for this segment.
         let first = self.shared.lock().skip_lsn();
-        match self.create(first) {
+        match self.create(first, JournalConfig::MIN_SEGMENT_BYTES) {
             Ok(()) => {
-                tracing::info!(first, "the journal takes appends again");
-                // The next wait stays as long as it was until an append has succeeded.
-                self.recovery.at = None;
+                match self.active.as_ref().and_then(Active::lack) {
+                    None => tracing::info!(first, "the journal takes appends again"),
+                    Some(lack) => {
+                        tracing::warn!(first, error = %lack, "the journal takes only what leads to a release");
+                    }
+                }
                 self.drop_void();
-                self.shared.lock().reopen();
-                self.publish();
+                self.opened();
+                // The last segment had to stay while there was no other.
+                self.release(self.released);
             }
             Err(error) => {
                 self.last_error = Some(error.clone());
@@ -196,6 +240,19 @@ impl Appender {
                 self.shared.lock().fail_again(error);
                 self.publish();
             }
+        }
+    }
+
+    /// Tries whether there is space again to make the short segment a whole one.
+    fn make_whole(&mut self) {
+        let Some(active) = &mut self.active else { return };
+        match active.grow(self.config.segment_bytes) {
+            Ok(()) => {
+                tracing::info!("the disk has space again: the journal takes all appends");
+                self.opened();
+            }
+            Err(error) if error.is_lack_of_space() => self.recovery.later(),
+            Err(error) => self.fail(error, Group::default()),
         }
     }
 
@@ -247,7 +304,7 @@ impl Appender {
             segments: self.sealed.len() + usize::from(active.is_some()),
             first_lsn: first.map_or(self.durable_lsn + 1, |name| name.first),
             durable_lsn: self.durable_lsn,
-            durable: active.is_some(),
+            durable: self.active.as_ref().is_some_and(|active| active.lack().is_none()),
             last_error: self.last_error.as_ref().map(ToString::to_string),
         });
     }
@@ -267,10 +324,19 @@ struct CloseOnDrop(Arc<Shared>);
 
 impl Drop for CloseOnDrop {
     fn drop(&mut self) {
-        self.0.close();
-        let (mut queued, _) = self.0.lock().fail(JournalError::Closed);
-        queued.complete(queued.records.len(), &Err(JournalError::Closed));
-        self.0.stats.send_modify(|stats| stats.durable = false);
+        let panicked = thread::panicking();
+        let cause = if panicked { JournalError::Panicked } else { JournalError::Closed };
+        if !panicked {
+            self.0.close();
+        }
+        let (mut queued, _) = self.0.lock().fail(cause.clone());
+        self.0.stats.send_modify(|stats| {
+            stats.durable = false;
+            if panicked {
+                stats.last_error = Some(cause.to_string());
+            }
+        });
+        queued.complete(queued.records.len(), &Err(cause));
     }
 }
 
@@ -301,7 +367,7 @@ mod tests {
 
     /// For a test that is the thread itself.
     fn without_thread(dir: &Path) -> (Arc<Shared>, Appender) {
-        let shared = Arc::new(Shared::new(Queue::new(CONFIG, 1)));
+        let shared = Arc::new(Shared::new(Queue::new(CONFIG, 1, 0)));
         let appender = Appender::start(Arc::clone(&shared), dir.to_owned(), CONFIG, VecDeque::new(), 1);
         (shared, appender)
     }
@@ -357,6 +423,23 @@ mod tests {
         let crashed = copy(dir.path());
         let (_, recovery) = open(crashed.path());
         assert_eq!(payloads(recovery), [(1, "kept".to_owned()), (after, "after".to_owned())]);
+    }
+
+    #[tokio::test]
+    async fn a_thread_that_panics_is_told_by_the_state_and_to_every_append() {
+        let dir = tempfile::tempdir().unwrap();
+        let (journal, _) = open(dir.path());
+        journal.handle.shared.faults.panics.store(true, Ordering::SeqCst);
+        let error = submit(&journal, "in its hands").await.unwrap_err();
+        assert!(matches!(error, JournalError::Panicked), "{error}");
+        until(&journal, false).await;
+        let last_error = journal.stats().last_error.expect("it says why");
+        assert!(last_error.contains("thread has panicked"), "{last_error}");
+        for refused in [journal.submit(1, vec![]), journal.submit_reserved(1, vec![])] {
+            assert!(matches!(refused, Err(JournalError::Panicked)), "{refused:?}");
+        }
+        assert!(matches!(journal.room(1).await, Err(JournalError::Panicked)));
+        assert!(matches!(journal.close().await, Err(JournalError::Panicked)));
     }
 
     #[test]
@@ -443,7 +526,7 @@ mod tests {
         journal.close().await.unwrap();
         // The folder as it would be if the second append had failed, its file could not be cut, and a third went well.
         let next = SegmentName { first: failed + 2, after: 1, salt: 5 };
-        let mut active = segment::Active::create(dir.path(), next, CONFIG.segment_bytes).unwrap();
+        let mut active = segment::Active::create(dir.path(), next, 0, CONFIG.segment_bytes).unwrap();
         let third = Payload::new(1, vec![Bytes::from_static(b"third")], 10).unwrap();
         active.append(&[(next.first, third)], &segment::Faults::default()).unwrap();
         let (_, mut recovery) = open(dir.path());

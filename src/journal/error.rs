@@ -49,13 +49,28 @@ pub enum JournalError {
     /// The configuration can't work.
     #[error("journal configuration: {0}")]
     Config(String),
-    /// The journal was closed, or its thread is gone.
+    /// The journal was closed.
     #[error("the journal is closed")]
     Closed,
+    /// The thread that writes has panicked. The journal stays as it is until it is opened again.
+    #[error(
+        "the journal's thread has panicked, as the log says; nothing is made durable until the server is started again, \
+         which loses nothing that was acknowledged"
+    )]
+    Panicked,
 }
 
 impl JournalError {
     pub(crate) fn disk(path: &Path, source: io::Error) -> Self {
         Self::Disk { path: path.to_owned(), source: Arc::new(source) }
     }
+
+    /// Whether it is for lack of space: then something smaller may still succeed.
+    pub(super) fn is_lack_of_space(&self) -> bool {
+        matches!(self, Self::Disk { source, .. } if lacks_space(source))
+    }
+}
+
+pub(super) fn lacks_space(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }

@@ -51,8 +51,7 @@
 //!
 //! After a failed write or sync the kernel may have dropped what it could not write and will not say so again. So the
 //! file is closed and never written again, cut to what was durable, and a new segment is begun, tried again with growing
-//! pauses (10 ms to 1 s) for as long as it takes; a full disk is such a failure too, and is over when a whole segment
-//! can be reserved. Meanwhile:
+//! pauses (10 ms to 1 s) for as long as it takes. Meanwhile:
 //!
 //! - Every append of the group fails, and every append queued behind it: the order is a promise, and what follows a
 //!   failed record in it may depend on it. None of them comes back after a restart, unless the process is killed before
@@ -61,12 +60,25 @@
 //!   from before the failure has resolved at its caller or was dropped: else a caller could submit the next record
 //!   of a row before it knows that the row has lost one. So: poll what you were given, or drop it.
 //!
+//! A full disk is such a failure too: no whole segment can be reserved. But what would make room on it are releases, and
+//! these need records. So what is begun anew may be a *short* segment, with as much space as there is, 1 MiB at most
+//! ahead. It takes what [`Journal::submit_reserved`] gives, after everything above, and nothing else:
+//!
+//! | state | begins | [`Journal::submit`] | [`Journal::submit_reserved`] | ends |
+//! | --- | --- | --- | --- | --- |
+//! | open | with a whole segment | taken | taken | with a failed write, sync or new segment |
+//! | short | with a short segment, after a failure | the disk's error | taken; the segment grows with it, or another short one is begun | when the segment can be made a whole one: open; or with a failure |
+//! | failed | with a failure | its cause | its cause | when every failed append was seen, and a segment could be made: open or short |
+//!
+//! A short segment is made a whole one in place, tried with the same pauses. On disk it is a segment as any other, and
+//! [`Stats::durable`] is false while it is the active one.
+//!
 //! # Bounds
 //!
 //! | bound | when it is reached |
 //! | --- | --- |
 //! | `max_bytes` less `reserve_bytes`, on disk and queued | [`Journal::submit`] and [`Journal::append`] are told [`JournalError::Full`]; who can wait awaits [`Journal::room`]; ends when segments are released |
-//! | `max_bytes` | [`Journal::submit_reserved`] is told [`JournalError::Full`] |
+//! | `max_bytes`, or if that is more, what [`Journal::open`] found and `reserve_bytes` | [`Journal::submit_reserved`] is told [`JournalError::Full`] |
 //! | `queue_bytes`, in memory | [`Journal::submit`] is told [`JournalError::Busy`], [`Journal::append`] waits; ends with the next sync. One record larger than the bound is taken when the queue is empty. [`Journal::submit_reserved`] has `reserve_bytes` more |
 //! | a payload of `segment_bytes` less two headers, or [`record::MAX_PAYLOAD_BYTES`] | told [`JournalError::TooLarge`] |
 //! | memory of a [`Recovery`] | one frame and one chunk; [`replay::MAX_DAMAGE_LISTED`] damaged places are listed, more are counted |
@@ -113,7 +125,7 @@ pub const MAX_LSN: Lsn = u64::MAX / 2;
 pub struct JournalConfig {
     /// How large a segment gets: what is deleted at once.
     pub segment_bytes: u64,
-    /// How much may be on disk.
+    /// How much may be on disk. Where there is more at the start, what leads to a release is taken all the same.
     pub max_bytes: u64,
     /// The part of `max_bytes` only [`Journal::submit_reserved`] may use: for the records that lead to a release, since
     /// a full journal that could not take these would stay full.
@@ -175,7 +187,7 @@ pub struct Stats {
     pub first_lsn: Lsn,
     /// The last record that is durable; 0 before the first.
     pub durable_lsn: Lsn,
-    /// Whether appends can be made durable now. False while the disk fails, and once closed.
+    /// Whether all appends can be made durable now. False while the disk fails or lacks space, and once closed.
     pub durable: bool,
     /// What last failed, also when it is over.
     pub last_error: Option<String>,
@@ -207,7 +219,8 @@ impl Inspected {
         let segments = folder.segments;
         // An empty newest segment keeps its name: the next one's is beyond it.
         let next_lsn = segments.back().map_or(1, |newest| newest.last.max(newest.name.first) + 1);
-        let shared = Arc::new(Shared::new(Queue::new(config, next_lsn)));
+        let disk_bytes = segments.iter().map(|segment| segment.bytes).sum();
+        let shared = Arc::new(Shared::new(Queue::new(config, next_lsn, disk_bytes)));
         let appender = Appender::start(Arc::clone(&shared), dir.clone(), config, segments, next_lsn);
         let thread = thread::Builder::new()
             .name("journal".to_owned())
@@ -363,7 +376,7 @@ impl Journal {
         let Some(thread) = thread else { return Ok(()) };
         let joined = tokio::task::spawn_blocking(move || thread.join()).await;
         // Both mean a panic, which the panic hook has reported.
-        joined.map_err(|_| JournalError::Closed)?.map_err(|_| JournalError::Closed)?
+        joined.map_err(|_| JournalError::Panicked)?.map_err(|_| JournalError::Panicked)?
     }
 }
 

@@ -51,6 +51,8 @@ impl Group {
 #[derive(Debug)]
 enum State {
     Open,
+    /// Only reserved appends are taken: the disk has no space for a whole segment.
+    ReservedOnly(JournalError),
     Failed(JournalError),
     Closed,
 }
@@ -68,6 +70,8 @@ pub(super) struct Queue {
     /// Frames queued or being written.
     queued_bytes: u64,
     disk_bytes: u64,
+    /// The bound for reserved appends.
+    max_reserved_bytes: u64,
     release_to: Lsn,
     generation: Generation,
 }
@@ -88,14 +92,17 @@ pub(super) struct Work {
 }
 
 impl Queue {
-    pub(super) fn new(config: JournalConfig, next_lsn: Lsn) -> Self {
+    /// For a journal that was found with `disk_bytes`. These may be more than its bound, which was larger then: reserved
+    /// appends must be taken all the same, since without these nothing would ever be released.
+    pub(super) fn new(config: JournalConfig, next_lsn: Lsn, disk_bytes: u64) -> Self {
         Self {
             config,
+            max_reserved_bytes: config.max_bytes.max(disk_bytes.saturating_add(config.reserve_bytes)),
             state: State::Open,
             next_lsn,
             group: Group::default(),
             queued_bytes: 0,
-            disk_bytes: 0,
+            disk_bytes,
             release_to: 0,
             generation: Generation::default(),
         }
@@ -105,7 +112,8 @@ impl Queue {
     fn admit(&self, frame_bytes: u64, allowance: Allowance) -> Result<(), JournalError> {
         match &self.state {
             State::Open => {}
-            State::Failed(cause) => return Err(cause.clone()),
+            State::ReservedOnly(_) if allowance == Allowance::Reserved => {}
+            State::ReservedOnly(cause) | State::Failed(cause) => return Err(cause.clone()),
             State::Closed => return Err(JournalError::Closed),
         }
         let (max_bytes, max_queued) = match allowance {
@@ -113,7 +121,7 @@ impl Queue {
                 (self.config.max_bytes - self.config.reserve_bytes, self.config.queue_bytes)
             }
             Allowance::Reserved => {
-                (self.config.max_bytes, self.config.queue_bytes + self.config.reserve_bytes)
+                (self.max_reserved_bytes, self.config.queue_bytes + self.config.reserve_bytes)
             }
         };
         let used_bytes = self.disk_bytes + self.queued_bytes;
@@ -164,8 +172,15 @@ impl Queue {
         }
     }
 
+    /// Takes reserved appends, and refuses others for this.
+    pub(super) fn open_for_reserved(&mut self, cause: JournalError) {
+        if matches!(self.state, State::Failed(_) | State::ReservedOnly(_)) {
+            self.state = State::ReservedOnly(cause);
+        }
+    }
+
     pub(super) fn reopen(&mut self) {
-        if matches!(self.state, State::Failed(_)) {
+        if matches!(self.state, State::Failed(_) | State::ReservedOnly(_)) {
             self.state = State::Open;
         }
     }
@@ -279,7 +294,7 @@ impl Future for PendingAppend {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         // The sender goes without a word only when the thread panicked.
-        let outcome = ready!(Pin::new(&mut self.outcome).poll(cx)).unwrap_or(Err(JournalError::Closed));
+        let outcome = ready!(Pin::new(&mut self.outcome).poll(cx)).unwrap_or(Err(JournalError::Panicked));
         self.unseen = None;
         Poll::Ready(outcome.map(|()| self.lsn))
     }
@@ -306,7 +321,7 @@ mod tests {
 
     #[test]
     fn the_order_of_submits_is_the_order_of_lsns() {
-        let mut queue = Queue::new(CONFIG, 7);
+        let mut queue = Queue::new(CONFIG, 7, 0);
         let lsns =
             [queue.push(payload(50)).lsn(), queue.push(payload(50)).lsn(), queue.push(payload(50)).lsn()];
         assert_eq!(lsns, [7, 8, 9]);
@@ -316,7 +331,7 @@ mod tests {
 
     #[test]
     fn memory_is_bounded_and_reserved_records_have_more_of_it() {
-        let mut queue = Queue::new(CONFIG, 1);
+        let mut queue = Queue::new(CONFIG, 1, 0);
         let pending = queue.push(payload(2_500));
         assert!(queue.admit(500, Allowance::Ordinary).is_ok());
         assert!(matches!(
@@ -332,7 +347,7 @@ mod tests {
 
     #[test]
     fn disk_is_bounded_with_what_is_queued_and_the_reserve_is_kept_for_reserved_records() {
-        let mut queue = Queue::new(CONFIG, 1);
+        let mut queue = Queue::new(CONFIG, 1, 0);
         queue.set_disk_bytes(27_000);
         let pending = queue.push(payload(500));
         assert!(queue.admit(500, Allowance::Ordinary).is_ok());
@@ -347,7 +362,7 @@ mod tests {
 
     #[test]
     fn a_failure_refuses_with_its_cause_and_its_lsns_are_not_given_again() {
-        let mut queue = Queue::new(CONFIG, 1);
+        let mut queue = Queue::new(CONFIG, 1, 0);
         let failed = [queue.push(payload(50)), queue.push(payload(50))];
         let (group, generation) = queue.fail(disk_error());
         assert_eq!((group.records.len(), queue.queued_bytes), (2, 0));
@@ -361,18 +376,46 @@ mod tests {
     }
 
     #[test]
+    fn without_space_for_a_segment_only_reserved_appends_are_taken() {
+        let mut queue = Queue::new(CONFIG, 1, 0);
+        queue.open_for_reserved(disk_error());
+        assert!(queue.admit(50, Allowance::Ordinary).is_ok(), "only a failed journal becomes so");
+        queue.fail(disk_error());
+        queue.open_for_reserved(disk_error());
+        assert!(matches!(queue.admit(50, Allowance::Ordinary), Err(JournalError::Disk { .. })));
+        assert!(queue.admit(50, Allowance::Reserved).is_ok());
+        queue.fail(disk_error());
+        assert!(matches!(queue.admit(50, Allowance::Reserved), Err(JournalError::Disk { .. })));
+        queue.open_for_reserved(disk_error());
+        queue.reopen();
+        assert!(queue.admit(50, Allowance::Ordinary).is_ok());
+    }
+
+    #[test]
+    fn reserved_appends_have_the_reserve_also_above_a_bound_that_was_lowered() {
+        let queue = Queue::new(CONFIG, 1, 90_000);
+        assert!(matches!(
+            queue.admit(50, Allowance::Ordinary),
+            Err(JournalError::Full { used_bytes: 90_000, max_bytes: 28_000 })
+        ));
+        assert!(queue.admit(2_000, Allowance::Reserved).is_ok());
+        assert!(matches!(queue.admit(2_001, Allowance::Reserved), Err(JournalError::Full { .. })));
+    }
+
+    #[test]
     fn closed_stays_closed() {
-        let mut queue = Queue::new(CONFIG, 1);
+        let mut queue = Queue::new(CONFIG, 1, 0);
         queue.state = State::Closed;
         queue.fail(disk_error());
         queue.fail_again(disk_error());
+        queue.open_for_reserved(disk_error());
         queue.reopen();
-        assert!(matches!(queue.admit(50, Allowance::Ordinary), Err(JournalError::Closed)));
+        assert!(matches!(queue.admit(50, Allowance::Reserved), Err(JournalError::Closed)));
     }
 
     #[test]
     fn a_group_is_split_where_the_segment_ends() {
-        let mut queue = Queue::new(CONFIG, 1);
+        let mut queue = Queue::new(CONFIG, 1, 0);
         let pending: Vec<_> = (0..3).map(|_| queue.push(payload(100))).collect();
         let (mut group, _) = queue.fail(disk_error());
         assert_eq!(group.fitting(300 + MARK_BYTES), 3);

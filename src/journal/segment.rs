@@ -12,16 +12,20 @@
 //! Space for the whole segment is reserved when it is made, without changing its length: so a full disk is met there
 //! and not in the middle of a group of appends, and the end of the file is the end of what was written. (Reserving costs
 //! nothing that could be measured; writing zeros ahead makes a sync 30 % quicker and every byte be written twice.)
+//!
+//! Where the disk has no space for a whole segment, one can be made *short*, with as much as there is, and grow later.
+//! On disk it is a segment as any other.
 
 use std::fmt;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, IoSlice};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::FallocateFlags;
 use rustix::io::Errno;
 
-use super::error::JournalError;
+use super::error::{JournalError, lacks_space};
 use super::reader::What;
 use super::record::{HEADER_BYTES, Header, Payload};
 use super::replay::Damage;
@@ -31,6 +35,13 @@ const SUFFIX: &str = ".journal";
 
 /// The most buffers the kernel takes in one vectored write.
 const MAX_SLICES: usize = 1024;
+
+/// What is reserved ahead in a short segment, if there is as much: it takes thousands of the records that lead to a
+/// release, and is little to a disk on which others want space too.
+const SHORT_BYTES: u64 = 1 << 20;
+
+/// What file systems commonly give space in.
+const BLOCK_BYTES: u64 = 4096;
 
 /// What a segment's name says of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -133,27 +144,38 @@ pub(super) struct Active {
     file: File,
     /// Where the next frame goes; what is before it is durable, but for the last mark.
     end: u64,
+    /// Up to here space is reserved.
+    reserved: u64,
+    /// What is reserved in a whole segment.
+    whole: u64,
+    /// Why this is a short one.
+    lack: Option<JournalError>,
     last: Lsn,
 }
 
 impl Active {
-    /// A new, empty segment with room for `segment_bytes`, durable in its folder.
-    pub(super) fn create(dir: &Path, name: SegmentName, segment_bytes: u64) -> Result<Self, JournalError> {
+    /// A new, empty segment with room for `whole` bytes, durable in its folder. Where the disk lacks the space, a short
+    /// one with room for at least `least`.
+    pub(super) fn create(
+        dir: &Path,
+        name: SegmentName,
+        least: u64,
+        whole: u64,
+    ) -> Result<Self, JournalError> {
         let path = dir.join(name.to_string());
         let create = || {
             let file = OpenOptions::new().write(true).create_new(true).open(&path)?;
-            match rustix::fs::fallocate(&file, FallocateFlags::KEEP_SIZE, 0, segment_bytes) {
-                // Some file systems can't reserve: there a full disk is met by a write.
-                Ok(()) | Err(Errno::OPNOTSUPP) => {}
-                Err(error) => return Err(error.into()),
-            }
-            file.sync_all()?;
-            Ok(file)
+            let path = path.clone();
+            let mut segment =
+                Self { name, path, file, end: 0, reserved: 0, whole, lack: None, last: name.after };
+            segment.reserve(least)?;
+            segment.file.sync_all()?;
+            Ok(segment)
         };
         let created = create().map_err(|error| JournalError::disk(&path, error));
-        let synced = created.and_then(|file| sync_dir(dir).map(|()| file));
+        let synced = created.and_then(|segment| sync_dir(dir).map(|()| segment));
         match synced {
-            Ok(file) => Ok(Self { name, path, file, end: 0, last: name.after }),
+            Ok(segment) => Ok(segment),
             Err(error) => {
                 // Empty, and its name is not used again: if it can't be deleted either, it harms no reader.
                 if let Err(left) = fs::remove_file(&path) {
@@ -170,6 +192,56 @@ impl Active {
 
     pub(super) fn bytes(&self) -> u64 {
         self.end
+    }
+
+    /// How many bytes still fit.
+    pub(super) fn room(&self) -> u64 {
+        self.reserved - self.end
+    }
+
+    /// Why this is a short segment, if it is one.
+    pub(super) fn lack(&self) -> Option<&JournalError> {
+        self.lack.as_ref()
+    }
+
+    /// Makes a short segment a whole one, or where the disk lacks the space, one of at least `least` bytes. What it holds
+    /// is not touched, also where there is no space for these either.
+    pub(super) fn grow(&mut self, least: u64) -> Result<(), JournalError> {
+        self.reserve(least).map_err(|error| JournalError::disk(&self.path, error))
+    }
+
+    fn reserve(&mut self, least: u64) -> io::Result<()> {
+        let mut lack = None;
+        let mut more = self.whole - least;
+        loop {
+            match self.try_reserve(least + more) {
+                Ok(()) => {
+                    self.lack = lack;
+                    return Ok(());
+                }
+                Err(error) if lacks_space(&error) && more > 0 => {
+                    lack.get_or_insert(JournalError::disk(&self.path, error));
+                    more = if more > BLOCK_BYTES { (more / 2).min(SHORT_BYTES) } else { 0 };
+                }
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    fn try_reserve(&mut self, bytes: u64) -> io::Result<()> {
+        let blocks = self.file.metadata()?.blocks();
+        let Err(error) = reserve(&self.file, bytes) else {
+            self.reserved = bytes;
+            return Ok(());
+        };
+        if self.file.metadata()?.blocks() > blocks {
+            // ext4 leaves it with all there was, which others may need: those that bring about a release.
+            self.file.set_len(self.end)?;
+            if reserve(&self.file, self.reserved).is_err() {
+                self.reserved = self.end;
+            }
+        }
+        Err(error)
     }
 
     /// Writes these records in one go, makes them durable, and marks that they are. Returns the last one's LSN.
@@ -216,12 +288,21 @@ impl Active {
     /// Ends the segment after a failed append: the file is closed, and cut, through a new descriptor, to what was
     /// durable. The failed tail is void even where this fails too, by the name of the segment that follows.
     pub(super) fn abandon(self) -> Sealed {
-        let Self { name, path, file, end, last } = self;
+        let Self { name, path, file, end, last, .. } = self;
         drop(file);
         if let Err(error) = cut(&path, end) {
             tracing::warn!(%error, "a segment keeps the tail of a failed append");
         }
         Sealed { name, path, last, bytes: end }
+    }
+}
+
+/// Reserves the file's first `bytes` without changing its length.
+fn reserve(file: &File, bytes: u64) -> io::Result<()> {
+    match rustix::fs::fallocate(file, FallocateFlags::KEEP_SIZE, 0, bytes) {
+        // Some file systems can't reserve: there a full disk is met by a write.
+        Ok(()) | Err(Errno::OPNOTSUPP) => Ok(()),
+        Err(error) => Err(error.into()),
     }
 }
 
@@ -250,6 +331,9 @@ fn write_all_at(file: &File, mut slices: &mut [IoSlice<'_>], mut offset: u64) ->
 pub(super) struct Faults {
     #[cfg(test)]
     pub(super) failing_syncs: std::sync::atomic::AtomicUsize,
+    /// The next sync panics.
+    #[cfg(test)]
+    pub(super) panics: std::sync::atomic::AtomicBool,
 }
 
 impl Faults {
@@ -261,6 +345,7 @@ impl Faults {
     #[cfg(test)]
     fn before_sync(&self) -> io::Result<()> {
         use std::sync::atomic::Ordering::SeqCst;
+        assert!(!self.panics.load(SeqCst), "a test wants the journal's thread to panic");
         match self.failing_syncs.fetch_update(SeqCst, SeqCst, |left| left.checked_sub(1)) {
             Ok(_) => Err(Errno::IO.into()),
             Err(_) => Ok(()),
@@ -270,8 +355,6 @@ impl Faults {
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::MetadataExt;
-
     use bytes::Bytes;
 
     use super::*;
@@ -325,7 +408,7 @@ mod tests {
     fn a_segment_reserves_its_space_and_gives_back_what_it_did_not_use() {
         let dir = tempfile::tempdir().unwrap();
         let faults = Faults::default();
-        let mut active = Active::create(dir.path(), name(1, 0), ROOM).unwrap();
+        let mut active = Active::create(dir.path(), name(1, 0), ROOM, ROOM).unwrap();
         let path = active.path.clone();
         let on_disk = || fs::metadata(&path).unwrap();
         assert_eq!(on_disk().len(), 0);
@@ -343,7 +426,7 @@ mod tests {
     #[test]
     fn more_records_than_the_kernel_takes_buffers_are_one_append() {
         let dir = tempfile::tempdir().unwrap();
-        let mut active = Active::create(dir.path(), name(1, 0), ROOM).unwrap();
+        let mut active = Active::create(dir.path(), name(1, 0), ROOM, ROOM).unwrap();
         let records: Vec<_> = (1..=2000).map(|lsn| record(lsn, b"payload")).collect();
         active.append(&records, &Faults::default()).unwrap();
         let expected = 2000 * (HEADER_BYTES + 7) + HEADER_BYTES;
@@ -354,7 +437,7 @@ mod tests {
     fn after_a_failed_sync_the_file_ends_where_it_was_durable() {
         let dir = tempfile::tempdir().unwrap();
         let faults = Faults::default();
-        let mut active = Active::create(dir.path(), name(1, 0), ROOM).unwrap();
+        let mut active = Active::create(dir.path(), name(1, 0), ROOM, ROOM).unwrap();
         active.append(&[record(1, b"durable")], &faults).unwrap();
         let (path, durable) = (active.path.clone(), fs::read(&active.path).unwrap());
         faults.failing_syncs.store(1, std::sync::atomic::Ordering::SeqCst);
@@ -370,7 +453,7 @@ mod tests {
     fn a_folder_that_is_gone_is_an_error_with_its_path() {
         let dir = tempfile::tempdir().unwrap();
         let gone = dir.path().join("gone");
-        let error = Active::create(&gone, name(1, 0), ROOM).unwrap_err();
+        let error = Active::create(&gone, name(1, 0), ROOM, ROOM).unwrap_err();
         assert!(error.to_string().contains("gone/00000000000000000001"), "{error}");
     }
 }

@@ -8,7 +8,7 @@ use tonic::Code;
 use tonic_types::StatusExt;
 use v1::Status;
 
-use crate::common::{ClickHouse, Server, event, free_address, send};
+use crate::common::{ClickHouse, Server, event, free_address, send, signal_to};
 
 /// A small file system in memory.
 struct SmallDisk {
@@ -93,4 +93,54 @@ async fn a_full_disk_stops_acknowledgements_and_room_brings_them_back() {
     let figures: (u64, u64) = client.query(query).fetch_one().await.unwrap();
     assert_eq!(figures, (acknowledged, acknowledged));
     assert!(clickhouse.stop().success());
+}
+
+/// The embedded ClickHouse keeps its files on another disk, so that the journal alone fills this one.
+#[tokio::test]
+async fn a_disk_that_filled_while_clickhouse_was_away_empties_once_it_is_back() {
+    // Two whole segments of the journal fit, a third never does.
+    let Some(disk) = SmallDisk::mount(180) else {
+        return;
+    };
+    let elsewhere = tempfile::tempdir().unwrap();
+    std::os::unix::fs::symlink(elsewhere.path(), disk.folder.path().join("clickhouse")).unwrap();
+    // The engine is away for as long as its library is.
+    let library = elsewhere.path().join("library.so");
+    let set = std::env::var_os("MILLRACE_ENGINE_LIB").filter(|path| !path.is_empty());
+    let real = set.map_or_else(millrace::engine::default_library, Into::into);
+    std::os::unix::fs::symlink(&real, &library).unwrap();
+    let variables = [("MILLRACE_ENGINE_LIB", library.to_str().unwrap())];
+    let server = Server::start_on(std::sync::Arc::clone(&disk.folder), &variables);
+    let mut ingest = server.ingest().await;
+    let batch = || send(vec![v1::Event { session_id: "x".repeat(256), ..event("kept") }; 500]);
+    let mut acknowledged = ingest.send_events(batch()).await.unwrap().into_inner().accepted;
+    server.wait_until_landed().await;
+
+    fs::remove_file(&library).unwrap();
+    signal_to(server.engine_pid().unwrap(), "KILL");
+    server.wait_for_health("without ClickHouse", |health| health.status() == Status::Degraded).await;
+    let refused = loop {
+        match ingest.send_events(batch()).await {
+            Ok(answer) => acknowledged += answer.into_inner().accepted,
+            Err(refused) => break refused,
+        }
+        assert!(acknowledged < 2_000_000, "the disk never was full");
+    };
+    assert!(refused.message().contains("No space left on device"), "{refused:?}");
+    let full = server.wait_for_health("down", |health| health.status() == Status::Down).await;
+
+    std::os::unix::fs::symlink(&real, &library).unwrap();
+    server.wait_until_landed().await;
+    let health = server.wait_for_health("ok", |health| health.status() == Status::Ok).await;
+    assert!(health.journal.unwrap().bytes < full.journal.unwrap().bytes, "nothing was released");
+    acknowledged += ingest.send_events(batch()).await.unwrap().into_inner().accepted;
+    server.wait_until_landed().await;
+
+    // A start after it finds nothing to bring in again.
+    let (status, log) = tokio::task::spawn_blocking(|| server.stop()).await.unwrap();
+    assert_eq!(status.code(), Some(0), "{log}");
+    let server = Server::start_on(std::sync::Arc::clone(&disk.folder), &variables);
+    server.wait_until_landed().await;
+    let figures = server.sql("SELECT count(), uniqExact(event_id) FROM events").await;
+    assert_eq!(figures, format!("{acknowledged}\t{acknowledged}"));
 }

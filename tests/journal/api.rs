@@ -226,16 +226,20 @@ async fn durable_records_are_read_back_while_others_are_appended() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 3)]
 async fn kept_records_are_read_back_while_older_ones_are_released() {
     let dir = tempfile::tempdir().unwrap();
-    let config = JournalConfig { max_bytes: 1 << 20, ..CONFIG };
+    let config = JournalConfig { max_bytes: 16 << 20, ..CONFIG };
     let (journal, _) = Journal::open(dir.path(), config).unwrap();
     let reader = journal.clone();
     let stop = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
     let stopped = std::sync::Arc::clone(&stop);
+    // What the reader reads now or later.
+    let wanted = std::sync::Arc::new(std::sync::atomic::AtomicU64::new(0));
+    let wants = std::sync::Arc::clone(&wanted);
     let reading = tokio::task::spawn_blocking(move || {
         let mut reads = 0_u64;
         while !stopped.load(std::sync::atomic::Ordering::Relaxed) {
             let newest = reader.stats().durable_lsn;
             if newest > 0 {
+                wants.store(newest, std::sync::atomic::Ordering::SeqCst);
                 let read = reader.read(newest..=newest).expect("the folder can be listed");
                 assert_eq!(read.map(|record| record.unwrap().lsn).collect::<Vec<_>>(), [newest]);
                 reads += 1;
@@ -244,10 +248,32 @@ async fn kept_records_are_read_back_while_older_ones_are_released() {
         reads
     });
     for _ in 0..1_000 {
-        // Every record has a segment of its own; the last 20 stay.
+        // Every record has a segment of its own; the last 20 stay, and what is being read.
         let lsn = journal.append(1, bytes(4_000)).await.unwrap();
-        journal.release(lsn.saturating_sub(20));
+        journal.release(lsn.saturating_sub(20).min(wanted.load(std::sync::atomic::Ordering::SeqCst)));
     }
     stop.store(true, std::sync::atomic::Ordering::Relaxed);
     assert!(reading.await.unwrap() > 0);
+}
+
+#[tokio::test]
+async fn a_journal_that_holds_more_than_its_bound_still_takes_what_leads_to_a_release() {
+    let dir = tempfile::tempdir().unwrap();
+    let (journal, _) = Journal::open(dir.path(), JournalConfig { max_bytes: 60_000, ..CONFIG }).unwrap();
+    for _ in 0..40 {
+        journal.append(1, bytes(1_000)).await.unwrap();
+    }
+    journal.close().await.unwrap();
+
+    let (journal, _) = Journal::open(dir.path(), CONFIG).unwrap();
+    assert!(matches!(journal.submit(1, bytes(10)), Err(JournalError::Full { .. })));
+    for _ in 0..2 {
+        let landed = journal.submit_reserved(2, bytes(100)).unwrap().await.unwrap();
+        assert!(landed > 40);
+        assert!(matches!(journal.submit(1, bytes(10)), Err(JournalError::Full { .. })));
+    }
+    assert!(matches!(journal.submit_reserved(2, bytes(2_000)), Err(JournalError::Full { .. })));
+    journal.release(41);
+    journal.room(10).await.unwrap();
+    journal.append(1, bytes(10)).await.unwrap();
 }

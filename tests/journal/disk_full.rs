@@ -6,21 +6,22 @@ use std::process::Command;
 use std::time::Duration;
 
 use bytes::Bytes;
-use millrace::journal::{Journal, JournalConfig, JournalError};
+use millrace::journal::{Journal, JournalConfig, JournalError, Lsn};
 
 /// Two segments fit on the disk beside a little else, the third does not.
 const CONFIG: JournalConfig =
     JournalConfig { segment_bytes: 1 << 20, max_bytes: 1 << 30, reserve_bytes: 0, queue_bytes: 1 << 20 };
 
-/// A mounted tmpfs of 4 MiB, unmounted when dropped.
-struct SmallDisk(tempfile::TempDir);
+/// A mounted tmpfs, unmounted when dropped.
+pub(crate) struct SmallDisk(tempfile::TempDir);
 
 impl SmallDisk {
     /// None, and on stderr why, where mounting is not permitted.
-    fn mount() -> Option<Self> {
+    pub(crate) fn mount(megabytes: u32) -> Option<Self> {
         let dir = tempfile::tempdir().unwrap();
+        let size = format!("size={megabytes}m");
         let mounted =
-            Command::new("mount").args(["-t", "tmpfs", "-o", "size=4m", "tmpfs"]).arg(dir.path()).output();
+            Command::new("mount").args(["-t", "tmpfs", "-o", &size, "tmpfs"]).arg(dir.path()).output();
         match mounted {
             Ok(output) if output.status.success() => Some(Self(dir)),
             Ok(output) => {
@@ -38,7 +39,7 @@ impl SmallDisk {
         }
     }
 
-    fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         self.0.path()
     }
 }
@@ -58,7 +59,7 @@ async fn until_durable(journal: &Journal) {
 
 #[tokio::test]
 async fn a_full_disk_gives_no_acknowledgement_that_is_not_kept_and_service_resumes_with_space() {
-    let Some(disk) = SmallDisk::mount() else { return };
+    let Some(disk) = SmallDisk::mount(4) else { return };
     let dir = disk.path().join("journal");
     let ballast = disk.path().join("ballast");
     let payload = Bytes::from(vec![1; 100_000]);
@@ -102,9 +103,69 @@ async fn a_full_disk_gives_no_acknowledgement_that_is_not_kept_and_service_resum
     assert_eq!(recovery.report().damaged_places, 0);
 }
 
+/// Appends a record that leads to a release, as soon as it is taken.
+async fn append_reserved(journal: &Journal, bytes: usize) -> Lsn {
+    let taken = async {
+        loop {
+            match journal.submit_reserved(2, vec![Bytes::from(vec![2; bytes])]) {
+                Ok(pending) => return pending.await.unwrap(),
+                Err(_) => tokio::time::sleep(Duration::from_millis(5)).await,
+            }
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(10), taken).await.expect("a reserved record is taken")
+}
+
+#[tokio::test]
+async fn a_full_disk_takes_what_leads_to_a_release_and_nothing_else_until_there_is_room() {
+    let Some(disk) = SmallDisk::mount(4) else { return };
+    let dir = disk.path().join("journal");
+    let ballast = disk.path().join("ballast");
+    let payload = Bytes::from(vec![1; 100_000]);
+    let (journal, _) = Journal::open(&dir, CONFIG).unwrap();
+    fs::write(&ballast, vec![0; 3 << 19]).unwrap();
+    let mut acknowledged = Vec::new();
+    while let Ok(lsn) = journal.append(1, vec![payload.clone()]).await {
+        acknowledged.push(lsn);
+    }
+    assert!(acknowledged.len() > 10, "{}", acknowledged.len());
+
+    // The last one needs more than the small segment has been given so far.
+    for bytes in [60, 60, 600_000] {
+        acknowledged.push(append_reserved(&journal, bytes).await);
+        assert!(!journal.stats().durable);
+        assert!(journal.stats().last_error.is_some_and(|last| last.contains("No space left on device")));
+        let refused = journal.submit(1, vec![payload.clone()]).unwrap_err();
+        assert!(refused.to_string().contains("No space left on device"), "{refused}");
+        let no_room = journal.room(1).await.unwrap_err();
+        assert!(no_room.to_string().contains("No space left on device"), "{no_room}");
+    }
+    let killed = tempfile::tempdir().unwrap();
+    for entry in fs::read_dir(&dir).unwrap() {
+        let path = entry.unwrap().path();
+        fs::copy(&path, killed.path().join(path.file_name().unwrap())).unwrap();
+    }
+    let (_, recovery) = Journal::open(killed.path(), CONFIG).unwrap();
+    assert_eq!(recovery.map(|record| record.unwrap().lsn).collect::<Vec<_>>(), acknowledged);
+
+    let oldest_kept = acknowledged[acknowledged.len() - 1];
+    journal.release(oldest_kept);
+    until_durable(&journal).await;
+    acknowledged.push(journal.append(1, vec![payload.clone()]).await.unwrap());
+    acknowledged.push(append_reserved(&journal, 60).await);
+    journal.close().await.unwrap();
+
+    let (_journal, mut recovery) = Journal::open(&dir, CONFIG).unwrap();
+    let recovered: Vec<_> = recovery.by_ref().map(|record| record.unwrap().lsn).collect();
+    acknowledged.retain(|lsn| *lsn >= recovered[0]);
+    assert!(recovered[0] <= oldest_kept);
+    assert_eq!(recovered, acknowledged, "what was acknowledged, and nothing else");
+    assert_eq!(recovery.report().damaged_places, 0);
+}
+
 #[tokio::test]
 async fn a_journal_opens_on_a_full_disk_so_that_what_it_holds_can_be_released() {
-    let Some(disk) = SmallDisk::mount() else { return };
+    let Some(disk) = SmallDisk::mount(4) else { return };
     let dir = disk.path().join("journal");
     let (journal, _) = Journal::open(&dir, CONFIG).unwrap();
     journal.append(1, vec![Bytes::from(vec![1; 900_000])]).await.unwrap();
@@ -116,7 +177,7 @@ async fn a_journal_opens_on_a_full_disk_so_that_what_it_holds_can_be_released() 
     assert!(!journal.stats().durable);
     assert_eq!(recovery.map(|record| record.unwrap().lsn).collect::<Vec<_>>(), [1, 2]);
     journal.release(2);
-    journal.watch().wait_for(|stats| stats.segments == 1).await.unwrap();
+    journal.watch().wait_for(|stats| stats.first_lsn == 2).await.unwrap();
     fs::remove_file(disk.path().join("ballast")).unwrap();
     until_durable(&journal).await;
     assert!(journal.append(1, vec![]).await.unwrap() > 2);

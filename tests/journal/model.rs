@@ -1,5 +1,5 @@
-//! The journal against a model of it, under random appends, releases, crashes, torn tails, flipped bits and disks that
-//! go away: what was durable and not released is always recovered, nothing else ever is, and damage costs its own
+//! The journal against a model of it, under random appends, releases, crashes, torn tails, flipped bits, and disks that
+//! fill up or go away: what was durable and not released is always recovered, nothing else ever is, and damage costs its own
 //! record and is reported where it is.
 //!
 //! Crashes are made on copies of the real files. A killed process leaves what it has written: the copy as it is. A power
@@ -10,6 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::FutureExt as _;
@@ -19,9 +20,14 @@ use millrace::journal::{Journal, JournalConfig, JournalError, Lsn};
 use proptest::prelude::*;
 use proptest::sample::Index;
 
+use super::disk_full::SmallDisk;
+
+/// More than all a run writes, twice.
+const SMALL_DISK_MEGABYTES: usize = 8;
+
 /// Small segments, so that a few records fill one.
 const CONFIG: JournalConfig =
-    JournalConfig { segment_bytes: 4096, max_bytes: 1 << 30, reserve_bytes: 0, queue_bytes: 1 << 20 };
+    JournalConfig { segment_bytes: 8192, max_bytes: 1 << 30, reserve_bytes: 0, queue_bytes: 1 << 20 };
 
 #[derive(Clone, Debug)]
 enum Op {
@@ -43,6 +49,14 @@ enum Op {
     Flip(Vec<(Index, Index, u8)>),
     /// The folder is not there while these are appended, and then it is again.
     DiskGone(Vec<usize>),
+    /// The disk has so many pages left while these are appended, and then these as reserved ones; perhaps the process is
+    /// killed then; and then there is space again.
+    DiskFull {
+        pages: u64,
+        ordinary: Vec<usize>,
+        reserved: Vec<usize>,
+        kill: bool,
+    },
 }
 
 fn sizes() -> impl Strategy<Value = Vec<usize>> {
@@ -60,6 +74,9 @@ fn op() -> impl Strategy<Value = Op> {
             .prop_map(|(length, holes)| Op::PowerCut { length, holes }),
         2 => prop::collection::vec((any::<Index>(), any::<Index>(), 0..8_u8), 1..4).prop_map(Op::Flip),
         1 => sizes().prop_map(Op::DiskGone),
+        2 => (0..4_u64, sizes(), sizes(), any::<bool>()).prop_map(|(pages, ordinary, reserved, kill)| {
+            Op::DiskFull { pages, ordinary, reserved, kill }
+        }),
     ]
 }
 
@@ -104,14 +121,14 @@ fn frames(file: &Path) -> Vec<Frame> {
 }
 
 /// In memory where that is possible: the crashes are made by hand, and real syncs would take 20 times as long.
-fn temporary_dir() -> tempfile::TempDir {
-    let memory = Path::new("/dev/shm");
-    if memory.is_dir() { tempfile::tempdir_in(memory).unwrap() } else { tempfile::tempdir().unwrap() }
+fn memory() -> PathBuf {
+    let memory = PathBuf::from("/dev/shm");
+    if memory.is_dir() { memory } else { std::env::temp_dir() }
 }
 
 /// Copies what is there, oldest first, as a kill would leave it.
-fn copy(from: &Path) -> tempfile::TempDir {
-    let to = temporary_dir();
+fn copy(from: &Path, disk: &Path) -> tempfile::TempDir {
+    let to = tempfile::tempdir_in(disk).unwrap();
     fs::create_dir(to.path().join("journal")).unwrap();
     for path in segments(from) {
         match fs::copy(&path, to.path().join("journal").join(path.file_name().unwrap())) {
@@ -122,7 +139,9 @@ fn copy(from: &Path) -> tempfile::TempDir {
     to
 }
 
-struct World {
+struct World<'a> {
+    /// The small disk, if one could be had.
+    disk: Option<&'a Path>,
     home: tempfile::TempDir,
     journal: Journal,
     /// Everything that may be recovered, with its bytes.
@@ -135,12 +154,13 @@ struct World {
     damaged: BTreeSet<(OsString, usize)>,
 }
 
-impl World {
-    fn new() -> Self {
-        let home = temporary_dir();
+impl<'a> World<'a> {
+    fn new(disk: Option<&'a Path>) -> Self {
+        let home = tempfile::tempdir_in(disk.unwrap_or(&memory())).unwrap();
         let (journal, recovery) = Journal::open(&home.path().join("journal"), CONFIG).unwrap();
         assert_eq!(recovery.count(), 0);
         Self {
+            disk,
             home,
             journal,
             written: BTreeMap::new(),
@@ -169,14 +189,28 @@ impl World {
         payload
     }
 
+    async fn until_durable(&self) {
+        let mut changes = self.journal.watch();
+        let well = changes.wait_for(|stats| stats.durable);
+        let well = tokio::time::timeout(Duration::from_secs(10), well).await;
+        well.unwrap_or_else(|_| panic!("it does not get well: {:?}", self.journal.stats())).unwrap();
+    }
+
+    /// As a kill would leave it.
+    fn copy(&self) -> tempfile::TempDir {
+        copy(&self.dir(), self.disk.unwrap_or(&memory()))
+    }
+
     /// Submits these, and returns what is not known to be durable.
-    fn submit(&mut self, sizes: &[usize]) -> Vec<millrace::journal::PendingAppend> {
+    fn submit(&mut self, sizes: &[usize], reserved: bool) -> Vec<millrace::journal::PendingAppend> {
         let mut pending = Vec::new();
         for &size in sizes {
             let payload = self.payload(size);
             let (head, tail) = payload.split_at(size / 3);
             let parts = vec![Bytes::copy_from_slice(head), Bytes::copy_from_slice(tail)];
-            match self.journal.submit(7, parts) {
+            let submitted =
+                if reserved { self.journal.submit_reserved(7, parts) } else { self.journal.submit(7, parts) };
+            match submitted {
                 Ok(append) => {
                     self.written.insert(append.lsn(), payload);
                     pending.push(append);
@@ -188,8 +222,8 @@ impl World {
         pending
     }
 
-    async fn append(&mut self, sizes: &[usize]) {
-        for append in self.submit(sizes) {
+    async fn append(&mut self, sizes: &[usize], reserved: bool) {
+        for append in self.submit(sizes, reserved) {
             let lsn = append.lsn();
             match append.await {
                 Ok(same) => assert!(lsn == same && self.durable.insert(lsn)),
@@ -224,7 +258,7 @@ impl World {
 
     async fn run(&mut self, op: Op) {
         match op {
-            Op::Append(sizes) => self.append(&sizes).await,
+            Op::Append(sizes) => self.append(&sizes, false).await,
             Op::Release(index) => {
                 if !self.durable.is_empty() {
                     self.released = *index.get(&self.durable.iter().copied().collect::<Vec<_>>());
@@ -238,7 +272,7 @@ impl World {
                 assert_eq!(report.torn_tail, None);
             }
             Op::Kill => {
-                let killed = copy(&self.dir());
+                let killed = self.copy();
                 assert_eq!(self.reopen(Some(killed)).torn_tail, None);
             }
             Op::KillWriting(sizes) => self.kill_writing(&sizes),
@@ -247,25 +281,48 @@ impl World {
             Op::DiskGone(sizes) => {
                 let away = self.home.path().join("away");
                 fs::rename(self.dir(), &away).unwrap();
-                self.append(&sizes).await;
+                self.append(&sizes, false).await;
                 fs::rename(&away, self.dir()).unwrap();
-                self.journal.watch().wait_for(|stats| stats.durable).await.unwrap();
+                self.until_durable().await;
+            }
+            Op::DiskFull { pages, ordinary, reserved, kill } => {
+                let Some(disk) = self.disk else { return };
+                let ballast = disk.join("ballast");
+                fs::write(&ballast, vec![0; (SMALL_DISK_MEGABYTES + 1) << 20]).unwrap_err();
+                let filled = fs::OpenOptions::new().write(true).open(&ballast).unwrap();
+                filled.set_len(filled.metadata().unwrap().len().saturating_sub(pages * 4096)).unwrap();
+                // Space is only given back once nobody has it open.
+                drop(filled);
+                self.append(&ordinary, false).await;
+                for size in reserved {
+                    self.append(&[size], true).await;
+                    if !self.journal.stats().durable {
+                        // Until it has begun a short segment; whether it can depends on what it had reserved.
+                        tokio::time::sleep(Duration::from_millis(3)).await;
+                    }
+                }
+                if kill {
+                    let killed = copy(&self.dir(), &memory());
+                    assert_eq!(self.reopen(Some(killed)).torn_tail, None);
+                }
+                fs::remove_file(&ballast).unwrap();
+                self.until_durable().await;
             }
         }
     }
 
     fn kill_writing(&mut self, sizes: &[usize]) {
-        let mut pending = self.submit(sizes);
+        let mut pending = self.submit(sizes, false);
         let known: Vec<_> = pending.iter_mut().filter_map(|append| append.now_or_never()).collect();
         self.durable.extend(known.into_iter().map(Result::unwrap));
-        let killed = copy(&self.dir());
+        let killed = self.copy();
         let submitted: Vec<_> = pending.iter().map(|append| append.lsn()).collect();
         self.reopen(Some(killed));
         self.assert_first_part(&submitted);
     }
 
     fn power_cut(&mut self, length: Index, holes: &[Index]) {
-        let cut = copy(&self.dir());
+        let cut = self.copy();
         let newest = segments(&cut.path().join("journal")).pop().unwrap();
         let frames = frames(&newest);
         let Some((mark, before)) = frames.split_last() else { return };
@@ -346,18 +403,23 @@ impl World {
     }
 }
 
-proptest! {
-    #![proptest_config(ProptestConfig { max_shrink_iters: 2000, ..ProptestConfig::default() })]
-
-    #[test]
-    fn what_is_durable_and_not_released_is_recovered_and_nothing_else(ops in prop::collection::vec(op(), 1..20)) {
+#[test]
+fn what_is_durable_and_not_released_is_recovered_and_nothing_else() {
+    let small = SmallDisk::mount(SMALL_DISK_MEGABYTES as u32);
+    let disk = small.as_ref().map(SmallDisk::path);
+    let config = ProptestConfig { max_shrink_iters: 2000, ..ProptestConfig::default() };
+    proptest!(config, |(ops in prop::collection::vec(op(), 1..20))| {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
-            let mut world = World::new();
+            if let Some(disk) = disk {
+                // A run that failed, while it is made smaller, leaves it.
+                fs::remove_file(disk.join("ballast")).ok();
+            }
+            let mut world = World::new(disk);
             for op in ops {
                 world.run(op).await;
             }
             world.run(Op::Kill).await;
         });
-    }
+    });
 }

@@ -33,6 +33,7 @@ use crate::writer::{self, Parts};
 
 /// Runs the server until a signal ends it.
 pub async fn run(config: ServeConfig) -> anyhow::Result<()> {
+    config.check_relations().map_err(anyhow::Error::msg)?;
     let mut signals = Signals::install()?;
     let _lock = lock(&config.data_dir)?;
     let listener = server::listen(config.listen).await?;
@@ -98,7 +99,7 @@ pub async fn run(config: ServeConfig) -> anyhow::Result<()> {
         retention: std::time::Duration::from_secs(config.clickhouse.retention_days * 86_400),
         max_clock_skew: config.max_clock_skew,
     };
-    let receiver = Receiver { writer, rules };
+    let receiver = Receiver::new(writer, rules);
     let (router, reporter) = server::router(Doors {
         ingest: IngestDoor::new(receiver.clone(), stop_doors.clone()),
         receiver,
@@ -107,9 +108,10 @@ pub async fn run(config: ServeConfig) -> anyhow::Result<()> {
         health: HealthDoor::new(view.clone()),
         view: view.clone(),
         max_message_bytes: usize::try_from(config.max_message_bytes)?,
+        edge: config.edge.clone(),
     });
     let reporting = tokio::spawn(server::report_health(reporter, view, stop_doors.clone()));
-    let serving = tokio::spawn(server::serve(listener, router, stop_doors.clone()));
+    let serving = tokio::spawn(server::serve(listener, router, config.edge, stop_doors.clone()));
     tracing::info!(%address, data_dir = %config.data_dir.display(), "millrace is ready");
 
     signals.next().await;
@@ -193,6 +195,11 @@ pub(super) fn lock(data_dir: &Path) -> anyhow::Result<File> {
     let shown = data_dir.display();
     std::fs::create_dir_all(data_dir)
         .with_context(|| format!("MILLRACE_DATA_DIR (--data-dir): {shown} cannot be made"))?;
+    // Earlier versions made it as the umask said.
+    let permissions = std::os::unix::fs::PermissionsExt::from_mode(0o700);
+    if let Err(error) = std::fs::set_permissions(data_dir, permissions) {
+        tracing::warn!(%error, "{shown} cannot be kept from other users");
+    }
     let path = data_dir.join("lock");
     let file = File::create(&path).with_context(|| format!("{} cannot be written", path.display()))?;
     match file.try_lock() {

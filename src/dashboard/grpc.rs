@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status};
 
 use crate::clickhouse::ErrorKind;
+use crate::edge;
 use crate::error::{Error, Kind};
 use crate::panels::catalog::Catalog;
 use crate::panels::live::{Live, Update};
@@ -184,6 +185,7 @@ impl DashboardService for DashboardDoor {
         &self,
         request: Request<v1::WatchPanelsRequest>,
     ) -> Result<Response<Self::WatchPanelsStream>, Status> {
+        let stop = edge::ending(request.extensions(), &self.stop);
         let v1::WatchPanelsRequest { queries } = request.into_inner();
         let mut updates = StreamMap::with_capacity(queries.len());
         for (id, ask) in self.questions(queries)? {
@@ -197,9 +199,8 @@ impl DashboardService for DashboardDoor {
                 WatchStream::new(watch).filter(|update| update.value.is_some() || update.stale.is_some());
             updates.insert((id, panel), stream);
         }
-        let stop = self.stop.clone();
         let responses = updates.map(|((id, panel), update)| Ok(response(id, panel, update)));
-        // Ends with the server, so that clients connect again elsewhere instead of holding up the stop.
+        // Ends with the server or its connection, so that clients connect again elsewhere instead of holding up the stop.
         let ended = futures_util::stream::once(async move { stop.cancelled().await });
         let ended = ended.map(|()| Err(Error::from(Stopping).into()));
         Ok(Response::new(Box::pin(until_error(responses.merge(ended)))))

@@ -3,6 +3,7 @@
 
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
@@ -25,7 +26,11 @@ const STALL_TIMEOUT: Duration = Duration::from_secs(10);
 const MIN_BYTES_PER_SECOND: f64 = 16_384.0;
 /// How many bytes of requests may be received and not decoded, of all requests together.
 const BUDGET_BYTES: usize = 32 << 20;
-/// How long a request waits for its share of that.
+/// What streams may keep between two messages, of all streams together: tonic's buffer stays as large as the largest
+/// message of its stream. Buffers of the usual size are not counted.
+const KEPT_BYTES: usize = 64 << 20;
+const USUAL_BUFFER_BYTES: usize = 64 << 10;
+/// How long a request waits for its share of the budget.
 const BUDGET_TIMEOUT: Duration = Duration::from_secs(5);
 const COME_BACK: Duration = Duration::from_secs(1);
 /// The calls whose client may be silent between two messages for as long as it likes.
@@ -38,11 +43,14 @@ pub(crate) fn is_grpc(headers: &HeaderMap) -> bool {
 
 /// The bytes that requests may hold before they are decoded.
 #[derive(Clone, Debug)]
-pub(crate) struct Budget(Arc<Semaphore>);
+pub(crate) struct Budget {
+    received: Arc<Semaphore>,
+    kept: Arc<Semaphore>,
+}
 
 impl Default for Budget {
     fn default() -> Self {
-        Self(Arc::new(Semaphore::new(BUDGET_BYTES)))
+        Self { received: Arc::new(Semaphore::new(BUDGET_BYTES)), kept: Arc::new(Semaphore::new(KEPT_BYTES)) }
     }
 }
 
@@ -54,6 +62,8 @@ pub(crate) struct Charge(Arc<Charged>);
 struct Charged {
     budget: Budget,
     held: Mutex<Option<OwnedSemaphorePermit>>,
+    /// The largest message that was inflated.
+    inflated: AtomicUsize,
 }
 
 impl Charge {
@@ -78,7 +88,10 @@ impl Charge {
         let held = self.0.held.lock().unwrap_or_else(PoisonError::into_inner);
         let missing = bytes.saturating_sub(held.as_ref().map_or(0, OwnedSemaphorePermit::num_permits));
         drop(held);
-        match Arc::clone(&self.0.budget.0).try_acquire_many_owned(permits(missing)) {
+        if missing > 0 {
+            self.0.inflated.fetch_max(bytes, Relaxed);
+        }
+        match Arc::clone(&self.0.budget.received).try_acquire_many_owned(permits(missing)) {
             Ok(permit) => {
                 self.hold(permit);
                 Ok(())
@@ -106,6 +119,8 @@ pub(crate) struct ReceivedBody<B> {
     /// Whether silence between messages is allowed.
     may_pause: bool,
     pace: Pace,
+    /// For the buffer that a stream keeps.
+    kept: Option<OwnedSemaphorePermit>,
     /// A frame that waits for its share of the budget.
     waiting: Option<Waiting>,
     failed: bool,
@@ -119,17 +134,51 @@ struct Waiting {
 impl<B> ReceivedBody<B> {
     /// Puts the charge into the request's extensions.
     pub(crate) fn new(inner: B, parts: &mut Parts, budget: &Budget) -> Self {
-        let charge = Charge(Arc::new(Charged { budget: budget.clone(), held: Mutex::default() }));
+        let charge = Charge(Arc::new(Charged {
+            budget: budget.clone(),
+            held: Mutex::default(),
+            inflated: AtomicUsize::new(0),
+        }));
         parts.extensions.insert(charge.clone());
         let text = parts.headers.get(CONTENT_TYPE).is_some_and(|value| value.as_bytes().ends_with(b"-text"));
         let messages = (is_grpc(&parts.headers) && !text).then(Messages::default);
         let may_pause = CLIENT_STREAMS.iter().any(|call| parts.uri.path().ends_with(call));
-        Self { inner, charge, messages, may_pause, pace: Pace::default(), waiting: None, failed: false }
+        Self {
+            inner,
+            charge,
+            messages,
+            may_pause,
+            pace: Pace::default(),
+            kept: None,
+            waiting: None,
+            failed: false,
+        }
     }
 
     /// Whether the client owes bytes now.
     fn owes(&self) -> bool {
         !self.may_pause || self.messages.as_ref().is_none_or(|messages| messages.incomplete() > 0)
+    }
+
+    /// Pays for the buffers that stay when the messages so far are decoded; false where there is no memory for them.
+    fn keep_buffers(&mut self) -> bool {
+        let largest = self.messages.as_ref().map_or(0, |messages| messages.largest);
+        let bytes =
+            largest.max(USUAL_BUFFER_BYTES) - USUAL_BUFFER_BYTES + self.charge.0.inflated.load(Relaxed);
+        let more = bytes.saturating_sub(self.kept.as_ref().map_or(0, OwnedSemaphorePermit::num_permits));
+        if more == 0 {
+            return true;
+        }
+        match Arc::clone(&self.charge.0.budget.kept).try_acquire_many_owned(permits(more)) {
+            Ok(permit) => {
+                match &mut self.kept {
+                    Some(kept) => kept.merge(permit),
+                    None => self.kept = Some(permit),
+                }
+                true
+            }
+            Err(_) => false,
+        }
     }
 
     fn received(&mut self, frame: &Bytes) {
@@ -172,6 +221,10 @@ where
         if this.may_pause {
             // Who asks for more has decoded what was whole.
             this.charge.keep(this.messages.as_ref().map_or(0, Messages::incomplete));
+            if !this.owes() && !this.keep_buffers() {
+                this.failed = true;
+                return Poll::Ready(Some(Err(Status::from(too_many_bytes()).into())));
+            }
         }
         let frame = match Pin::new(&mut this.inner).poll_frame(cx) {
             Poll::Ready(Some(Ok(frame))) => frame,
@@ -190,7 +243,7 @@ where
             Err(trailers) => return Poll::Ready(Some(Ok(trailers))),
         };
         this.pace.progress(frame.len());
-        let budget = Arc::clone(&this.charge.0.budget.0);
+        let budget = Arc::clone(&this.charge.0.budget.received);
         let bytes = permits(frame.len());
         if let Ok(permit) = Arc::clone(&budget).try_acquire_many_owned(bytes) {
             this.charge.hold(permit);
@@ -229,6 +282,7 @@ struct Messages {
     missing: usize,
     /// What has come of the message that is not complete, its head included.
     come: usize,
+    largest: usize,
 }
 
 impl Messages {
@@ -251,6 +305,7 @@ impl Messages {
             self.come += take;
             bytes.advance(take);
             if self.missing == 0 {
+                self.largest = self.largest.max(self.come);
                 self.head.clear();
                 self.come = 0;
             }
@@ -407,13 +462,30 @@ mod tests {
         sender.send(message(3, 3)).await.unwrap();
         body.frame().await.unwrap().unwrap();
         assert!(tokio::time::timeout(Duration::from_secs(3_600), body.frame()).await.is_err());
-        assert_eq!(budget.0.available_permits(), BUDGET_BYTES, "it is decoded");
+        assert_eq!(budget.received.available_permits(), BUDGET_BYTES, "it is decoded");
         sender.send(message(3, 1)).await.unwrap();
         body.frame().await.unwrap().unwrap();
-        assert_eq!(budget.0.available_permits(), BUDGET_BYTES - 6);
+        assert_eq!(budget.received.available_permits(), BUDGET_BYTES - 6);
         let begun = Instant::now();
         let error = body.frame().await.unwrap().unwrap_err();
         assert_eq!((code(&error), begun.elapsed().as_secs()), (Code::DeadlineExceeded, 10));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn streams_that_keep_large_buffers_have_a_bound_together() {
+        let budget = Budget::default();
+        let mut streams = Vec::new();
+        let ended = loop {
+            let (sender, mut body) = received("/millrace.v1.IngestService/StreamEvents", &budget);
+            sender.send(message(4 << 20, 4 << 20)).await.unwrap();
+            body.frame().await.unwrap().unwrap();
+            match tokio::time::timeout(Duration::from_secs(3_600), body.frame()).await {
+                Err(_) => streams.push((sender, body)),
+                Ok(ended) => break ended.unwrap().unwrap_err(),
+            }
+        };
+        assert_eq!((code(&ended), streams.len()), (Code::ResourceExhausted, 16));
+        assert_eq!(budget.received.available_permits(), BUDGET_BYTES);
     }
 
     #[tokio::test(start_paused = true)]

@@ -22,11 +22,13 @@
 //! | events of a message: 500 for SendEvents and `POST /events`, 20,000 on streams; counted before they are decoded | 400, INVALID_ARGUMENT | the caller |
 //! | one event: 384 KiB encoded, 256 KiB or 32,768 values of JSON | it is rejected, its neighbours are not | the caller |
 //! | columns of a message: taken from `MILLRACE_MAX_BUFFER_BYTES` before the first event is decoded | streams wait, unary calls are told to come back | the caller |
-//! | rejections of a response: 1,000 and 64 KiB | the rest is only counted | nobody |
-//! | rejections that a stream's client has not read: 256 KiB | the stream is not read | nobody |
+//! | buffers that streams keep for messages above 64 KiB: 64 MiB for all | the stream ends once its requests are acknowledged: RESOURCE_EXHAUSTED with a wait | the caller |
+//! | requests of a stream that wait for the disk: 256; acknowledgements that its client does not read: 64 | the stream is not read | the client, by flow control |
+//! | rejections of a response: 1,000 and 128 KiB, on a stream 32 KiB | the rest is only counted | nobody |
+//! | rejections that a stream's client has not read: 1 MiB | those of further responses are only counted | nobody |
 //! | rejections on their way: 16 MiB for all | those of further responses are only counted | nobody |
 //!
-//! Of these only the first and the fourth are settings; the others follow from what the protocols need.
+//! What is no setting here follows from what the protocols and the other bounds need.
 
 pub(crate) mod body;
 mod connection;

@@ -80,7 +80,7 @@ impl IngestService for IngestDoor {
         }
         let writer = &self.receiver.writer;
         let share = writer.try_reserve(request.columns_bytes()).await.map_err(Error::from)?;
-        let received = self.receiver.receive(0, request, &Client::default())?;
+        let received = self.receiver.receive(0, request, &Client::unary())?;
         drop(charge); // it is decoded
         let promise = writer.try_submit(received.request, share).await.map_err(Error::from)?;
         let receipt = promise.await.map_err(Error::from)?;

@@ -61,14 +61,15 @@ async fn take(receiver: Receiver, request: Request, max_body_bytes: usize) -> Re
 
 /// Decodes and validates the events one after the other.
 fn receive(receiver: &Receiver, elements: &[&RawValue]) -> Result<Received, Error> {
-    let mut receiving = receiver.begin(0, String::new(), 0)?;
+    let client = Client::unary();
+    let mut receiving = receiver.begin(0, String::new(), 0, &client)?;
     for (index, element) in (0_u32..).zip(elements) {
         match read_event(element) {
             Ok(event) => receiving.take(index, &event),
             Err(reason) => receiving.reject(index, "", reason),
         }
     }
-    Ok(receiving.finish(&Client::default()))
+    Ok(receiving.finish())
 }
 
 fn into_response(error: impl Into<Error>) -> Response {

@@ -21,9 +21,11 @@ pub(super) const MAX_PRODUCER_ID_BYTES: usize = 128;
 pub(super) const MAX_STREAM_EVENTS: usize = 20_000;
 /// The largest encoded event. 64 KiB of JSON are 32,768 numbers at most, which are eleven bytes each in a `Struct`.
 const MAX_EVENT_BYTES: usize = 384 << 10;
-/// How many rejections one response lists, and how many bytes of them; all of them are counted.
-pub(super) const MAX_REJECTIONS: usize = 1_000;
-pub(super) const MAX_REJECTION_BYTES: usize = 128 << 10;
+/// How many rejections one response lists, and how many bytes of them; all of them are counted. The responses of a stream
+/// list less: those that its client does not read wait in the server.
+const MAX_REJECTIONS: usize = 1_000;
+const MAX_REJECTION_BYTES: usize = 128 << 10;
+const MAX_STREAM_REJECTION_BYTES: usize = 32 << 10;
 /// How many bytes of rejections may be on their way to the client of one stream, and to all clients.
 const STREAM_REJECTION_BYTES: usize = 1 << 20;
 const ALL_REJECTION_BYTES: usize = 16 << 20;
@@ -54,9 +56,9 @@ pub(super) struct Rejections {
 }
 
 impl Rejections {
-    fn push(&mut self, rejection: v1::Rejection) {
+    fn push(&mut self, rejection: v1::Rejection, most_bytes: usize) {
         let bytes = size_of::<v1::Rejection>() + rejection.field.len() + rejection.reason.len();
-        if self.list.len() < MAX_REJECTIONS && self.bytes + bytes <= MAX_REJECTION_BYTES {
+        if self.list.len() < MAX_REJECTIONS && self.bytes + bytes <= most_bytes {
             self.bytes += bytes;
             self.list.push(rejection);
         }
@@ -65,7 +67,7 @@ impl Rejections {
     /// Adds those of a further request, as far as a response may list them.
     pub(super) fn extend(&mut self, more: Self) {
         for rejection in more.list {
-            self.push(rejection);
+            self.push(rejection, MAX_REJECTION_BYTES);
         }
     }
 
@@ -87,13 +89,27 @@ impl Rejections {
     }
 }
 
-/// The rejections on their way to one client.
+/// Who reads the rejections.
 #[derive(Clone, Debug)]
-pub(super) struct Client(Arc<Semaphore>);
+pub(super) struct Client {
+    /// For those that are on their way to it.
+    unread: Arc<Semaphore>,
+    most_bytes: usize,
+}
 
-impl Default for Client {
-    fn default() -> Self {
-        Self(Arc::new(Semaphore::new(STREAM_REJECTION_BYTES)))
+impl Client {
+    fn new(most_bytes: usize) -> Self {
+        Self { unread: Arc::new(Semaphore::new(STREAM_REJECTION_BYTES)), most_bytes }
+    }
+
+    /// The caller of a unary call.
+    pub(super) fn unary() -> Self {
+        Self::new(MAX_REJECTION_BYTES)
+    }
+
+    /// The client of a stream.
+    pub(super) fn stream() -> Self {
+        Self::new(MAX_STREAM_REJECTION_BYTES)
     }
 }
 
@@ -111,7 +127,7 @@ impl Receiver {
         client: &Client,
     ) -> Result<Received, Error> {
         let producer_id = request.producer_id.clone();
-        let mut receiving = self.begin(number, producer_id, request.sequence)?;
+        let mut receiving = self.begin(number, producer_id, request.sequence, client)?;
         let mut event = v1::Event::default();
         for (index, bytes) in (0_u32..).zip(request.events()) {
             if bytes.len() > MAX_EVENT_BYTES {
@@ -126,21 +142,23 @@ impl Receiver {
                 .map_err(|error| Error::invalid(format!("the message is unreadable: {error}")))?;
             receiving.take(index, &event);
         }
-        Ok(receiving.finish(client))
+        Ok(receiving.finish())
     }
 
     /// Begins a request whose events are decoded elsewhere.
-    pub(super) fn begin(
-        &self,
+    pub(super) fn begin<'a>(
+        &'a self,
         number: u64,
         producer_id: String,
         sequence: u64,
-    ) -> Result<Receiving<'_>, Error> {
+        client: &'a Client,
+    ) -> Result<Receiving<'a>, Error> {
         check_producer(&producer_id, sequence)?;
         let received_at_ms = jiff::Timestamp::now().as_millisecond();
         let columns = EventColumns::default();
         Ok(Receiving {
             receiver: self,
+            client,
             number,
             request: Request { producer_id, sequence, received_at_ms, columns },
             rejected: 0,
@@ -153,6 +171,7 @@ impl Receiver {
 /// A request whose events come one after the other.
 pub(super) struct Receiving<'a> {
     receiver: &'a Receiver,
+    client: &'a Client,
     number: u64,
     request: Request,
     rejected: u64,
@@ -172,12 +191,13 @@ impl Receiving<'_> {
     pub(super) fn reject(&mut self, index: u32, field: &str, reason: String) {
         self.rejected += 1;
         let field = field.to_owned();
-        self.rejections.push(v1::Rejection { request: self.number, index, field, reason });
+        let rejection = v1::Rejection { request: self.number, index, field, reason };
+        self.rejections.push(rejection, self.client.most_bytes);
     }
 
-    pub(super) fn finish(self, client: &Client) -> Received {
+    pub(super) fn finish(self) -> Received {
         self.receiver.writer.stats().count_rejected(self.rejected);
-        let rejections = self.rejections.charge([&client.0, &self.receiver.all_rejections]);
+        let rejections = self.rejections.charge([&self.client.unread, &self.receiver.all_rejections]);
         Received { request: self.request, rejected: self.rejected, rejections }
     }
 }

@@ -47,7 +47,7 @@ pub(super) fn run(
 ) -> mpsc::Receiver<Result<Outcome, Status>> {
     let (outcomes, from_session) = mpsc::channel(MAX_UNSENT);
     let charge = request.extensions_mut().remove::<Charge>();
-    let stream = Incoming { receiver, charge, client: Client::default(), producer_id: None, requests: 0 };
+    let stream = Incoming { receiver, charge, client: Client::stream(), producer_id: None, requests: 0 };
     tokio::spawn(async move {
         let ended = outcomes.clone();
         tokio::select! {

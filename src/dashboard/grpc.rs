@@ -18,7 +18,6 @@ use crate::panels::live::{Live, Update};
 use crate::panels::range::TimeRange;
 use crate::panels::{Answer, Ask, PanelError, Panels, typed};
 use crate::proto::v1;
-use crate::writer::Stopping;
 use v1::dashboard_service_server::DashboardService;
 
 /// When a caller should ask again that found ClickHouse away.
@@ -202,7 +201,7 @@ impl DashboardService for DashboardDoor {
         let responses = updates.map(|((id, panel), update)| Ok(response(id, panel, update)));
         // Ends with the server or its connection, so that clients connect again elsewhere instead of holding up the stop.
         let ended = futures_util::stream::once(async move { stop.cancelled().await });
-        let ended = ended.map(|()| Err(Error::from(Stopping).into()));
+        let ended = ended.map(|()| Err(edge::ended().into()));
         Ok(Response::new(Box::pin(until_error(responses.merge(ended)))))
     }
 }

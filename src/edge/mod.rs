@@ -55,7 +55,7 @@ use tonic::Status;
 use tower::ServiceExt as _;
 
 use crate::config::EdgeConfig;
-use crate::error::problem;
+use crate::error::{Error, Kind, problem};
 use body::{Budget, ReceivedBody};
 use connection::Activity;
 use limits::{Connections, Windows};
@@ -72,6 +72,14 @@ struct Ending(CancellationToken);
 /// When the connection should end that a request came by; `stop` for a request that came by none.
 pub(crate) fn ending(extensions: &Extensions, stop: &CancellationToken) -> CancellationToken {
     extensions.get::<Ending>().map_or_else(|| stop.clone(), |ending| ending.0.clone())
+}
+
+/// What a stream ends with whose connection should end.
+pub(crate) fn ended() -> Error {
+    const COME_BACK: Duration = Duration::from_millis(100);
+    let message = "the connection is to end, since the server stops or the connection is old \
+                   (MILLRACE_MAX_CONNECTION_AGE_MS); connect again and send what was not acknowledged";
+    Error::new(Kind::Unavailable { retry_after: COME_BACK }, message)
 }
 
 /// What connections share.

@@ -11,9 +11,9 @@ use tonic::{Request, Status, Streaming};
 use super::Receiver;
 use super::receive::{Client, MAX_STREAM_EVENTS, Rejections, check_count};
 use super::wire::EventsRequest;
-use crate::edge::body::Charge;
+use crate::edge::{self, body::Charge};
 use crate::error::Error;
-use crate::writer::{Promise, Stopping};
+use crate::writer::Promise;
 
 /// How many requests of one stream may wait for the disk. Beyond it the stream is not read, and HTTP/2 flow control
 /// slows the client.
@@ -85,7 +85,7 @@ async fn serve(
                 }
                 continue;
             }
-            () = stopping.cancelled() => break Err(crate::error::Error::from(Stopping).into()),
+            () = stopping.cancelled() => break Err(edge::ended().into()),
             next = requests.next(), if outstanding.len() < MAX_OUTSTANDING => next,
         };
         let request = match next {
@@ -142,7 +142,7 @@ async fn first(outstanding: &mut VecDeque<Outstanding>) -> Result<Outcome, Statu
     };
     let receipt = (&mut request.promise).await;
     let request = outstanding.pop_front().expect("there is a first one");
-    let receipt = receipt.map_err(crate::error::Error::from)?;
+    let receipt = receipt.map_err(Error::from)?;
     Ok(Outcome {
         sequence: request.sequence,
         accepted: receipt.accepted,

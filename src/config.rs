@@ -98,8 +98,8 @@ pub struct EdgeConfig {
         hide_default_value = true
     )]
     pub allowed_hosts: String,
-    /// Other origins whose pages may use the server, as a proxy that changes Host needs it: https://example.com, separated
-    /// by commas
+    /// Other origins whose pages may use the server, as a proxy that changes Host needs it: scheme and host, separated by
+    /// commas
     #[arg(
         long,
         env = "MILLRACE_ALLOWED_ORIGINS",

@@ -184,6 +184,23 @@ pub fn fuzz(body: &[u8], rules: &crate::event::Rules, now_ms: i64) -> Option<[us
 mod tests {
     use super::*;
 
+    proptest::proptest! {
+        /// As the fuzzer does, in little.
+        #[test]
+        fn every_element_is_accepted_or_rejected(
+            words in proptest::collection::vec("[\\[\\]{},:]|1e[0-9]{1,3}|null|\"[a-z\u{1}\\\\]{0,9}\"|\\{\"event_name\":\"a\"\\}", 0..12),
+        ) {
+            let retention = std::time::Duration::from_secs(86_400);
+            let rules = crate::event::Rules { retention, max_clock_skew: retention };
+            for separator in ["", ","] {
+                let body = format!("[{}]", words.join(separator));
+                if let Some([elements, accepted, rejected]) = fuzz(body.as_bytes(), &rules, 0) {
+                    proptest::prop_assert_eq!(accepted + rejected, elements);
+                }
+            }
+        }
+    }
+
     #[test]
     fn elements_are_counted_while_they_are_found() {
         assert_eq!(elements(b" [1, {\"a\": [2]} ] ").unwrap().len(), 2);

@@ -117,6 +117,11 @@ simulate: ## Simulate the writer with a failing disk, a failing ClickHouse, cras
 	@$(RUST)
 	SIMULATE_SEEDS=$(or $(SEEDS),10000) cargo test --locked --lib writer::simulation::seeds -- --nocapture
 
+.PHONY: flood-test
+flood-test: engine ## Flood every way in: the server stays under 256 MB, and a producer beside goes on; needs ulimit -n 16000
+	@$(RUST)
+	FLOOD=large cargo test --locked --test it flood -- --nocapture --test-threads=1
+
 .PHONY: bench-journal
 bench-journal: ## Measure acknowledgements a second and their time
 	@$(RUST)
@@ -183,8 +188,9 @@ $(NODE_READY):
 	touch $@
 
 .PHONY: fuzz
-fuzz: ## Fuzz the journal's reader and the event decoding for ten minutes each; needs a nightly Rust
+fuzz: ## Fuzz the journal's reader, the event decoding and POST /events for ten minutes each; needs a nightly Rust
 	@$(RUST)
 	@command -v cargo-fuzz > /dev/null || cargo install --locked cargo-fuzz
 	cargo +nightly fuzz run journal_reader -- -max_total_time=600 -rss_limit_mb=1024
 	cargo +nightly fuzz run event -- -max_total_time=600 -rss_limit_mb=1024
+	cargo +nightly fuzz run http_events -- -max_total_time=600 -rss_limit_mb=1024

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use prost::Message as _;
 
 const PROTO_ROOT: &str = "proto";
+const CODEC: &str = "crate::proto::codec::Codec";
 /// What `make page` builds.
 const PAGE: &str = "web/dist";
 
@@ -19,7 +20,22 @@ fn main() -> Result<(), Box<dyn Error>> {
     let descriptors = protox::compile(files, [PROTO_ROOT])?;
     let out = PathBuf::from(std::env::var("OUT_DIR")?);
     std::fs::write(out.join("descriptors.bin"), descriptors.encode_to_vec())?;
-    tonic_prost_build::configure().codec_path("crate::proto::codec::Codec").compile_fds(descriptors)?;
+    // The server of IngestService a second time: its requests are not decoded as a whole (src/ingest/wire.rs).
+    let mut ingest = descriptors.clone();
+    ingest.file.retain(|file| file.name().ends_with("/ingest.proto"));
+    std::fs::create_dir_all(out.join("ingest"))?;
+    let events = ["SendEvents", "StreamEvents", "UploadEvents"];
+    let mut builder = tonic_prost_build::configure()
+        .codec_path(CODEC)
+        .build_client(false)
+        .out_dir(out.join("ingest"))
+        .extern_path(".millrace.v1", "crate::proto::v1");
+    for call in events {
+        builder =
+            builder.extern_path(format!(".millrace.v1.{call}Request"), "crate::ingest::wire::EventsRequest");
+    }
+    builder.compile_fds(ingest)?;
+    tonic_prost_build::configure().codec_path(CODEC).compile_fds(descriptors)?;
     take_in_page(&out)
 }
 

@@ -41,6 +41,9 @@ pub struct ServeConfig {
         default_value = "/proc/sys/kernel/random/boot_id"
     )]
     pub boot_id_file: PathBuf,
+    /// Connections
+    #[command(flatten)]
+    pub edge: EdgeConfig,
     /// What lies in ClickHouse and where that is
     #[command(flatten)]
     pub clickhouse: ClickHouseConfig,
@@ -71,6 +74,16 @@ impl ServeConfig {
                 journal / (EVENT_ID_BYTES * JOURNAL_PER_EVENT_IDS)
             ));
         }
+        let (message, buffer) = (self.max_message_bytes, self.writer.max_buffer_bytes);
+        let needed = message * BUFFER_PER_MESSAGE;
+        if buffer < needed {
+            return Err(format!(
+                "MILLRACE_MAX_BUFFER_BYTES (--max-buffer-bytes): {buffer} is less than {BUFFER_PER_MESSAGE} times \
+                 MILLRACE_MAX_MESSAGE_BYTES ({message}), so one full message might need more memory than there is: raise it to {needed}, or \
+                 lower MILLRACE_MAX_MESSAGE_BYTES to {}",
+                buffer / BUFFER_PER_MESSAGE
+            ));
+        }
         Ok(())
     }
 }
@@ -78,6 +91,47 @@ impl ServeConfig {
 /// What a remembered event id takes in the journal, and how many times that the journal must hold at least.
 const EVENT_ID_BYTES: u64 = 16;
 const JOURNAL_PER_EVENT_IDS: u64 = 16;
+
+/// An accepted event of 13 bytes takes 50 as columns: four messages' bytes hold the columns of one.
+const BUFFER_PER_MESSAGE: u64 = 4;
+
+/// Who may connect, how often and for how long.
+#[derive(Args, Clone, Debug)]
+pub struct EdgeConfig {
+    /// How many connections may be open; further ones are closed at once
+    #[arg(long, env = "MILLRACE_MAX_CONNECTIONS", value_name = "CONNECTIONS", default_value = "2048",
+          value_parser = |text: &str| whole(text, 1..=1_000_000))]
+    pub max_connections: u64,
+    /// How many of them may come from one address
+    #[arg(long, env = "MILLRACE_MAX_CONNECTIONS_PER_ADDRESS", value_name = "CONNECTIONS", default_value = "512",
+          value_parser = |text: &str| whole(text, 1..=1_000_000))]
+    pub max_connections_per_address: u64,
+    /// After how long a connection is asked to end, in milliseconds, give or take a tenth; 0 for never. Streams end with
+    /// UNAVAILABLE once what they sent is acknowledged, uploads are waited for
+    #[arg(long = "max-connection-age-ms", env = "MILLRACE_MAX_CONNECTION_AGE_MS", value_name = "MS",
+          default_value = "3600000", value_parser = |text: &str| millis(text, 0..=604_800_000))]
+    pub max_connection_age: Duration,
+    /// Further names by which browsers and HTTP clients may call the server, separated by commas; * for any. Addresses and
+    /// names without a dot always may
+    #[arg(
+        long,
+        env = "MILLRACE_ALLOWED_HOSTS",
+        value_name = "NAMES",
+        default_value = "",
+        hide_default_value = true
+    )]
+    pub allowed_hosts: String,
+    /// Other origins whose pages may use the server, as a proxy that changes Host needs it: scheme and host, separated by
+    /// commas
+    #[arg(
+        long,
+        env = "MILLRACE_ALLOWED_ORIGINS",
+        value_name = "ORIGINS",
+        default_value = "",
+        hide_default_value = true
+    )]
+    pub allowed_origins: String,
+}
 
 /// Where ClickHouse is.
 #[derive(Args, Clone, Debug)]
@@ -350,6 +404,26 @@ mod tests {
         }
         assert!(explained(&["--listen", "8080"]).starts_with("MILLRACE_LISTEN (--listen): \"8080\""));
         assert_eq!(explained(&["--nonsense", "1"]), "unexpected argument '--nonsense' found");
+    }
+
+    fn relations(args: &[&str]) -> Result<(), String> {
+        let words = ["millrace", "serve"].iter().chain(args);
+        let Command::Serve(config) =
+            Program::try_parse_from(words).expect("each value alone is allowed").command;
+        config.check_relations()
+    }
+
+    #[test]
+    fn relations_between_settings_are_explained_in_one_line() {
+        assert_eq!(relations(&[]), Ok(()));
+        assert_eq!(relations(&["--max-buffer-bytes", "16777216"]), Ok(()));
+        let refused = relations(&["--max-buffer-bytes", "16777216", "--max-message-bytes", "8388608"]);
+        let line = refused.expect_err("one message might need 32 MB of 16");
+        assert!(line.starts_with("MILLRACE_MAX_BUFFER_BYTES (--max-buffer-bytes): 16777216"), "{line}");
+        assert!(
+            line.contains("raise it to 33554432")
+                && line.contains("lower MILLRACE_MAX_MESSAGE_BYTES to 4194304")
+        );
     }
 
     /// .env.example is what an operator reads: it lists every variable with its default.

@@ -91,13 +91,7 @@ impl IntoResponse for Error {
             Kind::TimedOut => (StatusCode::GATEWAY_TIMEOUT, None),
             Kind::Internal => (StatusCode::INTERNAL_SERVER_ERROR, None),
         };
-        let problem = serde_json::json!({
-            "title": status.canonical_reason(),
-            "status": status.as_u16(),
-            "detail": self.message,
-        });
-        let mut response = (status, problem.to_string()).into_response();
-        response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        let mut response = problem(status, &self.message);
         if let Some(wait) = retry_after {
             // Whole seconds, rounded up.
             response
@@ -106,6 +100,18 @@ impl IntoResponse for Error {
         }
         response
     }
+}
+
+/// A problem of RFC 9457.
+pub(crate) fn problem(status: StatusCode, detail: &str) -> Response {
+    let problem = serde_json::json!({
+        "title": status.canonical_reason(),
+        "status": status.as_u16(),
+        "detail": detail,
+    });
+    let mut response = (status, problem.to_string()).into_response();
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+    response
 }
 
 #[cfg(test)]

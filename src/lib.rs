@@ -10,7 +10,7 @@
 //! 6. [`panels`]: named SQL files, asked with parameters, answered as tables and typed messages.
 //! 7. [`dashboard`]: the doors through which panels go out; `page` is the browser's side, built from web/.
 //!
-//! Around it: [`config`] is read once, [`server`] is the port, [`health`] says how everything is, [`commands`] are the
+//! Around it: [`config`] is read once, [`server`] is the port, `edge` what every request passes first, [`health`] says how everything is, [`commands`] are the
 //! program's, [`client`] is for producers written in Rust, and [`proto`] are the contracts.
 
 pub mod clickhouse;
@@ -18,6 +18,7 @@ pub mod client;
 pub mod commands;
 pub mod config;
 pub mod dashboard;
+mod edge;
 pub mod engine;
 pub mod error;
 pub mod event;

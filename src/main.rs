@@ -73,6 +73,8 @@ fn parse() -> Result<Command, ExitCode> {
 }
 
 fn run(command: Command) -> anyhow::Result<()> {
+    // Whatever a command or the engine keeps holds what users did: nobody else reads it.
+    rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let result = runtime.block_on(async {
         match command {

@@ -2,52 +2,37 @@
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
-use std::time::Duration;
+use std::sync::Arc;
 
-use axum::extract::State;
+use axum::extract::{Request, State};
+use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
-use http::StatusCode;
-use hyper::body::Incoming;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use hyper_util::server::conn::auto;
-use hyper_util::server::graceful::GracefulShutdown;
-use hyper_util::service::TowerToHyperService;
-use tokio::net::{TcpListener, TcpStream};
+use http::header::X_CONTENT_TYPE_OPTIONS;
+use http::{HeaderValue, StatusCode};
+use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tonic::codec::CompressionEncoding::{Gzip, Zstd};
 use tonic::service::Routes;
 use tonic::{Code, Status};
 use tonic_health::server::HealthReporter;
 use tonic_web::GrpcWebLayer;
-use tower::ServiceExt as _;
 
+use crate::config::EdgeConfig;
 use crate::dashboard::{self, grpc::DashboardDoor};
+use crate::edge::{self, origin::Policy};
+use crate::error::problem;
 use crate::health::grpc::HealthDoor;
 use crate::health::{self, HealthView};
 use crate::ingest::{self, Receiver, grpc::IngestDoor};
 use crate::page;
 use crate::panels::Panels;
+use crate::proto::ingest_server::ingest_service_server::IngestServiceServer;
 use crate::proto::json::to_json;
 use crate::proto::{self, v1};
 use v1::dashboard_service_server::DashboardServiceServer;
 use v1::health_service_server::HealthServiceServer;
-use v1::ingest_service_server::IngestServiceServer;
-
-/// What HTTP/2 may have on the way, per stream and per connection: enough that a fast producer isn't stopped by the
-/// window, and far below the memory's bound.
-const STREAM_WINDOW_BYTES: u32 = 1 << 20;
-const CONNECTION_WINDOW_BYTES: u32 = 4 << 20;
-/// A connection that is silent for so long is asked for a sign of life, and closed without one.
-const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(30);
-const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(20);
-/// How long the head of an HTTP/1.1 request may take.
-const HEADER_TIMEOUT: Duration = Duration::from_secs(15);
-/// How long clients may take to end their connections at a stop. Calls end by themselves far sooner.
-const CONNECTIONS_GRACE: Duration = Duration::from_secs(2);
-/// The wait after `accept` failed, which it does when the process has no file descriptor left.
-const ACCEPT_AGAIN: Duration = Duration::from_millis(100);
 
 /// The services behind the port.
 pub struct Doors {
@@ -65,6 +50,8 @@ pub struct Doors {
     pub view: HealthView,
     /// The largest message, in bytes.
     pub max_message_bytes: usize,
+    /// Who may use it.
+    pub edge: EdgeConfig,
 }
 
 /// Why the port cannot be had.
@@ -84,7 +71,8 @@ pub async fn listen(address: SocketAddr) -> Result<TcpListener, ListenError> {
 
 /// All that is served, and the reporter of grpc.health.v1.Health.
 pub fn router(doors: Doors) -> (Router, HealthReporter) {
-    let Doors { ingest, receiver, dashboard, panels, health, view, max_message_bytes } = doors;
+    let Doors { ingest, receiver, dashboard, panels, health, view, max_message_bytes, edge } = doors;
+    let policy = Arc::new(Policy::new(&edge.allowed_hosts, &edge.allowed_origins));
     let (reporter, health_v1) = tonic_health::server::health_reporter();
     let ingest_v1 = IngestServiceServer::new(ingest)
         .max_decoding_message_size(max_message_bytes)
@@ -117,57 +105,26 @@ pub fn router(doors: Doors) -> (Router, HealthReporter) {
         .merge(ingest::http::routes(receiver, max_message_bytes))
         .merge(page::routes())
         .nest("/api", dashboard::http::routes(panels))
-        .merge(grpc);
+        .merge(grpc)
+        .layer(axum::middleware::from_fn_with_state(policy, guard));
     (router, reporter)
 }
 
 /// Serves until `stop`, then lets the calls that are under way end.
-pub async fn serve(listener: TcpListener, router: Router, stop: CancellationToken) {
-    let connections = GracefulShutdown::new();
-    let mut http = auto::Builder::new(TokioExecutor::new());
-    http.http1().timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT);
-    http.http2()
-        .timer(TokioTimer::new())
-        .initial_stream_window_size(STREAM_WINDOW_BYTES)
-        .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
-        .keep_alive_interval(KEEPALIVE_INTERVAL)
-        .keep_alive_timeout(KEEPALIVE_TIMEOUT);
-    loop {
-        let stream = tokio::select! {
-            () = stop.cancelled() => break,
-            stream = accept(&listener) => stream,
-        };
-        let service = router.clone().map_request(|request: http::Request<Incoming>| request);
-        let connection = http.serve_connection(TokioIo::new(stream), TowerToHyperService::new(service));
-        let connection = connections.watch(connection.into_owned());
-        tokio::spawn(async move {
-            if let Err(error) = connection.await {
-                tracing::debug!(%error, "a connection ended with an error");
-            }
-        });
-    }
-    drop(listener);
-    if tokio::time::timeout(CONNECTIONS_GRACE, connections.shutdown()).await.is_err() {
-        tracing::debug!("connections that clients keep open are left to the end of the process");
-    }
+pub async fn serve(listener: TcpListener, router: Router, config: EdgeConfig, stop: CancellationToken) {
+    edge::serve(listener, router, &config, stop).await;
 }
 
-async fn accept(listener: &TcpListener) -> TcpStream {
-    loop {
-        match listener.accept().await {
-            Ok((stream, _)) => {
-                // Acknowledgements are small, and late ones slow the producer.
-                if let Err(error) = stream.set_nodelay(true) {
-                    tracing::debug!(%error, "TCP_NODELAY could not be set");
-                }
-                return stream;
-            }
-            Err(error) => {
-                tracing::warn!(%error, "a connection could not be accepted");
-                tokio::time::sleep(ACCEPT_AGAIN).await;
-            }
-        }
-    }
+/// Refuses what a page of another origin sends, and has browsers keep it from reading anything.
+async fn guard(State(policy): State<Arc<Policy>>, request: Request, next: Next) -> Response {
+    let refused = policy.check(request.method(), request.uri(), request.version(), request.headers());
+    let mut response = match refused {
+        Ok(()) => next.run(request).await,
+        Err(reason) => problem(StatusCode::FORBIDDEN, &reason),
+    };
+    response.headers_mut().insert("cross-origin-resource-policy", HeaderValue::from_static("same-origin"));
+    response.headers_mut().insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    response
 }
 
 /// Whether events are taken.

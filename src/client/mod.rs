@@ -39,6 +39,8 @@ use tonic::transport::Endpoint;
 use crate::proto::v1;
 pub use window::Totals;
 
+/// How many events the server takes in a request of a stream.
+const MAX_REQUEST_EVENTS: usize = 20_000;
 /// How many events may wait for the client's task. Beyond it [`Producer::send`] waits.
 const QUEUED_EVENTS: usize = 1_024;
 
@@ -100,10 +102,10 @@ impl ProducerConfig {
         self
     }
 
-    /// A request is sent when it holds so many events, or a MiB of them; 500 by default.
+    /// A request is sent when it holds so many events, 20,000 at most, or a MiB of them; 500 by default.
     #[must_use]
     pub fn batch_events(mut self, events: usize) -> Self {
-        self.batch_events = events.max(1);
+        self.batch_events = events.clamp(1, MAX_REQUEST_EVENTS);
         self
     }
 

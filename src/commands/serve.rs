@@ -108,7 +108,7 @@ pub async fn run(config: ServeConfig) -> anyhow::Result<()> {
         retention: std::time::Duration::from_secs(config.clickhouse.retention_days * 86_400),
         max_clock_skew: config.max_clock_skew,
     };
-    let receiver = Receiver { writer, rules };
+    let receiver = Receiver::new(writer, rules);
     let (router, reporter) = server::router(Doors {
         ingest: IngestDoor::new(receiver.clone(), stop_doors.clone()),
         receiver,
@@ -117,9 +117,13 @@ pub async fn run(config: ServeConfig) -> anyhow::Result<()> {
         health: HealthDoor::new(view.clone()),
         view: view.clone(),
         max_message_bytes: usize::try_from(config.max_message_bytes)?,
+        edge: config.edge.clone(),
     });
     let mut tasks = Tasks {
-        server: Task::new("server", tokio::spawn(server::serve(listener, router, stop_doors.clone()))),
+        server: Task::new(
+            "server",
+            tokio::spawn(server::serve(listener, router, config.edge, stop_doors.clone())),
+        ),
         panels_folder: Task::new("panels folder", reading),
         health: Task::new("health", gathering),
         health_reporter: Task::new(
@@ -318,6 +322,11 @@ pub(super) fn lock(data_dir: &Path) -> anyhow::Result<File> {
     let shown = data_dir.display();
     std::fs::create_dir_all(data_dir)
         .with_context(|| format!("MILLRACE_DATA_DIR (--data-dir): {shown} cannot be made"))?;
+    // Earlier versions made it as the umask said.
+    let permissions = std::os::unix::fs::PermissionsExt::from_mode(0o700);
+    if let Err(error) = std::fs::set_permissions(data_dir, permissions) {
+        tracing::warn!(%error, "{shown} cannot be kept from other users");
+    }
     let path = data_dir.join("lock");
     let file = File::create(&path).with_context(|| format!("{} cannot be written", path.display()))?;
     match file.try_lock() {

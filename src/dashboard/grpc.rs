@@ -11,13 +11,13 @@ use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status};
 
 use crate::clickhouse::ErrorKind;
+use crate::edge;
 use crate::error::{Error, Kind};
 use crate::panels::catalog::Catalog;
 use crate::panels::live::{Live, Update};
 use crate::panels::range::TimeRange;
 use crate::panels::{Answer, Ask, PanelError, Panels, typed};
 use crate::proto::v1;
-use crate::writer::Stopping;
 use v1::dashboard_service_server::DashboardService;
 
 /// When a caller should ask again that found ClickHouse away.
@@ -184,6 +184,7 @@ impl DashboardService for DashboardDoor {
         &self,
         request: Request<v1::WatchPanelsRequest>,
     ) -> Result<Response<Self::WatchPanelsStream>, Status> {
+        let stop = edge::ending(request.extensions(), &self.stop);
         let v1::WatchPanelsRequest { queries } = request.into_inner();
         let mut updates = StreamMap::with_capacity(queries.len());
         for (id, ask) in self.questions(queries)? {
@@ -197,11 +198,10 @@ impl DashboardService for DashboardDoor {
                 WatchStream::new(watch).filter(|update| update.value.is_some() || update.stale.is_some());
             updates.insert((id, panel), stream);
         }
-        let stop = self.stop.clone();
         let responses = updates.map(|((id, panel), update)| Ok(response(id, panel, update)));
-        // Ends with the server, so that clients connect again elsewhere instead of holding up the stop.
+        // Ends with the server or its connection, so that clients connect again elsewhere instead of holding up the stop.
         let ended = futures_util::stream::once(async move { stop.cancelled().await });
-        let ended = ended.map(|()| Err(Error::from(Stopping).into()));
+        let ended = ended.map(|()| Err(edge::ended().into()));
         Ok(Response::new(Box::pin(until_error(responses.merge(ended)))))
     }
 }

@@ -8,11 +8,13 @@ use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status, Streaming};
 
 use super::Receiver;
-use super::receive::{MAX_PRODUCER_ID_BYTES, MAX_REJECTIONS};
-use super::session::{self, Incoming, Outcome};
+use super::receive::{Client, MAX_PRODUCER_ID_BYTES, Rejections, check_count};
+use super::session::{self, Outcome};
+use super::wire::EventsRequest;
+use crate::edge::{self, body::Charge};
 use crate::error::Error;
+use crate::proto::ingest_server::ingest_service_server::IngestService;
 use crate::proto::v1;
-use v1::ingest_service_server::IngestService;
 
 /// How many events SendEvents takes.
 pub const MAX_SEND_EVENTS: usize = 500;
@@ -36,27 +38,21 @@ impl IngestDoor {
 impl IngestService for IngestDoor {
     async fn upload_events(
         &self,
-        request: Request<Streaming<v1::UploadEventsRequest>>,
+        request: Request<Streaming<EventsRequest>>,
     ) -> Result<Response<v1::UploadEventsResponse>, Status> {
-        let requests = request.into_inner().map(|request| {
-            request.map(|r| Incoming {
-                producer_id: r.producer_id,
-                sequence: r.sequence,
-                new_numbering: r.start_new_numbering,
-                events: r.events,
-            })
-        });
-        let mut outcomes = session::run(self.receiver.clone(), requests, self.stopping.clone());
+        // Its one response comes at the end, so it outlasts the age of its connection.
+        let mut outcomes = session::run(self.receiver.clone(), request, self.stopping.clone());
         let mut total = v1::UploadEventsResponse::default();
+        let mut rejections = Rejections::default();
         while let Some(outcome) = outcomes.recv().await {
             let outcome = outcome?;
             total.accepted += outcome.accepted;
             total.rejected += outcome.rejected;
             total.duplicates += outcome.duplicates;
-            let room = MAX_REJECTIONS - total.rejections.len();
-            total.rejections.extend(outcome.rejections.into_iter().take(room));
+            rejections.extend(outcome.rejections);
             total.last_durable_sequence = outcome.last_durable_sequence;
         }
+        total.rejections = rejections.into_list();
         Ok(Response::new(total))
     }
 
@@ -64,42 +60,35 @@ impl IngestService for IngestDoor {
 
     async fn stream_events(
         &self,
-        request: Request<Streaming<v1::StreamEventsRequest>>,
+        request: Request<Streaming<EventsRequest>>,
     ) -> Result<Response<Self::StreamEventsStream>, Status> {
-        let requests = request.into_inner().map(|request| {
-            request.map(|r| Incoming {
-                producer_id: r.producer_id,
-                sequence: r.sequence,
-                new_numbering: r.start_new_numbering,
-                events: r.events,
-            })
-        });
-        let outcomes = session::run(self.receiver.clone(), requests, self.stopping.clone());
+        let ending = edge::ending(request.extensions(), &self.stopping);
+        let outcomes = session::run(self.receiver.clone(), request, ending);
         let responses = ReceiverStream::new(outcomes).map(|outcome| outcome.map(acknowledgement));
         Ok(Response::new(Box::pin(responses)))
     }
 
     async fn send_events(
         &self,
-        request: Request<v1::SendEventsRequest>,
+        mut request: Request<EventsRequest>,
     ) -> Result<Response<v1::SendEventsResponse>, Status> {
+        let charge = request.extensions_mut().remove::<Charge>();
         let request = request.into_inner();
-        if request.events.len() > MAX_SEND_EVENTS {
-            return Err(Error::invalid(format!(
-                "events: {} were sent; SendEvents takes at most {MAX_SEND_EVENTS}: send them in parts, or use UploadEvents",
-                request.events.len()
-            ))
-            .into());
+        check_count(request.len(), MAX_SEND_EVENTS, "SendEvents", ", or use UploadEvents")?;
+        if let Some(charge) = &charge {
+            charge.cover(request.message_bytes())?;
         }
-        let received = self.receiver.receive(0, request.producer_id, request.sequence, &request.events)?;
-        let received = received.new_numbering(request.start_new_numbering)?;
-        let promise = self.receiver.writer.try_submit(received.request).await.map_err(Error::from)?;
+        let writer = &self.receiver.writer;
+        let share = writer.try_reserve(request.columns_bytes()).await.map_err(Error::from)?;
+        let received = self.receiver.receive(0, request, &Client::unary())?;
+        drop(charge); // it is decoded
+        let promise = writer.try_submit(received.request, share).await.map_err(Error::from)?;
         let receipt = promise.await.map_err(Error::from)?;
         Ok(Response::new(v1::SendEventsResponse {
             accepted: receipt.accepted,
             rejected: received.rejected,
             duplicates: receipt.duplicates,
-            rejections: received.rejections,
+            rejections: received.rejections.into_list(),
             last_durable_sequence: receipt.last_durable_sequence,
         }))
     }
@@ -132,7 +121,7 @@ fn acknowledgement(outcome: Outcome) -> v1::StreamEventsResponse {
         accepted: outcome.accepted,
         rejected: outcome.rejected,
         duplicates: outcome.duplicates,
-        rejections: outcome.rejections,
+        rejections: outcome.rejections.into_list(),
         last_durable_sequence: outcome.last_durable_sequence,
     }
 }

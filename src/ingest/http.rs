@@ -1,77 +1,244 @@
 //! `POST /events`: a JSON array of events, for what has no gRPC.
 
-use axum::body::Bytes;
-use axum::extract::rejection::BytesRejection;
-use axum::extract::{DefaultBodyLimit, State};
+use std::fmt;
+
+use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use axum::{Json, Router};
-use http::StatusCode;
+use http::header::CONTENT_TYPE;
+use http::{HeaderMap, StatusCode};
+use serde::de::{Deserializer as _, IgnoredAny, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
-use super::receive::{MAX_REJECTIONS, Receiver};
-use crate::error::Error;
+use super::grpc::MAX_SEND_EVENTS;
+use super::receive::{Client, Received, Receiver, check_count};
+use crate::edge::body;
+use crate::error::{Error, problem};
+use crate::event::MAX_PROPERTIES_BYTES;
 use crate::proto::json::{from_json, to_json};
 use crate::proto::v1;
 
-/// How many events one request may hold, as with SendEvents.
-const MAX_EVENTS: usize = 500;
+/// The largest event as JSON: `properties` may have 64 KiB, and more where its text is escaped.
+const MAX_EVENT_JSON_BYTES: usize = 256 << 10;
+/// How many values an event may hold: more do not fit into 64 KiB of JSON.
+const MAX_EVENT_VALUES: usize = MAX_PROPERTIES_BYTES / 2;
 
 /// The route `/events`.
 pub fn routes(receiver: Receiver, max_body_bytes: usize) -> Router {
-    Router::new()
-        .route("/events", post(take))
-        .layer(DefaultBodyLimit::max(max_body_bytes))
-        .with_state(receiver)
+    let take =
+        move |State(receiver): State<Receiver>, request: Request| take(receiver, request, max_body_bytes);
+    Router::new().route("/events", post(take)).with_state(receiver)
 }
 
-async fn take(
-    State(receiver): State<Receiver>,
-    body: Result<Bytes, BytesRejection>,
-) -> Result<Response, Error> {
-    let body =
-        body.map_err(|refused| Error::invalid(format!("the body cannot be read: {}", refused.body_text())))?;
-    let elements: Vec<&RawValue> = serde_json::from_slice(&body).map_err(|error| {
-        Error::invalid(format!(
-            "the body is not a JSON array of events: {error}; send [{{\"event_name\": …}}, …]"
-        ))
-    })?;
-    if elements.len() > MAX_EVENTS {
-        return Err(Error::invalid(format!(
-            "{} events were sent; at most {MAX_EVENTS} are taken: send them in parts, or use gRPC",
-            elements.len()
-        )));
+async fn take(receiver: Receiver, request: Request, max_body_bytes: usize) -> Result<Response, Response> {
+    // Browsers let any page send text/plain, forms, and bodies without a type; what is sent as JSON they ask for first.
+    if !is_json(request.headers()) {
+        let detail = "Content-Type: application/json is expected; with curl: --json or -H 'content-type: application/json'";
+        return Err(problem(StatusCode::UNSUPPORTED_MEDIA_TYPE, detail));
     }
-    let (mut events, mut places, mut unreadable) = (Vec::new(), Vec::new(), Vec::new());
-    for (index, element) in (0_u32..).zip(elements) {
-        match from_json::<v1::Event>("Event", element.get()) {
-            Ok(event) => {
-                events.push(event);
-                places.push(index);
-            }
-            Err(reason) => unreadable.push(v1::Rejection { index, reason, ..Default::default() }),
-        }
-    }
-    let mut received = receiver.receive(0, String::new(), 0, &events)?;
-    for rejection in &mut received.rejections {
-        rejection.index = places[rejection.index as usize];
-    }
-    receiver.writer.stats().count_rejected(unreadable.len() as u64);
-    let promise = receiver.writer.try_submit(received.request).await?;
-    let receipt = promise.await?;
-    let rejected = received.rejected + unreadable.len() as u64;
-    let mut rejections = received.rejections;
-    rejections.append(&mut unreadable);
-    rejections.sort_by_key(|rejection| rejection.index);
-    rejections.truncate(MAX_REJECTIONS);
-    let none = receipt.accepted + receipt.duplicates == 0 && rejected > 0;
+    // Holds what the body takes until it is decoded.
+    let (parts, body) = request.into_parts();
+    let body = body::read(body, max_body_bytes).await.map_err(|(status, detail)| problem(status, &detail))?;
+    let elements = elements(&body).map_err(Error::into_response)?;
+    let expected = elements.iter().map(|element| columns_bytes(element)).sum();
+    let share = receiver.writer.try_reserve(expected).await.map_err(into_response)?;
+    let received = receive(&receiver, &elements).map_err(Error::into_response)?;
+    drop((parts, body));
+    let promise = receiver.writer.try_submit(received.request, share).await.map_err(into_response)?;
+    let receipt = promise.await.map_err(into_response)?;
+    let none = receipt.accepted + receipt.duplicates == 0 && received.rejected > 0;
     let response = v1::SendEventsResponse {
         accepted: receipt.accepted,
-        rejected,
+        rejected: received.rejected,
         duplicates: receipt.duplicates,
-        rejections,
+        rejections: received.rejections.into_list(),
         last_durable_sequence: 0,
     };
     let status = if none { StatusCode::BAD_REQUEST } else { StatusCode::OK };
     Ok((status, Json(to_json("SendEventsResponse", &response))).into_response())
+}
+
+/// Decodes and validates the events one after the other.
+fn receive(receiver: &Receiver, elements: &[&RawValue]) -> Result<Received, Error> {
+    let client = Client::unary();
+    let mut receiving = receiver.begin(0, String::new(), 0, &client)?;
+    for (index, element) in (0_u32..).zip(elements) {
+        match read_event(element) {
+            Ok(event) => receiving.take(index, &event),
+            Err(reason) => receiving.reject(index, "", reason),
+        }
+    }
+    Ok(receiving.finish())
+}
+
+fn into_response(error: impl Into<Error>) -> Response {
+    error.into().into_response()
+}
+
+fn is_json(headers: &HeaderMap) -> bool {
+    let media_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let media_type = media_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    media_type == "application/json"
+        || (media_type.starts_with("application/") && media_type.ends_with("+json"))
+}
+
+/// The elements of the array, none of which is parsed. They are counted while they are found.
+fn elements(body: &[u8]) -> Result<Vec<&RawValue>, Error> {
+    let mut reader = serde_json::Deserializer::from_slice(body);
+    let read = reader.deserialize_seq(Elements).and_then(|elements| reader.end().map(|()| elements));
+    let (elements, count) = read.map_err(|error| {
+        Error::invalid(format!(
+            "the body is not a JSON array of events: {error}; send [{{\"event_name\": …}}, …]"
+        ))
+    })?;
+    check_count(count, MAX_SEND_EVENTS, "POST /events", ", or use gRPC")?;
+    Ok(elements)
+}
+
+/// Keeps as many elements as a request may hold, and counts all.
+struct Elements;
+
+impl<'a> Visitor<'a> for Elements {
+    type Value = (Vec<&'a RawValue>, usize);
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a sequence")
+    }
+
+    fn visit_seq<A: SeqAccess<'a>>(self, mut sequence: A) -> Result<Self::Value, A::Error> {
+        let mut elements = Vec::new();
+        while elements.len() < MAX_SEND_EVENTS {
+            match sequence.next_element()? {
+                Some(element) => elements.push(element),
+                None => {
+                    let count = elements.len();
+                    return Ok((elements, count));
+                }
+            }
+        }
+        let mut count = elements.len();
+        while sequence.next_element::<IgnoredAny>()?.is_some() {
+            count += 1;
+        }
+        Ok((elements, count))
+    }
+}
+
+/// The most that an event of JSON can take as columns: numbers like 1e15 are longer when they are written out.
+fn columns_bytes(element: &RawValue) -> usize {
+    const EVENT_BYTES: usize = 64;
+    let text = element.get().len();
+    EVENT_BYTES + (6 * text).min(text + MAX_PROPERTIES_BYTES)
+}
+
+fn read_event(element: &RawValue) -> Result<v1::Event, String> {
+    let text = element.get();
+    if text.len() > MAX_EVENT_JSON_BYTES {
+        return Err(format!("has {} bytes of JSON; at most {MAX_EVENT_JSON_BYTES} are allowed", text.len()));
+    }
+    let values = values(text);
+    if values > MAX_EVENT_VALUES {
+        return Err(format!("holds {values} values; at most {MAX_EVENT_VALUES} are allowed"));
+    }
+    from_json("Event", text)
+}
+
+/// How many values there are at most, by what separates them. Parsed, each takes some hundred bytes.
+fn values(json: &str) -> usize {
+    let (mut values, mut in_string, mut escaped) = (1, false, false);
+    for byte in json.bytes() {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' if in_string => escaped = true,
+            b'"' => in_string = !in_string,
+            b',' | b'[' | b'{' if !in_string => values += 1,
+            _ => {}
+        }
+    }
+    values
+}
+
+/// For the fuzzer: what `POST /events` does with a body before the writer sees it. Gives how many events there are, how
+/// many can be read and how many cannot; none for a body that is refused.
+#[doc(hidden)]
+pub fn fuzz(body: &[u8], rules: &crate::event::Rules, now_ms: i64) -> Option<[usize; 3]> {
+    let elements = elements(body).ok()?;
+    let (mut columns, mut accepted, mut rejected) = (crate::writer::columns::EventColumns::default(), 0, 0);
+    let (count, expected) = (elements.len(), elements.iter().map(|element| columns_bytes(element)).sum());
+    for element in elements {
+        let event = read_event(element);
+        match event.as_ref().ok().and_then(|event| crate::event::validate(event, rules, now_ms).ok()) {
+            Some(valid) => {
+                columns.push(&valid, now_ms, uuid::Uuid::nil);
+                accepted += 1;
+            }
+            None => rejected += 1,
+        }
+    }
+    assert!(columns.bytes() <= expected, "{} bytes of columns, {expected} were expected", columns.bytes());
+    Some([count, accepted, rejected])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    proptest::proptest! {
+        /// As the fuzzer does, in little.
+        #[test]
+        fn every_element_is_accepted_or_rejected(
+            words in proptest::collection::vec("[\\[\\]{},:]|1e[0-9]{1,3}|null|\"[a-z\u{1}\\\\]{0,9}\"|\\{\"event_name\":\"a\"\\}", 0..12),
+        ) {
+            let retention = std::time::Duration::from_secs(86_400);
+            let rules = crate::event::Rules { retention, max_clock_skew: retention };
+            for separator in ["", ","] {
+                let body = format!("[{}]", words.join(separator));
+                if let Some([elements, accepted, rejected]) = fuzz(body.as_bytes(), &rules, 0) {
+                    proptest::prop_assert_eq!(accepted + rejected, elements);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn elements_are_counted_while_they_are_found() {
+        assert_eq!(elements(b" [1, {\"a\": [2]} ] ").unwrap().len(), 2);
+        let many = format!("[{}0]", "0,".repeat(2_000_000));
+        let refused = elements(many.as_bytes()).unwrap_err();
+        assert!(refused.message.contains("2000001 were sent"), "{refused}");
+        for bad in ["", "{}", "[1,]", "[1] 2", "[1"] {
+            let refused = elements(bad.as_bytes()).unwrap_err();
+            assert!(refused.message.contains("not a JSON array"), "{bad}: {refused}");
+        }
+    }
+
+    #[test]
+    fn an_event_has_a_bound_of_bytes_and_of_values() {
+        let raw = |text: String| RawValue::from_string(text).unwrap();
+        let many = raw(format!(r#"{{"event_name":"a","properties":{{"x":[{}0]}}}}"#, "0,".repeat(40_000)));
+        assert!(read_event(&many).unwrap_err().contains("40005 values"));
+        let texts = raw(format!(r#"{{"event_name":"a","properties":{{"x":"{}\"{{"}}}}"#, ",".repeat(40_000)));
+        assert!(read_event(&texts).is_ok(), "commas in a text separate nothing");
+        let long = raw(format!(r#"{{"event_name":"{}"}}"#, "a".repeat(300_000)));
+        assert!(read_event(&long).unwrap_err().contains("300017 bytes"));
+    }
+
+    #[test]
+    fn only_json_is_json() {
+        for (media_type, expected) in [
+            ("application/json", true),
+            ("Application/JSON; charset=utf-8", true),
+            ("application/cloudevents-batch+json", true),
+            ("text/plain", false),
+            ("text/json", false),
+            ("text/plain; application/json", false),
+            ("application/x-www-form-urlencoded", false),
+            ("", false),
+        ] {
+            let headers = HeaderMap::from_iter([(CONTENT_TYPE, media_type.parse().unwrap())]);
+            assert_eq!(is_json(&headers), expected, "{media_type}");
+        }
+        assert!(!is_json(&HeaderMap::new()));
+    }
 }

@@ -5,5 +5,6 @@ pub mod grpc;
 pub mod http;
 mod receive;
 mod session;
+pub mod wire;
 
 pub use receive::Receiver;

@@ -6,26 +6,20 @@ use std::collections::VecDeque;
 use tokio::sync::mpsc;
 use tokio_stream::{Stream, StreamExt};
 use tokio_util::sync::CancellationToken;
-use tonic::Status;
+use tonic::{Request, Status, Streaming};
 
 use super::Receiver;
-use crate::proto::v1;
-use crate::writer::{Promise, Stopping};
+use super::receive::{Client, MAX_STREAM_EVENTS, Rejections, check_count};
+use super::wire::EventsRequest;
+use crate::edge::{self, body::Charge};
+use crate::error::Error;
+use crate::writer::Promise;
 
 /// How many requests of one stream may wait for the disk. Beyond it the stream is not read, and HTTP/2 flow control
 /// slows the client.
 const MAX_OUTSTANDING: usize = 256;
 /// How many outcomes may wait for a slow client. Beyond it the stream is not read either.
 const MAX_UNSENT: usize = 64;
-
-/// A request of either streaming call.
-#[derive(Debug)]
-pub(super) struct Incoming {
-    pub(super) producer_id: String,
-    pub(super) sequence: u64,
-    pub(super) new_numbering: bool,
-    pub(super) events: Vec<v1::Event>,
-}
 
 /// What became of one request.
 #[derive(Debug)]
@@ -34,44 +28,54 @@ pub(super) struct Outcome {
     pub(super) accepted: u64,
     pub(super) rejected: u64,
     pub(super) duplicates: u64,
-    pub(super) rejections: Vec<v1::Rejection>,
+    pub(super) rejections: Rejections,
     pub(super) last_durable_sequence: u64,
 }
 
 struct Outstanding {
     sequence: u64,
     rejected: u64,
-    rejections: Vec<v1::Rejection>,
+    rejections: Rejections,
     promise: Promise,
 }
 
 /// Runs a stream to its end. The outcomes end with the first error, which is the stream's.
 pub(super) fn run(
     receiver: Receiver,
-    requests: impl Stream<Item = Result<Incoming, Status>> + Send + Unpin + 'static,
+    mut request: Request<Streaming<EventsRequest>>,
     stopping: CancellationToken,
 ) -> mpsc::Receiver<Result<Outcome, Status>> {
     let (outcomes, from_session) = mpsc::channel(MAX_UNSENT);
+    let charge = request.extensions_mut().remove::<Charge>();
+    let stream = Incoming { receiver, charge, client: Client::stream(), producer_id: None, requests: 0 };
     tokio::spawn(async move {
         let ended = outcomes.clone();
         tokio::select! {
             // The client is gone: what it sent stays with the writer, its answer has nowhere to go.
             () = ended.closed() => {}
-            () = serve(receiver, requests, stopping, outcomes) => {}
+            () = serve(stream, request.into_inner(), stopping, outcomes) => {}
         }
     });
     from_session
 }
 
-async fn serve(
+/// What is known of a stream whose requests come in.
+struct Incoming {
     receiver: Receiver,
-    mut requests: impl Stream<Item = Result<Incoming, Status>> + Unpin,
+    /// What the request that is decoded holds of the edge's budget.
+    charge: Option<Charge>,
+    client: Client,
+    producer_id: Option<String>,
+    requests: u64,
+}
+
+async fn serve(
+    mut stream: Incoming,
+    mut requests: impl Stream<Item = Result<EventsRequest, Status>> + Unpin,
     stopping: CancellationToken,
     outcomes: mpsc::Sender<Result<Outcome, Status>>,
 ) {
     let mut outstanding = VecDeque::new();
-    let mut producer_id = None;
-    let mut number = 0;
     let end: Result<(), Status> = loop {
         let next = tokio::select! {
             biased;
@@ -81,19 +85,18 @@ async fn serve(
                 }
                 continue;
             }
-            () = stopping.cancelled() => break Err(crate::error::Error::from(Stopping).into()),
+            () = stopping.cancelled() => break Err(edge::ended().into()),
             next = requests.next(), if outstanding.len() < MAX_OUTSTANDING => next,
         };
-        let incoming = match next {
+        let request = match next {
             None => break Ok(()),
             Some(Err(status)) => break Err(status),
-            Some(Ok(incoming)) => incoming,
+            Some(Ok(request)) => request,
         };
-        match take_in(&receiver, number, &mut producer_id, incoming).await {
+        match stream.take(request).await {
             Ok(taken) => outstanding.push_back(taken),
-            Err(status) => break Err(status),
+            Err(error) => break Err(error.into()),
         }
-        number += 1;
     };
     // What was read before the end has been handed over, so its outcome is told first.
     while !outstanding.is_empty() {
@@ -107,28 +110,29 @@ async fn serve(
     }
 }
 
-async fn take_in(
-    receiver: &Receiver,
-    number: u64,
-    producer_id: &mut Option<String>,
-    incoming: Incoming,
-) -> Result<Outstanding, Status> {
-    let same = producer_id.get_or_insert_with(|| incoming.producer_id.clone());
-    if *same != incoming.producer_id {
-        return Err(Status::invalid_argument(format!(
-            "producer_id: request {number} has {:?}, but this stream began with {same:?}; open a stream for each producer",
-            incoming.producer_id
-        )));
+impl Incoming {
+    /// Decodes a request and hands it over, once there is memory for it.
+    async fn take(&mut self, request: EventsRequest) -> Result<Outstanding, Error> {
+        let number = self.requests;
+        self.requests += 1;
+        let same = self.producer_id.get_or_insert_with(|| request.producer_id.clone());
+        if *same != request.producer_id {
+            return Err(Error::invalid(format!(
+                "producer_id: request {number} has {:?}, but this stream began with {same:?}; open a stream for each \
+                 producer",
+                request.producer_id
+            )));
+        }
+        check_count(request.len(), MAX_STREAM_EVENTS, "a request of a stream", "")?;
+        if let Some(charge) = &self.charge {
+            charge.cover(request.message_bytes())?;
+        }
+        let sequence = request.sequence;
+        let share = self.receiver.writer.reserve(request.columns_bytes()).await?;
+        let received = self.receiver.receive(number, request, &self.client)?;
+        let promise = self.receiver.writer.submit(received.request, share).await?;
+        Ok(Outstanding { sequence, rejected: received.rejected, rejections: received.rejections, promise })
     }
-    let received = receiver.receive(number, incoming.producer_id, incoming.sequence, &incoming.events)?;
-    let received = received.new_numbering(incoming.new_numbering)?;
-    let promise = receiver.writer.submit(received.request).await.map_err(crate::error::Error::from)?;
-    Ok(Outstanding {
-        sequence: incoming.sequence,
-        rejected: received.rejected,
-        rejections: received.rejections,
-        promise,
-    })
 }
 
 /// The outcome of the first outstanding request. It stays the first until it is there, so this may be cancelled.
@@ -138,7 +142,7 @@ async fn first(outstanding: &mut VecDeque<Outstanding>) -> Result<Outcome, Statu
     };
     let receipt = (&mut request.promise).await;
     let request = outstanding.pop_front().expect("there is a first one");
-    let receipt = receipt.map_err(crate::error::Error::from)?;
+    let receipt = receipt.map_err(Error::from)?;
     Ok(Outcome {
         sequence: request.sequence,
         accepted: receipt.accepted,

@@ -9,6 +9,12 @@ pub mod v1 {
     tonic::include_proto!("millrace.v1");
 }
 
+/// The server of IngestService, whose requests are not decoded as a whole: see [`crate::ingest::wire`].
+#[expect(clippy::allow_attributes, reason = "generated code")]
+pub mod ingest_server {
+    include!(concat!(env!("OUT_DIR"), "/ingest/millrace.v1.rs"));
+}
+
 /// The encoded `FileDescriptorSet` of the contracts, served by gRPC reflection.
 pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));
 

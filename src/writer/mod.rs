@@ -67,6 +67,8 @@ const TRY_FOR: Duration = Duration::from_millis(500);
 const COME_BACK: Duration = Duration::from_secs(1);
 /// What a request costs in memory beside its columns.
 const REQUEST_BYTES: usize = 512;
+/// The most that one request waits for: the smallest MILLRACE_MAX_BUFFER_BYTES there is, so that it can always be had.
+const MAX_SHARE_BYTES: usize = 16 << 20;
 
 /// The accepted events of one request.
 #[derive(Debug)]
@@ -169,8 +171,10 @@ impl From<Stopping> for Error {
     }
 }
 
-/// A part of the memory that events may take (`MILLRACE_MAX_BUFFER_BYTES`), given back when it is dropped.
-type Share = OwnedSemaphorePermit;
+/// Memory for a request that is not decoded yet.
+#[derive(Debug)]
+#[must_use = "memory that is given back at once was not needed"]
+pub struct Share(OwnedSemaphorePermit);
 
 /// A request on its way, with its share of the memory.
 struct Submission {
@@ -178,7 +182,7 @@ struct Submission {
     /// Whether it may be held back until there is room on the disk; otherwise it is refused.
     may_wait: bool,
     /// Given back when the events have left the memory.
-    share: Share,
+    share: OwnedSemaphorePermit,
     reply: oneshot::Sender<Result<Receipt, SubmitError>>,
 }
 
@@ -208,27 +212,42 @@ pub struct Writer {
 }
 
 impl Writer {
+    /// Takes the memory for a request whose columns will have so many bytes at most, once there is room.
+    pub async fn reserve(&self, columns_bytes: usize) -> Result<Share, SubmitError> {
+        let bytes = (columns_bytes + REQUEST_BYTES).min(MAX_SHARE_BYTES);
+        let bytes = u32::try_from(bytes).expect("16 MiB are few");
+        let permit = Arc::clone(&self.memory).acquire_many_owned(bytes).await;
+        permit.map(Share).map_err(|_| Stopping.into())
+    }
+
+    /// Takes the memory, or says that there is no room: for callers that flow control does not slow.
+    pub async fn try_reserve(&self, columns_bytes: usize) -> Result<Share, SubmitError> {
+        if let Some(full) = self.stats.disk_full() {
+            return Err(SubmitError::Busy(full));
+        }
+        match tokio::time::timeout(TRY_FOR, self.reserve(columns_bytes)).await {
+            Ok(share) => share,
+            Err(_) => Err(self.busy()),
+        }
+    }
+
     /// Hands a request over, once there is room. Requests of one caller keep their order.
-    pub async fn submit(&self, request: Request) -> Result<Promise, SubmitError> {
-        let share = self.share(&request).await?;
+    pub async fn submit(&self, request: Request, share: Share) -> Result<Promise, SubmitError> {
         self.hand_over(request, share, true).await
     }
 
     /// Hands a request over, or says that there is no room: for callers that flow control does not slow.
-    pub async fn try_submit(&self, request: Request) -> Result<Promise, SubmitError> {
-        let submit = async {
-            if let Some(full) = self.stats.disk_full() {
-                return Err(SubmitError::Busy(full));
-            }
-            let share = self.share(&request).await?;
-            self.hand_over(request, share, false).await
-        };
-        match tokio::time::timeout(TRY_FOR, submit).await {
+    pub async fn try_submit(&self, request: Request, share: Share) -> Result<Promise, SubmitError> {
+        match tokio::time::timeout(TRY_FOR, self.hand_over(request, share, false)).await {
             Ok(submitted) => submitted,
-            Err(_) => Err(SubmitError::Busy(self.stats.disk_full().unwrap_or_else(|| {
-                "too many bytes of events are in memory (MILLRACE_MAX_BUFFER_BYTES)".to_owned()
-            }))),
+            Err(_) => Err(self.busy()),
         }
+    }
+
+    fn busy(&self) -> SubmitError {
+        SubmitError::Busy(self.stats.disk_full().unwrap_or_else(|| {
+            "too many bytes of events are in memory (MILLRACE_MAX_BUFFER_BYTES)".to_owned()
+        }))
     }
 
     /// The place of a producer, if it is known.
@@ -243,20 +262,16 @@ impl Writer {
         &self.stats
     }
 
-    async fn share(&self, request: &Request) -> Result<OwnedSemaphorePermit, SubmitError> {
-        let bytes = request.columns.bytes() + REQUEST_BYTES;
-        // One message is far smaller than the smallest bound that the configuration allows.
-        let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
-        Arc::clone(&self.memory).acquire_many_owned(bytes).await.map_err(|_| Stopping.into())
-    }
-
     async fn hand_over(
         &self,
         request: Request,
-        share: OwnedSemaphorePermit,
+        Share(mut share): Share,
         may_wait: bool,
     ) -> Result<Promise, SubmitError> {
         let (reply, word) = oneshot::channel();
+        // Now it is known how much it takes.
+        let surplus = share.num_permits().saturating_sub(request.columns.bytes() + REQUEST_BYTES);
+        drop(share.split(surplus));
         let submission = Submission { request, may_wait, share, reply };
         self.submissions.send(submission).await.map_err(|_| SubmitError::Stopping(Stopping))?;
         Ok(Promise(word))

@@ -15,6 +15,7 @@
 use std::collections::{HashSet, VecDeque};
 use std::time::Duration;
 
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 use uuid::Uuid;
 
@@ -24,7 +25,7 @@ use super::producers::{Order, Place, Producers};
 use super::recent_ids::RecentIds;
 use super::record::{Events, Seal, Snapshot, kind};
 use super::recover::Recovered;
-use super::{REQUEST_BYTES, Receipt, Request, Share, SubmitError};
+use super::{REQUEST_BYTES, Receipt, Request, SubmitError};
 use crate::journal::{JournalError, Lsn};
 
 /// A snapshot that could not be written is tried again after this time: it may be large to encode.
@@ -46,7 +47,7 @@ pub(super) trait Log {
 /// A request that the journal has no room for now. It is as it came, to be submitted again.
 pub(super) struct Held<T> {
     pub(super) request: Request,
-    pub(super) share: Option<Share>,
+    pub(super) share: Option<OwnedSemaphorePermit>,
     pub(super) ticket: T,
     /// What its record takes.
     pub(super) record_bytes: usize,
@@ -72,7 +73,7 @@ pub(super) struct Batch {
 #[derive(Debug, Default)]
 pub(super) struct Resident {
     pub(super) columns: EventColumns,
-    pub(super) share: Option<Share>,
+    pub(super) share: Option<OwnedSemaphorePermit>,
 }
 
 /// The batch that still grows.
@@ -246,7 +247,7 @@ impl<T> State<T> {
     pub(super) fn submit(
         &mut self,
         request: Request,
-        share: Option<Share>,
+        share: Option<OwnedSemaphorePermit>,
         ticket: T,
         log: &mut impl Log,
     ) -> Option<Held<T>> {

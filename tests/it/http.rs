@@ -87,9 +87,10 @@ async fn what_is_wrong_is_told_as_a_problem() {
     let none = post(&server, &json!([{ "event_name": "x" }]));
     assert_eq!((none.status, &none.json()["rejected"]), (400, &json!("1")), "no event was taken");
     let cases = [
-        (post(&server, &too_many), 400, "501 events"),
+        (post(&server, &too_many), 400, "501 were sent; POST /events takes at most 500"),
         (post(&server, &json!({ "event_name": "x" })), 400, "not a JSON array"),
         (ask(&server, "POST", "/events", "[{]"), 400, "not a JSON array"),
+        (ask(&server, "POST", "/events", &" ".repeat(5_000_000)), 413, "MILLRACE_MAX_MESSAGE_BYTES"),
         (get(&server, "/api/panels/nothing"), 404, "\"nothing\" is not known"),
         (get(&server, "/api/dashboard/top-pages?time_range=2h"), 400, "time_range: \"2h\""),
         (get(&server, "/api/dashboard/top-pages?limit=0"), 400, "from 1 to 100"),

@@ -1,6 +1,6 @@
 //! Events in through every call, against the real server and engine.
 
-use crate::common::{Server, event, send};
+use crate::common::{RawCodec, Server, event, send};
 use millrace::proto::v1;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Code, Request};
@@ -163,45 +163,9 @@ async fn raw_call(server: &Server, message: &'static [u8]) -> tonic::Status {
     let mut client = tonic::client::Grpc::new(server.channel().await);
     client.ready().await.unwrap();
     let path = http::uri::PathAndQuery::from_static("/millrace.v1.IngestService/SendEvents");
-    client.unary(Request::new(message), path, RawCodec).await.map(|_| ()).unwrap_err()
-}
-
-#[derive(Clone, Copy, Debug, Default)]
-struct RawCodec;
-
-impl tonic::codec::Codec for RawCodec {
-    type Encode = &'static [u8];
-    type Decode = ();
-    type Encoder = Self;
-    type Decoder = Self;
-    fn encoder(&mut self) -> Self {
-        *self
-    }
-    fn decoder(&mut self) -> Self {
-        *self
-    }
-}
-
-impl tonic::codec::Encoder for RawCodec {
-    type Item = &'static [u8];
-    type Error = tonic::Status;
-    fn encode(
-        &mut self,
-        item: Self::Item,
-        out: &mut tonic::codec::EncodeBuf<'_>,
-    ) -> Result<(), tonic::Status> {
-        use bytes::BufMut;
-        out.put_slice(item);
-        Ok(())
-    }
-}
-
-impl tonic::codec::Decoder for RawCodec {
-    type Item = ();
-    type Error = tonic::Status;
-    fn decode(&mut self, message: &mut tonic::codec::DecodeBuf<'_>) -> Result<Option<()>, tonic::Status> {
-        use bytes::Buf;
-        message.advance(message.remaining());
-        Ok(Some(()))
-    }
+    client
+        .unary(Request::new(bytes::Bytes::from_static(message)), path, RawCodec)
+        .await
+        .map(|_| ())
+        .unwrap_err()
 }

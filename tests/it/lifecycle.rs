@@ -127,7 +127,11 @@ fn a_start_that_cannot_be_says_why_in_one_line() {
     let data_dir = folder.path().to_str().unwrap();
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let port = taken.local_addr().unwrap().to_string();
-    let cases: [(&[(&str, &str)], &str); 5] = [
+    let cases: [(&[(&str, &str)], &str); 6] = [
+        (
+            &[("MILLRACE_MAX_BUFFER_BYTES", "16777216"), ("MILLRACE_MAX_MESSAGE_BYTES", "8388608")],
+            "MILLRACE_MAX_BUFFER_BYTES (--max-buffer-bytes): 16777216 is less than 4 times",
+        ),
         (&[("FLUSH_SIZE", "many")], "FLUSH_SIZE (--flush-size): \"many\" cannot be used"),
         (&[("MILLRACE_LISTEN", &port)], "cannot be listened on"),
         (&[("MILLRACE_ENGINE_LIB", "/nonexistent/libchdb.so")], "`make engine`"),

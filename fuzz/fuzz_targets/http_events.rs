@@ -1,0 +1,35 @@
+//! Arbitrary bytes as the body of `POST /events`, and as a request of a stream: neither panics, and every element is
+//! accepted or rejected.
+//!
+//! `cargo +nightly fuzz run http_events -- -max_total_time=600 -rss_limit_mb=1024`
+
+#![no_main]
+
+use std::time::Duration;
+
+use libfuzzer_sys::fuzz_target;
+use millrace::event::Rules;
+use millrace::ingest::{http, wire::EventsRequest};
+use millrace::proto::codec::FromWire;
+
+const NOW_MS: i64 = 1_800_000_000_000;
+const RULES: Rules =
+    Rules { retention: Duration::from_secs(90 * 86_400), max_clock_skew: Duration::from_secs(600) };
+
+fuzz_target!(|bytes: &[u8]| {
+    check(bytes);
+    // Few random bytes are an array; most then are no event.
+    check(&[b"[", bytes, b"]"].concat());
+    let fields = [br#"[{"event_name":"a","timestamp":"2027-01-15T08:00:00Z","properties":{"#, bytes, b"}}]"].concat();
+    check(&fields);
+    if let Ok(request) = EventsRequest::from_wire(bytes.to_vec().into()) {
+        assert_eq!(request.events().count(), request.len());
+    }
+});
+
+fn check(body: &[u8]) {
+    if let Some([elements, accepted, rejected]) = http::fuzz(body, &RULES, NOW_MS) {
+        assert_eq!(accepted + rejected, elements);
+        assert!(elements <= 500);
+    }
+}

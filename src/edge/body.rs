@@ -1,0 +1,530 @@
+//! Bodies on their way: a request's must make progress and is charged while it is not decoded; a response's holds what the
+//! request holds.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use axum::body::Body as AxumBody;
+use bytes::{Buf as _, Bytes};
+use http::header::CONTENT_TYPE;
+use http::request::Parts;
+use http::{HeaderMap, StatusCode};
+use hyper::body::{Body, Frame, SizeHint};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::{Instant, Sleep, sleep};
+use tonic::{Code, Status};
+
+use crate::error::{Error, Kind};
+
+/// How long a body, or a message of a stream, may make no progress at all.
+const STALL_TIMEOUT: Duration = Duration::from_secs(10);
+/// What it must bring on average after the first ten seconds: 4 MiB in four minutes, over the slowest of links.
+const MIN_BYTES_PER_SECOND: f64 = 16_384.0;
+/// How many bytes of requests may be received and not decoded, of all requests together.
+const BUDGET_BYTES: usize = 32 << 20;
+/// What streams may keep between two messages, of all streams together: tonic's buffer stays as large as the largest
+/// message of its stream. Buffers of the usual size are not counted.
+const KEPT_BYTES: usize = 64 << 20;
+const USUAL_BUFFER_BYTES: usize = 64 << 10;
+/// How long a request waits for its share of the budget.
+const BUDGET_TIMEOUT: Duration = Duration::from_secs(5);
+const COME_BACK: Duration = Duration::from_secs(1);
+/// The calls whose client may be silent between two messages for as long as it likes.
+const CLIENT_STREAMS: [&str; 3] = ["/StreamEvents", "/UploadEvents", "/ServerReflectionInfo"];
+
+/// Whether a request is gRPC or gRPC-Web.
+pub(crate) fn is_grpc(headers: &HeaderMap) -> bool {
+    headers.get(CONTENT_TYPE).is_some_and(|value| value.as_bytes().starts_with(b"application/grpc"))
+}
+
+/// The bytes that requests may hold before they are decoded.
+#[derive(Clone, Debug)]
+pub(crate) struct Budget {
+    received: Arc<Semaphore>,
+    kept: Arc<Semaphore>,
+}
+
+impl Default for Budget {
+    fn default() -> Self {
+        Self { received: Arc::new(Semaphore::new(BUDGET_BYTES)), kept: Arc::new(Semaphore::new(KEPT_BYTES)) }
+    }
+}
+
+/// What one request holds of the budget: in its extensions, so that a service can keep it until it has decoded.
+#[derive(Clone, Debug)]
+pub(crate) struct Charge(Arc<Charged>);
+
+#[derive(Debug)]
+struct Charged {
+    budget: Budget,
+    held: Mutex<Option<OwnedSemaphorePermit>>,
+    /// The largest message that was inflated.
+    inflated: AtomicUsize,
+}
+
+impl Charge {
+    fn hold(&self, permit: OwnedSemaphorePermit) {
+        let mut held = self.0.held.lock().unwrap_or_else(PoisonError::into_inner);
+        match held.as_mut() {
+            Some(held) => held.merge(permit),
+            None => *held = Some(permit),
+        }
+    }
+
+    /// Gives back all but so many bytes.
+    fn keep(&self, bytes: usize) {
+        let mut held = self.0.held.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(permit) = held.as_mut() {
+            drop(permit.split(permit.num_permits().saturating_sub(bytes)));
+        }
+    }
+
+    /// Makes sure that a message of so many bytes is charged: it may have been inflated since it was received.
+    pub(crate) fn cover(&self, bytes: usize) -> Result<(), Error> {
+        let held = self.0.held.lock().unwrap_or_else(PoisonError::into_inner);
+        let missing = bytes.saturating_sub(held.as_ref().map_or(0, OwnedSemaphorePermit::num_permits));
+        drop(held);
+        if missing > 0 {
+            self.0.inflated.fetch_max(bytes, Relaxed);
+        }
+        match Arc::clone(&self.0.budget.received).try_acquire_many_owned(permits(missing)) {
+            Ok(permit) => {
+                self.hold(permit);
+                Ok(())
+            }
+            Err(_) => Err(too_many_bytes()),
+        }
+    }
+}
+
+fn permits(bytes: usize) -> u32 {
+    u32::try_from(bytes.min(BUDGET_BYTES)).expect("the budget is less than 4 GB")
+}
+
+fn too_many_bytes() -> Error {
+    let message = "too many bytes of requests are being received; send the same request again later";
+    Error::new(Kind::Busy { retry_after: COME_BACK }, message)
+}
+
+/// The body of a request.
+pub(crate) struct ReceivedBody<B> {
+    inner: B,
+    charge: Charge,
+    /// Where the messages are; none for a body that is one whole.
+    messages: Option<Messages>,
+    /// Whether silence between messages is allowed.
+    may_pause: bool,
+    pace: Pace,
+    /// For the buffer that a stream keeps.
+    kept: Option<OwnedSemaphorePermit>,
+    /// A frame that waits for its share of the budget.
+    waiting: Option<Waiting>,
+    failed: bool,
+}
+
+struct Waiting {
+    frame: Bytes,
+    permit: Pin<Box<dyn Future<Output = Option<OwnedSemaphorePermit>> + Send>>,
+}
+
+impl<B> ReceivedBody<B> {
+    /// Puts the charge into the request's extensions.
+    pub(crate) fn new(inner: B, parts: &mut Parts, budget: &Budget) -> Self {
+        let charge = Charge(Arc::new(Charged {
+            budget: budget.clone(),
+            held: Mutex::default(),
+            inflated: AtomicUsize::new(0),
+        }));
+        parts.extensions.insert(charge.clone());
+        let text = parts.headers.get(CONTENT_TYPE).is_some_and(|value| value.as_bytes().ends_with(b"-text"));
+        let messages = (is_grpc(&parts.headers) && !text).then(Messages::default);
+        let may_pause = CLIENT_STREAMS.iter().any(|call| parts.uri.path().ends_with(call));
+        Self {
+            inner,
+            charge,
+            messages,
+            may_pause,
+            pace: Pace::default(),
+            kept: None,
+            waiting: None,
+            failed: false,
+        }
+    }
+
+    /// Whether the client owes bytes now.
+    fn owes(&self) -> bool {
+        !self.may_pause || self.messages.as_ref().is_none_or(|messages| messages.incomplete() > 0)
+    }
+
+    /// Pays for the buffers that stay when the messages so far are decoded; false where there is no memory for them.
+    fn keep_buffers(&mut self) -> bool {
+        let largest = self.messages.as_ref().map_or(0, |messages| messages.largest);
+        let bytes =
+            largest.max(USUAL_BUFFER_BYTES) - USUAL_BUFFER_BYTES + self.charge.0.inflated.load(Relaxed);
+        let more = bytes.saturating_sub(self.kept.as_ref().map_or(0, OwnedSemaphorePermit::num_permits));
+        if more == 0 {
+            return true;
+        }
+        match Arc::clone(&self.charge.0.budget.kept).try_acquire_many_owned(permits(more)) {
+            Ok(permit) => {
+                match &mut self.kept {
+                    Some(kept) => kept.merge(permit),
+                    None => self.kept = Some(permit),
+                }
+                true
+            }
+            Err(_) => false,
+        }
+    }
+
+    fn received(&mut self, frame: &Bytes) {
+        if let Some(messages) = &mut self.messages {
+            messages.pass(frame);
+            if messages.incomplete() == 0 {
+                self.pace = Pace::default();
+            }
+        }
+    }
+}
+
+impl<B: Body<Data = Bytes> + Unpin> Body for ReceivedBody<B>
+where
+    B::Error: Into<axum::BoxError>,
+{
+    type Data = Bytes;
+    type Error = axum::BoxError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::BoxError>>> {
+        let this = &mut *self;
+        if this.failed {
+            return Poll::Ready(None);
+        }
+        if let Some(waiting) = &mut this.waiting {
+            let permit = ready!(waiting.permit.as_mut().poll(cx));
+            let frame = std::mem::take(&mut waiting.frame);
+            this.waiting = None;
+            let Some(permit) = permit else {
+                this.failed = true;
+                return Poll::Ready(Some(Err(Status::from(too_many_bytes()).into())));
+            };
+            this.charge.hold(permit);
+            this.received(&frame);
+            return Poll::Ready(Some(Ok(Frame::data(frame))));
+        }
+        if this.may_pause {
+            // Who asks for more has decoded what was whole.
+            this.charge.keep(this.messages.as_ref().map_or(0, Messages::incomplete));
+            if !this.owes() && !this.keep_buffers() {
+                this.failed = true;
+                return Poll::Ready(Some(Err(Status::from(too_many_bytes()).into())));
+            }
+        }
+        let frame = match Pin::new(&mut this.inner).poll_frame(cx) {
+            Poll::Ready(Some(Ok(frame))) => frame,
+            Poll::Ready(Some(Err(error))) => return Poll::Ready(Some(Err(error.into()))),
+            Poll::Ready(None) => return Poll::Ready(None),
+            Poll::Pending => {
+                if this.owes() && this.pace.poll_stalled(cx).is_ready() {
+                    this.failed = true;
+                    return Poll::Ready(Some(Err(stalled().into())));
+                }
+                return Poll::Pending;
+            }
+        };
+        let frame = match frame.into_data() {
+            Ok(frame) => frame,
+            Err(trailers) => return Poll::Ready(Some(Ok(trailers))),
+        };
+        this.pace.progress(frame.len());
+        let budget = Arc::clone(&this.charge.0.budget.received);
+        let bytes = permits(frame.len());
+        if let Ok(permit) = Arc::clone(&budget).try_acquire_many_owned(bytes) {
+            this.charge.hold(permit);
+            this.received(&frame);
+            return Poll::Ready(Some(Ok(Frame::data(frame))));
+        }
+        let permit = Box::pin(async move {
+            tokio::time::timeout(BUDGET_TIMEOUT, budget.acquire_many_owned(bytes)).await.ok()?.ok()
+        });
+        this.waiting = Some(Waiting { frame, permit });
+        self.poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.waiting.is_none() && (self.failed || self.inner.is_end_stream())
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.inner.size_hint()
+    }
+}
+
+fn stalled() -> Status {
+    Status::deadline_exceeded(format!(
+        "the request makes no progress: at least {MIN_BYTES_PER_SECOND} bytes a second, and no pause of {} s, are \
+         expected until it is complete",
+        STALL_TIMEOUT.as_secs()
+    ))
+}
+
+/// Follows the frames of gRPC: a flag, the length (four bytes, big-endian), the message.
+#[derive(Debug, Default)]
+struct Messages {
+    head: Vec<u8>,
+    /// What is missing of the message whose head is complete.
+    missing: usize,
+    /// What has come of the message that is not complete, its head included.
+    come: usize,
+    largest: usize,
+}
+
+impl Messages {
+    const HEAD: usize = 5;
+
+    fn pass(&mut self, mut bytes: &[u8]) {
+        while !bytes.is_empty() {
+            if self.head.len() < Self::HEAD {
+                let take = bytes.len().min(Self::HEAD - self.head.len());
+                self.head.extend_from_slice(&bytes[..take]);
+                self.come += take;
+                bytes.advance(take);
+                if self.head.len() < Self::HEAD {
+                    return;
+                }
+                self.missing = (&self.head[1..]).get_u32() as usize;
+            }
+            let take = bytes.len().min(self.missing);
+            self.missing -= take;
+            self.come += take;
+            bytes.advance(take);
+            if self.missing == 0 {
+                self.largest = self.largest.max(self.come);
+                self.head.clear();
+                self.come = 0;
+            }
+        }
+    }
+
+    fn incomplete(&self) -> usize {
+        self.come
+    }
+}
+
+/// How fast bytes come while they are waited for.
+#[derive(Default)]
+struct Pace {
+    bytes: usize,
+    /// The time that was spent waiting, without the wait that lasts.
+    waited: Duration,
+    wait: Option<(Instant, Pin<Box<Sleep>>)>,
+}
+
+impl Pace {
+    fn progress(&mut self, bytes: usize) {
+        self.bytes += bytes;
+        if let Some((since, _)) = self.wait.take() {
+            self.waited += since.elapsed();
+        }
+    }
+
+    /// Ready once the client has taken too long.
+    fn poll_stalled(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let (waited, bytes) = (self.waited, self.bytes);
+        let (_, timer) = self.wait.get_or_insert_with(|| {
+            let earned = Duration::from_secs_f64(bytes as f64 / MIN_BYTES_PER_SECOND);
+            let patience = (STALL_TIMEOUT + earned).saturating_sub(waited).min(STALL_TIMEOUT);
+            (Instant::now(), Box::pin(sleep(patience)))
+        });
+        timer.as_mut().poll(cx)
+    }
+}
+
+/// Reads the body of a request that is not gRPC, up to `most` bytes. An error has its HTTP status.
+pub(crate) async fn read(body: AxumBody, most: usize) -> Result<Bytes, (StatusCode, String)> {
+    let error = match axum::body::to_bytes(body, most).await {
+        Ok(bytes) => return Ok(bytes),
+        Err(error) => error,
+    };
+    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(&error);
+    while let Some(error) = cause {
+        if error.is::<http_body_util::LengthLimitError>() {
+            let message =
+                format!("the body is larger than the {most} bytes allowed (MILLRACE_MAX_MESSAGE_BYTES)");
+            return Err((StatusCode::PAYLOAD_TOO_LARGE, message));
+        }
+        if let Some(status) = error.downcast_ref::<Status>() {
+            let code = match status.code() {
+                Code::DeadlineExceeded => StatusCode::REQUEST_TIMEOUT,
+                _ => StatusCode::SERVICE_UNAVAILABLE,
+            };
+            return Err((code, status.message().to_owned()));
+        }
+        cause = error.source();
+    }
+    Err((StatusCode::BAD_REQUEST, format!("the body cannot be read: {error}")))
+}
+
+/// A response's body with what is to be held until it is sent.
+pub(super) struct WithGuard<G> {
+    inner: AxumBody,
+    _guard: G,
+}
+
+impl<G> WithGuard<G> {
+    pub(super) fn new(inner: AxumBody, guard: G) -> Self {
+        Self { inner, _guard: guard }
+    }
+}
+
+impl<G: Unpin> Body for WithGuard<G> {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        Pin::new(&mut self.inner).poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.inner.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.inner.size_hint()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::Request;
+    use http_body_util::BodyExt as _;
+    use tokio::sync::mpsc;
+
+    use super::*;
+
+    /// A body that brings what it is sent.
+    struct Sent(mpsc::Receiver<Bytes>);
+
+    impl Body for Sent {
+        type Data = Bytes;
+        type Error = std::convert::Infallible;
+        fn poll_frame(
+            mut self: Pin<&mut Self>,
+            cx: &mut Context<'_>,
+        ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+            self.0.poll_recv(cx).map(|bytes| bytes.map(|bytes| Ok(Frame::data(bytes))))
+        }
+    }
+
+    fn received(path: &str, budget: &Budget) -> (mpsc::Sender<Bytes>, ReceivedBody<Sent>) {
+        let (sender, receiver) = mpsc::channel(10);
+        let request = Request::post(path).header(CONTENT_TYPE, "application/grpc").body(()).unwrap();
+        let body = ReceivedBody::new(Sent(receiver), &mut request.into_parts().0, budget);
+        (sender, body)
+    }
+
+    fn code(error: &axum::BoxError) -> Code {
+        error.downcast_ref::<Status>().unwrap().code()
+    }
+
+    /// A message of `length` bytes of which `sent` are sent.
+    fn message(length: u32, sent: usize) -> Bytes {
+        [&[0][..], &length.to_be_bytes(), &vec![7; sent]].concat().into()
+    }
+
+    #[test]
+    fn messages_are_followed_however_they_are_cut() {
+        let stream = [message(3, 3), message(0, 0), message(300, 300), message(10, 4)].concat();
+        for cut in 1..40 {
+            let mut messages = Messages::default();
+            for part in stream.chunks(cut) {
+                messages.pass(part);
+            }
+            assert_eq!((messages.incomplete(), messages.missing), (9, 6), "in parts of {cut}");
+            messages.pass(&[0; 6]);
+            assert_eq!(messages.incomplete(), 0);
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_stream_may_pause_between_messages_and_not_within() {
+        let budget = Budget::default();
+        let (sender, mut body) = received("/millrace.v1.IngestService/StreamEvents", &budget);
+        sender.send(message(3, 3)).await.unwrap();
+        body.frame().await.unwrap().unwrap();
+        assert!(tokio::time::timeout(Duration::from_secs(3_600), body.frame()).await.is_err());
+        assert_eq!(budget.received.available_permits(), BUDGET_BYTES, "it is decoded");
+        sender.send(message(3, 1)).await.unwrap();
+        body.frame().await.unwrap().unwrap();
+        assert_eq!(budget.received.available_permits(), BUDGET_BYTES - 6);
+        let begun = Instant::now();
+        let error = body.frame().await.unwrap().unwrap_err();
+        assert_eq!((code(&error), begun.elapsed().as_secs()), (Code::DeadlineExceeded, 10));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn streams_that_keep_large_buffers_have_a_bound_together() {
+        let budget = Budget::default();
+        let mut streams = Vec::new();
+        let ended = loop {
+            let (sender, mut body) = received("/millrace.v1.IngestService/StreamEvents", &budget);
+            sender.send(message(4 << 20, 4 << 20)).await.unwrap();
+            body.frame().await.unwrap().unwrap();
+            match tokio::time::timeout(Duration::from_secs(3_600), body.frame()).await {
+                Err(_) => streams.push((sender, body)),
+                Ok(ended) => break ended.unwrap().unwrap_err(),
+            }
+        };
+        assert_eq!((code(&ended), streams.len()), (Code::ResourceExhausted, 16));
+        assert_eq!(budget.received.available_permits(), BUDGET_BYTES);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_unary_body_that_drips_is_ended() {
+        let (sender, mut body) = received("/millrace.v1.IngestService/SendEvents", &Budget::default());
+        let begun = Instant::now();
+        let dripping = tokio::spawn(async move {
+            sender.send(message(1_000_000, 0)).await.unwrap();
+            while sender.send(Bytes::from_static(b"0123456789")).await.is_ok() {
+                tokio::time::sleep(Duration::from_secs(1)).await;
+            }
+        });
+        let error = loop {
+            match body.frame().await.unwrap() {
+                Ok(_) => {}
+                Err(error) => break error,
+            }
+        };
+        assert_eq!((code(&error), begun.elapsed().as_secs()), (Code::DeadlineExceeded, 10));
+        drop(body);
+        dripping.await.unwrap();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_received_has_a_bound_over_all_requests() {
+        let budget = Budget::default();
+        let path = "/millrace.v1.IngestService/SendEvents";
+        let (large, mut holding) = received(path, &budget);
+        large.send(Bytes::from(vec![0; BUDGET_BYTES - 10])).await.unwrap();
+        holding.frame().await.unwrap().unwrap();
+        let (sender, mut body) = received(path, &budget);
+        sender.send(message(100, 100)).await.unwrap();
+        let error = body.frame().await.unwrap().unwrap_err();
+        assert_eq!(code(&error), Code::ResourceExhausted);
+        let (sender, mut body) = received(path, &budget);
+        sender.send(message(100, 100)).await.unwrap();
+        let waiting = tokio::spawn(async move { body.frame().await.unwrap().is_ok() });
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        drop(holding);
+        assert!(waiting.await.unwrap(), "it is received once there is room");
+    }
+}

@@ -1,0 +1,205 @@
+//! Where a request comes from: a browser's page of another origin must neither send events nor read panels.
+//!
+//! Two things tell. *Host*: a page whose name was made to lead here (DNS rebinding) is of the same origin for its browser,
+//! but names itself in `Host`. So a name with a dot, which anybody could own, has to be listed in `MILLRACE_ALLOWED_HOSTS`;
+//! addresses, names without a dot (`localhost`, the names of containers and of hosts in the same domain) and `*.localhost`
+//! cannot be owned by anybody. *Origin*: browsers send it with every POST and with every request that a page of another
+//! origin may read. It has to be the host itself, or be listed in `MILLRACE_ALLOWED_ORIGINS`; `Sec-Fetch-Site` tells of
+//! those requests that carry none.
+//!
+//! gRPC clients that are no browser are not asked for their host: they send POST over HTTP/2 without an `Origin`, which
+//! no browser does. Nor are probes of `/livez` and `/readyz`.
+
+use http::header::{HOST, ORIGIN};
+use http::{HeaderMap, Method, Uri, Version};
+
+use super::body::is_grpc;
+
+/// The names and origins of the configuration.
+#[derive(Debug)]
+pub(crate) struct Policy {
+    /// Lower-case names, without ports.
+    hosts: Vec<String>,
+    any_host: bool,
+    /// In lower case, as browsers send them.
+    origins: Vec<String>,
+}
+
+impl Policy {
+    /// From the settings' lists, which are separated by commas.
+    pub(crate) fn new(hosts: &str, origins: &str) -> Self {
+        let list = |text: &str| -> Vec<String> {
+            let words = text.split(',').map(|word| word.trim().trim_end_matches('/').to_ascii_lowercase());
+            words.filter(|word| !word.is_empty()).collect()
+        };
+        let hosts = list(hosts);
+        Self { any_host: hosts.iter().any(|host| host == "*"), hosts, origins: list(origins) }
+    }
+
+    /// Why a request is refused, if it is.
+    pub(crate) fn check(
+        &self,
+        method: &Method,
+        uri: &Uri,
+        version: Version,
+        headers: &HeaderMap,
+    ) -> Result<(), String> {
+        let probe = matches!(uri.path(), "/livez" | "/readyz");
+        if probe && (method == Method::GET || method == Method::HEAD) {
+            return Ok(());
+        }
+        let origin = headers.get(ORIGIN);
+        if version == Version::HTTP_2 && method == Method::POST && origin.is_none() && is_grpc(headers) {
+            return Ok(());
+        }
+        // HTTP/2 has the host in the address; a request may have both, and then both count.
+        let in_uri = uri.authority().map(|authority| authority.as_str().as_bytes());
+        let hosts = || in_uri.into_iter().chain(headers.get_all(HOST).iter().map(|host| host.as_bytes()));
+        if let Some(host) = hosts().find(|host| !self.may_be_called(host)) {
+            return Err(format!(
+                "Host: {:?} is not a name of this server; put it into MILLRACE_ALLOWED_HOSTS if it is one",
+                String::from_utf8_lossy(host)
+            ));
+        }
+        if let Some(origin) = origin {
+            let origin = origin.to_str().unwrap_or_default().to_ascii_lowercase();
+            if self.origins.contains(&origin) {
+                return Ok(());
+            }
+            let own = |host: &[u8]| is_origin_of(&origin, host);
+            if headers.get_all(ORIGIN).iter().count() > 1 || hosts().next().is_none() || !hosts().all(own) {
+                return Err(format!(
+                    "Origin: {origin:?} is not this server's own; a page from elsewhere may neither send events nor read \
+                     panels. If the page is yours, put its origin into MILLRACE_ALLOWED_ORIGINS"
+                ));
+            }
+            return Ok(());
+        }
+        let fetch = |name: &str| headers.get(name).map(|value| value.as_bytes());
+        let from_elsewhere = matches!(fetch("sec-fetch-site"), Some(b"cross-site" | b"same-site"));
+        if from_elsewhere && fetch("sec-fetch-mode") != Some(b"navigate") {
+            return Err(
+                "Sec-Fetch-Site: a page from elsewhere may neither send events nor read panels".to_owned()
+            );
+        }
+        Ok(())
+    }
+
+    fn may_be_called(&self, host: &[u8]) -> bool {
+        let Ok(authority) = http::uri::Authority::try_from(host) else {
+            return false;
+        };
+        let name = authority.host().trim_end_matches('.').to_ascii_lowercase();
+        let address = name.trim_start_matches('[').trim_end_matches(']');
+        self.any_host
+            || !name.contains('.')
+            || address.parse::<std::net::IpAddr>().is_ok()
+            || name.ends_with(".localhost")
+            || self.hosts.contains(&name)
+    }
+}
+
+/// Whether an origin is `http://HOST` or `https://HOST`, where the port may be left out that goes without saying.
+fn is_origin_of(origin: &str, host: &[u8]) -> bool {
+    let host = String::from_utf8_lossy(host).to_ascii_lowercase();
+    [("http://", ":80"), ("https://", ":443")].into_iter().any(|(scheme, port)| {
+        let short = |authority: &str| authority.strip_suffix(port).unwrap_or(authority).to_owned();
+        origin.strip_prefix(scheme).is_some_and(|own| !own.is_empty() && short(own) == short(&host))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(policy: &Policy, request: &str) -> Result<(), String> {
+        let mut lines = request.split(" | ");
+        let (method, uri) = lines.next().unwrap().split_once(' ').unwrap();
+        let mut headers = HeaderMap::new();
+        let mut version = Version::HTTP_11;
+        for line in lines {
+            if line == "h2" {
+                version = Version::HTTP_2;
+                continue;
+            }
+            let (name, value) = line.split_once(": ").unwrap();
+            let name: http::HeaderName = name.parse().unwrap();
+            headers.append(name, value.parse().unwrap());
+        }
+        policy.check(&method.parse().unwrap(), &uri.parse().unwrap(), version, &headers)
+    }
+
+    #[test]
+    fn programs_and_the_own_page_pass() {
+        let policy = Policy::new("analytics.example.com, Other.Example", "https://Public.example/");
+        for request in [
+            "GET /api/panels | host: 127.0.0.1:8080",
+            "GET / | host: localhost:8080 | sec-fetch-site: none | sec-fetch-mode: navigate",
+            "GET / | host: localhost:8080 | sec-fetch-site: cross-site | sec-fetch-mode: navigate",
+            "GET /api/panels | host: [::1]:8080",
+            "GET /api/panels | host: 10.1.2.3",
+            "GET /api/panels | host: millrace:8080",
+            "GET /api/panels | host: app.localhost",
+            "GET /api/panels | host: OTHER.example:80",
+            "GET /api/panels", // HTTP/1.0
+            "GET /readyz | host: pod.cluster.local",
+            "POST /events | host: localhost:5173 | origin: http://localhost:5173 | sec-fetch-site: same-origin",
+            "POST /events | host: analytics.example.com | origin: https://analytics.example.com",
+            "POST /events | host: analytics.example.com:443 | origin: https://analytics.example.com",
+            "POST /events | host: 127.0.0.1:8080 | origin: https://public.example",
+            "POST http://millrace.svc.cluster.local:8080/x | h2 | content-type: application/grpc+proto",
+            "POST http://127.0.0.1:8080/x | h2 | content-type: application/grpc-web+proto | origin: http://127.0.0.1:8080",
+        ] {
+            assert_eq!(check(&policy, request), Ok(()), "{request}");
+        }
+    }
+
+    #[test]
+    fn pages_from_elsewhere_do_not() {
+        let policy = Policy::new("analytics.example.com", "https://public.example");
+        for (request, part) in [
+            ("GET /api/panels | host: evil.example", "MILLRACE_ALLOWED_HOSTS"),
+            ("GET / | host: evil.example:8080", "MILLRACE_ALLOWED_HOSTS"),
+            ("GET /health | host: 127.0.0.1.evil.example", "MILLRACE_ALLOWED_HOSTS"),
+            ("GET /api/panels | host: 127.0.0.1@evil.example", "MILLRACE_ALLOWED_HOSTS"),
+            ("GET /api/panels | host: localhost | host: evil.example", "MILLRACE_ALLOWED_HOSTS"),
+            ("GET http://evil.example/api/panels | host: localhost", "MILLRACE_ALLOWED_HOSTS"),
+            ("GET http://evil.example/api/panels | h2", "MILLRACE_ALLOWED_HOSTS"),
+            (
+                "POST /events | host: 127.0.0.1:8080 | origin: https://evil.example",
+                "MILLRACE_ALLOWED_ORIGINS",
+            ),
+            ("POST /events | host: 127.0.0.1:8080 | origin: null", "MILLRACE_ALLOWED_ORIGINS"),
+            (
+                "POST /events | host: 127.0.0.1:8080 | origin: http://127.0.0.1:3000",
+                "MILLRACE_ALLOWED_ORIGINS",
+            ),
+            (
+                "POST /events | host: localhost:8080 | origin: http://127.0.0.1:8080",
+                "MILLRACE_ALLOWED_ORIGINS",
+            ),
+            ("POST /events | origin: http://", "MILLRACE_ALLOWED_ORIGINS"),
+            (
+                "POST /x | host: localhost | origin: http://localhost | origin: http://evil.example",
+                "MILLRACE_ALLOWED_ORIGINS",
+            ),
+            (
+                "POST http://localhost/x | h2 | content-type: application/grpc | origin: http://evil.example",
+                "MILLRACE_ALLOWED_ORIGINS",
+            ),
+            ("POST /x | host: evil.example | content-type: application/grpc", "MILLRACE_ALLOWED_HOSTS"),
+            (
+                "GET /api/panels | host: localhost | sec-fetch-site: cross-site | sec-fetch-mode: no-cors",
+                "Sec-Fetch",
+            ),
+        ] {
+            let refused = check(&policy, request).expect_err(request);
+            assert!(refused.contains(part), "{request}: {refused}");
+        }
+    }
+
+    #[test]
+    fn any_host_is_a_choice() {
+        assert_eq!(check(&Policy::new("*", ""), "GET /api/panels | host: some.example"), Ok(()));
+    }
+}

@@ -1,0 +1,272 @@
+//! Requests as they come over the wire: what counts is known before an event is decoded.
+//!
+//! An empty event is two bytes on the wire and a few hundred in memory, so a message of 4 MB, which compression makes a few
+//! kilobytes, would take half a gigabyte as a `Vec<Event>`. Here a message stays the bytes that it is; its events are
+//! counted by walking over them, and decoded one at a time.
+
+use bytes::Bytes;
+use tonic::Status;
+
+use crate::proto::codec::FromWire;
+
+/// The most that an event is as columns beside its texts: seven values of fixed width, and the lengths of the texts.
+const COLUMNS_PER_EVENT: usize = 64;
+/// By how much a `Struct` may grow when it becomes JSON: a control character of one byte is `\u0001` there.
+const STRUCT_GROWTH: usize = 6;
+
+/// A `SendEventsRequest`, `StreamEventsRequest` or `UploadEventsRequest`: the three have the same fields.
+#[derive(Debug, Default)]
+pub struct EventsRequest {
+    /// The producer; empty for none.
+    pub producer_id: String,
+    /// The number within the producer.
+    pub sequence: u64,
+    /// Whether the producer's numbering begins anew with it.
+    pub start_new_numbering: bool,
+    events: usize,
+    columns_bytes: usize,
+    message: Bytes,
+}
+
+impl EventsRequest {
+    /// How many events there are.
+    pub fn len(&self) -> usize {
+        self.events
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.events == 0
+    }
+
+    /// The size of the message.
+    pub fn message_bytes(&self) -> usize {
+        self.message.len()
+    }
+
+    /// The most that the events can take as columns.
+    pub fn columns_bytes(&self) -> usize {
+        self.columns_bytes
+    }
+
+    /// The encoded events, in their order.
+    pub fn events(&self) -> impl Iterator<Item = &[u8]> {
+        Fields(&self.message).map_while(Result::ok).filter_map(|field| match field {
+            (3, Value::Bytes(event)) => Some(event),
+            _ => None,
+        })
+    }
+
+    fn parse(message: Bytes) -> Result<Self, Malformed> {
+        let mut request = Self::default();
+        for field in Fields(&message) {
+            match field? {
+                (1, Value::Bytes(text)) => {
+                    let text =
+                        std::str::from_utf8(text).map_err(|_| Malformed("producer_id is not UTF-8"))?;
+                    text.clone_into(&mut request.producer_id);
+                }
+                (2, Value::Number(number)) => request.sequence = number,
+                (3, Value::Bytes(event)) => {
+                    request.events += 1;
+                    request.columns_bytes += columns_bytes(event)?;
+                }
+                (4, Value::Number(yes)) => request.start_new_numbering = yes != 0,
+                (1..=4, _) => return Err(Malformed("a field has another type than in the contract")),
+                _ => {}
+            }
+        }
+        request.message = message;
+        Ok(request)
+    }
+}
+
+impl FromWire for EventsRequest {
+    fn from_wire(message: Bytes) -> Result<Self, Status> {
+        Self::parse(message)
+            .map_err(|error| Status::invalid_argument(format!("the message is unreadable: {error}")))
+    }
+}
+
+/// The most that an encoded event can take as columns.
+fn columns_bytes(event: &[u8]) -> Result<usize, Malformed> {
+    const PROPERTIES: u32 = 7;
+    let mut is_struct = false;
+    for field in Fields(event) {
+        is_struct |= field?.0 == PROPERTIES;
+    }
+    let texts = if is_struct { STRUCT_GROWTH * event.len() } else { event.len() };
+    Ok(COLUMNS_PER_EVENT + texts)
+}
+
+/// Why bytes are no message.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct Malformed(&'static str);
+
+/// A field's value, as far as it is looked at.
+enum Value<'a> {
+    Number(u64),
+    Bytes(&'a [u8]),
+    Fixed,
+}
+
+/// The fields of an encoded message, by their numbers.
+struct Fields<'a>(&'a [u8]);
+
+impl<'a> Fields<'a> {
+    fn next_field(&mut self) -> Result<(u32, Value<'a>), Malformed> {
+        let key = self.varint()?;
+        let number = u32::try_from(key >> 3).map_err(|_| Malformed("the number of a field is too large"))?;
+        let value = match key & 7 {
+            0 => Value::Number(self.varint()?),
+            1 => self.take(8).map(|_| Value::Fixed)?,
+            2 => {
+                let length = usize::try_from(self.varint()?).map_err(|_| ENDS_EARLY)?;
+                Value::Bytes(self.take(length)?)
+            }
+            5 => self.take(4).map(|_| Value::Fixed)?,
+            _ => return Err(Malformed("a field has a type that proto3 does not have")),
+        };
+        Ok((number, value))
+    }
+
+    fn take(&mut self, length: usize) -> Result<&'a [u8], Malformed> {
+        let (taken, rest) = self.0.split_at_checked(length).ok_or(ENDS_EARLY)?;
+        self.0 = rest;
+        Ok(taken)
+    }
+
+    fn varint(&mut self) -> Result<u64, Malformed> {
+        let mut number = 0_u64;
+        for shift in (0..64).step_by(7) {
+            let (&byte, rest) = self.0.split_first().ok_or(ENDS_EARLY)?;
+            self.0 = rest;
+            number |= u64::from(byte & 0x7f) << shift;
+            if byte < 0x80 {
+                return Ok(number);
+            }
+        }
+        Err(Malformed("a number has more than 64 bits"))
+    }
+}
+
+const ENDS_EARLY: Malformed = Malformed("it ends early");
+
+impl<'a> Iterator for Fields<'a> {
+    type Item = Result<(u32, Value<'a>), Malformed>;
+
+    /// Nothing follows an error.
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.0.is_empty() {
+            return None;
+        }
+        let field = self.next_field();
+        if field.is_err() {
+            self.0 = &[];
+        }
+        Some(field)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use proptest::prelude::*;
+    use prost::Message as _;
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::event::{Rules, validate};
+    use crate::proto::v1;
+    use crate::writer::columns::EventColumns;
+    use v1::event::PropertiesKind;
+
+    const NOW_MS: i64 = 1_800_000_000_000;
+
+    fn events() -> impl Strategy<Value = Vec<v1::Event>> {
+        let json = "[a-zü\"\\\\]{0,30}"
+            .prop_map(|text| PropertiesKind::PropertiesJson(serde_json::json!({ "a": text }).to_string()));
+        let object =
+            ("[\u{1}-\u{20}\"ü]{0,30}", any::<f64>(), any::<bool>()).prop_map(|(text, number, yes)| {
+                let value = |kind| prost_types::Value { kind: Some(kind) };
+                use prost_types::value::Kind;
+                let list = vec![
+                    value(Kind::NumberValue(number)),
+                    value(Kind::BoolValue(yes)),
+                    prost_types::Value::default(),
+                ];
+                let list = value(Kind::ListValue(prost_types::ListValue { values: list }));
+                let fields = [(text.clone(), value(Kind::StringValue(text))), ("l".into(), list)];
+                PropertiesKind::Properties(prost_types::Struct { fields: fields.into() })
+            });
+        let event =
+            ("[a-z]{0,9}", "[a-z]{0,300}", proptest::option::of("[a-z]{0,5}"), prop_oneof![json, object])
+                .prop_map(|(event_name, session_id, user_id, properties)| v1::Event {
+                    event_name,
+                    timestamp: Some(crate::proto::timestamp(NOW_MS)),
+                    session_id,
+                    user_id,
+                    properties_kind: Some(properties),
+                    ..Default::default()
+                });
+        proptest::collection::vec(event, 0..8)
+    }
+
+    proptest! {
+        #[test]
+        fn a_request_is_what_prost_reads(events in events(), producer_id in "[a-zü]{0,9}", sequence in any::<u64>(), start_new_numbering in any::<bool>()) {
+            let message = v1::StreamEventsRequest { producer_id, sequence, events, start_new_numbering };
+            let request = EventsRequest::from_wire(message.encode_to_vec().into()).unwrap();
+            prop_assert_eq!(&request.producer_id, &message.producer_id);
+            prop_assert_eq!((request.sequence, request.len()), (sequence, message.events.len()));
+            prop_assert_eq!(request.start_new_numbering, start_new_numbering);
+            let events: Vec<_> = request.events().map(|event| v1::Event::decode(event).unwrap()).collect();
+            prop_assert_eq!(events, message.events);
+        }
+
+        #[test]
+        fn columns_never_take_more_than_was_expected(events in events()) {
+            let rules = Rules { retention: Duration::from_secs(86_400), max_clock_skew: Duration::ZERO };
+            let mut columns = EventColumns::default();
+            for event in &events {
+                if let Ok(valid) = validate(event, &rules, NOW_MS) {
+                    columns.push(&valid, NOW_MS, Uuid::nil);
+                }
+            }
+            let message = v1::SendEventsRequest { events, ..Default::default() };
+            let request = EventsRequest::from_wire(message.encode_to_vec().into()).unwrap();
+            prop_assert!(columns.bytes() <= request.columns_bytes());
+        }
+
+        #[test]
+        fn no_bytes_make_it_panic(bytes in proptest::collection::vec(any::<u8>(), 0..60)) {
+            let ours = EventsRequest::parse(bytes.clone().into());
+            if let (Ok(ours), Ok(theirs)) = (&ours, v1::SendEventsRequest::decode(bytes.as_slice())) {
+                prop_assert_eq!(ours.events().count(), theirs.events.len());
+            }
+        }
+    }
+
+    #[test]
+    fn two_million_empty_events_are_only_counted() {
+        let bomb = [0x1a, 0].repeat(2_000_000);
+        let request = EventsRequest::from_wire(bomb.into()).unwrap();
+        assert_eq!(request.len(), 2_000_000);
+    }
+
+    #[test]
+    fn malformed_bytes_are_refused_with_the_reason() {
+        for (bytes, part) in [
+            (&[0x1a, 5, 0][..], "ends early"),
+            (&[0x0a, 1, 0xff], "producer_id is not UTF-8"),
+            (&[0x18, 1], "another type"),
+            (&[0x23], "proto3 does not have"),
+            (&[0xff; 11], "more than 64 bits"),
+        ] {
+            let refused = EventsRequest::from_wire(Bytes::copy_from_slice(bytes)).unwrap_err();
+            assert!(refused.message().contains(part), "{bytes:?}: {}", refused.message());
+        }
+    }
+}

@@ -3,6 +3,7 @@
 mod client;
 mod error;
 
+pub mod lexer;
 pub mod rebuild;
 pub mod schema;
 

@@ -84,7 +84,7 @@ pub enum PanelError {
     #[error("{0}")]
     Question(String),
     /// ClickHouse gave no answer.
-    #[error("the panel {panel} cannot be computed: {source}")]
+    #[error("the panel {panel} cannot be computed: {}", source.for_viewers())]
     ClickHouse {
         /// The panel.
         panel: String,
@@ -192,7 +192,7 @@ impl Panels {
     /// Computes the answer of a panel, which need not be in the catalogue.
     pub(super) async fn compute(&self, panel: &Panel, ask: &Ask) -> Result<Answer, PanelError> {
         let frame = Frame::new(panel, ask)?;
-        let answer = self.fetch(["", ""], panel, ask, &frame).await?;
+        let answer = self.fetch("", panel, ask, &frame).await?;
         let table = Table::from_json_compact(&answer)
             .map_err(|error| PanelError::Answer { panel: panel.name.clone(), reason: error.to_string() })?;
         let context = v1::PanelContext {
@@ -205,23 +205,23 @@ impl Panels {
         Ok(Answer { table, context })
     }
 
-    /// How ClickHouse reads a panel's statement: its query tree as text, before anything in it is carried out. Within
-    /// parentheses there is room for one SELECT and nothing else.
-    pub(super) async fn query_tree(&self, panel: &Panel, parentheses: bool) -> Result<String, PanelError> {
+    /// The rows of `EXPLAIN` of a panel's statement, before anything of it is published.
+    pub(super) async fn explain(&self, panel: &Panel, explain: Explain) -> Result<Vec<String>, PanelError> {
         let ask = Ask::of(&panel.name);
         // On the line of the statement's first, so that the lines in an error are those of the file.
-        let around = if parentheses {
-            ["EXPLAIN QUERY TREE run_passes = 0 SELECT * FROM ( ", "\n)"]
-        } else {
-            ["EXPLAIN QUERY TREE run_passes = 0 ", ""]
-        };
-        let tree = self.fetch(around, panel, &ask, &Frame::new(panel, &ask)?).await?;
-        Ok(String::from_utf8_lossy(&tree).into_owned())
+        let answer = self.fetch(explain.words(), panel, &ask, &Frame::new(panel, &ask)?).await?;
+        let unreadable = |reason: String| PanelError::Answer { panel: panel.name.clone(), reason };
+        let table = Table::from_json_compact(&answer).map_err(|error| unreadable(error.to_string()))?;
+        let rows = table.rows.into_iter().map(|mut row| match (row.pop(), row.pop()) {
+            (Some(Cell::Text(text)), None) => Ok(text),
+            _ => Err(unreadable("EXPLAIN gives other than one text a row".to_owned())),
+        });
+        rows.collect()
     }
 
     async fn fetch(
         &self,
-        [before, behind]: [&str; 2],
+        before: &str,
         panel: &Panel,
         ask: &Ask,
         Frame { zone_name, buckets, hour, .. }: &Frame,
@@ -232,7 +232,7 @@ impl Panels {
             .clickhouse
             .client()
             .map_err(failed)?
-            .query_raw(&format!("{before}{}{behind}", panel.sql))
+            .query_raw(&format!("{before}{}", panel.sql))
             .param("range_start", buckets.starts[0])
             .param("range_end", buckets.end)
             .param("buckets", &buckets.starts)
@@ -257,7 +257,30 @@ impl Panels {
         }
         let answer = async { Ok(query.fetch_bytes("JSONCompact")?.collect().await?) };
         let answer = tokio::time::timeout(PATIENCE, answer).await;
-        answer.unwrap_or_else(|_| Err(ClickHouseError::unreachable(no_answer()))).map_err(failed)
+        answer.unwrap_or_else(|_| Err(ClickHouseError::unreachable(no_answer()))).map_err(|source| {
+            if source.for_viewers() != source.message {
+                tracing::warn!(panel = panel.name, error = %source, "ClickHouse refused a panel");
+            }
+            failed(source)
+        })
+    }
+}
+
+/// What ClickHouse is asked about a statement.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Explain {
+    /// The tree that its parser makes. Nothing is carried out.
+    Syntax,
+    /// What its analyzer takes each name for. Scalar subqueries are carried out.
+    Resolved,
+}
+
+impl Explain {
+    fn words(self) -> &'static str {
+        match self {
+            Self::Syntax => "EXPLAIN AST ",
+            Self::Resolved => "EXPLAIN QUERY TREE run_passes = 1, passes = 1 ",
+        }
     }
 }
 

@@ -7,9 +7,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use jiff::Timestamp;
 use moka::future::Cache;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 
-use super::catalog::{Catalog, Panel};
+use super::catalog::{Catalog, Panel, shown};
 use super::range::{Buckets, HourAndWeekAgo, TimeRange, this_hour, time_zone};
 use super::table::{Cell, Table};
 use crate::clickhouse::{ClickHouse, ClickHouseError};
@@ -42,6 +42,14 @@ const SETTINGS: [(&str, &str); 12] = [
     ("compile_expressions", "0"),
     ("compile_aggregate_expressions", "0"),
 ];
+
+/// How many answers are computed at a time for those who ask; those who watch have turns of their own (`live.rs`), and inserts
+/// need the engine as well.
+const MAX_COMPUTED: usize = 4;
+/// How many different questions may wait for that. Further ones are told to come back.
+const MAX_WAITING: usize = 60;
+/// How long a question waits.
+const MAX_WAIT: Duration = Duration::from_secs(5);
 
 /// Distinct counts up to here are exact: the rollups keep so many hashes whole. Beyond it counts are off by 0.1 % or so; see
 /// docs/decisions/0003-rollups.md.
@@ -83,6 +91,14 @@ pub enum PanelError {
     /// The question is wrong.
     #[error("{0}")]
     Question(String),
+    /// Too many questions are asked at a time.
+    #[error("too many different panels are asked for at once; ask again in a second, or watch the panel")]
+    Busy,
+    /// The value of a panel that is watched found no room.
+    #[error(
+        "the panels that are watched take all of the memory for them ({0} MiB); end this one with a LIMIT"
+    )]
+    NoRoom(usize),
     /// ClickHouse gave no answer.
     #[error("the panel {panel} cannot be computed: {}", source.for_viewers())]
     ClickHouse {
@@ -108,6 +124,9 @@ pub struct Panels {
     catalog: watch::Receiver<Arc<Catalog>>,
     /// By the checksum of the panel's file and the question. None where answers are not kept.
     answers: Option<Cache<(u32, Ask), Arc<Answer>>>,
+    /// Who asks needs a place, and then a turn.
+    places: Arc<Semaphore>,
+    turns: Arc<Semaphore>,
 }
 
 impl Panels {
@@ -118,13 +137,13 @@ impl Panels {
                 .time_to_live(keep)
                 .max_capacity(CACHE_BYTES)
                 .weigher(|(_, ask): &(u32, Ask), answer: &Arc<Answer>| {
-                    let asked =
-                        ask.parameters.iter().map(|(name, value)| name.len() + value.len()).sum::<usize>();
-                    u32::try_from(answer.table.weight() + asked + ANSWER_BYTES).unwrap_or(u32::MAX)
+                    u32::try_from(answer.table.weight() + ask.weight() + ANSWER_BYTES).unwrap_or(u32::MAX)
                 })
                 .build()
         });
-        Self { clickhouse, catalog, answers }
+        let places = Arc::new(Semaphore::new(MAX_COMPUTED + MAX_WAITING));
+        let turns = Arc::new(Semaphore::new(MAX_COMPUTED));
+        Self { clickhouse, catalog, answers, places, turns }
     }
 
     /// The panels there are now; changes with the folder.
@@ -142,17 +161,16 @@ impl Panels {
         let panel = self.panel(&ask.panel)?;
         let zone = time_zone(ask.time_zone.as_deref()).map_err(PanelError::Question)?;
         ask.time_zone = zone.iana_name().filter(|name| *name != "UTC").map(str::to_owned);
+        let mut parameters = BTreeMap::new();
         for (name, value) in &ask.parameters {
             let known = panel.parameters.iter().find(|parameter| parameter.name == *name);
-            known
-                .ok_or_else(|| unknown_parameter(&panel, name))?
-                .check(value)
-                .map_err(PanelError::Question)?;
+            let known = known.ok_or_else(|| unknown_parameter(&panel, name))?;
+            let value = known.canonical(value).map_err(PanelError::Question)?;
+            if value != known.default {
+                parameters.insert(name.clone(), value);
+            }
         }
-        let is_default = |name: &String, value: &String| {
-            panel.parameters.iter().any(|known| known.name == *name && known.default == *value)
-        };
-        ask.parameters.retain(|name, value| !is_default(name, value));
+        ask.parameters = parameters;
         Ok(ask)
     }
 
@@ -161,9 +179,9 @@ impl Panels {
         let ask = self.check(ask)?;
         let panel = self.panel(&ask.panel)?;
         match &self.answers {
-            None => self.compute(&panel, &ask).await.map(Arc::new),
+            None => self.compute_in_turn(&panel, &ask).await.map(Arc::new),
             Some(answers) => {
-                let computing = async { self.compute(&panel, &ask).await.map(Arc::new) };
+                let computing = async { self.compute_in_turn(&panel, &ask).await.map(Arc::new) };
                 let answer = answers.try_get_with(key(&panel, &ask), computing).await;
                 answer.map_err(|error| (*error).clone())
             }
@@ -184,9 +202,17 @@ impl Panels {
     pub fn panel(&self, name: &str) -> Result<Arc<Panel>, PanelError> {
         let catalog = self.catalog.borrow();
         catalog.panels.get(name).cloned().ok_or_else(|| PanelError::Unknown {
-            name: name.to_owned(),
+            name: shown(name),
             known: catalog.panels.keys().map(String::as_str).collect::<Vec<_>>().join(", "),
         })
+    }
+
+    /// Computes an answer when it is its turn. Questions beyond the bound are refused, since each would only make all wait.
+    async fn compute_in_turn(&self, panel: &Panel, ask: &Ask) -> Result<Answer, PanelError> {
+        let _place = self.places.try_acquire().map_err(|_| PanelError::Busy)?;
+        let turn = tokio::time::timeout(MAX_WAIT, self.turns.acquire()).await;
+        let _turn = turn.map_err(|_| PanelError::Busy)?.map_err(|_| PanelError::Busy)?;
+        self.compute(panel, ask).await
     }
 
     /// Computes the answer of a panel, which need not be in the catalogue.
@@ -303,6 +329,13 @@ impl Frame {
 }
 
 impl Ask {
+    /// About how much memory it takes, in bytes.
+    fn weight(&self) -> usize {
+        let parameters =
+            self.parameters.iter().map(|(name, value)| name.len() + value.len() + 2 * size_of::<String>());
+        self.panel.len() + self.time_zone.as_ref().map_or(0, String::len) + parameters.sum::<usize>()
+    }
+
     /// The last hour of a panel with its defaults, in UTC.
     pub(super) fn of(panel: &str) -> Self {
         Self { panel: panel.to_owned(), range: TimeRange::Hour, time_zone: None, parameters: BTreeMap::new() }
@@ -320,7 +353,11 @@ fn key(panel: &Panel, ask: &Ask) -> (u32, Ask) {
 fn unknown_parameter(panel: &Panel, name: &str) -> PanelError {
     let known: Vec<&str> = panel.parameters.iter().map(|parameter| parameter.name.as_str()).collect();
     let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
-    PanelError::Question(format!("parameters: the panel {} has no {name:?}; it has {known}", panel.name))
+    PanelError::Question(format!(
+        "parameters: the panel {} has no {:?}; it has {known}",
+        panel.name,
+        shown(name)
+    ))
 }
 
 fn is_approximate(table: &Table, distinct: &[String]) -> bool {

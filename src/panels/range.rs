@@ -8,6 +8,7 @@
 use jiff::tz::TimeZone;
 use jiff::{Span, Timestamp};
 
+use super::catalog::shown;
 use crate::proto::v1;
 
 /// Offsets of time zones are whole quarters of an hour, so on no smaller grid does a bucket of a quarter or more begin.
@@ -189,7 +190,8 @@ pub fn time_zone(name: Option<&str>) -> Result<TimeZone, String> {
     }
     TimeZone::get(name).map_err(|_| {
         format!(
-            "time_zone: {name:?} is not known; an IANA name like \"Europe/Madrid\" or \"UTC\" is expected"
+            "time_zone: {:?} is not known; an IANA name like \"Europe/Madrid\" or \"UTC\" is expected",
+            shown(name)
         )
     })
 }

@@ -13,6 +13,7 @@ mod lifecycle;
 mod operations;
 mod outage;
 mod panel_files;
+mod panel_load;
 mod panel_sandbox;
 mod panels;
 mod rollups;

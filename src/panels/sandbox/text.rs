@@ -70,6 +70,11 @@ const KEYWORDS: [&str; 63] = [
     "with",
 ];
 
+/// Whether a parenthesis behind this word makes no call of it.
+pub fn is_keyword(word: &str) -> bool {
+    KEYWORDS.binary_search(&word.to_ascii_lowercase().as_str()).is_ok()
+}
+
 /// How the refusals begin that are about the statement as a whole.
 const ONE_SELECT: &str = "a panel is one SELECT";
 
@@ -227,8 +232,7 @@ impl Text<'_> {
                 format!("{ONE_SELECT}, without SETTINGS ({setting}): its bounds are those of every panel");
             return Err(self.refuse(at, message));
         }
-        let keyword = KEYWORDS.binary_search(&word.to_ascii_lowercase().as_str()).is_ok();
-        if !keyword && self.is_sign(at + 1, b'(') { self.check_call(at, word) } else { Ok(()) }
+        if !is_keyword(word) && self.is_sign(at + 1, b'(') { self.check_call(at, word) } else { Ok(()) }
     }
 
     fn check_call(&self, at: usize, name: &str) -> Result<(), Refusal> {

@@ -1,8 +1,8 @@
 //! Asking a panel: parameters checked, one computation however many ask at once, answers used again for a while.
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
-use std::time::Duration;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use jiff::Timestamp;
@@ -50,6 +50,9 @@ const MAX_COMPUTED: usize = 4;
 const MAX_WAITING: usize = 60;
 /// How long a question waits.
 const MAX_WAIT: Duration = Duration::from_secs(5);
+
+/// How often the same refusal of a panel is logged.
+const LOG_EVERY: Duration = Duration::from_secs(60);
 
 /// Distinct counts up to here are exact: the rollups keep so many hashes whole. Beyond it counts are off by 0.1 % or so; see
 /// docs/decisions/0003-rollups.md.
@@ -127,7 +130,12 @@ pub struct Panels {
     /// Who asks needs a place, and then a turn.
     places: Arc<Semaphore>,
     turns: Arc<Semaphore>,
+    /// Which code was logged for a panel, and when. Panels come from files, so there are few.
+    logged: Arc<Mutex<Logged>>,
 }
+
+/// A code and a time by the panel's name.
+type Logged = HashMap<String, (Option<i32>, Instant)>;
 
 impl Panels {
     /// The panels of a catalogue. Answers are used again for `keep`.
@@ -143,7 +151,7 @@ impl Panels {
         });
         let places = Arc::new(Semaphore::new(MAX_COMPUTED + MAX_WAITING));
         let turns = Arc::new(Semaphore::new(MAX_COMPUTED));
-        Self { clickhouse, catalog, answers, places, turns }
+        Self { clickhouse, catalog, answers, places, turns, logged: Arc::default() }
     }
 
     /// The panels there are now; changes with the folder.
@@ -245,6 +253,21 @@ impl Panels {
         rows.collect()
     }
 
+    /// What viewers are not told is for the operator: once, and again when it changes or a minute has passed, since a
+    /// panel that is watched is tried every second.
+    fn log(&self, panel: &str, error: &ClickHouseError) {
+        if error.for_viewers() == error.message {
+            return;
+        }
+        let mut logged = self.logged.lock().unwrap_or_else(PoisonError::into_inner);
+        let known =
+            logged.get(panel).is_some_and(|(code, at)| *code == error.code && at.elapsed() < LOG_EVERY);
+        if !known {
+            logged.insert(panel.to_owned(), (error.code, Instant::now()));
+            tracing::warn!(panel, %error, "ClickHouse refused a panel");
+        }
+    }
+
     async fn fetch(
         &self,
         before: &str,
@@ -284,9 +307,7 @@ impl Panels {
         let answer = async { Ok(query.fetch_bytes("JSONCompact")?.collect().await?) };
         let answer = tokio::time::timeout(PATIENCE, answer).await;
         answer.unwrap_or_else(|_| Err(ClickHouseError::unreachable(no_answer()))).map_err(|source| {
-            if source.for_viewers() != source.message {
-                tracing::warn!(panel = panel.name, error = %source, "ClickHouse refused a panel");
-            }
+            self.log(&panel.name, &source);
             failed(source)
         })
     }

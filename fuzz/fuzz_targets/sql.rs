@@ -10,7 +10,7 @@ use std::ops::ControlFlow;
 use libfuzzer_sys::fuzz_target;
 use millrace::clickhouse::lexer::Lexer;
 use millrace::panels::sandbox::{functions, resolved, syntax, text};
-use sqlparser::ast::{Expr, Statement, TableFactor, visit_expressions, Visit, Visitor};
+use sqlparser::ast::{Expr, Statement, TableFactor, Visit, Visitor, visit_expressions};
 use sqlparser::dialect::ClickHouseDialect;
 use sqlparser::parser::Parser;
 
@@ -29,7 +29,11 @@ fuzz_target!(|bytes: &[u8]| {
         return;
     }
     // The other parser knows less of ClickHouse; what it cannot read says nothing.
-    let Ok(statements) = Parser::new(&ClickHouseDialect {}).with_recursion_limit(50).try_with_sql(sql).and_then(|mut parser| parser.parse_statements()) else {
+    let Ok(statements) = Parser::new(&ClickHouseDialect {})
+        .with_recursion_limit(50)
+        .try_with_sql(sql)
+        .and_then(|mut parser| parser.parse_statements())
+    else {
         return;
     };
     assert_eq!(statements.len(), 1, "{sql}");

@@ -188,6 +188,11 @@ impl Text<'_> {
     fn check_text(&self, at: usize) -> Result<(), Refusal> {
         const STATE: &[u8] = b"aggregatefunction";
         let bytes = self.tokens[at].bytes;
+        if self.is_sign(at + 1, b'(') {
+            return Err(
+                self.refuse(at, "a text is no function; names stand without quotes, or in double ones")
+            );
+        }
         if bytes.windows(STATE.len()).any(|window| window.eq_ignore_ascii_case(STATE)) {
             return Err(self.refuse(
                 at,
@@ -321,6 +326,7 @@ mod tests {
             ("SELECT {x}", "parameter"),
             ("SELECT 1 AS `a\nb`", "quoted name"),
             ("SELECT 1 AS `a``b`", "quoted name"),
+            ("SELECT * FROM 'file'('/x')", "no function"),
             ("SELECT 'x", "no end"),
             ("SELECT '1'::AggregateFunction(sum, UInt8)", "AggregateFunction"),
             ("SELECT CAST('1', 'AGGREGATEFUNCTION(sum, UInt8)')", "AggregateFunction"),

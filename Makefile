@@ -188,9 +188,10 @@ $(NODE_READY):
 	touch $@
 
 .PHONY: fuzz
-fuzz: ## Fuzz the journal's reader, the event decoding and POST /events for ten minutes each; needs a nightly Rust
+fuzz: ## Fuzz the journal's reader, event decoding, POST /events and the check of panels for ten minutes each; needs a nightly Rust
 	@$(RUST)
 	@command -v cargo-fuzz > /dev/null || cargo install --locked cargo-fuzz
 	cargo +nightly fuzz run journal_reader -- -max_total_time=600 -rss_limit_mb=1024
 	cargo +nightly fuzz run event -- -max_total_time=600 -rss_limit_mb=1024
 	cargo +nightly fuzz run http_events -- -max_total_time=600 -rss_limit_mb=1024
+	cargo +nightly fuzz run sql -- -max_total_time=600 -rss_limit_mb=1024 -dict=fuzz/sql.dict

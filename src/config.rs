@@ -245,6 +245,11 @@ pub struct PanelsConfig {
     #[arg(long = "watch-min-interval-ms", env = "MILLRACE_WATCH_MIN_INTERVAL_MS", value_name = "MS",
           default_value = "250", value_parser = |text: &str| millis(text, 50..=60_000))]
     pub watch_min_interval: Duration,
+    /// How many different questions (panel, range, time zone and parameters) the clients of one address may watch; behind a
+    /// proxy, all are of its address
+    #[arg(long, env = "MILLRACE_WATCH_MAX_QUERIES_PER_CLIENT", value_name = "QUESTIONS", default_value = "250",
+          value_parser = |text: &str| whole(text, 1..=2_000))]
+    pub watch_max_queries_per_client: u64,
 }
 
 /// How the log is written.

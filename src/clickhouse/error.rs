@@ -132,7 +132,59 @@ const ENVIRONMENT: &[(i32, &str)] = &[
     (999, "KEEPER_EXCEPTION"),
 ];
 
+/// The codes whose messages speak of the statement (its names and types) and of bounds. Every other message may hold
+/// values: of a row, of a file, of an address.
+const TOLD: &[i32] = &[
+    42,  // NUMBER_OF_ARGUMENTS_DOESNT_MATCH
+    43,  // ILLEGAL_TYPE_OF_ARGUMENT
+    44,  // ILLEGAL_COLUMN
+    46,  // UNKNOWN_FUNCTION
+    47,  // UNKNOWN_IDENTIFIER
+    50,  // UNKNOWN_TYPE
+    53,  // TYPE_MISMATCH
+    60,  // UNKNOWN_TABLE
+    62,  // SYNTAX_ERROR
+    81,  // UNKNOWN_DATABASE
+    158, // TOO_MANY_ROWS
+    159, // TIMEOUT_EXCEEDED
+    160, // TOO_SLOW
+    164, // READONLY
+    179, // MULTIPLE_EXPRESSIONS_FOR_ALIAS
+    184, // ILLEGAL_AGGREGATION
+    202, // TOO_MANY_SIMULTANEOUS_QUERIES
+    207, // AMBIGUOUS_IDENTIFIER
+    215, // NOT_AN_AGGREGATE
+    241, // MEMORY_LIMIT_EXCEEDED
+    307, // TOO_MANY_BYTES
+    386, // NO_COMMON_TYPE
+    396, // TOO_MANY_ROWS_OR_BYTES
+    403, // INVALID_JOIN_ON_EXPRESSION
+    456, // UNKNOWN_QUERY_PARAMETER
+    457, // BAD_QUERY_PARAMETER
+];
+
 impl ClickHouseError {
+    /// What may be said to those who look at panels: ClickHouse's message where it can hold no values, else its code. The
+    /// whole message is for the log.
+    pub fn for_viewers(&self) -> String {
+        match (self.code, self.kind) {
+            (Some(code), _) if TOLD.contains(&code) => {
+                // While it is executed, constants of the statement are values that something has computed.
+                let end = [": while executing", ": While executing"]
+                    .iter()
+                    .filter_map(|mark| self.message.find(mark))
+                    .min();
+                self.message[..end.unwrap_or(self.message.len())].to_owned()
+            }
+            (Some(code), _) => {
+                let name = name_in(&self.message).map_or_else(String::new, |name| format!(", {name}"));
+                format!("ClickHouse refused it (code {code}{name}); its message is in the server's log")
+            }
+            (None, ErrorKind::Unreachable) => self.message.clone(),
+            (None, _) => "ClickHouse's answer cannot be read; what it was is in the server's log".to_owned(),
+        }
+    }
+
     /// No answer.
     pub fn unreachable(message: impl Into<String>) -> Self {
         Self { kind: ErrorKind::Unreachable, code: None, message: message.into() }
@@ -189,6 +241,15 @@ fn code_in(message: &str) -> Option<i32> {
     digits.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok()
 }
 
+/// The name in "… (CANNOT_PARSE_TEXT) (version 26.7.2.1)".
+fn name_in(message: &str) -> Option<&str> {
+    let plain = |name: &&str| {
+        name.len() > 2
+            && name.bytes().all(|byte| byte.is_ascii_uppercase() || matches!(byte, b'_' | b'0'..=b'9'))
+    };
+    message.rsplit('(').filter_map(|rest| rest.split(')').next()).find(plain)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -238,5 +299,26 @@ mod tests {
             codes.dedup();
             assert_eq!(codes.len(), before);
         }
+    }
+
+    #[test]
+    fn viewers_are_told_nothing_that_can_hold_a_value() {
+        let told = |message: &str| ClickHouseError::from(Error::BadResponse(message.into())).for_viewers();
+        let parse = "Code: 6. DB::Exception: Cannot parse string 'root:x:0' as UInt8: while executing 'FUNCTION \
+                     toUInt8('root:x:0')'. (CANNOT_PARSE_TEXT) (version 26.7.2.1 (official build))";
+        assert_eq!(
+            told(parse),
+            "ClickHouse refused it (code 6, CANNOT_PARSE_TEXT); its message is in the server's log"
+        );
+        assert!(
+            told("Code: 210. DB::NetException: Connection refused (10.0.0.5:9000). (NETWORK_ERROR)")
+                .ends_with("log")
+        );
+        let executing =
+            "Code: 43. DB::Exception: Illegal type String: while executing 'FUNCTION f('root')'. (ILLEGAL)";
+        assert_eq!(told(executing), "Code: 43. DB::Exception: Illegal type String");
+        assert!(told("Code: 47. DB::Exception: Unknown expression identifier `a`").contains("`a`"));
+        assert!(!told("<html>bad gateway 10.0.0.5</html>").contains("10.0.0.5"));
+        assert_eq!(ClickHouseError::unreachable("away").for_viewers(), "away");
     }
 }

@@ -6,6 +6,7 @@ mod recompute;
 mod retention;
 
 pub mod batches;
+pub mod lexer;
 pub mod rebuild;
 pub mod schema;
 

@@ -100,8 +100,13 @@ pub async fn run(config: ServeConfig) -> anyhow::Result<()> {
     let gathering = tokio::spawn(gatherer.run(stop_doors.clone()));
     let (catalog_sender, catalog) = watch::channel(Arc::new(Catalog::built_in()?));
     let panels = Panels::new(storage.for_panels, config.panels.panel_cache, catalog);
-    let live =
-        Live::new(panels.clone(), writer.stats().landed(), attention, config.panels.watch_min_interval);
+    let live = Live::new(
+        panels.clone(),
+        writer.stats().landed(),
+        attention,
+        config.panels.watch_min_interval,
+        usize::try_from(config.panels.watch_max_queries_per_client)?,
+    );
     let folder = Folder::new(config.panels.panels_dir.clone(), panels.clone(), catalog_sender);
     let reading = tokio::spawn(folder.run(stop_doors.clone()));
     let rules = Rules {

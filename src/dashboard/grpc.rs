@@ -1,10 +1,12 @@
 //! DashboardService.
 
 use std::collections::{BTreeMap, HashSet};
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::extract::ConnectInfo;
 use tokio_stream::wrappers::WatchStream;
 use tokio_stream::{Stream, StreamExt as _, StreamMap};
 use tokio_util::sync::CancellationToken;
@@ -13,8 +15,8 @@ use tonic::{Request, Response, Status};
 use crate::clickhouse::ErrorKind;
 use crate::edge;
 use crate::error::{Error, Kind};
-use crate::panels::catalog::Catalog;
-use crate::panels::live::{Live, Update};
+use crate::panels::catalog::{Catalog, shown};
+use crate::panels::live::{Client, Live, Update};
 use crate::panels::range::TimeRange;
 use crate::panels::{Answer, Ask, PanelError, Panels, typed};
 use crate::proto::v1;
@@ -79,6 +81,7 @@ impl From<PanelError> for Error {
         let kind = match &error {
             PanelError::Unknown { .. } => Kind::NotFound,
             PanelError::Question(_) => Kind::Invalid,
+            PanelError::Busy | PanelError::NoRoom(_) => Kind::Busy { retry_after: COME_BACK },
             PanelError::Answer { .. } => Kind::Internal,
             PanelError::ClickHouse { source, .. } => match source.kind {
                 ErrorKind::Unreachable | ErrorKind::Transient => Kind::Unavailable { retry_after: COME_BACK },
@@ -185,17 +188,23 @@ impl DashboardService for DashboardDoor {
         request: Request<v1::WatchPanelsRequest>,
     ) -> Result<Response<Self::WatchPanelsStream>, Status> {
         let stop = edge::ending(request.extensions(), &self.stop);
+        // Without an address, all who have none are one.
+        let address =
+            request.extensions().get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(peer)| peer.ip());
+        let client = Client::of(address);
         let v1::WatchPanelsRequest { queries } = request.into_inner();
         let mut updates = StreamMap::with_capacity(queries.len());
         for (id, ask) in self.questions(queries)? {
             let panel = ask.panel.clone();
-            let watch = self
+            let (watch, share) = self
                 .live
-                .watch(ask)
+                .watch(ask, client)
                 .map_err(|full| Error::new(Kind::Busy { retry_after: COME_BACK }, full.to_string()))?;
             // A value that is not there yet is no value: each is sent once it is computed or has failed.
-            let stream =
-                WatchStream::new(watch).filter(|update| update.value.is_some() || update.stale.is_some());
+            let stream = WatchStream::new(watch).filter(move |update| {
+                let _held_as_long = &share;
+                update.value.is_some() || update.stale.is_some()
+            });
             updates.insert((id, panel), stream);
         }
         let responses = updates.map(|((id, panel), update)| Ok(response(id, panel, update)));
@@ -225,7 +234,8 @@ impl DashboardDoor {
             let id = if id.is_empty() { panel } else { id };
             if !ids.insert(id.clone()) {
                 return Err(at(Error::invalid(format!(
-                    "id: {id:?} is there twice; give each query an id of its own"
+                    "id: {:?} is there twice; give each query an id of its own",
+                    shown(&id)
                 ))));
             }
             questions.push((id, ask));

@@ -4,6 +4,7 @@
 //! both are here: the protocol is found out first, under a deadline, and a connection is looked at now and then.
 
 use std::io;
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
@@ -54,7 +55,7 @@ const FIRST_BYTES: usize = PREFACE.len() + 9;
 const SETTINGS: u8 = 4;
 
 /// Serves a connection to its end.
-pub(super) async fn run(stream: TcpStream, shared: &Shared) -> Result<(), BoxError> {
+pub(super) async fn run(stream: TcpStream, peer: SocketAddr, shared: &Shared) -> Result<(), BoxError> {
     let begun = Instant::now();
     let found = tokio::select! {
         () = shared.stop.cancelled() => return Ok(()),
@@ -68,6 +69,7 @@ pub(super) async fn run(stream: TcpStream, shared: &Shared) -> Result<(), BoxErr
     let activity = Arc::new(Activity::new(begun));
     let service = Service {
         router: shared.router.clone(),
+        peer,
         activity: Arc::clone(&activity),
         requests: Arc::clone(&shared.requests),
         budget: shared.budget.clone(),

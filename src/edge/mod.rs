@@ -44,6 +44,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
+use axum::extract::ConnectInfo;
 use axum::response::{IntoResponse as _, Response};
 use http::{Extensions, Request, StatusCode};
 use hyper::body::Incoming;
@@ -124,7 +125,7 @@ pub(crate) async fn serve(
         let shared = Arc::clone(&shared);
         tasks.spawn(async move {
             let _place = place;
-            if let Err(error) = connection::run(stream, &shared).await {
+            if let Err(error) = connection::run(stream, address, &shared).await {
                 tracing::debug!(%error, %address, "a connection ended with an error");
             }
         });
@@ -158,6 +159,7 @@ async fn accept(listener: &TcpListener) -> (TcpStream, SocketAddr) {
 #[derive(Clone)]
 struct Service {
     router: Router,
+    peer: SocketAddr,
     activity: Arc<Activity>,
     requests: Arc<Semaphore>,
     budget: Budget,
@@ -176,6 +178,7 @@ impl hyper::service::Service<Request<Incoming>> for Service {
         };
         let (mut parts, body) = request.into_parts();
         parts.extensions.insert(Ending(self.ending.clone()));
+        parts.extensions.insert(ConnectInfo(self.peer));
         let body = ReceivedBody::new(body, &mut parts, &self.budget);
         let router = self.router.clone();
         Box::pin(async move {

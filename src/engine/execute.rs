@@ -10,7 +10,7 @@ use super::body::BlockingBody;
 use super::library::{Chunk, Connection, Summary};
 use super::pool::{Pool, Wishes};
 use super::request::{Asked, exception};
-use super::statement::{self, Kind, Repeated};
+use super::statement::{self, Kind, Repeated, Statement};
 
 /// How much of a body is read to find out where its data begins.
 const HEAD_BYTES: u64 = 1 << 20;
@@ -91,7 +91,9 @@ impl Job {
 }
 
 struct Prepared {
+    /// The statement's text, and data behind it where the statement takes data.
     text: Vec<u8>,
+    statement: String,
     kind: Kind,
     default_format: Option<String>,
     params: Vec<(String, String)>,
@@ -101,17 +103,16 @@ struct Prepared {
 fn prepare(asked: Asked, body: &mut dyn Read) -> Result<Prepared, String> {
     let Asked { query, database, default_format, settings, params, readonly, .. } = asked;
     let mut text = query.into_bytes();
-    let mut kind = statement::look_at(&text);
-    if !matches!(kind, Kind::Takes { .. }) {
+    let takes =
+        |text: &[u8]| matches!(statement::look_at(text), Ok(Statement { kind: Kind::Takes { .. }, .. }));
+    if !takes(&text) {
         // The rest of the statement, or all of it, is in the body; data may follow there.
         if !text.is_empty() {
             text.push(b'\n');
         }
         read_up_to(body, HEAD_BYTES, &mut text)?;
-        kind = statement::look_at(&text);
-        if !matches!(kind, Kind::Takes { .. }) {
+        if !takes(&text) {
             read_up_to(body, MAX_STATEMENT_BYTES, &mut text)?;
-            kind = statement::look_at(&text);
             if text.len() as u64 >= MAX_STATEMENT_BYTES {
                 return Err(exception(229, "QUERY_IS_TOO_LARGE", "the statement has more than 64 MiB"));
             }
@@ -120,7 +121,26 @@ fn prepare(asked: Asked, body: &mut dyn Read) -> Result<Prepared, String> {
     if text.trim_ascii().is_empty() {
         return Err(exception(62, "SYNTAX_ERROR", "the query is empty"));
     }
-    Ok(Prepared { text, kind, default_format, params, wishes: Wishes { database, settings, readonly } })
+    let Statement { kind, end } = statement::look_at(&text)
+        .map_err(|refusal| exception(62, "SYNTAX_ERROR", &format!("Syntax error: {refusal}")))?;
+    let statement = plain(&text[..end])?;
+    let wishes = Wishes { database, settings, readonly };
+    Ok(Prepared { text, statement, kind, default_format, params, wishes })
+}
+
+/// The statement as the library takes it: text without a NUL.
+fn plain(statement: &[u8]) -> Result<String, String> {
+    let text = std::str::from_utf8(statement).map_err(|error| {
+        let message = format!(
+            "the statement is not UTF-8 at byte {}; write such bytes as '\\xFF', or send them as the data of an INSERT",
+            error.valid_up_to() + 1
+        );
+        exception(62, "SYNTAX_ERROR", &message)
+    })?;
+    if text.contains('\0') {
+        return Err(exception(62, "SYNTAX_ERROR", "the statement holds a NUL; write it as '\\0'"));
+    }
+    Ok(text.trim_end().to_owned())
 }
 
 fn read_up_to(body: &mut dyn Read, bytes: u64, text: &mut Vec<u8>) -> Result<(), String> {
@@ -153,7 +173,7 @@ impl Prepared {
             ));
         }
         match &self.kind {
-            Kind::Takes { statement, format, data_at } => {
+            Kind::Takes { format, data_at } => {
                 if self.wishes.readonly > 0 {
                     return Err(exception(
                         164,
@@ -163,7 +183,7 @@ impl Prepared {
                 }
                 let format = format.as_deref().or(self.default_format.as_deref()).unwrap_or("Values");
                 let data = self.text[*data_at..].chain(body);
-                self.take_data(connection, statement, format, data, answer)
+                self.take_data(connection, format, data, answer)
             }
             Kind::Selects { format } => {
                 let format = statement::output_format(format.as_deref(), self.default_format.as_deref());
@@ -185,30 +205,20 @@ impl Prepared {
 
     /// Runs a statement whose result is made before it is sent.
     fn whole(&self, connection: &mut Connection, format: &str, answer: &mut Answer) -> Result<(), String> {
-        let result = connection.query(&self.statement()?, format, &self.params)?;
+        let result = connection.query(&self.statement, format, &self.params)?;
         answer.begin(Some(format), Some(result.summary()));
         answer.send(result, 0);
         Ok(())
     }
 
-    fn statement(&self) -> Result<String, String> {
-        let text = String::from_utf8_lossy(&self.text);
-        if text.contains('\0') {
-            return Err(exception(62, "SYNTAX_ERROR", "the statement holds a NUL"));
-        }
-        // The engine would run statements behind a semicolon as well; over HTTP there is one.
-        Ok(text.trim_end().trim_end_matches(';').to_owned())
-    }
-
     fn take_data(
         &self,
         connection: &mut Connection,
-        statement: &str,
         format: &str,
         mut data: impl Read,
         answer: &mut Answer,
     ) -> Result<(), String> {
-        let mut insert = connection.insert(statement, format, &self.params)?;
+        let mut insert = connection.insert(&self.statement, format, &self.params)?;
         let mut piece = vec![0; PIECE_BYTES];
         loop {
             match data.read(&mut piece) {
@@ -231,7 +241,7 @@ impl Prepared {
         repeated: Repeated,
         answer: &mut Answer,
     ) -> Result<(), String> {
-        let mut stream = connection.stream(&self.statement()?, format, &self.params)?;
+        let mut stream = connection.stream(&self.statement, format, &self.params)?;
         // Errors mostly come with the first piece, which is when the status can still say so.
         let Some(first) = stream.next()? else {
             answer.begin(Some(format), Some(Summary::default()));
@@ -293,7 +303,13 @@ impl Answer {
                 head.send(Err(error)).ok();
             }
             None => {
-                self.pieces.blocking_send(Ok(Bytes::from(format!("\n{error}\n")))).ok();
+                // In the encoding of the answer, whose end it is: a client reads what arrived, the message last.
+                let told = self.encoder.encode(Bytes::from(format!("\n{error}\n")));
+                for piece in
+                    [told, self.encoder.finish()].into_iter().flatten().filter(|piece| !piece.is_empty())
+                {
+                    self.pieces.blocking_send(Ok(piece)).ok();
+                }
                 self.pieces.blocking_send(Err(io::Error::other(error))).ok();
             }
         }

@@ -8,6 +8,7 @@ use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
+use futures_util::StreamExt as _;
 use http::header::{ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE, WWW_AUTHENTICATE};
 use http::{HeaderMap, HeaderValue, StatusCode};
 use tokio::sync::{mpsc, oneshot};
@@ -138,7 +139,14 @@ impl Front {
         query_id: &str,
         encoding: Encoding,
     ) -> Response {
-        let mut response = Response::new(Body::from_stream(ReceiverStream::new(pieces)));
+        // An error ends the connection with all that is not written yet; what came before it is written at the pause.
+        let pieces = ReceiverStream::new(pieces).then(|piece| async {
+            if piece.is_err() {
+                tokio::task::yield_now().await;
+            }
+            piece
+        });
+        let mut response = Response::new(Body::from_stream(pieces));
         let headers = response.headers_mut();
         let mut set = |name: &'static str, value: &str| {
             if let Ok(value) = HeaderValue::from_str(value) {

@@ -1,5 +1,10 @@
 //! Just enough of ClickHouse's SQL to know what a statement is: whether it answers, whether data follows it, and in which
 //! format. What is not understood is given to the engine as it is, which says what is wrong with it.
+//!
+//! One request holds one statement. The library would carry out what stands behind a semicolon as well, so this is decided
+//! here, for every caller, before anything runs; blanks, comments and further semicolons may follow.
+
+use crate::clickhouse::lexer::{self, Lexer, Token};
 
 /// The format of an answer where nothing names one.
 const DEFAULT_FORMAT: &str = "TabSeparated";
@@ -17,10 +22,8 @@ pub(super) enum Kind {
         /// The format it names.
         format: Option<String>,
     },
-    /// It takes data: the statement up to its FORMAT, the format, and where in the text the data begins.
+    /// It takes data: the format of the data, where it is named, and where in the text the data begins.
     Takes {
-        /// The statement without its format.
-        statement: String,
         /// The format of the data, where it is named.
         format: Option<String>,
         /// The data's first byte.
@@ -30,36 +33,56 @@ pub(super) enum Kind {
     Acts,
 }
 
+/// A statement in a text.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Statement {
+    /// What is to be done with it.
+    pub(super) kind: Kind,
+    /// Where it ends: before its semicolon, and before the format of the data that it takes.
+    pub(super) end: usize,
+}
+
+/// Why a text is no statement that can be carried out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(super) enum Refusal {
+    /// Something stands behind its semicolon.
+    #[error(
+        "Multi-statements are not allowed: something follows the semicolon at position {0}; send one statement a request"
+    )]
+    Several(usize),
+    /// Data in the text of an INSERT … SELECT, which the engine would pass over.
+    #[error(
+        "data follows the INSERT … SELECT at position {0}, which the embedded engine does not read; insert the data \
+         itself, with INSERT INTO … FORMAT"
+    )]
+    DataBehindSelect(usize),
+}
+
 /// The output format of an answer.
 pub(super) fn output_format<'a>(named: Option<&'a str>, default: Option<&'a str>) -> &'a str {
     named.or(default).unwrap_or(DEFAULT_FORMAT)
 }
 
 /// Looks at the text of a statement, which may be followed by data.
-pub(super) fn look_at(text: &[u8]) -> Kind {
-    let mut words = Words { text, at: 0 };
+pub(super) fn look_at(text: &[u8]) -> Result<Statement, Refusal> {
+    let mut words = Words { lexer: Lexer::new(text) };
     let Some(first) = words.next() else {
-        return Kind::Acts;
+        return Ok(Statement { kind: Kind::Acts, end: text.len() });
     };
     if first.is("INSERT") {
         return insert(text, words);
     }
-    let selects = ["SELECT", "WITH", "("].iter().any(|word| first.is(word));
+    let selects = ["SELECT", "WITH", "FROM"].iter().any(|word| first.is(word)) || first.is_sign(b'(');
     let shows = ["SHOW", "DESCRIBE", "DESC", "EXISTS", "EXPLAIN", "CHECK"].iter().any(|word| first.is(word));
-    if !selects && !shows {
-        return Kind::Acts;
-    }
-    // The last FORMAT that stands outside of parentheses is the statement's.
-    let mut format = None;
-    while let Some(word) = words.next() {
-        if word.is("FORMAT")
-            && let Some(name) = words.next()
-            && name.is_name()
-        {
-            format = Some(name.to_string());
-        }
-    }
-    if selects { Kind::Selects { format } } else { Kind::Shows { format } }
+    let (format, end, inserts) = clauses(&mut words, text.len())?;
+    let kind = match () {
+        // WITH … INSERT INTO … SELECT.
+        () if inserts => Kind::Acts,
+        () if selects => Kind::Selects { format },
+        () if shows => Kind::Shows { format },
+        () => Kind::Acts,
+    };
+    Ok(Statement { kind, end })
 }
 
 /// What stands at the begin of every piece of a streamed answer and belongs only at the begin of the first.
@@ -124,35 +147,82 @@ fn take_number(bytes: &mut &[u8]) -> Option<usize> {
     None
 }
 
-fn insert(text: &[u8], mut words: Words<'_>) -> Kind {
-    let statement = |end: usize| String::from_utf8_lossy(&text[..end]).trim_end().to_owned();
-    let mut end = text.len();
-    while let Some(word) = words.next() {
-        if word.is("SELECT") || word.is("WITH") || word.is("WATCH") || word.is("INFILE") {
-            return Kind::Acts;
+/// Reads a statement to its end. FORMAT counts as its last clause only: with a name, and then the end, a semicolon or
+/// SETTINGS. Gives the format, the end, and whether an INSERT is in it.
+fn clauses(words: &mut Words<'_>, length: usize) -> Result<(Option<String>, usize, bool), Refusal> {
+    let (mut format, mut inserts) = (None, false);
+    let mut ahead = words.next();
+    while let Some(word) = ahead {
+        ahead = words.next();
+        if word.is_sign(b';') {
+            words.only_semicolons(ahead, word)?;
+            return Ok((format, word.start, inserts));
         }
-        if word.is("VALUES") {
-            return Kind::Takes {
-                statement: statement(word.start),
-                format: Some("Values".to_owned()),
-                data_at: words.at,
-            };
-        }
+        inserts |= word.is("INSERT") && ahead.is_some_and(|next| next.is("INTO"));
         if word.is("FORMAT")
-            && let Some(name) = words.next()
-            && name.is_name()
+            && let Some(name) = ahead.filter(is_name)
+            && words.peek().is_none_or(|next| next.is_sign(b';') || next.is("SETTINGS"))
         {
-            return Kind::Takes {
-                statement: statement(word.start),
-                format: Some(name.to_string()),
-                data_at: after_line(text, words.at),
-            };
-        }
-        if word.is(";") {
-            end = word.start;
+            format = Some(name_of(name));
         }
     }
-    Kind::Takes { statement: statement(end), format: None, data_at: text.len() }
+    Ok((format, length, inserts))
+}
+
+fn insert(text: &[u8], mut words: Words<'_>) -> Result<Statement, Refusal> {
+    while let Some(word) = words.next() {
+        if word.is("SELECT")
+            || word.is("WITH")
+            || word.is("FROM") && words.peek().is_none_or(|next| !next.is("INFILE"))
+        {
+            return insert_select(text, words);
+        }
+        if word.is("WATCH") || word.is("INFILE") {
+            let (_, end, _) = clauses(&mut words, text.len())?;
+            return Ok(Statement { kind: Kind::Acts, end });
+        }
+        if word.is("VALUES") {
+            let kind = Kind::Takes { format: Some("Values".to_owned()), data_at: word.end() };
+            return Ok(Statement { kind, end: word.start });
+        }
+        if word.is("FORMAT")
+            && let Some(name) = words.next().filter(is_name)
+        {
+            let kind = Kind::Takes { format: Some(name_of(name)), data_at: after_line(text, name.end()) };
+            return Ok(Statement { kind, end: word.start });
+        }
+        if word.is_sign(b';') {
+            let next = words.next();
+            words.only_semicolons(next, word)?;
+            return Ok(Statement {
+                kind: Kind::Takes { format: None, data_at: text.len() },
+                end: word.start,
+            });
+        }
+    }
+    Ok(Statement { kind: Kind::Takes { format: None, data_at: text.len() }, end: text.len() })
+}
+
+/// An INSERT … SELECT. The format that it names would be that of data behind it, which `input()` reads.
+fn insert_select(text: &[u8], mut words: Words<'_>) -> Result<Statement, Refusal> {
+    let mut rest = words.clone();
+    let mut ahead = rest.next();
+    while let Some(word) = ahead {
+        ahead = rest.next();
+        if word.is_sign(b';') {
+            break;
+        }
+        // Behind the name of a format stands data, which may look like anything.
+        if word.is("FORMAT")
+            && let Some(name) = ahead.filter(is_name)
+            && let Some(data) = rest.clone().next().filter(|next| !next.is_sign(b';') && !next.is("SETTINGS"))
+            && text[name.end()..data.start].contains(&b'\n')
+        {
+            return Err(Refusal::DataBehindSelect(data.start + 1));
+        }
+    }
+    let (_, end, _) = clauses(&mut words, text.len())?;
+    Ok(Statement { kind: Kind::Acts, end })
 }
 
 /// Data begins behind the blanks that follow the format's name, and behind one line break.
@@ -172,163 +242,174 @@ fn after_line(text: &[u8], mut at: usize) -> usize {
     at
 }
 
-/// A word, a sign, a quoted piece, or all that stands in parentheses.
-struct Word<'a> {
-    bytes: &'a [u8],
-    start: usize,
+fn is_name(token: &Token<'_>) -> bool {
+    token.kind == lexer::Kind::Word && !token.bytes[0].is_ascii_digit()
 }
 
-impl Word<'_> {
-    fn is(&self, word: &str) -> bool {
-        self.bytes.eq_ignore_ascii_case(word.as_bytes())
-    }
-
-    fn is_name(&self) -> bool {
-        self.bytes.first().is_some_and(|byte| byte.is_ascii_alphabetic() || *byte == b'_')
-    }
+fn name_of(token: Token<'_>) -> String {
+    String::from_utf8_lossy(token.bytes).into_owned()
 }
 
-impl std::fmt::Display for Word<'_> {
-    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        out.write_str(&String::from_utf8_lossy(self.bytes))
-    }
-}
-
+/// The tokens that stand outside of parentheses; of what stands within, only the opening one.
+#[derive(Clone)]
 struct Words<'a> {
-    text: &'a [u8],
-    at: usize,
+    lexer: Lexer<'a>,
 }
 
 impl<'a> Words<'a> {
-    fn next(&mut self) -> Option<Word<'a>> {
-        self.skip_blanks_and_comments();
-        let start = self.at;
-        let first = *self.text.get(start)?;
-        match first {
-            b'\'' | b'"' | b'`' => self.skip_quoted(first),
-            b'(' => self.skip_parentheses(),
-            byte if is_word(byte) => {
-                while self.text.get(self.at).is_some_and(|&byte| is_word(byte)) {
-                    self.at += 1;
+    fn next(&mut self) -> Option<Token<'a>> {
+        let token = self.lexer.next()?;
+        if token.is_sign(b'(') {
+            let mut depth = 1_usize;
+            while depth > 0
+                && let Some(token) = self.lexer.clone().next()
+            {
+                // A statement ends with its semicolon, whatever is open.
+                if token.is_sign(b';') {
+                    break;
                 }
-            }
-            _ => self.at += 1,
-        }
-        let bytes = if first == b'(' { &self.text[start..=start] } else { &self.text[start..self.at] };
-        Some(Word { bytes, start })
-    }
-
-    fn skip_blanks_and_comments(&mut self) {
-        loop {
-            let rest = &self.text[self.at..];
-            if rest.first().is_some_and(u8::is_ascii_whitespace) {
-                self.at += 1;
-            } else if rest.starts_with(b"--") || rest.starts_with(b"#!") || rest.starts_with(b"# ") {
-                self.skip_past(b"\n");
-            } else if rest.starts_with(b"/*") {
-                self.skip_past(b"*/");
-            } else {
-                return;
+                self.lexer.next();
+                depth = depth + usize::from(token.is_sign(b'(')) - usize::from(token.is_sign(b')'));
             }
         }
+        Some(token)
     }
 
-    fn skip_past(&mut self, mark: &[u8]) {
-        let rest = &self.text[self.at..];
-        self.at += rest
-            .windows(mark.len())
-            .position(|window| window == mark)
-            .map_or(rest.len(), |at| at + mark.len());
+    fn peek(&self) -> Option<Token<'a>> {
+        self.clone().next()
     }
 
-    fn skip_quoted(&mut self, quote: u8) {
-        self.at += 1;
-        while let Some(&byte) = self.text.get(self.at) {
-            self.at += 1;
-            if byte == b'\\' {
-                self.at = (self.at + 1).min(self.text.len());
-            } else if byte == quote {
-                return;
+    /// Checks that `next` and all that follows are semicolons.
+    fn only_semicolons(&mut self, mut next: Option<Token<'a>>, semicolon: Token<'_>) -> Result<(), Refusal> {
+        while let Some(token) = next {
+            if !token.is_sign(b';') {
+                return Err(Refusal::Several(semicolon.start + 1));
             }
+            next = self.next();
         }
+        Ok(())
     }
-
-    fn skip_parentheses(&mut self) {
-        let mut depth = 0_usize;
-        loop {
-            self.skip_blanks_and_comments();
-            match self.text.get(self.at) {
-                None => return,
-                Some(&quote @ (b'\'' | b'"' | b'`')) => self.skip_quoted(quote),
-                Some(b'(') => {
-                    depth += 1;
-                    self.at += 1;
-                }
-                Some(b')') => {
-                    depth -= 1;
-                    self.at += 1;
-                    if depth == 0 {
-                        return;
-                    }
-                }
-                Some(_) => self.at += 1,
-            }
-        }
-    }
-}
-
-fn is_word(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || byte == b'_' || !byte.is_ascii()
 }
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
-    fn takes(statement: &str, format: Option<&str>, data_at: usize) -> Kind {
-        Kind::Takes { statement: statement.into(), format: format.map(str::to_owned), data_at }
+    fn takes(end: usize, format: Option<&str>, data_at: usize) -> Result<Statement, Refusal> {
+        Ok(Statement { kind: Kind::Takes { format: format.map(str::to_owned), data_at }, end })
+    }
+
+    fn kind(text: &str) -> Kind {
+        look_at(text.as_bytes()).unwrap_or_else(|error| panic!("{text}: {error}")).kind
+    }
+
+    fn selects(format: Option<&str>) -> Kind {
+        Kind::Selects { format: format.map(str::to_owned) }
     }
 
     #[test]
     fn an_insert_is_cut_where_its_data_begins() {
-        assert_eq!(
-            look_at(b"INSERT INTO t (a, b) FORMAT CSV\n1,2"),
-            takes("INSERT INTO t (a, b)", Some("CSV"), 32)
-        );
-        assert_eq!(look_at(b"insert into t values (1)"), takes("insert into t", Some("Values"), 20));
-        assert_eq!(look_at(b"INSERT INTO t FORMAT Native"), takes("INSERT INTO t", Some("Native"), 27));
-        assert_eq!(look_at(b"INSERT INTO t"), takes("INSERT INTO t", None, 13));
-        assert_eq!(
-            look_at(b"INSERT INTO t SETTINGS async_insert=0 FORMAT RowBinary \r\n\x01"),
-            takes("INSERT INTO t SETTINGS async_insert=0", Some("RowBinary"), 57)
-        );
+        assert_eq!(look_at(b"INSERT INTO t (a, b) FORMAT CSV\n1,2"), takes(21, Some("CSV"), 32));
+        assert_eq!(look_at(b"insert into t values (1)"), takes(14, Some("Values"), 20));
+        assert_eq!(look_at(b"INSERT INTO t FORMAT Native"), takes(14, Some("Native"), 27));
+        assert_eq!(look_at(b"INSERT INTO t"), takes(13, None, 13));
+        let text = b"INSERT INTO t SETTINGS async_insert=0 FORMAT RowBinary \r\n\x01";
+        assert_eq!(look_at(text), takes(38, Some("RowBinary"), 57));
     }
 
     #[test]
     fn words_in_quotes_comments_and_parentheses_do_not_count() {
         let text = b"/* SELECT */ INSERT INTO `values` (\"format\", ')') -- FORMAT x\n FORMAT TSV 1";
-        let statement = "/* SELECT */ INSERT INTO `values` (\"format\", ')') -- FORMAT x";
-        assert_eq!(look_at(text), takes(statement, Some("TSV"), text.len() - 1));
-        assert_eq!(
-            look_at(b"SELECT (SELECT 1 FORMAT x), 'FORMAT y' FORMAT JSON"),
-            Kind::Selects { format: Some("JSON".into()) }
-        );
+        assert_eq!(look_at(text), takes(63, Some("TSV"), text.len() - 1));
+        assert_eq!(kind("SELECT (SELECT 1 FORMAT x), 'FORMAT y' FORMAT JSON"), selects(Some("JSON")));
     }
 
     #[test]
     fn an_insert_of_a_select_acts() {
-        assert_eq!(look_at(b"INSERT INTO t SELECT 1"), Kind::Acts);
-        assert_eq!(look_at(b"INSERT INTO t WITH 1 AS x SELECT x"), Kind::Acts);
+        for text in
+            ["INSERT INTO t SELECT 1", "INSERT INTO t WITH 1 AS x SELECT x", "INSERT INTO t FROM x SELECT y"]
+        {
+            assert_eq!(kind(text), Kind::Acts, "{text}");
+        }
+        assert_eq!(kind("WITH x AS (SELECT 1) INSERT INTO t SELECT * FROM x"), Kind::Acts);
+        let with_data = look_at(b"INSERT INTO t SELECT * FROM input('a Int8') FORMAT CSV\n1");
+        assert_eq!(with_data, Err(Refusal::DataBehindSelect(56)));
     }
 
     #[test]
     fn the_first_word_says_whether_a_statement_answers() {
-        for text in ["SELECT 1", " with x as (select 1) select 1", "(SELECT 1) UNION ALL (SELECT 2)"] {
-            assert_eq!(look_at(text.as_bytes()), Kind::Selects { format: None }, "{text}");
+        for text in [
+            "SELECT 1",
+            " with x as (select 1) select 1",
+            "(SELECT 1) UNION ALL (SELECT 2)",
+            "FROM t SELECT a",
+        ] {
+            assert_eq!(kind(text), selects(None), "{text}");
         }
-        assert_eq!(look_at(b"SHOW TABLES FORMAT CSV"), Kind::Shows { format: Some("CSV".into()) });
+        assert_eq!(kind("SHOW TABLES FORMAT CSV"), Kind::Shows { format: Some("CSV".into()) });
         for text in ["CREATE TABLE t (a Int8)", "", "garbage", "OPTIMIZE TABLE t"] {
-            assert_eq!(look_at(text.as_bytes()), Kind::Acts, "{text}");
+            assert_eq!(kind(text), Kind::Acts, "{text}");
+        }
+    }
+
+    #[test]
+    fn format_is_a_clause_only_where_the_statement_ends() {
+        for text in [
+            "SELECT format FROM t",
+            "SELECT count() FROM t GROUP BY format ORDER BY n",
+            "SELECT 1 AS format",
+            "SELECT a format, b FROM t",
+            "SELECT $x$ FORMAT CSV $x$",
+            "SELECT 1 FORMAT CSV WHERE 1",
+        ] {
+            assert_eq!(kind(text), selects(None), "{text}");
+        }
+        for text in [
+            "SELECT 1 FORMAT CSV",
+            "SELECT format FROM t GROUP BY format FORMAT CSV;",
+            "SELECT 1 FORMAT CSV SETTINGS max_threads = 1",
+            "SELECT 1 SETTINGS max_threads = 1 FORMAT CSV -- end",
+            "SELECT 1 format FORMAT CSV",
+        ] {
+            assert_eq!(kind(text), selects(Some("CSV")), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_text_holds_one_statement() {
+        for (text, end) in [
+            ("SELECT 1;", 8),
+            ("SELECT 1 ; -- done; SELECT 2", 9),
+            ("SELECT 1;;\n; /* ; SELECT 2 /* ; */ ; */", 8),
+            ("SELECT ';', `;`, \";\", $$;$$, $a$;$a$ -- ;", 41),
+            ("SHOW TABLES;", 11),
+        ] {
+            assert_eq!(look_at(text.as_bytes()).map(|statement| statement.end), Ok(end), "{text}");
+        }
+        for text in [
+            "SELECT 1; SELECT 2",
+            "SELECT 1;;SELECT 2",
+            "SELECT (1; SELECT 2",
+            "SELECT 1 /* ; */; x",
+            "SELECT 1 /* /* */ */ ; SELECT 2",
+            "SELECT 1 # ' \n; SELECT '2'",
+            "SELECT 1e--5\n; SELECT 2",
+            "SELECT $a;b$ ; $a;b$",
+            "SHOW TABLES; DROP TABLE t",
+            "EXPLAIN AST INSERT INTO t VALUES (1); DROP TABLE t",
+            "CREATE TABLE t (a Int8); DROP TABLE t",
+            "INSERT INTO t; DROP TABLE t",
+            "INSERT INTO t (a); DROP TABLE t; INSERT INTO t VALUES (1)",
+            "INSERT INTO t SELECT 1; DROP TABLE t",
+            "INSERT INTO t FROM INFILE 'x' FORMAT CSV; DROP TABLE t",
+        ] {
+            assert!(matches!(look_at(text.as_bytes()), Err(Refusal::Several(_))), "{text}");
+        }
+        // Data may hold anything.
+        for text in ["INSERT INTO t VALUES ('a;b'); SELECT 1", "INSERT INTO t FORMAT CSV\na;b\n;SELECT 1"] {
+            assert!(matches!(kind(text), Kind::Takes { .. }), "{text}");
         }
     }
 
@@ -339,10 +420,15 @@ mod tests {
         assert_eq!(Repeated::NamesAndTypes.length(b"\x02\x01a\x7f"), 0);
     }
 
-    #[test]
-    fn unended_pieces_end_with_the_text() {
-        for text in ["SELECT '", "SELECT (1", "/* x", "SELECT 'a\\", "INSERT INTO t ("] {
-            look_at(text.as_bytes());
+    proptest! {
+        #[test]
+        fn any_text_can_be_looked_at(text in "(SELECT|INSERT INTO|FORMAT|VALUES|;|'|`|\\(|\\)|/\\*|\\*/|--|\n|x| |\\$){0,40}") {
+            if let Ok(Statement { end, kind }) = look_at(text.as_bytes()) {
+                prop_assert!(end <= text.len());
+                if let Kind::Takes { data_at, .. } = kind {
+                    prop_assert!(end <= data_at && data_at <= text.len());
+                }
+            }
         }
     }
 }

@@ -44,6 +44,10 @@ const DEFAULT_REFRESH: Duration = Duration::from_secs(10);
 
 /// The longest name of a panel.
 const MAX_NAME_BYTES: usize = 64;
+/// The longest value of a parameter: an event's longest texts, the addresses of pages, are kept up to 500 characters.
+const MAX_VALUE_BYTES: usize = 1_024;
+/// How much of a caller's text a message repeats.
+const MAX_SHOWN_CHARS: usize = 100;
 
 /// What every panel may use; its own parameters have other names.
 const STANDARD_PARAMETERS: [&str; 15] = [
@@ -158,31 +162,65 @@ pub struct BrokenPanel {
 }
 
 impl Parameter {
-    /// Checks a value; the reason names what is allowed.
-    pub fn check(&self, value: &str) -> Result<(), String> {
-        let number = match self.kind {
-            ParameterType::String => return Ok(()),
-            ParameterType::UInt16 => value.parse::<u16>().ok().map(f64::from),
-            ParameterType::UInt32 => value.parse::<u32>().ok().map(f64::from),
-            ParameterType::Int64 => value.parse::<i64>().ok().map(|number| number as f64),
-            ParameterType::Float64 => value.parse::<f64>().ok().filter(|number| number.is_finite()),
+    /// Brings a value into its one form ("+5" and "0005" are "5"), so that the same question is the same; the reason of a
+    /// refusal names what is allowed.
+    pub fn canonical(&self, value: &str) -> Result<String, String> {
+        let name = &self.name;
+        if value.len() > MAX_VALUE_BYTES {
+            return Err(format!(
+                "{name}: the value has {} bytes; {MAX_VALUE_BYTES} are possible",
+                value.len()
+            ));
+        }
+        let (number, text) = match self.kind {
+            ParameterType::String => return Ok(value.to_owned()),
+            ParameterType::UInt16 => whole::<u16>(value).unzip(),
+            ParameterType::UInt32 => whole::<u32>(value).unzip(),
+            ParameterType::Int64 => {
+                value.parse::<i64>().ok().map(|number| (number as f64, number.to_string())).unzip()
+            }
+            ParameterType::Float64 => {
+                // Without the sign of a zero.
+                let number =
+                    value.parse::<f64>().ok().filter(|number| number.is_finite()).map(|number| number + 0.0);
+                number.map(|number| (number, form_of(number))).unzip()
+            }
         };
         let allowed = match (number, self.bounds) {
             (Some(_), None) => true,
             (Some(number), Some((least, greatest))) => (least..=greatest).contains(&number),
             (None, _) => false,
         };
-        if allowed {
-            return Ok(());
+        if let Some(text) = text.filter(|_| allowed) {
+            return Ok(text);
         }
-        let name = &self.name;
         let kind = if self.kind == ParameterType::Float64 { "a number" } else { "a whole number" };
+        let value = shown(value);
         Err(match self.bounds {
             Some((least, greatest)) => {
                 format!("{name}: {value:?} is not possible; {kind} from {least} to {greatest} is")
             }
             None => format!("{name}: {value:?} is not possible; {kind} ({}) is", self.kind.name()),
         })
+    }
+}
+
+fn whole<T: std::str::FromStr + ToString + Copy + Into<f64>>(value: &str) -> Option<(f64, String)> {
+    value.parse::<T>().ok().map(|number| (number.into(), number.to_string()))
+}
+
+/// One text for a number, which has no exponent unless it would be long.
+fn form_of(number: f64) -> String {
+    const LONGEST: usize = 20;
+    let plain = number.to_string();
+    if plain.len() > LONGEST { format!("{number:e}") } else { plain }
+}
+
+/// What a caller gave, as far as a message repeats it.
+pub(crate) fn shown(text: &str) -> String {
+    match text.char_indices().nth(MAX_SHOWN_CHARS) {
+        None => text.to_owned(),
+        Some((end, _)) => format!("{}…", &text[..end]),
     }
 }
 
@@ -323,14 +361,14 @@ fn parse_parameter(text: &str) -> Result<Parameter, String> {
     if name.is_empty() || !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_') {
         return Err(form());
     }
-    let parameter = Parameter {
+    let mut parameter = Parameter {
         name: name.to_owned(),
         kind,
-        default: default.to_owned(),
+        default: String::new(),
         bounds,
         description: description.trim().to_owned(),
     };
-    parameter.check(default)?;
+    parameter.default = parameter.canonical(default)?;
     Ok(parameter)
 }
 
@@ -362,12 +400,44 @@ mod tests {
             (parameter.bounds, parameter.description.as_str()),
             (Some((1.0, 100.0)), "how many: at most")
         );
-        assert!(parameter.check("100").is_ok());
+        assert_eq!(parameter.canonical("100").as_deref(), Ok("100"));
         assert_eq!(
-            parameter.check("0").unwrap_err(),
+            parameter.canonical("0").unwrap_err(),
             "limit: \"0\" is not possible; a whole number from 1 to 100 is"
         );
-        assert!(parameter.check("1.5").is_err() && parameter.check("x").is_err());
+        assert!(parameter.canonical("1.5").is_err() && parameter.canonical("x").is_err());
+    }
+
+    #[test]
+    fn a_value_has_one_form() {
+        let canonical = |kind: &str, value: &str| {
+            let default = if kind == "String" { "x" } else { "1" };
+            parse_parameter(&format!("p {kind} = {default}")).unwrap().canonical(value)
+        };
+        for (kind, values, form) in [
+            ("UInt16", &["5", "+5", "0005"][..], "5"),
+            ("UInt32", &["0", "+0", "00"], "0"),
+            ("Int64", &["-5", "-0005"], "-5"),
+            ("Float64", &["0.5", ".5", "5e-1", "+0.50", "0.5e0"], "0.5"),
+            ("Float64", &["1000", "1e3", "1E+3", "1000.0"], "1000"),
+            ("Float64", &["1e300", "10e299"], "1e300"),
+            ("Float64", &["0", "-0", "-0.0", "0e9"], "0"),
+            ("String", &["+5"], "+5"),
+        ] {
+            for value in values {
+                assert_eq!(canonical(kind, value).as_deref(), Ok(form), "{kind} {value}");
+            }
+        }
+        for (kind, value) in
+            [("UInt16", "65536"), ("Int64", "5.0"), ("Float64", "inf"), ("Float64", "NaN"), ("UInt16", "")]
+        {
+            assert!(canonical(kind, value).is_err(), "{kind} {value}");
+        }
+        let long = "0".repeat(2_000) + "5";
+        assert_eq!(canonical("UInt16", &long).unwrap_err(), "p: the value has 2001 bytes; 1024 are possible");
+        assert!(canonical("String", &long).is_err() && canonical("String", &long[..1_024]).is_ok());
+        assert!(canonical("UInt16", &long[..1_000]).is_ok());
+        assert!(canonical("UInt16", &"x".repeat(1_000)).unwrap_err().len() < 300);
     }
 
     #[test]

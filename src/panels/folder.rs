@@ -14,7 +14,8 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::catalog::{self, BrokenPanel, Catalog, Panel};
-use super::query::{Ask, PanelError, Panels};
+use super::query::{Ask, Explain, PanelError, Panels};
+use super::sandbox::{self, Place, Refusal};
 use super::typed;
 use crate::clickhouse::{ClickHouseError, ErrorKind};
 
@@ -26,10 +27,6 @@ const MAX_FILE_BYTES: u64 = 256 << 10;
 /// How many files are read as panels; those behind, by name, are reported.
 const MAX_FILES: usize = 500;
 
-/// Functions that read files of the server's machine. The table functions that do, and those that open addresses, need a
-/// right that `readonly = 1` takes away; these do not. `cluster` and `clusterAllReplicas` look into the table function that
-/// they are given without asking for its right.
-const REFUSED_FUNCTIONS: [&str; 4] = ["file", "catboostEvaluate", "cluster", "clusterAllReplicas"];
 /// How long after ClickHouse was too busy for a file it is asked again.
 const ASK_AGAIN: Duration = Duration::from_secs(10);
 
@@ -163,22 +160,20 @@ impl Folder {
             }
             other => broken(0, other.to_string()),
         };
-        self.panels.query_tree(&panel, false).await.map_err(refused)?;
-        // What stands behind a semicolon would be carried out as well.
-        let tree = self.panels.query_tree(&panel, true).await.map_err(|error| match refused(error) {
-            Refused::Broken(BrokenPanel { line, message, .. }) => broken(
-                line,
-                format!("a panel is one SELECT, without FORMAT and without another statement: {message}"),
-            ),
-            other => other,
-        })?;
-        if let Some(function) = refused_function(&tree) {
-            let line = line_with(&text, function);
-            return Err(broken(
-                line,
-                format!("the function {function} reaches beyond the tables and is refused in panels"),
-            ));
-        }
+        let outside = |refusal: Refusal| {
+            let line = match &refusal.place {
+                Place::Line(line) => *line,
+                Place::Name(name) => line_with(&text, name),
+                Place::Unknown => 0,
+            };
+            broken(line, refusal.message)
+        };
+        let database = self.panels.clickhouse().database();
+        sandbox::text::check(&panel.sql).map_err(outside)?;
+        let syntax = self.panels.explain(&panel, Explain::Syntax).await.map_err(refused)?;
+        sandbox::syntax::check(&syntax, database).map_err(outside)?;
+        let resolved = self.panels.explain(&panel, Explain::Resolved).await.map_err(refused)?;
+        sandbox::resolved::check(&resolved, database).map_err(outside)?;
         let answer = self.panels.compute(&panel, &Ask::of(name)).await.map_err(refused)?;
         for column in &panel.distinct {
             if answer.table.column(column).is_none() {
@@ -267,31 +262,17 @@ fn list(folder: &Path) -> io::Result<BTreeMap<String, Mark>> {
     Ok(found)
 }
 
-/// A refused function in a query tree, whose lines are like "FUNCTION id: 3, function_name: plus, …".
-fn refused_function(tree: &str) -> Option<&'static str> {
-    let names = |line: &str, refused: &str| {
-        let named = line
-            .split_once("function_name: ")
-            .map(|(_, rest)| rest.split(',').next().unwrap_or_default().trim());
-        named.is_some_and(|name| name.eq_ignore_ascii_case(refused))
-    };
-    // Lines come as JSON texts, one a row, with \\n where a constant has a line break.
-    REFUSED_FUNCTIONS
-        .into_iter()
-        .find(|refused| tree.split(['\n', '"', '\\']).any(|line| names(line, refused)))
-}
-
 /// ClickHouse's message, and what it means for a panel where that is not plain.
 fn in_words(error: &ClickHouseError) -> String {
     const READONLY: i32 = 164;
-    let message = &error.message;
+    let message = error.for_viewers();
     if error.code == Some(READONLY) {
         return format!(
             "a panel is one SELECT that reads tables; writes, settings, and functions that read files or open addresses \
              are refused: {message}"
         );
     }
-    message.clone()
+    message
 }
 
 /// The line that ClickHouse's message names: "(line 5, col 8)", or the one with the name that it does not know.
@@ -321,17 +302,5 @@ mod tests {
         assert_eq!(line_of("Syntax error: failed at position 9 (SELEC) (line 3, col 1): SELEC", text), 3);
         assert_eq!(line_of("Unknown expression identifier `visitors` in scope SELECT", text), 4);
         assert_eq!(line_of("Memory limit exceeded", text), 0);
-    }
-
-    #[test]
-    fn functions_that_read_files_are_found_in_the_tree() {
-        let tree = "QUERY id: 0\\n    FUNCTION id: 2, function_name: file, function_type: ordinary";
-        assert_eq!(refused_function(tree), Some("file"));
-        assert_eq!(refused_function("FUNCTION id: 2, function_name: fileX, function_type: ordinary"), None);
-        assert_eq!(refused_function("TABLE_FUNCTION id: 3, table_function_name: cluster\n"), Some("cluster"));
-        assert_eq!(
-            refused_function(r#"["  TABLE_FUNCTION id: 3, table_function_name: clusterAllReplicas"],"#),
-            Some("clusterAllReplicas")
-        );
     }
 }

@@ -10,8 +10,12 @@
 //! | `MILLRACE_WATCH_MIN_INTERVAL_MS` between two computations, and a pause as long as the last one took | what lands meanwhile is in the next one |
 //! | four computations at a time | the others wait for their turn |
 //! | 2,000 different questions | further ones are refused |
+//! | `MILLRACE_WATCH_MAX_QUERIES_PER_CLIENT` of them from one address | further ones of that address are refused |
+//! | 64 MiB of values, as many bytes as their tables have | a question whose value finds no room keeps its last one, which is marked as stale |
 
 use std::collections::HashMap;
+use std::net::{IpAddr, Ipv6Addr};
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -26,6 +30,8 @@ use crate::proto::{self, v1::watch_panels_response::Value};
 const COMPUTING: usize = 4;
 /// How many different questions are watched at a time. A dashboard asks about ten in each range and time zone.
 const MAX_WATCHED: usize = 2_000;
+/// How many bytes the tables of all watched questions may have.
+const MAX_HELD_BYTES: usize = 64 << 20;
 /// How long after a failure the next try is, if nothing else happens before.
 const TRY_AGAIN: Duration = Duration::from_secs(1);
 
@@ -48,11 +54,103 @@ pub struct Stale {
 }
 
 /// There are too many different questions.
-#[derive(Clone, Copy, Debug, thiserror::Error)]
-#[error(
-    "{MAX_WATCHED} different questions are watched already; watch panels that others watch, or ask QueryPanel"
-)]
-pub struct TooMany;
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum TooMany {
+    /// Of all who watch.
+    #[error(
+        "{MAX_WATCHED} different questions are watched already; watch panels that others watch, or ask QueryPanel"
+    )]
+    Watched,
+    /// Of the one who asks.
+    #[error(
+        "this address watches {0} different questions already, and no address may watch more \
+         (MILLRACE_WATCH_MAX_QUERIES_PER_CLIENT); watch fewer, or ask QueryPanel"
+    )]
+    OfClient(usize),
+}
+
+/// Who watches, as far as it can be told: an address. Of IPv6 the network, since a host has any number of addresses in it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Client(Option<IpAddr>);
+
+impl Client {
+    /// The client at this address.
+    pub fn of(address: Option<IpAddr>) -> Self {
+        Self(address.map(|address| match address.to_canonical() {
+            IpAddr::V6(address) => {
+                let [a, b, c, d, ..] = address.segments();
+                IpAddr::V6(Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0))
+            }
+            v4 => v4,
+        }))
+    }
+}
+
+/// A client's share in a question. It is the client's for as long as this is held.
+#[derive(Debug)]
+pub struct Share {
+    live: Arc<Inner>,
+    client: Client,
+    ask: Ask,
+}
+
+/// How often each client watches each question.
+#[derive(Debug, Default)]
+struct Shares(HashMap<Client, HashMap<Ask, usize>>);
+
+impl Shares {
+    fn take(&mut self, client: Client, ask: &Ask, most: usize) -> Result<(), TooMany> {
+        let questions = self.0.entry(client).or_default();
+        if let Some(count) = questions.get_mut(ask) {
+            *count += 1;
+        } else if questions.len() >= most {
+            return Err(TooMany::OfClient(most));
+        } else {
+            questions.insert(ask.clone(), 1);
+        }
+        Ok(())
+    }
+
+    fn give_back(&mut self, client: Client, ask: &Ask) {
+        let Some(questions) = self.0.get_mut(&client) else { return };
+        if let Some(count) = questions.get_mut(ask) {
+            *count -= 1;
+            if *count == 0 {
+                questions.remove(ask);
+            }
+        }
+        if questions.is_empty() {
+            self.0.remove(&client);
+        }
+    }
+}
+
+impl Drop for Share {
+    fn drop(&mut self) {
+        self.live.shares().give_back(self.client, &self.ask);
+    }
+}
+
+/// A part of the room for values.
+#[derive(Debug)]
+struct Room {
+    live: Arc<Inner>,
+    bytes: usize,
+}
+
+impl Room {
+    fn take(live: &Arc<Inner>, bytes: usize) -> Option<Self> {
+        let fits = |held: usize| held.checked_add(bytes).filter(|held| *held <= MAX_HELD_BYTES);
+        live.held.fetch_update(Relaxed, Relaxed, fits).ok()?;
+        Some(Self { live: Arc::clone(live), bytes })
+    }
+}
+
+impl Drop for Room {
+    fn drop(&mut self) {
+        self.live.held.fetch_sub(self.bytes, Relaxed);
+    }
+}
 
 /// The handle for watching: cheap to clone.
 #[derive(Clone, Debug)]
@@ -66,45 +164,67 @@ struct Inner {
     /// How often values are shown, while anybody watches: events are then flushed as often.
     attention: watch::Sender<Option<Duration>>,
     min_interval: Duration,
+    max_per_client: usize,
     turns: Semaphore,
-    /// Locked for moments only, and never across an await.
+    /// Locked for moments only, and never across an await; before `shares`, where both are.
     watched: Mutex<HashMap<Ask, watch::Sender<Update>>>,
+    shares: Mutex<Shares>,
+    /// The bytes of the values.
+    held: AtomicUsize,
 }
 
 impl Live {
-    /// Panels that are computed at most every `min_interval`, when `landed` changes.
+    /// Panels that are computed at most every `min_interval`, when `landed` changes; of which a client may watch so many.
     pub fn new(
         panels: Panels,
         landed: watch::Receiver<u64>,
         attention: watch::Sender<Option<Duration>>,
         min_interval: Duration,
+        max_per_client: usize,
     ) -> Self {
-        let (turns, watched) = (Semaphore::new(COMPUTING), Mutex::default());
-        Self(Arc::new(Inner { panels, landed, attention, min_interval, turns, watched }))
+        Self(Arc::new(Inner {
+            panels,
+            landed,
+            attention,
+            min_interval,
+            max_per_client,
+            turns: Semaphore::new(COMPUTING),
+            watched: Mutex::default(),
+            shares: Mutex::default(),
+            held: AtomicUsize::new(0),
+        }))
     }
 
-    /// Watches a [checked](Panels::check) question. The first value may be none, until it is computed.
-    pub fn watch(&self, ask: Ask) -> Result<watch::Receiver<Update>, TooMany> {
+    /// Watches a [checked](Panels::check) question for a client, while the share is held. The first value may be none, until
+    /// it is computed.
+    pub fn watch(&self, ask: Ask, client: Client) -> Result<(watch::Receiver<Update>, Share), TooMany> {
         let mut watched = self.0.watched();
-        if let Some(sender) = watched.get(&ask) {
-            return Ok(sender.subscribe());
+        let known = watched.get(&ask);
+        if known.is_none() && watched.len() >= MAX_WATCHED {
+            return Err(TooMany::Watched);
         }
-        if watched.len() >= MAX_WATCHED {
-            return Err(TooMany);
+        self.0.shares().take(client, &ask, self.0.max_per_client)?;
+        let share = Share { live: Arc::clone(&self.0), client, ask: ask.clone() };
+        if let Some(sender) = known {
+            return Ok((sender.subscribe(), share));
         }
         let (sender, receiver) = watch::channel(Update::default());
         watched.insert(ask.clone(), sender.clone());
         let interval = Some(self.0.min_interval);
         self.0.attention.send_if_modified(|attention| std::mem::replace(attention, interval) != interval);
-        let task = Task { live: Arc::clone(&self.0), ask, sender, shown: None };
+        let task = Task { live: Arc::clone(&self.0), ask, sender, shown: None, room: None };
         tokio::spawn(task.run());
-        Ok(receiver)
+        Ok((receiver, share))
     }
 }
 
 impl Inner {
     fn watched(&self) -> MutexGuard<'_, HashMap<Ask, watch::Sender<Update>>> {
         self.watched.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn shares(&self) -> MutexGuard<'_, Shares> {
+        self.shares.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -115,6 +235,8 @@ struct Task {
     sender: watch::Sender<Update>,
     /// The answer that was sent last.
     shown: Option<Arc<Answer>>,
+    /// The room that it takes.
+    room: Option<Room>,
 }
 
 impl Task {
@@ -158,7 +280,9 @@ impl Task {
         let took = started.elapsed();
         let next = match result.and_then(|answer| Ok((shape(&self.ask.panel, &answer)?, answer))) {
             Ok((value, answer)) => {
-                self.show(value, answer);
+                if let Err(error) = self.show(value, answer) {
+                    self.show_stale(&error);
+                }
                 let refresh =
                     self.live.panels.panel(&self.ask.panel).map_or(TRY_AGAIN, |panel| panel.refresh);
                 started + refresh
@@ -171,13 +295,20 @@ impl Task {
         (next, started + self.live.min_interval.max(2 * took))
     }
 
-    fn show(&mut self, value: Value, answer: Arc<Answer>) {
+    fn show(&mut self, value: Value, answer: Arc<Answer>) -> Result<(), PanelError> {
         let same = self.shown.as_ref().is_some_and(|shown| shown.table == answer.table);
         if same && self.sender.borrow().stale.is_none() {
-            return;
+            return Ok(());
+        }
+        let bytes = answer.table.weight();
+        if self.room.as_ref().is_none_or(|room| room.bytes != bytes) {
+            // The old value stays until there is room for the new one beside it.
+            let room = Room::take(&self.live, bytes).ok_or(PanelError::NoRoom(MAX_HELD_BYTES >> 20))?;
+            self.room = Some(room);
         }
         self.shown = Some(answer);
         self.sender.send_replace(Update { value: Some(Arc::new(value)), stale: None });
+        Ok(())
     }
 
     fn show_stale(&mut self, error: &PanelError) {
@@ -215,4 +346,38 @@ impl Task {
 fn shape(panel: &str, answer: &Answer) -> Result<Value, PanelError> {
     let typed = typed::value(panel, answer)?;
     Ok(typed.unwrap_or_else(|| Value::Table(answer.table.to_proto(answer.context.clone()))))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_client_is_an_address_or_a_network_of_them() {
+        let client = |address: &str| Client::of(Some(address.parse().unwrap()));
+        assert_ne!(client("10.0.0.1"), client("10.0.0.2"));
+        assert_eq!(client("10.0.0.1"), client("::ffff:10.0.0.1"));
+        assert_eq!(client("2001:db8:0:1::1"), client("2001:db8:0:1:ffff::2"));
+        assert_ne!(client("2001:db8:0:1::1"), client("2001:db8:0:2::1"));
+        assert_ne!(Client::of(None), client("::"));
+    }
+
+    #[test]
+    fn a_share_counts_each_question_of_a_client_once() {
+        let [a, b] = ["10.0.0.1", "10.0.0.2"].map(|address| Client::of(Some(address.parse().unwrap())));
+        let [x, y, z] = ["x", "y", "z"].map(Ask::of);
+        let mut shares = Shares::default();
+        for ask in [&x, &y, &x, &x] {
+            assert_eq!(shares.take(a, ask, 2), Ok(()));
+        }
+        assert_eq!(shares.take(a, &z, 2), Err(TooMany::OfClient(2)));
+        assert_eq!(shares.take(b, &z, 2), Ok(()), "another client has its own share");
+        shares.give_back(a, &y);
+        assert_eq!(shares.take(a, &z, 2), Ok(()));
+        for ask in [&x, &x, &x, &z] {
+            shares.give_back(a, ask);
+        }
+        shares.give_back(b, &z);
+        assert!(shares.0.is_empty());
+    }
 }

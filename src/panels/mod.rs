@@ -13,6 +13,7 @@ pub mod folder;
 pub mod live;
 pub mod query;
 pub mod range;
+pub mod sandbox;
 pub mod table;
 pub mod typed;
 

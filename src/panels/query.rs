@@ -1,15 +1,15 @@
 //! Asking a panel: parameters checked, one computation however many ask at once, answers used again for a while.
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
-use std::time::Duration;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use jiff::Timestamp;
 use moka::future::Cache;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 
-use super::catalog::{Catalog, Panel};
+use super::catalog::{Catalog, Panel, shown};
 use super::range::{Buckets, HourAndWeekAgo, TimeRange, this_hour, time_zone};
 use super::table::{Cell, Table};
 use crate::clickhouse::{ClickHouse, ClickHouseError};
@@ -42,6 +42,17 @@ const SETTINGS: [(&str, &str); 12] = [
     ("compile_expressions", "0"),
     ("compile_aggregate_expressions", "0"),
 ];
+
+/// How many answers are computed at a time for those who ask; those who watch have turns of their own (`live.rs`), and inserts
+/// need the engine as well.
+const MAX_COMPUTED: usize = 4;
+/// How many different questions may wait for that. Further ones are told to come back.
+const MAX_WAITING: usize = 60;
+/// How long a question waits.
+const MAX_WAIT: Duration = Duration::from_secs(5);
+
+/// How often the same refusal of a panel is logged.
+const LOG_EVERY: Duration = Duration::from_secs(60);
 
 /// Distinct counts up to here are exact: the rollups keep so many hashes whole. Beyond it counts are off by 0.1 % or so; see
 /// docs/decisions/0003-rollups.md.
@@ -83,8 +94,16 @@ pub enum PanelError {
     /// The question is wrong.
     #[error("{0}")]
     Question(String),
+    /// Too many questions are asked at a time.
+    #[error("too many different panels are asked for at once; ask again in a second, or watch the panel")]
+    Busy,
+    /// The value of a panel that is watched found no room.
+    #[error(
+        "the panels that are watched take all of the memory for them ({0} MiB); end this one with a LIMIT"
+    )]
+    NoRoom(usize),
     /// ClickHouse gave no answer.
-    #[error("the panel {panel} cannot be computed: {source}")]
+    #[error("the panel {panel} cannot be computed: {}", source.for_viewers())]
     ClickHouse {
         /// The panel.
         panel: String,
@@ -108,7 +127,15 @@ pub struct Panels {
     catalog: watch::Receiver<Arc<Catalog>>,
     /// By the checksum of the panel's file and the question. None where answers are not kept.
     answers: Option<Cache<(u32, Ask), Arc<Answer>>>,
+    /// Who asks needs a place, and then a turn.
+    places: Arc<Semaphore>,
+    turns: Arc<Semaphore>,
+    /// Which code was logged for a panel, and when. Panels come from files, so there are few.
+    logged: Arc<Mutex<Logged>>,
 }
+
+/// A code and a time by the panel's name.
+type Logged = HashMap<String, (Option<i32>, Instant)>;
 
 impl Panels {
     /// The panels of a catalogue. Answers are used again for `keep`.
@@ -118,13 +145,13 @@ impl Panels {
                 .time_to_live(keep)
                 .max_capacity(CACHE_BYTES)
                 .weigher(|(_, ask): &(u32, Ask), answer: &Arc<Answer>| {
-                    let asked =
-                        ask.parameters.iter().map(|(name, value)| name.len() + value.len()).sum::<usize>();
-                    u32::try_from(answer.table.weight() + asked + ANSWER_BYTES).unwrap_or(u32::MAX)
+                    u32::try_from(answer.table.weight() + ask.weight() + ANSWER_BYTES).unwrap_or(u32::MAX)
                 })
                 .build()
         });
-        Self { clickhouse, catalog, answers }
+        let places = Arc::new(Semaphore::new(MAX_COMPUTED + MAX_WAITING));
+        let turns = Arc::new(Semaphore::new(MAX_COMPUTED));
+        Self { clickhouse, catalog, answers, places, turns, logged: Arc::default() }
     }
 
     /// The panels there are now; changes with the folder.
@@ -142,17 +169,16 @@ impl Panels {
         let panel = self.panel(&ask.panel)?;
         let zone = time_zone(ask.time_zone.as_deref()).map_err(PanelError::Question)?;
         ask.time_zone = zone.iana_name().filter(|name| *name != "UTC").map(str::to_owned);
+        let mut parameters = BTreeMap::new();
         for (name, value) in &ask.parameters {
             let known = panel.parameters.iter().find(|parameter| parameter.name == *name);
-            known
-                .ok_or_else(|| unknown_parameter(&panel, name))?
-                .check(value)
-                .map_err(PanelError::Question)?;
+            let known = known.ok_or_else(|| unknown_parameter(&panel, name))?;
+            let value = known.canonical(value).map_err(PanelError::Question)?;
+            if value != known.default {
+                parameters.insert(name.clone(), value);
+            }
         }
-        let is_default = |name: &String, value: &String| {
-            panel.parameters.iter().any(|known| known.name == *name && known.default == *value)
-        };
-        ask.parameters.retain(|name, value| !is_default(name, value));
+        ask.parameters = parameters;
         Ok(ask)
     }
 
@@ -161,9 +187,9 @@ impl Panels {
         let ask = self.check(ask)?;
         let panel = self.panel(&ask.panel)?;
         match &self.answers {
-            None => self.compute(&panel, &ask).await.map(Arc::new),
+            None => self.compute_in_turn(&panel, &ask).await.map(Arc::new),
             Some(answers) => {
-                let computing = async { self.compute(&panel, &ask).await.map(Arc::new) };
+                let computing = async { self.compute_in_turn(&panel, &ask).await.map(Arc::new) };
                 let answer = answers.try_get_with(key(&panel, &ask), computing).await;
                 answer.map_err(|error| (*error).clone())
             }
@@ -184,15 +210,23 @@ impl Panels {
     pub fn panel(&self, name: &str) -> Result<Arc<Panel>, PanelError> {
         let catalog = self.catalog.borrow();
         catalog.panels.get(name).cloned().ok_or_else(|| PanelError::Unknown {
-            name: name.to_owned(),
+            name: shown(name),
             known: catalog.panels.keys().map(String::as_str).collect::<Vec<_>>().join(", "),
         })
+    }
+
+    /// Computes an answer when it is its turn. Questions beyond the bound are refused, since each would only make all wait.
+    async fn compute_in_turn(&self, panel: &Panel, ask: &Ask) -> Result<Answer, PanelError> {
+        let _place = self.places.try_acquire().map_err(|_| PanelError::Busy)?;
+        let turn = tokio::time::timeout(MAX_WAIT, self.turns.acquire()).await;
+        let _turn = turn.map_err(|_| PanelError::Busy)?.map_err(|_| PanelError::Busy)?;
+        self.compute(panel, ask).await
     }
 
     /// Computes the answer of a panel, which need not be in the catalogue.
     pub(super) async fn compute(&self, panel: &Panel, ask: &Ask) -> Result<Answer, PanelError> {
         let frame = Frame::new(panel, ask)?;
-        let answer = self.fetch(["", ""], panel, ask, &frame).await?;
+        let answer = self.fetch("", panel, ask, &frame).await?;
         let table = Table::from_json_compact(&answer)
             .map_err(|error| PanelError::Answer { panel: panel.name.clone(), reason: error.to_string() })?;
         let context = v1::PanelContext {
@@ -205,23 +239,38 @@ impl Panels {
         Ok(Answer { table, context })
     }
 
-    /// How ClickHouse reads a panel's statement: its query tree as text, before anything in it is carried out. Within
-    /// parentheses there is room for one SELECT and nothing else.
-    pub(super) async fn query_tree(&self, panel: &Panel, parentheses: bool) -> Result<String, PanelError> {
+    /// The rows of `EXPLAIN` of a panel's statement, before anything of it is published.
+    pub(super) async fn explain(&self, panel: &Panel, explain: Explain) -> Result<Vec<String>, PanelError> {
         let ask = Ask::of(&panel.name);
         // On the line of the statement's first, so that the lines in an error are those of the file.
-        let around = if parentheses {
-            ["EXPLAIN QUERY TREE run_passes = 0 SELECT * FROM ( ", "\n)"]
-        } else {
-            ["EXPLAIN QUERY TREE run_passes = 0 ", ""]
-        };
-        let tree = self.fetch(around, panel, &ask, &Frame::new(panel, &ask)?).await?;
-        Ok(String::from_utf8_lossy(&tree).into_owned())
+        let answer = self.fetch(explain.words(), panel, &ask, &Frame::new(panel, &ask)?).await?;
+        let unreadable = |reason: String| PanelError::Answer { panel: panel.name.clone(), reason };
+        let table = Table::from_json_compact(&answer).map_err(|error| unreadable(error.to_string()))?;
+        let rows = table.rows.into_iter().map(|mut row| match (row.pop(), row.pop()) {
+            (Some(Cell::Text(text)), None) => Ok(text),
+            _ => Err(unreadable("EXPLAIN gives other than one text a row".to_owned())),
+        });
+        rows.collect()
+    }
+
+    /// What viewers are not told is for the operator: once, and again when it changes or a minute has passed, since a
+    /// panel that is watched is tried every second.
+    fn log(&self, panel: &str, error: &ClickHouseError) {
+        if error.for_viewers() == error.message {
+            return;
+        }
+        let mut logged = self.logged.lock().unwrap_or_else(PoisonError::into_inner);
+        let known =
+            logged.get(panel).is_some_and(|(code, at)| *code == error.code && at.elapsed() < LOG_EVERY);
+        if !known {
+            logged.insert(panel.to_owned(), (error.code, Instant::now()));
+            tracing::warn!(panel, %error, "ClickHouse refused a panel");
+        }
     }
 
     async fn fetch(
         &self,
-        [before, behind]: [&str; 2],
+        before: &str,
         panel: &Panel,
         ask: &Ask,
         Frame { zone_name, buckets, hour, .. }: &Frame,
@@ -232,7 +281,7 @@ impl Panels {
             .clickhouse
             .client()
             .map_err(failed)?
-            .query_raw(&format!("{before}{}{behind}", panel.sql))
+            .query_raw(&format!("{before}{}", panel.sql))
             .param("range_start", buckets.starts[0])
             .param("range_end", buckets.end)
             .param("buckets", &buckets.starts)
@@ -257,7 +306,28 @@ impl Panels {
         }
         let answer = async { Ok(query.fetch_bytes("JSONCompact")?.collect().await?) };
         let answer = tokio::time::timeout(PATIENCE, answer).await;
-        answer.unwrap_or_else(|_| Err(ClickHouseError::unreachable(no_answer()))).map_err(failed)
+        answer.unwrap_or_else(|_| Err(ClickHouseError::unreachable(no_answer()))).map_err(|source| {
+            self.log(&panel.name, &source);
+            failed(source)
+        })
+    }
+}
+
+/// What ClickHouse is asked about a statement.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Explain {
+    /// The tree that its parser makes. Nothing is carried out.
+    Syntax,
+    /// What its analyzer takes each name for. Scalar subqueries are carried out.
+    Resolved,
+}
+
+impl Explain {
+    fn words(self) -> &'static str {
+        match self {
+            Self::Syntax => "EXPLAIN AST ",
+            Self::Resolved => "EXPLAIN QUERY TREE run_passes = 1, passes = 1 ",
+        }
     }
 }
 
@@ -280,6 +350,13 @@ impl Frame {
 }
 
 impl Ask {
+    /// About how much memory it takes, in bytes.
+    fn weight(&self) -> usize {
+        let parameters =
+            self.parameters.iter().map(|(name, value)| name.len() + value.len() + 2 * size_of::<String>());
+        self.panel.len() + self.time_zone.as_ref().map_or(0, String::len) + parameters.sum::<usize>()
+    }
+
     /// The last hour of a panel with its defaults, in UTC.
     pub(super) fn of(panel: &str) -> Self {
         Self { panel: panel.to_owned(), range: TimeRange::Hour, time_zone: None, parameters: BTreeMap::new() }
@@ -297,7 +374,11 @@ fn key(panel: &Panel, ask: &Ask) -> (u32, Ask) {
 fn unknown_parameter(panel: &Panel, name: &str) -> PanelError {
     let known: Vec<&str> = panel.parameters.iter().map(|parameter| parameter.name.as_str()).collect();
     let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
-    PanelError::Question(format!("parameters: the panel {} has no {name:?}; it has {known}", panel.name))
+    PanelError::Question(format!(
+        "parameters: the panel {} has no {:?}; it has {known}",
+        panel.name,
+        shown(name)
+    ))
 }
 
 fn is_approximate(table: &Table, distinct: &[String]) -> bool {

@@ -1,16 +1,22 @@
 //! From a time range and a time zone to the buckets that a panel shows.
 //!
 //! Buckets follow the wall clock of the time zone: an hour begins at its full hour, a day at its midnight. Where the clock
-//! is put back, the hour that comes twice is two buckets; where it is put forward, the bucket with the gap is shorter. The
-//! last bucket holds the present and is incomplete.
+//! is put back, the hour that comes twice is two buckets, and a longer bucket is longer by it: a day is one bucket, whenever
+//! the clock changes. Where it is put forward, the bucket with the gap is shorter. The last bucket holds the present and is
+//! incomplete.
 
 use jiff::tz::TimeZone;
 use jiff::{Span, Timestamp};
 
+use super::catalog::shown;
 use crate::proto::v1;
 
 /// Offsets of time zones are whole quarters of an hour, so on no smaller grid does a bucket of a quarter or more begin.
 const GRID_MINUTES: i64 = 15;
+/// Buckets up to here are labelled by their hour, which may come twice; longer ones come once.
+const HOUR_MINUTES: i64 = 60;
+/// More than twice the most by which a clock is put back today: two hours, at Troll in Antarctica.
+const LOOK_BACK_SECONDS: i64 = 8 * 3_600;
 
 /// How far back, and in which steps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -83,18 +89,27 @@ impl Buckets {
         let grid = step.min(GRID_MINUTES) * 60;
         let now = now.as_second();
         let first = now - range.minutes() * 60;
-        // Back to a point from which the bucket that holds `first` surely began: a day may have 25 hours.
-        let mut at = (first - step * 60 - 2 * 3_600).div_euclid(grid) * grid;
+        // Back to a point from which the bucket that holds `first` surely began, and far enough from it that no clock which
+        // was put back before that point is still catching up.
+        let mut at = (first - step * 60 - LOOK_BACK_SECONDS).div_euclid(grid) * grid;
         let mut starts = Vec::new();
         let mut before = bucket_of(at - grid, step, zone);
+        let mut highest = before.number;
         while at <= now {
             let bucket = bucket_of(at, step, zone);
-            if bucket.number != before.number || bucket.begins {
+            let begins = if step <= HOUR_MINUTES {
+                bucket.number != before.number || bucket.begins
+            } else {
+                // What the clock shows again belongs to the bucket in which it was put back.
+                bucket.number > highest
+            };
+            if begins {
                 if at <= first {
                     starts.clear();
                 }
                 starts.push(at);
             }
+            highest = highest.max(bucket.number);
             before = bucket;
             at += grid;
         }
@@ -175,7 +190,8 @@ pub fn time_zone(name: Option<&str>) -> Result<TimeZone, String> {
     }
     TimeZone::get(name).map_err(|_| {
         format!(
-            "time_zone: {name:?} is not known; an IANA name like \"Europe/Madrid\" or \"UTC\" is expected"
+            "time_zone: {:?} is not known; an IANA name like \"Europe/Madrid\" or \"UTC\" is expected",
+            shown(name)
         )
     })
 }
@@ -211,6 +227,9 @@ pub struct HourAndWeekAgo {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+    use proptest::sample::select;
+
     use super::*;
 
     fn buckets(range: TimeRange, grain: Grain, zone: &str, now: &str) -> (Vec<String>, Vec<i64>) {
@@ -304,6 +323,75 @@ mod tests {
             buckets(TimeRange::Week, Grain::Coarse, "America/New_York", "2026-03-11T12:00:00Z");
         assert_eq!(spring.iter().filter(|&&minutes| minutes == 23 * 60).count(), 1, "{spring:?}");
         assert!(walls.iter().all(|wall| wall.ends_with("00:00")), "{walls:?}");
+    }
+
+    /// Where the clock is put back to midnight, midnight comes twice, and the day once.
+    #[test]
+    fn a_day_is_one_bucket_though_its_midnight_comes_twice() {
+        for (zone, now, long) in [
+            ("America/Havana", "2026-11-03T12:00:00Z", "01 00:00"),
+            ("Atlantic/Azores", "2026-10-27T12:00:00Z", "25 00:00"),
+        ] {
+            let (walls, lengths) = buckets(TimeRange::Week, Grain::Coarse, zone, now);
+            assert_eq!(walls.iter().filter(|wall| *wall == long).count(), 1, "{zone}: {walls:?}");
+            let at = walls.iter().position(|wall| wall == long).unwrap();
+            assert_eq!(lengths[at], 25 * 60, "{zone}: {lengths:?}");
+        }
+    }
+
+    #[test]
+    fn two_hours_are_one_bucket_though_one_of_them_comes_twice() {
+        for zone in ["Europe/Madrid", "America/Havana", "Atlantic/Azores", "Antarctica/Troll"] {
+            let now = if zone == "America/Havana" { "2026-11-03T12:00:00Z" } else { "2026-10-27T12:00:00Z" };
+            let (walls, lengths) = buckets(TimeRange::Week, Grain::Fine, zone, now);
+            let mut labels = walls.clone();
+            labels.dedup();
+            assert_eq!(labels, walls, "{zone}");
+            let longest = if zone == "Antarctica/Troll" { 240 } else { 180 };
+            assert_eq!(
+                lengths.iter().filter(|&&minutes| minutes == longest).count(),
+                1,
+                "{zone}: {lengths:?}"
+            );
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(1_000))]
+        /// All zones that there are: the buckets cover the range without gap or overlap, a day is one of them and begins
+        /// when it does, and of two hours or more no two are labelled alike.
+        #[test]
+        fn buckets_cover_the_range_and_days_are_whole(
+            zone in select(jiff::tz::db().available().map(|name| name.to_string()).collect::<Vec<_>>()),
+            from in 1_325_376_000_i64..2_145_916_800, // 2012 to 2037
+            later in 0_i64..8 * 86_400,
+        ) {
+            let zone = TimeZone::get(&zone).unwrap();
+            // Soon after the clock has changed, where it does.
+            let change = zone.following(Timestamp::from_second(from).unwrap()).next();
+            let now = change.map_or(from, |change| change.timestamp().as_second()) + later;
+            let instant = |second: i64| Timestamp::from_second(second).unwrap().to_zoned(zone.clone());
+            for range in [TimeRange::Hour, TimeRange::SixHours, TimeRange::Day, TimeRange::Week] {
+                for grain in [Grain::Fine, Grain::Coarse] {
+                    let Buckets { starts, end } = Buckets::new(range, grain, &zone, Timestamp::from_second(now).unwrap());
+                    let begin = now - range.minutes() * 60;
+                    prop_assert!(starts.windows(2).all(|pair| pair[0] < pair[1]));
+                    prop_assert!(starts[0] <= begin && starts.get(1).is_none_or(|&next| next > begin));
+                    prop_assert!(starts[starts.len() - 1] <= now && now < end && end - now <= 60);
+                    let step = range.step_minutes(grain);
+                    if step > HOUR_MINUTES {
+                        let labels: Vec<_> = starts.iter().map(|&start| bucket_of(start, step, &zone).number).collect();
+                        prop_assert!(labels.windows(2).all(|pair| pair[0] < pair[1]), "{:?}", labels);
+                    }
+                    if step == 24 * 60 {
+                        for (&start, &next) in starts.iter().zip(starts[1..].iter().chain([&end])) {
+                            prop_assert_eq!(instant(start).start_of_day().unwrap().timestamp().as_second(), start);
+                            prop_assert!(next == end || instant(next).date() > instant(start).date());
+                        }
+                    }
+                }
+            }
+        }
     }
 
     #[test]

@@ -69,7 +69,10 @@ impl Table {
     pub fn weight(&self) -> usize {
         let texts =
             self.rows.iter().flatten().map(|cell| if let Cell::Text(text) = cell { text.len() } else { 0 });
-        self.rows.len() * self.columns.len() * size_of::<Cell>() + texts.sum::<usize>()
+        let columns =
+            self.columns.iter().map(|column| column.name.len() + column.kind.len() + size_of::<Column>());
+        let row = size_of::<Vec<Cell>>() + self.columns.len() * size_of::<Cell>();
+        self.rows.len() * row + texts.sum::<usize>() + columns.sum::<usize>()
     }
 
     /// The contract's table.

@@ -145,6 +145,10 @@ impl Server {
 
     /// Asks the embedded ClickHouse, past Millrace, as any ClickHouse client can.
     pub(crate) async fn sql(&self, query: &str) -> String {
+        self.try_sql(query).await.unwrap_or_else(|error| panic!("{query}: {error}"))
+    }
+
+    pub(crate) async fn try_sql(&self, query: &str) -> Result<String, clickhouse::error::Error> {
         let file = std::fs::read(self.data_dir().join("engine.json")).unwrap();
         let endpoint: serde_json::Value = serde_json::from_slice(&file).unwrap();
         let client = clickhouse::Client::default()
@@ -152,9 +156,8 @@ impl Server {
             .with_user(endpoint["user"].as_str().unwrap())
             .with_password(endpoint["password"].as_str().unwrap())
             .with_database("millrace");
-        let mut cursor = client.query_raw(query).fetch_bytes("TabSeparated").unwrap();
-        let answer = cursor.collect().await.unwrap_or_else(|error| panic!("{query}: {error}"));
-        String::from_utf8(answer.to_vec()).unwrap().trim_end().to_owned()
+        let answer = client.query_raw(query).fetch_bytes("TabSeparated")?.collect().await?;
+        Ok(String::from_utf8(answer.to_vec()).unwrap().trim_end().to_owned())
     }
 
     pub(crate) fn pid(&self) -> u32 {

@@ -214,6 +214,133 @@ fn data_goes_in_and_comes_out_in_any_format() {
     }
 }
 
+/// Whoever asks: what stands behind a semicolon is not carried out, and data is not taken for a statement.
+#[test]
+fn a_request_holds_one_statement() {
+    let engine = Engine::start();
+    engine.ok("/", "CREATE TABLE t (a Int64, b String) ENGINE = MergeTree ORDER BY a");
+    let second = "CREATE TABLE second (a Int8) ENGINE = Memory";
+    for first in [
+        "SELECT 1;",
+        "SELECT 1 FORMAT JSON;",
+        "SHOW TABLES;",
+        "EXPLAIN AST INSERT INTO t VALUES (1);",
+        "CREATE TABLE IF NOT EXISTS other (a Int8) ENGINE = Memory;",
+        "INSERT INTO t SELECT 1, '';",
+        "INSERT INTO t (a);",
+        "SELECT 1 /* /* ; */ ; */ ;;",
+        "SELECT 1 -- '\n;",
+        "SELECT 'a\\';' ;",
+    ] {
+        for target in ["/", "/?readonly=1", "/?readonly=2"] {
+            let (status, answer) = engine.post(target, format!("{first} {second}").as_bytes());
+            assert_eq!(status, 400, "{first}: {answer}");
+            assert!(
+                answer.starts_with("Code: 62.") && answer.contains("Multi-statements are not allowed"),
+                "{answer}"
+            );
+        }
+    }
+    assert_eq!(engine.ok("/", "EXISTS second"), "0");
+    assert_eq!(engine.ok("/", "SELECT count() FROM t"), "0");
+    // In two halves, in the address and in the body.
+    let target = format!("/?query={}", "SHOW+TABLES;");
+    assert_eq!(engine.post(&target, second.as_bytes()).0, 400);
+    // A semicolon at the end is none too many, nor is one in a quote, a comment or a heredoc.
+    for (text, answer) in [
+        ("SELECT 1;", "1"),
+        ("SELECT 1 ; -- done; SELECT 2", "1"),
+        ("SELECT 1;;\n/* ; /* ; */ ; */", "1"),
+        ("SELECT ';' || $$;$$ || $x$;$x$", ";;;"),
+        ("SELECT a FROM (SELECT 1 AS a);", "1"),
+    ] {
+        assert_eq!(engine.ok("/", text), answer, "{text}");
+    }
+    engine.ok("/", "INSERT INTO t VALUES (1, 'a;b'), (2, '; SELECT 1');");
+    engine.ok("/", "INSERT INTO t FORMAT TSV\n3\t; DROP TABLE t\n");
+    engine.ok("/?query=INSERT+INTO+t+FORMAT+CSV", "4,\"x;y\"\n");
+    assert_eq!(engine.ok("/", "SELECT count(), sum(a) FROM t"), "4\t10");
+    // What the engine would have passed over in silence.
+    let (status, answer) =
+        engine.post("/", b"INSERT INTO t SELECT * FROM input('a Int64, b String') FORMAT CSV\n5,x");
+    assert_eq!(status, 400, "{answer}");
+    assert!(answer.contains("INSERT INTO … FORMAT"), "{answer}");
+}
+
+#[test]
+fn a_column_may_be_called_format() {
+    let engine = Engine::start();
+    engine.ok("/", "CREATE TABLE t (format String, n Int64) ENGINE = MergeTree ORDER BY n");
+    engine.ok("/", "INSERT INTO t VALUES ('CSV', 1), ('JSON', 2)");
+    assert_eq!(engine.ok("/", "SELECT format FROM t ORDER BY n"), "CSV\nJSON");
+    assert_eq!(
+        engine.ok("/", "SELECT format, sum(n) AS n FROM t GROUP BY format ORDER BY n DESC LIMIT 1"),
+        "JSON\t2"
+    );
+    assert_eq!(
+        engine.ok("/", "SELECT format FROM t WHERE n = 1 FORMAT JSONEachRow;"),
+        "{\"format\":\"CSV\"}"
+    );
+    let with_settings = "SELECT format FROM t WHERE n = 1 FORMAT JSONEachRow SETTINGS max_threads = 1";
+    assert_eq!(engine.ok("/", with_settings), "{\"format\":\"CSV\"}");
+}
+
+#[test]
+fn a_statement_is_carried_out_as_it_was_sent_or_not_at_all() {
+    let engine = Engine::start();
+    for text in [b"SELECT hex('\xff')".as_slice(), b"SHOW TABLES LIKE '\xfe'", b"INSERT INTO t SELECT '\xff'"]
+    {
+        let (status, answer) = engine.post("/", text);
+        assert_eq!(status, 400, "{answer}");
+        assert!(answer.starts_with("Code: 62.") && answer.contains("not UTF-8 at byte"), "{answer}");
+    }
+    assert_eq!(engine.ok("/", "SELECT hex('\\xFF')"), "FF");
+    // Data is bytes.
+    engine.ok("/", "CREATE TABLE t (a String) ENGINE = MergeTree ORDER BY a");
+    assert_eq!(engine.post("/", b"INSERT INTO t FORMAT RowBinary\n\x01\xff"), (200, String::new()));
+    assert_eq!(engine.ok("/", "SELECT hex(a) FROM t"), "FF");
+}
+
+/// The message of an error in the middle of an answer is in the answer's encoding, so that a client can read it.
+#[test]
+fn an_error_within_a_compressed_answer_can_be_read() {
+    let engine = Engine::start();
+    for encoding in ["gzip", "zstd"] {
+        let mut stream = TcpStream::connect(&engine.address).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        let query = "SELECT number, throwIf(number = 3000000) FROM numbers(4000000)";
+        let head = format!(
+            "POST /?enable_http_compression=1&max_block_size=65536 HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\
+             X-ClickHouse-User: default\r\nX-ClickHouse-Key: {PASSWORD}\r\nAccept-Encoding: {encoding}\r\n\
+             Content-Length: {}\r\n\r\n{query}",
+            query.len()
+        );
+        stream.write_all(head.as_bytes()).unwrap();
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer).unwrap();
+        let end = answer.windows(4).position(|window| window == b"\r\n\r\n").unwrap();
+        assert!(answer.starts_with(b"HTTP/1.1 200"), "{}", String::from_utf8_lossy(&answer[..end]));
+        let mut body = Vec::new();
+        let mut rest = &answer[end + 4..];
+        // Chunks without their end: the answer is broken off.
+        while let Some(at) = rest.windows(2).position(|window| window == b"\r\n") {
+            let length = usize::from_str_radix(std::str::from_utf8(&rest[..at]).unwrap(), 16).unwrap();
+            assert_ne!(length, 0, "the answer has an end");
+            body.extend_from_slice(&rest[at + 2..at + 2 + length]);
+            rest = &rest[at + 2 + length + 2..];
+        }
+        let mut plain = Vec::new();
+        let decoded = match encoding {
+            "gzip" => flate2::read::MultiGzDecoder::new(body.as_slice()).read_to_end(&mut plain).map(|_| ()),
+            _ => zstd::stream::copy_decode(body.as_slice(), &mut plain),
+        };
+        decoded.unwrap_or_else(|error| panic!("{encoding}: {error}"));
+        let last = plain.len().saturating_sub(1_000);
+        let said = String::from_utf8_lossy(&plain[last..]).into_owned();
+        assert!(said.contains("Code: 395."), "{encoding}: {said}");
+    }
+}
+
 #[test]
 fn a_repeated_token_adds_nothing_and_readers_run_beside_inserts() {
     let engine = Engine::start();

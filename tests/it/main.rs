@@ -18,6 +18,8 @@ mod lifecycle;
 mod operations;
 mod outage;
 mod panel_files;
+mod panel_load;
+mod panel_sandbox;
 mod panels;
 mod power_cut;
 mod producers;

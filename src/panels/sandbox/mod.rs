@@ -1,0 +1,60 @@
+//! What a panel's statement may be: one SELECT that reads the tables of the project's database, with functions whose result
+//! follows from their arguments.
+//!
+//! A statement is allowed by what it names: what is on no list is refused. It passes three checks, one after the other:
+//!
+//! 1. [`text`]: on its tokens, before ClickHouse has seen it. Every name before a parenthesis is on the list
+//!    ([`functions`]); there is one statement, without FORMAT, INTO OUTFILE and SETTINGS.
+//! 2. [`syntax`]: on the tree that ClickHouse's own parser makes of it (`EXPLAIN AST`, which carries nothing out). Every kind
+//!    of node is known, every table is of the database.
+//! 3. [`resolved`]: on what ClickHouse's analyzer takes each name for (`EXPLAIN QUERY TREE`), whatever the way in which the
+//!    statement named it.
+//!
+//! Aliases, quotes and comments fool none of them: the first takes names from tokens as ClickHouse's lexer cuts them, and
+//! the others read every name that ClickHouse prints, so that an alias which looks like a node can only add one. See
+//! docs/decisions/0005-panel-sandbox.md.
+
+pub mod functions;
+pub mod resolved;
+pub mod syntax;
+pub mod text;
+
+/// Why a statement is no panel. It never holds more of it than names.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct Refusal {
+    /// The thing and the way out.
+    pub message: String,
+    /// Where it is.
+    pub place: Place,
+}
+
+/// Where in a statement something is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// In this line, from 1.
+    Line(u32),
+    /// Where this name is.
+    Name(String),
+    /// Nowhere in particular.
+    Unknown,
+}
+
+impl Refusal {
+    fn new(place: Place, message: impl Into<String>) -> Self {
+        Self { message: message.into(), place }
+    }
+
+    fn of_name(name: &str, message: impl Into<String>) -> Self {
+        Self::new(Place::Name(name.to_owned()), message)
+    }
+}
+
+/// A name as a message shows it: not too much of it.
+fn shown(name: &str) -> String {
+    const LONGEST: usize = 64;
+    match name.char_indices().nth(LONGEST) {
+        None => name.to_owned(),
+        Some((end, _)) => format!("{}…", &name[..end]),
+    }
+}

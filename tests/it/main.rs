@@ -7,6 +7,8 @@ mod common;
 mod crash;
 mod disk_full;
 mod engine;
+mod engine_isolation;
+mod engine_supervision;
 mod http;
 mod ingest;
 mod lifecycle;

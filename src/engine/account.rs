@@ -36,6 +36,27 @@ impl Class {
     }
 }
 
+impl Class {
+    /// What a new connection of the class is told before anything else, so that an insert gets the cores when it needs
+    /// them: while a statement with a lower number runs, one with a higher number pauses before each block that it reads,
+    /// for a second at most. Panels neither pause nor make others pause. Measured in
+    /// docs/decisions/0006-engine-isolation.md.
+    pub(super) fn priority(self) -> Option<String> {
+        match self {
+            Self::Writer => Some("SET priority = 1".to_owned()),
+            Self::People => {
+                let cores = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
+                let threads = (cores / 2).max(1);
+                Some(format!(
+                    "SET priority = 2, low_priority_query_wait_time_ms = 1000, max_threads = {threads}, \
+                     max_block_size = 8192"
+                ))
+            }
+            Self::Panels | Self::Probe => None,
+        }
+    }
+}
+
 /// The passwords.
 pub(super) struct Accounts {
     password: String,

@@ -85,7 +85,7 @@ impl Pool {
         match class {
             Class::Writer | Class::Probe if wishes.readonly == 0 => self.with_writer(wishes, work),
             Class::Panels => self.with_panels(&Wishes { readonly: 1, ..wishes.clone() }, work),
-            Class::Writer | Class::Probe | Class::People => work(&mut self.connect(wishes)?),
+            Class::Writer | Class::Probe | Class::People => work(&mut self.connect(class, wishes)?),
         }
     }
 
@@ -108,7 +108,7 @@ impl Pool {
                 }
                 connection
             }
-            None => self.connect(wishes)?,
+            None => self.connect(Class::Writer, wishes)?,
         };
         let done = work(&mut connection)?;
         locked(&self.writer).push((wishes.clone(), connection));
@@ -131,7 +131,7 @@ impl Pool {
                 run(&mut connection, &wishes.using())?;
                 connection
             }
-            None => self.connect(wishes)?,
+            None => self.connect(Class::Panels, wishes)?,
         };
         let done = work(&mut connection);
         let mut idle = locked(&self.panels);
@@ -143,9 +143,12 @@ impl Pool {
     }
 
     /// A new connection.
-    fn connect(&self, wishes: &Wishes) -> Result<Connection, String> {
+    fn connect(&self, class: Class, wishes: &Wishes) -> Result<Connection, String> {
         let opened = self.library.connect(&self.folder, &self.arguments);
         let mut connection = opened.map_err(|error| error.to_string())?;
+        if let Some(statement) = class.priority() {
+            run(&mut connection, &statement)?;
+        }
         for statement in wishes.changes(&Wishes::default()) {
             run(&mut connection, &statement)?;
         }

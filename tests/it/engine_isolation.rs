@@ -220,7 +220,7 @@ fn slow_readers_and_slow_senders_lose_their_permits() {
 }
 
 /// Where `server` tells people to find its engine, and a client of it that keeps its connection.
-fn people(server: &Server) -> (String, clickhouse::Client) {
+pub(crate) fn people(server: &Server) -> (String, clickhouse::Client) {
     let file = fs::read(server.data_dir().join("engine.json")).unwrap();
     let endpoint: serde_json::Value = serde_json::from_slice(&file).unwrap();
     let text = |name: &str| endpoint[name].as_str().unwrap().to_owned();

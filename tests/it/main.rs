@@ -4,6 +4,7 @@
 mod backpressure;
 mod clients;
 mod common;
+mod contention;
 mod crash;
 mod disk_full;
 mod engine;

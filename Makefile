@@ -137,6 +137,11 @@ bench-freshness: engine ## Measure the time from an event to the update of a wat
 	@$(RUST)
 	cargo bench --locked --bench freshness
 
+.PHONY: bench-contention
+bench-contention: engine ## Measure inserts beside heavy queries of people and panels
+	@$(RUST)
+	cargo test --locked --test it contention -- --ignored --nocapture
+
 .PHONY: buf-lint
 buf-lint: $(NODE_READY) ## Check the contracts
 	$(CACHE)/tools/test/node/node_modules/@bufbuild/buf-linux-x64/bin/buf lint

@@ -189,6 +189,46 @@ pub struct ClickHouseConfig {
         hide_default_value = true
     )]
     pub engine_library: String,
+    /// The embedded engine
+    #[command(flatten)]
+    pub engine: EngineConfig,
+}
+
+/// What the embedded engine may use.
+#[derive(Args, Clone, Debug)]
+pub struct EngineConfig {
+    /// How much memory the embedded engine may use, in bytes, 268435456 or more; 0 for three quarters of the machine's, or
+    /// of the cgroup's limit where that is lower
+    #[arg(long = "engine-memory-bytes", env = "MILLRACE_ENGINE_MEMORY_BYTES", value_name = "BYTES", default_value = "0",
+          value_parser = engine_memory)]
+    pub memory_bytes: u64,
+    /// Whether the kernel keeps the embedded engine's process in its data folder, without TCP: on, as far as the kernel
+    /// can, or off, for statements that read other files or open addresses
+    #[arg(
+        long = "engine-sandbox",
+        env = "MILLRACE_ENGINE_SANDBOX",
+        value_name = "SWITCH",
+        default_value = "on"
+    )]
+    pub sandbox: Switch,
+}
+
+/// Whether something is done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Switch {
+    /// It is.
+    On,
+    /// It is not.
+    Off,
+}
+
+impl std::fmt::Display for Switch {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.write_str(match self {
+            Self::On => "on",
+            Self::Off => "off",
+        })
+    }
 }
 
 /// How much the journal may hold.
@@ -276,6 +316,14 @@ fn whole(text: &str, allowed: RangeInclusive<u64>) -> Result<u64, String> {
     let refused = || format!("a whole number from {} to {} is allowed", allowed.start(), allowed.end());
     let number = text.trim().parse().map_err(|_| refused())?;
     if allowed.contains(&number) { Ok(number) } else { Err(refused()) }
+}
+
+fn engine_memory(text: &str) -> Result<u64, String> {
+    const ALLOWED: RangeInclusive<u64> = crate::engine::memory::LEAST_BYTES..=1_125_899_906_842_624;
+    match text.trim() {
+        "0" => Ok(0),
+        text => whole(text, ALLOWED).map_err(|allowed| format!("0, or {allowed}")),
+    }
 }
 
 fn millis(text: &str, allowed: RangeInclusive<u64>) -> Result<Duration, String> {

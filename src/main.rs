@@ -75,19 +75,25 @@ fn parse() -> Result<Command, ExitCode> {
 fn run(command: Command) -> anyhow::Result<()> {
     // Whatever a command or the engine keeps holds what users did: nobody else reads it.
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    let result = runtime.block_on(async {
-        match command {
-            Command::Serve(config) => {
-                telemetry::start(&config.log)?;
-                serve::run(*config).await
-            }
-            Command::Generate(args) => generate::run(args).await,
-            Command::Migrate(args) => migrate::run(args).await,
-            Command::DeadLetters(args) => dead_letters::run(args).await,
-            Command::Engine(args) => engine::run(args).await,
+    match command {
+        Command::Serve(config) => in_runtime(async {
+            telemetry::start(&config.log)?;
+            serve::run(*config).await
+        }),
+        Command::Generate(args) => in_runtime(generate::run(args)),
+        Command::Migrate(args) => in_runtime(migrate::run(args)),
+        Command::DeadLetters(args) => in_runtime(dead_letters::run(args)),
+        Command::Engine(args) => {
+            // The process confines itself, which must be before the runtime starts its threads.
+            let prepared = engine::prepare(args)?;
+            in_runtime(engine::run(prepared))
         }
-    });
+    }
+}
+
+fn in_runtime(command: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let result = runtime.block_on(command);
     // A blocking call that hangs, as on a dead disk, must not keep the process from ending.
     runtime.shutdown_background();
     result

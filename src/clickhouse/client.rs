@@ -6,7 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use clickhouse::Client;
 use serde::{Deserialize, Serialize};
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 
 use super::error::ClickHouseError;
 
@@ -14,6 +14,10 @@ use super::error::ClickHouseError;
 const INSERT_TIMEOUT: Duration = Duration::from_secs(30);
 /// How much of a body is handed to the connection at once.
 const CHUNK_BYTES: usize = 1 << 20;
+
+/// What an INSERT fails with when every later one will fail as well, until ClickHouse is restarted: an earlier write of
+/// the deduplication log failed, as on a full disk (ClickHouse/ClickHouse#118350).
+const BROKEN: &str = "Cannot write to canceled buffer";
 
 /// How inserts are done. The same on every try, so that ClickHouse makes the same blocks of the same bytes and knows a
 /// repeat by its token. A batch is one block, but not one commit: each partition that it has events of, and each table of a
@@ -52,12 +56,19 @@ pub struct ClickHouse {
     /// One connection pool for all; each use sets the address that holds then.
     client: Client,
     database: Arc<str>,
+    /// Who is told that ClickHouse needs a restart.
+    broken: Option<mpsc::Sender<String>>,
 }
 
 impl ClickHouse {
     /// The database at this endpoint, which may be away for a while and come back elsewhere.
     pub fn new(endpoint: watch::Receiver<Option<Endpoint>>, database: &str) -> Self {
-        Self { endpoint, client: Client::default(), database: database.into() }
+        Self { endpoint, client: Client::default(), database: database.into(), broken: None }
+    }
+
+    /// Reports there, with the message, when an insert fails in a way that only a restart of ClickHouse ends.
+    pub fn reporting_to(self, broken: mpsc::Sender<String>) -> Self {
+        Self { broken: Some(broken), ..self }
     }
 
     /// Where ClickHouse is; none while the embedded one is down.
@@ -92,6 +103,24 @@ impl ClickHouse {
 
     /// Inserts a body in the Native format. A body with a token that was inserted before adds nothing.
     pub async fn insert_native(
+        &self,
+        table: &str,
+        columns: &str,
+        body: Vec<Bytes>,
+        token: &str,
+    ) -> Result<(), ClickHouseError> {
+        let inserted = self.send_native(table, columns, body, token).await;
+        if let Err(error) = &inserted
+            && error.message.contains(BROKEN)
+            && let Some(broken) = &self.broken
+        {
+            // Full: it is told already.
+            broken.try_send(error.message.clone()).ok();
+        }
+        inserted
+    }
+
+    async fn send_native(
         &self,
         table: &str,
         columns: &str,

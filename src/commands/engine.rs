@@ -1,5 +1,6 @@
 //! `millrace engine`: the embedded ClickHouse in a process of its own.
 
+use std::ffi::OsString;
 use std::future::IntoFuture;
 use std::io::Read;
 use std::net::SocketAddr;
@@ -7,16 +8,24 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, bail};
+use anyhow::{Context, anyhow, bail};
 use axum::serve::ListenerExt as _;
 use clap::Args;
 use tokio_util::sync::CancellationToken;
 
-use crate::engine::{self, Front, Library, PASSWORD_VARIABLE, READY};
+use crate::config::{EngineConfig, Switch};
+use crate::engine::sandbox::{self, Confinement};
+use crate::engine::{
+    self, CONFINEMENT, Front, FrontConfig, Library, PASSWORD_VARIABLE, READY, SERVER_KEY_VARIABLE, memory,
+};
 use crate::shutdown::Signals;
 
 /// How long statements that run may take to end when the engine is told to.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How long a connection may have unread data, in milliseconds.
+#[cfg(target_os = "linux")]
+const UNREAD_TIMEOUT_MS: u32 = 60_000;
 
 /// How the engine is run.
 #[derive(Args, Clone, Debug)]
@@ -30,32 +39,95 @@ pub struct EngineArgs {
     /// The engine library; the copy that `make engine` brings where it is not given
     #[arg(long, env = "MILLRACE_ENGINE_LIB", value_name = "FILE")]
     library: Option<PathBuf>,
-    /// The password of the user "default"; none where it is empty
+    /// The password of the user "default"; where it is empty, one is made and printed
     #[arg(long, env = PASSWORD_VARIABLE, hide_env_values = true, value_name = "PASSWORD", default_value = "")]
     password: String,
+    /// The key of the server's own users, set by `serve`
+    #[arg(long, env = SERVER_KEY_VARIABLE, hide = true, hide_env_values = true)]
+    server_key: Option<String>,
+    #[command(flatten)]
+    engine: EngineConfig,
     /// End when the standard input ends, as it does when the process that holds it is gone
     #[arg(long)]
     exit_with_parent: bool,
+    /// Set by the engine itself: this process has its own environment and working directory
+    #[arg(long, hide = true)]
+    isolated: bool,
+}
+
+/// A confined process that is ready to start the engine.
+pub struct Prepared {
+    folder: PathBuf,
+    listener: std::net::TcpListener,
+    library: Arc<Library>,
+    confinement: Confinement,
+    front: FrontConfig,
+    /// Whether the password was made here, and must be told.
+    made_password: bool,
+    exit_with_parent: bool,
+}
+
+/// Takes what the engine needs of the machine, and then gives up the right to anything else. To be called while this
+/// process has one thread; see [`sandbox`].
+pub fn prepare(args: EngineArgs) -> anyhow::Result<Prepared> {
+    let folder = sandbox::make_data_dir(&args.data_dir)
+        .with_context(|| format!("--data-dir: {} cannot be made", args.data_dir.display()))?;
+    let library =
+        args.library.filter(|path| !path.as_os_str().is_empty()).unwrap_or_else(engine::default_library);
+    let library = std::path::absolute(library)?;
+    if !args.isolated {
+        let mut words: Vec<OsString> = vec!["engine".into(), "--isolated".into(), "--data-dir".into()];
+        words.extend([folder.clone().into(), "--library".into(), library.into()]);
+        words.extend(["--listen".into(), args.listen.to_string().into()]);
+        words.extend(args.exit_with_parent.then(|| "--exit-with-parent".into()));
+        words.extend(["--engine-memory-bytes".into(), args.engine.memory_bytes.to_string().into()]);
+        words.extend(["--engine-sandbox".into(), args.engine.sandbox.to_string().into()]);
+        let error = sandbox::isolate(&folder, &words, (PASSWORD_VARIABLE, &args.password));
+        return Err(error).context("the engine's own process cannot be started");
+    }
+    let listener = std::net::TcpListener::bind(args.listen)
+        .with_context(|| format!("--listen: {} cannot be listened on", args.listen))?;
+    listener.set_nonblocking(true)?;
+    // Loaded before, so that the folders of the system's libraries need no rule.
+    let loaded = Library::load(&library)?;
+    // The memory limits are read before as well.
+    let memory_bytes = match args.engine.memory_bytes {
+        0 => memory::default_limit(),
+        bytes => bytes,
+    };
+    let confinement = match args.engine.sandbox {
+        Switch::On => sandbox::confine(&folder)
+            .map_err(|error| anyhow!("the engine's process cannot be confined: {error}"))?,
+        Switch::Off => Confinement::Lacking("off (MILLRACE_ENGINE_SANDBOX)".to_owned()),
+    };
+    let made_password = args.password.is_empty();
+    let password = if made_password { uuid::Uuid::new_v4().simple().to_string() } else { args.password };
+    Ok(Prepared {
+        folder,
+        listener,
+        library: loaded,
+        confinement,
+        front: FrontConfig { password, server_key: args.server_key, memory_bytes },
+        made_password,
+        exit_with_parent: args.exit_with_parent,
+    })
 }
 
 /// Runs the engine until it is told to end.
-pub async fn run(args: EngineArgs) -> anyhow::Result<()> {
+pub async fn run(prepared: Prepared) -> anyhow::Result<()> {
+    let Prepared { folder, listener, library, confinement, front, made_password, exit_with_parent } =
+        prepared;
     let mut signals = Signals::install()?;
-    std::fs::create_dir_all(&args.data_dir)
-        .with_context(|| format!("--data-dir: {} cannot be made", args.data_dir.display()))?;
-    let folder = args.data_dir.canonicalize()?;
-    let path =
-        args.library.filter(|path| !path.as_os_str().is_empty()).unwrap_or_else(engine::default_library);
-    let listener = tokio::net::TcpListener::bind(args.listen)
-        .await
-        .with_context(|| format!("--listen: {} cannot be listened on", args.listen))?;
+    let listener = tokio::net::TcpListener::from_std(listener)?;
     let address = listener.local_addr()?;
-    let password = args.password;
-    let library = Library::load(&path)?;
+    println!("{CONFINEMENT}{confinement}");
+    if made_password {
+        println!("password of the user {}: {}", engine::USER, front.password);
+    }
     let starting = Arc::clone(&library);
     let front = tokio::task::spawn_blocking(move || {
         // A failed start needs the end of the engine as well.
-        Front::start(Arc::clone(&starting), folder, password).inspect_err(|_| starting.shutdown())
+        Front::start(Arc::clone(&starting), folder, front).inspect_err(|_| starting.shutdown())
     })
     .await??;
     let front = Arc::new(front);
@@ -65,15 +137,19 @@ pub async fn run(args: EngineArgs) -> anyhow::Result<()> {
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(%error, "TCP_NODELAY could not be set");
         }
+        // A client that reads nothing for so long is gone, with what waits for it in memory.
+        #[cfg(target_os = "linux")]
+        if let Err(error) = rustix::net::sockopt::set_tcp_user_timeout(&*stream, UNREAD_TIMEOUT_MS) {
+            tracing::debug!(%error, "TCP_USER_TIMEOUT could not be set");
+        }
     });
     let serving = axum::serve(listener, engine::router(Arc::clone(&front)))
         .with_graceful_shutdown(stop.clone().cancelled_owned());
     let serving = tokio::spawn(serving.into_future());
     println!("{READY}http://{address}");
 
-    let parent_gone = async {
-        if args.exit_with_parent { standard_input_ends().await } else { std::future::pending().await }
-    };
+    let parent_gone =
+        async { if exit_with_parent { standard_input_ends().await } else { std::future::pending().await } };
     tokio::select! {
         () = signals.next() => {}
         () = parent_gone => {}

@@ -282,10 +282,11 @@ pub(super) async fn connect(
             data_dir: clickhouse_dir(data_dir),
             library,
             endpoint_file: endpoint_file(data_dir),
+            engine: config.engine.clone(),
         };
         let (engine, supervising) = engine::start(supervisor, stop).await?;
-        let clickhouse = ClickHouse::new(engine.endpoint(), &database);
-        let for_panels = clickhouse.clone();
+        let clickhouse = ClickHouse::new(engine.endpoint(), &database).reporting_to(engine.broken_reports());
+        let for_panels = ClickHouse::new(engine.panels_endpoint(), &database);
         return Ok(Storage { clickhouse, for_panels, engine: Some((engine, supervising)) });
     }
     let server = |user: &str, password: &str| {

@@ -6,7 +6,8 @@ use std::time::Instant;
 use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot};
 
-use super::body::BlockingBody;
+use super::account::Class;
+use super::body::{BlockingBody, PieceSender};
 use super::library::{Chunk, Connection, Summary};
 use super::pool::{Pool, Wishes};
 use super::request::{Asked, exception};
@@ -54,6 +55,7 @@ impl Encoding {
 
 /// A statement and where its answer goes.
 pub(super) struct Job {
+    pub(super) class: Class,
     pub(super) asked: Asked,
     pub(super) body: BlockingBody,
     pub(super) body_encoding: Encoding,
@@ -75,7 +77,8 @@ impl Job {
     /// Runs it. A client that went away ends it at its next piece.
     pub(super) fn run(self, pool: &Pool) {
         let started = Instant::now();
-        let Self { asked, body, body_encoding, answer_encoding, head, pieces } = self;
+        let Self { class, asked, body, body_encoding, answer_encoding, head, pieces } = self;
+        let pieces = PieceSender::new(pieces);
         let mut answer = Answer { head: Some(head), pieces, encoder: Encoder::new(answer_encoding), started };
         let read = body_encoding.reader(body).map_err(|error| broken_body(&error));
         let prepared = read.and_then(|mut body| Ok((prepare(asked, &mut *body)?, body)));
@@ -83,8 +86,9 @@ impl Job {
             Ok(prepared) => prepared,
             Err(error) => return answer.fail(error),
         };
-        let outcome = pool.with(&prepared.wishes, |connection| prepared.run(connection, body, &mut answer));
-        if let Err(error) = outcome.and_then(|done| done) {
+        let outcome =
+            pool.with(class, &prepared.wishes, |connection| prepared.run(connection, body, &mut answer));
+        if let Err(error) = outcome {
             answer.fail(error);
         }
     }
@@ -154,7 +158,7 @@ fn names_outfile(text: &[u8]) -> bool {
     text.windows(WORD.len()).any(|window| window.eq_ignore_ascii_case(WORD))
 }
 
-fn broken_body(error: &io::Error) -> String {
+pub(super) fn broken_body(error: &io::Error) -> String {
     exception(33, "CANNOT_READ_ALL_DATA", &format!("the request's body cannot be read: {error}"))
 }
 
@@ -268,7 +272,7 @@ impl Prepared {
 /// The way back to the client.
 struct Answer {
     head: Option<oneshot::Sender<Result<Head, String>>>,
-    pieces: mpsc::Sender<io::Result<Bytes>>,
+    pieces: PieceSender,
     encoder: Encoder,
     started: Instant,
 }

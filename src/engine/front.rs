@@ -14,21 +14,23 @@ use http::{HeaderMap, HeaderValue, StatusCode};
 use tokio::sync::{mpsc, oneshot};
 use tokio_stream::wrappers::ReceiverStream;
 
+use super::account::{Accounts, Class, USER};
 use super::body::BlockingBody;
-use super::execute::{Encoding, Head, Job, MAX_UNSENT};
+use super::execute::{Encoding, Head, Job, MAX_UNSENT, broken_body};
 use super::library::{Library, LibraryError};
 use super::pool::Pool;
 use super::request::{Asked, exception};
 
-/// The one user.
-pub const USER: &str = "default";
 /// The largest multipart body: it holds a statement and its parameters.
 const MAX_MULTIPART_BYTES: u64 = 64 << 20;
+/// How much of a body must have arrived before its statement gets a permit: a whole statement, or the begin of an
+/// insert's data, which is then read at a bearable pace.
+const ARRIVED_BYTES: usize = 1 << 20;
 
 /// The engine behind its front.
 pub struct Front {
     pool: Pool,
-    password: String,
+    accounts: Accounts,
     timezone: String,
 }
 
@@ -37,22 +39,43 @@ impl Front {
     pub fn start(
         library: Arc<Library>,
         folder: std::path::PathBuf,
-        password: String,
+        config: FrontConfig,
     ) -> Result<Self, FrontError> {
-        let pool = Pool::open(library, folder)?;
+        let pool = Pool::open(library, folder, config.arguments())?;
         let timezone = pool
-            .with(&Default::default(), |connection| {
+            .with(Class::Writer, &Default::default(), |connection| {
                 let answer = connection.query("SELECT timezone()", "TabSeparated", &Vec::new())?;
-                Ok::<_, String>(String::from_utf8_lossy(answer.bytes()).trim().to_owned())
+                Ok(String::from_utf8_lossy(answer.bytes()).trim().to_owned())
             })
-            .and_then(|answer| answer)
             .map_err(FrontError::Engine)?;
-        Ok(Self { pool, password, timezone })
+        Ok(Self { pool, accounts: Accounts::new(config.password, config.server_key), timezone })
     }
 
     /// Waits until no statement runs; from then on none begins, and no connection to the engine is open.
     pub async fn close(&self) {
         self.pool.close().await;
+    }
+}
+
+/// What the engine is started with.
+#[derive(Clone)]
+pub struct FrontConfig {
+    /// The password of [`USER`].
+    pub password: String,
+    /// The key of the server's own users; none in an engine that runs alone.
+    pub server_key: Option<String>,
+    /// How much memory the engine may use, in bytes.
+    pub memory_bytes: u64,
+}
+
+impl FrontConfig {
+    /// The engine's arguments. Merges get a thread for each core, and at least as many as the library would take.
+    fn arguments(&self) -> Vec<String> {
+        let cores = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
+        vec![
+            format!("--max_server_memory_usage={}", self.memory_bytes),
+            format!("--background_pool_size={}", cores.clamp(2, 16)),
+        ]
     }
 }
 
@@ -89,7 +112,7 @@ async fn answer(State(front): State<Arc<Front>>, request: Request) -> Response {
 impl Front {
     async fn run(self: Arc<Self>, parts: http::request::Parts, body: Body) -> Result<Response, String> {
         let mut asked = Asked::read(&parts)?;
-        self.authenticate(&asked)?;
+        let class = self.authenticate(&asked)?;
         let body = match multipart_boundary(&parts.headers) {
             Some(boundary) => {
                 read_multipart(&mut asked, body, boundary).await?;
@@ -101,35 +124,39 @@ impl Front {
         let answer_encoding =
             if asked.compress_answer { accepted_encoding(&parts.headers) } else { Encoding::Identity };
         let body_encoding = body_encoding(&parts.headers)?;
-        let body = BlockingBody::new(body);
+        let mut body = BlockingBody::new(body);
+        body.arrived(ARRIVED_BYTES).await.map_err(|error| broken_body(&error))?;
         let (head_sender, head) = oneshot::channel();
         let (pieces_sender, pieces) = mpsc::channel(MAX_UNSENT);
-        let job =
-            Job { asked, body, body_encoding, answer_encoding, head: head_sender, pieces: pieces_sender };
-        let turn = self.pool.turn().await;
+        let job = Job {
+            class,
+            asked,
+            body,
+            body_encoding,
+            answer_encoding,
+            head: head_sender,
+            pieces: pieces_sender,
+        };
+        let permit = self.pool.permit(class).await;
         let front = Arc::clone(&self);
         tokio::task::spawn_blocking(move || {
             job.run(&front.pool);
-            drop(turn);
+            drop(permit);
         });
         let head =
             head.await.map_err(|_| exception(1002, "UNKNOWN_EXCEPTION", "the engine gave no answer"))??;
         Ok(self.respond(head, pieces, &query_id, answer_encoding))
     }
 
-    fn authenticate(&self, asked: &Asked) -> Result<(), String> {
+    fn authenticate(&self, asked: &Asked) -> Result<Class, String> {
         let user = asked.user.as_deref().unwrap_or(USER);
         let password = asked.password.as_deref().unwrap_or_default();
-        if user == USER && same(password, &self.password) {
-            return Ok(());
-        }
-        Err(exception(
-            516,
-            "AUTHENTICATION_FAILED",
-            &format!(
+        self.accounts.class(user, password).ok_or_else(|| {
+            let message = format!(
                 "{user}: Authentication failed: password is incorrect, or there is no user with such name"
-            ),
-        ))
+            );
+            exception(516, "AUTHENTICATION_FAILED", &message)
+        })
     }
 
     fn respond(
@@ -177,12 +204,6 @@ impl Front {
         }
         response
     }
-}
-
-/// Compares without telling by its time how much of the password was right.
-fn same(given: &str, password: &str) -> bool {
-    let differing = given.bytes().zip(password.bytes()).fold(0, |differing, (a, b)| differing | (a ^ b));
-    given.len() == password.len() && differing == 0
 }
 
 fn failed(error: &str) -> Response {
@@ -317,11 +338,6 @@ mod tests {
         assert_eq!(denied.status(), StatusCode::FORBIDDEN);
         assert_eq!(denied.headers()["x-clickhouse-exception-code"], "516");
         assert_eq!(failed("something else").status(), StatusCode::INTERNAL_SERVER_ERROR);
-    }
-
-    #[test]
-    fn a_password_is_compared_whole() {
-        assert!(same("abc", "abc") && !same("ab", "abc") && !same("abd", "abc") && same("", ""));
     }
 
     #[test]

@@ -132,10 +132,11 @@ impl Library {
         Ok(Arc::new(Self { functions, connections: AtomicUsize::new(0), _library: library }))
     }
 
-    /// Opens a connection to the data folder; the first one starts the engine.
-    pub fn connect(self: &Arc<Self>, folder: &Path) -> Result<Connection, LibraryError> {
+    /// Opens a connection to the data folder; the first one starts the engine with these further arguments.
+    pub fn connect(self: &Arc<Self>, folder: &Path, further: &[String]) -> Result<Connection, LibraryError> {
         let failed = || LibraryError::NoConnection { folder: folder.to_owned() };
-        let arguments = ["clickhouse".to_owned(), format!("--path={}", folder.display())];
+        let mut arguments = vec!["clickhouse".to_owned(), format!("--path={}", folder.display())];
+        arguments.extend_from_slice(further);
         let arguments: Vec<CString> =
             arguments.into_iter().map(CString::new).collect::<Result<_, _>>().map_err(|_| failed())?;
         let pointers: Vec<*const c_char> = arguments.iter().map(|text| text.as_ptr()).collect();
@@ -284,6 +285,9 @@ impl Connection {
         params: &Params,
     ) -> Result<InsertStream<'a>, String> {
         let handle = self.start(self.library.functions.insert, statement, format, params);
+        if handle.is_null() {
+            return Err(no_result());
+        }
         let stream = InsertStream { connection: self, handle, ended: false };
         match stream.error() {
             Some(error) => Err(error),
@@ -318,9 +322,7 @@ impl Chunk {
 
     fn into_result(self) -> Result<Self, String> {
         if self.result.is_null() {
-            return Err(
-                "Code: 1002. DB::Exception: the engine gave no result. (UNKNOWN_EXCEPTION)".to_owned()
-            );
+            return Err(no_result());
         }
         // SAFETY: the result is live; the text belongs to it and is copied.
         match unsafe { text((self.library.functions.result_error)(self.result)) } {
@@ -361,6 +363,10 @@ impl Chunk {
             written_bytes: self.number(functions.bytes_written),
         }
     }
+}
+
+fn no_result() -> String {
+    "Code: 1002. DB::Exception: the engine gave no result. (UNKNOWN_EXCEPTION)".to_owned()
 }
 
 impl AsRef<[u8]> for Chunk {
@@ -407,14 +413,20 @@ impl ResultStream<'_> {
             return Ok(None);
         }
         let library = &self.connection.library;
-        // SAFETY: connection and handle are live, and `&mut self` keeps fetches apart.
-        let piece = unsafe { (library.functions.stream_fetch)(self.connection.raw(), self.handle.result) };
-        let piece = Chunk::new(library, piece).into_result().inspect_err(|_| self.ended = true)?;
-        if piece.bytes().is_empty() {
-            self.ended = true;
-            return Ok(None);
+        loop {
+            // SAFETY: connection and handle are live, and `&mut self` keeps fetches apart.
+            let piece =
+                unsafe { (library.functions.stream_fetch)(self.connection.raw(), self.handle.result) };
+            let piece = Chunk::new(library, piece).into_result().inspect_err(|_| self.ended = true)?;
+            if !piece.bytes().is_empty() {
+                return Ok(Some(piece));
+            }
+            // A piece without bytes may have rows, as in the format Null; only the end has neither.
+            if piece.number(library.functions.rows_read) == 0 {
+                self.ended = true;
+                return Ok(None);
+            }
         }
-        Ok(Some(piece))
     }
 }
 

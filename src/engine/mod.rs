@@ -4,19 +4,26 @@
 //! a supervised child (`child.rs`) and talks to it exactly as it would to a server. So there is one storage path, a crash
 //! of the engine does not take the server down, and every ClickHouse client can read the embedded database.
 
+mod account;
 mod body;
 mod child;
 mod execute;
 mod front;
 mod library;
+pub mod memory;
+mod pace;
 mod pool;
 mod request;
+pub mod sandbox;
 mod statement;
 
 use std::path::PathBuf;
 
-pub use child::{Engine, PASSWORD_VARIABLE, READY, StartError, SupervisorConfig, start};
-pub use front::{Front, FrontError, USER, router};
+pub use account::USER;
+pub use child::{
+    CONFINEMENT, Engine, PASSWORD_VARIABLE, READY, SERVER_KEY_VARIABLE, StartError, SupervisorConfig, start,
+};
+pub use front::{Front, FrontConfig, FrontError, router};
 pub use library::{Library, LibraryError};
 
 /// The version of the engine library that this Millrace is made for.

@@ -189,6 +189,9 @@ impl Gatherer {
             version: self.clickhouse_version.clone(),
             error,
             engine_restarts: engine.map_or(0, Engine::restarts),
+            engine_sandbox: engine
+                .and_then(Engine::confinement)
+                .map_or_else(String::new, |confinement| confinement.to_string()),
         }
     }
 

@@ -52,7 +52,7 @@ async fn at_the_bound_unary_calls_come_back_and_streams_wait() {
     let totals = flushing.await.unwrap();
     assert_eq!((totals.accepted, totals.rejected, totals.reconnects), (100, 0, 0));
     server.wait_until_landed().await;
-    let client = clickhouse::Client::default().with_url(&url).with_database("millrace");
+    let client = ClickHouse::client(&url);
     let figures: (u64, u64) =
         client.query("SELECT count(), uniqExact(event_id) FROM events").fetch_one().await.unwrap();
     assert_eq!(figures, (acknowledged + 100, acknowledged + 100));

@@ -54,6 +54,7 @@ impl Server {
             .env("MILLRACE_LISTEN", "127.0.0.1:0")
             .env("MILLRACE_DATA_DIR", data_dir.path())
             .env("MILLRACE_LOG", "info,millrace=debug")
+            .env("CLICKHOUSE_PASSWORD", ClickHouse::PASSWORD)
             .envs(variables.iter().copied())
             .stdin(Stdio::null())
             .stdout(Stdio::null())
@@ -247,15 +248,25 @@ pub(crate) fn http(
 pub(crate) struct ClickHouse(Child);
 
 impl ClickHouse {
+    /// The password of its user "default".
+    pub(crate) const PASSWORD: &str = "a password for tests";
+
     pub(crate) fn start(address: &str, folder: &Path) -> Self {
         let child = Command::new(env!("CARGO_BIN_EXE_millrace"))
             .args(["engine", "--exit-with-parent", "--listen", address, "--data-dir"])
             .arg(folder)
+            .env("MILLRACE_ENGINE_PASSWORD", Self::PASSWORD)
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
             .spawn()
             .unwrap();
         Self(child)
+    }
+
+    /// Asks it, past Millrace.
+    pub(crate) fn client(url: &str) -> clickhouse::Client {
+        let client = clickhouse::Client::default().with_url(url).with_database("millrace");
+        client.with_user("default").with_password(Self::PASSWORD)
     }
 
     /// Ends it as its supervisor does, and gives its exit status.
@@ -269,6 +280,49 @@ impl Drop for ClickHouse {
     fn drop(&mut self) {
         self.0.kill().ok();
         self.0.wait().ok();
+    }
+}
+
+/// A small file system in memory.
+pub(crate) struct SmallDisk {
+    pub(crate) folder: Arc<tempfile::TempDir>,
+}
+
+impl SmallDisk {
+    /// None, and on standard error why, where mounting is not permitted.
+    pub(crate) fn mount(megabytes: u32) -> Option<Self> {
+        let folder = tempfile::tempdir().unwrap();
+        let size = format!("size={megabytes}m");
+        let mount =
+            Command::new("mount").args(["-t", "tmpfs", "-o", &size, "tmpfs"]).arg(folder.path()).output();
+        let said = match mount {
+            Ok(output) if output.status.success() => return Some(Self { folder: folder.into() }),
+            Ok(output) => String::from_utf8_lossy(&output.stderr).trim().to_owned(),
+            Err(error) => error.to_string(),
+        };
+        eprintln!("NOT TESTED, a full disk needs a small one, and mounting a tmpfs failed: {said}");
+        None
+    }
+
+    /// Fills what is left.
+    pub(crate) fn fill(&self) {
+        let mut size = 64 << 20;
+        let mut file = std::fs::File::create(self.folder.path().join("ballast")).unwrap();
+        while size >= 1_024 {
+            if std::io::Write::write_all(&mut file, &vec![1; size]).is_err() {
+                size /= 2;
+            }
+        }
+    }
+
+    pub(crate) fn make_room(&self) {
+        std::fs::remove_file(self.folder.path().join("ballast")).unwrap();
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        Command::new("umount").arg("-l").arg(self.folder.path()).status().ok();
     }
 }
 

@@ -1,57 +1,13 @@
 //! A full disk: nothing is acknowledged that is not kept, and the service goes on by itself once there is room.
 
 use std::fs;
-use std::process::Command;
 
 use millrace::proto::v1;
 use tonic::Code;
 use tonic_types::StatusExt;
 use v1::Status;
 
-use crate::common::{ClickHouse, Server, event, free_address, send, signal_to};
-
-/// A small file system in memory.
-struct SmallDisk {
-    folder: std::sync::Arc<tempfile::TempDir>,
-}
-
-impl SmallDisk {
-    /// None, and on standard error why, where mounting is not permitted.
-    fn mount(megabytes: u32) -> Option<Self> {
-        let folder = tempfile::tempdir().unwrap();
-        let size = format!("size={megabytes}m");
-        let mount =
-            Command::new("mount").args(["-t", "tmpfs", "-o", &size, "tmpfs"]).arg(folder.path()).output();
-        let said = match mount {
-            Ok(output) if output.status.success() => return Some(Self { folder: folder.into() }),
-            Ok(output) => String::from_utf8_lossy(&output.stderr).trim().to_owned(),
-            Err(error) => error.to_string(),
-        };
-        eprintln!("NOT TESTED, a full disk needs a small one, and mounting a tmpfs failed: {said}");
-        None
-    }
-
-    /// Fills what is left.
-    fn fill(&self) {
-        let mut size = 64 << 20;
-        let mut file = fs::File::create(self.folder.path().join("ballast")).unwrap();
-        while size >= 1_024 {
-            if std::io::Write::write_all(&mut file, &vec![1; size]).is_err() {
-                size /= 2;
-            }
-        }
-    }
-
-    fn make_room(&self) {
-        fs::remove_file(self.folder.path().join("ballast")).unwrap();
-    }
-}
-
-impl Drop for SmallDisk {
-    fn drop(&mut self) {
-        Command::new("umount").arg("-l").arg(self.folder.path()).status().ok();
-    }
-}
+use crate::common::{ClickHouse, Server, SmallDisk, event, free_address, send, signal_to};
 
 #[tokio::test]
 async fn a_full_disk_stops_acknowledgements_and_room_brings_them_back() {
@@ -88,7 +44,7 @@ async fn a_full_disk_stops_acknowledgements_and_room_brings_them_back() {
     let folder = tempfile::tempdir().unwrap();
     let clickhouse = ClickHouse::start(&address, folder.path());
     server.wait_until_landed().await;
-    let client = clickhouse::Client::default().with_url(&url).with_database("millrace");
+    let client = ClickHouse::client(&url);
     let query = "SELECT count(), uniqExact(event_id) FROM events";
     let figures: (u64, u64) = client.query(query).fetch_one().await.unwrap();
     assert_eq!(figures, (acknowledged, acknowledged));

@@ -8,33 +8,46 @@ use crate::common::PATIENCE;
 
 const PASSWORD: &str = "se'cret";
 
-struct Engine {
+/// An engine that runs alone. Dropping it kills it.
+pub(crate) struct Engine {
     child: Child,
-    address: String,
-    _folder: tempfile::TempDir,
+    pub(crate) address: String,
+    pub(crate) folder: tempfile::TempDir,
+    /// What it said before it was ready.
+    pub(crate) said: Vec<String>,
 }
 
 impl Engine {
-    fn start() -> Self {
+    pub(crate) fn start() -> Self {
+        Self::start_with(|command| command.env("MILLRACE_ENGINE_PASSWORD", PASSWORD))
+    }
+
+    /// With changes to its command.
+    pub(crate) fn start_with(change: impl Fn(&mut Command) -> &mut Command) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let mut child = Command::new(env!("CARGO_BIN_EXE_millrace"))
+        let mut command = Command::new(env!("CARGO_BIN_EXE_millrace"));
+        command
             .args(["engine", "--exit-with-parent", "--listen", "127.0.0.1:0", "--data-dir"])
             .arg(folder.path())
-            .env("MILLRACE_ENGINE_PASSWORD", PASSWORD)
             .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut line = String::new();
-        std::io::BufRead::read_line(&mut std::io::BufReader::new(child.stdout.as_mut().unwrap()), &mut line)
-            .unwrap();
-        let address =
-            line.trim().strip_prefix("listening on http://").expect("it says where it listens").to_owned();
-        Self { child, address, _folder: folder }
+            .stdout(Stdio::piped());
+        let mut child = change(&mut command).spawn().unwrap();
+        let mut lines = std::io::BufReader::new(child.stdout.take().unwrap());
+        let mut said = Vec::new();
+        let address = loop {
+            let mut line = String::new();
+            let read = std::io::BufRead::read_line(&mut lines, &mut line).unwrap();
+            assert!(read > 0, "it does not say where it listens: {said:?}");
+            match line.trim().strip_prefix("listening on http://") {
+                Some(address) => break address.to_owned(),
+                None => said.push(line.trim().to_owned()),
+            }
+        };
+        Self { child, address, folder, said }
     }
 
     /// A request as it goes over the wire: status, head and body.
-    fn request(
+    pub(crate) fn request(
         &self,
         method: &str,
         target: &str,
@@ -62,16 +75,33 @@ impl Engine {
         (status, head, body)
     }
 
-    fn post(&self, target: &str, body: &[u8]) -> (u16, String) {
+    pub(crate) fn post(&self, target: &str, body: &[u8]) -> (u16, String) {
         let credentials = [("X-ClickHouse-User", "default"), ("X-ClickHouse-Key", PASSWORD)];
         let (status, _, body) = self.request("POST", target, &credentials, body);
         (status, String::from_utf8_lossy(&body).trim_end().to_owned())
     }
 
-    fn ok(&self, target: &str, body: &str) -> String {
+    pub(crate) fn ok(&self, target: &str, body: &str) -> String {
         let (status, answer) = self.post(target, body.as_bytes());
         assert_eq!(status, 200, "{target} {body}: {answer}");
         answer
+    }
+}
+
+impl Engine {
+    /// Kills it, and starts another one on its folder that ends at once.
+    pub(crate) fn run_again(&mut self, library: &std::path::Path) -> std::process::ExitStatus {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+        // It ends with its standard input.
+        Command::new(env!("CARGO_BIN_EXE_millrace"))
+            .args(["engine", "--exit-with-parent", "--listen", "127.0.0.1:0", "--data-dir"])
+            .arg(self.folder.path())
+            .env("MILLRACE_ENGINE_LIB", library)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .status()
+            .unwrap()
     }
 }
 
@@ -200,6 +230,10 @@ fn data_goes_in_and_comes_out_in_any_format() {
         assert_eq!(plain.lines().count(), 100_000);
         assert_eq!(plain.lines().last(), Some("99999"));
     }
+    // An error in a result without bytes is one as well.
+    let (status, answer) =
+        engine.post("/", b"SELECT throwIf(number = 3000000) FROM numbers(4000000) FORMAT Null");
+    assert_ne!(status, 200, "{answer}");
     // A broken body inserts nothing.
     let (status, said) = engine.post("/?query=INSERT+INTO+t+FORMAT+CSV", b"8,\"x\"\nnine,\"y\"\n");
     assert_eq!(status, 400, "{said}");

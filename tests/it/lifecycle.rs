@@ -198,7 +198,7 @@ async fn without_clickhouse_events_are_kept_and_brought_in_later() {
     server
         .wait_for_health("ok once ClickHouse is there", |h| h.status() == Status::Ok && h.buffer_size == 0)
         .await;
-    let client = clickhouse::Client::default().with_url(&url).with_database("millrace");
+    let client = ClickHouse::client(&url);
     let count: u64 = client.query("SELECT count() FROM events").fetch_one().await.unwrap();
     assert_eq!(count, 5);
     assert!(engine.stop().success());

@@ -4,11 +4,14 @@
 mod backpressure;
 mod clients;
 mod common;
+mod contention;
 mod crash;
 mod dead_letters;
 mod disk_full;
 mod edge;
 mod engine;
+mod engine_isolation;
+mod engine_supervision;
 mod exact;
 mod flood;
 mod h2;

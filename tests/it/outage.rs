@@ -65,7 +65,7 @@ async fn an_outage_of_clickhouse_costs_no_event_and_no_error() {
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
     println!("everything was in ClickHouse {:?} after it was back", back.elapsed());
-    let client = clickhouse::Client::default().with_url(&url).with_database("millrace");
+    let client = ClickHouse::client(&url);
     let query =
         "SELECT count(), uniqExact(event_id), ifNull((SELECT sum(events) FROM minutes), 0) FROM events";
     let figures: (u64, u64, u64) = client.query(query).fetch_one().await.unwrap();

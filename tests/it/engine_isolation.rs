@@ -1,0 +1,289 @@
+//! What the embedded engine's process may touch, whoever sends it a statement.
+
+use std::fs;
+use std::io::Write as _;
+use std::net::{TcpListener, TcpStream};
+
+use millrace::proto::v1::Status;
+
+use crate::common::{PATIENCE, Server, event, send};
+use crate::engine::Engine;
+
+/// Whether this kernel can confine a process; a test says so where it cannot be made.
+fn confined(said: &[String]) -> bool {
+    let confined = said.iter().any(|line| line == "sandbox: enforced");
+    if !confined {
+        eprintln!("NOT TESTED, the kernel does not confine the engine: {said:?}");
+    }
+    confined
+}
+
+#[test]
+fn a_statement_reaches_nothing_outside_of_the_data_folder() {
+    let engine = Engine::start();
+    if !confined(&engine.said) {
+        return;
+    }
+    let outside = tempfile::tempdir().unwrap();
+    let path = |name: &str| outside.path().join(name).display().to_string();
+    fs::write(path("secret"), "secret").unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.set_nonblocking(true).unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let inside = engine.folder.path().canonicalize().unwrap().join("linked");
+    std::os::unix::fs::symlink(path("secret"), &inside).unwrap();
+    for statement in [
+        format!("SELECT file('{}')", path("secret")),
+        format!("SELECT file('{}')", inside.display()),
+        format!("SELECT * FROM file('{}', 'RawBLOB', 'a String')", path("secret")),
+        "SELECT file('/etc/passwd')".into(),
+        "SELECT * FROM file('/etc/passwd', 'TSVRaw', 'a String')".into(),
+        "SELECT file('/proc/self/environ')".into(),
+        "SELECT file('/proc/self/maps')".into(),
+        format!("SELECT 'x' INTO OUTFILE '{}'", path("written")),
+        format!("INSERT INTO FUNCTION file('{}', 'TSV', 'a String') SELECT 'x'", path("written")),
+        format!("SELECT 'x' INTO OUTFILE '{}' TRUNCATE", path("secret")),
+        format!("SELECT * FROM url('http://127.0.0.1:{port}/', 'RawBLOB', 'a String')"),
+        format!("SELECT * FROM url('http://localhost:{port}/', 'RawBLOB', 'a String')"),
+        format!("SELECT * FROM remote('127.0.0.1:{port}', 'system.one')"),
+        format!("SELECT * FROM mysql('127.0.0.1:{port}', 'd', 't', 'u', 'p')"),
+        "SELECT * FROM executable('cat', 'TSV', 'a String', (SELECT 'x'))".into(),
+    ] {
+        // url() would try again for minutes.
+        let (status, answer) = engine.post("/?http_max_tries=1", statement.as_bytes());
+        assert_ne!(status, 200, "{statement}: {answer}");
+        assert!(!answer.contains("root:") && !answer.contains("secret\n"), "{statement}: {answer}");
+    }
+    // No folder can be listed, so that there are no such files.
+    let listed = format!("SELECT * FROM file('{}*', 'RawBLOB', 'a String')", path("secre"));
+    assert_eq!(engine.ok("/", &listed), "");
+    assert!(listener.accept().is_err(), "nobody opened the address");
+    assert!(!outside.path().join("written").exists());
+    assert_eq!(fs::read_to_string(path("secret")).unwrap(), "secret");
+
+    // Its own work goes on: merges, mutations, links between tables, results that spill to the disk, a restart's files.
+    engine.ok("/", "CREATE TABLE t (a UInt64, b String) ENGINE = MergeTree ORDER BY a PARTITION BY a % 2");
+    for _ in 0..3 {
+        engine.ok("/", "INSERT INTO t SELECT number, toString(number) FROM numbers(100000)");
+    }
+    engine.ok("/", "OPTIMIZE TABLE t FINAL");
+    engine.ok("/?mutations_sync=2", "ALTER TABLE t DELETE WHERE a < 1000");
+    engine.ok("/", "CREATE TABLE copy AS t");
+    engine.ok("/", "ALTER TABLE copy REPLACE PARTITION 1 FROM t");
+    engine.ok("/", "RENAME TABLE copy TO copied");
+    assert_eq!(engine.ok("/", "SELECT count() FROM copied"), "148500");
+    let spilled = "SELECT count() FROM (SELECT a FROM t ORDER BY b) \
+                   SETTINGS max_bytes_before_external_sort = 1000000, max_bytes_ratio_before_external_sort = 0";
+    assert_eq!(engine.ok("/", spilled), "297000");
+}
+
+#[test]
+fn configuration_files_that_lie_about_have_no_effect() {
+    let (home, directory) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let config =
+        "<clickhouse><timezone>Asia/Tokyo</timezone><mark_cache_size>12345</mark_cache_size></clickhouse>";
+    for path in ["config.xml", "clickhouse-local.xml"] {
+        fs::write(directory.path().join(path), config).unwrap();
+    }
+    fs::create_dir(home.path().join(".clickhouse-local")).unwrap();
+    fs::write(home.path().join(".clickhouse-local/config.xml"), config).unwrap();
+    // The default place of the library is below HOME.
+    let library = millrace::engine::default_library();
+    let mut engine = Engine::start_with(|command| {
+        command
+            .env("MILLRACE_ENGINE_PASSWORD", "se'cret")
+            .env("MILLRACE_ENGINE_LIB", &library)
+            .env("HOME", home.path())
+            .env("TZ", "Europe/Lisbon")
+            .current_dir(directory.path())
+    });
+    assert_eq!(engine.ok("/", "SELECT timezone()"), "Europe/Lisbon");
+    let cache = "SELECT value FROM system.server_settings WHERE name = 'mark_cache_size'";
+    assert_ne!(engine.ok("/", cache), "12345");
+    // What a statement writes into the working directory is not read by the next start.
+    engine.ok("/", &format!("SELECT '{config}' INTO OUTFILE 'config.xml' FORMAT LineAsString"));
+    let left = engine.folder.path().join("home/config.xml");
+    assert!(left.exists());
+    assert!(engine.run_again(&library).success());
+    assert!(!left.exists());
+}
+
+#[test]
+fn an_engine_that_runs_alone_demands_a_password() {
+    let engine = Engine::start_with(|command| command.env("MILLRACE_ENGINE_PASSWORD", ""));
+    for headers in [&[][..], &[("X-ClickHouse-User", "default"), ("X-ClickHouse-Key", "")][..]] {
+        let (status, _, answer) = engine.request("POST", "/", headers, b"SELECT 1");
+        assert_eq!(status, 403, "{}", String::from_utf8_lossy(&answer));
+    }
+    let made = engine.said.iter().find_map(|line| line.strip_prefix("password of the user default: "));
+    let headers =
+        [("X-ClickHouse-User", "default"), ("X-ClickHouse-Key", made.expect("it says its password"))];
+    assert_eq!(engine.request("POST", "/", &headers, b"SELECT 1").0, 200);
+}
+
+#[test]
+fn the_engine_has_a_memory_limit() {
+    let limit = "SELECT value FROM system.server_settings WHERE name = 'max_server_memory_usage'";
+    let engine = Engine::start_with(|command| {
+        command.env("MILLRACE_ENGINE_PASSWORD", "se'cret").env("MILLRACE_ENGINE_MEMORY_BYTES", "1073741824")
+    });
+    assert_eq!(engine.ok("/", limit), "1073741824");
+    let (status, answer) = engine.post("/", b"SELECT length(groupArray(number)) FROM numbers(300000000)");
+    assert_ne!(status, 200);
+    assert!(answer.starts_with("Code: 241."), "{answer}");
+    let cores = std::thread::available_parallelism().unwrap().get().clamp(2, 16);
+    let merges = "SELECT value FROM system.server_settings WHERE name = 'background_pool_size'";
+    assert_eq!(engine.ok("/", merges), cores.to_string());
+
+    let engine = Engine::start();
+    let made: u64 = engine.ok("/", limit).parse().unwrap();
+    let meminfo = fs::read_to_string("/proc/meminfo").unwrap();
+    let total: u64 = meminfo.split_whitespace().nth(1).unwrap().parse().unwrap();
+    assert!(made > 0 && made <= total * 1_024 / 4 * 3, "{made} of {total} KiB");
+}
+
+#[tokio::test]
+async fn health_says_how_far_the_engine_is_confined() {
+    let server = Server::start();
+    let sandbox = server.health().await.clickhouse.unwrap().engine_sandbox;
+    if sandbox == "enforced" {
+        // The journal, and the other secrets of the data folder, are outside as well.
+        server.ingest().await.send_events(send(vec![event("x")])).await.unwrap();
+        server.wait_until_landed().await;
+        let file = fs::read(server.data_dir().join("engine.json")).unwrap();
+        let endpoint: serde_json::Value = serde_json::from_slice(&file).unwrap();
+        let text = |name: &str| endpoint[name].as_str().unwrap().to_owned();
+        let client = clickhouse::Client::default().with_url(text("url")).with_user(text("user"));
+        let client = client.with_password(text("password"));
+        let journal = fs::read_dir(server.data_dir().join("journal")).unwrap().flatten();
+        let mut files: Vec<_> = journal.map(|entry| entry.path()).filter(|path| path.is_file()).collect();
+        files.push(server.data_dir().join("engine.json"));
+        for path in files {
+            let query = format!("SELECT length(file('{}'))", path.display());
+            let error = client.query(&query).fetch_one::<u64>().await.unwrap_err();
+            assert!(error.to_string().contains("Permission denied"), "{error}");
+        }
+    } else {
+        eprintln!("NOT TESTED, the kernel does not confine the engine: {sandbox}");
+    }
+    drop(server);
+
+    let mut server = Server::start_with(&[("MILLRACE_ENGINE_SANDBOX", "off")]);
+    let health = server.health().await;
+    assert_eq!(health.status(), Status::Ok, "it is a note, not a fault");
+    assert_eq!(health.clickhouse.unwrap().engine_sandbox, "off (MILLRACE_ENGINE_SANDBOX)");
+    server.wait_for_line("the kernel does not keep the embedded ClickHouse in its data folder");
+}
+
+/// A request of the user "default" whose result is read by the caller, or not.
+fn begin(engine: &Engine, request: &[u8]) -> TcpStream {
+    let mut stream = TcpStream::connect(&engine.address).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream.write_all(request).unwrap();
+    stream
+}
+
+#[test]
+fn slow_readers_and_slow_senders_lose_their_permits() {
+    let engine = Engine::start();
+    let credentials = "Authorization: Basic ZGVmYXVsdDpzZSdjcmV0\r\n"; // default:se'cret
+    // Twice as many of each as there are permits. These never read their endless results:
+    let mut clients = Vec::new();
+    for _ in 0..16 {
+        let request =
+            format!("GET /?query=SELECT+number+FROM+system.numbers HTTP/1.1\r\nHost: x\r\n{credentials}\r\n");
+        clients.push(begin(&engine, request.as_bytes()));
+    }
+    // These never send the rest of their statement, or of their data:
+    engine.ok("/", "CREATE TABLE t (a UInt64) ENGINE = MergeTree ORDER BY a");
+    for target in ["/", "/?query=INSERT+INTO+t+FORMAT+TSV"] {
+        for _ in 0..16 {
+            let request = format!(
+                "POST {target} HTTP/1.1\r\nHost: x\r\n{credentials}Content-Length: 4000000\r\n\r\n1\n"
+            );
+            clients.push(begin(&engine, request.as_bytes()));
+        }
+    }
+    // And these send more than is waited for before the statement gets its permit:
+    let mut begun = "7\n".repeat(1 << 20).into_bytes();
+    begun.truncate(1_300_000);
+    for _ in 0..16 {
+        let request = format!(
+            "POST /?query=INSERT+INTO+t+FORMAT+TSV HTTP/1.1\r\nHost: x\r\n{credentials}Content-Length: 4000000\r\n\r\n"
+        );
+        let mut stream = begin(&engine, request.as_bytes());
+        stream.write_all(&begun).ok();
+        clients.push(stream);
+    }
+    assert_eq!(engine.ok("/", "SELECT 1"), "1", "a permit is free within the test's patience");
+    assert_eq!(engine.ok("/", "SELECT count() FROM t"), "0", "what was cut off is not inserted");
+}
+
+/// Where `server` tells people to find its engine, and a client of it that keeps its connection.
+pub(crate) fn people(server: &Server) -> (String, clickhouse::Client) {
+    let file = fs::read(server.data_dir().join("engine.json")).unwrap();
+    let endpoint: serde_json::Value = serde_json::from_slice(&file).unwrap();
+    let text = |name: &str| endpoint[name].as_str().unwrap().to_owned();
+    let client = clickhouse::Client::default().with_url(text("url")).with_user(text("user"));
+    (text("url"), client.with_password(text("password")).with_database("millrace"))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn people_change_nothing_that_others_use() {
+    let server =
+        Server::start_with(&[("FLUSH_INTERVAL_MS", "20"), ("FLUSH_SIZE", "1"), ("PANEL_CACHE_MS", "0")]);
+    let (_, client) = people(&server);
+    let mut sent = 0;
+    for statement in [
+        "SET readonly = 2",
+        "SET readonly = 1",
+        "SET max_memory_usage = 1",
+        "SET max_execution_time = 1, max_rows_to_read = 1",
+        "SET insert_deduplication_token = 'x'",
+        "SET max_insert_block_size = 1",
+        "CREATE TEMPORARY TABLE events (a Int8)",
+        "CREATE TEMPORARY TABLE minutes (a Int8)",
+        "USE system",
+        "SET limit = 1",
+    ] {
+        client.query(statement).execute().await.unwrap_or_else(|error| panic!("{statement}: {error}"));
+        sent += 3;
+        server.ingest().await.send_events(send(vec![event("x"); 3])).await.unwrap();
+        let health = server.wait_until_landed().await;
+        assert_eq!(health.status(), Status::Ok, "after {statement}: {}", health.summary);
+        let count = client.query("SELECT count() FROM events").fetch_one::<u64>().await;
+        assert_eq!(count.unwrap_or_else(|error| panic!("after {statement}: {error}")), sent);
+        let request = millrace::proto::v1::GetActiveUsersRequest::default();
+        let users = server.dashboard().await.get_active_users(request).await;
+        assert_eq!(
+            users.unwrap_or_else(|error| panic!("after {statement}: {error}")).into_inner().active_users,
+            1
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn slow_clients_of_the_database_do_not_hold_up_events_and_panels() {
+    let server =
+        Server::start_with(&[("FLUSH_INTERVAL_MS", "20"), ("FLUSH_SIZE", "1"), ("PANEL_CACHE_MS", "0")]);
+    let (_, client) = people(&server);
+    // All of these wait for their reader, or for a permit, at first.
+    let mut readers = Vec::new();
+    for _ in 0..32 {
+        let mut cursor = client.query("SELECT number FROM system.numbers").fetch_bytes("TSV").unwrap();
+        readers.push(tokio::spawn(async move {
+            let first = cursor.next().await;
+            (cursor, first.is_ok())
+        }));
+    }
+    for sent in 1..=20 {
+        server.ingest().await.send_events(send(vec![event("x")])).await.unwrap();
+        assert_eq!(server.wait_until_landed().await.events_inserted, sent);
+        let request = millrace::proto::v1::GetActiveUsersRequest::default();
+        server.dashboard().await.get_active_users(request).await.unwrap();
+    }
+    assert_eq!(server.health().await.status(), Status::Ok);
+    // Slow ones lose their permits, so that another person's query runs as well.
+    assert_eq!(client.query("SELECT count() FROM events").fetch_one::<u64>().await.unwrap(), 20);
+    drop(readers);
+}

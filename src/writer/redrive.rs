@@ -2,7 +2,7 @@
 //!
 //! | what a try says | the letter | the others |
 //! | --- | --- | --- |
-//! | it landed | is removed | go on |
+//! | it landed | is removed, once ClickHouse's files are synced | go on |
 //! | no answer | is tried again with the next round | the round ends: they would get none either |
 //! | ClickHouse takes no insert at all (rights, a missing table, a full disk) | waits 15 s, the try does not count | the round ends |
 //! | another error | waits 5 s, then twice as long each time up to 10 min; the 24th time it is refused | go on |
@@ -10,6 +10,9 @@
 //! | its bytes cannot be read | waits 15 s and is reported | go on |
 //!
 //! A refused letter waits for a person, with ClickHouse's message.
+//!
+//! A letter is sent under its token as long as ClickHouse surely remembers that, which also completes an insert that ended
+//! halfway. A late one is looked up by its batch and repaired (`reconcile.rs`), and nothing else is inserted meanwhile.
 
 use std::collections::HashMap;
 use std::sync::Arc;

@@ -604,6 +604,14 @@ impl<T> State<T> {
         self.settings.limits.due_at(self.open.size, self.last_flush, shown_every)
     }
 
+    /// The disk is full. Where everything has landed, a snapshot lets go of the rest, however little it is.
+    pub(super) fn make_room(&mut self) {
+        let Snapshots { bytes_since, after_bytes, .. } = self.snapshots;
+        if bytes_since > 0 && self.is_drained() && self.checkpoint_due().is_none() {
+            self.snapshots.bytes_since = bytes_since.max(after_bytes);
+        }
+    }
+
     /// Whether everything that was accepted is in ClickHouse or a dead letter, and the journal says so.
     pub(super) fn is_drained(&self) -> bool {
         self.pending.is_empty()

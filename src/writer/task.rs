@@ -432,15 +432,19 @@ impl Task {
     }
 
     fn checkpoint_if_due(&mut self) {
+        let journal = self.log.journal.stats();
+        let full = self.stats.disk_full().is_some() || !journal.durable;
+        if full {
+            self.state.make_room();
+        }
         let Some(landed_count) = self.state.checkpoint_due() else {
             return;
         };
-        if self.durability.yields() && self.stats.disk_full().is_some() {
+        if self.durability.yields() && full {
             // Events that can be taken now count for more than a power cut in the next minutes.
             self.state.checkpointed(landed_count, &mut self.log);
         } else if self.checkpoint.is_none() {
-            let journal = self.log.journal.stats();
-            let crowded = journal.disk_bytes > journal.max_bytes / 2;
+            let crowded = full || journal.disk_bytes > journal.max_bytes / 2;
             let interval = if crowded { CROWDED_CHECKPOINT_INTERVAL } else { CHECKPOINT_INTERVAL };
             if self.last_checkpoint.elapsed() >= interval {
                 self.last_checkpoint = Instant::now();

@@ -89,7 +89,9 @@ impl Inserter {
     /// Makes ClickHouse hold every batch that it may have had when the machine went down. Gives those that it holds now;
     /// the others it refuses, and they go the usual way.
     async fn reconcile(&self, Unclean { batches }: Unclean) -> HashSet<Uuid> {
+        // One that was refused waits for a person, who has it looked up.
         let letters = self.dead_letters.list().letters;
+        let letters: Vec<DeadLetter> = letters.into_iter().filter(|letter| !letter.refused).collect();
         let of_letters = letters.iter().map(|letter| (letter.batch_id, letter.events));
         let mut known = HashSet::new();
         let expected: Vec<Expected> = batches

@@ -145,8 +145,10 @@ impl World {
         let disk = Disk::new(SEGMENT_BYTES, MAX_BYTES, RESERVE_BYTES);
         let now = Instant::now();
         let producer = || Producer { next_sequence: 1, outstanding: VecDeque::new() };
+        let mut server = start(&disk, 1_000_000, now);
+        server.state.reconciled();
         Self {
-            server: start(&disk, 1_000_000, now),
+            server,
             disk,
             warehouse: Warehouse::new(window),
             unclean_boot: false,

@@ -201,7 +201,7 @@ impl Snapshot {
         for _ in 0..count {
             forgotten.push(u64::from_le_bytes(reader.array()?));
         }
-        if reader.rest.len() % 16 != 0 {
+        if !reader.rest.len().is_multiple_of(16) {
             return Err(MalformedRecord::Short(kind::SNAPSHOT));
         }
         let event_ids = reader.rest.chunks_exact(16).filter_map(|id| Uuid::from_slice(id).ok()).collect();

@@ -11,6 +11,12 @@ use v1::event::PropertiesKind;
 
 use crate::common::{ClickHouse, Server, event, free_address, send};
 
+/// The smallest bound that the configuration allows.
+const SMALLEST: (&str, &str) = ("MILLRACE_JOURNAL_MAX_BYTES", "268435456");
+
+/// With what was acknowledged before, more than the bound holds.
+const STREAMED: u64 = 3_000;
+
 /// 60 KB: it takes few of them to reach the smallest bound that the configuration allows.
 fn large() -> v1::Event {
     let text = format!(r#"{{"filling":"{}"}}"#, "x".repeat(60_000));
@@ -21,7 +27,7 @@ fn large() -> v1::Event {
 async fn at_the_bound_unary_calls_come_back_and_streams_wait() {
     let address = free_address();
     let url = format!("http://{address}");
-    let server = Server::start_with(&[("CLICKHOUSE_URL", &url), ("MILLRACE_JOURNAL_MAX_BYTES", "268435456")]);
+    let server = Server::start_with(&[("CLICKHOUSE_URL", &url), SMALLEST]);
     let mut ingest = server.ingest().await;
     let mut acknowledged = 0;
     let refused = loop {
@@ -38,23 +44,83 @@ async fn at_the_bound_unary_calls_come_back_and_streams_wait() {
     let health = server.wait_for_health("down", |health| health.status() == Status::Down).await;
     assert!(health.summary.contains("no events are accepted"), "{}", health.summary);
 
-    // A stream is not refused: its producer waits until there is room.
+    // A stream is not refused: its producer waits until there is room. What it sends does not fit, however much of what was
+    // sent before has moved from the journal to the dead letters meanwhile.
     let producer = ProducerConfig::new(server.url()).batch_events(10).connect().await.unwrap();
-    for _ in 0..100 {
-        producer.send(large()).await.unwrap();
-    }
-    let flushing = tokio::spawn(async move { producer.close().await.unwrap() });
+    let flushing = tokio::spawn(async move {
+        for _ in 0..STREAMED {
+            producer.send(large()).await.unwrap();
+        }
+        producer.close().await.unwrap()
+    });
     tokio::time::sleep(Duration::from_secs(1)).await;
     assert!(!flushing.is_finished(), "there is no room for what it sent");
 
     let folder = tempfile::tempdir().unwrap();
     let clickhouse = ClickHouse::start(&address, folder.path());
     let totals = flushing.await.unwrap();
-    assert_eq!((totals.accepted, totals.rejected, totals.reconnects), (100, 0, 0));
+    assert_eq!((totals.accepted, totals.rejected, totals.reconnects), (STREAMED, 0, 0));
     server.wait_until_landed().await;
     let client = ClickHouse::client(&url);
     let figures: (u64, u64) =
         client.query("SELECT count(), uniqExact(event_id) FROM events").fetch_one().await.unwrap();
-    assert_eq!(figures, (acknowledged + 100, acknowledged + 100));
+    assert_eq!(figures, (acknowledged + STREAMED, acknowledged + STREAMED));
+    assert!(clickhouse.stop().success());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_event_id_does_not_keep_the_journal_from_emptying() {
+    let server = Server::start_with(&[SMALLEST]);
+    let named = v1::Event { event_id: Some(uuid::Uuid::new_v4().to_string()), ..event("named") };
+    server.ingest().await.send_events(send(vec![named.clone()])).await.unwrap();
+    // Twice the bound.
+    let producer = ProducerConfig::new(server.url()).batch_events(10).connect().await.unwrap();
+    for _ in 0..9_000 {
+        producer.send(large()).await.unwrap();
+    }
+    let totals = producer.close().await.unwrap();
+    assert_eq!((totals.accepted, totals.rejected), (9_000, 0));
+    server.wait_until_landed().await;
+    let repeated = server.ingest().await.send_events(send(vec![named])).await.unwrap().into_inner();
+    assert_eq!((repeated.accepted, repeated.duplicates), (0, 1), "the id is still known");
+    assert_eq!(server.sql("SELECT count() FROM events").await, "9001");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_starts_with_a_full_journal_takes_events_again() {
+    let address = free_address();
+    let url = format!("http://{address}");
+    let server = Server::start_with(&[("CLICKHOUSE_URL", &url), SMALLEST]);
+    let mut ingest = server.ingest().await;
+    let mut acknowledged = 0;
+    loop {
+        match ingest.send_events(send(vec![large(); 50])).await {
+            Ok(answer) => acknowledged += answer.into_inner().accepted,
+            Err(refused) if refused.message().contains("the journal is full") => break,
+            Err(busy) => assert_eq!(busy.code(), Code::ResourceExhausted, "{busy:?}"),
+        }
+        assert!(acknowledged < 10_000, "600 MB were taken, and no bound was reached");
+    }
+    let folder = server.folder();
+    drop(server); // kill -9
+
+    let engine_folder = tempfile::tempdir().unwrap();
+    let clickhouse = ClickHouse::start(&address, engine_folder.path());
+    let server = Server::start_on(folder, &[("CLICKHOUSE_URL", &url), SMALLEST]);
+    server.wait_until_landed().await;
+    server.wait_for_health("ok", |health| health.status() == Status::Ok).await;
+    let mut ingest = server.ingest().await;
+    acknowledged += loop {
+        match ingest.send_events(send(vec![large(); 50])).await {
+            Ok(answer) => break answer.into_inner().accepted,
+            // What has landed is kept for a while, until somebody needs the room.
+            Err(busy) => assert_eq!(busy.code(), Code::ResourceExhausted, "{busy:?}"),
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    };
+    server.wait_until_landed().await;
+    let client = ClickHouse::client(&url);
+    let stored: u64 = client.query("SELECT uniqExact(event_id) FROM events").fetch_one().await.unwrap();
+    assert_eq!(stored, acknowledged);
     assert!(clickhouse.stop().success());
 }

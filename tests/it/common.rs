@@ -15,7 +15,7 @@ use v1::health_service_client::HealthServiceClient;
 use v1::ingest_service_client::IngestServiceClient;
 
 /// How long anything may take before a test says that it hangs. Nothing is measured against it.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(180);
 
 /// A running server on a folder of its own. Dropping it ends it.
 pub(crate) struct Server {

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use crate::common::{ClickHouse, PATIENCE, Server, event, free_address, send, signal_to};
 use millrace::client::ProducerConfig;
+use millrace::journal::{Journal, JournalConfig};
 use millrace::proto::v1;
 use v1::Status;
 
@@ -153,6 +154,29 @@ fn a_start_that_cannot_be_says_why_in_one_line() {
         assert!(said.contains(part), "{said:?} lacks {part:?}");
         assert_eq!(said.lines().count(), 1, "{said:?}");
     }
+}
+
+#[tokio::test]
+async fn a_journal_of_a_later_version_stops_the_start_and_is_left_as_it_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let journal_dir = folder.path().join("journal");
+    let (journal, recovery) = Journal::open(&journal_dir, JournalConfig::default()).unwrap();
+    assert_eq!(recovery.count(), 0);
+    journal.submit(99, vec![bytes::Bytes::from_static(b"of a later version")]).unwrap().await.unwrap();
+    journal.close().await.unwrap();
+    let files = || {
+        let entries = std::fs::read_dir(&journal_dir).unwrap().map(|entry| entry.unwrap().path());
+        entries.map(|path| (std::fs::read(&path).unwrap(), path)).collect::<Vec<_>>()
+    };
+    let before = files();
+    let data_dir = folder.path().to_str().unwrap();
+    let (code, said) =
+        run(&["serve", "--listen", "127.0.0.1:0", "--data-dir", data_dir, "--log", "off"], &[]);
+    assert_eq!(code, 1);
+    assert!(said.contains("record 1 cannot be read") && said.contains("kind 99"), "{said}");
+    assert_eq!(said.lines().count(), 1, "{said}");
+    assert_eq!(files(), before, "the journal was changed");
+    assert!(!folder.path().join("clickhouse").exists(), "the database was touched");
 }
 
 #[tokio::test]

@@ -92,7 +92,7 @@ impl ClickHouse {
             Some(Endpoint { url, user, password }) => {
                 Ok(self.client.clone().with_url(url).with_user(user).with_password(password))
             }
-            None => Err(ClickHouseError::unreachable("the embedded ClickHouse is starting")),
+            None => Err(ClickHouseError::starting()),
         }
     }
 

@@ -163,7 +163,21 @@ const TOLD: &[i32] = &[
     457, // BAD_QUERY_PARAMETER
 ];
 
+/// What is said while there is no engine to send anything to.
+const STARTING: &str = "the embedded ClickHouse is starting";
+
 impl ClickHouseError {
+    /// Whether the statement may have been carried out, wholly or in part, although there was no answer.
+    pub fn outcome_is_unknown(&self) -> bool {
+        let never_sent = self.message.contains("Connection refused") || self.message == STARTING;
+        self.kind == ErrorKind::Unreachable && !never_sent
+    }
+
+    /// The embedded ClickHouse is down, so nothing was sent.
+    pub(super) fn starting() -> Self {
+        Self::unreachable(STARTING)
+    }
+
     /// What may be said to those who look at panels: ClickHouse's message where it can hold no values, else its code. The
     /// whole message is for the log.
     pub fn for_viewers(&self) -> String {

@@ -15,11 +15,11 @@ use uuid::Uuid;
 use super::checkpoint::Durability;
 use super::columns::{COLUMN_NAMES, EventColumns};
 use super::dead_letter::{DeadLetter, DeadLetters};
-use super::reconcile::{Body, Expected, reconcile};
+use super::reconcile::{Body, Expected, reconcile, store_doubtful};
 use super::record::{Record, Seal};
 use super::state::{Batch, Resident};
 use super::stats::Stats;
-use crate::clickhouse::{ClickHouse, ClickHouseError, InsertFailure};
+use crate::clickhouse::{ClickHouse, ClickHouseError, InsertFailure, batches};
 use crate::journal::{Journal, JournalError};
 
 /// How often an insert is tried again before its batch is set aside.
@@ -41,10 +41,12 @@ pub(super) enum Done {
 /// Held by whoever inserts into ClickHouse: a batch that is looked up and repaired must be the only one.
 pub(super) type Inserting = Arc<Mutex<()>>;
 
-/// What an unclean boot makes doubtful.
-pub(super) struct Unclean {
-    /// The batches of the journal that may have been sent to ClickHouse.
-    pub(super) batches: Vec<Seal>,
+/// The batches of before the start that ClickHouse may have, or have in part.
+pub(super) struct Doubtful {
+    /// Whether the machine went down.
+    pub(super) unclean_boot: bool,
+    pub(super) landed: Vec<Seal>,
+    pub(super) sealed: Vec<Seal>,
 }
 
 /// What the task stands on.
@@ -55,17 +57,17 @@ pub(super) struct Inserter {
     pub(super) durability: Durability,
     pub(super) inserting: Inserting,
     pub(super) stats: Arc<Stats>,
-    /// None after a clean one.
-    pub(super) unclean: Option<Unclean>,
-    /// Cancelled once it has been made good: then others may insert.
+    /// Taken at the start.
+    pub(super) doubtful: Option<Doubtful>,
+    /// Cancelled once these are made good: then others may insert.
     pub(super) reconciled: CancellationToken,
 }
 
 impl Inserter {
     /// Inserts what comes, until no more can come.
     pub(super) async fn run(mut self, mut batches: mpsc::Receiver<Batch>, done: mpsc::Sender<Done>) {
-        let stored = match self.unclean.take() {
-            Some(unclean) => self.reconcile(unclean).await,
+        let stored = match self.doubtful.take() {
+            Some(doubtful) => self.reconcile(doubtful).await,
             None => HashSet::new(),
         };
         // A batch that became a dead letter just before the end is the letter's from here on.
@@ -88,10 +90,17 @@ impl Inserter {
 
     /// Makes ClickHouse hold every batch that it may have had when the machine went down. Gives those that it holds now;
     /// the others it refuses, and they go the usual way.
-    async fn reconcile(&self, Unclean { batches }: Unclean) -> HashSet<Uuid> {
+    ///
+    /// After an unclean boot that is every batch which the journal still has, and the dead letters. Otherwise it is the one
+    /// that was in flight when the process ended: the oldest, and any of which ClickHouse has something.
+    async fn reconcile(&self, Doubtful { unclean_boot, landed, sealed }: Doubtful) -> HashSet<Uuid> {
         // One that was refused waits for a person, who has it looked up.
-        let letters = self.dead_letters.list().letters;
-        let letters: Vec<DeadLetter> = letters.into_iter().filter(|letter| !letter.refused).collect();
+        let mut letters = self.dead_letters.list().letters;
+        letters.retain(|letter| unclean_boot && !letter.refused);
+        let batches: Vec<Seal> = match unclean_boot {
+            true => landed.into_iter().chain(sealed).collect(),
+            false => self.in_flight(sealed).await,
+        };
         let of_letters = letters.iter().map(|letter| (letter.batch_id, letter.events));
         let mut known = HashSet::new();
         let expected: Vec<Expected> = batches
@@ -106,10 +115,8 @@ impl Inserter {
             self.body(batch_id, seal, &letters)
         };
         if !expected.is_empty() {
-            tracing::warn!(
-                batches = expected.len(),
-                "the machine was not shut down cleanly; the newest batches are compared with ClickHouse"
-            );
+            let batches = expected.len();
+            tracing::warn!(batches, unclean_boot, "batches of before the start are compared with ClickHouse");
         }
         let report = loop {
             match reconcile(&self.clickhouse, &self.durability, &expected, read).await {
@@ -127,6 +134,25 @@ impl Inserter {
         }
         self.delete_letters(letters.into_iter().filter(|letter| known.contains(&letter.batch_id))).await;
         known
+    }
+
+    /// Of the batches that have not landed, those that may have been sent.
+    async fn in_flight(&self, sealed: Vec<Seal>) -> Vec<Seal> {
+        let Some(oldest) = sealed.first().copied() else {
+            return Vec::new();
+        };
+        let ids: Vec<Uuid> = sealed.iter().map(|seal| seal.batch_id).collect();
+        let stored = loop {
+            match batches::stored_events(&self.clickhouse, &ids).await {
+                Ok(stored) => break stored,
+                Err(error) => {
+                    self.stats.set_insert_error(Some(error.to_string()));
+                    tokio::time::sleep(STUCK_WAIT).await;
+                }
+            }
+        };
+        let sent = |seal: &Seal| *seal == oldest || stored.contains_key(&seal.batch_id);
+        sealed.into_iter().filter(sent).collect()
     }
 
     /// The events of a batch, from the journal or a dead letter.
@@ -173,7 +199,7 @@ impl Inserter {
         };
         let body = columns.into_native(seal.batch_id);
         loop {
-            let Err(error) = self.try_insert(seal.batch_id, &body).await else {
+            let Err(error) = self.try_insert(seal, &body).await else {
                 tracing::debug!(batch = %seal.batch_id, events, "batch landed");
                 self.stats.count_inserted(events);
                 return;
@@ -189,18 +215,24 @@ impl Inserter {
     }
 
     /// Inserts, with retries. An error is the last one.
-    async fn try_insert(&self, batch_id: Uuid, body: &[Bytes]) -> Result<(), ClickHouseError> {
+    async fn try_insert(&self, seal: Seal, body: &[Bytes]) -> Result<(), ClickHouseError> {
+        let Seal { batch_id, events, .. } = seal;
+        let mut doubtful = false;
         let mut wait = FIRST_WAIT;
         let mut retries = 0;
         loop {
             let inserted = {
                 let _inserting = self.inserting.lock().await;
-                insert(&self.clickhouse, batch_id, body.to_vec()).await
+                match doubtful {
+                    true => store_doubtful(&self.clickhouse, &self.durability, batch_id, events, body).await,
+                    false => insert(&self.clickhouse, batch_id, body.to_vec()).await,
+                }
             };
             let error = match inserted {
                 Ok(()) => return Ok(()),
                 Err(error) => error,
             };
+            doubtful |= error.outcome_is_unknown();
             self.stats.set_insert_error(Some(error.to_string()));
             if error.insert_failure() == InsertFailure::Refused || retries == RETRIES {
                 return Err(error);
@@ -220,6 +252,7 @@ impl Inserter {
         error: ClickHouseError,
     ) -> std::io::Result<()> {
         let failure = error.insert_failure();
+        let outcome_unknown = error.outcome_is_unknown();
         let letter = DeadLetter {
             batch_id,
             set_aside_at: jiff::Timestamp::now().to_string(),
@@ -231,7 +264,7 @@ impl Inserter {
             tries: 0,
             last_try_at: None,
             next_try_at: None,
-            outcome_unknown: failure == InsertFailure::Unreachable,
+            outcome_unknown,
         };
         tracing::error!(batch = %batch_id, events, letter.refused, reason = letter.reason, "a batch is set aside");
         let bytes = letter.bytes;

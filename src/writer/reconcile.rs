@@ -135,6 +135,26 @@ where
     Ok(report)
 }
 
+/// Makes ClickHouse hold one batch exactly once whose earlier insert may have ended halfway. Its token alone does not do:
+/// an engine that dies in the middle may remember the token of a part, of `events` or of a rollup, that it does not have.
+pub(super) async fn store_doubtful(
+    clickhouse: &ClickHouse,
+    durability: &Durability,
+    batch_id: Uuid,
+    events: u64,
+    native: &[Bytes],
+) -> Result<(), ClickHouseError> {
+    let read = async |_| Ok(Body { events, native: native.to_vec() });
+    let mut report = match reconcile(clickhouse, durability, &[Expected { batch_id, events }], read).await {
+        Ok(report) => report,
+        Err(ReconcileError::ClickHouse(error)) => return Err(error),
+        Err(ReconcileError::Read(error) | ReconcileError::Sync(error)) => {
+            return Err(ClickHouseError::unreachable(error.to_string()));
+        }
+    };
+    report.refused.pop().map_or(Ok(()), |(_, error)| Err(error))
+}
+
 /// Makes `events` hold these batches exactly once.
 async fn repair<F>(
     clickhouse: &ClickHouse,

@@ -11,14 +11,13 @@
 //!
 //! A refused letter waits for a person, with ClickHouse's message.
 //!
-//! A letter is sent under its token as long as ClickHouse surely remembers that, which also completes an insert that ended
-//! halfway. A late one is looked up by its batch and repaired (`reconcile.rs`), and nothing else is inserted meanwhile.
+//! A letter is sent under its token as long as ClickHouse surely remembers that. A late one, and one whose last insert got no
+//! answer, is looked up by its batch and repaired (`reconcile.rs`), and nothing else is inserted meanwhile.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use jiff::{SignedDuration, Timestamp};
 use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
@@ -27,7 +26,7 @@ use uuid::Uuid;
 use super::checkpoint::Durability;
 use super::dead_letter::{DeadLetter, DeadLetters};
 use super::insert::{Inserting, blocking, insert};
-use super::reconcile::{Body, Expected, ReconcileError, reconcile};
+use super::reconcile::store_doubtful;
 use super::stats::Stats;
 use crate::clickhouse::{ClickHouse, ClickHouseError, InsertFailure};
 
@@ -158,8 +157,8 @@ pub(crate) async fn bring_back(
     let now = Timestamp::now();
     let inserted = {
         let _inserting = inserting.lock().await;
-        match is_late(letter, inserts_since, now) {
-            true => store_late(clickhouse, durability, letter, body).await,
+        match letter.outcome_unknown || is_late(letter, inserts_since, now) {
+            true => store_doubtful(clickhouse, durability, id, letter.events, &[body]).await,
             false => insert(clickhouse, id, vec![body]).await,
         }
     };
@@ -211,29 +210,6 @@ fn is_late(letter: &DeadLetter, inserts_since: u64, now: Timestamp) -> bool {
     !young || inserts_since >= LATE_AFTER_INSERTS
 }
 
-/// Inserts a letter's batch whose token ClickHouse may have forgotten: what it has of the batch is looked up and repaired.
-async fn store_late(
-    clickhouse: &ClickHouse,
-    durability: &Durability,
-    letter: &DeadLetter,
-    body: Bytes,
-) -> Result<(), ClickHouseError> {
-    let DeadLetter { batch_id, events, .. } = *letter;
-    let read = async |_| Ok(Body { events, native: vec![body.clone()] });
-    let expected = [Expected { batch_id, events }];
-    let mut report = match reconcile(clickhouse, durability, &expected, read).await {
-        Ok(report) => report,
-        Err(ReconcileError::ClickHouse(error)) => return Err(error),
-        Err(ReconcileError::Read(error) | ReconcileError::Sync(error)) => {
-            return Err(ClickHouseError::unreachable(error.to_string()));
-        }
-    };
-    match report.refused.pop() {
-        Some((_, error)) => Err(error),
-        None => Ok(()),
-    }
-}
-
 /// What a failed try makes of a letter.
 fn after_failure(letter: DeadLetter, error: &ClickHouseError, now: Timestamp) -> DeadLetter {
     let failure = error.insert_failure();
@@ -255,7 +231,7 @@ fn after_failure(letter: DeadLetter, error: &ClickHouseError, now: Timestamp) ->
         tries,
         last_try_at: Some(now.to_string()),
         next_try_at: wait.filter(|_| !refused).map(|wait| (now + wait).to_string()),
-        outcome_unknown: failure == InsertFailure::Unreachable,
+        outcome_unknown: error.outcome_is_unknown(),
         ..letter
     }
 }

@@ -16,7 +16,7 @@ use super::batch::Limits;
 use super::boot::BootMark;
 use super::checkpoint::Durability;
 use super::dead_letter::DeadLetters;
-use super::insert::{Done, Inserter, Inserting, Unclean, blocking};
+use super::insert::{Done, Doubtful, Inserter, Inserting, blocking};
 use super::producers::{MAX_FORGOTTEN, MAX_PRODUCERS};
 use super::recent_ids::RecentIds;
 use super::recover::Recovered;
@@ -124,9 +124,11 @@ pub async fn start(parts: Parts) -> io::Result<(Writer, JoinHandle<()>)> {
         Arc::clone(&inserting),
         Arc::clone(&stats),
     );
-    let unclean = boot
-        .is_unclean()?
-        .then(|| Unclean { batches: recovered.landed.iter().chain(&recovered.sealed).copied().collect() });
+    let doubtful = Doubtful {
+        unclean_boot: boot.is_unclean()?,
+        landed: recovered.landed.clone(),
+        sealed: recovered.sealed.iter().copied().collect(),
+    };
     let reconciled = CancellationToken::new();
     let inserter = Inserter {
         clickhouse,
@@ -135,7 +137,7 @@ pub async fn start(parts: Parts) -> io::Result<(Writer, JoinHandle<()>)> {
         durability: durability.clone(),
         inserting,
         stats: Arc::clone(&stats),
-        unclean,
+        doubtful: Some(doubtful),
         reconciled: reconciled.clone(),
     };
     let max_bytes = journal.stats().max_bytes;

@@ -94,13 +94,17 @@ impl Inserter {
     /// After an unclean boot that is every batch which the journal still has, and the dead letters. Otherwise it is the one
     /// that was in flight when the process ended: the oldest, and any of which ClickHouse has something.
     async fn reconcile(&self, Doubtful { unclean_boot, landed, sealed }: Doubtful) -> HashSet<Uuid> {
-        // One that was refused waits for a person, who has it looked up.
         let mut letters = self.dead_letters.list().letters;
-        letters.retain(|letter| unclean_boot && !letter.refused);
-        let batches: Vec<Seal> = match unclean_boot {
-            true => landed.into_iter().chain(sealed).collect(),
-            false => self.in_flight(sealed).await,
+        let batches: Vec<Seal> = if unclean_boot {
+            landed.into_iter().chain(sealed).collect()
+        } else {
+            // One that became a dead letter just before the end is the letter's: it would be stored by both.
+            let of_letter = |seal: &Seal| letters.iter().any(|letter| letter.batch_id == seal.batch_id);
+            let sealed = sealed.into_iter().filter(|seal| !of_letter(seal)).collect();
+            self.in_flight(sealed).await
         };
+        // One that was refused waits for a person, who has it looked up.
+        letters.retain(|letter| unclean_boot && !letter.refused);
         let of_letters = letters.iter().map(|letter| (letter.batch_id, letter.events));
         let mut known = HashSet::new();
         let expected: Vec<Expected> = batches

@@ -230,6 +230,12 @@ impl<T> State<T> {
         landed.chain(self.sealed.iter().map(|batch| batch.seal)).collect()
     }
 
+    /// The batches that were sealed before the start.
+    #[cfg(test)]
+    pub(super) fn known_sealed(&self) -> Vec<Seal> {
+        self.sealed.iter().map(|batch| batch.seal).collect()
+    }
+
     /// How many records and requests wait for the disk.
     pub(super) fn pending(&self) -> usize {
         self.pending.len()

@@ -79,6 +79,8 @@ enum Insert {
     AnswerLost,
     /// The events are in, the rollup is not, and the answer is an error.
     Halfway,
+    /// The engine dies in the middle: it may remember the token of a part that it does not have.
+    EngineDies,
     Fails,
 }
 
@@ -107,11 +109,20 @@ struct Letter {
     rows: Vec<Uuid>,
     /// How many inserts there had been when it became one.
     inserts: usize,
+    /// Whether its last insert got no answer.
+    doubtful: bool,
+}
+
+struct Inserting {
+    batch: Batch,
+    attempts: u32,
+    /// Whether an attempt got no answer.
+    doubtful: bool,
 }
 
 struct Server {
     state: State<usize>,
-    inserting: Option<(Batch, u32)>,
+    inserting: Option<Inserting>,
     held: Option<Held<usize>>,
     /// A checkpoint that has begun, and what it covers.
     checkpoint: Option<u64>,
@@ -288,7 +299,7 @@ impl World {
             if self.server.inserting.is_none()
                 && let Some(batch) = self.server.state.next_insert()
             {
-                self.server.inserting = Some((batch, 0));
+                self.server.inserting = Some(Inserting { batch, attempts: 0, doubtful: false });
             }
             self.unclean_boot &= !self.server.state.is_reconciled();
             let replies: Vec<_> = self.server.state.take_replies().collect();
@@ -331,7 +342,7 @@ impl World {
     }
 
     fn insert(&mut self, outcome: Insert) {
-        let Some((batch, attempts)) = self.server.inserting.take() else {
+        let Some(Inserting { batch, attempts, mut doubtful }) = self.server.inserting.take() else {
             return;
         };
         let id = batch.seal.batch_id;
@@ -344,18 +355,21 @@ impl World {
         });
         let token = id.to_string();
         match outcome {
+            Insert::Lands | Insert::AnswerLost if doubtful => self.store_once(id, &rows),
             Insert::Lands | Insert::AnswerLost => self.warehouse.insert(id, &token, &rows),
             Insert::Halfway => self.warehouse.insert_halfway(id, &token, &rows),
+            Insert::EngineDies => self.warehouse.die(id, &token, &rows, &mut self.random),
             Insert::Fails => {}
         }
+        doubtful |= matches!(outcome, Insert::AnswerLost | Insert::EngineDies);
         if outcome == Insert::Lands {
             self.server.state.landed();
         } else if attempts + 1 == ATTEMPTS {
             let inserts = self.warehouse.inserts();
-            self.letters.push(Letter { batch: id, rows, inserts });
+            self.letters.push(Letter { batch: id, rows, inserts, doubtful });
             self.server.state.landed();
         } else {
-            self.server.inserting = Some((batch, attempts + 1));
+            self.server.inserting = Some(Inserting { batch, attempts: attempts + 1, doubtful });
         }
     }
 
@@ -381,10 +395,10 @@ impl World {
 
     /// A letter is sent again under its token as long as ClickHouse surely remembers that; later it is looked up.
     fn redrive(&mut self) {
-        let Some(Letter { batch, rows, inserts }) = self.letters.pop() else {
+        let Some(Letter { batch, rows, inserts, doubtful }) = self.letters.pop() else {
             return;
         };
-        if self.warehouse.inserts() - inserts > self.warehouse.window() / 2 {
+        if doubtful || self.warehouse.inserts() - inserts > self.warehouse.window() / 2 {
             self.store_once(batch, &rows);
         } else {
             self.warehouse.insert(batch, &batch.to_string(), &rows);
@@ -416,6 +430,17 @@ impl World {
             }
             // The letters are deleted only when their events are safe.
             self.warehouse.sync();
+        } else {
+            // The oldest may have been in flight, and so may any of which there is something.
+            let mut sealed = self.server.state.known_sealed();
+            sealed.retain(|seal| self.letters.iter().all(|letter| letter.batch != seal.batch_id));
+            for (number, seal) in sealed.into_iter().enumerate() {
+                if number == 0 || self.warehouse.rows_of(seal.batch_id)[0] > 0 {
+                    let rows = self.journaled(seal);
+                    self.store_once(seal.batch_id, &rows);
+                    self.server.stored.insert(seal.batch_id);
+                }
+            }
         }
         self.server.state.reconciled();
         // A batch that became a letter just before the end is the letter's from here on.

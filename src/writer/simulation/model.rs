@@ -11,6 +11,7 @@ fn step() -> impl Strategy<Value = Step> {
         4 => Just(Insert::Lands),
         1 => Just(Insert::AnswerLost),
         1 => Just(Insert::Halfway),
+        1 => Just(Insert::EngineDies),
         2 => Just(Insert::Fails),
     ];
     prop_oneof![

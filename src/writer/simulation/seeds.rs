@@ -72,9 +72,11 @@ fn step(random: &mut SmallRng, weather: &Weather, landing: bool) -> Step {
         5..8 => Step::Sync { records: random.random_range(1..12) },
         8 => Step::Flush,
         9..11 if !landing || random.random_bool(weather.insert_fails) => Step::Insert(Insert::Fails),
-        9..11 if random.random_bool(weather.answer_lost) => {
-            Step::Insert(if random.random_bool(0.5) { Insert::AnswerLost } else { Insert::Halfway })
-        }
+        9..11 if random.random_bool(weather.answer_lost) => Step::Insert(match random.random_range(0..3) {
+            0 => Insert::AnswerLost,
+            1 => Insert::Halfway,
+            _ => Insert::EngineDies,
+        }),
         9..11 => Step::Insert(Insert::Lands),
         _ if landing && random.random_bool(0.5) => Step::Redrive,
         _ => Step::Checkpoint,

@@ -56,6 +56,18 @@ impl Warehouse {
         self.tables[0].insert(batch, token, rows, self.window);
     }
 
+    /// Dies in the middle of an insert: each table in turn has nothing, a token without its part, or both.
+    pub(super) fn die(&mut self, batch: Uuid, token: &str, rows: &[Uuid], random: &mut impl Rng) {
+        self.inserts += 1;
+        for table in &mut self.tables {
+            match random.random_range(0..3) {
+                0 => return,
+                1 => return table.tokens.push_back(token.to_owned()),
+                _ => table.insert(batch, token, rows, self.window),
+            }
+        }
+    }
+
     /// How many rows of a batch each table holds.
     pub(super) fn rows_of(&self, batch: Uuid) -> [usize; TABLES] {
         self.tables.each_ref().map(|table| {

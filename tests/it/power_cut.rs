@@ -43,8 +43,8 @@ impl Disk {
         let image = beside.path().join("disk");
         fs::File::create(&image).unwrap().set_len(IMAGE_BYTES).unwrap();
         let disk = Self { image, folder: tempfile::tempdir().unwrap().into(), _beside: beside };
-        let made =
-            run(Command::new("mkfs.ext4").args(["-q", "-F"]).arg(&disk.image)).and_then(|()| disk.mount());
+        let made = run(Command::new("mkfs.ext4").args(["-q", "-F", "-i", "4096"]).arg(&disk.image))
+            .and_then(|()| disk.mount());
         match made {
             Ok(()) => Some(disk),
             Err(why) => {

@@ -15,7 +15,7 @@ use uuid::Uuid;
 use super::checkpoint::Durability;
 use super::columns::{COLUMN_NAMES, EventColumns};
 use super::dead_letter::{DeadLetter, DeadLetters};
-use super::reconcile::{Body, Expected, reconcile, store_doubtful};
+use super::reconcile::{Body, Expected, reconcile};
 use super::record::{Record, Seal};
 use super::state::{Batch, Resident};
 use super::stats::Stats;
@@ -220,23 +220,18 @@ impl Inserter {
 
     /// Inserts, with retries. An error is the last one.
     async fn try_insert(&self, seal: Seal, body: &[Bytes]) -> Result<(), ClickHouseError> {
-        let Seal { batch_id, events, .. } = seal;
-        let mut doubtful = false;
+        let batch_id = seal.batch_id;
         let mut wait = FIRST_WAIT;
         let mut retries = 0;
         loop {
             let inserted = {
                 let _inserting = self.inserting.lock().await;
-                match doubtful {
-                    true => store_doubtful(&self.clickhouse, &self.durability, batch_id, events, body).await,
-                    false => insert(&self.clickhouse, batch_id, body.to_vec()).await,
-                }
+                insert(&self.clickhouse, batch_id, body.to_vec()).await
             };
             let error = match inserted {
                 Ok(()) => return Ok(()),
                 Err(error) => error,
             };
-            doubtful |= error.outcome_is_unknown();
             self.stats.set_insert_error(Some(error.to_string()));
             if error.insert_failure() == InsertFailure::Refused || retries == RETRIES {
                 return Err(error);

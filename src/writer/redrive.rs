@@ -11,8 +11,7 @@
 //!
 //! A refused letter waits for a person, with ClickHouse's message.
 //!
-//! A letter is sent under its token as long as ClickHouse surely remembers that. A late one, and one whose last insert got no
-//! answer, is looked up by its batch and repaired (`reconcile.rs`), and nothing else is inserted meanwhile.
+//! A letter is sent under its token as long as ClickHouse surely remembers that. A late one is looked up by its batch and repaired (`reconcile.rs`), and nothing else is inserted meanwhile.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -157,7 +156,7 @@ pub(crate) async fn bring_back(
     let now = Timestamp::now();
     let inserted = {
         let _inserting = inserting.lock().await;
-        match letter.outcome_unknown || is_late(letter, inserts_since, now) {
+        match is_late(letter, inserts_since, now) {
             true => store_doubtful(clickhouse, durability, id, letter.events, &[body]).await,
             false => insert(clickhouse, id, vec![body]).await,
         }

@@ -116,7 +116,8 @@ struct Letter {
 struct Inserting {
     batch: Batch,
     attempts: u32,
-    /// Whether an attempt got no answer.
+    /// Whether an attempt got no answer. Then the next one compares, which the real inserter does only at a start: within
+    /// one process it still sends the batch under its token, and an engine that dies in between is not covered there.
     doubtful: bool,
 }
 

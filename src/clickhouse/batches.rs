@@ -19,10 +19,10 @@ use super::{ClickHouse, ClickHouseError};
 const LOOK_UP_AT_ONCE: usize = 250;
 /// How many quarters are recomputed by one statement: ten days, where every quarter has events.
 const QUARTERS_AT_ONCE: usize = 1_000;
-/// How often it is looked whether the inserts that were under way have ended.
+/// How often it is looked whether what was under way has ended.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
-/// How long inserts that were under way may take to end; one takes half a minute at most.
-const INSERTS_END_WITHIN: Duration = Duration::from_secs(60);
+/// How long inserts and deletions that were under way may take to end; an insert takes half a minute at most.
+const CHANGES_END_WITHIN: Duration = Duration::from_secs(60);
 
 /// How much of a batch is in `events`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -133,23 +133,34 @@ impl<'a> Beside<'a> {
     }
 }
 
-/// Waits until no insert into `events` is under way.
-pub(super) async fn inserts_ended(client: &Client) -> Result<(), ClickHouseError> {
-    let running = "SELECT count() FROM system.processes WHERE query_kind = 'Insert' AND current_database = \
-                   currentDatabase() AND positionCaseInsensitive(query, 'INSERT INTO events') = 1";
-    let ended = async {
-        while client.query_raw(running).fetch_one::<u64>().await? > 0 {
+/// Waits until ClickHouse carries out nothing any more that changes `events` or a rollup: an insert or a deletion of a
+/// caller that is gone, or a deletion that goes on after the engine was started again. Merges do not count.
+pub async fn wait_until_unchanging(clickhouse: &ClickHouse) -> Result<(), ClickHouseError> {
+    unchanging(&clickhouse.client()?).await
+}
+
+pub(super) async fn unchanging(client: &Client) -> Result<(), ClickHouseError> {
+    let rollups = ROLLUPS.iter().flat_map(|rollup| [rollup.minutes, rollup.steps]);
+    let tables: Vec<&str> = ["events"].into_iter().chain(rollups).collect();
+    let statements = format!(
+        "SELECT count() FROM system.processes WHERE query_kind IN ('Insert', 'Delete', 'Alter') AND \
+         current_database = currentDatabase() AND \
+         match(query, '(?i)^(INSERT INTO|DELETE FROM|ALTER TABLE) ({})\\\\b')",
+        tables.join("|")
+    );
+    let deletions = "SELECT count() FROM system.mutations WHERE NOT is_done AND database = currentDatabase() AND \
+                     table IN {tables:Array(String)} AND command LIKE '%\\\\_row\\\\_exists%'";
+    let count = async |query: &str| client.query_raw(query).param("tables", &tables).fetch_one::<u64>().await;
+    let unchanging = async {
+        while count(&statements).await? + count(deletions).await? > 0 {
             tokio::time::sleep(LOOK_EVERY).await;
         }
         Ok(())
     };
-    let late = || ClickHouseError::unreachable("inserts that were under way did not end within a minute");
-    tokio::time::timeout(INSERTS_END_WITHIN, ended).await.unwrap_or_else(|_| Err(late()))
-}
-
-/// The same, for callers that have a handle.
-pub async fn wait_for_inserts(clickhouse: &ClickHouse) -> Result<(), ClickHouseError> {
-    inserts_ended(&clickhouse.client()?).await
+    let late = || {
+        ClickHouseError::unreachable("inserts or deletions that were under way did not end within a minute")
+    };
+    tokio::time::timeout(CHANGES_END_WITHIN, unchanging).await.unwrap_or_else(|_| Err(late()))
 }
 
 /// Recomputes the rows of every rollup for the quarters of an hour that these batches have events in, and for the longer

@@ -167,10 +167,10 @@ const TOLD: &[i32] = &[
 const STARTING: &str = "the embedded ClickHouse is starting";
 
 impl ClickHouseError {
-    /// Whether the statement may have been carried out, wholly or in part, although there was no answer.
+    /// Whether the statement may have been carried out, wholly or in part: ClickHouse gave no answer, or a broken one.
     pub fn outcome_is_unknown(&self) -> bool {
         let never_sent = self.message.contains("Connection refused") || self.message == STARTING;
-        self.kind == ErrorKind::Unreachable && !never_sent
+        self.code.is_none() && !never_sent
     }
 
     /// The embedded ClickHouse is down, so nothing was sent.

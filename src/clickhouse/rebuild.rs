@@ -173,7 +173,7 @@ impl Work {
     /// Lets no insert begin, and waits for those that are under way.
     async fn hold_back(&self) -> Result<(), ClickHouseError> {
         self.run(&format!("ALTER TABLE events ADD CONSTRAINT IF NOT EXISTS {HOLD_BACK} CHECK 0")).await?;
-        batches::inserts_ended(&self.client).await
+        batches::unchanging(&self.client).await
     }
 
     /// Builds the windows that have not been, and those that have another number of events than when they were read.

@@ -73,7 +73,8 @@ pub struct DeadLetter {
     /// When the next try is due, as RFC 3339; at once where there is none.
     #[serde(default)]
     pub next_try_at: Option<String>,
-    /// Whether the last try ended without an answer, so that ClickHouse may have the batch.
+    /// Whether an insert of it may have ended without an answer, so that ClickHouse may have the batch, or a part of it. It
+    /// stays so, whatever later tries say.
     #[serde(default)]
     pub outcome_unknown: bool,
 }

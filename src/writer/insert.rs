@@ -15,7 +15,7 @@ use uuid::Uuid;
 use super::checkpoint::Durability;
 use super::columns::{COLUMN_NAMES, EventColumns};
 use super::dead_letter::{DeadLetter, DeadLetters};
-use super::reconcile::{Body, Expected, reconcile};
+use super::reconcile::{Body, Expected, reconcile, store_doubtful};
 use super::record::{Record, Seal};
 use super::state::{Batch, Resident};
 use super::stats::Stats;
@@ -202,13 +202,14 @@ impl Inserter {
             None => self.read_back(seal).await,
         };
         let body = columns.into_native(seal.batch_id);
+        let mut outcome_unknown = false;
         loop {
-            let Err(error) = self.try_insert(seal, &body).await else {
+            let Err(error) = self.try_insert(seal, &body, &mut outcome_unknown).await else {
                 tracing::debug!(batch = %seal.batch_id, events, "batch landed");
                 self.stats.count_inserted(events);
                 return;
             };
-            match self.set_aside(seal.batch_id, events, &body, error).await {
+            match self.set_aside(seal, &body, error, outcome_unknown).await {
                 Ok(()) => return,
                 Err(error) => {
                     tracing::error!(batch = %seal.batch_id, %error, "a batch can neither be inserted nor be set aside");
@@ -218,20 +219,30 @@ impl Inserter {
         }
     }
 
-    /// Inserts, with retries. An error is the last one.
-    async fn try_insert(&self, seal: Seal, body: &[Bytes]) -> Result<(), ClickHouseError> {
-        let batch_id = seal.batch_id;
+    /// Inserts, with retries. An error is the last one. Once an attempt got no answer, its token is not trusted any more,
+    /// whatever the later attempts say: each of them compares what ClickHouse has.
+    async fn try_insert(
+        &self,
+        seal: Seal,
+        body: &[Bytes],
+        outcome_unknown: &mut bool,
+    ) -> Result<(), ClickHouseError> {
+        let Seal { batch_id, events, .. } = seal;
         let mut wait = FIRST_WAIT;
         let mut retries = 0;
         loop {
             let inserted = {
                 let _inserting = self.inserting.lock().await;
-                insert(&self.clickhouse, batch_id, body.to_vec()).await
+                match *outcome_unknown {
+                    true => store_doubtful(&self.clickhouse, &self.durability, batch_id, events, body).await,
+                    false => insert(&self.clickhouse, batch_id, body.to_vec()).await,
+                }
             };
             let error = match inserted {
                 Ok(()) => return Ok(()),
                 Err(error) => error,
             };
+            *outcome_unknown |= error.outcome_is_unknown();
             self.stats.set_insert_error(Some(error.to_string()));
             if error.insert_failure() == InsertFailure::Refused || retries == RETRIES {
                 return Err(error);
@@ -245,13 +256,12 @@ impl Inserter {
 
     async fn set_aside(
         &self,
-        batch_id: Uuid,
-        events: u64,
+        Seal { batch_id, events, .. }: Seal,
         body: &[Bytes],
         error: ClickHouseError,
+        outcome_unknown: bool,
     ) -> std::io::Result<()> {
         let failure = error.insert_failure();
-        let outcome_unknown = error.outcome_is_unknown();
         let letter = DeadLetter {
             batch_id,
             set_aside_at: jiff::Timestamp::now().to_string(),

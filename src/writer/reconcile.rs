@@ -17,7 +17,8 @@
 //!
 //! # What it relies on
 //!
-//! - Nothing else inserts meanwhile. It waits for inserts that ClickHouse still carries out for a process that is gone.
+//! - Nothing else inserts meanwhile. It waits for inserts and deletions that ClickHouse still carries out for a process that
+//!   is gone, or that its engine goes on with after a restart.
 //! - The batches are all those that may have been sent to ClickHouse and are not known to be on its disk: those that landed
 //!   within the grace time, those that were sealed and have not landed, and dead letters that wait.
 //! - Killed in the middle, it is run again with the same batches before anything else is inserted. So the journal keeps
@@ -108,7 +109,7 @@ where
         return Ok(report);
     }
     let started = Instant::now();
-    batches::wait_for_inserts(clickhouse).await?;
+    batches::wait_until_unchanging(clickhouse).await?;
     let ids: Vec<Uuid> = expected.iter().map(|batch| batch.batch_id).collect();
     let stored = batches::stored_events(clickhouse, &ids).await?;
     let stored_of = |batch_id| stored.get(&batch_id).copied().unwrap_or(0);

@@ -11,7 +11,9 @@
 //!
 //! A refused letter waits for a person, with ClickHouse's message.
 //!
-//! A letter is sent under its token as long as ClickHouse surely remembers that. A late one is looked up by its batch and repaired (`reconcile.rs`), and nothing else is inserted meanwhile.
+//! A letter is sent under its token as long as ClickHouse surely remembers that. A late one, and one of which an insert got
+//! no answer, is looked up by its batch and repaired (`reconcile.rs`), and nothing else is inserted meanwhile. Before a try
+//! the letter says that its outcome is unknown, so that this holds where the process dies with the engine.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -154,9 +156,15 @@ pub(crate) async fn bring_back(
         Err(error) => return unreadable(dead_letters, letter, &error),
     };
     let now = Timestamp::now();
+    if !letter.outcome_unknown {
+        let (folder, sent) = (dead_letters.clone(), DeadLetter { outcome_unknown: true, ..letter.clone() });
+        if let Err(error) = blocking(move || folder.update(sent)).await {
+            return unreadable(dead_letters, letter, &error);
+        }
+    }
     let inserted = {
         let _inserting = inserting.lock().await;
-        match is_late(letter, inserts_since, now) {
+        match letter.outcome_unknown || is_late(letter, inserts_since, now) {
             true => store_doubtful(clickhouse, durability, id, letter.events, &[body]).await,
             false => insert(clickhouse, id, vec![body]).await,
         }
@@ -230,7 +238,7 @@ fn after_failure(letter: DeadLetter, error: &ClickHouseError, now: Timestamp) ->
         tries,
         last_try_at: Some(now.to_string()),
         next_try_at: wait.filter(|_| !refused).map(|wait| (now + wait).to_string()),
-        outcome_unknown: error.outcome_is_unknown(),
+        outcome_unknown: letter.outcome_unknown || error.outcome_is_unknown(),
         ..letter
     }
 }
@@ -291,9 +299,20 @@ mod tests {
                 tried = after_failure(tried, &error, now());
             }
             assert!(!tried.refused && tried.tries == MAX_TRIES - 1);
-            assert_eq!(tried.outcome_unknown, error.code.is_none());
         }
         assert_eq!(tried.next_try_at, None, "the round decides, not the letter");
+    }
+
+    #[test]
+    fn an_unknown_outcome_stays_unknown_whatever_later_tries_say() {
+        let known = DeadLetter { outcome_unknown: false, ..letter() };
+        let never_sent = ClickHouseError::unreachable("Connection refused (os error 111)");
+        let tried = after_failure(known, &never_sent, now());
+        assert!(!tried.outcome_unknown);
+        let tried = after_failure(tried, &ClickHouseError::unreachable("no answer"), now());
+        assert!(tried.outcome_unknown);
+        let tried = after_failure(tried, &never_sent, now());
+        assert!(after_failure(tried, &answer(ErrorKind::Permanent, 497), now()).outcome_unknown);
     }
 
     #[test]

@@ -4,12 +4,12 @@ use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use millrace::clickhouse::batches::{self, Stored};
-use millrace::clickhouse::{ClickHouse, Endpoint};
+use millrace::clickhouse::{ClickHouse, ClickHouseError, Endpoint};
 use millrace::event::{Rules, validate};
 use millrace::proto::v1;
 use millrace::writer::checkpoint::Durability;
 use millrace::writer::columns::{COLUMN_NAMES, EventColumns};
-use millrace::writer::reconcile::{Body, Expected, Report, reconcile};
+use millrace::writer::reconcile::{Body, Expected, ReconcileError, Report, reconcile};
 use rand::rngs::StdRng;
 use rand::seq::IndexedRandom as _;
 use rand::{Rng as _, SeedableRng as _};
@@ -17,7 +17,8 @@ use tokio::sync::watch;
 use uuid::Uuid;
 use v1::event::PropertiesKind;
 
-use crate::common::{Server, event, now};
+use crate::common::{PATIENCE, Server, event, now};
+use crate::crash::kill_engine;
 use crate::exact::assert_rollups_match_events;
 
 const EVENTS: u64 = 600;
@@ -26,6 +27,7 @@ const EVENTS: u64 = 600;
 struct Stage {
     server: Server,
     clickhouse: ClickHouse,
+    endpoint: watch::Sender<Option<Endpoint>>,
     journal: HashMap<Uuid, EventColumns>,
     batches: Vec<Uuid>,
 }
@@ -34,12 +36,10 @@ impl Stage {
     /// Even batches have events of some minutes, odd ones of three months.
     async fn with_batches(count: usize) -> Self {
         let server = Server::start();
-        let file = std::fs::read(server.data_dir().join("engine.json")).unwrap();
-        let endpoint: Endpoint = serde_json::from_slice(&file).unwrap();
-        let (_, endpoint) = watch::channel(Some(endpoint));
-        let clickhouse = ClickHouse::new(endpoint, "millrace");
+        let (endpoint, receiver) = watch::channel(engine_of(&server));
+        let clickhouse = ClickHouse::new(receiver, "millrace");
         let mut random = StdRng::seed_from_u64(7);
-        let mut stage = Self { server, clickhouse, journal: HashMap::new(), batches: Vec::new() };
+        let mut stage = Self { server, clickhouse, endpoint, journal: HashMap::new(), batches: Vec::new() };
         for number in 0..count {
             let batch = Uuid::now_v7();
             stage.journal.insert(batch, columns(&mut random, number % 2 == 1));
@@ -59,19 +59,39 @@ impl Stage {
     }
 
     async fn reconcile(&self) -> Report {
+        let begun = Instant::now();
+        let report = self.try_reconcile().await.unwrap();
+        println!("{} batches, {} quarters: {:?}", self.batches.len(), report.quarters, begun.elapsed());
+        report
+    }
+
+    async fn try_reconcile(&self) -> Result<Report, ReconcileError> {
         let expected: Vec<Expected> =
             self.batches.iter().map(|&batch_id| Expected { batch_id, events: EVENTS }).collect();
-        let begun = Instant::now();
-        let report = reconcile(
-            &self.clickhouse,
-            &Durability::of_folder(self.server.data_dir()).unwrap(),
-            &expected,
-            async |batch| Ok(Body::of_columns(self.journal[&batch].clone(), batch)),
-        )
-        .await
-        .unwrap();
-        println!("{} batches, {} quarters: {:?}", expected.len(), report.quarters, begun.elapsed());
-        report
+        let durability = Durability::of_folder(self.server.data_dir()).unwrap();
+        let read = async |batch| Ok(Body::of_columns(self.journal[&batch].clone(), batch));
+        reconcile(&self.clickhouse, &durability, &expected, read).await
+    }
+
+    /// Goes on with the engine that the server has started instead of a dead one.
+    async fn follow_engine(&self) {
+        let answers = async || {
+            self.clickhouse
+                .client()?
+                .query_raw("SELECT 1")
+                .fetch_one::<u8>()
+                .await
+                .map_err(ClickHouseError::from)
+        };
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            self.endpoint.send_replace(engine_of(&self.server));
+            match answers().await {
+                Ok(_) => return,
+                Err(error) => assert!(Instant::now() < deadline, "{error}"),
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
     }
 
     async fn assert_exact(&self) {
@@ -80,6 +100,12 @@ impl Stage {
         assert_eq!(figures, format!("{events}\t{events}\t{}", self.batches.len()));
         assert_rollups_match_events(&self.server).await;
     }
+}
+
+/// Where the server's engine is, once it has started.
+fn engine_of(server: &Server) -> Option<Endpoint> {
+    let file = std::fs::read(server.data_dir().join("engine.json")).ok()?;
+    serde_json::from_slice(&file).ok()
 }
 
 fn columns(random: &mut StdRng, late: bool) -> EventColumns {
@@ -185,4 +211,33 @@ async fn a_repair_that_was_cut_off_is_finished_by_the_next_one() {
     // Nothing had been attached yet.
     assert_eq!((report.complete, report.repaired.as_slice()), (0, stage.batches.as_slice()));
     stage.assert_exact().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_repair_is_exact_however_often_the_engine_dies_in_its_middle() {
+    let stage = Stage::with_batches(4).await;
+    let seed: u64 = rand::random();
+    println!("seed {seed}");
+    let mut random = StdRng::seed_from_u64(seed);
+    let mut cut_off = 0;
+    for _ in 0..5 {
+        let batch = stage.batches[random.random_range(0..stage.batches.len())];
+        stage
+            .sql(&format!("DELETE FROM events WHERE batch = '{batch}' AND sipHash64(event_id) % 2 = 0"))
+            .await;
+        stage.sql("DELETE FROM minutes WHERE toUnixTimestamp(minute) % 120 = 0").await;
+        let wait = Duration::from_millis(random.random_range(0..1_500));
+        let (repaired, ()) = tokio::join!(stage.try_reconcile(), async {
+            tokio::time::sleep(wait).await;
+            kill_engine(&stage.server);
+        });
+        stage.follow_engine().await;
+        if let Err(error) = repaired {
+            println!("after {wait:?}: {error}");
+            cut_off += 1;
+            stage.reconcile().await;
+        }
+        stage.assert_exact().await;
+    }
+    println!("{cut_off} repairs were cut off");
 }

@@ -109,15 +109,14 @@ struct Letter {
     rows: Vec<Uuid>,
     /// How many inserts there had been when it became one.
     inserts: usize,
-    /// Whether its last insert got no answer.
+    /// Whether an insert of it got no answer.
     doubtful: bool,
 }
 
 struct Inserting {
     batch: Batch,
     attempts: u32,
-    /// Whether an attempt got no answer. Then the next one compares, which the real inserter does only at a start: within
-    /// one process it still sends the batch under its token, and an engine that dies in between is not covered there.
+    /// Whether an attempt got no answer. Then every later one compares.
     doubtful: bool,
 }
 

@@ -46,18 +46,8 @@ impl Stored {
     }
 }
 
-/// How much of a batch of so many events is in `events`. It says nothing about the rollups: their parts are written after
-/// those of `events`, so an engine that died in between has the events without them.
-pub async fn is_stored(
-    clickhouse: &ClickHouse,
-    batch_id: Uuid,
-    events: u64,
-) -> Result<Stored, ClickHouseError> {
-    let stored = stored_events(clickhouse, &[batch_id]).await?;
-    Ok(Stored::of(events, stored.get(&batch_id).copied().unwrap_or(0)))
-}
-
-/// How many events of each of these batches are stored. Those without any are not in it.
+/// How many events of each of these batches are in `events`. Batches without any are left out. It says nothing about the
+/// rollups: their parts are written after those of `events`.
 pub async fn stored_events(
     clickhouse: &ClickHouse,
     batches: &[Uuid],
@@ -77,6 +67,12 @@ pub async fn stored_events(
         );
     }
     Ok(stored)
+}
+
+/// How many parts of this database's tables the engine found broken when it started, and set aside in `detached/`.
+pub async fn broken_parts(clickhouse: &ClickHouse) -> Result<u64, ClickHouseError> {
+    let query = "SELECT count() FROM system.detached_parts WHERE database = currentDatabase() AND reason LIKE 'broken%'";
+    Ok(clickhouse.client()?.query_raw(query).fetch_one().await?)
 }
 
 /// Deletes every event of these batches, and returns when they are gone.

@@ -3,7 +3,8 @@
 //! Each part stores when its rows expire, as computed when it was written, and merges believe what is stored. So a longer
 //! retention alone would not keep old parts: a merge would drop them at their old time. When the retention grows, merges
 //! that delete are stopped first, and start again when every part's time has been computed anew. A shorter retention
-//! holds for new parts at once; older ones keep their time unless `ALTER TABLE … MATERIALIZE TTL` is run by hand.
+//! holds for new parts at once; the times of older ones are computed anew in ClickHouse's background, and its merges drop
+//! what has expired.
 //!
 //! A process may be killed between the steps, so what has been done to the end is written down, in `schema_retention`;
 //! the next start compares and does what is missing.
@@ -99,6 +100,7 @@ pub(super) async fn apply(client: &Client, days: u64) -> clickhouse::error::Resu
             Change::Shrink => {
                 tracing::info!(table, days, "the retention is shortened");
                 run(&modify).await?;
+                run(&format!("ALTER TABLE {table} MATERIALIZE TTL SETTINGS mutations_sync = 0")).await?;
             }
             Change::Grow => {
                 tracing::info!(table, days, "the retention is extended; every part's time is computed anew");

@@ -63,11 +63,9 @@ pub async fn run(config: ServeConfig) -> anyhow::Result<()> {
         // A server that is away for a while must not keep this one from taking events.
         Err(error) if error.is_unreachable() => {
             tracing::warn!(%error, "ClickHouse is unreachable; the schema is applied when it is there");
-            schema_late = Some(tokio::spawn(apply_late(
-                storage.clickhouse.clone(),
-                config.clickhouse.retention_days,
-                stop_doors.clone(),
-            )));
+            let late =
+                apply_late(storage.clickhouse.clone(), config.clickhouse.retention_days, stop_doors.clone());
+            schema_late = Some(Task::new("schema", tokio::spawn(late)));
         }
         Err(error) => return Err(error.into()),
     }
@@ -135,6 +133,7 @@ pub async fn run(config: ServeConfig) -> anyhow::Result<()> {
             "health reporter",
             tokio::spawn(server::report_health(reporter, view, stop_doors.clone())),
         ),
+        schema_late,
         writer: Task::new("writer", writing),
         engine: storage.engine.map(|(_, supervising)| Task::new("engine", supervising)),
     };
@@ -143,17 +142,21 @@ pub async fn run(config: ServeConfig) -> anyhow::Result<()> {
     tokio::select! {
         () = signals.next() => {}
         // What a task that is gone should do would never be done. Everything accepted is in the journal.
-        error = tasks.first_ended() => return Err(error.into()),
+        error = tasks.first_ended() => {
+            stop_engine.cancel();
+            if let Some(engine) = tasks.engine.filter(|engine| engine.name != error.name) {
+                tokio::time::timeout(config.shutdown_grace, engine.join()).await.ok();
+            }
+            return Err(error.into());
+        }
     }
     tracing::info!(grace_ms = config.shutdown_grace.as_millis(), "stopping; a second signal ends at once");
     let drained = async {
         let mut well = true;
         stop_doors.cancel();
-        for task in [tasks.server, tasks.panels_folder, tasks.health, tasks.health_reporter] {
+        let doors = [tasks.server, tasks.panels_folder, tasks.health, tasks.health_reporter];
+        for task in doors.into_iter().chain(tasks.schema_late) {
             well &= task.join().await;
-        }
-        if let Some(task) = schema_late {
-            well &= Task::new("schema", task).join().await;
         }
         stop_writer.cancel();
         well &= tasks.writer.join().await;
@@ -206,6 +209,8 @@ struct Tasks {
     panels_folder: Task,
     health: Task,
     health_reporter: Task,
+    /// Applies the schema where ClickHouse was not there at the start.
+    schema_late: Option<Task>,
     writer: Task,
     engine: Option<Task>,
 }
@@ -224,9 +229,9 @@ struct TaskEnded {
 impl Tasks {
     /// The first task to end although nobody stopped it.
     async fn first_ended(&mut self) -> TaskEnded {
-        let Self { server, panels_folder, health, health_reporter, writer, engine } = self;
+        let Self { server, panels_folder, health, health_reporter, schema_late, writer, engine } = self;
         let tasks = [server, panels_folder, health, health_reporter, writer];
-        first_ended(tasks.into_iter().chain(engine).collect()).await
+        first_ended(tasks.into_iter().chain(schema_late).chain(engine).collect()).await
     }
 }
 
@@ -353,7 +358,11 @@ async fn apply_late(clickhouse: ClickHouse, retention_days: u64, stop: Cancellat
             () = tokio::time::sleep(std::time::Duration::from_secs(1)) => {}
         }
         match schema::apply(&clickhouse, retention_days).await {
-            Ok(_) => return tracing::info!("the schema is applied"),
+            Ok(_) => {
+                tracing::info!("the schema is applied");
+                // Like every other task, it ends when it is stopped.
+                return stop.cancelled().await;
+            }
             Err(error) if error.is_unreachable() => {}
             Err(error) => tracing::error!(%error, "the schema cannot be applied"),
         }

@@ -132,12 +132,30 @@ impl Inserter {
             }
         };
         self.stats.set_insert_error(None);
+        if unclean_boot {
+            self.report_broken_parts().await;
+        }
         for (batch_id, error) in &report.refused {
             tracing::error!(batch = %batch_id, %error, "ClickHouse refuses a batch that it may have had");
             known.remove(batch_id);
         }
         self.delete_letters(letters.into_iter().filter(|letter| known.contains(&letter.batch_id))).await;
         known
+    }
+
+    /// After a power cut ClickHouse may have set parts aside. Their events are in `events` again by now.
+    async fn report_broken_parts(&self) {
+        match batches::broken_parts(&self.clickhouse).await {
+            Ok(0) => {}
+            Ok(parts) => tracing::warn!(
+                parts,
+                "ClickHouse has set broken parts aside; the batches that may have been in them are complete again, and their folders, \
+                 store/*/*/detached/broken-on-start_*, can be removed"
+            ),
+            Err(error) => {
+                tracing::warn!(%error, "it is unknown whether the power cut broke parts of ClickHouse's tables")
+            }
+        }
     }
 
     /// Of the batches that have not landed, those that may have been sent.

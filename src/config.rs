@@ -11,29 +11,29 @@ use std::time::Duration;
 use clap::error::{ContextKind, ContextValue};
 use clap::{Args, ValueEnum};
 
-/// What `millrace serve` is told.
+/// The settings of `millrace serve`.
 #[derive(Args, Clone, Debug)]
 pub struct ServeConfig {
-    /// The address to listen on, for gRPC, gRPC-Web and HTTP
+    /// Address for gRPC, gRPC-Web and HTTP
     #[arg(long, env = "MILLRACE_LISTEN", value_name = "HOST:PORT", default_value = "127.0.0.1:8080")]
     pub listen: SocketAddr,
-    /// The folder for the journal, the dead letters and the embedded database
+    /// Folder of the journal, the dead letters and the embedded database
     #[arg(long, env = "MILLRACE_DATA_DIR", value_name = "FOLDER", default_value = "./data")]
     pub data_dir: PathBuf,
-    /// The largest message that is received, in bytes
+    /// Maximum size of a request message, in bytes
     #[arg(long, env = "MILLRACE_MAX_MESSAGE_BYTES", value_name = "BYTES", default_value = "4194304",
           value_parser = |text: &str| whole(text, 1_024..=8_388_608))]
     pub max_message_bytes: u64,
-    /// How far a producer's clock may run ahead of the server's, in milliseconds
+    /// How far an event's timestamp may be in the future, in milliseconds
     #[arg(long = "max-clock-skew-ms", env = "MILLRACE_MAX_CLOCK_SKEW_MS", value_name = "MS", default_value = "600000",
           value_parser = |text: &str| millis(text, 0..=86_400_000))]
     pub max_clock_skew: Duration,
-    /// How long a stop may take before what is left is left to the next start, in milliseconds
+    /// Deadline of an orderly stop, in milliseconds. Anything left is inserted at the next start
     #[arg(long = "shutdown-grace-ms", env = "MILLRACE_SHUTDOWN_GRACE_MS", value_name = "MS", default_value = "10000",
           value_parser = |text: &str| millis(text, 0..=600_000))]
     pub shutdown_grace: Duration,
-    /// The file that names the machine's boot: another one after an unclean end means that the machine may have lost what
-    /// was not synced. For tests of power cuts
+    /// File that identifies the machine's boot. If it changed without a clean stop, ClickHouse is compared with the
+    /// journal. For tests of power cuts
     #[arg(
         long,
         env = "MILLRACE_BOOT_ID_FILE",
@@ -44,7 +44,7 @@ pub struct ServeConfig {
     /// Connections
     #[command(flatten)]
     pub edge: EdgeConfig,
-    /// What lies in ClickHouse and where that is
+    /// ClickHouse: the embedded engine or a server
     #[command(flatten)]
     pub clickhouse: ClickHouseConfig,
     /// The journal
@@ -62,14 +62,14 @@ pub struct ServeConfig {
 }
 
 impl ServeConfig {
-    /// Whether the settings fit each other; the line says which do not, and what to do.
+    /// Checks the relations between settings. The error names the settings that conflict and how to resolve it.
     pub fn check_relations(&self) -> Result<(), String> {
-        // The ids are written to the journal again and again: more than this part of it would be mostly ids.
+        // Snapshots repeat the ids in the journal. A larger share would fill the journal with ids.
         let (ids, journal) = (self.writer.recent_event_ids, self.journal.journal_max_bytes);
         let needed = ids * EVENT_ID_BYTES * JOURNAL_PER_EVENT_IDS;
         if needed > journal {
             return Err(format!(
-                "MILLRACE_RECENT_EVENT_IDS (--recent-event-ids): {ids} ids need a journal of at least {needed} bytes, and \
+                "MILLRACE_RECENT_EVENT_IDS (--recent-event-ids): {ids} ids need a journal of at least {needed} bytes, but \
                  MILLRACE_JOURNAL_MAX_BYTES (--journal-max-bytes) is {journal}: raise it, or remember at most {} ids",
                 journal / (EVENT_ID_BYTES * JOURNAL_PER_EVENT_IDS)
             ));
@@ -88,31 +88,31 @@ impl ServeConfig {
     }
 }
 
-/// What a remembered event id takes in the journal, and how many times that the journal must hold at least.
+/// Size of an event id in a journal snapshot, and how many times all ids must fit into the journal.
 const EVENT_ID_BYTES: u64 = 16;
 const JOURNAL_PER_EVENT_IDS: u64 = 16;
 
-/// An accepted event of 13 bytes takes 50 as columns: four messages' bytes hold the columns of one.
+/// An event encoded in 13 bytes takes 50 bytes as columns, so the buffer must be at least four times the largest message.
 const BUFFER_PER_MESSAGE: u64 = 4;
 
-/// Who may connect, how often and for how long.
+/// Limits on connections, and the hosts and origins that browsers may use.
 #[derive(Args, Clone, Debug)]
 pub struct EdgeConfig {
-    /// How many connections may be open; further ones are closed at once
+    /// Maximum number of open connections. Further ones are closed
     #[arg(long, env = "MILLRACE_MAX_CONNECTIONS", value_name = "CONNECTIONS", default_value = "2048",
           value_parser = |text: &str| whole(text, 1..=1_000_000))]
     pub max_connections: u64,
-    /// How many of them may come from one address
+    /// Maximum number of open connections from one IP address. A proxy counts as one
     #[arg(long, env = "MILLRACE_MAX_CONNECTIONS_PER_ADDRESS", value_name = "CONNECTIONS", default_value = "512",
           value_parser = |text: &str| whole(text, 1..=1_000_000))]
     pub max_connections_per_address: u64,
-    /// After how long a connection is asked to end, in milliseconds, give or take a tenth; 0 for never. Streams end with
-    /// UNAVAILABLE once what they sent is acknowledged, uploads are waited for
+    /// Age at which a connection is asked to close, in milliseconds, +/- 10 %; 0 for never. Streams end with UNAVAILABLE
+    /// once everything they sent is acknowledged; uploads may finish
     #[arg(long = "max-connection-age-ms", env = "MILLRACE_MAX_CONNECTION_AGE_MS", value_name = "MS",
           default_value = "3600000", value_parser = |text: &str| millis(text, 0..=604_800_000))]
     pub max_connection_age: Duration,
-    /// Further names by which browsers and HTTP clients may call the server, separated by commas; * for any. Addresses and
-    /// names without a dot always may
+    /// DNS names by which browsers and HTTP clients may reach the server, comma-separated; * for any. IP addresses and
+    /// names without a dot are always allowed
     #[arg(
         long,
         env = "MILLRACE_ALLOWED_HOSTS",
@@ -121,8 +121,8 @@ pub struct EdgeConfig {
         hide_default_value = true
     )]
     pub allowed_hosts: String,
-    /// Other origins whose pages may use the server, as a proxy that changes Host needs it: scheme and host, separated by
-    /// commas
+    /// Other origins whose pages may use the server, comma-separated: https://example.com. Needed behind a proxy that
+    /// changes the Host header
     #[arg(
         long,
         env = "MILLRACE_ALLOWED_ORIGINS",
@@ -133,20 +133,20 @@ pub struct EdgeConfig {
     pub allowed_origins: String,
 }
 
-/// Where ClickHouse is.
+/// Which ClickHouse to use, and how long it keeps rows.
 #[derive(Args, Clone, Debug)]
 pub struct ClickHouseConfig {
-    /// The HTTP address of a ClickHouse server; empty for the embedded engine
+    /// HTTP address of a ClickHouse server. Empty for the embedded engine
     #[arg(long, env = "CLICKHOUSE_URL", value_name = "URL", default_value = "", hide_default_value = true,
           value_parser = http_url)]
     pub clickhouse_url: String,
-    /// The database
+    /// Database; created if it does not exist
     #[arg(long, env = "CLICKHOUSE_DATABASE", value_name = "NAME", default_value = "millrace", value_parser = identifier)]
     pub clickhouse_database: String,
-    /// The user
+    /// User for inserts and the schema
     #[arg(long, env = "CLICKHOUSE_USER", value_name = "NAME", default_value = "default")]
     pub clickhouse_user: String,
-    /// The password
+    /// Password of that user
     #[arg(
         long,
         env = "CLICKHOUSE_PASSWORD",
@@ -156,8 +156,8 @@ pub struct ClickHouseConfig {
         hide_env_values = true
     )]
     pub clickhouse_password: String,
-    /// The user that panels are asked as, on a ClickHouse server; empty for the same. It needs SELECT on the database and
-    /// no more, with a profile that does not have "readonly"
+    /// User for panel queries on a ClickHouse server. Empty for the same user. It needs SELECT on the database only, and a
+    /// profile without "readonly"
     #[arg(
         long,
         env = "CLICKHOUSE_PANEL_USER",
@@ -166,7 +166,7 @@ pub struct ClickHouseConfig {
         hide_default_value = true
     )]
     pub clickhouse_panel_user: String,
-    /// The password of that user
+    /// Password of the panel user
     #[arg(
         long,
         env = "CLICKHOUSE_PANEL_PASSWORD",
@@ -176,11 +176,11 @@ pub struct ClickHouseConfig {
         hide_env_values = true
     )]
     pub clickhouse_panel_password: String,
-    /// How many days events are kept; they expire by the week, so up to seven days later
+    /// Days that rows are kept. They expire by the week, so up to seven days later
     #[arg(long, env = "RETENTION_DAYS", value_name = "DAYS", default_value = "90",
           value_parser = |text: &str| whole(text, 1..=3_650))]
     pub retention_days: u64,
-    /// The engine library of the embedded ClickHouse; empty for the copy that `make engine` brings
+    /// Path of the engine library. Empty for the copy that `make engine` downloads
     #[arg(
         long = "engine-lib",
         env = "MILLRACE_ENGINE_LIB",
@@ -194,16 +194,16 @@ pub struct ClickHouseConfig {
     pub engine: EngineConfig,
 }
 
-/// What the embedded engine may use.
+/// Limits of the embedded engine.
 #[derive(Args, Clone, Debug)]
 pub struct EngineConfig {
-    /// How much memory the embedded engine may use, in bytes, 268435456 or more; 0 for three quarters of the machine's, or
-    /// of the cgroup's limit where that is lower
+    /// Memory limit of the embedded engine in bytes, at least 268435456. 0 for three quarters of the machine's memory, or
+    /// of the cgroup's limit if that is lower
     #[arg(long = "engine-memory-bytes", env = "MILLRACE_ENGINE_MEMORY_BYTES", value_name = "BYTES", default_value = "0",
           value_parser = engine_memory)]
     pub memory_bytes: u64,
-    /// Whether the kernel keeps the embedded engine's process in its data folder, without TCP: on, as far as the kernel
-    /// can, or off, for statements that read other files or open addresses
+    /// Confine the embedded engine's process to its data folder, without network, as far as the kernel can: on, or off to
+    /// allow statements that read other files or URLs
     #[arg(
         long = "engine-sandbox",
         env = "MILLRACE_ENGINE_SANDBOX",
@@ -213,12 +213,12 @@ pub struct EngineConfig {
     pub sandbox: Switch,
 }
 
-/// Whether something is done.
+/// An on/off setting.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Switch {
-    /// It is.
+    /// Enabled
     On,
-    /// It is not.
+    /// Disabled
     Off,
 }
 
@@ -231,84 +231,84 @@ impl std::fmt::Display for Switch {
     }
 }
 
-/// How much the journal may hold.
+/// Limits of the journal.
 #[derive(Args, Clone, Debug)]
 pub struct JournalSettings {
-    /// How many bytes of accepted events may wait on disk, journal and dead letters together, before requests are held
-    /// back
+    /// Disk space in bytes for events that are not in ClickHouse yet (journal and dead letters). At the limit, requests are
+    /// slowed down or rejected with a retry delay
     #[arg(long, env = "MILLRACE_JOURNAL_MAX_BYTES", value_name = "BYTES", default_value = "8589934592",
           value_parser = |text: &str| whole(text, 268_435_456..=1_099_511_627_776_000))]
     pub journal_max_bytes: u64,
 }
 
-/// How events become batches.
+/// When events are flushed to ClickHouse, and how much memory they may use.
 #[derive(Args, Clone, Debug)]
 pub struct WriterConfig {
-    /// A batch with so many events is due
+    /// Number of events at which a batch is inserted
     #[arg(long, env = "FLUSH_SIZE", value_name = "EVENTS", default_value = "1000",
           value_parser = |text: &str| whole(text, 1..=1_000_000))]
     pub flush_size: u64,
-    /// A batch is due so long after the last flush, in milliseconds
+    /// Maximum time between inserts while there are events, in milliseconds
     #[arg(long = "flush-interval-ms", env = "FLUSH_INTERVAL_MS", value_name = "MS", default_value = "2000",
           value_parser = |text: &str| millis(text, 10..=600_000))]
     pub flush_interval: Duration,
-    /// Inserts begin at least so far apart, in milliseconds
+    /// Minimum time between the starts of two inserts, in milliseconds
     #[arg(long = "flush-min-interval-ms", env = "FLUSH_MIN_INTERVAL_MS", value_name = "MS", default_value = "100",
           value_parser = |text: &str| millis(text, 0..=60_000))]
     pub flush_min_interval: Duration,
-    /// How many bytes of events may be in memory before requests are held back
+    /// Memory in bytes for accepted events. At the limit, requests are slowed down or rejected with a retry delay
     #[arg(long, env = "MILLRACE_MAX_BUFFER_BYTES", value_name = "BYTES", default_value = "134217728",
           value_parser = |text: &str| whole(text, 16_777_216..=68_719_476_736))]
     pub max_buffer_bytes: u64,
-    /// How many event ids given by producers are remembered to drop repeats; each takes about 70 bytes of memory
+    /// Number of producer-given event ids that are remembered to drop duplicates. Each takes about 70 bytes of memory
     #[arg(long, env = "MILLRACE_RECENT_EVENT_IDS", value_name = "IDS", default_value = "1000000",
           value_parser = |text: &str| whole(text, 0..=10_000_000))]
     pub recent_event_ids: u64,
-    /// After how many hours without a request a producer's sequence is forgotten
+    /// Hours without a request after which a producer's sequence is forgotten
     #[arg(long, env = "MILLRACE_PRODUCER_IDLE_HOURS", value_name = "HOURS", default_value = "168",
           value_parser = |text: &str| whole(text, 1..=87_600))]
     pub producer_idle_hours: u64,
 }
 
-/// How panels are answered.
+/// Caching and limits of panels.
 #[derive(Args, Clone, Debug)]
 pub struct PanelsConfig {
-    /// How long an answer is used again, in milliseconds; 0 for not at all
+    /// How long a panel's result is reused, in milliseconds. 0 to recompute each time
     #[arg(long = "panel-cache-ms", env = "PANEL_CACHE_MS", value_name = "MS", default_value = "3000",
           value_parser = |text: &str| millis(text, 0..=3_600_000))]
     pub panel_cache: Duration,
-    /// A folder of further panels, a .sql file each; it is read again when a file changes
+    /// Folder of your own panels, one .sql file each. Changes are picked up while the server runs
     #[arg(long, env = "MILLRACE_PANELS_DIR", value_name = "FOLDER", default_value = "./queries/panels")]
     pub panels_dir: PathBuf,
-    /// Panels that are watched are computed at least so far apart, in milliseconds; while somebody watches, a batch is due
-    /// as often
+    /// Minimum time between two computations of a subscribed panel, in milliseconds. While there are subscribers, events
+    /// are also flushed this often
     #[arg(long = "watch-min-interval-ms", env = "MILLRACE_WATCH_MIN_INTERVAL_MS", value_name = "MS",
           default_value = "250", value_parser = |text: &str| millis(text, 50..=60_000))]
     pub watch_min_interval: Duration,
-    /// How many different questions (panel, range, time zone and parameters) the clients of one address may watch; behind a
-    /// proxy, all are of its address
+    /// Distinct queries (panel, range, time zone, parameters) that clients of one IP address may subscribe to. Behind a
+    /// proxy, all clients have its address
     #[arg(long, env = "MILLRACE_WATCH_MAX_QUERIES_PER_CLIENT", value_name = "QUESTIONS", default_value = "250",
           value_parser = |text: &str| whole(text, 1..=2_000))]
     pub watch_max_queries_per_client: u64,
 }
 
-/// How the log is written.
+/// The log.
 #[derive(Args, Clone, Debug)]
 pub struct LogConfig {
-    /// What is logged: error, warn, info, debug or trace, also by module ("info,millrace::writer=debug")
+    /// Log filter: error, warn, info, debug or trace, also per module ("info,millrace::writer=debug")
     #[arg(long = "log", env = "MILLRACE_LOG", value_name = "FILTER", default_value = "info")]
     pub filter: String,
-    /// How it is written
+    /// Log format
     #[arg(long = "log-format", env = "MILLRACE_LOG_FORMAT", value_name = "FORMAT", default_value = "text")]
     pub format: LogFormat,
 }
 
-/// How a log line is written.
+/// The format of a log line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum LogFormat {
-    /// For people.
+    /// One line of text per event, for people
     Text,
-    /// A JSON object a line.
+    /// One JSON object per line
     Json,
 }
 

@@ -3,7 +3,7 @@
 import type { CDPSession } from "playwright-core";
 import { expect, test } from "vitest";
 import { launch, open, waitForPanel } from "./browser.ts";
-import { generate, generateForever, startServer } from "./server.ts";
+import { generate, startServer, startTraffic } from "./server.ts";
 
 const MINUTES = Number(process.env.MINUTES ?? 10);
 /** Events a second: enough that every panel changes each time it is computed. */
@@ -26,11 +26,11 @@ const megabytes = (bytes: number): string => `${(bytes / 1024 / 1024).toFixed(1)
 test(`the heap after ${MINUTES} minutes`, async () => {
   const server = await startServer();
   await generate(server.url, "--rate", "20", "--backfill", "1h", "--duration", "1s");
-  const traffic = generateForever(server.url, RATE);
+  const traffic = startTraffic(server.url, RATE);
   const browser = await launch();
   const { page } = await open(browser, `${server.url}/?range=1h`);
   await waitForPanel(page, "error_rate", (text) => /of [\d,]+ events/.test(text), 30_000);
-  // Each change of a figure in any panel is an update that has been drawn.
+  // Each change of a value in any panel is an update that has been drawn.
   await page.evaluate(() => {
     const counter = { drawn: 0 };
     Object.assign(window, { counter });

@@ -8,8 +8,8 @@ import type { AxeResults } from "axe-core";
 import type { Page } from "playwright-core";
 import { afterAll, describe, expect, test } from "vitest";
 import { open, WIDTHS, waitForPanel } from "./browser.ts";
-import { generate, generateForever } from "./server.ts";
-import { stage } from "./stage.ts";
+import { stage } from "./environment.ts";
+import { generate, startTraffic } from "./server.ts";
 
 let traffic: { close: () => Promise<void> };
 
@@ -18,7 +18,7 @@ const RATE = process.env.SCREENSHOTS === "1" ? 12 : 2;
 
 const on = stage(async (url) => {
   await generate(url, "--rate", String(RATE), "--backfill", "8d", "--duration", "1s");
-  traffic = generateForever(url, RATE * 2);
+  traffic = startTraffic(url, RATE * 2);
 });
 // Hooks run last to first: the traffic ends before its server.
 afterAll(() => traffic?.close());
@@ -72,7 +72,7 @@ test("a link shows what its sender saw", async () => {
   await receiver.close();
 });
 
-test("every range is drawn, and other figures with it", async () => {
+test("every range is drawn, and other values with it", async () => {
   const { page, errors, close } = await open(on.browser, `${on.url}/?range=1h&zone=utc`);
   // Keys count from the first drawing on.
   await drawn(page);
@@ -151,7 +151,7 @@ test.runIf(process.env.SCREENSHOTS === "1")("pictures for the documentation", as
   for (const [name, options] of shots) {
     const { page, close } = await open(on.browser, `${on.url}/?range=6h`, options);
     await drawn(page);
-    await page.waitForSelector('[data-light="green"]', { timeout: 30_000 });
+    await page.waitForSelector('[data-status="green"]', { timeout: 30_000 });
     await page.waitForTimeout(1_500);
     await page.screenshot({ path: `${docs}${name}.png`, fullPage: name !== "dashboard-phone" });
     await close();

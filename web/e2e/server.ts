@@ -91,7 +91,7 @@ export async function generate(url: string, ...options: string[]): Promise<void>
 }
 
 /** Live traffic until it is ended. */
-export function generateForever(url: string, rate: number): { close: () => Promise<void> } {
+export function startTraffic(url: string, rate: number): { close: () => Promise<void> } {
   const child = spawn(BINARY, ["generate", "--target", url, "--rate", String(rate), "--duration", "forever"], {
     stdio: "ignore",
   });

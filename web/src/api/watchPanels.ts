@@ -1,9 +1,9 @@
 import type { WatchPanelsResponse } from "../gen/millrace/v1/dashboard_pb.ts";
 import type { DashboardClient } from "./client.tsx";
-import { type Question, timeRange } from "./question.ts";
+import { type QueryParams, toTimeRange } from "./queryParams.ts";
 
 /** One panel to watch; the id names it in the updates. */
-export interface WatchQuery extends Question {
+export interface WatchQuery extends QueryParams {
   id: string;
   panel: string;
 }
@@ -17,7 +17,7 @@ export function watchPanels(
   const asked = queries.map(({ id, panel, range, zone }) => ({
     id,
     panel,
-    timeRange: timeRange(range),
+    timeRange: toTimeRange(range),
     timeZone: zone,
   }));
   return client.watchPanels({ queries: asked }, { signal });

@@ -26,7 +26,7 @@ function open() {
 const watched = () => waitFor(() => expect(server.streams.length).toBeGreaterThan(0));
 const panel = (name: string) => screen.getByRole("region", { name });
 
-test("panels load, then show their figures, and the title follows", async () => {
+test("panels load, then show their values, and the title follows", async () => {
   open();
   expect(within(panel("Active users")).getByRole("status")).toBeTruthy();
   await watched();
@@ -35,7 +35,7 @@ test("panels load, then show their figures, and the title follows", async () => 
   expect(document.title).toBe("1,412 active · Millrace");
 });
 
-test("a panel without figures says what it waits for", async () => {
+test("a panel without values says what it waits for", async () => {
   open();
   await watched();
   server.stream.push({ id: "top_features", panel: "top_features", value: { case: "topFeatures", value: {} } });
@@ -55,14 +55,14 @@ test("a panel that failed says why, and can be asked again", async () => {
   expect(await card.findByText("5")).toBeTruthy();
 });
 
-test("old figures stay, with the reason that they are old", async () => {
+test("old values stay, with the reason that they are old", async () => {
   open();
   await watched();
   server.stream.push(usersUpdate(77n));
   server.stream.push({ ...usersUpdate(77n), staleReason: "ClickHouse is away" });
-  expect(await screen.findByText(/Old figures.*ClickHouse is away/)).toBeTruthy();
+  expect(await screen.findByText(/Old values.*ClickHouse is away/)).toBeTruthy();
   expect(screen.getByText("77")).toBeTruthy();
-  expect(document.querySelector("[data-light]")?.getAttribute("data-light")).toBe("yellow");
+  expect(document.querySelector("[data-status]")?.getAttribute("data-status")).toBe("yellow");
   expect(screen.getByText("Active users late")).toBeTruthy();
 });
 

@@ -23,7 +23,7 @@ function current(): Theme {
 }
 
 /** Before the first drawing, so that no visitor sees the other theme for an instant. */
-export function applyChosenTheme(): void {
+export function applyStoredTheme(): void {
   const theme = chosen();
   if (theme) document.documentElement.dataset.theme = theme;
 }
@@ -41,7 +41,7 @@ function subscribe(listener: () => void): () => void {
 /** The visitor's choice, else the browser's preference. */
 export function useTheme(): [Theme, () => void] {
   const theme = useSyncExternalStore(subscribe, current);
-  useEffect(applyChosenTheme, []);
+  useEffect(applyStoredTheme, []);
   const toggle = useCallback(() => {
     const next: Theme = current() === "dark" ? "light" : "dark";
     document.documentElement.dataset.theme = next;

@@ -17,6 +17,6 @@ test("a text that begins like a formula cannot become one", () => {
   expect(toCsv({ columns, rows: [[0, "=HYPERLINK(1)", 1]] })).toContain(",'=HYPERLINK(1),1");
 });
 
-test("negative figures stay figures", () => {
+test("negative values stay values", () => {
   expect(toCsv({ columns, rows: [[0, "/", -5]] })).toContain(",/,-5\r\n");
 });

@@ -18,7 +18,7 @@ export function fileName(panel: string, range: string, at: Date, extension: stri
 }
 
 /** Copies a text. Without HTTPS browsers have no clipboard interface except on localhost: then the old way. */
-export async function copyText(text: string): Promise<boolean> {
+export async function copyToClipboard(text: string): Promise<boolean> {
   try {
     await navigator.clipboard.writeText(text);
     return true;

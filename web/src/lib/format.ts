@@ -4,35 +4,35 @@ const whole = new Intl.NumberFormat(undefined, { maximumFractionDigits: 0 });
 const fraction = new Intl.NumberFormat(undefined, { maximumFractionDigits: 2 });
 const short = new Intl.NumberFormat(undefined, { notation: "compact", maximumFractionDigits: 1 });
 
-export const count = (value: number): string => whole.format(value);
+export const formatCount = (value: number): string => whole.format(value);
 
-/** At most two decimals; for figures of which it is not known whether they are whole. */
-export const decimal = (value: number): string => fraction.format(value);
+/** At most two decimals; for values of which it is not known whether they are whole. */
+export const formatDecimal = (value: number): string => fraction.format(value);
 
 /** For axes, where 12,000 would crowd the labels: 12K. */
-export const compact = (value: number): string => short.format(value);
+export const formatCompact = (value: number): string => short.format(value);
 
-/** A figure never parts from its unit at the end of a line. */
+/** A value never parts from its unit at the end of a line. */
 const SPACE = "\u00a0";
 
 const oneDigit = new Intl.NumberFormat(undefined, { minimumFractionDigits: 1, maximumFractionDigits: 1 });
 const twoDigits = new Intl.NumberFormat(undefined, { minimumFractionDigits: 2, maximumFractionDigits: 2 });
 
 /** A share. Small ones keep two decimals, since 0.04 % and 0.40 % are different news. */
-export function percent(value: number): string {
+export function formatPercent(value: number): string {
   const format = Math.abs(value) >= 10 ? oneDigit : twoDigits;
   return `${format.format(value)}${SPACE}%`;
 }
 
 /** A share that people have chosen, such as a threshold: 1 %, not 1.00 %. */
-export const roundPercent = (value: number): string => `${fraction.format(value)}${SPACE}%`;
+export const formatThreshold = (value: number): string => `${fraction.format(value)}${SPACE}%`;
 
 /** A change, with its sign. */
-export const change = (value: number): string =>
-  `${value > 0 ? "+" : value < 0 ? "−" : "±"}${percent(Math.abs(value))}`;
+export const formatChange = (value: number): string =>
+  `${value > 0 ? "+" : value < 0 ? "−" : "±"}${formatPercent(Math.abs(value))}`;
 
 /** A duration as people say it: 840 ms, 12.4 s, 3 min 5 s. */
-export function duration(ms: number): string {
+export function formatDuration(ms: number): string {
   if (ms < 1000) return `${whole.format(ms)}${SPACE}ms`;
   if (ms < 60_000) return `${oneDigit.format(ms / 1000)}${SPACE}s`;
   const seconds = Math.round(ms / 1000);
@@ -42,8 +42,8 @@ export function duration(ms: number): string {
 }
 
 /** One or many. */
-export const plural = (value: number, one: string, many = `${one}s`): string =>
-  `${count(value)} ${value === 1 ? one : many}`;
+export const pluralize = (value: number, one: string, many = `${one}s`): string =>
+  `${formatCount(value)} ${value === 1 ? one : many}`;
 
 const regions = new Intl.DisplayNames(undefined, { type: "region", fallback: "code" });
 

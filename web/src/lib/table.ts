@@ -1,7 +1,7 @@
-// The figures behind a chart, as a table: what the table view shows and the CSV holds.
+// The values behind a chart, as a table: what the table view shows and the CSV holds.
 
-import { count, decimal, duration, percent } from "./format.ts";
-import { instantLabel } from "./time.ts";
+import { formatCount, formatDecimal, formatDuration, formatPercent } from "./format.ts";
+import { dateTimeLabel } from "./time.ts";
 
 export type Cell = string | number | boolean | null;
 
@@ -28,8 +28,8 @@ export function cellText(cell: Cell, kind: CellKind, zone: string): string {
   if (cell === null) return "–";
   if (typeof cell === "boolean") return cell ? "yes" : "no";
   if (typeof cell === "string") return cell;
-  if (kind === "time") return instantLabel(cell, zone);
-  if (kind === "percent") return percent(cell);
-  if (kind === "duration") return duration(cell);
-  return kind === "count" ? count(cell) : decimal(cell);
+  if (kind === "time") return dateTimeLabel(cell, zone);
+  if (kind === "percent") return formatPercent(cell);
+  if (kind === "duration") return formatDuration(cell);
+  return kind === "count" ? formatCount(cell) : formatDecimal(cell);
 }

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { isRange, isZone, tickLabel, zoneName } from "./time.ts";
+import { isRange, isTimeZone, tickLabel, timeZoneLabel } from "./time.ts";
 
 const NOON = Date.UTC(2026, 10, 21, 12, 5);
 
@@ -16,7 +16,7 @@ test("days are labelled with the day of the zone", () => {
 test("only what exists is a range or a zone", () => {
   expect(isRange("6h")).toBe(true);
   expect(isRange("8h")).toBe(false);
-  expect(isZone("Europe/Madrid")).toBe(true);
-  expect(isZone("Europe/Atlantis")).toBe(false);
-  expect(zoneName("America/New_York")).toBe("New York");
+  expect(isTimeZone("Europe/Madrid")).toBe(true);
+  expect(isTimeZone("Europe/Atlantis")).toBe(false);
+  expect(timeZoneLabel("America/New_York")).toBe("New York");
 });

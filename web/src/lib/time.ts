@@ -3,7 +3,7 @@
 export const RANGES = ["1h", "6h", "24h", "7d"] as const;
 export type Range = (typeof RANGES)[number];
 
-export const RANGE_NAMES: Record<Range, string> = {
+export const RANGE_LABELS: Record<Range, string> = {
   "1h": "last hour",
   "6h": "last 6 hours",
   "24h": "last 24 hours",
@@ -11,7 +11,7 @@ export const RANGE_NAMES: Record<Range, string> = {
 };
 
 /** How long a bucket of each range is. */
-export const BUCKET_NAMES: Record<Range, string> = {
+export const BUCKET_LABELS: Record<Range, string> = {
   "1h": "a minute",
   "6h": "5 minutes",
   "24h": "15 minutes",
@@ -20,7 +20,7 @@ export const BUCKET_NAMES: Record<Range, string> = {
 
 export const isRange = (text: string | null): text is Range => RANGES.includes(text as Range);
 
-export function isZone(name: string | null): name is string {
+export function isTimeZone(name: string | null): name is string {
   if (!name) return false;
   try {
     new Intl.DateTimeFormat("en", { timeZone: name });
@@ -31,10 +31,10 @@ export function isZone(name: string | null): name is string {
 }
 
 /** The browser's own time zone. */
-export const localZone = (): string => new Intl.DateTimeFormat().resolvedOptions().timeZone || "UTC";
+export const localTimeZone = (): string => new Intl.DateTimeFormat().resolvedOptions().timeZone || "UTC";
 
 /** "Europe/Madrid" is shown as "Madrid". */
-export const zoneName = (zone: string): string => zone.split("/").at(-1)?.replaceAll("_", " ") ?? zone;
+export const timeZoneLabel = (zone: string): string => zone.split("/").at(-1)?.replaceAll("_", " ") ?? zone;
 
 const formatters = new Map<string, Intl.DateTimeFormat>();
 
@@ -59,9 +59,9 @@ export function tickLabel(at: number, range: Range, zone: string): string {
 }
 
 /** The label of an instant where there is room. */
-export const instantLabel = (at: number, zone: string): string =>
+export const dateTimeLabel = (at: number, zone: string): string =>
   formatter(zone, "instant", { weekday: "short", day: "numeric", month: "short", ...CLOCK }).format(at);
 
 /** The time of day to the second, for "since when". */
-export const clockLabel = (at: number, zone: string): string =>
+export const timeLabel = (at: number, zone: string): string =>
   formatter(zone, "seconds", { ...CLOCK, second: "2-digit" }).format(at);

@@ -9,7 +9,7 @@ import {
   type WatchPanelsResponse,
   WatchPanelsResponseSchema,
 } from "../gen/millrace/v1/dashboard_pb.ts";
-import { BUILT_IN } from "./builtIn.ts";
+import { BUILT_IN_PANELS } from "./builtInPanels.ts";
 
 type Update = MessageInitShape<typeof WatchPanelsResponseSchema>;
 
@@ -28,7 +28,7 @@ export class FakeServer {
   /** Events within a week. */
   events = 1n;
   list: MessageInitShape<typeof ListPanelsResponseSchema> = {
-    panels: BUILT_IN.map((name) => ({ name, sql: `SELECT '${name}'`, builtIn: true })),
+    panels: BUILT_IN_PANELS.map((name) => ({ name, sql: `SELECT '${name}'`, builtIn: true })),
   };
   /** Every stream there ever was. */
   readonly streams: Stream[] = [];

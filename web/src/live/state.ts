@@ -4,10 +4,10 @@ import type { PanelValue } from "../api/value.ts";
 import type { ListPanelsResponse } from "../gen/millrace/v1/dashboard_pb.ts";
 
 /** How a panel is: asked and not answered yet; answering; answering late or with an old value; not answering. */
-export type Phase = "connecting" | "live" | "stale" | "failed";
+export type PanelPhase = "connecting" | "live" | "stale" | "failed";
 
-export interface PanelLive {
-  phase: Phase;
+export interface PanelState {
+  phase: PanelPhase;
   /** Since when it is in this phase. */
   since: number;
   /** Why it is stale or failed. */
@@ -23,13 +23,13 @@ export type StreamPhase = "connecting" | "open" | "broken";
 
 export interface LiveState {
   stream: { phase: StreamPhase; since: number; reason?: string };
-  panels: Record<string, PanelLive>;
+  panels: Record<string, PanelState>;
   list?: ListPanelsResponse;
   /** Whether any event has ever come within a week; not known before the first answer. */
   hasEvents?: boolean;
 }
 
-export type Happening =
+export type LiveAction =
   | { type: "asked"; panels: string[]; at: number }
   | { type: "listed"; list: ListPanelsResponse; at: number }
   | { type: "opened"; at: number }
@@ -42,69 +42,69 @@ export type Happening =
 /** A panel that has not answered for so long after it was asked is called slow. */
 export const SLOW_AFTER_MS = 4_000;
 
-export const startState = (at: number): LiveState => ({ stream: { phase: "connecting", since: at }, panels: {} });
+export const initialState = (at: number): LiveState => ({ stream: { phase: "connecting", since: at }, panels: {} });
 
 /** Keeps the instant at which a phase began for as long as it lasts. */
-function phased(before: PanelLive | undefined, phase: Phase, at: number, reason?: string): PanelLive {
+function phased(before: PanelState | undefined, phase: PanelPhase, at: number, reason?: string): PanelState {
   const since = before?.phase === phase ? before.since : at;
   return { phase, since, reason, value: before?.value, outdated: before?.outdated ?? false };
 }
 
-function withPanel(state: LiveState, panel: string, next: PanelLive): LiveState {
+function withPanel(state: LiveState, panel: string, next: PanelState): LiveState {
   return { ...state, panels: { ...state.panels, [panel]: next } };
 }
 
-/** Any event there is shows in some figure of the typed panels. */
+/** Any event there is shows in some value of the typed panels. */
 function showsEvents(value: PanelValue | undefined): boolean {
   if (value?.case === "errorRate") return value.value.points.some((point) => point.events > 0n);
   if (value?.case === "activeUsers") return value.value.activeUsers > 0n;
   return false;
 }
 
-export function reduce(state: LiveState, happening: Happening): LiveState {
-  switch (happening.type) {
+export function liveReducer(state: LiveState, action: LiveAction): LiveState {
+  switch (action.type) {
     case "asked": {
       const panels = { ...state.panels };
-      for (const name of happening.panels) {
+      for (const name of action.panels) {
         const before = panels[name];
-        panels[name] = { phase: "connecting", since: happening.at, value: before?.value, outdated: true };
+        panels[name] = { phase: "connecting", since: action.at, value: before?.value, outdated: true };
       }
       return { ...state, panels };
     }
     case "listed": {
-      const names = happening.list.panels.map((panel) => panel.name);
+      const names = action.list.panels.map((panel) => panel.name);
       const panels: LiveState["panels"] = {};
       for (const name of names) {
-        panels[name] = state.panels[name] ?? { phase: "connecting", since: happening.at, outdated: false };
+        panels[name] = state.panels[name] ?? { phase: "connecting", since: action.at, outdated: false };
       }
-      return { ...state, list: happening.list, panels };
+      return { ...state, list: action.list, panels };
     }
     case "opened":
-      return { ...state, stream: { phase: "open", since: happening.at } };
+      return { ...state, stream: { phase: "open", since: action.at } };
     case "broken": {
       // The instant of the break stays through all attempts to reconnect.
-      const since = state.stream.phase === "broken" ? state.stream.since : happening.at;
-      return { ...state, stream: { phase: "broken", since, reason: happening.reason } };
+      const since = state.stream.phase === "broken" ? state.stream.since : action.at;
+      return { ...state, stream: { phase: "broken", since, reason: action.reason } };
     }
     case "answered": {
-      const { panel, value, staleReason, at } = happening;
+      const { panel, value, staleReason, at } = action;
       const before = state.panels[panel];
       const next = phased(before, staleReason ? "stale" : "live", at, staleReason);
       if (value) Object.assign(next, { value, outdated: false });
       // An answer without a value and without a reason only says that there is none yet.
       else if (!staleReason) return state;
-      if (staleReason && happening.staleSince) next.since = happening.staleSince;
+      if (staleReason && action.staleSince) next.since = action.staleSince;
       const hasEvents = showsEvents(value) || state.hasEvents;
       return withPanel({ ...state, hasEvents }, panel, next);
     }
     case "unanswered": {
-      const { panel, reason, slow, at } = happening;
+      const { panel, reason, slow, at } = action;
       return withPanel(state, panel, phased(state.panels[panel], slow ? "stale" : "failed", at, reason));
     }
     case "events":
-      return { ...state, hasEvents: happening.any || state.hasEvents === true };
+      return { ...state, hasEvents: action.any || state.hasEvents === true };
     case "tick":
-      return slowed(state, happening.at);
+      return slowed(state, action.at);
   }
 }
 

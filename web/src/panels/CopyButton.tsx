@@ -1,5 +1,5 @@
 import { useEffect, useState } from "react";
-import { copyText } from "../lib/download.ts";
+import { copyToClipboard } from "../lib/download.ts";
 
 type Outcome = "ready" | "copied" | "failed";
 
@@ -17,7 +17,7 @@ export function CopyButton({ text }: { text: string }) {
       type="button"
       className="button"
       aria-live="polite"
-      onClick={async () => setOutcome((await copyText(text)) ? "copied" : "failed")}
+      onClick={async () => setOutcome((await copyToClipboard(text)) ? "copied" : "failed")}
     >
       {LABELS[outcome]}
     </button>

@@ -1,19 +1,19 @@
 import { memo, useMemo, useRef, useState } from "react";
 import type { Panel } from "../gen/millrace/v1/dashboard_pb.ts";
-import { clockLabel } from "../lib/time.ts";
-import type { PanelLive } from "../live/state.ts";
+import { timeLabel } from "../lib/time.ts";
+import type { PanelState } from "../live/state.ts";
 import { CopyButton } from "./CopyButton.tsx";
 import { Dialog } from "./Dialog.tsx";
+import { downloadCsv, downloadPng } from "./exportPanel.ts";
 import { Menu, type MenuItem } from "./Menu.tsx";
 import { PanelContent } from "./PanelContent.tsx";
 import type { Display } from "./panel.ts";
-import { titleOf, viewOf } from "./registry.ts";
-import { downloadCsv, downloadPng } from "./takeAlong.ts";
+import { definitionOf, panelTitle } from "./registry.ts";
 
 interface Props {
   name: string;
   panel: Panel | undefined;
-  live: PanelLive | undefined;
+  live: PanelState | undefined;
   display: Display;
   onRetry: () => void;
   /** Absent where the panel is enlarged already. */
@@ -30,18 +30,21 @@ function Approximate() {
   );
 }
 
-/** One panel: title, figures, what is wrong with them, and what can be done with them. */
+/** One panel: title, values, what is wrong with them, and what can be done with them. */
 export const PanelCard = memo(function PanelCard(props: Props) {
   const { name, panel, live, display, onRetry, onEnlarge, className = "" } = props;
   const card = useRef<HTMLElement>(null);
   const [asTable, setAsTable] = useState(false);
   const [showsSql, setShowsSql] = useState(false);
   const [problem, setProblem] = useState<string>();
-  const view = viewOf(name, panel);
-  const title = titleOf(name, panel);
+  const definition = definitionOf(name, panel);
+  const title = panelTitle(name, panel);
   const value = live?.value;
   const { range, zone } = display;
-  const shaped = useMemo(() => (value ? view.shape(value, { range, zone }) : null), [view, value, range, zone]);
+  const shaped = useMemo(
+    () => (value ? definition.shape(value, { range, zone }) : null),
+    [definition, value, range, zone],
+  );
 
   const items: MenuItem[] = [];
   if (onEnlarge) items.push({ label: "Enlarge", run: () => onEnlarge(name) });
@@ -78,7 +81,7 @@ export const PanelCard = memo(function PanelCard(props: Props) {
       </header>
       <PanelContent
         title={title}
-        view={view}
+        definition={definition}
         shaped={shaped}
         live={live}
         display={display}
@@ -87,7 +90,7 @@ export const PanelCard = memo(function PanelCard(props: Props) {
       />
       {late && (
         <p className="mt-2 truncate text-xs text-warn" title={live.reason}>
-          Old figures, since {clockLabel(live.since, zone)}: {live.reason}
+          Old values, since {timeLabel(live.since, zone)}: {live.reason}
         </p>
       )}
       {problem && (

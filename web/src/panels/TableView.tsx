@@ -4,14 +4,14 @@ interface Props {
   table: PlainTable;
   zone: string;
   caption: string;
-  /** The column whose figures are also drawn, as a bar behind the row. */
-  barOf?: number;
+  /** The column whose values are also drawn, as a bar behind the row. */
+  barColumn?: number;
 }
 
 /** Scrolls inside its card, which the keyboard can do only when the region takes the focus. */
-export function TableView({ table, zone, caption, barOf }: Props) {
-  const figures = barOf === undefined ? [] : table.rows.map((row) => Number(row[barOf] ?? 0));
-  const largest = Math.max(1, ...figures);
+export function TableView({ table, zone, caption, barColumn }: Props) {
+  const values = barColumn === undefined ? [] : table.rows.map((row) => Number(row[barColumn] ?? 0));
+  const largest = Math.max(1, ...values);
   return (
     // biome-ignore lint/a11y/noNoninteractiveTabindex: a region that scrolls has to be reachable by the keyboard
     <section className="min-h-0 w-full flex-1 overflow-auto" aria-label={`${caption}, table`} tabIndex={0}>
@@ -37,11 +37,11 @@ export function TableView({ table, zone, caption, barOf }: Props) {
               key={index}
               className="border-t border-line"
               style={
-                barOf === undefined
+                barColumn === undefined
                   ? undefined
                   : {
                       backgroundImage: "linear-gradient(var(--bar), var(--bar))",
-                      backgroundSize: `${(100 * (figures[index] ?? 0)) / largest}% 100%`,
+                      backgroundSize: `${(100 * (values[index] ?? 0)) / largest}% 100%`,
                       backgroundRepeat: "no-repeat",
                     }
               }

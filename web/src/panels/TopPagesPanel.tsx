@@ -4,7 +4,7 @@ import { TableView } from "./TableView.tsx";
 import { shapeTopPages } from "./topPages.ts";
 
 function Body({ data, display }: BodyProps<PlainTable>) {
-  return <TableView table={data} zone={display.zone} caption="Top pages" barOf={1} />;
+  return <TableView table={data} zone={display.zone} caption="Top pages" barColumn={1} />;
 }
 
 export const topPagesPanel = definePanel(

@@ -2,7 +2,7 @@ import { create } from "@bufbuild/protobuf";
 import { expect, test } from "vitest";
 import { GetActiveUsersResponseSchema } from "../gen/millrace/v1/dashboard_pb.ts";
 import { shapeActiveUsers } from "./activeUsers.ts";
-import { DISPLAY, minute, minuteMs } from "./shapes.fixture.ts";
+import { DISPLAY, minute, minuteMs } from "./panels.fixture.ts";
 
 const VALUE = create(GetActiveUsersResponseSchema, {
   activeUsers: 1234n,
@@ -21,7 +21,7 @@ test("the number is the window's, the peak is the range's", () => {
   expect(empty).toBe(false);
 });
 
-test("the summary says the figures in words", () => {
+test("the summary says the values in words", () => {
   expect(shapeActiveUsers(VALUE, DISPLAY).summary).toBe(
     "1,234 active users now. At most 1,500 within a minute of the last hour.",
   );

@@ -1,12 +1,12 @@
 // A panel that the page does not know: a table of the server, drawn by the kind of chart that its file names.
 
 import { Chart, type Column, type PanelTable, type Value } from "../gen/millrace/v1/dashboard_pb.ts";
-import { decimal } from "../lib/format.ts";
+import { formatDecimal } from "../lib/format.ts";
 import { type Cell, type CellKind, cellText, isNumeric, type PlainTable, type TableColumn } from "../lib/table.ts";
-import type { Display, Shaped } from "./panel.ts";
-import { color, millis, type Point, type Series } from "./points.ts";
+import type { Display, ShapedPanel } from "./panel.ts";
+import { type Point, type Series, seriesColor, toMillis } from "./points.ts";
 
-export interface Custom {
+export interface CustomPanelData {
   chart: Chart;
   unit: string;
   table: PlainTable;
@@ -14,7 +14,7 @@ export interface Custom {
   points: Point[];
   series: Series[];
   /** Of a chart over names. */
-  bars: { name: string; figures: Record<string, number | null> }[];
+  bars: { name: string; values: Record<string, number | null> }[];
 }
 
 function cell({ kind }: Value): Cell {
@@ -25,7 +25,7 @@ function cell({ kind }: Value): Cell {
     case "uint64Value":
       return Number(kind.value);
     case "timestampValue":
-      return millis(kind.value);
+      return toMillis(kind.value);
     default:
       return kind.value;
   }
@@ -65,55 +65,60 @@ function toPlainTable(table: PanelTable): PlainTable {
 const number = (value: Cell | undefined): number | null => (typeof value === "number" ? value : null);
 
 /**
- * The columns that are drawn: those of figures that are of one kind with the first, since a chart has one axis, and
+ * The columns that are drawn: those of values that are of one kind with the first, since a chart has one axis, and
  * percents beside counts would lie flat on it. The table has them all.
  */
 function drawn(columns: TableColumn[]): number[] {
-  const figures = columns.flatMap((column, index) => (index > 0 && isNumeric(column.kind) ? [index] : []));
-  const kind = columns[figures[0] ?? 0]?.kind;
-  return figures.filter((index) => columns[index]?.kind === kind);
+  const values = columns.flatMap((column, index) => (index > 0 && isNumeric(column.kind) ? [index] : []));
+  const kind = columns[values[0] ?? 0]?.kind;
+  return values.filter((index) => columns[index]?.kind === kind);
 }
 
-/** One series for each column of figures; or, where there is a column of names too, one for each of the names. */
-function overTime({ columns, rows }: PlainTable): Pick<Custom, "points" | "series"> {
+/** One series for each column of values; or, where there is a column of names too, one for each of the names. */
+function overTime({ columns, rows }: PlainTable): Pick<CustomPanelData, "points" | "series"> {
   const flag = columns.findIndex((column) => column.name === "incomplete");
   const names = columns.findIndex((column, index) => index > 0 && column.kind === "text");
-  const figures = drawn(columns);
-  const used = names < 0 ? figures : figures.slice(0, 1);
+  const values = drawn(columns);
+  const used = names < 0 ? values : values.slice(0, 1);
   const points = new Map<number, Point>();
   const series = new Map<string, Series>();
   for (const row of rows) {
     const at = number(row[0]) ?? 0;
-    const point: Point = points.get(at) ?? { at, incomplete: flag >= 0 && row[flag] === true, figures: {} };
+    const point: Point = points.get(at) ?? { at, incomplete: flag >= 0 && row[flag] === true, values: {} };
     for (const index of used) {
       const label = names < 0 ? (columns[index]?.label ?? "") : String(row[names]);
-      if (!series.has(label)) series.set(label, { key: label, label, color: color(series.size) });
-      point.figures[label] = number(row[index]);
+      if (!series.has(label)) series.set(label, { key: label, label, color: seriesColor(series.size) });
+      point.values[label] = number(row[index]);
     }
     points.set(at, point);
   }
   return { points: [...points.values()].sort((a, b) => a.at - b.at), series: [...series.values()] };
 }
 
-function overNames({ columns, rows }: PlainTable, zone: string): Pick<Custom, "bars" | "series"> {
-  const figures = drawn(columns);
-  const series = figures.map((index, place) => {
+function overNames({ columns, rows }: PlainTable, zone: string): Pick<CustomPanelData, "bars" | "series"> {
+  const values = drawn(columns);
+  const series = values.map((index, place) => {
     const label = columns[index]?.label ?? "";
-    return { key: label, label, color: color(place) };
+    return { key: label, label, color: seriesColor(place) };
   });
   const bars = rows.map((row) => ({
     name: cellText(row[0] ?? null, columns[0]?.kind ?? "text", zone),
-    figures: Object.fromEntries(figures.map((index, place) => [series[place]?.key ?? "", number(row[index])])),
+    values: Object.fromEntries(values.map((index, place) => [series[place]?.key ?? "", number(row[index])])),
   }));
   return { bars, series };
 }
 
-export function shapeCustom(value: PanelTable, chart: Chart, unit: string, display: Display): Shaped<Custom> {
+export function shapeCustom(
+  value: PanelTable,
+  chart: Chart,
+  unit: string,
+  display: Display,
+): ShapedPanel<CustomPanelData> {
   const table = toPlainTable(value);
   const timed = table.columns[0]?.kind === "time" && chart !== Chart.HORIZONTAL_BAR;
   const drawing = timed ? { bars: [], ...overTime(table) } : { points: [], ...overNames(table, display.zone) };
   const first = table.rows[0]?.[0] ?? null;
-  const lead = typeof first === "number" && chart === Chart.NUMBER ? `${decimal(first)} ${unit}`.trim() : "";
+  const lead = typeof first === "number" && chart === Chart.NUMBER ? `${formatDecimal(first)} ${unit}`.trim() : "";
   const summary = lead || `${table.rows.length} rows of ${table.columns.map((column) => column.label).join(", ")}`;
   return {
     data: { chart, unit, table, ...drawing },

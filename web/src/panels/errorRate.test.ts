@@ -2,7 +2,7 @@ import { create } from "@bufbuild/protobuf";
 import { expect, test } from "vitest";
 import { GetErrorRateResponseSchema } from "../gen/millrace/v1/dashboard_pb.ts";
 import { shapeErrorRate } from "./errorRate.ts";
-import { DISPLAY, minute } from "./shapes.fixture.ts";
+import { DISPLAY, minute } from "./panels.fixture.ts";
 
 test("the rate of the range is weighed by events, not the mean of the buckets' rates", () => {
   const value = create(GetErrorRateResponseSchema, {

@@ -11,14 +11,14 @@ export interface Display {
   zone: string;
 }
 
-export interface Shaped<D> {
+export interface ShapedPanel<D> {
   /** What the component draws. */
   data: D;
-  /** The figures in words, for those who do not see the chart. */
+  /** The values in words, for those who do not see the chart. */
   summary: string;
-  /** The leading figures, for the picture. */
+  /** The leading values, for the picture. */
   headline: string[];
-  /** The figures behind the drawing. */
+  /** The values behind the drawing. */
   table: PlainTable;
   /** Whether there is nothing to draw. */
   empty: boolean;
@@ -32,10 +32,10 @@ export interface BodyProps<D> {
   summary: string;
 }
 
-export interface PanelView {
+export interface PanelDefinition {
   /** What is missing when the panel is empty. */
   emptyHint: string;
-  shape: (value: PanelValue, display: Display) => Shaped<unknown> | null;
+  shape: (value: PanelValue, display: Display) => ShapedPanel<unknown> | null;
   Body: FC<BodyProps<unknown>>;
 }
 
@@ -43,9 +43,9 @@ export interface PanelView {
 export function definePanel<C extends PanelValue["case"], D>(
   answer: C,
   emptyHint: string,
-  shape: (value: ValueOf<C>, display: Display) => Shaped<D>,
+  shape: (value: ValueOf<C>, display: Display) => ShapedPanel<D>,
   Body: FC<BodyProps<D>>,
-): PanelView {
+): PanelDefinition {
   return {
     emptyHint,
     shape: (value, display) => (value.case === answer ? shape(value.value as ValueOf<C>, display) : null),

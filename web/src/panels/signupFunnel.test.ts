@@ -1,7 +1,7 @@
 import { create } from "@bufbuild/protobuf";
 import { expect, test } from "vitest";
 import { GetSignupFunnelResponseSchema } from "../gen/millrace/v1/dashboard_pb.ts";
-import { DISPLAY, minute } from "./shapes.fixture.ts";
+import { DISPLAY, minute } from "./panels.fixture.ts";
 import { shapeSignupFunnel } from "./signupFunnel.ts";
 
 test("rates are the server's, and absent where nothing was started", () => {
@@ -15,7 +15,7 @@ test("rates are the server's, and absent where nothing was started", () => {
     conversionPct: 50,
   });
   const { data, empty } = shapeSignupFunnel(value, DISPLAY);
-  expect(data.points.map((point) => point.figures.conversion)).toEqual([40, null]);
+  expect(data.points.map((point) => point.values.conversion)).toEqual([40, null]);
   expect(data).toMatchObject({ started: 10, completed: 5, conversion: 50 });
   expect(empty).toBe(false);
 });

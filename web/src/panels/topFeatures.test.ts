@@ -1,7 +1,7 @@
 import { create } from "@bufbuild/protobuf";
 import { expect, test } from "vitest";
 import { GetTopFeaturesResponseSchema } from "../gen/millrace/v1/dashboard_pb.ts";
-import { DISPLAY } from "./shapes.fixture.ts";
+import { DISPLAY } from "./panels.fixture.ts";
 import { shapeTopFeatures } from "./topFeatures.ts";
 
 test("keeps the server's order", () => {

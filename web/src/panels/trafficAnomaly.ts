@@ -1,7 +1,7 @@
 import type { GetTrafficAnomalyResponse } from "../gen/millrace/v1/dashboard_pb.ts";
-import { change, count } from "../lib/format.ts";
+import { formatChange, formatCount } from "../lib/format.ts";
 import { column } from "../lib/table.ts";
-import type { Shaped } from "./panel.ts";
+import type { ShapedPanel } from "./panel.ts";
 
 export interface TrafficAnomaly {
   current: number;
@@ -10,15 +10,15 @@ export interface TrafficAnomaly {
   change: number | null;
 }
 
-export function shapeTrafficAnomaly(value: GetTrafficAnomalyResponse): Shaped<TrafficAnomaly> {
+export function shapeTrafficAnomaly(value: GetTrafficAnomalyResponse): ShapedPanel<TrafficAnomaly> {
   const current = Number(value.currentViews);
   const previous = Number(value.previousViews);
   const changed = value.changePct ?? null;
-  const words = changed === null ? "nothing to compare with" : change(changed);
+  const words = changed === null ? "nothing to compare with" : formatChange(changed);
   return {
     data: { current, previous, change: changed },
-    summary: `${count(current)} page views this hour so far, ${count(previous)} by then a week ago: ${words}.`,
-    headline: [`${count(current)} page views this hour`, `${count(previous)} a week ago: ${words}`],
+    summary: `${formatCount(current)} page views this hour so far, ${formatCount(previous)} by then a week ago: ${words}.`,
+    headline: [`${formatCount(current)} page views this hour`, `${formatCount(previous)} a week ago: ${words}`],
     table: {
       columns: [
         column("current_views", "This hour", "count"),

@@ -1,9 +1,9 @@
 import { useId, useMemo } from "react";
 import { Bar, CartesianGrid, ComposedChart, LabelList, Line, Rectangle } from "recharts";
-import { percent, roundPercent } from "../../lib/format.ts";
+import { formatPercent, formatThreshold } from "../../lib/format.ts";
 import type { Display } from "../panel.ts";
 import type { ChartRow, Point, Series } from "../points.ts";
-import { FigureAxis, GRID, TimeAxis } from "./axes.tsx";
+import { GRID, TimeAxis, ValueAxis } from "./axes.tsx";
 import { ChartFrame } from "./ChartFrame.tsx";
 import { TimeTooltip } from "./ChartTooltip.tsx";
 
@@ -23,7 +23,7 @@ const MOST_LABELS = 9;
 export function BarsOverTime({ points, series, rate, display, summary, format }: Props) {
   const id = useId();
   const rows = useMemo<ChartRow[]>(
-    () => points.map(({ at, incomplete, figures }) => ({ at, incomplete, ...figures })),
+    () => points.map(({ at, incomplete, values }) => ({ at, incomplete, ...values })),
     [points],
   );
   const all = rate ? [...series, rate] : series;
@@ -51,19 +51,19 @@ export function BarsOverTime({ points, series, rate, display, summary, format }:
             </pattern>
           ))}
         </defs>
-        <CartesianGrid vertical={false} stroke={GRID} yAxisId="figures" />
+        <CartesianGrid vertical={false} stroke={GRID} yAxisId="values" />
         <TimeAxis points={points} display={display} />
-        <FigureAxis id="figures" />
-        {rate && <FigureAxis id="rate" side="right" format={roundPercent} />}
+        <ValueAxis id="values" />
+        {rate && <ValueAxis id="rate" side="right" format={formatThreshold} />}
         <TimeTooltip
           display={display}
           series={all}
-          format={(value, key) => (key === rate?.key ? percent(value) : format(value))}
+          format={(value, key) => (key === rate?.key ? formatPercent(value) : format(value))}
         />
         {series.map(({ key, color }, index) => (
           <Bar
             key={key}
-            yAxisId="figures"
+            yAxisId="values"
             dataKey={key}
             fill={color}
             maxBarSize={44}
@@ -98,7 +98,7 @@ export function BarsOverTime({ points, series, rate, display, summary, format }:
                 fontWeight={600}
                 // Readable also where a bar is behind it.
                 style={{ paintOrder: "stroke", stroke: "var(--card)", strokeWidth: 4 }}
-                formatter={(value: unknown) => (typeof value === "number" ? roundPercent(Math.round(value)) : "")}
+                formatter={(value: unknown) => (typeof value === "number" ? formatThreshold(Math.round(value)) : "")}
               />
             )}
           </Line>

@@ -3,7 +3,7 @@ import { ResponsiveContainer } from "recharts";
 
 /**
  * The place of a chart: as large as its card leaves it, and one image with a name to a screen reader, which has the
- * table for the single figures.
+ * table for the single values.
  */
 export function ChartFrame({ summary, children }: { summary: string; children: ReactElement }) {
   return (

@@ -2,7 +2,7 @@ import { useId, useMemo } from "react";
 import { Area, AreaChart, CartesianGrid, ReferenceArea } from "recharts";
 import type { Display } from "../panel.ts";
 import type { ChartRow, Point, Series } from "../points.ts";
-import { FigureAxis, GRID, TimeAxis } from "./axes.tsx";
+import { GRID, TimeAxis, ValueAxis } from "./axes.tsx";
 import { ChartFrame } from "./ChartFrame.tsx";
 import { TimeTooltip } from "./ChartTooltip.tsx";
 
@@ -18,7 +18,7 @@ interface Props {
 export function StackedOverTime({ points, series, display, summary, format }: Props) {
   const veil = useId();
   const rows = useMemo<ChartRow[]>(
-    () => points.map(({ at, incomplete, figures }) => ({ at, incomplete, ...figures })),
+    () => points.map(({ at, incomplete, values }) => ({ at, incomplete, ...values })),
     [points],
   );
   const running = points.findIndex((point) => point.incomplete);
@@ -33,7 +33,7 @@ export function StackedOverTime({ points, series, display, summary, format }: Pr
         </defs>
         <CartesianGrid vertical={false} stroke={GRID} />
         <TimeAxis points={points} display={display} />
-        <FigureAxis />
+        <ValueAxis />
         <TimeTooltip display={display} series={series} format={format} />
 
         {series.map(({ key, color }) => (

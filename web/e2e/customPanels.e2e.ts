@@ -1,22 +1,22 @@
-// A panel file that is put into MILLRACE_PANELS_DIR appears without a reload, drawn by its kind of chart, and goes with
-// its file; one that cannot be used is named with its line.
+// A panel file in MILLRACE_PANELS_DIR appears without a reload and disappears with its file. A broken file is listed with
+// its line.
 
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, expect, test } from "vitest";
-import { open, waitForPanel } from "./browser.ts";
-import { stage } from "./environment.ts";
-import { generate } from "./server.ts";
+import { openPage, waitForPanel } from "./browser.ts";
+import { testEnvironment } from "./environment.ts";
+import { generateEvents } from "./server.ts";
 
-const folder = mkdtempSync(join(tmpdir(), "millrace-panels-"));
-afterAll(() => rmSync(folder, { recursive: true, force: true }));
-const on = stage((url) => generate(url, "--rate", "20", "--backfill", "10m", "--duration", "1s"), {
-  MILLRACE_PANELS_DIR: folder,
+const panelsDir = mkdtempSync(join(tmpdir(), "millrace-panels-"));
+afterAll(() => rmSync(panelsDir, { recursive: true, force: true }));
+const env = testEnvironment((url) => generateEvents(url, "--rate", "20", "--backfill", "10m", "--duration", "1s"), {
+  MILLRACE_PANELS_DIR: panelsDir,
 });
 
-const HEADER = (title: string, chart: string) => `-- title: ${title}
--- description: A panel of the tests
+const header = (title: string, chart: string) => `-- title: ${title}
+-- description: A test panel
 -- unit: events
 -- chart: ${chart}
 -- refresh: 5s
@@ -34,14 +34,14 @@ const PANELS: [name: string, title: string, chart: string, sql: string, expected
   ],
   [
     "events_by_minute",
-    "Events by the minute",
+    "Events per minute",
     "line",
     `SELECT minute, sum(events) AS events FROM minutes WHERE ${RANGE} GROUP BY minute ORDER BY minute`,
     "svg .recharts-line path",
   ],
   [
     "errors_by_minute",
-    "Errors by the minute",
+    "Errors per minute",
     "bar",
     `SELECT minute, sum(errors) AS errors FROM minutes WHERE ${RANGE} GROUP BY minute ORDER BY minute`,
     "svg .recharts-bar path",
@@ -62,14 +62,14 @@ const PANELS: [name: string, title: string, chart: string, sql: string, expected
   ],
 ];
 
-test("panels come and go with their files, without a reload", async () => {
-  const { page, errors, close } = await open(on.browser, `${on.url}/?range=1h&zone=utc`);
+test("panels appear and disappear with their files without a reload", async () => {
+  const { page, errors, close } = await openPage(env.browser, `${env.url}/?range=1h&zone=utc`);
   await waitForPanel(page, "top_pages", (text) => text.includes("/pricing"), 30_000);
   await page.evaluate(() => Object.assign(window, { notReloaded: true }));
 
   for (const [name, title, chart, sql] of PANELS)
-    writeFileSync(join(folder, `${name}.sql`), `${HEADER(title, chart)}${sql}\n`);
-  writeFileSync(join(folder, "bad.sql"), `${HEADER("Bad", "pie")}SELECT 1\n`);
+    writeFileSync(join(panelsDir, `${name}.sql`), `${header(title, chart)}${sql}\n`);
+  writeFileSync(join(panelsDir, "bad.sql"), `${header("Bad", "pie")}SELECT 1\n`);
   for (const [name, title, , , expected] of PANELS) {
     await page.waitForSelector(`[data-panel="${name}"] ${expected}`, { timeout: 40_000, state: "attached" });
     await waitForPanel(page, name, (text) => text.includes(title));
@@ -77,10 +77,11 @@ test("panels come and go with their files, without a reload", async () => {
   const notice = page.getByRole("region", { name: "Broken panel files" });
   await notice.waitFor({ timeout: 40_000 });
   expect(await notice.innerText()).toMatch(/bad\.sql:\d+/);
-  if (process.env.KEEP_PNG) await page.screenshot({ path: `${process.env.KEEP_PNG}/dropped.png`, fullPage: true });
+  if (process.env.KEEP_PNG)
+    await page.screenshot({ path: `${process.env.KEEP_PNG}/custom-panels.png`, fullPage: true });
 
-  for (const [name] of PANELS) rmSync(join(folder, `${name}.sql`));
-  rmSync(join(folder, "bad.sql"));
+  for (const [name] of PANELS) rmSync(join(panelsDir, `${name}.sql`));
+  rmSync(join(panelsDir, "bad.sql"));
   for (const [name] of PANELS) {
     await page.waitForSelector(`[data-panel="${name}"]`, { timeout: 40_000, state: "detached" });
   }

@@ -1,23 +1,26 @@
-// What the tests of a file play on: a server with its traffic, and a browser, ended after them.
+// One server and one browser per test file, closed after its tests.
 
 import type { Browser } from "playwright-core";
 import { afterAll, beforeAll } from "vitest";
 import { launch } from "./browser.ts";
-import { type Server, startServer } from "./server.ts";
+import { startServer, type TestServer } from "./server.ts";
 
-export interface Stage {
-  readonly server: Server;
+export interface TestEnvironment {
+  readonly server: TestServer;
   readonly browser: Browser;
   readonly url: string;
 }
 
-/** `fill` sends the events that are there before the first test. */
-export function stage(fill: (url: string) => Promise<void> = async () => {}, env: Record<string, string> = {}): Stage {
-  let server: Server;
+/** `seed` sends events before the first test. */
+export function testEnvironment(
+  seed: (url: string) => Promise<void> = async () => {},
+  serverEnv: Record<string, string> = {},
+): TestEnvironment {
+  let server: TestServer;
   let browser: Browser;
   beforeAll(async () => {
-    server = await startServer(env);
-    await fill(server.url);
+    server = await startServer(serverEnv);
+    await seed(server.url);
     browser = await launch();
   });
   afterAll(async () => {

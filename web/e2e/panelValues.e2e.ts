@@ -1,66 +1,69 @@
-// Every panel shows the values that gRPC gives, a new event moves them, and they can be taken along.
+// Every panel shows the values of the gRPC API, updates with a new event and can be exported.
 
 import { readFile } from "node:fs/promises";
 import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import type { Page } from "playwright-core";
 import { expect, test } from "vitest";
-import { open, panelText, waitForPanel } from "./browser.ts";
+import { openPage, panelText, waitForPanel } from "./browser.ts";
 import { dashboard, ingest, PANEL_REQUEST } from "./client.ts";
-import { stage } from "./environment.ts";
-import { generate } from "./server.ts";
+import { testEnvironment } from "./environment.ts";
+import { generateEvents } from "./server.ts";
 
-// Ten minutes of the past and a few seconds of the present; then it stands still, so that both sides can be compared.
-const on = stage((url) => generate(url, "--rate", "50", "--backfill", "10m", "--duration", "3s"));
+// Traffic ends before the tests, so that the page and gRPC return the same values.
+const env = testEnvironment((url) => generateEvents(url, "--rate", "50", "--backfill", "10m", "--duration", "3s"));
 
-const english = (value: bigint | number) => new Intl.NumberFormat("en-GB").format(value);
+const formatNumber = (value: bigint | number) => new Intl.NumberFormat("en-GB").format(value);
 
-/** Asks gRPC and reads the page until both say the same: values of the last minutes grow old while they are compared. */
-async function agrees(page: Page, name: string, expected: () => Promise<string[]>): Promise<void> {
+/** Retries until the page shows the values of gRPC: panels over the last minutes change during the comparison. */
+async function expectPanelToShow(page: Page, name: string, expected: () => Promise<string[]>): Promise<void> {
   const deadline = Date.now() + 30_000;
   for (;;) {
     const values = await expected();
     const text = (await panelText(page, name)).replaceAll("\u00a0", " ");
     const missing = values.filter((value) => !text.includes(value));
     if (missing.length === 0) return;
-    if (Date.now() > deadline) throw new Error(`panel ${name} lacks ${missing.join(", ")} in: ${text}`);
+    if (Date.now() > deadline) throw new Error(`panel ${name} does not show ${missing.join(", ")}: ${text}`);
     await page.waitForTimeout(200);
   }
 }
 
-test("each panel shows the values that gRPC gives", async () => {
-  const client = dashboard(on.server.url);
-  const { page, errors, close } = await open(on.browser, `${on.url}/?range=1h&zone=Europe/Madrid`);
+test("each panel shows the values of the gRPC API", async () => {
+  const client = dashboard(env.server.url);
+  const { page, errors, close } = await openPage(env.browser, `${env.url}/?range=1h&zone=Europe/Madrid`);
 
-  await agrees(page, "active_users", async () => [english((await client.getActiveUsers(PANEL_REQUEST)).activeUsers)]);
-  await agrees(page, "signup_funnel", async () => {
+  await expectPanelToShow(page, "active_users", async () => [
+    formatNumber((await client.getActiveUsers(PANEL_REQUEST)).activeUsers),
+  ]);
+  await expectPanelToShow(page, "signup_funnel", async () => {
     const { started, completed, conversionPct = 0 } = await client.getSignupFunnel(PANEL_REQUEST);
     expect(started).toBeGreaterThan(0n);
-    return [english(started), english(completed), `${conversionPct.toFixed(conversionPct >= 10 ? 1 : 2)} %`];
+    return [formatNumber(started), formatNumber(completed), `${conversionPct.toFixed(conversionPct >= 10 ? 1 : 2)} %`];
   });
-  await agrees(page, "top_features", async () => {
+  await expectPanelToShow(page, "top_features", async () => {
     const { features } = await client.getTopFeatures(PANEL_REQUEST);
     expect(features.length).toBeGreaterThan(3);
-    return features.flatMap(({ feature, uniqueUsers }) => [feature, english(uniqueUsers)]);
+    return features.flatMap(({ feature, uniqueUsers }) => [feature, formatNumber(uniqueUsers)]);
   });
-  await agrees(page, "error_rate", async () => {
+  await expectPanelToShow(page, "error_rate", async () => {
     const { points, thresholdPct } = await client.getErrorRate(PANEL_REQUEST);
-    const sum = (of: (point: (typeof points)[number]) => bigint) => points.reduce((all, point) => all + of(point), 0n);
+    const sum = (field: (point: (typeof points)[number]) => bigint) =>
+      points.reduce((total, point) => total + field(point), 0n);
     const [errors, events] = [sum((point) => point.errors), sum((point) => point.events)];
-    return [`${english(errors)} of ${english(events)} events`, `threshold ${thresholdPct} %`];
+    return [`${formatNumber(errors)} of ${formatNumber(events)} events`, `threshold ${thresholdPct} %`];
   });
-  await agrees(page, "live_visitors", async () => {
+  await expectPanelToShow(page, "live_visitors", async () => {
     const { uniqueVisitors, totalViews } = await client.getLiveVisitors(PANEL_REQUEST);
-    return [english(uniqueVisitors), english(totalViews)];
+    return [formatNumber(uniqueVisitors), formatNumber(totalViews)];
   });
-  await agrees(page, "traffic_anomaly", async () => {
+  await expectPanelToShow(page, "traffic_anomaly", async () => {
     const { currentViews, previousViews } = await client.getTrafficAnomaly(PANEL_REQUEST);
-    return [english(currentViews), english(previousViews)];
+    return [formatNumber(currentViews), formatNumber(previousViews)];
   });
-  await agrees(page, "top_pages", async () => {
+  await expectPanelToShow(page, "top_pages", async () => {
     const { pages } = await client.getTopPages(PANEL_REQUEST);
-    return pages.flatMap(({ pageUrl, views, visitors }) => [pageUrl, english(views), english(visitors)]);
+    return pages.flatMap(({ pageUrl, views, visitors }) => [pageUrl, formatNumber(views), formatNumber(visitors)]);
   });
-  await agrees(page, "traffic_by_country", async () => {
+  await expectPanelToShow(page, "traffic_by_country", async () => {
     const { points } = await client.getTrafficByCountry(PANEL_REQUEST);
     const totals = new Map<string, bigint>();
     for (const { countryCode, views } of points) totals.set(countryCode, (totals.get(countryCode) ?? 0n) + views);
@@ -72,25 +75,25 @@ test("each panel shows the values that gRPC gives", async () => {
   await close();
 });
 
-test("a new event moves the number by itself", async () => {
-  const { page, close } = await open(on.browser, `${on.url}/?range=1h&zone=Europe/Madrid`);
+test("a new event updates the page without a reload", async () => {
+  const { page, close } = await openPage(env.browser, `${env.url}/?range=1h&zone=Europe/Madrid`);
   const events = (text: string) => Number(/of ([\d,]+) events/.exec(text)?.[1]?.replaceAll(",", "") ?? Number.NaN);
-  // Only once everything that was generated has landed does one more event mean this one.
+  // Waits until all generated events have landed, so that the next increase is caused by this test's event.
   let before = 0n;
-  for (let same = 0; same < 3; ) {
-    const { points } = await dashboard(on.server.url).getErrorRate(PANEL_REQUEST);
+  for (let stable = 0; stable < 3; ) {
+    const { points } = await dashboard(env.server.url).getErrorRate(PANEL_REQUEST);
     const total = points.reduce((sum, point) => sum + point.events, 0n);
-    same = total === before ? same + 1 : 0;
+    stable = total === before ? stable + 1 : 0;
     before = total;
     await page.waitForTimeout(700);
   }
   await waitForPanel(page, "error_rate", (text) => events(text) === Number(before), 30_000);
   const sent = performance.now();
-  await ingest(on.server.url).sendEvents({
+  await ingest(env.server.url).sendEvents({
     events: [{ eventName: "page_view", sessionId: "e2e", timestamp: timestampFromMs(Date.now()) }],
   });
   await waitForPanel(page, "error_rate", (text) => events(text) === Number(before) + 1, 30_000);
-  console.log(`from sending an event to its value on the page: ${Math.round(performance.now() - sent)} ms`);
+  console.log(`from sending an event to its update on the page: ${Math.round(performance.now() - sent)} ms`);
   await close();
 });
 
@@ -100,23 +103,23 @@ async function download(page: Page, panel: string, item: string): Promise<{ name
   return { name: file.suggestedFilename(), content: await readFile(await file.path()) };
 }
 
-test("the CSV has gRPC's values", async () => {
-  const { page, close } = await open(on.browser, `${on.url}/?range=1h&zone=utc`);
+test("the CSV contains the values of the gRPC API", async () => {
+  const { page, close } = await openPage(env.browser, `${env.url}/?range=1h&zone=utc`);
   await waitForPanel(page, "top_pages", (text) => text.includes("/pricing"));
   const { name, content } = await download(page, "top_pages", "Download CSV");
   expect(name).toMatch(/^top_pages-1h-\d{4}-\d\d-\d\dT\d{4}\.csv$/);
-  const [head, ...lines] = content.toString().trim().split("\r\n");
-  expect(head).toBe("page_url,views,visitors,avg_duration_ms");
-  const { pages } = await dashboard(on.server.url).getTopPages(PANEL_REQUEST);
-  const known = pages.map((one) => [one.pageUrl, one.views, one.visitors, one.avgDurationMs].join(","));
-  expect(known.sort()).toEqual(expect.arrayContaining(lines.slice(0, 3)));
+  const [header, ...lines] = content.toString().trim().split("\r\n");
+  expect(header).toBe("page_url,views,visitors,avg_duration_ms");
+  const { pages } = await dashboard(env.server.url).getTopPages(PANEL_REQUEST);
+  const expected = pages.map((page) => [page.pageUrl, page.views, page.visitors, page.avgDurationMs].join(","));
+  expect(expected.sort()).toEqual(expect.arrayContaining(lines.slice(0, 3)));
   await close();
 });
 
 test.each(["active_users", "signup_funnel", "top_features", "traffic_by_country", "live_visitors", "top_pages"])(
-  "the PNG of %s is a picture with more than one colour",
+  "the PNG of %s is not blank",
   async (panel) => {
-    const { page, close } = await open(on.browser, `${on.url}/?range=1h&zone=utc`);
+    const { page, close } = await openPage(env.browser, `${env.url}/?range=1h&zone=utc`);
     await waitForPanel(page, panel, (text) => /\d/.test(text));
     const { name, content } = await download(page, panel, "Download PNG");
     expect(name).toMatch(new RegExp(`^${panel}-1h-.*\\.png$`));
@@ -141,12 +144,12 @@ test.each(["active_users", "signup_funnel", "top_features", "traffic_by_country"
   },
 );
 
-test("the SQL is the one that the server lists", async () => {
-  const { page, close } = await open(on.browser, on.url);
+test("the SQL dialog shows the SQL from ListPanels", async () => {
+  const { page, close } = await openPage(env.browser, env.url);
   await waitForPanel(page, "error_rate", (text) => /\d/.test(text));
   await page.locator('[data-panel="error_rate"] [aria-haspopup=menu]').click();
   await page.getByRole("menuitem", { name: "Show SQL" }).click();
-  const { panels } = await dashboard(on.server.url).listPanels({});
+  const { panels } = await dashboard(env.server.url).listPanels({});
   expect(await page.locator("dialog pre").textContent()).toBe(panels.find(({ name }) => name === "error_rate")?.sql);
   await page.keyboard.press("Escape");
   expect(await page.locator("dialog[open]").count()).toBe(0);

@@ -3,19 +3,21 @@ import { expect, test } from "vitest";
 import { describeError } from "./describeError.ts";
 
 test.each(["Failed to fetch", "NetworkError when attempting to fetch resource.", "Load failed", "network error"])(
-  "a browser's %o is a server that cannot be reached",
+  "the browser error %o means that the server cannot be reached",
   (message) => {
-    expect(describeError(new TypeError(message))).toEqual({ reason: "the server cannot be reached", slow: false });
+    expect(describeError(new TypeError(message))).toEqual({ reason: "the server cannot be reached", timedOut: false });
   },
 );
 
-test("what the server says is passed on, without the code before it", () => {
-  expect(describeError(new ConnectError("ClickHouse is away", Code.Unavailable)).reason).toBe("ClickHouse is away");
+test("the server's message is kept without the status code prefix", () => {
+  expect(describeError(new ConnectError("ClickHouse is unreachable", Code.Unavailable)).reason).toBe(
+    "ClickHouse is unreachable",
+  );
 });
 
-test("a deadline is slowness", () => {
+test("an exceeded deadline is a timeout", () => {
   expect(describeError(new ConnectError("", Code.DeadlineExceeded))).toEqual({
-    reason: "no answer in time",
-    slow: true,
+    reason: "no response in time",
+    timedOut: true,
   });
 });

@@ -2,14 +2,14 @@ import type { DashboardClient } from "./client.tsx";
 import { CALL_TIMEOUT_MS, type QueryParams, toTimeRange } from "./queryParams.ts";
 import type { PanelValue } from "./value.ts";
 
-/** Asks one panel once: by its typed call where it has one, else as a table. */
+/** Queries one panel once: by its typed RPC if it has one, else by QueryPanel as a table. */
 export async function fetchPanel(
   client: DashboardClient,
   panel: string,
-  question: QueryParams,
+  params: QueryParams,
   signal: AbortSignal,
 ): Promise<PanelValue> {
-  const request = { timeRange: toTimeRange(question.range), timeZone: question.zone };
+  const request = { timeRange: toTimeRange(params.range), timeZone: params.zone };
   const options = { signal, timeoutMs: CALL_TIMEOUT_MS };
   switch (panel) {
     case "active_users":
@@ -30,7 +30,7 @@ export async function fetchPanel(
       return { case: "trafficAnomaly", value: await client.getTrafficAnomaly(request, options) };
     default: {
       const { table } = await client.queryPanel({ ...request, panel }, options);
-      if (!table) throw new Error(`the server answered panel ${panel} without a table`);
+      if (!table) throw new Error(`the response for panel ${panel} has no table`);
       return { case: "table", value: table };
     }
   }

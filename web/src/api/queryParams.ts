@@ -1,7 +1,7 @@
 import { TimeRange } from "../gen/millrace/v1/dashboard_pb.ts";
 import type { Range } from "../lib/time.ts";
 
-/** What every panel is asked for. */
+/** Parameters that all panels share. */
 export interface QueryParams {
   range: Range;
   zone: string;
@@ -16,5 +16,5 @@ const RANGES: Record<Range, TimeRange> = {
 
 export const toTimeRange = (range: Range): TimeRange => RANGES[range];
 
-/** No unary call is waited for longer: a panel answers in milliseconds, or something is wrong. */
+/** Deadline of unary calls. A panel responds in milliseconds unless something is wrong. */
 export const CALL_TIMEOUT_MS = 5_000;

@@ -27,39 +27,39 @@ export function App() {
   const display = useMemo(() => ({ range, zone }), [range, zone]);
   const enlarge = useCallback((name: string) => setUrlState({ panel: name }), [setUrlState]);
   const connection = connectionStatus(state);
-  const title = (name: string) =>
+  const titleByName = (name: string) =>
     panelTitle(
       name,
       state.list?.panels.find((listed) => listed.name === name),
     );
 
-  const active = state.panels.active_users?.value;
-  const users = active?.case === "activeUsers" ? Number(active.value.activeUsers) : undefined;
+  const activeUsers = state.panels.active_users?.value;
+  const users = activeUsers?.case === "activeUsers" ? Number(activeUsers.value.activeUsers) : undefined;
   useEffect(() => {
     document.title = users === undefined ? "Millrace" : `${formatCount(users)} active · Millrace`;
   }, [users]);
 
-  const keys = useMemo<KeyboardShortcut[]>(
+  const shortcuts = useMemo<KeyboardShortcut[]>(
     () => [
       ...RANGES.map((name, index) => ({
         key: String(index + 1),
-        meaning: `Show the ${RANGE_LABELS[name]}`,
+        description: `Show the ${RANGE_LABELS[name]}`,
         run: () => setUrlState({ range: name }),
       })),
       {
         key: "z",
-        meaning: "Switch between your time zone and UTC",
+        description: "Switch between your time zone and UTC",
         run: () => setUrlState({ zone: zone === "UTC" ? localTimeZone() : "UTC" }),
       },
-      { key: "f", meaning: "Wall mode: full screen and large type", run: toggleWall },
-      { key: "t", meaning: "Switch between dark and light", run: toggleTheme },
-      { key: "?", meaning: "This help", run: () => setHelpOpen((shown) => !shown) },
+      { key: "f", description: "Wall mode: full screen with large type", run: toggleWall },
+      { key: "t", description: "Switch between the dark and light theme", run: toggleTheme },
+      { key: "?", description: "Show or hide this help", run: () => setHelpOpen((shown) => !shown) },
     ],
     [setUrlState, zone, toggleWall, toggleTheme],
   );
-  useKeyboardShortcuts(keys);
+  useKeyboardShortcuts(shortcuts);
 
-  const first = state.hasEvents === false;
+  const noEvents = state.hasEvents === false;
   return (
     <div className={`flex flex-col ${wall ? "h-dvh min-h-0" : "min-h-dvh"}`}>
       <a href="#panels" className="skip-link">
@@ -69,7 +69,7 @@ export function App() {
         urlState={urlState}
         onUrlStateChange={setUrlState}
         connection={connection}
-        panelTitle={title}
+        panelTitle={titleByName}
         theme={theme}
         onTheme={toggleTheme}
         onWall={toggleWall}
@@ -80,7 +80,7 @@ export function App() {
         tabIndex={-1}
         className="mx-auto flex w-full max-w-[1760px] in-data-wall:max-w-none min-h-0 flex-1 flex-col px-4 pb-6 sm:px-6"
       >
-        {first ? (
+        {noEvents ? (
           <GettingStarted origin={window.location.origin} />
         ) : (
           <>
@@ -89,7 +89,7 @@ export function App() {
           </>
         )}
       </main>
-      {panel && !first && (
+      {panel && !noEvents && (
         <EnlargedPanel
           key={panel}
           name={panel}
@@ -99,7 +99,7 @@ export function App() {
           onClose={() => setUrlState({ panel: undefined })}
         />
       )}
-      {helpOpen && <HelpDialog actions={keys} onClose={() => setHelpOpen(false)} />}
+      {helpOpen && <HelpDialog shortcuts={shortcuts} onClose={() => setHelpOpen(false)} />}
     </div>
   );
 }

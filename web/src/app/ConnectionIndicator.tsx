@@ -15,30 +15,30 @@ interface Props {
   zone: string;
 }
 
-/** How the panels are, in a colour, a shape and words. The details say which panel it is, since when, and why. */
+/** Status by colour, shape and text, so that it does not depend on colour. The details list the affected panels. */
 export function ConnectionIndicator({ connection, panelTitle, zone }: Props) {
   const { color, summary, problems, pollingSince } = connection;
   const since = problems.length > 0 ? Math.min(...problems.map((problem) => problem.since)) : undefined;
-  // One or two are named at once; of more, the details tell.
+  // Up to two panels fit in the header. The details list more.
   const names = problems.flatMap(({ panels }) => panels);
-  const named = names.length > 0 && names.length <= 2;
-  const word = color === "red" ? "unreachable" : "late";
-  const told = named ? `${names.map(panelTitle).join(", ")} ${word}` : summary;
-  const quiet = problems.length === 0 && pollingSince === undefined;
-  const words = (
+  const showNames = names.length > 0 && names.length <= 2;
+  const adjective = color === "red" ? "unreachable" : "delayed";
+  const text = showNames ? `${names.map(panelTitle).join(", ")} ${adjective}` : summary;
+  const healthy = problems.length === 0 && pollingSince === undefined;
+  const label = (
     <>
       <span aria-hidden="true" className={`inline-block size-2.5 ${DOTS[color]} ${SHAPES[color]}`} />
       <span aria-live="polite">
-        {told}
+        {text}
         {since !== undefined && <span className="text-muted"> since {timeLabel(since, zone)}</span>}
       </span>
     </>
   );
-  const shape = "flex min-h-9 items-center gap-2 rounded-lg px-2 text-sm font-medium";
-  if (quiet) {
+  const className = "flex min-h-9 items-center gap-2 rounded-lg px-2 text-sm font-medium";
+  if (healthy) {
     return (
-      <div className={shape} data-status={color}>
-        {words}
+      <div className={className} data-status={color}>
+        {label}
       </div>
     );
   }
@@ -53,16 +53,16 @@ export function ConnectionIndicator({ connection, panelTitle, zone }: Props) {
         if (!event.currentTarget.contains(event.relatedTarget)) event.currentTarget.open = false;
       }}
     >
-      <summary className={`${shape} cursor-pointer list-none hover:bg-hover`}>{words}</summary>
+      <summary className={`${className} cursor-pointer list-none hover:bg-hover`}>{label}</summary>
       <div
-        // Takes the focus when it is clicked, so that selecting its text does not close it.
+        // Focusable, so that selecting its text does not blur and close the details.
         tabIndex={-1}
         className="absolute top-full left-0 z-30 mt-1 w-80 max-w-[calc(100vw-2rem)] rounded-xl border border-line-strong bg-raised p-3 text-sm shadow-2xl"
       >
         {pollingSince !== undefined && (
           <p className="text-muted">
-            The live stream is interrupted since {timeLabel(pollingSince, zone)}. The panels are asked every 5 seconds
-            until it is back.
+            The live stream has been interrupted since {timeLabel(pollingSince, zone)}. The panels are polled every 5
+            seconds until it reconnects.
           </p>
         )}
         <ul className="mt-1 flex flex-col gap-1.5">
@@ -70,7 +70,7 @@ export function ConnectionIndicator({ connection, panelTitle, zone }: Props) {
             <li key={panels.join()}>
               <span className="font-medium">{panels.map(panelTitle).join(", ")}</span>{" "}
               <span className={phase === "failed" ? "text-danger" : "text-warn"}>
-                {phase === "failed" ? "unreachable" : "late"}
+                {phase === "failed" ? "unreachable" : "delayed"}
               </span>{" "}
               <span className="text-muted">
                 since {timeLabel(since, zone)}: {reason}

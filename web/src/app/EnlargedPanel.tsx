@@ -12,19 +12,18 @@ interface Props {
   onClose: () => void;
 }
 
-/** One panel on nearly the whole window. */
 export function EnlargedPanel({ name, state, display, onRetry, onClose }: Props) {
   const panel = state.list?.panels.find((listed) => listed.name === name);
   const unknown = state.list && !panel;
   return (
-    <Dialog title={unknown ? "No such panel" : panelTitle(name, panel)} onClose={onClose} wide>
+    <Dialog title={unknown ? "Panel not found" : panelTitle(name, panel)} onClose={onClose} wide>
       {unknown ? (
-        <p className="text-muted">This server has no panel called {name}.</p>
+        <p className="text-muted">This server has no panel named {name}.</p>
       ) : (
         <PanelCard
           name={name}
           panel={panel}
-          live={state.panels[name]}
+          state={state.panels[name]}
           display={display}
           onRetry={onRetry}
           className="min-h-0 flex-1 enlarged"

@@ -17,7 +17,7 @@ interface Props {
   onHelp: () => void;
 }
 
-/** UTC, the visitor's own zone, and the zone of the link where that is a third one. */
+/** The browser's time zone, UTC, and the time zone in the URL if it is another one. */
 export function timeZoneOptions(zone: string, home: string = localTimeZone()): string[] {
   return [...new Set([home, "UTC", zone])];
 }

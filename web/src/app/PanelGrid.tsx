@@ -11,7 +11,7 @@ interface Props {
   onEnlarge: (name: string) => void;
 }
 
-/** Four main panels, two by two where there is room; below them the smaller ones, then those that were dropped in. */
+/** The main panels in two columns, then number panels, then the others. Wall mode shows only the main panels. */
 export function PanelGrid({ state, display, wall, onRetry, onEnlarge }: Props) {
   const listed = new Map(state.list?.panels.map((panel) => [panel.name, panel]));
   const { main, small, wide } = layoutPanels(state.list?.panels);
@@ -20,7 +20,7 @@ export function PanelGrid({ state, display, wall, onRetry, onEnlarge }: Props) {
       key={name}
       name={name}
       panel={listed.get(name)}
-      live={state.panels[name]}
+      state={state.panels[name]}
       display={display}
       onRetry={onRetry}
       onEnlarge={onEnlarge}

@@ -5,7 +5,6 @@ interface Props<T extends string> {
   onChange: (value: T) => void;
 }
 
-/** A few choices side by side, of which one is taken. */
 export function SegmentedControl<T extends string>({ label, options, value, onChange }: Props<T>) {
   return (
     <fieldset className="flex rounded-lg border border-line bg-card p-0.5">

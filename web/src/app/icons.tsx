@@ -1,4 +1,4 @@
-// Drawn by hand on a grid of 20; each is decoration beside a name, and hidden from screen readers.
+// Icons on a 20×20 grid. They are decorative and hidden from screen readers; each button has its own label.
 
 import type { ReactNode } from "react";
 
@@ -44,7 +44,6 @@ export const HelpIcon = () => (
   </Icon>
 );
 
-/** The mark: water over a wheel. */
 export const Logo = () => (
   <svg viewBox="0 0 32 32" className="size-7" aria-hidden="true">
     <rect width="32" height="32" rx="8" fill="#0d1520" />

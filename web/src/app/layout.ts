@@ -9,21 +9,21 @@ export interface PanelLayout {
 
 const MAIN: string[] = ["active_users", "signup_funnel", "top_features", "error_rate"];
 
-/** The panels' places. A single number needs little room, everything else as much as a main panel. */
+/** Sorts panels into grids by size: single numbers are small, all others are as large as a main panel. */
 export function layoutPanels(listed: Panel[] | undefined): PanelLayout {
-  const known: string[] = BUILT_IN_PANELS.filter((name) => !listed || listed.some((panel) => panel.name === name));
-  const dropped = (listed ?? []).filter((panel) => !known.includes(panel.name));
-  const more = known.filter((name) => !MAIN.includes(name));
+  const builtIn: string[] = BUILT_IN_PANELS.filter((name) => !listed || listed.some((panel) => panel.name === name));
+  const custom = (listed ?? []).filter((panel) => !builtIn.includes(panel.name));
+  const secondary = builtIn.filter((name) => !MAIN.includes(name));
   const isSmall = (name: string) => name === "live_visitors" || name === "traffic_anomaly";
   return {
-    main: known.filter((name) => MAIN.includes(name)),
+    main: builtIn.filter((name) => MAIN.includes(name)),
     small: [
-      ...more.filter(isSmall),
-      ...dropped.filter((panel) => panel.chart === Chart.NUMBER).map((panel) => panel.name),
+      ...secondary.filter(isSmall),
+      ...custom.filter((panel) => panel.chart === Chart.NUMBER).map((panel) => panel.name),
     ],
     wide: [
-      ...more.filter((name) => !isSmall(name)),
-      ...dropped.filter((panel) => panel.chart !== Chart.NUMBER).map((panel) => panel.name),
+      ...secondary.filter((name) => !isSmall(name)),
+      ...custom.filter((panel) => panel.chart !== Chart.NUMBER).map((panel) => panel.name),
     ],
   };
 }

@@ -1,25 +1,25 @@
 import { useEffect } from "react";
 
-/** What each key does, for the page and for its help. */
 export interface KeyboardShortcut {
   key: string;
-  meaning: string;
+  /** Shown in the help dialog. */
+  description: string;
   run: () => void;
 }
 
-/** Single keys, which must not take anything away from typing or from the browser's own combinations. */
-export function useKeyboardShortcuts(actions: KeyboardShortcut[]): void {
+/** Single-key shortcuts. They ignore key combinations and keys typed into form fields or menus. */
+export function useKeyboardShortcuts(shortcuts: KeyboardShortcut[]): void {
   useEffect(() => {
     const onKeyDown = (event: KeyboardEvent) => {
       if (event.ctrlKey || event.metaKey || event.altKey || event.defaultPrevented) return;
       const target = event.target as HTMLElement | null;
       if (target?.closest?.("input, textarea, select, [contenteditable], [role=menu]")) return;
-      const action = actions.find(({ key }) => key === event.key || key === event.key.toLowerCase());
-      if (!action) return;
+      const shortcut = shortcuts.find(({ key }) => key === event.key || key === event.key.toLowerCase());
+      if (!shortcut) return;
       event.preventDefault();
-      action.run();
+      shortcut.run();
     };
     window.addEventListener("keydown", onKeyDown);
     return () => window.removeEventListener("keydown", onKeyDown);
-  }, [actions]);
+  }, [shortcuts]);
 }

@@ -1,34 +1,34 @@
 import { useCallback, useEffect, useMemo, useSyncExternalStore } from "react";
 import { formatUrlState, parseUrlState, type UrlState } from "./urlState.ts";
 
-const CHANGED = "millrace:address";
+const CHANGE_EVENT = "millrace:url-state";
 
 function subscribe(listener: () => void): () => void {
   window.addEventListener("popstate", listener);
-  window.addEventListener(CHANGED, listener);
+  window.addEventListener(CHANGE_EVENT, listener);
   return () => {
     window.removeEventListener("popstate", listener);
-    window.removeEventListener(CHANGED, listener);
+    window.removeEventListener(CHANGE_EVENT, listener);
   };
 }
 
-/** The address is the only place where the view is kept; each change is a step that the browser can go back. */
+/** The URL is the only copy of this state. Each change adds a history entry, so the Back button undoes it. */
 export function useUrlState(): [UrlState, (change: Partial<UrlState>) => void] {
   const search = useSyncExternalStore(subscribe, () => window.location.search);
-  const view = useMemo(() => parseUrlState(search), [search]);
+  const urlState = useMemo(() => parseUrlState(search), [search]);
 
-  // The address names everything from the start, so that it can be passed on at any time.
+  // Writes the defaults to the URL, so that it can be shared at any time.
   useEffect(() => {
-    const whole = formatUrlState(parseUrlState(window.location.search));
-    if (whole !== window.location.search) window.history.replaceState(null, "", whole);
+    const normalized = formatUrlState(parseUrlState(window.location.search));
+    if (normalized !== window.location.search) window.history.replaceState(null, "", normalized);
   }, []);
 
-  const change = useCallback((changed: Partial<UrlState>) => {
-    const next = formatUrlState({ ...parseUrlState(window.location.search), ...changed });
+  const update = useCallback((change: Partial<UrlState>) => {
+    const next = formatUrlState({ ...parseUrlState(window.location.search), ...change });
     if (next === window.location.search) return;
     window.history.pushState(null, "", next);
-    window.dispatchEvent(new Event(CHANGED));
+    window.dispatchEvent(new Event(CHANGE_EVENT));
   }, []);
 
-  return [view, change];
+  return [urlState, update];
 }

@@ -1,8 +1,8 @@
 import { useCallback, useEffect } from "react";
 
 /**
- * The wall: the four main panels on the whole screen, in large type. The address keeps it; the browser's full screen
- * goes with it where it is allowed, which is only after a key or a click, so a link opens the wall in its window.
+ * Wall mode: the four main panels in full screen with large type. The URL holds the mode. Browsers allow full screen only
+ * after a key press or a click, so a link opens wall mode inside the window.
  */
 export function useWallMode(wall: boolean, setWall: (wall: boolean) => void): () => void {
   useEffect(() => {
@@ -19,7 +19,7 @@ export function useWallMode(wall: boolean, setWall: (wall: boolean) => void): ()
     return () => document.removeEventListener("fullscreenchange", onChange);
   }, [setWall]);
 
-  // The browser leaves its full screen by itself; a wall in a window is left here, unless a dialog is what is closed.
+  // Escape leaves the browser's full screen. Inside a window it leaves wall mode, unless it closes a dialog.
   useEffect(() => {
     if (!wall) return;
     const onKeyDown = (event: KeyboardEvent) => {

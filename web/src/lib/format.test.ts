@@ -15,7 +15,7 @@ test("counts have thousands separators", () => {
   expect(formatCount(1_234_567)).toBe("1,234,567");
 });
 
-test("small shares keep two decimals, large ones one", () => {
+test("small percentages have two decimals, large ones have one", () => {
   expect(plain(formatPercent(0.4))).toBe("0.40 %");
   expect(plain(formatPercent(64.62))).toBe("64.6 %");
   expect(plain(formatThreshold(1))).toBe("1 %");
@@ -27,7 +27,7 @@ test("a change has a sign", () => {
   expect(plain(formatChange(0))).toBe("±0.00 %");
 });
 
-test("durations are said as people say them", () => {
+test("durations use units by magnitude", () => {
   expect([840, 12_400, 185_000, 7_500_000].map(formatDuration).map(plain)).toEqual([
     "840 ms",
     "12.4 s",
@@ -36,13 +36,13 @@ test("durations are said as people say them", () => {
   ]);
 });
 
-test("countries have names, and unknown ones say so", () => {
+test("country codes become names", () => {
   expect(countryName("ES")).toBe("Spain");
   expect(countryName("ZZ")).toBe("Unknown");
   expect(countryName("not a code")).toBe("not a code");
 });
 
-test("one is not many", () => {
+test("pluralize uses the singular for one", () => {
   expect(pluralize(1, "visitor")).toBe("1 visitor");
   expect(pluralize(2, "visitor")).toBe("2 visitors");
 });

@@ -1,4 +1,4 @@
-/** Waits, or returns early when the signal says so. */
+/** Resolves after the delay, or early when the signal is aborted. */
 export function sleep(ms: number, signal: AbortSignal): Promise<void> {
   return new Promise((done) => {
     if (signal.aborted) return done();

@@ -1,4 +1,4 @@
-// The values behind a chart, as a table: what the table view shows and the CSV holds.
+// The values of a chart as a table, for the table view and the CSV export.
 
 import { formatCount, formatDecimal, formatDuration, formatPercent } from "./format.ts";
 import { dateTimeLabel } from "./time.ts";
@@ -8,9 +8,9 @@ export type Cell = string | number | boolean | null;
 export type CellKind = "text" | "count" | "number" | "percent" | "duration" | "time" | "flag";
 
 export interface TableColumn {
-  /** The name in the CSV, as in the contract. */
+  /** The contract's field name, used in the CSV. */
   name: string;
-  /** The name that people read. */
+  /** The column heading. */
   label: string;
   kind: CellKind;
 }

@@ -1,4 +1,4 @@
-/** The panels that every server has, in the order of the page; asked for before the server has listed its own. */
+/** The panels of every server, in page order. They are queried before the server has returned its list. */
 export const BUILT_IN_PANELS = [
   "active_users",
   "signup_funnel",

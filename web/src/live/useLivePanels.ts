@@ -6,28 +6,28 @@ import { type PanelSubscription, subscribeToPanels } from "./subscription.ts";
 
 const TICK_MS = 1_000;
 
-export interface Live {
+export interface LivePanels {
   state: LiveState;
   retry: () => void;
 }
 
-/** Keeps all panels live for one question; another question replaces the stream and keeps the old values meanwhile. */
-export function useLivePanels({ range, zone }: QueryParams): Live {
+/** Subscribes to all panels. New parameters replace the stream; the old values stay until the new ones arrive. */
+export function useLivePanels({ range, zone }: QueryParams): LivePanels {
   const client = useClient();
-  const [state, tell] = useReducer(liveReducer, undefined, () => initialState(Date.now()));
-  const session = useRef<PanelSubscription>(null);
+  const [state, dispatch] = useReducer(liveReducer, undefined, () => initialState(Date.now()));
+  const subscription = useRef<PanelSubscription>(null);
 
   useEffect(() => {
-    const started = subscribeToPanels(client, { range, zone }, tell);
-    session.current = started;
-    return started.stop;
+    const current = subscribeToPanels(client, { range, zone }, dispatch);
+    subscription.current = current;
+    return current.stop;
   }, [client, range, zone]);
 
   useEffect(() => {
-    const timer = setInterval(() => tell({ type: "tick", at: Date.now() }), TICK_MS);
+    const timer = setInterval(() => dispatch({ type: "tick", at: Date.now() }), TICK_MS);
     return () => clearInterval(timer);
   }, []);
 
-  const retry = useCallback(() => session.current?.retry(), []);
+  const retry = useCallback(() => subscription.current?.retry(), []);
   return { state, retry };
 }

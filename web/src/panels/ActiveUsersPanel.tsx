@@ -27,7 +27,7 @@ function Body({ data, display, summary }: BodyProps<ActiveUsers>) {
         summary={summary}
         format={formatCount}
         filled
-        bare
+        sparkline
       />
     </>
   );
@@ -35,7 +35,7 @@ function Body({ data, display, summary }: BodyProps<ActiveUsers>) {
 
 export const activeUsersPanel = definePanel(
   "activeUsers",
-  "Events with a session_id show up here.",
+  "Events with a session_id appear here.",
   shapeActiveUsers,
   Body,
 );

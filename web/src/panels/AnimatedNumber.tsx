@@ -1,8 +1,8 @@
 import { useState } from "react";
 
 /**
- * A large value in words that glows softly for a moment when it changes. Two classes take turns, since an animation only
- * starts anew under another name; the element itself stays.
+ * Text that glows briefly when it changes. The class alternates between two animations of the same look, because CSS
+ * restarts an animation only when its name changes.
  */
 export function AnimatedNumber({ text, className = "" }: { text: string; className?: string }) {
   const [shown, setShown] = useState({ text, changes: 0 });

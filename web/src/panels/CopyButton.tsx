@@ -3,7 +3,7 @@ import { copyToClipboard } from "../lib/download.ts";
 
 type Outcome = "ready" | "copied" | "failed";
 
-const LABELS: Record<Outcome, string> = { ready: "Copy", copied: "Copied", failed: "Select and copy by hand" };
+const LABELS: Record<Outcome, string> = { ready: "Copy", copied: "Copied", failed: "Copy failed, select the text" };
 
 export function CopyButton({ text }: { text: string }) {
   const [outcome, setOutcome] = useState<Outcome>("ready");

@@ -9,7 +9,7 @@ import { type CustomPanelData, shapeCustom } from "./custom.ts";
 import { type BodyProps, definePanel, type PanelDefinition } from "./panel.ts";
 import { TableView } from "./TableView.tsx";
 
-function withUnit(unit: string): (value: number) => string {
+function unitFormatter(unit: string): (value: number) => string {
   if (unit === "%") return formatPercent;
   if (unit === "ms") return formatDuration;
   return formatDecimal;
@@ -17,17 +17,17 @@ function withUnit(unit: string): (value: number) => string {
 
 function Body({ data, display, summary }: BodyProps<CustomPanelData>) {
   const { chart, unit, table, points, series, bars } = data;
-  const format = withUnit(unit);
+  const format = unitFormatter(unit);
   if (chart === Chart.NUMBER) {
     const first = table.rows[0]?.[0] ?? null;
-    const worded = unit === "" || unit === "%" || unit === "ms";
+    const unitInValue = unit === "" || unit === "%" || unit === "ms";
     return (
       <p className="flex flex-wrap items-baseline gap-x-4">
         <AnimatedNumber
           text={typeof first === "number" ? format(first) : String(first ?? "–")}
           className="headline-number"
         />
-        {!worded && <span className="text-sm text-muted">{unit}</span>}
+        {!unitInValue && <span className="text-sm text-muted">{unit}</span>}
       </p>
     );
   }
@@ -49,7 +49,7 @@ function Body({ data, display, summary }: BodyProps<CustomPanelData>) {
       </>
     );
   }
-  // Upright bars over names are drawn lying too: names are read better so.
+  // Vertical bars over categories are drawn as horizontal bars too: there is room for the category names.
   if (bars.length > 0 && series.length > 0 && chart !== Chart.TABLE) {
     const rows = bars.map(({ name, values }) => ({ ...values, name }));
     return (
@@ -65,7 +65,7 @@ function Body({ data, display, summary }: BodyProps<CustomPanelData>) {
 export const customPanel = (chart: Chart, unit: string): PanelDefinition =>
   definePanel(
     "table",
-    "Its statement has found no rows.",
+    "The query returned no rows.",
     (value, display) => shapeCustom(value, chart, unit, display),
     Body,
   );

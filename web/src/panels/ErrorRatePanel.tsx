@@ -14,10 +14,10 @@ function Body({ data, display, summary }: BodyProps<ErrorRate>) {
         <AnimatedNumber text={formatPercent(data.rate)} className={`headline-number ${high ? "text-danger" : ""}`} />
         <span className="text-sm text-muted tabular-nums">
           {formatCount(data.errors)} of {formatCount(data.events)} events
-          {data.above > 0 && (
+          {data.bucketsAbove > 0 && (
             <span className="font-semibold text-danger">
               {" "}
-              · above the threshold in {data.above} of {data.points.length} buckets
+              · above the threshold in {data.bucketsAbove} of {data.points.length} buckets
             </span>
           )}
         </span>
@@ -37,7 +37,7 @@ function Body({ data, display, summary }: BodyProps<ErrorRate>) {
 
 export const errorRatePanel = definePanel(
   "errorRate",
-  "The share of error_occurred events among all events shows up here.",
+  "The share of error_occurred events among all events appears here.",
   shapeErrorRate,
   Body,
 );

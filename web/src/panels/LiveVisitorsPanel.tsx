@@ -28,4 +28,4 @@ function Body({ data }: BodyProps<LiveVisitors>) {
   );
 }
 
-export const liveVisitorsPanel = definePanel("liveVisitors", "page_view events show up here.", shapeLiveVisitors, Body);
+export const liveVisitorsPanel = definePanel("liveVisitors", "page_view events appear here.", shapeLiveVisitors, Body);

@@ -8,25 +8,25 @@ interface Props {
   title: string;
   definition: PanelDefinition;
   shaped: ShapedPanel<unknown> | null;
-  live: PanelState | undefined;
+  state: PanelState | undefined;
   display: Display;
   asTable: boolean;
   onRetry: () => void;
 }
 
-/** The inside of a panel: its values where there are any, else why there are none. */
+/** The body of a panel: the chart or table, or a placeholder. */
 export const PanelContent = memo(function PanelContent(props: Props) {
-  const { title, definition, shaped, live, display, asTable, onRetry } = props;
+  const { title, definition, shaped, state, display, asTable, onRetry } = props;
   if (!shaped) {
-    const waiting = !live || live.phase === "connecting" || live.phase === "live";
-    return waiting ? (
+    const loading = !state || state.phase === "connecting" || state.phase === "live";
+    return loading ? (
       <LoadingPlaceholder title={title} />
     ) : (
-      <ErrorPlaceholder reason={live.reason ?? "no answer"} onRetry={onRetry} />
+      <ErrorPlaceholder reason={state.reason ?? "no response"} onRetry={onRetry} />
     );
   }
   return (
-    <div className={`flex min-h-0 flex-1 flex-col ${live?.outdated ? "opacity-50" : ""}`} aria-busy={live?.outdated}>
+    <div className={`flex min-h-0 flex-1 flex-col ${state?.outdated ? "opacity-50" : ""}`} aria-busy={state?.outdated}>
       {shaped.empty ? (
         <EmptyPlaceholder hint={definition.emptyHint} />
       ) : asTable ? (

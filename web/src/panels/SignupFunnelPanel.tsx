@@ -41,7 +41,7 @@ function Body({ data, display, summary }: BodyProps<SignupFunnel>) {
 
 export const signupFunnelPanel = definePanel(
   "signupFunnel",
-  "signup_started and signup_completed events show up here.",
+  "signup_started and signup_completed events appear here.",
   shapeSignupFunnel,
   Body,
 );

@@ -4,16 +4,16 @@ interface Props {
   table: PlainTable;
   zone: string;
   caption: string;
-  /** The column whose values are also drawn, as a bar behind the row. */
+  /** Index of the column that is also drawn as a bar behind each row. */
   barColumn?: number;
 }
 
-/** Scrolls inside its card, which the keyboard can do only when the region takes the focus. */
+/** Scrolls inside its card. It is focusable, because keyboard users can scroll only a focused region. */
 export function TableView({ table, zone, caption, barColumn }: Props) {
   const values = barColumn === undefined ? [] : table.rows.map((row) => Number(row[barColumn] ?? 0));
   const largest = Math.max(1, ...values);
   return (
-    // biome-ignore lint/a11y/noNoninteractiveTabindex: a region that scrolls has to be reachable by the keyboard
+    // biome-ignore lint/a11y/noNoninteractiveTabindex: a scrollable region must be reachable by keyboard
     <section className="min-h-0 w-full flex-1 overflow-auto" aria-label={`${caption}, table`} tabIndex={0}>
       <table className="w-full text-sm">
         <caption className="sr-only">{caption}</caption>
@@ -33,7 +33,7 @@ export function TableView({ table, zone, caption, barColumn }: Props) {
         <tbody>
           {table.rows.map((row, index) => (
             <tr
-              // biome-ignore lint/suspicious/noArrayIndexKey: rows are places in a ranking, and have no other name
+              // biome-ignore lint/suspicious/noArrayIndexKey: rows are ranked by position and have no other identity
               key={index}
               className="border-t border-line"
               style={
@@ -46,13 +46,13 @@ export function TableView({ table, zone, caption, barColumn }: Props) {
                     }
               }
             >
-              {table.columns.map(({ name, kind }, place) => (
+              {table.columns.map(({ name, kind }, columnIndex) => (
                 <td
                   key={name}
                   className={`px-2 py-1.5 ${isNumeric(kind) ? "text-right whitespace-nowrap tabular-nums" : "max-w-64 truncate"}`}
-                  title={kind === "text" ? String(row[place] ?? "") : undefined}
+                  title={kind === "text" ? String(row[columnIndex] ?? "") : undefined}
                 >
-                  {cellText(row[place] ?? null, kind, zone)}
+                  {cellText(row[columnIndex] ?? null, kind, zone)}
                 </td>
               ))}
             </tr>

@@ -18,7 +18,7 @@ function Body({ data, summary }: BodyProps<Feature[]>) {
 
 export const topFeaturesPanel = definePanel(
   "topFeatures",
-  "feature_used events with the property feature show up here.",
+  "feature_used events with the property feature appear here.",
   shapeTopFeatures,
   Body,
 );

@@ -9,7 +9,7 @@ function Body({ data, display }: BodyProps<PlainTable>) {
 
 export const topPagesPanel = definePanel(
   "topPages",
-  "page_view events with the property page_url show up here.",
+  "page_view events with the property page_url appear here.",
   shapeTopPages,
   Body,
 );

@@ -22,14 +22,12 @@ function Body({ data }: BodyProps<TrafficAnomaly>) {
       </p>
       <dl className="mt-3 flex gap-8 text-sm">
         <div>
-          <dt className="text-muted">By now, a week ago</dt>
+          <dt className="text-muted">Same time last week</dt>
           <dd className="text-xl font-semibold">
             <AnimatedNumber text={formatCount(data.previous)} />
           </dd>
         </div>
-        {data.change === null && (
-          <p className="self-end text-muted">Nothing was seen then, so there is nothing to compare with.</p>
-        )}
+        {data.change === null && <p className="self-end text-muted">No page views then, so there is no comparison.</p>}
       </dl>
     </>
   );
@@ -37,7 +35,7 @@ function Body({ data }: BodyProps<TrafficAnomaly>) {
 
 export const trafficAnomalyPanel = definePanel(
   "trafficAnomaly",
-  "page_view events show up here.",
+  "page_view events appear here.",
   shapeTrafficAnomaly,
   Body,
 );

@@ -21,7 +21,7 @@ function Body({ data, display, summary }: BodyProps<TrafficByCountry>) {
 
 export const trafficByCountryPanel = definePanel(
   "trafficByCountry",
-  "page_view events show up here.",
+  "page_view events appear here.",
   shapeTrafficByCountry,
   Body,
 );

@@ -30,11 +30,11 @@ export function shapeActiveUsers(value: GetActiveUsersResponse, { range }: Displ
       columns: [
         column("bucket", "From", "time"),
         column("active_users", "Active users", "count"),
-        column("incomplete", "Still running", "flag"),
+        column("incomplete", "Incomplete", "flag"),
       ],
       rows: points.map((point) => [point.at, point.values.users, point.incomplete]),
     },
-    // Nobody active is a value like any other.
+    // Zero active users is a valid value.
     empty: points.length === 0,
     approximate: value.context?.approximate ?? false,
   };

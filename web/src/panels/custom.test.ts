@@ -19,7 +19,7 @@ test("a number is the first column of the first row, with its unit", () => {
   expect(shapeCustom(table, Chart.NUMBER, "orders", DISPLAY).headline).toEqual(["1,234 orders"]);
 });
 
-test("a line for each column of values that is of one kind with the first", () => {
+test("each numeric column of the first column's kind becomes a line", () => {
   const table = create(PanelTableSchema, {
     columns: [
       TIME,
@@ -41,7 +41,7 @@ test("a line for each column of values that is of one kind with the first", () =
   ]);
 });
 
-test("a column of names makes a line for each name", () => {
+test("each value of a text column becomes a line", () => {
   const table = create(PanelTableSchema, {
     columns: [TIME, { name: "plan", type: "LowCardinality(String)" }, COUNT],
     rows: [{ values: [at(0), text("free"), whole(3n)] }, { values: [at(0), text("pro"), whole(4n)] }],
@@ -50,7 +50,7 @@ test("a column of names makes a line for each name", () => {
   expect(data.points).toEqual([{ at: minuteMs(0), incomplete: false, values: { free: 3, pro: 4 } }]);
 });
 
-test("lying bars are one for each value of the first column", () => {
+test("each value of the first column becomes a horizontal bar", () => {
   const table = create(PanelTableSchema, {
     columns: [{ name: "plan", type: "String" }, COUNT],
     rows: [{ values: [text("free"), whole(3n)] }],
@@ -60,7 +60,7 @@ test("lying bars are one for each value of the first column", () => {
   ]);
 });
 
-test("no rows are empty, and NULL is kept apart from zero", () => {
+test("a table without rows is empty and NULL differs from zero", () => {
   const columns = [COUNT];
   expect(shapeCustom(create(PanelTableSchema, { columns }), Chart.TABLE, "", DISPLAY).empty).toBe(true);
   const table = create(PanelTableSchema, { columns, rows: [{ values: [none] }] });

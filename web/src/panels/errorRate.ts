@@ -6,13 +6,13 @@ import type { Display, ShapedPanel } from "./panel.ts";
 import { type Point, toMillis } from "./points.ts";
 
 export interface ErrorRate {
-  /** Over the whole range, in percent. */
+  /** Of the whole range, in percent. */
   rate: number;
   errors: number;
   events: number;
   threshold: number;
-  /** In how many buckets the rate was above the threshold. */
-  above: number;
+  /** Number of buckets above the threshold. */
+  bucketsAbove: number;
   points: Point[];
 }
 
@@ -26,13 +26,13 @@ export function shapeErrorRate(value: GetErrorRateResponse, { range }: Display):
   const events = points.reduce((sum, point) => sum + point.values.events, 0);
   const rate = events === 0 ? 0 : (100 * errors) / events;
   const threshold = value.thresholdPct;
-  const above = points.filter((point) => point.values.rate > threshold).length;
+  const bucketsAbove = points.filter((point) => point.values.rate > threshold).length;
   const totals = `${formatCount(errors)} errors in ${formatCount(events)} events`;
   return {
-    data: { rate, errors, events, threshold, above, points },
+    data: { rate, errors, events, threshold, bucketsAbove, points },
     summary:
       `Error rate ${formatPercent(rate)} over the ${RANGE_LABELS[range]}: ${totals}. ` +
-      `Above the threshold of ${formatThreshold(threshold)} in ${above} of ${points.length} buckets.`,
+      `Above the threshold of ${formatThreshold(threshold)} in ${bucketsAbove} of ${points.length} buckets.`,
     headline: [`${formatPercent(rate)}, threshold ${formatThreshold(threshold)}`, totals],
     table: {
       columns: [
@@ -40,7 +40,7 @@ export function shapeErrorRate(value: GetErrorRateResponse, { range }: Display):
         column("error_rate_pct", "Error rate", "percent"),
         column("errors", "Errors", "count"),
         column("events", "Events", "count"),
-        column("incomplete", "Still running", "flag"),
+        column("incomplete", "Incomplete", "flag"),
       ],
       rows: points.map(({ at, incomplete, values }) => [at, values.rate, values.errors, values.events, incomplete]),
     },

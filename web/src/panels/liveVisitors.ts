@@ -6,7 +6,7 @@ import type { ShapedPanel } from "./panel.ts";
 export interface LiveVisitors {
   visitors: number;
   views: number;
-  /** 0 where no view says how long it lasted. */
+  /** 0 if no page view has a duration. */
   averageMs: number;
 }
 

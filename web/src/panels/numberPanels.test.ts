@@ -10,20 +10,20 @@ import { DISPLAY } from "./panels.fixture.ts";
 import { shapeTopPages } from "./topPages.ts";
 import { shapeTrafficAnomaly } from "./trafficAnomaly.ts";
 
-test("live visitors: one is not many", () => {
+test("live visitors: the summary uses the singular for one", () => {
   const value = create(GetLiveVisitorsResponseSchema, { uniqueVisitors: 1n, totalViews: 3n, avgDurationMs: 1500 });
   expect(shapeLiveVisitors(value).summary).toBe(
     "1 visitor in the last 5 minutes: 3 page views, 1.5\u00a0s on average.",
   );
 });
 
-test("this hour: without a week ago there is no change", () => {
+test("traffic anomaly: without page views a week ago there is no change", () => {
   const { data, summary } = shapeTrafficAnomaly(create(GetTrafficAnomalyResponseSchema, { currentViews: 5n }));
   expect(data.change).toBeNull();
-  expect(summary).toContain("nothing to compare with");
+  expect(summary).toContain("no comparison");
 });
 
-test("top pages: views are whole and durations stay exact", () => {
+test("top pages: durations are not rounded", () => {
   const value = create(GetTopPagesResponseSchema, {
     pages: [{ pageUrl: "/", views: 10n, visitors: 7n, avgDurationMs: 12.5 }],
   });

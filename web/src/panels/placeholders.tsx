@@ -1,4 +1,4 @@
-// What a panel shows while it has no values.
+// Placeholders of a panel without data.
 
 export function LoadingPlaceholder({ title }: { title: string }) {
   return (
@@ -12,20 +12,20 @@ export function LoadingPlaceholder({ title }: { title: string }) {
 export function EmptyPlaceholder({ hint }: { hint: string }) {
   return (
     <div className="flex flex-1 flex-col items-center justify-center gap-1 py-6 text-center text-sm">
-      <p className="font-medium">Nothing in this range</p>
+      <p className="font-medium">No data in this range</p>
       <p className="max-w-80 text-muted">{hint}</p>
     </div>
   );
 }
 
-/** Says nothing aloud by itself: the header tells of it once for all panels. */
+/** Not a live region: the header announces the fault once for all panels. */
 export function ErrorPlaceholder({ reason, onRetry }: { reason: string; onRetry: () => void }) {
   return (
     <div
       data-state="failed"
       className="flex flex-1 flex-col items-center justify-center gap-3 py-6 text-center text-sm"
     >
-      <p className="font-medium text-danger">No values</p>
+      <p className="font-medium text-danger">No data</p>
       <p className="max-w-80 break-words text-muted">{reason}</p>
       <button type="button" className="button" onClick={onRetry}>
         Try again

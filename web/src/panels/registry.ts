@@ -12,7 +12,7 @@ import { trafficByCountryPanel } from "./TrafficByCountryPanel.tsx";
 
 interface BuiltInPanel {
   definition: PanelDefinition;
-  /** Until the server has told its own. */
+  /** Used until the server has returned its list. */
   title: string;
 }
 
@@ -29,10 +29,10 @@ const BUILT_IN: Record<string, BuiltInPanel> = {
 
 const customDefinitions = new Map<string, PanelDefinition>();
 
-/** The definition of any panel. The same panel gets the same definition each time, or React would draw it anew with each update. */
+/** Custom definitions are cached: a new `Body` component on each render would remount the panel. */
 export function definitionOf(name: string, panel: Panel | undefined): PanelDefinition {
-  const known = BUILT_IN[name];
-  if (known) return known.definition;
+  const builtIn = BUILT_IN[name];
+  if (builtIn) return builtIn.definition;
   const chart = panel?.chart ?? Chart.TABLE;
   const unit = panel?.unit ?? "";
   const key = `${chart} ${unit}`;

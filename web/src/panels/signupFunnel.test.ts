@@ -4,7 +4,7 @@ import { GetSignupFunnelResponseSchema } from "../gen/millrace/v1/dashboard_pb.t
 import { DISPLAY, minute } from "./panels.fixture.ts";
 import { shapeSignupFunnel } from "./signupFunnel.ts";
 
-test("rates are the server's, and absent where nothing was started", () => {
+test("rates come from the server and are null without started sign-ups", () => {
   const value = create(GetSignupFunnelResponseSchema, {
     buckets: [
       { bucket: minute(0), started: 10n, completed: 4n, conversionPct: 40 },
@@ -20,7 +20,7 @@ test("rates are the server's, and absent where nothing was started", () => {
   expect(empty).toBe(false);
 });
 
-test("no sign-up at all is empty", () => {
+test("no sign-ups make the panel empty", () => {
   const value = create(GetSignupFunnelResponseSchema, { buckets: [{ bucket: minute(0) }] });
   expect(shapeSignupFunnel(value, DISPLAY).empty).toBe(true);
 });

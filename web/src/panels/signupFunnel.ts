@@ -8,7 +8,7 @@ import { type Point, toMillis } from "./points.ts";
 export interface SignupFunnel {
   started: number;
   completed: number;
-  /** In percent; none where nothing was started. */
+  /** In percent. Null if no sign-up was started. */
   conversion: number | null;
   points: Point[];
 }
@@ -38,7 +38,7 @@ export function shapeSignupFunnel(value: GetSignupFunnelResponse, { range }: Dis
         column("started", "Started", "count"),
         column("completed", "Completed", "count"),
         column("conversion_pct", "Conversion", "percent"),
-        column("incomplete", "Still running", "flag"),
+        column("incomplete", "Incomplete", "flag"),
       ],
       rows: points.map(({ at, incomplete, values }) => [
         at,

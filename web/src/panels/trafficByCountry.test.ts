@@ -18,7 +18,7 @@ const value = create(GetTrafficByCountryResponseSchema, {
   ),
 });
 
-test("five countries and the sum of the others", () => {
+test("five countries and the sum of all others", () => {
   const { data } = shapeTrafficByCountry(value, DISPLAY);
   expect(data.series.map(({ label, total }) => [label, total])).toEqual([
     ["Spain", 100],
@@ -38,6 +38,6 @@ test("every bucket has every series", () => {
   ]);
 });
 
-test("the table keeps all countries apart", () => {
+test("the table has all countries", () => {
   expect(shapeTrafficByCountry(value, DISPLAY).table.rows).toHaveLength(14);
 });

@@ -14,8 +14,8 @@ export interface TrafficByCountry {
   points: Point[];
 }
 
-/** More lines than that cannot be told apart. */
-const MOST = 5;
+/** More series than this are hard to distinguish. */
+const MAX_COUNTRIES = 5;
 const OTHER = "other";
 
 export function shapeTrafficByCountry(
@@ -27,8 +27,8 @@ export function shapeTrafficByCountry(
     totals.set(point.countryCode, (totals.get(point.countryCode) ?? 0) + Number(point.views));
   }
   const ranked = [...totals].sort(([a, x], [b, y]) => y - x || a.localeCompare(b));
-  const leading = ranked.slice(0, MOST);
-  const rest = ranked.slice(MOST);
+  const leading = ranked.slice(0, MAX_COUNTRIES);
+  const rest = ranked.slice(MAX_COUNTRIES);
   const series: CountrySeries[] = leading.map(([code, total], index) => ({
     key: code,
     label: countryName(code),
@@ -40,20 +40,20 @@ export function shapeTrafficByCountry(
     series.push({ key: OTHER, label: `Other (${rest.length})`, color: "var(--other)", total });
   }
 
-  const known = new Set(leading.map(([code]) => code));
+  const leadingCodes = new Set(leading.map(([code]) => code));
   const points = new Map<number, Point>();
   for (const { bucket, countryCode, views, incomplete } of value.points) {
     const at = toMillis(bucket);
     const point = points.get(at) ?? { at, incomplete, values: Object.fromEntries(series.map(({ key }) => [key, 0])) };
-    const key = known.has(countryCode) ? countryCode : OTHER;
+    const key = leadingCodes.has(countryCode) ? countryCode : OTHER;
     point.values[key] = (point.values[key] ?? 0) + Number(views);
     points.set(at, point);
   }
 
-  const words = series.map(({ label, total }) => `${label} ${formatCount(total)}`).join(", ");
+  const totalsText = series.map(({ label, total }) => `${label} ${formatCount(total)}`).join(", ");
   return {
     data: { series, points: [...points.values()].sort((a, b) => a.at - b.at) },
-    summary: `Page views by country in the ${RANGE_LABELS[range]}: ${words}.`,
+    summary: `Page views by country in the ${RANGE_LABELS[range]}: ${totalsText}.`,
     headline: [`page views in the ${RANGE_LABELS[range]}`],
     table: {
       columns: [
@@ -61,7 +61,7 @@ export function shapeTrafficByCountry(
         column("country_code", "Country", "text"),
         column("views", "Views", "count"),
         column("visitors", "Visitors", "count"),
-        column("incomplete", "Still running", "flag"),
+        column("incomplete", "Incomplete", "flag"),
       ],
       rows: value.points.map((point) => [
         toMillis(point.bucket),

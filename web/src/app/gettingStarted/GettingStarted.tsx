@@ -2,26 +2,26 @@ import { type KeyboardEvent, useId, useRef, useState } from "react";
 import { CopyButton } from "../../panels/CopyButton.tsx";
 import { SNIPPETS } from "./snippets.ts";
 
-/** What a server without any event shows: how to send the first one. The page goes live by itself when it comes. */
+/** Shown while the server has no events: snippets that send the first one. The panels replace it when an event arrives. */
 export function GettingStarted({ origin }: { origin: string }) {
-  const [chosen, setChosen] = useState(0);
+  const [selected, setSelected] = useState(0);
   const tabs = useRef<HTMLDivElement>(null);
   const id = useId();
-  const snippet = SNIPPETS[chosen] ?? SNIPPETS[0];
+  const snippet = SNIPPETS[selected] ?? SNIPPETS[0];
   const text = snippet.text({ origin });
 
   function onKeyDown(event: KeyboardEvent) {
     const last = SNIPPETS.length - 1;
-    const moves: Record<string, number> = {
-      ArrowRight: chosen === last ? 0 : chosen + 1,
-      ArrowLeft: chosen === 0 ? last : chosen - 1,
+    const targets: Record<string, number> = {
+      ArrowRight: selected === last ? 0 : selected + 1,
+      ArrowLeft: selected === 0 ? last : selected - 1,
       Home: 0,
       End: last,
     };
-    const next = moves[event.key];
+    const next = targets[event.key];
     if (next === undefined) return;
     event.preventDefault();
-    setChosen(next);
+    setSelected(next);
     tabs.current?.querySelectorAll<HTMLElement>("[role=tab]")[next]?.focus();
   }
 
@@ -37,12 +37,12 @@ export function GettingStarted({ origin }: { origin: string }) {
       </p>
       <h2 className="text-3xl font-bold tracking-tight sm:text-5xl">Send the first event</h2>
       <p className="mt-3 mb-7 max-w-2xl text-base text-muted sm:text-lg">
-        This server is ready and has no events yet. Paste one of these into a terminal. The panels appear here within
-        seconds, without a reload.
+        This server is ready and has no events yet. Run one of these snippets. The panels appear here within seconds,
+        without a reload.
       </p>
       <div className="card p-0! overflow-hidden">
         <div className="flex flex-wrap items-center gap-1 border-b border-line p-2">
-          <div ref={tabs} role="tablist" aria-label="Ways to send" className="flex flex-1 flex-wrap gap-1">
+          <div ref={tabs} role="tablist" aria-label="Snippets" className="flex flex-1 flex-wrap gap-1">
             {SNIPPETS.map(({ name }, index) => (
               <button
                 key={name}
@@ -50,10 +50,10 @@ export function GettingStarted({ origin }: { origin: string }) {
                 type="button"
                 role="tab"
                 className="segment"
-                aria-selected={index === chosen}
+                aria-selected={index === selected}
                 aria-controls={`${id}panel`}
-                tabIndex={index === chosen ? 0 : -1}
-                onClick={() => setChosen(index)}
+                tabIndex={index === selected ? 0 : -1}
+                onClick={() => setSelected(index)}
                 onKeyDown={onKeyDown}
               >
                 {name}
@@ -62,16 +62,17 @@ export function GettingStarted({ origin }: { origin: string }) {
           </div>
           <CopyButton text={text} />
         </div>
-        {/* biome-ignore lint/a11y/noNoninteractiveTabindex: a region that scrolls has to be reachable by the keyboard */}
-        <div id={`${id}panel`} role="tabpanel" aria-labelledby={`${id}tab${chosen}`} tabIndex={0}>
+        {/* biome-ignore lint/a11y/noNoninteractiveTabindex: a scrollable region must be reachable by keyboard */}
+        <div id={`${id}panel`} role="tabpanel" aria-labelledby={`${id}tab${selected}`} tabIndex={0}>
           <pre className="overflow-x-auto p-5 font-mono text-[0.8125rem] leading-relaxed">
             <code>{text}</code>
           </pre>
         </div>
       </div>
       <p className="mt-5 text-sm text-muted">
-        Panels understand <code>signup_started</code>, <code>signup_completed</code>, <code>feature_used</code>,{" "}
-        <code>error_occurred</code> and <code>page_view</code>; every event counts its session as active.
+        The built-in panels use <code>signup_started</code>, <code>signup_completed</code>, <code>feature_used</code>,{" "}
+        <code>error_occurred</code> and <code>page_view</code>; every event with a <code>session_id</code> counts
+        towards active users.
       </p>
     </section>
   );

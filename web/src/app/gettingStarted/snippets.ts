@@ -1,7 +1,7 @@
-// How to send the first event, ready to paste. Pure functions of the server's address, and of a key where it asks for one.
+// Snippets that send the first event. Pure functions of the server's origin and, if it requires one, an API key.
 
 export interface Target {
-  /** As in location.origin, for example http://127.0.0.1:8080 */
+  /** Format of `location.origin`, for example http://127.0.0.1:8080 */
   origin: string;
   key?: string;
 }
@@ -14,10 +14,10 @@ export interface Snippet {
 
 function grpcurl({ origin, key }: Target): string {
   const { protocol, hostname, port } = new URL(origin);
-  const secure = protocol === "https:";
-  const address = `${hostname}:${port || (secure ? "443" : "80")}`;
+  const tls = protocol === "https:";
+  const address = `${hostname}:${port || (tls ? "443" : "80")}`;
   const header = key ? ` -H 'authorization: Bearer ${key}'` : "";
-  return `grpcurl${secure ? "" : " -plaintext"}${header} -d '{"events":[{
+  return `grpcurl${tls ? "" : " -plaintext"}${header} -d '{"events":[{
   "event_name": "signup_started",
   "timestamp": "'$(date -u +%FT%TZ)'",
   "session_id": "first-session"
@@ -64,12 +64,12 @@ function typescript({ origin, key }: Target): string {
   user_id: "ada",
   properties: { page_url: "/pricing", duration_ms: 1200 },
 };
-const answer = await fetch("${origin}/events", {
+const response = await fetch("${origin}/events", {
   method: "POST",
   headers: { "content-type": "application/json"${header} },
   body: JSON.stringify([event]),
 });
-console.log(await answer.json());`;
+console.log(await response.json());`;
 }
 
 export const SNIPPETS: [Snippet, ...Snippet[]] = [

@@ -10,15 +10,15 @@ import { TimeTooltip } from "./ChartTooltip.tsx";
 interface Props {
   points: Point[];
   series: Series[];
-  /** A share in percent, drawn as a line over the bars with an axis of its own. */
+  /** A percentage, drawn as a line over the bars with its own axis. */
   rate?: Series;
   display: Display;
   summary: string;
   format: (value: number) => string;
 }
 
-/** Labels on more buckets than that would cover each other. */
-const MOST_LABELS = 9;
+/** Labels of more buckets would overlap. */
+const MAX_LABELS = 9;
 
 export function BarsOverTime({ points, series, rate, display, summary, format }: Props) {
   const id = useId();
@@ -68,7 +68,7 @@ export function BarsOverTime({ points, series, rate, display, summary, format }:
             fill={color}
             maxBarSize={44}
             isAnimationActive={false}
-            // A bucket that is still running is hatched.
+            // An incomplete bucket is hatched.
             shape={(bar: { payload?: ChartRow }) => (
               <Rectangle
                 {...bar}
@@ -88,7 +88,7 @@ export function BarsOverTime({ points, series, rate, display, summary, format }:
             connectNulls
             isAnimationActive={false}
           >
-            {points.length <= MOST_LABELS && (
+            {points.length <= MAX_LABELS && (
               <LabelList
                 dataKey={rate.key}
                 position="top"
@@ -96,7 +96,7 @@ export function BarsOverTime({ points, series, rate, display, summary, format }:
                 fill="var(--ink)"
                 fontSize="0.75rem"
                 fontWeight={600}
-                // Readable also where a bar is behind it.
+                // The outline keeps the label readable over a bar.
                 style={{ paintOrder: "stroke", stroke: "var(--card)", strokeWidth: 4 }}
                 formatter={(value: unknown) => (typeof value === "number" ? formatThreshold(Math.round(value)) : "")}
               />

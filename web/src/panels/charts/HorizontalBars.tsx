@@ -6,15 +6,16 @@ import { TooltipBox } from "./ChartTooltip.tsx";
 interface Props {
   rows: ({ name: string } & Record<string, string | number | null>)[];
   series: Series[];
-  /** Only in the tooltip. */
+  /** Shown only in the tooltip. */
   details?: Series[];
   summary: string;
   format: (value: number) => string;
 }
 
-const LONGEST_NAME = 18;
+const MAX_NAME_LENGTH = 18;
 
-const shortName = (name: string): string => (name.length > LONGEST_NAME ? `${name.slice(0, LONGEST_NAME - 1)}…` : name);
+const truncateName = (name: string): string =>
+  name.length > MAX_NAME_LENGTH ? `${name.slice(0, MAX_NAME_LENGTH - 1)}…` : name;
 
 export function HorizontalBars({ rows, series, details = [], summary, format }: Props) {
   return (
@@ -26,7 +27,7 @@ export function HorizontalBars({ rows, series, details = [], summary, format }: 
         barCategoryGap="22%"
         accessibilityLayer={false}
       >
-        {/* A sixth of the width stays free for the values at the ends of the bars. */}
+        {/* A sixth of the width stays free for the value labels at the ends of the bars. */}
         <XAxis type="number" hide domain={[0, (largest: number) => largest * 1.2]} />
         <YAxis
           type="category"
@@ -36,7 +37,7 @@ export function HorizontalBars({ rows, series, details = [], summary, format }: 
           tick={{ fill: "var(--ink)", fontSize: "0.8125rem" }}
           tickLine={false}
           axisLine={false}
-          tickFormatter={shortName}
+          tickFormatter={truncateName}
         />
         <Tooltip
           isAnimationActive={false}

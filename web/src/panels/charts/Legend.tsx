@@ -1,6 +1,5 @@
 import type { Series } from "../points.ts";
 
-/** Names the colours, with a value each where there is one. */
 export function Legend({ series }: { series: (Series & { value?: string })[] }) {
   return (
     <ul data-legend="" className="mb-2 flex flex-wrap gap-x-4 gap-y-1 text-xs text-muted">

@@ -7,13 +7,12 @@ import type { Point } from "../points.ts";
 const TICK = { fill: "var(--muted)", fontSize: "0.75rem" };
 export const GRID = "var(--grid)";
 
-/** The first bucket of each label: with a day as the label, a bucket of two hours is not to repeat it. */
+/** The first bucket of each label: on the 7-day range, several two-hour buckets share the label of their day. */
 export function axisTicks(points: Point[], { range, zone }: Display): number[] {
   const labels = points.map(({ at }) => tickLabel(at, range, zone));
   return points.filter((_, index) => labels[index] !== labels[index - 1]).map(({ at }) => at);
 }
 
-/** Buckets from left to right. Labels that would touch are left out. */
 export function TimeAxis({ points, display, hide }: { points: Point[]; display: Display; hide?: boolean }) {
   return (
     <XAxis

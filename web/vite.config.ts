@@ -2,7 +2,7 @@ import tailwindcss from "@tailwindcss/vite";
 import react from "@vitejs/plugin-react";
 import { defineConfig } from "vite";
 
-// While developing, the page comes from Vite and everything else from a running server: same origin, as in production.
+// In development Vite serves the page and proxies everything else to a running server: same origin, as in production.
 const server = process.env.MILLRACE_URL ?? "http://127.0.0.1:8080";
 const proxy = {
   "^/millrace\\.v1\\..*": { target: server },

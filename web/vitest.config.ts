@@ -7,7 +7,7 @@ export default defineConfig({
     environment: "jsdom",
     include: ["src/**/*.test.{ts,tsx}"],
     setupFiles: ["src/lib/testSetup.ts"],
-    // The zone and the language of the figures that the tests name.
+    // The tests expect this time zone.
     env: { TZ: "Europe/Madrid", DEBUG_PRINT_LIMIT: "2000" },
     testTimeout: 30_000,
   },

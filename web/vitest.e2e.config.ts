@@ -1,7 +1,7 @@
 import { defineConfig } from "vitest/config";
 
-// Whole-page tests: a real server and a real browser each, so one file after the other. The measurement of memory takes
-// minutes and is no test: it has a mode of its own.
+// Each file starts a server and a browser, so files run sequentially. The heap measurement takes minutes and runs only in
+// its own mode.
 export default defineConfig(({ mode }) => ({
   test: {
     environment: "node",

@@ -1,7 +1,7 @@
 import { type Browser, type BrowserContextOptions, chromium, type Page } from "playwright-core";
 
-/** A browser that asks nobody but the page's server. */
-export const launch = (more: string[] = []): Promise<Browser> =>
+/** A browser without background requests, so that it contacts only the test server. */
+export const launch = (extraArgs: string[] = []): Promise<Browser> =>
   chromium.launch({
     executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
     args: [
@@ -13,14 +13,14 @@ export const launch = (more: string[] = []): Promise<Browser> =>
       "--disable-background-networking",
       "--disable-component-update",
       "--disable-sync",
-      ...more,
+      ...extraArgs,
     ],
   });
 
 export const WIDTHS = { phone: 390, tablet: 820, desktop: 1440 } as const;
 
-/** A page of its own, without what others have stored; fails on an error that the page itself does not handle. */
-export async function open(
+/** Opens a page in its own browser context. `errors` collects uncaught exceptions and CSP violations. */
+export async function openPage(
   browser: Browser,
   url: string,
   options: BrowserContextOptions = {},
@@ -42,11 +42,11 @@ export async function open(
   return { page, errors, close: () => context.close() };
 }
 
-/** The text of a panel, as a visitor reads it. */
+/** The visible text of a panel. */
 export const panelText = (page: Page, name: string): Promise<string> =>
   page.locator(`[data-panel="${name}"]`).first().innerText();
 
-/** Waits until a panel's text is so; says what it was when it never is. */
+/** Waits until a panel's text matches. On timeout the error contains the last text. */
 export async function waitForPanel(page: Page, name: string, matches: (text: string) => boolean, ms = 10_000) {
   const deadline = Date.now() + ms;
   for (;;) {

@@ -3,10 +3,10 @@ import { createGrpcTransport } from "@connectrpc/connect-node";
 import { DashboardService, TimeRange } from "../src/gen/millrace/v1/dashboard_pb.ts";
 import { IngestService } from "../src/gen/millrace/v1/ingest_pb.ts";
 
-/** The figures as gRPC gives them: another protocol than the page's, over the same generated code. */
+/** Reads the expected values over gRPC: the page uses gRPC-Web. */
 export const dashboard = (url: string) => createClient(DashboardService, createGrpcTransport({ baseUrl: url }));
 
 export const ingest = (url: string) => createClient(IngestService, createGrpcTransport({ baseUrl: url }));
 
-/** What the page asks for at ?range=1h&zone=Europe/Madrid */
-export const QUESTION = { timeRange: TimeRange.TIME_RANGE_1H, timeZone: "Europe/Madrid" };
+/** The request of a page at ?range=1h&zone=Europe/Madrid */
+export const PANEL_REQUEST = { timeRange: TimeRange.TIME_RANGE_1H, timeZone: "Europe/Madrid" };

@@ -1,41 +1,41 @@
-// How the page's memory grows while it is open: the heap after garbage collection, before and after MINUTES of updates.
+// Measures heap growth of an open page: used heap after garbage collection, before and after MINUTES of updates.
 
 import type { CDPSession } from "playwright-core";
 import { expect, test } from "vitest";
-import { launch, open, waitForPanel } from "./browser.ts";
-import { generate, generateForever, startServer } from "./server.ts";
+import { launch, openPage, waitForPanel } from "./browser.ts";
+import { generateEvents, startServer, startTraffic } from "./server.ts";
 
 const MINUTES = Number(process.env.MINUTES ?? 10);
-/** Events a second: enough that every panel changes each time it is computed. */
+/** Events per second, high enough that every panel changes with each query. */
 const RATE = 60;
 
-/** The least of several looks: the page goes on while it is measured, and an update is half drawn in some of them. */
+/** The minimum of several samples: the page keeps updating, so a sample may include a render in progress. */
 async function heapBytes(session: CDPSession): Promise<number> {
-  let least = Number.POSITIVE_INFINITY;
-  for (let look = 0; look < 5; look += 1) {
+  let smallest = Number.POSITIVE_INFINITY;
+  for (let sample = 0; sample < 5; sample += 1) {
     await session.send("HeapProfiler.collectGarbage");
     const { usedSize } = await session.send("Runtime.getHeapUsage");
-    least = Math.min(least, usedSize);
+    smallest = Math.min(smallest, usedSize);
     await new Promise((done) => setTimeout(done, 150));
   }
-  return least;
+  return smallest;
 }
 
 const megabytes = (bytes: number): string => `${(bytes / 1024 / 1024).toFixed(1)} MB`;
 
-test(`the heap after ${MINUTES} minutes`, async () => {
+test(`heap growth over ${MINUTES} minutes`, async () => {
   const server = await startServer();
-  await generate(server.url, "--rate", "20", "--backfill", "1h", "--duration", "1s");
-  const traffic = generateForever(server.url, RATE);
+  await generateEvents(server.url, "--rate", "20", "--backfill", "1h", "--duration", "1s");
+  const traffic = startTraffic(server.url, RATE);
   const browser = await launch();
-  const { page } = await open(browser, `${server.url}/?range=1h`);
+  const { page } = await openPage(browser, `${server.url}/?range=1h`);
   await waitForPanel(page, "error_rate", (text) => /of [\d,]+ events/.test(text), 30_000);
-  // Each change of a figure in any panel is an update that has been drawn.
+  // Counts DOM mutations in the panels as rendered updates.
   await page.evaluate(() => {
-    const counter = { drawn: 0 };
+    const counter = { rendered: 0 };
     Object.assign(window, { counter });
     const count = () => {
-      counter.drawn += 1;
+      counter.rendered += 1;
     };
     for (const panel of document.querySelectorAll("[data-panel]")) {
       new MutationObserver(count).observe(panel, {
@@ -47,7 +47,7 @@ test(`the heap after ${MINUTES} minutes`, async () => {
     }
   });
   const session = await page.context().newCDPSession(page);
-  // The first minute fills caches and compiles; what grows after it would grow for ever.
+  // The first minute fills caches and compiles code. Growth after it would continue.
   await page.waitForTimeout(Math.min(60_000, MINUTES * 6_000));
   const before = await heapBytes(session);
   console.log(`at the start: ${megabytes(before)}`);
@@ -57,12 +57,12 @@ test(`the heap after ${MINUTES} minutes`, async () => {
     console.log(`after ${minute} min: ${megabytes(await heapBytes(session))}`);
   }
   const after = await heapBytes(session);
-  const drawn = await page.evaluate(() => (window as unknown as { counter: { drawn: number } }).counter.drawn);
+  const rendered = await page.evaluate(() => (window as unknown as { counter: { rendered: number } }).counter.rendered);
   const seconds = (Date.now() - started) / 1000;
-  console.log(`${drawn} updates drawn, ${(drawn / seconds).toFixed(1)} a second`);
-  console.log(`grown by ${megabytes(after - before)}, to ${megabytes(after)}`);
+  console.log(`${rendered} updates rendered, ${(rendered / seconds).toFixed(1)} per second`);
+  console.log(`grew by ${megabytes(after - before)}, to ${megabytes(after)}`);
   await traffic.close();
   await browser.close();
   await server.close();
-  expect(drawn).toBeGreaterThan(0);
+  expect(rendered).toBeGreaterThan(0);
 });

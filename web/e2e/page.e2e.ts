@@ -1,4 +1,4 @@
-// The page as a whole: its widths, its address, its keys, and what axe finds.
+// Layout at several widths, URL state, keyboard shortcuts and accessibility.
 
 import { readFileSync } from "node:fs";
 import { mkdir } from "node:fs/promises";
@@ -7,23 +7,23 @@ import { fileURLToPath } from "node:url";
 import type { AxeResults } from "axe-core";
 import type { Page } from "playwright-core";
 import { afterAll, describe, expect, test } from "vitest";
-import { open, WIDTHS, waitForPanel } from "./browser.ts";
-import { generate, generateForever } from "./server.ts";
-import { stage } from "./stage.ts";
+import { openPage, WIDTHS, waitForPanel } from "./browser.ts";
+import { testEnvironment } from "./environment.ts";
+import { generateEvents, startTraffic } from "./server.ts";
 
 let traffic: { close: () => Promise<void> };
 
-// Events a second: a lively week for the pictures; for the tests, one that is soon filled.
+// Events per second. Screenshots need a busy week; tests need a fast backfill.
 const RATE = process.env.SCREENSHOTS === "1" ? 12 : 2;
 
-const on = stage(async (url) => {
-  await generate(url, "--rate", String(RATE), "--backfill", "8d", "--duration", "1s");
-  traffic = generateForever(url, RATE * 2);
+const env = testEnvironment(async (url) => {
+  await generateEvents(url, "--rate", String(RATE), "--backfill", "8d", "--duration", "1s");
+  traffic = startTraffic(url, RATE * 2);
 });
-// Hooks run last to first: the traffic ends before its server.
+// Hooks run in reverse order, so the traffic stops before the server.
 afterAll(() => traffic?.close());
 
-const drawn = async (page: Page) => {
+const waitForCharts = async (page: Page) => {
   for (const name of ["active_users", "signup_funnel", "error_rate", "traffic_by_country"]) {
     await page.waitForSelector(`[data-panel="${name}"] svg.recharts-surface path`, {
       timeout: 30_000,
@@ -37,21 +37,21 @@ test.each([
   ["phone", WIDTHS.phone, 1],
   ["tablet", WIDTHS.tablet, 1],
   ["desktop", WIDTHS.desktop, 2],
-] as const)("on a %s (%i px) nothing sticks out, and the grid has %i column(s)", async (_, width, columns) => {
-  const { page, close } = await open(on.browser, `${on.url}/?range=6h`, { viewport: { width, height: 900 } });
-  await drawn(page);
-  const found = await page.evaluate(() => {
+] as const)("on a %s (%i px) nothing overflows and the grid has %i column(s)", async (_, width, columns) => {
+  const { page, close } = await openPage(env.browser, `${env.url}/?range=6h`, { viewport: { width, height: 900 } });
+  await waitForCharts(page);
+  const layout = await page.evaluate(() => {
     const main = document.querySelector('[data-grid="main"]');
     const lefts = [...(main?.children ?? [])].map((card) => Math.round(card.getBoundingClientRect().left));
     return { columns: new Set(lefts).size, cards: lefts.length, overflow: document.documentElement.scrollWidth };
   });
-  expect(found).toEqual({ columns, cards: 4, overflow: width });
+  expect(layout).toEqual({ columns, cards: 4, overflow: width });
   await close();
 });
 
-test("a link shows what its sender saw", async () => {
-  const sender = await open(on.browser, on.url);
-  await drawn(sender.page);
+test("a shared link shows the sender's view", async () => {
+  const sender = await openPage(env.browser, env.url);
+  await waitForCharts(sender.page);
   await sender.page.keyboard.press("2");
   await sender.page.locator('[data-panel="error_rate"] [aria-haspopup=menu]').click();
   await sender.page.getByRole("menuitem", { name: "Enlarge" }).click();
@@ -61,7 +61,7 @@ test("a link shows what its sender saw", async () => {
   expect(await sender.page.locator("dialog[open]").count()).toBe(0);
   await sender.close();
 
-  const receiver = await open(on.browser, link, { timezoneId: "Asia/Tokyo" });
+  const receiver = await openPage(env.browser, link, { timezoneId: "Asia/Tokyo" });
   await receiver.page.waitForSelector('dialog[open] [data-panel="error_rate"]');
   const pressed = (name: string) =>
     receiver.page.locator("fieldset button", { hasText: name }).getAttribute("aria-pressed");
@@ -72,10 +72,10 @@ test("a link shows what its sender saw", async () => {
   await receiver.close();
 });
 
-test("every range is drawn, and other figures with it", async () => {
-  const { page, errors, close } = await open(on.browser, `${on.url}/?range=1h&zone=utc`);
-  // Keys count from the first drawing on.
-  await drawn(page);
+test("every range is drawn with its own values", async () => {
+  const { page, errors, close } = await openPage(env.browser, `${env.url}/?range=1h&zone=utc`);
+  // Shortcuts work once the page has rendered.
+  await waitForCharts(page);
   const totals = new Set<string>();
   for (const [key, range] of [
     ["2", "6h"],
@@ -94,8 +94,8 @@ test("every range is drawn, and other figures with it", async () => {
   await close();
 });
 
-test("the wall fits the screen", async () => {
-  const { page, close } = await open(on.browser, `${on.url}/?range=6h&wall=1`, {
+test("wall mode fits the screen", async () => {
+  const { page, close } = await openPage(env.browser, `${env.url}/?range=6h&wall=1`, {
     viewport: { width: 1920, height: 1080 },
   });
   await page.waitForSelector('[data-panel="error_rate"] svg.recharts-surface');
@@ -106,7 +106,7 @@ test("the wall fits the screen", async () => {
 
 const axe = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
 
-async function grave(page: Page): Promise<string[]> {
+async function seriousViolations(page: Page): Promise<string[]> {
   await page.evaluate(axe);
   const { violations } = await page.evaluate(() =>
     (window as unknown as { axe: { run: () => Promise<AxeResults> } }).axe.run(),
@@ -116,31 +116,31 @@ async function grave(page: Page): Promise<string[]> {
     .map(({ id, nodes }) => `${id}: ${nodes.map((node) => node.html).join(" | ")}`);
 }
 
-describe.each(["dark", "light"] as const)("axe finds nothing grave in %s", (colorScheme) => {
+describe.each(["dark", "light"] as const)("axe finds no serious violations in the %s theme", (colorScheme) => {
   test("on the dashboard, with a menu open", async () => {
-    const { page, close } = await open(on.browser, `${on.url}/?range=6h`, { colorScheme });
-    await drawn(page);
-    expect(await grave(page)).toEqual([]);
+    const { page, close } = await openPage(env.browser, `${env.url}/?range=6h`, { colorScheme });
+    await waitForCharts(page);
+    expect(await seriousViolations(page)).toEqual([]);
     await page.locator('[data-panel="active_users"] [aria-haspopup=menu]').click();
-    expect(await grave(page)).toEqual([]);
+    expect(await seriousViolations(page)).toEqual([]);
     await close();
   });
 
-  test("in the tables, the enlarged panel and the help", async () => {
-    const { page, close } = await open(on.browser, `${on.url}/?range=6h&panel=signup_funnel`, { colorScheme });
+  test("in the table, the enlarged panel and the help", async () => {
+    const { page, close } = await openPage(env.browser, `${env.url}/?range=6h&panel=signup_funnel`, { colorScheme });
     await page.waitForSelector("dialog[open] svg.recharts-surface");
-    expect(await grave(page)).toEqual([]);
+    expect(await seriousViolations(page)).toEqual([]);
     await page.locator("dialog [aria-haspopup=menu]").click();
     await page.getByRole("menuitem", { name: "Show as table" }).click();
-    expect(await grave(page)).toEqual([]);
+    expect(await seriousViolations(page)).toEqual([]);
     await page.keyboard.press("Escape");
     await page.keyboard.press("?");
-    expect(await grave(page)).toEqual([]);
+    expect(await seriousViolations(page)).toEqual([]);
     await close();
   });
 });
 
-test.runIf(process.env.SCREENSHOTS === "1")("pictures for the documentation", async () => {
+test.runIf(process.env.SCREENSHOTS === "1")("screenshots for the documentation", async () => {
   const docs = fileURLToPath(new URL("../../docs/", import.meta.url));
   await mkdir(docs, { recursive: true });
   const shots = [
@@ -149,9 +149,9 @@ test.runIf(process.env.SCREENSHOTS === "1")("pictures for the documentation", as
     ["dashboard-phone", { colorScheme: "dark", viewport: { width: WIDTHS.phone, height: 844 } }],
   ] as const;
   for (const [name, options] of shots) {
-    const { page, close } = await open(on.browser, `${on.url}/?range=6h`, options);
-    await drawn(page);
-    await page.waitForSelector('[data-light="green"]', { timeout: 30_000 });
+    const { page, close } = await openPage(env.browser, `${env.url}/?range=6h`, options);
+    await waitForCharts(page);
+    await page.waitForSelector('[data-status="green"]', { timeout: 30_000 });
     await page.waitForTimeout(1_500);
     await page.screenshot({ path: `${docs}${name}.png`, fullPage: name !== "dashboard-phone" });
     await close();

@@ -1,4 +1,4 @@
-// A real server on a free loopback port with a data folder of its own, ended by its process id.
+// Starts a server process on a free loopback port with its own data directory.
 
 import { type ChildProcess, execFile, spawn } from "node:child_process";
 import { existsSync, mkdtempSync, rmSync } from "node:fs";
@@ -10,13 +10,13 @@ import { promisify } from "node:util";
 
 const BINARY = process.env.MILLRACE_BIN ?? fileURLToPath(new URL("../../target/debug/millrace", import.meta.url));
 
-export interface Server {
+export interface TestServer {
   url: string;
-  /** Dies at once, as in a crash. */
+  /** Sends SIGKILL, as in a crash. */
   kill: () => Promise<void>;
-  /** Comes back on the same port and data. */
+  /** Restarts on the same port and data directory. */
   start: () => Promise<void>;
-  /** Ends it and removes its data. */
+  /** Stops the server and removes its data directory. */
   close: () => Promise<void>;
 }
 
@@ -31,25 +31,25 @@ export function freePort(): Promise<number> {
   });
 }
 
-const ended = (child: ChildProcess): Promise<void> =>
+const exited = (child: ChildProcess): Promise<void> =>
   new Promise((done) => {
     if (child.exitCode !== null || child.signalCode !== null) done();
     else child.once("exit", () => done());
   });
 
-async function ready(url: string, child: ChildProcess, output: string[]): Promise<void> {
+async function waitUntilReady(url: string, child: ChildProcess, output: string[]): Promise<void> {
   const deadline = Date.now() + 60_000;
   while (Date.now() < deadline) {
-    if (child.exitCode !== null) throw new Error(`the server ended at its start: ${output.join("")}`);
-    const answer = await fetch(`${url}/readyz`).catch(() => undefined);
-    if (answer?.ok) return;
+    if (child.exitCode !== null) throw new Error(`the server exited during startup: ${output.join("")}`);
+    const response = await fetch(`${url}/readyz`).catch(() => undefined);
+    if (response?.ok) return;
     await new Promise((done) => setTimeout(done, 100));
   }
   throw new Error(`the server was not ready in time: ${output.join("")}`);
 }
 
-export async function startServer(env: Record<string, string> = {}): Promise<Server> {
-  if (!existsSync(BINARY)) throw new Error(`${BINARY} is missing: build it first, or set MILLRACE_BIN`);
+export async function startServer(env: Record<string, string> = {}): Promise<TestServer> {
+  if (!existsSync(BINARY)) throw new Error(`${BINARY} is missing: build it or set MILLRACE_BIN`);
   const data = mkdtempSync(join(tmpdir(), "millrace-e2e-"));
   const listen = `127.0.0.1:${await freePort()}`;
   const url = `http://${listen}`;
@@ -63,13 +63,13 @@ export async function startServer(env: Record<string, string> = {}): Promise<Ser
     });
     child.stdout?.on("data", (text) => output.push(String(text)));
     child.stderr?.on("data", (text) => output.push(String(text)));
-    await ready(url, child, output);
+    await waitUntilReady(url, child, output);
   }
 
   async function stop(signal: NodeJS.Signals): Promise<void> {
     if (!child) return;
     child.kill(signal);
-    await ended(child);
+    await exited(child);
     child = undefined;
   }
 
@@ -85,20 +85,20 @@ export async function startServer(env: Record<string, string> = {}): Promise<Ser
   };
 }
 
-/** Synthetic traffic; ends when it is done. */
-export async function generate(url: string, ...options: string[]): Promise<void> {
+/** Sends synthetic events and returns when they are sent. */
+export async function generateEvents(url: string, ...options: string[]): Promise<void> {
   await promisify(execFile)(BINARY, ["generate", "--target", url, ...options]);
 }
 
-/** Live traffic until it is ended. */
-export function generateForever(url: string, rate: number): { close: () => Promise<void> } {
+/** Sends synthetic events until `close`. */
+export function startTraffic(url: string, rate: number): { close: () => Promise<void> } {
   const child = spawn(BINARY, ["generate", "--target", url, "--rate", String(rate), "--duration", "forever"], {
     stdio: "ignore",
   });
   return {
     close: async () => {
       child.kill("SIGTERM");
-      await ended(child);
+      await exited(child);
     },
   };
 }

@@ -1,5 +1,5 @@
-// Makes src/gen from ../proto. buf compiles the contracts itself and runs protoc-gen-es, so nothing but npm is needed.
-// The packages with buf's binary are used directly: one of them fits this machine, and npm installs only that one.
+// Generates src/gen from ../proto. buf compiles the contracts and runs protoc-gen-es, so npm is the only requirement.
+// The buf binary comes from an optional platform package: npm installs only the one for this platform.
 import { execFileSync } from "node:child_process";
 import { existsSync, rmSync } from "node:fs";
 import { createRequire } from "node:module";
@@ -16,7 +16,7 @@ function bufBinary() {
   try {
     return join(dirname(require.resolve(`@bufbuild/buf-${platform}/package.json`)), "bin", name);
   } catch {
-    // Some other platform: a buf on the PATH does as well.
+    // No package for this platform: use buf from the PATH.
     return name;
   }
 }

@@ -1,4 +1,4 @@
-// The JavaScript of the first load, gzipped: everything that index.html names, and what those files import at once.
+// Gzipped size of the JavaScript of the first load: the files in index.html and their static imports.
 import { readdirSync, readFileSync } from "node:fs";
 import { gzipSync } from "node:zlib";
 
@@ -18,9 +18,9 @@ for (const file of files) {
   total += bytes;
   console.log(`${(bytes / 1024).toFixed(1).padStart(7)} KB  ${file}`);
 }
-const others = readdirSync(new URL("assets/", dist)).filter(
+const lazy = readdirSync(new URL("assets/", dist)).filter(
   (name) => name.endsWith(".js") && !files.has(`assets/${name}`),
 );
-if (others.length > 0) console.log(`later, on demand: ${others.join(", ")}`);
-console.log(`${(total / 1024).toFixed(1).padStart(7)} KB  in total, ${LIMIT_KB} allowed`);
+if (lazy.length > 0) console.log(`loaded on demand: ${lazy.join(", ")}`);
+console.log(`${(total / 1024).toFixed(1).padStart(7)} KB  total, limit ${LIMIT_KB} KB`);
 if (total === 0 || total > LIMIT_KB * 1024) process.exit(1);

@@ -2,10 +2,10 @@ import { StrictMode } from "react";
 import { createRoot } from "react-dom/client";
 import { ClientProvider, serverTransport } from "./api/client.tsx";
 import { App } from "./app/App.tsx";
-import { applyChosenTheme } from "./app/useTheme.ts";
+import { applyStoredTheme } from "./app/useTheme.ts";
 import "./index.css";
 
-applyChosenTheme();
+applyStoredTheme();
 
 const root = document.getElementById("root");
 if (!root) throw new Error("index.html has no element #root");

@@ -1,4 +1,4 @@
-// The one place where the page meets the server. The transport is injected, so that tests pass in one of their own.
+// The gRPC-Web client. The transport is injected, so that tests can use an in-memory one.
 
 import { type Client, createClient, type Transport } from "@connectrpc/connect";
 import { createGrpcWebTransport } from "@connectrpc/connect-web";
@@ -7,7 +7,7 @@ import { DashboardService } from "../gen/millrace/v1/dashboard_pb.ts";
 
 export type DashboardClient = Client<typeof DashboardService>;
 
-/** The page's own server: it answers gRPC-Web on the port that the page came from. */
+/** The server that serves the page also serves gRPC-Web on the same port. */
 export const serverTransport = (): Transport => createGrpcWebTransport({ baseUrl: window.location.origin });
 
 const ClientContext = createContext<DashboardClient | null>(null);
@@ -19,6 +19,6 @@ export function ClientProvider({ transport, children }: { transport: Transport; 
 
 export function useClient(): DashboardClient {
   const client = useContext(ClientContext);
-  if (!client) throw new Error("useClient needs a ClientProvider above it");
+  if (!client) throw new Error("useClient must be called inside a ClientProvider");
   return client;
 }

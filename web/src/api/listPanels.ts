@@ -1,7 +1,6 @@
 import type { ListPanelsResponse } from "../gen/millrace/v1/dashboard_pb.ts";
 import type { DashboardClient } from "./client.tsx";
-import { CALL_TIMEOUT_MS } from "./question.ts";
+import { CALL_TIMEOUT_MS } from "./queryParams.ts";
 
-/** The panels there are. */
 export const listPanels = (client: DashboardClient, signal: AbortSignal): Promise<ListPanelsResponse> =>
   client.listPanels({}, { signal, timeoutMs: CALL_TIMEOUT_MS });

@@ -1,7 +1,7 @@
 import type { WatchPanelsResponse } from "../gen/millrace/v1/dashboard_pb.ts";
 
-/** A panel's value, as both the live stream and the unary calls bring it. */
+/** A panel's value, from the stream or from a unary call. */
 export type PanelValue = Exclude<WatchPanelsResponse["value"], { case: undefined }>;
 
-/** The message of the panel that answers with this case. */
+/** The message type of a case. */
 export type ValueOf<C extends PanelValue["case"]> = Extract<PanelValue, { case: C }>["value"];

@@ -1,24 +1,24 @@
 import type { WatchPanelsResponse } from "../gen/millrace/v1/dashboard_pb.ts";
 import type { DashboardClient } from "./client.tsx";
-import { type Question, timeRange } from "./question.ts";
+import { type QueryParams, toTimeRange } from "./queryParams.ts";
 
-/** One panel to watch; the id names it in the updates. */
-export interface WatchQuery extends Question {
+/** Subscribes to one panel. Updates carry the id. */
+export interface WatchQuery extends QueryParams {
   id: string;
   panel: string;
 }
 
-/** One stream for all panels: each value at once, then an update whenever one changes. */
+/** One stream for all panels. It sends the current value of each, then an update whenever one changes. */
 export function watchPanels(
   client: DashboardClient,
   queries: WatchQuery[],
   signal: AbortSignal,
 ): AsyncIterable<WatchPanelsResponse> {
-  const asked = queries.map(({ id, panel, range, zone }) => ({
+  const requested = queries.map(({ id, panel, range, zone }) => ({
     id,
     panel,
-    timeRange: timeRange(range),
+    timeRange: toTimeRange(range),
     timeZone: zone,
   }));
-  return client.watchPanels({ queries: asked }, { signal });
+  return client.watchPanels({ queries: requested }, { signal });
 }

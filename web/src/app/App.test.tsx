@@ -14,7 +14,7 @@ beforeEach(() => {
   delete document.documentElement.dataset.theme;
 });
 
-function open() {
+function renderApp() {
   render(
     <ClientProvider transport={server.transport}>
       <App />
@@ -23,29 +23,29 @@ function open() {
   return userEvent.setup();
 }
 
-const watched = () => waitFor(() => expect(server.streams.length).toBeGreaterThan(0));
+const streamOpened = () => waitFor(() => expect(server.streams.length).toBeGreaterThan(0));
 const panel = (name: string) => screen.getByRole("region", { name });
 
-test("panels load, then show their figures, and the title follows", async () => {
-  open();
+test("panels load, then show their values, and the document title follows", async () => {
+  renderApp();
   expect(within(panel("Active users")).getByRole("status")).toBeTruthy();
-  await watched();
+  await streamOpened();
   server.stream.push(usersUpdate(1412n));
   await waitFor(() => expect(screen.getByText("1,412")).toBeTruthy());
   expect(document.title).toBe("1,412 active · Millrace");
 });
 
-test("a panel without figures says what it waits for", async () => {
-  open();
-  await watched();
+test("an empty panel names the events that it needs", async () => {
+  renderApp();
+  await streamOpened();
   server.stream.push({ id: "top_features", panel: "top_features", value: { case: "topFeatures", value: {} } });
-  expect(await screen.findByText("Nothing in this range")).toBeTruthy();
+  expect(await screen.findByText("No data in this range")).toBeTruthy();
   expect(screen.getByText(/feature_used/)).toBeTruthy();
 });
 
-test("a panel that failed says why, and can be asked again", async () => {
+test("a failed panel shows the reason and can be retried", async () => {
   server.up = false;
-  const user = open();
+  const user = renderApp();
   expect(await screen.findByText("Server unreachable")).toBeTruthy();
   const card = within(panel("Active users"));
   expect(card.getByText("connection refused")).toBeTruthy();
@@ -55,20 +55,20 @@ test("a panel that failed says why, and can be asked again", async () => {
   expect(await card.findByText("5")).toBeTruthy();
 });
 
-test("old figures stay, with the reason that they are old", async () => {
-  open();
-  await watched();
+test("stale values stay visible with the reason", async () => {
+  renderApp();
+  await streamOpened();
   server.stream.push(usersUpdate(77n));
-  server.stream.push({ ...usersUpdate(77n), staleReason: "ClickHouse is away" });
-  expect(await screen.findByText(/Old figures.*ClickHouse is away/)).toBeTruthy();
+  server.stream.push({ ...usersUpdate(77n), staleReason: "ClickHouse is unreachable" });
+  expect(await screen.findByText(/Stale since.*ClickHouse is unreachable/)).toBeTruthy();
   expect(screen.getByText("77")).toBeTruthy();
-  expect(document.querySelector("[data-light]")?.getAttribute("data-light")).toBe("yellow");
-  expect(screen.getByText("Active users late")).toBeTruthy();
+  expect(document.querySelector("[data-status]")?.getAttribute("data-status")).toBe("yellow");
+  expect(screen.getByText("Active users delayed")).toBeTruthy();
 });
 
-test("a server without events shows how to send the first, and goes live by itself", async () => {
+test("a server without events shows the snippets until the first event arrives", async () => {
   server.events = 0n;
-  const user = open();
+  const user = renderApp();
   expect(await screen.findByRole("heading", { name: "Send the first event" })).toBeTruthy();
   expect(screen.getByRole("tabpanel").textContent).toContain("grpcurl -plaintext");
   await user.click(screen.getByRole("tab", { name: "grpcurl" }));
@@ -80,34 +80,34 @@ test("a server without events shows how to send the first, and goes live by itse
   expect(screen.queryByText("Send the first event")).toBeNull();
 });
 
-test("keys change range and zone, and the address has both", async () => {
-  const user = open();
+test("keyboard shortcuts change the range and time zone in the URL", async () => {
+  const user = renderApp();
   expect(window.location.search).toBe("?range=1h&zone=Europe/Madrid");
   await user.keyboard("3z");
   expect(window.location.search).toBe("?range=24h&zone=utc");
   expect(screen.getByRole("button", { name: "24h" }).getAttribute("aria-pressed")).toBe("true");
 });
 
-test("the theme is switched, and remembered", async () => {
-  const user = open();
+test("the theme is switched and stored", async () => {
+  const user = renderApp();
   await user.keyboard("t");
   expect(document.documentElement.dataset.theme).toBe("light");
   expect(localStorage.getItem("millrace.theme")).toBe("light");
 });
 
-test("the help lists the keys", async () => {
-  const user = open();
+test("the help lists the keyboard shortcuts", async () => {
+  const user = renderApp();
   await user.keyboard("?");
-  expect(screen.getByRole("dialog", { name: "Keys" }).textContent).toContain("Wall mode");
+  expect(screen.getByRole("dialog", { name: "Keyboard shortcuts" }).textContent).toContain("Wall mode");
 });
 
-test("a panel's menu goes by the arrows, shows the table, and shows the SQL", async () => {
-  const user = open();
-  await watched();
+test("a panel's menu supports arrow keys, the table view and the SQL", async () => {
+  const user = renderApp();
+  await streamOpened();
   server.stream.push(usersUpdate(3n));
   const card = within(panel("Active users"));
   await screen.findByText("3");
-  const button = card.getByRole("button", { name: "Active users: more" });
+  const button = card.getByRole("button", { name: "Active users: more actions" });
   button.focus();
   await user.keyboard("{Enter}{ArrowDown}");
   expect(document.activeElement?.textContent).toBe("Show as table");
@@ -126,12 +126,12 @@ test("a panel's menu goes by the arrows, shows the table, and shows the SQL", as
   expect(document.activeElement).toBe(button);
 });
 
-test("an enlarged panel is in the address, and going back closes it", async () => {
-  const user = open();
-  await watched();
+test("an enlarged panel is in the URL and the Back button closes it", async () => {
+  const user = renderApp();
+  await streamOpened();
   server.stream.push(usersUpdate(3n));
   await screen.findByText("3");
-  await user.click(screen.getByRole("button", { name: "Active users: more" }));
+  await user.click(screen.getByRole("button", { name: "Active users: more actions" }));
   await user.click(screen.getByRole("menuitem", { name: "Enlarge" }));
   expect(window.location.search).toContain("panel=active_users");
   expect(screen.getByRole("dialog", { name: "Active users" })).toBeTruthy();
@@ -139,9 +139,9 @@ test("an enlarged panel is in the address, and going back closes it", async () =
   await waitFor(() => expect(screen.queryByRole("dialog")).toBeNull());
 });
 
-test("broken panel files are named with file, line and reason", async () => {
-  server.list = { broken: [{ file: "orders.sql", line: 3, message: "chart: pie is not known" }] };
-  open();
+test("broken panel files are listed with file, line and reason", async () => {
+  server.panelList = { broken: [{ file: "orders.sql", line: 3, message: "chart: pie is not known" }] };
+  renderApp();
   const notice = await screen.findByRole("region", { name: "Broken panel files" });
   expect(notice.textContent).toContain("orders.sql:3");
   expect(notice.textContent).toContain("pie is not known");

@@ -1,105 +1,105 @@
 import { useCallback, useEffect, useMemo, useState } from "react";
-import { count } from "../lib/format.ts";
-import { localZone, RANGE_NAMES, RANGES } from "../lib/time.ts";
-import { connectionOf } from "../live/connection.ts";
-import { useLive } from "../live/useLive.ts";
-import { titleOf } from "../panels/registry.ts";
+import { formatCount } from "../lib/format.ts";
+import { localTimeZone, RANGE_LABELS, RANGES } from "../lib/time.ts";
+import { connectionStatus } from "../live/connectionStatus.ts";
+import { useLivePanels } from "../live/useLivePanels.ts";
+import { panelTitle } from "../panels/registry.ts";
 import { BrokenPanels } from "./BrokenPanels.tsx";
-import { Enlarged } from "./Enlarged.tsx";
-import { FirstMinutes } from "./firstMinutes/FirstMinutes.tsx";
-import { Grid } from "./Grid.tsx";
+import { EnlargedPanel } from "./EnlargedPanel.tsx";
+import { GettingStarted } from "./gettingStarted/GettingStarted.tsx";
 import { Header } from "./Header.tsx";
-import { Help } from "./Help.tsx";
-import { type KeyAction, useKeys } from "./useKeys.ts";
+import { HelpDialog } from "./HelpDialog.tsx";
+import { PanelGrid } from "./PanelGrid.tsx";
+import { type KeyboardShortcut, useKeyboardShortcuts } from "./useKeyboardShortcuts.ts";
 import { useTheme } from "./useTheme.ts";
-import { useView } from "./useView.ts";
-import { useWall } from "./useWall.ts";
+import { useUrlState } from "./useUrlState.ts";
+import { useWallMode } from "./useWallMode.ts";
 
 export function App() {
-  const [view, setView] = useView();
-  const { range, zone, panel, wall } = view;
-  const { state, retry } = useLive({ range, zone });
+  const [urlState, setUrlState] = useUrlState();
+  const { range, zone, panel, wall } = urlState;
+  const { state, retry } = useLivePanels({ range, zone });
   const [theme, toggleTheme] = useTheme();
-  const setWall = useCallback((on: boolean) => setView({ wall: on }), [setView]);
-  const toggleWall = useWall(wall, setWall);
-  const [helps, setHelps] = useState(false);
+  const setWall = useCallback((on: boolean) => setUrlState({ wall: on }), [setUrlState]);
+  const toggleWall = useWallMode(wall, setWall);
+  const [helpOpen, setHelpOpen] = useState(false);
 
   const display = useMemo(() => ({ range, zone }), [range, zone]);
-  const enlarge = useCallback((name: string) => setView({ panel: name }), [setView]);
-  const connection = connectionOf(state);
-  const title = (name: string) =>
-    titleOf(
+  const enlarge = useCallback((name: string) => setUrlState({ panel: name }), [setUrlState]);
+  const connection = connectionStatus(state);
+  const titleByName = (name: string) =>
+    panelTitle(
       name,
       state.list?.panels.find((listed) => listed.name === name),
     );
 
-  const active = state.panels.active_users?.value;
-  const users = active?.case === "activeUsers" ? Number(active.value.activeUsers) : undefined;
+  const activeUsers = state.panels.active_users?.value;
+  const users = activeUsers?.case === "activeUsers" ? Number(activeUsers.value.activeUsers) : undefined;
   useEffect(() => {
-    document.title = users === undefined ? "Millrace" : `${count(users)} active · Millrace`;
+    document.title = users === undefined ? "Millrace" : `${formatCount(users)} active · Millrace`;
   }, [users]);
 
-  const keys = useMemo<KeyAction[]>(
+  const shortcuts = useMemo<KeyboardShortcut[]>(
     () => [
       ...RANGES.map((name, index) => ({
         key: String(index + 1),
-        meaning: `Show the ${RANGE_NAMES[name]}`,
-        run: () => setView({ range: name }),
+        description: `Show the ${RANGE_LABELS[name]}`,
+        run: () => setUrlState({ range: name }),
       })),
       {
         key: "z",
-        meaning: "Switch between your time zone and UTC",
-        run: () => setView({ zone: zone === "UTC" ? localZone() : "UTC" }),
+        description: "Switch between your time zone and UTC",
+        run: () => setUrlState({ zone: zone === "UTC" ? localTimeZone() : "UTC" }),
       },
-      { key: "f", meaning: "Wall mode: full screen and large type", run: toggleWall },
-      { key: "t", meaning: "Switch between dark and light", run: toggleTheme },
-      { key: "?", meaning: "This help", run: () => setHelps((shown) => !shown) },
+      { key: "f", description: "Wall mode: full screen with large type", run: toggleWall },
+      { key: "t", description: "Switch between the dark and light theme", run: toggleTheme },
+      { key: "?", description: "Show or hide this help", run: () => setHelpOpen((shown) => !shown) },
     ],
-    [setView, zone, toggleWall, toggleTheme],
+    [setUrlState, zone, toggleWall, toggleTheme],
   );
-  useKeys(keys);
+  useKeyboardShortcuts(shortcuts);
 
-  const first = state.hasEvents === false;
+  const noEvents = state.hasEvents === false;
   return (
     <div className={`flex flex-col ${wall ? "h-dvh min-h-0" : "min-h-dvh"}`}>
       <a href="#panels" className="skip-link">
         Skip to the panels
       </a>
       <Header
-        view={view}
-        onView={setView}
+        urlState={urlState}
+        onUrlStateChange={setUrlState}
         connection={connection}
-        titleOf={title}
+        panelTitle={titleByName}
         theme={theme}
         onTheme={toggleTheme}
         onWall={toggleWall}
-        onHelp={() => setHelps(true)}
+        onHelp={() => setHelpOpen(true)}
       />
       <main
         id="panels"
         tabIndex={-1}
         className="mx-auto flex w-full max-w-[1760px] in-data-wall:max-w-none min-h-0 flex-1 flex-col px-4 pb-6 sm:px-6"
       >
-        {first ? (
-          <FirstMinutes origin={window.location.origin} />
+        {noEvents ? (
+          <GettingStarted origin={window.location.origin} />
         ) : (
           <>
             {!wall && <BrokenPanels broken={state.list?.broken ?? []} />}
-            <Grid state={state} display={display} wall={wall} onRetry={retry} onEnlarge={enlarge} />
+            <PanelGrid state={state} display={display} wall={wall} onRetry={retry} onEnlarge={enlarge} />
           </>
         )}
       </main>
-      {panel && !first && (
-        <Enlarged
+      {panel && !noEvents && (
+        <EnlargedPanel
           key={panel}
           name={panel}
           state={state}
           display={display}
           onRetry={retry}
-          onClose={() => setView({ panel: undefined })}
+          onClose={() => setUrlState({ panel: undefined })}
         />
       )}
-      {helps && <Help actions={keys} onClose={() => setHelps(false)} />}
+      {helpOpen && <HelpDialog shortcuts={shortcuts} onClose={() => setHelpOpen(false)} />}
     </div>
   );
 }

@@ -1,37 +1,37 @@
-import { localZone, RANGE_NAMES, RANGES, zoneName } from "../lib/time.ts";
-import type { Connection } from "../live/connection.ts";
-import type { View } from "./address.ts";
-import { ConnectionLight } from "./ConnectionLight.tsx";
-import { Expand, Mark, Moon, Question, Sun } from "./icons.tsx";
-import { Segments } from "./Segments.tsx";
+import { localTimeZone, RANGE_LABELS, RANGES, timeZoneLabel } from "../lib/time.ts";
+import type { ConnectionStatus } from "../live/connectionStatus.ts";
+import { ConnectionIndicator } from "./ConnectionIndicator.tsx";
+import { ExpandIcon, HelpIcon, Logo, MoonIcon, SunIcon } from "./icons.tsx";
+import { SegmentedControl } from "./SegmentedControl.tsx";
+import type { UrlState } from "./urlState.ts";
 import type { Theme } from "./useTheme.ts";
 
 interface Props {
-  view: View;
-  onView: (change: Partial<View>) => void;
-  connection: Connection;
-  titleOf: (panel: string) => string;
+  urlState: UrlState;
+  onUrlStateChange: (change: Partial<UrlState>) => void;
+  connection: ConnectionStatus;
+  panelTitle: (panel: string) => string;
   theme: Theme;
   onTheme: () => void;
   onWall: () => void;
   onHelp: () => void;
 }
 
-/** UTC, the visitor's own zone, and the zone of the link where that is a third one. */
-export function zonesFor(zone: string, home: string = localZone()): string[] {
+/** The browser's time zone, UTC, and the time zone in the URL if it is another one. */
+export function timeZoneOptions(zone: string, home: string = localTimeZone()): string[] {
   return [...new Set([home, "UTC", zone])];
 }
 
-export function Header({ view, onView, connection, titleOf, theme, onTheme, onWall, onHelp }: Props) {
-  const ranges = RANGES.map((range) => ({ value: range, text: range, title: `The ${RANGE_NAMES[range]}` }));
-  const zones = zonesFor(view.zone).map((zone) => ({ value: zone, text: zoneName(zone), title: zone }));
+export function Header({ urlState, onUrlStateChange, connection, panelTitle, theme, onTheme, onWall, onHelp }: Props) {
+  const ranges = RANGES.map((range) => ({ value: range, text: range, title: `The ${RANGE_LABELS[range]}` }));
+  const zones = timeZoneOptions(urlState.zone).map((zone) => ({ value: zone, text: timeZoneLabel(zone), title: zone }));
   return (
     <header className="mx-auto flex w-full max-w-[1760px] in-data-wall:max-w-none flex-wrap items-center gap-x-3 gap-y-2 px-4 py-3 sm:px-6">
       <div className="flex items-center gap-2.5">
-        <Mark />
+        <Logo />
         <h1 className="text-lg font-semibold tracking-tight">Millrace</h1>
       </div>
-      <ConnectionLight connection={connection} titleOf={titleOf} zone={view.zone} />
+      <ConnectionIndicator connection={connection} panelTitle={panelTitle} zone={urlState.zone} />
       <div className="ml-auto flex items-center sm:order-last sm:ml-0">
         <button
           type="button"
@@ -40,25 +40,35 @@ export function Header({ view, onView, connection, titleOf, theme, onTheme, onWa
           title="Theme (t)"
           onClick={onTheme}
         >
-          {theme === "dark" ? <Sun /> : <Moon />}
+          {theme === "dark" ? <SunIcon /> : <MoonIcon />}
         </button>
         <button
           type="button"
           className="icon-button"
           aria-label="Wall mode"
-          aria-pressed={view.wall}
+          aria-pressed={urlState.wall}
           title="Wall mode (f)"
           onClick={onWall}
         >
-          <Expand />
+          <ExpandIcon />
         </button>
         <button type="button" className="icon-button" aria-label="Help" title="Help (?)" onClick={onHelp}>
-          <Question />
+          <HelpIcon />
         </button>
       </div>
       <div className="flex flex-wrap items-center gap-2 sm:ml-auto">
-        <Segments label="Time range" options={ranges} value={view.range} onChange={(range) => onView({ range })} />
-        <Segments label="Time zone" options={zones} value={view.zone} onChange={(zone) => onView({ zone })} />
+        <SegmentedControl
+          label="Time range"
+          options={ranges}
+          value={urlState.range}
+          onChange={(range) => onUrlStateChange({ range })}
+        />
+        <SegmentedControl
+          label="Time zone"
+          options={zones}
+          value={urlState.zone}
+          onChange={(zone) => onUrlStateChange({ zone })}
+        />
       </div>
     </header>
   );

@@ -2,55 +2,55 @@ import { useCallback, useEffect, useSyncExternalStore } from "react";
 
 export type Theme = "dark" | "light";
 
-const KEY = "millrace.theme";
-const CHANGED = "millrace:theme";
-const LIGHT = "(prefers-color-scheme: light)";
+const STORAGE_KEY = "millrace.theme";
+const CHANGE_EVENT = "millrace:theme";
+const PREFERS_LIGHT = "(prefers-color-scheme: light)";
 
-function chosen(): Theme | null {
-  // A browser may refuse its storage; the theme is then remembered for as long as the page is open.
+function storedTheme(): Theme | null {
+  // Storage may be disabled. The theme then lasts until the page is closed.
   try {
-    const theme = localStorage.getItem(KEY);
+    const theme = localStorage.getItem(STORAGE_KEY);
     return theme === "dark" || theme === "light" ? theme : null;
   } catch {
     return null;
   }
 }
 
-function current(): Theme {
-  const shown = document.documentElement.dataset.theme;
-  if (shown === "dark" || shown === "light") return shown;
-  return chosen() ?? (window.matchMedia(LIGHT).matches ? "light" : "dark");
+function activeTheme(): Theme {
+  const applied = document.documentElement.dataset.theme;
+  if (applied === "dark" || applied === "light") return applied;
+  return storedTheme() ?? (window.matchMedia(PREFERS_LIGHT).matches ? "light" : "dark");
 }
 
-/** Before the first drawing, so that no visitor sees the other theme for an instant. */
-export function applyChosenTheme(): void {
-  const theme = chosen();
+/** Called before the first render, so that the page does not flash in the other theme. */
+export function applyStoredTheme(): void {
+  const theme = storedTheme();
   if (theme) document.documentElement.dataset.theme = theme;
 }
 
 function subscribe(listener: () => void): () => void {
-  const preference = window.matchMedia(LIGHT);
+  const preference = window.matchMedia(PREFERS_LIGHT);
   preference.addEventListener("change", listener);
-  window.addEventListener(CHANGED, listener);
+  window.addEventListener(CHANGE_EVENT, listener);
   return () => {
     preference.removeEventListener("change", listener);
-    window.removeEventListener(CHANGED, listener);
+    window.removeEventListener(CHANGE_EVENT, listener);
   };
 }
 
-/** The visitor's choice, else the browser's preference. */
+/** The stored theme, else the browser's preference. */
 export function useTheme(): [Theme, () => void] {
-  const theme = useSyncExternalStore(subscribe, current);
-  useEffect(applyChosenTheme, []);
+  const theme = useSyncExternalStore(subscribe, activeTheme);
+  useEffect(applyStoredTheme, []);
   const toggle = useCallback(() => {
-    const next: Theme = current() === "dark" ? "light" : "dark";
+    const next: Theme = activeTheme() === "dark" ? "light" : "dark";
     document.documentElement.dataset.theme = next;
     try {
-      localStorage.setItem(KEY, next);
+      localStorage.setItem(STORAGE_KEY, next);
     } catch {
-      // Not remembered, then.
+      // Storage is disabled: see `storedTheme`.
     }
-    window.dispatchEvent(new Event(CHANGED));
+    window.dispatchEvent(new Event(CHANGE_EVENT));
   }, []);
   return [theme, toggle];
 }

@@ -6,13 +6,13 @@ function field(cell: Cell, kind: CellKind): string {
   if (cell === null) return "";
   if (typeof cell === "boolean") return String(cell);
   if (typeof cell === "number") return kind === "time" ? new Date(cell).toISOString() : String(cell);
-  // Texts come from events, that is from anybody: a spreadsheet would run one that begins like a formula.
+  // Text comes from events, so from untrusted clients. A spreadsheet evaluates text that starts like a formula.
   const safe = /^[=+\-@\t\r]/.test(cell) ? `'${cell}` : cell;
   return /[",\r\n]/.test(safe) ? `"${safe.replaceAll('"', '""')}"` : safe;
 }
 
 export function toCsv(table: PlainTable): string {
-  const head = table.columns.map((column) => field(column.name, "text")).join(",");
+  const header = table.columns.map((column) => field(column.name, "text")).join(",");
   const lines = table.rows.map((row) => table.columns.map((c, i) => field(row[i] ?? null, c.kind)).join(","));
-  return `${[head, ...lines].join("\r\n")}\r\n`;
+  return `${[header, ...lines].join("\r\n")}\r\n`;
 }

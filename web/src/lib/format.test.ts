@@ -1,26 +1,34 @@
 import { expect, test } from "vitest";
-import { change, count, countryName, duration, percent, plural, roundPercent } from "./format.ts";
+import {
+  countryName,
+  formatChange,
+  formatCount,
+  formatDuration,
+  formatPercent,
+  formatThreshold,
+  pluralize,
+} from "./format.ts";
 
 const plain = (text: string) => text.replaceAll("\u00a0", " ");
 
 test("counts have thousands separators", () => {
-  expect(count(1_234_567)).toBe("1,234,567");
+  expect(formatCount(1_234_567)).toBe("1,234,567");
 });
 
-test("small shares keep two decimals, large ones one", () => {
-  expect(plain(percent(0.4))).toBe("0.40 %");
-  expect(plain(percent(64.62))).toBe("64.6 %");
-  expect(plain(roundPercent(1))).toBe("1 %");
+test("small percentages have two decimals, large ones have one", () => {
+  expect(plain(formatPercent(0.4))).toBe("0.40 %");
+  expect(plain(formatPercent(64.62))).toBe("64.6 %");
+  expect(plain(formatThreshold(1))).toBe("1 %");
 });
 
 test("a change has a sign", () => {
-  expect(plain(change(12.34))).toBe("+12.3 %");
-  expect(plain(change(-3))).toBe("−3.00 %");
-  expect(plain(change(0))).toBe("±0.00 %");
+  expect(plain(formatChange(12.34))).toBe("+12.3 %");
+  expect(plain(formatChange(-3))).toBe("−3.00 %");
+  expect(plain(formatChange(0))).toBe("±0.00 %");
 });
 
-test("durations are said as people say them", () => {
-  expect([840, 12_400, 185_000, 7_500_000].map(duration).map(plain)).toEqual([
+test("durations use units by magnitude", () => {
+  expect([840, 12_400, 185_000, 7_500_000].map(formatDuration).map(plain)).toEqual([
     "840 ms",
     "12.4 s",
     "3 min 5 s",
@@ -28,13 +36,13 @@ test("durations are said as people say them", () => {
   ]);
 });
 
-test("countries have names, and unknown ones say so", () => {
+test("country codes become names", () => {
   expect(countryName("ES")).toBe("Spain");
   expect(countryName("ZZ")).toBe("Unknown");
   expect(countryName("not a code")).toBe("not a code");
 });
 
-test("one is not many", () => {
-  expect(plural(1, "visitor")).toBe("1 visitor");
-  expect(plural(2, "visitor")).toBe("2 visitors");
+test("pluralize uses the singular for one", () => {
+  expect(pluralize(1, "visitor")).toBe("1 visitor");
+  expect(pluralize(2, "visitor")).toBe("2 visitors");
 });

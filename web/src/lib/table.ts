@@ -1,16 +1,16 @@
-// The figures behind a chart, as a table: what the table view shows and the CSV holds.
+// The values of a chart as a table, for the table view and the CSV export.
 
-import { count, decimal, duration, percent } from "./format.ts";
-import { instantLabel } from "./time.ts";
+import { formatCount, formatDecimal, formatDuration, formatPercent } from "./format.ts";
+import { dateTimeLabel } from "./time.ts";
 
 export type Cell = string | number | boolean | null;
 
 export type CellKind = "text" | "count" | "number" | "percent" | "duration" | "time" | "flag";
 
 export interface TableColumn {
-  /** The name in the CSV, as in the contract. */
+  /** The contract's field name, used in the CSV. */
   name: string;
-  /** The name that people read. */
+  /** The column heading. */
   label: string;
   kind: CellKind;
 }
@@ -28,8 +28,8 @@ export function cellText(cell: Cell, kind: CellKind, zone: string): string {
   if (cell === null) return "–";
   if (typeof cell === "boolean") return cell ? "yes" : "no";
   if (typeof cell === "string") return cell;
-  if (kind === "time") return instantLabel(cell, zone);
-  if (kind === "percent") return percent(cell);
-  if (kind === "duration") return duration(cell);
-  return kind === "count" ? count(cell) : decimal(cell);
+  if (kind === "time") return dateTimeLabel(cell, zone);
+  if (kind === "percent") return formatPercent(cell);
+  if (kind === "duration") return formatDuration(cell);
+  return kind === "count" ? formatCount(cell) : formatDecimal(cell);
 }

@@ -1,11 +1,11 @@
-// What the tests' document lacks of a browser.
+// Browser APIs that jsdom does not implement.
 
 import { cleanup, configure } from "@testing-library/react";
 import { afterEach } from "vitest";
 
 afterEach(cleanup);
 
-// Patient enough for a busy machine.
+// Long enough for a machine under load.
 configure({ asyncUtilTimeout: 10_000 });
 
 HTMLDialogElement.prototype.showModal = function showModal() {
@@ -29,5 +29,5 @@ window.ResizeObserver = class {
   disconnect() {}
 };
 
-// Nothing has a size in a document that is never drawn, and charts ask for theirs.
+// jsdom has no layout, and charts render only with a non-zero size.
 HTMLElement.prototype.getBoundingClientRect = () => new DOMRect(0, 0, 480, 240);

@@ -1,17 +1,17 @@
-// Ranges, zones and the labels of instants. Instants are milliseconds since 1970 everywhere in the page.
+// Ranges, time zones and timestamp labels. Timestamps are Unix milliseconds everywhere on the page.
 
 export const RANGES = ["1h", "6h", "24h", "7d"] as const;
 export type Range = (typeof RANGES)[number];
 
-export const RANGE_NAMES: Record<Range, string> = {
+export const RANGE_LABELS: Record<Range, string> = {
   "1h": "last hour",
   "6h": "last 6 hours",
   "24h": "last 24 hours",
   "7d": "last 7 days",
 };
 
-/** How long a bucket of each range is. */
-export const BUCKET_NAMES: Record<Range, string> = {
+/** The bucket width of each range. */
+export const BUCKET_LABELS: Record<Range, string> = {
   "1h": "a minute",
   "6h": "5 minutes",
   "24h": "15 minutes",
@@ -20,7 +20,7 @@ export const BUCKET_NAMES: Record<Range, string> = {
 
 export const isRange = (text: string | null): text is Range => RANGES.includes(text as Range);
 
-export function isZone(name: string | null): name is string {
+export function isTimeZone(name: string | null): name is string {
   if (!name) return false;
   try {
     new Intl.DateTimeFormat("en", { timeZone: name });
@@ -30,38 +30,37 @@ export function isZone(name: string | null): name is string {
   }
 }
 
-/** The browser's own time zone. */
-export const localZone = (): string => new Intl.DateTimeFormat().resolvedOptions().timeZone || "UTC";
+export const localTimeZone = (): string => new Intl.DateTimeFormat().resolvedOptions().timeZone || "UTC";
 
-/** "Europe/Madrid" is shown as "Madrid". */
-export const zoneName = (zone: string): string => zone.split("/").at(-1)?.replaceAll("_", " ") ?? zone;
+/** "Europe/Madrid" becomes "Madrid". */
+export const timeZoneLabel = (zone: string): string => zone.split("/").at(-1)?.replaceAll("_", " ") ?? zone;
 
 const formatters = new Map<string, Intl.DateTimeFormat>();
 
-/** Making a formatter costs far more than using one, and a chart labels hundreds of instants. */
+/** Cached: creating a formatter costs far more than using it, and a chart has hundreds of labels. */
 function formatter(zone: string, key: string, options: Intl.DateTimeFormatOptions): Intl.DateTimeFormat {
   const name = `${zone} ${key}`;
-  let found = formatters.get(name);
-  if (!found) {
-    found = new Intl.DateTimeFormat(undefined, { ...options, timeZone: zone });
-    formatters.set(name, found);
+  let cached = formatters.get(name);
+  if (!cached) {
+    cached = new Intl.DateTimeFormat(undefined, { ...options, timeZone: zone });
+    formatters.set(name, cached);
   }
-  return found;
+  return cached;
 }
 
 const CLOCK = { hour: "2-digit", minute: "2-digit", hourCycle: "h23" } as const;
 
-/** The label of an instant on an axis: the time of day, and for days the day. */
+/** Axis label: the time of day, or the date for the 7-day range. */
 export function tickLabel(at: number, range: Range, zone: string): string {
   return range === "7d"
     ? formatter(zone, "day", { weekday: "short", day: "numeric" }).format(at)
     : formatter(zone, "clock", CLOCK).format(at);
 }
 
-/** The label of an instant where there is room. */
-export const instantLabel = (at: number, zone: string): string =>
+/** Date and time, for tooltips and tables. */
+export const dateTimeLabel = (at: number, zone: string): string =>
   formatter(zone, "instant", { weekday: "short", day: "numeric", month: "short", ...CLOCK }).format(at);
 
-/** The time of day to the second, for "since when". */
-export const clockLabel = (at: number, zone: string): string =>
+/** Time of day to the second. */
+export const timeLabel = (at: number, zone: string): string =>
   formatter(zone, "seconds", { ...CLOCK, second: "2-digit" }).format(at);

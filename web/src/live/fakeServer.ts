@@ -1,4 +1,4 @@
-// A server for tests: the real client over a transport in memory, with answers and failures as a test wants them.
+// A server for tests: the real client over an in-memory transport. Tests set the responses and failures.
 
 import { create, type MessageInitShape } from "@bufbuild/protobuf";
 import { Code, ConnectError, createRouterTransport, type Transport } from "@connectrpc/connect";
@@ -9,7 +9,7 @@ import {
   type WatchPanelsResponse,
   WatchPanelsResponseSchema,
 } from "../gen/millrace/v1/dashboard_pb.ts";
-import { BUILT_IN } from "./builtIn.ts";
+import { BUILT_IN_PANELS } from "./builtInPanels.ts";
 
 type Update = MessageInitShape<typeof WatchPanelsResponseSchema>;
 
@@ -20,32 +20,32 @@ interface Stream {
 }
 
 export class FakeServer {
-  /** Whether calls are answered at all. */
+  /** False: every call fails. */
   up = true;
-  /** Whether WatchPanels is answered. */
-  watches = true;
+  /** False: WatchPanels fails and unary calls succeed. */
+  streaming = true;
   activeUsers = 0n;
-  /** Events within a week. */
+  /** Events in the last week. */
   events = 1n;
-  list: MessageInitShape<typeof ListPanelsResponseSchema> = {
-    panels: BUILT_IN.map((name) => ({ name, sql: `SELECT '${name}'`, builtIn: true })),
+  panelList: MessageInitShape<typeof ListPanelsResponseSchema> = {
+    panels: BUILT_IN_PANELS.map((name) => ({ name, sql: `SELECT '${name}'`, builtIn: true })),
   };
-  /** Every stream there ever was. */
+  /** All streams opened so far, including closed ones. */
   readonly streams: Stream[] = [];
   unaryCalls = 0;
   readonly transport: Transport;
 
   constructor() {
-    const unary = <T>(answer: () => T) => {
+    const unary = <T>(respond: () => T) => {
       return () => {
         this.unaryCalls += 1;
         if (!this.up) throw new ConnectError("connection refused", Code.Unavailable);
-        return answer();
+        return respond();
       };
     };
     this.transport = createRouterTransport(({ service }) => {
       service(DashboardService, {
-        listPanels: unary(() => this.list),
+        listPanels: unary(() => this.panelList),
         getActiveUsers: unary(() => ({ activeUsers: this.activeUsers, series: [{}] })),
         getErrorRate: unary(() => ({ points: [{ events: this.events }], thresholdPct: 1 })),
         getSignupFunnel: unary(() => ({})),
@@ -62,19 +62,19 @@ export class FakeServer {
 
   get stream(): Stream {
     const last = this.streams.at(-1);
-    if (!last) throw new Error("nobody watches");
+    if (!last) throw new Error("no stream is open");
     return last;
   }
 
   private async *watch(request: WatchPanelsRequest, signal: AbortSignal): AsyncGenerator<WatchPanelsResponse> {
-    if (!this.watches || !this.up) throw new ConnectError("WatchPanels is not there", Code.Unimplemented);
-    const waiting: Update[] = [];
+    if (!this.streaming || !this.up) throw new ConnectError("WatchPanels is not implemented", Code.Unimplemented);
+    const queue: Update[] = [];
     let failed = false;
     let wake = () => {};
     const stream: Stream = {
       request,
       push: (update) => {
-        waiting.push(update);
+        queue.push(update);
         wake();
       },
       fail: () => {
@@ -85,7 +85,7 @@ export class FakeServer {
     signal.addEventListener("abort", () => wake());
     this.streams.push(stream);
     while (!signal.aborted) {
-      const update = waiting.shift();
+      const update = queue.shift();
       if (update) {
         yield create(WatchPanelsResponseSchema, update);
         continue;
@@ -98,7 +98,6 @@ export class FakeServer {
   }
 }
 
-/** An update of the active users. */
 export const usersUpdate = (activeUsers: bigint): Update => ({
   id: "active_users",
   panel: "active_users",

@@ -2,124 +2,124 @@ import { create } from "@bufbuild/protobuf";
 import { expect, test } from "vitest";
 import type { PanelValue } from "../api/value.ts";
 import { GetActiveUsersResponseSchema, ListPanelsResponseSchema } from "../gen/millrace/v1/dashboard_pb.ts";
-import { connectionOf } from "./connection.ts";
-import { type Happening, type LiveState, reduce, SLOW_AFTER_MS, startState } from "./state.ts";
+import { connectionStatus } from "./connectionStatus.ts";
+import { initialState, type LiveAction, type LiveState, liveReducer, SLOW_AFTER_MS } from "./state.ts";
 
 const users = (activeUsers: bigint): PanelValue => ({
   case: "activeUsers",
   value: create(GetActiveUsersResponseSchema, { activeUsers }),
 });
 
-const after = (...happenings: Happening[]): LiveState => happenings.reduce(reduce, startState(0));
+const after = (...actions: LiveAction[]): LiveState => actions.reduce(liveReducer, initialState(0));
 
-const ASKED: Happening = { type: "asked", panels: ["a", "b"], at: 1 };
-const answered = (panel: string, at = 2): Happening => ({ type: "answered", panel, value: users(1n), at });
+const REQUESTED: LiveAction = { type: "panelsRequested", panels: ["a", "b"], at: 1 };
+const updated = (panel: string, at = 2): LiveAction => ({ type: "panelUpdated", panel, value: users(1n), at });
 
-test("a panel is connecting until it answers", () => {
-  const state = after(ASKED, answered("a"));
+test("a panel is connecting until its first value", () => {
+  const state = after(REQUESTED, updated("a"));
   expect(state.panels.a?.phase).toBe("live");
   expect(state.panels.b?.phase).toBe("connecting");
-  expect(connectionOf(state)).toMatchObject({ light: "yellow", summary: "Connecting" });
+  expect(connectionStatus(state)).toMatchObject({ color: "yellow", summary: "Connecting" });
 });
 
-test("the light is green when all panels answer", () => {
-  expect(connectionOf(after(ASKED, answered("a"), answered("b"))).light).toBe("green");
+test("the status is green when all panels are live", () => {
+  expect(connectionStatus(after(REQUESTED, updated("a"), updated("b"))).color).toBe("green");
 });
 
-test("a panel that does not answer for seconds is late, and says since when", () => {
-  const state = after(ASKED, answered("a"), { type: "tick", at: 1 + SLOW_AFTER_MS });
-  expect(state.panels.b).toMatchObject({ phase: "stale", reason: "no answer yet", since: 1 });
-  expect(connectionOf(state).light).toBe("yellow");
+test("a panel without a response for seconds is stale since its request", () => {
+  const state = after(REQUESTED, updated("a"), { type: "tick", at: 1 + SLOW_AFTER_MS });
+  expect(state.panels.b).toMatchObject({ phase: "stale", reason: "no response yet", since: 1 });
+  expect(connectionStatus(state).color).toBe("yellow");
 });
 
-test("a tick changes nothing when nothing is late", () => {
-  const state = after(ASKED, answered("a"), answered("b"));
-  expect(reduce(state, { type: "tick", at: 1e9 })).toBe(state);
+test("a tick keeps the state when no panel is slow", () => {
+  const state = after(REQUESTED, updated("a"), updated("b"));
+  expect(liveReducer(state, { type: "tick", at: 1e9 })).toBe(state);
 });
 
-test("a stale answer keeps the figures and says why and since when", () => {
-  const state = after(ASKED, answered("a"), answered("b"), {
-    type: "answered",
+test("a stale update keeps the value, its reason and its start", () => {
+  const state = after(REQUESTED, updated("a"), updated("b"), {
+    type: "panelUpdated",
     panel: "a",
     value: users(7n),
-    staleReason: "ClickHouse is away",
+    staleReason: "ClickHouse is unreachable",
     staleSince: 50,
     at: 60,
   });
-  expect(state.panels.a).toMatchObject({ phase: "stale", reason: "ClickHouse is away", since: 50 });
-  expect(connectionOf(state)).toMatchObject({ light: "yellow", summary: "1 of 2 panels late" });
+  expect(state.panels.a).toMatchObject({ phase: "stale", reason: "ClickHouse is unreachable", since: 50 });
+  expect(connectionStatus(state)).toMatchObject({ color: "yellow", summary: "1 of 2 panels delayed" });
 });
 
-test("a stale answer without a value keeps the value before", () => {
-  const state = after(ASKED, answered("a"), { type: "answered", panel: "a", staleReason: "away", at: 9 });
+test("a stale update without a value keeps the previous value", () => {
+  const state = after(REQUESTED, updated("a"), { type: "panelUpdated", panel: "a", staleReason: "unreachable", at: 9 });
   expect(state.panels.a?.value).toEqual(users(1n));
 });
 
-test("an unreachable panel turns the light red, from when it began", () => {
-  const lost = (at: number): Happening => ({ type: "unanswered", panel: "a", reason: "gone", slow: false, at });
-  const state = after(ASKED, answered("a"), answered("b"), lost(10), lost(15));
-  expect(connectionOf(state)).toMatchObject({ light: "red", summary: "1 of 2 panels unreachable" });
-  expect(connectionOf(state).troubles).toEqual([{ panels: ["a"], phase: "failed", reason: "gone", since: 10 }]);
+test("an unreachable panel turns the status red and keeps the first failure's time", () => {
+  const failed = (at: number): LiveAction => ({ type: "panelFailed", panel: "a", reason: "gone", timedOut: false, at });
+  const state = after(REQUESTED, updated("a"), updated("b"), failed(10), failed(15));
+  expect(connectionStatus(state)).toMatchObject({ color: "red", summary: "1 of 2 panels unreachable" });
+  expect(connectionStatus(state).problems).toEqual([{ panels: ["a"], phase: "failed", reason: "gone", since: 10 }]);
 });
 
-test("panels that are lost for one reason at one time are told together", () => {
-  const lost = (panel: string, at: number): Happening => ({
-    type: "unanswered",
+test("panels that fail at one time for one reason are one problem", () => {
+  const failed = (panel: string, at: number): LiveAction => ({
+    type: "panelFailed",
     panel,
     reason: "gone",
-    slow: false,
+    timedOut: false,
     at,
   });
-  const { summary, troubles } = connectionOf(after(ASKED, lost("a", 2_001), lost("b", 2_900)));
+  const { summary, problems } = connectionStatus(after(REQUESTED, failed("a", 2_001), failed("b", 2_900)));
   expect(summary).toBe("Server unreachable");
-  expect(troubles).toEqual([{ panels: ["a", "b"], phase: "failed", reason: "gone", since: 2_001 }]);
+  expect(problems).toEqual([{ panels: ["a", "b"], phase: "failed", reason: "gone", since: 2_001 }]);
 });
 
-test("a poll that is merely slow is late, not lost", () => {
-  const state = after(ASKED, answered("a"), answered("b"), {
-    type: "unanswered",
+test("a request that times out makes the panel stale, not failed", () => {
+  const state = after(REQUESTED, updated("a"), updated("b"), {
+    type: "panelFailed",
     panel: "a",
-    reason: "no answer in time",
-    slow: true,
+    reason: "no response in time",
+    timedOut: true,
     at: 10,
   });
-  expect(connectionOf(state).light).toBe("yellow");
+  expect(connectionStatus(state).color).toBe("yellow");
 });
 
-test("the break's instant stays through all attempts, and an open stream ends it", () => {
-  const broken = (at: number): Happening => ({ type: "broken", reason: "gone", at });
-  expect(after(broken(5), broken(9)).stream).toMatchObject({ phase: "broken", since: 5 });
-  expect(connectionOf(after(ASKED, answered("a"), answered("b"), broken(5)))).toMatchObject({
-    light: "green",
+test("failed reconnects keep the start of the interruption and an open stream ends it", () => {
+  const streamFailed = (at: number): LiveAction => ({ type: "streamFailed", reason: "gone", at });
+  expect(after(streamFailed(5), streamFailed(9)).stream).toMatchObject({ phase: "reconnecting", since: 5 });
+  expect(connectionStatus(after(REQUESTED, updated("a"), updated("b"), streamFailed(5)))).toMatchObject({
+    color: "green",
     summary: "Polling",
     pollingSince: 5,
   });
-  expect(after(broken(5), { type: "opened", at: 11 }).stream).toEqual({ phase: "open", since: 11 });
+  expect(after(streamFailed(5), { type: "streamOpened", at: 11 }).stream).toEqual({ phase: "open", since: 11 });
 });
 
-test("another question keeps the old figures and calls them outdated", () => {
-  const state = after(ASKED, answered("a"), { type: "asked", panels: ["a", "b"], at: 20 });
+test("new query parameters keep the old values and mark them outdated", () => {
+  const state = after(REQUESTED, updated("a"), { type: "panelsRequested", panels: ["a", "b"], at: 20 });
   expect(state.panels.a).toMatchObject({ phase: "connecting", outdated: true, since: 20 });
-  expect(reduce(state, answered("a", 21)).panels.a?.outdated).toBe(false);
+  expect(liveReducer(state, updated("a", 21)).panels.a?.outdated).toBe(false);
 });
 
-test("another range does not make the light flicker", () => {
-  const state = after(ASKED, answered("a"), answered("b"), { type: "asked", panels: ["a", "b"], at: 20 });
-  expect(connectionOf(state).light).toBe("green");
-  expect(connectionOf(reduce(state, { type: "tick", at: 20 + SLOW_AFTER_MS })).light).toBe("yellow");
+test("a change of range does not make the status flicker", () => {
+  const state = after(REQUESTED, updated("a"), updated("b"), { type: "panelsRequested", panels: ["a", "b"], at: 20 });
+  expect(connectionStatus(state).color).toBe("green");
+  expect(connectionStatus(liveReducer(state, { type: "tick", at: 20 + SLOW_AFTER_MS })).color).toBe("yellow");
 });
 
-test("panels come and go with the list", () => {
+test("panels are added and removed with the list", () => {
   const list = create(ListPanelsResponseSchema, { panels: [{ name: "b" }, { name: "c" }] });
-  const state = after(ASKED, answered("b"), { type: "listed", list, at: 30 });
+  const state = after(REQUESTED, updated("b"), { type: "panelsListed", list, at: 30 });
   expect(Object.keys(state.panels)).toEqual(["b", "c"]);
   expect(state.panels.b?.phase).toBe("live");
 });
 
-test("any event ends the first minutes for good", () => {
-  const state = after({ type: "events", any: false });
+test("hasEvents stays true after the first event", () => {
+  const state = after({ type: "eventsChecked", any: false });
   expect(state.hasEvents).toBe(false);
-  const seen = reduce(state, answered("active_users"));
+  const seen = liveReducer(state, updated("active_users"));
   expect(seen.hasEvents).toBe(true);
-  expect(reduce(seen, { type: "events", any: false }).hasEvents).toBe(true);
+  expect(liveReducer(seen, { type: "eventsChecked", any: false }).hasEvents).toBe(true);
 });

@@ -1,122 +1,125 @@
-// What is known of every panel, and how the connection is. A pure reducer: the session tells what happened and when.
+// State of every panel and of the live stream. A pure reducer: the subscription dispatches actions with timestamps.
 
 import type { PanelValue } from "../api/value.ts";
 import type { ListPanelsResponse } from "../gen/millrace/v1/dashboard_pb.ts";
 
-/** How a panel is: asked and not answered yet; answering; answering late or with an old value; not answering. */
-export type Phase = "connecting" | "live" | "stale" | "failed";
+/**
+ * `connecting`: requested, no response yet. `live`: the value is current. `stale`: the response is late or the value is
+ * old. `failed`: the request failed.
+ */
+export type PanelPhase = "connecting" | "live" | "stale" | "failed";
 
-export interface PanelLive {
-  phase: Phase;
-  /** Since when it is in this phase. */
+export interface PanelState {
+  phase: PanelPhase;
+  /** When this phase began. */
   since: number;
-  /** Why it is stale or failed. */
+  /** Why the panel is stale or failed. */
   reason?: string;
-  /** The last value there was. */
+  /** The last value received. */
   value?: PanelValue;
-  /** Whether that value answers an earlier question, such as another range: shown faded until its own comes. */
+  /** The value belongs to previous query parameters, such as another range. It is shown faded until the new one arrives. */
   outdated: boolean;
 }
 
-/** The stream: being opened; bringing updates; or broken, with the panels polled meanwhile. */
-export type StreamPhase = "connecting" | "open" | "broken";
+/** While the stream is `reconnecting`, the panels are polled. */
+export type StreamPhase = "connecting" | "open" | "reconnecting";
 
 export interface LiveState {
   stream: { phase: StreamPhase; since: number; reason?: string };
-  panels: Record<string, PanelLive>;
+  panels: Record<string, PanelState>;
   list?: ListPanelsResponse;
-  /** Whether any event has ever come within a week; not known before the first answer. */
+  /** Whether the server has had any event in the last week. Undefined until the first response. */
   hasEvents?: boolean;
 }
 
-export type Happening =
-  | { type: "asked"; panels: string[]; at: number }
-  | { type: "listed"; list: ListPanelsResponse; at: number }
-  | { type: "opened"; at: number }
-  | { type: "broken"; reason: string; at: number }
-  | { type: "answered"; panel: string; value?: PanelValue; staleReason?: string; staleSince?: number; at: number }
-  | { type: "unanswered"; panel: string; reason: string; slow: boolean; at: number }
-  | { type: "events"; any: boolean }
+export type LiveAction =
+  | { type: "panelsRequested"; panels: string[]; at: number }
+  | { type: "panelsListed"; list: ListPanelsResponse; at: number }
+  | { type: "streamOpened"; at: number }
+  | { type: "streamFailed"; reason: string; at: number }
+  | { type: "panelUpdated"; panel: string; value?: PanelValue; staleReason?: string; staleSince?: number; at: number }
+  | { type: "panelFailed"; panel: string; reason: string; timedOut: boolean; at: number }
+  | { type: "eventsChecked"; any: boolean }
   | { type: "tick"; at: number };
 
-/** A panel that has not answered for so long after it was asked is called slow. */
+/** A panel without a response for this long after its request is shown as slow. */
 export const SLOW_AFTER_MS = 4_000;
 
-export const startState = (at: number): LiveState => ({ stream: { phase: "connecting", since: at }, panels: {} });
+export const initialState = (at: number): LiveState => ({ stream: { phase: "connecting", since: at }, panels: {} });
 
-/** Keeps the instant at which a phase began for as long as it lasts. */
-function phased(before: PanelLive | undefined, phase: Phase, at: number, reason?: string): PanelLive {
+/** `since` changes only when the phase changes. */
+function withPhase(before: PanelState | undefined, phase: PanelPhase, at: number, reason?: string): PanelState {
   const since = before?.phase === phase ? before.since : at;
   return { phase, since, reason, value: before?.value, outdated: before?.outdated ?? false };
 }
 
-function withPanel(state: LiveState, panel: string, next: PanelLive): LiveState {
+function withPanel(state: LiveState, panel: string, next: PanelState): LiveState {
   return { ...state, panels: { ...state.panels, [panel]: next } };
 }
 
-/** Any event there is shows in some figure of the typed panels. */
+/** The error rate counts all events of its range, active users those of the last minutes. */
 function showsEvents(value: PanelValue | undefined): boolean {
   if (value?.case === "errorRate") return value.value.points.some((point) => point.events > 0n);
   if (value?.case === "activeUsers") return value.value.activeUsers > 0n;
   return false;
 }
 
-export function reduce(state: LiveState, happening: Happening): LiveState {
-  switch (happening.type) {
-    case "asked": {
+export function liveReducer(state: LiveState, action: LiveAction): LiveState {
+  switch (action.type) {
+    case "panelsRequested": {
       const panels = { ...state.panels };
-      for (const name of happening.panels) {
+      for (const name of action.panels) {
         const before = panels[name];
-        panels[name] = { phase: "connecting", since: happening.at, value: before?.value, outdated: true };
+        panels[name] = { phase: "connecting", since: action.at, value: before?.value, outdated: true };
       }
       return { ...state, panels };
     }
-    case "listed": {
-      const names = happening.list.panels.map((panel) => panel.name);
+    case "panelsListed": {
+      const names = action.list.panels.map((panel) => panel.name);
       const panels: LiveState["panels"] = {};
       for (const name of names) {
-        panels[name] = state.panels[name] ?? { phase: "connecting", since: happening.at, outdated: false };
+        panels[name] = state.panels[name] ?? { phase: "connecting", since: action.at, outdated: false };
       }
-      return { ...state, list: happening.list, panels };
+      return { ...state, list: action.list, panels };
     }
-    case "opened":
-      return { ...state, stream: { phase: "open", since: happening.at } };
-    case "broken": {
-      // The instant of the break stays through all attempts to reconnect.
-      const since = state.stream.phase === "broken" ? state.stream.since : happening.at;
-      return { ...state, stream: { phase: "broken", since, reason: happening.reason } };
+    case "streamOpened":
+      return { ...state, stream: { phase: "open", since: action.at } };
+    case "streamFailed": {
+      // Failed attempts to reconnect do not move the start of the interruption.
+      const since = state.stream.phase === "reconnecting" ? state.stream.since : action.at;
+      return { ...state, stream: { phase: "reconnecting", since, reason: action.reason } };
     }
-    case "answered": {
-      const { panel, value, staleReason, at } = happening;
+    case "panelUpdated": {
+      const { panel, value, staleReason, at } = action;
       const before = state.panels[panel];
-      const next = phased(before, staleReason ? "stale" : "live", at, staleReason);
+      const next = withPhase(before, staleReason ? "stale" : "live", at, staleReason);
       if (value) Object.assign(next, { value, outdated: false });
-      // An answer without a value and without a reason only says that there is none yet.
+      // Neither a value nor a reason: the server has no value yet.
       else if (!staleReason) return state;
-      if (staleReason && happening.staleSince) next.since = happening.staleSince;
+      if (staleReason && action.staleSince) next.since = action.staleSince;
       const hasEvents = showsEvents(value) || state.hasEvents;
       return withPanel({ ...state, hasEvents }, panel, next);
     }
-    case "unanswered": {
-      const { panel, reason, slow, at } = happening;
-      return withPanel(state, panel, phased(state.panels[panel], slow ? "stale" : "failed", at, reason));
+    case "panelFailed": {
+      const { panel, reason, timedOut, at } = action;
+      return withPanel(state, panel, withPhase(state.panels[panel], timedOut ? "stale" : "failed", at, reason));
     }
-    case "events":
-      return { ...state, hasEvents: happening.any || state.hasEvents === true };
+    case "eventsChecked":
+      return { ...state, hasEvents: action.any || state.hasEvents === true };
     case "tick":
-      return slowed(state, happening.at);
+      return markSlowPanels(state, action.at);
   }
 }
 
-/** Calls slow what has been asked for long. The same state when nothing has. */
-function slowed(state: LiveState, at: number): LiveState {
+/** Returns the same object when no panel is slow, so that a tick does not render the page. */
+function markSlowPanels(state: LiveState, at: number): LiveState {
   const slow = Object.entries(state.panels).filter(
     ([, panel]) => panel.phase === "connecting" && at - panel.since >= SLOW_AFTER_MS,
   );
   if (slow.length === 0) return state;
   const panels = { ...state.panels };
   for (const [name, panel] of slow) {
-    panels[name] = { ...panel, phase: "stale", reason: "no answer yet" };
+    panels[name] = { ...panel, phase: "stale", reason: "no response yet" };
   }
   return { ...state, panels };
 }

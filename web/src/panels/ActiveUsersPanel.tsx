@@ -1,8 +1,8 @@
-import { count } from "../lib/format.ts";
-import { BUCKET_NAMES, RANGE_NAMES } from "../lib/time.ts";
+import { formatCount } from "../lib/format.ts";
+import { BUCKET_LABELS, RANGE_LABELS } from "../lib/time.ts";
+import { AnimatedNumber } from "./AnimatedNumber.tsx";
 import { type ActiveUsers, shapeActiveUsers } from "./activeUsers.ts";
 import { LinesOverTime } from "./charts/LinesOverTime.tsx";
-import { Figure } from "./Figure.tsx";
 import { type BodyProps, definePanel } from "./panel.ts";
 
 const SERIES = [{ key: "users", label: "Active users", color: "var(--c1)" }];
@@ -11,12 +11,12 @@ function Body({ data, display, summary }: BodyProps<ActiveUsers>) {
   return (
     <>
       <p className="flex flex-wrap items-baseline gap-x-4">
-        <Figure text={count(data.now)} className="hero text-accent" />
+        <AnimatedNumber text={formatCount(data.now)} className="hero text-accent" />
         <span className="text-sm text-muted">
           sessions in the last 5 minutes
           <br />
           <span className="tabular-nums">
-            peak of the {RANGE_NAMES[display.range]}: {count(data.peak)} within {BUCKET_NAMES[display.range]}
+            peak of the {RANGE_LABELS[display.range]}: {formatCount(data.peak)} within {BUCKET_LABELS[display.range]}
           </span>
         </span>
       </p>
@@ -25,9 +25,9 @@ function Body({ data, display, summary }: BodyProps<ActiveUsers>) {
         series={SERIES}
         display={display}
         summary={summary}
-        format={count}
+        format={formatCount}
         filled
-        bare
+        sparkline
       />
     </>
   );
@@ -35,7 +35,7 @@ function Body({ data, display, summary }: BodyProps<ActiveUsers>) {
 
 export const activeUsersPanel = definePanel(
   "activeUsers",
-  "Events with a session_id show up here.",
+  "Events with a session_id appear here.",
   shapeActiveUsers,
   Body,
 );

@@ -1,9 +1,9 @@
 import { useEffect, useState } from "react";
-import { copyText } from "../lib/download.ts";
+import { copyToClipboard } from "../lib/download.ts";
 
 type Outcome = "ready" | "copied" | "failed";
 
-const LABELS: Record<Outcome, string> = { ready: "Copy", copied: "Copied", failed: "Select and copy by hand" };
+const LABELS: Record<Outcome, string> = { ready: "Copy", copied: "Copied", failed: "Copy failed, select the text" };
 
 export function CopyButton({ text }: { text: string }) {
   const [outcome, setOutcome] = useState<Outcome>("ready");
@@ -17,7 +17,7 @@ export function CopyButton({ text }: { text: string }) {
       type="button"
       className="button"
       aria-live="polite"
-      onClick={async () => setOutcome((await copyText(text)) ? "copied" : "failed")}
+      onClick={async () => setOutcome((await copyToClipboard(text)) ? "copied" : "failed")}
     >
       {LABELS[outcome]}
     </button>

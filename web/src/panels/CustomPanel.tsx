@@ -1,30 +1,33 @@
 import { Chart } from "../gen/millrace/v1/dashboard_pb.ts";
-import { decimal, duration, percent } from "../lib/format.ts";
+import { formatDecimal, formatDuration, formatPercent } from "../lib/format.ts";
+import { AnimatedNumber } from "./AnimatedNumber.tsx";
 import { BarsOverTime } from "./charts/BarsOverTime.tsx";
+import { HorizontalBars } from "./charts/HorizontalBars.tsx";
 import { Legend } from "./charts/Legend.tsx";
 import { LinesOverTime } from "./charts/LinesOverTime.tsx";
-import { LyingBars } from "./charts/LyingBars.tsx";
-import { type Custom, shapeCustom } from "./custom.ts";
-import { Figure } from "./Figure.tsx";
-import { type BodyProps, definePanel, type PanelView } from "./panel.ts";
+import { type CustomPanelData, shapeCustom } from "./custom.ts";
+import { type BodyProps, definePanel, type PanelDefinition } from "./panel.ts";
 import { TableView } from "./TableView.tsx";
 
-function withUnit(unit: string): (value: number) => string {
-  if (unit === "%") return percent;
-  if (unit === "ms") return duration;
-  return decimal;
+function unitFormatter(unit: string): (value: number) => string {
+  if (unit === "%") return formatPercent;
+  if (unit === "ms") return formatDuration;
+  return formatDecimal;
 }
 
-function Body({ data, display, summary }: BodyProps<Custom>) {
+function Body({ data, display, summary }: BodyProps<CustomPanelData>) {
   const { chart, unit, table, points, series, bars } = data;
-  const format = withUnit(unit);
+  const format = unitFormatter(unit);
   if (chart === Chart.NUMBER) {
     const first = table.rows[0]?.[0] ?? null;
-    const worded = unit === "" || unit === "%" || unit === "ms";
+    const unitInValue = unit === "" || unit === "%" || unit === "ms";
     return (
       <p className="flex flex-wrap items-baseline gap-x-4">
-        <Figure text={typeof first === "number" ? format(first) : String(first ?? "–")} className="lead-figure" />
-        {!worded && <span className="text-sm text-muted">{unit}</span>}
+        <AnimatedNumber
+          text={typeof first === "number" ? format(first) : String(first ?? "–")}
+          className="headline-number"
+        />
+        {!unitInValue && <span className="text-sm text-muted">{unit}</span>}
       </p>
     );
   }
@@ -46,23 +49,23 @@ function Body({ data, display, summary }: BodyProps<Custom>) {
       </>
     );
   }
-  // Upright bars over names are drawn lying too: names are read better so.
+  // Vertical bars over categories are drawn as horizontal bars too: there is room for the category names.
   if (bars.length > 0 && series.length > 0 && chart !== Chart.TABLE) {
-    const rows = bars.map(({ name, figures }) => ({ ...figures, name }));
+    const rows = bars.map(({ name, values }) => ({ ...values, name }));
     return (
       <>
         {legend}
-        <LyingBars rows={rows} series={series} summary={summary} format={format} />
+        <HorizontalBars rows={rows} series={series} summary={summary} format={format} />
       </>
     );
   }
   return <TableView table={table} zone={display.zone} caption={summary} />;
 }
 
-export const customPanel = (chart: Chart, unit: string): PanelView =>
+export const customPanel = (chart: Chart, unit: string): PanelDefinition =>
   definePanel(
     "table",
-    "Its statement has found no rows.",
+    "The query returned no rows.",
     (value, display) => shapeCustom(value, chart, unit, display),
     Body,
   );

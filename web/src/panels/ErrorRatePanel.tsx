@@ -1,7 +1,7 @@
-import { count, percent, roundPercent } from "../lib/format.ts";
+import { formatCount, formatPercent, formatThreshold } from "../lib/format.ts";
+import { AnimatedNumber } from "./AnimatedNumber.tsx";
 import { LinesOverTime } from "./charts/LinesOverTime.tsx";
 import { type ErrorRate, shapeErrorRate } from "./errorRate.ts";
-import { Figure } from "./Figure.tsx";
 import { type BodyProps, definePanel } from "./panel.ts";
 
 const SERIES = [{ key: "rate", label: "Error rate", color: "var(--c5)" }];
@@ -11,13 +11,13 @@ function Body({ data, display, summary }: BodyProps<ErrorRate>) {
   return (
     <>
       <p className="mb-2 flex flex-wrap items-baseline gap-x-4">
-        <Figure text={percent(data.rate)} className={`lead-figure ${high ? "text-danger" : ""}`} />
+        <AnimatedNumber text={formatPercent(data.rate)} className={`headline-number ${high ? "text-danger" : ""}`} />
         <span className="text-sm text-muted tabular-nums">
-          {count(data.errors)} of {count(data.events)} events
-          {data.above > 0 && (
+          {formatCount(data.errors)} of {formatCount(data.events)} events
+          {data.bucketsAbove > 0 && (
             <span className="font-semibold text-danger">
               {" "}
-              · above the threshold in {data.above} of {data.points.length} buckets
+              · above the threshold in {data.bucketsAbove} of {data.points.length} buckets
             </span>
           )}
         </span>
@@ -27,9 +27,9 @@ function Body({ data, display, summary }: BodyProps<ErrorRate>) {
         series={SERIES}
         display={display}
         summary={summary}
-        format={percent}
-        axisFormat={roundPercent}
-        threshold={{ at: data.threshold, label: `threshold ${roundPercent(data.threshold)}` }}
+        format={formatPercent}
+        axisFormat={formatThreshold}
+        threshold={{ at: data.threshold, label: `threshold ${formatThreshold(data.threshold)}` }}
       />
     </>
   );
@@ -37,7 +37,7 @@ function Body({ data, display, summary }: BodyProps<ErrorRate>) {
 
 export const errorRatePanel = definePanel(
   "errorRate",
-  "The share of error_occurred events among all events shows up here.",
+  "The share of error_occurred events among all events appears here.",
   shapeErrorRate,
   Body,
 );

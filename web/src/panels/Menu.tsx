@@ -5,14 +5,14 @@ export interface MenuItem {
   run: () => void;
 }
 
-/** A menu after the WAI-ARIA pattern: arrows, Home and End move, Escape closes and gives the focus back. */
+/** WAI-ARIA menu button: arrow keys, Home and End move the focus, Escape closes the menu and restores the focus. */
 export function Menu({ label, items }: { label: string; items: MenuItem[] }) {
   const [open, setOpen] = useState(false);
   const id = useId();
   const root = useRef<HTMLDivElement>(null);
   const button = useRef<HTMLButtonElement>(null);
 
-  const entries = () => [...(root.current?.querySelectorAll<HTMLElement>("[role=menuitem]") ?? [])];
+  const menuItems = () => [...(root.current?.querySelectorAll<HTMLElement>("[role=menuitem]") ?? [])];
 
   useEffect(() => {
     if (!open) return;
@@ -30,18 +30,18 @@ export function Menu({ label, items }: { label: string; items: MenuItem[] }) {
   }
 
   function onKeyDown(event: KeyboardEvent) {
-    const all = entries();
-    const at = all.indexOf(document.activeElement as HTMLElement);
-    const moves: Record<string, number> = { ArrowDown: at + 1, ArrowUp: at - 1, Home: 0, End: -1 };
-    const move = moves[event.key];
-    if (move !== undefined) all.at(move % all.length)?.focus();
+    const all = menuItems();
+    const current = all.indexOf(document.activeElement as HTMLElement);
+    const targets: Record<string, number> = { ArrowDown: current + 1, ArrowUp: current - 1, Home: 0, End: -1 };
+    const target = targets[event.key];
+    if (target !== undefined) all.at(target % all.length)?.focus();
     else if (event.key === "Escape") close();
     else {
       if (event.key === "Tab") setOpen(false);
       return;
     }
     event.preventDefault();
-    // Escape closes this menu only, and not also the dialog that it may be in.
+    // Keeps Escape from also closing a dialog that contains the menu.
     event.stopPropagation();
   }
 

@@ -1,47 +1,50 @@
 import { memo, useMemo, useRef, useState } from "react";
 import type { Panel } from "../gen/millrace/v1/dashboard_pb.ts";
-import { clockLabel } from "../lib/time.ts";
-import type { PanelLive } from "../live/state.ts";
+import { timeLabel } from "../lib/time.ts";
+import type { PanelState } from "../live/state.ts";
 import { CopyButton } from "./CopyButton.tsx";
 import { Dialog } from "./Dialog.tsx";
+import { downloadCsv, downloadPng } from "./exportPanel.ts";
 import { Menu, type MenuItem } from "./Menu.tsx";
 import { PanelContent } from "./PanelContent.tsx";
 import type { Display } from "./panel.ts";
-import { titleOf, viewOf } from "./registry.ts";
-import { downloadCsv, downloadPng } from "./takeAlong.ts";
+import { definitionOf, panelTitle } from "./registry.ts";
 
 interface Props {
   name: string;
   panel: Panel | undefined;
-  live: PanelLive | undefined;
+  state: PanelState | undefined;
   display: Display;
   onRetry: () => void;
-  /** Absent where the panel is enlarged already. */
+  /** Absent if the panel is already enlarged. */
   onEnlarge?: (name: string) => void;
   className?: string;
 }
 
 function Approximate() {
-  const meaning = "Distinct counts may be off by up to 1 %";
+  const note = "Distinct counts may be off by up to 1 %";
   return (
-    <span className="text-lg leading-none text-muted" title={meaning} role="note" aria-label={meaning}>
+    <span className="text-lg leading-none text-muted" title={note} role="note" aria-label={note}>
       ≈
     </span>
   );
 }
 
-/** One panel: title, figures, what is wrong with them, and what can be done with them. */
+/** One panel: title, menu, chart or table, and its faults. */
 export const PanelCard = memo(function PanelCard(props: Props) {
-  const { name, panel, live, display, onRetry, onEnlarge, className = "" } = props;
+  const { name, panel, state, display, onRetry, onEnlarge, className = "" } = props;
   const card = useRef<HTMLElement>(null);
   const [asTable, setAsTable] = useState(false);
-  const [showsSql, setShowsSql] = useState(false);
-  const [problem, setProblem] = useState<string>();
-  const view = viewOf(name, panel);
-  const title = titleOf(name, panel);
-  const value = live?.value;
+  const [sqlOpen, setSqlOpen] = useState(false);
+  const [exportError, setExportError] = useState<string>();
+  const definition = definitionOf(name, panel);
+  const title = panelTitle(name, panel);
+  const value = state?.value;
   const { range, zone } = display;
-  const shaped = useMemo(() => (value ? view.shape(value, { range, zone }) : null), [view, value, range, zone]);
+  const shaped = useMemo(
+    () => (value ? definition.shape(value, { range, zone }) : null),
+    [definition, value, range, zone],
+  );
 
   const items: MenuItem[] = [];
   if (onEnlarge) items.push({ label: "Enlarge", run: () => onEnlarge(name) });
@@ -52,20 +55,20 @@ export const PanelCard = memo(function PanelCard(props: Props) {
       label: "Download PNG",
       run: () => {
         if (!card.current) return;
-        setProblem(undefined);
-        downloadPng(name, title, shaped, display, card.current).catch((error) => setProblem(String(error)));
+        setExportError(undefined);
+        downloadPng(name, title, shaped, display, card.current).catch((error) => setExportError(String(error)));
       },
     });
   }
-  if (panel?.sql) items.push({ label: "Show SQL", run: () => setShowsSql(true) });
+  if (panel?.sql) items.push({ label: "Show SQL", run: () => setSqlOpen(true) });
 
-  const late = shaped && (live?.phase === "stale" || live?.phase === "failed");
+  const stale = shaped && (state?.phase === "stale" || state?.phase === "failed");
   return (
     <section
       ref={card}
       aria-label={title}
       data-panel={name}
-      data-phase={live?.phase ?? "connecting"}
+      data-phase={state?.phase ?? "connecting"}
       className={`card ${className}`}
     >
       <header className="mb-2 flex min-h-9 items-center gap-2">
@@ -74,30 +77,30 @@ export const PanelCard = memo(function PanelCard(props: Props) {
         </h2>
         {shaped?.approximate && <Approximate />}
         <span className="flex-1" />
-        {items.length > 0 && <Menu label={`${title}: more`} items={items} />}
+        {items.length > 0 && <Menu label={`${title}: more actions`} items={items} />}
       </header>
       <PanelContent
         title={title}
-        view={view}
+        definition={definition}
         shaped={shaped}
-        live={live}
+        state={state}
         display={display}
         asTable={asTable}
         onRetry={onRetry}
       />
-      {late && (
-        <p className="mt-2 truncate text-xs text-warn" title={live.reason}>
-          Old figures, since {clockLabel(live.since, zone)}: {live.reason}
+      {stale && (
+        <p className="mt-2 truncate text-xs text-warn" title={state.reason}>
+          Stale since {timeLabel(state.since, zone)}: {state.reason}
         </p>
       )}
-      {problem && (
+      {exportError && (
         <p role="status" className="mt-2 text-xs text-danger">
-          The picture could not be made: {problem}
+          The PNG export failed: {exportError}
         </p>
       )}
-      {showsSql && panel && (
-        <Dialog title={`${title}: SQL`} onClose={() => setShowsSql(false)} actions={<CopyButton text={panel.sql} />}>
-          {/* biome-ignore lint/a11y/noNoninteractiveTabindex: a region that scrolls has to be reachable by the keyboard */}
+      {sqlOpen && panel && (
+        <Dialog title={`${title}: SQL`} onClose={() => setSqlOpen(false)} actions={<CopyButton text={panel.sql} />}>
+          {/* biome-ignore lint/a11y/noNoninteractiveTabindex: a scrollable region must be reachable by keyboard */}
           <pre className="min-h-0 overflow-auto rounded-lg bg-sunken p-4 text-xs leading-relaxed" tabIndex={0}>
             {panel.sql}
           </pre>

@@ -1,34 +1,38 @@
 import { memo } from "react";
-import type { PanelLive } from "../live/state.ts";
-import type { Display, PanelView, Shaped } from "./panel.ts";
-import { Empty, Failed, Loading } from "./states.tsx";
+import type { PanelState } from "../live/state.ts";
+import type { Display, PanelDefinition, ShapedPanel } from "./panel.ts";
+import { EmptyPlaceholder, ErrorPlaceholder, LoadingPlaceholder } from "./placeholders.tsx";
 import { TableView } from "./TableView.tsx";
 
 interface Props {
   title: string;
-  view: PanelView;
-  shaped: Shaped<unknown> | null;
-  live: PanelLive | undefined;
+  definition: PanelDefinition;
+  shaped: ShapedPanel<unknown> | null;
+  state: PanelState | undefined;
   display: Display;
   asTable: boolean;
   onRetry: () => void;
 }
 
-/** The inside of a panel: its figures where there are any, else why there are none. */
+/** The body of a panel: the chart or table, or a placeholder. */
 export const PanelContent = memo(function PanelContent(props: Props) {
-  const { title, view, shaped, live, display, asTable, onRetry } = props;
+  const { title, definition, shaped, state, display, asTable, onRetry } = props;
   if (!shaped) {
-    const waiting = !live || live.phase === "connecting" || live.phase === "live";
-    return waiting ? <Loading title={title} /> : <Failed reason={live.reason ?? "no answer"} onRetry={onRetry} />;
+    const loading = !state || state.phase === "connecting" || state.phase === "live";
+    return loading ? (
+      <LoadingPlaceholder title={title} />
+    ) : (
+      <ErrorPlaceholder reason={state.reason ?? "no response"} onRetry={onRetry} />
+    );
   }
   return (
-    <div className={`flex min-h-0 flex-1 flex-col ${live?.outdated ? "opacity-50" : ""}`} aria-busy={live?.outdated}>
+    <div className={`flex min-h-0 flex-1 flex-col ${state?.outdated ? "opacity-50" : ""}`} aria-busy={state?.outdated}>
       {shaped.empty ? (
-        <Empty hint={view.emptyHint} />
+        <EmptyPlaceholder hint={definition.emptyHint} />
       ) : asTable ? (
         <TableView table={shaped.table} zone={display.zone} caption={title} />
       ) : (
-        <view.Body data={shaped.data} display={display} summary={shaped.summary} />
+        <definition.Body data={shaped.data} display={display} summary={shaped.summary} />
       )}
     </div>
   );

@@ -1,7 +1,7 @@
-import { count, percent } from "../lib/format.ts";
+import { formatCount, formatPercent } from "../lib/format.ts";
+import { AnimatedNumber } from "./AnimatedNumber.tsx";
 import { BarsOverTime } from "./charts/BarsOverTime.tsx";
 import { Legend } from "./charts/Legend.tsx";
-import { Figure } from "./Figure.tsx";
 import { type BodyProps, definePanel } from "./panel.ts";
 import { type SignupFunnel, shapeSignupFunnel } from "./signupFunnel.ts";
 
@@ -14,11 +14,18 @@ function Body({ data, display, summary }: BodyProps<SignupFunnel>) {
   return (
     <>
       <p className="mb-2 flex flex-wrap items-baseline gap-x-4">
-        <Figure text={data.conversion === null ? "–" : percent(data.conversion)} className="lead-figure" />
+        <AnimatedNumber
+          text={data.conversion === null ? "–" : formatPercent(data.conversion)}
+          className="headline-number"
+        />
         <span className="text-sm text-muted">conversion</span>
       </p>
       <Legend
-        series={[{ ...STARTED, figure: count(data.started) }, { ...COMPLETED, figure: count(data.completed) }, RATE]}
+        series={[
+          { ...STARTED, value: formatCount(data.started) },
+          { ...COMPLETED, value: formatCount(data.completed) },
+          RATE,
+        ]}
       />
       <BarsOverTime
         points={data.points}
@@ -26,7 +33,7 @@ function Body({ data, display, summary }: BodyProps<SignupFunnel>) {
         rate={RATE}
         display={display}
         summary={summary}
-        format={count}
+        format={formatCount}
       />
     </>
   );
@@ -34,7 +41,7 @@ function Body({ data, display, summary }: BodyProps<SignupFunnel>) {
 
 export const signupFunnelPanel = definePanel(
   "signupFunnel",
-  "signup_started and signup_completed events show up here.",
+  "signup_started and signup_completed events appear here.",
   shapeSignupFunnel,
   Body,
 );

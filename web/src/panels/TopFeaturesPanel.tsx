@@ -1,5 +1,5 @@
-import { count } from "../lib/format.ts";
-import { LyingBars } from "./charts/LyingBars.tsx";
+import { formatCount } from "../lib/format.ts";
+import { HorizontalBars } from "./charts/HorizontalBars.tsx";
 import { type BodyProps, definePanel } from "./panel.ts";
 import { type Feature, shapeTopFeatures } from "./topFeatures.ts";
 
@@ -11,14 +11,14 @@ function Body({ data, summary }: BodyProps<Feature[]>) {
   return (
     <>
       <p className="mb-2 text-sm text-muted">Unique users</p>
-      <LyingBars rows={rows} series={SERIES} details={DETAILS} summary={summary} format={count} />
+      <HorizontalBars rows={rows} series={SERIES} details={DETAILS} summary={summary} format={formatCount} />
     </>
   );
 }
 
 export const topFeaturesPanel = definePanel(
   "topFeatures",
-  "feature_used events with the property feature show up here.",
+  "feature_used events with the property feature appear here.",
   shapeTopFeatures,
   Body,
 );

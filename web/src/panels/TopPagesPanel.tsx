@@ -4,12 +4,12 @@ import { TableView } from "./TableView.tsx";
 import { shapeTopPages } from "./topPages.ts";
 
 function Body({ data, display }: BodyProps<PlainTable>) {
-  return <TableView table={data} zone={display.zone} caption="Top pages" barOf={1} />;
+  return <TableView table={data} zone={display.zone} caption="Top pages" barColumn={1} />;
 }
 
 export const topPagesPanel = definePanel(
   "topPages",
-  "page_view events with the property page_url show up here.",
+  "page_view events with the property page_url appear here.",
   shapeTopPages,
   Body,
 );

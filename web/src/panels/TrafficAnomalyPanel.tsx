@@ -1,5 +1,5 @@
-import { change, count } from "../lib/format.ts";
-import { Figure } from "./Figure.tsx";
+import { formatChange, formatCount } from "../lib/format.ts";
+import { AnimatedNumber } from "./AnimatedNumber.tsx";
 import { type BodyProps, definePanel } from "./panel.ts";
 import { shapeTrafficAnomaly, type TrafficAnomaly } from "./trafficAnomaly.ts";
 
@@ -8,7 +8,7 @@ function Change({ value }: { value: number }) {
   return (
     <span className={`rounded-full px-2.5 py-0.5 text-base font-semibold ${up ? "chip-up" : "chip-down"}`}>
       <span aria-hidden="true">{up ? "▲ " : "▼ "}</span>
-      <span className="tabular-nums">{change(value)}</span>
+      <span className="tabular-nums">{formatChange(value)}</span>
     </span>
   );
 }
@@ -17,19 +17,17 @@ function Body({ data }: BodyProps<TrafficAnomaly>) {
   return (
     <>
       <p className="flex flex-wrap items-baseline gap-x-4 gap-y-1">
-        <Figure text={count(data.current)} className="lead-figure" />
+        <AnimatedNumber text={formatCount(data.current)} className="headline-number" />
         {data.change !== null && <Change value={data.change} />}
       </p>
       <dl className="mt-3 flex gap-8 text-sm">
         <div>
-          <dt className="text-muted">By now, a week ago</dt>
+          <dt className="text-muted">Same time last week</dt>
           <dd className="text-xl font-semibold">
-            <Figure text={count(data.previous)} />
+            <AnimatedNumber text={formatCount(data.previous)} />
           </dd>
         </div>
-        {data.change === null && (
-          <p className="self-end text-muted">Nothing was seen then, so there is nothing to compare with.</p>
-        )}
+        {data.change === null && <p className="self-end text-muted">No page views then, so there is no comparison.</p>}
       </dl>
     </>
   );
@@ -37,7 +35,7 @@ function Body({ data }: BodyProps<TrafficAnomaly>) {
 
 export const trafficAnomalyPanel = definePanel(
   "trafficAnomaly",
-  "page_view events show up here.",
+  "page_view events appear here.",
   shapeTrafficAnomaly,
   Body,
 );

@@ -1,4 +1,4 @@
-import { compact, count } from "../lib/format.ts";
+import { formatCompact, formatCount } from "../lib/format.ts";
 import { Legend } from "./charts/Legend.tsx";
 import { StackedOverTime } from "./charts/StackedOverTime.tsx";
 import { type BodyProps, definePanel } from "./panel.ts";
@@ -7,15 +7,21 @@ import { shapeTrafficByCountry, type TrafficByCountry } from "./trafficByCountry
 function Body({ data, display, summary }: BodyProps<TrafficByCountry>) {
   return (
     <>
-      <Legend series={data.series.map((series) => ({ ...series, figure: compact(series.total) }))} />
-      <StackedOverTime points={data.points} series={data.series} display={display} summary={summary} format={count} />
+      <Legend series={data.series.map((series) => ({ ...series, value: formatCompact(series.total) }))} />
+      <StackedOverTime
+        points={data.points}
+        series={data.series}
+        display={display}
+        summary={summary}
+        format={formatCount}
+      />
     </>
   );
 }
 
 export const trafficByCountryPanel = definePanel(
   "trafficByCountry",
-  "page_view events show up here.",
+  "page_view events appear here.",
   shapeTrafficByCountry,
   Body,
 );

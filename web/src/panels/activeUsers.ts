@@ -1,9 +1,9 @@
 import type { GetActiveUsersResponse } from "../gen/millrace/v1/dashboard_pb.ts";
-import { count, plural } from "../lib/format.ts";
+import { formatCount, pluralize } from "../lib/format.ts";
 import { column } from "../lib/table.ts";
-import { BUCKET_NAMES, RANGE_NAMES } from "../lib/time.ts";
-import type { Display, Shaped } from "./panel.ts";
-import { millis, type Point } from "./points.ts";
+import { BUCKET_LABELS, RANGE_LABELS } from "../lib/time.ts";
+import type { Display, ShapedPanel } from "./panel.ts";
+import { type Point, toMillis } from "./points.ts";
 
 export interface ActiveUsers {
   now: number;
@@ -11,30 +11,30 @@ export interface ActiveUsers {
   points: Point[];
 }
 
-export function shapeActiveUsers(value: GetActiveUsersResponse, { range }: Display): Shaped<ActiveUsers> {
+export function shapeActiveUsers(value: GetActiveUsersResponse, { range }: Display): ShapedPanel<ActiveUsers> {
   const points = value.series.map((point) => ({
-    at: millis(point.bucket),
+    at: toMillis(point.bucket),
     incomplete: point.incomplete,
-    figures: { users: Number(point.activeUsers) },
+    values: { users: Number(point.activeUsers) },
   }));
   const now = Number(value.activeUsers);
-  const peak = Math.max(0, ...points.map((point) => point.figures.users));
+  const peak = Math.max(0, ...points.map((point) => point.values.users));
   return {
     data: { now, peak, points },
-    summary: `${plural(now, "active user")} now. At most ${count(peak)} within ${BUCKET_NAMES[range]} of the ${RANGE_NAMES[range]}.`,
+    summary: `${pluralize(now, "active user")} now. At most ${formatCount(peak)} within ${BUCKET_LABELS[range]} of the ${RANGE_LABELS[range]}.`,
     headline: [
-      `${count(now)} active now`,
-      `peak of the ${RANGE_NAMES[range]}: ${count(peak)} within ${BUCKET_NAMES[range]}`,
+      `${formatCount(now)} active now`,
+      `peak of the ${RANGE_LABELS[range]}: ${formatCount(peak)} within ${BUCKET_LABELS[range]}`,
     ],
     table: {
       columns: [
         column("bucket", "From", "time"),
         column("active_users", "Active users", "count"),
-        column("incomplete", "Still running", "flag"),
+        column("incomplete", "Incomplete", "flag"),
       ],
-      rows: points.map((point) => [point.at, point.figures.users, point.incomplete]),
+      rows: points.map((point) => [point.at, point.values.users, point.incomplete]),
     },
-    // Nobody active is a figure like any other.
+    // Zero active users is a valid value.
     empty: points.length === 0,
     approximate: value.context?.approximate ?? false,
   };

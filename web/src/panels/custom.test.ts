@@ -2,7 +2,7 @@ import { create, type MessageInitShape } from "@bufbuild/protobuf";
 import { expect, test } from "vitest";
 import { Chart, PanelTableSchema, type ValueSchema } from "../gen/millrace/v1/dashboard_pb.ts";
 import { shapeCustom } from "./custom.ts";
-import { DISPLAY, minute, minuteMs } from "./shapes.fixture.ts";
+import { DISPLAY, minute, minuteMs } from "./panels.fixture.ts";
 
 type Value = MessageInitShape<typeof ValueSchema>;
 const text = (value: string): Value => ({ kind: { case: "stringValue", value } });
@@ -19,7 +19,7 @@ test("a number is the first column of the first row, with its unit", () => {
   expect(shapeCustom(table, Chart.NUMBER, "orders", DISPLAY).headline).toEqual(["1,234 orders"]);
 });
 
-test("a line for each column of figures that is of one kind with the first", () => {
+test("each numeric column of the first column's kind becomes a line", () => {
   const table = create(PanelTableSchema, {
     columns: [
       TIME,
@@ -36,31 +36,31 @@ test("a line for each column of figures that is of one kind with the first", () 
   const { data } = shapeCustom(table, Chart.LINE, "", DISPLAY);
   expect(data.series.map(({ label }) => label)).toEqual(["Order count", "Refunds"]);
   expect(data.points).toEqual([
-    { at: minuteMs(0), incomplete: false, figures: { "Order count": 3, Refunds: null } },
-    { at: minuteMs(1), incomplete: true, figures: { "Order count": 4, Refunds: null } },
+    { at: minuteMs(0), incomplete: false, values: { "Order count": 3, Refunds: null } },
+    { at: minuteMs(1), incomplete: true, values: { "Order count": 4, Refunds: null } },
   ]);
 });
 
-test("a column of names makes a line for each name", () => {
+test("each value of a text column becomes a line", () => {
   const table = create(PanelTableSchema, {
     columns: [TIME, { name: "plan", type: "LowCardinality(String)" }, COUNT],
     rows: [{ values: [at(0), text("free"), whole(3n)] }, { values: [at(0), text("pro"), whole(4n)] }],
   });
   const { data } = shapeCustom(table, Chart.LINE, "", DISPLAY);
-  expect(data.points).toEqual([{ at: minuteMs(0), incomplete: false, figures: { free: 3, pro: 4 } }]);
+  expect(data.points).toEqual([{ at: minuteMs(0), incomplete: false, values: { free: 3, pro: 4 } }]);
 });
 
-test("lying bars are one for each value of the first column", () => {
+test("each value of the first column becomes a horizontal bar", () => {
   const table = create(PanelTableSchema, {
     columns: [{ name: "plan", type: "String" }, COUNT],
     rows: [{ values: [text("free"), whole(3n)] }],
   });
   expect(shapeCustom(table, Chart.HORIZONTAL_BAR, "", DISPLAY).data.bars).toEqual([
-    { name: "free", figures: { "Order count": 3 } },
+    { name: "free", values: { "Order count": 3 } },
   ]);
 });
 
-test("no rows are empty, and NULL is kept apart from zero", () => {
+test("a table without rows is empty and NULL differs from zero", () => {
   const columns = [COUNT];
   expect(shapeCustom(create(PanelTableSchema, { columns }), Chart.TABLE, "", DISPLAY).empty).toBe(true);
   const table = create(PanelTableSchema, { columns, rows: [{ values: [none] }] });

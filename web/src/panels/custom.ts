@@ -1,23 +1,23 @@
-// A panel that the page does not know: a table of the server, drawn by the kind of chart that its file names.
+// A custom panel: a table from the server, drawn with the chart type that the panel file sets.
 
 import { Chart, type Column, type PanelTable, type Value } from "../gen/millrace/v1/dashboard_pb.ts";
-import { decimal } from "../lib/format.ts";
+import { formatDecimal } from "../lib/format.ts";
 import { type Cell, type CellKind, cellText, isNumeric, type PlainTable, type TableColumn } from "../lib/table.ts";
-import type { Display, Shaped } from "./panel.ts";
-import { color, millis, type Point, type Series } from "./points.ts";
+import type { Display, ShapedPanel } from "./panel.ts";
+import { type Point, type Series, seriesColor, toMillis } from "./points.ts";
 
-export interface Custom {
+export interface CustomPanelData {
   chart: Chart;
   unit: string;
   table: PlainTable;
-  /** Of a chart over time. */
+  /** Set for charts over time. */
   points: Point[];
   series: Series[];
-  /** Of a chart over names. */
-  bars: { name: string; figures: Record<string, number | null> }[];
+  /** Set for charts over categories. */
+  bars: { name: string; values: Record<string, number | null> }[];
 }
 
-function cell({ kind }: Value): Cell {
+function toCell({ kind }: Value): Cell {
   switch (kind.case) {
     case undefined:
       return null;
@@ -25,13 +25,13 @@ function cell({ kind }: Value): Cell {
     case "uint64Value":
       return Number(kind.value);
     case "timestampValue":
-      return millis(kind.value);
+      return toMillis(kind.value);
     default:
       return kind.value;
   }
 }
 
-function kindOf({ name, type }: Column): CellKind {
+function cellKind({ name, type }: Column): CellKind {
   if (/DateTime/.test(type)) return "time";
   if (name === "incomplete" || /Bool/.test(type)) return "flag";
   if (/String|UUID|Enum|Date|IPv/.test(type)) return "text";
@@ -40,8 +40,8 @@ function kindOf({ name, type }: Column): CellKind {
   return /Int/.test(type) ? "count" : "number";
 }
 
-/** The contract's names are made for programs: error_rate_pct becomes "Error rate". */
-function labelOf(name: string): string {
+/** Column heading for a field name: error_rate_pct becomes "Error rate". */
+function columnLabel(name: string): string {
   const words = name.replace(/_(pct|ms)$/, "").replaceAll("_", " ");
   return words.charAt(0).toUpperCase() + words.slice(1);
 }
@@ -49,76 +49,83 @@ function labelOf(name: string): string {
 function toPlainTable(table: PanelTable): PlainTable {
   const columns = table.columns.map((column) => ({
     name: column.name,
-    label: labelOf(column.name),
-    kind: kindOf(column),
+    label: columnLabel(column.name),
+    kind: cellKind(column),
   }));
   const rows = table.rows.map((row) =>
-    row.values.map((value, index) => {
-      const found = cell(value);
-      // ClickHouse's truth values are often UInt8.
-      return columns[index]?.kind === "flag" && found !== null ? Boolean(found) : found;
+    row.values.map((raw, index) => {
+      const value = toCell(raw);
+      // ClickHouse comparisons return UInt8, not Bool.
+      return columns[index]?.kind === "flag" && value !== null ? Boolean(value) : value;
     }),
   );
   return { columns, rows };
 }
 
-const number = (value: Cell | undefined): number | null => (typeof value === "number" ? value : null);
+const toNumber = (value: Cell | undefined): number | null => (typeof value === "number" ? value : null);
 
 /**
- * The columns that are drawn: those of figures that are of one kind with the first, since a chart has one axis, and
- * percents beside counts would lie flat on it. The table has them all.
+ * The numeric columns of the same kind as the first. A chart has one axis, on which percentages beside counts would be
+ * flat. The table shows all columns.
  */
-function drawn(columns: TableColumn[]): number[] {
-  const figures = columns.flatMap((column, index) => (index > 0 && isNumeric(column.kind) ? [index] : []));
-  const kind = columns[figures[0] ?? 0]?.kind;
-  return figures.filter((index) => columns[index]?.kind === kind);
+function plottedColumns(columns: TableColumn[]): number[] {
+  const numeric = columns.flatMap((column, index) => (index > 0 && isNumeric(column.kind) ? [index] : []));
+  const kind = columns[numeric[0] ?? 0]?.kind;
+  return numeric.filter((index) => columns[index]?.kind === kind);
 }
 
-/** One series for each column of figures; or, where there is a column of names too, one for each of the names. */
-function overTime({ columns, rows }: PlainTable): Pick<Custom, "points" | "series"> {
-  const flag = columns.findIndex((column) => column.name === "incomplete");
-  const names = columns.findIndex((column, index) => index > 0 && column.kind === "text");
-  const figures = drawn(columns);
-  const used = names < 0 ? figures : figures.slice(0, 1);
+/** One series per numeric column, or per value of the text column if there is one. */
+function timeSeries({ columns, rows }: PlainTable): Pick<CustomPanelData, "points" | "series"> {
+  const flagColumn = columns.findIndex((column) => column.name === "incomplete");
+  const nameColumn = columns.findIndex((column, index) => index > 0 && column.kind === "text");
+  const plotted = plottedColumns(columns);
+  const seriesColumns = nameColumn < 0 ? plotted : plotted.slice(0, 1);
   const points = new Map<number, Point>();
   const series = new Map<string, Series>();
   for (const row of rows) {
-    const at = number(row[0]) ?? 0;
-    const point: Point = points.get(at) ?? { at, incomplete: flag >= 0 && row[flag] === true, figures: {} };
-    for (const index of used) {
-      const label = names < 0 ? (columns[index]?.label ?? "") : String(row[names]);
-      if (!series.has(label)) series.set(label, { key: label, label, color: color(series.size) });
-      point.figures[label] = number(row[index]);
+    const at = toNumber(row[0]) ?? 0;
+    const point: Point = points.get(at) ?? { at, incomplete: flagColumn >= 0 && row[flagColumn] === true, values: {} };
+    for (const index of seriesColumns) {
+      const label = nameColumn < 0 ? (columns[index]?.label ?? "") : String(row[nameColumn]);
+      if (!series.has(label)) series.set(label, { key: label, label, color: seriesColor(series.size) });
+      point.values[label] = toNumber(row[index]);
     }
     points.set(at, point);
   }
   return { points: [...points.values()].sort((a, b) => a.at - b.at), series: [...series.values()] };
 }
 
-function overNames({ columns, rows }: PlainTable, zone: string): Pick<Custom, "bars" | "series"> {
-  const figures = drawn(columns);
-  const series = figures.map((index, place) => {
+function categoryBars({ columns, rows }: PlainTable, zone: string): Pick<CustomPanelData, "bars" | "series"> {
+  const plotted = plottedColumns(columns);
+  const series = plotted.map((index, position) => {
     const label = columns[index]?.label ?? "";
-    return { key: label, label, color: color(place) };
+    return { key: label, label, color: seriesColor(position) };
   });
   const bars = rows.map((row) => ({
     name: cellText(row[0] ?? null, columns[0]?.kind ?? "text", zone),
-    figures: Object.fromEntries(figures.map((index, place) => [series[place]?.key ?? "", number(row[index])])),
+    values: Object.fromEntries(plotted.map((index, position) => [series[position]?.key ?? "", toNumber(row[index])])),
   }));
   return { bars, series };
 }
 
-export function shapeCustom(value: PanelTable, chart: Chart, unit: string, display: Display): Shaped<Custom> {
+export function shapeCustom(
+  value: PanelTable,
+  chart: Chart,
+  unit: string,
+  display: Display,
+): ShapedPanel<CustomPanelData> {
   const table = toPlainTable(value);
-  const timed = table.columns[0]?.kind === "time" && chart !== Chart.HORIZONTAL_BAR;
-  const drawing = timed ? { bars: [], ...overTime(table) } : { points: [], ...overNames(table, display.zone) };
+  const overTime = table.columns[0]?.kind === "time" && chart !== Chart.HORIZONTAL_BAR;
+  const chartData = overTime
+    ? { bars: [], ...timeSeries(table) }
+    : { points: [], ...categoryBars(table, display.zone) };
   const first = table.rows[0]?.[0] ?? null;
-  const lead = typeof first === "number" && chart === Chart.NUMBER ? `${decimal(first)} ${unit}`.trim() : "";
-  const summary = lead || `${table.rows.length} rows of ${table.columns.map((column) => column.label).join(", ")}`;
+  const headline = typeof first === "number" && chart === Chart.NUMBER ? `${formatDecimal(first)} ${unit}`.trim() : "";
+  const summary = headline || `${table.rows.length} rows of ${table.columns.map((column) => column.label).join(", ")}`;
   return {
-    data: { chart, unit, table, ...drawing },
+    data: { chart, unit, table, ...chartData },
     summary: `${summary}.`,
-    headline: lead ? [lead] : [],
+    headline: headline ? [headline] : [],
     table,
     empty: table.rows.length === 0,
     approximate: value.context?.approximate ?? false,

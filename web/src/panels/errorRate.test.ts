@@ -2,9 +2,9 @@ import { create } from "@bufbuild/protobuf";
 import { expect, test } from "vitest";
 import { GetErrorRateResponseSchema } from "../gen/millrace/v1/dashboard_pb.ts";
 import { shapeErrorRate } from "./errorRate.ts";
-import { DISPLAY, minute } from "./shapes.fixture.ts";
+import { DISPLAY, minute } from "./panels.fixture.ts";
 
-test("the rate of the range is weighed by events, not the mean of the buckets' rates", () => {
+test("the rate of the range is weighted by events, not the mean of the bucket rates", () => {
   const value = create(GetErrorRateResponseSchema, {
     points: [
       { bucket: minute(0), errors: 1n, events: 10n, errorRatePct: 10 },
@@ -14,10 +14,10 @@ test("the rate of the range is weighed by events, not the mean of the buckets' r
   });
   const { data } = shapeErrorRate(value, DISPLAY);
   expect(data.rate).toBeCloseTo(0.1);
-  expect(data).toMatchObject({ errors: 1, events: 1000, threshold: 1, above: 1 });
+  expect(data).toMatchObject({ errors: 1, events: 1000, threshold: 1, bucketsAbove: 1 });
 });
 
-test("no event is empty, and no division by zero", () => {
+test("no events make the panel empty, without a division by zero", () => {
   const { data, empty } = shapeErrorRate(create(GetErrorRateResponseSchema, { points: [{}] }), DISPLAY);
   expect(data.rate).toBe(0);
   expect(empty).toBe(true);

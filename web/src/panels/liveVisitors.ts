@@ -1,24 +1,24 @@
 import type { GetLiveVisitorsResponse } from "../gen/millrace/v1/dashboard_pb.ts";
-import { duration, plural } from "../lib/format.ts";
+import { formatDuration, pluralize } from "../lib/format.ts";
 import { column } from "../lib/table.ts";
-import type { Shaped } from "./panel.ts";
+import type { ShapedPanel } from "./panel.ts";
 
 export interface LiveVisitors {
   visitors: number;
   views: number;
-  /** 0 where no view says how long it lasted. */
+  /** 0 if no page view has a duration. */
   averageMs: number;
 }
 
-export function shapeLiveVisitors(value: GetLiveVisitorsResponse): Shaped<LiveVisitors> {
+export function shapeLiveVisitors(value: GetLiveVisitorsResponse): ShapedPanel<LiveVisitors> {
   const visitors = Number(value.uniqueVisitors);
   const views = Number(value.totalViews);
   const averageMs = value.avgDurationMs;
-  const details = `${plural(views, "page view")}, ${duration(averageMs)} on average`;
+  const details = `${pluralize(views, "page view")}, ${formatDuration(averageMs)} on average`;
   return {
     data: { visitors, views, averageMs },
-    summary: `${plural(visitors, "visitor")} in the last 5 minutes: ${details}.`,
-    headline: [plural(visitors, "visitor"), details],
+    summary: `${pluralize(visitors, "visitor")} in the last 5 minutes: ${details}.`,
+    headline: [pluralize(visitors, "visitor"), details],
     table: {
       columns: [
         column("unique_visitors", "Visitors", "count"),

@@ -1,28 +1,28 @@
-// What a panel is to the rest of the page: a pure function that shapes its value, and a component that draws the shape.
+// A panel is a pure function that shapes its value and a component that draws the result.
 
 import type { FC } from "react";
 import type { PanelValue, ValueOf } from "../api/value.ts";
 import type { PlainTable } from "../lib/table.ts";
 import type { Range } from "../lib/time.ts";
 
-/** What the visitor looks at it with. */
+/** Display settings that all panels share. */
 export interface Display {
   range: Range;
   zone: string;
 }
 
-export interface Shaped<D> {
-  /** What the component draws. */
+export interface ShapedPanel<D> {
+  /** Input of the component. */
   data: D;
-  /** The figures in words, for those who do not see the chart. */
+  /** Text alternative of the chart, for screen readers. */
   summary: string;
-  /** The leading figures, for the picture. */
+  /** Key values, for the PNG export. */
   headline: string[];
-  /** The figures behind the drawing. */
+  /** The values of the chart, for the table view and the CSV export. */
   table: PlainTable;
-  /** Whether there is nothing to draw. */
+  /** There is nothing to draw. */
   empty: boolean;
-  /** Whether distinct counts may be off by up to 1 %. */
+  /** Distinct counts may be off by up to 1 %. */
   approximate: boolean;
 }
 
@@ -32,23 +32,23 @@ export interface BodyProps<D> {
   summary: string;
 }
 
-export interface PanelView {
-  /** What is missing when the panel is empty. */
+export interface PanelDefinition {
+  /** Which events the panel needs. Shown while it is empty. */
   emptyHint: string;
-  shape: (value: PanelValue, display: Display) => Shaped<unknown> | null;
+  shape: (value: PanelValue, display: Display) => ShapedPanel<unknown> | null;
   Body: FC<BodyProps<unknown>>;
 }
 
-/** Joins a shape and its component; the value's case says that they belong together, which the types cannot follow. */
+/** Pairs a shaping function with its component. The casts are sound because both use the type of the value's case. */
 export function definePanel<C extends PanelValue["case"], D>(
-  answer: C,
+  valueCase: C,
   emptyHint: string,
-  shape: (value: ValueOf<C>, display: Display) => Shaped<D>,
+  shape: (value: ValueOf<C>, display: Display) => ShapedPanel<D>,
   Body: FC<BodyProps<D>>,
-): PanelView {
+): PanelDefinition {
   return {
     emptyHint,
-    shape: (value, display) => (value.case === answer ? shape(value.value as ValueOf<C>, display) : null),
+    shape: (value, display) => (value.case === valueCase ? shape(value.value as ValueOf<C>, display) : null),
     Body: Body as FC<BodyProps<unknown>>,
   };
 }

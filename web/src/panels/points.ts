@@ -1,43 +1,50 @@
 import type { Timestamp } from "@bufbuild/protobuf/wkt";
 
-/** Milliseconds since 1970. Half a millisecond of a bucket's start is of no matter, so a number does. */
-export const millis = (at: Timestamp | undefined): number => (at ? Number(at.seconds) * 1000 + at.nanos / 1e6 : 0);
+/** Unix milliseconds. A number is precise enough for bucket starts. */
+export const toMillis = (at: Timestamp | undefined): number => (at ? Number(at.seconds) * 1000 + at.nanos / 1e6 : 0);
 
-/** One instant of a chart over time: its figures by the name of the series. */
+/** One bucket of a chart over time, with a value per series key. */
 export interface Point {
   at: number;
   incomplete: boolean;
-  figures: Record<string, number | null>;
+  values: Record<string, number | null>;
 }
 
-/** A named series of a chart. */
 export interface Series {
   key: string;
   label: string;
   color: string;
 }
 
-export const COLORS = ["var(--c1)", "var(--c2)", "var(--c3)", "var(--c4)", "var(--c5)", "var(--c6)", "var(--c7)"];
+export const SERIES_COLORS = [
+  "var(--c1)",
+  "var(--c2)",
+  "var(--c3)",
+  "var(--c4)",
+  "var(--c5)",
+  "var(--c6)",
+  "var(--c7)",
+];
 
-export const color = (index: number): string => COLORS[index % COLORS.length] ?? "var(--c1)";
+export const seriesColor = (index: number): string => SERIES_COLORS[index % SERIES_COLORS.length] ?? "var(--c1)";
 
-/** The key under which the running end of a series is drawn. */
-export const runningKey = (key: string): string => `${key} running`;
+/** Key of the dashed part of a series, which ends at the incomplete bucket. */
+export const incompleteKey = (key: string): string => `${key} incomplete`;
 
 export type ChartRow = Record<string, number | boolean | null>;
 
 /**
- * Points as the rows of a chart of lines. Each series is drawn twice: whole up to its last complete bucket, and dashed
- * from there to the incomplete one, since that one's figure is still growing.
+ * Rows of a line chart. Each series is drawn twice: solid up to the last complete bucket, and dashed from there to the
+ * incomplete one, whose value still grows.
  */
-export function lineRows(points: Point[], series: Series[]): ChartRow[] {
+export function toLineRows(points: Point[], series: Series[]): ChartRow[] {
   return points.map((point, index) => {
     const row: ChartRow = { at: point.at, incomplete: point.incomplete };
-    const beforeRunning = points[index + 1]?.incomplete === true;
+    const beforeIncomplete = points[index + 1]?.incomplete === true;
     for (const { key } of series) {
-      const figure = point.figures[key] ?? null;
-      row[key] = point.incomplete ? null : figure;
-      row[runningKey(key)] = point.incomplete || beforeRunning ? figure : null;
+      const value = point.values[key] ?? null;
+      row[key] = point.incomplete ? null : value;
+      row[incompleteKey(key)] = point.incomplete || beforeIncomplete ? value : null;
     }
     return row;
   });

@@ -1,23 +1,23 @@
 import type { GetSignupFunnelResponse } from "../gen/millrace/v1/dashboard_pb.ts";
-import { count, percent } from "../lib/format.ts";
+import { formatCount, formatPercent } from "../lib/format.ts";
 import { column } from "../lib/table.ts";
-import { RANGE_NAMES } from "../lib/time.ts";
-import type { Display, Shaped } from "./panel.ts";
-import { millis, type Point } from "./points.ts";
+import { RANGE_LABELS } from "../lib/time.ts";
+import type { Display, ShapedPanel } from "./panel.ts";
+import { type Point, toMillis } from "./points.ts";
 
 export interface SignupFunnel {
   started: number;
   completed: number;
-  /** In percent; none where nothing was started. */
+  /** In percent. Null if no sign-up was started. */
   conversion: number | null;
   points: Point[];
 }
 
-export function shapeSignupFunnel(value: GetSignupFunnelResponse, { range }: Display): Shaped<SignupFunnel> {
+export function shapeSignupFunnel(value: GetSignupFunnelResponse, { range }: Display): ShapedPanel<SignupFunnel> {
   const points = value.buckets.map((bucket) => ({
-    at: millis(bucket.bucket),
+    at: toMillis(bucket.bucket),
     incomplete: bucket.incomplete,
-    figures: {
+    values: {
       started: Number(bucket.started),
       completed: Number(bucket.completed),
       conversion: bucket.conversionPct ?? null,
@@ -26,11 +26,11 @@ export function shapeSignupFunnel(value: GetSignupFunnelResponse, { range }: Dis
   const started = Number(value.started);
   const completed = Number(value.completed);
   const conversion = value.conversionPct ?? null;
-  const rate = conversion === null ? "no rate yet" : `${percent(conversion)} conversion`;
-  const totals = `${count(started)} started, ${count(completed)} completed`;
+  const rate = conversion === null ? "no rate yet" : `${formatPercent(conversion)} conversion`;
+  const totals = `${formatCount(started)} started, ${formatCount(completed)} completed`;
   return {
     data: { started, completed, conversion, points },
-    summary: `Sign-ups in the ${RANGE_NAMES[range]}: ${totals}, ${rate}.`,
+    summary: `Sign-ups in the ${RANGE_LABELS[range]}: ${totals}, ${rate}.`,
     headline: [rate, totals],
     table: {
       columns: [
@@ -38,13 +38,13 @@ export function shapeSignupFunnel(value: GetSignupFunnelResponse, { range }: Dis
         column("started", "Started", "count"),
         column("completed", "Completed", "count"),
         column("conversion_pct", "Conversion", "percent"),
-        column("incomplete", "Still running", "flag"),
+        column("incomplete", "Incomplete", "flag"),
       ],
-      rows: points.map(({ at, incomplete, figures }) => [
+      rows: points.map(({ at, incomplete, values }) => [
         at,
-        figures.started,
-        figures.completed,
-        figures.conversion,
+        values.started,
+        values.completed,
+        values.conversion,
         incomplete,
       ]),
     },

@@ -1,10 +1,10 @@
 import { create } from "@bufbuild/protobuf";
 import { expect, test } from "vitest";
 import { GetTopFeaturesResponseSchema } from "../gen/millrace/v1/dashboard_pb.ts";
-import { DISPLAY } from "./shapes.fixture.ts";
+import { DISPLAY } from "./panels.fixture.ts";
 import { shapeTopFeatures } from "./topFeatures.ts";
 
-test("keeps the server's order", () => {
+test("features keep the server's order", () => {
   const value = create(GetTopFeaturesResponseSchema, {
     features: [
       { feature: "export", uniqueUsers: 1500n, events: 4000n },
@@ -16,6 +16,6 @@ test("keeps the server's order", () => {
   expect(headline).toEqual(["export leads with 1,500 unique users"]);
 });
 
-test("no feature is empty", () => {
+test("no features make the panel empty", () => {
   expect(shapeTopFeatures(create(GetTopFeaturesResponseSchema), DISPLAY).empty).toBe(true);
 });

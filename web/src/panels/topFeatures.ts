@@ -1,8 +1,8 @@
 import type { GetTopFeaturesResponse } from "../gen/millrace/v1/dashboard_pb.ts";
-import { count } from "../lib/format.ts";
+import { formatCount } from "../lib/format.ts";
 import { column } from "../lib/table.ts";
-import { RANGE_NAMES } from "../lib/time.ts";
-import type { Display, Shaped } from "./panel.ts";
+import { RANGE_LABELS } from "../lib/time.ts";
+import type { Display, ShapedPanel } from "./panel.ts";
 
 export interface Feature {
   name: string;
@@ -10,18 +10,18 @@ export interface Feature {
   events: number;
 }
 
-export function shapeTopFeatures(value: GetTopFeaturesResponse, { range }: Display): Shaped<Feature[]> {
+export function shapeTopFeatures(value: GetTopFeaturesResponse, { range }: Display): ShapedPanel<Feature[]> {
   const features = value.features.map((feature) => ({
     name: feature.feature,
     users: Number(feature.uniqueUsers),
     events: Number(feature.events),
   }));
   const first = features[0];
-  const leading = features.slice(0, 3).map((feature) => `${feature.name} ${count(feature.users)}`);
+  const leading = features.slice(0, 3).map((feature) => `${feature.name} ${formatCount(feature.users)}`);
   return {
     data: features,
-    summary: `Features by unique users in the ${RANGE_NAMES[range]}: ${leading.join(", ")}.`,
-    headline: first ? [`${first.name} leads with ${count(first.users)} unique users`] : [],
+    summary: `Features by unique users in the ${RANGE_LABELS[range]}: ${leading.join(", ")}.`,
+    headline: first ? [`${first.name} leads with ${formatCount(first.users)} unique users`] : [],
     table: {
       columns: [
         column("feature", "Feature", "text"),

@@ -1,10 +1,10 @@
 import type { GetTopPagesResponse } from "../gen/millrace/v1/dashboard_pb.ts";
-import { count } from "../lib/format.ts";
+import { formatCount } from "../lib/format.ts";
 import { column, type PlainTable } from "../lib/table.ts";
-import { RANGE_NAMES } from "../lib/time.ts";
-import type { Display, Shaped } from "./panel.ts";
+import { RANGE_LABELS } from "../lib/time.ts";
+import type { Display, ShapedPanel } from "./panel.ts";
 
-export function shapeTopPages(value: GetTopPagesResponse, { range }: Display): Shaped<PlainTable> {
+export function shapeTopPages(value: GetTopPagesResponse, { range }: Display): ShapedPanel<PlainTable> {
   const table: PlainTable = {
     columns: [
       column("page_url", "Page", "text"),
@@ -15,10 +15,10 @@ export function shapeTopPages(value: GetTopPagesResponse, { range }: Display): S
     rows: value.pages.map((page) => [page.pageUrl, Number(page.views), Number(page.visitors), page.avgDurationMs]),
   };
   const first = value.pages[0];
-  const leader = first ? `${first.pageUrl} leads with ${count(Number(first.views))} views` : "no page views";
+  const leader = first ? `${first.pageUrl} leads with ${formatCount(Number(first.views))} views` : "no page views";
   return {
     data: table,
-    summary: `Pages by views in the ${RANGE_NAMES[range]}: ${leader}.`,
+    summary: `Pages by views in the ${RANGE_LABELS[range]}: ${leader}.`,
     headline: first ? [leader] : [],
     table,
     empty: value.pages.length === 0,

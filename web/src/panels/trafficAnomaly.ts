@@ -1,31 +1,34 @@
 import type { GetTrafficAnomalyResponse } from "../gen/millrace/v1/dashboard_pb.ts";
-import { change, count } from "../lib/format.ts";
+import { formatChange, formatCount } from "../lib/format.ts";
 import { column } from "../lib/table.ts";
-import type { Shaped } from "./panel.ts";
+import type { ShapedPanel } from "./panel.ts";
 
 export interface TrafficAnomaly {
   current: number;
   previous: number;
-  /** In percent; none where there was nothing a week ago. */
+  /** In percent. Null if there were no page views a week ago. */
   change: number | null;
 }
 
-export function shapeTrafficAnomaly(value: GetTrafficAnomalyResponse): Shaped<TrafficAnomaly> {
+export function shapeTrafficAnomaly(value: GetTrafficAnomalyResponse): ShapedPanel<TrafficAnomaly> {
   const current = Number(value.currentViews);
   const previous = Number(value.previousViews);
-  const changed = value.changePct ?? null;
-  const words = changed === null ? "nothing to compare with" : change(changed);
+  const changePct = value.changePct ?? null;
+  const comparison = changePct === null ? "no comparison" : formatChange(changePct);
   return {
-    data: { current, previous, change: changed },
-    summary: `${count(current)} page views this hour so far, ${count(previous)} by then a week ago: ${words}.`,
-    headline: [`${count(current)} page views this hour`, `${count(previous)} a week ago: ${words}`],
+    data: { current, previous, change: changePct },
+    summary: `${formatCount(current)} page views this hour so far, ${formatCount(previous)} at the same time last week: ${comparison}.`,
+    headline: [
+      `${formatCount(current)} page views this hour`,
+      `${formatCount(previous)} at the same time last week: ${comparison}`,
+    ],
     table: {
       columns: [
         column("current_views", "This hour", "count"),
-        column("previous_views", "A week ago", "count"),
+        column("previous_views", "Last week", "count"),
         column("change_pct", "Change", "percent"),
       ],
-      rows: [[current, previous, changed]],
+      rows: [[current, previous, changePct]],
     },
     empty: false,
     approximate: false,

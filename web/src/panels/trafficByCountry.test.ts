@@ -1,7 +1,7 @@
 import { create } from "@bufbuild/protobuf";
 import { expect, test } from "vitest";
 import { GetTrafficByCountryResponseSchema } from "../gen/millrace/v1/dashboard_pb.ts";
-import { DISPLAY, minute, minuteMs } from "./shapes.fixture.ts";
+import { DISPLAY, minute, minuteMs } from "./panels.fixture.ts";
 import { shapeTrafficByCountry } from "./trafficByCountry.ts";
 
 const VIEWS: Record<string, bigint> = { ES: 50n, DE: 40n, FR: 30n, US: 20n, ZZ: 10n, IT: 3n, PT: 2n };
@@ -18,7 +18,7 @@ const value = create(GetTrafficByCountryResponseSchema, {
   ),
 });
 
-test("five countries and the sum of the others", () => {
+test("five countries and the sum of all others", () => {
   const { data } = shapeTrafficByCountry(value, DISPLAY);
   expect(data.series.map(({ label, total }) => [label, total])).toEqual([
     ["Spain", 100],
@@ -33,11 +33,11 @@ test("five countries and the sum of the others", () => {
 test("every bucket has every series", () => {
   const { data } = shapeTrafficByCountry(value, DISPLAY);
   expect(data.points).toEqual([
-    { at: minuteMs(0), incomplete: false, figures: { ES: 50, DE: 40, FR: 30, US: 20, ZZ: 10, other: 5 } },
-    { at: minuteMs(1), incomplete: true, figures: { ES: 50, DE: 40, FR: 30, US: 20, ZZ: 10, other: 5 } },
+    { at: minuteMs(0), incomplete: false, values: { ES: 50, DE: 40, FR: 30, US: 20, ZZ: 10, other: 5 } },
+    { at: minuteMs(1), incomplete: true, values: { ES: 50, DE: 40, FR: 30, US: 20, ZZ: 10, other: 5 } },
   ]);
 });
 
-test("the table keeps all countries apart", () => {
+test("the table has all countries", () => {
   expect(shapeTrafficByCountry(value, DISPLAY).table.rows).toHaveLength(14);
 });

@@ -1,9 +1,9 @@
 import type { GetTrafficByCountryResponse } from "../gen/millrace/v1/dashboard_pb.ts";
-import { count, countryName } from "../lib/format.ts";
+import { countryName, formatCount } from "../lib/format.ts";
 import { column } from "../lib/table.ts";
-import { RANGE_NAMES } from "../lib/time.ts";
-import type { Display, Shaped } from "./panel.ts";
-import { color, millis, type Point, type Series } from "./points.ts";
+import { RANGE_LABELS } from "../lib/time.ts";
+import type { Display, ShapedPanel } from "./panel.ts";
+import { type Point, type Series, seriesColor, toMillis } from "./points.ts";
 
 export interface CountrySeries extends Series {
   total: number;
@@ -14,25 +14,25 @@ export interface TrafficByCountry {
   points: Point[];
 }
 
-/** More lines than that cannot be told apart. */
-const MOST = 5;
+/** More series than this are hard to distinguish. */
+const MAX_COUNTRIES = 5;
 const OTHER = "other";
 
 export function shapeTrafficByCountry(
   value: GetTrafficByCountryResponse,
   { range }: Display,
-): Shaped<TrafficByCountry> {
+): ShapedPanel<TrafficByCountry> {
   const totals = new Map<string, number>();
   for (const point of value.points) {
     totals.set(point.countryCode, (totals.get(point.countryCode) ?? 0) + Number(point.views));
   }
   const ranked = [...totals].sort(([a, x], [b, y]) => y - x || a.localeCompare(b));
-  const leading = ranked.slice(0, MOST);
-  const rest = ranked.slice(MOST);
+  const leading = ranked.slice(0, MAX_COUNTRIES);
+  const rest = ranked.slice(MAX_COUNTRIES);
   const series: CountrySeries[] = leading.map(([code, total], index) => ({
     key: code,
     label: countryName(code),
-    color: color(index),
+    color: seriesColor(index),
     total,
   }));
   if (rest.length > 0) {
@@ -40,31 +40,31 @@ export function shapeTrafficByCountry(
     series.push({ key: OTHER, label: `Other (${rest.length})`, color: "var(--other)", total });
   }
 
-  const known = new Set(leading.map(([code]) => code));
+  const leadingCodes = new Set(leading.map(([code]) => code));
   const points = new Map<number, Point>();
   for (const { bucket, countryCode, views, incomplete } of value.points) {
-    const at = millis(bucket);
-    const point = points.get(at) ?? { at, incomplete, figures: Object.fromEntries(series.map(({ key }) => [key, 0])) };
-    const key = known.has(countryCode) ? countryCode : OTHER;
-    point.figures[key] = (point.figures[key] ?? 0) + Number(views);
+    const at = toMillis(bucket);
+    const point = points.get(at) ?? { at, incomplete, values: Object.fromEntries(series.map(({ key }) => [key, 0])) };
+    const key = leadingCodes.has(countryCode) ? countryCode : OTHER;
+    point.values[key] = (point.values[key] ?? 0) + Number(views);
     points.set(at, point);
   }
 
-  const words = series.map(({ label, total }) => `${label} ${count(total)}`).join(", ");
+  const totalsText = series.map(({ label, total }) => `${label} ${formatCount(total)}`).join(", ");
   return {
     data: { series, points: [...points.values()].sort((a, b) => a.at - b.at) },
-    summary: `Page views by country in the ${RANGE_NAMES[range]}: ${words}.`,
-    headline: [`page views in the ${RANGE_NAMES[range]}`],
+    summary: `Page views by country in the ${RANGE_LABELS[range]}: ${totalsText}.`,
+    headline: [`page views in the ${RANGE_LABELS[range]}`],
     table: {
       columns: [
         column("bucket", "From", "time"),
         column("country_code", "Country", "text"),
         column("views", "Views", "count"),
         column("visitors", "Visitors", "count"),
-        column("incomplete", "Still running", "flag"),
+        column("incomplete", "Incomplete", "flag"),
       ],
       rows: value.points.map((point) => [
-        millis(point.bucket),
+        toMillis(point.bucket),
         point.countryCode,
         Number(point.views),
         Number(point.visitors),

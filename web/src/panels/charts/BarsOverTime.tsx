@@ -1,29 +1,29 @@
 import { useId, useMemo } from "react";
 import { Bar, CartesianGrid, ComposedChart, LabelList, Line, Rectangle } from "recharts";
-import { percent, roundPercent } from "../../lib/format.ts";
+import { formatPercent, formatThreshold } from "../../lib/format.ts";
 import type { Display } from "../panel.ts";
 import type { ChartRow, Point, Series } from "../points.ts";
-import { FigureAxis, GRID, TimeAxis } from "./axes.tsx";
+import { GRID, TimeAxis, ValueAxis } from "./axes.tsx";
 import { ChartFrame } from "./ChartFrame.tsx";
 import { TimeTooltip } from "./ChartTooltip.tsx";
 
 interface Props {
   points: Point[];
   series: Series[];
-  /** A share in percent, drawn as a line over the bars with an axis of its own. */
+  /** A percentage, drawn as a line over the bars with its own axis. */
   rate?: Series;
   display: Display;
   summary: string;
   format: (value: number) => string;
 }
 
-/** Labels on more buckets than that would cover each other. */
-const MOST_LABELS = 9;
+/** Labels of more buckets would overlap. */
+const MAX_LABELS = 9;
 
 export function BarsOverTime({ points, series, rate, display, summary, format }: Props) {
   const id = useId();
   const rows = useMemo<ChartRow[]>(
-    () => points.map(({ at, incomplete, figures }) => ({ at, incomplete, ...figures })),
+    () => points.map(({ at, incomplete, values }) => ({ at, incomplete, ...values })),
     [points],
   );
   const all = rate ? [...series, rate] : series;
@@ -51,24 +51,24 @@ export function BarsOverTime({ points, series, rate, display, summary, format }:
             </pattern>
           ))}
         </defs>
-        <CartesianGrid vertical={false} stroke={GRID} yAxisId="figures" />
+        <CartesianGrid vertical={false} stroke={GRID} yAxisId="values" />
         <TimeAxis points={points} display={display} />
-        <FigureAxis id="figures" />
-        {rate && <FigureAxis id="rate" side="right" format={roundPercent} />}
+        <ValueAxis id="values" />
+        {rate && <ValueAxis id="rate" side="right" format={formatThreshold} />}
         <TimeTooltip
           display={display}
           series={all}
-          format={(value, key) => (key === rate?.key ? percent(value) : format(value))}
+          format={(value, key) => (key === rate?.key ? formatPercent(value) : format(value))}
         />
         {series.map(({ key, color }, index) => (
           <Bar
             key={key}
-            yAxisId="figures"
+            yAxisId="values"
             dataKey={key}
             fill={color}
             maxBarSize={44}
             isAnimationActive={false}
-            // A bucket that is still running is hatched.
+            // An incomplete bucket is hatched.
             shape={(bar: { payload?: ChartRow }) => (
               <Rectangle
                 {...bar}
@@ -88,7 +88,7 @@ export function BarsOverTime({ points, series, rate, display, summary, format }:
             connectNulls
             isAnimationActive={false}
           >
-            {points.length <= MOST_LABELS && (
+            {points.length <= MAX_LABELS && (
               <LabelList
                 dataKey={rate.key}
                 position="top"
@@ -96,9 +96,9 @@ export function BarsOverTime({ points, series, rate, display, summary, format }:
                 fill="var(--ink)"
                 fontSize="0.75rem"
                 fontWeight={600}
-                // Readable also where a bar is behind it.
+                // The outline keeps the label readable over a bar.
                 style={{ paintOrder: "stroke", stroke: "var(--card)", strokeWidth: 4 }}
-                formatter={(value: unknown) => (typeof value === "number" ? roundPercent(Math.round(value)) : "")}
+                formatter={(value: unknown) => (typeof value === "number" ? formatThreshold(Math.round(value)) : "")}
               />
             )}
           </Line>

@@ -1,10 +1,7 @@
 import type { ReactElement } from "react";
 import { ResponsiveContainer } from "recharts";
 
-/**
- * The place of a chart: as large as its card leaves it, and one image with a name to a screen reader, which has the
- * table for the single figures.
- */
+/** Fills the free space of its card. To screen readers it is one labelled image; the table view has the values. */
 export function ChartFrame({ summary, children }: { summary: string; children: ReactElement }) {
   return (
     <div role="img" aria-label={summary} className="relative min-h-28 in-data-wall:min-h-0 w-full flex-1">

@@ -1,15 +1,15 @@
 import { Tooltip } from "recharts";
-import { instantLabel } from "../../lib/time.ts";
+import { dateTimeLabel } from "../../lib/time.ts";
 import type { Display } from "../panel.ts";
-import type { ChartRow, Series } from "../points.ts";
+import { type ChartRow, incompleteKey, type Series } from "../points.ts";
 
-interface Line {
+interface TooltipLine {
   label: string;
   value: string;
   color?: string;
 }
 
-export function TooltipBox({ title, lines, note }: { title: string; lines: Line[]; note?: string }) {
+export function TooltipBox({ title, lines, note }: { title: string; lines: TooltipLine[]; note?: string }) {
   return (
     <div className="rounded-lg border border-line-strong bg-raised px-3 py-2 text-sm text-ink shadow-xl">
       <p className="mb-1 text-xs text-muted">{title}</p>
@@ -31,7 +31,6 @@ interface TimeTooltipProps {
   format: (value: number, key: string) => string;
 }
 
-/** The figures of the bucket under the pointer; of one that is still running it says so. */
 export function TimeTooltip({ display, series, format }: TimeTooltipProps) {
   return (
     <Tooltip
@@ -41,11 +40,11 @@ export function TimeTooltip({ display, series, format }: TimeTooltipProps) {
         const row = payload?.[0]?.payload as ChartRow | undefined;
         if (!active || !row) return null;
         const lines = series.map(({ key, label, color }) => {
-          const figure = row[key] ?? row[`${key} running`];
-          return { label, color, value: typeof figure === "number" ? format(figure, key) : "–" };
+          const value = row[key] ?? row[incompleteKey(key)];
+          return { label, color, value: typeof value === "number" ? format(value, key) : "–" };
         });
-        const note = row.incomplete ? "still running: not complete yet" : undefined;
-        return <TooltipBox title={`from ${instantLabel(Number(row.at), display.zone)}`} lines={lines} note={note} />;
+        const note = row.incomplete ? "not complete yet" : undefined;
+        return <TooltipBox title={`from ${dateTimeLabel(Number(row.at), display.zone)}`} lines={lines} note={note} />;
       }}
     />
   );

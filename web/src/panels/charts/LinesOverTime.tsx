@@ -1,9 +1,9 @@
 import { useMemo } from "react";
 import { Area, CartesianGrid, ComposedChart, Line, ReferenceLine } from "recharts";
-import { compact } from "../../lib/format.ts";
+import { formatCompact } from "../../lib/format.ts";
 import type { Display } from "../panel.ts";
-import { lineRows, type Point, runningKey, type Series } from "../points.ts";
-import { FigureAxis, GRID, TimeAxis } from "./axes.tsx";
+import { incompleteKey, type Point, type Series, toLineRows } from "../points.ts";
+import { GRID, TimeAxis, ValueAxis } from "./axes.tsx";
 import { ChartFrame } from "./ChartFrame.tsx";
 import { TimeTooltip } from "./ChartTooltip.tsx";
 
@@ -12,48 +12,56 @@ interface Props {
   series: Series[];
   display: Display;
   summary: string;
-  /** A figure in the tooltip. */
+  /** Formats values in the tooltip. */
   format: (value: number) => string;
-  /** A figure on the axis. */
+  /** Formats values on the axis. */
   axisFormat?: (value: number) => string;
   threshold?: { at: number; label: string };
-  /** Fills the space under the line: for a single series. */
+  /** Fills the area under the line. Meant for a single series. */
   filled?: boolean;
-  /** Without axes: a shape, not a chart to read figures from. */
-  bare?: boolean;
+  /** Hides the axes. */
+  sparkline?: boolean;
 }
 
-const STEADY = { isAnimationActive: false, dot: false, activeDot: { r: 4 }, strokeWidth: 2 } as const;
+const LINE_PROPS = { isAnimationActive: false, dot: false, activeDot: { r: 4 }, strokeWidth: 2 } as const;
 
 export function LinesOverTime(props: Props) {
-  const { points, series, display, summary, format, axisFormat = compact, threshold, filled, bare } = props;
-  const rows = useMemo(() => lineRows(points, series), [points, series]);
-  const largest = Math.max(0, ...points.flatMap((point) => series.map(({ key }) => point.figures[key] ?? 0)));
-  // The threshold is always in the picture, also while everything is far below it.
+  const { points, series, display, summary, format, axisFormat = formatCompact, threshold, filled, sparkline } = props;
+  const rows = useMemo(() => toLineRows(points, series), [points, series]);
+  const largest = Math.max(0, ...points.flatMap((point) => series.map(({ key }) => point.values[key] ?? 0)));
+  // Keeps the threshold in view when all values are far below it.
   const top = threshold && largest < threshold.at * 1.5 ? threshold.at * 1.5 : undefined;
-  const margin = bare ? { top: 4, right: 4, bottom: 0, left: 4 } : { top: 8, right: 8, bottom: 0, left: 0 };
+  const margin = sparkline ? { top: 4, right: 4, bottom: 0, left: 4 } : { top: 8, right: 8, bottom: 0, left: 0 };
   return (
     <ChartFrame summary={summary}>
       <ComposedChart data={rows} margin={margin} accessibilityLayer={false}>
-        {!bare && <CartesianGrid vertical={false} stroke={GRID} />}
-        <TimeAxis points={points} display={display} hide={bare} />
-        <FigureAxis format={axisFormat} hide={bare} top={top} />
+        {!sparkline && <CartesianGrid vertical={false} stroke={GRID} />}
+        <TimeAxis points={points} display={display} hide={sparkline} />
+        <ValueAxis format={axisFormat} hide={sparkline} top={top} />
         <TimeTooltip display={display} series={series} format={format} />
         {filled &&
           series.map(({ key, color }) => (
-            <Area key={key} dataKey={key} stroke="none" fill={color} fillOpacity={0.16} {...STEADY} activeDot={false} />
+            <Area
+              key={key}
+              dataKey={key}
+              stroke="none"
+              fill={color}
+              fillOpacity={0.16}
+              {...LINE_PROPS}
+              activeDot={false}
+            />
           ))}
         {series.map(({ key, color }) => (
-          <Line key={key} dataKey={key} stroke={color} {...STEADY} />
+          <Line key={key} dataKey={key} stroke={color} {...LINE_PROPS} />
         ))}
         {series.map(({ key, color }) => (
           <Line
-            key={runningKey(key)}
-            dataKey={runningKey(key)}
+            key={incompleteKey(key)}
+            dataKey={incompleteKey(key)}
             stroke={color}
             strokeDasharray="3 4"
             strokeOpacity={0.9}
-            {...STEADY}
+            {...LINE_PROPS}
           />
         ))}
         {threshold && (

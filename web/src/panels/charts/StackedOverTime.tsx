@@ -2,7 +2,7 @@ import { useId, useMemo } from "react";
 import { Area, AreaChart, CartesianGrid, ReferenceArea } from "recharts";
 import type { Display } from "../panel.ts";
 import type { ChartRow, Point, Series } from "../points.ts";
-import { FigureAxis, GRID, TimeAxis } from "./axes.tsx";
+import { GRID, TimeAxis, ValueAxis } from "./axes.tsx";
 import { ChartFrame } from "./ChartFrame.tsx";
 import { TimeTooltip } from "./ChartTooltip.tsx";
 
@@ -14,26 +14,26 @@ interface Props {
   format: (value: number) => string;
 }
 
-/** Parts of a whole over time. A veil of stripes lies over the stretch to a bucket that is still running. */
+/** Stacked areas over time. The span up to an incomplete bucket is hatched. */
 export function StackedOverTime({ points, series, display, summary, format }: Props) {
-  const veil = useId();
+  const hatchId = useId();
   const rows = useMemo<ChartRow[]>(
-    () => points.map(({ at, incomplete, figures }) => ({ at, incomplete, ...figures })),
+    () => points.map(({ at, incomplete, values }) => ({ at, incomplete, ...values })),
     [points],
   );
-  const running = points.findIndex((point) => point.incomplete);
+  const incompleteIndex = points.findIndex((point) => point.incomplete);
   return (
     <ChartFrame summary={summary}>
       <AreaChart data={rows} margin={{ top: 8, right: 8, bottom: 0, left: 0 }} accessibilityLayer={false}>
         <defs>
-          <pattern id={veil} width="5" height="5" patternUnits="userSpaceOnUse" patternTransform="rotate(45)">
+          <pattern id={hatchId} width="5" height="5" patternUnits="userSpaceOnUse" patternTransform="rotate(45)">
             <rect width="5" height="5" fill="var(--card)" fillOpacity="0.35" />
             <rect width="2.5" height="5" fill="var(--card)" fillOpacity="0.6" />
           </pattern>
         </defs>
         <CartesianGrid vertical={false} stroke={GRID} />
         <TimeAxis points={points} display={display} />
-        <FigureAxis />
+        <ValueAxis />
         <TimeTooltip display={display} series={series} format={format} />
 
         {series.map(({ key, color }) => (
@@ -49,8 +49,13 @@ export function StackedOverTime({ points, series, display, summary, format }: Pr
             activeDot={{ r: 3 }}
           />
         ))}
-        {running > 0 && (
-          <ReferenceArea x1={points[running - 1]?.at} x2={points[running]?.at} fill={`url(#${veil})`} fillOpacity={1} />
+        {incompleteIndex > 0 && (
+          <ReferenceArea
+            x1={points[incompleteIndex - 1]?.at}
+            x2={points[incompleteIndex]?.at}
+            fill={`url(#${hatchId})`}
+            fillOpacity={1}
+          />
         )}
       </AreaChart>
     </ChartFrame>

@@ -1,5 +1,5 @@
 import { XAxis, YAxis } from "recharts";
-import { compact } from "../../lib/format.ts";
+import { formatCompact } from "../../lib/format.ts";
 import { tickLabel } from "../../lib/time.ts";
 import type { Display } from "../panel.ts";
 import type { Point } from "../points.ts";
@@ -7,18 +7,17 @@ import type { Point } from "../points.ts";
 const TICK = { fill: "var(--muted)", fontSize: "0.75rem" };
 export const GRID = "var(--grid)";
 
-/** The first bucket of each label: with a day as the label, a bucket of two hours is not to repeat it. */
-export function ticksOf(points: Point[], { range, zone }: Display): number[] {
+/** The first bucket of each label: on the 7-day range, several two-hour buckets share the label of their day. */
+export function axisTicks(points: Point[], { range, zone }: Display): number[] {
   const labels = points.map(({ at }) => tickLabel(at, range, zone));
   return points.filter((_, index) => labels[index] !== labels[index - 1]).map(({ at }) => at);
 }
 
-/** Buckets from left to right. Labels that would touch are left out. */
 export function TimeAxis({ points, display, hide }: { points: Point[]; display: Display; hide?: boolean }) {
   return (
     <XAxis
       dataKey="at"
-      ticks={ticksOf(points, display)}
+      ticks={axisTicks(points, display)}
       hide={hide}
       tick={TICK}
       tickLine={false}
@@ -30,7 +29,7 @@ export function TimeAxis({ points, display, hide }: { points: Point[]; display: 
   );
 }
 
-interface FigureAxisProps {
+interface ValueAxisProps {
   id?: string | number;
   side?: "left" | "right";
   format?: (value: number) => string;
@@ -38,7 +37,7 @@ interface FigureAxisProps {
   top?: number | "auto";
 }
 
-export function FigureAxis({ id = 0, side = "left", format = compact, hide, top = "auto" }: FigureAxisProps) {
+export function ValueAxis({ id = 0, side = "left", format = formatCompact, hide, top = "auto" }: ValueAxisProps) {
   return (
     <YAxis
       yAxisId={id}

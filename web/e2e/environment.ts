@@ -1,0 +1,41 @@
+// One server and one browser per test file, closed after its tests.
+
+import type { Browser } from "playwright-core";
+import { afterAll, beforeAll } from "vitest";
+import { launch } from "./browser.ts";
+import { startServer, type TestServer } from "./server.ts";
+
+export interface TestEnvironment {
+  readonly server: TestServer;
+  readonly browser: Browser;
+  readonly url: string;
+}
+
+/** `seed` sends events before the first test. */
+export function testEnvironment(
+  seed: (url: string) => Promise<void> = async () => {},
+  serverEnv: Record<string, string> = {},
+): TestEnvironment {
+  let server: TestServer;
+  let browser: Browser;
+  beforeAll(async () => {
+    server = await startServer(serverEnv);
+    await seed(server.url);
+    browser = await launch();
+  });
+  afterAll(async () => {
+    await browser?.close();
+    await server?.close();
+  });
+  return {
+    get server() {
+      return server;
+    },
+    get browser() {
+      return browser;
+    },
+    get url() {
+      return server.url;
+    },
+  };
+}

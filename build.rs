@@ -36,11 +36,11 @@ fn main() -> Result<(), Box<dyn Error>> {
     }
     builder.compile_fds(ingest)?;
     tonic_prost_build::configure().codec_path(CODEC).compile_fds(descriptors)?;
-    take_in_page(&out)
+    embed_page(&out)
 }
 
-/// Writes page.rs: the list of the page's files, gzipped, which is empty where the page is not built.
-fn take_in_page(out: &Path) -> Result<(), Box<dyn Error>> {
+/// Writes web_assets.rs: the list of the page's files, gzipped, which is empty where the page is not built.
+fn embed_page(out: &Path) -> Result<(), Box<dyn Error>> {
     println!("cargo:rerun-if-changed=build.rs"); // which `make page` touches
     let mut files = Vec::new();
     if Path::new(PAGE).join("index.html").exists() {
@@ -48,7 +48,7 @@ fn take_in_page(out: &Path) -> Result<(), Box<dyn Error>> {
         list(Path::new(PAGE), &mut files)?;
     }
     files.sort();
-    let mut code = String::from("const FILES: &[File] = &[\n");
+    let mut code = String::from("const ASSETS: &[Asset] = &[\n");
     for (number, file) in files.iter().enumerate() {
         let content = std::fs::read(file)?;
         let mut hash = DefaultHasher::new();
@@ -61,13 +61,13 @@ fn take_in_page(out: &Path) -> Result<(), Box<dyn Error>> {
         let path = if name == "index.html" { "/".to_owned() } else { format!("/{name}") };
         writeln!(
             code,
-            "File {{ path: {path:?}, media_type: {:?}, gzipped: include_bytes!({gzipped:?}), etag: {:?} }},",
+            "Asset {{ path: {path:?}, media_type: {:?}, gzipped: include_bytes!({gzipped:?}), etag: {:?} }},",
             media_type(name)?,
             format!("\"{:016x}\"", hash.finish()),
         )?;
     }
     code.push_str("];\n");
-    std::fs::write(out.join("page.rs"), code)?;
+    std::fs::write(out.join("web_assets.rs"), code)?;
     Ok(())
 }
 

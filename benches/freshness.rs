@@ -11,7 +11,7 @@ mod common;
 
 use std::time::{Duration, Instant};
 
-use common::{Server, event, send};
+use common::{TestServer, event, events_request};
 use millrace::client::ProducerConfig;
 use millrace::proto::v1;
 use rand::Rng as _;
@@ -19,9 +19,9 @@ use tokio::task::JoinSet;
 use tonic::Streaming;
 use v1::watch_panels_response::Value;
 
-const WATCHERS: usize = 1_000;
+const SUBSCRIBERS: usize = 1_000;
 /// HTTP/2 has so many streams a connection.
-const WATCHERS_A_CONNECTION: usize = 100;
+const SUBSCRIBERS_PER_CONNECTION: usize = 100;
 
 fn main() {
     let arguments: Vec<String> = std::env::args().collect();
@@ -44,15 +44,15 @@ fn main() {
             settings.first().map_or("default".to_owned(), |(name, value)| format!("{name}={value}"));
         report(&format!("{rate:>9}  {settings:<22}"), &mut times);
     }
-    let mut spreads = runtime.block_on(spread());
-    report(&format!("last of {WATCHERS} watchers after the first:"), &mut spreads);
+    let mut spreads = runtime.block_on(fan_out_delays());
+    report(&format!("last of {SUBSCRIBERS} watchers after the first:"), &mut spreads);
 }
 
-fn report(what: &str, times: &mut [Duration]) {
+fn report(label: &str, times: &mut [Duration]) {
     times.sort();
     let millis = |time: Duration| time.as_secs_f64() * 1_000.0;
     println!(
-        "{what}{:>7}{:>9.0}{:>9.0}{:>9.0}",
+        "{label}{:>7}{:>9.0}{:>9.0}{:>9.0}",
         times.len(),
         millis(times[times.len() / 2]),
         millis(times[times.len() * 99 / 100]),
@@ -60,13 +60,13 @@ fn report(what: &str, times: &mut [Duration]) {
     );
 }
 
-async fn watch(server: &Server, panel: &str) -> Streaming<v1::WatchPanelsResponse> {
+async fn subscribe(server: &TestServer, panel: &str) -> Streaming<v1::WatchPanelsResponse> {
     let query = v1::PanelQuery { panel: panel.into(), ..Default::default() };
     let request = v1::WatchPanelsRequest { queries: vec![query] };
     server.dashboard().await.watch_panels(request).await.unwrap().into_inner()
 }
 
-fn started(update: &v1::WatchPanelsResponse) -> u64 {
+fn signups_started(update: &v1::WatchPanelsResponse) -> u64 {
     match &update.value {
         Some(Value::SignupFunnel(funnel)) => funnel.started,
         other => panic!("{other:?}"),
@@ -74,59 +74,59 @@ fn started(update: &v1::WatchPanelsResponse) -> u64 {
 }
 
 /// Sends sign-ups one by one at random moments beside other events, and takes the time until each is in the funnel.
-async fn measure(rate: u64, settings: &[(&str, &str)], length: Duration) -> Vec<Duration> {
-    let server = Server::start_with(&[settings, &[("MILLRACE_LOG", "info")]].concat());
-    let load = ProducerConfig::new(server.url()).connect().await.unwrap();
-    let loading = tokio::spawn(async move {
-        let begun = Instant::now();
+async fn measure(rate: u64, settings: &[(&str, &str)], duration: Duration) -> Vec<Duration> {
+    let server = TestServer::start_with(&[settings, &[("MILLRACE_LOG", "info")]].concat());
+    let load_producer = ProducerConfig::new(server.url()).connect().await.unwrap();
+    let load_task = tokio::spawn(async move {
+        let started_at = Instant::now();
         let mut sent = 0;
-        while begun.elapsed() < length {
-            while sent < begun.elapsed().as_micros() as u64 * rate / 1_000_000 {
+        while started_at.elapsed() < duration {
+            while sent < started_at.elapsed().as_micros() as u64 * rate / 1_000_000 {
                 let mut event = event("page_view");
                 event.session_id = format!("session-{}", sent % 10_000);
-                load.send(event).await.unwrap();
+                load_producer.send(event).await.unwrap();
                 sent += 1;
             }
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
-        load.close().await.unwrap();
+        load_producer.close().await.unwrap();
     });
-    let mut stream = watch(&server, "signup_funnel").await;
+    let mut stream = subscribe(&server, "signup_funnel").await;
     let mut producer = server.ingest().await;
     let mut times = Vec::new();
-    let begun = Instant::now();
+    let started_at = Instant::now();
     tokio::time::sleep(Duration::from_secs(1)).await;
-    while begun.elapsed() < length {
+    while started_at.elapsed() < duration {
         let pause = rand::rng().random_range(50..500);
         tokio::time::sleep(Duration::from_millis(pause)).await;
         let called = Instant::now();
-        producer.send_events(send(vec![event("signup_started")])).await.unwrap();
+        producer.send_events(events_request(vec![event("signup_started")])).await.unwrap();
         let wanted = times.len() as u64 + 1;
-        while started(&stream.message().await.unwrap().unwrap()) < wanted {}
+        while signups_started(&stream.message().await.unwrap().unwrap()) < wanted {}
         times.push(called.elapsed());
     }
-    loading.await.unwrap();
+    load_task.await.unwrap();
     times
 }
 
 /// For each of some updates, how long after the first watcher the last one has it.
-async fn spread() -> Vec<Duration> {
+async fn fan_out_delays() -> Vec<Duration> {
     const UPDATES: u64 = 20;
-    let server = Server::start_with(&[("MILLRACE_LOG", "info")]);
-    let mut watchers = JoinSet::new();
+    let server = TestServer::start_with(&[("MILLRACE_LOG", "info")]);
+    let mut subscribers = JoinSet::new();
     let mut dashboard = server.dashboard().await;
-    for number in 0..WATCHERS {
-        if number % WATCHERS_A_CONNECTION == 0 {
+    for number in 0..SUBSCRIBERS {
+        if number % SUBSCRIBERS_PER_CONNECTION == 0 {
             dashboard = server.dashboard().await;
         }
         let query = v1::PanelQuery { panel: "signup_funnel".into(), ..Default::default() };
         let request = v1::WatchPanelsRequest { queries: vec![query] };
         let mut stream = dashboard.watch_panels(request).await.unwrap().into_inner();
-        watchers.spawn(async move {
+        subscribers.spawn(async move {
             let mut seen = Vec::new();
             loop {
                 let update = stream.message().await.unwrap().unwrap();
-                let started = started(&update);
+                let started = signups_started(&update);
                 seen.push((started, Instant::now()));
                 if started == UPDATES {
                     return seen;
@@ -137,10 +137,10 @@ async fn spread() -> Vec<Duration> {
     tokio::time::sleep(Duration::from_secs(2)).await;
     let mut producer = server.ingest().await;
     for _ in 0..UPDATES {
-        producer.send_events(send(vec![event("signup_started")])).await.unwrap();
+        producer.send_events(events_request(vec![event("signup_started")])).await.unwrap();
         tokio::time::sleep(Duration::from_millis(600)).await;
     }
-    let seen = watchers.join_all().await;
+    let seen = subscribers.join_all().await;
     let at = |wanted: u64| {
         let times = seen.iter().flatten().filter(move |(started, _)| *started == wanted).map(|(_, at)| *at);
         let (first, last) = (times.clone().min()?, times.max()?);

@@ -22,7 +22,7 @@ const PACED_PRODUCERS: usize = 8;
 const PACED_EVENTS: usize = 100;
 const EVENT_BYTES: usize = 132;
 const PACED_EVENTS_PER_SECOND: usize = 50_000;
-const PACED_P99_AT_MOST: Duration = Duration::from_millis(50);
+const MAX_PACED_P99: Duration = Duration::from_millis(50);
 
 fn main() -> anyhow::Result<ExitCode> {
     let Some((seconds, dir)) = arguments()? else {
@@ -36,24 +36,25 @@ fn main() -> anyhow::Result<ExitCode> {
     );
     for payload_bytes in PAYLOAD_BYTES {
         for producers in PRODUCERS {
-            let waits = runtime.block_on(measure(&dir, producers, payload_bytes, seconds, None))?;
-            report(producers, payload_bytes, seconds, &waits);
+            let latencies = runtime.block_on(measure(&dir, producers, payload_bytes, seconds, None))?;
+            report(producers, payload_bytes, seconds, &latencies);
         }
     }
-    let each =
+    let interval =
         Duration::from_secs(1) * (PACED_PRODUCERS * PACED_EVENTS) as u32 / PACED_EVENTS_PER_SECOND as u32;
     let payload_bytes = PACED_EVENTS * EVENT_BYTES;
-    let waits = runtime.block_on(measure(&dir, PACED_PRODUCERS, payload_bytes, seconds, Some(each)))?;
+    let latencies =
+        runtime.block_on(measure(&dir, PACED_PRODUCERS, payload_bytes, seconds, Some(interval)))?;
     println!("\npaced at {PACED_EVENTS_PER_SECOND} events/s, {PACED_EVENTS} a request:");
-    report(PACED_PRODUCERS, payload_bytes, seconds, &waits);
-    let events_per_second = (waits.len() * PACED_EVENTS) as f64 / seconds.as_secs_f64();
+    report(PACED_PRODUCERS, payload_bytes, seconds, &latencies);
+    let events_per_second = (latencies.len() * PACED_EVENTS) as f64 / seconds.as_secs_f64();
     println!("{events_per_second:.0} events/s acknowledged");
     ensure!(
         events_per_second > 0.98 * PACED_EVENTS_PER_SECOND as f64,
         "the journal did not keep up with {PACED_EVENTS_PER_SECOND} events/s"
     );
-    if quantile(&waits, 0.99) > PACED_P99_AT_MOST {
-        println!("p99 is above {PACED_P99_AT_MOST:?}");
+    if quantile(&latencies, 0.99) > MAX_PACED_P99 {
+        println!("p99 is above {MAX_PACED_P99:?}");
         return Ok(ExitCode::FAILURE);
     }
     Ok(ExitCode::SUCCESS)
@@ -76,59 +77,59 @@ fn arguments() -> anyhow::Result<Option<(Duration, PathBuf)>> {
     Ok(measure.then(|| (Duration::from_secs(seconds), dir)))
 }
 
-/// Runs the producers, and returns how long each acknowledgement took, sorted. With `each`, a producer sends one record
+/// Runs the producers, and returns how long each acknowledgement took, sorted. With `interval`, a producer sends one record
 /// in that time, and a record's time counts from when it was due: a late start is not forgotten.
 async fn measure(
     dir: &Path,
     producers: usize,
     payload_bytes: usize,
     seconds: Duration,
-    each: Option<Duration>,
+    interval: Option<Duration>,
 ) -> anyhow::Result<Vec<Duration>> {
-    let home = tempfile::tempdir_in(dir)?;
-    let (journal, _) = Journal::open(home.path(), JournalConfig::default())?;
+    let temp_dir = tempfile::tempdir_in(dir)?;
+    let (journal, _) = Journal::open(temp_dir.path(), JournalConfig::default())?;
     let payload = Bytes::from(vec![0x5a; payload_bytes]);
     let start = Instant::now();
     let mut tasks = JoinSet::new();
     for producer in 0..producers {
         let (journal, payload) = (journal.clone(), payload.clone());
         tasks.spawn(async move {
-            let mut waits = Vec::new();
-            let mut pace = each.map(|each| {
-                let offset = each * producer as u32 / producers as u32;
-                let mut pace = tokio::time::interval_at((start + offset).into(), each);
-                pace.set_missed_tick_behavior(MissedTickBehavior::Burst);
-                pace
+            let mut latencies = Vec::new();
+            let mut ticker = interval.map(|interval| {
+                let offset = interval * producer as u32 / producers as u32;
+                let mut ticker = tokio::time::interval_at((start + offset).into(), interval);
+                ticker.set_missed_tick_behavior(MissedTickBehavior::Burst);
+                ticker
             });
             while start.elapsed() < seconds {
-                let due = match &mut pace {
-                    Some(pace) => pace.tick().await.into_std(),
+                let due = match &mut ticker {
+                    Some(ticker) => ticker.tick().await.into_std(),
                     None => Instant::now(),
                 };
                 let lsn = journal.append(1, vec![payload.clone()]).await?;
-                waits.push(due.elapsed());
+                latencies.push(due.elapsed());
                 // As after landing in ClickHouse: segments go about as fast as they come.
                 journal.release(lsn);
             }
-            anyhow::Ok(waits)
+            anyhow::Ok(latencies)
         });
     }
-    let mut waits = Vec::new();
+    let mut latencies = Vec::new();
     while let Some(done) = tasks.join_next().await {
-        waits.extend(done??);
+        latencies.extend(done??);
     }
     journal.close().await?;
-    waits.sort_unstable();
-    Ok(waits)
+    latencies.sort_unstable();
+    Ok(latencies)
 }
 
-fn report(producers: usize, payload_bytes: usize, seconds: Duration, waits: &[Duration]) {
-    let per_second = waits.len() as f64 / seconds.as_secs_f64();
+fn report(producers: usize, payload_bytes: usize, seconds: Duration, latencies: &[Duration]) {
+    let per_second = latencies.len() as f64 / seconds.as_secs_f64();
     println!(
         "{producers:>9} {payload_bytes:>8} {per_second:>10.0} {:>12.1} {:>9.2} {:>9.2}",
         per_second * payload_bytes as f64 / 1e6,
-        quantile(waits, 0.5).as_secs_f64() * 1e3,
-        quantile(waits, 0.99).as_secs_f64() * 1e3,
+        quantile(latencies, 0.5).as_secs_f64() * 1e3,
+        quantile(latencies, 0.99).as_secs_f64() * 1e3,
     );
 }
 

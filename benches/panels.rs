@@ -11,12 +11,12 @@ mod common;
 
 use std::time::{Duration, Instant};
 
-use common::Server;
+use common::TestServer;
 use millrace::proto::v1;
 use v1::TimeRange;
 
-const ASKS: usize = 60;
-const RAW_ASKS: usize = 3;
+const SAMPLES: usize = 60;
+const RAW_SAMPLES: usize = 3;
 const RANGES: [(TimeRange, &str, u64); 2] =
     [(TimeRange::TimeRange1h, "1h", 3_600), (TimeRange::TimeRange24h, "24h", 86_400)];
 
@@ -94,14 +94,14 @@ fn main() {
 
 /// Fills a server and asks it; gives the p50 of each panel and range.
 async fn measure(events: u64) -> Vec<Duration> {
-    let server = Server::start_with(&[("PANEL_CACHE_MS", "0"), ("MILLRACE_LOG", "info")]);
+    let server = TestServer::start_with(&[("PANEL_CACHE_MS", "0"), ("MILLRACE_LOG", "info")]);
     let rate = events as f64 / 86_400.0;
     let filled = tokio::process::Command::new(env!("CARGO_BIN_EXE_millrace"))
         .args(["generate", "--target", &server.url(), "--rate", &rate.to_string(), "--backfill", "24h"])
         .status();
     assert!(filled.await.unwrap().success());
     server.wait_until_landed().await;
-    settle(&server).await;
+    wait_for_merges(&server).await;
     let stored = server.sql("SELECT count() FROM events").await;
     println!("\n{stored} events over 24 hours");
     println!("{:<20}{:>6}{:>10}{:>10}{:>12}", "panel", "range", "p50 ms", "p99 ms", "events ms");
@@ -110,40 +110,40 @@ async fn measure(events: u64) -> Vec<Duration> {
         for (range, name, seconds) in RANGES {
             let mut times = Vec::new();
             let mut dashboard = server.dashboard().await;
-            for _ in 0..ASKS {
+            for _ in 0..SAMPLES {
                 let request = v1::QueryPanelRequest {
                     panel: panel.into(),
                     time_range: range.into(),
                     ..Default::default()
                 };
-                let asked = Instant::now();
+                let started_at = Instant::now();
                 dashboard.query_panel(request).await.unwrap();
-                times.push(asked.elapsed());
+                times.push(started_at.elapsed());
             }
             times.sort();
             let step = if seconds == 3_600 { 60 } else { 900 };
             let raw = raw.replace("SECONDS", &seconds.to_string()).replace("STEP", &step.to_string());
             let mut raw_times = Vec::new();
-            for _ in 0..RAW_ASKS {
-                let asked = Instant::now();
+            for _ in 0..RAW_SAMPLES {
+                let started_at = Instant::now();
                 server.sql(&raw).await;
-                raw_times.push(asked.elapsed());
+                raw_times.push(started_at.elapsed());
             }
             raw_times.sort();
             println!(
                 "{panel:<20}{name:>6}{:>10.1}{:>10.1}{:>12.1}",
-                millis(times[ASKS / 2]),
-                millis(times[ASKS * 99 / 100]),
-                millis(raw_times[RAW_ASKS / 2]),
+                millis(times[SAMPLES / 2]),
+                millis(times[SAMPLES * 99 / 100]),
+                millis(raw_times[RAW_SAMPLES / 2]),
             );
-            medians.push(times[ASKS / 2]);
+            medians.push(times[SAMPLES / 2]);
         }
     }
     medians
 }
 
 /// Waits until ClickHouse's merges have ended, which would take a core from what is measured.
-async fn settle(server: &Server) {
+async fn wait_for_merges(server: &TestServer) {
     let mut quiet = 0;
     while quiet < 5 {
         let merges = server.sql("SELECT count() FROM system.merges").await;

@@ -1,7 +1,7 @@
 //! Flags and their environment variables, typed and checked once. Nothing else reads the environment.
 //!
 //! Each area has its own struct, which is passed down to that area alone. A value that cannot be used stops the start
-//! with one line that names the variable, the value and what is allowed: [`explain`] makes that line.
+//! with one line that names the variable, the value and what is allowed: [`explain_parse_error`] makes that line.
 
 use std::net::SocketAddr;
 use std::ops::RangeInclusive;
@@ -22,15 +22,15 @@ pub struct ServeConfig {
     pub data_dir: PathBuf,
     /// Maximum size of a request message, in bytes
     #[arg(long, env = "MILLRACE_MAX_MESSAGE_BYTES", value_name = "BYTES", default_value = "4194304",
-          value_parser = |text: &str| whole(text, 1_024..=8_388_608))]
+          value_parser = |text: &str| parse_integer(text, 1_024..=8_388_608))]
     pub max_message_bytes: u64,
     /// How far an event's timestamp may be in the future, in milliseconds
     #[arg(long = "max-clock-skew-ms", env = "MILLRACE_MAX_CLOCK_SKEW_MS", value_name = "MS", default_value = "600000",
-          value_parser = |text: &str| millis(text, 0..=86_400_000))]
+          value_parser = |text: &str| parse_millis(text, 0..=86_400_000))]
     pub max_clock_skew: Duration,
     /// Deadline of an orderly stop, in milliseconds. Anything left is inserted at the next start
     #[arg(long = "shutdown-grace-ms", env = "MILLRACE_SHUTDOWN_GRACE_MS", value_name = "MS", default_value = "10000",
-          value_parser = |text: &str| millis(text, 0..=600_000))]
+          value_parser = |text: &str| parse_millis(text, 0..=600_000))]
     pub shutdown_grace: Duration,
     /// File that identifies the machine's boot. If it changed without a clean stop, ClickHouse is compared with the
     /// journal. For tests of power cuts
@@ -63,25 +63,25 @@ pub struct ServeConfig {
 
 impl ServeConfig {
     /// Checks the relations between settings. The error names the settings that conflict and how to resolve it.
-    pub fn check_relations(&self) -> Result<(), String> {
+    pub fn validate(&self) -> Result<(), String> {
         // Snapshots repeat the ids in the journal. A larger share would fill the journal with ids.
         let (ids, journal) = (self.writer.recent_event_ids, self.journal.journal_max_bytes);
-        let needed = ids * EVENT_ID_BYTES * JOURNAL_PER_EVENT_IDS;
+        let needed = ids * EVENT_ID_BYTES * MIN_JOURNAL_TO_IDS_RATIO;
         if needed > journal {
             return Err(format!(
                 "MILLRACE_RECENT_EVENT_IDS (--recent-event-ids): {ids} ids need a journal of at least {needed} bytes, but \
                  MILLRACE_JOURNAL_MAX_BYTES (--journal-max-bytes) is {journal}: raise it, or remember at most {} ids",
-                journal / (EVENT_ID_BYTES * JOURNAL_PER_EVENT_IDS)
+                journal / (EVENT_ID_BYTES * MIN_JOURNAL_TO_IDS_RATIO)
             ));
         }
         let (message, buffer) = (self.max_message_bytes, self.writer.max_buffer_bytes);
-        let needed = message * BUFFER_PER_MESSAGE;
+        let needed = message * MIN_BUFFER_TO_MESSAGE_RATIO;
         if buffer < needed {
             return Err(format!(
-                "MILLRACE_MAX_BUFFER_BYTES (--max-buffer-bytes): {buffer} is less than {BUFFER_PER_MESSAGE} times \
+                "MILLRACE_MAX_BUFFER_BYTES (--max-buffer-bytes): {buffer} is less than {MIN_BUFFER_TO_MESSAGE_RATIO} times \
                  MILLRACE_MAX_MESSAGE_BYTES ({message}), so one full message might need more memory than there is: raise it to {needed}, or \
                  lower MILLRACE_MAX_MESSAGE_BYTES to {}",
-                buffer / BUFFER_PER_MESSAGE
+                buffer / MIN_BUFFER_TO_MESSAGE_RATIO
             ));
         }
         Ok(())
@@ -90,26 +90,26 @@ impl ServeConfig {
 
 /// Size of an event id in a journal snapshot, and how many times all ids must fit into the journal.
 const EVENT_ID_BYTES: u64 = 16;
-const JOURNAL_PER_EVENT_IDS: u64 = 16;
+const MIN_JOURNAL_TO_IDS_RATIO: u64 = 16;
 
 /// An event encoded in 13 bytes takes 50 bytes as columns, so the buffer must be at least four times the largest message.
-const BUFFER_PER_MESSAGE: u64 = 4;
+const MIN_BUFFER_TO_MESSAGE_RATIO: u64 = 4;
 
 /// Limits on connections, and the hosts and origins that browsers may use.
 #[derive(Args, Clone, Debug)]
 pub struct EdgeConfig {
     /// Maximum number of open connections. Further ones are closed
     #[arg(long, env = "MILLRACE_MAX_CONNECTIONS", value_name = "CONNECTIONS", default_value = "2048",
-          value_parser = |text: &str| whole(text, 1..=1_000_000))]
+          value_parser = |text: &str| parse_integer(text, 1..=1_000_000))]
     pub max_connections: u64,
     /// Maximum number of open connections from one IP address. A proxy counts as one
     #[arg(long, env = "MILLRACE_MAX_CONNECTIONS_PER_ADDRESS", value_name = "CONNECTIONS", default_value = "512",
-          value_parser = |text: &str| whole(text, 1..=1_000_000))]
+          value_parser = |text: &str| parse_integer(text, 1..=1_000_000))]
     pub max_connections_per_address: u64,
     /// Age at which a connection is asked to close, in milliseconds, +/- 10 %; 0 for never. Streams end with UNAVAILABLE
     /// once everything they sent is acknowledged; uploads may finish
     #[arg(long = "max-connection-age-ms", env = "MILLRACE_MAX_CONNECTION_AGE_MS", value_name = "MS",
-          default_value = "3600000", value_parser = |text: &str| millis(text, 0..=604_800_000))]
+          default_value = "3600000", value_parser = |text: &str| parse_millis(text, 0..=604_800_000))]
     pub max_connection_age: Duration,
     /// DNS names by which browsers and HTTP clients may reach the server, comma-separated; * for any. IP addresses and
     /// names without a dot are always allowed
@@ -138,10 +138,10 @@ pub struct EdgeConfig {
 pub struct ClickHouseConfig {
     /// HTTP address of a ClickHouse server. Empty for the embedded engine
     #[arg(long, env = "CLICKHOUSE_URL", value_name = "URL", default_value = "", hide_default_value = true,
-          value_parser = http_url)]
+          value_parser = parse_http_url)]
     pub clickhouse_url: String,
     /// Database; created if it does not exist
-    #[arg(long, env = "CLICKHOUSE_DATABASE", value_name = "NAME", default_value = "millrace", value_parser = identifier)]
+    #[arg(long, env = "CLICKHOUSE_DATABASE", value_name = "NAME", default_value = "millrace", value_parser = parse_identifier)]
     pub clickhouse_database: String,
     /// User for inserts and the schema
     #[arg(long, env = "CLICKHOUSE_USER", value_name = "NAME", default_value = "default")]
@@ -178,7 +178,7 @@ pub struct ClickHouseConfig {
     pub clickhouse_panel_password: String,
     /// Days that rows are kept. They expire by the week, so up to seven days later
     #[arg(long, env = "RETENTION_DAYS", value_name = "DAYS", default_value = "90",
-          value_parser = |text: &str| whole(text, 1..=3_650))]
+          value_parser = |text: &str| parse_integer(text, 1..=3_650))]
     pub retention_days: u64,
     /// Path of the engine library. Empty for the copy that `make engine` downloads
     #[arg(
@@ -200,7 +200,7 @@ pub struct EngineConfig {
     /// Memory limit of the embedded engine in bytes, at least 268435456. 0 for three quarters of the machine's memory, or
     /// of the cgroup's limit if that is lower
     #[arg(long = "engine-memory-bytes", env = "MILLRACE_ENGINE_MEMORY_BYTES", value_name = "BYTES", default_value = "0",
-          value_parser = engine_memory)]
+          value_parser = parse_engine_memory)]
     pub memory_bytes: u64,
     /// Confine the embedded engine's process to its data folder, without network, as far as the kernel can: on, or off to
     /// allow statements that read other files or URLs
@@ -237,7 +237,7 @@ pub struct JournalSettings {
     /// Disk space in bytes for events that are not in ClickHouse yet (journal and dead letters). At the limit, requests are
     /// slowed down or rejected with a retry delay
     #[arg(long, env = "MILLRACE_JOURNAL_MAX_BYTES", value_name = "BYTES", default_value = "8589934592",
-          value_parser = |text: &str| whole(text, 268_435_456..=1_099_511_627_776_000))]
+          value_parser = |text: &str| parse_integer(text, 268_435_456..=1_099_511_627_776_000))]
     pub journal_max_bytes: u64,
 }
 
@@ -246,27 +246,27 @@ pub struct JournalSettings {
 pub struct WriterConfig {
     /// Number of events at which a batch is inserted
     #[arg(long, env = "FLUSH_SIZE", value_name = "EVENTS", default_value = "1000",
-          value_parser = |text: &str| whole(text, 1..=1_000_000))]
+          value_parser = |text: &str| parse_integer(text, 1..=1_000_000))]
     pub flush_size: u64,
     /// Maximum time between inserts while there are events, in milliseconds
     #[arg(long = "flush-interval-ms", env = "FLUSH_INTERVAL_MS", value_name = "MS", default_value = "2000",
-          value_parser = |text: &str| millis(text, 10..=600_000))]
+          value_parser = |text: &str| parse_millis(text, 10..=600_000))]
     pub flush_interval: Duration,
     /// Minimum time between the starts of two inserts, in milliseconds
     #[arg(long = "flush-min-interval-ms", env = "FLUSH_MIN_INTERVAL_MS", value_name = "MS", default_value = "100",
-          value_parser = |text: &str| millis(text, 0..=60_000))]
+          value_parser = |text: &str| parse_millis(text, 0..=60_000))]
     pub flush_min_interval: Duration,
     /// Memory in bytes for accepted events. At the limit, requests are slowed down or rejected with a retry delay
     #[arg(long, env = "MILLRACE_MAX_BUFFER_BYTES", value_name = "BYTES", default_value = "134217728",
-          value_parser = |text: &str| whole(text, 16_777_216..=68_719_476_736))]
+          value_parser = |text: &str| parse_integer(text, 16_777_216..=68_719_476_736))]
     pub max_buffer_bytes: u64,
     /// Number of producer-given event ids that are remembered to drop duplicates. Each takes about 70 bytes of memory
     #[arg(long, env = "MILLRACE_RECENT_EVENT_IDS", value_name = "IDS", default_value = "1000000",
-          value_parser = |text: &str| whole(text, 0..=10_000_000))]
+          value_parser = |text: &str| parse_integer(text, 0..=10_000_000))]
     pub recent_event_ids: u64,
     /// Hours without a request after which a producer's sequence is forgotten
     #[arg(long, env = "MILLRACE_PRODUCER_IDLE_HOURS", value_name = "HOURS", default_value = "168",
-          value_parser = |text: &str| whole(text, 1..=87_600))]
+          value_parser = |text: &str| parse_integer(text, 1..=87_600))]
     pub producer_idle_hours: u64,
 }
 
@@ -275,7 +275,7 @@ pub struct WriterConfig {
 pub struct PanelsConfig {
     /// How long a panel's result is reused, in milliseconds. 0 to recompute each time
     #[arg(long = "panel-cache-ms", env = "PANEL_CACHE_MS", value_name = "MS", default_value = "3000",
-          value_parser = |text: &str| millis(text, 0..=3_600_000))]
+          value_parser = |text: &str| parse_millis(text, 0..=3_600_000))]
     pub panel_cache: Duration,
     /// Folder of your own panels, one .sql file each. Changes are picked up while the server runs
     #[arg(long, env = "MILLRACE_PANELS_DIR", value_name = "FOLDER", default_value = "./queries/panels")]
@@ -283,12 +283,12 @@ pub struct PanelsConfig {
     /// Minimum time between two computations of a subscribed panel, in milliseconds. While there are subscribers, events
     /// are also flushed this often
     #[arg(long = "watch-min-interval-ms", env = "MILLRACE_WATCH_MIN_INTERVAL_MS", value_name = "MS",
-          default_value = "250", value_parser = |text: &str| millis(text, 50..=60_000))]
+          default_value = "250", value_parser = |text: &str| parse_millis(text, 50..=60_000))]
     pub watch_min_interval: Duration,
     /// Distinct queries (panel, range, time zone, parameters) that clients of one IP address may subscribe to. Behind a
     /// proxy, all clients have its address
     #[arg(long, env = "MILLRACE_WATCH_MAX_QUERIES_PER_CLIENT", value_name = "QUESTIONS", default_value = "250",
-          value_parser = |text: &str| whole(text, 1..=2_000))]
+          value_parser = |text: &str| parse_integer(text, 1..=2_000))]
     pub watch_max_queries_per_client: u64,
 }
 
@@ -312,39 +312,39 @@ pub enum LogFormat {
     Json,
 }
 
-fn whole(text: &str, allowed: RangeInclusive<u64>) -> Result<u64, String> {
-    let refused = || format!("a whole number from {} to {} is allowed", allowed.start(), allowed.end());
-    let number = text.trim().parse().map_err(|_| refused())?;
-    if allowed.contains(&number) { Ok(number) } else { Err(refused()) }
+fn parse_integer(text: &str, allowed: RangeInclusive<u64>) -> Result<u64, String> {
+    let invalid = || format!("a whole number from {} to {} is allowed", allowed.start(), allowed.end());
+    let number = text.trim().parse().map_err(|_| invalid())?;
+    if allowed.contains(&number) { Ok(number) } else { Err(invalid()) }
 }
 
-fn engine_memory(text: &str) -> Result<u64, String> {
-    const ALLOWED: RangeInclusive<u64> = crate::engine::memory::LEAST_BYTES..=1_125_899_906_842_624;
+fn parse_engine_memory(text: &str) -> Result<u64, String> {
+    const ALLOWED: RangeInclusive<u64> = crate::engine::memory::MIN_LIMIT_BYTES..=1_125_899_906_842_624;
     match text.trim() {
         "0" => Ok(0),
-        text => whole(text, ALLOWED).map_err(|allowed| format!("0, or {allowed}")),
+        text => parse_integer(text, ALLOWED).map_err(|allowed| format!("0, or {allowed}")),
     }
 }
 
-fn millis(text: &str, allowed: RangeInclusive<u64>) -> Result<Duration, String> {
-    whole(text, allowed).map(Duration::from_millis)
+fn parse_millis(text: &str, allowed: RangeInclusive<u64>) -> Result<Duration, String> {
+    parse_integer(text, allowed).map(Duration::from_millis)
 }
 
-fn http_url(text: &str) -> Result<String, String> {
+fn parse_http_url(text: &str) -> Result<String, String> {
     let text = text.trim();
-    let refused =
+    let invalid =
         || "an address like http://localhost:8123, or nothing for the embedded engine, is allowed".to_owned();
     if text.is_empty() {
         return Ok(String::new());
     }
-    let uri: http::Uri = text.parse().map_err(|_| refused())?;
+    let uri: http::Uri = text.parse().map_err(|_| invalid())?;
     match (uri.scheme_str(), uri.host()) {
         (Some("http" | "https"), Some(host)) if !host.is_empty() => Ok(text.trim_end_matches('/').to_owned()),
-        _ => Err(refused()),
+        _ => Err(invalid()),
     }
 }
 
-fn identifier(text: &str) -> Result<String, String> {
+fn parse_identifier(text: &str) -> Result<String, String> {
     let plain = text.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
     let begins = text.chars().next().is_some_and(|c| c.is_ascii_alphabetic() || c == '_');
     if plain && begins && text.len() <= 64 {
@@ -355,7 +355,7 @@ fn identifier(text: &str) -> Result<String, String> {
 }
 
 /// A refused command line as one line: the variable, the flag, the value and what is allowed.
-pub fn explain(error: &clap::Error, command: &clap::Command) -> String {
+pub fn explain_parse_error(error: &clap::Error, command: &clap::Command) -> String {
     use std::error::Error as _;
 
     let text = |kind| match error.get(kind) {
@@ -389,7 +389,7 @@ mod tests {
     use super::*;
 
     #[derive(Debug, Parser)]
-    struct Program {
+    struct Cli {
         #[command(subcommand)]
         command: Command,
     }
@@ -399,39 +399,40 @@ mod tests {
         Serve(ServeConfig),
     }
 
-    fn explained(args: &[&str]) -> String {
-        let words = ["millrace", "serve"].iter().chain(args);
-        let error = Program::try_parse_from(words).expect_err("the arguments are refused");
-        explain(&error, &Program::command())
+    fn error_line(args: &[&str]) -> String {
+        let command_line = ["millrace", "serve"].iter().chain(args);
+        let error = Cli::try_parse_from(command_line).expect_err("the arguments are refused");
+        explain_parse_error(&error, &Cli::command())
     }
 
     #[test]
-    fn the_program_is_well_formed() {
-        Program::command().debug_assert();
+    fn the_command_line_definition_is_valid() {
+        Cli::command().debug_assert();
     }
 
     fn parsed(args: &[&str]) -> ServeConfig {
-        let words = ["millrace", "serve"].iter().chain(args);
-        let Command::Serve(config) = Program::try_parse_from(words).expect("the arguments are fine").command;
+        let command_line = ["millrace", "serve"].iter().chain(args);
+        let Command::Serve(config) =
+            Cli::try_parse_from(command_line).expect("the arguments are fine").command;
         config
     }
 
     #[test]
-    fn settings_that_do_not_fit_each_other_are_refused_in_one_line() {
-        assert_eq!(parsed(&[]).check_relations(), Ok(()));
-        assert_eq!(parsed(&["--journal-max-bytes", "268435456"]).check_relations(), Ok(()));
+    fn conflicting_settings_are_rejected_in_one_line() {
+        assert_eq!(parsed(&[]).validate(), Ok(()));
+        assert_eq!(parsed(&["--journal-max-bytes", "268435456"]).validate(), Ok(()));
         let many = parsed(&["--recent-event-ids", "10000000", "--journal-max-bytes", "1073741824"])
-            .check_relations()
+            .validate()
             .unwrap_err();
         assert_eq!(
             many,
-            "MILLRACE_RECENT_EVENT_IDS (--recent-event-ids): 10000000 ids need a journal of at least 2560000000 bytes, and \
+            "MILLRACE_RECENT_EVENT_IDS (--recent-event-ids): 10000000 ids need a journal of at least 2560000000 bytes, but \
              MILLRACE_JOURNAL_MAX_BYTES (--journal-max-bytes) is 1073741824: raise it, or remember at most 4194304 ids"
         );
     }
 
     #[test]
-    fn a_refused_value_is_explained_in_one_line() {
+    fn a_rejected_value_is_explained_in_one_line() {
         let cases = [
             (
                 ["--flush-size", "0"],
@@ -453,25 +454,25 @@ mod tests {
             ),
         ];
         for (args, line) in cases {
-            assert_eq!(explained(&args), line);
+            assert_eq!(error_line(&args), line);
         }
-        assert!(explained(&["--listen", "8080"]).starts_with("MILLRACE_LISTEN (--listen): \"8080\""));
-        assert_eq!(explained(&["--nonsense", "1"]), "unexpected argument '--nonsense' found");
+        assert!(error_line(&["--listen", "8080"]).starts_with("MILLRACE_LISTEN (--listen): \"8080\""));
+        assert_eq!(error_line(&["--nonsense", "1"]), "unexpected argument '--nonsense' found");
     }
 
     fn relations(args: &[&str]) -> Result<(), String> {
-        let words = ["millrace", "serve"].iter().chain(args);
+        let command_line = ["millrace", "serve"].iter().chain(args);
         let Command::Serve(config) =
-            Program::try_parse_from(words).expect("each value alone is allowed").command;
-        config.check_relations()
+            Cli::try_parse_from(command_line).expect("each value alone is allowed").command;
+        config.validate()
     }
 
     #[test]
-    fn relations_between_settings_are_explained_in_one_line() {
+    fn a_buffer_too_small_for_a_message_is_rejected_in_one_line() {
         assert_eq!(relations(&[]), Ok(()));
         assert_eq!(relations(&["--max-buffer-bytes", "16777216"]), Ok(()));
-        let refused = relations(&["--max-buffer-bytes", "16777216", "--max-message-bytes", "8388608"]);
-        let line = refused.expect_err("one message might need 32 MB of 16");
+        let invalid = relations(&["--max-buffer-bytes", "16777216", "--max-message-bytes", "8388608"]);
+        let line = invalid.expect_err("one message might need 32 MB of 16");
         assert!(line.starts_with("MILLRACE_MAX_BUFFER_BYTES (--max-buffer-bytes): 16777216"), "{line}");
         assert!(
             line.contains("raise it to 33554432")
@@ -482,7 +483,7 @@ mod tests {
     /// .env.example is what an operator reads: it lists every variable with its default.
     #[test]
     fn the_example_file_lists_every_variable_with_its_default() {
-        let command = Program::command();
+        let command = Cli::command();
         let serve = command.find_subcommand("serve").expect("there is a serve command");
         let mut expected: Vec<String> = serve
             .get_arguments()

@@ -13,7 +13,7 @@ use tonic_types::{ErrorDetails, StatusExt};
 
 /// What a caller can do about an error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum ErrorCode {
     /// The request is wrong; sending it again is useless.
     Invalid,
     /// There is no such thing.
@@ -41,40 +41,42 @@ pub enum Kind {
 #[error("{message}")]
 pub struct Error {
     /// What the caller can do.
-    pub kind: Kind,
+    pub code: ErrorCode,
     /// The thing, the value and the way out.
     pub message: String,
 }
 
 impl Error {
     /// An error of this kind.
-    pub fn new(kind: Kind, message: impl Into<String>) -> Self {
-        Self { kind, message: message.into() }
+    pub fn new(code: ErrorCode, message: impl Into<String>) -> Self {
+        Self { code, message: message.into() }
     }
 
     /// A request that is wrong.
     pub fn invalid(message: impl Into<String>) -> Self {
-        Self::new(Kind::Invalid, message)
+        Self::new(ErrorCode::Invalid, message)
     }
 }
 
 /// The one mapping to gRPC. Waits are told in `google.rpc.RetryInfo`.
 impl From<Error> for Status {
     fn from(error: Error) -> Self {
-        let (code, retry_after) = match error.kind {
-            Kind::Invalid => (Code::InvalidArgument, None),
-            Kind::NotFound => (Code::NotFound, None),
-            Kind::OutOfOrder => (Code::FailedPrecondition, None),
-            Kind::Busy { retry_after } => (Code::ResourceExhausted, Some(retry_after)),
-            Kind::Unavailable { retry_after } => (Code::Unavailable, Some(retry_after)),
-            Kind::TimedOut => (Code::DeadlineExceeded, None),
-            Kind::Internal => (Code::Internal, None),
+        let (grpc_code, retry_after) = match error.code {
+            ErrorCode::Invalid => (Code::InvalidArgument, None),
+            ErrorCode::NotFound => (Code::NotFound, None),
+            ErrorCode::OutOfOrder => (Code::FailedPrecondition, None),
+            ErrorCode::Busy { retry_after } => (Code::ResourceExhausted, Some(retry_after)),
+            ErrorCode::Unavailable { retry_after } => (Code::Unavailable, Some(retry_after)),
+            ErrorCode::TimedOut => (Code::DeadlineExceeded, None),
+            ErrorCode::Internal => (Code::Internal, None),
         };
         match retry_after {
-            Some(wait) => {
-                Status::with_error_details(code, error.message, ErrorDetails::with_retry_info(Some(wait)))
-            }
-            None => Status::new(code, error.message),
+            Some(delay) => Status::with_error_details(
+                grpc_code,
+                error.message,
+                ErrorDetails::with_retry_info(Some(delay)),
+            ),
+            None => Status::new(grpc_code, error.message),
         }
     }
 }
@@ -82,28 +84,28 @@ impl From<Error> for Status {
 /// The one mapping to HTTP: a problem of RFC 9457. Waits are told in `Retry-After`.
 impl IntoResponse for Error {
     fn into_response(self) -> Response {
-        let (status, retry_after) = match self.kind {
-            Kind::Invalid => (StatusCode::BAD_REQUEST, None),
-            Kind::NotFound => (StatusCode::NOT_FOUND, None),
-            Kind::OutOfOrder => (StatusCode::CONFLICT, None),
-            Kind::Busy { retry_after } => (StatusCode::TOO_MANY_REQUESTS, Some(retry_after)),
-            Kind::Unavailable { retry_after } => (StatusCode::SERVICE_UNAVAILABLE, Some(retry_after)),
-            Kind::TimedOut => (StatusCode::GATEWAY_TIMEOUT, None),
-            Kind::Internal => (StatusCode::INTERNAL_SERVER_ERROR, None),
+        let (status, retry_after) = match self.code {
+            ErrorCode::Invalid => (StatusCode::BAD_REQUEST, None),
+            ErrorCode::NotFound => (StatusCode::NOT_FOUND, None),
+            ErrorCode::OutOfOrder => (StatusCode::CONFLICT, None),
+            ErrorCode::Busy { retry_after } => (StatusCode::TOO_MANY_REQUESTS, Some(retry_after)),
+            ErrorCode::Unavailable { retry_after } => (StatusCode::SERVICE_UNAVAILABLE, Some(retry_after)),
+            ErrorCode::TimedOut => (StatusCode::GATEWAY_TIMEOUT, None),
+            ErrorCode::Internal => (StatusCode::INTERNAL_SERVER_ERROR, None),
         };
-        let mut response = problem(status, &self.message);
-        if let Some(wait) = retry_after {
+        let mut response = problem_response(status, &self.message);
+        if let Some(delay) = retry_after {
             // Whole seconds, rounded up.
             response
                 .headers_mut()
-                .insert(RETRY_AFTER, HeaderValue::from(wait.as_millis().div_ceil(1_000) as u64));
+                .insert(RETRY_AFTER, HeaderValue::from(delay.as_millis().div_ceil(1_000) as u64));
         }
         response
     }
 }
 
 /// A problem of RFC 9457.
-pub(crate) fn problem(status: StatusCode, detail: &str) -> Response {
+pub(crate) fn problem_response(status: StatusCode, detail: &str) -> Response {
     let problem = serde_json::json!({
         "title": status.canonical_reason(),
         "status": status.as_u16(),
@@ -119,11 +121,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_busy_server_says_how_long_to_wait() {
-        let wait = Duration::from_millis(250);
-        let status = Status::from(Error::new(Kind::Busy { retry_after: wait }, "full"));
+    fn a_busy_error_carries_the_retry_delay() {
+        let delay = Duration::from_millis(250);
+        let status = Status::from(Error::new(ErrorCode::Busy { retry_after: delay }, "full"));
         assert_eq!((status.code(), status.message()), (Code::ResourceExhausted, "full"));
         let details = status.get_error_details();
-        assert_eq!(details.retry_info().and_then(|info| info.retry_delay), Some(wait));
+        assert_eq!(details.retry_info().and_then(|info| info.retry_delay), Some(delay));
     }
 }

@@ -19,11 +19,11 @@ pub const MAX_PROPERTIES_BYTES: usize = 64 * 1024;
 pub const MAX_PROPERTIES_DEPTH: usize = 32;
 
 /// How much of a refused value is quoted in the reason, in bytes.
-const QUOTED_BYTES: usize = 40;
+const MAX_QUOTED_BYTES: usize = 40;
 
 /// The device classes that panels tell apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Device {
+pub enum DeviceType {
     /// A desktop or laptop computer.
     Desktop,
     /// A phone.
@@ -34,11 +34,11 @@ pub enum Device {
     Unknown,
 }
 
-impl Device {
+impl DeviceType {
     fn parse(text: &str) -> Self {
         [Self::Desktop, Self::Mobile, Self::Tablet]
             .into_iter()
-            .find(|device| text.eq_ignore_ascii_case(device.as_str()))
+            .find(|device_type| text.eq_ignore_ascii_case(device_type.as_str()))
             .unwrap_or(Self::Unknown)
     }
 
@@ -60,7 +60,7 @@ pub struct ValidEvent<'a> {
     timestamp_ms: i64,
     session_id: &'a str,
     user_id: Option<&'a str>,
-    device: Device,
+    device_type: DeviceType,
     country_code: [u8; 2],
     properties: Cow<'a, str>,
     event_id: Option<Uuid>,
@@ -84,8 +84,8 @@ impl ValidEvent<'_> {
         self.user_id
     }
     /// The device class.
-    pub fn device(&self) -> Device {
-        self.device
+    pub fn device_type(&self) -> DeviceType {
+        self.device_type
     }
     /// Two upper-case letters.
     pub fn country_code(&self) -> [u8; 2] {
@@ -103,7 +103,7 @@ impl ValidEvent<'_> {
 
 /// Why an event is refused.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Refusal {
+pub struct ValidationError {
     /// The field at fault.
     pub field: &'static str,
     /// What is wrong with it and what is allowed.
@@ -112,7 +112,7 @@ pub struct Refusal {
 
 /// The rules that depend on the configuration.
 #[derive(Clone, Copy, Debug)]
-pub struct Rules {
+pub struct ValidationRules {
     /// Older events would be deleted at once, so they are refused.
     pub retention: Duration,
     /// How far a producer's clock may run ahead.
@@ -120,38 +120,42 @@ pub struct Rules {
 }
 
 /// Checks one event against the rules, as of `now_ms` (milliseconds since 1970 UTC).
-pub fn validate<'a>(event: &'a v1::Event, rules: &Rules, now_ms: i64) -> Result<ValidEvent<'a>, Refusal> {
+pub fn validate<'a>(
+    event: &'a v1::Event,
+    rules: &ValidationRules,
+    now_ms: i64,
+) -> Result<ValidEvent<'a>, ValidationError> {
     Ok(ValidEvent {
-        event_name: event_name(&event.event_name)?,
-        timestamp_ms: timestamp(event.timestamp.as_ref(), rules, now_ms)?,
-        session_id: id("session_id", &event.session_id)?,
+        event_name: validate_event_name(&event.event_name)?,
+        timestamp_ms: validate_timestamp(event.timestamp.as_ref(), rules, now_ms)?,
+        session_id: validate_id("session_id", &event.session_id)?,
         user_id: match event.user_id.as_deref() {
             None | Some("") => None,
-            Some(user_id) => Some(id("user_id", user_id)?),
+            Some(user_id) => Some(validate_id("user_id", user_id)?),
         },
-        device: Device::parse(&event.device_type),
-        country_code: country_code(&event.country_code)?,
-        properties: properties(event.properties_kind.as_ref())?,
-        event_id: event.event_id.as_deref().filter(|id| !id.is_empty()).map(event_id).transpose()?,
+        device_type: DeviceType::parse(&event.device_type),
+        country_code: parse_country_code(&event.country_code)?,
+        properties: properties_to_json(event.properties_kind.as_ref())?,
+        event_id: event.event_id.as_deref().filter(|id| !id.is_empty()).map(parse_event_id).transpose()?,
     })
 }
 
-fn refuse<T>(field: &'static str, reason: impl Into<String>) -> Result<T, Refusal> {
-    Err(Refusal { field, reason: reason.into() })
+fn invalid<T>(field: &'static str, reason: impl Into<String>) -> Result<T, ValidationError> {
+    Err(ValidationError { field, reason: reason.into() })
 }
 
-fn event_name(name: &str) -> Result<&str, Refusal> {
+fn validate_event_name(name: &str) -> Result<&str, ValidationError> {
     if name.is_empty() {
-        return refuse("event_name", "is missing; 1 to 128 bytes are required");
+        return invalid("event_name", "is missing; 1 to 128 bytes are required");
     }
     if name.len() > MAX_EVENT_NAME_BYTES {
-        return refuse(
+        return invalid(
             "event_name",
             format!("{} has {} bytes; at most {MAX_EVENT_NAME_BYTES} are allowed", quoted(name), name.len()),
         );
     }
     if let Some(c) = name.chars().find(|c| c.is_control()) {
-        return refuse(
+        return invalid(
             "event_name",
             format!("{} holds the control character U+{:04X}", quoted(name), u32::from(c)),
         );
@@ -159,48 +163,52 @@ fn event_name(name: &str) -> Result<&str, Refusal> {
     Ok(name)
 }
 
-fn timestamp(timestamp: Option<&prost_types::Timestamp>, rules: &Rules, now_ms: i64) -> Result<i64, Refusal> {
+fn validate_timestamp(
+    timestamp: Option<&prost_types::Timestamp>,
+    rules: &ValidationRules,
+    now_ms: i64,
+) -> Result<i64, ValidationError> {
     let Some(timestamp) = timestamp else {
-        return refuse("timestamp", "is missing; the time at which the event happened is required");
+        return invalid("timestamp", "is missing; the time at which the event happened is required");
     };
     if !(0..1_000_000_000).contains(&timestamp.nanos) {
-        return refuse(
+        return invalid(
             "timestamp",
             format!("has {} nanoseconds; 0 to 999999999 are allowed", timestamp.nanos),
         );
     }
     let millis =
         timestamp.seconds.saturating_mul(1_000).saturating_add(i64::from(timestamp.nanos / 1_000_000));
-    let latest = now_ms.saturating_add(millis_of(rules.max_clock_skew));
+    let latest = now_ms.saturating_add(whole_millis(rules.max_clock_skew));
     if millis > latest {
-        return refuse(
+        return invalid(
             "timestamp",
             format!(
                 "{} lies in the future; at most {} s after the server's clock, which says {}, are allowed",
-                instant(millis),
+                format_timestamp(millis),
                 rules.max_clock_skew.as_secs(),
-                instant(now_ms)
+                format_timestamp(now_ms)
             ),
         );
     }
-    let earliest = now_ms.saturating_sub(millis_of(rules.retention));
+    let earliest = now_ms.saturating_sub(whole_millis(rules.retention));
     if millis < earliest {
-        return refuse(
+        return invalid(
             "timestamp",
             format!(
                 "{} is older than the retention of {} days, which begins at {}",
-                instant(millis),
+                format_timestamp(millis),
                 rules.retention.as_secs() / 86_400,
-                instant(earliest)
+                format_timestamp(earliest)
             ),
         );
     }
     Ok(millis)
 }
 
-fn id<'a>(field: &'static str, text: &'a str) -> Result<&'a str, Refusal> {
+fn validate_id<'a>(field: &'static str, text: &'a str) -> Result<&'a str, ValidationError> {
     if text.len() > MAX_ID_BYTES {
-        return refuse(
+        return invalid(
             field,
             format!("{} has {} bytes; at most {MAX_ID_BYTES} are allowed", quoted(text), text.len()),
         );
@@ -208,63 +216,63 @@ fn id<'a>(field: &'static str, text: &'a str) -> Result<&'a str, Refusal> {
     Ok(text)
 }
 
-fn country_code(text: &str) -> Result<[u8; 2], Refusal> {
+fn parse_country_code(text: &str) -> Result<[u8; 2], ValidationError> {
     match *text.as_bytes() {
         [] => Ok(*b"ZZ"),
         [a, b] if a.is_ascii_alphabetic() && b.is_ascii_alphabetic() => {
             Ok([a.to_ascii_uppercase(), b.to_ascii_uppercase()])
         }
-        _ => refuse(
+        _ => invalid(
             "country_code",
             format!("{} is not two letters of ISO 3166-1 alpha-2, as in \"ES\"", quoted(text)),
         ),
     }
 }
 
-fn event_id(text: &str) -> Result<Uuid, Refusal> {
+fn parse_event_id(text: &str) -> Result<Uuid, ValidationError> {
     match Uuid::try_parse(text) {
         Ok(id) => Ok(id),
-        Err(error) => refuse("event_id", format!("{} is not a UUID: {error}", quoted(text))),
+        Err(error) => invalid("event_id", format!("{} is not a UUID: {error}", quoted(text))),
     }
 }
 
-fn properties(kind: Option<&PropertiesKind>) -> Result<Cow<'_, str>, Refusal> {
+fn properties_to_json(kind: Option<&PropertiesKind>) -> Result<Cow<'_, str>, ValidationError> {
     match kind {
         None => Ok(Cow::Borrowed("{}")),
-        Some(PropertiesKind::PropertiesJson(text)) => properties_json(text).map(Cow::Borrowed),
+        Some(PropertiesKind::PropertiesJson(text)) => validate_properties_json(text).map(Cow::Borrowed),
         Some(PropertiesKind::Properties(object)) => {
             let mut text = String::new();
             write_struct(object, 1, &mut text)?;
-            check_size("properties", text.len())?;
+            check_properties_size("properties", text.len())?;
             Ok(Cow::Owned(text))
         }
     }
 }
 
-fn properties_json(text: &str) -> Result<&str, Refusal> {
+fn validate_properties_json(text: &str) -> Result<&str, ValidationError> {
     const FIELD: &str = "properties_json";
-    check_size(FIELD, text.len())?;
+    check_properties_size(FIELD, text.len())?;
     let text = text.trim_ascii();
     if text.is_empty() {
         return Ok("{}");
     }
     if !text.starts_with('{') {
-        return refuse(FIELD, format!("{} is not a JSON object", quoted(text)));
+        return invalid(FIELD, format!("{} is not a JSON object", quoted(text)));
     }
     // The depth first: it bounds what the parser has to walk into.
-    let depth = nesting(text);
+    let depth = nesting_depth(text);
     if depth > MAX_PROPERTIES_DEPTH {
-        return refuse(FIELD, format!("nests {depth} deep; at most {MAX_PROPERTIES_DEPTH} are allowed"));
+        return invalid(FIELD, format!("nests {depth} deep; at most {MAX_PROPERTIES_DEPTH} are allowed"));
     }
     match serde_json::from_str::<IgnoredAny>(text) {
         Ok(_) => Ok(text),
-        Err(error) => refuse(FIELD, format!("is not JSON: {error}")),
+        Err(error) => invalid(FIELD, format!("is not JSON: {error}")),
     }
 }
 
-fn check_size(field: &'static str, bytes: usize) -> Result<(), Refusal> {
+fn check_properties_size(field: &'static str, bytes: usize) -> Result<(), ValidationError> {
     if bytes > MAX_PROPERTIES_BYTES {
-        return refuse(
+        return invalid(
             field,
             format!("has {bytes} bytes of JSON; at most {MAX_PROPERTIES_BYTES} are allowed"),
         );
@@ -273,8 +281,8 @@ fn check_size(field: &'static str, bytes: usize) -> Result<(), Refusal> {
 }
 
 /// The deepest nesting of objects and arrays, counted without recursion. Exact for valid JSON.
-fn nesting(json: &str) -> usize {
-    let (mut depth, mut deepest) = (0_usize, 0_usize);
+fn nesting_depth(json: &str) -> usize {
+    let (mut depth, mut max_depth) = (0_usize, 0_usize);
     let (mut in_string, mut escaped) = (false, false);
     for byte in json.bytes() {
         if in_string {
@@ -290,24 +298,24 @@ fn nesting(json: &str) -> usize {
             b'"' => in_string = true,
             b'{' | b'[' => {
                 depth += 1;
-                deepest = deepest.max(depth);
+                max_depth = max_depth.max(depth);
             }
             b'}' | b']' => depth = depth.saturating_sub(1),
             _ => {}
         }
     }
-    deepest
+    max_depth
 }
 
 /// Writes a `Struct` as JSON, in the order of its keys.
-fn write_struct(object: &prost_types::Struct, depth: usize, out: &mut String) -> Result<(), Refusal> {
+fn write_struct(object: &prost_types::Struct, depth: usize, out: &mut String) -> Result<(), ValidationError> {
     check_depth(depth)?;
     out.push('{');
     for (i, (key, value)) in object.fields.iter().enumerate() {
         if i > 0 {
             out.push(',');
         }
-        write_text(key, out);
+        write_string(key, out);
         out.push(':');
         write_value(value, depth, out)?;
     }
@@ -315,12 +323,12 @@ fn write_struct(object: &prost_types::Struct, depth: usize, out: &mut String) ->
     Ok(())
 }
 
-fn write_value(value: &prost_types::Value, depth: usize, out: &mut String) -> Result<(), Refusal> {
+fn write_value(value: &prost_types::Value, depth: usize, out: &mut String) -> Result<(), ValidationError> {
     use prost_types::value::Kind;
     match &value.kind {
         None | Some(Kind::NullValue(_)) => out.push_str("null"),
         Some(Kind::BoolValue(value)) => out.push_str(if *value { "true" } else { "false" }),
-        Some(Kind::StringValue(value)) => write_text(value, out),
+        Some(Kind::StringValue(value)) => write_string(value, out),
         Some(Kind::NumberValue(value)) => write_number(*value, out)?,
         Some(Kind::StructValue(value)) => write_struct(value, depth + 1, out)?,
         Some(Kind::ListValue(list)) => {
@@ -339,10 +347,10 @@ fn write_value(value: &prost_types::Value, depth: usize, out: &mut String) -> Re
 }
 
 /// A `Struct` has only doubles; whole ones are written as integers, which is what the producer meant.
-fn write_number(value: f64, out: &mut String) -> Result<(), Refusal> {
+fn write_number(value: f64, out: &mut String) -> Result<(), ValidationError> {
     const MAX_SAFE_INTEGER: f64 = 9_007_199_254_740_991.0; // 2^53 - 1: beyond it a double skips integers
     if !value.is_finite() {
-        return refuse("properties", format!("holds {value}, which is no JSON number"));
+        return invalid("properties", format!("holds {value}, which is no JSON number"));
     }
     if value.fract() == 0.0 && value.abs() <= MAX_SAFE_INTEGER {
         #[expect(clippy::cast_possible_truncation, reason = "whole and within 2^53")]
@@ -354,32 +362,32 @@ fn write_number(value: f64, out: &mut String) -> Result<(), Refusal> {
     Ok(())
 }
 
-fn write_text(text: &str, out: &mut String) {
+fn write_string(text: &str, out: &mut String) {
     out.push_str(&serde_json::Value::from(text).to_string());
 }
 
-fn check_depth(depth: usize) -> Result<(), Refusal> {
+fn check_depth(depth: usize) -> Result<(), ValidationError> {
     if depth > MAX_PROPERTIES_DEPTH {
-        return refuse("properties", format!("nest deeper than the {MAX_PROPERTIES_DEPTH} levels allowed"));
+        return invalid("properties", format!("nest deeper than the {MAX_PROPERTIES_DEPTH} levels allowed"));
     }
     Ok(())
 }
 
 /// The value for a message: in quotes, and cut where it is long.
 fn quoted(text: &str) -> String {
-    let mut end = text.len().min(QUOTED_BYTES);
+    let mut end = text.len().min(MAX_QUOTED_BYTES);
     while !text.is_char_boundary(end) {
         end -= 1;
     }
-    let more = if end < text.len() { "…" } else { "" };
-    format!("{:?}{more}", &text[..end])
+    let ellipsis = if end < text.len() { "…" } else { "" };
+    format!("{:?}{ellipsis}", &text[..end])
 }
 
-fn instant(millis: i64) -> String {
+fn format_timestamp(millis: i64) -> String {
     jiff::Timestamp::from_millisecond(millis).map_or_else(|_| format!("{millis} ms"), |t| t.to_string())
 }
 
-fn millis_of(duration: Duration) -> i64 {
+fn whole_millis(duration: Duration) -> i64 {
     i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
 }
 
@@ -388,8 +396,10 @@ mod tests {
     use super::*;
 
     const NOW_MS: i64 = 1_800_000_000_000;
-    const RULES: Rules =
-        Rules { retention: Duration::from_secs(90 * 86_400), max_clock_skew: Duration::from_secs(600) };
+    const RULES: ValidationRules = ValidationRules {
+        retention: Duration::from_secs(90 * 86_400),
+        max_clock_skew: Duration::from_secs(600),
+    };
 
     fn event() -> v1::Event {
         v1::Event {
@@ -423,22 +433,22 @@ mod tests {
         }
     }
 
-    fn refusal(event: &v1::Event) -> Refusal {
+    fn validation_error(event: &v1::Event) -> ValidationError {
         validate(event, &RULES, NOW_MS).expect_err("the event breaks a rule")
     }
 
     #[test]
-    fn absent_fields_get_their_defaults() {
+    fn missing_fields_get_defaults() {
         let event = event();
         let valid = validate(&event, &RULES, NOW_MS).unwrap();
-        assert_eq!(valid.device(), Device::Unknown);
+        assert_eq!(valid.device_type(), DeviceType::Unknown);
         assert_eq!(valid.country_code(), *b"ZZ");
         assert_eq!(valid.properties(), "{}");
         assert_eq!((valid.user_id(), valid.event_id()), (None, None));
     }
 
     #[test]
-    fn case_is_folded_and_milliseconds_are_kept() {
+    fn case_is_normalized_and_milliseconds_are_kept() {
         let event = v1::Event {
             device_type: "Mobile".into(),
             country_code: "es".into(),
@@ -447,13 +457,13 @@ mod tests {
             ..event()
         };
         let valid = validate(&event, &RULES, NOW_MS).unwrap();
-        assert_eq!((valid.device(), valid.country_code()), (Device::Mobile, *b"ES"));
+        assert_eq!((valid.device_type(), valid.country_code()), (DeviceType::Mobile, *b"ES"));
         assert_eq!(valid.timestamp_ms(), NOW_MS + 123);
         assert_eq!(valid.user_id(), None, "an empty user_id is none");
     }
 
     #[test]
-    fn each_broken_rule_names_its_field() {
+    fn each_violation_names_its_field() {
         let cases = [
             (v1::Event { event_name: String::new(), ..event() }, "event_name", "missing"),
             (v1::Event { event_name: "x".repeat(129), ..event() }, "event_name", "129 bytes"),
@@ -495,14 +505,14 @@ mod tests {
             (object(vec![("a", number(f64::NAN))]), "properties", "NaN"),
         ];
         for (event, field, part) in cases {
-            let refusal = refusal(&event);
-            assert_eq!(refusal.field, field, "{refusal:?}");
-            assert!(refusal.reason.contains(part), "{refusal:?} lacks {part:?}");
+            let error = validation_error(&event);
+            assert_eq!(error.field, field, "{error:?}");
+            assert!(error.reason.contains(part), "{error:?} lacks {part:?}");
         }
     }
 
     #[test]
-    fn the_bounds_themselves_are_allowed() {
+    fn limits_are_inclusive() {
         for millis in [NOW_MS + 600_000, NOW_MS - 90 * 86_400_000] {
             let event = v1::Event { timestamp: Some(at(millis)), ..event() };
             assert_eq!(validate(&event, &RULES, NOW_MS).unwrap().timestamp_ms(), millis);
@@ -513,12 +523,12 @@ mod tests {
     }
 
     #[test]
-    fn brackets_in_strings_do_not_nest() {
-        assert_eq!(nesting(r#"{"a":"[[[\"{{{","b":[1]}"#), 2);
+    fn brackets_in_strings_do_not_count_as_nesting() {
+        assert_eq!(nesting_depth(r#"{"a":"[[[\"{{{","b":[1]}"#), 2);
     }
 
     #[test]
-    fn a_struct_becomes_json() {
+    fn a_struct_is_serialized_as_json() {
         let event = object(vec![
             (
                 "text",

@@ -8,7 +8,7 @@
 //! 4. [`writer`]: events become columns, columns become batches, batches are inserted, once each.
 //! 5. [`clickhouse`]: the one way to ClickHouse, and the schema; [`engine`] is the embedded one.
 //! 6. [`panels`]: named SQL files, asked with parameters, answered as tables and typed messages.
-//! 7. [`dashboard`]: the doors through which panels go out; `page` is the browser's side, built from web/.
+//! 7. [`dashboard`]: the doors through which panels go out; `web_assets` is the browser's side, built from web/.
 //!
 //! Around it: [`config`] is read once, [`server`] is the port, `edge` what every request passes first, [`health`] says how everything is, [`commands`] are the
 //! program's, [`client`] is for producers written in Rust, and [`proto`] are the contracts.
@@ -25,10 +25,10 @@ pub mod event;
 pub mod health;
 pub mod ingest;
 pub mod journal;
-mod page;
 pub mod panels;
 pub mod proto;
 pub mod server;
 mod shutdown;
 pub mod telemetry;
+mod web_assets;
 pub mod writer;

@@ -11,7 +11,7 @@ use millrace::telemetry;
 /// Real-time event analytics that a team runs itself.
 #[derive(Parser)]
 #[command(version, about, max_term_width = 110)]
-struct Program {
+struct Cli {
     #[command(subcommand)]
     command: Command,
 }
@@ -31,7 +31,7 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    let command = match parse() {
+    let command = match parse_command_line() {
         Ok(command) => command,
         Err(code) => return code,
     };
@@ -45,53 +45,50 @@ fn main() -> ExitCode {
 }
 
 /// The command of the command line; `serve` where none is named.
-fn parse() -> Result<Command, ExitCode> {
-    let mut words: Vec<_> = std::env::args_os().collect();
-    let names_command = words.get(1).is_some_and(|word| {
-        let word = word.to_string_lossy();
-        !word.starts_with('-') || ["-h", "--help", "-V", "--version"].contains(&word.as_ref())
+fn parse_command_line() -> Result<Command, ExitCode> {
+    let mut args: Vec<_> = std::env::args_os().collect();
+    let has_command = args.get(1).is_some_and(|arg| {
+        let arg = arg.to_string_lossy();
+        !arg.starts_with('-') || ["-h", "--help", "-V", "--version"].contains(&arg.as_ref())
     });
-    if !names_command {
-        words.insert(1, "serve".into());
+    if !has_command {
+        args.insert(1, "serve".into());
     }
-    let definition = Program::command();
-    Program::command()
-        .try_get_matches_from(words)
-        .and_then(|matches| Program::from_arg_matches(&matches))
-        .map_or_else(
-            |error| match error.kind() {
-                ErrorKind::DisplayHelp
-                | ErrorKind::DisplayVersion
-                | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => error.exit(),
-                _ => {
-                    eprintln!("millrace: {}", config::explain(&error, &definition));
-                    Err(ExitCode::from(2))
-                }
-            },
-            |program| Ok(program.command),
-        )
+    let definition = Cli::command();
+    Cli::command().try_get_matches_from(args).and_then(|matches| Cli::from_arg_matches(&matches)).map_or_else(
+        |error| match error.kind() {
+            ErrorKind::DisplayHelp
+            | ErrorKind::DisplayVersion
+            | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => error.exit(),
+            _ => {
+                eprintln!("millrace: {}", config::explain_parse_error(&error, &definition));
+                Err(ExitCode::from(2))
+            }
+        },
+        |cli| Ok(cli.command),
+    )
 }
 
 fn run(command: Command) -> anyhow::Result<()> {
     // Whatever a command or the engine keeps holds what users did: nobody else reads it.
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
     match command {
-        Command::Serve(config) => in_runtime(async {
-            telemetry::start(&config.log)?;
+        Command::Serve(config) => run_in_runtime(async {
+            telemetry::init(&config.log)?;
             serve::run(*config).await
         }),
-        Command::Generate(args) => in_runtime(generate::run(args)),
-        Command::Migrate(args) => in_runtime(migrate::run(args)),
-        Command::DeadLetters(args) => in_runtime(dead_letters::run(args)),
+        Command::Generate(args) => run_in_runtime(generate::run(args)),
+        Command::Migrate(args) => run_in_runtime(migrate::run(args)),
+        Command::DeadLetters(args) => run_in_runtime(dead_letters::run(args)),
         Command::Engine(args) => {
             // The process confines itself, which must be before the runtime starts its threads.
             let prepared = engine::prepare(args)?;
-            in_runtime(engine::run(prepared))
+            run_in_runtime(engine::run(prepared))
         }
     }
 }
 
-fn in_runtime(command: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
+fn run_in_runtime(command: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let result = runtime.block_on(command);
     // A blocking call that hangs, as on a dead disk, must not keep the process from ending.

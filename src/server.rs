@@ -20,32 +20,32 @@ use tonic_health::server::HealthReporter;
 use tonic_web::GrpcWebLayer;
 
 use crate::config::EdgeConfig;
-use crate::dashboard::{self, grpc::DashboardDoor};
-use crate::edge::{self, origin::Policy};
-use crate::error::problem;
-use crate::health::grpc::HealthDoor;
+use crate::dashboard::{self, grpc::DashboardHandler};
+use crate::edge::{self, origin::OriginPolicy};
+use crate::error::problem_response;
+use crate::health::grpc::HealthHandler;
 use crate::health::{self, HealthView};
-use crate::ingest::{self, Receiver, grpc::IngestDoor};
-use crate::page;
+use crate::ingest::{self, Ingester, grpc::IngestHandler};
 use crate::panels::Panels;
 use crate::proto::ingest_server::ingest_service_server::IngestServiceServer;
 use crate::proto::json::to_json;
 use crate::proto::{self, v1};
+use crate::web_assets;
 use v1::dashboard_service_server::DashboardServiceServer;
 use v1::health_service_server::HealthServiceServer;
 
 /// The services behind the port.
-pub struct Doors {
+pub struct Handlers {
     /// IngestService.
-    pub ingest: IngestDoor,
+    pub ingest: IngestHandler,
     /// Events in JSON.
-    pub receiver: Receiver,
+    pub ingester: Ingester,
     /// DashboardService.
-    pub dashboard: DashboardDoor,
+    pub dashboard: DashboardHandler,
     /// Panels in JSON.
     pub panels: Panels,
     /// HealthService.
-    pub health: HealthDoor,
+    pub health: HealthHandler,
     /// What the other health services show.
     pub view: HealthView,
     /// The largest message, in bytes.
@@ -70,9 +70,9 @@ pub async fn listen(address: SocketAddr) -> Result<TcpListener, ListenError> {
 }
 
 /// All that is served, and the reporter of grpc.health.v1.Health.
-pub fn router(doors: Doors) -> (Router, HealthReporter) {
-    let Doors { ingest, receiver, dashboard, panels, health, view, max_message_bytes, edge } = doors;
-    let policy = Arc::new(Policy::new(&edge.allowed_hosts, &edge.allowed_origins));
+pub fn router(handlers: Handlers) -> (Router, HealthReporter) {
+    let Handlers { ingest, ingester, dashboard, panels, health, view, max_message_bytes, edge } = handlers;
+    let policy = Arc::new(OriginPolicy::new(&edge.allowed_hosts, &edge.allowed_origins));
     let (reporter, health_v1) = tonic_health::server::health_reporter();
     let ingest_v1 = IngestServiceServer::new(ingest)
         .max_decoding_message_size(max_message_bytes)
@@ -84,7 +84,7 @@ pub fn router(doors: Doors) -> (Router, HealthReporter) {
         .send_compressed(Gzip);
     let reflection = || {
         tonic_reflection::server::Builder::configure()
-            .register_encoded_file_descriptor_set(proto::DESCRIPTORS)
+            .register_encoded_file_descriptor_set(proto::FILE_DESCRIPTOR_SET)
             .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
     };
     let grpc = Routes::new(ingest_v1)
@@ -95,18 +95,20 @@ pub fn router(doors: Doors) -> (Router, HealthReporter) {
         .add_service(reflection().build_v1alpha().expect("the descriptors were made by the build"))
         .prepare()
         .into_axum_router()
-        .layer(axum::middleware::map_response(move |response| name_the_limit(response, max_message_bytes)))
+        .layer(axum::middleware::map_response(move |response| {
+            explain_message_limit(response, max_message_bytes)
+        }))
         .layer(GrpcWebLayer::new());
     let router = Router::new()
         .route("/livez", get(async || "ok\n"))
-        .route("/readyz", get(ready))
+        .route("/readyz", get(readyz))
         .route("/health", get(health_json))
         .with_state(view)
-        .merge(ingest::http::routes(receiver, max_message_bytes))
-        .merge(page::routes())
+        .merge(ingest::http::routes(ingester, max_message_bytes))
+        .merge(web_assets::routes())
         .nest("/api", dashboard::http::routes(panels))
         .merge(grpc)
-        .layer(axum::middleware::from_fn_with_state(policy, guard));
+        .layer(axum::middleware::from_fn_with_state(policy, enforce_origin_policy));
     (router, reporter)
 }
 
@@ -116,11 +118,15 @@ pub async fn serve(listener: TcpListener, router: Router, config: EdgeConfig, st
 }
 
 /// Refuses what a page of another origin sends, and has browsers keep it from reading anything.
-async fn guard(State(policy): State<Arc<Policy>>, request: Request, next: Next) -> Response {
-    let refused = policy.check(request.method(), request.uri(), request.version(), request.headers());
-    let mut response = match refused {
+async fn enforce_origin_policy(
+    State(policy): State<Arc<OriginPolicy>>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let checked = policy.check(request.method(), request.uri(), request.version(), request.headers());
+    let mut response = match checked {
         Ok(()) => next.run(request).await,
-        Err(reason) => problem(StatusCode::FORBIDDEN, &reason),
+        Err(reason) => problem_response(StatusCode::FORBIDDEN, &reason),
     };
     response.headers_mut().insert("cross-origin-resource-policy", HeaderValue::from_static("same-origin"));
     response.headers_mut().insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
@@ -128,8 +134,8 @@ async fn guard(State(policy): State<Arc<Policy>>, request: Request, next: Next) 
 }
 
 /// Whether events are taken.
-async fn ready(State(view): State<HealthView>) -> Response {
-    let health = view.now();
+async fn readyz(State(view): State<HealthView>) -> Response {
+    let health = view.current();
     let status =
         if health.status() == v1::Status::Down { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::OK };
     (status, format!("{}\n", health.summary)).into_response()
@@ -137,14 +143,15 @@ async fn ready(State(view): State<HealthView>) -> Response {
 
 /// HealthService's answer as JSON.
 async fn health_json(State(view): State<HealthView>) -> Response {
-    Json(to_json("Health", &view.now())).into_response()
+    Json(to_json("Health", &view.current())).into_response()
 }
 
 /// tonic refuses a message over the limit with OUT_OF_RANGE, where the gRPC specification has RESOURCE_EXHAUSTED, and
 /// does not say which setting the limit is.
-async fn name_the_limit(response: Response, max_message_bytes: usize) -> Result<Response, Infallible> {
-    let too_large = Status::from_header_map(response.headers())
-        .is_some_and(|status| status.code() == Code::OutOfRange && status.message().starts_with(TOO_LARGE));
+async fn explain_message_limit(response: Response, max_message_bytes: usize) -> Result<Response, Infallible> {
+    let too_large = Status::from_header_map(response.headers()).is_some_and(|status| {
+        status.code() == Code::OutOfRange && status.message().starts_with(TONIC_TOO_LARGE_PREFIX)
+    });
     if !too_large {
         return Ok(response);
     }
@@ -156,9 +163,9 @@ async fn name_the_limit(response: Response, max_message_bytes: usize) -> Result<
 }
 
 /// How tonic's message begins.
-const TOO_LARGE: &str = "Error, decoded message length too large";
+const TONIC_TOO_LARGE_PREFIX: &str = "Error, decoded message length too large";
 
 /// Keeps grpc.health.v1.Health in step until `stop`.
 pub async fn report_health(reporter: HealthReporter, view: HealthView, stop: CancellationToken) {
-    health::grpc::report(reporter, view, stop).await;
+    health::grpc::report_serving_status(reporter, view, stop).await;
 }

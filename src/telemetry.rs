@@ -8,7 +8,7 @@ use tracing_subscriber::EnvFilter;
 use crate::config::{LogConfig, LogFormat};
 
 /// Writes the log to standard error, from here on.
-pub fn start(config: &LogConfig) -> anyhow::Result<()> {
+pub fn init(config: &LogConfig) -> anyhow::Result<()> {
     let filter = EnvFilter::try_new(&config.filter).with_context(|| {
         format!(
             "MILLRACE_LOG (--log): {:?} cannot be used: error, warn, info, debug or trace, also by module, is allowed",

@@ -8,31 +8,31 @@
 use std::time::Duration;
 
 use libfuzzer_sys::fuzz_target;
-use millrace::event::{MAX_EVENT_NAME_BYTES, MAX_ID_BYTES, MAX_PROPERTIES_BYTES, Rules, validate};
+use millrace::event::{MAX_EVENT_NAME_BYTES, MAX_ID_BYTES, MAX_PROPERTIES_BYTES, ValidationRules, validate};
 use millrace::proto::v1;
 use millrace::writer::columns::EventColumns;
-use millrace::writer::record::Record;
+use millrace::writer::record::WriterRecord;
 use prost::Message;
 use uuid::Uuid;
 
 const NOW_MS: i64 = 1_800_000_000_000;
-const RULES: Rules =
-    Rules { retention: Duration::from_secs(90 * 86_400), max_clock_skew: Duration::from_secs(600) };
+const RULES: ValidationRules =
+    ValidationRules { retention: Duration::from_secs(90 * 86_400), max_clock_skew: Duration::from_secs(600) };
 
 fuzz_target!(|bytes: &[u8]| {
     if let Some((kind, payload)) = bytes.split_first() {
         // A record of the journal passed its checksum, but may still be of another version.
-        let _unreadable_is_fine = Record::decode(*kind, payload);
+        let _unreadable_is_fine = WriterRecord::decode(*kind, payload);
     }
     if let Ok(mut event) = v1::Event::decode(bytes) {
-        take(&event);
+        check_event(&event);
         // Few random bytes are a time within the retention.
-        event.timestamp = Some(millrace::proto::timestamp(NOW_MS));
-        take(&event);
+        event.timestamp = Some(millrace::proto::timestamp_from_millis(NOW_MS));
+        check_event(&event);
     }
 });
 
-fn take(event: &v1::Event) {
+fn check_event(event: &v1::Event) {
     let Ok(valid) = validate(event, &RULES, NOW_MS) else {
         return;
     };
@@ -46,7 +46,7 @@ fn take(event: &v1::Event) {
     columns.push(&valid, NOW_MS, || Uuid::nil());
     columns.push(&valid, NOW_MS, || Uuid::max());
     let mut record = Vec::new();
-    columns.write_to(&mut record);
-    assert_eq!(EventColumns::read_from(&record), Ok(columns.clone()));
-    assert_eq!(columns.without(&[0]).rows(), 1);
+    columns.encode_to(&mut record);
+    assert_eq!(EventColumns::decode(&record), Ok(columns.clone()));
+    assert_eq!(columns.without_rows(&[0]).rows(), 1);
 }

@@ -8,27 +8,27 @@
 use std::time::Duration;
 
 use libfuzzer_sys::fuzz_target;
-use millrace::event::Rules;
+use millrace::event::ValidationRules;
 use millrace::ingest::{http, wire::EventsRequest};
 use millrace::proto::codec::FromWire;
 
 const NOW_MS: i64 = 1_800_000_000_000;
-const RULES: Rules =
-    Rules { retention: Duration::from_secs(90 * 86_400), max_clock_skew: Duration::from_secs(600) };
+const RULES: ValidationRules =
+    ValidationRules { retention: Duration::from_secs(90 * 86_400), max_clock_skew: Duration::from_secs(600) };
 
 fuzz_target!(|bytes: &[u8]| {
-    check(bytes);
+    check_body(bytes);
     // Few random bytes are an array; most then are no event.
-    check(&[b"[", bytes, b"]"].concat());
+    check_body(&[b"[", bytes, b"]"].concat());
     let fields = [br#"[{"event_name":"a","timestamp":"2027-01-15T08:00:00Z","properties":{"#, bytes, b"}}]"].concat();
-    check(&fields);
+    check_body(&fields);
     if let Ok(request) = EventsRequest::from_wire(bytes.to_vec().into()) {
         assert_eq!(request.events().count(), request.len());
     }
 });
 
-fn check(body: &[u8]) {
-    if let Some([elements, accepted, rejected]) = http::fuzz(body, &RULES, NOW_MS) {
+fn check_body(body: &[u8]) {
+    if let Some([elements, accepted, rejected]) = http::fuzz_post_events(body, &RULES, NOW_MS) {
         assert_eq!(accepted + rejected, elements);
         assert!(elements <= 500);
     }

@@ -13,17 +13,17 @@ use std::path::Path;
 
 use libfuzzer_sys::arbitrary::{self, Arbitrary};
 use libfuzzer_sys::fuzz_target;
-use millrace::journal::reader::{SegmentReader, Step};
-use millrace::journal::record::{Header, Shape};
-use millrace::journal::{Journal, JournalConfig, Lsn, Record};
+use millrace::journal::reader::{SegmentReader, SegmentEntry};
+use millrace::journal::frame::{FrameHeader, FrameType};
+use millrace::journal::{Journal, JournalConfig, Lsn, JournalRecord};
 
 const SALT: u32 = 0x0bad_5eed;
-const FIRST: Lsn = 3;
+const FIRST_LSN: Lsn = 3;
 const CONFIG: JournalConfig =
     JournalConfig { segment_bytes: 4096, max_bytes: 1 << 30, reserve_bytes: 0, queue_bytes: 1 };
 
 #[derive(Arbitrary, Debug)]
-enum Piece {
+enum Fragment {
     Raw(Vec<u8>),
     /// The next record.
     Record {
@@ -44,7 +44,7 @@ enum Piece {
         payload: Vec<u8>,
     },
     Mark,
-    MarkOf {
+    MarkAt {
         lsn: u64,
     },
     /// One bit of what stands so far.
@@ -56,42 +56,42 @@ enum Piece {
 
 #[derive(Arbitrary, Debug)]
 struct Input {
-    pieces: Vec<Piece>,
+    fragments: Vec<Fragment>,
     limit: Option<u8>,
-    through_a_folder: bool,
+    open_as_journal: bool,
 }
 
 fuzz_target!(|input: Input| {
-    let content = content(&input.pieces);
-    let limit = input.limit.map_or(Lsn::MAX, |records| FIRST - 1 + u64::from(records));
-    read(&content, limit);
-    if input.through_a_folder {
-        open_twice(&content);
+    let content = build_segment(&input.fragments);
+    let limit = input.limit.map_or(Lsn::MAX, |records| FIRST_LSN - 1 + u64::from(records));
+    check_reader(&content, limit);
+    if input.open_as_journal {
+        check_recovery_is_stable(&content);
     }
 });
 
-fn content(pieces: &[Piece]) -> Vec<u8> {
-    let (mut content, mut next) = (Vec::new(), FIRST);
-    for piece in pieces {
-        match piece {
-            Piece::Raw(bytes) => content.extend(bytes),
-            Piece::Record { kind, payload } => {
+fn build_segment(fragments: &[Fragment]) -> Vec<u8> {
+    let (mut content, mut next) = (Vec::new(), FIRST_LSN);
+    for fragment in fragments {
+        match fragment {
+            Fragment::Raw(bytes) => content.extend(bytes),
+            Fragment::Record { kind, payload } => {
                 content.extend(frame(next, *kind, payload, SALT));
                 next += 1;
             }
-            Piece::Frame { kind, version, lsn, length, crc, payload } => {
+            Fragment::Frame { kind, version, lsn, length, crc, payload } => {
                 let crc = crc.unwrap_or_else(|| crc32c::crc32c(payload));
-                let mut header = Header::record(*lsn, *kind, *length, crc);
+                let mut header = FrameHeader::record(*lsn, *kind, *length, crc);
                 if let Some(version) = version {
-                    header.shape = Shape::Unknown { version: *version };
+                    header.frame_type = FrameType::Unknown { version: *version };
                 }
                 content.extend(header.encode(SALT));
                 content.extend(payload);
             }
-            Piece::Foreign { payload } => content.extend(frame(next, 0, payload, !SALT)),
-            Piece::Mark => content.extend(Header::mark(next - 1).encode(SALT)),
-            Piece::MarkOf { lsn } => content.extend(Header::mark(*lsn).encode(SALT)),
-            Piece::Flip { at, bit } => {
+            Fragment::Foreign { payload } => content.extend(frame(next, 0, payload, !SALT)),
+            Fragment::Mark => content.extend(FrameHeader::mark(next - 1).encode(SALT)),
+            Fragment::MarkAt { lsn } => content.extend(FrameHeader::mark(*lsn).encode(SALT)),
+            Fragment::Flip { at, bit } => {
                 if let Some(byte) = content.get_mut(usize::from(*at)) {
                     *byte ^= 1 << (bit % 8);
                 }
@@ -102,25 +102,25 @@ fn content(pieces: &[Piece]) -> Vec<u8> {
 }
 
 fn frame(lsn: Lsn, kind: u8, payload: &[u8], salt: u32) -> Vec<u8> {
-    let header = Header::record(lsn, kind, payload.len() as u32, crc32c::crc32c(payload));
+    let header = FrameHeader::record(lsn, kind, payload.len() as u32, crc32c::crc32c(payload));
     [&header.encode(salt)[..], payload].concat()
 }
 
 /// Each step begins where the one before ended, and a record is what stands there.
-fn read(content: &[u8], limit: Lsn) {
-    let mut reader = SegmentReader::new(content, SALT, FIRST, limit);
-    let (mut before, mut last) = (0, FIRST - 1);
-    while let Some(step) = reader.next().expect("a slice can be read") {
+fn check_reader(content: &[u8], limit: Lsn) {
+    let mut reader = SegmentReader::new(content, SALT, FIRST_LSN, limit);
+    let (mut before, mut last) = (0, FIRST_LSN - 1);
+    while let Some(entry) = reader.next().expect("a slice can be read") {
         let (from, to) = (before as usize, reader.offset() as usize);
         assert!(from <= to && to <= content.len());
-        match step {
-            Step::Record(record) => {
+        match entry {
+            SegmentEntry::Record(record) => {
                 assert!(record.lsn > last && record.lsn <= limit, "{} after {last}, to {limit}", record.lsn);
                 assert_eq!(content[from..to], frame(record.lsn, record.kind, &record.payload, SALT));
                 last = record.lsn;
             }
-            Step::Mark | Step::Unknown => assert!(from < to),
-            Step::Damage { offset, bytes, lost, .. } => {
+            SegmentEntry::Mark | SegmentEntry::Unknown => assert!(from < to),
+            SegmentEntry::Damage { offset, bytes, lost, .. } => {
                 assert_eq!((offset, offset + bytes), (before, reader.offset()));
                 assert!(bytes > 0 || lost.is_some(), "a step that goes nowhere");
                 if let Some(lost) = lost {
@@ -133,21 +133,21 @@ fn read(content: &[u8], limit: Lsn) {
     }
 }
 
-fn open_twice(content: &[u8]) {
-    let memory = Path::new("/dev/shm");
-    let dir = if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() };
+fn check_recovery_is_stable(content: &[u8]) {
+    let shared_memory = Path::new("/dev/shm");
+    let dir = if shared_memory.is_dir() { tempfile::tempdir_in(shared_memory) } else { tempfile::tempdir() };
     let dir = dir.expect("a folder can be made");
-    let segment = dir.path().join(format!("{FIRST:020}-{:020}-{SALT:08x}.journal", 0));
+    let segment = dir.path().join(format!("{FIRST_LSN:020}-{:020}-{SALT:08x}.journal", 0));
     fs::write(segment, content).expect("the segment can be written");
     let first = recover(dir.path());
     for record in &first {
-        let stands = frame(record.lsn, record.kind, &record.payload, SALT);
-        assert!(content.windows(stands.len()).any(|window| window == stands), "{record:?} was never written");
+        let expected = frame(record.lsn, record.kind, &record.payload, SALT);
+        assert!(content.windows(expected.len()).any(|window| window == expected), "{record:?} was never written");
     }
     assert_eq!(first, recover(dir.path()));
 }
 
-fn recover(dir: &Path) -> Vec<Record> {
+fn recover(dir: &Path) -> Vec<JournalRecord> {
     let (_journal, recovery) = Journal::open(dir, CONFIG).expect("damage is no error");
     let records: Vec<_> = recovery.map(|record| record.expect("damage is no error")).collect();
     assert!(records.is_sorted_by(|one, next| one.lsn < next.lsn));

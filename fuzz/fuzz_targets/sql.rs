@@ -9,7 +9,7 @@ use std::ops::ControlFlow;
 
 use libfuzzer_sys::fuzz_target;
 use millrace::clickhouse::lexer::Lexer;
-use millrace::panels::sandbox::{functions, resolved, syntax, text};
+use millrace::panels::sandbox::{ast, functions, query_tree, tokens};
 use sqlparser::ast::{Expr, Statement, TableFactor, Visit, Visitor, visit_expressions};
 use sqlparser::dialect::ClickHouseDialect;
 use sqlparser::parser::Parser;
@@ -24,8 +24,8 @@ fuzz_target!(|bytes: &[u8]| {
         return;
     };
     let rows: Vec<String> = sql.lines().map(str::to_owned).collect();
-    let _any_verdict_is_fine = (syntax::check(&rows, "millrace"), resolved::check(&rows, "millrace"));
-    if text::check(sql).is_err() {
+    let _any_verdict_is_fine = (ast::check(&rows, "millrace"), query_tree::check(&rows, "millrace"));
+    if tokens::check(sql).is_err() {
         return;
     }
     // The other parser knows less of ClickHouse; what it cannot read says nothing.
@@ -40,34 +40,34 @@ fuzz_target!(|bytes: &[u8]| {
     assert!(matches!(statements[0], Statement::Query(_)), "{sql}");
     let _all_were_visited = visit_expressions(&statements, |expression| {
         if let Expr::Function(call) = expression {
-            check_name(&call.name.to_string(), sql);
+            check_function_name(&call.name.to_string(), sql);
         }
         ControlFlow::<()>::Continue(())
     });
-    let _all_were_visited = statements.visit(&mut Tables { sql });
+    let _all_were_visited = statements.visit(&mut TableFunctions { sql });
 });
 
-struct Tables<'a> {
+struct TableFunctions<'a> {
     sql: &'a str,
 }
 
-impl Visitor for Tables<'_> {
+impl Visitor for TableFunctions<'_> {
     type Break = ();
 
     fn pre_visit_table_factor(&mut self, factor: &TableFactor) -> ControlFlow<()> {
         if let TableFactor::Table { name, args: Some(_), .. } = factor {
-            check_name(&name.to_string(), self.sql);
+            check_function_name(&name.to_string(), self.sql);
         }
         ControlFlow::Continue(())
     }
 }
 
-fn check_name(name: &str, sql: &str) {
-    let plain = name.trim_matches(['`', '"']);
-    let plain = plain.rsplit('.').next().unwrap_or(plain).trim_matches(['`', '"']);
-    let known = functions::function(plain).is_ok()
-        || functions::table_function(plain).is_ok()
-        || functions::is_type(plain)
-        || text::is_keyword(plain);
-    assert!(known, "{name} in {sql}");
+fn check_function_name(name: &str, sql: &str) {
+    let base_name = name.trim_matches(['`', '"']);
+    let base_name = base_name.rsplit('.').next().unwrap_or(base_name).trim_matches(['`', '"']);
+    let allowed = functions::check_function(base_name).is_ok()
+        || functions::check_table_function(base_name).is_ok()
+        || functions::is_type(base_name)
+        || tokens::is_keyword(base_name);
+    assert!(allowed, "{name} in {sql}");
 }

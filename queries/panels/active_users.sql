@@ -11,9 +11,9 @@ WITH per_bucket AS
     -- States of steps and minutes merge to the distinct sessions of a bucket: a session counts once however long it lasts.
     SELECT
         roundDown(toUnixTimestamp(start), {buckets:Array(UInt32)}) AS bucket,
-        ifNull(uniqUpToMerge(100)(few_sessions), 0) AS few,
-        ifNull(groupBitmapMerge(sessions), 0) AS bits,
-        if(few <= 100, few, greatest(101, toUInt64(round(-1048576 * log(1 - least(bits, 1048575) / 1048576))))) AS active
+        ifNull(uniqUpToMerge(100)(few_sessions), 0) AS capped_count,
+        ifNull(groupBitmapMerge(sessions), 0) AS set_bits,
+        if(capped_count <= 100, capped_count, greatest(101, toUInt64(round(-1048576 * log(1 - least(set_bits, 1048575) / 1048576))))) AS active
     FROM
     (
         SELECT start, sessions, few_sessions
@@ -27,12 +27,12 @@ WITH per_bucket AS
     )
     GROUP BY bucket
 ),
-live AS
+active_window AS
 (
     SELECT
-        ifNull(uniqUpToMerge(100)(few_sessions), 0) AS few,
-        ifNull(groupBitmapMerge(sessions), 0) AS bits,
-        if(few <= 100, few, greatest(101, toUInt64(round(-1048576 * log(1 - least(bits, 1048575) / 1048576))))) AS active
+        ifNull(uniqUpToMerge(100)(few_sessions), 0) AS capped_count,
+        ifNull(groupBitmapMerge(sessions), 0) AS set_bits,
+        if(capped_count <= 100, capped_count, greatest(101, toUInt64(round(-1048576 * log(1 - least(set_bits, 1048575) / 1048576))))) AS active
     FROM minutes
     WHERE minute >= {range_end:DateTime('UTC')} - toIntervalMinute({window_minutes:UInt16})
       AND minute < {range_end:DateTime('UTC')}
@@ -41,7 +41,7 @@ SELECT
     toDateTime(all_buckets.bucket, 'UTC') AS bucket_start,
     -- A bucket without sessions has no state to merge.
     ifNull(per_bucket.active, 0) AS active_users,
-    ifNull((SELECT active FROM live), 0) AS active_now,
+    ifNull((SELECT active FROM active_window), 0) AS active_now,
     all_buckets.bucket = {buckets:Array(UInt32)}[-1] AS incomplete
 FROM (SELECT arrayJoin({buckets:Array(UInt32)}) AS bucket) AS all_buckets
 LEFT JOIN per_bucket ON per_bucket.bucket = all_buckets.bucket

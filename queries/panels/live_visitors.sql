@@ -7,15 +7,15 @@
 -- distinct: unique_visitors
 -- parameter: window_minutes UInt16 = 5 from 1 to 60: how many minutes back counts as now
 SELECT
-    if(few <= 100, few, greatest(101, toUInt64(round(-1048576 * log(1 - least(bits, 1048575) / 1048576))))) AS unique_visitors,
+    if(capped_count <= 100, capped_count, greatest(101, toUInt64(round(-1048576 * log(1 - least(set_bits, 1048575) / 1048576))))) AS unique_visitors,
     views AS total_views,
     -- Over the views that say how long they lasted.
     if(timed_views = 0, 0, total_duration_ms / timed_views) AS avg_duration_ms
 FROM
 (
     SELECT
-        ifNull(uniqUpToMerge(100)(few_visitors), 0) AS few,
-        ifNull(groupBitmapMerge(visitors), 0) AS bits,
+        ifNull(uniqUpToMerge(100)(few_visitors), 0) AS capped_count,
+        ifNull(groupBitmapMerge(visitors), 0) AS set_bits,
         sum(country_minutes.views) AS views,
         sum(duration_ms) AS total_duration_ms,
         sum(duration_views) AS timed_views

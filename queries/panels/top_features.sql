@@ -6,7 +6,7 @@
 -- Up to 100 people are counted; beyond, their number follows from the bits that they set (queries/schema/0002_minutes.sql).
 -- distinct: unique_users
 -- parameter: limit UInt16 = 10 from 1 to 100: how many features at most
-WITH pieces AS
+WITH rollup_rows AS
 (
     -- As few rows as cover the range: six hours where they are whole, then hours, quarters and minutes at its ends.
     SELECT feature, users, few_users, events
@@ -28,15 +28,15 @@ per_feature AS
 (
     SELECT
         feature,
-        ifNull(uniqUpToMerge(100)(few_users), 0) AS few,
-        ifNull(groupBitmapMerge(users), 0) AS bits,
-        sum(pieces.events) AS events
-    FROM pieces
+        ifNull(uniqUpToMerge(100)(few_users), 0) AS capped_count,
+        ifNull(groupBitmapMerge(users), 0) AS set_bits,
+        sum(rollup_rows.events) AS events
+    FROM rollup_rows
     GROUP BY feature
 )
 SELECT
     feature,
-    if(few <= 100, few, greatest(101, toUInt64(round(-1048576 * log(1 - least(bits, 1048575) / 1048576))))) AS unique_users,
+    if(capped_count <= 100, capped_count, greatest(101, toUInt64(round(-1048576 * log(1 - least(set_bits, 1048575) / 1048576))))) AS unique_users,
     events
 FROM per_feature
 ORDER BY unique_users DESC, events DESC, feature

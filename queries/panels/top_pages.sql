@@ -6,7 +6,7 @@
 -- Up to 100 people are counted; beyond, their number follows from the bits that they set (queries/schema/0002_minutes.sql).
 -- distinct: visitors
 -- parameter: limit UInt16 = 20 from 1 to 100: how many pages at most
-WITH pieces AS
+WITH rollup_rows AS
 (
     -- As few rows as cover the range: six hours where they are whole, then hours, quarters and minutes at its ends.
     SELECT page_url, views, visitors, few_visitors, duration_ms, duration_views
@@ -28,18 +28,18 @@ per_page AS
 (
     SELECT
         page_url,
-        sum(pieces.views) AS views,
-        ifNull(uniqUpToMerge(100)(few_visitors), 0) AS few,
-        ifNull(groupBitmapMerge(pieces.visitors), 0) AS bits,
+        sum(rollup_rows.views) AS views,
+        ifNull(uniqUpToMerge(100)(few_visitors), 0) AS capped_count,
+        ifNull(groupBitmapMerge(rollup_rows.visitors), 0) AS set_bits,
         sum(duration_ms) AS total_duration_ms,
         sum(duration_views) AS timed_views
-    FROM pieces
+    FROM rollup_rows
     GROUP BY page_url
 )
 SELECT
     page_url,
     views,
-    if(few <= 100, few, greatest(101, toUInt64(round(-1048576 * log(1 - least(bits, 1048575) / 1048576))))) AS visitors,
+    if(capped_count <= 100, capped_count, greatest(101, toUInt64(round(-1048576 * log(1 - least(set_bits, 1048575) / 1048576))))) AS visitors,
     if(timed_views = 0, 0, total_duration_ms / timed_views) AS avg_duration_ms
 FROM per_page
 ORDER BY views DESC, page_url

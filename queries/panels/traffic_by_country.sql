@@ -9,23 +9,23 @@ WITH
 per_bucket AS
 (
     SELECT
-        roundDown(toUnixTimestamp(at), {buckets:Array(UInt32)}) AS bucket,
+        roundDown(toUnixTimestamp(row_start), {buckets:Array(UInt32)}) AS bucket,
         country_code AS country,
-        sum(pieces.views) AS views,
-        ifNull(uniqUpToMerge(100)(few_visitors), 0) AS few,
-        ifNull(groupBitmapMerge(pieces.visitors), 0) AS bits,
-        if(few <= 100, few, greatest(101, toUInt64(round(-1048576 * log(1 - least(bits, 1048575) / 1048576))))) AS visitors
+        sum(rollup_rows.views) AS views,
+        ifNull(uniqUpToMerge(100)(few_visitors), 0) AS capped_count,
+        ifNull(groupBitmapMerge(rollup_rows.visitors), 0) AS set_bits,
+        if(capped_count <= 100, capped_count, greatest(101, toUInt64(round(-1048576 * log(1 - least(set_bits, 1048575) / 1048576))))) AS visitors
     FROM
     (
-        SELECT start AS at, country_code, views, visitors, few_visitors
+        SELECT start AS row_start, country_code, views, visitors, few_visitors
         FROM country_steps
         WHERE step = {step:UInt16} AND start >= {range_start:DateTime('UTC')} AND start < {steps_end:DateTime('UTC')}
         UNION ALL
         -- The bucket of the present, and all of them where they are shorter than a step.
-        SELECT minute AS at, country_code, views, visitors, few_visitors
+        SELECT minute AS row_start, country_code, views, visitors, few_visitors
         FROM country_minutes
         WHERE minute >= {steps_end:DateTime('UTC')} AND minute < {range_end:DateTime('UTC')}
-    ) AS pieces
+    ) AS rollup_rows
     GROUP BY bucket, country
 ),
 -- A country of any bucket is in every bucket, so that its line has no holes.

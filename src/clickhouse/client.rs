@@ -17,7 +17,7 @@ const CHUNK_BYTES: usize = 1 << 20;
 
 /// What an INSERT fails with when every later one will fail as well, until ClickHouse is restarted: an earlier write of
 /// the deduplication log failed, as on a full disk (ClickHouse/ClickHouse#118350).
-const BROKEN: &str = "Cannot write to canceled buffer";
+const BROKEN_UNTIL_RESTART: &str = "Cannot write to canceled buffer";
 
 /// How inserts are done. The same on every try, so that ClickHouse makes the same blocks of the same bytes and knows a
 /// repeat by its token. A batch is one block, but not one commit: each partition that it has events of, and each table of a
@@ -57,18 +57,18 @@ pub struct ClickHouse {
     client: Client,
     database: Arc<str>,
     /// Who is told that ClickHouse needs a restart.
-    broken: Option<mpsc::Sender<String>>,
+    restart_requests: Option<mpsc::Sender<String>>,
 }
 
 impl ClickHouse {
     /// The database at this endpoint, which may be away for a while and come back elsewhere.
     pub fn new(endpoint: watch::Receiver<Option<Endpoint>>, database: &str) -> Self {
-        Self { endpoint, client: Client::default(), database: database.into(), broken: None }
+        Self { endpoint, client: Client::default(), database: database.into(), restart_requests: None }
     }
 
     /// Reports there, with the message, when an insert fails in a way that only a restart of ClickHouse ends.
-    pub fn reporting_to(self, broken: mpsc::Sender<String>) -> Self {
-        Self { broken: Some(broken), ..self }
+    pub fn with_restart_requests(self, restart_requests: mpsc::Sender<String>) -> Self {
+        Self { restart_requests: Some(restart_requests), ..self }
     }
 
     /// Where ClickHouse is; none while the embedded one is down.
@@ -83,22 +83,22 @@ impl ClickHouse {
 
     /// A client for statements in the database.
     pub fn client(&self) -> Result<Client, ClickHouseError> {
-        Ok(self.server()?.with_database(&*self.database))
+        Ok(self.server_client()?.with_database(&*self.database))
     }
 
     /// A client for statements that are of no database.
-    pub fn server(&self) -> Result<Client, ClickHouseError> {
+    pub fn server_client(&self) -> Result<Client, ClickHouseError> {
         match &*self.endpoint.borrow() {
             Some(Endpoint { url, user, password }) => {
                 Ok(self.client.clone().with_url(url).with_user(user).with_password(password))
             }
-            None => Err(ClickHouseError::starting()),
+            None => Err(ClickHouseError::engine_starting()),
         }
     }
 
     /// ClickHouse's version: the cheapest question there is.
     pub async fn version(&self) -> Result<String, ClickHouseError> {
-        Ok(self.server()?.query("SELECT version()").fetch_one().await?)
+        Ok(self.server_client()?.query("SELECT version()").fetch_one().await?)
     }
 
     /// Inserts a body in the Native format. A body with a token that was inserted before adds nothing.
@@ -109,15 +109,15 @@ impl ClickHouse {
         body: Vec<Bytes>,
         token: &str,
     ) -> Result<(), ClickHouseError> {
-        let inserted = self.send_native(table, columns, body, token).await;
-        if let Err(error) = &inserted
-            && error.message.contains(BROKEN)
-            && let Some(broken) = &self.broken
+        let result = self.send_native(table, columns, body, token).await;
+        if let Err(error) = &result
+            && error.message.contains(BROKEN_UNTIL_RESTART)
+            && let Some(restart_requests) = &self.restart_requests
         {
             // Full: it is told already.
-            broken.try_send(error.message.clone()).ok();
+            restart_requests.try_send(error.message.clone()).ok();
         }
-        inserted
+        result
     }
 
     async fn send_native(

@@ -24,7 +24,7 @@ pub enum ErrorKind {
     /// It refuses what is in the statement or its data, and would again.
     Permanent,
     /// The statement passed a bound on time, memory or rows.
-    TooExpensive,
+    LimitExceeded,
 }
 
 /// What a failed insert says about its batch.
@@ -37,13 +37,13 @@ pub enum InsertFailure {
     /// It might take the batch another time, or it might be the batch: too many partitions, too much memory.
     Transient,
     /// It does not accept what is in the batch, and would not again.
-    Refused,
+    Rejected,
 }
 
 /// The codes that stay what they are however often a statement is sent: it is about the statement or its data. Every
 /// other code counts as transient, since setting a batch aside for a person is worse than one try too many. Names and
 /// numbers are those of ClickHouse's src/Common/ErrorCodes.cpp.
-const PERMANENT: &[(i32, &str)] = &[
+const PERMANENT_CODES: &[(i32, &str)] = &[
     (6, "CANNOT_PARSE_TEXT"),
     (7, "INCORRECT_NUMBER_OF_COLUMNS"),
     (16, "NO_SUCH_COLUMN_IN_TABLE"),
@@ -77,7 +77,7 @@ const PERMANENT: &[(i32, &str)] = &[
 ];
 
 /// The codes that say that a statement passed a bound.
-const TOO_EXPENSIVE: &[(i32, &str)] = &[
+const LIMIT_CODES: &[(i32, &str)] = &[
     (158, "TOO_MANY_ROWS"),
     (159, "TIMEOUT_EXCEEDED"),
     (160, "TOO_SLOW"),
@@ -88,7 +88,7 @@ const TOO_EXPENSIVE: &[(i32, &str)] = &[
 
 /// The codes of an insert that no batch is the cause of: rights, users, tables, disks, connections, the cluster. They end
 /// when a person or ClickHouse mends what they name, and say nothing about the batch.
-const ENVIRONMENT: &[(i32, &str)] = &[
+const ENVIRONMENT_CODES: &[(i32, &str)] = &[
     (60, "UNKNOWN_TABLE"),
     (74, "CANNOT_READ_FROM_FILE_DESCRIPTOR"),
     (75, "CANNOT_WRITE_TO_FILE_DESCRIPTOR"),
@@ -134,7 +134,7 @@ const ENVIRONMENT: &[(i32, &str)] = &[
 
 /// The codes whose messages speak of the statement (its names and types) and of bounds. Every other message may hold
 /// values: of a row, of a file, of an address.
-const TOLD: &[i32] = &[
+const VIEWER_SAFE_CODES: &[i32] = &[
     42,  // NUMBER_OF_ARGUMENTS_DOESNT_MATCH
     43,  // ILLEGAL_TYPE_OF_ARGUMENT
     44,  // ILLEGAL_COLUMN
@@ -164,25 +164,25 @@ const TOLD: &[i32] = &[
 ];
 
 /// What is said while there is no engine to send anything to.
-const STARTING: &str = "the embedded ClickHouse is starting";
+const STARTING_MESSAGE: &str = "the embedded ClickHouse is starting";
 
 impl ClickHouseError {
     /// Whether the statement may have been carried out, wholly or in part: ClickHouse gave no answer, or a broken one.
     pub fn outcome_is_unknown(&self) -> bool {
-        let never_sent = self.message.contains("Connection refused") || self.message == STARTING;
+        let never_sent = self.message.contains("Connection refused") || self.message == STARTING_MESSAGE;
         self.code.is_none() && !never_sent
     }
 
     /// The embedded ClickHouse is down, so nothing was sent.
-    pub(super) fn starting() -> Self {
-        Self::unreachable(STARTING)
+    pub(super) fn engine_starting() -> Self {
+        Self::unreachable(STARTING_MESSAGE)
     }
 
     /// What may be said to those who look at panels: ClickHouse's message where it can hold no values, else its code. The
     /// whole message is for the log.
-    pub fn for_viewers(&self) -> String {
+    pub fn viewer_message(&self) -> String {
         match (self.code, self.kind) {
-            (Some(code), _) if TOLD.contains(&code) => {
+            (Some(code), _) if VIEWER_SAFE_CODES.contains(&code) => {
                 // While it is executed, constants of the statement are values that something has computed.
                 let end = [": while executing", ": While executing"]
                     .iter()
@@ -191,7 +191,7 @@ impl ClickHouseError {
                 self.message[..end.unwrap_or(self.message.len())].to_owned()
             }
             (Some(code), _) => {
-                let name = name_in(&self.message).map_or_else(String::new, |name| format!(", {name}"));
+                let name = exception_name(&self.message).map_or_else(String::new, |name| format!(", {name}"));
                 format!("ClickHouse refused it (code {code}{name}); its message is in the server's log")
             }
             (None, ErrorKind::Unreachable) => self.message.clone(),
@@ -206,24 +206,24 @@ impl ClickHouseError {
 
     /// What this says about a batch that was to be inserted.
     pub fn insert_failure(&self) -> InsertFailure {
-        let environment = |code| ENVIRONMENT.iter().any(|(listed, _)| *listed == code);
+        let environment = |code| ENVIRONMENT_CODES.iter().any(|(listed, _)| *listed == code);
         match (self.kind, self.code) {
             (ErrorKind::Unreachable, _) => InsertFailure::Unreachable,
             (_, Some(code)) if environment(code) => InsertFailure::Environment,
             // ClickHouse names a code: without one it was a proxy that answered, or the connection broke half-way.
             (_, None) => InsertFailure::Environment,
-            (ErrorKind::Permanent, _) => InsertFailure::Refused,
-            (ErrorKind::Transient | ErrorKind::TooExpensive, _) => InsertFailure::Transient,
+            (ErrorKind::Permanent, _) => InsertFailure::Rejected,
+            (ErrorKind::Transient | ErrorKind::LimitExceeded, _) => InsertFailure::Transient,
         }
     }
 
-    fn answered(message: String) -> Self {
-        let code = code_in(&message);
+    fn from_exception(message: String) -> Self {
+        let code = exception_code(&message);
         let listed = |codes: &[(i32, &str)]| codes.iter().any(|(listed, _)| Some(*listed) == code);
-        let kind = if listed(PERMANENT) {
+        let kind = if listed(PERMANENT_CODES) {
             ErrorKind::Permanent
-        } else if listed(TOO_EXPENSIVE) {
-            ErrorKind::TooExpensive
+        } else if listed(LIMIT_CODES) {
+            ErrorKind::LimitExceeded
         } else {
             ErrorKind::Transient
         };
@@ -234,7 +234,7 @@ impl ClickHouseError {
 impl From<Error> for ClickHouseError {
     fn from(error: Error) -> Self {
         match error {
-            Error::BadResponse(message) => Self::answered(message.trim().to_owned()),
+            Error::BadResponse(message) => Self::from_exception(message.trim().to_owned()),
             Error::TimedOut => Self::unreachable("ClickHouse gave no answer in time"),
             Error::Network(source) => {
                 // The innermost cause is what an operator can act on ("Connection refused").
@@ -250,13 +250,13 @@ impl From<Error> for ClickHouseError {
 }
 
 /// The code in "Code: 60. DB::Exception: …".
-fn code_in(message: &str) -> Option<i32> {
+fn exception_code(message: &str) -> Option<i32> {
     let digits = message.split_once("Code: ")?.1;
     digits.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok()
 }
 
 /// The name in "… (CANNOT_PARSE_TEXT) (version 26.7.2.1)".
-fn name_in(message: &str) -> Option<&str> {
+fn exception_name(message: &str) -> Option<&str> {
     let plain = |name: &&str| {
         name.len() > 2
             && name.bytes().all(|byte| byte.is_ascii_uppercase() || matches!(byte, b'_' | b'0'..=b'9'))
@@ -274,20 +274,20 @@ mod tests {
     }
 
     #[test]
-    fn the_code_says_whether_to_try_again() {
+    fn the_code_determines_whether_to_retry() {
         let data = "Code: 117. DB::Exception: Unexpected data. (INCORRECT_DATA) (version 26.7.2.1)";
         assert_eq!(kind(data), (ErrorKind::Permanent, Some(117)));
         assert_eq!(kind("Code: 252. DB::Exception: Too many parts."), (ErrorKind::Transient, Some(252)));
-        assert_eq!(kind("Code: 241. DB::Exception: Memory limit"), (ErrorKind::TooExpensive, Some(241)));
+        assert_eq!(kind("Code: 241. DB::Exception: Memory limit"), (ErrorKind::LimitExceeded, Some(241)));
         assert_eq!(kind("<html>bad gateway</html>"), (ErrorKind::Transient, None));
     }
 
     #[test]
-    fn an_insert_fails_for_its_batch_or_for_its_surroundings() {
+    fn an_insert_fails_because_of_its_batch_or_its_environment() {
         let failure =
             |message: &str| ClickHouseError::from(Error::BadResponse(message.into())).insert_failure();
         let cases = [
-            ("Code: 117. DB::Exception: (INCORRECT_DATA)", InsertFailure::Refused),
+            ("Code: 117. DB::Exception: (INCORRECT_DATA)", InsertFailure::Rejected),
             ("Code: 164. DB::Exception: (READONLY)", InsertFailure::Environment),
             ("Code: 497. DB::Exception: (ACCESS_DENIED)", InsertFailure::Environment),
             ("Code: 60. DB::Exception: (UNKNOWN_TABLE)", InsertFailure::Environment),
@@ -306,7 +306,7 @@ mod tests {
     #[test]
     fn no_code_is_listed_twice() {
         // PERMANENT is also what panels are told, and there rights are a reason to stop asking.
-        for lists in [[PERMANENT, TOO_EXPENSIVE], [ENVIRONMENT, TOO_EXPENSIVE]] {
+        for lists in [[PERMANENT_CODES, LIMIT_CODES], [ENVIRONMENT_CODES, LIMIT_CODES]] {
             let mut codes: Vec<i32> = lists.concat().iter().map(|(code, _)| *code).collect();
             codes.sort_unstable();
             let before = codes.len();
@@ -316,23 +316,24 @@ mod tests {
     }
 
     #[test]
-    fn viewers_are_told_nothing_that_can_hold_a_value() {
-        let told = |message: &str| ClickHouseError::from(Error::BadResponse(message.into())).for_viewers();
+    fn viewer_messages_contain_no_values() {
+        let shown =
+            |message: &str| ClickHouseError::from(Error::BadResponse(message.into())).viewer_message();
         let parse = "Code: 6. DB::Exception: Cannot parse string 'root:x:0' as UInt8: while executing 'FUNCTION \
                      toUInt8('root:x:0')'. (CANNOT_PARSE_TEXT) (version 26.7.2.1 (official build))";
         assert_eq!(
-            told(parse),
+            shown(parse),
             "ClickHouse refused it (code 6, CANNOT_PARSE_TEXT); its message is in the server's log"
         );
         assert!(
-            told("Code: 210. DB::NetException: Connection refused (10.0.0.5:9000). (NETWORK_ERROR)")
+            shown("Code: 210. DB::NetException: Connection refused (10.0.0.5:9000). (NETWORK_ERROR)")
                 .ends_with("log")
         );
         let executing =
             "Code: 43. DB::Exception: Illegal type String: while executing 'FUNCTION f('root')'. (ILLEGAL)";
-        assert_eq!(told(executing), "Code: 43. DB::Exception: Illegal type String");
-        assert!(told("Code: 47. DB::Exception: Unknown expression identifier `a`").contains("`a`"));
-        assert!(!told("<html>bad gateway 10.0.0.5</html>").contains("10.0.0.5"));
-        assert_eq!(ClickHouseError::unreachable("away").for_viewers(), "away");
+        assert_eq!(shown(executing), "Code: 43. DB::Exception: Illegal type String");
+        assert!(shown("Code: 47. DB::Exception: Unknown expression identifier `a`").contains("`a`"));
+        assert!(!shown("<html>bad gateway 10.0.0.5</html>").contains("10.0.0.5"));
+        assert_eq!(ClickHouseError::unreachable("away").viewer_message(), "away");
     }
 }

@@ -2,8 +2,8 @@
 
 mod client;
 mod error;
-mod recompute;
 mod retention;
+mod rollups;
 
 pub mod batches;
 pub mod lexer;

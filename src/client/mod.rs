@@ -10,7 +10,7 @@
 //! A server forgets a producer that sends nothing for long (`MILLRACE_PRODUCER_IDLE_HOURS`, a week by default; at least an
 //! hour). The producer then begins again with 1 by itself, and goes on ([`Totals::renumbered`]); an event that is sent after
 //! the pause is stored exactly once as any other. Only what was sent before the pause and never acknowledged may be stored
-//! or not, and nobody can tell: it is sent again, so that nothing is lost, and counted in [`Totals::maybe_doubled`]. Give
+//! or not, and nobody can tell: it is sent again, so that nothing is lost, and counted in [`Totals::possible_duplicates`]. Give
 //! events an `event_id` to find them.
 //!
 //! A producer id belongs to one producer at a time. The default one is random, so that a restart begins anew.
@@ -27,8 +27,8 @@
 //! # }
 //! ```
 
+mod send_window;
 mod task;
-mod window;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -37,19 +37,19 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tonic::transport::Endpoint;
 
 use crate::proto::v1;
-pub use window::Totals;
+pub use send_window::Totals;
 
 /// How many events the server takes in a request of a stream.
 const MAX_REQUEST_EVENTS: usize = 20_000;
 /// How many events may wait for the client's task. Beyond it [`Producer::send`] waits.
-const QUEUED_EVENTS: usize = 1_024;
+const COMMAND_QUEUE_CAPACITY: usize = 1_024;
 
 /// Why a producer cannot go on.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum ClientError {
     /// The address is none.
     #[error("{url:?} is no address of a server: {reason}; one like http://127.0.0.1:8080 is expected")]
-    Address {
+    InvalidUrl {
         /// What was given.
         url: String,
         /// What is wrong with it.
@@ -65,7 +65,7 @@ pub enum ClientError {
     },
     /// The server refuses the requests, and would again.
     #[error("the server refuses the requests: {0}")]
-    Refused(String),
+    Rejected(String),
     /// The producer was closed, or its task ended.
     #[error("the producer is closed")]
     Closed,
@@ -79,7 +79,7 @@ pub struct ProducerConfig {
     batch_events: usize,
     batch_delay: Duration,
     max_unacknowledged: usize,
-    patience: Option<Duration>,
+    stall_timeout: Option<Duration>,
 }
 
 impl ProducerConfig {
@@ -91,7 +91,7 @@ impl ProducerConfig {
             batch_events: 500,
             batch_delay: Duration::from_millis(20),
             max_unacknowledged: 64,
-            patience: None,
+            stall_timeout: None,
         }
     }
 
@@ -126,22 +126,22 @@ impl ProducerConfig {
     /// How long nothing may be acknowledged, with the server away or refusing, before the producer gives up; by default it
     /// never does.
     #[must_use]
-    pub fn patience(mut self, patience: Duration) -> Self {
-        self.patience = Some(patience);
+    pub fn stall_timeout(mut self, stall_timeout: Duration) -> Self {
+        self.stall_timeout = Some(stall_timeout);
         self
     }
 
     /// Connects, and asks the server where the producer is.
     pub async fn connect(self) -> Result<Producer, ClientError> {
         let endpoint = Endpoint::from_shared(self.url.clone())
-            .map_err(|error| ClientError::Address { url: self.url.clone(), reason: error.to_string() })?
+            .map_err(|error| ClientError::InvalidUrl { url: self.url.clone(), reason: error.to_string() })?
             .connect_timeout(Duration::from_secs(5))
             .http2_keep_alive_interval(Duration::from_secs(10))
             .tcp_nodelay(true);
-        let (commands, from_handles) = mpsc::channel(QUEUED_EVENTS);
+        let (commands, command_receiver) = mpsc::channel(COMMAND_QUEUE_CAPACITY);
         let (totals_sender, totals) = watch::channel(Totals::default());
         let id = Arc::from(self.producer_id.as_str());
-        task::start(self, endpoint, from_handles, totals_sender).await?;
+        task::start(self, endpoint, command_receiver, totals_sender).await?;
         Ok(Producer { id, commands, totals })
     }
 }
@@ -168,14 +168,14 @@ impl Producer {
 
     /// Takes an event; waits while too much is unacknowledged.
     pub async fn send(&self, event: v1::Event) -> Result<(), ClientError> {
-        self.commands.send(Command::Event(event)).await.map_err(|_| self.why_closed())
+        self.commands.send(Command::Event(event)).await.map_err(|_| self.close_reason())
     }
 
     /// Waits until everything that was sent is acknowledged.
     pub async fn flush(&self) -> Result<Totals, ClientError> {
-        let (reply, answer) = oneshot::channel();
-        self.commands.send(Command::Flush(reply)).await.map_err(|_| self.why_closed())?;
-        answer.await.map_err(|_| self.why_closed())?
+        let (reply, flushed) = oneshot::channel();
+        self.commands.send(Command::Flush(reply)).await.map_err(|_| self.close_reason())?;
+        flushed.await.map_err(|_| self.close_reason())?
     }
 
     /// Flushes, and ends.
@@ -188,7 +188,7 @@ impl Producer {
         self.totals.borrow().clone()
     }
 
-    fn why_closed(&self) -> ClientError {
+    fn close_reason(&self) -> ClientError {
         self.totals.borrow().failure.clone().unwrap_or(ClientError::Closed)
     }
 }

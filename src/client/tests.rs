@@ -16,31 +16,31 @@ use v1::ingest_service_server::{IngestService, IngestServiceServer};
 
 /// What a stream does: acknowledges so many requests, then ends with a status when the next one comes; with UNAVAILABLE at
 /// once, as a server that stops does.
-struct Scene {
+struct ScriptedStream {
     acknowledges: usize,
-    then: Option<Status>,
+    end_status: Option<Status>,
 }
 
 /// A server that plays a script. Streams beyond it acknowledge everything.
 #[derive(Clone, Default)]
-struct Script(Arc<Mutex<Played>>);
+struct ScriptedServer(Arc<Mutex<ScriptState>>);
 
 #[derive(Default)]
-struct Played {
-    places: VecDeque<v1::GetProducerResponse>,
-    scenes: VecDeque<Scene>,
+struct ScriptState {
+    producer_responses: VecDeque<v1::GetProducerResponse>,
+    scripted_streams: VecDeque<ScriptedStream>,
     /// The requests of each stream: sequence and start_new_numbering.
     streams: Vec<Vec<(u64, bool)>>,
     opened_at: Vec<Instant>,
 }
 
-impl Script {
-    fn place(&self, place: v1::GetProducerResponse) {
-        self.0.lock().unwrap().places.push_back(place);
+impl ScriptedServer {
+    fn on_get_producer(&self, producer: v1::GetProducerResponse) {
+        self.0.lock().unwrap().producer_responses.push_back(producer);
     }
 
-    fn scene(&self, acknowledges: usize, then: Option<Status>) {
-        self.0.lock().unwrap().scenes.push_back(Scene { acknowledges, then });
+    fn on_stream(&self, acknowledges: usize, end_status: Option<Status>) {
+        self.0.lock().unwrap().scripted_streams.push_back(ScriptedStream { acknowledges, end_status });
     }
 
     fn streams(&self) -> Vec<Vec<(u64, bool)>> {
@@ -61,16 +61,16 @@ impl Script {
     }
 }
 
-fn known(last_durable_sequence: u64) -> v1::GetProducerResponse {
+fn known_producer(last_durable_sequence: u64) -> v1::GetProducerResponse {
     v1::GetProducerResponse { known: true, last_durable_sequence, ..Default::default() }
 }
 
-fn refusal(code: Code) -> Option<Status> {
+fn status_with(code: Code) -> Option<Status> {
     Some(Status::new(code, "as the script says"))
 }
 
 #[tonic::async_trait]
-impl IngestService for Script {
+impl IngestService for ScriptedServer {
     type StreamEventsStream = Pin<Box<dyn Stream<Item = Result<v1::StreamEventsResponse, Status>> + Send>>;
 
     async fn stream_events(
@@ -78,48 +78,49 @@ impl IngestService for Script {
         request: Request<Streaming<v1::StreamEventsRequest>>,
     ) -> Result<Response<Self::StreamEventsStream>, Status> {
         let number = {
-            let mut played = self.0.lock().unwrap();
-            played.streams.push(Vec::new());
-            played.opened_at.push(Instant::now());
-            played.streams.len() - 1
+            let mut state = self.0.lock().unwrap();
+            state.streams.push(Vec::new());
+            state.opened_at.push(Instant::now());
+            state.streams.len() - 1
         };
-        let scene = self.0.lock().unwrap().scenes.pop_front();
-        let (answers, answered) = mpsc::channel(100);
+        let stream_script = self.0.lock().unwrap().scripted_streams.pop_front();
+        let (responses, response_stream) = mpsc::channel(100);
         let (script, mut requests) = (self.clone(), request.into_inner());
         tokio::spawn(async move {
-            let Scene { mut acknowledges, then } =
-                scene.unwrap_or(Scene { acknowledges: usize::MAX, then: None });
+            let ScriptedStream { mut acknowledges, end_status } =
+                stream_script.unwrap_or(ScriptedStream { acknowledges: usize::MAX, end_status: None });
             while let Some(Ok(request)) = requests.next().await {
                 let received = (request.sequence, request.start_new_numbering);
                 script.0.lock().unwrap().streams[number].push(received);
                 if acknowledges == 0 {
-                    if let Some(status) = then {
-                        answers.send(Err(status)).await.ok();
+                    if let Some(status) = end_status {
+                        responses.send(Err(status)).await.ok();
                     }
                     return;
                 }
                 acknowledges -= 1;
                 let accepted = request.events.len() as u64;
-                let answer =
+                let response =
                     v1::StreamEventsResponse { sequence: request.sequence, accepted, ..Default::default() };
-                answers.send(Ok(answer)).await.ok();
-                if let Some(stopping) = then.as_ref().filter(|then| then.code() == Code::Unavailable)
+                responses.send(Ok(response)).await.ok();
+                if let Some(stopping) =
+                    end_status.as_ref().filter(|end_status| end_status.code() == Code::Unavailable)
                     && acknowledges == 0
                 {
-                    answers.send(Err(stopping.clone())).await.ok();
+                    responses.send(Err(stopping.clone())).await.ok();
                     return;
                 }
             }
         });
-        Ok(Response::new(Box::pin(ReceiverStream::new(answered))))
+        Ok(Response::new(Box::pin(ReceiverStream::new(response_stream))))
     }
 
     async fn get_producer(
         &self,
         _: Request<v1::GetProducerRequest>,
     ) -> Result<Response<v1::GetProducerResponse>, Status> {
-        let place = self.0.lock().unwrap().places.pop_front();
-        Ok(Response::new(place.ok_or_else(|| Status::unavailable("not in the script"))?))
+        let producer = self.0.lock().unwrap().producer_responses.pop_front();
+        Ok(Response::new(producer.ok_or_else(|| Status::unavailable("not in the script"))?))
     }
 
     async fn upload_events(
@@ -138,11 +139,11 @@ impl IngestService for Script {
 }
 
 #[tokio::test]
-async fn a_producer_that_is_forgotten_while_its_stream_is_open_goes_on() {
-    let script = Script::default();
-    script.place(known(57));
-    script.scene(1, refusal(Code::FailedPrecondition));
-    script.place(v1::GetProducerResponse::default());
+async fn a_producer_forgotten_during_an_open_stream_starts_a_new_numbering() {
+    let script = ScriptedServer::default();
+    script.on_get_producer(known_producer(57));
+    script.on_stream(1, status_with(Code::FailedPrecondition));
+    script.on_get_producer(v1::GetProducerResponse::default());
     let producer = script.producer().await;
     producer.send(v1::Event::default()).await.unwrap();
     producer.flush().await.unwrap();
@@ -150,18 +151,18 @@ async fn a_producer_that_is_forgotten_while_its_stream_is_open_goes_on() {
     producer.send(v1::Event::default()).await.unwrap();
     producer.send(v1::Event::default()).await.unwrap();
     let totals = producer.close().await.unwrap();
-    assert_eq!((totals.acknowledged, totals.renumbered, totals.maybe_doubled), (3, 1, 0));
+    assert_eq!((totals.acknowledged, totals.renumbered, totals.possible_duplicates), (3, 1, 0));
     let streams = script.streams();
     assert_eq!(streams[0][..2], [(58, false), (59, false)]);
     assert_eq!(streams[1], [(1, true), (2, false)]);
 }
 
 #[tokio::test]
-async fn the_first_request_of_a_new_numbering_whose_acknowledgement_is_lost_is_not_sent_again() {
-    let script = Script::default();
-    script.place(v1::GetProducerResponse::default());
-    script.scene(0, None); // the stream ends without a word, and the request is stored
-    script.place(known(1));
+async fn a_first_request_with_a_lost_ack_is_not_resent() {
+    let script = ScriptedServer::default();
+    script.on_get_producer(v1::GetProducerResponse::default());
+    script.on_stream(0, None); // the stream ends without a word, and the request is stored
+    script.on_get_producer(known_producer(1));
     let producer = script.producer().await;
     producer.send(v1::Event::default()).await.unwrap();
     let totals = producer.flush().await.unwrap();
@@ -172,11 +173,11 @@ async fn the_first_request_of_a_new_numbering_whose_acknowledgement_is_lost_is_n
 }
 
 #[tokio::test]
-async fn a_server_that_has_no_word_for_unknown_is_understood() {
-    let script = Script::default();
+async fn a_server_without_the_known_field_is_supported() {
+    let script = ScriptedServer::default();
     let last_seen = Some(prost_types::Timestamp::default());
-    let place = v1::GetProducerResponse { last_durable_sequence: 7, last_seen, ..Default::default() };
-    script.place(place);
+    let producer = v1::GetProducerResponse { last_durable_sequence: 7, last_seen, ..Default::default() };
+    script.on_get_producer(producer);
     let producer = script.producer().await;
     producer.send(v1::Event::default()).await.unwrap();
     producer.close().await.unwrap();
@@ -184,13 +185,13 @@ async fn a_server_that_has_no_word_for_unknown_is_understood() {
 }
 
 #[tokio::test]
-async fn a_server_that_asks_to_come_back_later_is_left_alone_until_then() {
-    let script = Script::default();
+async fn the_retry_delay_of_the_server_is_honored() {
+    let script = ScriptedServer::default();
     let wait = Duration::from_millis(700);
     let full = ErrorDetails::with_retry_info(Some(wait));
-    script.place(known(0));
-    script.scene(0, Some(Status::with_error_details(Code::ResourceExhausted, "full", full)));
-    script.place(known(0));
+    script.on_get_producer(known_producer(0));
+    script.on_stream(0, Some(Status::with_error_details(Code::ResourceExhausted, "full", full)));
+    script.on_get_producer(known_producer(0));
     let producer = script.producer().await;
     producer.send(v1::Event::default()).await.unwrap();
     producer.close().await.unwrap();
@@ -201,23 +202,23 @@ async fn a_server_that_asks_to_come_back_later_is_left_alone_until_then() {
 }
 
 #[tokio::test]
-async fn what_is_refused_without_an_end_is_given_up() {
+async fn the_producer_fails_after_repeated_rejections() {
     // As a server that takes smaller messages does, and says nothing of coming back.
-    let script = Script::default();
+    let script = ScriptedServer::default();
     for _ in 0..10 {
-        script.place(known(0));
-        script.scene(0, refusal(Code::ResourceExhausted));
+        script.on_get_producer(known_producer(0));
+        script.on_stream(0, status_with(Code::ResourceExhausted));
     }
     let producer = script.producer().await;
     producer.send(v1::Event::default()).await.unwrap();
-    assert!(matches!(producer.flush().await, Err(ClientError::Refused(_))));
+    assert!(matches!(producer.flush().await, Err(ClientError::Rejected(_))));
     assert_eq!(script.streams().len(), 5);
 }
 
 #[tokio::test]
-async fn large_events_are_sent_in_requests_of_a_mebibyte() {
-    let script = Script::default();
-    script.place(known(0));
+async fn large_events_are_batched_up_to_one_mebibyte() {
+    let script = ScriptedServer::default();
+    script.on_get_producer(known_producer(0));
     let producer = ProducerConfig::new(script.serve().await).batch_delay(Duration::from_secs(600));
     let producer = producer.connect().await.unwrap();
     let large = || v1::Event { event_name: "x".repeat(60_000), ..Default::default() };
@@ -234,10 +235,10 @@ async fn large_events_are_sent_in_requests_of_a_mebibyte() {
 }
 
 #[tokio::test]
-async fn a_producer_without_handles_does_not_wait_for_its_server() {
-    let script = Script::default();
-    script.place(known(0));
-    script.scene(1, refusal(Code::Unavailable));
+async fn a_task_without_handles_does_not_reconnect() {
+    let script = ScriptedServer::default();
+    script.on_get_producer(known_producer(0));
+    script.on_stream(1, status_with(Code::Unavailable));
     let producer = script.producer().await;
     let mut totals = producer.totals.clone();
     producer.send(v1::Event::default()).await.unwrap();

@@ -16,16 +16,17 @@ use tokio_util::sync::CancellationToken;
 use crate::config::{EngineConfig, Switch};
 use crate::engine::sandbox::{self, Confinement};
 use crate::engine::{
-    self, CONFINEMENT, Front, FrontConfig, Library, PASSWORD_VARIABLE, READY, SERVER_KEY_VARIABLE, memory,
+    self, CONFINEMENT_PREFIX, EngineServer, EngineServerConfig, Library, PASSWORD_ENV, READY_PREFIX,
+    SERVER_KEY_ENV, memory,
 };
-use crate::shutdown::Signals;
+use crate::shutdown::ShutdownSignals;
 
 /// How long statements that run may take to end when the engine is told to.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// How long a connection may have unread data, in milliseconds.
 #[cfg(target_os = "linux")]
-const UNREAD_TIMEOUT_MS: u32 = 60_000;
+const TCP_USER_TIMEOUT_MS: u32 = 60_000;
 
 /// How the engine is run.
 #[derive(Args, Clone, Debug)]
@@ -40,10 +41,10 @@ pub struct EngineArgs {
     #[arg(long, env = "MILLRACE_ENGINE_LIB", value_name = "FILE")]
     library: Option<PathBuf>,
     /// The password of the user "default"; where it is empty, one is made and printed
-    #[arg(long, env = PASSWORD_VARIABLE, hide_env_values = true, value_name = "PASSWORD", default_value = "")]
+    #[arg(long, env = PASSWORD_ENV, hide_env_values = true, value_name = "PASSWORD", default_value = "")]
     password: String,
     /// The key of the server's own users, set by `serve`
-    #[arg(long, env = SERVER_KEY_VARIABLE, hide = true, hide_env_values = true)]
+    #[arg(long, env = SERVER_KEY_ENV, hide = true, hide_env_values = true)]
     server_key: Option<String>,
     #[command(flatten)]
     engine: EngineConfig,
@@ -56,33 +57,33 @@ pub struct EngineArgs {
 }
 
 /// A confined process that is ready to start the engine.
-pub struct Prepared {
-    folder: PathBuf,
+pub struct PreparedEngine {
+    data_dir: PathBuf,
     listener: std::net::TcpListener,
     library: Arc<Library>,
     confinement: Confinement,
-    front: FrontConfig,
+    server: EngineServerConfig,
     /// Whether the password was made here, and must be told.
-    made_password: bool,
+    generated_password: bool,
     exit_with_parent: bool,
 }
 
 /// Takes what the engine needs of the machine, and then gives up the right to anything else. To be called while this
 /// process has one thread; see [`sandbox`].
-pub fn prepare(args: EngineArgs) -> anyhow::Result<Prepared> {
-    let folder = sandbox::make_data_dir(&args.data_dir)
+pub fn prepare(args: EngineArgs) -> anyhow::Result<PreparedEngine> {
+    let data_dir = sandbox::create_data_dir(&args.data_dir)
         .with_context(|| format!("--data-dir: {} cannot be made", args.data_dir.display()))?;
     let library =
         args.library.filter(|path| !path.as_os_str().is_empty()).unwrap_or_else(engine::default_library);
     let library = std::path::absolute(library)?;
     if !args.isolated {
-        let mut words: Vec<OsString> = vec!["engine".into(), "--isolated".into(), "--data-dir".into()];
-        words.extend([folder.clone().into(), "--library".into(), library.into()]);
-        words.extend(["--listen".into(), args.listen.to_string().into()]);
-        words.extend(args.exit_with_parent.then(|| "--exit-with-parent".into()));
-        words.extend(["--engine-memory-bytes".into(), args.engine.memory_bytes.to_string().into()]);
-        words.extend(["--engine-sandbox".into(), args.engine.sandbox.to_string().into()]);
-        let error = sandbox::isolate(&folder, &words, (PASSWORD_VARIABLE, &args.password));
+        let mut engine_args: Vec<OsString> = vec!["engine".into(), "--isolated".into(), "--data-dir".into()];
+        engine_args.extend([data_dir.clone().into(), "--library".into(), library.into()]);
+        engine_args.extend(["--listen".into(), args.listen.to_string().into()]);
+        engine_args.extend(args.exit_with_parent.then(|| "--exit-with-parent".into()));
+        engine_args.extend(["--engine-memory-bytes".into(), args.engine.memory_bytes.to_string().into()]);
+        engine_args.extend(["--engine-sandbox".into(), args.engine.sandbox.to_string().into()]);
+        let error = sandbox::reexec_isolated(&data_dir, &engine_args, (PASSWORD_ENV, &args.password));
         return Err(error).context("the engine's own process cannot be started");
     }
     let listener = std::net::TcpListener::bind(args.listen)
@@ -96,41 +97,48 @@ pub fn prepare(args: EngineArgs) -> anyhow::Result<Prepared> {
         bytes => bytes,
     };
     let confinement = match args.engine.sandbox {
-        Switch::On => sandbox::confine(&folder)
+        Switch::On => sandbox::confine(&data_dir)
             .map_err(|error| anyhow!("the engine's process cannot be confined: {error}"))?,
-        Switch::Off => Confinement::Lacking("off (MILLRACE_ENGINE_SANDBOX)".to_owned()),
+        Switch::Off => Confinement::Partial("off (MILLRACE_ENGINE_SANDBOX)".to_owned()),
     };
-    let made_password = args.password.is_empty();
-    let password = if made_password { uuid::Uuid::new_v4().simple().to_string() } else { args.password };
-    Ok(Prepared {
-        folder,
+    let generated_password = args.password.is_empty();
+    let password = if generated_password { uuid::Uuid::new_v4().simple().to_string() } else { args.password };
+    Ok(PreparedEngine {
+        data_dir,
         listener,
         library: loaded,
         confinement,
-        front: FrontConfig { password, server_key: args.server_key, memory_bytes },
-        made_password,
+        server: EngineServerConfig { password, server_key: args.server_key, memory_bytes },
+        generated_password,
         exit_with_parent: args.exit_with_parent,
     })
 }
 
 /// Runs the engine until it is told to end.
-pub async fn run(prepared: Prepared) -> anyhow::Result<()> {
-    let Prepared { folder, listener, library, confinement, front, made_password, exit_with_parent } =
-        prepared;
-    let mut signals = Signals::install()?;
+pub async fn run(prepared: PreparedEngine) -> anyhow::Result<()> {
+    let PreparedEngine {
+        data_dir,
+        listener,
+        library,
+        confinement,
+        server,
+        generated_password,
+        exit_with_parent,
+    } = prepared;
+    let mut signals = ShutdownSignals::install()?;
     let listener = tokio::net::TcpListener::from_std(listener)?;
     let address = listener.local_addr()?;
-    println!("{CONFINEMENT}{confinement}");
-    if made_password {
-        println!("password of the user {}: {}", engine::USER, front.password);
+    println!("{CONFINEMENT_PREFIX}{confinement}");
+    if generated_password {
+        println!("password of the user {}: {}", engine::DEFAULT_USER, server.password);
     }
     let starting = Arc::clone(&library);
-    let front = tokio::task::spawn_blocking(move || {
+    let server = tokio::task::spawn_blocking(move || {
         // A failed start needs the end of the engine as well.
-        Front::start(Arc::clone(&starting), folder, front).inspect_err(|_| starting.shutdown())
+        EngineServer::start(Arc::clone(&starting), data_dir, server).inspect_err(|_| starting.shutdown())
     })
     .await??;
-    let front = Arc::new(front);
+    let server = Arc::new(server);
     let stop = CancellationToken::new();
     // Without it, an answer's second packet would wait for the client's delayed acknowledgement of the first: 40 ms.
     let listener = listener.tap_io(|stream| {
@@ -139,25 +147,25 @@ pub async fn run(prepared: Prepared) -> anyhow::Result<()> {
         }
         // A client that reads nothing for so long is gone, with what waits for it in memory.
         #[cfg(target_os = "linux")]
-        if let Err(error) = rustix::net::sockopt::set_tcp_user_timeout(&*stream, UNREAD_TIMEOUT_MS) {
+        if let Err(error) = rustix::net::sockopt::set_tcp_user_timeout(&*stream, TCP_USER_TIMEOUT_MS) {
             tracing::debug!(%error, "TCP_USER_TIMEOUT could not be set");
         }
     });
-    let serving = axum::serve(listener, engine::router(Arc::clone(&front)))
+    let server_task = axum::serve(listener, engine::router(Arc::clone(&server)))
         .with_graceful_shutdown(stop.clone().cancelled_owned());
-    let serving = tokio::spawn(serving.into_future());
-    println!("{READY}http://{address}");
+    let server_task = tokio::spawn(server_task.into_future());
+    println!("{READY_PREFIX}http://{address}");
 
     let parent_gone =
-        async { if exit_with_parent { standard_input_ends().await } else { std::future::pending().await } };
+        async { if exit_with_parent { stdin_closed().await } else { std::future::pending().await } };
     tokio::select! {
-        () = signals.next() => {}
+        () = signals.recv() => {}
         () = parent_gone => {}
     }
     stop.cancel();
     // Idle connections of clients would keep the server; statements are what is waited for.
-    let closed = tokio::time::timeout(DRAIN_TIMEOUT, front.close()).await;
-    serving.abort();
+    let closed = tokio::time::timeout(DRAIN_TIMEOUT, server.close()).await;
+    server_task.abort();
     if closed.is_err() {
         bail!("statements still ran after {} s; the engine ends without them", DRAIN_TIMEOUT.as_secs());
     }
@@ -166,7 +174,7 @@ pub async fn run(prepared: Prepared) -> anyhow::Result<()> {
 }
 
 /// Blocks a thread of its own, which ends with the process.
-async fn standard_input_ends() {
+async fn stdin_closed() {
     let (ended, end) = tokio::sync::oneshot::channel();
     std::thread::spawn(move || {
         let mut sink = [0; 64];

@@ -10,7 +10,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::serve;
-use crate::clickhouse::rebuild::rebuild;
+use crate::clickhouse::rebuild::rebuild_rollup;
 use crate::clickhouse::{ClickHouse, schema};
 use crate::config::ClickHouseConfig;
 
@@ -35,25 +35,25 @@ pub struct MigrateArgs {
 pub async fn run(args: MigrateArgs) -> anyhow::Result<()> {
     let MigrateArgs { print, rebuild, data_dir, clickhouse: config } = args;
     if print {
-        for (name, text) in schema::rendered(config.retention_days) {
+        for (name, text) in schema::rendered_files(config.retention_days) {
             println!("-- {name}\n{text}");
         }
         return Ok(());
     }
-    let _one_rebuild = rebuild.is_some().then(|| only_rebuild(&data_dir)).transpose()?;
+    let _rebuild_lock = rebuild.is_some().then(|| lock_rebuild(&data_dir)).transpose()?;
     if let Some(rollup) = &rebuild
         && config.clickhouse_url.is_empty()
-        && let Some(clickhouse) = of_server_at_work(&config, &data_dir)?
+        && let Some(clickhouse) = running_server(&config, &data_dir)?
     {
-        return anew(&clickhouse, rollup).await;
+        return rebuild_with_progress(&clickhouse, rollup).await;
     }
     // A server at work applies the schema itself, and holds the embedded database.
-    let _lock = if config.clickhouse_url.is_empty() { Some(serve::lock(&data_dir)?) } else { None };
+    let _lock = if config.clickhouse_url.is_empty() { Some(serve::lock_data_dir(&data_dir)?) } else { None };
     let stop = CancellationToken::new();
-    let storage = serve::connect(&config, &data_dir, stop.clone()).await?;
+    let storage = serve::connect_storage(&config, &data_dir, stop.clone()).await?;
     let done = async {
         if let Some(rollup) = &rebuild {
-            return anew(&storage.clickhouse, rollup).await;
+            return rebuild_with_progress(&storage.clickhouse, rollup).await;
         }
         match schema::apply(&storage.clickhouse, config.retention_days).await?.as_slice() {
             [] => println!("the schema is up to date"),
@@ -63,14 +63,14 @@ pub async fn run(args: MigrateArgs) -> anyhow::Result<()> {
     };
     let done = done.await;
     stop.cancel();
-    if let Some((_, supervising)) = storage.engine {
-        supervising.await?;
+    if let Some((_, supervisor_task)) = storage.engine {
+        supervisor_task.await?;
     }
     done
 }
 
 /// Two rebuilds at a time would take the events from each other.
-fn only_rebuild(data_dir: &Path) -> anyhow::Result<File> {
+fn lock_rebuild(data_dir: &Path) -> anyhow::Result<File> {
     std::fs::create_dir_all(data_dir)?;
     let path = data_dir.join("rebuild.lock");
     let file = File::create(&path).with_context(|| format!("{} cannot be written", path.display()))?;
@@ -79,8 +79,8 @@ fn only_rebuild(data_dir: &Path) -> anyhow::Result<File> {
 }
 
 /// The embedded ClickHouse of a server that runs on this folder; none where none does.
-fn of_server_at_work(config: &ClickHouseConfig, data_dir: &Path) -> anyhow::Result<Option<ClickHouse>> {
-    if serve::lock(data_dir).is_ok() {
+fn running_server(config: &ClickHouseConfig, data_dir: &Path) -> anyhow::Result<Option<ClickHouse>> {
+    if serve::lock_data_dir(data_dir).is_ok() {
         return Ok(None);
     }
     let path = serve::endpoint_file(data_dir);
@@ -89,12 +89,12 @@ fn of_server_at_work(config: &ClickHouseConfig, data_dir: &Path) -> anyhow::Resu
     Ok(Some(ClickHouse::new(endpoint, &config.clickhouse_database)))
 }
 
-async fn anew(clickhouse: &ClickHouse, rollup: &str) -> anyhow::Result<()> {
+async fn rebuild_with_progress(clickhouse: &ClickHouse, rollup: &str) -> anyhow::Result<()> {
     let bar = ProgressBar::no_length().with_style(ProgressStyle::with_template(
         "{wide_bar} {human_pos} of {human_len} events, {eta} left",
     )?);
     let started = std::time::Instant::now();
-    let events = rebuild(clickhouse, rollup, |done, all| {
+    let events = rebuild_rollup(clickhouse, rollup, |done, all| {
         bar.set_length(all);
         bar.set_position(done);
     })

@@ -17,30 +17,30 @@ use tokio_util::sync::CancellationToken;
 
 use crate::clickhouse::{ClickHouse, Endpoint, rebuild, schema};
 use crate::config::{ClickHouseConfig, ServeConfig};
-use crate::dashboard::grpc::DashboardDoor;
-use crate::engine::{self, Engine, SupervisorConfig};
-use crate::event::Rules;
-use crate::health::grpc::HealthDoor;
-use crate::health::{Gatherer, Sources};
-use crate::ingest::Receiver;
-use crate::ingest::grpc::IngestDoor;
+use crate::dashboard::grpc::DashboardHandler;
+use crate::engine::{self, EngineHandle, SupervisorConfig};
+use crate::event::ValidationRules;
+use crate::health::grpc::HealthHandler;
+use crate::health::{HealthCollector, HealthSources};
+use crate::ingest::Ingester;
+use crate::ingest::grpc::IngestHandler;
 use crate::journal::{Journal, JournalConfig};
 use crate::panels::Panels;
 use crate::panels::catalog::Catalog;
-use crate::panels::folder::Folder;
-use crate::panels::live::Live;
-use crate::server::{self, Doors};
-use crate::shutdown::Signals;
-use crate::writer::boot::BootMark;
-use crate::writer::checkpoint::Durability;
+use crate::panels::directory::DirectoryWatcher;
+use crate::panels::subscriptions::Subscriptions;
+use crate::server::{self, Handlers};
+use crate::shutdown::ShutdownSignals;
+use crate::writer::boot::BootMarker;
 use crate::writer::dead_letter::DeadLetters;
-use crate::writer::{self, Parts, Recovered};
+use crate::writer::durability::Durability;
+use crate::writer::{self, RecoveredState, WriterDependencies};
 
 /// Runs the server until a signal ends it.
 pub async fn run(config: ServeConfig) -> anyhow::Result<()> {
-    config.check_relations().map_err(anyhow::Error::msg)?;
-    let mut signals = Signals::install()?;
-    let _lock = lock(&config.data_dir)?;
+    config.validate().map_err(anyhow::Error::msg)?;
+    let mut signals = ShutdownSignals::install()?;
+    let _lock = lock_data_dir(&config.data_dir)?;
     let listener = server::listen(config.listen).await?;
     let address = listener.local_addr()?;
 
@@ -48,101 +48,105 @@ pub async fn run(config: ServeConfig) -> anyhow::Result<()> {
     let (journal, recovered) = open_journal(&config).await?;
 
     // Each part has its own token: they end one after the other.
-    let [stop_doors, stop_writer, stop_engine] = std::array::from_fn(|_| CancellationToken::new());
+    let [stop_services, stop_writer, stop_engine] = std::array::from_fn(|_| CancellationToken::new());
     let storage = tokio::select! {
-        storage = connect(&config.clickhouse, &config.data_dir, stop_engine.clone()) => storage?,
-        () = signals.next() => return Ok(()),
+        storage = connect_storage(&config.clickhouse, &config.data_dir, stop_engine.clone()) => storage?,
+        () = signals.recv() => return Ok(()),
     };
     if storage.engine.is_some() {
         rebuild::recover(&storage.clickhouse).await.context("the events cannot get their name back")?;
     }
-    let prepared = schema::apply(&storage.clickhouse, config.clickhouse.retention_days);
-    let mut schema_late = None;
-    match prepared.await {
+    let schema_applied = schema::apply(&storage.clickhouse, config.clickhouse.retention_days);
+    let mut deferred_schema = None;
+    match schema_applied.await {
         Ok(_) => {}
         // A server that is away for a while must not keep this one from taking events.
         Err(error) if error.is_unreachable() => {
             tracing::warn!(%error, "ClickHouse is unreachable; the schema is applied when it is there");
-            let late =
-                apply_late(storage.clickhouse.clone(), config.clickhouse.retention_days, stop_doors.clone());
-            schema_late = Some(Task::new("schema", tokio::spawn(late)));
+            let deferred = apply_schema_when_reachable(
+                storage.clickhouse.clone(),
+                config.clickhouse.retention_days,
+                stop_services.clone(),
+            );
+            deferred_schema = Some(ServerTask::new("schema", tokio::spawn(deferred)));
         }
         Err(error) => return Err(error.into()),
     }
 
     let dead_letters = DeadLetters::open(&config.data_dir).context("the dead letters cannot be kept")?;
     let durability = durability(&storage, &config.data_dir)?;
-    let (attention, _) = watch::channel(None);
-    let (writer, writing) = writer::start(Parts {
+    let (demand, _) = watch::channel(None);
+    let (writer, writer_task) = writer::start(WriterDependencies {
         clickhouse: storage.clickhouse.clone(),
         journal: journal.clone(),
         recovered,
         dead_letters: dead_letters.clone(),
         durability,
-        boot: BootMark::new(&config.data_dir, &config.boot_id_file)?,
+        boot: BootMarker::new(&config.data_dir, &config.boot_id_file)?,
         config: config.writer.clone(),
-        attention: attention.subscribe(),
+        demand: demand.subscribe(),
         stop: stop_writer.clone(),
     })
     .await
     .context("it cannot be told whether the machine went down since the last use")?;
 
-    let sources = Sources {
+    let sources = HealthSources {
         clickhouse: storage.clickhouse.clone(),
         engine: storage.engine.as_ref().map(|(engine, _)| engine.clone()),
         writer: writer.clone(),
         journal: journal.clone(),
         dead_letters,
     };
-    let (gatherer, view) = Gatherer::start(sources).await;
-    let gathering = tokio::spawn(gatherer.run(stop_doors.clone()));
+    let (health_collector, view) = HealthCollector::start(sources).await;
+    let health_task = tokio::spawn(health_collector.run(stop_services.clone()));
     let (catalog_sender, catalog) = watch::channel(Arc::new(Catalog::built_in()?));
-    let panels = Panels::new(storage.for_panels, config.panels.panel_cache, catalog);
-    let live = Live::new(
+    let panels = Panels::new(storage.panels_clickhouse, config.panels.panel_cache, catalog);
+    let subscriptions = Subscriptions::new(
         panels.clone(),
         writer.stats().landed(),
-        attention,
+        demand,
         config.panels.watch_min_interval,
         usize::try_from(config.panels.watch_max_queries_per_client)?,
     );
-    let folder = Folder::new(config.panels.panels_dir.clone(), panels.clone(), catalog_sender);
-    let reading = tokio::spawn(folder.run(stop_doors.clone()));
-    let rules = Rules {
+    let panel_directory =
+        DirectoryWatcher::new(config.panels.panels_dir.clone(), panels.clone(), catalog_sender);
+    let panel_directory_task = tokio::spawn(panel_directory.run(stop_services.clone()));
+    let rules = ValidationRules {
         retention: std::time::Duration::from_secs(config.clickhouse.retention_days * 86_400),
         max_clock_skew: config.max_clock_skew,
     };
-    let receiver = Receiver::new(writer, rules);
-    let (router, reporter) = server::router(Doors {
-        ingest: IngestDoor::new(receiver.clone(), stop_doors.clone()),
-        receiver,
-        dashboard: DashboardDoor::new(panels.clone(), live, stop_doors.clone()),
+    let ingester = Ingester::new(writer, rules);
+    let (router, reporter) = server::router(Handlers {
+        ingest: IngestHandler::new(ingester.clone(), stop_services.clone()),
+        ingester,
+        dashboard: DashboardHandler::new(panels.clone(), subscriptions, stop_services.clone()),
         panels,
-        health: HealthDoor::new(view.clone()),
+        health: HealthHandler::new(view.clone()),
         view: view.clone(),
         max_message_bytes: usize::try_from(config.max_message_bytes)?,
         edge: config.edge.clone(),
     });
-    let mut tasks = Tasks {
-        server: Task::new(
+    let mut tasks = ServerTasks {
+        server: ServerTask::new(
             "server",
-            tokio::spawn(server::serve(listener, router, config.edge, stop_doors.clone())),
+            tokio::spawn(server::serve(listener, router, config.edge, stop_services.clone())),
         ),
-        panels_folder: Task::new("panels folder", reading),
-        health: Task::new("health", gathering),
-        health_reporter: Task::new(
+        panel_directory: ServerTask::new("panels folder", panel_directory_task),
+        health: ServerTask::new("health", health_task),
+        health_reporter: ServerTask::new(
             "health reporter",
-            tokio::spawn(server::report_health(reporter, view, stop_doors.clone())),
+            tokio::spawn(server::report_health(reporter, view, stop_services.clone())),
         ),
-        schema_late,
-        writer: Task::new("writer", writing),
-        engine: storage.engine.map(|(_, supervising)| Task::new("engine", supervising)),
+        deferred_schema,
+        writer: ServerTask::new("writer", writer_task),
+        engine: storage.engine.map(|(_, supervisor_task)| ServerTask::new("engine", supervisor_task)),
     };
     tracing::info!(%address, data_dir = %config.data_dir.display(), "millrace is ready");
 
     tokio::select! {
-        () = signals.next() => {}
+        () = signals.recv() => {}
         // What a task that is gone should do would never be done. Everything accepted is in the journal.
-        error = tasks.first_ended() => {
+        error = tasks.first_exit() => {
             stop_engine.cancel();
             if let Some(engine) = tasks.engine.filter(|engine| engine.name != error.name) {
                 tokio::time::timeout(config.shutdown_grace, engine.join()).await.ok();
@@ -152,23 +156,23 @@ pub async fn run(config: ServeConfig) -> anyhow::Result<()> {
     }
     tracing::info!(grace_ms = config.shutdown_grace.as_millis(), "stopping; a second signal ends at once");
     let drained = async {
-        let mut well = true;
-        stop_doors.cancel();
-        let doors = [tasks.server, tasks.panels_folder, tasks.health, tasks.health_reporter];
-        for task in doors.into_iter().chain(tasks.schema_late) {
-            well &= task.join().await;
+        let mut clean = true;
+        stop_services.cancel();
+        let services = [tasks.server, tasks.panel_directory, tasks.health, tasks.health_reporter];
+        for task in services.into_iter().chain(tasks.deferred_schema) {
+            clean &= task.join().await;
         }
         stop_writer.cancel();
-        well &= tasks.writer.join().await;
+        clean &= tasks.writer.join().await;
         if let Err(error) = journal.close().await {
             tracing::error!(%error, "the journal could not be closed");
-            well = false;
+            clean = false;
         }
         stop_engine.cancel();
         if let Some(engine) = tasks.engine {
-            well &= engine.join().await;
+            clean &= engine.join().await;
         }
-        well
+        clean
     };
     tokio::select! {
         result = tokio::time::timeout(config.shutdown_grace, drained) => match result {
@@ -176,18 +180,18 @@ pub async fn run(config: ServeConfig) -> anyhow::Result<()> {
             Ok(false) => bail!("a part of the server ended badly; what is left is in the journal"),
             Err(_) => tracing::warn!("stopped at the end of the grace; what is left is in the journal"),
         },
-        () = signals.next() => tracing::warn!("stopped at once; what is left is in the journal"),
+        () = signals.recv() => tracing::warn!("stopped at once; what is left is in the journal"),
     }
     Ok(())
 }
 
 /// A task that runs until it is stopped.
-struct Task {
+struct ServerTask {
     name: &'static str,
     handle: JoinHandle<()>,
 }
 
-impl Task {
+impl ServerTask {
     fn new(name: &'static str, handle: JoinHandle<()>) -> Self {
         Self { name, handle }
     }
@@ -204,15 +208,15 @@ impl Task {
 }
 
 /// The tasks without which the server is none.
-struct Tasks {
-    server: Task,
-    panels_folder: Task,
-    health: Task,
-    health_reporter: Task,
+struct ServerTasks {
+    server: ServerTask,
+    panel_directory: ServerTask,
+    health: ServerTask,
+    health_reporter: ServerTask,
     /// Applies the schema where ClickHouse was not there at the start.
-    schema_late: Option<Task>,
-    writer: Task,
-    engine: Option<Task>,
+    deferred_schema: Option<ServerTask>,
+    writer: ServerTask,
+    engine: Option<ServerTask>,
 }
 
 /// A task ended that should run.
@@ -221,26 +225,26 @@ struct Tasks {
     "the {name} task ended ({why}), so the server stops; nothing that was acknowledged is lost: start it again, and \
      report this line"
 )]
-struct TaskEnded {
+struct TaskExit {
     name: &'static str,
     why: String,
 }
 
-impl Tasks {
+impl ServerTasks {
     /// The first task to end although nobody stopped it.
-    async fn first_ended(&mut self) -> TaskEnded {
-        let Self { server, panels_folder, health, health_reporter, schema_late, writer, engine } = self;
-        let tasks = [server, panels_folder, health, health_reporter, writer];
-        first_ended(tasks.into_iter().chain(schema_late).chain(engine).collect()).await
+    async fn first_exit(&mut self) -> TaskExit {
+        let Self { server, panel_directory, health, health_reporter, deferred_schema, writer, engine } = self;
+        let tasks = [server, panel_directory, health, health_reporter, writer];
+        first_exit(tasks.into_iter().chain(deferred_schema).chain(engine).collect()).await
     }
 }
 
-async fn first_ended(mut tasks: Vec<&mut Task>) -> TaskEnded {
+async fn first_exit(mut tasks: Vec<&mut ServerTask>) -> TaskExit {
     std::future::poll_fn(|cx| {
         for task in &mut tasks {
             if let Poll::Ready(ended) = Pin::new(&mut task.handle).poll(cx) {
                 let why = ended.map_or_else(|error| error.to_string(), |()| "without an error".to_owned());
-                return Poll::Ready(TaskEnded { name: task.name, why });
+                return Poll::Ready(TaskExit { name: task.name, why });
             }
         }
         Poll::Pending
@@ -249,19 +253,19 @@ async fn first_ended(mut tasks: Vec<&mut Task>) -> TaskEnded {
 }
 
 /// Reads the journal, and goes on with it once everything in it is understood.
-async fn open_journal(config: &ServeConfig) -> anyhow::Result<(Journal, Recovered)> {
+async fn open_journal(config: &ServeConfig) -> anyhow::Result<(Journal, RecoveredState)> {
     let folder = config.data_dir.join("journal");
     let journal = JournalConfig {
         max_bytes: config.journal.journal_max_bytes,
         reserve_bytes: writer::journal_reserve_bytes(&config.writer),
         ..Default::default()
     };
-    let limits = writer::limits(&config.writer);
+    let limits = writer::batch_limits(&config.writer);
     let recent_event_ids = usize::try_from(config.writer.recent_event_ids)?;
     let opening = tokio::task::spawn_blocking(move || {
-        let (inspected, recovery) = Journal::inspect(&folder, journal)?;
+        let (scanned, recovery) = Journal::scan(&folder, journal)?;
         let recovered = writer::recover(recovery, recent_event_ids, &limits)?;
-        Ok((inspected.start()?, recovered))
+        Ok((scanned.start()?, recovered))
     });
     opening.await?
 }
@@ -270,12 +274,12 @@ async fn open_journal(config: &ServeConfig) -> anyhow::Result<(Journal, Recovere
 pub(super) struct Storage {
     pub(super) clickhouse: ClickHouse,
     /// The same, as the user that panels are asked as.
-    pub(super) for_panels: ClickHouse,
-    pub(super) engine: Option<(Engine, JoinHandle<()>)>,
+    pub(super) panels_clickhouse: ClickHouse,
+    pub(super) engine: Option<(EngineHandle, JoinHandle<()>)>,
 }
 
 /// Finds the ClickHouse of the configuration, and starts it where it is the embedded one.
-pub(super) async fn connect(
+pub(super) async fn connect_storage(
     config: &ClickHouseConfig,
     data_dir: &Path,
     stop: CancellationToken,
@@ -289,10 +293,11 @@ pub(super) async fn connect(
             endpoint_file: endpoint_file(data_dir),
             engine: config.engine.clone(),
         };
-        let (engine, supervising) = engine::start(supervisor, stop).await?;
-        let clickhouse = ClickHouse::new(engine.endpoint(), &database).reporting_to(engine.broken_reports());
-        let for_panels = ClickHouse::new(engine.panels_endpoint(), &database);
-        return Ok(Storage { clickhouse, for_panels, engine: Some((engine, supervising)) });
+        let (engine, supervisor_task) = engine::start(supervisor, stop).await?;
+        let clickhouse =
+            ClickHouse::new(engine.endpoint(), &database).with_restart_requests(engine.restart_requests());
+        let panels_clickhouse = ClickHouse::new(engine.panels_endpoint(), &database);
+        return Ok(Storage { clickhouse, panels_clickhouse, engine: Some((engine, supervisor_task)) });
     }
     let server = |user: &str, password: &str| {
         let (url, user, password) = (config.clickhouse_url.clone(), user.to_owned(), password.to_owned());
@@ -300,11 +305,11 @@ pub(super) async fn connect(
         ClickHouse::new(endpoint, &database)
     };
     let clickhouse = server(&config.clickhouse_user, &config.clickhouse_password);
-    let for_panels = match config.clickhouse_panel_user.as_str() {
+    let panels_clickhouse = match config.clickhouse_panel_user.as_str() {
         "" => clickhouse.clone(),
         user => server(user, &config.clickhouse_panel_password),
     };
-    Ok(Storage { clickhouse, for_panels, engine: None })
+    Ok(Storage { clickhouse, panels_clickhouse, engine: None })
 }
 
 /// How what lands there becomes safe from a power cut.
@@ -312,9 +317,10 @@ pub(super) fn durability(storage: &Storage, data_dir: &Path) -> anyhow::Result<D
     match storage.engine {
         Some(_) => {
             let folder = clickhouse_dir(data_dir);
-            Durability::of_folder(&folder).with_context(|| format!("{} cannot be opened", folder.display()))
+            Durability::for_embedded(&folder)
+                .with_context(|| format!("{} cannot be opened", folder.display()))
         }
-        None => Ok(Durability::of_server()),
+        None => Ok(Durability::for_server()),
     }
 }
 
@@ -329,7 +335,7 @@ pub(super) fn endpoint_file(data_dir: &Path) -> PathBuf {
 }
 
 /// Takes the data folder for this process. The lock goes with the file.
-pub(super) fn lock(data_dir: &Path) -> anyhow::Result<File> {
+pub(super) fn lock_data_dir(data_dir: &Path) -> anyhow::Result<File> {
     let shown = data_dir.display();
     std::fs::create_dir_all(data_dir)
         .with_context(|| format!("MILLRACE_DATA_DIR (--data-dir): {shown} cannot be made"))?;
@@ -351,7 +357,7 @@ pub(super) fn lock(data_dir: &Path) -> anyhow::Result<File> {
     }
 }
 
-async fn apply_late(clickhouse: ClickHouse, retention_days: u64, stop: CancellationToken) {
+async fn apply_schema_when_reachable(clickhouse: ClickHouse, retention_days: u64, stop: CancellationToken) {
     loop {
         tokio::select! {
             () = stop.cancelled() => return,
@@ -374,13 +380,13 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_task_that_panics_or_returns_is_told_with_its_name() {
-        let mut runs = Task::new("writer", tokio::spawn(std::future::pending()));
-        let mut panics = Task::new("health", tokio::spawn(async { panic!("out of ideas") }));
-        let error = first_ended(vec![&mut runs, &mut panics]).await.to_string();
+    async fn a_task_that_panics_or_returns_is_reported_by_name() {
+        let mut runs = ServerTask::new("writer", tokio::spawn(std::future::pending()));
+        let mut panics = ServerTask::new("health", tokio::spawn(async { panic!("out of ideas") }));
+        let error = first_exit(vec![&mut runs, &mut panics]).await.to_string();
         assert!(error.starts_with("the health task ended (") && error.contains("out of ideas"), "{error}");
-        let mut returns = Task::new("engine", tokio::spawn(async {}));
-        let error = first_ended(vec![&mut runs, &mut returns]).await.to_string();
+        let mut returns = ServerTask::new("engine", tokio::spawn(async {}));
+        let error = first_exit(vec![&mut runs, &mut returns]).await.to_string();
         assert!(error.starts_with("the engine task ended (without an error)"), "{error}");
     }
 }

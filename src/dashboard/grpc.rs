@@ -14,58 +14,58 @@ use tonic::{Request, Response, Status};
 
 use crate::clickhouse::ErrorKind;
 use crate::edge;
-use crate::error::{Error, Kind};
-use crate::panels::catalog::{Catalog, shown};
-use crate::panels::live::{Client, Live, Update};
+use crate::error::{Error, ErrorCode};
+use crate::panels::catalog::{Catalog, abbreviate};
 use crate::panels::range::TimeRange;
-use crate::panels::{Answer, Ask, PanelError, Panels, typed};
+use crate::panels::subscriptions::{ClientAddress, PanelUpdate, Subscriptions};
+use crate::panels::{PanelError, PanelQuery, PanelResult, Panels, messages};
 use crate::proto::v1;
 use v1::dashboard_service_server::DashboardService;
 
 /// When a caller should ask again that found ClickHouse away.
-const COME_BACK: Duration = Duration::from_secs(1);
+const RETRY_DELAY: Duration = Duration::from_secs(1);
 
 /// How many panels one call may watch.
 const MAX_QUERIES: usize = 100;
 
 /// The gRPC door.
 #[derive(Debug)]
-pub struct DashboardDoor {
+pub struct DashboardHandler {
     panels: Panels,
-    live: Live,
+    subscriptions: Subscriptions,
     /// Ends the streams.
     stop: CancellationToken,
 }
 
-impl DashboardDoor {
+impl DashboardHandler {
     /// A door to the panels, whose streams end with `stop`.
-    pub fn new(panels: Panels, live: Live, stop: CancellationToken) -> Self {
-        Self { panels, live, stop }
+    pub fn new(panels: Panels, subscriptions: Subscriptions, stop: CancellationToken) -> Self {
+        Self { panels, subscriptions, stop }
     }
 
     /// Asks a built-in panel and shapes the answer.
-    async fn typed<T>(
+    async fn query_message<T>(
         &self,
         panel: &str,
         time_range: i32,
         time_zone: Option<String>,
         parameter: Option<(&str, u32)>,
-        shape: impl Fn(&Answer) -> Result<T, PanelError>,
+        to_message: impl Fn(&PanelResult) -> Result<T, PanelError>,
     ) -> Result<Response<T>, Status> {
         let parameters =
             parameter.map(|(name, value)| (name.to_owned(), value.to_string())).into_iter().collect();
-        let ask = ask(panel, time_range, time_zone, parameters)?;
-        let answer = self.panels.ask(ask).await.map_err(Error::from)?;
-        Ok(Response::new(shape(&answer).map_err(Error::from)?))
+        let query = parse_query(panel, time_range, time_zone, parameters)?;
+        let result = self.panels.query(query).await.map_err(Error::from)?;
+        Ok(Response::new(to_message(&result).map_err(Error::from)?))
     }
 }
 
-fn ask(
+fn parse_query(
     panel: &str,
     time_range: i32,
     time_zone: Option<String>,
     parameters: BTreeMap<String, String>,
-) -> Result<Ask, Error> {
+) -> Result<PanelQuery, Error> {
     let range = TimeRange::from_proto(time_range).ok_or_else(|| {
         Error::invalid(format!(
             "time_range: {time_range} is not known; TIME_RANGE_1H, TIME_RANGE_6H, TIME_RANGE_24H or TIME_RANGE_7D is \
@@ -73,20 +73,22 @@ fn ask(
         ))
     })?;
     let time_zone = time_zone.filter(|zone| !zone.is_empty());
-    Ok(Ask { panel: panel.to_owned(), range, time_zone, parameters })
+    Ok(PanelQuery { panel: panel.to_owned(), range, time_zone, parameters })
 }
 
 impl From<PanelError> for Error {
     fn from(error: PanelError) -> Self {
         let kind = match &error {
-            PanelError::Unknown { .. } => Kind::NotFound,
-            PanelError::Question(_) => Kind::Invalid,
-            PanelError::Busy | PanelError::NoRoom(_) => Kind::Busy { retry_after: COME_BACK },
-            PanelError::Answer { .. } => Kind::Internal,
+            PanelError::UnknownPanel { .. } => ErrorCode::NotFound,
+            PanelError::InvalidQuery(_) => ErrorCode::Invalid,
+            PanelError::Busy | PanelError::MemoryExhausted(_) => ErrorCode::Busy { retry_after: RETRY_DELAY },
+            PanelError::InvalidResult { .. } => ErrorCode::Internal,
             PanelError::ClickHouse { source, .. } => match source.kind {
-                ErrorKind::Unreachable | ErrorKind::Transient => Kind::Unavailable { retry_after: COME_BACK },
-                ErrorKind::TooExpensive => Kind::TimedOut,
-                ErrorKind::Permanent => Kind::Internal,
+                ErrorKind::Unreachable | ErrorKind::Transient => {
+                    ErrorCode::Unavailable { retry_after: RETRY_DELAY }
+                }
+                ErrorKind::LimitExceeded => ErrorCode::TimedOut,
+                ErrorKind::Permanent => ErrorCode::Internal,
             },
         };
         Self::new(kind, error.to_string())
@@ -94,14 +96,14 @@ impl From<PanelError> for Error {
 }
 
 #[tonic::async_trait]
-impl DashboardService for DashboardDoor {
+impl DashboardService for DashboardHandler {
     async fn get_active_users(
         &self,
         request: Request<v1::GetActiveUsersRequest>,
     ) -> Result<Response<v1::GetActiveUsersResponse>, Status> {
         let v1::GetActiveUsersRequest { time_range, time_zone, window_minutes } = request.into_inner();
         let window = window_minutes.map(|minutes| ("window_minutes", minutes));
-        self.typed("active_users", time_range, time_zone, window, typed::active_users).await
+        self.query_message("active_users", time_range, time_zone, window, messages::active_users).await
     }
 
     async fn get_signup_funnel(
@@ -109,7 +111,7 @@ impl DashboardService for DashboardDoor {
         request: Request<v1::GetSignupFunnelRequest>,
     ) -> Result<Response<v1::GetSignupFunnelResponse>, Status> {
         let v1::GetSignupFunnelRequest { time_range, time_zone } = request.into_inner();
-        self.typed("signup_funnel", time_range, time_zone, None, typed::signup_funnel).await
+        self.query_message("signup_funnel", time_range, time_zone, None, messages::signup_funnel).await
     }
 
     async fn get_top_features(
@@ -118,7 +120,7 @@ impl DashboardService for DashboardDoor {
     ) -> Result<Response<v1::GetTopFeaturesResponse>, Status> {
         let v1::GetTopFeaturesRequest { time_range, time_zone, limit } = request.into_inner();
         let limit = limit.map(|limit| ("limit", limit));
-        self.typed("top_features", time_range, time_zone, limit, typed::top_features).await
+        self.query_message("top_features", time_range, time_zone, limit, messages::top_features).await
     }
 
     async fn get_error_rate(
@@ -126,7 +128,7 @@ impl DashboardService for DashboardDoor {
         request: Request<v1::GetErrorRateRequest>,
     ) -> Result<Response<v1::GetErrorRateResponse>, Status> {
         let v1::GetErrorRateRequest { time_range, time_zone } = request.into_inner();
-        self.typed("error_rate", time_range, time_zone, None, typed::error_rate).await
+        self.query_message("error_rate", time_range, time_zone, None, messages::error_rate).await
     }
 
     async fn get_live_visitors(
@@ -135,7 +137,7 @@ impl DashboardService for DashboardDoor {
     ) -> Result<Response<v1::GetLiveVisitorsResponse>, Status> {
         let v1::GetLiveVisitorsRequest { time_range, time_zone, window_minutes } = request.into_inner();
         let window = window_minutes.map(|minutes| ("window_minutes", minutes));
-        self.typed("live_visitors", time_range, time_zone, window, typed::live_visitors).await
+        self.query_message("live_visitors", time_range, time_zone, window, messages::live_visitors).await
     }
 
     async fn get_top_pages(
@@ -144,7 +146,7 @@ impl DashboardService for DashboardDoor {
     ) -> Result<Response<v1::GetTopPagesResponse>, Status> {
         let v1::GetTopPagesRequest { time_range, time_zone, limit } = request.into_inner();
         let limit = limit.map(|limit| ("limit", limit));
-        self.typed("top_pages", time_range, time_zone, limit, typed::top_pages).await
+        self.query_message("top_pages", time_range, time_zone, limit, messages::top_pages).await
     }
 
     async fn get_traffic_by_country(
@@ -152,7 +154,8 @@ impl DashboardService for DashboardDoor {
         request: Request<v1::GetTrafficByCountryRequest>,
     ) -> Result<Response<v1::GetTrafficByCountryResponse>, Status> {
         let v1::GetTrafficByCountryRequest { time_range, time_zone } = request.into_inner();
-        self.typed("traffic_by_country", time_range, time_zone, None, typed::traffic_by_country).await
+        self.query_message("traffic_by_country", time_range, time_zone, None, messages::traffic_by_country)
+            .await
     }
 
     async fn get_traffic_anomaly(
@@ -160,14 +163,14 @@ impl DashboardService for DashboardDoor {
         request: Request<v1::GetTrafficAnomalyRequest>,
     ) -> Result<Response<v1::GetTrafficAnomalyResponse>, Status> {
         let v1::GetTrafficAnomalyRequest { time_range, time_zone } = request.into_inner();
-        self.typed("traffic_anomaly", time_range, time_zone, None, typed::traffic_anomaly).await
+        self.query_message("traffic_anomaly", time_range, time_zone, None, messages::traffic_anomaly).await
     }
 
     async fn list_panels(
         &self,
         _: Request<v1::ListPanelsRequest>,
     ) -> Result<Response<v1::ListPanelsResponse>, Status> {
-        Ok(Response::new(catalog(&self.panels.catalog().borrow())))
+        Ok(Response::new(list_response(&self.panels.catalog().borrow())))
     }
 
     async fn query_panel(
@@ -175,9 +178,9 @@ impl DashboardService for DashboardDoor {
         request: Request<v1::QueryPanelRequest>,
     ) -> Result<Response<v1::QueryPanelResponse>, Status> {
         let v1::QueryPanelRequest { panel, time_range, time_zone, parameters } = request.into_inner();
-        let ask = ask(&panel, time_range, time_zone, parameters.into_iter().collect())?;
-        let answer = self.panels.ask(ask).await.map_err(Error::from)?;
-        let table = answer.table.to_proto(answer.context.clone());
+        let query = parse_query(&panel, time_range, time_zone, parameters.into_iter().collect())?;
+        let result = self.panels.query(query).await.map_err(Error::from)?;
+        let table = result.table.to_proto(result.context.clone());
         Ok(Response::new(v1::QueryPanelResponse { table: Some(table) }))
     }
 
@@ -187,37 +190,36 @@ impl DashboardService for DashboardDoor {
         &self,
         request: Request<v1::WatchPanelsRequest>,
     ) -> Result<Response<Self::WatchPanelsStream>, Status> {
-        let stop = edge::ending(request.extensions(), &self.stop);
+        let stop = edge::connection_shutdown(request.extensions(), &self.stop);
         // Without an address, all who have none are one.
         let address =
             request.extensions().get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(peer)| peer.ip());
-        let client = Client::of(address);
+        let client = ClientAddress::new(address);
         let v1::WatchPanelsRequest { queries } = request.into_inner();
         let mut updates = StreamMap::with_capacity(queries.len());
-        for (id, ask) in self.questions(queries)? {
-            let panel = ask.panel.clone();
-            let (watch, share) = self
-                .live
-                .watch(ask, client)
-                .map_err(|full| Error::new(Kind::Busy { retry_after: COME_BACK }, full.to_string()))?;
+        for (id, query) in self.parse_queries(queries)? {
+            let panel = query.panel.clone();
+            let (receiver, permit) = self.subscriptions.subscribe(query, client).map_err(|error| {
+                Error::new(ErrorCode::Busy { retry_after: RETRY_DELAY }, error.to_string())
+            })?;
             // A value that is not there yet is no value: each is sent once it is computed or has failed.
-            let stream = WatchStream::new(watch).filter(move |update| {
-                let _held_as_long = &share;
+            let stream = WatchStream::new(receiver).filter(move |update| {
+                let _permit = &permit;
                 update.value.is_some() || update.stale.is_some()
             });
             updates.insert((id, panel), stream);
         }
-        let responses = updates.map(|((id, panel), update)| Ok(response(id, panel, update)));
+        let responses = updates.map(|((id, panel), update)| Ok(watch_response(id, panel, update)));
         // Ends with the server or its connection, so that clients connect again elsewhere instead of holding up the stop.
         let ended = futures_util::stream::once(async move { stop.cancelled().await });
-        let ended = ended.map(|()| Err(edge::ended().into()));
+        let ended = ended.map(|()| Err(edge::connection_closing_error().into()));
         Ok(Response::new(Box::pin(until_error(responses.merge(ended)))))
     }
 }
 
-impl DashboardDoor {
+impl DashboardHandler {
     /// The questions of a request with their ids.
-    fn questions(&self, queries: Vec<v1::PanelQuery>) -> Result<Vec<(String, Ask)>, Error> {
+    fn parse_queries(&self, queries: Vec<v1::PanelQuery>) -> Result<Vec<(String, PanelQuery)>, Error> {
         if queries.is_empty() || queries.len() > MAX_QUERIES {
             return Err(Error::invalid(format!(
                 "queries: there are {}; 1 to {MAX_QUERIES} panels can be watched by one call",
@@ -225,27 +227,28 @@ impl DashboardDoor {
             )));
         }
         let mut ids = HashSet::new();
-        let mut questions = Vec::with_capacity(queries.len());
-        for (index, query) in queries.into_iter().enumerate() {
-            let at = |error: Error| Error::new(error.kind, format!("queries[{index}]: {error}"));
-            let v1::PanelQuery { id, panel, time_range, time_zone, parameters } = query;
-            let ask = ask(&panel, time_range, time_zone, parameters.into_iter().collect()).map_err(at)?;
-            let ask = self.panels.check(ask).map_err(|error| at(error.into()))?;
+        let mut parsed = Vec::with_capacity(queries.len());
+        for (index, request) in queries.into_iter().enumerate() {
+            let at = |error: Error| Error::new(error.code, format!("queries[{index}]: {error}"));
+            let v1::PanelQuery { id, panel, time_range, time_zone, parameters } = request;
+            let query =
+                parse_query(&panel, time_range, time_zone, parameters.into_iter().collect()).map_err(at)?;
+            let query = self.panels.validate(query).map_err(|error| at(error.into()))?;
             let id = if id.is_empty() { panel } else { id };
             if !ids.insert(id.clone()) {
                 return Err(at(Error::invalid(format!(
                     "id: {:?} is there twice; give each query an id of its own",
-                    shown(&id)
+                    abbreviate(&id)
                 ))));
             }
-            questions.push((id, ask));
+            parsed.push((id, query));
         }
-        Ok(questions)
+        Ok(parsed)
     }
 }
 
 /// The catalogue as the contract has it.
-pub(super) fn catalog(catalog: &Catalog) -> v1::ListPanelsResponse {
+pub(super) fn list_response(catalog: &Catalog) -> v1::ListPanelsResponse {
     let panels = catalog.panels.values().map(|panel| v1::Panel {
         name: panel.name.clone(),
         title: panel.title.clone(),
@@ -274,7 +277,7 @@ pub(super) fn catalog(catalog: &Catalog) -> v1::ListPanelsResponse {
     v1::ListPanelsResponse { panels: panels.collect(), broken: broken.collect() }
 }
 
-fn response(id: String, panel: String, update: Update) -> v1::WatchPanelsResponse {
+fn watch_response(id: String, panel: String, update: PanelUpdate) -> v1::WatchPanelsResponse {
     let (stale_reason, stale_since) = update.stale.map(|stale| (stale.reason, stale.since)).unzip();
     v1::WatchPanelsResponse {
         id,

@@ -8,50 +8,50 @@ use axum::routing::get;
 use axum::{Json, Router};
 
 use super::grpc;
-use crate::error::{Error, Kind};
+use crate::error::{Error, ErrorCode};
 use crate::panels::range::TimeRange;
-use crate::panels::{Ask, Panels, typed};
+use crate::panels::{PanelQuery, Panels, messages};
 use crate::proto::json::to_json;
 use crate::proto::v1;
 
 /// The routes below `/api`.
 pub fn routes(panels: Panels) -> Router {
     Router::new()
-        .route("/panels", get(list))
-        .route("/panels/{name}", get(query))
-        .route("/dashboard/{name}", get(typed_panel))
+        .route("/panels", get(list_panels))
+        .route("/panels/{name}", get(query_panel))
+        .route("/dashboard/{name}", get(query_dashboard))
         .fallback(async || {
-            Error::new(Kind::NotFound, "there are /api/panels, /api/panels/NAME and /api/dashboard/NAME")
+            Error::new(ErrorCode::NotFound, "there are /api/panels, /api/panels/NAME and /api/dashboard/NAME")
         })
         .with_state(panels)
 }
 
-async fn list(State(panels): State<Panels>) -> Response {
-    let list = grpc::catalog(&panels.catalog().borrow());
+async fn list_panels(State(panels): State<Panels>) -> Response {
+    let list = grpc::list_response(&panels.catalog().borrow());
     Json(to_json("ListPanelsResponse", &list)).into_response()
 }
 
-async fn query(
+async fn query_panel(
     State(panels): State<Panels>,
     Path(name): Path<String>,
     Query(parameters): Query<BTreeMap<String, String>>,
 ) -> Result<Response, Error> {
-    let answer = panels.ask(ask(name, parameters)?).await?;
-    let table = Some(answer.table.to_proto(answer.context.clone()));
+    let result = panels.query(parse_query(name, parameters)?).await?;
+    let table = Some(result.table.to_proto(result.context.clone()));
     Ok(Json(to_json("QueryPanelResponse", &v1::QueryPanelResponse { table })).into_response())
 }
 
 /// A built-in panel by its name with hyphens, as the JSON of its message.
-async fn typed_panel(
+async fn query_dashboard(
     State(panels): State<Panels>,
     Path(name): Path<String>,
     Query(parameters): Query<BTreeMap<String, String>>,
 ) -> Result<Response, Error> {
     let panel = name.replace('-', "_");
-    let answer = panels.ask(ask(panel.clone(), parameters)?).await?;
-    let value = typed::value(&panel, &answer)?.ok_or_else(|| {
+    let result = panels.query(parse_query(panel.clone(), parameters)?).await?;
+    let value = messages::panel_value(&panel, &result)?.ok_or_else(|| {
         Error::new(
-            Kind::NotFound,
+            ErrorCode::NotFound,
             format!("the panel {panel:?} has no message of its own; ask /api/panels/{panel}"),
         )
     })?;
@@ -60,7 +60,7 @@ async fn typed_panel(
     Ok(Json(to_json("WatchPanelsResponse", &update)[&panel].take()).into_response())
 }
 
-fn ask(panel: String, mut parameters: BTreeMap<String, String>) -> Result<Ask, Error> {
+fn parse_query(panel: String, mut parameters: BTreeMap<String, String>) -> Result<PanelQuery, Error> {
     let range = match parameters.remove("time_range").as_deref() {
         None | Some("1h") => TimeRange::Hour,
         Some("6h") => TimeRange::SixHours,
@@ -73,5 +73,5 @@ fn ask(panel: String, mut parameters: BTreeMap<String, String>) -> Result<Ask, E
         }
     };
     let time_zone = parameters.remove("time_zone").filter(|zone| !zone.is_empty());
-    Ok(Ask { panel, range, time_zone, parameters })
+    Ok(PanelQuery { panel, range, time_zone, parameters })
 }

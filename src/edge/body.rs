@@ -18,7 +18,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, Sleep, sleep};
 use tonic::{Code, Status};
 
-use crate::error::{Error, Kind};
+use crate::error::{Error, ErrorCode};
 
 /// How long a body, or a message of a stream, may make no progress at all.
 const STALL_TIMEOUT: Duration = Duration::from_secs(10);
@@ -28,13 +28,13 @@ const MIN_BYTES_PER_SECOND: f64 = 16_384.0;
 const BUDGET_BYTES: usize = 32 << 20;
 /// What streams may keep between two messages, of all streams together: tonic's buffer stays as large as the largest
 /// message of its stream. Buffers of the usual size are not counted.
-const KEPT_BYTES: usize = 64 << 20;
-const USUAL_BUFFER_BYTES: usize = 64 << 10;
+const RETAINED_BYTES: usize = 64 << 20;
+const DEFAULT_BUFFER_BYTES: usize = 64 << 10;
 /// How long a request waits for its share of the budget.
 const BUDGET_TIMEOUT: Duration = Duration::from_secs(5);
-const COME_BACK: Duration = Duration::from_secs(1);
+const RETRY_DELAY: Duration = Duration::from_secs(1);
 /// The calls whose client may be silent between two messages for as long as it likes.
-const CLIENT_STREAMS: [&str; 3] = ["/StreamEvents", "/UploadEvents", "/ServerReflectionInfo"];
+const CLIENT_STREAMING_METHODS: [&str; 3] = ["/StreamEvents", "/UploadEvents", "/ServerReflectionInfo"];
 
 /// Whether a request is gRPC or gRPC-Web.
 pub(crate) fn is_grpc(headers: &HeaderMap) -> bool {
@@ -43,31 +43,34 @@ pub(crate) fn is_grpc(headers: &HeaderMap) -> bool {
 
 /// The bytes that requests may hold before they are decoded.
 #[derive(Clone, Debug)]
-pub(crate) struct Budget {
+pub(crate) struct BodyBudget {
     received: Arc<Semaphore>,
-    kept: Arc<Semaphore>,
+    retained: Arc<Semaphore>,
 }
 
-impl Default for Budget {
+impl Default for BodyBudget {
     fn default() -> Self {
-        Self { received: Arc::new(Semaphore::new(BUDGET_BYTES)), kept: Arc::new(Semaphore::new(KEPT_BYTES)) }
+        Self {
+            received: Arc::new(Semaphore::new(BUDGET_BYTES)),
+            retained: Arc::new(Semaphore::new(RETAINED_BYTES)),
+        }
     }
 }
 
 /// What one request holds of the budget: in its extensions, so that a service can keep it until it has decoded.
 #[derive(Clone, Debug)]
-pub(crate) struct Charge(Arc<Charged>);
+pub(crate) struct BodyPermit(Arc<PermitState>);
 
 #[derive(Debug)]
-struct Charged {
-    budget: Budget,
+struct PermitState {
+    budget: BodyBudget,
     held: Mutex<Option<OwnedSemaphorePermit>>,
     /// The largest message that was inflated.
     inflated: AtomicUsize,
 }
 
-impl Charge {
-    fn hold(&self, permit: OwnedSemaphorePermit) {
+impl BodyPermit {
+    fn merge(&self, permit: OwnedSemaphorePermit) {
         let mut held = self.0.held.lock().unwrap_or_else(PoisonError::into_inner);
         match held.as_mut() {
             Some(held) => held.merge(permit),
@@ -76,7 +79,7 @@ impl Charge {
     }
 
     /// Gives back all but so many bytes.
-    fn keep(&self, bytes: usize) {
+    fn shrink_to(&self, bytes: usize) {
         let mut held = self.0.held.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(permit) = held.as_mut() {
             drop(permit.split(permit.num_permits().saturating_sub(bytes)));
@@ -84,19 +87,20 @@ impl Charge {
     }
 
     /// Makes sure that a message of so many bytes is charged: it may have been inflated since it was received.
-    pub(crate) fn cover(&self, bytes: usize) -> Result<(), Error> {
+    pub(crate) fn grow_to(&self, bytes: usize) -> Result<(), Error> {
         let held = self.0.held.lock().unwrap_or_else(PoisonError::into_inner);
-        let missing = bytes.saturating_sub(held.as_ref().map_or(0, OwnedSemaphorePermit::num_permits));
+        let remaining_bytes =
+            bytes.saturating_sub(held.as_ref().map_or(0, OwnedSemaphorePermit::num_permits));
         drop(held);
-        if missing > 0 {
+        if remaining_bytes > 0 {
             self.0.inflated.fetch_max(bytes, Relaxed);
         }
-        match Arc::clone(&self.0.budget.received).try_acquire_many_owned(permits(missing)) {
+        match Arc::clone(&self.0.budget.received).try_acquire_many_owned(permits(remaining_bytes)) {
             Ok(permit) => {
-                self.hold(permit);
+                self.merge(permit);
                 Ok(())
             }
-            Err(_) => Err(too_many_bytes()),
+            Err(_) => Err(budget_exhausted()),
         }
     }
 }
@@ -105,75 +109,75 @@ fn permits(bytes: usize) -> u32 {
     u32::try_from(bytes.min(BUDGET_BYTES)).expect("the budget is less than 4 GB")
 }
 
-fn too_many_bytes() -> Error {
+fn budget_exhausted() -> Error {
     let message = "too many bytes of requests are being received; send the same request again later";
-    Error::new(Kind::Busy { retry_after: COME_BACK }, message)
+    Error::new(ErrorCode::Busy { retry_after: RETRY_DELAY }, message)
 }
 
 /// The body of a request.
 pub(crate) struct ReceivedBody<B> {
     inner: B,
-    charge: Charge,
+    body_permit: BodyPermit,
     /// Where the messages are; none for a body that is one whole.
-    messages: Option<Messages>,
+    messages: Option<GrpcMessageTracker>,
     /// Whether silence between messages is allowed.
-    may_pause: bool,
-    pace: Pace,
+    may_idle: bool,
+    progress_timer: ProgressTimer,
     /// For the buffer that a stream keeps.
-    kept: Option<OwnedSemaphorePermit>,
+    retained: Option<OwnedSemaphorePermit>,
     /// A frame that waits for its share of the budget.
-    waiting: Option<Waiting>,
+    blocked: Option<BlockedFrame>,
     failed: bool,
 }
 
-struct Waiting {
+struct BlockedFrame {
     frame: Bytes,
     permit: Pin<Box<dyn Future<Output = Option<OwnedSemaphorePermit>> + Send>>,
 }
 
 impl<B> ReceivedBody<B> {
     /// Puts the charge into the request's extensions.
-    pub(crate) fn new(inner: B, parts: &mut Parts, budget: &Budget) -> Self {
-        let charge = Charge(Arc::new(Charged {
+    pub(crate) fn new(inner: B, parts: &mut Parts, budget: &BodyBudget) -> Self {
+        let body_permit = BodyPermit(Arc::new(PermitState {
             budget: budget.clone(),
             held: Mutex::default(),
             inflated: AtomicUsize::new(0),
         }));
-        parts.extensions.insert(charge.clone());
+        parts.extensions.insert(body_permit.clone());
         let text = parts.headers.get(CONTENT_TYPE).is_some_and(|value| value.as_bytes().ends_with(b"-text"));
-        let messages = (is_grpc(&parts.headers) && !text).then(Messages::default);
-        let may_pause = CLIENT_STREAMS.iter().any(|call| parts.uri.path().ends_with(call));
+        let messages = (is_grpc(&parts.headers) && !text).then(GrpcMessageTracker::default);
+        let may_idle = CLIENT_STREAMING_METHODS.iter().any(|call| parts.uri.path().ends_with(call));
         Self {
             inner,
-            charge,
+            body_permit,
             messages,
-            may_pause,
-            pace: Pace::default(),
-            kept: None,
-            waiting: None,
+            may_idle,
+            progress_timer: ProgressTimer::default(),
+            retained: None,
+            blocked: None,
             failed: false,
         }
     }
 
     /// Whether the client owes bytes now.
-    fn owes(&self) -> bool {
-        !self.may_pause || self.messages.as_ref().is_none_or(|messages| messages.incomplete() > 0)
+    fn awaits_client(&self) -> bool {
+        !self.may_idle || self.messages.as_ref().is_none_or(|messages| messages.incomplete_bytes() > 0)
     }
 
     /// Pays for the buffers that stay when the messages so far are decoded; false where there is no memory for them.
-    fn keep_buffers(&mut self) -> bool {
-        let largest = self.messages.as_ref().map_or(0, |messages| messages.largest);
-        let bytes =
-            largest.max(USUAL_BUFFER_BYTES) - USUAL_BUFFER_BYTES + self.charge.0.inflated.load(Relaxed);
-        let more = bytes.saturating_sub(self.kept.as_ref().map_or(0, OwnedSemaphorePermit::num_permits));
+    fn charge_retained_buffers(&mut self) -> bool {
+        let largest_message = self.messages.as_ref().map_or(0, |messages| messages.largest_message);
+        let bytes = largest_message.max(DEFAULT_BUFFER_BYTES) - DEFAULT_BUFFER_BYTES
+            + self.body_permit.0.inflated.load(Relaxed);
+        let more = bytes.saturating_sub(self.retained.as_ref().map_or(0, OwnedSemaphorePermit::num_permits));
         if more == 0 {
             return true;
         }
-        match Arc::clone(&self.charge.0.budget.kept).try_acquire_many_owned(permits(more)) {
+        match Arc::clone(&self.body_permit.0.budget.retained).try_acquire_many_owned(permits(more)) {
             Ok(permit) => {
-                match &mut self.kept {
-                    Some(kept) => kept.merge(permit),
-                    None => self.kept = Some(permit),
+                match &mut self.retained {
+                    Some(retained) => retained.merge(permit),
+                    None => self.retained = Some(permit),
                 }
                 true
             }
@@ -181,11 +185,11 @@ impl<B> ReceivedBody<B> {
         }
     }
 
-    fn received(&mut self, frame: &Bytes) {
+    fn on_frame(&mut self, frame: &Bytes) {
         if let Some(messages) = &mut self.messages {
-            messages.pass(frame);
-            if messages.incomplete() == 0 {
-                self.pace = Pace::default();
+            messages.advance(frame);
+            if messages.incomplete_bytes() == 0 {
+                self.progress_timer = ProgressTimer::default();
             }
         }
     }
@@ -206,24 +210,25 @@ where
         if this.failed {
             return Poll::Ready(None);
         }
-        if let Some(waiting) = &mut this.waiting {
-            let permit = ready!(waiting.permit.as_mut().poll(cx));
-            let frame = std::mem::take(&mut waiting.frame);
-            this.waiting = None;
+        if let Some(blocked) = &mut this.blocked {
+            let permit = ready!(blocked.permit.as_mut().poll(cx));
+            let frame = std::mem::take(&mut blocked.frame);
+            this.blocked = None;
             let Some(permit) = permit else {
                 this.failed = true;
-                return Poll::Ready(Some(Err(Status::from(too_many_bytes()).into())));
+                return Poll::Ready(Some(Err(Status::from(budget_exhausted()).into())));
             };
-            this.charge.hold(permit);
-            this.received(&frame);
+            this.body_permit.merge(permit);
+            this.on_frame(&frame);
             return Poll::Ready(Some(Ok(Frame::data(frame))));
         }
-        if this.may_pause {
+        if this.may_idle {
             // Who asks for more has decoded what was whole.
-            this.charge.keep(this.messages.as_ref().map_or(0, Messages::incomplete));
-            if !this.owes() && !this.keep_buffers() {
+            this.body_permit
+                .shrink_to(this.messages.as_ref().map_or(0, GrpcMessageTracker::incomplete_bytes));
+            if !this.awaits_client() && !this.charge_retained_buffers() {
                 this.failed = true;
-                return Poll::Ready(Some(Err(Status::from(too_many_bytes()).into())));
+                return Poll::Ready(Some(Err(Status::from(budget_exhausted()).into())));
             }
         }
         let frame = match Pin::new(&mut this.inner).poll_frame(cx) {
@@ -231,7 +236,7 @@ where
             Poll::Ready(Some(Err(error))) => return Poll::Ready(Some(Err(error.into()))),
             Poll::Ready(None) => return Poll::Ready(None),
             Poll::Pending => {
-                if this.owes() && this.pace.poll_stalled(cx).is_ready() {
+                if this.awaits_client() && this.progress_timer.poll_stalled(cx).is_ready() {
                     this.failed = true;
                     return Poll::Ready(Some(Err(stalled().into())));
                 }
@@ -242,23 +247,23 @@ where
             Ok(frame) => frame,
             Err(trailers) => return Poll::Ready(Some(Ok(trailers))),
         };
-        this.pace.progress(frame.len());
-        let budget = Arc::clone(&this.charge.0.budget.received);
+        this.progress_timer.record_progress(frame.len());
+        let budget = Arc::clone(&this.body_permit.0.budget.received);
         let bytes = permits(frame.len());
         if let Ok(permit) = Arc::clone(&budget).try_acquire_many_owned(bytes) {
-            this.charge.hold(permit);
-            this.received(&frame);
+            this.body_permit.merge(permit);
+            this.on_frame(&frame);
             return Poll::Ready(Some(Ok(Frame::data(frame))));
         }
         let permit = Box::pin(async move {
             tokio::time::timeout(BUDGET_TIMEOUT, budget.acquire_many_owned(bytes)).await.ok()?.ok()
         });
-        this.waiting = Some(Waiting { frame, permit });
+        this.blocked = Some(BlockedFrame { frame, permit });
         self.poll_frame(cx)
     }
 
     fn is_end_stream(&self) -> bool {
-        self.waiting.is_none() && (self.failed || self.inner.is_end_stream())
+        self.blocked.is_none() && (self.failed || self.inner.is_end_stream())
     }
 
     fn size_hint(&self) -> SizeHint {
@@ -276,58 +281,58 @@ fn stalled() -> Status {
 
 /// Follows the frames of gRPC: a flag, the length (four bytes, big-endian), the message.
 #[derive(Debug, Default)]
-struct Messages {
-    head: Vec<u8>,
+struct GrpcMessageTracker {
+    header: Vec<u8>,
     /// What is missing of the message whose head is complete.
-    missing: usize,
+    remaining_bytes: usize,
     /// What has come of the message that is not complete, its head included.
-    come: usize,
-    largest: usize,
+    received_bytes: usize,
+    largest_message: usize,
 }
 
-impl Messages {
-    const HEAD: usize = 5;
+impl GrpcMessageTracker {
+    const HEADER_BYTES: usize = 5;
 
-    fn pass(&mut self, mut bytes: &[u8]) {
+    fn advance(&mut self, mut bytes: &[u8]) {
         while !bytes.is_empty() {
-            if self.head.len() < Self::HEAD {
-                let take = bytes.len().min(Self::HEAD - self.head.len());
-                self.head.extend_from_slice(&bytes[..take]);
-                self.come += take;
-                bytes.advance(take);
-                if self.head.len() < Self::HEAD {
+            if self.header.len() < Self::HEADER_BYTES {
+                let count = bytes.len().min(Self::HEADER_BYTES - self.header.len());
+                self.header.extend_from_slice(&bytes[..count]);
+                self.received_bytes += count;
+                bytes.advance(count);
+                if self.header.len() < Self::HEADER_BYTES {
                     return;
                 }
-                self.missing = (&self.head[1..]).get_u32() as usize;
+                self.remaining_bytes = (&self.header[1..]).get_u32() as usize;
             }
-            let take = bytes.len().min(self.missing);
-            self.missing -= take;
-            self.come += take;
-            bytes.advance(take);
-            if self.missing == 0 {
-                self.largest = self.largest.max(self.come);
-                self.head.clear();
-                self.come = 0;
+            let count = bytes.len().min(self.remaining_bytes);
+            self.remaining_bytes -= count;
+            self.received_bytes += count;
+            bytes.advance(count);
+            if self.remaining_bytes == 0 {
+                self.largest_message = self.largest_message.max(self.received_bytes);
+                self.header.clear();
+                self.received_bytes = 0;
             }
         }
     }
 
-    fn incomplete(&self) -> usize {
-        self.come
+    fn incomplete_bytes(&self) -> usize {
+        self.received_bytes
     }
 }
 
 /// How fast bytes come while they are waited for.
 #[derive(Default)]
-struct Pace {
+struct ProgressTimer {
     bytes: usize,
     /// The time that was spent waiting, without the wait that lasts.
     waited: Duration,
     wait: Option<(Instant, Pin<Box<Sleep>>)>,
 }
 
-impl Pace {
-    fn progress(&mut self, bytes: usize) {
+impl ProgressTimer {
+    fn record_progress(&mut self, bytes: usize) {
         self.bytes += bytes;
         if let Some((since, _)) = self.wait.take() {
             self.waited += since.elapsed();
@@ -338,17 +343,17 @@ impl Pace {
     fn poll_stalled(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let (waited, bytes) = (self.waited, self.bytes);
         let (_, timer) = self.wait.get_or_insert_with(|| {
-            let earned = Duration::from_secs_f64(bytes as f64 / MIN_BYTES_PER_SECOND);
-            let patience = (STALL_TIMEOUT + earned).saturating_sub(waited).min(STALL_TIMEOUT);
-            (Instant::now(), Box::pin(sleep(patience)))
+            let allowed = Duration::from_secs_f64(bytes as f64 / MIN_BYTES_PER_SECOND);
+            let timeout = (STALL_TIMEOUT + allowed).saturating_sub(waited).min(STALL_TIMEOUT);
+            (Instant::now(), Box::pin(sleep(timeout)))
         });
         timer.as_mut().poll(cx)
     }
 }
 
-/// Reads the body of a request that is not gRPC, up to `most` bytes. An error has its HTTP status.
-pub(crate) async fn read(body: AxumBody, most: usize) -> Result<Bytes, (StatusCode, String)> {
-    let error = match axum::body::to_bytes(body, most).await {
+/// Reads the body of a request that is not gRPC, up to `max_bytes` bytes. An error has its HTTP status.
+pub(crate) async fn read_to_end(body: AxumBody, max_bytes: usize) -> Result<Bytes, (StatusCode, String)> {
+    let error = match axum::body::to_bytes(body, max_bytes).await {
         Ok(bytes) => return Ok(bytes),
         Err(error) => error,
     };
@@ -356,7 +361,7 @@ pub(crate) async fn read(body: AxumBody, most: usize) -> Result<Bytes, (StatusCo
     while let Some(error) = cause {
         if error.is::<http_body_util::LengthLimitError>() {
             let message =
-                format!("the body is larger than the {most} bytes allowed (MILLRACE_MAX_MESSAGE_BYTES)");
+                format!("the body is larger than the {max_bytes} bytes allowed (MILLRACE_MAX_MESSAGE_BYTES)");
             return Err((StatusCode::PAYLOAD_TOO_LARGE, message));
         }
         if let Some(status) = error.downcast_ref::<Status>() {
@@ -372,18 +377,18 @@ pub(crate) async fn read(body: AxumBody, most: usize) -> Result<Bytes, (StatusCo
 }
 
 /// A response's body with what is to be held until it is sent.
-pub(super) struct WithGuard<G> {
+pub(super) struct GuardedBody<G> {
     inner: AxumBody,
     _guard: G,
 }
 
-impl<G> WithGuard<G> {
+impl<G> GuardedBody<G> {
     pub(super) fn new(inner: AxumBody, guard: G) -> Self {
         Self { inner, _guard: guard }
     }
 }
 
-impl<G: Unpin> Body for WithGuard<G> {
+impl<G: Unpin> Body for GuardedBody<G> {
     type Data = Bytes;
     type Error = axum::Error;
 
@@ -412,9 +417,9 @@ mod tests {
     use super::*;
 
     /// A body that brings what it is sent.
-    struct Sent(mpsc::Receiver<Bytes>);
+    struct ChannelBody(mpsc::Receiver<Bytes>);
 
-    impl Body for Sent {
+    impl Body for ChannelBody {
         type Data = Bytes;
         type Error = std::convert::Infallible;
         fn poll_frame(
@@ -425,10 +430,10 @@ mod tests {
         }
     }
 
-    fn received(path: &str, budget: &Budget) -> (mpsc::Sender<Bytes>, ReceivedBody<Sent>) {
+    fn received_body(path: &str, budget: &BodyBudget) -> (mpsc::Sender<Bytes>, ReceivedBody<ChannelBody>) {
         let (sender, receiver) = mpsc::channel(10);
         let request = Request::post(path).header(CONTENT_TYPE, "application/grpc").body(()).unwrap();
-        let body = ReceivedBody::new(Sent(receiver), &mut request.into_parts().0, budget);
+        let body = ReceivedBody::new(ChannelBody(receiver), &mut request.into_parts().0, budget);
         (sender, body)
     }
 
@@ -442,23 +447,23 @@ mod tests {
     }
 
     #[test]
-    fn messages_are_followed_however_they_are_cut() {
+    fn message_boundaries_are_tracked_for_any_chunking() {
         let stream = [message(3, 3), message(0, 0), message(300, 300), message(10, 4)].concat();
         for cut in 1..40 {
-            let mut messages = Messages::default();
+            let mut messages = GrpcMessageTracker::default();
             for part in stream.chunks(cut) {
-                messages.pass(part);
+                messages.advance(part);
             }
-            assert_eq!((messages.incomplete(), messages.missing), (9, 6), "in parts of {cut}");
-            messages.pass(&[0; 6]);
-            assert_eq!(messages.incomplete(), 0);
+            assert_eq!((messages.incomplete_bytes(), messages.remaining_bytes), (9, 6), "in parts of {cut}");
+            messages.advance(&[0; 6]);
+            assert_eq!(messages.incomplete_bytes(), 0);
         }
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_stream_may_pause_between_messages_and_not_within() {
-        let budget = Budget::default();
-        let (sender, mut body) = received("/millrace.v1.IngestService/StreamEvents", &budget);
+    async fn a_stream_may_be_idle_between_messages_but_not_within_one() {
+        let budget = BodyBudget::default();
+        let (sender, mut body) = received_body("/millrace.v1.IngestService/StreamEvents", &budget);
         sender.send(message(3, 3)).await.unwrap();
         body.frame().await.unwrap().unwrap();
         assert!(tokio::time::timeout(Duration::from_secs(3_600), body.frame()).await.is_err());
@@ -466,17 +471,17 @@ mod tests {
         sender.send(message(3, 1)).await.unwrap();
         body.frame().await.unwrap().unwrap();
         assert_eq!(budget.received.available_permits(), BUDGET_BYTES - 6);
-        let begun = Instant::now();
+        let started = Instant::now();
         let error = body.frame().await.unwrap().unwrap_err();
-        assert_eq!((code(&error), begun.elapsed().as_secs()), (Code::DeadlineExceeded, 10));
+        assert_eq!((code(&error), started.elapsed().as_secs()), (Code::DeadlineExceeded, 10));
     }
 
     #[tokio::test(start_paused = true)]
-    async fn streams_that_keep_large_buffers_have_a_bound_together() {
-        let budget = Budget::default();
+    async fn retained_stream_buffers_share_one_limit() {
+        let budget = BodyBudget::default();
         let mut streams = Vec::new();
         let ended = loop {
-            let (sender, mut body) = received("/millrace.v1.IngestService/StreamEvents", &budget);
+            let (sender, mut body) = received_body("/millrace.v1.IngestService/StreamEvents", &budget);
             sender.send(message(4 << 20, 4 << 20)).await.unwrap();
             body.frame().await.unwrap().unwrap();
             match tokio::time::timeout(Duration::from_secs(3_600), body.frame()).await {
@@ -489,10 +494,11 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_unary_body_that_drips_is_ended() {
-        let (sender, mut body) = received("/millrace.v1.IngestService/SendEvents", &Budget::default());
-        let begun = Instant::now();
-        let dripping = tokio::spawn(async move {
+    async fn a_slow_unary_body_is_ended() {
+        let (sender, mut body) =
+            received_body("/millrace.v1.IngestService/SendEvents", &BodyBudget::default());
+        let started = Instant::now();
+        let sending = tokio::spawn(async move {
             sender.send(message(1_000_000, 0)).await.unwrap();
             while sender.send(Bytes::from_static(b"0123456789")).await.is_ok() {
                 tokio::time::sleep(Duration::from_secs(1)).await;
@@ -504,27 +510,27 @@ mod tests {
                 Err(error) => break error,
             }
         };
-        assert_eq!((code(&error), begun.elapsed().as_secs()), (Code::DeadlineExceeded, 10));
+        assert_eq!((code(&error), started.elapsed().as_secs()), (Code::DeadlineExceeded, 10));
         drop(body);
-        dripping.await.unwrap();
+        sending.await.unwrap();
     }
 
     #[tokio::test(start_paused = true)]
-    async fn what_is_received_has_a_bound_over_all_requests() {
-        let budget = Budget::default();
+    async fn received_bytes_share_one_limit_across_requests() {
+        let budget = BodyBudget::default();
         let path = "/millrace.v1.IngestService/SendEvents";
-        let (large, mut holding) = received(path, &budget);
+        let (large, mut blocking_body) = received_body(path, &budget);
         large.send(Bytes::from(vec![0; BUDGET_BYTES - 10])).await.unwrap();
-        holding.frame().await.unwrap().unwrap();
-        let (sender, mut body) = received(path, &budget);
+        blocking_body.frame().await.unwrap().unwrap();
+        let (sender, mut body) = received_body(path, &budget);
         sender.send(message(100, 100)).await.unwrap();
         let error = body.frame().await.unwrap().unwrap_err();
         assert_eq!(code(&error), Code::ResourceExhausted);
-        let (sender, mut body) = received(path, &budget);
+        let (sender, mut body) = received_body(path, &budget);
         sender.send(message(100, 100)).await.unwrap();
         let waiting = tokio::spawn(async move { body.frame().await.unwrap().is_ok() });
         tokio::time::sleep(Duration::from_secs(1)).await;
-        drop(holding);
+        drop(blocking_body);
         assert!(waiting.await.unwrap(), "it is received once there is room");
     }
 }

@@ -19,20 +19,20 @@ use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_util::sync::CancellationToken;
 
-use super::{Service, Shared};
+use super::{ConnectionService, EdgeState};
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 /// How long the first bytes and the head of a request may take.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
+const HEADER_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long a connection may have no request.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
 /// How long the peer may take nothing of what there is to send.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long a connection that was asked to end may stay without a request.
-const END_TIMEOUT: Duration = Duration::from_secs(5);
+const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(5);
 /// How often a connection is looked at.
-const LOOK_EVERY: Duration = Duration::from_secs(1);
+const CHECK_INTERVAL: Duration = Duration::from_secs(1);
 
 /// A connection that is silent for so long is asked for a sign of life, and closed without one.
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(30);
@@ -42,44 +42,45 @@ const STREAM_WINDOW_BYTES: u32 = 1 << 20;
 const MAX_STREAMS: u32 = 128;
 const MAX_HEADER_LIST_BYTES: u32 = 8 << 10;
 /// HTTP/1: with the request line, which carries the parameters of panels.
-const MAX_HEAD_BYTES: usize = 16 << 10;
+const MAX_HTTP1_HEADER_BYTES: usize = 16 << 10;
 /// Streams that the peer's errors have reset, and those that it reset itself before they were accepted (CVE-2023-44487).
 const MAX_LOCAL_ERROR_RESETS: usize = 128;
 const MAX_PENDING_RESETS: usize = 20;
 /// What one stream may have waiting to be sent.
 const SEND_BUFFER_BYTES: usize = 64 << 10;
 
-const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+const HTTP2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// The preface and the head of the first frame.
-const FIRST_BYTES: usize = PREFACE.len() + 9;
-const SETTINGS: u8 = 4;
+const PREAMBLE_BYTES: usize = HTTP2_PREFACE.len() + 9;
+const SETTINGS_FRAME: u8 = 4;
 
 /// Serves a connection to its end.
-pub(super) async fn run(stream: TcpStream, peer: SocketAddr, shared: &Shared) -> Result<(), BoxError> {
-    let begun = Instant::now();
-    let found = tokio::select! {
-        () = shared.stop.cancelled() => return Ok(()),
-        found = tokio::time::timeout(HEAD_TIMEOUT, Start::read(stream)) => found,
+pub(super) async fn serve(stream: TcpStream, peer: SocketAddr, edge: &EdgeState) -> Result<(), BoxError> {
+    let started = Instant::now();
+    let result = tokio::select! {
+        () = edge.stop.cancelled() => return Ok(()),
+        result = tokio::time::timeout(HEADER_TIMEOUT, Preamble::read(stream)) => result,
     };
-    let start = found.map_err(|_| "its first bytes took too long")??;
-    let Some(start) = start else {
+    let preamble = result.map_err(|_| "its first bytes took too long")??;
+    let Some(preamble) = preamble else {
         return Ok(()); // it was closed again, as port scans and load balancers do
     };
-    let ending = shared.stop.child_token();
-    let activity = Arc::new(Activity::new(begun));
-    let service = Service {
-        router: shared.router.clone(),
+    let shutdown = edge.stop.child_token();
+    let activity = Arc::new(Activity::new(started));
+    let service = ConnectionService {
+        router: edge.router.clone(),
         peer,
         activity: Arc::clone(&activity),
-        requests: Arc::clone(&shared.requests),
-        budget: shared.budget.clone(),
-        ending: ending.clone(),
+        requests: Arc::clone(&edge.requests),
+        budget: edge.budget.clone(),
+        shutdown: shutdown.clone(),
     };
-    let watch = Watch { activity: Arc::clone(&activity), ending, max_age: shared.max_age.map(jittered) };
-    let http2 = start.http2;
-    let io = TokioIo::new(Io { stream: start.stream, first: start.bytes, activity });
+    let monitor =
+        ConnectionMonitor { activity: Arc::clone(&activity), shutdown, max_age: edge.max_age.map(jittered) };
+    let http2 = preamble.http2;
+    let io = TokioIo::new(TrackedIo { stream: preamble.stream, read_ahead: preamble.bytes, activity });
     if http2 {
-        let window = shared.windows.take();
+        let window = edge.flow_control.reserve();
         let connection = http2::Builder::new(TokioExecutor::new())
             .timer(TokioTimer::new())
             .initial_stream_window_size(STREAM_WINDOW_BYTES.min(window.bytes))
@@ -92,15 +93,15 @@ pub(super) async fn run(stream: TcpStream, peer: SocketAddr, shared: &Shared) ->
             .keep_alive_interval(KEEPALIVE_INTERVAL)
             .keep_alive_timeout(KEEPALIVE_TIMEOUT)
             .serve_connection(io, service);
-        watch.drive(connection, http2::Connection::graceful_shutdown, |_| None).await
+        monitor.drive(connection, http2::Connection::graceful_shutdown, |_| None).await
     } else {
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
             // The first head is looked after here; this is for those that follow, which may come late.
             .header_read_timeout(IDLE_TIMEOUT)
-            .max_header_size(MAX_HEAD_BYTES)
+            .max_header_size(MAX_HTTP1_HEADER_BYTES)
             .serve_connection(io, service);
-        watch.drive(connection, http1::Connection::graceful_shutdown, Activity::head_since).await
+        monitor.drive(connection, http1::Connection::graceful_shutdown, Activity::header_pending_for).await
     }
 }
 
@@ -110,27 +111,27 @@ fn jittered(age: Duration) -> Duration {
 }
 
 /// What a connection began with.
-struct Start {
+struct Preamble {
     stream: TcpStream,
     bytes: io::Cursor<Vec<u8>>,
     http2: bool,
 }
 
-impl Start {
+impl Preamble {
     /// Reads until the protocol is known; none for a connection that ends before.
     async fn read(mut stream: TcpStream) -> io::Result<Option<Self>> {
-        let mut bytes = Vec::with_capacity(FIRST_BYTES);
+        let mut bytes = Vec::with_capacity(PREAMBLE_BYTES);
         loop {
-            let preface = bytes.len().min(PREFACE.len());
-            let is_http1 = bytes[..preface] != PREFACE[..preface];
-            if is_http1 || bytes.len() >= FIRST_BYTES {
-                if !is_http1 && bytes[PREFACE.len() + 3] != SETTINGS {
+            let compared = bytes.len().min(HTTP2_PREFACE.len());
+            let is_http1 = bytes[..compared] != HTTP2_PREFACE[..compared];
+            if is_http1 || bytes.len() >= PREAMBLE_BYTES {
+                if !is_http1 && bytes[HTTP2_PREFACE.len() + 3] != SETTINGS_FRAME {
                     return Err(io::Error::new(io::ErrorKind::InvalidData, "the preface lacks its SETTINGS"));
                 }
                 return Ok(Some(Self { stream, bytes: io::Cursor::new(bytes), http2: !is_http1 }));
             }
             // Not more than what tells: the rest is hyper's.
-            let missing = (FIRST_BYTES - bytes.len()) as u64;
+            let missing = (PREAMBLE_BYTES - bytes.len()) as u64;
             if (&mut stream).take(missing).read_buf(&mut bytes).await? == 0 {
                 return Ok(None);
             }
@@ -140,124 +141,128 @@ impl Start {
 
 /// What happens on a connection. Times are milliseconds since its begin; 0 is none.
 pub(super) struct Activity {
-    begun: Instant,
+    started: Instant,
     /// Requests whose response is not sent yet.
-    active: AtomicUsize,
+    active_requests: AtomicUsize,
     /// Since when there has been no request.
     idle_since: AtomicU64,
     /// Since when bytes come that are no request yet.
-    head_since: AtomicU64,
+    header_since: AtomicU64,
     /// Since when the peer takes nothing.
-    stuck_since: AtomicU64,
+    write_blocked_since: AtomicU64,
 }
 
 /// A request under way.
-pub(super) struct Active(Arc<Activity>);
+pub(super) struct ActiveRequest(Arc<Activity>);
 
 impl Activity {
-    fn new(begun: Instant) -> Self {
+    fn new(started: Instant) -> Self {
         Self {
-            begun,
-            active: AtomicUsize::new(0),
+            started,
+            active_requests: AtomicUsize::new(0),
             idle_since: AtomicU64::new(1),
-            head_since: AtomicU64::new(1),
-            stuck_since: AtomicU64::new(0),
+            header_since: AtomicU64::new(1),
+            write_blocked_since: AtomicU64::new(0),
         }
     }
 
-    pub(super) fn begin(self: &Arc<Self>) -> Active {
-        self.active.fetch_add(1, Relaxed);
-        self.head_since.store(0, Relaxed);
-        Active(Arc::clone(self))
+    pub(super) fn begin_request(self: &Arc<Self>) -> ActiveRequest {
+        self.active_requests.fetch_add(1, Relaxed);
+        self.header_since.store(0, Relaxed);
+        ActiveRequest(Arc::clone(self))
     }
 
-    fn now(&self) -> u64 {
-        u64::try_from(self.begun.elapsed().as_millis()).unwrap_or(u64::MAX).max(1)
+    fn elapsed_millis(&self) -> u64 {
+        u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX).max(1)
     }
 
     /// Notes the time unless there is one.
-    fn note(&self, since: &AtomicU64) {
+    fn set_if_unset(&self, since: &AtomicU64) {
         if since.load(Relaxed) == 0 {
-            since.store(self.now(), Relaxed);
+            since.store(self.elapsed_millis(), Relaxed);
         }
     }
 
-    fn received(&self) {
-        if self.active.load(Relaxed) == 0 {
-            self.note(&self.head_since);
+    fn on_received(&self) {
+        if self.active_requests.load(Relaxed) == 0 {
+            self.set_if_unset(&self.header_since);
         }
     }
 
-    fn lasted(&self, since: &AtomicU64) -> Option<Duration> {
+    fn elapsed_since(&self, since: &AtomicU64) -> Option<Duration> {
         let since = Some(since.load(Relaxed)).filter(|&since| since > 0)?;
-        Some(Duration::from_millis(self.now().saturating_sub(since)))
+        Some(Duration::from_millis(self.elapsed_millis().saturating_sub(since)))
     }
 
     /// How long there has been no request.
-    fn idle(&self) -> Option<Duration> {
-        (self.active.load(Relaxed) == 0).then(|| self.lasted(&self.idle_since)).flatten()
+    fn idle_for(&self) -> Option<Duration> {
+        (self.active_requests.load(Relaxed) == 0).then(|| self.elapsed_since(&self.idle_since)).flatten()
     }
 
     /// How long the head of a request has been coming.
-    fn head_since(&self) -> Option<Duration> {
-        (self.active.load(Relaxed) == 0).then(|| self.lasted(&self.head_since)).flatten()
+    fn header_pending_for(&self) -> Option<Duration> {
+        (self.active_requests.load(Relaxed) == 0).then(|| self.elapsed_since(&self.header_since)).flatten()
     }
 }
 
-impl Drop for Active {
+impl Drop for ActiveRequest {
     fn drop(&mut self) {
-        self.0.idle_since.store(self.0.now(), Relaxed);
-        self.0.active.fetch_sub(1, Relaxed);
+        self.0.idle_since.store(self.0.elapsed_millis(), Relaxed);
+        self.0.active_requests.fetch_sub(1, Relaxed);
     }
 }
 
 /// Looks after a connection.
-struct Watch {
+struct ConnectionMonitor {
     activity: Arc<Activity>,
-    ending: CancellationToken,
+    shutdown: CancellationToken,
     max_age: Option<Duration>,
 }
 
-impl Watch {
-    /// `head_since` says how long a head has been coming, where the protocol lets that be known.
+impl ConnectionMonitor {
+    /// `header_pending_for` says how long a head has been coming, where the protocol lets that be known.
     async fn drive<C, E>(
         self,
         connection: C,
         shut_down: impl Fn(Pin<&mut C>),
-        head_since: impl Fn(&Activity) -> Option<Duration>,
+        header_pending_for: impl Fn(&Activity) -> Option<Duration>,
     ) -> Result<(), BoxError>
     where
         C: Future<Output = Result<(), E>>,
         E: Into<BoxError>,
     {
         let mut connection = std::pin::pin!(connection);
-        let mut look = tokio::time::interval(LOOK_EVERY);
-        look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        let mut asked_to_end: Option<Instant> = None;
+        let mut check_timer = tokio::time::interval(CHECK_INTERVAL);
+        check_timer.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut shutdown_requested_at: Option<Instant> = None;
         loop {
             tokio::select! {
                 ended = connection.as_mut() => return ended.map_err(Into::into),
-                () = self.ending.cancelled(), if asked_to_end.is_none() => {
+                () = self.shutdown.cancelled(), if shutdown_requested_at.is_none() => {
                     shut_down(connection.as_mut());
-                    asked_to_end = Some(Instant::now());
+                    shutdown_requested_at = Some(Instant::now());
                 }
-                _ = look.tick() => {}
+                _ = check_timer.tick() => {}
             }
             let activity = &self.activity;
-            if head_since(activity).is_some_and(|lasted| lasted >= HEAD_TIMEOUT) {
+            if header_pending_for(activity).is_some_and(|elapsed| elapsed >= HEADER_TIMEOUT) {
                 return Err("the head of a request took too long".into());
             }
-            if activity.lasted(&activity.stuck_since).is_some_and(|lasted| lasted >= WRITE_TIMEOUT) {
+            if activity
+                .elapsed_since(&activity.write_blocked_since)
+                .is_some_and(|elapsed| elapsed >= WRITE_TIMEOUT)
+            {
                 return Err("the peer does not take what it is sent".into());
             }
-            let idle = activity.idle();
-            let old = self.max_age.is_some_and(|max_age| activity.begun.elapsed() >= max_age);
+            let idle = activity.idle_for();
+            let old = self.max_age.is_some_and(|max_age| activity.started.elapsed() >= max_age);
             if old || idle.is_some_and(|idle| idle >= IDLE_TIMEOUT) {
-                self.ending.cancel();
+                self.shutdown.cancel();
             }
             // A peer that goes on after GOAWAY without a request has nothing to lose.
-            let asked_long_ago = asked_to_end.is_some_and(|asked| asked.elapsed() >= END_TIMEOUT);
-            if asked_long_ago && idle.is_some_and(|idle| idle >= END_TIMEOUT) {
+            let shutdown_timed_out =
+                shutdown_requested_at.is_some_and(|requested| requested.elapsed() >= SHUTDOWN_TIMEOUT);
+            if shutdown_timed_out && idle.is_some_and(|idle| idle >= SHUTDOWN_TIMEOUT) {
                 return Ok(());
             }
         }
@@ -265,54 +270,54 @@ impl Watch {
 }
 
 /// The connection's bytes, those that were read already first.
-struct Io {
+struct TrackedIo {
     stream: TcpStream,
-    first: io::Cursor<Vec<u8>>,
+    read_ahead: io::Cursor<Vec<u8>>,
     activity: Arc<Activity>,
 }
 
-impl AsyncRead for Io {
+impl AsyncRead for TrackedIo {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-        into: &mut ReadBuf<'_>,
+        buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        if self.first.has_remaining() {
-            let bytes = self.first.remaining().min(into.remaining());
-            into.put_slice(&self.first.chunk()[..bytes]);
-            self.first.advance(bytes);
+        if self.read_ahead.has_remaining() {
+            let bytes = self.read_ahead.remaining().min(buf.remaining());
+            buf.put_slice(&self.read_ahead.chunk()[..bytes]);
+            self.read_ahead.advance(bytes);
             return Poll::Ready(Ok(()));
         }
-        ready!(Pin::new(&mut self.stream).poll_read(cx, into))?;
-        self.activity.received();
+        ready!(Pin::new(&mut self.stream).poll_read(cx, buf))?;
+        self.activity.on_received();
         Poll::Ready(Ok(()))
     }
 }
 
-impl Io {
+impl TrackedIo {
     /// Notes whether the peer takes what it is sent.
-    fn wrote<T>(&self, written: Poll<T>) -> Poll<T> {
+    fn track_write<T>(&self, written: Poll<T>) -> Poll<T> {
         match written {
-            Poll::Pending => self.activity.note(&self.activity.stuck_since),
-            Poll::Ready(_) => self.activity.stuck_since.store(0, Relaxed),
+            Poll::Pending => self.activity.set_if_unset(&self.activity.write_blocked_since),
+            Poll::Ready(_) => self.activity.write_blocked_since.store(0, Relaxed),
         }
         written
     }
 }
 
-impl AsyncWrite for Io {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, from: &[u8]) -> Poll<io::Result<usize>> {
-        let written = Pin::new(&mut self.stream).poll_write(cx, from);
-        self.wrote(written)
+impl AsyncWrite for TrackedIo {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.stream).poll_write(cx, buf);
+        self.track_write(written)
     }
 
     fn poll_write_vectored(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-        from: &[io::IoSlice<'_>],
+        buf: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let written = Pin::new(&mut self.stream).poll_write_vectored(cx, from);
-        self.wrote(written)
+        let written = Pin::new(&mut self.stream).poll_write_vectored(cx, buf);
+        self.track_write(written)
     }
 
     fn is_write_vectored(&self) -> bool {

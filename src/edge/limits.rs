@@ -8,30 +8,30 @@ use std::time::{Duration, Instant};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 /// File descriptors that connections leave to the journal, the dead letters, the engine's connections and the log.
-const RESERVED_FILES: u64 = 256;
+const RESERVED_FILE_DESCRIPTORS: u64 = 256;
 /// Refused connections are logged so often at most.
-const LOG_EVERY: Duration = Duration::from_secs(10);
+const LOG_INTERVAL: Duration = Duration::from_secs(10);
 /// HTTP/2 windows of all connections together.
-const ALL_WINDOWS_BYTES: u32 = 32 << 20;
+const TOTAL_WINDOW_BYTES: u32 = 32 << 20;
 /// A connection's windows: the least is what HTTP/2 begins with, the most lets a fast producer run.
 const WINDOW_BYTES: std::ops::RangeInclusive<u32> = 65_535..=4 << 20;
 
 /// How many connections the process can hold: the setting, or less where the limit of open files leaves less.
-pub(super) fn connections(wanted: u64) -> usize {
-    let files = raise_open_files();
-    let most = wanted.min(files.saturating_sub(RESERVED_FILES)).max(1);
-    if most < wanted {
+pub(super) fn connection_limit(configured: u64) -> usize {
+    let files = raise_open_file_limit();
+    let limit = configured.min(files.saturating_sub(RESERVED_FILE_DESCRIPTORS)).max(1);
+    if limit < configured {
         tracing::warn!(
-            "MILLRACE_MAX_CONNECTIONS: {wanted} connections need {} open files, but the limit is {files} (ulimit -Hn); \
-             at most {most} are held",
-            wanted + RESERVED_FILES
+            "MILLRACE_MAX_CONNECTIONS: {configured} connections need {} open files, but the limit is {files} (ulimit -Hn); \
+             at most {limit} are held",
+            configured + RESERVED_FILE_DESCRIPTORS
         );
     }
-    usize::try_from(most).unwrap_or(usize::MAX)
+    usize::try_from(limit).unwrap_or(usize::MAX)
 }
 
 /// Raises the soft limit of open files to the hard one, which any process may, and gives it.
-fn raise_open_files() -> u64 {
+fn raise_open_file_limit() -> u64 {
     let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
     match setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }) {
         Ok(()) => maximum.unwrap_or(u64::MAX),
@@ -43,66 +43,66 @@ fn raise_open_files() -> u64 {
 }
 
 /// The open connections.
-pub(super) struct Connections {
-    most: usize,
-    most_per_address: usize,
-    open: Arc<Mutex<Open>>,
+pub(super) struct ConnectionLimiter {
+    max_total: usize,
+    max_per_address: usize,
+    open: Arc<Mutex<OpenConnections>>,
 }
 
 #[derive(Default)]
-struct Open {
+struct OpenConnections {
     total: usize,
     addresses: HashMap<IpAddr, usize>,
     /// Refused since the last line of the log.
-    refused: u64,
-    logged: Option<Instant>,
+    rejected: u64,
+    logged_at: Option<Instant>,
 }
 
 /// An open connection's place, which dropping gives back.
-pub(super) struct Place {
-    open: Arc<Mutex<Open>>,
+pub(super) struct ConnectionPermit {
+    open: Arc<Mutex<OpenConnections>>,
     address: IpAddr,
 }
 
-impl Connections {
-    pub(super) fn new(most: usize, most_per_address: usize) -> Self {
-        Self { most, most_per_address, open: Arc::default() }
+impl ConnectionLimiter {
+    pub(super) fn new(max_total: usize, max_per_address: usize) -> Self {
+        Self { max_total, max_per_address, open: Arc::default() }
     }
 
     /// A place for a connection from this address, if there is one.
-    pub(super) fn admit(&self, address: IpAddr) -> Option<Place> {
+    pub(super) fn try_acquire(&self, address: IpAddr) -> Option<ConnectionPermit> {
         let address = address.to_canonical();
         let mut open = lock(&self.open);
-        let of_address = open.addresses.get(&address).copied().unwrap_or_default();
-        if open.total >= self.most || of_address >= self.most_per_address {
-            open.refuse(self, address, of_address);
+        let from_address = open.addresses.get(&address).copied().unwrap_or_default();
+        if open.total >= self.max_total || from_address >= self.max_per_address {
+            open.record_rejection(self, address, from_address);
             return None;
         }
         open.total += 1;
         *open.addresses.entry(address).or_default() += 1;
-        Some(Place { open: Arc::clone(&self.open), address })
+        Some(ConnectionPermit { open: Arc::clone(&self.open), address })
     }
 }
 
-impl Open {
-    fn refuse(&mut self, limits: &Connections, address: IpAddr, of_address: usize) {
-        self.refused += 1;
-        if self.logged.is_some_and(|logged| logged.elapsed() < LOG_EVERY) {
+impl OpenConnections {
+    fn record_rejection(&mut self, limiter: &ConnectionLimiter, address: IpAddr, from_address: usize) {
+        self.rejected += 1;
+        if self.logged_at.is_some_and(|logged_at| logged_at.elapsed() < LOG_INTERVAL) {
             return;
         }
         tracing::warn!(
-            "{} connections were closed at once: {} of {} are open (MILLRACE_MAX_CONNECTIONS), {of_address} of {} from \
+            "{} connections were closed at once: {} of {} are open (MILLRACE_MAX_CONNECTIONS), {from_address} of {} from \
              {address} (MILLRACE_MAX_CONNECTIONS_PER_ADDRESS)",
-            self.refused,
+            self.rejected,
             self.total,
-            limits.most,
-            limits.most_per_address
+            limiter.max_total,
+            limiter.max_per_address
         );
-        (self.refused, self.logged) = (0, Some(Instant::now()));
+        (self.rejected, self.logged_at) = (0, Some(Instant::now()));
     }
 }
 
-impl Drop for Place {
+impl Drop for ConnectionPermit {
     fn drop(&mut self) {
         let mut open = lock(&self.open);
         open.total -= 1;
@@ -117,31 +117,31 @@ impl Drop for Place {
 
 /// What may be on its way to this server: bytes that it has promised to take.
 #[derive(Default)]
-pub(super) struct Windows {
-    given: Arc<Mutex<u32>>,
+pub(super) struct FlowControlBudget {
+    reserved_bytes: Arc<Mutex<u32>>,
 }
 
 /// A connection's share, which dropping gives back.
-pub(super) struct Window {
-    given: Arc<Mutex<u32>>,
+pub(super) struct FlowControlWindow {
+    reserved_bytes: Arc<Mutex<u32>>,
     pub(super) bytes: u32,
 }
 
-impl Windows {
+impl FlowControlBudget {
     /// A sixteenth of what is left: the first connections get much, and however many come, the sum has a bound.
-    pub(super) fn take(&self) -> Window {
-        let mut given = lock(&self.given);
-        let share = ALL_WINDOWS_BYTES.saturating_sub(*given) / 16;
-        let bytes = share.clamp(*WINDOW_BYTES.start(), *WINDOW_BYTES.end());
-        *given = given.saturating_add(bytes);
-        Window { given: Arc::clone(&self.given), bytes }
+    pub(super) fn reserve(&self) -> FlowControlWindow {
+        let mut reserved_bytes = lock(&self.reserved_bytes);
+        let quota = TOTAL_WINDOW_BYTES.saturating_sub(*reserved_bytes) / 16;
+        let bytes = quota.clamp(*WINDOW_BYTES.start(), *WINDOW_BYTES.end());
+        *reserved_bytes = reserved_bytes.saturating_add(bytes);
+        FlowControlWindow { reserved_bytes: Arc::clone(&self.reserved_bytes), bytes }
     }
 }
 
-impl Drop for Window {
+impl Drop for FlowControlWindow {
     fn drop(&mut self) {
-        let mut given = lock(&self.given);
-        *given = given.saturating_sub(self.bytes);
+        let mut reserved_bytes = lock(&self.reserved_bytes);
+        *reserved_bytes = reserved_bytes.saturating_sub(self.bytes);
     }
 }
 
@@ -157,31 +157,31 @@ mod tests {
     use super::*;
 
     #[test]
-    fn connections_are_counted_in_all_and_by_address() {
-        let connections = Connections::new(3, 2);
+    fn connections_are_limited_in_total_and_per_address() {
+        let limiter = ConnectionLimiter::new(3, 2);
         let [a, b] = [1, 2].map(|last| IpAddr::from(Ipv4Addr::new(10, 0, 0, last)));
-        let first = connections.admit(a).unwrap();
-        let second = connections.admit(a);
-        assert!(second.is_some() && connections.admit(a).is_none(), "two of one address");
-        let third = connections.admit(b);
-        assert!(third.is_some() && connections.admit(b).is_none(), "three in all");
+        let first = limiter.try_acquire(a).unwrap();
+        let second = limiter.try_acquire(a);
+        assert!(second.is_some() && limiter.try_acquire(a).is_none(), "two of one address");
+        let third = limiter.try_acquire(b);
+        assert!(third.is_some() && limiter.try_acquire(b).is_none(), "three in all");
         drop(first);
         let mapped = IpAddr::from(Ipv4Addr::new(10, 0, 0, 1).to_ipv6_mapped());
-        let again = connections.admit(mapped);
+        let again = limiter.try_acquire(mapped);
         assert!(again.is_some(), "a place was given back");
-        assert!(connections.admit(a).is_none(), "the same address in IPv6");
+        assert!(limiter.try_acquire(a).is_none(), "the same address in IPv6");
         drop((again, second, third));
-        assert_eq!(lock(&connections.open).addresses.len(), 0);
+        assert_eq!(lock(&limiter.open).addresses.len(), 0);
     }
 
     #[test]
-    fn windows_have_a_bound_together() {
-        let windows = Windows::default();
-        let taken: Vec<_> = (0..1_000).map(|_| windows.take()).collect();
-        assert_eq!(taken[0].bytes, 2 << 20);
-        let sum: u64 = taken.iter().map(|window| u64::from(window.bytes)).sum();
-        assert!(sum < u64::from(ALL_WINDOWS_BYTES) + 1_000 * 65_535, "{sum}");
-        drop(taken);
-        assert_eq!(windows.take().bytes, 2 << 20);
+    fn flow_control_windows_share_one_limit() {
+        let budget = FlowControlBudget::default();
+        let reserved: Vec<_> = (0..1_000).map(|_| budget.reserve()).collect();
+        assert_eq!(reserved[0].bytes, 2 << 20);
+        let sum: u64 = reserved.iter().map(|window| u64::from(window.bytes)).sum();
+        assert!(sum < u64::from(TOTAL_WINDOW_BYTES) + 1_000 * 65_535, "{sum}");
+        drop(reserved);
+        assert_eq!(budget.reserve().bytes, 2 << 20);
     }
 }

@@ -56,41 +56,41 @@ use tonic::Status;
 use tower::ServiceExt as _;
 
 use crate::config::EdgeConfig;
-use crate::error::{Error, Kind, problem};
-use body::{Budget, ReceivedBody};
+use crate::error::{Error, ErrorCode, problem_response};
+use body::{BodyBudget, ReceivedBody};
 use connection::Activity;
-use limits::{Connections, Windows};
+use limits::{ConnectionLimiter, FlowControlBudget};
 
 /// How long clients may take to end their connections at a stop. Calls end by themselves far sooner.
-const CONNECTIONS_GRACE: Duration = Duration::from_secs(2);
+const SHUTDOWN_GRACE: Duration = Duration::from_secs(2);
 /// The wait after `accept` failed, which it does when the process has no file descriptor left.
-const ACCEPT_AGAIN: Duration = Duration::from_millis(100);
+const ACCEPT_RETRY_DELAY: Duration = Duration::from_millis(100);
 
 /// Cancelled when the connection of a request should end: long streams then end by themselves.
 #[derive(Clone, Debug)]
-struct Ending(CancellationToken);
+struct ConnectionShutdown(CancellationToken);
 
 /// When the connection should end that a request came by; `stop` for a request that came by none.
-pub(crate) fn ending(extensions: &Extensions, stop: &CancellationToken) -> CancellationToken {
-    extensions.get::<Ending>().map_or_else(|| stop.clone(), |ending| ending.0.clone())
+pub(crate) fn connection_shutdown(extensions: &Extensions, stop: &CancellationToken) -> CancellationToken {
+    extensions.get::<ConnectionShutdown>().map_or_else(|| stop.clone(), |shutdown| shutdown.0.clone())
 }
 
 /// What a stream ends with whose connection should end.
-pub(crate) fn ended() -> Error {
-    const COME_BACK: Duration = Duration::from_millis(100);
+pub(crate) fn connection_closing_error() -> Error {
+    const RETRY_DELAY: Duration = Duration::from_millis(100);
     let message = "the connection is to end, since the server stops or the connection is old \
                    (MILLRACE_MAX_CONNECTION_AGE_MS); connect again and send what was not acknowledged";
-    Error::new(Kind::Unavailable { retry_after: COME_BACK }, message)
+    Error::new(ErrorCode::Unavailable { retry_after: RETRY_DELAY }, message)
 }
 
 /// What connections share.
-struct Shared {
+struct EdgeState {
     router: Router,
-    connections: Connections,
-    windows: Windows,
+    connections: ConnectionLimiter,
+    flow_control: FlowControlBudget,
     /// Requests under way.
     requests: Arc<Semaphore>,
-    budget: Budget,
+    budget: BodyBudget,
     max_age: Option<Duration>,
     stop: CancellationToken,
 }
@@ -102,14 +102,14 @@ pub(crate) async fn serve(
     config: &EdgeConfig,
     stop: CancellationToken,
 ) {
-    let most = limits::connections(config.max_connections);
-    let per_address = usize::try_from(config.max_connections_per_address).unwrap_or(usize::MAX);
-    let shared = Arc::new(Shared {
+    let max_connections = limits::connection_limit(config.max_connections);
+    let max_per_address = usize::try_from(config.max_connections_per_address).unwrap_or(usize::MAX);
+    let shared = Arc::new(EdgeState {
         router,
-        connections: Connections::new(most, per_address),
-        windows: Windows::default(),
-        requests: Arc::new(Semaphore::new(2 * most)),
-        budget: Budget::default(),
+        connections: ConnectionLimiter::new(max_connections, max_per_address),
+        flow_control: FlowControlBudget::default(),
+        requests: Arc::new(Semaphore::new(2 * max_connections)),
+        budget: BodyBudget::default(),
         max_age: (!config.max_connection_age.is_zero()).then_some(config.max_connection_age),
         stop: stop.clone(),
     });
@@ -119,20 +119,20 @@ pub(crate) async fn serve(
             () = stop.cancelled() => break,
             accepted = accept(&listener) => accepted,
         };
-        let Some(place) = shared.connections.admit(address.ip()) else {
+        let Some(permit) = shared.connections.try_acquire(address.ip()) else {
             continue;
         };
         let shared = Arc::clone(&shared);
         tasks.spawn(async move {
-            let _place = place;
-            if let Err(error) = connection::run(stream, address, &shared).await {
+            let _permit = permit;
+            if let Err(error) = connection::serve(stream, address, &shared).await {
                 tracing::debug!(%error, %address, "a connection ended with an error");
             }
         });
     }
     drop(listener);
     tasks.close();
-    if tokio::time::timeout(CONNECTIONS_GRACE, tasks.wait()).await.is_err() {
+    if tokio::time::timeout(SHUTDOWN_GRACE, tasks.wait()).await.is_err() {
         tracing::debug!("connections that clients keep open are left to the end of the process");
     }
 }
@@ -149,7 +149,7 @@ async fn accept(listener: &TcpListener) -> (TcpStream, SocketAddr) {
             }
             Err(error) => {
                 tracing::warn!(%error, "a connection could not be accepted");
-                tokio::time::sleep(ACCEPT_AGAIN).await;
+                tokio::time::sleep(ACCEPT_RETRY_DELAY).await;
             }
         }
     }
@@ -157,42 +157,42 @@ async fn accept(listener: &TcpListener) -> (TcpStream, SocketAddr) {
 
 /// The router behind one connection.
 #[derive(Clone)]
-struct Service {
+struct ConnectionService {
     router: Router,
     peer: SocketAddr,
     activity: Arc<Activity>,
     requests: Arc<Semaphore>,
-    budget: Budget,
-    ending: CancellationToken,
+    budget: BodyBudget,
+    shutdown: CancellationToken,
 }
 
-impl hyper::service::Service<Request<Incoming>> for Service {
+impl hyper::service::Service<Request<Incoming>> for ConnectionService {
     type Response = Response;
     type Error = Infallible;
     type Future = Pin<Box<dyn Future<Output = Result<Response, Infallible>> + Send>>;
 
     fn call(&self, request: Request<Incoming>) -> Self::Future {
-        let active = self.activity.begin();
-        let Ok(turn) = Arc::clone(&self.requests).try_acquire_owned() else {
-            return Box::pin(async move { Ok(busy(&request)) });
+        let active_request = self.activity.begin_request();
+        let Ok(permit) = Arc::clone(&self.requests).try_acquire_owned() else {
+            return Box::pin(async move { Ok(overloaded_response(&request)) });
         };
         let (mut parts, body) = request.into_parts();
-        parts.extensions.insert(Ending(self.ending.clone()));
+        parts.extensions.insert(ConnectionShutdown(self.shutdown.clone()));
         parts.extensions.insert(ConnectInfo(self.peer));
         let body = ReceivedBody::new(body, &mut parts, &self.budget);
         let router = self.router.clone();
         Box::pin(async move {
             let response = router.oneshot(Request::from_parts(parts, Body::new(body))).await?;
             // The request is under way until its response has been sent.
-            Ok(response.map(|body| Body::new(body::WithGuard::new(body, (active, turn)))))
+            Ok(response.map(|body| Body::new(body::GuardedBody::new(body, (active_request, permit)))))
         })
     }
 }
 
-fn busy(request: &Request<Incoming>) -> Response {
+fn overloaded_response(request: &Request<Incoming>) -> Response {
     const MESSAGE: &str = "too many requests are under way; send the same request again later";
     if body::is_grpc(request.headers()) {
         return Status::resource_exhausted(MESSAGE).into_http();
     }
-    problem(StatusCode::SERVICE_UNAVAILABLE, MESSAGE).into_response()
+    problem_response(StatusCode::SERVICE_UNAVAILABLE, MESSAGE).into_response()
 }

@@ -17,7 +17,7 @@ use super::body::is_grpc;
 
 /// The names and origins of the configuration.
 #[derive(Debug)]
-pub(crate) struct Policy {
+pub(crate) struct OriginPolicy {
     /// Lower-case names, without ports.
     hosts: Vec<String>,
     any_host: bool,
@@ -25,15 +25,15 @@ pub(crate) struct Policy {
     origins: Vec<String>,
 }
 
-impl Policy {
+impl OriginPolicy {
     /// From the settings' lists, which are separated by commas.
     pub(crate) fn new(hosts: &str, origins: &str) -> Self {
-        let list = |text: &str| -> Vec<String> {
+        let parse_list = |text: &str| -> Vec<String> {
             let words = text.split(',').map(|word| word.trim().trim_end_matches('/').to_ascii_lowercase());
             words.filter(|word| !word.is_empty()).collect()
         };
-        let hosts = list(hosts);
-        Self { any_host: hosts.iter().any(|host| host == "*"), hosts, origins: list(origins) }
+        let hosts = parse_list(hosts);
+        Self { any_host: hosts.iter().any(|host| host == "*"), hosts, origins: parse_list(origins) }
     }
 
     /// Why a request is refused, if it is.
@@ -53,9 +53,9 @@ impl Policy {
             return Ok(());
         }
         // HTTP/2 has the host in the address; a request may have both, and then both count.
-        let in_uri = uri.authority().map(|authority| authority.as_str().as_bytes());
-        let hosts = || in_uri.into_iter().chain(headers.get_all(HOST).iter().map(|host| host.as_bytes()));
-        if let Some(host) = hosts().find(|host| !self.may_be_called(host)) {
+        let authority = uri.authority().map(|authority| authority.as_str().as_bytes());
+        let hosts = || authority.into_iter().chain(headers.get_all(HOST).iter().map(|host| host.as_bytes()));
+        if let Some(host) = hosts().find(|host| !self.allows_host(host)) {
             return Err(format!(
                 "Host: {:?} is not a name of this server; put it into MILLRACE_ALLOWED_HOSTS if it is one",
                 String::from_utf8_lossy(host)
@@ -66,8 +66,9 @@ impl Policy {
             if self.origins.contains(&origin) {
                 return Ok(());
             }
-            let own = |host: &[u8]| is_origin_of(&origin, host);
-            if headers.get_all(ORIGIN).iter().count() > 1 || hosts().next().is_none() || !hosts().all(own) {
+            let is_same = |host: &[u8]| is_same_origin(&origin, host);
+            if headers.get_all(ORIGIN).iter().count() > 1 || hosts().next().is_none() || !hosts().all(is_same)
+            {
                 return Err(format!(
                     "Origin: {origin:?} is not this server's own; a page from elsewhere may neither send events nor read \
                      panels. If the page is yours, put its origin into MILLRACE_ALLOWED_ORIGINS"
@@ -75,9 +76,9 @@ impl Policy {
             }
             return Ok(());
         }
-        let fetch = |name: &str| headers.get(name).map(|value| value.as_bytes());
-        let from_elsewhere = matches!(fetch("sec-fetch-site"), Some(b"cross-site" | b"same-site"));
-        if from_elsewhere && fetch("sec-fetch-mode") != Some(b"navigate") {
+        let header = |name: &str| headers.get(name).map(|value| value.as_bytes());
+        let cross_site = matches!(header("sec-fetch-site"), Some(b"cross-site" | b"same-site"));
+        if cross_site && header("sec-fetch-mode") != Some(b"navigate") {
             return Err(
                 "Sec-Fetch-Site: a page from elsewhere may neither send events nor read panels".to_owned()
             );
@@ -85,7 +86,7 @@ impl Policy {
         Ok(())
     }
 
-    fn may_be_called(&self, host: &[u8]) -> bool {
+    fn allows_host(&self, host: &[u8]) -> bool {
         let Ok(authority) = http::uri::Authority::try_from(host) else {
             return false;
         };
@@ -100,7 +101,7 @@ impl Policy {
 }
 
 /// Whether an origin is `http://HOST` or `https://HOST`, where the port may be left out that goes without saying.
-fn is_origin_of(origin: &str, host: &[u8]) -> bool {
+fn is_same_origin(origin: &str, host: &[u8]) -> bool {
     let host = String::from_utf8_lossy(host).to_ascii_lowercase();
     [("http://", ":80"), ("https://", ":443")].into_iter().any(|(scheme, port)| {
         let short = |authority: &str| authority.strip_suffix(port).unwrap_or(authority).to_owned();
@@ -112,7 +113,7 @@ fn is_origin_of(origin: &str, host: &[u8]) -> bool {
 mod tests {
     use super::*;
 
-    fn check(policy: &Policy, request: &str) -> Result<(), String> {
+    fn check(policy: &OriginPolicy, request: &str) -> Result<(), String> {
         let mut lines = request.split(" | ");
         let (method, uri) = lines.next().unwrap().split_once(' ').unwrap();
         let mut headers = HeaderMap::new();
@@ -130,8 +131,8 @@ mod tests {
     }
 
     #[test]
-    fn programs_and_the_own_page_pass() {
-        let policy = Policy::new("analytics.example.com, Other.Example", "https://Public.example/");
+    fn clients_and_same_origin_pages_are_allowed() {
+        let policy = OriginPolicy::new("analytics.example.com, Other.Example", "https://Public.example/");
         for request in [
             "GET /api/panels | host: 127.0.0.1:8080",
             "GET / | host: localhost:8080 | sec-fetch-site: none | sec-fetch-mode: navigate",
@@ -155,8 +156,8 @@ mod tests {
     }
 
     #[test]
-    fn pages_from_elsewhere_do_not() {
-        let policy = Policy::new("analytics.example.com", "https://public.example");
+    fn cross_origin_pages_are_rejected() {
+        let policy = OriginPolicy::new("analytics.example.com", "https://public.example");
         for (request, part) in [
             ("GET /api/panels | host: evil.example", "MILLRACE_ALLOWED_HOSTS"),
             ("GET / | host: evil.example:8080", "MILLRACE_ALLOWED_HOSTS"),
@@ -193,13 +194,13 @@ mod tests {
                 "Sec-Fetch",
             ),
         ] {
-            let refused = check(&policy, request).expect_err(request);
-            assert!(refused.contains(part), "{request}: {refused}");
+            let reason = check(&policy, request).expect_err(request);
+            assert!(reason.contains(part), "{request}: {reason}");
         }
     }
 
     #[test]
-    fn any_host_is_a_choice() {
-        assert_eq!(check(&Policy::new("*", ""), "GET /api/panels | host: some.example"), Ok(()));
+    fn a_wildcard_allows_any_host() {
+        assert_eq!(check(&OriginPolicy::new("*", ""), "GET /api/panels | host: some.example"), Ok(()));
     }
 }

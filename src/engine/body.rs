@@ -11,39 +11,39 @@ use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::TrySendError;
 
-use super::pace::Pace;
+use super::stall::StallTimeout;
 
 /// How many pieces of a body may wait for the engine. Beyond it the client waits.
-const MAX_UNREAD: usize = 8;
+const MAX_UNREAD_CHUNKS: usize = 8;
 
 /// A piece of a body, or its end. A channel that closes before the end means that the body was cut off.
-type Piece = io::Result<Option<Bytes>>;
+type ReceivedChunk = io::Result<Option<Bytes>>;
 
 /// A body that a blocking thread reads.
-pub(super) struct BlockingBody {
-    pieces: mpsc::Receiver<Piece>,
+pub(super) struct BodyReader {
+    chunks: mpsc::Receiver<ReceivedChunk>,
     /// What has arrived before a thread reads.
-    arrived: VecDeque<Bytes>,
-    rest: Bytes,
+    prefetched: VecDeque<Bytes>,
+    current: Bytes,
     ended: bool,
 }
 
-impl BlockingBody {
+impl BodyReader {
     pub(super) fn new(body: Body) -> Self {
-        let (sender, pieces) = mpsc::channel(MAX_UNREAD);
+        let (sender, chunks) = mpsc::channel(MAX_UNREAD_CHUNKS);
         tokio::spawn(pump(body, sender));
-        Self { pieces, arrived: VecDeque::new(), rest: Bytes::new(), ended: false }
+        Self { chunks, prefetched: VecDeque::new(), current: Bytes::new(), ended: false }
     }
 
     /// Waits until the body is complete or so many bytes of it have arrived, without a thread. An error is about the
     /// client.
-    pub(super) async fn arrived(&mut self, bytes: usize) -> io::Result<()> {
-        let mut ahead = 0;
-        while !self.ended && ahead < bytes {
-            match piece(self.pieces.recv().await)? {
-                Some(piece) => {
-                    ahead += piece.len();
-                    self.arrived.push_back(piece);
+    pub(super) async fn prefetch(&mut self, bytes: usize) -> io::Result<()> {
+        let mut prefetched_bytes = 0;
+        while !self.ended && prefetched_bytes < bytes {
+            match chunk_or_truncated(self.chunks.recv().await)? {
+                Some(chunk) => {
+                    prefetched_bytes += chunk.len();
+                    self.prefetched.push_back(chunk);
                 }
                 None => self.ended = true,
             }
@@ -52,89 +52,89 @@ impl BlockingBody {
     }
 }
 
-async fn pump(body: Body, sender: mpsc::Sender<Piece>) {
+async fn pump(body: Body, sender: mpsc::Sender<ReceivedChunk>) {
     let mut stream = body.into_data_stream();
-    let mut pace = Pace::new();
+    let mut stall_timeout = StallTimeout::new();
     loop {
-        let waiting = Instant::now();
-        let piece = match tokio::time::timeout(pace.left(), stream.next()).await {
+        let waiting_since = Instant::now();
+        let chunk = match tokio::time::timeout(stall_timeout.remaining(), stream.next()).await {
             Ok(Some(Ok(bytes))) => {
-                pace.moved(waiting.elapsed(), bytes.len());
+                stall_timeout.record_transfer(waiting_since.elapsed(), bytes.len());
                 Ok(Some(bytes))
             }
             Ok(Some(Err(error))) => Err(io::Error::other(error)),
             Ok(None) => Ok(None),
             Err(_) => Err(io::Error::new(io::ErrorKind::TimedOut, "the client sends it too slowly")),
         };
-        let ended = !matches!(piece, Ok(Some(_)));
-        if sender.send(piece).await.is_err() || ended {
+        let ended = !matches!(chunk, Ok(Some(_)));
+        if sender.send(chunk).await.is_err() || ended {
             return;
         }
     }
 }
 
-fn piece(received: Option<Piece>) -> Piece {
+fn chunk_or_truncated(received: Option<ReceivedChunk>) -> ReceivedChunk {
     received.unwrap_or_else(|| {
         Err(io::Error::new(io::ErrorKind::UnexpectedEof, "it was cut off; the engine is stopping"))
     })
 }
 
-impl Read for BlockingBody {
+impl Read for BodyReader {
     fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
-        while self.rest.is_empty() {
-            if let Some(arrived) = self.arrived.pop_front() {
-                self.rest = arrived;
+        while self.current.is_empty() {
+            if let Some(prefetched) = self.prefetched.pop_front() {
+                self.current = prefetched;
             } else if self.ended {
                 return Ok(0);
             } else {
-                match piece(self.pieces.blocking_recv())? {
-                    Some(piece) => self.rest = piece,
+                match chunk_or_truncated(self.chunks.blocking_recv())? {
+                    Some(chunk) => self.current = chunk,
                     None => self.ended = true,
                 }
             }
         }
-        let piece = self.rest.split_to(self.rest.len().min(out.len()));
-        out[..piece.len()].copy_from_slice(&piece);
-        Ok(piece.len())
+        let chunk = self.current.split_to(self.current.len().min(out.len()));
+        out[..chunk.len()].copy_from_slice(&chunk);
+        Ok(chunk.len())
     }
 }
 
-/// Sends a result's pieces from a blocking thread to a client, which must read them at a bearable [`Pace`].
-pub(super) struct PieceSender {
+/// Sends a result's pieces from a blocking thread to a client, which must read them at a bearable [`StallTimeout`].
+pub(super) struct ChunkSender {
     sender: mpsc::Sender<io::Result<Bytes>>,
-    pace: Pace,
+    stall_timeout: StallTimeout,
     runtime: Handle,
 }
 
 /// The client is gone, or too slow.
 #[derive(Debug)]
-pub(super) struct NobodyReads;
+pub(super) struct ClientGone;
 
-impl PieceSender {
+impl ChunkSender {
     /// To be called on a thread of the runtime.
     pub(super) fn new(sender: mpsc::Sender<io::Result<Bytes>>) -> Self {
-        Self { sender, pace: Pace::new(), runtime: Handle::current() }
+        Self { sender, stall_timeout: StallTimeout::new(), runtime: Handle::current() }
     }
 
     /// Sends a piece, and blocks while too many are unread.
-    pub(super) fn blocking_send(&mut self, piece: io::Result<Bytes>) -> Result<(), NobodyReads> {
-        let bytes = piece.as_ref().map_or(0, Bytes::len);
-        let piece = match self.sender.try_send(piece) {
+    pub(super) fn blocking_send(&mut self, chunk: io::Result<Bytes>) -> Result<(), ClientGone> {
+        let bytes = chunk.as_ref().map_or(0, Bytes::len);
+        let chunk = match self.sender.try_send(chunk) {
             Ok(()) => {
-                self.pace.moved(std::time::Duration::ZERO, bytes);
+                self.stall_timeout.record_transfer(std::time::Duration::ZERO, bytes);
                 return Ok(());
             }
-            Err(TrySendError::Closed(_)) => return Err(NobodyReads),
-            Err(TrySendError::Full(piece)) => piece,
+            Err(TrySendError::Closed(_)) => return Err(ClientGone),
+            Err(TrySendError::Full(chunk)) => chunk,
         };
-        let waiting = Instant::now();
-        let sending = tokio::time::timeout(self.pace.left(), self.sender.send(piece));
+        let waiting_since = Instant::now();
+        let sending = tokio::time::timeout(self.stall_timeout.remaining(), self.sender.send(chunk));
         match self.runtime.block_on(sending) {
             Ok(Ok(())) => {
-                self.pace.moved(waiting.elapsed(), bytes);
+                self.stall_timeout.record_transfer(waiting_since.elapsed(), bytes);
                 Ok(())
             }
-            Ok(Err(_)) | Err(_) => Err(NobodyReads),
+            Ok(Err(_)) | Err(_) => Err(ClientGone),
         }
     }
 }
@@ -143,24 +143,24 @@ impl PieceSender {
 mod tests {
     use super::*;
 
-    fn body(pieces: mpsc::Receiver<Piece>) -> BlockingBody {
-        BlockingBody { pieces, arrived: VecDeque::new(), rest: Bytes::new(), ended: false }
+    fn body(chunks: mpsc::Receiver<ReceivedChunk>) -> BodyReader {
+        BodyReader { chunks, prefetched: VecDeque::new(), current: Bytes::new(), ended: false }
     }
 
     #[test]
-    fn a_body_that_is_cut_off_is_no_complete_body() {
-        let (sender, pieces) = mpsc::channel(4);
+    fn a_truncated_body_is_an_unexpected_eof() {
+        let (sender, chunks) = mpsc::channel(4);
         sender.blocking_send(Ok(Some(Bytes::from_static(b"1\n2")))).unwrap();
         drop(sender);
         let mut read = Vec::new();
-        let error = body(pieces).read_to_end(&mut read).unwrap_err();
+        let error = body(chunks).read_to_end(&mut read).unwrap_err();
         assert_eq!((read.as_slice(), error.kind()), (b"1\n2".as_slice(), io::ErrorKind::UnexpectedEof));
     }
 
     #[tokio::test]
-    async fn what_has_arrived_is_read_first_and_the_end_is_kept() {
-        let mut body = BlockingBody::new(Body::from("statement"));
-        body.arrived(1 << 20).await.unwrap();
+    async fn prefetched_chunks_are_read_first_and_the_end_is_remembered() {
+        let mut body = BodyReader::new(Body::from("statement"));
+        body.prefetch(1 << 20).await.unwrap();
         let read = tokio::task::spawn_blocking(move || {
             let mut text = String::new();
             body.read_to_string(&mut text).map(|_| text)
@@ -169,9 +169,9 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_silent_client_is_not_waited_for() {
+    async fn a_silent_client_times_out() {
         let stream = futures_util::stream::pending::<io::Result<Bytes>>();
-        let error = BlockingBody::new(Body::from_stream(stream)).arrived(1).await.unwrap_err();
+        let error = BodyReader::new(Body::from_stream(stream)).prefetch(1).await.unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::TimedOut);
     }
 }

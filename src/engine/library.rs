@@ -28,17 +28,17 @@ pub enum LibraryError {
     },
     /// It cannot be loaded.
     #[error("the engine library {} cannot be loaded: {source}; `make engine` brings the one that fits", path.display())]
-    Unusable {
+    LoadFailed {
         /// The file.
         path: PathBuf,
         /// What the system said.
         source: libloading::Error,
     },
     /// It gave no connection.
-    #[error("the engine cannot open {}; another one may hold the folder, or it cannot be written", folder.display())]
-    NoConnection {
+    #[error("the engine cannot open {}; another one may hold the folder, or it cannot be written", data_dir.display())]
+    ConnectFailed {
         /// The data folder.
-        folder: PathBuf,
+        data_dir: PathBuf,
     },
 }
 
@@ -58,46 +58,46 @@ struct RawInsert {
 /// `chdb_connection`, itself a pointer.
 type ConnectionRef = *mut RawConnection;
 type InsertRef = *mut RawInsert;
-type Texts = *const *const c_char;
-type Lengths = *const usize;
-type StartWithParams<T> = unsafe extern "C" fn(
+type StringArray = *const *const c_char;
+type LengthArray = *const usize;
+type StatementFn<T> = unsafe extern "C" fn(
     ConnectionRef,
     *const c_char,
     usize,
     *const c_char,
     usize,
-    Texts,
-    Lengths,
-    Texts,
-    Lengths,
+    StringArray,
+    LengthArray,
+    StringArray,
+    LengthArray,
     usize,
 ) -> T;
-type ResultText = unsafe extern "C" fn(*mut RawResult) -> *const c_char;
-type ResultNumber = unsafe extern "C" fn(*mut RawResult) -> u64;
+type ResultStringFn = unsafe extern "C" fn(*mut RawResult) -> *const c_char;
+type ResultCounterFn = unsafe extern "C" fn(*mut RawResult) -> u64;
 
 /// The functions that are used.
 struct Functions {
     connect: unsafe extern "C" fn(c_int, *const *const c_char) -> *mut ConnectionRef,
     close: unsafe extern "C" fn(*mut ConnectionRef),
-    stream_query: StartWithParams<*mut RawResult>,
+    stream_query: StatementFn<*mut RawResult>,
     stream_fetch: unsafe extern "C" fn(ConnectionRef, *mut RawResult) -> *mut RawResult,
     stream_cancel: unsafe extern "C" fn(ConnectionRef, *mut RawResult),
-    query: StartWithParams<*mut RawResult>,
-    insert: StartWithParams<InsertRef>,
+    query: StatementFn<*mut RawResult>,
+    insert: StatementFn<InsertRef>,
     insert_append: unsafe extern "C" fn(InsertRef, *const c_void, usize) -> c_int,
     insert_done: unsafe extern "C" fn(InsertRef) -> *mut RawResult,
     insert_cancel: unsafe extern "C" fn(InsertRef),
     insert_error: unsafe extern "C" fn(InsertRef) -> *const c_char,
     insert_destroy: unsafe extern "C" fn(InsertRef),
     result_destroy: unsafe extern "C" fn(*mut RawResult),
-    result_buffer: ResultText,
+    result_buffer: ResultStringFn,
     result_length: unsafe extern "C" fn(*mut RawResult) -> usize,
-    result_error: ResultText,
-    storage_rows_read: ResultNumber,
-    storage_bytes_read: ResultNumber,
-    rows_read: ResultNumber,
-    rows_written: ResultNumber,
-    bytes_written: ResultNumber,
+    result_error: ResultStringFn,
+    storage_rows_read: ResultCounterFn,
+    storage_bytes_read: ResultCounterFn,
+    rows_read: ResultCounterFn,
+    rows_written: ResultCounterFn,
+    bytes_written: ResultCounterFn,
     shutdown: unsafe extern "C" fn(),
 }
 
@@ -116,16 +116,16 @@ impl Library {
         if !path.is_file() {
             return Err(LibraryError::Missing { path: path.to_owned() });
         }
-        let unusable = |source| LibraryError::Unusable { path: path.to_owned(), source };
+        let load_failed = |source| LibraryError::LoadFailed { path: path.to_owned(), source };
         // SAFETY: loading runs the library's initialisers, which is what the operator who named the file asked for.
-        let library = unsafe { libloading::Library::new(path) }.map_err(unusable)?;
+        let library = unsafe { libloading::Library::new(path) }.map_err(load_failed)?;
         // SAFETY: the names and types are those of the header of this library's version, see `Functions`.
-        let functions = unsafe { Functions::bind(&library) }.map_err(unusable)?;
+        let functions = unsafe { Functions::bind(&library) }.map_err(load_failed)?;
         // SAFETY: as above; called before the first connection, as the header demands. The engine's own handlers for
         // deadly signals would keep a crashed process for minutes.
         unsafe {
             let set: Symbol<'_, unsafe extern "C" fn(c_int)> =
-                library.get(b"chdb_set_signal_handlers_enabled").map_err(unusable)?;
+                library.get(b"chdb_set_signal_handlers_enabled").map_err(load_failed)?;
             set(0);
         }
         let library = ManuallyDrop::new(library);
@@ -133,16 +133,23 @@ impl Library {
     }
 
     /// Opens a connection to the data folder; the first one starts the engine with these further arguments.
-    pub fn connect(self: &Arc<Self>, folder: &Path, further: &[String]) -> Result<Connection, LibraryError> {
-        let failed = || LibraryError::NoConnection { folder: folder.to_owned() };
-        let mut arguments = vec!["clickhouse".to_owned(), format!("--path={}", folder.display())];
-        arguments.extend_from_slice(further);
-        let arguments: Vec<CString> =
-            arguments.into_iter().map(CString::new).collect::<Result<_, _>>().map_err(|_| failed())?;
+    pub fn connect(
+        self: &Arc<Self>,
+        data_dir: &Path,
+        extra_arguments: &[String],
+    ) -> Result<Connection, LibraryError> {
+        let connect_failed = || LibraryError::ConnectFailed { data_dir: data_dir.to_owned() };
+        let mut arguments = vec!["clickhouse".to_owned(), format!("--path={}", data_dir.display())];
+        arguments.extend_from_slice(extra_arguments);
+        let arguments: Vec<CString> = arguments
+            .into_iter()
+            .map(CString::new)
+            .collect::<Result<_, _>>()
+            .map_err(|_| connect_failed())?;
         let pointers: Vec<*const c_char> = arguments.iter().map(|text| text.as_ptr()).collect();
         // SAFETY: the pointers are to as many NUL-terminated strings as said, alive for the call.
         let handle = unsafe { (self.functions.connect)(pointers.len() as c_int, pointers.as_ptr()) };
-        let handle = NonNull::new(handle).ok_or_else(failed)?;
+        let handle = NonNull::new(handle).ok_or_else(connect_failed)?;
         self.connections.fetch_add(1, Relaxed);
         Ok(Connection { library: Arc::clone(self), handle })
     }
@@ -168,7 +175,10 @@ impl Functions {
         /// # Safety
         ///
         /// As above: `T` must be the type of the function of that name.
-        unsafe fn get<T: Copy>(library: &libloading::Library, name: &str) -> Result<T, libloading::Error> {
+        unsafe fn load_symbol<T: Copy>(
+            library: &libloading::Library,
+            name: &str,
+        ) -> Result<T, libloading::Error> {
             // SAFETY: the caller's promise.
             let symbol: Symbol<'_, T> = unsafe { library.get(name.as_bytes()) }?;
             Ok(*symbol)
@@ -176,35 +186,35 @@ impl Functions {
         // SAFETY: the caller's promise.
         unsafe {
             Ok(Self {
-                connect: get(library, "chdb_connect")?,
-                close: get(library, "chdb_close_conn")?,
-                stream_query: get(library, "chdb_stream_query_with_params_n")?,
-                stream_fetch: get(library, "chdb_stream_fetch_result")?,
-                stream_cancel: get(library, "chdb_stream_cancel_query")?,
-                query: get(library, "chdb_query_with_params_n")?,
-                insert: get(library, "chdb_stream_insert_with_params_n")?,
-                insert_append: get(library, "chdb_stream_append")?,
-                insert_done: get(library, "chdb_stream_done")?,
-                insert_cancel: get(library, "chdb_stream_cancel_insert")?,
-                insert_error: get(library, "chdb_stream_insert_error")?,
-                insert_destroy: get(library, "chdb_destroy_insert_stream")?,
-                result_destroy: get(library, "chdb_destroy_query_result")?,
-                result_buffer: get(library, "chdb_result_buffer")?,
-                result_length: get(library, "chdb_result_length")?,
-                result_error: get(library, "chdb_result_error")?,
-                storage_rows_read: get(library, "chdb_result_storage_rows_read")?,
-                storage_bytes_read: get(library, "chdb_result_storage_bytes_read")?,
-                rows_read: get(library, "chdb_result_rows_read")?,
-                rows_written: get(library, "chdb_result_rows_written")?,
-                bytes_written: get(library, "chdb_result_bytes_written")?,
-                shutdown: get(library, "chdb_shutdown")?,
+                connect: load_symbol(library, "chdb_connect")?,
+                close: load_symbol(library, "chdb_close_conn")?,
+                stream_query: load_symbol(library, "chdb_stream_query_with_params_n")?,
+                stream_fetch: load_symbol(library, "chdb_stream_fetch_result")?,
+                stream_cancel: load_symbol(library, "chdb_stream_cancel_query")?,
+                query: load_symbol(library, "chdb_query_with_params_n")?,
+                insert: load_symbol(library, "chdb_stream_insert_with_params_n")?,
+                insert_append: load_symbol(library, "chdb_stream_append")?,
+                insert_done: load_symbol(library, "chdb_stream_done")?,
+                insert_cancel: load_symbol(library, "chdb_stream_cancel_insert")?,
+                insert_error: load_symbol(library, "chdb_stream_insert_error")?,
+                insert_destroy: load_symbol(library, "chdb_destroy_insert_stream")?,
+                result_destroy: load_symbol(library, "chdb_destroy_query_result")?,
+                result_buffer: load_symbol(library, "chdb_result_buffer")?,
+                result_length: load_symbol(library, "chdb_result_length")?,
+                result_error: load_symbol(library, "chdb_result_error")?,
+                storage_rows_read: load_symbol(library, "chdb_result_storage_rows_read")?,
+                storage_bytes_read: load_symbol(library, "chdb_result_storage_bytes_read")?,
+                rows_read: load_symbol(library, "chdb_result_rows_read")?,
+                rows_written: load_symbol(library, "chdb_result_rows_written")?,
+                bytes_written: load_symbol(library, "chdb_result_bytes_written")?,
+                shutdown: load_symbol(library, "chdb_shutdown")?,
             })
         }
     }
 }
 
 /// Names and values of a statement's parameters. Values are in ClickHouse's escaped form, as in the HTTP protocol.
-pub(super) type Params = Vec<(String, String)>;
+pub(super) type StatementParams = Vec<(String, String)>;
 
 struct ParamPointers {
     names: Vec<*const c_char>,
@@ -214,7 +224,7 @@ struct ParamPointers {
 }
 
 impl ParamPointers {
-    fn new(params: &Params) -> Self {
+    fn new(params: &StatementParams) -> Self {
         Self {
             names: params.iter().map(|(name, _)| name.as_ptr().cast()).collect(),
             name_lengths: params.iter().map(|(name, _)| name.len()).collect(),
@@ -239,12 +249,18 @@ impl Connection {
         unsafe { *self.handle.as_ptr() }
     }
 
-    fn start<T>(&self, start: StartWithParams<T>, statement: &str, format: &str, params: &Params) -> T {
+    fn call<T>(
+        &self,
+        function: StatementFn<T>,
+        statement: &str,
+        format: &str,
+        params: &StatementParams,
+    ) -> T {
         let pointers = ParamPointers::new(params);
         // SAFETY: the connection is open; every pointer goes with its length and lives for the call, and the header says
         // that parameters are taken over before it returns.
         unsafe {
-            start(
+            function(
                 self.raw(),
                 statement.as_ptr().cast(),
                 statement.len(),
@@ -260,9 +276,14 @@ impl Connection {
     }
 
     /// Runs a statement and gives its whole result.
-    pub fn query(&mut self, statement: &str, format: &str, params: &Params) -> Result<Chunk, String> {
-        let result = self.start(self.library.functions.query, statement, format, params);
-        Chunk::new(&self.library, result).into_result()
+    pub fn query(
+        &mut self,
+        statement: &str,
+        format: &str,
+        params: &StatementParams,
+    ) -> Result<ResultChunk, String> {
+        let result = self.call(self.library.functions.query, statement, format, params);
+        ResultChunk::new(&self.library, result).into_result()
     }
 
     /// Begins a statement whose result is fetched in pieces.
@@ -270,11 +291,11 @@ impl Connection {
         &'a mut self,
         statement: &str,
         format: &str,
-        params: &Params,
+        params: &StatementParams,
     ) -> Result<ResultStream<'a>, String> {
-        let result = self.start(self.library.functions.stream_query, statement, format, params);
-        let handle = Chunk::new(&self.library, result).into_result()?;
-        Ok(ResultStream { connection: self, handle, ended: false })
+        let result = self.call(self.library.functions.stream_query, statement, format, params);
+        let handle = ResultChunk::new(&self.library, result).into_result()?;
+        Ok(ResultStream { connection: self, handle, finished: false })
     }
 
     /// Begins an INSERT whose data follows in pieces.
@@ -282,13 +303,13 @@ impl Connection {
         &'a mut self,
         statement: &str,
         format: &str,
-        params: &Params,
+        params: &StatementParams,
     ) -> Result<InsertStream<'a>, String> {
-        let handle = self.start(self.library.functions.insert, statement, format, params);
+        let handle = self.call(self.library.functions.insert, statement, format, params);
         if handle.is_null() {
-            return Err(no_result());
+            return Err(no_result_error());
         }
-        let stream = InsertStream { connection: self, handle, ended: false };
+        let stream = InsertStream { connection: self, handle, finished: false };
         match stream.error() {
             Some(error) => Err(error),
             None => Ok(stream),
@@ -305,27 +326,27 @@ impl Drop for Connection {
 }
 
 /// A result, or a piece of one.
-pub struct Chunk {
+pub struct ResultChunk {
     library: Arc<Library>,
     result: *mut RawResult,
 }
 
 // SAFETY: a result is memory of its own, tied to no thread.
-unsafe impl Send for Chunk {}
+unsafe impl Send for ResultChunk {}
 // SAFETY: as above; the shared methods only read.
-unsafe impl Sync for Chunk {}
+unsafe impl Sync for ResultChunk {}
 
-impl Chunk {
+impl ResultChunk {
     fn new(library: &Arc<Library>, result: *mut RawResult) -> Self {
         Self { library: Arc::clone(library), result }
     }
 
     fn into_result(self) -> Result<Self, String> {
         if self.result.is_null() {
-            return Err(no_result());
+            return Err(no_result_error());
         }
         // SAFETY: the result is live; the text belongs to it and is copied.
-        match unsafe { text((self.library.functions.result_error)(self.result)) } {
+        match unsafe { copy_text((self.library.functions.result_error)(self.result)) } {
             Some(error) => Err(error),
             None => Ok(self),
         }
@@ -347,35 +368,35 @@ impl Chunk {
         unsafe { std::slice::from_raw_parts(buffer.cast(), length) }
     }
 
-    fn number(&self, function: ResultNumber) -> u64 {
+    fn counter(&self, function: ResultCounterFn) -> u64 {
         // SAFETY: the result is live.
         unsafe { function(self.result) }
     }
 
     /// What the statement read and wrote so far.
-    pub fn summary(&self) -> Summary {
+    pub fn summary(&self) -> StatementSummary {
         let functions = &self.library.functions;
-        Summary {
-            read_rows: self.number(functions.storage_rows_read),
-            read_bytes: self.number(functions.storage_bytes_read),
-            result_rows: self.number(functions.rows_read),
-            written_rows: self.number(functions.rows_written),
-            written_bytes: self.number(functions.bytes_written),
+        StatementSummary {
+            read_rows: self.counter(functions.storage_rows_read),
+            read_bytes: self.counter(functions.storage_bytes_read),
+            result_rows: self.counter(functions.rows_read),
+            written_rows: self.counter(functions.rows_written),
+            written_bytes: self.counter(functions.bytes_written),
         }
     }
 }
 
-fn no_result() -> String {
+fn no_result_error() -> String {
     "Code: 1002. DB::Exception: the engine gave no result. (UNKNOWN_EXCEPTION)".to_owned()
 }
 
-impl AsRef<[u8]> for Chunk {
+impl AsRef<[u8]> for ResultChunk {
     fn as_ref(&self) -> &[u8] {
         self.bytes()
     }
 }
 
-impl Drop for Chunk {
+impl Drop for ResultChunk {
     fn drop(&mut self) {
         if !self.result.is_null() {
             // SAFETY: the result is live and destroyed once.
@@ -386,7 +407,7 @@ impl Drop for Chunk {
 
 /// What a statement read and wrote.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Summary {
+pub struct StatementSummary {
     /// Rows read from storage.
     pub read_rows: u64,
     /// Bytes read from storage.
@@ -402,28 +423,29 @@ pub struct Summary {
 /// A running statement. Dropping it cancels it.
 pub struct ResultStream<'a> {
     connection: &'a mut Connection,
-    handle: Chunk,
-    ended: bool,
+    handle: ResultChunk,
+    finished: bool,
 }
 
 impl ResultStream<'_> {
     /// The next piece; none at the end.
-    pub fn next(&mut self) -> Result<Option<Chunk>, String> {
-        if self.ended {
+    pub fn next(&mut self) -> Result<Option<ResultChunk>, String> {
+        if self.finished {
             return Ok(None);
         }
         let library = &self.connection.library;
         loop {
             // SAFETY: connection and handle are live, and `&mut self` keeps fetches apart.
-            let piece =
+            let chunk =
                 unsafe { (library.functions.stream_fetch)(self.connection.raw(), self.handle.result) };
-            let piece = Chunk::new(library, piece).into_result().inspect_err(|_| self.ended = true)?;
-            if !piece.bytes().is_empty() {
-                return Ok(Some(piece));
+            let chunk =
+                ResultChunk::new(library, chunk).into_result().inspect_err(|_| self.finished = true)?;
+            if !chunk.bytes().is_empty() {
+                return Ok(Some(chunk));
             }
             // A piece without bytes may have rows, as in the format Null; only the end has neither.
-            if piece.number(library.functions.rows_read) == 0 {
-                self.ended = true;
+            if chunk.counter(library.functions.rows_read) == 0 {
+                self.finished = true;
                 return Ok(None);
             }
         }
@@ -432,7 +454,7 @@ impl ResultStream<'_> {
 
 impl Drop for ResultStream<'_> {
     fn drop(&mut self) {
-        if !self.ended {
+        if !self.finished {
             // SAFETY: connection and handle are live.
             unsafe {
                 (self.connection.library.functions.stream_cancel)(self.connection.raw(), self.handle.result);
@@ -445,7 +467,7 @@ impl Drop for ResultStream<'_> {
 pub struct InsertStream<'a> {
     connection: &'a mut Connection,
     handle: InsertRef,
-    ended: bool,
+    finished: bool,
 }
 
 // SAFETY: as for `Connection`, which it borrows.
@@ -454,7 +476,7 @@ unsafe impl Send for InsertStream<'_> {}
 impl InsertStream<'_> {
     fn error(&self) -> Option<String> {
         // SAFETY: the handle is live; the text belongs to it and is copied.
-        unsafe { text((self.connection.library.functions.insert_error)(self.handle)) }
+        unsafe { copy_text((self.connection.library.functions.insert_error)(self.handle)) }
     }
 
     /// Adds a piece of the data, which may be cut anywhere.
@@ -472,11 +494,11 @@ impl InsertStream<'_> {
     }
 
     /// Ends the data and waits until it is inserted.
-    pub fn finish(mut self) -> Result<Chunk, String> {
-        self.ended = true;
+    pub fn finish(mut self) -> Result<ResultChunk, String> {
+        self.finished = true;
         // SAFETY: the handle is live and was not ended before.
         let result = unsafe { (self.connection.library.functions.insert_done)(self.handle) };
-        Chunk::new(&self.connection.library, result).into_result()
+        ResultChunk::new(&self.connection.library, result).into_result()
     }
 }
 
@@ -485,7 +507,7 @@ impl Drop for InsertStream<'_> {
         let functions = &self.connection.library.functions;
         // SAFETY: the handle is live; it is cancelled before it is destroyed, once.
         unsafe {
-            if !self.ended {
+            if !self.finished {
                 (functions.insert_cancel)(self.handle);
             }
             (functions.insert_destroy)(self.handle);
@@ -496,7 +518,7 @@ impl Drop for InsertStream<'_> {
 /// # Safety
 ///
 /// The pointer must be null or to a NUL-terminated text that is alive for the call.
-unsafe fn text(pointer: *const c_char) -> Option<String> {
+unsafe fn copy_text(pointer: *const c_char) -> Option<String> {
     if pointer.is_null() {
         return None;
     }

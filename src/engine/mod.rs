@@ -1,30 +1,31 @@
 //! The embedded ClickHouse: its library in a process of its own, behind ClickHouse's HTTP protocol.
 //!
-//! `millrace engine` loads the library (`library.rs`) and serves the protocol (`front.rs`); `millrace serve` starts it as
-//! a supervised child (`child.rs`) and talks to it exactly as it would to a server. So there is one storage path, a crash
+//! `millrace engine` loads the library (`library.rs`) and serves the protocol (`http.rs`); `millrace serve` starts it as
+//! a supervised child (`supervisor.rs`) and talks to it exactly as it would to a server. So there is one storage path, a crash
 //! of the engine does not take the server down, and every ClickHouse client can read the embedded database.
 
-mod account;
+mod accounts;
 mod body;
-mod child;
 mod execute;
-mod front;
+mod http;
 mod library;
 pub mod memory;
-mod pace;
 mod pool;
 mod request;
 pub mod sandbox;
+mod stall;
 mod statement;
+mod supervisor;
 
 use std::path::PathBuf;
 
-pub use account::USER;
-pub use child::{
-    CONFINEMENT, Engine, PASSWORD_VARIABLE, READY, SERVER_KEY_VARIABLE, StartError, SupervisorConfig, start,
-};
-pub use front::{Front, FrontConfig, FrontError, router};
+pub use self::http::{EngineServer, EngineServerConfig, EngineServerError, router};
+pub use accounts::DEFAULT_USER;
 pub use library::{Library, LibraryError};
+pub use supervisor::{
+    CONFINEMENT_PREFIX, EngineHandle, PASSWORD_ENV, READY_PREFIX, SERVER_KEY_ENV, StartError,
+    SupervisorConfig, start,
+};
 
 /// The version of the engine library that this Millrace is made for.
 pub const VERSION: &str = "26.7.3-stable.1";

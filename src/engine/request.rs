@@ -5,7 +5,7 @@ use http::request::Parts;
 
 /// A request without its body.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Asked {
+pub(super) struct HttpRequest {
     /// The part of the statement in the address.
     pub(super) query: String,
     pub(super) database: Option<String>,
@@ -18,14 +18,14 @@ pub(super) struct Asked {
     /// Parameters of the statement, in ClickHouse's escaped form.
     pub(super) params: Vec<(String, String)>,
     /// Whether the answer may be compressed as Accept-Encoding says.
-    pub(super) compress_answer: bool,
+    pub(super) compress_response: bool,
     /// 0: anything; 1: only reading, no settings; 2: only reading.
     pub(super) readonly: u8,
 }
 
 /// Parameters of the protocol that are no settings of a statement. Those without effect here are about a session, which
 /// lasts for one statement, about progress headers, and about buffering, which the front does as it likes.
-const NO_SETTINGS: [&str; 12] = [
+const IGNORED_PARAMETERS: [&str; 12] = [
     "session_id",
     "session_timeout",
     "session_check",
@@ -40,27 +40,27 @@ const NO_SETTINGS: [&str; 12] = [
     "close_session",
 ];
 
-impl Asked {
+impl HttpRequest {
     /// Reads the address and the headers. An error is for the client.
-    pub(super) fn read(parts: &Parts) -> Result<Self, String> {
-        let mut asked =
+    pub(super) fn from_parts(parts: &Parts) -> Result<Self, String> {
+        let mut request =
             Self { readonly: if parts.method == http::Method::POST { 0 } else { 2 }, ..Self::default() };
         let pairs = form_urlencoded::parse(parts.uri.query().unwrap_or_default().as_bytes());
         for (name, value) in pairs {
-            asked.take(&name, value.into_owned())?;
+            request.set_parameter(&name, value.into_owned())?;
         }
         let header = |name| parts.headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
-        asked.database = asked.database.or_else(|| header("x-clickhouse-database"));
-        asked.default_format = asked.default_format.or_else(|| header("x-clickhouse-format"));
+        request.database = request.database.or_else(|| header("x-clickhouse-database"));
+        request.default_format = request.default_format.or_else(|| header("x-clickhouse-format"));
         if let Some((user, password)) = credentials(&parts.headers) {
-            asked.user = Some(user);
-            asked.password = Some(password);
+            request.user = Some(user);
+            request.password = Some(password);
         }
-        Ok(asked)
+        Ok(request)
     }
 
     /// Takes one named value, from the address or from a part of a multipart body.
-    pub(super) fn take(&mut self, name: &str, value: String) -> Result<(), String> {
+    pub(super) fn set_parameter(&mut self, name: &str, value: String) -> Result<(), String> {
         match name {
             "query" => self.query.push_str(&value),
             "database" => self.database = Some(value).filter(|name| !name.is_empty()),
@@ -68,8 +68,8 @@ impl Asked {
             "query_id" => self.query_id = Some(value).filter(|id| !id.is_empty()),
             "user" => self.user = Some(value),
             "password" => self.password = Some(value),
-            "enable_http_compression" => self.compress_answer = is_on(&value),
-            "compress" | "decompress" if is_on(&value) => {
+            "enable_http_compression" => self.compress_response = is_enabled(&value),
+            "compress" | "decompress" if is_enabled(&value) => {
                 return Err(exception(
                     48,
                     "NOT_IMPLEMENTED",
@@ -81,16 +81,16 @@ impl Asked {
             }
             "compress" | "decompress" => {}
             "readonly" => {
-                let wished = value.parse().map_err(|_| {
+                let requested = value.parse().map_err(|_| {
                     exception(
                         27,
                         "CANNOT_PARSE_INPUT_ASSERTION_FAILED",
                         &format!("readonly is {value:?}; 0, 1 or 2 is possible"),
                     )
                 })?;
-                self.readonly = if self.readonly == 0 { wished } else { self.readonly };
+                self.readonly = if self.readonly == 0 { requested } else { self.readonly };
             }
-            _ if NO_SETTINGS.contains(&name) => {}
+            _ if IGNORED_PARAMETERS.contains(&name) => {}
             _ => match name.strip_prefix("param_") {
                 Some(param) => self.params.push((param.to_owned(), value)),
                 None => {
@@ -110,7 +110,7 @@ pub(super) fn exception(code: i32, name: &str, message: &str) -> String {
     format!("Code: {code}. DB::Exception: {message}. ({name})")
 }
 
-fn is_on(value: &str) -> bool {
+fn is_enabled(value: &str) -> bool {
     !matches!(value, "" | "0" | "false")
 }
 
@@ -135,46 +135,52 @@ fn credentials(headers: &HeaderMap) -> Option<(String, String)> {
 mod tests {
     use super::*;
 
-    fn read(method: &str, uri: &str, headers: &[(&str, &str)]) -> Result<Asked, String> {
+    fn parse_request(method: &str, uri: &str, headers: &[(&str, &str)]) -> Result<HttpRequest, String> {
         let mut request = http::Request::builder().method(method).uri(uri);
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
-        Asked::read(&request.body(()).unwrap().into_parts().0)
+        HttpRequest::from_parts(&request.body(()).unwrap().into_parts().0)
     }
 
     #[test]
-    fn the_address_holds_the_query_settings_and_parameters() {
+    fn the_url_holds_the_query_settings_and_parameters() {
         let uri = "/?query=SELECT+1&database=d&default_format=JSON&max_threads=2&param_x=a%5Ctb&session_id=s&query_id=q";
-        let asked = read("POST", uri, &[]).unwrap();
-        assert_eq!(asked.query, "SELECT 1");
-        assert_eq!((asked.database.as_deref(), asked.default_format.as_deref()), (Some("d"), Some("JSON")));
-        assert_eq!(asked.settings, [("max_threads".into(), "2".into())]);
-        assert_eq!(asked.params, [("x".into(), "a\\tb".into())]);
-        assert_eq!((asked.query_id.as_deref(), asked.readonly), (Some("q"), 0));
+        let request = parse_request("POST", uri, &[]).unwrap();
+        assert_eq!(request.query, "SELECT 1");
+        assert_eq!(
+            (request.database.as_deref(), request.default_format.as_deref()),
+            (Some("d"), Some("JSON"))
+        );
+        assert_eq!(request.settings, [("max_threads".into(), "2".into())]);
+        assert_eq!(request.params, [("x".into(), "a\\tb".into())]);
+        assert_eq!((request.query_id.as_deref(), request.readonly), (Some("q"), 0));
     }
 
     #[test]
-    fn get_only_reads_and_cannot_be_talked_out_of_it() {
-        assert_eq!(read("GET", "/?query=x&readonly=0", &[]).unwrap().readonly, 2);
-        assert_eq!(read("POST", "/?readonly=1", &[]).unwrap().readonly, 1);
-        assert!(read("POST", "/?readonly=x", &[]).is_err());
+    fn get_requests_are_readonly_and_cannot_override_it() {
+        assert_eq!(parse_request("GET", "/?query=x&readonly=0", &[]).unwrap().readonly, 2);
+        assert_eq!(parse_request("POST", "/?readonly=1", &[]).unwrap().readonly, 1);
+        assert!(parse_request("POST", "/?readonly=x", &[]).is_err());
     }
 
     #[test]
-    fn credentials_come_in_three_ways() {
-        let basic = read("POST", "/", &[("authorization", "Basic dTpwOnc=")]).unwrap();
+    fn credentials_are_read_from_basic_auth_headers_and_the_url() {
+        let basic = parse_request("POST", "/", &[("authorization", "Basic dTpwOnc=")]).unwrap();
         assert_eq!((basic.user.as_deref(), basic.password.as_deref()), (Some("u"), Some("p:w")));
-        let named = read("POST", "/", &[("x-clickhouse-user", "u"), ("x-clickhouse-key", "k")]).unwrap();
+        let named =
+            parse_request("POST", "/", &[("x-clickhouse-user", "u"), ("x-clickhouse-key", "k")]).unwrap();
         assert_eq!((named.user.as_deref(), named.password.as_deref()), (Some("u"), Some("k")));
-        let address = read("POST", "/?user=u&password=w", &[]).unwrap();
+        let address = parse_request("POST", "/?user=u&password=w", &[]).unwrap();
         assert_eq!((address.user.as_deref(), address.password.as_deref()), (Some("u"), Some("w")));
     }
 
     #[test]
-    fn what_is_no_setting_is_refused_by_name() {
-        assert!(read("POST", "/?max_threads%3D1%3Bx=2", &[]).unwrap_err().contains("UNKNOWN_SETTING"));
-        assert!(read("POST", "/?decompress=1", &[]).unwrap_err().contains("decompress=1"));
-        assert!(read("POST", "/?decompress=0", &[]).is_ok());
+    fn invalid_settings_are_rejected_by_name() {
+        assert!(
+            parse_request("POST", "/?max_threads%3D1%3Bx=2", &[]).unwrap_err().contains("UNKNOWN_SETTING")
+        );
+        assert!(parse_request("POST", "/?decompress=1", &[]).unwrap_err().contains("decompress=1"));
+        assert!(parse_request("POST", "/?decompress=0", &[]).is_ok());
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! The engine has no users and no rights of its own: whoever may send it a statement could read any file of this machine
 //! with `file()`, write one with INTO OUTFILE and open any address with `url()`. So the process gives up these rights
-//! itself, for good, before the engine starts: it runs in a folder and with an environment of its own ([`isolate`]), and
+//! itself, for good, before the engine starts: it runs in a folder and with an environment of its own ([`reexec_isolated`]), and
 //! under Landlock ([`confine`]). docs/decisions/0006-engine-isolation.md lists the rules and how they were found.
 
 use std::ffi::OsString;
@@ -20,10 +20,10 @@ const HOME: &str = "home";
 
 /// The environment variables that the engine's process keeps: its own settings, the time zone, and what the loader and a
 /// panic's backtrace need.
-const KEPT_VARIABLES: [&str; 4] = ["TZ", "LD_LIBRARY_PATH", "RUST_BACKTRACE", "RUST_LOG"];
+const INHERITED_VARIABLES: [&str; 4] = ["TZ", "LD_LIBRARY_PATH", "RUST_BACKTRACE", "RUST_LOG"];
 
 /// The prefix of the engine command's own variables.
-const OWN_VARIABLES: &str = "MILLRACE_ENGINE_";
+const ENGINE_VARIABLE_PREFIX: &str = "MILLRACE_ENGINE_";
 
 /// How far the kernel confines the engine's process.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,32 +31,32 @@ pub enum Confinement {
     /// To its data folder, without TCP.
     Full,
     /// Not in every respect, or not at all, for this reason.
-    Lacking(String),
+    Partial(String),
 }
 
 impl Confinement {
     /// The line of a confinement that [`fmt::Display`] wrote.
     pub fn parse(text: &str) -> Self {
         match text {
-            FULL => Self::Full,
-            lacking => Self::Lacking(lacking.to_owned()),
+            ENFORCED => Self::Full,
+            reason => Self::Partial(reason.to_owned()),
         }
     }
 }
 
-const FULL: &str = "enforced";
+const ENFORCED: &str = "enforced";
 
 impl fmt::Display for Confinement {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Full => out.write_str(FULL),
-            Self::Lacking(reason) => out.write_str(reason),
+            Self::Full => out.write_str(ENFORCED),
+            Self::Partial(reason) => out.write_str(reason),
         }
     }
 }
 
 /// Makes the data folder, for the owner alone, and gives its absolute path.
-pub fn make_data_dir(path: &Path) -> io::Result<PathBuf> {
+pub fn create_data_dir(path: &Path) -> io::Result<PathBuf> {
     fs::DirBuilder::new().recursive(true).mode(0o700).create(path)?;
     fs::set_permissions(path, fs::Permissions::from_mode(0o700))?;
     path.canonicalize()
@@ -66,8 +66,8 @@ pub fn make_data_dir(path: &Path) -> io::Result<PathBuf> {
 /// directory of its own, with this variable. Returns only if that fails.
 ///
 /// The engine reads ./config.xml, ./clickhouse-local.xml and $HOME/.clickhouse-local/config.xml where they exist.
-pub fn isolate(data_dir: &Path, arguments: &[OsString], variable: (&str, &str)) -> io::Error {
-    let replace = || -> io::Result<Command> {
+pub fn reexec_isolated(data_dir: &Path, arguments: &[OsString], variable: (&str, &str)) -> io::Error {
+    let isolated_command = || -> io::Result<Command> {
         let home = data_dir.join(HOME);
         fs::DirBuilder::new().recursive(true).mode(0o700).create(&home)?;
         // Another engine may hold the folder: its working directory must not go, only what is in it.
@@ -82,17 +82,17 @@ pub fn isolate(data_dir: &Path, arguments: &[OsString], variable: (&str, &str)) 
         let mut command = Command::new(std::env::current_exe()?);
         command.args(arguments).env_clear().current_dir(&home).env("HOME", &home);
         for (name, value) in std::env::vars_os() {
-            let kept = name
-                .to_str()
-                .is_some_and(|name| KEPT_VARIABLES.contains(&name) || name.starts_with(OWN_VARIABLES));
-            if kept {
+            let inherited = name.to_str().is_some_and(|name| {
+                INHERITED_VARIABLES.contains(&name) || name.starts_with(ENGINE_VARIABLE_PREFIX)
+            });
+            if inherited {
                 command.env(name, value);
             }
         }
         command.env(variable.0, variable.1);
         Ok(command)
     };
-    match replace() {
+    match isolated_command() {
         Ok(mut command) => command.exec(),
         Err(error) => error,
     }
@@ -115,7 +115,7 @@ pub fn confine(data_dir: &Path) -> Result<Confinement, String> {
 /// There is no Landlock here.
 #[cfg(not(target_os = "linux"))]
 pub fn confine(_data_dir: &Path) -> Result<Confinement, String> {
-    Ok(Confinement::Lacking("not enforced: Landlock is a part of Linux".to_owned()))
+    Ok(Confinement::Partial("not enforced: Landlock is a part of Linux".to_owned()))
 }
 
 #[cfg(target_os = "linux")]
@@ -135,7 +135,7 @@ mod linux {
     /// What the engine may read outside of its data folder, where it exists: the number of cores and the memory limit,
     /// the machine's time zone, and random bytes. It does without all else that it looks for, such as /proc, the
     /// resolver's files, locales and the debugging symbols of its library.
-    const READ: [&str; 5] = [
+    const READABLE_PATHS: [&str; 5] = [
         "/sys/fs/cgroup",
         "/sys/devices/system/cpu",
         "/etc/localtime",
@@ -148,14 +148,14 @@ mod linux {
         let rename =
             Ruleset::default().set_compatibility(CompatLevel::HardRequirement).handle_access(AccessFs::Refer);
         if rename.is_err() {
-            return Ok(Confinement::Lacking(
+            return Ok(Confinement::Partial(
                 "not enforced: the kernel has no Landlock, or one older than Linux 5.19".to_owned(),
             ));
         }
         let read = AccessFs::from_read(ABI) & !AccessFs::Execute;
         let special = make_bitflags!(AccessFs::{MakeChar | MakeBlock | MakeSock | MakeFifo | IoctlDev});
         let write = AccessFs::from_all(ABI) & !AccessFs::Execute & !special;
-        let rules = READ
+        let rules = READABLE_PATHS
             .iter()
             .map(|path| (Path::new(path), read))
             .chain([(data_dir, write)])
@@ -171,14 +171,14 @@ mod linux {
         Ok(match (status.ruleset, status.landlock) {
             (RulesetStatus::FullyEnforced, _) => Confinement::Full,
             (RulesetStatus::PartiallyEnforced, LandlockStatus::Available { effective_abi, .. }) => {
-                Confinement::Lacking(lacking(effective_abi))
+                Confinement::Partial(missing_restrictions(effective_abi))
             }
-            _ => Confinement::Lacking("not enforced: Landlock is not enabled in the kernel".to_owned()),
+            _ => Confinement::Partial("not enforced: Landlock is not enabled in the kernel".to_owned()),
         })
     }
 
     /// What a kernel with this version of Landlock does not confine.
-    fn lacking(abi: ABI) -> String {
+    fn missing_restrictions(abi: ABI) -> String {
         let lacks = if abi < ABI::V3 {
             "truncating files (Linux 6.2), TCP (6.7), and signals and abstract sockets (6.12) are"
         } else if abi < ABI::V4 {

@@ -22,11 +22,11 @@ pub const HEALTH: &str = "millrace.v1.HealthService";
 
 /// Shows what the gatherer saw.
 #[derive(Debug)]
-pub struct HealthDoor {
+pub struct HealthHandler {
     view: HealthView,
 }
 
-impl HealthDoor {
+impl HealthHandler {
     /// A door to this view.
     pub fn new(view: HealthView) -> Self {
         Self { view }
@@ -34,22 +34,22 @@ impl HealthDoor {
 }
 
 #[tonic::async_trait]
-impl HealthService for HealthDoor {
+impl HealthService for HealthHandler {
     async fn check(&self, _: Request<v1::CheckRequest>) -> Result<Response<v1::CheckResponse>, Status> {
-        Ok(Response::new(v1::CheckResponse { health: Some(self.view.now()) }))
+        Ok(Response::new(v1::CheckResponse { health: Some(self.view.current()) }))
     }
 
     type WatchStream = Pin<Box<dyn Stream<Item = Result<v1::WatchResponse, Status>> + Send>>;
 
     async fn watch(&self, _: Request<v1::WatchRequest>) -> Result<Response<Self::WatchStream>, Status> {
-        let mut shown = None;
+        let mut last_sent = None;
         // A slow reader sees the newest state, never a queue of old ones. The uptime alone is no change.
-        let changes = WatchStream::new(self.view.seen()).filter_map(move |health| {
-            let told = v1::Health { uptime: None, ..health.clone() };
-            if shown.as_ref() == Some(&told) {
+        let changes = WatchStream::new(self.view.subscribe()).filter_map(move |health| {
+            let comparable = v1::Health { uptime: None, ..health.clone() };
+            if last_sent.as_ref() == Some(&comparable) {
                 return None;
             }
-            shown = Some(told);
+            last_sent = Some(comparable);
             Some(Ok(v1::WatchResponse { health: Some(health) }))
         });
         Ok(Response::new(Box::pin(changes)))
@@ -57,28 +57,28 @@ impl HealthService for HealthDoor {
 }
 
 /// Tells load balancers which services they may send to, until `stop`; from then on none.
-pub async fn report(reporter: HealthReporter, view: HealthView, stop: CancellationToken) {
-    let mut view = view.seen();
+pub async fn report_serving_status(reporter: HealthReporter, view: HealthView, stop: CancellationToken) {
+    let mut view = view.subscribe();
     loop {
         let (down, reachable) = {
             let health = view.borrow_and_update();
             (health.status() == v1::Status::Down, health.clickhouse.as_ref().is_some_and(|c| c.reachable))
         };
-        set(&reporter, "", true).await;
-        set(&reporter, HEALTH, true).await;
-        set(&reporter, INGEST, !down).await;
-        set(&reporter, DASHBOARD, reachable).await;
+        set_serving(&reporter, "", true).await;
+        set_serving(&reporter, HEALTH, true).await;
+        set_serving(&reporter, INGEST, !down).await;
+        set_serving(&reporter, DASHBOARD, reachable).await;
         tokio::select! {
             () = stop.cancelled() => break,
             changed = view.changed() => if changed.is_err() { break },
         }
     }
     for service in ["", HEALTH, INGEST, DASHBOARD] {
-        set(&reporter, service, false).await;
+        set_serving(&reporter, service, false).await;
     }
 }
 
-async fn set(reporter: &HealthReporter, service: &str, serving: bool) {
+async fn set_serving(reporter: &HealthReporter, service: &str, serving: bool) {
     let status = if serving { ServingStatus::Serving } else { ServingStatus::NotServing };
     reporter.set_service_status(service, status).await;
 }

@@ -1,7 +1,7 @@
-//! How the server is. The [`Gatherer`] looks at the parts once a second and whenever asked for a fresh look; the gRPC
+//! How the server is. The [`HealthCollector`] looks at the parts once a second and whenever asked for a fresh look; the gRPC
 //! services only show what it saw.
 
-mod gather;
+mod collect;
 pub mod grpc;
 
-pub use gather::{Gatherer, HealthView, Sources};
+pub use collect::{HealthCollector, HealthSources, HealthView};

@@ -7,11 +7,11 @@ use tokio_stream::{Stream, StreamExt};
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status, Streaming};
 
-use super::Receiver;
-use super::receive::{Client, MAX_PRODUCER_ID_BYTES, Rejections, check_count};
-use super::session::{self, Outcome};
+use super::Ingester;
+use super::ingester::{MAX_PRODUCER_ID_BYTES, RejectionBudget, Rejections, check_event_count};
+use super::stream::{self, RequestOutcome};
 use super::wire::EventsRequest;
-use crate::edge::{self, body::Charge};
+use crate::edge::{self, body::BodyPermit};
 use crate::error::Error;
 use crate::proto::ingest_server::ingest_service_server::IngestService;
 use crate::proto::v1;
@@ -21,27 +21,27 @@ pub const MAX_SEND_EVENTS: usize = 500;
 
 /// The gRPC door.
 #[derive(Debug)]
-pub struct IngestDoor {
-    receiver: Receiver,
+pub struct IngestHandler {
+    ingester: Ingester,
     stopping: CancellationToken,
 }
 
-impl IngestDoor {
+impl IngestHandler {
     /// A door to the writer. When `stopping` is cancelled, streams are no longer read: what was read is acknowledged,
     /// then the stream ends with UNAVAILABLE.
-    pub fn new(receiver: Receiver, stopping: CancellationToken) -> Self {
-        Self { receiver, stopping }
+    pub fn new(ingester: Ingester, stopping: CancellationToken) -> Self {
+        Self { ingester, stopping }
     }
 }
 
 #[tonic::async_trait]
-impl IngestService for IngestDoor {
+impl IngestService for IngestHandler {
     async fn upload_events(
         &self,
         request: Request<Streaming<EventsRequest>>,
     ) -> Result<Response<v1::UploadEventsResponse>, Status> {
         // Its one response comes at the end, so it outlasts the age of its connection.
-        let mut outcomes = session::run(self.receiver.clone(), request, self.stopping.clone());
+        let mut outcomes = stream::run(self.ingester.clone(), request, self.stopping.clone());
         let mut total = v1::UploadEventsResponse::default();
         let mut rejections = Rejections::default();
         while let Some(outcome) = outcomes.recv().await {
@@ -62,9 +62,9 @@ impl IngestService for IngestDoor {
         &self,
         request: Request<Streaming<EventsRequest>>,
     ) -> Result<Response<Self::StreamEventsStream>, Status> {
-        let ending = edge::ending(request.extensions(), &self.stopping);
-        let outcomes = session::run(self.receiver.clone(), request, ending);
-        let responses = ReceiverStream::new(outcomes).map(|outcome| outcome.map(acknowledgement));
+        let ending = edge::connection_shutdown(request.extensions(), &self.stopping);
+        let outcomes = stream::run(self.ingester.clone(), request, ending);
+        let responses = ReceiverStream::new(outcomes).map(|outcome| outcome.map(to_stream_response));
         Ok(Response::new(Box::pin(responses)))
     }
 
@@ -72,24 +72,24 @@ impl IngestService for IngestDoor {
         &self,
         mut request: Request<EventsRequest>,
     ) -> Result<Response<v1::SendEventsResponse>, Status> {
-        let charge = request.extensions_mut().remove::<Charge>();
+        let body_permit = request.extensions_mut().remove::<BodyPermit>();
         let request = request.into_inner();
-        check_count(request.len(), MAX_SEND_EVENTS, "SendEvents", ", or use UploadEvents")?;
-        if let Some(charge) = &charge {
-            charge.cover(request.message_bytes())?;
+        check_event_count(request.len(), MAX_SEND_EVENTS, "SendEvents", ", or use UploadEvents")?;
+        if let Some(body_permit) = &body_permit {
+            body_permit.grow_to(request.message_bytes())?;
         }
-        let writer = &self.receiver.writer;
-        let share = writer.try_reserve(request.columns_bytes()).await.map_err(Error::from)?;
-        let received = self.receiver.receive(0, request, &Client::unary())?;
-        drop(charge); // it is decoded
-        let promise = writer.try_submit(received.request, share).await.map_err(Error::from)?;
-        let receipt = promise.await.map_err(Error::from)?;
+        let writer = &self.ingester.writer;
+        let permit = writer.try_reserve(request.max_columns_bytes()).await.map_err(Error::from)?;
+        let decoded = self.ingester.decode_request(0, request, &RejectionBudget::for_unary())?;
+        drop(body_permit); // it is decoded
+        let pending_ack = writer.try_submit(decoded.request, permit).await.map_err(Error::from)?;
+        let ack = pending_ack.await.map_err(Error::from)?;
         Ok(Response::new(v1::SendEventsResponse {
-            accepted: receipt.accepted,
-            rejected: received.rejected,
-            duplicates: receipt.duplicates,
-            rejections: received.rejections.into_list(),
-            last_durable_sequence: receipt.last_durable_sequence,
+            accepted: ack.accepted,
+            rejected: decoded.rejected,
+            duplicates: ack.duplicates,
+            rejections: decoded.rejections.into_list(),
+            last_durable_sequence: ack.last_durable_sequence,
         }))
     }
 
@@ -105,17 +105,17 @@ impl IngestService for IngestDoor {
             ))
             .into());
         }
-        let place = self.receiver.writer.producer(producer_id.clone()).await.map_err(Error::from)?;
+        let producer = self.ingester.writer.producer_state(producer_id.clone()).await.map_err(Error::from)?;
         Ok(Response::new(v1::GetProducerResponse {
             producer_id,
-            last_durable_sequence: place.map_or(0, |place| place.durable),
-            last_seen: place.map(|place| crate::proto::timestamp(place.last_seen_ms)),
-            known: place.is_some(),
+            last_durable_sequence: producer.map_or(0, |producer| producer.last_durable_sequence),
+            last_seen: producer.map(|producer| crate::proto::timestamp_from_millis(producer.last_seen_ms)),
+            known: producer.is_some(),
         }))
     }
 }
 
-fn acknowledgement(outcome: Outcome) -> v1::StreamEventsResponse {
+fn to_stream_response(outcome: RequestOutcome) -> v1::StreamEventsResponse {
     v1::StreamEventsResponse {
         sequence: outcome.sequence,
         accepted: outcome.accepted,

@@ -12,9 +12,9 @@ use serde::de::{Deserializer as _, IgnoredAny, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
 use super::grpc::MAX_SEND_EVENTS;
-use super::receive::{Client, Received, Receiver, check_count};
+use super::ingester::{DecodedRequest, Ingester, RejectionBudget, check_event_count};
 use crate::edge::body;
-use crate::error::{Error, problem};
+use crate::error::{Error, problem_response};
 use crate::event::MAX_PROPERTIES_BYTES;
 use crate::proto::json::{from_json, to_json};
 use crate::proto::v1;
@@ -25,58 +25,65 @@ const MAX_EVENT_JSON_BYTES: usize = 256 << 10;
 const MAX_EVENT_VALUES: usize = MAX_PROPERTIES_BYTES / 2;
 
 /// The route `/events`.
-pub fn routes(receiver: Receiver, max_body_bytes: usize) -> Router {
-    let take =
-        move |State(receiver): State<Receiver>, request: Request| take(receiver, request, max_body_bytes);
-    Router::new().route("/events", post(take)).with_state(receiver)
+pub fn routes(ingester: Ingester, max_body_bytes: usize) -> Router {
+    let handler = move |State(ingester): State<Ingester>, request: Request| {
+        post_events(ingester, request, max_body_bytes)
+    };
+    Router::new().route("/events", post(handler)).with_state(ingester)
 }
 
-async fn take(receiver: Receiver, request: Request, max_body_bytes: usize) -> Result<Response, Response> {
+async fn post_events(
+    ingester: Ingester,
+    request: Request,
+    max_body_bytes: usize,
+) -> Result<Response, Response> {
     // Browsers let any page send text/plain, forms, and bodies without a type; what is sent as JSON they ask for first.
-    if !is_json(request.headers()) {
+    if !is_json_content_type(request.headers()) {
         let detail = "Content-Type: application/json is expected; with curl: --json or -H 'content-type: application/json'";
-        return Err(problem(StatusCode::UNSUPPORTED_MEDIA_TYPE, detail));
+        return Err(problem_response(StatusCode::UNSUPPORTED_MEDIA_TYPE, detail));
     }
     // Holds what the body takes until it is decoded.
     let (parts, body) = request.into_parts();
-    let body = body::read(body, max_body_bytes).await.map_err(|(status, detail)| problem(status, &detail))?;
-    let elements = elements(&body).map_err(Error::into_response)?;
-    let expected = elements.iter().map(|element| columns_bytes(element)).sum();
-    let share = receiver.writer.try_reserve(expected).await.map_err(into_response)?;
-    let received = receive(&receiver, &elements).map_err(Error::into_response)?;
+    let body = body::read_to_end(body, max_body_bytes)
+        .await
+        .map_err(|(status, detail)| problem_response(status, &detail))?;
+    let elements = parse_array(&body).map_err(Error::into_response)?;
+    let max_bytes = elements.iter().map(|element| max_columns_bytes(element)).sum();
+    let permit = ingester.writer.try_reserve(max_bytes).await.map_err(into_response)?;
+    let decoded = decode_events(&ingester, &elements).map_err(Error::into_response)?;
     drop((parts, body));
-    let promise = receiver.writer.try_submit(received.request, share).await.map_err(into_response)?;
-    let receipt = promise.await.map_err(into_response)?;
-    let none = receipt.accepted + receipt.duplicates == 0 && received.rejected > 0;
+    let pending_ack = ingester.writer.try_submit(decoded.request, permit).await.map_err(into_response)?;
+    let ack = pending_ack.await.map_err(into_response)?;
+    let all_rejected = ack.accepted + ack.duplicates == 0 && decoded.rejected > 0;
     let response = v1::SendEventsResponse {
-        accepted: receipt.accepted,
-        rejected: received.rejected,
-        duplicates: receipt.duplicates,
-        rejections: received.rejections.into_list(),
+        accepted: ack.accepted,
+        rejected: decoded.rejected,
+        duplicates: ack.duplicates,
+        rejections: decoded.rejections.into_list(),
         last_durable_sequence: 0,
     };
-    let status = if none { StatusCode::BAD_REQUEST } else { StatusCode::OK };
+    let status = if all_rejected { StatusCode::BAD_REQUEST } else { StatusCode::OK };
     Ok((status, Json(to_json("SendEventsResponse", &response))).into_response())
 }
 
 /// Decodes and validates the events one after the other.
-fn receive(receiver: &Receiver, elements: &[&RawValue]) -> Result<Received, Error> {
-    let client = Client::unary();
-    let mut receiving = receiver.begin(0, String::new(), 0, &client)?;
+fn decode_events(ingester: &Ingester, elements: &[&RawValue]) -> Result<DecodedRequest, Error> {
+    let rejection_budget = RejectionBudget::for_unary();
+    let mut decoder = ingester.decoder(0, String::new(), 0, &rejection_budget)?;
     for (index, element) in (0_u32..).zip(elements) {
-        match read_event(element) {
-            Ok(event) => receiving.take(index, &event),
-            Err(reason) => receiving.reject(index, "", reason),
+        match parse_event(element) {
+            Ok(event) => decoder.push_event(index, &event),
+            Err(reason) => decoder.reject(index, "", reason),
         }
     }
-    Ok(receiving.finish())
+    Ok(decoder.finish())
 }
 
 fn into_response(error: impl Into<Error>) -> Response {
     error.into().into_response()
 }
 
-fn is_json(headers: &HeaderMap) -> bool {
+fn is_json_content_type(headers: &HeaderMap) -> bool {
     let media_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let media_type = media_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
     media_type == "application/json"
@@ -84,22 +91,22 @@ fn is_json(headers: &HeaderMap) -> bool {
 }
 
 /// The elements of the array, none of which is parsed. They are counted while they are found.
-fn elements(body: &[u8]) -> Result<Vec<&RawValue>, Error> {
+fn parse_array(body: &[u8]) -> Result<Vec<&RawValue>, Error> {
     let mut reader = serde_json::Deserializer::from_slice(body);
-    let read = reader.deserialize_seq(Elements).and_then(|elements| reader.end().map(|()| elements));
+    let read = reader.deserialize_seq(ArrayVisitor).and_then(|elements| reader.end().map(|()| elements));
     let (elements, count) = read.map_err(|error| {
         Error::invalid(format!(
             "the body is not a JSON array of events: {error}; send [{{\"event_name\": …}}, …]"
         ))
     })?;
-    check_count(count, MAX_SEND_EVENTS, "POST /events", ", or use gRPC")?;
+    check_event_count(count, MAX_SEND_EVENTS, "POST /events", ", or use gRPC")?;
     Ok(elements)
 }
 
 /// Keeps as many elements as a request may hold, and counts all.
-struct Elements;
+struct ArrayVisitor;
 
-impl<'a> Visitor<'a> for Elements {
+impl<'a> Visitor<'a> for ArrayVisitor {
     type Value = (Vec<&'a RawValue>, usize);
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -126,18 +133,18 @@ impl<'a> Visitor<'a> for Elements {
 }
 
 /// The most that an event of JSON can take as columns: numbers like 1e15 are longer when they are written out.
-fn columns_bytes(element: &RawValue) -> usize {
-    const EVENT_BYTES: usize = 64;
+fn max_columns_bytes(element: &RawValue) -> usize {
+    const FIXED_COLUMN_BYTES: usize = 64;
     let text = element.get().len();
-    EVENT_BYTES + (6 * text).min(text + MAX_PROPERTIES_BYTES)
+    FIXED_COLUMN_BYTES + (6 * text).min(text + MAX_PROPERTIES_BYTES)
 }
 
-fn read_event(element: &RawValue) -> Result<v1::Event, String> {
+fn parse_event(element: &RawValue) -> Result<v1::Event, String> {
     let text = element.get();
     if text.len() > MAX_EVENT_JSON_BYTES {
         return Err(format!("has {} bytes of JSON; at most {MAX_EVENT_JSON_BYTES} are allowed", text.len()));
     }
-    let values = values(text);
+    let values = count_values(text);
     if values > MAX_EVENT_VALUES {
         return Err(format!("holds {values} values; at most {MAX_EVENT_VALUES} are allowed"));
     }
@@ -145,7 +152,7 @@ fn read_event(element: &RawValue) -> Result<v1::Event, String> {
 }
 
 /// How many values there are at most, by what separates them. Parsed, each takes some hundred bytes.
-fn values(json: &str) -> usize {
+fn count_values(json: &str) -> usize {
     let (mut values, mut in_string, mut escaped) = (1, false, false);
     for byte in json.bytes() {
         match byte {
@@ -162,12 +169,17 @@ fn values(json: &str) -> usize {
 /// For the fuzzer: what `POST /events` does with a body before the writer sees it. Gives how many events there are, how
 /// many can be read and how many cannot; none for a body that is refused.
 #[doc(hidden)]
-pub fn fuzz(body: &[u8], rules: &crate::event::Rules, now_ms: i64) -> Option<[usize; 3]> {
-    let elements = elements(body).ok()?;
+pub fn fuzz_post_events(
+    body: &[u8],
+    rules: &crate::event::ValidationRules,
+    now_ms: i64,
+) -> Option<[usize; 3]> {
+    let elements = parse_array(body).ok()?;
     let (mut columns, mut accepted, mut rejected) = (crate::writer::columns::EventColumns::default(), 0, 0);
-    let (count, expected) = (elements.len(), elements.iter().map(|element| columns_bytes(element)).sum());
+    let (count, max_bytes) =
+        (elements.len(), elements.iter().map(|element| max_columns_bytes(element)).sum());
     for element in elements {
-        let event = read_event(element);
+        let event = parse_event(element);
         match event.as_ref().ok().and_then(|event| crate::event::validate(event, rules, now_ms).ok()) {
             Some(valid) => {
                 columns.push(&valid, now_ms, uuid::Uuid::nil);
@@ -176,7 +188,11 @@ pub fn fuzz(body: &[u8], rules: &crate::event::Rules, now_ms: i64) -> Option<[us
             None => rejected += 1,
         }
     }
-    assert!(columns.bytes() <= expected, "{} bytes of columns, {expected} were expected", columns.bytes());
+    assert!(
+        columns.size_bytes() <= max_bytes,
+        "{} bytes of columns, {max_bytes} were expected",
+        columns.size_bytes()
+    );
     Some([count, accepted, rejected])
 }
 
@@ -187,14 +203,14 @@ mod tests {
     proptest::proptest! {
         /// As the fuzzer does, in little.
         #[test]
-        fn every_element_is_accepted_or_rejected(
+        fn every_element_is_either_accepted_or_rejected(
             words in proptest::collection::vec("[\\[\\]{},:]|1e[0-9]{1,3}|null|\"[a-z\u{1}\\\\]{0,9}\"|\\{\"event_name\":\"a\"\\}", 0..12),
         ) {
             let retention = std::time::Duration::from_secs(86_400);
-            let rules = crate::event::Rules { retention, max_clock_skew: retention };
+            let rules = crate::event::ValidationRules { retention, max_clock_skew: retention };
             for separator in ["", ","] {
                 let body = format!("[{}]", words.join(separator));
-                if let Some([elements, accepted, rejected]) = fuzz(body.as_bytes(), &rules, 0) {
+                if let Some([elements, accepted, rejected]) = fuzz_post_events(body.as_bytes(), &rules, 0) {
                     proptest::prop_assert_eq!(accepted + rejected, elements);
                 }
             }
@@ -202,30 +218,30 @@ mod tests {
     }
 
     #[test]
-    fn elements_are_counted_while_they_are_found() {
-        assert_eq!(elements(b" [1, {\"a\": [2]} ] ").unwrap().len(), 2);
+    fn elements_are_counted_without_parsing_them() {
+        assert_eq!(parse_array(b" [1, {\"a\": [2]} ] ").unwrap().len(), 2);
         let many = format!("[{}0]", "0,".repeat(2_000_000));
-        let refused = elements(many.as_bytes()).unwrap_err();
-        assert!(refused.message.contains("2000001 were sent"), "{refused}");
+        let error = parse_array(many.as_bytes()).unwrap_err();
+        assert!(error.message.contains("2000001 were sent"), "{error}");
         for bad in ["", "{}", "[1,]", "[1] 2", "[1"] {
-            let refused = elements(bad.as_bytes()).unwrap_err();
-            assert!(refused.message.contains("not a JSON array"), "{bad}: {refused}");
+            let error = parse_array(bad.as_bytes()).unwrap_err();
+            assert!(error.message.contains("not a JSON array"), "{bad}: {error}");
         }
     }
 
     #[test]
-    fn an_event_has_a_bound_of_bytes_and_of_values() {
+    fn an_event_is_limited_in_bytes_and_values() {
         let raw = |text: String| RawValue::from_string(text).unwrap();
         let many = raw(format!(r#"{{"event_name":"a","properties":{{"x":[{}0]}}}}"#, "0,".repeat(40_000)));
-        assert!(read_event(&many).unwrap_err().contains("40005 values"));
+        assert!(parse_event(&many).unwrap_err().contains("40005 values"));
         let texts = raw(format!(r#"{{"event_name":"a","properties":{{"x":"{}\"{{"}}}}"#, ",".repeat(40_000)));
-        assert!(read_event(&texts).is_ok(), "commas in a text separate nothing");
+        assert!(parse_event(&texts).is_ok(), "commas in a text separate nothing");
         let long = raw(format!(r#"{{"event_name":"{}"}}"#, "a".repeat(300_000)));
-        assert!(read_event(&long).unwrap_err().contains("300017 bytes"));
+        assert!(parse_event(&long).unwrap_err().contains("300017 bytes"));
     }
 
     #[test]
-    fn only_json_is_json() {
+    fn only_json_content_types_are_accepted() {
         for (media_type, expected) in [
             ("application/json", true),
             ("Application/JSON; charset=utf-8", true),
@@ -237,8 +253,8 @@ mod tests {
             ("", false),
         ] {
             let headers = HeaderMap::from_iter([(CONTENT_TYPE, media_type.parse().unwrap())]);
-            assert_eq!(is_json(&headers), expected, "{media_type}");
+            assert_eq!(is_json_content_type(&headers), expected, "{media_type}");
         }
-        assert!(!is_json(&HeaderMap::new()));
+        assert!(!is_json_content_type(&HeaderMap::new()));
     }
 }

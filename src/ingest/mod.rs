@@ -3,8 +3,8 @@
 
 pub mod grpc;
 pub mod http;
-mod receive;
-mod session;
+mod ingester;
+mod stream;
 pub mod wire;
 
-pub use receive::Receiver;
+pub use ingester::Ingester;

@@ -10,9 +10,9 @@ use tonic::Status;
 use crate::proto::codec::FromWire;
 
 /// The most that an event is as columns beside its texts: seven values of fixed width, and the lengths of the texts.
-const COLUMNS_PER_EVENT: usize = 64;
+const FIXED_COLUMN_BYTES: usize = 64;
 /// By how much a `Struct` may grow when it becomes JSON: a control character of one byte is `\u0001` there.
-const STRUCT_GROWTH: usize = 6;
+const STRUCT_TO_JSON_FACTOR: usize = 6;
 
 /// A `SendEventsRequest`, `StreamEventsRequest` or `UploadEventsRequest`: the three have the same fields.
 #[derive(Debug, Default)]
@@ -24,7 +24,7 @@ pub struct EventsRequest {
     /// Whether the producer's numbering begins anew with it.
     pub start_new_numbering: bool,
     events: usize,
-    columns_bytes: usize,
+    max_columns_bytes: usize,
     message: Bytes,
 }
 
@@ -45,34 +45,34 @@ impl EventsRequest {
     }
 
     /// The most that the events can take as columns.
-    pub fn columns_bytes(&self) -> usize {
-        self.columns_bytes
+    pub fn max_columns_bytes(&self) -> usize {
+        self.max_columns_bytes
     }
 
     /// The encoded events, in their order.
     pub fn events(&self) -> impl Iterator<Item = &[u8]> {
-        Fields(&self.message).map_while(Result::ok).filter_map(|field| match field {
-            (3, Value::Bytes(event)) => Some(event),
+        MessageFields(&self.message).map_while(Result::ok).filter_map(|field| match field {
+            (3, WireValue::Bytes(event)) => Some(event),
             _ => None,
         })
     }
 
-    fn parse(message: Bytes) -> Result<Self, Malformed> {
+    fn parse(message: Bytes) -> Result<Self, MalformedMessage> {
         let mut request = Self::default();
-        for field in Fields(&message) {
+        for field in MessageFields(&message) {
             match field? {
-                (1, Value::Bytes(text)) => {
-                    let text =
-                        std::str::from_utf8(text).map_err(|_| Malformed("producer_id is not UTF-8"))?;
+                (1, WireValue::Bytes(text)) => {
+                    let text = std::str::from_utf8(text)
+                        .map_err(|_| MalformedMessage("producer_id is not UTF-8"))?;
                     text.clone_into(&mut request.producer_id);
                 }
-                (2, Value::Number(number)) => request.sequence = number,
-                (3, Value::Bytes(event)) => {
+                (2, WireValue::Varint(number)) => request.sequence = number,
+                (3, WireValue::Bytes(event)) => {
                     request.events += 1;
-                    request.columns_bytes += columns_bytes(event)?;
+                    request.max_columns_bytes += max_columns_bytes(event)?;
                 }
-                (4, Value::Number(yes)) => request.start_new_numbering = yes != 0,
-                (1..=4, _) => return Err(Malformed("a field has another type than in the contract")),
+                (4, WireValue::Varint(yes)) => request.start_new_numbering = yes != 0,
+                (1..=4, _) => return Err(MalformedMessage("a field has another type than in the contract")),
                 _ => {}
             }
         }
@@ -89,79 +89,80 @@ impl FromWire for EventsRequest {
 }
 
 /// The most that an encoded event can take as columns.
-fn columns_bytes(event: &[u8]) -> Result<usize, Malformed> {
+fn max_columns_bytes(event: &[u8]) -> Result<usize, MalformedMessage> {
     const PROPERTIES: u32 = 7;
     let mut is_struct = false;
-    for field in Fields(event) {
+    for field in MessageFields(event) {
         is_struct |= field?.0 == PROPERTIES;
     }
-    let texts = if is_struct { STRUCT_GROWTH * event.len() } else { event.len() };
-    Ok(COLUMNS_PER_EVENT + texts)
+    let text_bytes = if is_struct { STRUCT_TO_JSON_FACTOR * event.len() } else { event.len() };
+    Ok(FIXED_COLUMN_BYTES + text_bytes)
 }
 
 /// Why bytes are no message.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
-struct Malformed(&'static str);
+struct MalformedMessage(&'static str);
 
 /// A field's value, as far as it is looked at.
-enum Value<'a> {
-    Number(u64),
+enum WireValue<'a> {
+    Varint(u64),
     Bytes(&'a [u8]),
     Fixed,
 }
 
 /// The fields of an encoded message, by their numbers.
-struct Fields<'a>(&'a [u8]);
+struct MessageFields<'a>(&'a [u8]);
 
-impl<'a> Fields<'a> {
-    fn next_field(&mut self) -> Result<(u32, Value<'a>), Malformed> {
-        let key = self.varint()?;
-        let number = u32::try_from(key >> 3).map_err(|_| Malformed("the number of a field is too large"))?;
+impl<'a> MessageFields<'a> {
+    fn read_field(&mut self) -> Result<(u32, WireValue<'a>), MalformedMessage> {
+        let key = self.read_varint()?;
+        let number =
+            u32::try_from(key >> 3).map_err(|_| MalformedMessage("the number of a field is too large"))?;
         let value = match key & 7 {
-            0 => Value::Number(self.varint()?),
-            1 => self.take(8).map(|_| Value::Fixed)?,
+            0 => WireValue::Varint(self.read_varint()?),
+            1 => self.read_bytes(8).map(|_| WireValue::Fixed)?,
             2 => {
-                let length = usize::try_from(self.varint()?).map_err(|_| ENDS_EARLY)?;
-                Value::Bytes(self.take(length)?)
+                let length = usize::try_from(self.read_varint()?).map_err(|_| TRUNCATED)?;
+                WireValue::Bytes(self.read_bytes(length)?)
             }
-            5 => self.take(4).map(|_| Value::Fixed)?,
-            _ => return Err(Malformed("a field has a type that proto3 does not have")),
+            5 => self.read_bytes(4).map(|_| WireValue::Fixed)?,
+            _ => return Err(MalformedMessage("a field has a type that proto3 does not have")),
         };
         Ok((number, value))
     }
 
-    fn take(&mut self, length: usize) -> Result<&'a [u8], Malformed> {
-        let (taken, rest) = self.0.split_at_checked(length).ok_or(ENDS_EARLY)?;
+    fn read_bytes(&mut self, length: usize) -> Result<&'a [u8], MalformedMessage> {
+        let (taken, rest) = self.0.split_at_checked(length).ok_or(TRUNCATED)?;
         self.0 = rest;
         Ok(taken)
     }
 
-    fn varint(&mut self) -> Result<u64, Malformed> {
+    fn read_varint(&mut self) -> Result<u64, MalformedMessage> {
         let mut number = 0_u64;
         for shift in (0..64).step_by(7) {
-            let (&byte, rest) = self.0.split_first().ok_or(ENDS_EARLY)?;
+            let (&byte, rest) = self.0.split_first().ok_or(TRUNCATED)?;
             self.0 = rest;
             number |= u64::from(byte & 0x7f) << shift;
             if byte < 0x80 {
                 return Ok(number);
             }
         }
-        Err(Malformed("a number has more than 64 bits"))
+        Err(MalformedMessage("a number has more than 64 bits"))
     }
 }
 
-const ENDS_EARLY: Malformed = Malformed("it ends early");
+const TRUNCATED: MalformedMessage = MalformedMessage("it ends early");
 
-impl<'a> Iterator for Fields<'a> {
-    type Item = Result<(u32, Value<'a>), Malformed>;
+impl<'a> Iterator for MessageFields<'a> {
+    type Item = Result<(u32, WireValue<'a>), MalformedMessage>;
 
     /// Nothing follows an error.
     fn next(&mut self) -> Option<Self::Item> {
         if self.0.is_empty() {
             return None;
         }
-        let field = self.next_field();
+        let field = self.read_field();
         if field.is_err() {
             self.0 = &[];
         }
@@ -178,7 +179,7 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
-    use crate::event::{Rules, validate};
+    use crate::event::{ValidationRules, validate};
     use crate::proto::v1;
     use crate::writer::columns::EventColumns;
     use v1::event::PropertiesKind;
@@ -205,7 +206,7 @@ mod tests {
             ("[a-z]{0,9}", "[a-z]{0,300}", proptest::option::of("[a-z]{0,5}"), prop_oneof![json, object])
                 .prop_map(|(event_name, session_id, user_id, properties)| v1::Event {
                     event_name,
-                    timestamp: Some(crate::proto::timestamp(NOW_MS)),
+                    timestamp: Some(crate::proto::timestamp_from_millis(NOW_MS)),
                     session_id,
                     user_id,
                     properties_kind: Some(properties),
@@ -216,7 +217,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_request_is_what_prost_reads(events in events(), producer_id in "[a-zü]{0,9}", sequence in any::<u64>(), start_new_numbering in any::<bool>()) {
+        fn parsing_agrees_with_prost(events in events(), producer_id in "[a-zü]{0,9}", sequence in any::<u64>(), start_new_numbering in any::<bool>()) {
             let message = v1::StreamEventsRequest { producer_id, sequence, events, start_new_numbering };
             let request = EventsRequest::from_wire(message.encode_to_vec().into()).unwrap();
             prop_assert_eq!(&request.producer_id, &message.producer_id);
@@ -227,8 +228,8 @@ mod tests {
         }
 
         #[test]
-        fn columns_never_take_more_than_was_expected(events in events()) {
-            let rules = Rules { retention: Duration::from_secs(86_400), max_clock_skew: Duration::ZERO };
+        fn columns_never_exceed_the_estimate(events in events()) {
+            let rules = ValidationRules { retention: Duration::from_secs(86_400), max_clock_skew: Duration::ZERO };
             let mut columns = EventColumns::default();
             for event in &events {
                 if let Ok(valid) = validate(event, &rules, NOW_MS) {
@@ -237,11 +238,11 @@ mod tests {
             }
             let message = v1::SendEventsRequest { events, ..Default::default() };
             let request = EventsRequest::from_wire(message.encode_to_vec().into()).unwrap();
-            prop_assert!(columns.bytes() <= request.columns_bytes());
+            prop_assert!(columns.size_bytes() <= request.max_columns_bytes());
         }
 
         #[test]
-        fn no_bytes_make_it_panic(bytes in proptest::collection::vec(any::<u8>(), 0..60)) {
+        fn arbitrary_bytes_do_not_panic(bytes in proptest::collection::vec(any::<u8>(), 0..60)) {
             let ours = EventsRequest::parse(bytes.clone().into());
             if let (Ok(ours), Ok(theirs)) = (&ours, v1::SendEventsRequest::decode(bytes.as_slice())) {
                 prop_assert_eq!(ours.events().count(), theirs.events.len());
@@ -250,14 +251,14 @@ mod tests {
     }
 
     #[test]
-    fn two_million_empty_events_are_only_counted() {
+    fn two_million_empty_events_are_counted_without_decoding() {
         let bomb = [0x1a, 0].repeat(2_000_000);
         let request = EventsRequest::from_wire(bomb.into()).unwrap();
         assert_eq!(request.len(), 2_000_000);
     }
 
     #[test]
-    fn malformed_bytes_are_refused_with_the_reason() {
+    fn malformed_bytes_are_rejected_with_the_reason() {
         for (bytes, part) in [
             (&[0x1a, 5, 0][..], "ends early"),
             (&[0x0a, 1, 0xff], "producer_id is not UTF-8"),
@@ -265,8 +266,8 @@ mod tests {
             (&[0x23], "proto3 does not have"),
             (&[0xff; 11], "more than 64 bits"),
         ] {
-            let refused = EventsRequest::from_wire(Bytes::copy_from_slice(bytes)).unwrap_err();
-            assert!(refused.message().contains(part), "{bytes:?}: {}", refused.message());
+            let status = EventsRequest::from_wire(Bytes::copy_from_slice(bytes)).unwrap_err();
+            assert!(status.message().contains(part), "{bytes:?}: {}", status.message());
         }
     }
 }

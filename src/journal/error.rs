@@ -38,7 +38,7 @@ pub enum JournalError {
         /// What this append may fill.
         max_bytes: u64,
     },
-    /// The payload does not fit a segment, or passes [`super::record::MAX_PAYLOAD_BYTES`].
+    /// The payload does not fit a segment, or passes [`super::frame::MAX_PAYLOAD_BYTES`].
     #[error("a journal record of {bytes} bytes is too large: at most {max_bytes} are possible; split it")]
     TooLarge {
         /// Of the payload.
@@ -66,11 +66,11 @@ impl JournalError {
     }
 
     /// Whether it is for lack of space: then something smaller may still succeed.
-    pub(super) fn is_lack_of_space(&self) -> bool {
-        matches!(self, Self::Disk { source, .. } if lacks_space(source))
+    pub(super) fn is_out_of_space(&self) -> bool {
+        matches!(self, Self::Disk { source, .. } if is_out_of_space(source))
     }
 }
 
-pub(super) fn lacks_space(error: &io::Error) -> bool {
+pub(super) fn is_out_of_space(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }

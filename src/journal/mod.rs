@@ -12,7 +12,7 @@
 //!
 //! # On disk
 //!
-//! A folder of segments. `segment.rs` has the naming and why there is no segment header, [`record`] the frames. A segment
+//! A folder of segments. `segment.rs` has the naming and why there is no segment header, [`frame`] the frames. A segment
 //! is frames and nothing else, each group of records followed by a *durability mark*, written once the group's sync has
 //! returned and before anybody is told:
 //!
@@ -71,28 +71,28 @@
 //! | failed | with a failure | its cause | its cause | when every failed append was seen, and a segment could be made: open or short |
 //!
 //! A short segment is made a whole one in place, tried with the same pauses. On disk it is a segment as any other, and
-//! [`Stats::durable`] is false while it is the active one.
+//! [`JournalStats::durable`] is false while it is the active one.
 //!
 //! # Bounds
 //!
 //! | bound | when it is reached |
 //! | --- | --- |
-//! | `max_bytes` less `reserve_bytes`, on disk and queued | [`Journal::submit`] and [`Journal::append`] are told [`JournalError::Full`]; who can wait awaits [`Journal::room`]; ends when segments are released |
+//! | `max_bytes` less `reserve_bytes`, on disk and queued | [`Journal::submit`] and [`Journal::append`] are told [`JournalError::Full`]; who can wait awaits [`Journal::wait_for_space`]; ends when segments are released |
 //! | `max_bytes`, or if that is more, what [`Journal::open`] found and `reserve_bytes` | [`Journal::submit_reserved`] is told [`JournalError::Full`] |
 //! | `queue_bytes`, in memory | [`Journal::submit`] is told [`JournalError::Busy`], [`Journal::append`] waits; ends with the next sync. One record larger than the bound is taken when the queue is empty. [`Journal::submit_reserved`] has `reserve_bytes` more |
-//! | a payload of `segment_bytes` less two headers, or [`record::MAX_PAYLOAD_BYTES`] | told [`JournalError::TooLarge`] |
-//! | memory of a [`Recovery`] | one frame and one chunk; [`replay::MAX_DAMAGE_LISTED`] damaged places are listed, more are counted |
+//! | a payload of `segment_bytes` less two headers, or [`frame::MAX_PAYLOAD_BYTES`] | told [`JournalError::TooLarge`] |
+//! | memory of a [`Recovery`] | one frame and one chunk; [`recovery::MAX_LISTED_DAMAGE`] damaged places are listed, more are counted |
 //!
 //! Besides, the active segment's space is reserved ahead: the folder may take `segment_bytes` more than `max_bytes`.
 
-mod append;
+mod appender;
 mod error;
+pub mod frame;
 mod queue;
+mod read_buffer;
 pub mod reader;
-pub mod record;
-pub mod replay;
+pub mod recovery;
 mod segment;
-mod window;
 
 use std::collections::VecDeque;
 use std::fs;
@@ -104,14 +104,14 @@ use std::thread::{self, JoinHandle};
 use bytes::Bytes;
 use tokio::sync::watch;
 
-use append::Appender;
+use appender::Appender;
 pub use error::JournalError;
+use frame::{HEADER_BYTES, MAX_PAYLOAD_BYTES, Payload};
 pub use queue::PendingAppend;
-use queue::{Allowance, Queue, Shared};
-pub use reader::Record;
-use record::{HEADER_BYTES, MAX_PAYLOAD_BYTES, Payload};
-use replay::Folder;
-pub use replay::{Damage, Recovery};
+use queue::{AppendClass, AppendQueue, SharedQueue};
+pub use reader::JournalRecord;
+use recovery::JournalDir;
+pub use recovery::{Damage, Recovery};
 
 /// A record's place in the order of appends: 1 for the first one ever, one more for each.
 pub type Lsn = u64;
@@ -144,7 +144,7 @@ impl JournalConfig {
     /// The smallest segment: smaller ones cost more in files than they save in space.
     pub const MIN_SEGMENT_BYTES: u64 = 4096;
 
-    fn check(&self) -> Result<(), JournalError> {
+    fn validate(&self) -> Result<(), JournalError> {
         let Self { segment_bytes, max_bytes, reserve_bytes, queue_bytes } = *self;
         if segment_bytes < Self::MIN_SEGMENT_BYTES {
             let least = Self::MIN_SEGMENT_BYTES;
@@ -176,7 +176,7 @@ impl JournalConfig {
 
 /// How the journal is.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Stats {
+pub struct JournalStats {
     /// In segments on disk.
     pub disk_bytes: u64,
     /// The configured bound on that.
@@ -196,65 +196,65 @@ pub struct Stats {
 /// The handle: cheap to clone. When the last one is dropped, the thread writes what was submitted, and ends.
 #[derive(Clone, Debug)]
 pub struct Journal {
-    handle: Arc<Handle>,
+    inner: Arc<Inner>,
 }
 
 /// A folder that was looked at and not yet changed.
 #[derive(Debug)]
-pub struct Inspected {
+pub struct ScannedJournal {
     dir: PathBuf,
     config: JournalConfig,
-    folder: Folder,
+    journal_dir: JournalDir,
 }
 
-impl Inspected {
+impl ScannedJournal {
     /// Cuts the newest segment's torn tail, syncs what is left of it, and begins a new segment.
     ///
     /// # Errors
     /// When the tail can't be cut or synced: then what was read is not known to be durable. A disk that is merely full is
     /// no error: the journal then begins as failed.
     pub fn start(self) -> Result<Journal, JournalError> {
-        let Self { dir, config, folder } = self;
-        folder.cut()?;
-        let segments = folder.segments;
+        let Self { dir, config, journal_dir } = self;
+        journal_dir.truncate_torn_tail()?;
+        let segments = journal_dir.segments;
         // An empty newest segment keeps its name: the next one's is beyond it.
-        let next_lsn = segments.back().map_or(1, |newest| newest.last.max(newest.name.first) + 1);
+        let next_lsn = segments.back().map_or(1, |newest| newest.last_lsn.max(newest.name.first_lsn) + 1);
         let disk_bytes = segments.iter().map(|segment| segment.bytes).sum();
-        let shared = Arc::new(Shared::new(Queue::new(config, next_lsn, disk_bytes)));
+        let shared = Arc::new(SharedQueue::new(AppendQueue::new(config, next_lsn, disk_bytes)));
         let appender = Appender::start(Arc::clone(&shared), dir.clone(), config, segments, next_lsn);
         let thread = thread::Builder::new()
             .name("journal".to_owned())
             .spawn(move || appender.run())
             .map_err(|error| JournalError::disk(&dir, error))?;
         let max_payload_bytes = config.max_payload_bytes();
-        let handle = Handle { dir, shared, max_payload_bytes, thread: Mutex::new(Some(thread)) };
-        Ok(Journal { handle: Arc::new(handle) })
+        let inner = Inner { dir, shared, max_payload_bytes, thread: Mutex::new(Some(thread)) };
+        Ok(Journal { inner: Arc::new(inner) })
     }
 }
 
 #[derive(Debug)]
-struct Handle {
+struct Inner {
     dir: PathBuf,
-    shared: Arc<Shared>,
+    shared: Arc<SharedQueue>,
     max_payload_bytes: usize,
     thread: Mutex<Option<JoinHandle<Result<(), JournalError>>>>,
 }
 
-impl Drop for Handle {
+impl Drop for Inner {
     fn drop(&mut self) {
         self.shared.close();
     }
 }
 
 impl Journal {
-    /// Opens the journal in this folder, which is made if there is none, and begins a new segment: [`Journal::inspect`]
-    /// and [`Inspected::start`] in one, for callers that go on whatever the records say.
+    /// Opens the journal in this folder, which is made if there is none, and begins a new segment: [`Journal::scan`]
+    /// and [`ScannedJournal::start`] in one, for callers that go on whatever the records say.
     ///
     /// # Errors
     /// Those of the two.
     pub fn open(dir: &Path, config: JournalConfig) -> Result<(Self, Recovery), JournalError> {
-        let (inspected, recovery) = Self::inspect(dir, config)?;
-        Ok((inspected.start()?, recovery))
+        let (scanned, recovery) = Self::scan(dir, config)?;
+        Ok((scanned.start()?, recovery))
     }
 
     /// Looks at the journal in this folder, which is made if there is none, and changes nothing in it. Reads the newest
@@ -262,12 +262,12 @@ impl Journal {
     ///
     /// # Errors
     /// When the configuration can't work, and when what is there can't be read.
-    pub fn inspect(dir: &Path, config: JournalConfig) -> Result<(Inspected, Recovery), JournalError> {
-        config.check()?;
-        make_dir(dir)?;
-        let folder = Folder::inspect(dir)?;
-        let recovery = Recovery::new(&folder);
-        Ok((Inspected { dir: dir.to_owned(), config, folder }, recovery))
+    pub fn scan(dir: &Path, config: JournalConfig) -> Result<(ScannedJournal, Recovery), JournalError> {
+        config.validate()?;
+        create_dir_durably(dir)?;
+        let journal_dir = JournalDir::scan(dir)?;
+        let recovery = Recovery::new(&journal_dir);
+        Ok((ScannedJournal { dir: dir.to_owned(), config, journal_dir }, recovery))
     }
 
     /// Appends a record, given in any number of parts, and waits until it is durable; also, first, while the queue is
@@ -276,12 +276,12 @@ impl Journal {
     /// # Errors
     /// Then the record is not durable and will not be. When this future is dropped, that is unknown.
     pub async fn append(&self, kind: u8, parts: Vec<Bytes>) -> Result<Lsn, JournalError> {
-        let mut payload = self.payload(kind, parts)?;
-        let mut changes = self.handle.shared.stats.subscribe();
+        let mut payload = self.build_payload(kind, parts)?;
+        let mut changes = self.inner.shared.stats.subscribe();
         loop {
-            match self.handle.shared.submit(payload, Allowance::Ordinary) {
+            match self.inner.shared.submit(payload, AppendClass::Normal) {
                 Ok(pending) => return pending.await,
-                Err((JournalError::Busy { .. }, back)) => payload = back,
+                Err((JournalError::Busy { .. }, returned)) => payload = returned,
                 Err((error, _)) => return Err(error),
             }
             changes.changed().await.map_err(|_| JournalError::Closed)?;
@@ -293,8 +293,8 @@ impl Journal {
     /// # Errors
     /// Then it has no place: nothing was queued.
     pub fn submit(&self, kind: u8, parts: Vec<Bytes>) -> Result<PendingAppend, JournalError> {
-        let payload = self.payload(kind, parts)?;
-        self.handle.shared.submit(payload, Allowance::Ordinary).map_err(|(error, _)| error)
+        let payload = self.build_payload(kind, parts)?;
+        self.inner.shared.submit(payload, AppendClass::Normal).map_err(|(error, _)| error)
     }
 
     /// The same for a record that leads to a release: it may use the reserve.
@@ -302,12 +302,12 @@ impl Journal {
     /// # Errors
     /// Then it has no place: nothing was queued.
     pub fn submit_reserved(&self, kind: u8, parts: Vec<Bytes>) -> Result<PendingAppend, JournalError> {
-        let payload = self.payload(kind, parts)?;
-        self.handle.shared.submit(payload, Allowance::Reserved).map_err(|(error, _)| error)
+        let payload = self.build_payload(kind, parts)?;
+        self.inner.shared.submit(payload, AppendClass::Reserved).map_err(|(error, _)| error)
     }
 
-    fn payload(&self, kind: u8, parts: Vec<Bytes>) -> Result<Payload, JournalError> {
-        let max_bytes = self.handle.max_payload_bytes;
+    fn build_payload(&self, kind: u8, parts: Vec<Bytes>) -> Result<Payload, JournalError> {
+        let max_bytes = self.inner.max_payload_bytes;
         Payload::new(kind, parts, max_bytes)
             .map_err(|bytes| JournalError::TooLarge { bytes: bytes as u64, max_bytes: max_bytes as u64 })
     }
@@ -316,12 +316,12 @@ impl Journal {
     ///
     /// # Errors
     /// At once, when waiting is no use: the disk fails, or the journal is closed.
-    pub async fn room(&self, payload_bytes: usize) -> Result<(), JournalError> {
-        let mut changes = self.handle.shared.stats.subscribe();
+    pub async fn wait_for_space(&self, payload_bytes: usize) -> Result<(), JournalError> {
+        let mut changes = self.inner.shared.stats.subscribe();
         loop {
-            match self.handle.shared.admit((HEADER_BYTES + payload_bytes) as u64) {
+            match self.inner.shared.check_admission((HEADER_BYTES + payload_bytes) as u64) {
                 Err(JournalError::Full { .. } | JournalError::Busy { .. }) => {}
-                decided => return decided,
+                result => return result,
             }
             changes.changed().await.map_err(|_| JournalError::Closed)?;
         }
@@ -334,36 +334,37 @@ impl Journal {
     pub fn read(
         &self,
         lsns: RangeInclusive<Lsn>,
-    ) -> Result<impl Iterator<Item = Result<Record, JournalError>> + use<>, JournalError> {
-        let (first, last) = lsns.into_inner();
+    ) -> Result<impl Iterator<Item = Result<JournalRecord, JournalError>> + use<>, JournalError> {
+        let (first_lsn, last_lsn) = lsns.into_inner();
         // Names that are none were reported at the start.
-        let mut segments = VecDeque::from(segment::list(&self.handle.dir, &mut Vec::new())?);
+        let mut segments = VecDeque::from(segment::list_segments(&self.inner.dir, &mut Vec::new())?);
         for segment in &mut segments {
             // What comes behind may be half written now, and would look damaged.
-            segment.last = segment.last.min(last);
+            segment.last_lsn = segment.last_lsn.min(last_lsn);
         }
-        segments.retain(|segment| !segment.is_void() && segment.last >= first);
-        let before =
-            move |record: &Result<Record, JournalError>| record.as_ref().is_ok_and(|r| r.lsn < first);
-        Ok(Recovery::of(segments).skip_while(before))
+        segments.retain(|segment| !segment.is_empty() && segment.last_lsn >= first_lsn);
+        let before = move |record: &Result<JournalRecord, JournalError>| {
+            record.as_ref().is_ok_and(|r| r.lsn < first_lsn)
+        };
+        Ok(Recovery::from_segments(segments).skip_while(before))
     }
 
     /// Everything before `up_to` may go. Segments that hold nothing else are deleted soon; the rest of it may be
     /// recovered once more.
     pub fn release(&self, up_to: Lsn) {
-        self.handle.shared.release(up_to);
+        self.inner.shared.release(up_to);
     }
 
     /// How the journal is.
     #[must_use]
-    pub fn stats(&self) -> Stats {
-        self.handle.shared.stats.borrow().clone()
+    pub fn stats(&self) -> JournalStats {
+        self.inner.shared.stats.borrow().clone()
     }
 
     /// The same, with a signal at every change: each sync, roll, release, failure and recovery.
     #[must_use]
-    pub fn watch(&self) -> watch::Receiver<Stats> {
-        self.handle.shared.stats.subscribe()
+    pub fn watch_stats(&self) -> watch::Receiver<JournalStats> {
+        self.inner.shared.stats.subscribe()
     }
 
     /// Takes no more appends, makes what was submitted durable, and waits for the thread to end.
@@ -371,8 +372,8 @@ impl Journal {
     /// # Errors
     /// When the disk fails: what was submitted was then told so too.
     pub async fn close(&self) -> Result<(), JournalError> {
-        self.handle.shared.close();
-        let thread = self.handle.thread.lock().expect("nothing that holds this lock panics").take();
+        self.inner.shared.close();
+        let thread = self.inner.thread.lock().expect("nothing that holds this lock panics").take();
         let Some(thread) = thread else { return Ok(()) };
         let joined = tokio::task::spawn_blocking(move || thread.join()).await;
         // Both mean a panic, which the panic hook has reported.
@@ -381,7 +382,7 @@ impl Journal {
 }
 
 /// Makes the folder and those above it that are missing, and syncs each that got a new entry.
-fn make_dir(dir: &Path) -> Result<(), JournalError> {
+fn create_dir_durably(dir: &Path) -> Result<(), JournalError> {
     let missing = dir.ancestors().take_while(|dir| !dir.as_os_str().is_empty() && !dir.exists()).count();
     fs::create_dir_all(dir).map_err(|error| JournalError::disk(dir, error))?;
     // The last one's parent is synced also where nothing was made: whoever made it may not have done so.

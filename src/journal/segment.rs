@@ -7,7 +7,7 @@
 //! - `FIRST`, 20 digits: no record in it has a smaller LSN. Unique, and so are the names' order and the LSNs' order.
 //! - `AFTER`, 20 digits: the last LSN that was durable when the segment was made. Whatever an older segment holds above
 //!   it belongs to an append that failed, and is void.
-//! - `SALT`, 8 hex digits: what the header checksums begin from (see [`super::record`]).
+//! - `SALT`, 8 hex digits: what the header checksums begin from (see [`super::frame`]).
 //!
 //! Space for the whole segment is reserved when it is made, without changing its length: so a full disk is met there
 //! and not in the middle of a group of appends, and the end of the file is the end of what was written. (Reserving costs
@@ -25,10 +25,10 @@ use std::path::{Path, PathBuf};
 use rustix::fs::FallocateFlags;
 use rustix::io::Errno;
 
-use super::error::{JournalError, lacks_space};
-use super::reader::What;
-use super::record::{HEADER_BYTES, Header, Payload};
-use super::replay::Damage;
+use super::error::{JournalError, is_out_of_space};
+use super::frame::{FrameHeader, HEADER_BYTES, Payload};
+use super::reader::DamageKind;
+use super::recovery::Damage;
 use super::{Lsn, MAX_LSN};
 
 const SUFFIX: &str = ".journal";
@@ -38,7 +38,7 @@ const MAX_SLICES: usize = 1024;
 
 /// What is reserved ahead in a short segment, if there is as much: it takes thousands of the records that lead to a
 /// release, and is little to a disk on which others want space too.
-const SHORT_BYTES: u64 = 1 << 20;
+const SHORT_SEGMENT_BYTES: u64 = 1 << 20;
 
 /// What file systems commonly give space in.
 const BLOCK_BYTES: u64 = 4096;
@@ -46,67 +46,78 @@ const BLOCK_BYTES: u64 = 4096;
 /// What a segment's name says of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct SegmentName {
-    pub(super) first: Lsn,
-    pub(super) after: Lsn,
+    pub(super) first_lsn: Lsn,
+    pub(super) durable_lsn: Lsn,
     pub(super) salt: u32,
 }
 
 impl fmt::Display for SegmentName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:020}-{:020}-{:08x}{SUFFIX}", self.first, self.after, self.salt)
+        write!(f, "{:020}-{:020}-{:08x}{SUFFIX}", self.first_lsn, self.durable_lsn, self.salt)
     }
 }
 
 impl SegmentName {
     pub(super) fn parse(name: &str) -> Option<Self> {
         let mut fields = name.strip_suffix(SUFFIX)?.split('-');
-        let first = fields.next()?.parse().ok()?;
-        let after = fields.next()?.parse().ok()?;
+        let first_lsn = fields.next()?.parse().ok()?;
+        let durable_lsn = fields.next()?.parse().ok()?;
         let salt = u32::from_str_radix(fields.next()?, 16).ok()?;
-        let parsed = Self { first, after, salt };
+        let parsed = Self { first_lsn, durable_lsn, salt };
         // Written back it must be the same: one segment, one name.
-        (parsed.to_string() == name && after < first && first <= MAX_LSN).then_some(parsed)
+        (parsed.to_string() == name && durable_lsn < first_lsn && first_lsn <= MAX_LSN).then_some(parsed)
     }
 }
 
 /// A segment that is no longer written.
 #[derive(Clone, Debug)]
-pub(super) struct Sealed {
+pub(super) struct SealedSegment {
     pub(super) name: SegmentName,
     pub(super) path: PathBuf,
-    /// The last record in it that counts; `name.after` where there is none.
-    pub(super) last: Lsn,
+    /// The last record in it that counts; `name.durable_lsn` where there is none.
+    pub(super) last_lsn: Lsn,
     pub(super) bytes: u64,
 }
 
-impl Sealed {
+impl SealedSegment {
     /// Whether nothing in it counts.
-    pub(super) fn is_void(&self) -> bool {
-        self.last < self.name.first
+    pub(super) fn is_empty(&self) -> bool {
+        self.last_lsn < self.name.first_lsn
     }
 }
 
-/// The segments in the folder, oldest first, with `last` as far as the names tell: for the newest it is `Lsn::MAX`.
-pub(super) fn list(dir: &Path, damage: &mut Vec<Damage>) -> Result<Vec<Sealed>, JournalError> {
-    let mut found: Vec<Sealed> = Vec::new();
+/// The segments in the folder, oldest first, with `last_lsn` as far as the names tell: for the newest it is `Lsn::MAX`.
+pub(super) fn list_segments(
+    dir: &Path,
+    damage: &mut Vec<Damage>,
+) -> Result<Vec<SealedSegment>, JournalError> {
+    let mut found: Vec<SealedSegment> = Vec::new();
     for entry in fs::read_dir(dir).map_err(|error| JournalError::disk(dir, error))? {
         let entry = entry.map_err(|error| JournalError::disk(dir, error))?;
         let (path, file_name) = (entry.path(), entry.file_name());
         let file_name = file_name.to_string_lossy();
         if let Some(name) = SegmentName::parse(&file_name) {
             match entry.metadata() {
-                Ok(metadata) => found.push(Sealed { name, path, last: Lsn::MAX, bytes: metadata.len() }),
+                Ok(metadata) => {
+                    found.push(SealedSegment { name, path, last_lsn: Lsn::MAX, bytes: metadata.len() })
+                }
                 // The journal's thread deletes what was released, also while this lists.
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                 Err(error) => return Err(JournalError::disk(&path, error)),
             }
         } else if file_name.ends_with(SUFFIX) {
-            damage.push(Damage { file: path, offset: 0, bytes: 0, lost: None, what: What::Name });
+            damage.push(Damage {
+                file: path,
+                offset: 0,
+                bytes: 0,
+                lost: None,
+                kind: DamageKind::InvalidFileName,
+            });
         }
     }
     found.sort_by_key(|segment| segment.name);
     for older in 1..found.len() {
-        found[older - 1].last = found[older].name.after;
+        found[older - 1].last_lsn = found[older].name.durable_lsn;
     }
     Ok(found)
 }
@@ -117,7 +128,7 @@ pub(super) fn sync_dir(dir: &Path) -> Result<(), JournalError> {
 }
 
 /// Deletes a segment, durably: so that a crash never leaves a younger one missing between older ones.
-pub(super) fn remove(dir: &Path, segment: &Sealed) -> Result<(), JournalError> {
+pub(super) fn delete_segment(dir: &Path, segment: &SealedSegment) -> Result<(), JournalError> {
     match fs::remove_file(&segment.path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => {
             Err(JournalError::disk(&segment.path, error))
@@ -127,48 +138,56 @@ pub(super) fn remove(dir: &Path, segment: &Sealed) -> Result<(), JournalError> {
 }
 
 /// Cuts a file to its first `bytes`, durably, and gives back what was reserved beyond them.
-pub(super) fn cut(path: &Path, bytes: u64) -> Result<(), JournalError> {
-    let cut = |path| {
+pub(super) fn truncate(path: &Path, bytes: u64) -> Result<(), JournalError> {
+    let truncate = |path| {
         let file = OpenOptions::new().write(true).open(path)?;
         file.set_len(bytes)?;
         file.sync_data()
     };
-    cut(path).map_err(|error| JournalError::disk(path, error))
+    truncate(path).map_err(|error| JournalError::disk(path, error))
 }
 
 /// The segment being written.
 #[derive(Debug)]
-pub(super) struct Active {
+pub(super) struct ActiveSegment {
     name: SegmentName,
     path: PathBuf,
     file: File,
     /// Where the next frame goes; what is before it is durable, but for the last mark.
     end: u64,
     /// Up to here space is reserved.
-    reserved: u64,
+    preallocated_bytes: u64,
     /// What is reserved in a whole segment.
-    whole: u64,
+    segment_bytes: u64,
     /// Why this is a short one.
-    lack: Option<JournalError>,
-    last: Lsn,
+    space_error: Option<JournalError>,
+    last_lsn: Lsn,
 }
 
-impl Active {
-    /// A new, empty segment with room for `whole` bytes, durable in its folder. Where the disk lacks the space, a short
-    /// one with room for at least `least`.
+impl ActiveSegment {
+    /// A new, empty segment with room for `segment_bytes` bytes, durable in its folder. Where the disk lacks the space, a short
+    /// one with room for at least `min_bytes`.
     pub(super) fn create(
         dir: &Path,
         name: SegmentName,
-        least: u64,
-        whole: u64,
+        min_bytes: u64,
+        segment_bytes: u64,
     ) -> Result<Self, JournalError> {
         let path = dir.join(name.to_string());
         let create = || {
             let file = OpenOptions::new().write(true).create_new(true).open(&path)?;
             let path = path.clone();
-            let mut segment =
-                Self { name, path, file, end: 0, reserved: 0, whole, lack: None, last: name.after };
-            segment.reserve(least)?;
+            let mut segment = Self {
+                name,
+                path,
+                file,
+                end: 0,
+                preallocated_bytes: 0,
+                segment_bytes,
+                space_error: None,
+                last_lsn: name.durable_lsn,
+            };
+            segment.preallocate(min_bytes)?;
             segment.file.sync_all()?;
             Ok(segment)
         };
@@ -178,8 +197,8 @@ impl Active {
             Ok(segment) => Ok(segment),
             Err(error) => {
                 // Empty, and its name is not used again: if it can't be deleted either, it harms no reader.
-                if let Err(left) = fs::remove_file(&path) {
-                    tracing::debug!(path = %path.display(), error = %left, "an unfinished segment stays");
+                if let Err(remove_error) = fs::remove_file(&path) {
+                    tracing::debug!(path = %path.display(), error = %remove_error, "an unfinished segment stays");
                 }
                 Err(error)
             }
@@ -195,50 +214,54 @@ impl Active {
     }
 
     /// How many bytes still fit.
-    pub(super) fn room(&self) -> u64 {
-        self.reserved - self.end
+    pub(super) fn free_bytes(&self) -> u64 {
+        self.preallocated_bytes - self.end
     }
 
     /// Why this is a short segment, if it is one.
-    pub(super) fn lack(&self) -> Option<&JournalError> {
-        self.lack.as_ref()
+    pub(super) fn space_error(&self) -> Option<&JournalError> {
+        self.space_error.as_ref()
     }
 
-    /// Makes a short segment a whole one, or where the disk lacks the space, one of at least `least` bytes. What it holds
+    /// Makes a short segment a whole one, or where the disk lacks the space, one of at least `min_bytes` bytes. What it holds
     /// is not touched, also where there is no space for these either.
-    pub(super) fn grow(&mut self, least: u64) -> Result<(), JournalError> {
-        self.reserve(least).map_err(|error| JournalError::disk(&self.path, error))
+    pub(super) fn grow(&mut self, min_bytes: u64) -> Result<(), JournalError> {
+        self.preallocate(min_bytes).map_err(|error| JournalError::disk(&self.path, error))
     }
 
-    fn reserve(&mut self, least: u64) -> io::Result<()> {
-        let mut lack = None;
-        let mut more = self.whole - least;
+    fn preallocate(&mut self, min_bytes: u64) -> io::Result<()> {
+        let mut space_error = None;
+        let mut extra_bytes = self.segment_bytes - min_bytes;
         loop {
-            match self.try_reserve(least + more) {
+            match self.try_preallocate(min_bytes + extra_bytes) {
                 Ok(()) => {
-                    self.lack = lack;
+                    self.space_error = space_error;
                     return Ok(());
                 }
-                Err(error) if lacks_space(&error) && more > 0 => {
-                    lack.get_or_insert(JournalError::disk(&self.path, error));
-                    more = if more > BLOCK_BYTES { (more / 2).min(SHORT_BYTES) } else { 0 };
+                Err(error) if is_out_of_space(&error) && extra_bytes > 0 => {
+                    space_error.get_or_insert(JournalError::disk(&self.path, error));
+                    extra_bytes = if extra_bytes > BLOCK_BYTES {
+                        (extra_bytes / 2).min(SHORT_SEGMENT_BYTES)
+                    } else {
+                        0
+                    };
                 }
                 Err(error) => return Err(error),
             }
         }
     }
 
-    fn try_reserve(&mut self, bytes: u64) -> io::Result<()> {
+    fn try_preallocate(&mut self, bytes: u64) -> io::Result<()> {
         let blocks = self.file.metadata()?.blocks();
-        let Err(error) = reserve(&self.file, bytes) else {
-            self.reserved = bytes;
+        let Err(error) = preallocate(&self.file, bytes) else {
+            self.preallocated_bytes = bytes;
             return Ok(());
         };
         if self.file.metadata()?.blocks() > blocks {
             // ext4 leaves it with all there was, which others may need: those that bring about a release.
             self.file.set_len(self.end)?;
-            if reserve(&self.file, self.reserved).is_err() {
-                self.reserved = self.end;
+            if preallocate(&self.file, self.preallocated_bytes).is_err() {
+                self.preallocated_bytes = self.end;
             }
         }
         Err(error)
@@ -246,21 +269,26 @@ impl Active {
 
     /// Writes these records in one go, makes them durable, and marks that they are. Returns the last one's LSN.
     ///
-    /// After an error the file must not be written again: what it holds beyond [`Active::bytes`] is unknown.
+    /// After an error the file must not be written again: what it holds beyond [`ActiveSegment::bytes`] is unknown.
     pub(super) fn append(
         &mut self,
         records: &[(Lsn, Payload)],
-        faults: &Faults,
+        faults: &FaultInjector,
     ) -> Result<u64, JournalError> {
-        let Some(&(last, _)) = records.last() else { return Ok(self.last) };
-        let grown = self.append_frames(records, last, faults);
-        let end = grown.map_err(|error| JournalError::disk(&self.path, error))?;
+        let Some(&(last_lsn, _)) = records.last() else { return Ok(self.last_lsn) };
+        let written = self.append_frames(records, last_lsn, faults);
+        let end = written.map_err(|error| JournalError::disk(&self.path, error))?;
         self.end = end;
-        self.last = last;
-        Ok(last)
+        self.last_lsn = last_lsn;
+        Ok(last_lsn)
     }
 
-    fn append_frames(&self, records: &[(Lsn, Payload)], last: Lsn, faults: &Faults) -> io::Result<u64> {
+    fn append_frames(
+        &self,
+        records: &[(Lsn, Payload)],
+        last_lsn: Lsn,
+        faults: &FaultInjector,
+    ) -> io::Result<u64> {
         let headers: Vec<_> =
             records.iter().map(|(lsn, payload)| payload.header(*lsn, self.name.salt)).collect();
         let mut slices = Vec::with_capacity(records.len() * 2);
@@ -272,33 +300,33 @@ impl Active {
         faults.before_sync()?;
         rustix::fs::fdatasync(&self.file)?;
         // Not synced itself: it survives the process at once and a power cut soon. See "Torn or damaged" in mod.rs.
-        let mark = Header::mark(last).encode(self.name.salt);
+        let mark = FrameHeader::mark(last_lsn).encode(self.name.salt);
         write_all_at(&self.file, &mut [IoSlice::new(&mark)], end)
     }
 
     /// Ends the segment, and gives back what was reserved and not used.
-    pub(super) fn seal(self) -> Sealed {
+    pub(super) fn seal(self) -> SealedSegment {
         if let Err(error) = self.file.set_len(self.end) {
             // Only space is lost by it, and only until the segment is released.
             tracing::warn!(path = %self.path.display(), %error, "a segment keeps its reserved space");
         }
-        Sealed { name: self.name, path: self.path, last: self.last, bytes: self.end }
+        SealedSegment { name: self.name, path: self.path, last_lsn: self.last_lsn, bytes: self.end }
     }
 
     /// Ends the segment after a failed append: the file is closed, and cut, through a new descriptor, to what was
     /// durable. The failed tail is void even where this fails too, by the name of the segment that follows.
-    pub(super) fn abandon(self) -> Sealed {
-        let Self { name, path, file, end, last, .. } = self;
+    pub(super) fn abandon(self) -> SealedSegment {
+        let Self { name, path, file, end, last_lsn, .. } = self;
         drop(file);
-        if let Err(error) = cut(&path, end) {
+        if let Err(error) = truncate(&path, end) {
             tracing::warn!(%error, "a segment keeps the tail of a failed append");
         }
-        Sealed { name, path, last, bytes: end }
+        SealedSegment { name, path, last_lsn, bytes: end }
     }
 }
 
 /// Reserves the file's first `bytes` without changing its length.
-fn reserve(file: &File, bytes: u64) -> io::Result<()> {
+fn preallocate(file: &File, bytes: u64) -> io::Result<()> {
     match rustix::fs::fallocate(file, FallocateFlags::KEEP_SIZE, 0, bytes) {
         // Some file systems can't reserve: there a full disk is met by a write.
         Ok(()) | Err(Errno::OPNOTSUPP) => Ok(()),
@@ -312,8 +340,8 @@ pub(super) const MARK_BYTES: u64 = HEADER_BYTES as u64;
 /// Writes all of it from `offset` on, and returns the offset behind it.
 fn write_all_at(file: &File, mut slices: &mut [IoSlice<'_>], mut offset: u64) -> io::Result<u64> {
     while !slices.is_empty() {
-        let some = slices.len().min(MAX_SLICES);
-        match rustix::io::pwritev(file, &slices[..some], offset) {
+        let count = slices.len().min(MAX_SLICES);
+        match rustix::io::pwritev(file, &slices[..count], offset) {
             Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
             Ok(written) => {
                 IoSlice::advance_slices(&mut slices, written);
@@ -328,15 +356,15 @@ fn write_all_at(file: &File, mut slices: &mut [IoSlice<'_>], mut offset: u64) ->
 
 /// A disk that fails to sync can't be had on demand: this is where tests make one. Outside tests there is nothing to it.
 #[derive(Debug, Default)]
-pub(super) struct Faults {
+pub(super) struct FaultInjector {
     #[cfg(test)]
     pub(super) failing_syncs: std::sync::atomic::AtomicUsize,
     /// The next sync panics.
     #[cfg(test)]
-    pub(super) panics: std::sync::atomic::AtomicBool,
+    pub(super) panic_on_sync: std::sync::atomic::AtomicBool,
 }
 
-impl Faults {
+impl FaultInjector {
     #[cfg(not(test))]
     fn before_sync(&self) -> io::Result<()> {
         Ok(())
@@ -345,7 +373,7 @@ impl Faults {
     #[cfg(test)]
     fn before_sync(&self) -> io::Result<()> {
         use std::sync::atomic::Ordering::SeqCst;
-        assert!(!self.panics.load(SeqCst), "a test wants the journal's thread to panic");
+        assert!(!self.panic_on_sync.load(SeqCst), "a test wants the journal's thread to panic");
         match self.failing_syncs.fetch_update(SeqCst, SeqCst, |left| left.checked_sub(1)) {
             Ok(_) => Err(Errno::IO.into()),
             Err(_) => Ok(()),
@@ -359,10 +387,10 @@ mod tests {
 
     use super::*;
 
-    const ROOM: u64 = 1 << 20;
+    const SEGMENT_BYTES: u64 = 1 << 20;
 
-    fn name(first: Lsn, after: Lsn) -> SegmentName {
-        SegmentName { first, after, salt: 0xc0ffee }
+    fn name(first_lsn: Lsn, durable_lsn: Lsn) -> SegmentName {
+        SegmentName { first_lsn, durable_lsn, salt: 0xc0ffee }
     }
 
     fn record(lsn: Lsn, bytes: &'static [u8]) -> (Lsn, Payload) {
@@ -370,7 +398,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_reads_back_and_sorts_as_its_first_lsn() {
+    fn a_segment_name_round_trips_and_sorts_by_first_lsn() {
         let ten = name(10, 9);
         assert_eq!(ten.to_string(), "00000000000000000010-00000000000000000009-00c0ffee.journal");
         assert_eq!(SegmentName::parse(&ten.to_string()), Some(ten));
@@ -389,7 +417,7 @@ mod tests {
     }
 
     #[test]
-    fn the_list_is_in_order_limited_by_the_next_name_and_reports_names_it_can_not_read() {
+    fn segments_are_listed_in_order_and_unreadable_names_are_reported() {
         let dir = tempfile::tempdir().unwrap();
         for segment in [name(30, 20), name(1, 0), name(11, 10)] {
             fs::write(dir.path().join(segment.to_string()), b"12345").unwrap();
@@ -397,47 +425,50 @@ mod tests {
         fs::write(dir.path().join("11.journal"), b"").unwrap();
         fs::write(dir.path().join("README"), b"").unwrap();
         let mut damage = Vec::new();
-        let found = list(dir.path(), &mut damage).unwrap();
-        let found: Vec<_> = found.iter().map(|one| (one.name.first, one.last, one.bytes)).collect();
+        let found = list_segments(dir.path(), &mut damage).unwrap();
+        let found: Vec<_> = found.iter().map(|one| (one.name.first_lsn, one.last_lsn, one.bytes)).collect();
         assert_eq!(found, [(1, 10, 5), (11, 20, 5), (30, Lsn::MAX, 5)]);
         assert_eq!(damage.len(), 1);
-        assert_eq!((damage[0].what, damage[0].file.file_name()), (What::Name, Some("11.journal".as_ref())));
+        assert_eq!(
+            (damage[0].kind, damage[0].file.file_name()),
+            (DamageKind::InvalidFileName, Some("11.journal".as_ref()))
+        );
     }
 
     #[test]
-    fn a_segment_reserves_its_space_and_gives_back_what_it_did_not_use() {
+    fn a_segment_preallocates_space_and_releases_the_unused_part() {
         let dir = tempfile::tempdir().unwrap();
-        let faults = Faults::default();
-        let mut active = Active::create(dir.path(), name(1, 0), ROOM, ROOM).unwrap();
+        let faults = FaultInjector::default();
+        let mut active = ActiveSegment::create(dir.path(), name(1, 0), SEGMENT_BYTES, SEGMENT_BYTES).unwrap();
         let path = active.path.clone();
-        let on_disk = || fs::metadata(&path).unwrap();
-        assert_eq!(on_disk().len(), 0);
-        if on_disk().blocks() == 0 {
+        let metadata = || fs::metadata(&path).unwrap();
+        assert_eq!(metadata().len(), 0);
+        if metadata().blocks() == 0 {
             eprintln!("this file system can't reserve space: nothing to see here");
         }
         assert_eq!(active.append(&[record(1, b"a"), record(2, b"bc")], &faults).unwrap(), 2);
         let bytes = 3 * HEADER_BYTES as u64 + 3;
-        assert_eq!((active.bytes(), on_disk().len()), (bytes, bytes));
+        assert_eq!((active.bytes(), metadata().len()), (bytes, bytes));
         let sealed = active.seal();
-        assert_eq!((sealed.last, sealed.bytes), (2, bytes));
-        assert!(on_disk().blocks() * 512 <= 64 << 10, "{} blocks stay", on_disk().blocks());
+        assert_eq!((sealed.last_lsn, sealed.bytes), (2, bytes));
+        assert!(metadata().blocks() * 512 <= 64 << 10, "{} blocks stay", metadata().blocks());
     }
 
     #[test]
-    fn more_records_than_the_kernel_takes_buffers_are_one_append() {
+    fn one_append_may_exceed_the_vectored_write_limit() {
         let dir = tempfile::tempdir().unwrap();
-        let mut active = Active::create(dir.path(), name(1, 0), ROOM, ROOM).unwrap();
+        let mut active = ActiveSegment::create(dir.path(), name(1, 0), SEGMENT_BYTES, SEGMENT_BYTES).unwrap();
         let records: Vec<_> = (1..=2000).map(|lsn| record(lsn, b"payload")).collect();
-        active.append(&records, &Faults::default()).unwrap();
+        active.append(&records, &FaultInjector::default()).unwrap();
         let expected = 2000 * (HEADER_BYTES + 7) + HEADER_BYTES;
         assert_eq!(fs::metadata(&active.path).unwrap().len(), expected as u64);
     }
 
     #[test]
-    fn after_a_failed_sync_the_file_ends_where_it_was_durable() {
+    fn a_failed_sync_truncates_the_file_to_its_durable_end() {
         let dir = tempfile::tempdir().unwrap();
-        let faults = Faults::default();
-        let mut active = Active::create(dir.path(), name(1, 0), ROOM, ROOM).unwrap();
+        let faults = FaultInjector::default();
+        let mut active = ActiveSegment::create(dir.path(), name(1, 0), SEGMENT_BYTES, SEGMENT_BYTES).unwrap();
         active.append(&[record(1, b"durable")], &faults).unwrap();
         let (path, durable) = (active.path.clone(), fs::read(&active.path).unwrap());
         faults.failing_syncs.store(1, std::sync::atomic::Ordering::SeqCst);
@@ -445,15 +476,15 @@ mod tests {
         assert!(error.to_string().contains(&path.display().to_string()), "{error}");
         assert!(fs::read(&path).unwrap().len() > durable.len(), "the failed record was written");
         let sealed = active.abandon();
-        assert_eq!((sealed.last, sealed.bytes), (1, durable.len() as u64));
+        assert_eq!((sealed.last_lsn, sealed.bytes), (1, durable.len() as u64));
         assert_eq!(fs::read(&path).unwrap(), durable);
     }
 
     #[test]
-    fn a_folder_that_is_gone_is_an_error_with_its_path() {
+    fn a_missing_directory_is_an_error_with_its_path() {
         let dir = tempfile::tempdir().unwrap();
         let gone = dir.path().join("gone");
-        let error = Active::create(&gone, name(1, 0), ROOM, ROOM).unwrap_err();
+        let error = ActiveSegment::create(&gone, name(1, 0), SEGMENT_BYTES, SEGMENT_BYTES).unwrap_err();
         assert!(error.to_string().contains("gone/00000000000000000001"), "{error}");
     }
 }

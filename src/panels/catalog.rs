@@ -16,15 +16,15 @@
 //! a day for 7 days. The statement uses its parameters as `{name:Type}`, and these, which every panel has:
 //! `range_start` and `range_end` (`DateTime('UTC')`), `buckets` (`Array(UInt32)`: the starts of the buckets in seconds),
 //! `time_zone` (`String`), `hour_start`, `week_ago_start` and `week_ago_now` (`DateTime('UTC')`). Those that say which rows
-//! of the rollups make up the range are [`Steps`](super::range::Steps) (`step`, a `UInt16`, and `steps_end`) and
-//! [`Cover`](super::range::Cover) (`quarters_from`, `hours_from`, `six_hours_from`, `six_hours_to`, `hours_to`,
+//! of the rollups make up the range are [`SeriesLevel`](super::range::SeriesLevel) (`step`, a `UInt16`, and `steps_end`) and
+//! [`RangePartition`](super::range::RangePartition) (`quarters_from`, `hours_from`, `six_hours_from`, `six_hours_to`, `hours_to`,
 //! `quarters_to`), all `DateTime('UTC')`.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::range::Grain;
+use super::range::Granularity;
 use crate::proto::v1::Chart;
 
 /// The panels that come with Millrace.
@@ -47,7 +47,7 @@ const MAX_NAME_BYTES: usize = 64;
 /// The longest value of a parameter: an event's longest texts, the addresses of pages, are kept up to 500 characters.
 const MAX_VALUE_BYTES: usize = 1_024;
 /// How much of a caller's text a message repeats.
-const MAX_SHOWN_CHARS: usize = 100;
+const MAX_MESSAGE_CHARS: usize = 100;
 
 /// What every panel may use; its own parameters have other names.
 const STANDARD_PARAMETERS: [&str; 15] = [
@@ -93,7 +93,7 @@ pub struct Panel {
     /// How often it is computed again when no event lands.
     pub refresh: Duration,
     /// How fine its buckets are.
-    pub grain: Grain,
+    pub granularity: Granularity,
     /// The columns that hold distinct counts.
     pub distinct: Vec<String>,
     /// What can be asked beside range and time zone.
@@ -164,7 +164,7 @@ pub struct BrokenPanel {
 impl Parameter {
     /// Brings a value into its one form ("+5" and "0005" are "5"), so that the same question is the same; the reason of a
     /// refusal names what is allowed.
-    pub fn canonical(&self, value: &str) -> Result<String, String> {
+    pub fn canonicalize(&self, value: &str) -> Result<String, String> {
         let name = &self.name;
         if value.len() > MAX_VALUE_BYTES {
             return Err(format!(
@@ -174,8 +174,8 @@ impl Parameter {
         }
         let (number, text) = match self.kind {
             ParameterType::String => return Ok(value.to_owned()),
-            ParameterType::UInt16 => whole::<u16>(value).unzip(),
-            ParameterType::UInt32 => whole::<u32>(value).unzip(),
+            ParameterType::UInt16 => parse_integer::<u16>(value).unzip(),
+            ParameterType::UInt32 => parse_integer::<u32>(value).unzip(),
             ParameterType::Int64 => {
                 value.parse::<i64>().ok().map(|number| (number as f64, number.to_string())).unzip()
             }
@@ -183,42 +183,42 @@ impl Parameter {
                 // Without the sign of a zero.
                 let number =
                     value.parse::<f64>().ok().filter(|number| number.is_finite()).map(|number| number + 0.0);
-                number.map(|number| (number, form_of(number))).unzip()
+                number.map(|number| (number, format_float(number))).unzip()
             }
         };
         let allowed = match (number, self.bounds) {
             (Some(_), None) => true,
-            (Some(number), Some((least, greatest))) => (least..=greatest).contains(&number),
+            (Some(number), Some((min, max))) => (min..=max).contains(&number),
             (None, _) => false,
         };
         if let Some(text) = text.filter(|_| allowed) {
             return Ok(text);
         }
         let kind = if self.kind == ParameterType::Float64 { "a number" } else { "a whole number" };
-        let value = shown(value);
+        let value = abbreviate(value);
         Err(match self.bounds {
-            Some((least, greatest)) => {
-                format!("{name}: {value:?} is not possible; {kind} from {least} to {greatest} is")
+            Some((min, max)) => {
+                format!("{name}: {value:?} is not possible; {kind} from {min} to {max} is")
             }
             None => format!("{name}: {value:?} is not possible; {kind} ({}) is", self.kind.name()),
         })
     }
 }
 
-fn whole<T: std::str::FromStr + ToString + Copy + Into<f64>>(value: &str) -> Option<(f64, String)> {
+fn parse_integer<T: std::str::FromStr + ToString + Copy + Into<f64>>(value: &str) -> Option<(f64, String)> {
     value.parse::<T>().ok().map(|number| (number.into(), number.to_string()))
 }
 
 /// One text for a number, which has no exponent unless it would be long.
-fn form_of(number: f64) -> String {
-    const LONGEST: usize = 20;
+fn format_float(number: f64) -> String {
+    const MAX_PLAIN_BYTES: usize = 20;
     let plain = number.to_string();
-    if plain.len() > LONGEST { format!("{number:e}") } else { plain }
+    if plain.len() > MAX_PLAIN_BYTES { format!("{number:e}") } else { plain }
 }
 
 /// What a caller gave, as far as a message repeats it.
-pub(crate) fn shown(text: &str) -> String {
-    match text.char_indices().nth(MAX_SHOWN_CHARS) {
+pub(crate) fn abbreviate(text: &str) -> String {
+    match text.char_indices().nth(MAX_MESSAGE_CHARS) {
         None => text.to_owned(),
         Some((end, _)) => format!("{}…", &text[..end]),
     }
@@ -237,8 +237,8 @@ impl Catalog {
 
 /// Reads a panel's file.
 pub fn parse(name: &str, text: &str) -> Result<Panel, BrokenPanel> {
-    let plain = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-');
-    if name.is_empty() || name.len() > MAX_NAME_BYTES || !plain {
+    let valid_name = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-');
+    if name.is_empty() || name.len() > MAX_NAME_BYTES || !valid_name {
         return Err(BrokenPanel {
             file: format!("{name}.sql"),
             line: 0,
@@ -259,7 +259,7 @@ pub fn parse(name: &str, text: &str) -> Result<Panel, BrokenPanel> {
         unit: String::new(),
         chart: Chart::Unspecified,
         refresh: DEFAULT_REFRESH,
-        grain: Grain::Fine,
+        granularity: Granularity::Fine,
         distinct: Vec::new(),
         parameters: Vec::new(),
         sql: text.trim_end().trim_end_matches(';').to_owned(),
@@ -274,7 +274,7 @@ pub fn parse(name: &str, text: &str) -> Result<Panel, BrokenPanel> {
         let Some((key, value)) = comment.split_once(':') else {
             continue; // a comment in words
         };
-        panel.take(key.trim(), value.trim()).map_err(|message| broken(number, message))?;
+        panel.set_header(key.trim(), value.trim()).map_err(|message| broken(number, message))?;
     }
     if panel.title.is_empty() {
         return Err(broken(1, "the header has no title; add a line like \"-- title: Active users\"".into()));
@@ -291,7 +291,7 @@ pub fn parse(name: &str, text: &str) -> Result<Panel, BrokenPanel> {
 const CHARTS: &str = "number, line, bar, horizontal-bar, table";
 
 impl Panel {
-    fn take(&mut self, key: &str, value: &str) -> Result<(), String> {
+    fn set_header(&mut self, key: &str, value: &str) -> Result<(), String> {
         match key {
             "title" => self.title = value.to_owned(),
             "description" => self.description = value.to_owned(),
@@ -314,9 +314,9 @@ impl Panel {
                 }
             }
             "grain" => {
-                self.grain = match value {
-                    "fine" => Grain::Fine,
-                    "coarse" => Grain::Coarse,
+                self.granularity = match value {
+                    "fine" => Granularity::Fine,
+                    "coarse" => Granularity::Coarse,
                     other => return Err(format!("grain: {other:?} is not possible; fine or coarse is")),
                 }
             }
@@ -341,11 +341,11 @@ impl Panel {
 
 /// Reads `name Type = default from least to greatest: description`.
 fn parse_parameter(text: &str) -> Result<Parameter, String> {
-    let form =
+    let malformed =
         || format!("parameter: {text:?} is not of the form \"name Type = default from 1 to 9: description\"");
     let (definition, description) = text.split_once(':').unwrap_or((text, ""));
-    let (head, rest) = definition.split_once('=').ok_or_else(form)?;
-    let (name, kind) = head.trim().split_once(' ').ok_or_else(form)?;
+    let (head, rest) = definition.split_once('=').ok_or_else(malformed)?;
+    let (name, kind) = head.trim().split_once(' ').ok_or_else(malformed)?;
     let kind = ParameterType::ALL.into_iter().find(|known| known.name() == kind.trim()).ok_or_else(|| {
         let known = ParameterType::ALL.map(ParameterType::name).join(", ");
         format!("parameter: the type {:?} is not possible; one of {known} is", kind.trim())
@@ -353,13 +353,13 @@ fn parse_parameter(text: &str) -> Result<Parameter, String> {
     let (default, bounds) = match rest.split_once(" from ") {
         None => (rest.trim(), None),
         Some((default, bounds)) => {
-            let (least, greatest) = bounds.split_once(" to ").ok_or_else(form)?;
-            let number = |text: &str| text.trim().parse::<f64>().map_err(|_| form());
-            (default.trim(), Some((number(least)?, number(greatest)?)))
+            let (min, max) = bounds.split_once(" to ").ok_or_else(malformed)?;
+            let number = |text: &str| text.trim().parse::<f64>().map_err(|_| malformed());
+            (default.trim(), Some((number(min)?, number(max)?)))
         }
     };
     if name.is_empty() || !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_') {
-        return Err(form());
+        return Err(malformed());
     }
     let mut parameter = Parameter {
         name: name.to_owned(),
@@ -368,7 +368,7 @@ fn parse_parameter(text: &str) -> Result<Parameter, String> {
         bounds,
         description: description.trim().to_owned(),
     };
-    parameter.default = parameter.canonical(default)?;
+    parameter.default = parameter.canonicalize(default)?;
     Ok(parameter)
 }
 
@@ -377,7 +377,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_built_in_panels_are_sound_and_none_is_forgotten() {
+    fn every_built_in_panel_parses_and_is_registered() {
         let panels = Catalog::built_in().unwrap().panels;
         let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("queries/panels");
         let mut on_disk: Vec<String> = std::fs::read_dir(folder)
@@ -390,7 +390,7 @@ mod tests {
     }
 
     #[test]
-    fn a_parameter_has_type_default_bounds_and_description() {
+    fn a_parameter_definition_has_type_default_bounds_and_description() {
         let parameter = parse_parameter("limit UInt16 = 10 from 1 to 100: how many: at most").unwrap();
         assert_eq!(
             (parameter.name.as_str(), parameter.kind, parameter.default.as_str()),
@@ -400,19 +400,19 @@ mod tests {
             (parameter.bounds, parameter.description.as_str()),
             (Some((1.0, 100.0)), "how many: at most")
         );
-        assert_eq!(parameter.canonical("100").as_deref(), Ok("100"));
+        assert_eq!(parameter.canonicalize("100").as_deref(), Ok("100"));
         assert_eq!(
-            parameter.canonical("0").unwrap_err(),
+            parameter.canonicalize("0").unwrap_err(),
             "limit: \"0\" is not possible; a whole number from 1 to 100 is"
         );
-        assert!(parameter.canonical("1.5").is_err() && parameter.canonical("x").is_err());
+        assert!(parameter.canonicalize("1.5").is_err() && parameter.canonicalize("x").is_err());
     }
 
     #[test]
-    fn a_value_has_one_form() {
+    fn equal_values_have_one_canonical_form() {
         let canonical = |kind: &str, value: &str| {
             let default = if kind == "String" { "x" } else { "1" };
-            parse_parameter(&format!("p {kind} = {default}")).unwrap().canonical(value)
+            parse_parameter(&format!("p {kind} = {default}")).unwrap().canonicalize(value)
         };
         for (kind, values, form) in [
             ("UInt16", &["5", "+5", "0005"][..], "5"),
@@ -441,7 +441,7 @@ mod tests {
     }
 
     #[test]
-    fn a_broken_file_is_told_with_its_line() {
+    fn a_parse_error_names_the_line() {
         let cases = [
             ("SELECT 1", 1, "no title"),
             ("-- title: x\nSELECT 1", 1, "no chart"),

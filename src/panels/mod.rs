@@ -4,17 +4,17 @@
 //! next answer when a batch has landed, at most every `MILLRACE_WATCH_MIN_INTERVAL_MS`; however many watch, each question
 //! is computed once.
 //!
-//! A panel comes with Millrace (`catalog.rs`) or lies in the folder (`folder.rs`); both are asked in the same way
+//! A panel comes with Millrace (`catalog.rs`) or lies in the folder (`directory.rs`); both are asked in the same way
 //! (`query.rs`), over the buckets of the range (`range.rs`), and read as a table (`table.rs`) or its message
-//! (`typed.rs`). `live.rs` is the watching.
+//! (`messages.rs`). `subscriptions.rs` is the watching.
 
 pub mod catalog;
-pub mod folder;
-pub mod live;
+pub mod directory;
+pub mod messages;
 pub mod query;
 pub mod range;
 pub mod sandbox;
+pub mod subscriptions;
 pub mod table;
-pub mod typed;
 
-pub use query::{Answer, Ask, PanelError, Panels};
+pub use query::{PanelError, PanelQuery, PanelResult, Panels};

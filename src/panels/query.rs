@@ -9,25 +9,25 @@ use jiff::Timestamp;
 use moka::future::Cache;
 use tokio::sync::{Semaphore, watch};
 
-use super::catalog::{Catalog, Panel, shown};
-use super::range::{Buckets, HourAndWeekAgo, TimeRange, this_hour, time_zone};
-use super::table::{Cell, Table};
+use super::catalog::{Catalog, Panel, abbreviate};
+use super::range::{Buckets, HourComparison, TimeRange, hour_comparison, parse_time_zone};
+use super::table::{Cell, ResultTable};
 use crate::clickhouse::{ClickHouse, ClickHouseError};
 use crate::proto::{self, v1};
 
 /// How much the kept answers may weigh together, in bytes; those used longest ago go first.
-const CACHE_BYTES: u64 = 32 << 20;
+const MAX_CACHE_BYTES: u64 = 32 << 20;
 
 /// What a kept answer costs beside its table: question, context and the cache's own books. It also bounds how many
 /// answers are kept, since an empty one weighs this much.
-const ANSWER_BYTES: usize = 1_024;
+const RESULT_OVERHEAD_BYTES: usize = 1_024;
 
 /// How long ClickHouse's answer is waited for: a bit longer than a statement may take.
-const PATIENCE: Duration = Duration::from_secs(12);
+const QUERY_TIMEOUT: Duration = Duration::from_secs(12);
 
 /// What a panel's statement may do and cost. With readonly=1 it can neither write, nor change these settings, nor use a
 /// table function that reads files or opens addresses: those need the right to make temporary tables.
-const SETTINGS: [(&str, &str); 12] = [
+const QUERY_SETTINGS: [(&str, &str); 12] = [
     ("readonly", "1"),
     ("max_execution_time", "10"),
     ("max_result_rows", "50000"),
@@ -43,24 +43,24 @@ const SETTINGS: [(&str, &str); 12] = [
     ("compile_aggregate_expressions", "0"),
 ];
 
-/// How many answers are computed at a time for those who ask; those who watch have turns of their own (`live.rs`), and inserts
+/// How many answers are computed at a time for those who ask; those who watch have turns of their own (`subscriptions.rs`), and inserts
 /// need the engine as well.
-const MAX_COMPUTED: usize = 4;
+const MAX_CONCURRENT_QUERIES: usize = 4;
 /// How many different questions may wait for that. Further ones are told to come back.
-const MAX_WAITING: usize = 60;
+const MAX_QUEUED_QUERIES: usize = 60;
 /// How long a question waits.
-const MAX_WAIT: Duration = Duration::from_secs(5);
+const MAX_QUEUE_WAIT: Duration = Duration::from_secs(5);
 
 /// How often the same refusal of a panel is logged.
-const LOG_EVERY: Duration = Duration::from_secs(60);
+const LOG_INTERVAL: Duration = Duration::from_secs(60);
 
 /// Distinct counts up to here are exact: the rollups keep so many hashes whole. Beyond it counts are off by 0.1 % or so; see
 /// docs/decisions/0003-rollups.md.
-pub const EXACT_DISTINCT: u64 = 100;
+pub const MAX_EXACT_DISTINCT: u64 = 100;
 
-/// A question. Those that ask for the same are equal once they are [`checked`](Panels::check).
+/// A question. Those that ask for the same are equal once they are [`checked`](Panels::validate).
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Ask {
+pub struct PanelQuery {
     /// The panel's name.
     pub panel: String,
     /// How far back.
@@ -73,9 +73,9 @@ pub struct Ask {
 
 /// An answer.
 #[derive(Debug)]
-pub struct Answer {
+pub struct PanelResult {
     /// The figures.
-    pub table: Table,
+    pub table: ResultTable,
     /// What they were computed for.
     pub context: v1::PanelContext,
 }
@@ -84,16 +84,16 @@ pub struct Answer {
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum PanelError {
     /// There is no such panel.
-    #[error("panel: {name:?} is not known; there are {known}")]
-    Unknown {
+    #[error("panel: {name:?} is not known; there are {available}")]
+    UnknownPanel {
         /// What was asked.
         name: String,
         /// What there is.
-        known: String,
+        available: String,
     },
     /// The question is wrong.
     #[error("{0}")]
-    Question(String),
+    InvalidQuery(String),
     /// Too many questions are asked at a time.
     #[error("too many different panels are asked for at once; ask again in a second, or watch the panel")]
     Busy,
@@ -101,9 +101,9 @@ pub enum PanelError {
     #[error(
         "the panels that are watched take all of the memory for them ({0} MiB); end this one with a LIMIT"
     )]
-    NoRoom(usize),
+    MemoryExhausted(usize),
     /// ClickHouse gave no answer.
-    #[error("the panel {panel} cannot be computed: {}", source.for_viewers())]
+    #[error("the panel {panel} cannot be computed: {}", source.viewer_message())]
     ClickHouse {
         /// The panel.
         panel: String,
@@ -112,7 +112,7 @@ pub enum PanelError {
     },
     /// ClickHouse's answer is not readable.
     #[error("the answer of the panel {panel} is not readable: {reason}")]
-    Answer {
+    InvalidResult {
         /// The panel.
         panel: String,
         /// What is wrong with it.
@@ -126,32 +126,35 @@ pub struct Panels {
     clickhouse: ClickHouse,
     catalog: watch::Receiver<Arc<Catalog>>,
     /// By the checksum of the panel's file and the question. None where answers are not kept.
-    answers: Option<Cache<(u32, Ask), Arc<Answer>>>,
+    cache: Option<Cache<(u32, PanelQuery), Arc<PanelResult>>>,
     /// Who asks needs a place, and then a turn.
-    places: Arc<Semaphore>,
-    turns: Arc<Semaphore>,
+    queue_permits: Arc<Semaphore>,
+    query_permits: Arc<Semaphore>,
     /// Which code was logged for a panel, and when. Panels come from files, so there are few.
-    logged: Arc<Mutex<Logged>>,
+    logged: Arc<Mutex<LoggedErrors>>,
 }
 
 /// A code and a time by the panel's name.
-type Logged = HashMap<String, (Option<i32>, Instant)>;
+type LoggedErrors = HashMap<String, (Option<i32>, Instant)>;
 
 impl Panels {
-    /// The panels of a catalogue. Answers are used again for `keep`.
-    pub fn new(clickhouse: ClickHouse, keep: Duration, catalog: watch::Receiver<Arc<Catalog>>) -> Self {
-        let answers = (!keep.is_zero()).then(|| {
+    /// The panels of a catalogue. Answers are used again for `cache_ttl`.
+    pub fn new(clickhouse: ClickHouse, cache_ttl: Duration, catalog: watch::Receiver<Arc<Catalog>>) -> Self {
+        let cache = (!cache_ttl.is_zero()).then(|| {
             Cache::builder()
-                .time_to_live(keep)
-                .max_capacity(CACHE_BYTES)
-                .weigher(|(_, ask): &(u32, Ask), answer: &Arc<Answer>| {
-                    u32::try_from(answer.table.weight() + ask.weight() + ANSWER_BYTES).unwrap_or(u32::MAX)
+                .time_to_live(cache_ttl)
+                .max_capacity(MAX_CACHE_BYTES)
+                .weigher(|(_, query): &(u32, PanelQuery), result: &Arc<PanelResult>| {
+                    u32::try_from(
+                        result.table.estimated_bytes() + query.estimated_bytes() + RESULT_OVERHEAD_BYTES,
+                    )
+                    .unwrap_or(u32::MAX)
                 })
                 .build()
         });
-        let places = Arc::new(Semaphore::new(MAX_COMPUTED + MAX_WAITING));
-        let turns = Arc::new(Semaphore::new(MAX_COMPUTED));
-        Self { clickhouse, catalog, answers, places, turns, logged: Arc::default() }
+        let queue_permits = Arc::new(Semaphore::new(MAX_CONCURRENT_QUERIES + MAX_QUEUED_QUERIES));
+        let query_permits = Arc::new(Semaphore::new(MAX_CONCURRENT_QUERIES));
+        Self { clickhouse, catalog, cache, queue_permits, query_permits, logged: Arc::default() }
     }
 
     /// The panels there are now; changes with the folder.
@@ -165,90 +168,97 @@ impl Panels {
     }
 
     /// Brings a question into its shortest form, or says what is wrong with it.
-    pub fn check(&self, mut ask: Ask) -> Result<Ask, PanelError> {
-        let panel = self.panel(&ask.panel)?;
-        let zone = time_zone(ask.time_zone.as_deref()).map_err(PanelError::Question)?;
-        ask.time_zone = zone.iana_name().filter(|name| *name != "UTC").map(str::to_owned);
+    pub fn validate(&self, mut query: PanelQuery) -> Result<PanelQuery, PanelError> {
+        let panel = self.panel(&query.panel)?;
+        let zone = parse_time_zone(query.time_zone.as_deref()).map_err(PanelError::InvalidQuery)?;
+        query.time_zone = zone.iana_name().filter(|name| *name != "UTC").map(str::to_owned);
         let mut parameters = BTreeMap::new();
-        for (name, value) in &ask.parameters {
-            let known = panel.parameters.iter().find(|parameter| parameter.name == *name);
-            let known = known.ok_or_else(|| unknown_parameter(&panel, name))?;
-            let value = known.canonical(value).map_err(PanelError::Question)?;
-            if value != known.default {
+        for (name, value) in &query.parameters {
+            let definition = panel.parameters.iter().find(|parameter| parameter.name == *name);
+            let definition = definition.ok_or_else(|| unknown_parameter(&panel, name))?;
+            let value = definition.canonicalize(value).map_err(PanelError::InvalidQuery)?;
+            if value != definition.default {
                 parameters.insert(name.clone(), value);
             }
         }
-        ask.parameters = parameters;
-        Ok(ask)
+        query.parameters = parameters;
+        Ok(query)
     }
 
     /// Answers a question. Those who ask the same at the same time share one computation.
-    pub async fn ask(&self, ask: Ask) -> Result<Arc<Answer>, PanelError> {
-        let ask = self.check(ask)?;
-        let panel = self.panel(&ask.panel)?;
-        match &self.answers {
-            None => self.compute_in_turn(&panel, &ask).await.map(Arc::new),
-            Some(answers) => {
-                let computing = async { self.compute_in_turn(&panel, &ask).await.map(Arc::new) };
-                let answer = answers.try_get_with(key(&panel, &ask), computing).await;
-                answer.map_err(|error| (*error).clone())
+    pub async fn query(&self, query: PanelQuery) -> Result<Arc<PanelResult>, PanelError> {
+        let query = self.validate(query)?;
+        let panel = self.panel(&query.panel)?;
+        match &self.cache {
+            None => self.compute_with_permit(&panel, &query).await.map(Arc::new),
+            Some(cache) => {
+                let computation = async { self.compute_with_permit(&panel, &query).await.map(Arc::new) };
+                let result = cache.try_get_with(cache_key(&panel, &query), computation).await;
+                result.map_err(|error| (*error).clone())
             }
         }
     }
 
     /// Answers a checked question anew. Whoever asks it for a while gets this answer.
-    pub async fn ask_anew(&self, ask: &Ask) -> Result<Arc<Answer>, PanelError> {
-        let panel = self.panel(&ask.panel)?;
-        let answer = Arc::new(self.compute(&panel, ask).await?);
-        if let Some(answers) = &self.answers {
-            answers.insert(key(&panel, ask), Arc::clone(&answer)).await;
+    pub async fn refresh(&self, query: &PanelQuery) -> Result<Arc<PanelResult>, PanelError> {
+        let panel = self.panel(&query.panel)?;
+        let result = Arc::new(self.compute(&panel, query).await?);
+        if let Some(cache) = &self.cache {
+            cache.insert(cache_key(&panel, query), Arc::clone(&result)).await;
         }
-        Ok(answer)
+        Ok(result)
     }
 
     /// The panel of this name.
     pub fn panel(&self, name: &str) -> Result<Arc<Panel>, PanelError> {
         let catalog = self.catalog.borrow();
-        catalog.panels.get(name).cloned().ok_or_else(|| PanelError::Unknown {
-            name: shown(name),
-            known: catalog.panels.keys().map(String::as_str).collect::<Vec<_>>().join(", "),
+        catalog.panels.get(name).cloned().ok_or_else(|| PanelError::UnknownPanel {
+            name: abbreviate(name),
+            available: catalog.panels.keys().map(String::as_str).collect::<Vec<_>>().join(", "),
         })
     }
 
     /// Computes an answer when it is its turn. Questions beyond the bound are refused, since each would only make all wait.
-    async fn compute_in_turn(&self, panel: &Panel, ask: &Ask) -> Result<Answer, PanelError> {
-        let _place = self.places.try_acquire().map_err(|_| PanelError::Busy)?;
-        let turn = tokio::time::timeout(MAX_WAIT, self.turns.acquire()).await;
-        let _turn = turn.map_err(|_| PanelError::Busy)?.map_err(|_| PanelError::Busy)?;
-        self.compute(panel, ask).await
+    async fn compute_with_permit(
+        &self,
+        panel: &Panel,
+        query: &PanelQuery,
+    ) -> Result<PanelResult, PanelError> {
+        let _queue_permit = self.queue_permits.try_acquire().map_err(|_| PanelError::Busy)?;
+        let permit = tokio::time::timeout(MAX_QUEUE_WAIT, self.query_permits.acquire()).await;
+        let _permit = permit.map_err(|_| PanelError::Busy)?.map_err(|_| PanelError::Busy)?;
+        self.compute(panel, query).await
     }
 
     /// Computes the answer of a panel, which need not be in the catalogue.
-    pub(super) async fn compute(&self, panel: &Panel, ask: &Ask) -> Result<Answer, PanelError> {
-        let frame = Frame::new(panel, ask)?;
-        let answer = self.fetch("", panel, ask, &frame).await?;
-        let table = Table::from_json_compact(&answer)
-            .map_err(|error| PanelError::Answer { panel: panel.name.clone(), reason: error.to_string() })?;
+    pub(super) async fn compute(&self, panel: &Panel, query: &PanelQuery) -> Result<PanelResult, PanelError> {
+        let time_frame = TimeFrame::new(panel, query)?;
+        let response = self.fetch("", panel, query, &time_frame).await?;
+        let table = ResultTable::from_json_compact(&response).map_err(|error| PanelError::InvalidResult {
+            panel: panel.name.clone(),
+            reason: error.to_string(),
+        })?;
         let context = v1::PanelContext {
-            range_start: Some(proto::timestamp(frame.buckets.starts[0] * 1_000)),
-            range_end: Some(proto::timestamp(frame.buckets.end * 1_000)),
-            time_zone: frame.zone_name,
-            computed_at: Some(proto::timestamp(frame.now.as_millisecond())),
+            range_start: Some(proto::timestamp_from_millis(time_frame.buckets.starts[0] * 1_000)),
+            range_end: Some(proto::timestamp_from_millis(time_frame.buckets.end * 1_000)),
+            time_zone: time_frame.zone_name,
+            computed_at: Some(proto::timestamp_from_millis(time_frame.now.as_millisecond())),
             approximate: is_approximate(&table, &panel.distinct),
         };
-        Ok(Answer { table, context })
+        Ok(PanelResult { table, context })
     }
 
     /// The rows of `EXPLAIN` of a panel's statement, before anything of it is published.
     pub(super) async fn explain(&self, panel: &Panel, explain: Explain) -> Result<Vec<String>, PanelError> {
-        let ask = Ask::of(&panel.name);
+        let query = PanelQuery::with_defaults(&panel.name);
         // On the line of the statement's first, so that the lines in an error are those of the file.
-        let answer = self.fetch(explain.words(), panel, &ask, &Frame::new(panel, &ask)?).await?;
-        let unreadable = |reason: String| PanelError::Answer { panel: panel.name.clone(), reason };
-        let table = Table::from_json_compact(&answer).map_err(|error| unreadable(error.to_string()))?;
+        let response = self.fetch(explain.prefix(), panel, &query, &TimeFrame::new(panel, &query)?).await?;
+        let invalid_result = |reason: String| PanelError::InvalidResult { panel: panel.name.clone(), reason };
+        let table =
+            ResultTable::from_json_compact(&response).map_err(|error| invalid_result(error.to_string()))?;
         let rows = table.rows.into_iter().map(|mut row| match (row.pop(), row.pop()) {
             (Some(Cell::Text(text)), None) => Ok(text),
-            _ => Err(unreadable("EXPLAIN gives other than one text a row".to_owned())),
+            _ => Err(invalid_result("EXPLAIN gives other than one text a row".to_owned())),
         });
         rows.collect()
     }
@@ -256,13 +266,13 @@ impl Panels {
     /// What viewers are not told is for the operator: once, and again when it changes or a minute has passed, since a
     /// panel that is watched is tried every second.
     fn log(&self, panel: &str, error: &ClickHouseError) {
-        if error.for_viewers() == error.message {
+        if error.viewer_message() == error.message {
             return;
         }
         let mut logged = self.logged.lock().unwrap_or_else(PoisonError::into_inner);
-        let known =
-            logged.get(panel).is_some_and(|(code, at)| *code == error.code && at.elapsed() < LOG_EVERY);
-        if !known {
+        let already_logged =
+            logged.get(panel).is_some_and(|(code, at)| *code == error.code && at.elapsed() < LOG_INTERVAL);
+        if !already_logged {
             logged.insert(panel.to_owned(), (error.code, Instant::now()));
             tracing::warn!(panel, %error, "ClickHouse refused a panel");
         }
@@ -270,43 +280,43 @@ impl Panels {
 
     async fn fetch(
         &self,
-        before: &str,
+        prefix: &str,
         panel: &Panel,
-        ask: &Ask,
-        Frame { zone_name, buckets, hour, .. }: &Frame,
+        query: &PanelQuery,
+        TimeFrame { zone_name, buckets, hour, .. }: &TimeFrame,
     ) -> Result<Bytes, PanelError> {
         let failed = |source: ClickHouseError| PanelError::ClickHouse { panel: panel.name.clone(), source };
-        let (steps, cover) = (buckets.steps(), buckets.cover());
-        let mut query = self
+        let (level, partition) = (buckets.series_level(), buckets.partition());
+        let mut statement = self
             .clickhouse
             .client()
             .map_err(failed)?
-            .query_raw(&format!("{before}{}", panel.sql))
+            .query_raw(&format!("{prefix}{}", panel.sql))
             .param("range_start", buckets.starts[0])
             .param("range_end", buckets.end)
             .param("buckets", &buckets.starts)
             .param("time_zone", zone_name)
-            .param("step", steps.minutes)
-            .param("steps_end", steps.end)
-            .param("quarters_from", cover.from[0])
-            .param("hours_from", cover.from[1])
-            .param("six_hours_from", cover.from[2])
-            .param("six_hours_to", cover.to[2])
-            .param("hours_to", cover.to[1])
-            .param("quarters_to", cover.to[0])
+            .param("step", level.minutes)
+            .param("steps_end", level.end)
+            .param("quarters_from", partition.from[0])
+            .param("hours_from", partition.from[1])
+            .param("six_hours_from", partition.from[2])
+            .param("six_hours_to", partition.to[2])
+            .param("hours_to", partition.to[1])
+            .param("quarters_to", partition.to[0])
             .param("hour_start", hour.start)
             .param("week_ago_start", hour.week_ago_start)
             .param("week_ago_now", hour.week_ago_now);
         for parameter in &panel.parameters {
-            query = query
-                .param(&parameter.name, ask.parameters.get(&parameter.name).unwrap_or(&parameter.default));
+            statement = statement
+                .param(&parameter.name, query.parameters.get(&parameter.name).unwrap_or(&parameter.default));
         }
-        for (name, value) in SETTINGS {
-            query = query.with_setting(name, value);
+        for (name, value) in QUERY_SETTINGS {
+            statement = statement.with_setting(name, value);
         }
-        let answer = async { Ok(query.fetch_bytes("JSONCompact")?.collect().await?) };
-        let answer = tokio::time::timeout(PATIENCE, answer).await;
-        answer.unwrap_or_else(|_| Err(ClickHouseError::unreachable(no_answer()))).map_err(|source| {
+        let response = async { Ok(statement.fetch_bytes("JSONCompact")?.collect().await?) };
+        let response = tokio::time::timeout(QUERY_TIMEOUT, response).await;
+        response.unwrap_or_else(|_| Err(ClickHouseError::unreachable(timeout_message()))).map_err(|source| {
             self.log(&panel.name, &source);
             failed(source)
         })
@@ -317,74 +327,73 @@ impl Panels {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Explain {
     /// The tree that its parser makes. Nothing is carried out.
-    Syntax,
+    Ast,
     /// What its analyzer takes each name for. Scalar subqueries are carried out.
-    Resolved,
+    QueryTree,
 }
 
 impl Explain {
-    fn words(self) -> &'static str {
+    fn prefix(self) -> &'static str {
         match self {
-            Self::Syntax => "EXPLAIN AST ",
-            Self::Resolved => "EXPLAIN QUERY TREE run_passes = 1, passes = 1 ",
+            Self::Ast => "EXPLAIN AST ",
+            Self::QueryTree => "EXPLAIN QUERY TREE run_passes = 1, passes = 1 ",
         }
     }
 }
 
 /// The time that a panel is asked for.
-struct Frame {
+struct TimeFrame {
     now: Timestamp,
     zone_name: String,
     buckets: Buckets,
-    hour: HourAndWeekAgo,
+    hour: HourComparison,
 }
 
-impl Frame {
-    fn new(panel: &Panel, ask: &Ask) -> Result<Self, PanelError> {
+impl TimeFrame {
+    fn new(panel: &Panel, query: &PanelQuery) -> Result<Self, PanelError> {
         let now = Timestamp::now();
-        let zone = time_zone(ask.time_zone.as_deref()).map_err(PanelError::Question)?;
-        let buckets = Buckets::new(ask.range, panel.grain, &zone, now);
+        let zone = parse_time_zone(query.time_zone.as_deref()).map_err(PanelError::InvalidQuery)?;
+        let buckets = Buckets::new(query.range, panel.granularity, &zone, now);
         let zone_name = zone.iana_name().unwrap_or("UTC").to_owned();
-        Ok(Self { now, zone_name, buckets, hour: this_hour(&zone, now) })
+        Ok(Self { now, zone_name, buckets, hour: hour_comparison(&zone, now) })
     }
 }
 
-impl Ask {
+impl PanelQuery {
     /// About how much memory it takes, in bytes.
-    fn weight(&self) -> usize {
+    fn estimated_bytes(&self) -> usize {
         let parameters =
             self.parameters.iter().map(|(name, value)| name.len() + value.len() + 2 * size_of::<String>());
         self.panel.len() + self.time_zone.as_ref().map_or(0, String::len) + parameters.sum::<usize>()
     }
 
     /// The last hour of a panel with its defaults, in UTC.
-    pub(super) fn of(panel: &str) -> Self {
+    pub(super) fn with_defaults(panel: &str) -> Self {
         Self { panel: panel.to_owned(), range: TimeRange::Hour, time_zone: None, parameters: BTreeMap::new() }
     }
 }
 
-fn no_answer() -> String {
-    format!("ClickHouse gave no answer in {} s", PATIENCE.as_secs())
+fn timeout_message() -> String {
+    format!("ClickHouse gave no answer in {} s", QUERY_TIMEOUT.as_secs())
 }
 
-fn key(panel: &Panel, ask: &Ask) -> (u32, Ask) {
-    (crc32c::crc32c(panel.sql.as_bytes()), ask.clone())
+fn cache_key(panel: &Panel, query: &PanelQuery) -> (u32, PanelQuery) {
+    (crc32c::crc32c(panel.sql.as_bytes()), query.clone())
 }
 
 fn unknown_parameter(panel: &Panel, name: &str) -> PanelError {
     let known: Vec<&str> = panel.parameters.iter().map(|parameter| parameter.name.as_str()).collect();
     let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
-    PanelError::Question(format!(
+    PanelError::InvalidQuery(format!(
         "parameters: the panel {} has no {:?}; it has {known}",
         panel.name,
-        shown(name)
+        abbreviate(name)
     ))
 }
 
-fn is_approximate(table: &Table, distinct: &[String]) -> bool {
-    let columns: Vec<usize> = distinct.iter().filter_map(|name| table.column(name)).collect();
-    table
-        .rows
-        .iter()
-        .any(|row| columns.iter().any(|&at| matches!(row[at], Cell::UInt(count) if count > EXACT_DISTINCT)))
+fn is_approximate(table: &ResultTable, distinct: &[String]) -> bool {
+    let columns: Vec<usize> = distinct.iter().filter_map(|name| table.column_index(name)).collect();
+    table.rows.iter().any(|row| {
+        columns.iter().any(|&at| matches!(row[at], Cell::UInt(count) if count > MAX_EXACT_DISTINCT))
+    })
 }

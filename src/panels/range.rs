@@ -8,7 +8,7 @@
 use jiff::tz::TimeZone;
 use jiff::{Span, Timestamp};
 
-use super::catalog::shown;
+use super::catalog::abbreviate;
 use crate::proto::v1;
 
 /// Offsets of time zones are whole quarters of an hour, so on no smaller grid does a bucket of a quarter or more begin.
@@ -16,7 +16,7 @@ const GRID_MINUTES: i64 = 15;
 /// Buckets up to here are labelled by their hour, which may come twice; longer ones come once.
 const HOUR_MINUTES: i64 = 60;
 /// More than twice the most by which a clock is put back today: two hours, at Troll in Antarctica.
-const LOOK_BACK_SECONDS: i64 = 8 * 3_600;
+const LOOKBACK_SECONDS: i64 = 8 * 3_600;
 
 /// How far back, and in which steps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -33,7 +33,7 @@ pub enum TimeRange {
 
 /// How fine the buckets are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
-pub enum Grain {
+pub enum Granularity {
     /// As fine as the range allows.
     #[default]
     Fine,
@@ -61,14 +61,14 @@ impl TimeRange {
         }
     }
 
-    fn step_minutes(self, grain: Grain) -> i64 {
-        match (grain, self) {
-            (Grain::Fine, Self::Hour) => 1,
-            (Grain::Fine, Self::SixHours) => 5,
-            (Grain::Fine, Self::Day) => 15,
-            (Grain::Fine, Self::Week) => 2 * 60,
-            (Grain::Coarse, Self::Week) => 24 * 60,
-            (Grain::Coarse, _) => 60,
+    fn bucket_minutes(self, granularity: Granularity) -> i64 {
+        match (granularity, self) {
+            (Granularity::Fine, Self::Hour) => 1,
+            (Granularity::Fine, Self::SixHours) => 5,
+            (Granularity::Fine, Self::Day) => 15,
+            (Granularity::Fine, Self::Week) => 2 * 60,
+            (Granularity::Coarse, Self::Week) => 24 * 60,
+            (Granularity::Coarse, _) => 60,
         }
     }
 }
@@ -84,47 +84,47 @@ pub struct Buckets {
 
 impl Buckets {
     /// The buckets of a range that ends at `now`.
-    pub fn new(range: TimeRange, grain: Grain, zone: &TimeZone, now: Timestamp) -> Self {
-        let step = range.step_minutes(grain);
-        let grid = step.min(GRID_MINUTES) * 60;
+    pub fn new(range: TimeRange, granularity: Granularity, zone: &TimeZone, now: Timestamp) -> Self {
+        let width = range.bucket_minutes(granularity);
+        let grid = width.min(GRID_MINUTES) * 60;
         let now = now.as_second();
         let first = now - range.minutes() * 60;
         // Back to a point from which the bucket that holds `first` surely began, and far enough from it that no clock which
         // was put back before that point is still catching up.
-        let mut at = (first - step * 60 - LOOK_BACK_SECONDS).div_euclid(grid) * grid;
+        let mut second = (first - width * 60 - LOOKBACK_SECONDS).div_euclid(grid) * grid;
         let mut starts = Vec::new();
-        let mut before = bucket_of(at - grid, step, zone);
-        let mut highest = before.number;
-        while at <= now {
-            let bucket = bucket_of(at, step, zone);
-            let begins = if step <= HOUR_MINUTES {
-                bucket.number != before.number || bucket.begins
+        let mut previous = wall_clock_bucket(second - grid, width, zone);
+        let mut highest = previous.number;
+        while second <= now {
+            let bucket = wall_clock_bucket(second, width, zone);
+            let is_start = if width <= HOUR_MINUTES {
+                bucket.number != previous.number || bucket.is_start
             } else {
                 // What the clock shows again belongs to the bucket in which it was put back.
                 bucket.number > highest
             };
-            if begins {
-                if at <= first {
+            if is_start {
+                if second <= first {
                     starts.clear();
                 }
-                starts.push(at);
+                starts.push(second);
             }
             highest = highest.max(bucket.number);
-            before = bucket;
-            at += grid;
+            previous = bucket;
+            second += grid;
         }
         Self { starts, end: now.div_euclid(60) * 60 + 60 }
     }
 }
 
 /// The steps of the rollups that stand for whole ranges of minutes, finest first.
-const STEPS_MINUTES: [i64; 3] = [15, 60, 360];
+const LEVEL_MINUTES: [i64; 3] = [15, 60, 360];
 /// Those that series are read from: of a bucket there is one row, or a few.
-const SERIES_STEPS_MINUTES: [i64; 2] = [60, 15];
+const SERIES_LEVEL_MINUTES: [i64; 2] = [60, 15];
 
 /// Which rows of the rollups make up the buckets. Seconds since 1970 UTC.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Steps {
+pub struct SeriesLevel {
     /// The longest step of which every bucket but the last is made, in minutes; 1 where there is none.
     pub minutes: i64,
     /// Where the steps end and the minutes begin: with the last bucket, which is of the present.
@@ -134,7 +134,7 @@ pub struct Steps {
 /// A range put together of as few rows as cover it: six hours where they are whole, then hours, quarters and minutes at its
 /// ends. Seconds since 1970 UTC, ascending.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Cover {
+pub struct RangePartition {
     /// Where quarters, hours and six hours begin.
     pub from: [i64; 3],
     /// Where quarters, hours and six hours end.
@@ -143,47 +143,47 @@ pub struct Cover {
 
 impl Buckets {
     /// Which rows make up the buckets.
-    pub fn steps(&self) -> Steps {
+    pub fn series_level(&self) -> SeriesLevel {
         let last = self.starts[self.starts.len() - 1];
-        let made_of = |minutes: &&i64| self.starts.iter().all(|start| start % (**minutes * 60) == 0);
-        match SERIES_STEPS_MINUTES.iter().find(made_of) {
-            Some(&minutes) if self.starts.len() > 1 => Steps { minutes, end: last },
-            _ => Steps { minutes: 1, end: self.starts[0] },
+        let is_aligned = |minutes: &&i64| self.starts.iter().all(|start| start % (**minutes * 60) == 0);
+        match SERIES_LEVEL_MINUTES.iter().find(is_aligned) {
+            Some(&minutes) if self.starts.len() > 1 => SeriesLevel { minutes, end: last },
+            _ => SeriesLevel { minutes: 1, end: self.starts[0] },
         }
     }
 
     /// Which rows cover the range.
-    pub fn cover(&self) -> Cover {
+    pub fn partition(&self) -> RangePartition {
         let (mut left, mut right) = (self.starts[0], self.end);
-        let mut cover = Cover { from: [0; 3], to: [0; 3] };
-        for (at, minutes) in STEPS_MINUTES.into_iter().enumerate() {
-            let step = minutes * 60;
-            let (from, to) = ((left + step - 1).div_euclid(step) * step, right.div_euclid(step) * step);
+        let mut partition = RangePartition { from: [0; 3], to: [0; 3] };
+        for (index, minutes) in LEVEL_MINUTES.into_iter().enumerate() {
+            let width = minutes * 60;
+            let (from, to) = ((left + width - 1).div_euclid(width) * width, right.div_euclid(width) * width);
             // Where no step is whole, what is finer covers all.
             (left, right) = if from < to { (from, to) } else { (right, right) };
-            (cover.from[at], cover.to[at]) = (left, right);
+            (partition.from[index], partition.to[index]) = (left, right);
         }
-        cover
+        partition
     }
 }
 
-struct BucketOf {
+struct WallClockBucket {
     /// The number of the bucket by the wall clock.
     number: i64,
     /// Whether the wall clock stands at the begin of a bucket.
-    begins: bool,
+    is_start: bool,
 }
 
-fn bucket_of(second: i64, step_minutes: i64, zone: &TimeZone) -> BucketOf {
+fn wall_clock_bucket(second: i64, bucket_minutes: i64, zone: &TimeZone) -> WallClockBucket {
     let instant = Timestamp::from_second(second).unwrap_or(Timestamp::UNIX_EPOCH);
     // The wall clock's time as if it were UTC.
     let wall = second + i64::from(zone.to_offset(instant).seconds());
-    let step = step_minutes * 60;
-    BucketOf { number: wall.div_euclid(step), begins: wall.rem_euclid(step) == 0 }
+    let width = bucket_minutes * 60;
+    WallClockBucket { number: wall.div_euclid(width), is_start: wall.rem_euclid(width) == 0 }
 }
 
 /// The time zone of a request: an IANA name.
-pub fn time_zone(name: Option<&str>) -> Result<TimeZone, String> {
+pub fn parse_time_zone(name: Option<&str>) -> Result<TimeZone, String> {
     let name = name.unwrap_or_default();
     if name.is_empty() {
         return Ok(TimeZone::UTC);
@@ -191,13 +191,13 @@ pub fn time_zone(name: Option<&str>) -> Result<TimeZone, String> {
     TimeZone::get(name).map_err(|_| {
         format!(
             "time_zone: {:?} is not known; an IANA name like \"Europe/Madrid\" or \"UTC\" is expected",
-            shown(name)
+            abbreviate(name)
         )
     })
 }
 
 /// The start of the hour that holds `now`, and the same instants a week ago by the wall clock.
-pub fn this_hour(zone: &TimeZone, now: Timestamp) -> HourAndWeekAgo {
+pub fn hour_comparison(zone: &TimeZone, now: Timestamp) -> HourComparison {
     let wall = now.to_zoned(zone.clone());
     let into_hour = Span::new()
         .minutes(i64::from(wall.minute()))
@@ -207,16 +207,16 @@ pub fn this_hour(zone: &TimeZone, now: Timestamp) -> HourAndWeekAgo {
     let week_ago = |instant: &jiff::Zoned| {
         instant.checked_sub(Span::new().days(7)).map_or_else(|_| instant.timestamp(), |past| past.timestamp())
     };
-    HourAndWeekAgo {
+    HourComparison {
         start: start.timestamp().as_second(),
         week_ago_start: week_ago(&start).as_second(),
         week_ago_now: week_ago(&wall).as_second(),
     }
 }
 
-/// See [`this_hour`]. Seconds since 1970 UTC.
+/// See [`hour_comparison`]. Seconds since 1970 UTC.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct HourAndWeekAgo {
+pub struct HourComparison {
     /// The start of this hour.
     pub start: i64,
     /// The start of the same hour a week ago.
@@ -232,9 +232,9 @@ mod tests {
 
     use super::*;
 
-    fn buckets(range: TimeRange, grain: Grain, zone: &str, now: &str) -> (Vec<String>, Vec<i64>) {
+    fn buckets(range: TimeRange, granularity: Granularity, zone: &str, now: &str) -> (Vec<String>, Vec<i64>) {
         let zone = TimeZone::get(zone).unwrap();
-        let buckets = Buckets::new(range, grain, &zone, now.parse().unwrap());
+        let buckets = Buckets::new(range, granularity, &zone, now.parse().unwrap());
         let walls = buckets.starts.iter().map(|&second| {
             Timestamp::from_second(second).unwrap().to_zoned(zone.clone()).strftime("%d %H:%M").to_string()
         });
@@ -243,27 +243,27 @@ mod tests {
     }
 
     #[test]
-    fn a_range_is_covered_whole_and_ends_with_the_present() {
-        let (walls, lengths) = buckets(TimeRange::Hour, Grain::Fine, "UTC", "2026-11-21T10:30:20Z");
+    fn buckets_span_the_range_and_end_at_the_present() {
+        let (walls, lengths) = buckets(TimeRange::Hour, Granularity::Fine, "UTC", "2026-11-21T10:30:20Z");
         assert_eq!((walls.len(), walls[0].as_str(), walls[60].as_str()), (61, "21 09:30", "21 10:30"));
         assert!(lengths.iter().all(|&minutes| minutes == 1));
-        for (range, count, step) in
+        for (range, count, width) in
             [(TimeRange::SixHours, 73, 5), (TimeRange::Day, 97, 15), (TimeRange::Week, 85, 120)]
         {
-            let (walls, lengths) = buckets(range, Grain::Fine, "UTC", "2026-11-21T10:30:20Z");
+            let (walls, lengths) = buckets(range, Granularity::Fine, "UTC", "2026-11-21T10:30:20Z");
             assert_eq!(walls.len(), count, "{range:?}");
-            assert!(lengths.iter().all(|&minutes| minutes == step));
+            assert!(lengths.iter().all(|&minutes| minutes == width));
         }
     }
 
     /// The minutes that a cover reads are those of the range, each once.
     #[test]
-    fn a_cover_reads_each_minute_of_the_range_once() {
-        for (range, grain) in [
-            (TimeRange::Hour, Grain::Fine),
-            (TimeRange::SixHours, Grain::Fine),
-            (TimeRange::Day, Grain::Coarse),
-            (TimeRange::Week, Grain::Fine),
+    fn a_partition_reads_each_minute_of_the_range_once() {
+        for (range, granularity) in [
+            (TimeRange::Hour, Granularity::Fine),
+            (TimeRange::SixHours, Granularity::Fine),
+            (TimeRange::Day, Granularity::Coarse),
+            (TimeRange::Week, Granularity::Fine),
         ] {
             for (zone, now) in [
                 ("UTC", "2026-11-21T10:30:20Z"),
@@ -273,15 +273,18 @@ mod tests {
                 ("Europe/Madrid", "2026-10-25T04:30:00Z"),
             ] {
                 let zone = TimeZone::get(zone).unwrap();
-                let buckets = Buckets::new(range, grain, &zone, now.parse().unwrap());
-                let Cover { from, to } = buckets.cover();
-                let edges = [buckets.starts[0], from[0], from[1], from[2], to[2], to[1], to[0], buckets.end];
-                assert!(edges.is_sorted(), "{edges:?}");
-                for (at, minutes) in STEPS_MINUTES.into_iter().enumerate() {
-                    let whole = |edge: i64| edge % (minutes * 60) == 0;
-                    assert!(from[at] == to[at] || (whole(from[at]) && whole(to[at])), "{edges:?}");
+                let buckets = Buckets::new(range, granularity, &zone, now.parse().unwrap());
+                let RangePartition { from, to } = buckets.partition();
+                let bounds = [buckets.starts[0], from[0], from[1], from[2], to[2], to[1], to[0], buckets.end];
+                assert!(bounds.is_sorted(), "{bounds:?}");
+                for (index, minutes) in LEVEL_MINUTES.into_iter().enumerate() {
+                    let whole = |bound: i64| bound % (minutes * 60) == 0;
+                    assert!(
+                        from[index] == to[index] || (whole(from[index]) && whole(to[index])),
+                        "{bounds:?}"
+                    );
                 }
-                let Steps { minutes, end } = buckets.steps();
+                let SeriesLevel { minutes, end } = buckets.series_level();
                 assert!(minutes == 1 || buckets.starts.iter().all(|start| start % (minutes * 60) == 0));
                 assert!(minutes == 1 || end == buckets.starts[buckets.starts.len() - 1]);
                 assert!(minutes > 1 || end == buckets.starts[0]);
@@ -290,23 +293,25 @@ mod tests {
     }
 
     #[test]
-    fn series_are_made_of_the_longest_steps_that_fit() {
-        let steps = |range, zone: &str| {
+    fn a_series_reads_the_coarsest_rollup_level_that_fits() {
+        let level_minutes = |range, zone: &str| {
             let zone = TimeZone::get(zone).unwrap();
-            Buckets::new(range, Grain::Fine, &zone, "2026-11-21T10:30:20Z".parse().unwrap()).steps().minutes
+            Buckets::new(range, Granularity::Fine, &zone, "2026-11-21T10:30:20Z".parse().unwrap())
+                .series_level()
+                .minutes
         };
-        assert_eq!(steps(TimeRange::Hour, "UTC"), 1);
-        assert_eq!(steps(TimeRange::SixHours, "UTC"), 1);
-        assert_eq!(steps(TimeRange::Day, "UTC"), 15);
-        assert_eq!(steps(TimeRange::Week, "UTC"), 60);
-        assert_eq!(steps(TimeRange::Week, "Asia/Kolkata"), 15, "half an hour off");
+        assert_eq!(level_minutes(TimeRange::Hour, "UTC"), 1);
+        assert_eq!(level_minutes(TimeRange::SixHours, "UTC"), 1);
+        assert_eq!(level_minutes(TimeRange::Day, "UTC"), 15);
+        assert_eq!(level_minutes(TimeRange::Week, "UTC"), 60);
+        assert_eq!(level_minutes(TimeRange::Week, "Asia/Kolkata"), 15, "half an hour off");
     }
 
     #[test]
-    fn an_hour_that_comes_twice_is_two_buckets() {
+    fn a_repeated_hour_is_two_buckets() {
         // Madrid puts the clock back from 3:00 to 2:00 on 2026-10-25 at 01:00 UTC.
         let (walls, lengths) =
-            buckets(TimeRange::SixHours, Grain::Coarse, "Europe/Madrid", "2026-10-25T04:30:00Z");
+            buckets(TimeRange::SixHours, Granularity::Coarse, "Europe/Madrid", "2026-10-25T04:30:00Z");
         assert_eq!(
             walls,
             ["24 23:00", "25 00:00", "25 01:00", "25 02:00", "25 02:00", "25 03:00", "25 04:00", "25 05:00"]
@@ -316,34 +321,35 @@ mod tests {
     }
 
     #[test]
-    fn a_day_with_a_change_has_its_own_length() {
-        let (_, autumn) = buckets(TimeRange::Week, Grain::Coarse, "Europe/Madrid", "2026-10-28T12:00:00Z");
+    fn a_day_with_a_clock_change_is_longer_or_shorter() {
+        let (_, autumn) =
+            buckets(TimeRange::Week, Granularity::Coarse, "Europe/Madrid", "2026-10-28T12:00:00Z");
         assert_eq!(autumn.iter().filter(|&&minutes| minutes == 25 * 60).count(), 1, "{autumn:?}");
         let (walls, spring) =
-            buckets(TimeRange::Week, Grain::Coarse, "America/New_York", "2026-03-11T12:00:00Z");
+            buckets(TimeRange::Week, Granularity::Coarse, "America/New_York", "2026-03-11T12:00:00Z");
         assert_eq!(spring.iter().filter(|&&minutes| minutes == 23 * 60).count(), 1, "{spring:?}");
         assert!(walls.iter().all(|wall| wall.ends_with("00:00")), "{walls:?}");
     }
 
     /// Where the clock is put back to midnight, midnight comes twice, and the day once.
     #[test]
-    fn a_day_is_one_bucket_though_its_midnight_comes_twice() {
+    fn a_day_with_a_repeated_midnight_is_one_bucket() {
         for (zone, now, long) in [
             ("America/Havana", "2026-11-03T12:00:00Z", "01 00:00"),
             ("Atlantic/Azores", "2026-10-27T12:00:00Z", "25 00:00"),
         ] {
-            let (walls, lengths) = buckets(TimeRange::Week, Grain::Coarse, zone, now);
+            let (walls, lengths) = buckets(TimeRange::Week, Granularity::Coarse, zone, now);
             assert_eq!(walls.iter().filter(|wall| *wall == long).count(), 1, "{zone}: {walls:?}");
-            let at = walls.iter().position(|wall| wall == long).unwrap();
-            assert_eq!(lengths[at], 25 * 60, "{zone}: {lengths:?}");
+            let index = walls.iter().position(|wall| wall == long).unwrap();
+            assert_eq!(lengths[index], 25 * 60, "{zone}: {lengths:?}");
         }
     }
 
     #[test]
-    fn two_hours_are_one_bucket_though_one_of_them_comes_twice() {
+    fn a_two_hour_bucket_contains_the_repeated_hour() {
         for zone in ["Europe/Madrid", "America/Havana", "Atlantic/Azores", "Antarctica/Troll"] {
             let now = if zone == "America/Havana" { "2026-11-03T12:00:00Z" } else { "2026-10-27T12:00:00Z" };
-            let (walls, lengths) = buckets(TimeRange::Week, Grain::Fine, zone, now);
+            let (walls, lengths) = buckets(TimeRange::Week, Granularity::Fine, zone, now);
             let mut labels = walls.clone();
             labels.dedup();
             assert_eq!(labels, walls, "{zone}");
@@ -361,29 +367,29 @@ mod tests {
         /// All zones that there are: the buckets cover the range without gap or overlap, a day is one of them and begins
         /// when it does, and of two hours or more no two are labelled alike.
         #[test]
-        fn buckets_cover_the_range_and_days_are_whole(
+        fn buckets_cover_the_range_and_days_start_at_midnight(
             zone in select(jiff::tz::db().available().map(|name| name.to_string()).collect::<Vec<_>>()),
             from in 1_325_376_000_i64..2_145_916_800, // 2012 to 2037
-            later in 0_i64..8 * 86_400,
+            offset in 0_i64..8 * 86_400,
         ) {
             let zone = TimeZone::get(&zone).unwrap();
             // Soon after the clock has changed, where it does.
             let change = zone.following(Timestamp::from_second(from).unwrap()).next();
-            let now = change.map_or(from, |change| change.timestamp().as_second()) + later;
+            let now = change.map_or(from, |change| change.timestamp().as_second()) + offset;
             let instant = |second: i64| Timestamp::from_second(second).unwrap().to_zoned(zone.clone());
             for range in [TimeRange::Hour, TimeRange::SixHours, TimeRange::Day, TimeRange::Week] {
-                for grain in [Grain::Fine, Grain::Coarse] {
-                    let Buckets { starts, end } = Buckets::new(range, grain, &zone, Timestamp::from_second(now).unwrap());
-                    let begin = now - range.minutes() * 60;
+                for granularity in [Granularity::Fine, Granularity::Coarse] {
+                    let Buckets { starts, end } = Buckets::new(range, granularity, &zone, Timestamp::from_second(now).unwrap());
+                    let range_start = now - range.minutes() * 60;
                     prop_assert!(starts.windows(2).all(|pair| pair[0] < pair[1]));
-                    prop_assert!(starts[0] <= begin && starts.get(1).is_none_or(|&next| next > begin));
+                    prop_assert!(starts[0] <= range_start && starts.get(1).is_none_or(|&next| next > range_start));
                     prop_assert!(starts[starts.len() - 1] <= now && now < end && end - now <= 60);
-                    let step = range.step_minutes(grain);
-                    if step > HOUR_MINUTES {
-                        let labels: Vec<_> = starts.iter().map(|&start| bucket_of(start, step, &zone).number).collect();
+                    let width = range.bucket_minutes(granularity);
+                    if width > HOUR_MINUTES {
+                        let labels: Vec<_> = starts.iter().map(|&start| wall_clock_bucket(start, width, &zone).number).collect();
                         prop_assert!(labels.windows(2).all(|pair| pair[0] < pair[1]), "{:?}", labels);
                     }
-                    if step == 24 * 60 {
+                    if width == 24 * 60 {
                         for (&start, &next) in starts.iter().zip(starts[1..].iter().chain([&end])) {
                             prop_assert_eq!(instant(start).start_of_day().unwrap().timestamp().as_second(), start);
                             prop_assert!(next == end || instant(next).date() > instant(start).date());
@@ -395,31 +401,31 @@ mod tests {
     }
 
     #[test]
-    fn odd_offsets_keep_to_their_wall_clock() {
-        let (walls, _) = buckets(TimeRange::Day, Grain::Coarse, "Asia/Kolkata", "2026-11-21T10:10:00Z");
+    fn unusual_offsets_follow_the_wall_clock() {
+        let (walls, _) = buckets(TimeRange::Day, Granularity::Coarse, "Asia/Kolkata", "2026-11-21T10:10:00Z");
         assert!(walls.iter().all(|wall| wall.ends_with(":00")), "{walls:?}");
         // Lord Howe moves its clock by half an hour.
         let (walls, lengths) =
-            buckets(TimeRange::Day, Grain::Coarse, "Australia/Lord_Howe", "2026-10-04T06:00:00Z");
+            buckets(TimeRange::Day, Granularity::Coarse, "Australia/Lord_Howe", "2026-10-04T06:00:00Z");
         assert!(walls.iter().filter(|wall| !wall.ends_with(":00")).count() <= 1, "{walls:?}");
         assert!(lengths.iter().all(|&minutes| minutes <= 60), "{lengths:?}");
     }
 
     #[test]
-    fn no_bucket_comes_twice_and_the_first_holds_the_ranges_begin() {
+    fn buckets_are_unique_and_the_first_contains_the_start_of_the_range() {
         for zone in
             ["UTC", "Europe/Madrid", "America/Sao_Paulo", "Asia/Kathmandu", "Pacific/Chatham", "Africa/Cairo"]
         {
             for range in [TimeRange::Hour, TimeRange::SixHours, TimeRange::Day, TimeRange::Week] {
-                for grain in [Grain::Fine, Grain::Coarse] {
+                for granularity in [Granularity::Fine, Granularity::Coarse] {
                     for day in 0..370 {
                         let now = Timestamp::from_second(1_767_225_600 + day * 86_400 + 12_345).unwrap();
-                        let buckets = Buckets::new(range, grain, &TimeZone::get(zone).unwrap(), now);
-                        let begin = now.as_second() - range.minutes() * 60;
+                        let buckets = Buckets::new(range, granularity, &TimeZone::get(zone).unwrap(), now);
+                        let range_start = now.as_second() - range.minutes() * 60;
                         assert!(buckets.starts.windows(2).all(|pair| pair[0] < pair[1]));
                         assert!(
-                            buckets.starts[0] <= begin
-                                && buckets.starts.get(1).is_none_or(|&next| next > begin)
+                            buckets.starts[0] <= range_start
+                                && buckets.starts.get(1).is_none_or(|&next| next > range_start)
                         );
                     }
                 }
@@ -428,18 +434,18 @@ mod tests {
     }
 
     #[test]
-    fn a_week_ago_is_by_the_wall_clock() {
+    fn a_week_ago_follows_the_wall_clock() {
         let zone = TimeZone::get("Europe/Madrid").unwrap();
         let now: Timestamp = "2026-10-28T12:34:56Z".parse().unwrap(); // 13:34:56 in winter time
-        let hour = this_hour(&zone, now);
+        let hour = hour_comparison(&zone, now);
         assert_eq!(now.as_second() - hour.start, 34 * 60 + 56);
         assert_eq!(hour.start - hour.week_ago_start, 7 * 86_400 + 3_600);
         assert_eq!(hour.week_ago_now - hour.week_ago_start, 34 * 60 + 56);
     }
 
     #[test]
-    fn an_unknown_zone_is_named() {
-        assert!(time_zone(Some("Mars/Olympus")).unwrap_err().contains("\"Mars/Olympus\""));
-        assert_eq!(time_zone(Some("")).unwrap(), TimeZone::UTC);
+    fn an_unknown_time_zone_is_named_in_the_error() {
+        assert!(parse_time_zone(Some("Mars/Olympus")).unwrap_err().contains("\"Mars/Olympus\""));
+        assert_eq!(parse_time_zone(Some("")).unwrap(), TimeZone::UTC);
     }
 }

@@ -6,7 +6,7 @@ use crate::proto::v1;
 
 /// A table.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Table {
+pub struct ResultTable {
     /// The columns.
     pub columns: Vec<Column>,
     /// The rows, a cell a column.
@@ -20,7 +20,7 @@ pub struct Column {
     pub name: String,
     /// Its ClickHouse type.
     #[serde(rename = "type")]
-    pub kind: String,
+    pub type_name: String,
 }
 
 /// A value.
@@ -39,7 +39,7 @@ pub enum Cell {
     /// Text, and what has no kind of its own.
     Text(String),
     /// Milliseconds since 1970 UTC.
-    Instant(i64),
+    Timestamp(i64),
 }
 
 /// What a panel's statement answered, in the format JSONCompact.
@@ -49,28 +49,32 @@ struct JsonCompact {
     data: Vec<Vec<serde_json::Value>>,
 }
 
-impl Table {
+impl ResultTable {
     /// Reads an answer in the format JSONCompact.
-    pub fn from_json_compact(answer: &[u8]) -> Result<Self, serde_json::Error> {
-        let JsonCompact { meta, data } = serde_json::from_slice(answer)?;
+    pub fn from_json_compact(response: &[u8]) -> Result<Self, serde_json::Error> {
+        let JsonCompact { meta, data } = serde_json::from_slice(response)?;
         let rows = data
             .into_iter()
-            .map(|row| meta.iter().zip(row).map(|(column, value)| cell(&column.kind, value)).collect())
+            .map(|row| {
+                meta.iter().zip(row).map(|(column, value)| parse_cell(&column.type_name, value)).collect()
+            })
             .collect();
         Ok(Self { columns: meta, rows })
     }
 
     /// The place of a column.
-    pub fn column(&self, name: &str) -> Option<usize> {
+    pub fn column_index(&self, name: &str) -> Option<usize> {
         self.columns.iter().position(|column| column.name == name)
     }
 
     /// About how much memory it takes, in bytes.
-    pub fn weight(&self) -> usize {
+    pub fn estimated_bytes(&self) -> usize {
         let texts =
             self.rows.iter().flatten().map(|cell| if let Cell::Text(text) = cell { text.len() } else { 0 });
-        let columns =
-            self.columns.iter().map(|column| column.name.len() + column.kind.len() + size_of::<Column>());
+        let columns = self
+            .columns
+            .iter()
+            .map(|column| column.name.len() + column.type_name.len() + size_of::<Column>());
         let row = size_of::<Vec<Cell>>() + self.columns.len() * size_of::<Cell>();
         self.rows.len() * row + texts.sum::<usize>() + columns.sum::<usize>()
     }
@@ -81,7 +85,7 @@ impl Table {
             columns: self
                 .columns
                 .iter()
-                .map(|column| v1::Column { name: column.name.clone(), r#type: column.kind.clone() })
+                .map(|column| v1::Column { name: column.name.clone(), r#type: column.type_name.clone() })
                 .collect(),
             rows: self
                 .rows
@@ -105,24 +109,24 @@ impl Cell {
             Self::Float(value) => Kind::DoubleValue(*value),
             Self::Bool(value) => Kind::BoolValue(*value),
             Self::Text(value) => Kind::StringValue(value.clone()),
-            Self::Instant(millis) => Kind::TimestampValue(crate::proto::timestamp(*millis)),
+            Self::Timestamp(millis) => Kind::TimestampValue(crate::proto::timestamp_from_millis(*millis)),
         })
     }
 }
 
 /// The type without what does not change its values.
-fn plain(mut kind: &str) -> &str {
+fn base_type(mut type_name: &str) -> &str {
     for wrapper in ["LowCardinality(", "Nullable("] {
-        if let Some(inner) = kind.strip_prefix(wrapper) {
-            kind = inner.strip_suffix(')').unwrap_or(inner);
+        if let Some(inner) = type_name.strip_prefix(wrapper) {
+            type_name = inner.strip_suffix(')').unwrap_or(inner);
         }
     }
-    kind.split('(').next().unwrap_or(kind)
+    type_name.split('(').next().unwrap_or(type_name)
 }
 
-fn cell(kind: &str, value: serde_json::Value) -> Cell {
+fn parse_cell(type_name: &str, value: serde_json::Value) -> Cell {
     use serde_json::Value;
-    match (plain(kind), value) {
+    match (base_type(type_name), value) {
         (_, Value::Null) => Cell::Null,
         (_, Value::Bool(value)) => Cell::Bool(value),
         ("UInt8" | "UInt16" | "UInt32" | "UInt64", Value::Number(number)) if number.is_u64() => {
@@ -133,7 +137,7 @@ fn cell(kind: &str, value: serde_json::Value) -> Cell {
         }
         (_, Value::Number(number)) => number.as_f64().map_or(Cell::Null, Cell::Float),
         ("DateTime" | "DateTime64", Value::String(text)) => match text.parse::<jiff::Timestamp>() {
-            Ok(instant) => Cell::Instant(instant.as_millisecond()),
+            Ok(timestamp) => Cell::Timestamp(timestamp.as_millisecond()),
             Err(_) => Cell::Text(text),
         },
         (_, Value::String(text)) => Cell::Text(text),
@@ -146,19 +150,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn values_keep_their_type_to_the_last_digit() {
-        let answer = br#"{"meta": [{"name":"u","type":"UInt64"},{"name":"i","type":"Nullable(Int64)"},
+    fn values_keep_their_type_and_precision() {
+        let response = br#"{"meta": [{"name":"u","type":"UInt64"},{"name":"i","type":"Nullable(Int64)"},
             {"name":"f","type":"Float64"},{"name":"t","type":"DateTime('UTC')"},{"name":"s","type":"LowCardinality(String)"},
             {"name":"a","type":"Array(UInt8)"},{"name":"n","type":"Nullable(Float64)"},{"name":"b","type":"Bool"}],
             "data": [[18446744073709551615,-9223372036854775808,1,"2026-11-21T05:00:00Z","x",[1,2],null,true]], "rows": 1}"#;
-        let table = Table::from_json_compact(answer).unwrap();
+        let table = ResultTable::from_json_compact(response).unwrap();
         assert_eq!(
             table.rows[0],
             [
                 Cell::UInt(u64::MAX),
                 Cell::Int(i64::MIN),
                 Cell::Float(1.0),
-                Cell::Instant(1_795_237_200_000),
+                Cell::Timestamp(1_795_237_200_000),
                 Cell::Text("x".into()),
                 Cell::Text("[1,2]".into()),
                 Cell::Null,

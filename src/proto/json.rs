@@ -8,13 +8,13 @@ use prost_reflect::{
 };
 use serde_json::Value;
 
-static CONTRACTS: LazyLock<DescriptorPool> = LazyLock::new(|| {
-    DescriptorPool::decode(super::DESCRIPTORS).expect("the descriptors were made by the build")
+static DESCRIPTOR_POOL: LazyLock<DescriptorPool> = LazyLock::new(|| {
+    DescriptorPool::decode(super::FILE_DESCRIPTOR_SET).expect("the descriptors were made by the build")
 });
 
 /// A message of `millrace.v1` by its name there.
 fn descriptor(name: &str) -> MessageDescriptor {
-    let descriptor = CONTRACTS.get_message_by_name(&format!("millrace.v1.{name}"));
+    let descriptor = DESCRIPTOR_POOL.get_message_by_name(&format!("millrace.v1.{name}"));
     descriptor.expect("callers name messages of the contracts")
 }
 
@@ -45,13 +45,13 @@ mod tests {
     use crate::proto::v1;
 
     #[test]
-    fn zeros_are_there_and_what_is_absent_is_not() {
+    fn default_values_are_serialized_and_unset_messages_are_omitted() {
         let json = to_json("GetTrafficAnomalyResponse", &v1::GetTrafficAnomalyResponse::default());
         assert_eq!(json, serde_json::json!({ "current_views": "0", "previous_views": "0" }));
     }
 
     #[test]
-    fn an_event_is_read_in_either_spelling_and_refused_with_the_place() {
+    fn an_event_is_parsed_in_either_field_spelling_and_errors_have_a_position() {
         let json = r#"{"event_name": "a", "sessionId": "s", "timestamp": "2026-11-21T10:00:00.5Z", "properties": {"x": [1]}}"#;
         let event: v1::Event = from_json("Event", json).unwrap();
         assert_eq!((event.event_name.as_str(), event.session_id.as_str()), ("a", "s"));

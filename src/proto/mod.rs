@@ -16,10 +16,10 @@ pub mod ingest_server {
 }
 
 /// The encoded `FileDescriptorSet` of the contracts, served by gRPC reflection.
-pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));
+pub const FILE_DESCRIPTOR_SET: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));
 
 /// Milliseconds since 1970 UTC as a protobuf timestamp.
-pub fn timestamp(millis: i64) -> prost_types::Timestamp {
+pub fn timestamp_from_millis(millis: i64) -> prost_types::Timestamp {
     let nanos = i32::try_from(millis.rem_euclid(1_000)).expect("a remainder of 1,000 is small") * 1_000_000;
     prost_types::Timestamp { seconds: millis.div_euclid(1_000), nanos }
 }

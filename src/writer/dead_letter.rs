@@ -44,7 +44,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 /// A try that is due later than this is due now: somebody set the clock back, or wrote the letter by hand.
-const LATEST_TRY: jiff::SignedDuration = jiff::SignedDuration::from_hours(1);
+const MAX_ATTEMPT_DELAY: jiff::SignedDuration = jiff::SignedDuration::from_hours(1);
 
 /// What is known of a batch that was set aside.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -52,7 +52,8 @@ pub struct DeadLetter {
     /// The batch's id, which is its deduplication token.
     pub batch_id: Uuid,
     /// When it was set aside, as RFC 3339.
-    pub set_aside_at: String,
+    #[serde(rename = "set_aside_at")]
+    pub dead_lettered_at: String,
     /// Why: the last error.
     pub reason: String,
     /// ClickHouse's error code, where it answered.
@@ -62,17 +63,18 @@ pub struct DeadLetter {
     /// The size of its Native bytes.
     pub bytes: u64,
     /// Whether only a person brings it back.
-    pub refused: bool,
+    #[serde(rename = "refused")]
+    pub rejected: bool,
     /// How many tries ClickHouse answered with an error that may be the batch's fault, since it was set aside or a person
     /// asked to try again.
-    #[serde(default)]
-    pub tries: u32,
+    #[serde(default, rename = "tries")]
+    pub attempts: u32,
     /// When the last of all tries was made since then, as RFC 3339.
-    #[serde(default)]
-    pub last_try_at: Option<String>,
+    #[serde(default, rename = "last_try_at")]
+    pub last_attempt_at: Option<String>,
     /// When the next try is due, as RFC 3339; at once where there is none.
-    #[serde(default)]
-    pub next_try_at: Option<String>,
+    #[serde(default, rename = "next_try_at")]
+    pub next_attempt_at: Option<String>,
     /// Whether an insert of it may have ended without an answer, so that ClickHouse may have the batch, or a part of it. It
     /// stays so, whatever later tries say.
     #[serde(default)]
@@ -81,19 +83,19 @@ pub struct DeadLetter {
 
 impl DeadLetter {
     /// The letter as if it had never been tried.
-    pub fn fresh(&self) -> Self {
-        Self { refused: false, tries: 0, last_try_at: None, next_try_at: None, ..self.clone() }
+    pub fn untried(&self) -> Self {
+        Self { rejected: false, attempts: 0, last_attempt_at: None, next_attempt_at: None, ..self.clone() }
     }
 
     fn is_due(&self, now: Timestamp) -> bool {
-        let next: Option<Timestamp> = self.next_try_at.as_ref().and_then(|text| text.parse().ok());
-        !self.refused && next.is_none_or(|next| next <= now || next.duration_since(now) > LATEST_TRY)
+        let next: Option<Timestamp> = self.next_attempt_at.as_ref().and_then(|text| text.parse().ok());
+        !self.rejected && next.is_none_or(|next| next <= now || next.duration_since(now) > MAX_ATTEMPT_DELAY)
     }
 }
 
 /// The letters, and what could not be read.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Listing {
+pub struct DeadLetterListing {
     /// The letters, oldest first.
     pub letters: Vec<DeadLetter>,
     /// The files that cannot be read, and why. They may hold events.
@@ -102,11 +104,11 @@ pub struct Listing {
 
 /// The letters in figures.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Summary {
+pub struct DeadLetterSummary {
     /// How many there are.
     pub letters: u64,
     /// How many of them are refused.
-    pub refused: u64,
+    pub rejected: u64,
     /// The events in them.
     pub events: u64,
     /// The bytes of all batches in the folder, also of letters that cannot be read.
@@ -119,7 +121,7 @@ pub struct Summary {
 
 /// What [`DeadLetters::load`] deleted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Swept {
+pub struct SweepReport {
     /// Files.
     pub files: u64,
     /// Their bytes.
@@ -128,22 +130,22 @@ pub struct Swept {
 
 /// The folder. Cheap to clone; clones share the index.
 #[derive(Clone, Debug)]
-pub struct DeadLetters(Arc<Shared>);
+pub struct DeadLetters(Arc<Inner>);
 
 #[derive(Debug)]
-struct Shared {
+struct Inner {
     folder: PathBuf,
     /// Held while the folder is changed or scanned, so that a scan misses no change of this process.
     disk: Mutex<()>,
     /// Held for moments only, so that health can read it.
-    index: Mutex<Index>,
+    index: Mutex<LetterIndex>,
     /// Names drafts, so that no two writers share one.
-    drafts: AtomicU64,
+    draft_counter: AtomicU64,
 }
 
 #[derive(Debug, Default)]
-struct Index {
-    letters: BTreeMap<Uuid, Entry>,
+struct LetterIndex {
+    letters: BTreeMap<Uuid, IndexEntry>,
     /// The size of each `ID.native`.
     bodies: BTreeMap<PathBuf, u64>,
     /// What could not be read at the last scan.
@@ -151,23 +153,23 @@ struct Index {
 }
 
 #[derive(Debug)]
-struct Entry {
+struct IndexEntry {
     letter: DeadLetter,
     /// The file that the letter was read from or written to.
-    version: Option<Version>,
+    version: Option<FileVersion>,
     /// Why its bytes could not be read at the last try.
     body_error: Option<String>,
 }
 
 /// Differs between any two files that had the same name, since each is written anew and moved there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Version {
+struct FileVersion {
     inode: u64,
     modified: (i64, i64),
     bytes: u64,
 }
 
-impl Version {
+impl FileVersion {
     fn of(metadata: &Metadata) -> Self {
         let modified = (metadata.mtime(), metadata.mtime_nsec());
         Self { inode: metadata.ino(), modified, bytes: metadata.len() }
@@ -180,8 +182,12 @@ impl DeadLetters {
     pub fn open(data_dir: &Path) -> io::Result<Self> {
         let folder = data_dir.join("dead-letters");
         fs::create_dir_all(&folder)?;
-        let shared =
-            Shared { folder, disk: Mutex::default(), index: Mutex::default(), drafts: AtomicU64::new(0) };
+        let shared = Inner {
+            folder,
+            disk: Mutex::default(),
+            index: Mutex::default(),
+            draft_counter: AtomicU64::new(0),
+        };
         Ok(Self(Arc::new(shared)))
     }
 
@@ -192,27 +198,27 @@ impl DeadLetters {
 
     /// Deletes what a crash left and reads the letters. Only for the one process that holds the data folder, before it
     /// sets a batch aside.
-    pub fn load(&self) -> Swept {
-        let disk = self.disk();
+    pub fn load(&self) -> SweepReport {
+        let disk = self.lock_disk();
         let swept = self.sweep().unwrap_or_default(); // the scan reports a folder that cannot be read
         drop(disk);
         self.refresh();
         swept
     }
 
-    fn sweep(&self) -> io::Result<Swept> {
-        let mut swept = Swept::default();
+    fn sweep(&self) -> io::Result<SweepReport> {
+        let mut swept = SweepReport::default();
         for entry in fs::read_dir(self.folder())? {
             let entry = entry?;
             let path = entry.path();
-            let left = match path.extension().and_then(|extension| extension.to_str()) {
+            let is_leftover = match path.extension().and_then(|extension| extension.to_str()) {
                 Some("draft") => true,
                 // try_exists: where it cannot be told whether there is a letter, the bytes stay.
                 Some("native") => matches!(path.with_extension("json").try_exists(), Ok(false)),
                 _ => false,
             };
             let bytes = entry.metadata().map_or(0, |metadata| metadata.len());
-            match left.then(|| fs::remove_file(&path)) {
+            match is_leftover.then(|| fs::remove_file(&path)) {
                 None => {}
                 Some(Ok(())) => {
                     swept.files += 1;
@@ -228,14 +234,14 @@ impl DeadLetters {
 
     /// Looks what is in the folder now. Only files that are new or changed are read.
     pub fn refresh(&self) {
-        let _disk = self.disk();
+        let _disk = self.lock_disk();
         let found = self.scan();
-        let mut index = self.index();
+        let mut index = self.lock_index();
         match found {
             Ok(found) => {
                 index.letters.retain(|id, _| found.present.contains(id));
                 for (letter, version) in found.changed {
-                    let entry = Entry { version: Some(version), body_error: None, letter };
+                    let entry = IndexEntry { version: Some(version), body_error: None, letter };
                     index.letters.insert(entry.letter.batch_id, entry);
                 }
                 (index.bodies, index.unreadable) = (found.bodies, found.unreadable);
@@ -246,12 +252,12 @@ impl DeadLetters {
         }
     }
 
-    fn scan(&self) -> io::Result<Scan> {
-        let known: BTreeMap<Uuid, Version> = {
-            let index = self.index();
+    fn scan(&self) -> io::Result<FolderScan> {
+        let known: BTreeMap<Uuid, FileVersion> = {
+            let index = self.lock_index();
             index.letters.iter().filter_map(|(id, entry)| Some((*id, entry.version?))).collect()
         };
-        let mut found = Scan::default();
+        let mut found = FolderScan::default();
         for entry in fs::read_dir(self.folder())? {
             let path = entry?.path();
             let extension = path.extension().and_then(|extension| extension.to_str());
@@ -270,16 +276,16 @@ impl DeadLetters {
                 found.bodies.insert(path, metadata.len());
                 continue;
             }
-            let version = Version::of(&metadata);
-            let named: Option<Uuid> =
+            let version = FileVersion::of(&metadata);
+            let id_in_name: Option<Uuid> =
                 path.file_stem().and_then(|stem| stem.to_str()).and_then(|stem| stem.parse().ok());
-            if let Some(id) = named.filter(|id| known.get(id) == Some(&version)) {
+            if let Some(id) = id_in_name.filter(|id| known.get(id) == Some(&version)) {
                 found.present.insert(id);
                 continue;
             }
             let read = fs::read(&path).and_then(|text| Ok(serde_json::from_slice::<DeadLetter>(&text)?));
             match read {
-                Ok(letter) if named == Some(letter.batch_id) => {
+                Ok(letter) if id_in_name == Some(letter.batch_id) => {
                     found.present.insert(letter.batch_id);
                     found.changed.push((letter, version));
                 }
@@ -297,27 +303,29 @@ impl DeadLetters {
     }
 
     /// The letters and what could not be read. Reads the index.
-    pub fn list(&self) -> Listing {
-        let index = self.index();
+    pub fn list(&self) -> DeadLetterListing {
+        let index = self.lock_index();
         let mut letters: Vec<_> = index.letters.values().map(|entry| entry.letter.clone()).collect();
-        letters.sort_by(|a, b| (&a.set_aside_at, a.batch_id).cmp(&(&b.set_aside_at, b.batch_id)));
-        Listing { letters, problems: index.problems() }
+        letters.sort_by(|a, b| (&a.dead_lettered_at, a.batch_id).cmp(&(&b.dead_lettered_at, b.batch_id)));
+        DeadLetterListing { letters, problems: index.problems() }
     }
 
     /// The letters in figures. Reads the index.
-    pub fn summary(&self) -> Summary {
-        let index = self.index();
+    pub fn summary(&self) -> DeadLetterSummary {
+        let index = self.lock_index();
         let letters = || index.letters.values().map(|entry| &entry.letter);
-        let tried = letters().filter(|letter| !letter.refused && letter.last_try_at.is_some());
+        let attempted = letters().filter(|letter| !letter.rejected && letter.last_attempt_at.is_some());
         let mut problems = index.problems();
         let more = problems.len().saturating_sub(1);
         problems.truncate(1);
-        Summary {
+        DeadLetterSummary {
             letters: letters().count() as u64,
-            refused: letters().filter(|letter| letter.refused).count() as u64,
+            rejected: letters().filter(|letter| letter.rejected).count() as u64,
             events: letters().map(|letter| letter.events).sum(),
             bytes: index.bodies.values().sum(),
-            last_error: tried.max_by_key(|letter| &letter.last_try_at).map(|letter| letter.reason.clone()),
+            last_error: attempted
+                .max_by_key(|letter| &letter.last_attempt_at)
+                .map(|letter| letter.reason.clone()),
             problem: problems.pop().map(|first| match more {
                 0 => first,
                 more => format!("{first}; and {more} more"),
@@ -326,25 +334,25 @@ impl DeadLetters {
     }
 
     /// The oldest letter whose next try is due. Reads the index.
-    pub fn due(&self, now: Timestamp) -> Option<DeadLetter> {
-        let index = self.index();
+    pub fn next_due(&self, now: Timestamp) -> Option<DeadLetter> {
+        let index = self.lock_index();
         let due = index.letters.values().map(|entry| &entry.letter).filter(|letter| letter.is_due(now));
-        due.min_by_key(|letter| (&letter.set_aside_at, letter.batch_id)).cloned()
+        due.min_by_key(|letter| (&letter.dead_lettered_at, letter.batch_id)).cloned()
     }
 
     /// Keeps a batch. When this returns, it is on the disk.
     pub fn put(&self, letter: &DeadLetter, body: &[Bytes]) -> io::Result<()> {
-        let _disk = self.disk();
+        let _disk = self.lock_disk();
         let path = self.body_path(letter.batch_id);
         self.write(&path, |file| body.iter().try_for_each(|part| file.write_all(part)))?;
-        self.index().bodies.insert(path, body.iter().map(|part| part.len() as u64).sum());
+        self.lock_index().bodies.insert(path, body.iter().map(|part| part.len() as u64).sum());
         self.write_letter(letter)
     }
 
     /// Notes what became of a try. The index has it also when the disk does not take it.
     pub fn update(&self, letter: DeadLetter) -> io::Result<()> {
-        let _disk = self.disk();
-        if let Some(entry) = self.index().letters.get_mut(&letter.batch_id) {
+        let _disk = self.lock_disk();
+        if let Some(entry) = self.lock_index().letters.get_mut(&letter.batch_id) {
             entry.letter = letter.clone();
             entry.body_error = None;
         }
@@ -352,34 +360,34 @@ impl DeadLetters {
     }
 
     /// Notes in the index alone that the bytes of a letter cannot be read, and when to try again.
-    pub fn body_failed(&self, batch_id: Uuid, error: String, next_try: Timestamp) {
-        if let Some(entry) = self.index().letters.get_mut(&batch_id) {
-            entry.letter.next_try_at = Some(next_try.to_string());
+    pub fn record_body_error(&self, batch_id: Uuid, error: String, next_attempt: Timestamp) {
+        if let Some(entry) = self.lock_index().letters.get_mut(&batch_id) {
+            entry.letter.next_attempt_at = Some(next_attempt.to_string());
             entry.body_error = Some(error);
         }
     }
 
     /// Makes a letter wait with all its tries before it, due at once.
-    pub fn retry(&self, letter: &DeadLetter) -> io::Result<()> {
-        self.update(letter.fresh())
+    pub fn requeue(&self, letter: &DeadLetter) -> io::Result<()> {
+        self.update(letter.untried())
     }
 
     /// The bytes of a letter.
     pub fn body(&self, batch_id: Uuid) -> io::Result<Bytes> {
         let path = self.body_path(batch_id);
-        fs::read(&path).map(Bytes::from).map_err(|error| named(&path, error))
+        fs::read(&path).map(Bytes::from).map_err(|error| with_path(&path, error))
     }
 
     /// Removes a letter whose batch has landed.
     pub fn remove(&self, batch_id: Uuid) -> io::Result<()> {
-        let _disk = self.disk();
+        let _disk = self.lock_disk();
         fs::remove_file(self.letter_path(batch_id))?;
-        self.index().letters.remove(&batch_id);
+        self.lock_index().letters.remove(&batch_id);
         // Else a power cut could keep the letter and lose the bytes.
         self.sync_folder()?;
         let path = self.body_path(batch_id);
         fs::remove_file(&path)?;
-        self.index().bodies.remove(&path);
+        self.lock_index().bodies.remove(&path);
         self.sync_folder()
     }
 
@@ -387,15 +395,15 @@ impl DeadLetters {
         let path = self.letter_path(letter.batch_id);
         let text = serde_json::to_vec_pretty(letter)?;
         self.write(&path, |file| file.write_all(&text))?;
-        let version = fs::metadata(&path).ok().map(|metadata| Version::of(&metadata));
-        let entry = Entry { letter: letter.clone(), version, body_error: None };
-        self.index().letters.insert(letter.batch_id, entry);
+        let version = fs::metadata(&path).ok().map(|metadata| FileVersion::of(&metadata));
+        let entry = IndexEntry { letter: letter.clone(), version, body_error: None };
+        self.lock_index().letters.insert(letter.batch_id, entry);
         Ok(())
     }
 
     /// Writes a file beside its place and moves it there, so that it is whole or not there.
     fn write(&self, path: &Path, fill: impl FnOnce(&mut File) -> io::Result<()>) -> io::Result<()> {
-        let number = self.0.drafts.fetch_add(1, Ordering::Relaxed);
+        let number = self.0.draft_counter.fetch_add(1, Ordering::Relaxed);
         let draft = path.with_extension(format!("{}-{number}.draft", std::process::id()));
         let written = File::create(&draft).and_then(|mut file| {
             fill(&mut file)?;
@@ -403,7 +411,7 @@ impl DeadLetters {
         });
         if let Err(error) = written.and_then(|()| fs::rename(&draft, path)) {
             fs::remove_file(&draft).ok(); // the first error is the one to tell
-            return Err(named(path, error));
+            return Err(with_path(path, error));
         }
         self.sync_folder()
     }
@@ -420,16 +428,16 @@ impl DeadLetters {
         self.folder().join(format!("{batch_id}.json"))
     }
 
-    fn disk(&self) -> MutexGuard<'_, ()> {
+    fn lock_disk(&self) -> MutexGuard<'_, ()> {
         self.0.disk.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn index(&self) -> MutexGuard<'_, Index> {
+    fn lock_index(&self) -> MutexGuard<'_, LetterIndex> {
         self.0.index.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Index {
+impl LetterIndex {
     fn problems(&self) -> Vec<String> {
         let unreadable = self.unreadable.iter().map(|(path, error)| format!("{}: {error}", path.display()));
         unreadable.chain(self.letters.values().filter_map(|entry| entry.body_error.clone())).collect()
@@ -438,14 +446,14 @@ impl Index {
 
 /// What is in the folder.
 #[derive(Default)]
-struct Scan {
+struct FolderScan {
     present: BTreeSet<Uuid>,
-    changed: Vec<(DeadLetter, Version)>,
+    changed: Vec<(DeadLetter, FileVersion)>,
     bodies: BTreeMap<PathBuf, u64>,
     unreadable: BTreeMap<PathBuf, String>,
 }
 
-fn named(path: &Path, error: io::Error) -> io::Error {
+fn with_path(path: &Path, error: io::Error) -> io::Error {
     io::Error::new(error.kind(), format!("{}: {error}", path.display()))
 }
 
@@ -453,30 +461,30 @@ fn named(path: &Path, error: io::Error) -> io::Error {
 mod tests {
     use super::*;
 
-    fn letter(n: u128, set_aside_at: &str) -> DeadLetter {
+    fn letter(n: u128, dead_lettered_at: &str) -> DeadLetter {
         DeadLetter {
             batch_id: Uuid::from_u128(n),
-            set_aside_at: set_aside_at.into(),
+            dead_lettered_at: dead_lettered_at.into(),
             reason: "no answer".into(),
             code: None,
             events: 3,
             bytes: 5,
-            refused: false,
-            tries: 0,
-            last_try_at: None,
-            next_try_at: None,
+            rejected: false,
+            attempts: 0,
+            last_attempt_at: None,
+            next_attempt_at: None,
             outcome_unknown: true,
         }
     }
 
-    fn opened() -> (tempfile::TempDir, DeadLetters) {
+    fn open_in_tempdir() -> (tempfile::TempDir, DeadLetters) {
         let data_dir = tempfile::tempdir().unwrap();
         let letters = DeadLetters::open(data_dir.path()).unwrap();
         (data_dir, letters)
     }
 
     /// The letters as another process sees them.
-    fn read(data_dir: &tempfile::TempDir) -> Vec<DeadLetter> {
+    fn reopen_and_list(data_dir: &tempfile::TempDir) -> Vec<DeadLetter> {
         let letters = DeadLetters::open(data_dir.path()).unwrap();
         letters.refresh();
         letters.list().letters
@@ -484,13 +492,13 @@ mod tests {
 
     #[test]
     fn letters_are_listed_oldest_first_and_keep_their_bytes() {
-        let (data_dir, letters) = opened();
+        let (data_dir, letters) = open_in_tempdir();
         let (young, old) = (letter(1, "2026-01-02T00:00:00Z"), letter(2, "2026-01-01T00:00:00Z"));
         for letter in [&young, &old] {
             letters.put(letter, &[Bytes::from_static(b"na"), Bytes::from_static(b"tiv")]).unwrap();
         }
         assert_eq!(letters.list().letters, [old.clone(), young.clone()]);
-        assert_eq!(read(&data_dir), [old.clone(), young]);
+        assert_eq!(reopen_and_list(&data_dir), [old.clone(), young]);
         assert_eq!((letters.summary().bytes, letters.summary().events), (10, 6));
         assert_eq!(letters.body(old.batch_id).unwrap(), "nativ");
         letters.remove(old.batch_id).unwrap();
@@ -500,44 +508,46 @@ mod tests {
     }
 
     #[test]
-    fn what_another_process_changed_is_found_by_a_refresh() {
-        let (data_dir, server) = opened();
-        let refused = DeadLetter { refused: true, tries: 24, code: Some(252), ..letter(1, "t") };
-        server.put(&refused, &[]).unwrap();
+    fn a_refresh_finds_changes_of_another_process() {
+        let (data_dir, server) = open_in_tempdir();
+        let rejected = DeadLetter { rejected: true, attempts: 24, code: Some(252), ..letter(1, "t") };
+        server.put(&rejected, &[]).unwrap();
         server.put(&letter(2, "u"), &[]).unwrap();
         let person = DeadLetters::open(data_dir.path()).unwrap();
         person.refresh();
-        person.retry(&person.list().letters[0]).unwrap();
+        person.requeue(&person.list().letters[0]).unwrap();
         person.remove(Uuid::from_u128(2)).unwrap();
-        assert_eq!(server.summary().refused, 1, "not looked at yet");
+        assert_eq!(server.summary().rejected, 1, "not looked at yet");
         server.refresh();
         let listed = server.list().letters;
-        assert!(listed.len() == 1 && !listed[0].refused && listed[0].tries == 0, "{listed:?}");
+        assert!(listed.len() == 1 && !listed[0].rejected && listed[0].attempts == 0, "{listed:?}");
     }
 
     #[test]
-    fn the_oldest_letter_that_is_due_comes_first() {
-        let (_data_dir, letters) = opened();
+    fn the_oldest_due_letter_is_returned_first() {
+        let (_data_dir, letters) = open_in_tempdir();
         let now: Timestamp = "2026-01-03T00:00:00Z".parse().unwrap();
-        let at =
-            |next: &str, n, aside: &str| DeadLetter { next_try_at: Some(next.into()), ..letter(n, aside) };
+        let at = |next: &str, n, aside: &str| DeadLetter {
+            next_attempt_at: Some(next.into()),
+            ..letter(n, aside)
+        };
         letters.put(&at("2026-01-03T00:00:01Z", 1, "a"), &[]).unwrap();
-        letters.put(&DeadLetter { refused: true, ..letter(2, "b") }, &[]).unwrap();
-        assert_eq!(letters.due(now), None);
+        letters.put(&DeadLetter { rejected: true, ..letter(2, "b") }, &[]).unwrap();
+        assert_eq!(letters.next_due(now), None);
         letters.put(&at("2026-01-02T23:59:59Z", 3, "d"), &[]).unwrap();
         letters.put(&at("2027-01-01T00:00:00Z", 4, "c"), &[]).unwrap();
         assert_eq!(
-            letters.due(now).map(|letter| letter.batch_id),
+            letters.next_due(now).map(|letter| letter.batch_id),
             Some(Uuid::from_u128(4)),
             "nothing waits a year"
         );
         letters.remove(Uuid::from_u128(4)).unwrap();
-        assert_eq!(letters.due(now).map(|letter| letter.batch_id), Some(Uuid::from_u128(3)));
+        assert_eq!(letters.next_due(now).map(|letter| letter.batch_id), Some(Uuid::from_u128(3)));
     }
 
     #[test]
     fn letters_of_an_older_version_are_read() {
-        let (data_dir, letters) = opened();
+        let (data_dir, letters) = open_in_tempdir();
         letters.put(&letter(1, "t"), &[]).unwrap();
         let path = letters.letter_path(Uuid::from_u128(1));
         let mut text: serde_json::Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
@@ -545,19 +555,19 @@ mod tests {
             text.as_object_mut().unwrap().remove(new);
         }
         fs::write(&path, text.to_string()).unwrap();
-        assert_eq!(read(&data_dir), [DeadLetter { outcome_unknown: false, ..letter(1, "t") }]);
+        assert_eq!(reopen_and_list(&data_dir), [DeadLetter { outcome_unknown: false, ..letter(1, "t") }]);
     }
 
     #[test]
-    fn what_cannot_be_read_is_named_and_hides_no_letter() {
-        let (_data_dir, letters) = opened();
+    fn unreadable_files_are_reported_and_hide_no_letter() {
+        let (_data_dir, letters) = open_in_tempdir();
         letters.put(&letter(1, "t"), &[]).unwrap();
         fs::write(letters.folder().join("x.json"), "{").unwrap();
         letters.refresh();
         let listing = letters.list();
         assert_eq!((listing.letters.len(), listing.problems.len()), (1, 1));
         assert!(letters.summary().problem.unwrap().contains("x.json: EOF"));
-        letters.body_failed(Uuid::from_u128(1), "1.native: gone".into(), Timestamp::now());
+        letters.record_body_error(Uuid::from_u128(1), "1.native: gone".into(), Timestamp::now());
         assert!(letters.summary().problem.unwrap().ends_with("; and 1 more"));
         fs::remove_dir_all(letters.folder()).unwrap();
         letters.refresh();
@@ -570,8 +580,8 @@ mod tests {
 
     /// Every state that a crash can leave, by the table above.
     #[test]
-    fn only_what_is_no_letter_is_swept() {
-        let (_data_dir, letters) = opened();
+    fn the_sweep_deletes_only_drafts_and_orphaned_bodies() {
+        let (_data_dir, letters) = open_in_tempdir();
         letters.put(&letter(1, "t"), &[Bytes::from_static(b"kept")]).unwrap();
         fs::write(letters.body_path(Uuid::from_u128(2)), "orphan").unwrap();
         fs::write(letters.body_path(Uuid::from_u128(1)).with_extension("draft"), "of an older version")
@@ -580,8 +590,8 @@ mod tests {
         fs::write(letters.folder().join("notes.txt"), "a person's").unwrap();
         fs::write(letters.body_path(Uuid::from_u128(3)), "of a letter that cannot be read").unwrap();
         fs::write(letters.letter_path(Uuid::from_u128(3)), "{").unwrap();
-        assert_eq!(letters.load(), Swept { files: 3, bytes: 6 + 19 + 1 });
-        assert_eq!(letters.load(), Swept::default());
+        assert_eq!(letters.load(), SweepReport { files: 3, bytes: 6 + 19 + 1 });
+        assert_eq!(letters.load(), SweepReport::default());
         assert_eq!(letters.body(Uuid::from_u128(1)).unwrap(), "kept");
         assert!(
             letters.folder().join("notes.txt").exists() && letters.body_path(Uuid::from_u128(3)).exists()

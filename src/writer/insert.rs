@@ -12,26 +12,26 @@ use tokio::sync::{Mutex, mpsc};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use super::checkpoint::Durability;
 use super::columns::{COLUMN_NAMES, EventColumns};
 use super::dead_letter::{DeadLetter, DeadLetters};
-use super::reconcile::{Body, Expected, reconcile, store_doubtful};
-use super::record::{Record, Seal};
-use super::state::{Batch, Resident};
-use super::stats::Stats;
+use super::durability::Durability;
+use super::reconcile::{BatchBody, ExpectedBatch, reconcile, store_unconfirmed};
+use super::record::{Seal, WriterRecord};
+use super::state::{BufferedEvents, SealedBatch};
+use super::stats::WriterStats;
 use crate::clickhouse::{ClickHouse, ClickHouseError, InsertFailure, batches};
 use crate::journal::{Journal, JournalError};
 
 /// How often an insert is tried again before its batch is set aside.
-const RETRIES: u32 = 3;
+const MAX_RETRIES: u32 = 3;
 /// The wait before the first retry; it doubles each time.
-const FIRST_WAIT: Duration = Duration::from_millis(250);
+const INITIAL_BACKOFF: Duration = Duration::from_millis(250);
 /// The wait after a batch could neither be inserted nor be set aside.
-const STUCK_WAIT: Duration = Duration::from_secs(1);
+const FAULT_RETRY_DELAY: Duration = Duration::from_secs(1);
 
 /// What the inserter tells the writer's task.
 #[derive(Debug)]
-pub(super) enum Done {
+pub(super) enum InserterEvent {
     /// ClickHouse has what had landed before the start; the first message.
     Reconciled,
     /// The batch that was given last is in ClickHouse or a dead letter: it needs nothing more from the journal.
@@ -39,10 +39,10 @@ pub(super) enum Done {
 }
 
 /// Held by whoever inserts into ClickHouse: a batch that is looked up and repaired must be the only one.
-pub(super) type Inserting = Arc<Mutex<()>>;
+pub(super) type InsertLock = Arc<Mutex<()>>;
 
 /// The batches of before the start that ClickHouse may have, or have in part.
-pub(super) struct Doubtful {
+pub(super) struct UnconfirmedBatches {
     /// Whether the machine went down.
     pub(super) unclean_boot: bool,
     pub(super) landed: Vec<Seal>,
@@ -55,36 +55,40 @@ pub(super) struct Inserter {
     pub(super) journal: Journal,
     pub(super) dead_letters: DeadLetters,
     pub(super) durability: Durability,
-    pub(super) inserting: Inserting,
-    pub(super) stats: Arc<Stats>,
+    pub(super) insert_lock: InsertLock,
+    pub(super) stats: Arc<WriterStats>,
     /// Taken at the start.
-    pub(super) doubtful: Option<Doubtful>,
+    pub(super) unconfirmed: Option<UnconfirmedBatches>,
     /// Cancelled once these are made good: then others may insert.
     pub(super) reconciled: CancellationToken,
 }
 
 impl Inserter {
     /// Inserts what comes, until no more can come.
-    pub(super) async fn run(mut self, mut batches: mpsc::Receiver<Batch>, done: mpsc::Sender<Done>) {
-        let stored = match self.doubtful.take() {
-            Some(doubtful) => self.reconcile(doubtful).await,
+    pub(super) async fn run(
+        mut self,
+        mut batches: mpsc::Receiver<SealedBatch>,
+        event_tx: mpsc::Sender<InserterEvent>,
+    ) {
+        let stored = match self.unconfirmed.take() {
+            Some(unconfirmed) => self.reconcile(unconfirmed).await,
             None => HashSet::new(),
         };
         // A batch that became a dead letter just before the end is the letter's from here on.
         let letters: HashSet<Uuid> =
             self.dead_letters.list().letters.into_iter().map(|letter| letter.batch_id).collect();
         self.reconciled.cancel();
-        let mut ended = done.send(Done::Reconciled).await.is_err();
+        let mut ended = event_tx.send(InserterEvent::Reconciled).await.is_err();
         while !ended && let Some(batch) = batches.recv().await {
             let Seal { batch_id, events, .. } = batch.seal;
             if stored.contains(&batch_id) {
                 self.stats.count_inserted(events);
             } else if letters.contains(&batch_id) {
-                self.stats.count_found_twice(events);
+                self.stats.uncount_recovered(events);
             } else {
-                self.bring_in(batch).await;
+                self.store_batch(batch).await;
             }
-            ended = done.send(Done::Landed).await.is_err();
+            ended = event_tx.send(InserterEvent::Landed).await.is_err();
         }
     }
 
@@ -93,30 +97,34 @@ impl Inserter {
     ///
     /// After an unclean boot that is every batch which the journal still has, and the dead letters. Otherwise it is the one
     /// that was in flight when the process ended: the oldest, and any of which ClickHouse has something.
-    async fn reconcile(&self, Doubtful { unclean_boot, landed, sealed }: Doubtful) -> HashSet<Uuid> {
+    async fn reconcile(
+        &self,
+        UnconfirmedBatches { unclean_boot, landed, sealed }: UnconfirmedBatches,
+    ) -> HashSet<Uuid> {
         let mut letters = self.dead_letters.list().letters;
         let batches: Vec<Seal> = if unclean_boot {
             landed.into_iter().chain(sealed).collect()
         } else {
             // One that became a dead letter just before the end is the letter's: it would be stored by both.
-            let of_letter = |seal: &Seal| letters.iter().any(|letter| letter.batch_id == seal.batch_id);
-            let sealed = sealed.into_iter().filter(|seal| !of_letter(seal)).collect();
-            self.in_flight(sealed).await
+            let is_dead_lettered =
+                |seal: &Seal| letters.iter().any(|letter| letter.batch_id == seal.batch_id);
+            let sealed = sealed.into_iter().filter(|seal| !is_dead_lettered(seal)).collect();
+            self.possibly_sent(sealed).await
         };
         // One that was refused waits for a person, who has it looked up.
-        letters.retain(|letter| unclean_boot && !letter.refused);
-        let of_letters = letters.iter().map(|letter| (letter.batch_id, letter.events));
+        letters.retain(|letter| unclean_boot && !letter.rejected);
+        let letter_batches = letters.iter().map(|letter| (letter.batch_id, letter.events));
         let mut known = HashSet::new();
-        let expected: Vec<Expected> = batches
+        let expected: Vec<ExpectedBatch> = batches
             .iter()
             .map(|seal| (seal.batch_id, seal.events))
-            .chain(of_letters)
+            .chain(letter_batches)
             .filter(|(batch_id, _)| known.insert(*batch_id))
-            .map(|(batch_id, events)| Expected { batch_id, events })
+            .map(|(batch_id, events)| ExpectedBatch { batch_id, events })
             .collect();
         let read = |batch_id: Uuid| {
             let seal = batches.iter().find(|seal| seal.batch_id == batch_id).copied();
-            self.body(batch_id, seal, &letters)
+            self.load_body(batch_id, seal, &letters)
         };
         if !expected.is_empty() {
             let batches = expected.len();
@@ -127,7 +135,7 @@ impl Inserter {
                 Ok(report) => break report,
                 Err(error) => {
                     self.stats.set_insert_error(Some(error.to_string()));
-                    tokio::time::sleep(STUCK_WAIT).await;
+                    tokio::time::sleep(FAULT_RETRY_DELAY).await;
                 }
             }
         };
@@ -135,7 +143,7 @@ impl Inserter {
         if unclean_boot {
             self.report_broken_parts().await;
         }
-        for (batch_id, error) in &report.refused {
+        for (batch_id, error) in &report.rejected {
             tracing::error!(batch = %batch_id, %error, "ClickHouse refuses a batch that it may have had");
             known.remove(batch_id);
         }
@@ -145,7 +153,7 @@ impl Inserter {
 
     /// After a power cut ClickHouse may have set parts aside. Their events are in `events` again by now.
     async fn report_broken_parts(&self) {
-        match batches::broken_parts(&self.clickhouse).await {
+        match batches::count_broken_parts(&self.clickhouse).await {
             Ok(0) => {}
             Ok(parts) => tracing::warn!(
                 parts,
@@ -159,17 +167,17 @@ impl Inserter {
     }
 
     /// Of the batches that have not landed, those that may have been sent.
-    async fn in_flight(&self, sealed: Vec<Seal>) -> Vec<Seal> {
+    async fn possibly_sent(&self, sealed: Vec<Seal>) -> Vec<Seal> {
         let Some(oldest) = sealed.first().copied() else {
             return Vec::new();
         };
         let ids: Vec<Uuid> = sealed.iter().map(|seal| seal.batch_id).collect();
         let stored = loop {
-            match batches::stored_events(&self.clickhouse, &ids).await {
+            match batches::count_stored_events(&self.clickhouse, &ids).await {
                 Ok(stored) => break stored,
                 Err(error) => {
                     self.stats.set_insert_error(Some(error.to_string()));
-                    tokio::time::sleep(STUCK_WAIT).await;
+                    tokio::time::sleep(FAULT_RETRY_DELAY).await;
                 }
             }
         };
@@ -178,16 +186,22 @@ impl Inserter {
     }
 
     /// The events of a batch, from the journal or a dead letter.
-    async fn body(&self, batch_id: Uuid, seal: Option<Seal>, letters: &[DeadLetter]) -> io::Result<Body> {
+    async fn load_body(
+        &self,
+        batch_id: Uuid,
+        seal: Option<Seal>,
+        letters: &[DeadLetter],
+    ) -> io::Result<BatchBody> {
         if let Some(seal) = seal {
             let journal = self.journal.clone();
-            let columns = blocking(move || read_columns(&journal, seal)).await.map_err(io::Error::other)?;
-            return Ok(Body::of_columns(columns, batch_id));
+            let columns =
+                run_blocking(move || read_batch_columns(&journal, seal)).await.map_err(io::Error::other)?;
+            return Ok(BatchBody::from_columns(columns, batch_id));
         }
         let dead_letters = self.dead_letters.clone();
-        let body = blocking(move || dead_letters.body(batch_id)).await?;
+        let body = run_blocking(move || dead_letters.body(batch_id)).await?;
         let letter = letters.iter().find(|letter| letter.batch_id == batch_id);
-        Ok(Body { events: letter.map_or(0, |letter| letter.events), native: vec![body] })
+        Ok(BatchBody { events: letter.map_or(0, |letter| letter.events), native: vec![body] })
     }
 
     /// Deletes letters whose events ClickHouse has, once these are safe there.
@@ -203,7 +217,7 @@ impl Inserter {
         }
         for DeadLetter { batch_id, events, .. } in letters {
             let dead_letters = self.dead_letters.clone();
-            match blocking(move || dead_letters.remove(batch_id)).await {
+            match run_blocking(move || dead_letters.remove(batch_id)).await {
                 Ok(()) => self.stats.count_inserted(events),
                 Err(error) => tracing::error!(batch = %batch_id, %error, "a dead letter cannot be deleted"),
             }
@@ -212,26 +226,26 @@ impl Inserter {
     }
 
     /// Returns once the batch is in ClickHouse or among the dead letters.
-    async fn bring_in(&self, batch: Batch) {
-        let Batch { seal, resident } = batch;
+    async fn store_batch(&self, batch: SealedBatch) {
+        let SealedBatch { seal, buffered } = batch;
         let events = seal.events;
-        let Resident { columns, share: _share } = match resident {
-            Some(resident) => resident,
-            None => self.read_back(seal).await,
+        let BufferedEvents { columns, permit: _permit } = match buffered {
+            Some(buffered) => buffered,
+            None => self.read_from_journal(seal).await,
         };
         let body = columns.into_native(seal.batch_id);
         let mut outcome_unknown = false;
         loop {
-            let Err(error) = self.try_insert(seal, &body, &mut outcome_unknown).await else {
+            let Err(error) = self.insert_with_retries(seal, &body, &mut outcome_unknown).await else {
                 tracing::debug!(batch = %seal.batch_id, events, "batch landed");
                 self.stats.count_inserted(events);
                 return;
             };
-            match self.set_aside(seal, &body, error, outcome_unknown).await {
+            match self.write_dead_letter(seal, &body, error, outcome_unknown).await {
                 Ok(()) => return,
                 Err(error) => {
                     tracing::error!(batch = %seal.batch_id, %error, "a batch can neither be inserted nor be set aside");
-                    tokio::time::sleep(STUCK_WAIT).await;
+                    tokio::time::sleep(FAULT_RETRY_DELAY).await;
                 }
             }
         }
@@ -239,21 +253,23 @@ impl Inserter {
 
     /// Inserts, with retries. An error is the last one. Once an attempt got no answer, its token is not trusted any more,
     /// whatever the later attempts say: each of them compares what ClickHouse has.
-    async fn try_insert(
+    async fn insert_with_retries(
         &self,
         seal: Seal,
         body: &[Bytes],
         outcome_unknown: &mut bool,
     ) -> Result<(), ClickHouseError> {
         let Seal { batch_id, events, .. } = seal;
-        let mut wait = FIRST_WAIT;
+        let mut backoff = INITIAL_BACKOFF;
         let mut retries = 0;
         loop {
             let inserted = {
-                let _inserting = self.inserting.lock().await;
+                let _guard = self.insert_lock.lock().await;
                 match *outcome_unknown {
-                    true => store_doubtful(&self.clickhouse, &self.durability, batch_id, events, body).await,
-                    false => insert(&self.clickhouse, batch_id, body.to_vec()).await,
+                    true => {
+                        store_unconfirmed(&self.clickhouse, &self.durability, batch_id, events, body).await
+                    }
+                    false => insert_batch(&self.clickhouse, batch_id, body.to_vec()).await,
                 }
             };
             let error = match inserted {
@@ -262,17 +278,17 @@ impl Inserter {
             };
             *outcome_unknown |= error.outcome_is_unknown();
             self.stats.set_insert_error(Some(error.to_string()));
-            if error.insert_failure() == InsertFailure::Refused || retries == RETRIES {
+            if error.insert_failure() == InsertFailure::Rejected || retries == MAX_RETRIES {
                 return Err(error);
             }
-            tracing::warn!(batch = %batch_id, %error, wait_ms = wait.as_millis(), "an insert failed and is tried again");
-            tokio::time::sleep(jitter(wait)).await;
+            tracing::warn!(batch = %batch_id, %error, wait_ms = backoff.as_millis(), "an insert failed and is tried again");
+            tokio::time::sleep(with_jitter(backoff)).await;
             retries += 1;
-            wait *= 2;
+            backoff *= 2;
         }
     }
 
-    async fn set_aside(
+    async fn write_dead_letter(
         &self,
         Seal { batch_id, events, .. }: Seal,
         body: &[Bytes],
@@ -282,53 +298,53 @@ impl Inserter {
         let failure = error.insert_failure();
         let letter = DeadLetter {
             batch_id,
-            set_aside_at: jiff::Timestamp::now().to_string(),
+            dead_lettered_at: jiff::Timestamp::now().to_string(),
             reason: error.message,
             code: error.code,
             events,
             bytes: body.iter().map(|part| part.len() as u64).sum(),
-            refused: failure == InsertFailure::Refused,
-            tries: 0,
-            last_try_at: None,
-            next_try_at: None,
+            rejected: failure == InsertFailure::Rejected,
+            attempts: 0,
+            last_attempt_at: None,
+            next_attempt_at: None,
             outcome_unknown,
         };
-        tracing::error!(batch = %batch_id, events, letter.refused, reason = letter.reason, "a batch is set aside");
+        tracing::error!(batch = %batch_id, events, letter.rejected, reason = letter.reason, "a batch is set aside");
         let bytes = letter.bytes;
         let (dead_letters, body) = (self.dead_letters.clone(), body.to_vec());
-        blocking(move || dead_letters.put(&letter, &body)).await?;
-        self.stats.count_set_aside(bytes);
+        run_blocking(move || dead_letters.put(&letter, &body)).await?;
+        self.stats.count_dead_lettered(bytes);
         Ok(())
     }
 
     /// The events of a batch that did not stay in memory. A disk that cannot be read is asked until it can be.
-    async fn read_back(&self, seal: Seal) -> Resident {
+    async fn read_from_journal(&self, seal: Seal) -> BufferedEvents {
         loop {
             let journal = self.journal.clone();
-            let error = match blocking(move || read_columns(&journal, seal)).await {
+            let error = match run_blocking(move || read_batch_columns(&journal, seal)).await {
                 Ok(columns) => {
                     let missing = seal.events.saturating_sub(u64::from(columns.rows()));
                     if missing > 0 {
                         tracing::error!(batch = %seal.batch_id, missing, "events are lost: the journal is damaged");
                     }
-                    return Resident { columns, share: None };
+                    return BufferedEvents { columns, permit: None };
                 }
                 Err(error) => error,
             };
             tracing::error!(batch = %seal.batch_id, %error, "a batch cannot be read back and waits");
             self.stats.set_insert_error(Some(error.to_string()));
-            tokio::time::sleep(STUCK_WAIT).await;
+            tokio::time::sleep(FAULT_RETRY_DELAY).await;
         }
     }
 }
 
 /// The events of a batch. What the disk does not give any more is told and left out: the rest must not wait for ever.
-fn read_columns(journal: &Journal, seal: Seal) -> Result<EventColumns, JournalError> {
+fn read_batch_columns(journal: &Journal, seal: Seal) -> Result<EventColumns, JournalError> {
     let mut columns = EventColumns::default();
     for record in journal.read(seal.first..=seal.last)? {
         let record = record?;
-        match Record::decode(record.kind, &record.payload) {
-            Ok(Record::Events(events)) => columns.append(&events.columns),
+        match WriterRecord::decode(record.kind, &record.payload) {
+            Ok(WriterRecord::Events(events)) => columns.append(&events.columns),
             Ok(_) => {}
             Err(error) => tracing::error!(batch = %seal.batch_id, %error, "a record of a batch is lost"),
         }
@@ -337,7 +353,7 @@ fn read_columns(journal: &Journal, seal: Seal) -> Result<EventColumns, JournalEr
 }
 
 /// One try to insert a batch.
-pub(super) async fn insert(
+pub(super) async fn insert_batch(
     clickhouse: &ClickHouse,
     batch_id: Uuid,
     body: Vec<Bytes>,
@@ -346,14 +362,14 @@ pub(super) async fn insert(
 }
 
 /// Runs what blocks on the disk where it may block.
-pub(super) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+pub(super) async fn run_blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
     match tokio::task::spawn_blocking(work).await {
-        Ok(done) => done,
+        Ok(output) => output,
         Err(error) => std::panic::resume_unwind(error.into_panic()),
     }
 }
 
 /// Half to one and a half of a wait, so that many writers do not come back together.
-fn jitter(wait: Duration) -> Duration {
-    wait.mul_f64(rand::rng().random_range(0.5..1.5))
+fn with_jitter(backoff: Duration) -> Duration {
+    backoff.mul_f64(rand::rng().random_range(0.5..1.5))
 }

@@ -2,7 +2,7 @@
 //!
 //! # What an acknowledgement means
 //!
-//! A [`Promise`] that is kept says: the events of the request are in the journal, synced to disk, and will be in
+//! A [`PendingAck`] that is kept says: the events of the request are in the journal, synced to disk, and will be in
 //! ClickHouse and in every rollup exactly once, whatever dies in between. A promise that is dropped or broken says
 //! nothing: the events may or may not be kept, and a producer that numbers its requests sends them again.
 //!
@@ -25,18 +25,18 @@
 //! | bytes on disk (`MILLRACE_JOURNAL_MAX_BYTES`) | the intake stops, so streams wait, unary calls are told | the door |
 //! | sealed batches in memory: two | the others are read from the journal when their turn comes | nobody |
 
-pub mod batch;
 pub mod boot;
-pub mod checkpoint;
 pub mod columns;
 pub mod dead_letter;
+pub mod durability;
+pub mod flush_policy;
 mod insert;
 pub mod producers;
 pub mod recent_ids;
 pub mod reconcile;
 pub mod record;
 mod recover;
-pub(crate) mod redrive;
+pub(crate) mod replay;
 #[cfg(test)]
 mod simulation;
 mod state;
@@ -51,34 +51,34 @@ use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
-pub use recover::{RecoverError, Recovered, recover};
-pub use stats::Stats;
-pub use task::{Parts, journal_reserve_bytes, limits, start};
+pub use recover::{RecoverError, RecoveredState, recover};
+pub use stats::WriterStats;
+pub use task::{WriterDependencies, batch_limits, journal_reserve_bytes, start};
 
-use crate::error::{Error, Kind};
+use crate::error::{Error, ErrorCode};
 use columns::EventColumns;
-use producers::{MAX_PRODUCERS, Place};
+use producers::{MAX_PRODUCERS, ProducerState};
 
 /// How many requests may be on their way to the intake; more wait in [`Writer::submit`].
-const QUEUED_REQUESTS: usize = 1_024;
+const SUBMISSION_QUEUE_CAPACITY: usize = 1_024;
 /// How long a unary call waits for room before it is told to come back.
-const TRY_FOR: Duration = Duration::from_millis(500);
+const TRY_TIMEOUT: Duration = Duration::from_millis(500);
 /// When a caller that was told to come back should.
-const COME_BACK: Duration = Duration::from_secs(1);
+const RETRY_DELAY: Duration = Duration::from_secs(1);
 /// What a request costs in memory beside its columns.
-const REQUEST_BYTES: usize = 512;
+const REQUEST_OVERHEAD_BYTES: usize = 512;
 /// The most that one request waits for: the smallest MILLRACE_MAX_BUFFER_BYTES there is, so that it can always be had.
-const MAX_SHARE_BYTES: usize = 16 << 20;
+const MAX_PERMIT_BYTES: usize = 16 << 20;
 
 /// The accepted events of one request.
 #[derive(Debug)]
-pub struct Request {
+pub struct WriteRequest {
     /// The producer; empty for none.
     pub producer_id: String,
     /// The request's number; of no meaning without a producer.
     pub sequence: u64,
     /// Whether the producer says that its numbering begins anew with this request.
-    pub new_numbering: bool,
+    pub start_new_numbering: bool,
     /// When it was received, in milliseconds since 1970 UTC.
     pub received_at_ms: i64,
     /// The events.
@@ -87,7 +87,7 @@ pub struct Request {
 
 /// The writer's word for a request.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Receipt {
+pub struct Ack {
     /// Events that are kept.
     pub accepted: u64,
     /// Events that had been accepted before.
@@ -104,7 +104,7 @@ pub enum SubmitError {
         "sequence: the producer {producer_id:?} sent {sequence}, but {expected} is the next; ask GetProducer and resume \
          from there, with start_new_numbering where it is not known"
     )]
-    Gap {
+    SequenceGap {
         /// The producer.
         producer_id: String,
         /// What it sent.
@@ -118,7 +118,7 @@ pub enum SubmitError {
          forgotten, and a repeat could not be told from a new request; ask GetProducer, and send what is certainly not \
          stored with new sequences from 1, the first with start_new_numbering"
     )]
-    Forgotten {
+    ForgottenProducer {
         /// The producer.
         producer_id: String,
         /// What it sent.
@@ -155,11 +155,13 @@ pub struct Stopping;
 impl From<SubmitError> for Error {
     fn from(error: SubmitError) -> Self {
         let kind = match error {
-            SubmitError::Gap { .. } | SubmitError::Forgotten { .. } => Kind::OutOfOrder,
-            SubmitError::TooManyProducers { retry_after } => Kind::Busy { retry_after },
-            SubmitError::TooLarge(_) => Kind::Invalid,
-            SubmitError::Busy(_) => Kind::Busy { retry_after: COME_BACK },
-            SubmitError::Disk(_) | SubmitError::Stopping(_) => Kind::Unavailable { retry_after: COME_BACK },
+            SubmitError::SequenceGap { .. } | SubmitError::ForgottenProducer { .. } => ErrorCode::OutOfOrder,
+            SubmitError::TooManyProducers { retry_after } => ErrorCode::Busy { retry_after },
+            SubmitError::TooLarge(_) => ErrorCode::Invalid,
+            SubmitError::Busy(_) => ErrorCode::Busy { retry_after: RETRY_DELAY },
+            SubmitError::Disk(_) | SubmitError::Stopping(_) => {
+                ErrorCode::Unavailable { retry_after: RETRY_DELAY }
+            }
         };
         Self::new(kind, error.to_string())
     }
@@ -174,71 +176,79 @@ impl From<Stopping> for Error {
 /// Memory for a request that is not decoded yet.
 #[derive(Debug)]
 #[must_use = "memory that is given back at once was not needed"]
-pub struct Share(OwnedSemaphorePermit);
+pub struct MemoryPermit(OwnedSemaphorePermit);
 
 /// A request on its way, with its share of the memory.
 struct Submission {
-    request: Request,
+    request: WriteRequest,
     /// Whether it may be held back until there is room on the disk; otherwise it is refused.
     may_wait: bool,
     /// Given back when the events have left the memory.
-    share: OwnedSemaphorePermit,
-    reply: oneshot::Sender<Result<Receipt, SubmitError>>,
+    permit: OwnedSemaphorePermit,
+    reply: oneshot::Sender<Result<Ack, SubmitError>>,
 }
 
 /// The writer's word for a request that was submitted: comes once the request is durable, or will not be.
 #[derive(Debug)]
 #[must_use = "a promise that is dropped says nothing about the events"]
-pub struct Promise(oneshot::Receiver<Result<Receipt, SubmitError>>);
+pub struct PendingAck(oneshot::Receiver<Result<Ack, SubmitError>>);
 
-impl Future for Promise {
-    type Output = Result<Receipt, SubmitError>;
+impl Future for PendingAck {
+    type Output = Result<Ack, SubmitError>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         // The intake drops replies only when it ends.
-        Pin::new(&mut self.0).poll(cx).map(|word| word.unwrap_or(Err(SubmitError::Stopping(Stopping))))
+        Pin::new(&mut self.0).poll(cx).map(|ack| ack.unwrap_or(Err(SubmitError::Stopping(Stopping))))
     }
 }
 
-type PlaceQuery = (String, oneshot::Sender<Option<Place>>);
+type ProducerQuery = (String, oneshot::Sender<Option<ProducerState>>);
 
 /// The handle of the writer: cheap to clone, one for each door.
 #[derive(Clone, Debug)]
 pub struct Writer {
     submissions: mpsc::Sender<Submission>,
-    places: mpsc::Sender<PlaceQuery>,
+    producer_queries: mpsc::Sender<ProducerQuery>,
     memory: Arc<Semaphore>,
-    stats: Arc<Stats>,
+    stats: Arc<WriterStats>,
 }
 
 impl Writer {
     /// Takes the memory for a request whose columns will have so many bytes at most, once there is room.
-    pub async fn reserve(&self, columns_bytes: usize) -> Result<Share, SubmitError> {
-        let bytes = (columns_bytes + REQUEST_BYTES).min(MAX_SHARE_BYTES);
+    pub async fn reserve(&self, columns_bytes: usize) -> Result<MemoryPermit, SubmitError> {
+        let bytes = (columns_bytes + REQUEST_OVERHEAD_BYTES).min(MAX_PERMIT_BYTES);
         let bytes = u32::try_from(bytes).expect("16 MiB are few");
         let permit = Arc::clone(&self.memory).acquire_many_owned(bytes).await;
-        permit.map(Share).map_err(|_| Stopping.into())
+        permit.map(MemoryPermit).map_err(|_| Stopping.into())
     }
 
     /// Takes the memory, or says that there is no room: for callers that flow control does not slow.
-    pub async fn try_reserve(&self, columns_bytes: usize) -> Result<Share, SubmitError> {
+    pub async fn try_reserve(&self, columns_bytes: usize) -> Result<MemoryPermit, SubmitError> {
         if let Some(full) = self.stats.disk_full() {
             return Err(SubmitError::Busy(full));
         }
-        match tokio::time::timeout(TRY_FOR, self.reserve(columns_bytes)).await {
-            Ok(share) => share,
+        match tokio::time::timeout(TRY_TIMEOUT, self.reserve(columns_bytes)).await {
+            Ok(permit) => permit,
             Err(_) => Err(self.busy()),
         }
     }
 
     /// Hands a request over, once there is room. Requests of one caller keep their order.
-    pub async fn submit(&self, request: Request, share: Share) -> Result<Promise, SubmitError> {
-        self.hand_over(request, share, true).await
+    pub async fn submit(
+        &self,
+        request: WriteRequest,
+        permit: MemoryPermit,
+    ) -> Result<PendingAck, SubmitError> {
+        self.enqueue(request, permit, true).await
     }
 
     /// Hands a request over, or says that there is no room: for callers that flow control does not slow.
-    pub async fn try_submit(&self, request: Request, share: Share) -> Result<Promise, SubmitError> {
-        match tokio::time::timeout(TRY_FOR, self.hand_over(request, share, false)).await {
+    pub async fn try_submit(
+        &self,
+        request: WriteRequest,
+        permit: MemoryPermit,
+    ) -> Result<PendingAck, SubmitError> {
+        match tokio::time::timeout(TRY_TIMEOUT, self.enqueue(request, permit, false)).await {
             Ok(submitted) => submitted,
             Err(_) => Err(self.busy()),
         }
@@ -251,29 +261,30 @@ impl Writer {
     }
 
     /// The place of a producer, if it is known.
-    pub async fn producer(&self, producer_id: String) -> Result<Option<Place>, Stopping> {
-        let (reply, place) = oneshot::channel();
-        self.places.send((producer_id, reply)).await.map_err(|_| Stopping)?;
-        place.await.map_err(|_| Stopping)
+    pub async fn producer_state(&self, producer_id: String) -> Result<Option<ProducerState>, Stopping> {
+        let (reply, state) = oneshot::channel();
+        self.producer_queries.send((producer_id, reply)).await.map_err(|_| Stopping)?;
+        state.await.map_err(|_| Stopping)
     }
 
     /// The writer's figures.
-    pub fn stats(&self) -> &Stats {
+    pub fn stats(&self) -> &WriterStats {
         &self.stats
     }
 
-    async fn hand_over(
+    async fn enqueue(
         &self,
-        request: Request,
-        Share(mut share): Share,
+        request: WriteRequest,
+        MemoryPermit(mut permit): MemoryPermit,
         may_wait: bool,
-    ) -> Result<Promise, SubmitError> {
-        let (reply, word) = oneshot::channel();
+    ) -> Result<PendingAck, SubmitError> {
+        let (reply, ack) = oneshot::channel();
         // Now it is known how much it takes.
-        let surplus = share.num_permits().saturating_sub(request.columns.bytes() + REQUEST_BYTES);
-        drop(share.split(surplus));
-        let submission = Submission { request, may_wait, share, reply };
+        let surplus =
+            permit.num_permits().saturating_sub(request.columns.size_bytes() + REQUEST_OVERHEAD_BYTES);
+        drop(permit.split(surplus));
+        let submission = Submission { request, may_wait, permit, reply };
         self.submissions.send(submission).await.map_err(|_| SubmitError::Stopping(Stopping))?;
-        Ok(Promise(word))
+        Ok(PendingAck(ack))
     }
 }

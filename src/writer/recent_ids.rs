@@ -44,7 +44,7 @@ impl RecentIds {
     }
 
     /// Forgets the ids of the record `lsn` and of all after it: they did not become durable.
-    pub fn take_back(&mut self, lsn: u64) {
+    pub fn roll_back(&mut self, lsn: u64) {
         while let Some(&(last, id)) = self.order.back()
             && last >= lsn
         {
@@ -75,7 +75,7 @@ mod tests {
     }
 
     #[test]
-    fn the_oldest_goes_first() {
+    fn the_oldest_id_is_evicted_first() {
         let mut ids = RecentIds::new(2);
         ids.insert(1, [id(1)]);
         ids.insert(2, [id(2), id(3)]);
@@ -84,16 +84,16 @@ mod tests {
     }
 
     #[test]
-    fn a_failed_record_leaves_no_trace() {
+    fn ids_of_a_failed_record_are_removed() {
         let mut ids = RecentIds::new(10);
         ids.insert(1, [id(1)]);
         ids.insert(2, [id(2)]);
-        ids.take_back(2);
+        ids.roll_back(2);
         assert!(ids.contains(id(1)) && !ids.contains(id(2)));
     }
 
     #[test]
-    fn a_window_of_none_remembers_none() {
+    fn a_window_of_zero_capacity_stores_nothing() {
         let mut ids = RecentIds::new(0);
         ids.insert(1, [id(1)]);
         assert!(!ids.contains(id(1)));

@@ -34,14 +34,14 @@ use std::time::Instant;
 use bytes::Bytes;
 use uuid::Uuid;
 
-use super::checkpoint::Durability;
 use super::columns::{COLUMN_NAMES, EventColumns};
-use crate::clickhouse::batches::{self, Stored};
+use super::durability::Durability;
+use crate::clickhouse::batches::{self, BatchPresence};
 use crate::clickhouse::{ClickHouse, ClickHouseError, ErrorKind};
 
 /// A batch that ClickHouse is to hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Expected {
+pub struct ExpectedBatch {
     /// Its id.
     pub batch_id: Uuid,
     /// How many events it has.
@@ -50,34 +50,34 @@ pub struct Expected {
 
 /// The events of a batch, as they are to be inserted.
 #[derive(Clone, Debug)]
-pub struct Body {
+pub struct BatchBody {
     /// How many there are. Fewer than expected where the journal is damaged.
     pub events: u64,
     /// The body of the INSERT in the Native format.
     pub native: Vec<Bytes>,
 }
 
-impl Body {
+impl BatchBody {
     /// Of these columns.
-    pub fn of_columns(columns: EventColumns, batch_id: Uuid) -> Self {
+    pub fn from_columns(columns: EventColumns, batch_id: Uuid) -> Self {
         Self { events: u64::from(columns.rows()), native: columns.into_native(batch_id) }
     }
 }
 
 /// What was found and done.
 #[derive(Debug, Default)]
-pub struct Report {
+pub struct ReconcileReport {
     /// Batches that were there, every event once.
     pub complete: u64,
     /// Batches that were inserted again.
     pub repaired: Vec<Uuid>,
     /// Batches that ClickHouse refuses, and why. No event of them is stored: they are to be dead-lettered.
-    pub refused: Vec<(Uuid, ClickHouseError)>,
+    pub rejected: Vec<(Uuid, ClickHouseError)>,
     /// Batches that are not as expected although they were inserted, or that the journal no longer holds whole. What is
     /// stored of them stays; nothing more can be done.
     pub incomplete: Vec<Uuid>,
     /// Quarters of an hour whose rollup rows were recomputed.
-    pub quarters: u64,
+    pub quarter_hours: u64,
 }
 
 /// Why it could not be finished. Nothing may be inserted before it was run again.
@@ -98,38 +98,40 @@ pub enum ReconcileError {
 pub async fn reconcile<F>(
     clickhouse: &ClickHouse,
     durability: &Durability,
-    expected: &[Expected],
+    expected: &[ExpectedBatch],
     read: impl Fn(Uuid) -> F,
-) -> Result<Report, ReconcileError>
+) -> Result<ReconcileReport, ReconcileError>
 where
-    F: Future<Output = io::Result<Body>>,
+    F: Future<Output = io::Result<BatchBody>>,
 {
-    let mut report = Report::default();
+    let mut report = ReconcileReport::default();
     if expected.is_empty() {
         return Ok(report);
     }
     let started = Instant::now();
-    batches::wait_until_unchanging(clickhouse).await?;
+    batches::wait_until_quiescent(clickhouse).await?;
     let ids: Vec<Uuid> = expected.iter().map(|batch| batch.batch_id).collect();
-    let stored = batches::stored_events(clickhouse, &ids).await?;
-    let stored_of = |batch_id| stored.get(&batch_id).copied().unwrap_or(0);
-    let damaged: Vec<Expected> = expected
+    let stored = batches::count_stored_events(clickhouse, &ids).await?;
+    let stored_count = |batch_id| stored.get(&batch_id).copied().unwrap_or(0);
+    let damaged: Vec<ExpectedBatch> = expected
         .iter()
-        .filter(|batch| Stored::of(batch.events, stored_of(batch.batch_id)) != Stored::Complete)
+        .filter(|batch| {
+            BatchPresence::from_counts(batch.events, stored_count(batch.batch_id)) != BatchPresence::Complete
+        })
         .copied()
         .collect();
     report.complete = (expected.len() - damaged.len()) as u64;
     if !damaged.is_empty() {
-        repair(clickhouse, &damaged, stored_of, &read, &mut report).await?;
+        repair(clickhouse, &damaged, stored_count, &read, &mut report).await?;
     }
-    report.quarters = batches::recompute_rollups(clickhouse, &ids).await?;
+    report.quarter_hours = batches::recompute_rollups(clickhouse, &ids).await?;
     durability.sync().await.map_err(ReconcileError::Sync)?;
     tracing::warn!(
         complete = report.complete,
         repaired = report.repaired.len(),
-        refused = report.refused.len(),
+        rejected = report.rejected.len(),
         incomplete = report.incomplete.len(),
-        quarters = report.quarters,
+        quarters = report.quarter_hours,
         ms = started.elapsed().as_millis(),
         "ClickHouse holds what the journal says"
     );
@@ -138,50 +140,51 @@ where
 
 /// Makes ClickHouse hold one batch exactly once whose earlier insert may have ended halfway. Its token alone does not do:
 /// an engine that dies in the middle may remember the token of a part, of `events` or of a rollup, that it does not have.
-pub(super) async fn store_doubtful(
+pub(super) async fn store_unconfirmed(
     clickhouse: &ClickHouse,
     durability: &Durability,
     batch_id: Uuid,
     events: u64,
     native: &[Bytes],
 ) -> Result<(), ClickHouseError> {
-    let read = async |_| Ok(Body { events, native: native.to_vec() });
-    let mut report = match reconcile(clickhouse, durability, &[Expected { batch_id, events }], read).await {
-        Ok(report) => report,
-        Err(ReconcileError::ClickHouse(error)) => return Err(error),
-        Err(ReconcileError::Read(error) | ReconcileError::Sync(error)) => {
-            return Err(ClickHouseError::unreachable(error.to_string()));
-        }
-    };
-    report.refused.pop().map_or(Ok(()), |(_, error)| Err(error))
+    let read = async |_| Ok(BatchBody { events, native: native.to_vec() });
+    let mut report =
+        match reconcile(clickhouse, durability, &[ExpectedBatch { batch_id, events }], read).await {
+            Ok(report) => report,
+            Err(ReconcileError::ClickHouse(error)) => return Err(error),
+            Err(ReconcileError::Read(error) | ReconcileError::Sync(error)) => {
+                return Err(ClickHouseError::unreachable(error.to_string()));
+            }
+        };
+    report.rejected.pop().map_or(Ok(()), |(_, error)| Err(error))
 }
 
 /// Makes `events` hold these batches exactly once.
 async fn repair<F>(
     clickhouse: &ClickHouse,
-    damaged: &[Expected],
-    stored_of: impl Fn(Uuid) -> u64,
+    damaged: &[ExpectedBatch],
+    stored_count: impl Fn(Uuid) -> u64,
     read: &impl Fn(Uuid) -> F,
-    report: &mut Report,
+    report: &mut ReconcileReport,
 ) -> Result<(), ReconcileError>
 where
-    F: Future<Output = io::Result<Body>>,
+    F: Future<Output = io::Result<BatchBody>>,
 {
-    let beside = batches::Beside::create(clickhouse).await?;
-    let (mut again, mut to_delete) = (HashMap::new(), Vec::new());
-    for &Expected { batch_id, events } in damaged {
-        let (stored, body) = (stored_of(batch_id), read(batch_id).await?);
+    let staging = batches::StagingTable::create(clickhouse).await?;
+    let (mut reinserted, mut to_delete) = (HashMap::new(), Vec::new());
+    for &ExpectedBatch { batch_id, events } in damaged {
+        let (stored, body) = (stored_count(batch_id), read(batch_id).await?);
         let readable = body.events;
         if readable < events && stored >= readable && stored <= events {
             tracing::error!(batch = %batch_id, events, stored, readable, "a batch is incomplete, and the journal has no more of it");
             report.incomplete.push(batch_id);
             continue;
         }
-        match beside.insert(COLUMN_NAMES, body.native, batch_id).await {
+        match staging.insert(COLUMN_NAMES, body.native, batch_id).await {
             Ok(()) => {
-                again.insert(batch_id, readable);
+                reinserted.insert(batch_id, readable);
             }
-            Err(error) if error.kind == ErrorKind::Permanent => report.refused.push((batch_id, error)),
+            Err(error) if error.kind == ErrorKind::Permanent => report.rejected.push((batch_id, error)),
             Err(error) => return Err(error.into()),
         }
         if stored > 0 {
@@ -189,11 +192,11 @@ where
         }
     }
     batches::delete_events(clickhouse, &to_delete).await?;
-    beside.attach().await?;
-    let inserted: Vec<Uuid> = again.keys().copied().collect();
-    let stored = batches::stored_events(clickhouse, &inserted).await?;
-    for &Expected { batch_id, events } in damaged {
-        let Some(&readable) = again.get(&batch_id) else { continue };
+    staging.attach().await?;
+    let inserted: Vec<Uuid> = reinserted.keys().copied().collect();
+    let stored = batches::count_stored_events(clickhouse, &inserted).await?;
+    for &ExpectedBatch { batch_id, events } in damaged {
+        let Some(&readable) = reinserted.get(&batch_id) else { continue };
         let stored = stored.get(&batch_id).copied().unwrap_or(0);
         if stored == events {
             tracing::info!(batch = %batch_id, events, "a batch was inserted again");

@@ -32,9 +32,9 @@ pub mod kind {
 
 /// A record, read back.
 #[derive(Debug, PartialEq)]
-pub enum Record {
+pub enum WriterRecord {
     /// Accepted events.
-    Events(Box<Events>),
+    Events(Box<EventsRecord>),
     /// A sealed batch.
     Seal(Seal),
     /// A batch that needs nothing more. Earlier versions wrote its id alone.
@@ -52,7 +52,7 @@ pub enum Record {
 
 /// Accepted events of one request.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Events {
+pub struct EventsRecord {
     /// The producer; empty for none.
     pub producer_id: String,
     /// The request's number.
@@ -91,9 +91,9 @@ pub struct Snapshot {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SnapshotPart {
     /// Its number, from 0.
-    pub part: u16,
+    pub index: u16,
     /// How many there are.
-    pub parts: u16,
+    pub count: u16,
     /// Its bytes.
     pub bytes: Vec<u8>,
 }
@@ -106,7 +106,7 @@ pub enum MalformedRecord {
     UnknownKind(u8),
     /// It ends early.
     #[error("a record of the kind {0} ends early")]
-    Short(u8),
+    Truncated(u8),
     /// A producer id is no text.
     #[error("a producer id is not UTF-8")]
     ProducerId,
@@ -115,24 +115,24 @@ pub enum MalformedRecord {
     Columns(#[from] MalformedColumns),
 }
 
-impl Events {
+impl EventsRecord {
     /// The payload.
     pub fn encode(&self) -> Vec<u8> {
-        Self::encode_parts(&self.producer_id, self.sequence, self.received_at_ms, &self.columns)
+        Self::encode_fields(&self.producer_id, self.sequence, self.received_at_ms, &self.columns)
     }
 
     /// The payload of a record with these fields.
-    pub fn encode_parts(
+    pub fn encode_fields(
         producer_id: &str,
         sequence: u64,
         received_at_ms: i64,
         columns: &EventColumns,
     ) -> Vec<u8> {
-        let mut out = Vec::with_capacity(columns.bytes() + producer_id.len() + 96);
-        put_text(&mut out, producer_id);
+        let mut out = Vec::with_capacity(columns.size_bytes() + producer_id.len() + 96);
+        write_string(&mut out, producer_id);
         out.extend_from_slice(&sequence.to_le_bytes());
         out.extend_from_slice(&received_at_ms.to_le_bytes());
-        columns.write_to(&mut out);
+        columns.encode_to(&mut out);
         out
     }
 }
@@ -147,12 +147,12 @@ impl Seal {
         out
     }
 
-    fn read(reader: &mut Reader<'_>) -> Result<Self, MalformedRecord> {
+    fn read(reader: &mut PayloadReader<'_>) -> Result<Self, MalformedRecord> {
         Ok(Self {
-            batch_id: Uuid::from_bytes(reader.array()?),
-            first: u64::from_le_bytes(reader.array()?),
-            last: u64::from_le_bytes(reader.array()?),
-            events: if reader.rest.is_empty() { 0 } else { u64::from_le_bytes(reader.array()?) },
+            batch_id: Uuid::from_bytes(reader.read_array()?),
+            first: u64::from_le_bytes(reader.read_array()?),
+            last: u64::from_le_bytes(reader.read_array()?),
+            events: if reader.rest.is_empty() { 0 } else { u64::from_le_bytes(reader.read_array()?) },
         })
     }
 }
@@ -163,7 +163,7 @@ impl Snapshot {
         let mut bytes = Vec::with_capacity(self.event_ids.len() * 16 + self.producers.len() * 64 + 16);
         bytes.extend_from_slice(&(self.producers.len() as u64).to_le_bytes());
         for (producer_id, sequence, last_seen_ms) in &self.producers {
-            put_text(&mut bytes, producer_id);
+            write_string(&mut bytes, producer_id);
             bytes.extend_from_slice(&sequence.to_le_bytes());
             bytes.extend_from_slice(&last_seen_ms.to_le_bytes());
         }
@@ -190,39 +190,39 @@ impl Snapshot {
 
     /// Reads the bytes of all parts, one behind the other.
     pub fn decode(bytes: &[u8]) -> Result<Self, MalformedRecord> {
-        let mut reader = Reader { kind: kind::SNAPSHOT, rest: bytes };
-        let count = u64::from_le_bytes(reader.array()?);
+        let mut reader = PayloadReader { kind: kind::SNAPSHOT, rest: bytes };
+        let count = u64::from_le_bytes(reader.read_array()?);
         let mut producers = Vec::new();
         for _ in 0..count {
-            producers.push(reader.producer()?);
+            producers.push(reader.read_producer()?);
         }
-        let count = u64::from_le_bytes(reader.array()?);
+        let count = u64::from_le_bytes(reader.read_array()?);
         let mut forgotten = Vec::new();
         for _ in 0..count {
-            forgotten.push(u64::from_le_bytes(reader.array()?));
+            forgotten.push(u64::from_le_bytes(reader.read_array()?));
         }
         if !reader.rest.len().is_multiple_of(16) {
-            return Err(MalformedRecord::Short(kind::SNAPSHOT));
+            return Err(MalformedRecord::Truncated(kind::SNAPSHOT));
         }
         let event_ids = reader.rest.chunks_exact(16).filter_map(|id| Uuid::from_slice(id).ok()).collect();
         Ok(Self { producers, forgotten, event_ids })
     }
 }
 
-impl Record {
+impl WriterRecord {
     /// Reads a payload back.
     pub fn decode(kind: u8, payload: &[u8]) -> Result<Self, MalformedRecord> {
-        let mut reader = Reader { kind, rest: payload };
+        let mut reader = PayloadReader { kind, rest: payload };
         match kind {
-            kind::EVENTS => Ok(Self::Events(Box::new(Events {
-                producer_id: reader.text()?,
-                sequence: u64::from_le_bytes(reader.array()?),
-                received_at_ms: i64::from_le_bytes(reader.array()?),
-                columns: EventColumns::read_from(reader.rest)?,
+            kind::EVENTS => Ok(Self::Events(Box::new(EventsRecord {
+                producer_id: reader.read_string()?,
+                sequence: u64::from_le_bytes(reader.read_array()?),
+                received_at_ms: i64::from_le_bytes(reader.read_array()?),
+                columns: EventColumns::decode(reader.rest)?,
             }))),
             kind::SEAL => Ok(Self::Seal(Seal::read(&mut reader)?)),
             kind::LANDED if payload.len() == 16 => {
-                Ok(Self::Landed { batch_id: Uuid::from_bytes(reader.array()?), seal: None })
+                Ok(Self::Landed { batch_id: Uuid::from_bytes(reader.read_array()?), seal: None })
             }
             kind::LANDED => {
                 let seal = Seal::read(&mut reader)?;
@@ -231,13 +231,13 @@ impl Record {
             kind::PRODUCERS => {
                 let mut producers = Vec::new();
                 while !reader.rest.is_empty() {
-                    producers.push(reader.producer()?);
+                    producers.push(reader.read_producer()?);
                 }
                 Ok(Self::Producers(producers))
             }
             kind::SNAPSHOT => Ok(Self::SnapshotPart(SnapshotPart {
-                part: u16::from_le_bytes(reader.array()?),
-                parts: u16::from_le_bytes(reader.array()?),
+                index: u16::from_le_bytes(reader.read_array()?),
+                count: u16::from_le_bytes(reader.read_array()?),
                 bytes: reader.rest.to_vec(),
             })),
             other => Err(MalformedRecord::UnknownKind(other)),
@@ -245,38 +245,43 @@ impl Record {
     }
 }
 
-fn put_text(out: &mut Vec<u8>, text: &str) {
+fn write_string(out: &mut Vec<u8>, text: &str) {
     let length = u16::try_from(text.len()).expect("a producer id was checked to be short");
     out.extend_from_slice(&length.to_le_bytes());
     out.extend_from_slice(text.as_bytes());
 }
 
-struct Reader<'a> {
+struct PayloadReader<'a> {
     kind: u8,
     rest: &'a [u8],
 }
 
-impl<'a> Reader<'a> {
-    fn take(&mut self, length: usize) -> Result<&'a [u8], MalformedRecord> {
-        let (taken, rest) = self.rest.split_at_checked(length).ok_or(MalformedRecord::Short(self.kind))?;
+impl<'a> PayloadReader<'a> {
+    fn read_bytes(&mut self, length: usize) -> Result<&'a [u8], MalformedRecord> {
+        let (bytes, rest) =
+            self.rest.split_at_checked(length).ok_or(MalformedRecord::Truncated(self.kind))?;
         self.rest = rest;
-        Ok(taken)
+        Ok(bytes)
     }
 
-    fn array<const N: usize>(&mut self) -> Result<[u8; N], MalformedRecord> {
+    fn read_array<const N: usize>(&mut self) -> Result<[u8; N], MalformedRecord> {
         let mut array = [0; N];
-        array.copy_from_slice(self.take(N)?);
+        array.copy_from_slice(self.read_bytes(N)?);
         Ok(array)
     }
 
-    fn text(&mut self) -> Result<String, MalformedRecord> {
-        let length = u16::from_le_bytes(self.array()?);
-        let text = self.take(usize::from(length))?;
+    fn read_string(&mut self) -> Result<String, MalformedRecord> {
+        let length = u16::from_le_bytes(self.read_array()?);
+        let text = self.read_bytes(usize::from(length))?;
         std::str::from_utf8(text).map(str::to_owned).map_err(|_| MalformedRecord::ProducerId)
     }
 
-    fn producer(&mut self) -> Result<(String, u64, i64), MalformedRecord> {
-        Ok((self.text()?, u64::from_le_bytes(self.array()?), i64::from_le_bytes(self.array()?)))
+    fn read_producer(&mut self) -> Result<(String, u64, i64), MalformedRecord> {
+        Ok((
+            self.read_string()?,
+            u64::from_le_bytes(self.read_array()?),
+            i64::from_le_bytes(self.read_array()?),
+        ))
     }
 }
 
@@ -287,46 +292,46 @@ mod tests {
     const SEAL: Seal = Seal { batch_id: Uuid::from_u128(5), first: 3, last: 9, events: 11 };
 
     #[test]
-    fn every_kind_reads_back_as_it_was_written() {
-        let events = Events {
+    fn every_kind_round_trips() {
+        let events = EventsRecord {
             producer_id: "billing-1".into(),
             sequence: 7,
             received_at_ms: -1,
             columns: EventColumns::default(),
         };
-        let part = SnapshotPart { part: 1, parts: 3, bytes: vec![7, 8] };
+        let part = SnapshotPart { index: 1, count: 3, bytes: vec![7, 8] };
         let cases = [
-            (kind::EVENTS, events.encode(), Record::Events(Box::new(events))),
-            (kind::SEAL, SEAL.encode(), Record::Seal(SEAL)),
-            (kind::LANDED, SEAL.encode(), Record::Landed { batch_id: SEAL.batch_id, seal: Some(SEAL) }),
-            (kind::SNAPSHOT, vec![1, 0, 3, 0, 7, 8], Record::SnapshotPart(part)),
+            (kind::EVENTS, events.encode(), WriterRecord::Events(Box::new(events))),
+            (kind::SEAL, SEAL.encode(), WriterRecord::Seal(SEAL)),
+            (kind::LANDED, SEAL.encode(), WriterRecord::Landed { batch_id: SEAL.batch_id, seal: Some(SEAL) }),
+            (kind::SNAPSHOT, vec![1, 0, 3, 0, 7, 8], WriterRecord::SnapshotPart(part)),
         ];
         for (kind, payload, record) in cases {
-            assert_eq!(Record::decode(kind, &payload), Ok(record));
+            assert_eq!(WriterRecord::decode(kind, &payload), Ok(record));
         }
     }
 
     #[test]
     fn records_of_earlier_versions_are_read() {
         assert_eq!(
-            Record::decode(kind::SEAL, &SEAL.encode()[..32]),
-            Ok(Record::Seal(Seal { events: 0, ..SEAL }))
+            WriterRecord::decode(kind::SEAL, &SEAL.encode()[..32]),
+            Ok(WriterRecord::Seal(Seal { events: 0, ..SEAL }))
         );
         assert_eq!(
-            Record::decode(kind::LANDED, SEAL.batch_id.as_bytes()),
-            Ok(Record::Landed { batch_id: SEAL.batch_id, seal: None })
+            WriterRecord::decode(kind::LANDED, SEAL.batch_id.as_bytes()),
+            Ok(WriterRecord::Landed { batch_id: SEAL.batch_id, seal: None })
         );
         let mut producers = Vec::new();
-        put_text(&mut producers, "a");
+        write_string(&mut producers, "a");
         producers.extend_from_slice(&[1, 0, 0, 0, 0, 0, 0, 0, 2, 0, 0, 0, 0, 0, 0, 0]);
         assert_eq!(
-            Record::decode(kind::PRODUCERS, &producers),
-            Ok(Record::Producers(vec![("a".into(), 1, 2)]))
+            WriterRecord::decode(kind::PRODUCERS, &producers),
+            Ok(WriterRecord::Producers(vec![("a".into(), 1, 2)]))
         );
     }
 
     #[test]
-    fn a_large_snapshot_is_cut_into_parts_and_put_together_again() {
+    fn a_large_snapshot_is_split_into_parts_and_reassembled() {
         let snapshot = Snapshot {
             producers: vec![("a".to_owned(), 1, 2), ("b".to_owned(), 3, -4)],
             forgotten: vec![7, u64::MAX],
@@ -336,19 +341,19 @@ mod tests {
         assert_eq!(payloads.len(), 3);
         let mut bytes = Vec::new();
         for (number, payload) in (0_u16..).zip(&payloads) {
-            let Ok(Record::SnapshotPart(part)) = Record::decode(kind::SNAPSHOT, payload) else {
+            let Ok(WriterRecord::SnapshotPart(part)) = WriterRecord::decode(kind::SNAPSHOT, payload) else {
                 panic!("it is a part of a snapshot");
             };
-            assert_eq!((part.part, part.parts), (number, 3));
+            assert_eq!((part.index, part.count), (number, 3));
             bytes.extend_from_slice(&part.bytes);
         }
         assert_eq!(Snapshot::decode(&bytes), Ok(snapshot));
     }
 
     #[test]
-    fn a_short_or_unknown_record_says_so() {
-        assert_eq!(Record::decode(kind::SEAL, &[0; 20]), Err(MalformedRecord::Short(kind::SEAL)));
-        assert_eq!(Record::decode(99, &[]), Err(MalformedRecord::UnknownKind(99)));
-        assert_eq!(Snapshot::decode(&[0; 9]), Err(MalformedRecord::Short(kind::SNAPSHOT)));
+    fn truncated_and_unknown_records_are_errors() {
+        assert_eq!(WriterRecord::decode(kind::SEAL, &[0; 20]), Err(MalformedRecord::Truncated(kind::SEAL)));
+        assert_eq!(WriterRecord::decode(99, &[]), Err(MalformedRecord::UnknownKind(99)));
+        assert_eq!(Snapshot::decode(&[0; 9]), Err(MalformedRecord::Truncated(kind::SNAPSHOT)));
     }
 }

@@ -5,17 +5,17 @@ use std::collections::VecDeque;
 
 use uuid::Uuid;
 
-use super::REQUEST_BYTES;
-use super::batch::{Limits, Size};
+use super::REQUEST_OVERHEAD_BYTES;
+use super::flush_policy::{BatchLimits, BatchSize};
 use super::producers::Producers;
 use super::recent_ids::RecentIds;
-use super::record::{MalformedRecord, Record, Seal, Snapshot, SnapshotPart};
+use super::record::{MalformedRecord, Seal, Snapshot, SnapshotPart, WriterRecord};
 use crate::journal::{JournalError, Lsn, Recovery};
 
 /// The state that the journal holds.
-pub struct Recovered {
+pub struct RecoveredState {
     pub(super) producers: Producers,
-    pub(super) ids: RecentIds,
+    pub(super) recent_ids: RecentIds,
     /// Batches that were sealed and have not landed, oldest first.
     pub(super) sealed: VecDeque<Seal>,
     /// Batches made of the events that were in none, oldest first. Their seals are to be written.
@@ -38,7 +38,7 @@ pub enum RecoverError {
         "the journal's record {lsn} cannot be read: {source}; nothing was changed. Start the version that wrote it. To go on \
          with this one, let that version bring everything into ClickHouse, stop it, and move the folder `journal` away"
     )]
-    Record {
+    UnreadableRecord {
         /// The record.
         lsn: Lsn,
         /// Why.
@@ -49,7 +49,7 @@ pub enum RecoverError {
         "the journal holds {0} records in a later format; nothing was changed. Start the version that wrote them. To go on \
          with this one, let that version bring everything into ClickHouse, stop it, and move the folder `journal` away"
     )]
-    LaterFormat(u64),
+    NewerFormat(u64),
     /// The disk.
     #[error(transparent)]
     Journal(#[from] JournalError),
@@ -62,61 +62,61 @@ pub enum RecoverError {
 pub fn recover(
     mut recovery: Recovery,
     recent_event_ids: usize,
-    limits: &Limits,
-) -> Result<Recovered, RecoverError> {
-    let mut reader = JournalReader::new(RecentIds::new(recent_event_ids));
+    limits: &BatchLimits,
+) -> Result<RecoveredState, RecoverError> {
+    let mut builder = RecoveryBuilder::new(RecentIds::new(recent_event_ids));
     for record in &mut recovery {
         let record = record?;
-        let decoded = Record::decode(record.kind, &record.payload)
-            .map_err(|source| RecoverError::Record { lsn: record.lsn, source })?;
-        reader
-            .read(record.lsn, decoded)
-            .map_err(|source| RecoverError::Record { lsn: record.lsn, source })?;
+        let decoded = WriterRecord::decode(record.kind, &record.payload)
+            .map_err(|source| RecoverError::UnreadableRecord { lsn: record.lsn, source })?;
+        builder
+            .apply(record.lsn, decoded)
+            .map_err(|source| RecoverError::UnreadableRecord { lsn: record.lsn, source })?;
     }
     let report = recovery.report();
     if report.unknown_versions > 0 {
-        return Err(RecoverError::LaterFormat(report.unknown_versions));
+        return Err(RecoverError::NewerFormat(report.unknown_versions));
     }
-    let damage = report.damage.first().map(|first| match report.damaged_places {
+    let damage = report.damage.first().map(|first| match report.damage_count {
         1 => first.to_string(),
         places => format!("{first}; {places} damaged places in all"),
     });
-    let mut recovered = reader.finish(limits, Uuid::now_v7);
+    let mut recovered = builder.finish(limits, Uuid::now_v7);
     recovered.damage = damage;
     Ok(recovered)
 }
 
 /// Builds the state from the records, oldest first.
-pub(super) struct JournalReader {
+pub(super) struct RecoveryBuilder {
     producers: Producers,
-    ids: RecentIds,
+    recent_ids: RecentIds,
     first_lsn: Option<Lsn>,
     /// Events that are in no batch yet: record and size, in order.
-    loose: VecDeque<(Lsn, Size)>,
+    unbatched: VecDeque<(Lsn, BatchSize)>,
     /// Batches that have not landed, in order, with the size of what the journal has of each.
-    sealed: Vec<(Seal, Size)>,
+    sealed: Vec<(Seal, BatchSize)>,
     landed: Vec<Seal>,
     /// Where the batches begin that were read, in order.
     batch_starts: Vec<Lsn>,
     snapshot: Option<Lsn>,
     bytes_since_snapshot: u64,
     /// The parts of a snapshot that is being read: its first record, the parts so far, their bytes.
-    parts: Option<(Lsn, u16, Vec<u8>)>,
+    partial_snapshot: Option<(Lsn, u16, Vec<u8>)>,
 }
 
-impl JournalReader {
-    pub(super) fn new(ids: RecentIds) -> Self {
+impl RecoveryBuilder {
+    pub(super) fn new(recent_ids: RecentIds) -> Self {
         Self {
             producers: Producers::default(),
-            ids,
+            recent_ids,
             first_lsn: None,
-            loose: VecDeque::new(),
+            unbatched: VecDeque::new(),
             sealed: Vec::new(),
             landed: Vec::new(),
             batch_starts: Vec::new(),
             snapshot: None,
             bytes_since_snapshot: 0,
-            parts: None,
+            partial_snapshot: None,
         }
     }
 
@@ -124,53 +124,53 @@ impl JournalReader {
     ///
     /// # Errors
     /// When a snapshot is whole and says nothing: what it took the place of is gone.
-    pub(super) fn read(&mut self, lsn: Lsn, record: Record) -> Result<(), MalformedRecord> {
+    pub(super) fn apply(&mut self, lsn: Lsn, record: WriterRecord) -> Result<(), MalformedRecord> {
         self.first_lsn.get_or_insert(lsn);
         match record {
-            Record::Events(events) => {
+            WriterRecord::Events(events) => {
                 if !events.producer_id.is_empty() {
                     self.producers.restore(&events.producer_id, events.sequence, events.received_at_ms);
                 }
-                self.ids.insert(lsn, events.columns.given_ids().map(|(_, id)| id));
-                self.bytes_since_snapshot += (events.columns.bytes() + REQUEST_BYTES) as u64;
+                self.recent_ids.insert(lsn, events.columns.explicit_ids().map(|(_, id)| id));
+                self.bytes_since_snapshot += (events.columns.size_bytes() + REQUEST_OVERHEAD_BYTES) as u64;
                 if !events.columns.is_empty() {
                     let rows = u64::from(events.columns.rows());
-                    let size = Size { events: rows, bytes: events.columns.bytes() as u64 };
-                    self.loose.push_back((lsn, size));
+                    let size = BatchSize { events: rows, bytes: events.columns.size_bytes() as u64 };
+                    self.unbatched.push_back((lsn, size));
                 }
             }
-            Record::Seal(seal) => {
-                let size = self.take_loose(seal);
+            WriterRecord::Seal(seal) => {
+                let size = self.claim_unbatched(seal);
                 if size.events > 0 {
                     let events = if seal.events == 0 { size.events } else { seal.events };
                     self.sealed.push((Seal { events, ..seal }, size));
                 }
             }
-            Record::Landed { batch_id, seal } => {
+            WriterRecord::Landed { batch_id, seal } => {
                 let sealed = self.sealed.iter().position(|(seal, _)| seal.batch_id == batch_id);
                 match (sealed, seal) {
                     (Some(at), _) => self.landed.push(self.sealed.remove(at).0),
                     // Its seal is damaged, or was released with its events.
-                    (None, Some(seal)) if self.take_loose(seal).events > 0 => self.landed.push(seal),
+                    (None, Some(seal)) if self.claim_unbatched(seal).events > 0 => self.landed.push(seal),
                     (None, _) => {}
                 }
             }
-            Record::Producers(producers) => {
-                for (producer_id, durable, last_seen_ms) in producers {
-                    self.producers.restore(&producer_id, durable, last_seen_ms);
+            WriterRecord::Producers(producers) => {
+                for (producer_id, last_durable_sequence, last_seen_ms) in producers {
+                    self.producers.restore(&producer_id, last_durable_sequence, last_seen_ms);
                 }
             }
-            Record::SnapshotPart(part) => self.read_snapshot_part(lsn, part)?,
+            WriterRecord::SnapshotPart(part) => self.apply_snapshot_part(lsn, part)?,
         }
         Ok(())
     }
 
     /// Takes the events of a batch from the loose ones. What lies before it stays loose: its own seal was damaged.
-    fn take_loose(&mut self, seal: Seal) -> Size {
-        let begin = self.loose.partition_point(|(lsn, _)| *lsn < seal.first);
-        let end = self.loose.partition_point(|(lsn, _)| *lsn <= seal.last);
-        let mut size = Size::default();
-        for (_, record) in self.loose.drain(begin..end.max(begin)) {
+    fn claim_unbatched(&mut self, seal: Seal) -> BatchSize {
+        let start = self.unbatched.partition_point(|(lsn, _)| *lsn < seal.first);
+        let end = self.unbatched.partition_point(|(lsn, _)| *lsn <= seal.last);
+        let mut size = BatchSize::default();
+        for (_, record) in self.unbatched.drain(start..end.max(start)) {
             size += record;
         }
         if size.events > 0 {
@@ -180,42 +180,46 @@ impl JournalReader {
     }
 
     /// A snapshot counts once it is whole: a crash or damage may have cost a part of it.
-    fn read_snapshot_part(&mut self, lsn: Lsn, part: SnapshotPart) -> Result<(), MalformedRecord> {
-        let (first, mut bytes) = match self.parts.take() {
-            _ if part.part == 0 => (lsn, Vec::new()),
-            Some((first, read, bytes)) if read == part.part && lsn == first + Lsn::from(read) => {
+    fn apply_snapshot_part(&mut self, lsn: Lsn, part: SnapshotPart) -> Result<(), MalformedRecord> {
+        let (first, mut bytes) = match self.partial_snapshot.take() {
+            _ if part.index == 0 => (lsn, Vec::new()),
+            Some((first, next, bytes)) if next == part.index && lsn == first + Lsn::from(next) => {
                 (first, bytes)
             }
             _ => return Ok(()),
         };
         bytes.extend_from_slice(&part.bytes);
-        if part.part + 1 < part.parts {
-            self.parts = Some((first, part.part + 1, bytes));
+        if part.index + 1 < part.count {
+            self.partial_snapshot = Some((first, part.index + 1, bytes));
             return Ok(());
         }
         let snapshot = Snapshot::decode(&bytes)?;
         self.producers = Producers::default();
-        for (producer_id, durable, last_seen_ms) in snapshot.producers {
-            self.producers.restore(&producer_id, durable, last_seen_ms);
+        for (producer_id, last_durable_sequence, last_seen_ms) in snapshot.producers {
+            self.producers.restore(&producer_id, last_durable_sequence, last_seen_ms);
         }
         snapshot.forgotten.into_iter().for_each(|hash| self.producers.restore_forgotten(hash));
-        self.ids.restore(lsn, snapshot.event_ids);
+        self.recent_ids.restore(lsn, snapshot.event_ids);
         self.snapshot = Some(first);
         self.bytes_since_snapshot = 0;
         Ok(())
     }
 
-    pub(super) fn finish(mut self, limits: &Limits, new_batch_id: impl FnMut() -> Uuid) -> Recovered {
-        self.producers.settle();
+    pub(super) fn finish(
+        mut self,
+        limits: &BatchLimits,
+        new_batch_id: impl FnMut() -> Uuid,
+    ) -> RecoveredState {
+        self.producers.finish_restore();
         // A landed record whose seal is damaged comes late.
         self.batch_starts.sort_unstable();
-        let loose = into_batches(self.loose, &self.batch_starts, limits, new_batch_id);
+        let unbatched = form_batches(self.unbatched, &self.batch_starts, limits, new_batch_id);
         let first_lsn = self.first_lsn.unwrap_or_default();
-        let recovered = Recovered {
+        let recovered = RecoveredState {
             producers: self.producers,
-            ids: self.ids,
+            recent_ids: self.recent_ids,
             sealed: self.sealed.into_iter().map(|(seal, _)| seal).collect(),
-            unsealed: loose.into(),
+            unsealed: unbatched.into(),
             // A batch that was partly released was covered by a checkpoint.
             landed: self.landed.into_iter().filter(|seal| seal.first >= first_lsn).collect(),
             snapshot: self.snapshot,
@@ -232,7 +236,7 @@ impl JournalReader {
     }
 }
 
-impl Recovered {
+impl RecoveredState {
     /// The events that are not in ClickHouse yet.
     pub(super) fn events(&self) -> u64 {
         self.sealed.iter().chain(&self.unsealed).map(|seal| seal.events).sum()
@@ -240,14 +244,14 @@ impl Recovered {
 }
 
 /// Makes batches of loose records. A batch is a range of records, so it must not reach over another batch.
-fn into_batches(
-    records: VecDeque<(Lsn, Size)>,
+fn form_batches(
+    records: VecDeque<(Lsn, BatchSize)>,
     batch_starts: &[Lsn],
-    limits: &Limits,
+    limits: &BatchLimits,
     mut new_batch_id: impl FnMut() -> Uuid,
 ) -> Vec<Seal> {
     let batches_before = |lsn| batch_starts.partition_point(|&start| start < lsn);
-    let mut batches: Vec<(Seal, Size)> = Vec::new();
+    let mut batches: Vec<(Seal, BatchSize)> = Vec::new();
     for (lsn, size) in records {
         match batches.last_mut() {
             Some((seal, total))
@@ -270,12 +274,12 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::event::{Rules, validate};
+    use crate::event::{ValidationRules, validate};
     use crate::proto::v1;
     use crate::writer::columns::EventColumns;
-    use crate::writer::record::Events;
+    use crate::writer::record::EventsRecord;
 
-    const LIMITS: Limits = Limits {
+    const LIMITS: BatchLimits = BatchLimits {
         flush_events: 100,
         flush_interval: Duration::from_secs(1),
         flush_min_interval: Duration::ZERO,
@@ -283,8 +287,9 @@ mod tests {
         max_events: 100,
     };
 
-    fn events(producer_id: &str, sequence: u64, rows: usize) -> Record {
-        let rules = Rules { retention: Duration::from_secs(86_400), max_clock_skew: Duration::ZERO };
+    fn events(producer_id: &str, sequence: u64, rows: usize) -> WriterRecord {
+        let rules =
+            ValidationRules { retention: Duration::from_secs(86_400), max_clock_skew: Duration::ZERO };
         let event = v1::Event {
             event_name: "a".into(),
             timestamp: Some(prost_types::Timestamp { seconds: 1_800_000_000, nanos: 0 }),
@@ -294,7 +299,7 @@ mod tests {
         for _ in 0..rows {
             columns.push(&validate(&event, &rules, 1_800_000_000_000).unwrap(), 0, Uuid::nil);
         }
-        Record::Events(Box::new(Events {
+        WriterRecord::Events(Box::new(EventsRecord {
             producer_id: producer_id.into(),
             sequence,
             received_at_ms: 0,
@@ -306,26 +311,26 @@ mod tests {
         Seal { batch_id: Uuid::from_u128(id), first, last, events }
     }
 
-    fn read(records: impl IntoIterator<Item = (Lsn, Record)>) -> Recovered {
-        let mut reader = JournalReader::new(RecentIds::new(10));
+    fn recover_from(records: impl IntoIterator<Item = (Lsn, WriterRecord)>) -> RecoveredState {
+        let mut builder = RecoveryBuilder::new(RecentIds::new(10));
         for (lsn, record) in records {
-            reader.read(lsn, record).unwrap();
+            builder.apply(lsn, record).unwrap();
         }
         let mut next = 1_000;
-        reader.finish(&LIMITS, || {
+        builder.finish(&LIMITS, || {
             next += 1;
             Uuid::from_u128(next)
         })
     }
 
     #[test]
-    fn a_batch_whose_seal_is_lost_is_sealed_again_and_does_not_reach_over_the_next_one() {
+    fn a_batch_with_a_lost_seal_is_resealed_without_overlapping_the_next_one() {
         // Record 3 was the seal of 1 and 2.
-        let recovered = read([
+        let recovered = recover_from([
             (1, events("", 0, 1)),
             (2, events("", 0, 2)),
             (4, events("", 0, 3)),
-            (5, Record::Seal(seal(7, 4, 4, 3))),
+            (5, WriterRecord::Seal(seal(7, 4, 4, 3))),
             (6, events("", 0, 4)),
         ]);
         assert_eq!(recovered.sealed, [seal(7, 4, 4, 3)]);
@@ -333,29 +338,29 @@ mod tests {
     }
 
     #[test]
-    fn a_batch_whose_seal_is_lost_is_known_to_have_landed() {
+    fn a_landed_record_identifies_a_batch_with_a_lost_seal() {
         let landed = seal(7, 1, 1, 1);
-        let recovered = read([
+        let recovered = recover_from([
             (1, events("", 0, 1)),
-            (3, Record::Landed { batch_id: landed.batch_id, seal: Some(landed) }),
+            (3, WriterRecord::Landed { batch_id: landed.batch_id, seal: Some(landed) }),
         ]);
         assert_eq!((recovered.events(), recovered.landed), (0, vec![landed]));
     }
 
     #[test]
-    fn a_batch_that_was_partly_released_has_landed_and_is_not_checked_again() {
+    fn a_partly_released_batch_is_not_reconciled_again() {
         let landed = seal(7, 1, 4, 5);
-        let recovered = read([
+        let recovered = recover_from([
             (3, events("", 0, 2)),
             (4, events("", 0, 1)),
-            (5, Record::Seal(landed)),
-            (6, Record::Landed { batch_id: landed.batch_id, seal: Some(landed) }),
+            (5, WriterRecord::Seal(landed)),
+            (6, WriterRecord::Landed { batch_id: landed.batch_id, seal: Some(landed) }),
         ]);
         assert_eq!((recovered.events(), recovered.landed), (0, vec![]));
     }
 
     #[test]
-    fn a_snapshot_counts_only_when_it_is_whole() {
+    fn an_incomplete_snapshot_is_ignored() {
         let parts = |snapshot: &Snapshot| match snapshot.encode(1 << 20).as_slice() {
             [part] => part[4..].to_vec(),
             _ => panic!("it is small"),
@@ -367,27 +372,28 @@ mod tests {
         };
         let new = Snapshot { producers: vec![("b".into(), 9, 0)], ..Default::default() };
         let part = |part, parts, bytes: &[u8]| {
-            Record::SnapshotPart(SnapshotPart { part, parts, bytes: bytes.to_vec() })
+            WriterRecord::SnapshotPart(SnapshotPart { index: part, count: parts, bytes: bytes.to_vec() })
         };
         let (old, new) = (parts(&old), parts(&new));
-        let recovered = read([(1, part(0, 2, &old[..3])), (2, part(1, 2, &old[3..])), (3, part(0, 2, &new))]);
+        let recovered =
+            recover_from([(1, part(0, 2, &old[..3])), (2, part(1, 2, &old[3..])), (3, part(0, 2, &new))]);
         assert_eq!(recovered.snapshot, Some(1));
-        assert_eq!(recovered.producers.place("a").map(|place| place.durable), Some(5));
-        assert!(recovered.producers.place("b").is_none() && recovered.ids.contains(Uuid::from_u128(1)));
+        assert_eq!(recovered.producers.get("a").map(|producer| producer.last_durable_sequence), Some(5));
+        assert!(recovered.producers.get("b").is_none() && recovered.recent_ids.contains(Uuid::from_u128(1)));
         // A part without those before it is no snapshot either.
-        assert_eq!(read([(2, part(1, 2, &old[3..]))]).snapshot, None);
+        assert_eq!(recover_from([(2, part(1, 2, &old[3..]))]).snapshot, None);
     }
 
     #[test]
-    fn a_snapshot_takes_the_place_of_what_was_before() {
+    fn a_snapshot_replaces_all_earlier_records() {
         let snapshot = Snapshot { producers: vec![("b".into(), 9, 0)], ..Default::default() };
         let bytes = snapshot.encode(1 << 20).remove(0)[4..].to_vec();
-        let recovered = read([
+        let recovered = recover_from([
             (1, events("forgotten", 500, 1)),
-            (2, Record::SnapshotPart(SnapshotPart { part: 0, parts: 1, bytes })),
+            (2, WriterRecord::SnapshotPart(SnapshotPart { index: 0, count: 1, bytes })),
             (3, events("b", 10, 1)),
         ]);
-        assert!(recovered.producers.place("forgotten").is_none(), "it may have begun with 1 since");
-        assert_eq!(recovered.producers.place("b").map(|place| place.durable), Some(10));
+        assert!(recovered.producers.get("forgotten").is_none(), "it may have begun with 1 since");
+        assert_eq!(recovered.producers.get("b").map(|producer| producer.last_durable_sequence), Some(10));
     }
 }

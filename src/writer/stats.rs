@@ -9,7 +9,7 @@ use tokio::sync::watch;
 
 /// Counters since the start, and the state of the parts.
 #[derive(Debug)]
-pub struct Stats {
+pub struct WriterStats {
     started: Instant,
     /// When the writer's task last ran, in milliseconds since `started`.
     heartbeat_ms: AtomicU64,
@@ -20,7 +20,7 @@ pub struct Stats {
     duplicates: AtomicU64,
     inserted: AtomicU64,
     /// Accepted events that are not in ClickHouse, those among the dead letters included.
-    waiting: AtomicU64,
+    unlanded: AtomicU64,
     dead_letter_bytes: AtomicU64,
     /// Milliseconds since 1970 UTC; 0 before the first flush.
     last_flush_ms: AtomicI64,
@@ -29,7 +29,7 @@ pub struct Stats {
     landed: watch::Sender<u64>,
 }
 
-impl Default for Stats {
+impl Default for WriterStats {
     fn default() -> Self {
         Self {
             started: Instant::now(),
@@ -40,7 +40,7 @@ impl Default for Stats {
             rejected: AtomicU64::default(),
             duplicates: AtomicU64::default(),
             inserted: AtomicU64::default(),
-            waiting: AtomicU64::default(),
+            unlanded: AtomicU64::default(),
             dead_letter_bytes: AtomicU64::default(),
             last_flush_ms: AtomicI64::default(),
             insert_error: Mutex::default(),
@@ -50,9 +50,9 @@ impl Default for Stats {
     }
 }
 
-impl Stats {
+impl WriterStats {
     /// How long ago the writer's task last ran. It runs every half second at least.
-    pub fn silent_for(&self) -> Duration {
+    pub fn time_since_heartbeat(&self) -> Duration {
         self.started.elapsed().saturating_sub(Duration::from_millis(self.heartbeat_ms.load(Relaxed)))
     }
     /// What damage to the journal cost at the start; none where there was none.
@@ -66,7 +66,7 @@ impl Stats {
     pub(super) fn set_sync_error(&self, error: String) {
         *self.sync_error.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
     }
-    pub(super) fn beat(&self) {
+    pub(super) fn record_heartbeat(&self) {
         self.heartbeat_ms.store(self.started.elapsed().as_millis() as u64, Relaxed);
     }
     pub(super) fn set_journal_damage(&self, damage: Option<String>) {
@@ -90,8 +90,8 @@ impl Stats {
         self.inserted.load(Relaxed)
     }
     /// Events that were accepted and are not in ClickHouse.
-    pub fn waiting(&self) -> u64 {
-        self.waiting.load(Relaxed)
+    pub fn unlanded(&self) -> u64 {
+        self.unlanded.load(Relaxed)
     }
     /// Bytes in the dead-letter folder.
     pub fn dead_letter_bytes(&self) -> u64 {
@@ -120,31 +120,31 @@ impl Stats {
     }
     pub(super) fn count_accepted(&self, events: u64) {
         self.accepted.fetch_add(events, Relaxed);
-        self.waiting.fetch_add(events, Relaxed);
+        self.unlanded.fetch_add(events, Relaxed);
     }
     pub(super) fn count_duplicates(&self, events: u64) {
         self.duplicates.fetch_add(events, Relaxed);
     }
     /// Events found at the start, in the journal or among the dead letters.
-    pub(super) fn count_found(&self, events: u64) {
-        self.waiting.fetch_add(events, Relaxed);
+    pub(super) fn count_recovered(&self, events: u64) {
+        self.unlanded.fetch_add(events, Relaxed);
     }
     /// Events that were found twice: in the journal and in a dead letter.
-    pub(super) fn count_found_twice(&self, events: u64) {
-        let less = |waiting: u64| Some(waiting.saturating_sub(events));
-        self.waiting.fetch_update(Relaxed, Relaxed, less).ok();
+    pub(super) fn uncount_recovered(&self, events: u64) {
+        let subtract = |unlanded: u64| Some(unlanded.saturating_sub(events));
+        self.unlanded.fetch_update(Relaxed, Relaxed, subtract).ok();
     }
     pub(super) fn set_dead_letter_bytes(&self, bytes: u64) {
         self.dead_letter_bytes.store(bytes, Relaxed);
     }
-    pub(super) fn count_set_aside(&self, bytes: u64) {
+    pub(super) fn count_dead_lettered(&self, bytes: u64) {
         self.dead_letter_bytes.fetch_add(bytes, Relaxed);
     }
     pub(super) fn count_inserted(&self, events: u64) {
         self.inserted.fetch_add(events, Relaxed);
         // A batch that was set aside just before a crash is found twice and may come in once.
-        let less = |waiting: u64| Some(waiting.saturating_sub(events));
-        self.waiting.fetch_update(Relaxed, Relaxed, less).ok();
+        let subtract = |unlanded: u64| Some(unlanded.saturating_sub(events));
+        self.unlanded.fetch_update(Relaxed, Relaxed, subtract).ok();
         self.last_flush_ms.store(jiff::Timestamp::now().as_millisecond(), Relaxed);
         self.set_insert_error(None);
         self.landed.send_modify(|batches| *batches += 1);

@@ -23,7 +23,7 @@ const whole = await client.query({ query: "SELECT id FROM js ORDER BY id", forma
 assert.equal((await whole.json()).rows, 10_000);
 let rows = 0;
 const stream = await client.query({ query: "SELECT number FROM numbers(300000)", format: "JSONEachRow" });
-for await (const piece of stream.stream()) rows += piece.length;
+for await (const chunk of stream.stream()) rows += chunk.length;
 assert.equal(rows, 300_000);
 await assert.rejects(client.query({ query: "SELECT * FROM nowhere" }), /UNKNOWN_TABLE|nowhere/);
 await client.close();

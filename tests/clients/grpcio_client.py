@@ -26,24 +26,24 @@ def main():
     properties = struct_pb2.Struct()
     properties.update({"feature": "python", "nested": {"a": [1, 2.5, None, True]}})
     used = event("feature_used", user_id="ada", properties=properties)
-    answer = ingest.SendEvents(
+    response = ingest.SendEvents(
         ingest_pb2.SendEventsRequest(events=[used, event("x", country_code="ESP"), event_pb2.Event()])
     )
-    assert (answer.accepted, answer.rejected) == (1, 2), answer
-    assert [(r.index, r.field) for r in answer.rejections] == [(1, "country_code"), (2, "event_name")], answer
+    assert (response.accepted, response.rejected) == (1, 2), response
+    assert [(r.index, r.field) for r in response.rejections] == [(1, "country_code"), (2, "event_name")], response
 
     requests = [
         ingest_pb2.UploadEventsRequest(producer_id="py", sequence=n, events=[event("upload")] * 10) for n in (1, 2, 3)
     ]
-    answer = ingest.UploadEvents(iter(requests))
-    assert (answer.accepted, answer.last_durable_sequence) == (30, 3), answer
+    response = ingest.UploadEvents(iter(requests))
+    assert (response.accepted, response.last_durable_sequence) == (30, 3), response
     stream = ingest.StreamEvents(
         ingest_pb2.StreamEventsRequest(producer_id="py", sequence=n, events=[event("stream")]) for n in (3, 4, 5)
     )
-    answers = [(a.sequence, a.accepted, a.duplicates) for a in stream]
-    assert answers == [(3, 0, 1), (4, 1, 0), (5, 1, 0)], answers
-    place = ingest.GetProducer(ingest_pb2.GetProducerRequest(producer_id="py"))
-    assert place.last_durable_sequence == 5, place
+    responses = [(a.sequence, a.accepted, a.duplicates) for a in stream]
+    assert responses == [(3, 0, 1), (4, 1, 0), (5, 1, 0)], responses
+    producer = ingest.GetProducer(ingest_pb2.GetProducerRequest(producer_id="py"))
+    assert producer.last_durable_sequence == 5, producer
 
     for _ in range(300):
         state = health.Check(health_pb2.CheckRequest()).health

@@ -25,6 +25,6 @@ for _ in $(seq 100); do
 done
 has '"errorRatePct"' "$panel"
 has 'top_features' "$(call "$addr" millrace.v1.DashboardService/ListPanels)"
-if refused=$(call -d '{"panel":"sales"}' "$addr" millrace.v1.DashboardService/QueryPanel 2>&1); then exit 1; fi
-has 'NotFound' "$refused"
+if error=$(call -d '{"panel":"sales"}' "$addr" millrace.v1.DashboardService/QueryPanel 2>&1); then exit 1; fi
+has 'NotFound' "$error"
 echo ok

@@ -9,117 +9,117 @@ use tonic_types::StatusExt;
 use v1::Status;
 use v1::event::PropertiesKind;
 
-use crate::common::{ClickHouse, Server, event, free_address, send};
+use crate::common::{TestClickHouse, TestServer, event, events_request, free_address};
 
 /// The smallest bound that the configuration allows.
-const SMALLEST: (&str, &str) = ("MILLRACE_JOURNAL_MAX_BYTES", "268435456");
+const SMALLEST_JOURNAL: (&str, &str) = ("MILLRACE_JOURNAL_MAX_BYTES", "268435456");
 
 /// With what was acknowledged before, more than the bound holds.
-const STREAMED: u64 = 3_000;
+const STREAMED_EVENTS: u64 = 3_000;
 
 /// 60 KB: it takes few of them to reach the smallest bound that the configuration allows.
-fn large() -> v1::Event {
+fn large_event() -> v1::Event {
     let text = format!(r#"{{"filling":"{}"}}"#, "x".repeat(60_000));
     v1::Event { properties_kind: Some(PropertiesKind::PropertiesJson(text)), ..event("large") }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn at_the_bound_unary_calls_come_back_and_streams_wait() {
+async fn a_full_journal_rejects_unary_calls_and_blocks_streams() {
     let address = free_address();
     let url = format!("http://{address}");
-    let server = Server::start_with(&[("CLICKHOUSE_URL", &url), SMALLEST]);
+    let server = TestServer::start_with(&[("CLICKHOUSE_URL", &url), SMALLEST_JOURNAL]);
     let mut ingest = server.ingest().await;
     let mut acknowledged = 0;
-    let refused = loop {
-        match ingest.send_events(send(vec![large(); 50])).await {
-            Ok(answer) => acknowledged += answer.into_inner().accepted,
-            Err(refused) if refused.message().contains("the journal is full") => break refused,
+    let error = loop {
+        match ingest.send_events(events_request(vec![large_event(); 50])).await {
+            Ok(response) => acknowledged += response.into_inner().accepted,
+            Err(error) if error.message().contains("the journal is full") => break error,
             // A slow disk is told apart from a full one: then the same request may go through at once.
             Err(busy) => assert_eq!(busy.code(), Code::ResourceExhausted, "{busy:?}"),
         }
         assert!(acknowledged < 10_000, "600 MB were taken, and no bound was reached");
     };
-    assert_eq!(refused.code(), Code::ResourceExhausted, "{refused:?}");
-    assert!(refused.get_error_details().retry_info().and_then(|info| info.retry_delay).is_some());
+    assert_eq!(error.code(), Code::ResourceExhausted, "{error:?}");
+    assert!(error.get_error_details().retry_info().and_then(|info| info.retry_delay).is_some());
     let health = server.wait_for_health("down", |health| health.status() == Status::Down).await;
     assert!(health.summary.contains("no events are accepted"), "{}", health.summary);
 
     // A stream is not refused: its producer waits until there is room. What it sends does not fit, however much of what was
     // sent before has moved from the journal to the dead letters meanwhile.
     let producer = ProducerConfig::new(server.url()).batch_events(10).connect().await.unwrap();
-    let flushing = tokio::spawn(async move {
-        for _ in 0..STREAMED {
-            producer.send(large()).await.unwrap();
+    let streaming = tokio::spawn(async move {
+        for _ in 0..STREAMED_EVENTS {
+            producer.send(large_event()).await.unwrap();
         }
         producer.close().await.unwrap()
     });
     tokio::time::sleep(Duration::from_secs(1)).await;
-    assert!(!flushing.is_finished(), "there is no room for what it sent");
+    assert!(!streaming.is_finished(), "there is no room for what it sent");
 
     let folder = tempfile::tempdir().unwrap();
-    let clickhouse = ClickHouse::start(&address, folder.path());
-    let totals = flushing.await.unwrap();
-    assert_eq!((totals.accepted, totals.rejected, totals.reconnects), (STREAMED, 0, 0));
+    let clickhouse = TestClickHouse::start(&address, folder.path());
+    let totals = streaming.await.unwrap();
+    assert_eq!((totals.accepted, totals.rejected, totals.reconnects), (STREAMED_EVENTS, 0, 0));
     server.wait_until_landed().await;
-    let client = ClickHouse::client(&url);
+    let client = TestClickHouse::client(&url);
     let figures: (u64, u64) =
         client.query("SELECT count(), uniqExact(event_id) FROM events").fetch_one().await.unwrap();
-    assert_eq!(figures, (acknowledged + STREAMED, acknowledged + STREAMED));
+    assert_eq!(figures, (acknowledged + STREAMED_EVENTS, acknowledged + STREAMED_EVENTS));
     assert!(clickhouse.stop().success());
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn one_event_id_does_not_keep_the_journal_from_emptying() {
-    let server = Server::start_with(&[SMALLEST]);
+async fn an_event_id_does_not_pin_the_journal() {
+    let server = TestServer::start_with(&[SMALLEST_JOURNAL]);
     let named = v1::Event { event_id: Some(uuid::Uuid::new_v4().to_string()), ..event("named") };
-    server.ingest().await.send_events(send(vec![named.clone()])).await.unwrap();
+    server.ingest().await.send_events(events_request(vec![named.clone()])).await.unwrap();
     // Twice the bound.
     let producer = ProducerConfig::new(server.url()).batch_events(10).connect().await.unwrap();
     for _ in 0..9_000 {
-        producer.send(large()).await.unwrap();
+        producer.send(large_event()).await.unwrap();
     }
     let totals = producer.close().await.unwrap();
     assert_eq!((totals.accepted, totals.rejected), (9_000, 0));
     server.wait_until_landed().await;
-    let repeated = server.ingest().await.send_events(send(vec![named])).await.unwrap().into_inner();
+    let repeated = server.ingest().await.send_events(events_request(vec![named])).await.unwrap().into_inner();
     assert_eq!((repeated.accepted, repeated.duplicates), (0, 1), "the id is still known");
     assert_eq!(server.sql("SELECT count() FROM events").await, "9001");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_server_that_starts_with_a_full_journal_takes_events_again() {
+async fn a_server_started_with_a_full_journal_drains_it() {
     let address = free_address();
     let url = format!("http://{address}");
-    let server = Server::start_with(&[("CLICKHOUSE_URL", &url), SMALLEST]);
+    let server = TestServer::start_with(&[("CLICKHOUSE_URL", &url), SMALLEST_JOURNAL]);
     let mut ingest = server.ingest().await;
     let mut acknowledged = 0;
     loop {
-        match ingest.send_events(send(vec![large(); 50])).await {
-            Ok(answer) => acknowledged += answer.into_inner().accepted,
-            Err(refused) if refused.message().contains("the journal is full") => break,
+        match ingest.send_events(events_request(vec![large_event(); 50])).await {
+            Ok(response) => acknowledged += response.into_inner().accepted,
+            Err(error) if error.message().contains("the journal is full") => break,
             Err(busy) => assert_eq!(busy.code(), Code::ResourceExhausted, "{busy:?}"),
         }
         assert!(acknowledged < 10_000, "600 MB were taken, and no bound was reached");
     }
-    let folder = server.folder();
+    let folder = server.shared_data_dir();
     drop(server); // kill -9
 
     let engine_folder = tempfile::tempdir().unwrap();
-    let clickhouse = ClickHouse::start(&address, engine_folder.path());
-    let server = Server::start_on(folder, &[("CLICKHOUSE_URL", &url), SMALLEST]);
+    let clickhouse = TestClickHouse::start(&address, engine_folder.path());
+    let server = TestServer::start_on(folder, &[("CLICKHOUSE_URL", &url), SMALLEST_JOURNAL]);
     server.wait_until_landed().await;
     server.wait_for_health("ok", |health| health.status() == Status::Ok).await;
     let mut ingest = server.ingest().await;
     acknowledged += loop {
-        match ingest.send_events(send(vec![large(); 50])).await {
-            Ok(answer) => break answer.into_inner().accepted,
+        match ingest.send_events(events_request(vec![large_event(); 50])).await {
+            Ok(response) => break response.into_inner().accepted,
             // What has landed is kept for a while, until somebody needs the room.
             Err(busy) => assert_eq!(busy.code(), Code::ResourceExhausted, "{busy:?}"),
         }
         tokio::time::sleep(Duration::from_millis(100)).await;
     };
     server.wait_until_landed().await;
-    let client = ClickHouse::client(&url);
+    let client = TestClickHouse::client(&url);
     let stored: u64 = client.query("SELECT uniqExact(event_id) FROM events").fetch_one().await.unwrap();
     assert_eq!(stored, acknowledged);
     assert!(clickhouse.stop().success());

@@ -3,42 +3,46 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::common::Server;
+use crate::common::TestServer;
 
-fn tools() -> PathBuf {
+fn tools_dir() -> PathBuf {
     let tools = std::env::var_os("MILLRACE_TEST_TOOLS");
     PathBuf::from(tools.expect("MILLRACE_TEST_TOOLS names the clients that `make test` brings; run that"))
 }
 
-fn clients() -> PathBuf {
+fn clients_dir() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clients")
 }
 
-fn succeeds(command: &mut Command) {
+fn assert_succeeds(command: &mut Command) {
     let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
-    let said =
+    let output_text =
         format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-    assert!(output.status.success() && said.contains("ok"), "{command:?}: {}\n{said}", output.status);
+    assert!(
+        output.status.success() && output_text.contains("ok"),
+        "{command:?}: {}\n{output_text}",
+        output.status
+    );
 }
 
 fn python() -> PathBuf {
-    tools().join("python/bin/python")
+    tools_dir().join("python/bin/python")
 }
 
 #[test]
-fn grpcurl_needs_no_proto_files() {
-    let server = Server::start();
-    let path = format!("{}:{}", tools().join("go/bin").display(), std::env::var("PATH").unwrap());
-    succeeds(
-        Command::new(clients().join("grpcurl.sh"))
+fn grpcurl_works_through_reflection() {
+    let server = TestServer::start();
+    let path = format!("{}:{}", tools_dir().join("go/bin").display(), std::env::var("PATH").unwrap());
+    assert_succeeds(
+        Command::new(clients_dir().join("grpcurl.sh"))
             .env("PATH", path)
             .env("MILLRACE_TEST_ADDR", &server.address),
     );
 }
 
 #[test]
-fn python_with_generated_stubs() {
-    let server = Server::start();
+fn a_python_client_works_with_generated_stubs() {
+    let server = TestServer::start();
     let stubs = tempfile::tempdir().unwrap();
     let proto = Path::new(env!("CARGO_MANIFEST_DIR")).join("proto");
     let generated = Command::new(python())
@@ -52,16 +56,16 @@ fn python_with_generated_stubs() {
         .status()
         .unwrap();
     assert!(generated.success());
-    succeeds(
+    assert_succeeds(
         Command::new(python())
-            .arg(clients().join("grpcio_client.py"))
+            .arg(clients_dir().join("grpcio_client.py"))
             .env("MILLRACE_TEST_STUBS", stubs.path())
             .env("MILLRACE_TEST_ADDR", &server.address),
     );
 }
 
 /// How a ClickHouse client reaches the embedded engine.
-fn endpoint(server: &Server) -> [(&'static str, String); 2] {
+fn clickhouse_env(server: &TestServer) -> [(&'static str, String); 2] {
     let file = std::fs::read(server.data_dir().join("engine.json")).unwrap();
     let endpoint: serde_json::Value = serde_json::from_slice(&file).unwrap();
     let text = |key: &str| endpoint[key].as_str().unwrap().to_owned();
@@ -70,14 +74,20 @@ fn endpoint(server: &Server) -> [(&'static str, String); 2] {
 
 #[test]
 fn clickhouse_connect_reads_and_writes_the_embedded_database() {
-    let server = Server::start();
-    succeeds(
-        Command::new(python()).arg(clients().join("clickhouse_connect_client.py")).envs(endpoint(&server)),
+    let server = TestServer::start();
+    assert_succeeds(
+        Command::new(python())
+            .arg(clients_dir().join("clickhouse_connect_client.py"))
+            .envs(clickhouse_env(&server)),
     );
 }
 
 #[test]
-fn clickhouse_client_for_node_reads_and_writes_the_embedded_database() {
-    let server = Server::start();
-    succeeds(Command::new("node").arg(tools().join("node/clickhouse_client.mjs")).envs(endpoint(&server)));
+fn clickhouse_node_client_reads_and_writes_the_embedded_database() {
+    let server = TestServer::start();
+    assert_succeeds(
+        Command::new("node")
+            .arg(tools_dir().join("node/clickhouse_client.mjs"))
+            .envs(clickhouse_env(&server)),
+    );
 }

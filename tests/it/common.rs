@@ -15,30 +15,30 @@ use v1::health_service_client::HealthServiceClient;
 use v1::ingest_service_client::IngestServiceClient;
 
 /// How long anything may take before a test says that it hangs. Nothing is measured against it.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(180);
+pub(crate) const TIMEOUT: Duration = Duration::from_secs(180);
 
 /// A running server on a folder of its own. Dropping it ends it.
-pub(crate) struct Server {
+pub(crate) struct TestServer {
     pub(crate) child: Child,
     pub(crate) address: String,
     data_dir: Arc<TempDir>,
     log: Arc<Mutex<Vec<String>>>,
 }
 
-impl Server {
+impl TestServer {
     pub(crate) fn start() -> Self {
         Self::start_with(&[])
     }
 
     /// With these environment variables.
-    pub(crate) fn start_with(variables: &[(&str, &str)]) -> Self {
-        Self::start_on(Arc::new(tempfile::tempdir().unwrap()), variables)
+    pub(crate) fn start_with(env: &[(&str, &str)]) -> Self {
+        Self::start_on(Arc::new(tempfile::tempdir().unwrap()), env)
     }
 
     /// On a folder that a server used before.
-    pub(crate) fn start_on(data_dir: Arc<TempDir>, variables: &[(&str, &str)]) -> Self {
-        let mut server = Self::spawn(data_dir, variables);
-        let ready = server.wait_for_line("millrace is ready");
+    pub(crate) fn start_on(data_dir: Arc<TempDir>, env: &[(&str, &str)]) -> Self {
+        let mut server = Self::spawn(data_dir, env);
+        let ready = server.wait_for_log_line("millrace is ready");
         server.address = ready
             .split("address=")
             .nth(1)
@@ -48,14 +48,14 @@ impl Server {
         server
     }
 
-    fn spawn(data_dir: Arc<TempDir>, variables: &[(&str, &str)]) -> Self {
+    fn spawn(data_dir: Arc<TempDir>, env: &[(&str, &str)]) -> Self {
         let mut child = Command::new(env!("CARGO_BIN_EXE_millrace"))
             .arg("serve")
             .env("MILLRACE_LISTEN", "127.0.0.1:0")
             .env("MILLRACE_DATA_DIR", data_dir.path())
             .env("MILLRACE_LOG", "info,millrace=debug")
-            .env("CLICKHOUSE_PASSWORD", ClickHouse::PASSWORD)
-            .envs(variables.iter().copied())
+            .env("CLICKHOUSE_PASSWORD", TestClickHouse::PASSWORD)
+            .envs(env.iter().copied())
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
@@ -80,7 +80,7 @@ impl Server {
     }
 
     /// The folder, to start another server on it.
-    pub(crate) fn folder(&self) -> Arc<TempDir> {
+    pub(crate) fn shared_data_dir(&self) -> Arc<TempDir> {
         Arc::clone(&self.data_dir)
     }
 
@@ -89,8 +89,8 @@ impl Server {
     }
 
     /// Waits until a line of the log holds `part`, and gives the line.
-    pub(crate) fn wait_for_line(&mut self, part: &str) -> String {
-        let deadline = Instant::now() + PATIENCE;
+    pub(crate) fn wait_for_log_line(&mut self, part: &str) -> String {
+        let deadline = Instant::now() + TIMEOUT;
         loop {
             if let Some(line) = self.log.lock().unwrap().iter().find(|line| line.contains(part)) {
                 return line.clone();
@@ -125,16 +125,16 @@ impl Server {
     /// Waits until the state is as wished.
     pub(crate) async fn wait_for_health(
         &self,
-        what: &str,
-        wished: impl Fn(&v1::Health) -> bool,
+        description: &str,
+        predicate: impl Fn(&v1::Health) -> bool,
     ) -> v1::Health {
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + TIMEOUT;
         loop {
             let health = self.health().await;
-            if wished(&health) {
+            if predicate(&health) {
                 return health;
             }
-            assert!(Instant::now() < deadline, "health never was {what}: {health:#?}\n{}", self.log());
+            assert!(Instant::now() < deadline, "health never was {description}: {health:#?}\n{}", self.log());
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     }
@@ -157,8 +157,8 @@ impl Server {
             .with_user(endpoint["user"].as_str().unwrap())
             .with_password(endpoint["password"].as_str().unwrap())
             .with_database("millrace");
-        let answer = client.query_raw(query).fetch_bytes("TabSeparated")?.collect().await?;
-        Ok(String::from_utf8(answer.to_vec()).unwrap().trim_end().to_owned())
+        let response = client.query_raw(query).fetch_bytes("TabSeparated")?.collect().await?;
+        Ok(String::from_utf8(response.to_vec()).unwrap().trim_end().to_owned())
     }
 
     pub(crate) fn pid(&self) -> u32 {
@@ -171,19 +171,19 @@ impl Server {
     }
 
     /// How much memory the server has, without the engine's, in KiB.
-    pub(crate) fn resident_kib(&self) -> u64 {
-        self.memory_kib("VmRSS:")
+    pub(crate) fn rss_kib(&self) -> u64 {
+        self.proc_status_kib("VmRSS:")
     }
 
     /// A figure of the server's own memory, in KiB.
-    pub(crate) fn memory_kib(&self, figure: &str) -> u64 {
+    pub(crate) fn proc_status_kib(&self, field: &str) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).unwrap();
-        let line = status.lines().find_map(|line| line.strip_prefix(figure)).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix(field)).unwrap();
         line.trim().trim_end_matches(" kB").parse().unwrap()
     }
 
     pub(crate) fn signal(&self, signal: &str) {
-        signal_to(self.pid(), signal);
+        send_signal(self.pid(), signal);
     }
 
     /// Ends it as an operator does, and gives its exit status and its log.
@@ -193,7 +193,7 @@ impl Server {
     }
 
     pub(crate) fn wait(&mut self) -> std::process::ExitStatus {
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + TIMEOUT;
         loop {
             if let Some(status) = self.child.try_wait().unwrap() {
                 return status;
@@ -204,7 +204,7 @@ impl Server {
     }
 }
 
-impl Drop for Server {
+impl Drop for TestServer {
     fn drop(&mut self) {
         let engine = self.engine_pid();
         self.child.kill().ok();
@@ -223,31 +223,31 @@ impl Drop for Server {
 }
 
 /// An HTTP/1.1 request as it goes over the wire: the head and the body.
-pub(crate) fn http(
-    server: &Server,
+pub(crate) fn http_request(
+    server: &TestServer,
     method: &str,
     path: &str,
     content_type: &str,
     body: &[u8],
 ) -> (String, Vec<u8>) {
     let mut stream = TcpStream::connect(&server.address).unwrap();
-    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream.set_read_timeout(Some(TIMEOUT)).unwrap();
     let head = format!(
         "{method} {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Type: {content_type}\r\nContent-Length: {}\r\n\r\n",
         body.len()
     );
     stream.write_all(head.as_bytes()).unwrap();
     stream.write_all(body).unwrap();
-    let mut answer = Vec::new();
-    stream.read_to_end(&mut answer).unwrap();
-    let end = answer.windows(4).position(|window| window == b"\r\n\r\n").unwrap();
-    (String::from_utf8_lossy(&answer[..end]).into_owned(), answer[end + 4..].to_vec())
+    let mut response = Vec::new();
+    stream.read_to_end(&mut response).unwrap();
+    let end = response.windows(4).position(|window| window == b"\r\n\r\n").unwrap();
+    (String::from_utf8_lossy(&response[..end]).into_owned(), response[end + 4..].to_vec())
 }
 
 /// A ClickHouse that is not the server's own, as CLICKHOUSE_URL names one. Dropping it kills it.
-pub(crate) struct ClickHouse(Child);
+pub(crate) struct TestClickHouse(Child);
 
-impl ClickHouse {
+impl TestClickHouse {
     /// The password of its user "default".
     pub(crate) const PASSWORD: &str = "a password for tests";
 
@@ -276,7 +276,7 @@ impl ClickHouse {
     }
 }
 
-impl Drop for ClickHouse {
+impl Drop for TestClickHouse {
     fn drop(&mut self) {
         self.0.kill().ok();
         self.0.wait().ok();
@@ -295,12 +295,12 @@ impl SmallDisk {
         let size = format!("size={megabytes}m");
         let mount =
             Command::new("mount").args(["-t", "tmpfs", "-o", &size, "tmpfs"]).arg(folder.path()).output();
-        let said = match mount {
+        let reason = match mount {
             Ok(output) if output.status.success() => return Some(Self { folder: folder.into() }),
             Ok(output) => String::from_utf8_lossy(&output.stderr).trim().to_owned(),
             Err(error) => error.to_string(),
         };
-        eprintln!("NOT TESTED, a full disk needs a small one, and mounting a tmpfs failed: {said}");
+        eprintln!("NOT TESTED, a full disk needs a small one, and mounting a tmpfs failed: {reason}");
         None
     }
 
@@ -315,7 +315,7 @@ impl SmallDisk {
         }
     }
 
-    pub(crate) fn make_room(&self) {
+    pub(crate) fn free_space(&self) {
         std::fs::remove_file(self.folder.path().join("ballast")).unwrap();
     }
 }
@@ -332,7 +332,7 @@ pub(crate) fn free_address() -> String {
 }
 
 /// Sends a signal, by the process's id.
-pub(crate) fn signal_to(pid: u32, signal: &str) {
+pub(crate) fn send_signal(pid: u32, signal: &str) {
     let status = Command::new("kill").args([&format!("-{signal}"), &pid.to_string()]).status().unwrap();
     assert!(status.success(), "kill -{signal} {pid}");
 }
@@ -356,11 +356,11 @@ pub(crate) fn event(name: &str) -> v1::Event {
 }
 
 pub(crate) fn now() -> prost_types::Timestamp {
-    millrace::proto::timestamp(jiff::Timestamp::now().as_millisecond())
+    millrace::proto::timestamp_from_millis(jiff::Timestamp::now().as_millisecond())
 }
 
 /// Events, as SendEvents takes them.
-pub(crate) fn send(events: Vec<v1::Event>) -> v1::SendEventsRequest {
+pub(crate) fn events_request(events: Vec<v1::Event>) -> v1::SendEventsRequest {
     v1::SendEventsRequest { events, ..Default::default() }
 }
 

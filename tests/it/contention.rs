@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 use millrace::proto::v1;
 
-use crate::common::{Server, event, send};
-use crate::engine_isolation::people;
+use crate::common::{TestServer, event, events_request};
+use crate::engine_isolation::default_user_client;
 
 /// Inserts that are measured in each part.
 const INSERTS: u64 = 100;
@@ -16,16 +16,20 @@ const HEAVY_QUERIES: usize = 8;
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "it measures; `make bench-contention`"]
-async fn inserts_beside_heavy_queries() {
-    let server =
-        Server::start_with(&[("FLUSH_SIZE", "500"), ("FLUSH_MIN_INTERVAL_MS", "0"), ("PANEL_CACHE_MS", "0")]);
+async fn insert_latency_under_heavy_queries() {
+    let server = TestServer::start_with(&[
+        ("FLUSH_SIZE", "500"),
+        ("FLUSH_MIN_INTERVAL_MS", "0"),
+        ("PANEL_CACHE_MS", "0"),
+    ]);
     measure(&server, "to warm up").await;
     let alone = measure(&server, "alone").await;
     let stop = Arc::new(AtomicBool::new(false));
     let (queries, panels) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
     let mut load = Vec::new();
     for _ in 0..HEAVY_QUERIES {
-        let (client, stop, queries) = (people(&server).1, Arc::clone(&stop), Arc::clone(&queries));
+        let (client, stop, queries) =
+            (default_user_client(&server).1, Arc::clone(&stop), Arc::clone(&queries));
         load.push(tokio::spawn(async move {
             while !stop.load(Relaxed) {
                 let query = "SELECT sum(cityHash64(number, toString(number))) FROM numbers(50000000)";
@@ -34,7 +38,7 @@ async fn inserts_beside_heavy_queries() {
             }
         }));
     }
-    let people = measure(&server, "beside 8 heavy queries").await;
+    let with_queries = measure(&server, "beside 8 heavy queries").await;
     println!("  {} of the queries ended", queries.swap(0, Relaxed));
     for _ in 0..4 {
         let (mut dashboard, stop, panels) =
@@ -46,10 +50,11 @@ async fn inserts_beside_heavy_queries() {
             }
         }));
     }
-    let both = measure(&server, "beside 8 heavy queries and 4 panels without a pause").await;
+    let with_queries_and_panels =
+        measure(&server, "beside 8 heavy queries and 4 panels without a pause").await;
     println!("  {} of the queries and {} panels ended", queries.load(Relaxed), panels.load(Relaxed));
     stop.store(true, Relaxed);
-    for (name, part) in [("queries", people), ("queries and panels", both)] {
+    for (name, part) in [("queries", with_queries), ("queries and panels", with_queries_and_panels)] {
         println!("beside {name}: p50 x {:.2}, p99 x {:.2}", part.0 / alone.0, part.1 / alone.1);
     }
     for task in load {
@@ -58,19 +63,19 @@ async fn inserts_beside_heavy_queries() {
 }
 
 /// From the acknowledgement of a batch to its landing, in milliseconds: the middle, and the 99th of a hundred.
-async fn measure(server: &Server, name: &str) -> (f64, f64) {
+async fn measure(server: &TestServer, name: &str) -> (f64, f64) {
     let mut ingest = server.ingest().await;
     let mut times = Vec::new();
     for _ in 0..INSERTS {
-        ingest.send_events(send(vec![event("x"); EVENTS])).await.unwrap();
-        let begun = Instant::now();
+        ingest.send_events(events_request(vec![event("x"); EVENTS])).await.unwrap();
+        let started_at = Instant::now();
         while server.health().await.buffer_size > 0 {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
-        times.push(begun.elapsed().as_secs_f64() * 1_000.0);
+        times.push(started_at.elapsed().as_secs_f64() * 1_000.0);
     }
     times.sort_by(f64::total_cmp);
-    let (middle, late) = (times[times.len() / 2], times[times.len() * 99 / 100]);
-    println!("an insert of {EVENTS} events {name}: p50 {middle:.0} ms, p99 {late:.0} ms");
-    (middle, late)
+    let (p50, p99) = (times[times.len() / 2], times[times.len() * 99 / 100]);
+    println!("an insert of {EVENTS} events {name}: p50 {p50:.0} ms, p99 {p99:.0} ms");
+    (p50, p99)
 }

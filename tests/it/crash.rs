@@ -13,8 +13,8 @@ use rand::{Rng, SeedableRng};
 use tempfile::TempDir;
 use v1::event::PropertiesKind;
 
-use crate::common::{Server, event, free_address, signal_to};
-use crate::exact::assert_rollups_match_events;
+use crate::common::{TestServer, event, free_address, send_signal};
+use crate::rollup_assertions::assert_rollups_match_events;
 
 const PRODUCERS: usize = 4;
 /// Of all producers together.
@@ -22,7 +22,7 @@ const EVENTS_PER_SECOND: u64 = 20_000;
 
 /// What goes wrong in a cycle.
 #[derive(Clone, Copy, Debug)]
-enum Mishap {
+enum Fault {
     KillServer,
     KillEngine,
     KillBoth,
@@ -32,13 +32,13 @@ enum Mishap {
     KeepEngineDown,
 }
 
-const MISHAPS: [Mishap; 6] = [
-    Mishap::KillServer,
-    Mishap::KillEngine,
-    Mishap::KillBoth,
-    Mishap::StopServer,
-    Mishap::FreezeEngine,
-    Mishap::KeepEngineDown,
+const FAULTS: [Fault; 6] = [
+    Fault::KillServer,
+    Fault::KillEngine,
+    Fault::KillBoth,
+    Fault::StopServer,
+    Fault::FreezeEngine,
+    Fault::KeepEngineDown,
 ];
 
 fn cycles() -> usize {
@@ -46,7 +46,7 @@ fn cycles() -> usize {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn crash_cycles_lose_and_double_nothing() {
+async fn crash_cycles_neither_lose_nor_duplicate_events() {
     let seed = std::env::var("CRASH_SEED").map_or_else(|_| rand::random(), |text| text.parse().unwrap());
     println!("CRASH_SEED={seed}");
     let mut random = StdRng::seed_from_u64(seed);
@@ -59,18 +59,20 @@ async fn crash_cycles_lose_and_double_nothing() {
         let config = ProducerConfig::new(server.url()).producer_id(format!("producer-{number}"));
         producers.push((config.connect().await.unwrap(), 0_u64));
     }
-    let (mut lost, mut doubled, mut events) = (0, 0, 0);
+    let (mut lost, mut duplicated, mut events) = (0, 0, 0);
     for cycle in 1..=cycles() {
         // Each of them once, then any.
-        let any = MISHAPS[random.random_range(0..MISHAPS.len())];
-        let mishap = MISHAPS.get(cycle - 1).copied().unwrap_or(any);
+        let random_fault = FAULTS[random.random_range(0..FAULTS.len())];
+        let fault = FAULTS.get(cycle - 1).copied().unwrap_or(random_fault);
         let stop = Arc::new(AtomicBool::new(false));
         let sending: Vec<_> = producers
             .drain(..)
-            .map(|(producer, next)| tokio::spawn(send(producer, next, Arc::clone(&stop), numbered)))
+            .map(|(producer, next)| {
+                tokio::spawn(send_until_stopped(producer, next, Arc::clone(&stop), numbered_event))
+            })
             .collect();
         tokio::time::sleep(Duration::from_millis(random.random_range(300..1_500))).await;
-        server = befall(server, mishap, &folder, &address).await;
+        server = inject(server, fault, &folder, &address).await;
         tokio::time::sleep(Duration::from_millis(random.random_range(200..800))).await;
         stop.store(true, Relaxed);
         for task in sending {
@@ -89,9 +91,9 @@ async fn crash_cycles_lose_and_double_nothing() {
         let figures: Vec<u64> = stored.split('\t').map(|figure| figure.parse().unwrap()).collect();
         let (count, distinct) = (figures[0], figures[1]);
         lost += sent - distinct;
-        doubled += count - distinct;
-        println!("cycle {cycle:3}  {mishap:?}  events {sent}  lost {lost}  duplicated {doubled}");
-        assert_eq!((lost, doubled), (0, 0), "CRASH_SEED={seed}: {stored} of {sent}\n{}", server.log());
+        duplicated += count - distinct;
+        println!("cycle {cycle:3}  {fault:?}  events {sent}  lost {lost}  duplicated {duplicated}");
+        assert_eq!((lost, duplicated), (0, 0), "CRASH_SEED={seed}: {stored} of {sent}\n{}", server.log());
         assert_eq!(figures[2], count, "the rollup of minutes");
         assert_eq!(
             (figures[3], figures[4]),
@@ -100,16 +102,16 @@ async fn crash_cycles_lose_and_double_nothing() {
         );
         events = sent;
     }
-    println!("cycles {}, events {events}, lost {lost}, duplicated {doubled}", cycles());
+    println!("cycles {}, events {events}, lost {lost}, duplicated {duplicated}", cycles());
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn batches_of_many_partitions_are_exact_after_the_engine_was_killed() {
-    let server = Server::start();
+async fn multi_partition_batches_are_exact_after_engine_kills() {
+    let server = TestServer::start();
     let producer = ProducerConfig::new(server.url()).connect().await.unwrap();
     let mut random = StdRng::seed_from_u64(rand::random());
     let stop = Arc::new(AtomicBool::new(false));
-    let sending = tokio::spawn(send(producer, 0, Arc::clone(&stop), late));
+    let sending = tokio::spawn(send_until_stopped(producer, 0, Arc::clone(&stop), late_event));
     for _ in 0..4 {
         // Inserts of many parts take most of the time, so that it dies in the middle of one.
         tokio::time::sleep(Duration::from_millis(random.random_range(500..2_500))).await;
@@ -123,23 +125,23 @@ async fn batches_of_many_partitions_are_exact_after_the_engine_was_killed() {
     assert_rollups_match_events(&server).await;
 }
 
-fn start(folder: &Arc<TempDir>, address: &str) -> Server {
-    Server::start_on(Arc::clone(folder), &[("MILLRACE_LISTEN", address), ("MILLRACE_LOG", "info")])
+fn start(folder: &Arc<TempDir>, address: &str) -> TestServer {
+    TestServer::start_on(Arc::clone(folder), &[("MILLRACE_LISTEN", address), ("MILLRACE_LOG", "info")])
 }
 
 /// Sends numbered events at an even rate until told to stop, then waits until all of them are acknowledged.
-pub(crate) async fn send(
+pub(crate) async fn send_until_stopped(
     producer: Producer,
     mut next: u64,
     stop: Arc<AtomicBool>,
-    make: fn(&str, u64) -> v1::Event,
+    make_event: fn(&str, u64) -> v1::Event,
 ) -> (Producer, u64) {
     let mut tick = tokio::time::interval(Duration::from_millis(10));
     tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
     while !stop.load(Relaxed) {
         tick.tick().await;
         for _ in 0..EVENTS_PER_SECOND / PRODUCERS as u64 / 100 {
-            producer.send(make(producer.id(), next)).await.unwrap();
+            producer.send(make_event(producer.id(), next)).await.unwrap();
             next += 1;
         }
     }
@@ -148,7 +150,7 @@ pub(crate) async fn send(
     (producer, next)
 }
 
-fn numbered(producer: &str, n: u64) -> v1::Event {
+fn numbered_event(producer: &str, n: u64) -> v1::Event {
     v1::Event {
         session_id: producer.to_owned(),
         properties_kind: Some(PropertiesKind::PropertiesJson(format!(
@@ -159,8 +161,8 @@ fn numbered(producer: &str, n: u64) -> v1::Event {
 }
 
 /// The same, and one of fifty is late, by up to eighty days: a batch has events of many partitions.
-pub(crate) fn late(producer: &str, n: u64) -> v1::Event {
-    let mut event = numbered(producer, n);
+pub(crate) fn late_event(producer: &str, n: u64) -> v1::Event {
+    let mut event = numbered_event(producer, n);
     if n.is_multiple_of(50)
         && let Some(timestamp) = &mut event.timestamp
     {
@@ -169,35 +171,35 @@ pub(crate) fn late(producer: &str, n: u64) -> v1::Event {
     event
 }
 
-async fn befall(server: Server, mishap: Mishap, folder: &Arc<TempDir>, address: &str) -> Server {
-    match mishap {
-        Mishap::KillEngine => {
+async fn inject(server: TestServer, fault: Fault, folder: &Arc<TempDir>, address: &str) -> TestServer {
+    match fault {
+        Fault::KillEngine => {
             kill_engine(&server);
             server
         }
-        Mishap::FreezeEngine => {
+        Fault::FreezeEngine => {
             if let Some(engine) = server.engine_pid() {
-                signal_to(engine, "STOP");
+                send_signal(engine, "STOP");
                 tokio::time::sleep(Duration::from_secs(5)).await;
-                signal_to(engine, "CONT");
+                send_signal(engine, "CONT");
             }
             server
         }
-        Mishap::KeepEngineDown => {
+        Fault::KeepEngineDown => {
             for _ in 0..20 {
                 kill_engine(&server);
                 tokio::time::sleep(Duration::from_millis(250)).await;
             }
             server
         }
-        Mishap::KillServer | Mishap::KillBoth => {
-            if matches!(mishap, Mishap::KillBoth) {
+        Fault::KillServer | Fault::KillBoth => {
+            if matches!(fault, Fault::KillBoth) {
                 kill_engine(&server);
             }
             drop(server); // kill -9
             start(folder, address)
         }
-        Mishap::StopServer => {
+        Fault::StopServer => {
             let (status, log) = tokio::task::spawn_blocking(|| server.stop()).await.unwrap();
             assert_eq!(status.code(), Some(0), "{log}");
             start(folder, address)
@@ -205,7 +207,7 @@ async fn befall(server: Server, mishap: Mishap, folder: &Arc<TempDir>, address: 
     }
 }
 
-pub(crate) fn kill_engine(server: &Server) {
+pub(crate) fn kill_engine(server: &TestServer) {
     if let Some(engine) = server.engine_pid() {
         // It may have ended by itself since.
         std::process::Command::new("kill").args(["-KILL", &engine.to_string()]).status().unwrap();

@@ -7,44 +7,46 @@ use tonic::Code;
 use tonic_types::StatusExt;
 use v1::Status;
 
-use crate::common::{ClickHouse, Server, SmallDisk, event, free_address, send, signal_to};
+use crate::common::{
+    SmallDisk, TestClickHouse, TestServer, event, events_request, free_address, send_signal,
+};
 
 #[tokio::test]
-async fn a_full_disk_stops_acknowledgements_and_room_brings_them_back() {
+async fn a_full_disk_stops_acks_until_space_is_freed() {
     let Some(disk) = SmallDisk::mount(200) else {
         return;
     };
     let address = free_address();
     let url = format!("http://{address}");
     // ClickHouse is away, so that everything stays on the disk.
-    let server = Server::start_on(std::sync::Arc::clone(&disk.folder), &[("CLICKHOUSE_URL", &url)]);
+    let server = TestServer::start_on(std::sync::Arc::clone(&disk.folder), &[("CLICKHOUSE_URL", &url)]);
     let mut ingest = server.ingest().await;
     let mut acknowledged = 0;
-    let batch = || send(vec![v1::Event { session_id: "x".repeat(256), ..event("kept") }; 500]);
+    let batch = || events_request(vec![v1::Event { session_id: "x".repeat(256), ..event("kept") }; 500]);
     ingest.send_events(batch()).await.unwrap();
     acknowledged += 500;
     disk.fill();
     // What the journal had reserved is still there to be used; then nothing is taken any more.
-    let refused = loop {
+    let error = loop {
         match ingest.send_events(batch()).await {
-            Ok(answer) => acknowledged += answer.into_inner().accepted,
-            Err(refused) => break refused,
+            Ok(response) => acknowledged += response.into_inner().accepted,
+            Err(error) => break error,
         }
         assert!(acknowledged < 2_000_000, "the disk never was full");
     };
-    assert!(matches!(refused.code(), Code::Unavailable | Code::ResourceExhausted), "{refused:?}");
-    assert!(refused.get_error_details().retry_info().is_some(), "it says when to come back");
+    assert!(matches!(error.code(), Code::Unavailable | Code::ResourceExhausted), "{error:?}");
+    assert!(error.get_error_details().retry_info().is_some(), "it says when to come back");
     let health = server.wait_for_health("down", |health| health.status() == Status::Down).await;
     assert!(health.summary.contains("no events are accepted"), "{}", health.summary);
-    disk.make_room();
+    disk.free_space();
     server.wait_for_health("taking events", |health| health.status() != Status::Down).await;
     acknowledged += ingest.send_events(batch()).await.unwrap().into_inner().accepted;
 
     // ClickHouse comes, on a disk of its own, and has exactly what was acknowledged.
     let folder = tempfile::tempdir().unwrap();
-    let clickhouse = ClickHouse::start(&address, folder.path());
+    let clickhouse = TestClickHouse::start(&address, folder.path());
     server.wait_until_landed().await;
-    let client = ClickHouse::client(&url);
+    let client = TestClickHouse::client(&url);
     let query = "SELECT count(), uniqExact(event_id) FROM events";
     let figures: (u64, u64) = client.query(query).fetch_one().await.unwrap();
     assert_eq!(figures, (acknowledged, acknowledged));
@@ -53,7 +55,7 @@ async fn a_full_disk_stops_acknowledgements_and_room_brings_them_back() {
 
 /// The embedded ClickHouse keeps its files on another disk, so that the journal alone fills this one.
 #[tokio::test]
-async fn a_disk_that_filled_while_clickhouse_was_away_empties_once_it_is_back() {
+async fn a_disk_filled_during_an_outage_drains_when_clickhouse_returns() {
     // Two whole segments of the journal fit, a third never does.
     let Some(disk) = SmallDisk::mount(180) else {
         return;
@@ -62,30 +64,30 @@ async fn a_disk_that_filled_while_clickhouse_was_away_empties_once_it_is_back() 
     std::os::unix::fs::symlink(elsewhere.path(), disk.folder.path().join("clickhouse")).unwrap();
     // The engine is away for as long as its library is.
     let library = elsewhere.path().join("library.so");
-    let set = std::env::var_os("MILLRACE_ENGINE_LIB").filter(|path| !path.is_empty());
-    let real = set.map_or_else(millrace::engine::default_library, Into::into);
-    std::os::unix::fs::symlink(&real, &library).unwrap();
+    let configured = std::env::var_os("MILLRACE_ENGINE_LIB").filter(|path| !path.is_empty());
+    let real_library = configured.map_or_else(millrace::engine::default_library, Into::into);
+    std::os::unix::fs::symlink(&real_library, &library).unwrap();
     let variables = [("MILLRACE_ENGINE_LIB", library.to_str().unwrap())];
-    let server = Server::start_on(std::sync::Arc::clone(&disk.folder), &variables);
+    let server = TestServer::start_on(std::sync::Arc::clone(&disk.folder), &variables);
     let mut ingest = server.ingest().await;
-    let batch = || send(vec![v1::Event { session_id: "x".repeat(256), ..event("kept") }; 500]);
+    let batch = || events_request(vec![v1::Event { session_id: "x".repeat(256), ..event("kept") }; 500]);
     let mut acknowledged = ingest.send_events(batch()).await.unwrap().into_inner().accepted;
     server.wait_until_landed().await;
 
     fs::remove_file(&library).unwrap();
-    signal_to(server.engine_pid().unwrap(), "KILL");
+    send_signal(server.engine_pid().unwrap(), "KILL");
     server.wait_for_health("without ClickHouse", |health| health.status() == Status::Degraded).await;
-    let refused = loop {
+    let error = loop {
         match ingest.send_events(batch()).await {
-            Ok(answer) => acknowledged += answer.into_inner().accepted,
-            Err(refused) => break refused,
+            Ok(response) => acknowledged += response.into_inner().accepted,
+            Err(error) => break error,
         }
         assert!(acknowledged < 2_000_000, "the disk never was full");
     };
-    assert!(refused.message().contains("No space left on device"), "{refused:?}");
+    assert!(error.message().contains("No space left on device"), "{error:?}");
     let full = server.wait_for_health("down", |health| health.status() == Status::Down).await;
 
-    std::os::unix::fs::symlink(&real, &library).unwrap();
+    std::os::unix::fs::symlink(&real_library, &library).unwrap();
     server.wait_until_landed().await;
     let health = server.wait_for_health("ok", |health| health.status() == Status::Ok).await;
     assert!(health.journal.unwrap().bytes < full.journal.unwrap().bytes, "nothing was released");
@@ -95,7 +97,7 @@ async fn a_disk_that_filled_while_clickhouse_was_away_empties_once_it_is_back() 
     // A start after it finds nothing to bring in again.
     let (status, log) = tokio::task::spawn_blocking(|| server.stop()).await.unwrap();
     assert_eq!(status.code(), Some(0), "{log}");
-    let server = Server::start_on(std::sync::Arc::clone(&disk.folder), &variables);
+    let server = TestServer::start_on(std::sync::Arc::clone(&disk.folder), &variables);
     server.wait_until_landed().await;
     let figures = server.sql("SELECT count(), uniqExact(event_id) FROM events").await;
     assert_eq!(figures, format!("{acknowledged}\t{acknowledged}"));

@@ -9,31 +9,31 @@ use std::time::{Duration, Instant};
 use millrace::client::ProducerConfig;
 use millrace::proto::v1;
 
-use crate::common::{PATIENCE, Server, event, free_address, send};
+use crate::common::{TIMEOUT, TestServer, event, events_request, free_address};
 use crate::h2::{
     CONTINUATION, Connection, DATA, END_HEADERS, END_STREAM, GOAWAY, HEADERS, PING, PREFACE, RST_STREAM,
-    WINDOW_UPDATE, call, frame,
+    WINDOW_UPDATE, frame, grpc_header_block,
 };
 
 const SEND: &str = "/millrace.v1.IngestService/SendEvents";
 const ENHANCE_YOUR_CALM: u32 = 11;
 
 /// A connection that says so much; gives what the server says until it closes.
-fn until_closed(server: &Server, says: &[u8]) -> Vec<u8> {
+fn read_until_closed(server: &TestServer, request_bytes: &[u8]) -> Vec<u8> {
     let mut stream = TcpStream::connect(&server.address).unwrap();
-    stream.set_read_timeout(Some(PATIENCE)).unwrap();
-    stream.write_all(says).unwrap();
-    let mut answer = Vec::new();
-    if let Err(error) = stream.read_to_end(&mut answer) {
+    stream.set_read_timeout(Some(TIMEOUT)).unwrap();
+    stream.write_all(request_bytes).unwrap();
+    let mut response = Vec::new();
+    if let Err(error) = stream.read_to_end(&mut response) {
         // It did not read what came last.
         assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset, "the server closes the connection");
     }
-    answer
+    response
 }
 
 #[test]
-fn a_connection_that_does_not_come_to_its_point_is_closed() {
-    let server = Server::start();
+fn a_stalled_connection_is_closed() {
+    let server = TestServer::start();
     let stalled_body =
         b"POST /events HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n[{";
     let cases: [&[u8]; 7] = [
@@ -46,13 +46,14 @@ fn a_connection_that_does_not_come_to_its_point_is_closed() {
         stalled_body,
     ];
     std::thread::scope(|scope| {
-        for says in cases {
+        for request_bytes in cases {
             let server = &server;
             scope.spawn(move || {
-                let answer = String::from_utf8_lossy(&until_closed(server, says)).into_owned();
-                if says == stalled_body {
-                    assert!(answer.starts_with("HTTP/1.1 408 "), "{answer}");
-                    assert!(answer.contains("makes no progress"), "{answer}");
+                let response =
+                    String::from_utf8_lossy(&read_until_closed(server, request_bytes)).into_owned();
+                if request_bytes == stalled_body {
+                    assert!(response.starts_with("HTTP/1.1 408 "), "{response}");
+                    assert!(response.contains("makes no progress"), "{response}");
                 }
             });
         }
@@ -62,39 +63,44 @@ fn a_connection_that_does_not_come_to_its_point_is_closed() {
 }
 
 #[test]
-fn a_unary_call_whose_body_stalls_is_ended_and_a_silent_stream_is_not() {
-    let server = Server::start();
+fn a_stalled_unary_body_times_out_and_an_idle_stream_does_not() {
+    let server = TestServer::start();
     let mut connection = Connection::open(&server.address);
     connection
-        .send(&frame(HEADERS, END_HEADERS, 1, &call("/millrace.v1.IngestService/StreamEvents", &[])))
+        .send(&frame(
+            HEADERS,
+            END_HEADERS,
+            1,
+            &grpc_header_block("/millrace.v1.IngestService/StreamEvents", &[]),
+        ))
         .unwrap();
-    connection.send(&frame(HEADERS, END_HEADERS, 3, &call(SEND, &[]))).unwrap();
+    connection.send(&frame(HEADERS, END_HEADERS, 3, &grpc_header_block(SEND, &[]))).unwrap();
     connection.send(&frame(DATA, 0, 3, &[0, 0, 0, 0, 100, 0x1a])).unwrap();
     let ended = loop {
-        let frame = connection.next(PATIENCE).expect("the connection stays");
+        let frame = connection.next_frame(TIMEOUT).expect("the connection stays");
         if frame.kind == HEADERS && frame.flags & END_STREAM > 0 {
             break frame.stream;
         }
     };
     assert_eq!(ended, 3);
     connection.send(&frame(PING, 0, 0, &[7; 8])).unwrap();
-    while connection.next(PATIENCE).expect("the stream keeps it").kind != PING {}
+    while connection.next_frame(TIMEOUT).expect("the stream keeps it").kind != PING {}
 }
 
 #[tokio::test]
-async fn connections_are_capped_by_address() {
-    let mut server = Server::start_with(&[("MILLRACE_MAX_CONNECTIONS_PER_ADDRESS", "5")]);
+async fn connections_are_limited_per_address() {
+    let mut server = TestServer::start_with(&[("MILLRACE_MAX_CONNECTIONS_PER_ADDRESS", "5")]);
     let mut held: Vec<_> = (0..5).map(|_| TcpStream::connect(&server.address).unwrap()).collect();
-    assert_eq!(until_closed(&server, b""), b"", "closed at once");
-    let line = server.wait_for_line("connections were closed at once");
+    assert_eq!(read_until_closed(&server, b""), b"", "closed at once");
+    let line = server.wait_for_log_line("connections were closed at once");
     assert!(line.contains("5 of 5 from 127.0.0.1 (MILLRACE_MAX_CONNECTIONS_PER_ADDRESS)"), "{line}");
     held.clear();
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + TIMEOUT;
     loop {
         let endpoint = tonic::transport::Endpoint::from_shared(server.url()).unwrap();
         if let Ok(channel) = endpoint.connect().await {
             let mut ingest = v1::ingest_service_client::IngestServiceClient::new(channel);
-            if ingest.send_events(send(vec![event("a")])).await.is_ok() {
+            if ingest.send_events(events_request(vec![event("a")])).await.is_ok() {
                 break;
             }
         }
@@ -103,14 +109,14 @@ async fn connections_are_capped_by_address() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_connection_grows_old_and_its_producer_notices_nothing() {
-    let server = Server::start_with(&[("MILLRACE_MAX_CONNECTION_AGE_MS", "1000")]);
+async fn the_max_age_of_a_connection_is_transparent_to_its_producer() {
+    let server = TestServer::start_with(&[("MILLRACE_MAX_CONNECTION_AGE_MS", "1000")]);
     let producer = ProducerConfig::new(server.url()).connect().await.unwrap();
     let mut dashboard = server.dashboard().await;
     let queries = vec![v1::PanelQuery { panel: "active_users".into(), time_range: 1, ..Default::default() }];
     let watching = dashboard.watch_panels(v1::WatchPanelsRequest { queries }).await.unwrap().into_inner();
     let mut sent = 0_u64;
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + TIMEOUT;
     while producer.totals().reconnects < 2 {
         producer.send(event("a")).await.unwrap();
         sent += 1;
@@ -136,21 +142,25 @@ async fn a_connection_grows_old_and_its_producer_notices_nothing() {
 }
 
 /// Writes for as long as the server takes it, and reads what it says in the end.
-fn flood(server: &Server, mut frames: impl FnMut(u32) -> Vec<u8>, most: u32) -> (Option<u32>, u32) {
+fn send_frames_until_closed(
+    server: &TestServer,
+    mut frames: impl FnMut(u32) -> Vec<u8>,
+    max_frames: u32,
+) -> (Option<u32>, u32) {
     let mut connection = Connection::open(&server.address);
     let mut sent = 0;
-    while sent < most && connection.send(&frames(sent)).is_ok() {
+    while sent < max_frames && connection.send(&frames(sent)).is_ok() {
         sent += 1;
     }
-    (connection.ended_with(PATIENCE), sent)
+    (connection.goaway_code(TIMEOUT), sent)
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn abuse_of_http2_ends_the_connection_and_costs_no_memory() {
-    let server = Server::start();
-    let before = server.resident_kib();
-    let block = call(SEND, &[]);
-    let (code, _) = flood(
+async fn http2_abuse_closes_the_connection_without_memory_growth() {
+    let server = TestServer::start();
+    let before = server.rss_kib();
+    let block = grpc_header_block(SEND, &[]);
+    let (code, _) = send_frames_until_closed(
         &server,
         |n| {
             let stream = 2 * n + 1;
@@ -162,24 +172,27 @@ async fn abuse_of_http2_ends_the_connection_and_costs_no_memory() {
     println!("rapid reset: GOAWAY {code:?}");
     assert!(code.is_none_or(|code| code == ENHANCE_YOUR_CALM), "{code:?}");
 
-    let (code, sent) = flood(
+    let (code, sent) = send_frames_until_closed(
         &server,
         |n| match n {
             0 => frame(HEADERS, 0, 1, &block),
-            _ => frame(CONTINUATION, 0, 1, &call("/", &[("filling", &"x".repeat(8_000))])),
+            _ => frame(CONTINUATION, 0, 1, &grpc_header_block("/", &[("filling", &"x".repeat(8_000))])),
         },
         100_000,
     );
     println!("CONTINUATION without an end: GOAWAY {code:?} after {sent} frames");
     assert!(sent < 100_000);
 
-    let (code, sent) =
-        flood(&server, |_| frame(WINDOW_UPDATE, 0, 0, &0x7fff_ffff_u32.to_be_bytes()), 100_000);
+    let (code, sent) = send_frames_until_closed(
+        &server,
+        |_| frame(WINDOW_UPDATE, 0, 0, &0x7fff_ffff_u32.to_be_bytes()),
+        100_000,
+    );
     println!("window overflow: GOAWAY {code:?} after {sent} frames");
     assert!(sent < 100_000);
 
     // Errors on streams that the server has to reset (MadeYouReset).
-    let (code, sent) = flood(
+    let (code, sent) = send_frames_until_closed(
         &server,
         |n| {
             let stream = 2 * n + 1;
@@ -195,15 +208,15 @@ async fn abuse_of_http2_ends_the_connection_and_costs_no_memory() {
     assert!(code.is_none_or(|code| code == ENHANCE_YOUR_CALM), "{code:?}");
     assert!(sent < 100_000);
 
-    let grown = server.resident_kib().saturating_sub(before);
+    let grown = server.rss_kib().saturating_sub(before);
     println!("memory grew by {grown} KiB");
     assert!(grown < 32 << 10, "{grown} KiB");
     // A header list above 8 KiB is refused for its stream alone.
     let mut connection = Connection::open(&server.address);
-    let long = call(SEND, &[("long", &"x".repeat(12_000))]);
+    let long = grpc_header_block(SEND, &[("long", &"x".repeat(12_000))]);
     connection.send(&frame(HEADERS, END_HEADERS | END_STREAM, 1, &long)).unwrap();
     loop {
-        let next = connection.next(PATIENCE).expect("an answer");
+        let next = connection.next_frame(TIMEOUT).expect("an answer");
         assert!(next.kind != GOAWAY, "only the stream is refused");
         if next.stream == 1 {
             break;
@@ -213,28 +226,34 @@ async fn abuse_of_http2_ends_the_connection_and_costs_no_memory() {
 }
 
 /// A request of HTTP/1.1 with these lines; gives its status and the answer.
-fn ask(server: &Server, method: &str, path: &str, headers: &[&str], body: &str) -> (u16, String) {
+fn http1_request(
+    server: &TestServer,
+    method: &str,
+    path: &str,
+    headers: &[&str],
+    body: &str,
+) -> (u16, String) {
     let mut head = format!("{method} {path} HTTP/1.1\r\nConnection: close\r\n");
     for header in headers.iter().chain(&[format!("Content-Length: {}", body.len()).as_str()]) {
         head.push_str(&header.replace("SELF", &server.address));
         head.push_str("\r\n");
     }
-    let answer = until_closed(server, format!("{head}\r\n{body}").as_bytes());
-    let answer = String::from_utf8_lossy(&answer).into_owned();
-    (answer[9..12].parse().unwrap(), answer)
+    let response = read_until_closed(server, format!("{head}\r\n{body}").as_bytes());
+    let response = String::from_utf8_lossy(&response).into_owned();
+    (response[9..12].parse().unwrap(), response)
 }
 
 #[tokio::test]
-async fn a_page_of_another_origin_neither_sends_events_nor_reads_panels() {
-    let server = Server::start_with(&[
+async fn cross_origin_requests_are_denied() {
+    let server = TestServer::start_with(&[
         ("MILLRACE_ALLOWED_HOSTS", "analytics.example.com"),
         ("MILLRACE_ALLOWED_ORIGINS", "https://public.example"),
     ]);
     let json = "Content-Type: application/json";
     let now = jiff::Timestamp::now();
     let events = format!(r#"[{{"event_name":"a","timestamp":"{now}","session_id":"s"}}]"#);
-    let post = |headers: &[&str]| ask(&server, "POST", "/events", headers, &events);
-    let get = |path: &str, headers: &[&str]| ask(&server, "GET", path, headers, "");
+    let post = |headers: &[&str]| http1_request(&server, "POST", "/events", headers, &events);
+    let get = |path: &str, headers: &[&str]| http1_request(&server, "GET", path, headers, "");
 
     // curl, scripts, the own page, a proxy with a name of its own, and a development server in front.
     assert_eq!(post(&["Host: SELF", json]).0, 200);
@@ -262,33 +281,39 @@ async fn a_page_of_another_origin_neither_sends_events_nor_reads_panels() {
             "Sec-Fetch-Site",
         ),
         (
-            ask(&server, "OPTIONS", "/events", &["Host: SELF", "Origin: https://evil.example"], ""),
+            http1_request(&server, "OPTIONS", "/events", &["Host: SELF", "Origin: https://evil.example"], ""),
             403,
             "MILLRACE_ALLOWED_ORIGINS",
         ),
     ];
-    for ((status, answer), expected, part) in cases {
-        assert_eq!(status, expected, "{answer}");
-        assert!(answer.contains(part), "{answer}");
+    for ((status, response), expected, part) in cases {
+        assert_eq!(status, expected, "{response}");
+        assert!(response.contains(part), "{response}");
         assert!(
-            answer.contains("application/problem+json") && !answer.contains("access-control-allow"),
-            "{answer}"
+            response.contains("application/problem+json") && !response.contains("access-control-allow"),
+            "{response}"
         );
-        assert!(answer.contains("cross-origin-resource-policy: same-origin"), "{answer}");
+        assert!(response.contains("cross-origin-resource-policy: same-origin"), "{response}");
     }
     // gRPC-Web, as the page speaks it, and as another page would.
     let web = "Content-Type: application/grpc-web+proto";
     let list = "/millrace.v1.DashboardService/ListPanels";
     let empty = "\0\0\0\0\0";
-    assert_eq!(ask(&server, "POST", list, &["Host: SELF", web, "Origin: http://SELF"], empty).0, 200);
-    assert_eq!(ask(&server, "POST", list, &["Host: SELF", web, "Origin: http://evil.example"], empty).0, 403);
-    assert_eq!(ask(&server, "POST", list, &["Host: evil.example", web], empty).0, 403);
+    assert_eq!(
+        http1_request(&server, "POST", list, &["Host: SELF", web, "Origin: http://SELF"], empty).0,
+        200
+    );
+    assert_eq!(
+        http1_request(&server, "POST", list, &["Host: SELF", web, "Origin: http://evil.example"], empty).0,
+        403
+    );
+    assert_eq!(http1_request(&server, "POST", list, &["Host: evil.example", web], empty).0, 403);
 }
 
 /// A gRPC client that knows the server by a name of its network, as in a cluster.
 #[tokio::test]
-async fn a_grpc_client_may_call_the_server_as_it_likes() {
-    let server = Server::start();
+async fn a_grpc_client_may_use_any_authority() {
+    let server = TestServer::start();
     let origin = "http://millrace.monitoring.svc.cluster.local:8080".parse().unwrap();
     let channel = tonic::transport::Endpoint::from_shared(server.url())
         .unwrap()
@@ -297,11 +322,11 @@ async fn a_grpc_client_may_call_the_server_as_it_likes() {
         .await
         .unwrap();
     let mut ingest = v1::ingest_service_client::IngestServiceClient::new(channel);
-    assert_eq!(ingest.send_events(send(vec![event("a")])).await.unwrap().into_inner().accepted, 1);
+    assert_eq!(ingest.send_events(events_request(vec![event("a")])).await.unwrap().into_inner().accepted, 1);
 }
 
 /// Everything below a folder that somebody else may read or write.
-fn open_to_others(path: &Path, found: &mut Vec<String>) {
+fn accessible_to_others(path: &Path, found: &mut Vec<String>) {
     let metadata = path.symlink_metadata().unwrap();
     let mode = metadata.permissions().mode();
     if mode & 0o077 != 0 && !metadata.is_symlink() {
@@ -309,30 +334,30 @@ fn open_to_others(path: &Path, found: &mut Vec<String>) {
     }
     if metadata.is_dir() {
         for entry in std::fs::read_dir(path).unwrap() {
-            open_to_others(&entry.unwrap().path(), found);
+            accessible_to_others(&entry.unwrap().path(), found);
         }
     }
 }
 
 #[tokio::test]
-async fn nobody_else_reads_what_is_kept() {
+async fn stored_files_are_private_to_their_owner() {
     let folder = std::sync::Arc::new(tempfile::tempdir().unwrap());
     // As a server of before has left it.
     std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
-    let server = Server::start_on(folder, &[]);
-    server.ingest().await.send_events(send(vec![event("a"); 100])).await.unwrap();
+    let server = TestServer::start_on(folder, &[]);
+    server.ingest().await.send_events(events_request(vec![event("a"); 100])).await.unwrap();
     server.wait_until_landed().await;
     let mut found = Vec::new();
-    open_to_others(server.data_dir(), &mut found);
+    accessible_to_others(server.data_dir(), &mut found);
     assert_eq!(found.len(), 0, "the first: {:?}", found.first());
 
     // A ClickHouse that is not there: what is accepted becomes a dead letter.
     let url = format!("http://{}", free_address());
-    let server = Server::start_with(&[("CLICKHOUSE_URL", &url)]);
-    server.ingest().await.send_events(send(vec![event("a"); 100])).await.unwrap();
-    let has_letter =
+    let server = TestServer::start_with(&[("CLICKHOUSE_URL", &url)]);
+    server.ingest().await.send_events(events_request(vec![event("a"); 100])).await.unwrap();
+    let has_dead_letter =
         |health: &v1::Health| health.dead_letters.as_ref().is_some_and(|letters| letters.batches > 0);
-    server.wait_for_health("with a dead letter", has_letter).await;
-    open_to_others(server.data_dir(), &mut found);
+    server.wait_for_health("with a dead letter", has_dead_letter).await;
+    accessible_to_others(server.data_dir(), &mut found);
     assert_eq!(found.len(), 0, "the first: {:?}", found.first());
 }

@@ -4,26 +4,26 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::process::{Child, Command, Stdio};
 
-use crate::common::PATIENCE;
+use crate::common::TIMEOUT;
 
 const PASSWORD: &str = "se'cret";
 
 /// An engine that runs alone. Dropping it kills it.
-pub(crate) struct Engine {
+pub(crate) struct EngineProcess {
     child: Child,
     pub(crate) address: String,
     pub(crate) folder: tempfile::TempDir,
     /// What it said before it was ready.
-    pub(crate) said: Vec<String>,
+    pub(crate) output: Vec<String>,
 }
 
-impl Engine {
+impl EngineProcess {
     pub(crate) fn start() -> Self {
         Self::start_with(|command| command.env("MILLRACE_ENGINE_PASSWORD", PASSWORD))
     }
 
     /// With changes to its command.
-    pub(crate) fn start_with(change: impl Fn(&mut Command) -> &mut Command) -> Self {
+    pub(crate) fn start_with(configure: impl Fn(&mut Command) -> &mut Command) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let mut command = Command::new(env!("CARGO_BIN_EXE_millrace"));
         command
@@ -31,19 +31,19 @@ impl Engine {
             .arg(folder.path())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped());
-        let mut child = change(&mut command).spawn().unwrap();
+        let mut child = configure(&mut command).spawn().unwrap();
         let mut lines = std::io::BufReader::new(child.stdout.take().unwrap());
-        let mut said = Vec::new();
+        let mut output = Vec::new();
         let address = loop {
             let mut line = String::new();
             let read = std::io::BufRead::read_line(&mut lines, &mut line).unwrap();
-            assert!(read > 0, "it does not say where it listens: {said:?}");
+            assert!(read > 0, "it does not say where it listens: {output:?}");
             match line.trim().strip_prefix("listening on http://") {
                 Some(address) => break address.to_owned(),
-                None => said.push(line.trim().to_owned()),
+                None => output.push(line.trim().to_owned()),
             }
         };
-        Self { child, address, folder, said }
+        Self { child, address, folder, output }
     }
 
     /// A request as it goes over the wire: status, head and body.
@@ -55,7 +55,7 @@ impl Engine {
         body: &[u8],
     ) -> (u16, String, Vec<u8>) {
         let mut stream = TcpStream::connect(&self.address).unwrap();
-        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream.set_read_timeout(Some(TIMEOUT)).unwrap();
         let mut head = format!("{method} {target} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n");
         for (name, value) in headers {
             head += &format!("{name}: {value}\r\n");
@@ -63,14 +63,15 @@ impl Engine {
         head += &format!("Content-Length: {}\r\n\r\n", body.len());
         stream.write_all(head.as_bytes()).unwrap();
         stream.write_all(body).unwrap();
-        let mut answer = Vec::new();
-        stream.read_to_end(&mut answer).unwrap();
-        let end = answer.windows(4).position(|window| window == b"\r\n\r\n").expect("the answer has a head");
-        let head = String::from_utf8_lossy(&answer[..end]).to_lowercase();
+        let mut response = Vec::new();
+        stream.read_to_end(&mut response).unwrap();
+        let end =
+            response.windows(4).position(|window| window == b"\r\n\r\n").expect("the answer has a head");
+        let head = String::from_utf8_lossy(&response[..end]).to_lowercase();
         let status = head[9..12].parse().unwrap();
-        let mut body = answer[end + 4..].to_vec();
+        let mut body = response[end + 4..].to_vec();
         if head.contains("transfer-encoding: chunked") {
-            body = unchunk(&body).unwrap_or_else(|| BROKEN_OFF.to_vec());
+            body = decode_chunked(&body).unwrap_or_else(|| TRUNCATED.to_vec());
         }
         (status, head, body)
     }
@@ -81,16 +82,16 @@ impl Engine {
         (status, String::from_utf8_lossy(&body).trim_end().to_owned())
     }
 
-    pub(crate) fn ok(&self, target: &str, body: &str) -> String {
-        let (status, answer) = self.post(target, body.as_bytes());
-        assert_eq!(status, 200, "{target} {body}: {answer}");
-        answer
+    pub(crate) fn post_ok(&self, target: &str, body: &str) -> String {
+        let (status, response) = self.post(target, body.as_bytes());
+        assert_eq!(status, 200, "{target} {body}: {response}");
+        response
     }
 }
 
-impl Engine {
+impl EngineProcess {
     /// Kills it, and starts another one on its folder that ends at once.
-    pub(crate) fn run_again(&mut self, library: &std::path::Path) -> std::process::ExitStatus {
+    pub(crate) fn restart_and_exit(&mut self, library: &std::path::Path) -> std::process::ExitStatus {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
         // It ends with its standard input.
@@ -105,7 +106,7 @@ impl Engine {
     }
 }
 
-impl Drop for Engine {
+impl Drop for EngineProcess {
     fn drop(&mut self) {
         self.child.kill().ok();
         self.child.wait().ok();
@@ -113,9 +114,9 @@ impl Drop for Engine {
 }
 
 /// What a chunked answer without its end is read as.
-const BROKEN_OFF: &[u8] = b"the answer was broken off";
+const TRUNCATED: &[u8] = b"the answer was broken off";
 
-fn unchunk(mut rest: &[u8]) -> Option<Vec<u8>> {
+fn decode_chunked(mut rest: &[u8]) -> Option<Vec<u8>> {
     let mut body = Vec::new();
     loop {
         let end = rest.windows(2).position(|window| window == b"\r\n")?;
@@ -135,8 +136,8 @@ fn gzip(bytes: &[u8]) -> Vec<u8> {
 }
 
 #[test]
-fn the_protocol_is_clickhouses() {
-    let engine = Engine::start();
+fn the_http_protocol_matches_clickhouse() {
+    let engine = EngineProcess::start();
     let credentials = ("Authorization", "Basic ZGVmYXVsdDpzZSdjcmV0"); // default:se'cret
     assert_eq!(engine.request("GET", "/ping", &[], b"").2, b"Ok.\n");
     let (status, head, body) = engine.request("GET", "/?query=SELECT+1&query_id=q1", &[credentials], b"");
@@ -165,49 +166,53 @@ fn the_protocol_is_clickhouses() {
         ("SELECT 1 FORMAT Nonsense", 404, "Code: 73."),
         ("SELECT toUInt8('x')", 400, "Code: 6."),
     ] {
-        let (found, answer) = engine.post("/", query.as_bytes());
-        assert_eq!(found, status, "{query}: {answer}");
-        assert!(answer.starts_with(code), "{query}: {answer}");
+        let (found, response) = engine.post("/", query.as_bytes());
+        assert_eq!(found, status, "{query}: {response}");
+        assert!(response.starts_with(code), "{query}: {response}");
     }
     // Settings and the database hold for one statement.
-    assert_eq!(engine.ok("/?max_threads=3", "SELECT getSetting('max_threads')"), "3");
-    assert_ne!(engine.ok("/", "SELECT getSetting('max_threads')"), "3");
-    assert_eq!(engine.ok("/?database=system", "SELECT currentDatabase()"), "system");
-    assert_eq!(engine.ok("/", "SELECT currentDatabase()"), "default");
+    assert_eq!(engine.post_ok("/?max_threads=3", "SELECT getSetting('max_threads')"), "3");
+    assert_ne!(engine.post_ok("/", "SELECT getSetting('max_threads')"), "3");
+    assert_eq!(engine.post_ok("/?database=system", "SELECT currentDatabase()"), "system");
+    assert_eq!(engine.post_ok("/", "SELECT currentDatabase()"), "default");
     assert_eq!(engine.post("/?no_such_setting=1", b"SELECT 1").0, 404);
     // Parameters come in the address and as multipart.
-    assert_eq!(engine.ok("/?param_x=a%5Ctb", "SELECT {x:String}"), "a\\tb");
+    assert_eq!(engine.post_ok("/?param_x=a%5Ctb", "SELECT {x:String}"), "a\\tb");
     let multipart = "--b\r\nContent-Disposition: form-data; name=\"query\"\r\n\r\nSELECT {n:UInt8} + 1\r\n\
                      --b\r\nContent-Disposition: form-data; name=\"param_n\"\r\n\r\n41\r\n--b--\r\n";
     let headers = [credentials, ("Content-Type", "multipart/form-data; boundary=b")];
     assert_eq!(engine.request("POST", "/", &headers, multipart.as_bytes()).2, b"42\n");
     // Statements that are no SELECT.
-    engine.ok("/", "CREATE TABLE t (a UInt32, b String) ENGINE = MergeTree ORDER BY a");
-    assert_eq!(engine.ok("/", "EXISTS t"), "1");
-    assert!(engine.ok("/?default_format=JSONEachRow", "DESCRIBE t").contains("\"name\":\"a\""));
-    assert!(engine.ok("/", "SHOW TABLES").contains('t'));
+    engine.post_ok("/", "CREATE TABLE t (a UInt32, b String) ENGINE = MergeTree ORDER BY a");
+    assert_eq!(engine.post_ok("/", "EXISTS t"), "1");
+    assert!(engine.post_ok("/?default_format=JSONEachRow", "DESCRIBE t").contains("\"name\":\"a\""));
+    assert!(engine.post_ok("/", "SHOW TABLES").contains('t'));
 }
 
 #[test]
-fn data_goes_in_and_comes_out_in_any_format() {
-    let engine = Engine::start();
-    engine.ok("/", "CREATE TABLE t (a UInt32, b String) ENGINE = MergeTree ORDER BY a");
-    engine.ok("/?query=INSERT+INTO+t+FORMAT+CSV", "1,\"x\"\n2,\"y\"\n");
-    engine.ok("/", "INSERT INTO t FORMAT JSONEachRow {\"a\":3,\"b\":\"z\"}");
-    engine.ok("/", "INSERT INTO t (a, b) VALUES (4, 'q;'), (5, 'FORMAT CSV')");
-    assert_eq!(engine.ok("/", "SELECT count(), sum(a) FROM t"), "5\t15");
+fn data_can_be_inserted_and_selected_in_any_format() {
+    let engine = EngineProcess::start();
+    engine.post_ok("/", "CREATE TABLE t (a UInt32, b String) ENGINE = MergeTree ORDER BY a");
+    engine.post_ok("/?query=INSERT+INTO+t+FORMAT+CSV", "1,\"x\"\n2,\"y\"\n");
+    engine.post_ok("/", "INSERT INTO t FORMAT JSONEachRow {\"a\":3,\"b\":\"z\"}");
+    engine.post_ok("/", "INSERT INTO t (a, b) VALUES (4, 'q;'), (5, 'FORMAT CSV')");
+    assert_eq!(engine.post_ok("/", "SELECT count(), sum(a) FROM t"), "5\t15");
     let credentials = [("X-ClickHouse-User", "default"), ("X-ClickHouse-Key", PASSWORD)];
     for format in
         ["Native", "RowBinary", "RowBinaryWithNamesAndTypes", "Parquet", "TSVWithNamesAndTypes", "Arrow"]
     {
-        engine.ok("/", "CREATE OR REPLACE TABLE copy AS t");
+        engine.post_ok("/", "CREATE OR REPLACE TABLE copy AS t");
         let query =
             format!("SELECT number::UInt32 AS a, toString(number) AS b FROM numbers(200000) FORMAT {format}");
         let (status, _, whole) = engine.request("POST", "/", &credentials, query.as_bytes());
         assert_eq!(status, 200, "{format}");
-        let (status, said) = engine.post(&format!("/?query=INSERT+INTO+copy+FORMAT+{format}"), &whole);
-        assert_eq!((status, said.as_str()), (200, ""), "{format}");
-        assert_eq!(engine.ok("/", "SELECT count(), sum(a) FROM copy"), "200000\t19999900000", "{format}");
+        let (status, output) = engine.post(&format!("/?query=INSERT+INTO+copy+FORMAT+{format}"), &whole);
+        assert_eq!((status, output.as_str()), (200, ""), "{format}");
+        assert_eq!(
+            engine.post_ok("/", "SELECT count(), sum(a) FROM copy"),
+            "200000\t19999900000",
+            "{format}"
+        );
     }
     // Compressed both ways.
     let headers = [credentials[0], credentials[1], ("Content-Encoding", "gzip")];
@@ -231,18 +236,18 @@ fn data_goes_in_and_comes_out_in_any_format() {
         assert_eq!(plain.lines().last(), Some("99999"));
     }
     // An error in a result without bytes is one as well.
-    let (status, answer) =
+    let (status, response) =
         engine.post("/", b"SELECT throwIf(number = 3000000) FROM numbers(4000000) FORMAT Null");
-    assert_ne!(status, 200, "{answer}");
+    assert_ne!(status, 200, "{response}");
     // A broken body inserts nothing.
-    let (status, said) = engine.post("/?query=INSERT+INTO+t+FORMAT+CSV", b"8,\"x\"\nnine,\"y\"\n");
-    assert_eq!(status, 400, "{said}");
-    assert_eq!(engine.ok("/", "SELECT count() FROM t"), "7");
+    let (status, output) = engine.post("/?query=INSERT+INTO+t+FORMAT+CSV", b"8,\"x\"\nnine,\"y\"\n");
+    assert_eq!(status, 400, "{output}");
+    assert_eq!(engine.post_ok("/", "SELECT count() FROM t"), "7");
     // An error in the middle of an answer is not taken for its end.
     let (status, _, body) =
         engine.request("POST", "/", &credentials, b"SELECT throwIf(number = 3000000) FROM numbers(4000000)");
     if status == 200 {
-        assert_eq!(body, BROKEN_OFF);
+        assert_eq!(body, TRUNCATED);
     } else {
         assert!(body.starts_with(b"Code: 395."));
     }
@@ -250,9 +255,9 @@ fn data_goes_in_and_comes_out_in_any_format() {
 
 /// Whoever asks: what stands behind a semicolon is not carried out, and data is not taken for a statement.
 #[test]
-fn a_request_holds_one_statement() {
-    let engine = Engine::start();
-    engine.ok("/", "CREATE TABLE t (a Int64, b String) ENGINE = MergeTree ORDER BY a");
+fn a_request_must_hold_one_statement() {
+    let engine = EngineProcess::start();
+    engine.post_ok("/", "CREATE TABLE t (a Int64, b String) ENGINE = MergeTree ORDER BY a");
     let second = "CREATE TABLE second (a Int8) ENGINE = Memory";
     for first in [
         "SELECT 1;",
@@ -267,81 +272,81 @@ fn a_request_holds_one_statement() {
         "SELECT 'a\\';' ;",
     ] {
         for target in ["/", "/?readonly=1", "/?readonly=2"] {
-            let (status, answer) = engine.post(target, format!("{first} {second}").as_bytes());
-            assert_eq!(status, 400, "{first}: {answer}");
+            let (status, response) = engine.post(target, format!("{first} {second}").as_bytes());
+            assert_eq!(status, 400, "{first}: {response}");
             assert!(
-                answer.starts_with("Code: 62.") && answer.contains("Multi-statements are not allowed"),
-                "{answer}"
+                response.starts_with("Code: 62.") && response.contains("Multi-statements are not allowed"),
+                "{response}"
             );
         }
     }
-    assert_eq!(engine.ok("/", "EXISTS second"), "0");
-    assert_eq!(engine.ok("/", "SELECT count() FROM t"), "0");
+    assert_eq!(engine.post_ok("/", "EXISTS second"), "0");
+    assert_eq!(engine.post_ok("/", "SELECT count() FROM t"), "0");
     // In two halves, in the address and in the body.
     let target = format!("/?query={}", "SHOW+TABLES;");
     assert_eq!(engine.post(&target, second.as_bytes()).0, 400);
     // A semicolon at the end is none too many, nor is one in a quote, a comment or a heredoc.
-    for (text, answer) in [
+    for (text, response) in [
         ("SELECT 1;", "1"),
         ("SELECT 1 ; -- done; SELECT 2", "1"),
         ("SELECT 1;;\n/* ; /* ; */ ; */", "1"),
         ("SELECT ';' || $$;$$ || $x$;$x$", ";;;"),
         ("SELECT a FROM (SELECT 1 AS a);", "1"),
     ] {
-        assert_eq!(engine.ok("/", text), answer, "{text}");
+        assert_eq!(engine.post_ok("/", text), response, "{text}");
     }
-    engine.ok("/", "INSERT INTO t VALUES (1, 'a;b'), (2, '; SELECT 1');");
-    engine.ok("/", "INSERT INTO t FORMAT TSV\n3\t; DROP TABLE t\n");
-    engine.ok("/?query=INSERT+INTO+t+FORMAT+CSV", "4,\"x;y\"\n");
-    assert_eq!(engine.ok("/", "SELECT count(), sum(a) FROM t"), "4\t10");
+    engine.post_ok("/", "INSERT INTO t VALUES (1, 'a;b'), (2, '; SELECT 1');");
+    engine.post_ok("/", "INSERT INTO t FORMAT TSV\n3\t; DROP TABLE t\n");
+    engine.post_ok("/?query=INSERT+INTO+t+FORMAT+CSV", "4,\"x;y\"\n");
+    assert_eq!(engine.post_ok("/", "SELECT count(), sum(a) FROM t"), "4\t10");
     // What the engine would have passed over in silence.
-    let (status, answer) =
+    let (status, response) =
         engine.post("/", b"INSERT INTO t SELECT * FROM input('a Int64, b String') FORMAT CSV\n5,x");
-    assert_eq!(status, 400, "{answer}");
-    assert!(answer.contains("INSERT INTO … FORMAT"), "{answer}");
+    assert_eq!(status, 400, "{response}");
+    assert!(response.contains("INSERT INTO … FORMAT"), "{response}");
 }
 
 #[test]
-fn a_column_may_be_called_format() {
-    let engine = Engine::start();
-    engine.ok("/", "CREATE TABLE t (format String, n Int64) ENGINE = MergeTree ORDER BY n");
-    engine.ok("/", "INSERT INTO t VALUES ('CSV', 1), ('JSON', 2)");
-    assert_eq!(engine.ok("/", "SELECT format FROM t ORDER BY n"), "CSV\nJSON");
+fn a_column_may_be_named_format() {
+    let engine = EngineProcess::start();
+    engine.post_ok("/", "CREATE TABLE t (format String, n Int64) ENGINE = MergeTree ORDER BY n");
+    engine.post_ok("/", "INSERT INTO t VALUES ('CSV', 1), ('JSON', 2)");
+    assert_eq!(engine.post_ok("/", "SELECT format FROM t ORDER BY n"), "CSV\nJSON");
     assert_eq!(
-        engine.ok("/", "SELECT format, sum(n) AS n FROM t GROUP BY format ORDER BY n DESC LIMIT 1"),
+        engine.post_ok("/", "SELECT format, sum(n) AS n FROM t GROUP BY format ORDER BY n DESC LIMIT 1"),
         "JSON\t2"
     );
     assert_eq!(
-        engine.ok("/", "SELECT format FROM t WHERE n = 1 FORMAT JSONEachRow;"),
+        engine.post_ok("/", "SELECT format FROM t WHERE n = 1 FORMAT JSONEachRow;"),
         "{\"format\":\"CSV\"}"
     );
     let with_settings = "SELECT format FROM t WHERE n = 1 FORMAT JSONEachRow SETTINGS max_threads = 1";
-    assert_eq!(engine.ok("/", with_settings), "{\"format\":\"CSV\"}");
+    assert_eq!(engine.post_ok("/", with_settings), "{\"format\":\"CSV\"}");
 }
 
 #[test]
-fn a_statement_is_carried_out_as_it_was_sent_or_not_at_all() {
-    let engine = Engine::start();
+fn a_statement_is_executed_verbatim_or_rejected() {
+    let engine = EngineProcess::start();
     for text in [b"SELECT hex('\xff')".as_slice(), b"SHOW TABLES LIKE '\xfe'", b"INSERT INTO t SELECT '\xff'"]
     {
-        let (status, answer) = engine.post("/", text);
-        assert_eq!(status, 400, "{answer}");
-        assert!(answer.starts_with("Code: 62.") && answer.contains("not UTF-8 at byte"), "{answer}");
+        let (status, response) = engine.post("/", text);
+        assert_eq!(status, 400, "{response}");
+        assert!(response.starts_with("Code: 62.") && response.contains("not UTF-8 at byte"), "{response}");
     }
-    assert_eq!(engine.ok("/", "SELECT hex('\\xFF')"), "FF");
+    assert_eq!(engine.post_ok("/", "SELECT hex('\\xFF')"), "FF");
     // Data is bytes.
-    engine.ok("/", "CREATE TABLE t (a String) ENGINE = MergeTree ORDER BY a");
+    engine.post_ok("/", "CREATE TABLE t (a String) ENGINE = MergeTree ORDER BY a");
     assert_eq!(engine.post("/", b"INSERT INTO t FORMAT RowBinary\n\x01\xff"), (200, String::new()));
-    assert_eq!(engine.ok("/", "SELECT hex(a) FROM t"), "FF");
+    assert_eq!(engine.post_ok("/", "SELECT hex(a) FROM t"), "FF");
 }
 
 /// The message of an error in the middle of an answer is in the answer's encoding, so that a client can read it.
 #[test]
-fn an_error_within_a_compressed_answer_can_be_read() {
-    let engine = Engine::start();
+fn an_error_in_a_compressed_response_is_readable() {
+    let engine = EngineProcess::start();
     for encoding in ["gzip", "zstd"] {
         let mut stream = TcpStream::connect(&engine.address).unwrap();
-        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream.set_read_timeout(Some(TIMEOUT)).unwrap();
         let query = "SELECT number, throwIf(number = 3000000) FROM numbers(4000000)";
         let head = format!(
             "POST /?enable_http_compression=1&max_block_size=65536 HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\
@@ -350,12 +355,12 @@ fn an_error_within_a_compressed_answer_can_be_read() {
             query.len()
         );
         stream.write_all(head.as_bytes()).unwrap();
-        let mut answer = Vec::new();
-        stream.read_to_end(&mut answer).unwrap();
-        let end = answer.windows(4).position(|window| window == b"\r\n\r\n").unwrap();
-        assert!(answer.starts_with(b"HTTP/1.1 200"), "{}", String::from_utf8_lossy(&answer[..end]));
+        let mut response = Vec::new();
+        stream.read_to_end(&mut response).unwrap();
+        let end = response.windows(4).position(|window| window == b"\r\n\r\n").unwrap();
+        assert!(response.starts_with(b"HTTP/1.1 200"), "{}", String::from_utf8_lossy(&response[..end]));
         let mut body = Vec::new();
-        let mut rest = &answer[end + 4..];
+        let mut rest = &response[end + 4..];
         // Chunks without their end: the answer is broken off.
         while let Some(at) = rest.windows(2).position(|window| window == b"\r\n") {
             let length = usize::from_str_radix(std::str::from_utf8(&rest[..at]).unwrap(), 16).unwrap();
@@ -370,23 +375,23 @@ fn an_error_within_a_compressed_answer_can_be_read() {
         };
         decoded.unwrap_or_else(|error| panic!("{encoding}: {error}"));
         let last = plain.len().saturating_sub(1_000);
-        let said = String::from_utf8_lossy(&plain[last..]).into_owned();
-        assert!(said.contains("Code: 395."), "{encoding}: {said}");
+        let output = String::from_utf8_lossy(&plain[last..]).into_owned();
+        assert!(output.contains("Code: 395."), "{encoding}: {output}");
     }
 }
 
 #[test]
-fn a_repeated_token_adds_nothing_and_readers_run_beside_inserts() {
-    let engine = Engine::start();
-    engine.ok(
+fn a_repeated_token_is_deduplicated_and_readers_run_during_inserts() {
+    let engine = EngineProcess::start();
+    engine.post_ok(
         "/",
         "CREATE TABLE t (a UInt32) ENGINE = MergeTree ORDER BY a SETTINGS non_replicated_deduplication_window = 100",
     );
     for _ in 0..3 {
-        engine.ok("/?insert_deduplication_token=one&async_insert=0", "INSERT INTO t FORMAT TSV\n1\n2\n");
+        engine.post_ok("/?insert_deduplication_token=one&async_insert=0", "INSERT INTO t FORMAT TSV\n1\n2\n");
     }
-    engine.ok("/?insert_deduplication_token=two&async_insert=0", "INSERT INTO t FORMAT TSV\n1\n2\n");
-    assert_eq!(engine.ok("/", "SELECT count() FROM t"), "4");
+    engine.post_ok("/?insert_deduplication_token=two&async_insert=0", "INSERT INTO t FORMAT TSV\n1\n2\n");
+    assert_eq!(engine.post_ok("/", "SELECT count() FROM t"), "4");
     // Readers that take their time do not hold up an insert or each other: these have an endless answer before them.
     let readers: Vec<TcpStream> = (0..4)
         .map(|_| {
@@ -394,14 +399,14 @@ fn a_repeated_token_adds_nothing_and_readers_run_beside_inserts() {
             let head = "GET /?query=SELECT+number+FROM+system.numbers HTTP/1.1\r\nHost: x\r\n\
                         Authorization: Basic ZGVmYXVsdDpzZSdjcmV0\r\n\r\n";
             stream.write_all(head.as_bytes()).unwrap();
-            stream.set_read_timeout(Some(PATIENCE)).unwrap();
+            stream.set_read_timeout(Some(TIMEOUT)).unwrap();
             let mut begin = [0; 12];
             stream.read_exact(&mut begin).unwrap();
             assert_eq!(&begin, b"HTTP/1.1 200");
             stream
         })
         .collect();
-    engine.ok("/", "INSERT INTO t VALUES (5)");
-    assert_eq!(engine.ok("/", "SELECT max(a) FROM t"), "5");
+    engine.post_ok("/", "INSERT INTO t VALUES (5)");
+    assert_eq!(engine.post_ok("/", "SELECT max(a) FROM t"), "5");
     drop(readers);
 }

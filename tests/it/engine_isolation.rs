@@ -6,22 +6,22 @@ use std::net::{TcpListener, TcpStream};
 
 use millrace::proto::v1::Status;
 
-use crate::common::{PATIENCE, Server, event, send};
-use crate::engine::Engine;
+use crate::common::{TIMEOUT, TestServer, event, events_request};
+use crate::engine::EngineProcess;
 
 /// Whether this kernel can confine a process; a test says so where it cannot be made.
-fn confined(said: &[String]) -> bool {
-    let confined = said.iter().any(|line| line == "sandbox: enforced");
-    if !confined {
-        eprintln!("NOT TESTED, the kernel does not confine the engine: {said:?}");
+fn is_sandboxed(output: &[String]) -> bool {
+    let sandboxed = output.iter().any(|line| line == "sandbox: enforced");
+    if !sandboxed {
+        eprintln!("NOT TESTED, the kernel does not confine the engine: {output:?}");
     }
-    confined
+    sandboxed
 }
 
 #[test]
-fn a_statement_reaches_nothing_outside_of_the_data_folder() {
-    let engine = Engine::start();
-    if !confined(&engine.said) {
+fn a_statement_cannot_reach_outside_the_data_folder() {
+    let engine = EngineProcess::start();
+    if !is_sandboxed(&engine.output) {
         return;
     }
     let outside = tempfile::tempdir().unwrap();
@@ -50,35 +50,36 @@ fn a_statement_reaches_nothing_outside_of_the_data_folder() {
         "SELECT * FROM executable('cat', 'TSV', 'a String', (SELECT 'x'))".into(),
     ] {
         // url() would try again for minutes.
-        let (status, answer) = engine.post("/?http_max_tries=1", statement.as_bytes());
-        assert_ne!(status, 200, "{statement}: {answer}");
-        assert!(!answer.contains("root:") && !answer.contains("secret\n"), "{statement}: {answer}");
+        let (status, response) = engine.post("/?http_max_tries=1", statement.as_bytes());
+        assert_ne!(status, 200, "{statement}: {response}");
+        assert!(!response.contains("root:") && !response.contains("secret\n"), "{statement}: {response}");
     }
     // No folder can be listed, so that there are no such files.
     let listed = format!("SELECT * FROM file('{}*', 'RawBLOB', 'a String')", path("secre"));
-    assert_eq!(engine.ok("/", &listed), "");
+    assert_eq!(engine.post_ok("/", &listed), "");
     assert!(listener.accept().is_err(), "nobody opened the address");
     assert!(!outside.path().join("written").exists());
     assert_eq!(fs::read_to_string(path("secret")).unwrap(), "secret");
 
     // Its own work goes on: merges, mutations, links between tables, results that spill to the disk, a restart's files.
-    engine.ok("/", "CREATE TABLE t (a UInt64, b String) ENGINE = MergeTree ORDER BY a PARTITION BY a % 2");
+    engine
+        .post_ok("/", "CREATE TABLE t (a UInt64, b String) ENGINE = MergeTree ORDER BY a PARTITION BY a % 2");
     for _ in 0..3 {
-        engine.ok("/", "INSERT INTO t SELECT number, toString(number) FROM numbers(100000)");
+        engine.post_ok("/", "INSERT INTO t SELECT number, toString(number) FROM numbers(100000)");
     }
-    engine.ok("/", "OPTIMIZE TABLE t FINAL");
-    engine.ok("/?mutations_sync=2", "ALTER TABLE t DELETE WHERE a < 1000");
-    engine.ok("/", "CREATE TABLE copy AS t");
-    engine.ok("/", "ALTER TABLE copy REPLACE PARTITION 1 FROM t");
-    engine.ok("/", "RENAME TABLE copy TO copied");
-    assert_eq!(engine.ok("/", "SELECT count() FROM copied"), "148500");
+    engine.post_ok("/", "OPTIMIZE TABLE t FINAL");
+    engine.post_ok("/?mutations_sync=2", "ALTER TABLE t DELETE WHERE a < 1000");
+    engine.post_ok("/", "CREATE TABLE copy AS t");
+    engine.post_ok("/", "ALTER TABLE copy REPLACE PARTITION 1 FROM t");
+    engine.post_ok("/", "RENAME TABLE copy TO copied");
+    assert_eq!(engine.post_ok("/", "SELECT count() FROM copied"), "148500");
     let spilled = "SELECT count() FROM (SELECT a FROM t ORDER BY b) \
                    SETTINGS max_bytes_before_external_sort = 1000000, max_bytes_ratio_before_external_sort = 0";
-    assert_eq!(engine.ok("/", spilled), "297000");
+    assert_eq!(engine.post_ok("/", spilled), "297000");
 }
 
 #[test]
-fn configuration_files_that_lie_about_have_no_effect() {
+fn stray_configuration_files_are_ignored() {
     let (home, directory) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let config =
         "<clickhouse><timezone>Asia/Tokyo</timezone><mark_cache_size>12345</mark_cache_size></clickhouse>";
@@ -89,7 +90,7 @@ fn configuration_files_that_lie_about_have_no_effect() {
     fs::write(home.path().join(".clickhouse-local/config.xml"), config).unwrap();
     // The default place of the library is below HOME.
     let library = millrace::engine::default_library();
-    let mut engine = Engine::start_with(|command| {
+    let mut engine = EngineProcess::start_with(|command| {
         command
             .env("MILLRACE_ENGINE_PASSWORD", "se'cret")
             .env("MILLRACE_ENGINE_LIB", &library)
@@ -97,58 +98,58 @@ fn configuration_files_that_lie_about_have_no_effect() {
             .env("TZ", "Europe/Lisbon")
             .current_dir(directory.path())
     });
-    assert_eq!(engine.ok("/", "SELECT timezone()"), "Europe/Lisbon");
+    assert_eq!(engine.post_ok("/", "SELECT timezone()"), "Europe/Lisbon");
     let cache = "SELECT value FROM system.server_settings WHERE name = 'mark_cache_size'";
-    assert_ne!(engine.ok("/", cache), "12345");
+    assert_ne!(engine.post_ok("/", cache), "12345");
     // What a statement writes into the working directory is not read by the next start.
-    engine.ok("/", &format!("SELECT '{config}' INTO OUTFILE 'config.xml' FORMAT LineAsString"));
+    engine.post_ok("/", &format!("SELECT '{config}' INTO OUTFILE 'config.xml' FORMAT LineAsString"));
     let left = engine.folder.path().join("home/config.xml");
     assert!(left.exists());
-    assert!(engine.run_again(&library).success());
+    assert!(engine.restart_and_exit(&library).success());
     assert!(!left.exists());
 }
 
 #[test]
-fn an_engine_that_runs_alone_demands_a_password() {
-    let engine = Engine::start_with(|command| command.env("MILLRACE_ENGINE_PASSWORD", ""));
+fn a_standalone_engine_requires_a_password() {
+    let engine = EngineProcess::start_with(|command| command.env("MILLRACE_ENGINE_PASSWORD", ""));
     for headers in [&[][..], &[("X-ClickHouse-User", "default"), ("X-ClickHouse-Key", "")][..]] {
-        let (status, _, answer) = engine.request("POST", "/", headers, b"SELECT 1");
-        assert_eq!(status, 403, "{}", String::from_utf8_lossy(&answer));
+        let (status, _, response) = engine.request("POST", "/", headers, b"SELECT 1");
+        assert_eq!(status, 403, "{}", String::from_utf8_lossy(&response));
     }
-    let made = engine.said.iter().find_map(|line| line.strip_prefix("password of the user default: "));
+    let generated = engine.output.iter().find_map(|line| line.strip_prefix("password of the user default: "));
     let headers =
-        [("X-ClickHouse-User", "default"), ("X-ClickHouse-Key", made.expect("it says its password"))];
+        [("X-ClickHouse-User", "default"), ("X-ClickHouse-Key", generated.expect("it says its password"))];
     assert_eq!(engine.request("POST", "/", &headers, b"SELECT 1").0, 200);
 }
 
 #[test]
 fn the_engine_has_a_memory_limit() {
     let limit = "SELECT value FROM system.server_settings WHERE name = 'max_server_memory_usage'";
-    let engine = Engine::start_with(|command| {
+    let engine = EngineProcess::start_with(|command| {
         command.env("MILLRACE_ENGINE_PASSWORD", "se'cret").env("MILLRACE_ENGINE_MEMORY_BYTES", "1073741824")
     });
-    assert_eq!(engine.ok("/", limit), "1073741824");
-    let (status, answer) = engine.post("/", b"SELECT length(groupArray(number)) FROM numbers(300000000)");
+    assert_eq!(engine.post_ok("/", limit), "1073741824");
+    let (status, response) = engine.post("/", b"SELECT length(groupArray(number)) FROM numbers(300000000)");
     assert_ne!(status, 200);
-    assert!(answer.starts_with("Code: 241."), "{answer}");
+    assert!(response.starts_with("Code: 241."), "{response}");
     let cores = std::thread::available_parallelism().unwrap().get().clamp(2, 16);
     let merges = "SELECT value FROM system.server_settings WHERE name = 'background_pool_size'";
-    assert_eq!(engine.ok("/", merges), cores.to_string());
+    assert_eq!(engine.post_ok("/", merges), cores.to_string());
 
-    let engine = Engine::start();
-    let made: u64 = engine.ok("/", limit).parse().unwrap();
+    let engine = EngineProcess::start();
+    let generated: u64 = engine.post_ok("/", limit).parse().unwrap();
     let meminfo = fs::read_to_string("/proc/meminfo").unwrap();
     let total: u64 = meminfo.split_whitespace().nth(1).unwrap().parse().unwrap();
-    assert!(made > 0 && made <= total * 1_024 / 4 * 3, "{made} of {total} KiB");
+    assert!(generated > 0 && generated <= total * 1_024 / 4 * 3, "{generated} of {total} KiB");
 }
 
 #[tokio::test]
-async fn health_says_how_far_the_engine_is_confined() {
-    let server = Server::start();
+async fn health_reports_the_confinement_of_the_engine() {
+    let server = TestServer::start();
     let sandbox = server.health().await.clickhouse.unwrap().engine_sandbox;
     if sandbox == "enforced" {
         // The journal, and the other secrets of the data folder, are outside as well.
-        server.ingest().await.send_events(send(vec![event("x")])).await.unwrap();
+        server.ingest().await.send_events(events_request(vec![event("x")])).await.unwrap();
         server.wait_until_landed().await;
         let file = fs::read(server.data_dir().join("engine.json")).unwrap();
         let endpoint: serde_json::Value = serde_json::from_slice(&file).unwrap();
@@ -168,59 +169,59 @@ async fn health_says_how_far_the_engine_is_confined() {
     }
     drop(server);
 
-    let mut server = Server::start_with(&[("MILLRACE_ENGINE_SANDBOX", "off")]);
+    let mut server = TestServer::start_with(&[("MILLRACE_ENGINE_SANDBOX", "off")]);
     let health = server.health().await;
     assert_eq!(health.status(), Status::Ok, "it is a note, not a fault");
     assert_eq!(health.clickhouse.unwrap().engine_sandbox, "off (MILLRACE_ENGINE_SANDBOX)");
-    server.wait_for_line("the kernel does not keep the embedded ClickHouse in its data folder");
+    server.wait_for_log_line("the kernel does not keep the embedded ClickHouse in its data folder");
 }
 
 /// A request of the user "default" whose result is read by the caller, or not.
-fn begin(engine: &Engine, request: &[u8]) -> TcpStream {
+fn start_request(engine: &EngineProcess, request: &[u8]) -> TcpStream {
     let mut stream = TcpStream::connect(&engine.address).unwrap();
-    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream.set_read_timeout(Some(TIMEOUT)).unwrap();
     stream.write_all(request).unwrap();
     stream
 }
 
 #[test]
-fn slow_readers_and_slow_senders_lose_their_permits() {
-    let engine = Engine::start();
+fn slow_readers_and_writers_lose_their_permits() {
+    let engine = EngineProcess::start();
     let credentials = "Authorization: Basic ZGVmYXVsdDpzZSdjcmV0\r\n"; // default:se'cret
     // Twice as many of each as there are permits. These never read their endless results:
     let mut clients = Vec::new();
     for _ in 0..16 {
         let request =
             format!("GET /?query=SELECT+number+FROM+system.numbers HTTP/1.1\r\nHost: x\r\n{credentials}\r\n");
-        clients.push(begin(&engine, request.as_bytes()));
+        clients.push(start_request(&engine, request.as_bytes()));
     }
     // These never send the rest of their statement, or of their data:
-    engine.ok("/", "CREATE TABLE t (a UInt64) ENGINE = MergeTree ORDER BY a");
+    engine.post_ok("/", "CREATE TABLE t (a UInt64) ENGINE = MergeTree ORDER BY a");
     for target in ["/", "/?query=INSERT+INTO+t+FORMAT+TSV"] {
         for _ in 0..16 {
             let request = format!(
                 "POST {target} HTTP/1.1\r\nHost: x\r\n{credentials}Content-Length: 4000000\r\n\r\n1\n"
             );
-            clients.push(begin(&engine, request.as_bytes()));
+            clients.push(start_request(&engine, request.as_bytes()));
         }
     }
     // And these send more than is waited for before the statement gets its permit:
-    let mut begun = "7\n".repeat(1 << 20).into_bytes();
-    begun.truncate(1_300_000);
+    let mut partial_body = "7\n".repeat(1 << 20).into_bytes();
+    partial_body.truncate(1_300_000);
     for _ in 0..16 {
         let request = format!(
             "POST /?query=INSERT+INTO+t+FORMAT+TSV HTTP/1.1\r\nHost: x\r\n{credentials}Content-Length: 4000000\r\n\r\n"
         );
-        let mut stream = begin(&engine, request.as_bytes());
-        stream.write_all(&begun).ok();
+        let mut stream = start_request(&engine, request.as_bytes());
+        stream.write_all(&partial_body).ok();
         clients.push(stream);
     }
-    assert_eq!(engine.ok("/", "SELECT 1"), "1", "a permit is free within the test's patience");
-    assert_eq!(engine.ok("/", "SELECT count() FROM t"), "0", "what was cut off is not inserted");
+    assert_eq!(engine.post_ok("/", "SELECT 1"), "1", "a permit is free within the test's patience");
+    assert_eq!(engine.post_ok("/", "SELECT count() FROM t"), "0", "what was cut off is not inserted");
 }
 
 /// Where `server` tells people to find its engine, and a client of it that keeps its connection.
-pub(crate) fn people(server: &Server) -> (String, clickhouse::Client) {
+pub(crate) fn default_user_client(server: &TestServer) -> (String, clickhouse::Client) {
     let file = fs::read(server.data_dir().join("engine.json")).unwrap();
     let endpoint: serde_json::Value = serde_json::from_slice(&file).unwrap();
     let text = |name: &str| endpoint[name].as_str().unwrap().to_owned();
@@ -229,10 +230,10 @@ pub(crate) fn people(server: &Server) -> (String, clickhouse::Client) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn people_change_nothing_that_others_use() {
+async fn ad_hoc_sessions_do_not_affect_each_other() {
     let server =
-        Server::start_with(&[("FLUSH_INTERVAL_MS", "20"), ("FLUSH_SIZE", "1"), ("PANEL_CACHE_MS", "0")]);
-    let (_, client) = people(&server);
+        TestServer::start_with(&[("FLUSH_INTERVAL_MS", "20"), ("FLUSH_SIZE", "1"), ("PANEL_CACHE_MS", "0")]);
+    let (_, client) = default_user_client(&server);
     let mut sent = 0;
     for statement in [
         "SET readonly = 2",
@@ -248,7 +249,7 @@ async fn people_change_nothing_that_others_use() {
     ] {
         client.query(statement).execute().await.unwrap_or_else(|error| panic!("{statement}: {error}"));
         sent += 3;
-        server.ingest().await.send_events(send(vec![event("x"); 3])).await.unwrap();
+        server.ingest().await.send_events(events_request(vec![event("x"); 3])).await.unwrap();
         let health = server.wait_until_landed().await;
         assert_eq!(health.status(), Status::Ok, "after {statement}: {}", health.summary);
         let count = client.query("SELECT count() FROM events").fetch_one::<u64>().await;
@@ -263,10 +264,10 @@ async fn people_change_nothing_that_others_use() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn slow_clients_of_the_database_do_not_hold_up_events_and_panels() {
+async fn slow_database_clients_do_not_delay_events_or_panels() {
     let server =
-        Server::start_with(&[("FLUSH_INTERVAL_MS", "20"), ("FLUSH_SIZE", "1"), ("PANEL_CACHE_MS", "0")]);
-    let (_, client) = people(&server);
+        TestServer::start_with(&[("FLUSH_INTERVAL_MS", "20"), ("FLUSH_SIZE", "1"), ("PANEL_CACHE_MS", "0")]);
+    let (_, client) = default_user_client(&server);
     // All of these wait for their reader, or for a permit, at first.
     let mut readers = Vec::new();
     for _ in 0..32 {
@@ -277,7 +278,7 @@ async fn slow_clients_of_the_database_do_not_hold_up_events_and_panels() {
         }));
     }
     for sent in 1..=20 {
-        server.ingest().await.send_events(send(vec![event("x")])).await.unwrap();
+        server.ingest().await.send_events(events_request(vec![event("x")])).await.unwrap();
         assert_eq!(server.wait_until_landed().await.events_inserted, sent);
         let request = millrace::proto::v1::GetActiveUsersRequest::default();
         server.dashboard().await.get_active_users(request).await.unwrap();

@@ -1,21 +1,21 @@
 //! An engine that lives but does not work is killed and started again.
 
-use crate::common::{Server, event, send, signal_to};
+use crate::common::{TestServer, event, events_request, send_signal};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_engine_that_hangs_is_killed_and_started_again() {
-    let mut server = Server::start_with(&[("FLUSH_INTERVAL_MS", "20"), ("FLUSH_SIZE", "1")]);
-    server.ingest().await.send_events(send(vec![event("before"); 5])).await.unwrap();
+async fn a_hung_engine_is_killed_and_restarted() {
+    let mut server = TestServer::start_with(&[("FLUSH_INTERVAL_MS", "20"), ("FLUSH_SIZE", "1")]);
+    server.ingest().await.send_events(events_request(vec![event("before"); 5])).await.unwrap();
     server.wait_until_landed().await;
     let hung = server.engine_pid().unwrap();
-    signal_to(hung, "STOP");
+    send_signal(hung, "STOP");
     // These are on their way, or wait in the journal.
-    server.ingest().await.send_events(send(vec![event("during"); 7])).await.unwrap();
-    server.wait_for_line("did not answer 3 probes in a row and was killed");
+    server.ingest().await.send_events(events_request(vec![event("during"); 7])).await.unwrap();
+    server.wait_for_log_line("did not answer 3 probes in a row and was killed");
     let health = server.wait_until_landed().await;
     assert_eq!(health.clickhouse.unwrap().engine_restarts, 1);
     assert_ne!(server.engine_pid(), Some(hung));
-    server.ingest().await.send_events(send(vec![event("after"); 9])).await.unwrap();
+    server.ingest().await.send_events(events_request(vec![event("after"); 9])).await.unwrap();
     server.wait_until_landed().await;
     let counts = "SELECT count(), uniqExact(event_id), (SELECT sum(events) FROM minutes) FROM events";
     assert_eq!(server.sql(counts).await, "21\t21\t21");
@@ -24,26 +24,26 @@ async fn an_engine_that_hangs_is_killed_and_started_again() {
 /// ClickHouse/ClickHouse#118350: after a failed write of the deduplication log, every INSERT fails with this message until
 /// a restart. The write cannot be made to fail from here, so a view fails in its words.
 #[tokio::test(flavor = "multi_thread")]
-async fn an_engine_whose_inserts_stay_broken_is_started_again_once() {
-    let mut server = Server::start_with(&[("FLUSH_INTERVAL_MS", "20"), ("FLUSH_SIZE", "1")]);
+async fn an_engine_with_broken_inserts_is_restarted_once() {
+    let mut server = TestServer::start_with(&[("FLUSH_INTERVAL_MS", "20"), ("FLUSH_SIZE", "1")]);
     let mut ingest = server.ingest().await;
-    ingest.send_events(send(vec![event("before"); 5])).await.unwrap();
+    ingest.send_events(events_request(vec![event("before"); 5])).await.unwrap();
     server.wait_until_landed().await;
     server.sql("CREATE TABLE nothing (a UInt8) ENGINE = Null").await;
-    let words = "Cannot write to canceled buffer";
+    let message = "Cannot write to canceled buffer";
     server
         .sql(&format!(
-            "CREATE MATERIALIZED VIEW broken TO nothing AS SELECT throwIf(1, '{words}') AS a FROM events"
+            "CREATE MATERIALIZED VIEW broken TO nothing AS SELECT throwIf(1, '{message}') AS a FROM events"
         ))
         .await;
-    ingest.send_events(send(vec![event("during"); 7])).await.unwrap();
-    server.wait_for_line("was killed, since it needs a restart");
+    ingest.send_events(events_request(vec![event("during"); 7])).await.unwrap();
+    server.wait_for_log_line("was killed, since it needs a restart");
     let back = |health: &millrace::proto::v1::Health| {
         health.clickhouse.as_ref().is_some_and(|engine| engine.reachable && engine.engine_restarts == 1)
     };
     server.wait_for_health("back", back).await;
     // Here the restart has not helped: it is not tried again at once.
-    server.wait_for_health("failing", |health| health.summary.contains(words)).await;
+    server.wait_for_health("failing", |health| health.summary.contains(message)).await;
     server.sql("DROP VIEW broken").await;
     let health = server.wait_until_landed().await;
     assert_eq!(health.clickhouse.unwrap().engine_restarts, 1);

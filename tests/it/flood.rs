@@ -20,30 +20,30 @@ use tonic::codec::CompressionEncoding::{self, Gzip, Zstd};
 use tonic::{Code, Request, Status};
 use v1::event::PropertiesKind;
 
-use crate::common::{PATIENCE, RawCodec, Server, event, http, send};
+use crate::common::{RawCodec, TIMEOUT, TestServer, event, events_request, http_request};
 
 /// What the server may take at most, whatever comes.
-const MOST_KIB: u64 = 256 * 1_024;
+const MAX_RSS_KIB: u64 = 256 * 1_024;
 
 fn is_large() -> bool {
     std::env::var("FLOOD").is_ok_and(|size| size == "large")
 }
 
 /// So much of the large test's, or of the small one's.
-fn scaled(large: usize, small: usize) -> usize {
+fn scale(large: usize, small: usize) -> usize {
     if is_large() { large } else { small }
 }
 
 /// A well-behaved producer beside the flood.
-struct Beside {
+struct BackgroundProducer {
     producer: Producer,
     ended: Arc<AtomicBool>,
     sending: JoinHandle<u64>,
     timing: JoinHandle<Vec<Duration>>,
 }
 
-impl Beside {
-    async fn start(server: &Server) -> Self {
+impl BackgroundProducer {
+    async fn start(server: &TestServer) -> Self {
         let producer = ProducerConfig::new(server.url()).connect().await.unwrap();
         let ended = Arc::new(AtomicBool::new(false));
         let (sender, stop) = (producer.clone(), Arc::clone(&ended));
@@ -60,9 +60,9 @@ impl Beside {
         let timing = tokio::spawn(async move {
             let mut times = Vec::new();
             while !stop.load(Ordering::Relaxed) {
-                let begun = Instant::now();
-                match ingest.send_events(send(vec![event("unary")])).await {
-                    Ok(_) => times.push(begun.elapsed()),
+                let started_at = Instant::now();
+                match ingest.send_events(events_request(vec![event("unary")])).await {
+                    Ok(_) => times.push(started_at.elapsed()),
                     Err(busy) => assert_eq!(busy.code(), Code::ResourceExhausted, "{busy:?}"),
                 }
                 tokio::time::sleep(Duration::from_millis(10)).await;
@@ -89,25 +89,25 @@ fn percentile(times: &[Duration], percent: usize) -> Duration {
     times[(times.len() * percent / 100).min(times.len() - 1)]
 }
 
-fn report(server: &Server, flood: &str, begun: Instant) {
-    let (now, most) = (server.memory_kib("VmRSS:"), server.memory_kib("VmHWM:"));
+fn report(server: &TestServer, flood: &str, started_at: Instant) {
+    let (now, peak) = (server.proc_status_kib("VmRSS:"), server.proc_status_kib("VmHWM:"));
     println!(
         "{flood:<44} {:>7.1?}  memory {:>4} MB now, {:>4} MB at most",
-        begun.elapsed(),
+        started_at.elapsed(),
         now >> 10,
-        most >> 10
+        peak >> 10
     );
-    assert!(most < MOST_KIB, "{flood}: {most} KiB");
+    assert!(peak < MAX_RSS_KIB, "{flood}: {peak} KiB");
 }
 
 /// Two million empty events: 4 MB, or a few kilobytes where they are compressed.
-fn bomb() -> Bytes {
+fn empty_events_message() -> Bytes {
     [0x1a, 0].repeat(2_000_000).into()
 }
 
 /// Sends bytes as the one message of a call.
-async fn call(
-    server: &Server,
+async fn raw_call(
+    server: &TestServer,
     method: &'static str,
     message: Bytes,
     encoding: Option<CompressionEncoding>,
@@ -131,83 +131,87 @@ const SEND: &str = "/millrace.v1.IngestService/SendEvents";
 const STREAM: &str = "/millrace.v1.IngestService/StreamEvents";
 const UPLOAD: &str = "/millrace.v1.IngestService/UploadEvents";
 
-async fn bombs(server: &Server) {
+async fn decompression_bombs(server: &TestServer) {
     for method in [SEND, STREAM, UPLOAD] {
         for encoding in [Some(Gzip), Some(Zstd), None] {
-            let calls = (0..8).map(|_| call(server, method, bomb(), encoding));
-            for refused in futures_util::future::join_all(calls).await {
-                assert_eq!(refused.code(), Code::InvalidArgument, "{refused:?}");
-                assert!(refused.message().contains("2000000 were sent"), "{}", refused.message());
+            let calls = (0..8).map(|_| raw_call(server, method, empty_events_message(), encoding));
+            for error in futures_util::future::join_all(calls).await {
+                assert_eq!(error.code(), Code::InvalidArgument, "{error:?}");
+                assert!(error.message().contains("2000000 were sent"), "{}", error.message());
             }
         }
     }
-    let too_large = call(server, SEND, vec![0; 64 << 20].into(), Some(Zstd)).await;
+    let too_large = raw_call(server, SEND, vec![0; 64 << 20].into(), Some(Zstd)).await;
     assert_eq!(too_large.code(), Code::ResourceExhausted, "{too_large:?}");
 }
 
 /// One event whose properties take far more memory than bytes.
-async fn heavy_events(server: &Server) {
+async fn expensive_events(server: &TestServer) {
     use prost_types::{ListValue, Struct, Value, value::Kind};
     let list = Value { kind: Some(Kind::ListValue(ListValue { values: vec![Value::default(); 150_000] })) };
     let properties = Struct { fields: [("list".to_owned(), list)].into() };
     let heavy = v1::Event { properties_kind: Some(PropertiesKind::Properties(properties)), ..event("heavy") };
-    let message = Bytes::from(send(vec![heavy; 8]).encode_to_vec());
+    let message = Bytes::from(events_request(vec![heavy; 8]).encode_to_vec());
     let mut ingest = server.ingest().await;
     let request: v1::SendEventsRequest = Message::decode(message).unwrap();
-    for _ in 0..scaled(100, 5) {
-        let answer = ingest.send_events(request.clone()).await.unwrap().into_inner();
-        assert_eq!((answer.accepted, answer.rejected), (0, 8));
+    for _ in 0..scale(100, 5) {
+        let response = ingest.send_events(request.clone()).await.unwrap().into_inner();
+        assert_eq!((response.accepted, response.rejected), (0, 8));
     }
     let json = format!(r#"[{{"event_name":"a","properties":{{"x":[{}0]}}}}]"#, "0,".repeat(1_900_000));
     let many = format!("[{}0]", "{},".repeat(1_200_000));
     for body in [json, many] {
-        for _ in 0..scaled(20, 2) {
-            let (head, _) = http(server, "POST", "/events", "application/json", body.as_bytes());
+        for _ in 0..scale(20, 2) {
+            let (head, _) = http_request(server, "POST", "/events", "application/json", body.as_bytes());
             assert!(head.starts_with("HTTP/1.1 400"), "{head}");
         }
     }
 }
 
 /// An event that is rejected with a long reason.
-fn bad() -> v1::Event {
+fn invalid_event() -> v1::Event {
     v1::Event { event_name: "\u{7f}".repeat(64), ..event("") }
 }
 
 /// Streams whose acknowledgements nobody reads: they stop being read themselves.
-async fn unread_streams(server: &Server) {
+async fn unread_streams(server: &TestServer) {
     let mut streams = Vec::new();
-    for _ in 0..scaled(16, 2) {
+    for _ in 0..scale(16, 2) {
         let channel = server.channel().await;
         for _ in 0..32 {
             let (requests, outbound) = tokio::sync::mpsc::channel(1);
             let mut ingest = v1::ingest_service_client::IngestServiceClient::new(channel.clone());
-            let answers = ingest.stream_events(ReceiverStream::new(outbound)).await.unwrap();
-            streams.push((requests, answers));
+            let responses = ingest.stream_events(ReceiverStream::new(outbound)).await.unwrap();
+            streams.push((requests, responses));
         }
     }
-    let request = v1::StreamEventsRequest { events: vec![bad(); 1_000], ..Default::default() };
-    let stop = Instant::now() + Duration::from_secs(scaled(30, 3) as u64);
-    let sending = streams.into_iter().map(async |(requests, answers)| {
+    let request = v1::StreamEventsRequest { events: vec![invalid_event(); 1_000], ..Default::default() };
+    let stop = Instant::now() + Duration::from_secs(scale(30, 3) as u64);
+    let sending = streams.into_iter().map(async |(requests, responses)| {
         let mut sent = 0;
         while Instant::now() < stop {
             let sending = requests.send_timeout(request.clone(), Duration::from_millis(500));
             sent += usize::from(sending.await.is_ok());
         }
-        drop(answers);
+        drop(responses);
         sent
     });
     let sent: usize = futures_util::future::join_all(sending).await.into_iter().sum();
     println!("    {sent} requests of 1,000 bad events went into streams that nobody reads");
 }
 
-async fn rejected_requests(server: &Server) {
+async fn rejected_requests(server: &TestServer) {
     let mut calls = JoinSet::new();
     for _ in 0..8 {
         let mut ingest = server.ingest().await;
         calls.spawn(async move {
-            for _ in 0..scaled(10_000, 80) / 8 {
-                let answer = ingest.send_events(send(vec![bad(); 500])).await.unwrap().into_inner();
-                assert_eq!((answer.accepted, answer.rejected), (0, 500));
+            for _ in 0..scale(10_000, 80) / 8 {
+                let response = ingest
+                    .send_events(events_request(vec![invalid_event(); 500]))
+                    .await
+                    .unwrap()
+                    .into_inner();
+                assert_eq!((response.accepted, response.rejected), (0, 500));
             }
         });
     }
@@ -216,15 +220,15 @@ async fn rejected_requests(server: &Server) {
     }
 }
 
-async fn panel_parameters(server: &Server) {
+async fn panel_parameters(server: &TestServer) {
     let address = &server.address;
-    let mut asking = JoinSet::new();
+    let mut requests = JoinSet::new();
     for worker in 0..8 {
         let address = address.clone();
-        asking.spawn_blocking(move || {
+        requests.spawn_blocking(move || {
             let mut stream = std::net::TcpStream::connect(address).unwrap();
-            stream.set_read_timeout(Some(PATIENCE)).unwrap();
-            for number in 0..scaled(10_000, 160) / 8 {
+            stream.set_read_timeout(Some(TIMEOUT)).unwrap();
+            for number in 0..scale(10_000, 160) / 8 {
                 let zeros = "0".repeat(number % 4_000);
                 let request = format!(
                     "GET /api/panels/top_pages?limit={zeros}{} HTTP/1.1\r\nHost: x\r\n\r\n",
@@ -235,16 +239,16 @@ async fn panel_parameters(server: &Server) {
             }
         });
     }
-    while let Some(asked) = asking.join_next().await {
-        asked.unwrap();
+    while let Some(request) = requests.join_next().await {
+        request.unwrap();
     }
 }
 
 /// Requests whose responses nobody reads.
-async fn unread_responses(server: &Server) {
+async fn unread_responses(server: &TestServer) {
     let requests = "GET /api/panels HTTP/1.1\r\nHost: x\r\n\r\n".repeat(200);
     let mut connections = Vec::new();
-    for _ in 0..scaled(400, 50) {
+    for _ in 0..scale(400, 50) {
         let mut stream = std::net::TcpStream::connect(&server.address).unwrap();
         stream.set_nonblocking(true).unwrap();
         // As much as it takes.
@@ -254,39 +258,39 @@ async fn unread_responses(server: &Server) {
     tokio::time::sleep(Duration::from_secs(2)).await;
 }
 
-fn huge_heads(server: &Server) {
-    for _ in 0..scaled(1_000, 20) {
+fn oversized_heads(server: &TestServer) {
+    for _ in 0..scale(1_000, 20) {
         let mut stream = std::net::TcpStream::connect(&server.address).unwrap();
-        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream.set_read_timeout(Some(TIMEOUT)).unwrap();
         let head = format!("GET / HTTP/1.1\r\nHost: x\r\nLong: {}\r\n\r\n", "x".repeat(1 << 20));
         // The server answers and closes before it has all of it.
         stream.write_all(head.as_bytes()).ok();
-        let mut answer = Vec::new();
-        stream.read_to_end(&mut answer).ok();
+        let mut response = Vec::new();
+        stream.read_to_end(&mut response).ok();
         assert!(
-            answer.is_empty() || answer.starts_with(b"HTTP/1.1 431"),
+            response.is_empty() || response.starts_with(b"HTTP/1.1 431"),
             "{}",
-            String::from_utf8_lossy(&answer)
+            String::from_utf8_lossy(&response)
         );
     }
 }
 
 /// Bodies that stop half way.
-async fn half_bodies(server: &Server) {
+async fn truncated_bodies(server: &TestServer) {
     let head = "POST /events HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 4000000\r\n\r\n";
     let half = " ".repeat(2_000_000);
     let mut connections = JoinSet::new();
-    for _ in 0..scaled(200, 30) {
+    for _ in 0..scale(200, 30) {
         let (address, half) = (server.address.clone(), half.clone());
         connections.spawn_blocking(move || {
             let mut stream = std::net::TcpStream::connect(address).unwrap();
-            stream.set_read_timeout(Some(PATIENCE)).unwrap();
+            stream.set_read_timeout(Some(TIMEOUT)).unwrap();
             stream.write_all(head.as_bytes()).unwrap();
             // The server may have had enough before.
             stream.write_all(half.as_bytes()).ok();
-            let mut answer = Vec::new();
-            stream.read_to_end(&mut answer).ok();
-            answer.get(9..12).map(|status| String::from_utf8_lossy(status).into_owned())
+            let mut response = Vec::new();
+            stream.read_to_end(&mut response).ok();
+            response.get(9..12).map(|status| String::from_utf8_lossy(status).into_owned())
         });
     }
     while let Some(status) = connections.join_next().await {
@@ -297,26 +301,26 @@ async fn half_bodies(server: &Server) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_flood_of_requests_leaves_the_server_small_and_healthy() {
-    let server = Server::start_with(&[("MILLRACE_LOG", "info")]);
-    let beside = Beside::start(&server).await;
+async fn memory_stays_bounded_under_request_floods() {
+    let server = TestServer::start_with(&[("MILLRACE_LOG", "info")]);
+    let background = BackgroundProducer::start(&server).await;
     report(&server, "before", Instant::now());
     macro_rules! flood {
         ($name:literal, $flood:expr) => {{
-            let begun = Instant::now();
+            let started_at = Instant::now();
             $flood;
-            report(&server, $name, begun);
+            report(&server, $name, started_at);
         }};
     }
-    flood!("bombs: 2,000,000 empty events, compressed", bombs(&server).await);
-    flood!("events that grow when they are decoded", heavy_events(&server).await);
+    flood!("bombs: 2,000,000 empty events, compressed", decompression_bombs(&server).await);
+    flood!("events that grow when they are decoded", expensive_events(&server).await);
     flood!("unread streams", unread_streams(&server).await);
     flood!("rejected requests", rejected_requests(&server).await);
     flood!("panel parameters", panel_parameters(&server).await);
     flood!("unread responses", unread_responses(&server).await);
-    flood!("huge heads", huge_heads(&server));
-    flood!("half bodies", half_bodies(&server).await);
-    let (sent, times) = beside.end().await;
+    flood!("huge heads", oversized_heads(&server));
+    flood!("half bodies", truncated_bodies(&server).await);
+    let (sent, times) = background.end().await;
     println!(
         "{sent} events beside it; SendEvents p50 {:.1?}, p99 {:.1?}",
         percentile(&times, 50),
@@ -328,18 +332,18 @@ async fn a_flood_of_requests_leaves_the_server_small_and_healthy() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn silent_sockets_are_closed_and_nobody_waits_for_them() {
-    let (sockets, half_prefaces) = (scaled(12_000, 600), scaled(2_000, 100));
-    let most = "16000";
-    let server = Server::start_with(&[
-        ("MILLRACE_MAX_CONNECTIONS", most),
-        ("MILLRACE_MAX_CONNECTIONS_PER_ADDRESS", most),
+async fn idle_sockets_are_closed_without_blocking_others() {
+    let (sockets, half_prefaces) = (scale(12_000, 600), scale(2_000, 100));
+    let max_connections = "16000";
+    let server = TestServer::start_with(&[
+        ("MILLRACE_MAX_CONNECTIONS", max_connections),
+        ("MILLRACE_MAX_CONNECTIONS_PER_ADDRESS", max_connections),
         ("MILLRACE_LOG", "info"),
     ]);
-    let beside = Beside::start(&server).await;
+    let background = BackgroundProducer::start(&server).await;
     let address: SocketAddr = server.address.parse().unwrap();
     let mut closed = JoinSet::new();
-    let begun = Instant::now();
+    let started_at = Instant::now();
     for number in 0..sockets {
         let socket = TcpSocket::new_v4().unwrap();
         // Each address has its own ports.
@@ -347,26 +351,26 @@ async fn silent_sockets_are_closed_and_nobody_waits_for_them() {
         socket.bind((from, 0).into()).unwrap();
         let mut stream = socket.connect(address).await.unwrap();
         let connected = Instant::now();
-        let says: &[u8] = if number < half_prefaces { b"PRI * HTTP/2.0\r\n" } else { b"" };
-        stream.try_write(says).ok();
+        let first_bytes: &[u8] = if number < half_prefaces { b"PRI * HTTP/2.0\r\n" } else { b"" };
+        stream.try_write(first_bytes).ok();
         closed.spawn(async move {
-            let ended = tokio::time::timeout(PATIENCE, stream.read(&mut [0; 16])).await;
+            let ended = tokio::time::timeout(TIMEOUT, stream.read(&mut [0; 16])).await;
             assert!(matches!(ended.expect("it is closed"), Ok(0) | Err(_)));
             connected.elapsed()
         });
     }
-    let connecting = begun.elapsed();
+    let connecting = started_at.elapsed();
     let mut longest = Duration::ZERO;
-    while let Some(lasted) = closed.join_next().await {
-        longest = longest.max(lasted.unwrap());
+    while let Some(open_time) = closed.join_next().await {
+        longest = longest.max(open_time.unwrap());
     }
-    let (sent, times) = beside.end().await;
+    let (sent, times) = background.end().await;
     println!(
         "{sockets} silent sockets, made in {connecting:.1?}: the last was closed {longest:.1?} after it was made; \
          {sent} events beside them, SendEvents p50 {:.1?}, p99 {:.1?}",
         percentile(&times, 50),
         percentile(&times, 99)
     );
-    report(&server, "silent sockets", begun);
+    report(&server, "silent sockets", started_at);
     assert_eq!(server.health().await.status(), v1::Status::Ok);
 }

@@ -47,13 +47,13 @@ impl Connection {
     }
 
     /// The next frame; none when the server has ended the connection. Settings are acknowledged.
-    pub(crate) fn next(&mut self, patience: Duration) -> Option<Frame> {
-        self.0.set_read_timeout(Some(patience)).unwrap();
+    pub(crate) fn next_frame(&mut self, timeout: Duration) -> Option<Frame> {
+        self.0.set_read_timeout(Some(timeout)).unwrap();
         let mut head = [0; 9];
         if let Err(error) = self.0.read_exact(&mut head) {
             assert!(
                 !matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut),
-                "the connection was not ended within {patience:?}"
+                "the connection was not ended within {timeout:?}"
             );
             return None;
         }
@@ -69,9 +69,9 @@ impl Connection {
     }
 
     /// Reads to the connection's end, and gives the error code of the last GOAWAY.
-    pub(crate) fn ended_with(&mut self, patience: Duration) -> Option<u32> {
+    pub(crate) fn goaway_code(&mut self, timeout: Duration) -> Option<u32> {
         let mut code = None;
-        while let Some(frame) = self.next(patience) {
+        while let Some(frame) = self.next_frame(timeout) {
             if frame.kind == GOAWAY {
                 code = Some(u32::from_be_bytes(frame.payload[4..8].try_into().unwrap()));
             }
@@ -86,11 +86,11 @@ pub(crate) fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8>
 }
 
 /// The header block of a gRPC call: literal fields without indexing (RFC 7541, 6.2.2).
-pub(crate) fn call(path: &str, more: &[(&str, &str)]) -> Vec<u8> {
+pub(crate) fn grpc_header_block(path: &str, extra: &[(&str, &str)]) -> Vec<u8> {
     let fields = [(":method", "POST"), (":scheme", "http"), (":path", path), (":authority", "localhost")];
-    let always = [("content-type", "application/grpc"), ("te", "trailers")];
+    let fixed_fields = [("content-type", "application/grpc"), ("te", "trailers")];
     let mut block = Vec::new();
-    for (name, value) in fields.iter().chain(&always).chain(more) {
+    for (name, value) in fields.iter().chain(&fixed_fields).chain(extra) {
         block.push(0);
         for text in [name, value] {
             put_length(&mut block, text.len());

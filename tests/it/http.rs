@@ -3,52 +3,52 @@
 use millrace::proto::v1;
 use serde_json::{Value, json};
 
-use crate::common::{Server, http};
+use crate::common::{TestServer, http_request};
 
-struct Answer {
+struct HttpResponse {
     status: u16,
     headers: String,
     body: String,
 }
 
-impl Answer {
+impl HttpResponse {
     fn json(&self) -> Value {
         serde_json::from_str(&self.body).unwrap_or_else(|error| panic!("{error}: {}", self.body))
     }
 }
 
-fn ask(server: &Server, method: &str, path: &str, body: &str) -> Answer {
-    let (headers, body) = http(server, method, path, "application/json", body.as_bytes());
+fn request(server: &TestServer, method: &str, path: &str, body: &str) -> HttpResponse {
+    let (headers, body) = http_request(server, method, path, "application/json", body.as_bytes());
     let status = headers.split(' ').nth(1).unwrap().parse().unwrap();
-    Answer { status, headers: headers.to_lowercase(), body: String::from_utf8(body).unwrap() }
+    HttpResponse { status, headers: headers.to_lowercase(), body: String::from_utf8(body).unwrap() }
 }
 
-fn get(server: &Server, path: &str) -> Answer {
-    ask(server, "GET", path, "")
+fn get(server: &TestServer, path: &str) -> HttpResponse {
+    request(server, "GET", path, "")
 }
 
-fn post(server: &Server, events: &Value) -> Answer {
-    ask(server, "POST", "/events", &events.to_string())
+fn post(server: &TestServer, events: &Value) -> HttpResponse {
+    request(server, "POST", "/events", &events.to_string())
 }
 
 #[tokio::test]
-async fn events_in_and_panels_out_as_json() {
-    let server = Server::start();
+async fn events_and_panels_work_over_http_json() {
+    let server = TestServer::start();
     let now = jiff::Timestamp::now().to_string();
     let page = json!({
         "event_name": "page_view", "timestamp": now, "session_id": "s1", "country_code": "es",
         "properties": { "page_url": "/pricing", "duration_ms": 1500 },
     });
     let nameless = json!({ "timestamp": now });
-    let odd = json!({ "event_name": "x", "timestamp": now, "colour": "red" });
-    let taken = post(&server, &json!([nameless, page, odd, page]));
-    assert_eq!(taken.status, 200, "{}", taken.body);
-    let said = taken.json();
-    assert_eq!((&said["accepted"], &said["rejected"]), (&json!("2"), &json!("2")));
-    let rejections = said["rejections"].as_array().unwrap();
+    let unknown_field = json!({ "event_name": "x", "timestamp": now, "colour": "red" });
+    let accepted = post(&server, &json!([nameless, page, unknown_field, page]));
+    assert_eq!(accepted.status, 200, "{}", accepted.body);
+    let body = accepted.json();
+    assert_eq!((&body["accepted"], &body["rejected"]), (&json!("2"), &json!("2")));
+    let rejections = body["rejections"].as_array().unwrap();
     assert_eq!((&rejections[0]["index"], &rejections[0]["field"]), (&json!(0), &json!("event_name")));
     assert_eq!(rejections[1]["index"], json!(2));
-    assert!(rejections[1]["reason"].as_str().unwrap().contains("colour"), "{said}");
+    assert!(rejections[1]["reason"].as_str().unwrap().contains("colour"), "{body}");
     server.wait_until_landed().await;
 
     let visitors = get(&server, "/api/dashboard/live-visitors");
@@ -66,9 +66,9 @@ async fn events_in_and_panels_out_as_json() {
         "traffic-anomaly",
     ] {
         let query = format!("/api/dashboard/{panel}?time_range=24h&time_zone=Europe/Madrid");
-        let answer = get(&server, &query);
-        assert_eq!(answer.status, 200, "{}", answer.body);
-        assert_eq!(answer.json()["context"]["time_zone"], "Europe/Madrid");
+        let response = get(&server, &query);
+        assert_eq!(response.status, 200, "{}", response.body);
+        assert_eq!(response.json()["context"]["time_zone"], "Europe/Madrid");
     }
     let list = get(&server, "/api/panels").json();
     assert_eq!(list["panels"].as_array().unwrap().len(), 8);
@@ -81,26 +81,30 @@ async fn events_in_and_panels_out_as_json() {
 }
 
 #[tokio::test]
-async fn what_is_wrong_is_told_as_a_problem() {
-    let server = Server::start();
+async fn errors_are_problem_details() {
+    let server = TestServer::start();
     let too_many = json!(vec![json!({ "event_name": "x" }); 501]);
-    let none = post(&server, &json!([{ "event_name": "x" }]));
-    assert_eq!((none.status, &none.json()["rejected"]), (400, &json!("1")), "no event was taken");
+    let all_rejected = post(&server, &json!([{ "event_name": "x" }]));
+    assert_eq!(
+        (all_rejected.status, &all_rejected.json()["rejected"]),
+        (400, &json!("1")),
+        "no event was taken"
+    );
     let cases = [
         (post(&server, &too_many), 400, "501 were sent; POST /events takes at most 500"),
         (post(&server, &json!({ "event_name": "x" })), 400, "not a JSON array"),
-        (ask(&server, "POST", "/events", "[{]"), 400, "not a JSON array"),
-        (ask(&server, "POST", "/events", &" ".repeat(5_000_000)), 413, "MILLRACE_MAX_MESSAGE_BYTES"),
+        (request(&server, "POST", "/events", "[{]"), 400, "not a JSON array"),
+        (request(&server, "POST", "/events", &" ".repeat(5_000_000)), 413, "MILLRACE_MAX_MESSAGE_BYTES"),
         (get(&server, "/api/panels/nothing"), 404, "\"nothing\" is not known"),
         (get(&server, "/api/dashboard/top-pages?time_range=2h"), 400, "time_range: \"2h\""),
         (get(&server, "/api/dashboard/top-pages?limit=0"), 400, "from 1 to 100"),
         (get(&server, "/api/dashboard/top-pages?size=5"), 400, "it has limit"),
         (get(&server, "/api/nothing"), 404, "/api/panels"),
     ];
-    for (answer, status, part) in cases {
-        assert_eq!(answer.status, status, "{}", answer.body);
-        assert!(answer.headers.contains("content-type: application/problem+json"), "{}", answer.headers);
-        let detail = answer.json()["detail"].as_str().unwrap().to_owned();
+    for (response, status, part) in cases {
+        assert_eq!(response.status, status, "{}", response.body);
+        assert!(response.headers.contains("content-type: application/problem+json"), "{}", response.headers);
+        let detail = response.json()["detail"].as_str().unwrap().to_owned();
         assert!(detail.contains(part), "{detail:?} lacks {part:?}");
     }
     assert_eq!(get(&server, "/").status, 200);

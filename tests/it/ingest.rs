@@ -1,14 +1,14 @@
 //! Events in through every call, against the real server and engine.
 
-use crate::common::{RawCodec, Server, event, send};
+use crate::common::{RawCodec, TestServer, event, events_request};
 use millrace::proto::v1;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Code, Request};
 use v1::event::PropertiesKind;
 
 #[tokio::test]
-async fn accepted_events_land_and_refused_ones_do_not_spoil_them() {
-    let server = Server::start();
+async fn valid_events_land_when_others_are_rejected() {
+    let server = TestServer::start();
     let mut bad = event("bad");
     bad.country_code = "ESP".into();
     let mut rich = event("rich");
@@ -17,10 +17,15 @@ async fn accepted_events_land_and_refused_ones_do_not_spoil_them() {
     rich.country_code = "es".into();
     rich.properties_kind = Some(PropertiesKind::PropertiesJson(r#"{"feature":"über"}"#.into()));
     rich.event_id = Some("00112233-4455-6677-8899-aabbccddeeff".into());
-    let answer =
-        server.ingest().await.send_events(send(vec![event("plain"), bad, rich])).await.unwrap().into_inner();
-    assert_eq!((answer.accepted, answer.rejected, answer.duplicates), (2, 1, 0));
-    let rejection = &answer.rejections[0];
+    let response = server
+        .ingest()
+        .await
+        .send_events(events_request(vec![event("plain"), bad, rich]))
+        .await
+        .unwrap()
+        .into_inner();
+    assert_eq!((response.accepted, response.rejected, response.duplicates), (2, 1, 0));
+    let rejection = &response.rejections[0];
     assert_eq!((rejection.index, rejection.field.as_str()), (1, "country_code"));
     assert!(rejection.reason.contains("\"ESP\""), "{}", rejection.reason);
 
@@ -43,21 +48,22 @@ async fn accepted_events_land_and_refused_ones_do_not_spoil_them() {
 }
 
 #[tokio::test]
-async fn an_event_id_counts_once() {
-    let server = Server::start();
+async fn a_repeated_event_id_is_deduplicated() {
+    let server = TestServer::start();
     let mut ingest = server.ingest().await;
     let named = v1::Event { event_id: Some(uuid::Uuid::new_v4().to_string()), ..event("named") };
-    let first = ingest.send_events(send(vec![named.clone(), named.clone()])).await.unwrap().into_inner();
+    let first =
+        ingest.send_events(events_request(vec![named.clone(), named.clone()])).await.unwrap().into_inner();
     assert_eq!((first.accepted, first.duplicates), (1, 1));
-    let again = ingest.send_events(send(vec![named, event("other")])).await.unwrap().into_inner();
+    let again = ingest.send_events(events_request(vec![named, event("other")])).await.unwrap().into_inner();
     assert_eq!((again.accepted, again.duplicates), (1, 1));
     server.wait_until_landed().await;
     assert_eq!(server.sql("SELECT count() FROM events").await, "2");
 }
 
 #[tokio::test]
-async fn an_upload_is_answered_once_and_a_repeat_is_not_written_again() {
-    let server = Server::start();
+async fn an_upload_gets_one_response_and_its_repeat_is_deduplicated() {
+    let server = TestServer::start();
     let mut ingest = server.ingest().await;
     let requests: Vec<_> = (1..=20)
         .map(|sequence| v1::UploadEventsRequest {
@@ -68,18 +74,18 @@ async fn an_upload_is_answered_once_and_a_repeat_is_not_written_again() {
         })
         .collect();
     for (accepted, duplicates) in [(40, 0), (0, 40)] {
-        let answer = ingest.upload_events(tokio_stream::iter(requests.clone())).await.unwrap().into_inner();
-        assert_eq!((answer.accepted, answer.duplicates, answer.rejected), (accepted, duplicates, 20));
-        assert_eq!(answer.last_durable_sequence, 20);
-        assert_eq!((answer.rejections[1].request, answer.rejections[1].index), (1, 2));
+        let response = ingest.upload_events(tokio_stream::iter(requests.clone())).await.unwrap().into_inner();
+        assert_eq!((response.accepted, response.duplicates, response.rejected), (accepted, duplicates, 20));
+        assert_eq!(response.last_durable_sequence, 20);
+        assert_eq!((response.rejections[1].request, response.rejections[1].index), (1, 2));
     }
     server.wait_until_landed().await;
     assert_eq!(server.sql("SELECT count() FROM events").await, "40");
 }
 
 #[tokio::test]
-async fn a_stream_is_acknowledged_request_by_request_and_a_gap_is_refused() {
-    let server = Server::start();
+async fn a_stream_acks_each_request_and_rejects_a_gap() {
+    let server = TestServer::start();
     let mut ingest = server.ingest().await;
     let (requests, outbound) = tokio::sync::mpsc::channel(10);
     let request = |sequence| v1::StreamEventsRequest {
@@ -89,33 +95,33 @@ async fn a_stream_is_acknowledged_request_by_request_and_a_gap_is_refused() {
         ..Default::default()
     };
     requests.send(request(1)).await.unwrap();
-    let mut answers = ingest.stream_events(ReceiverStream::new(outbound)).await.unwrap().into_inner();
+    let mut responses = ingest.stream_events(ReceiverStream::new(outbound)).await.unwrap().into_inner();
     for sequence in 1..=3 {
-        let answer = answers.message().await.unwrap().unwrap();
-        assert_eq!((answer.sequence, answer.accepted), (sequence, 1));
-        assert_eq!(answer.last_durable_sequence, sequence);
+        let response = responses.message().await.unwrap().unwrap();
+        assert_eq!((response.sequence, response.accepted), (sequence, 1));
+        assert_eq!(response.last_durable_sequence, sequence);
         requests.send(request(sequence + 1)).await.unwrap();
     }
-    assert_eq!(answers.message().await.unwrap().unwrap().sequence, 4);
+    assert_eq!(responses.message().await.unwrap().unwrap().sequence, 4);
     requests.send(request(7)).await.unwrap();
-    let gap = answers.message().await.unwrap_err();
+    let gap = responses.message().await.unwrap_err();
     assert_eq!(gap.code(), Code::FailedPrecondition);
     assert!(gap.message().contains("sent 7, but 5 is the next"), "{}", gap.message());
 
-    let place =
+    let producer =
         ingest.get_producer(v1::GetProducerRequest { producer_id: "p".into() }).await.unwrap().into_inner();
-    assert_eq!(place.last_durable_sequence, 4);
-    assert!(place.last_seen.is_some());
+    assert_eq!(producer.last_durable_sequence, 4);
+    assert!(producer.last_seen.is_some());
     let unknown =
         ingest.get_producer(v1::GetProducerRequest { producer_id: "q".into() }).await.unwrap().into_inner();
     assert_eq!((unknown.last_durable_sequence, unknown.last_seen), (0, None));
 }
 
 #[tokio::test]
-async fn bad_requests_get_a_code_and_a_reason_and_the_server_goes_on() {
-    let server = Server::start_with(&[("MILLRACE_MAX_MESSAGE_BYTES", "1000000")]);
+async fn invalid_requests_get_a_status_code_and_a_reason() {
+    let server = TestServer::start_with(&[("MILLRACE_MAX_MESSAGE_BYTES", "1000000")]);
     let mut ingest = server.ingest().await;
-    let numbered = |producer_id: &str, sequence| v1::SendEventsRequest {
+    let numbered_request = |producer_id: &str, sequence| v1::SendEventsRequest {
         producer_id: producer_id.into(),
         sequence,
         events: vec![event("a")],
@@ -123,16 +129,24 @@ async fn bad_requests_get_a_code_and_a_reason_and_the_server_goes_on() {
     };
     let huge = v1::Event { event_name: "x".repeat(10_000_000), ..event("a") };
     let cases = [
-        (send(vec![event("a"); 501]), Code::InvalidArgument, "501 were sent; SendEvents takes at most 500"),
-        (send(vec![huge]), Code::ResourceExhausted, "1000000 bytes allowed (MILLRACE_MAX_MESSAGE_BYTES)"),
-        (numbered(&"p".repeat(129), 1), Code::InvalidArgument, "producer_id has 129 bytes"),
-        (numbered("p", 0), Code::InvalidArgument, "sequence is missing"),
-        (numbered("p", 3), Code::FailedPrecondition, "1 is the next"),
+        (
+            events_request(vec![event("a"); 501]),
+            Code::InvalidArgument,
+            "501 were sent; SendEvents takes at most 500",
+        ),
+        (
+            events_request(vec![huge]),
+            Code::ResourceExhausted,
+            "1000000 bytes allowed (MILLRACE_MAX_MESSAGE_BYTES)",
+        ),
+        (numbered_request(&"p".repeat(129), 1), Code::InvalidArgument, "producer_id has 129 bytes"),
+        (numbered_request("p", 0), Code::InvalidArgument, "sequence is missing"),
+        (numbered_request("p", 3), Code::FailedPrecondition, "1 is the next"),
     ];
     for (request, code, part) in cases {
-        let refused = ingest.send_events(request).await.unwrap_err();
-        assert_eq!(refused.code(), code, "{refused:?}");
-        assert!(refused.message().contains(part), "{} lacks {part:?}", refused.message());
+        let error = ingest.send_events(request).await.unwrap_err();
+        assert_eq!(error.code(), code, "{error:?}");
+        assert!(error.message().contains(part), "{} lacks {part:?}", error.message());
     }
     let mixed = [("p", 1), ("q", 1)].map(|(producer_id, sequence)| v1::UploadEventsRequest {
         producer_id: producer_id.into(),
@@ -140,26 +154,26 @@ async fn bad_requests_get_a_code_and_a_reason_and_the_server_goes_on() {
         events: vec![event("a")],
         ..Default::default()
     });
-    let refused = ingest.upload_events(tokio_stream::iter(mixed)).await.unwrap_err();
-    assert_eq!(refused.code(), Code::InvalidArgument);
-    assert!(refused.message().contains("a stream for each producer"), "{}", refused.message());
+    let error = ingest.upload_events(tokio_stream::iter(mixed)).await.unwrap_err();
+    assert_eq!(error.code(), Code::InvalidArgument);
+    assert!(error.message().contains("a stream for each producer"), "{}", error.message());
 
-    let answer = ingest.send_events(send(vec![event("a")])).await.unwrap().into_inner();
-    assert_eq!(answer.accepted, 1);
+    let response = ingest.send_events(events_request(vec![event("a")])).await.unwrap().into_inner();
+    assert_eq!(response.accepted, 1);
 }
 
 /// Bytes that no client library would send.
 #[tokio::test]
-async fn undecodable_bytes_are_the_callers_fault() {
-    let server = Server::start();
+async fn undecodable_bytes_are_an_invalid_argument() {
+    let server = TestServer::start();
     let not_utf8: &[u8] = &[0x1a, 0x04, 0x0a, 0x02, 0xff, 0xfe]; // events: { event_name: "\xff\xfe" }
-    let refused = raw_call(&server, not_utf8).await;
-    assert_eq!(refused.code(), Code::InvalidArgument, "{refused:?}");
-    assert!(refused.message().contains("event_name"), "{}", refused.message());
+    let error = raw_call(&server, not_utf8).await;
+    assert_eq!(error.code(), Code::InvalidArgument, "{error:?}");
+    assert!(error.message().contains("event_name"), "{}", error.message());
 }
 
 /// Sends bytes as the message of SendEvents.
-async fn raw_call(server: &Server, message: &'static [u8]) -> tonic::Status {
+async fn raw_call(server: &TestServer, message: &'static [u8]) -> tonic::Status {
     let mut client = tonic::client::Grpc::new(server.channel().await);
     client.ready().await.unwrap();
     let path = http::uri::PathAndQuery::from_static("/millrace.v1.IngestService/SendEvents");

@@ -3,14 +3,14 @@
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::common::{ClickHouse, PATIENCE, Server, event, free_address, send, signal_to};
+use crate::common::{TIMEOUT, TestClickHouse, TestServer, event, events_request, free_address, send_signal};
 use millrace::client::ProducerConfig;
 use millrace::journal::{Journal, JournalConfig};
 use millrace::proto::v1;
 use v1::Status;
 
 /// Runs the program to its end: exit code and standard error.
-fn run(args: &[&str], variables: &[(&str, &str)]) -> (i32, String) {
+fn run_millrace(args: &[&str], variables: &[(&str, &str)]) -> (i32, String) {
     let output = Command::new(env!("CARGO_BIN_EXE_millrace"))
         .args(args)
         .envs(variables.iter().copied())
@@ -21,8 +21,8 @@ fn run(args: &[&str], variables: &[(&str, &str)]) -> (i32, String) {
 }
 
 #[tokio::test]
-async fn what_was_acknowledged_survives_kill_9_and_the_producer_goes_on() {
-    let server = Server::start_with(&[("FLUSH_INTERVAL_MS", "600000"), ("FLUSH_SIZE", "1000000")]);
+async fn acknowledged_events_survive_sigkill() {
+    let server = TestServer::start_with(&[("FLUSH_INTERVAL_MS", "600000"), ("FLUSH_SIZE", "1000000")]);
     let named = v1::Event { event_id: Some(uuid::Uuid::new_v4().to_string()), ..event("named") };
     let request = |sequence, event: &v1::Event| v1::SendEventsRequest {
         producer_id: "p".into(),
@@ -33,14 +33,14 @@ async fn what_was_acknowledged_survives_kill_9_and_the_producer_goes_on() {
     let mut ingest = server.ingest().await;
     assert_eq!(ingest.send_events(request(1, &named)).await.unwrap().into_inner().accepted, 2);
     assert_eq!(server.health().await.buffer_size, 2, "nothing is flushed yet");
-    let folder = server.folder();
+    let folder = server.shared_data_dir();
     drop(server); // kill -9
 
-    let server = Server::start_on(folder, &[]);
+    let server = TestServer::start_on(folder, &[]);
     let mut ingest = server.ingest().await;
-    let place =
+    let producer =
         ingest.get_producer(v1::GetProducerRequest { producer_id: "p".into() }).await.unwrap().into_inner();
-    assert_eq!(place.last_durable_sequence, 1);
+    assert_eq!(producer.last_durable_sequence, 1);
     let again = ingest.send_events(request(1, &named)).await.unwrap().into_inner();
     assert_eq!((again.accepted, again.duplicates), (0, 2));
     let next = ingest.send_events(request(2, &named)).await.unwrap().into_inner();
@@ -51,8 +51,8 @@ async fn what_was_acknowledged_survives_kill_9_and_the_producer_goes_on() {
 }
 
 #[tokio::test]
-async fn the_engine_comes_back_after_kill_9_under_load_and_nothing_is_lost() {
-    let server = Server::start();
+async fn engine_kills_under_load_lose_no_events() {
+    let server = TestServer::start();
     let producer = ProducerConfig::new(server.url()).batch_events(100).connect().await.unwrap();
     let mut sent = 0;
     for round in 0..3 {
@@ -61,7 +61,7 @@ async fn the_engine_comes_back_after_kill_9_under_load_and_nothing_is_lost() {
             sent += 1;
         }
         if round < 2 {
-            signal_to(server.engine_pid().unwrap(), "KILL");
+            send_signal(server.engine_pid().unwrap(), "KILL");
             server.wait_for_health("degraded", |health| health.status() == Status::Degraded).await;
             server.wait_for_health("ok", |health| health.status() == Status::Ok).await;
         }
@@ -78,44 +78,44 @@ async fn the_engine_comes_back_after_kill_9_under_load_and_nothing_is_lost() {
 }
 
 #[tokio::test]
-async fn sigterm_brings_everything_in_and_exits_0() {
-    let server = Server::start_with(&[("FLUSH_INTERVAL_MS", "600000"), ("FLUSH_SIZE", "1000000")]);
-    server.ingest().await.send_events(send(vec![event("a"); 10])).await.unwrap();
-    let (folder, engine) = (server.folder(), server.engine_pid().unwrap());
+async fn sigterm_flushes_everything_and_exits_0() {
+    let server = TestServer::start_with(&[("FLUSH_INTERVAL_MS", "600000"), ("FLUSH_SIZE", "1000000")]);
+    server.ingest().await.send_events(events_request(vec![event("a"); 10])).await.unwrap();
+    let (folder, engine) = (server.shared_data_dir(), server.engine_pid().unwrap());
     let (status, log) = server.stop();
     assert_eq!(status.code(), Some(0));
     assert!(log.contains("stopped") && !log.contains("grace;"), "{log}");
     assert!(!std::path::Path::new(&format!("/proc/{engine}")).exists(), "the engine is still there:\n{log}");
-    let server = Server::start_on(folder, &[]);
+    let server = TestServer::start_on(folder, &[]);
     assert_eq!(server.sql("SELECT count() FROM events").await, "10");
     assert_eq!(server.health().await.buffer_size, 0);
 }
 
 #[tokio::test]
-async fn a_second_signal_ends_at_once() {
-    let mut server = Server::start();
+async fn a_second_signal_exits_immediately() {
+    let mut server = TestServer::start();
     // A stream that does not end by itself would be waited for.
-    signal_to(server.engine_pid().unwrap(), "STOP");
-    server.ingest().await.send_events(send(vec![event("a")])).await.unwrap();
+    send_signal(server.engine_pid().unwrap(), "STOP");
+    server.ingest().await.send_events(events_request(vec![event("a")])).await.unwrap();
     server.signal("TERM");
-    server.wait_for_line("a second signal ends at once");
+    server.wait_for_log_line("a second signal ends at once");
     let engine = server.engine_pid().unwrap();
     server.signal("TERM");
     let status = server.wait();
-    signal_to(engine, "CONT");
+    send_signal(engine, "CONT");
     assert_eq!(status.code(), Some(0));
     assert!(server.log().contains("stopped at once"), "{}", server.log());
-    let server = Server::start_on(server.folder(), &[]);
+    let server = TestServer::start_on(server.shared_data_dir(), &[]);
     server.wait_until_landed().await;
     assert_eq!(server.sql("SELECT count() FROM events").await, "1");
 }
 
 #[tokio::test]
-async fn the_engine_ends_when_the_server_is_killed() {
-    let server = Server::start();
+async fn the_engine_exits_when_the_server_is_killed() {
+    let server = TestServer::start();
     let engine = server.engine_pid().unwrap();
-    signal_to(server.pid(), "KILL");
-    let deadline = Instant::now() + PATIENCE;
+    send_signal(server.pid(), "KILL");
+    let deadline = Instant::now() + TIMEOUT;
     while std::path::Path::new(&format!("/proc/{engine}")).exists() {
         assert!(Instant::now() < deadline, "the engine {engine} outlives its server");
         std::thread::sleep(Duration::from_millis(20));
@@ -123,11 +123,11 @@ async fn the_engine_ends_when_the_server_is_killed() {
 }
 
 #[test]
-fn a_start_that_cannot_be_says_why_in_one_line() {
+fn a_failed_start_prints_one_line() {
     let folder = tempfile::tempdir().unwrap();
     let data_dir = folder.path().to_str().unwrap();
-    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let port = taken.local_addr().unwrap().to_string();
+    let bound = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = bound.local_addr().unwrap().to_string();
     let cases: [(&[(&str, &str)], &str); 6] = [
         (
             &[("MILLRACE_MAX_BUFFER_BYTES", "16777216"), ("MILLRACE_MAX_MESSAGE_BYTES", "8388608")],
@@ -149,15 +149,15 @@ fn a_start_that_cannot_be_says_why_in_one_line() {
             ("MILLRACE_LOG", "off"),
         ];
         all.extend(variables);
-        let (code, said) = run(&["serve"], &all);
+        let (code, stderr) = run_millrace(&["serve"], &all);
         assert_ne!(code, 0);
-        assert!(said.contains(part), "{said:?} lacks {part:?}");
-        assert_eq!(said.lines().count(), 1, "{said:?}");
+        assert!(stderr.contains(part), "{stderr:?} lacks {part:?}");
+        assert_eq!(stderr.lines().count(), 1, "{stderr:?}");
     }
 }
 
 #[tokio::test]
-async fn a_journal_of_a_later_version_stops_the_start_and_is_left_as_it_is() {
+async fn a_journal_of_a_newer_version_fails_the_start_and_is_untouched() {
     let folder = tempfile::tempdir().unwrap();
     let journal_dir = folder.path().join("journal");
     let (journal, recovery) = Journal::open(&journal_dir, JournalConfig::default()).unwrap();
@@ -170,37 +170,39 @@ async fn a_journal_of_a_later_version_stops_the_start_and_is_left_as_it_is() {
     };
     let before = files();
     let data_dir = folder.path().to_str().unwrap();
-    let (code, said) =
-        run(&["serve", "--listen", "127.0.0.1:0", "--data-dir", data_dir, "--log", "off"], &[]);
+    let (code, stderr) =
+        run_millrace(&["serve", "--listen", "127.0.0.1:0", "--data-dir", data_dir, "--log", "off"], &[]);
     assert_eq!(code, 1);
-    assert!(said.contains("record 1 cannot be read") && said.contains("kind 99"), "{said}");
-    assert_eq!(said.lines().count(), 1, "{said}");
+    assert!(stderr.contains("record 1 cannot be read") && stderr.contains("kind 99"), "{stderr}");
+    assert_eq!(stderr.lines().count(), 1, "{stderr}");
     assert_eq!(files(), before, "the journal was changed");
     assert!(!folder.path().join("clickhouse").exists(), "the database was touched");
 }
 
 #[tokio::test]
-async fn a_data_folder_has_one_server() {
-    let server = Server::start();
+async fn a_data_directory_is_locked_by_one_server() {
+    let server = TestServer::start();
     let data_dir = server.data_dir().to_str().unwrap();
-    let (code, said) =
-        run(&["serve", "--listen", "127.0.0.1:0", "--data-dir", data_dir, "--log", "off"], &[]);
+    let (code, stderr) =
+        run_millrace(&["serve", "--listen", "127.0.0.1:0", "--data-dir", data_dir, "--log", "off"], &[]);
     assert_eq!(code, 1);
-    assert!(said.contains("another millrace holds") && said.contains(data_dir), "{said}");
-    let (code, said) =
-        run(&["engine", "--listen", "127.0.0.1:0", "--data-dir", &format!("{data_dir}/clickhouse")], &[]);
+    assert!(stderr.contains("another millrace holds") && stderr.contains(data_dir), "{stderr}");
+    let (code, stderr) = run_millrace(
+        &["engine", "--listen", "127.0.0.1:0", "--data-dir", &format!("{data_dir}/clickhouse")],
+        &[],
+    );
     assert_eq!(code, 1);
-    assert!(said.contains("another one may hold the folder"), "{said}");
+    assert!(stderr.contains("another one may hold the folder"), "{stderr}");
 }
 
 #[tokio::test]
-async fn without_clickhouse_events_are_kept_and_brought_in_later() {
+async fn events_accepted_without_clickhouse_are_inserted_later() {
     // A second engine plays the server that CLICKHOUSE_URL names; at first nobody listens there.
     let address = free_address();
     let url = format!("http://{address}");
     let server =
-        Server::start_with(&[("CLICKHOUSE_URL", &url), ("FLUSH_INTERVAL_MS", "50"), ("FLUSH_SIZE", "1")]);
-    server.ingest().await.send_events(send(vec![event("early"); 5])).await.unwrap();
+        TestServer::start_with(&[("CLICKHOUSE_URL", &url), ("FLUSH_INTERVAL_MS", "50"), ("FLUSH_SIZE", "1")]);
+    server.ingest().await.send_events(events_request(vec![event("early"); 5])).await.unwrap();
     let health = server
         .wait_for_health("setting batches aside", |health| health.dead_letters.as_ref().unwrap().batches > 0)
         .await;
@@ -211,18 +213,18 @@ async fn without_clickhouse_events_are_kept_and_brought_in_later() {
         .output()
         .unwrap();
     assert!(String::from_utf8_lossy(&listed.stdout).contains("1 batches, 5 events"), "{listed:?}");
-    let refused = server.dashboard().await.list_panels(v1::ListPanelsRequest {}).await;
-    assert!(refused.is_ok(), "the catalogue needs no ClickHouse");
-    let unanswered =
+    let listed = server.dashboard().await.list_panels(v1::ListPanelsRequest {}).await;
+    assert!(listed.is_ok(), "the catalogue needs no ClickHouse");
+    let error =
         server.dashboard().await.get_error_rate(v1::GetErrorRateRequest::default()).await.unwrap_err();
-    assert_eq!(unanswered.code(), tonic::Code::Unavailable);
+    assert_eq!(error.code(), tonic::Code::Unavailable);
 
     let folder = tempfile::tempdir().unwrap();
-    let engine = ClickHouse::start(&address, folder.path());
+    let engine = TestClickHouse::start(&address, folder.path());
     server
         .wait_for_health("ok once ClickHouse is there", |h| h.status() == Status::Ok && h.buffer_size == 0)
         .await;
-    let client = ClickHouse::client(&url);
+    let client = TestClickHouse::client(&url);
     let count: u64 = client.query("SELECT count() FROM events").fetch_one().await.unwrap();
     assert_eq!(count, 5);
     assert!(engine.stop().success());

@@ -3,40 +3,45 @@
 use std::process::{Command, Output, Stdio};
 use std::time::Instant;
 
-use crate::common::{PATIENCE, Server, event, http, now, send};
-use crate::exact::assert_rollups_match_events;
+use crate::common::{TIMEOUT, TestServer, event, events_request, http_request, now};
+use crate::rollup_assertions::assert_rollups_match_events;
 use millrace::proto::v1;
 use prost::Message;
 use v1::Status;
 use v1::health_service_client::HealthServiceClient;
 
-fn millrace(args: &[&str]) -> Output {
+fn run_millrace(args: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_millrace")).args(args).stdin(Stdio::null()).output().unwrap()
 }
 
-fn said(output: &Output) -> String {
+fn output_text(output: &Output) -> String {
     format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
 }
 
 #[tokio::test]
-async fn a_changed_retention_alters_every_table() {
-    let server = Server::start_with(&[("RETENTION_DAYS", "30")]);
+async fn changing_the_retention_alters_every_table() {
+    let server = TestServer::start_with(&[("RETENTION_DAYS", "30")]);
     let ttls = "SELECT name FROM system.tables WHERE database = 'millrace' AND engine_full LIKE '%toIntervalDay(DAYS)%' \
                 ORDER BY name";
     let all = "country_minutes\ncountry_steps\nevents\nfeature_minutes\nfeature_steps\nminutes\npage_minutes\npage_steps\n\
                session_steps";
     assert_eq!(server.sql(&ttls.replace("DAYS", "30")).await, all);
     // The event that is kept is younger, the one that is refused older than the retention.
-    let aged = |days: i64| v1::Event {
+    let aged_event = |days: i64| v1::Event {
         timestamp: Some(prost_types::Timestamp { seconds: now().seconds - days * 86_400, nanos: 0 }),
         ..event("old")
     };
-    let answer =
-        server.ingest().await.send_events(send(vec![aged(29), aged(31)])).await.unwrap().into_inner();
-    assert_eq!((answer.accepted, answer.rejections[0].field.as_str()), (1, "timestamp"));
-    let folder = server.folder();
+    let response = server
+        .ingest()
+        .await
+        .send_events(events_request(vec![aged_event(29), aged_event(31)]))
+        .await
+        .unwrap()
+        .into_inner();
+    assert_eq!((response.accepted, response.rejections[0].field.as_str()), (1, "timestamp"));
+    let folder = server.shared_data_dir();
     server.stop();
-    let server = Server::start_on(folder, &[("RETENTION_DAYS", "7")]);
+    let server = TestServer::start_on(folder, &[("RETENTION_DAYS", "7")]);
     assert_eq!(server.sql(&ttls.replace("DAYS", "7")).await, all);
     assert_eq!(server.sql(&ttls.replace("DAYS", "30")).await, "");
     assert_eq!(server.sql("SELECT count() FROM schema_migrations").await, "5", "each file is applied once");
@@ -55,8 +60,8 @@ const TABLES: [&str; 9] = [
 ];
 
 #[tokio::test]
-async fn a_longer_retention_keeps_what_was_to_expire() {
-    let server = Server::start_with(&[("RETENTION_DAYS", "1")]);
+async fn a_longer_retention_keeps_rows_about_to_expire() {
+    let server = TestServer::start_with(&[("RETENTION_DAYS", "1")]);
     for table in TABLES {
         // Nothing expires before the retention is changed, whatever the machine's load.
         server
@@ -69,7 +74,7 @@ async fn a_longer_retention_keeps_what_was_to_expire() {
              now64(3) - toIntervalHour(30) - number, toString(number % 7), '{\"page_url\":\"/\",\"feature\":\"f\"}' FROM numbers(1000)",
         )
         .await;
-    let figures = async |server: &Server| {
+    let figures = async |server: &TestServer| {
         let mut figures = Vec::new();
         for table in TABLES {
             let sum = match table {
@@ -87,9 +92,9 @@ async fn a_longer_retention_keeps_what_was_to_expire() {
     server
         .sql("ALTER TABLE minutes MODIFY TTL minute + toIntervalDay(90) SETTINGS materialize_ttl_after_modify = 0")
         .await;
-    let folder = server.folder();
+    let folder = server.shared_data_dir();
     server.stop();
-    let server = Server::start_on(folder, &[("RETENTION_DAYS", "90")]);
+    let server = TestServer::start_on(folder, &[("RETENTION_DAYS", "90")]);
     for table in TABLES {
         server.sql(&format!("OPTIMIZE TABLE {table} FINAL")).await;
     }
@@ -99,11 +104,11 @@ async fn a_longer_retention_keeps_what_was_to_expire() {
         "9\t9"
     );
     // A shorter one holds for what is there too: ClickHouse drops it in its background.
-    let folder = server.folder();
+    let folder = server.shared_data_dir();
     server.stop();
-    let server = Server::start_on(folder, &[("RETENTION_DAYS", "1")]);
+    let server = TestServer::start_on(folder, &[("RETENTION_DAYS", "1")]);
     assert_eq!(server.sql("SELECT count() FROM schema_retention WHERE days = 1").await, "18");
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + TIMEOUT;
     for table in TABLES {
         server.sql(&format!("ALTER TABLE {table} RESET SETTING max_number_of_merges_with_ttl_in_pool")).await;
         while server.sql(&format!("SELECT count() FROM {table}")).await != "0" {
@@ -114,84 +119,88 @@ async fn a_longer_retention_keeps_what_was_to_expire() {
 }
 
 #[tokio::test]
-async fn each_schema_file_can_be_applied_twice() {
-    let server = Server::start();
-    server.ingest().await.send_events(send(vec![event("page_view")])).await.unwrap();
+async fn schema_migrations_are_idempotent() {
+    let server = TestServer::start();
+    server.ingest().await.send_events(events_request(vec![event("page_view")])).await.unwrap();
     server.wait_until_landed().await;
-    for (_, text) in millrace::clickhouse::schema::rendered(90) {
+    for (_, text) in millrace::clickhouse::schema::rendered_files(90) {
         for statement in text.split(";\n").filter(|statement| !statement.trim().is_empty()) {
             server.sql(statement).await;
         }
     }
     // A start that was killed between a file and its row applies the file again.
     server.sql("TRUNCATE TABLE schema_migrations").await;
-    let folder = server.folder();
+    let folder = server.shared_data_dir();
     server.stop();
-    let server = Server::start_on(folder, &[]);
+    let server = TestServer::start_on(folder, &[]);
     assert_eq!(server.sql("SELECT count() FROM schema_migrations").await, "5");
-    server.ingest().await.send_events(send(vec![event("page_view")])).await.unwrap();
+    server.ingest().await.send_events(events_request(vec![event("page_view")])).await.unwrap();
     server.wait_until_landed().await;
     let figures = "SELECT count(), (SELECT sum(events) FROM minutes), (SELECT sum(views) FROM country_steps WHERE step = 60) FROM events";
     assert_eq!(server.sql(figures).await, "2\t2\t2");
 }
 
 #[test]
-fn the_schema_can_be_read_and_applied_without_a_server() {
-    let printed = millrace(&["migrate", "--print", "--retention-days", "12"]);
+fn the_schema_can_be_printed_and_applied_without_a_server() {
+    let printed = run_millrace(&["migrate", "--print", "--retention-days", "12"]);
     assert!(
-        said(&printed).contains("CREATE TABLE IF NOT EXISTS events")
-            && said(&printed).contains("toIntervalDay(12)")
+        output_text(&printed).contains("CREATE TABLE IF NOT EXISTS events")
+            && output_text(&printed).contains("toIntervalDay(12)")
     );
     let folder = tempfile::tempdir().unwrap();
     let data_dir = folder.path().to_str().unwrap();
-    let first = millrace(&["migrate", "--data-dir", data_dir]);
+    let first = run_millrace(&["migrate", "--data-dir", data_dir]);
     assert!(
-        first.status.success() && said(&first).contains("applied 0005_country_minutes"),
+        first.status.success() && output_text(&first).contains("applied 0005_country_minutes"),
         "{}",
-        said(&first)
+        output_text(&first)
     );
-    let second = millrace(&["migrate", "--data-dir", data_dir]);
-    assert_eq!(said(&second).trim(), "the schema is up to date");
+    let second = run_millrace(&["migrate", "--data-dir", data_dir]);
+    assert_eq!(output_text(&second).trim(), "the schema is up to date");
 }
 
 #[tokio::test]
-async fn a_batch_that_clickhouse_refuses_waits_for_a_person() {
-    let server = Server::start();
+async fn a_batch_rejected_by_clickhouse_waits_for_a_replay() {
+    let server = TestServer::start();
     // Something the data can't fit: the kind of mistake that a person makes and mends.
     server.sql("ALTER TABLE events DROP COLUMN device_type").await;
-    server.ingest().await.send_events(send(vec![event("a"), event("b")])).await.unwrap();
+    server.ingest().await.send_events(events_request(vec![event("a"), event("b")])).await.unwrap();
     let health = server
         .wait_for_health("refusing", |health| health.dead_letters.as_ref().unwrap().refused_batches == 1)
         .await;
     assert_eq!((health.status(), health.buffer_size), (Status::Degraded, 2));
     assert!(health.summary.contains("millrace dead-letters list"), "{}", health.summary);
     let data_dir = server.data_dir().to_str().unwrap();
-    let listed = said(&millrace(&["dead-letters", "list", "--data-dir", data_dir]));
+    let listed = output_text(&run_millrace(&["dead-letters", "list", "--data-dir", data_dir]));
     assert!(listed.contains("refused  2 events") && listed.contains("NO_SUCH_COLUMN"), "{listed}");
     // Tried again too early it is refused again, and stays.
-    let early = millrace(&["dead-letters", "replay", "--data-dir", data_dir]);
-    assert!(!early.status.success() && said(&early).contains("refused again"), "{}", said(&early));
-    server.sql("ALTER TABLE events ADD COLUMN device_type LowCardinality(String)").await;
-    let replayed = millrace(&["dead-letters", "replay", "--data-dir", data_dir]);
+    let early = run_millrace(&["dead-letters", "replay", "--data-dir", data_dir]);
     assert!(
-        replayed.status.success() && said(&replayed).contains("brought back  2 events"),
+        !early.status.success() && output_text(&early).contains("refused again"),
         "{}",
-        said(&replayed)
+        output_text(&early)
+    );
+    server.sql("ALTER TABLE events ADD COLUMN device_type LowCardinality(String)").await;
+    let replayed = run_millrace(&["dead-letters", "replay", "--data-dir", data_dir]);
+    assert!(
+        replayed.status.success() && output_text(&replayed).contains("brought back  2 events"),
+        "{}",
+        output_text(&replayed)
     );
     server.wait_for_health("ok", |health| health.status() == Status::Ok && health.buffer_size == 0).await;
     assert_eq!(server.sql("SELECT count() FROM events").await, "2");
-    let none = millrace(&["dead-letters", "replay", "--data-dir", data_dir]);
-    assert!(said(&none).contains("there are no dead letters"), "{}", said(&none));
+    let none = run_millrace(&["dead-letters", "replay", "--data-dir", data_dir]);
+    assert!(output_text(&none).contains("there are no dead letters"), "{}", output_text(&none));
 }
 
 #[tokio::test]
-async fn health_tells_its_changes() {
-    let server = Server::start();
+async fn health_watch_streams_changes() {
+    let server = TestServer::start();
     let mut client = HealthServiceClient::new(server.channel().await);
     let mut changes = client.watch(v1::WatchRequest {}).await.unwrap().into_inner();
     let first = changes.message().await.unwrap().unwrap().health.unwrap();
     assert_eq!((first.status(), first.events_accepted), (Status::Ok, 0));
-    server.ingest().await.send_events(send(vec![event("a")])).await.unwrap();
+    server.ingest().await.send_events(events_request(vec![event("a")])).await.unwrap();
     loop {
         let health = changes.message().await.unwrap().unwrap().health.unwrap();
         if health.events_inserted == 1 {
@@ -202,17 +211,17 @@ async fn health_tells_its_changes() {
 }
 
 #[test]
-fn one_port_speaks_http_and_grpc_web() {
-    let server = Server::start();
-    assert!(http(&server, "GET", "/livez", "text/plain", b"").0.starts_with("HTTP/1.1 200"));
-    let (head, body) = http(&server, "GET", "/readyz", "text/plain", b"");
+fn one_port_serves_http_and_grpc_web() {
+    let server = TestServer::start();
+    assert!(http_request(&server, "GET", "/livez", "text/plain", b"").0.starts_with("HTTP/1.1 200"));
+    let (head, body) = http_request(&server, "GET", "/readyz", "text/plain", b"");
     assert!(head.starts_with("HTTP/1.1 200") && body.ends_with(b"ok\n"), "{head}");
-    let request = send(vec![event("web"), v1::Event::default()]).encode_to_vec();
+    let request = events_request(vec![event("web"), v1::Event::default()]).encode_to_vec();
     let mut framed = vec![0];
     framed.extend_from_slice(&u32::try_from(request.len()).unwrap().to_be_bytes());
     framed.extend_from_slice(&request);
     let path = "/millrace.v1.IngestService/SendEvents";
-    let (head, body) = http(&server, "POST", path, "application/grpc-web+proto", &framed);
+    let (head, body) = http_request(&server, "POST", path, "application/grpc-web+proto", &framed);
     assert!(
         head.starts_with("HTTP/1.1 200") && head.to_lowercase().contains("application/grpc-web"),
         "{head}"
@@ -222,8 +231,8 @@ fn one_port_speaks_http_and_grpc_web() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn rollups_are_rebuilt_exactly_while_events_stream_in() {
-    let server = Server::start();
+async fn rollups_are_rebuilt_exactly_during_ingestion() {
+    let server = TestServer::start();
     let generate = |more: &[&str]| {
         tokio::process::Command::new(env!("CARGO_BIN_EXE_millrace"))
             .args(["generate", "--target", &server.url()])
@@ -247,37 +256,37 @@ async fn rollups_are_rebuilt_exactly_while_events_stream_in() {
     server.sql("INSERT INTO page_minutes SELECT * FROM page_minutes").await;
     for rollup in ["minutes", "page_minutes", "feature_minutes", "country_minutes"] {
         let rebuilt = migrate(rollup).await;
-        let said = String::from_utf8_lossy(&rebuilt.stdout).into_owned();
+        let output_text = String::from_utf8_lossy(&rebuilt.stdout).into_owned();
         assert!(
-            rebuilt.status.success() && said.starts_with(&format!("rebuilt {rollup} from ")),
+            rebuilt.status.success() && output_text.starts_with(&format!("rebuilt {rollup} from ")),
             "{rebuilt:?}"
         );
     }
     let live = live.await.unwrap().unwrap();
-    let said = String::from_utf8_lossy(&live.stdout).into_owned();
-    assert!(live.status.success() && said.contains("rejected 0"), "{live:?}");
+    let output_text = String::from_utf8_lossy(&live.stdout).into_owned();
+    assert!(live.status.success() && output_text.contains("rejected 0"), "{live:?}");
     server.wait_until_landed().await;
     assert_rollups_match_events(&server).await;
     assert_eq!(server.sql("SELECT count() - uniqExact(event_id) FROM events").await, "0");
     // They are kept until the next start has compared them.
     let kept = "SELECT count() FROM system.tables WHERE endsWith(name, '_rebuilt')";
     assert_eq!(server.sql(kept).await, "8");
-    let folder = server.folder();
+    let folder = server.shared_data_dir();
     server.stop();
-    let server = Server::start_on(folder, &[]);
+    let server = TestServer::start_on(folder, &[]);
     assert_eq!(server.sql(kept).await, "0");
 }
 
 #[tokio::test]
-async fn a_rebuild_that_was_killed_is_mended_by_the_next_start() {
-    let server = Server::start();
-    let folder = server.folder();
-    server.ingest().await.send_events(send(vec![event("x")])).await.unwrap();
+async fn an_interrupted_rebuild_is_recovered_at_the_next_start() {
+    let server = TestServer::start();
+    let folder = server.shared_data_dir();
+    server.ingest().await.send_events(events_request(vec![event("x")])).await.unwrap();
     server.wait_until_landed().await;
     server.sql("ALTER TABLE events ADD CONSTRAINT inserts_wait_for_a_rebuild CHECK 0").await;
     server.sql("CREATE TABLE minutes_rebuilt AS minutes").await;
     // What comes meanwhile waits, in the journal and then among the dead letters.
-    server.ingest().await.send_events(send(vec![event("y")])).await.unwrap();
+    server.ingest().await.send_events(events_request(vec![event("y")])).await.unwrap();
     server
         .wait_for_health("set aside", |health| {
             health.dead_letters.as_ref().is_some_and(|letters| letters.batches > 0)
@@ -285,7 +294,7 @@ async fn a_rebuild_that_was_killed_is_mended_by_the_next_start() {
         .await;
     server.signal("KILL");
     drop(server);
-    let server = Server::start_on(folder, &[]);
+    let server = TestServer::start_on(folder, &[]);
     assert_eq!(server.health().await.buffer_size, 1, "what is set aside has not landed");
     server.wait_until_landed().await;
     assert_eq!(server.sql("SELECT count(), uniqExact(event_id) FROM events").await, "2\t2");

@@ -8,37 +8,37 @@ use millrace::client::ProducerConfig;
 use millrace::proto::v1;
 use v1::Status;
 
-use crate::common::{ClickHouse, Server, event, free_address};
+use crate::common::{TestClickHouse, TestServer, event, free_address};
 
 const EVENTS_PER_SECOND: u64 = 20_000;
 
-fn outage() -> Duration {
+fn outage_duration() -> Duration {
     let seconds =
         std::env::var("OUTAGE_SECONDS").map_or(10, |text| text.parse().expect("OUTAGE_SECONDS is a number"));
     Duration::from_secs(seconds)
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_outage_of_clickhouse_costs_no_event_and_no_error() {
+async fn a_clickhouse_outage_loses_no_events_and_causes_no_errors() {
     let address = free_address();
     let folder = tempfile::tempdir().unwrap();
-    let mut clickhouse = Some(ClickHouse::start(&address, folder.path()));
+    let mut clickhouse = Some(TestClickHouse::start(&address, folder.path()));
     let url = format!("http://{address}");
-    let server = Server::start_with(&[("CLICKHOUSE_URL", &url), ("MILLRACE_LOG", "info")]);
+    let server = TestServer::start_with(&[("CLICKHOUSE_URL", &url), ("MILLRACE_LOG", "info")]);
     server.wait_for_health("ok", |health| health.status() == Status::Ok).await;
     let producer = ProducerConfig::new(server.url()).connect().await.unwrap();
 
-    let begun = Instant::now();
+    let started_at = Instant::now();
     let (mut sent, mut longest) = (0_u64, Duration::ZERO);
-    let length = outage() + Duration::from_secs(4);
-    while begun.elapsed() < length {
-        if begun.elapsed() > Duration::from_secs(2) {
+    let length = outage_duration() + Duration::from_secs(4);
+    while started_at.elapsed() < length {
+        if started_at.elapsed() > Duration::from_secs(2) {
             drop(clickhouse.take());
         }
-        while sent < begun.elapsed().as_millis() as u64 * EVENTS_PER_SECOND / 1_000 {
-            let waiting = Instant::now();
+        while sent < started_at.elapsed().as_millis() as u64 * EVENTS_PER_SECOND / 1_000 {
+            let send_started_at = Instant::now();
             producer.send(event("outage")).await.unwrap();
-            longest = longest.max(waiting.elapsed());
+            longest = longest.max(send_started_at.elapsed());
             sent += 1;
         }
         tokio::time::sleep(Duration::from_millis(5)).await;
@@ -53,19 +53,19 @@ async fn an_outage_of_clickhouse_costs_no_event_and_no_error() {
     assert_eq!(health.status(), Status::Degraded);
     println!(
         "{} s without ClickHouse: {sent} events accepted, {} waiting, the longest send took {longest:?}",
-        outage().as_secs(),
+        outage_duration().as_secs(),
         health.buffer_size
     );
 
-    let back = Instant::now();
-    let clickhouse = ClickHouse::start(&address, folder.path());
-    let deadline = back + Duration::from_secs(60) + outage();
+    let restored_at = Instant::now();
+    let clickhouse = TestClickHouse::start(&address, folder.path());
+    let deadline = restored_at + Duration::from_secs(60) + outage_duration();
     while server.health().await.buffer_size > 0 {
         assert!(Instant::now() < deadline, "not everything came in:\n{}", server.log());
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
-    println!("everything was in ClickHouse {:?} after it was back", back.elapsed());
-    let client = ClickHouse::client(&url);
+    println!("everything was in ClickHouse {:?} after it was back", restored_at.elapsed());
+    let client = TestClickHouse::client(&url);
     let query =
         "SELECT count(), uniqExact(event_id), ifNull((SELECT sum(events) FROM minutes), 0) FROM events";
     let figures: (u64, u64, u64) = client.query(query).fetch_one().await.unwrap();

@@ -7,7 +7,7 @@ use tonic::Code;
 use v1::value::Kind;
 use v1::watch_panels_response::Value;
 
-use crate::common::{PATIENCE, Server, event, send};
+use crate::common::{TIMEOUT, TestServer, event, events_request};
 
 const HEADER: &str = "-- title: Sign-ups by name\n-- chart: bar\n-- unit: events\n";
 const EVENTS_BY_NAME: &str = "\
@@ -25,19 +25,22 @@ HAVING events >= {least:UInt32}
 ORDER BY events DESC, event_name
 ";
 
-fn put(folder: &Path, name: &str, text: &str) {
+fn write_panel(folder: &Path, name: &str, text: &str) {
     // As editors do: a reader never sees half of it.
-    let half = folder.join("half-written");
-    std::fs::write(&half, text).unwrap();
-    std::fs::rename(half, folder.join(name)).unwrap();
+    let temporary = folder.join("half-written");
+    std::fs::write(&temporary, text).unwrap();
+    std::fs::rename(temporary, folder.join(name)).unwrap();
 }
 
-async fn listed(server: &Server, wanted: impl Fn(&v1::ListPanelsResponse) -> bool) -> v1::ListPanelsResponse {
+async fn wait_for_panels(
+    server: &TestServer,
+    predicate: impl Fn(&v1::ListPanelsResponse) -> bool,
+) -> v1::ListPanelsResponse {
     let mut dashboard = server.dashboard().await;
-    let deadline = std::time::Instant::now() + PATIENCE;
+    let deadline = std::time::Instant::now() + TIMEOUT;
     loop {
         let list = dashboard.list_panels(v1::ListPanelsRequest {}).await.unwrap().into_inner();
-        if wanted(&list) {
+        if predicate(&list) {
             return list;
         }
         assert!(std::time::Instant::now() < deadline, "{list:?}\n{}", server.log());
@@ -45,28 +48,32 @@ async fn listed(server: &Server, wanted: impl Fn(&v1::ListPanelsResponse) -> boo
     }
 }
 
-fn has(list: &v1::ListPanelsResponse, name: &str) -> bool {
+fn has_panel(list: &v1::ListPanelsResponse, name: &str) -> bool {
     list.panels.iter().any(|panel| panel.name == name)
 }
 
-async fn query(server: &Server, panel: &str, least: Option<&str>) -> Result<v1::PanelTable, tonic::Status> {
+async fn query(
+    server: &TestServer,
+    panel: &str,
+    least: Option<&str>,
+) -> Result<v1::PanelTable, tonic::Status> {
     let parameters = least.map(|least| ("least".to_owned(), least.to_owned())).into_iter().collect();
     let request = v1::QueryPanelRequest { panel: panel.into(), parameters, ..Default::default() };
-    let answer = server.dashboard().await.query_panel(request).await?;
-    Ok(answer.into_inner().table.unwrap())
+    let response = server.dashboard().await.query_panel(request).await?;
+    Ok(response.into_inner().table.unwrap())
 }
 
 #[tokio::test]
-async fn a_file_becomes_a_panel_that_can_be_asked_and_watched_and_goes_again() {
+async fn a_panel_file_can_be_added_queried_watched_and_removed() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().to_str().unwrap();
-    let server = Server::start_with(&[("MILLRACE_PANELS_DIR", path), ("PANEL_CACHE_MS", "60000")]);
+    let server = TestServer::start_with(&[("MILLRACE_PANELS_DIR", path), ("PANEL_CACHE_MS", "60000")]);
     let events = vec![event("a"), event("a"), event("b")];
-    server.ingest().await.send_events(send(events)).await.unwrap();
+    server.ingest().await.send_events(events_request(events)).await.unwrap();
     server.wait_until_landed().await;
 
-    put(folder.path(), "by_name.sql", EVENTS_BY_NAME);
-    let list = listed(&server, |list| has(list, "by_name")).await;
+    write_panel(folder.path(), "by_name.sql", EVENTS_BY_NAME);
+    let list = wait_for_panels(&server, |list| has_panel(list, "by_name")).await;
     let panel = list.panels.iter().find(|panel| panel.name == "by_name").unwrap();
     assert_eq!(
         (panel.title.as_str(), panel.unit.as_str(), panel.built_in),
@@ -81,9 +88,9 @@ async fn a_file_becomes_a_panel_that_can_be_asked_and_watched_and_goes_again() {
     assert_eq!(query(&server, "by_name", Some("2")).await.unwrap().rows.len(), 1);
     assert_eq!(query(&server, "by_name", Some("0")).await.unwrap_err().code(), Code::InvalidArgument);
 
-    let watched = v1::PanelQuery { panel: "by_name".into(), ..Default::default() };
-    let watched = v1::WatchPanelsRequest { queries: vec![watched] };
-    let mut stream = server.dashboard().await.watch_panels(watched).await.unwrap().into_inner();
+    let request = v1::PanelQuery { panel: "by_name".into(), ..Default::default() };
+    let request = v1::WatchPanelsRequest { queries: vec![request] };
+    let mut stream = server.dashboard().await.watch_panels(request).await.unwrap().into_inner();
     let rows = |update: v1::WatchPanelsResponse| match update.value {
         Some(Value::Table(table)) => table.rows.len(),
         other => panic!("{other:?}"),
@@ -91,12 +98,12 @@ async fn a_file_becomes_a_panel_that_can_be_asked_and_watched_and_goes_again() {
     assert_eq!(rows(stream.message().await.unwrap().unwrap()), 2);
 
     // A changed file is another question, whatever was kept.
-    put(folder.path(), "by_name.sql", &format!("{EVENTS_BY_NAME}LIMIT 1"));
+    write_panel(folder.path(), "by_name.sql", &format!("{EVENTS_BY_NAME}LIMIT 1"));
     assert_eq!(rows(stream.message().await.unwrap().unwrap()), 1);
     assert_eq!(query(&server, "by_name", None).await.unwrap().rows.len(), 1);
 
     std::fs::remove_file(folder.path().join("by_name.sql")).unwrap();
-    listed(&server, |list| !has(list, "by_name")).await;
+    wait_for_panels(&server, |list| !has_panel(list, "by_name")).await;
     assert_eq!(query(&server, "by_name", None).await.unwrap_err().code(), Code::NotFound);
     let gone = stream.message().await.unwrap().unwrap();
     assert!(
@@ -107,7 +114,7 @@ async fn a_file_becomes_a_panel_that_can_be_asked_and_watched_and_goes_again() {
 }
 
 #[tokio::test]
-async fn a_broken_or_forbidden_file_is_told_with_its_line_and_the_rest_stays_up() {
+async fn an_invalid_panel_file_is_reported_with_its_line() {
     let secret = tempfile::tempdir().unwrap();
     let secret_file = secret.path().join("secret.txt");
     std::fs::write(&secret_file, "secret").unwrap();
@@ -151,13 +158,13 @@ async fn a_broken_or_forbidden_file_is_told_with_its_line_and_the_rest_stays_up(
     ];
     let folder = tempfile::tempdir().unwrap();
     for (name, text, _, _) in &cases {
-        put(folder.path(), &format!("{name}.sql"), text);
+        write_panel(folder.path(), &format!("{name}.sql"), text);
     }
-    put(folder.path(), "sound.sql", &format!("{HEADER}SELECT 1 AS one"));
-    put(folder.path(), "active_users.sql", &format!("{HEADER}SELECT 1 AS one"));
-    put(folder.path(), "README.md", "not a panel");
-    let server = Server::start_with(&[("MILLRACE_PANELS_DIR", folder.path().to_str().unwrap())]);
-    let list = listed(&server, |list| list.broken.len() > cases.len()).await;
+    write_panel(folder.path(), "sound.sql", &format!("{HEADER}SELECT 1 AS one"));
+    write_panel(folder.path(), "active_users.sql", &format!("{HEADER}SELECT 1 AS one"));
+    write_panel(folder.path(), "README.md", "not a panel");
+    let server = TestServer::start_with(&[("MILLRACE_PANELS_DIR", folder.path().to_str().unwrap())]);
+    let list = wait_for_panels(&server, |list| list.broken.len() > cases.len()).await;
     for (name, _, line, part) in &cases {
         let broken = list.broken.iter().find(|broken| broken.file == format!("{name}.sql"));
         let broken = broken.unwrap_or_else(|| panic!("{name} is not reported: {list:?}"));
@@ -165,34 +172,34 @@ async fn a_broken_or_forbidden_file_is_told_with_its_line_and_the_rest_stays_up(
         assert!(broken.message.contains(part), "{broken:?} lacks {part:?}");
         assert!(*line == 0 || broken.line == *line, "{broken:?} is not of line {line}");
         assert!(!broken.message.contains("secret\\n"), "{broken:?}");
-        assert!(!has(&list, name), "{name}");
+        assert!(!has_panel(&list, name), "{name}");
     }
     assert!(!secret.path().join("secret.txt.2").exists());
     assert_eq!(server.sql("SELECT count() FROM events").await, "0");
     assert!(listener.accept().is_err(), "nobody opened the address");
     assert_eq!(query(&server, "sound", None).await.unwrap().rows.len(), 1);
     // A file that does not answer as the typed call needs leaves the built-in panel in place.
-    let kept = list.panels.iter().find(|panel| panel.name == "active_users").unwrap();
-    assert!(kept.built_in);
+    let built_in = list.panels.iter().find(|panel| panel.name == "active_users").unwrap();
+    assert!(built_in.built_in);
     assert!(list.broken.iter().any(|broken| broken.file == "active_users.sql"));
     let typed = server.dashboard().await.get_active_users(v1::GetActiveUsersRequest::default()).await;
     assert_eq!(typed.unwrap().into_inner().active_users, 0);
 }
 
 #[tokio::test]
-async fn panels_are_asked_as_the_user_of_their_own() {
+async fn panel_queries_run_as_their_own_clickhouse_user() {
     let address = crate::common::free_address();
     let data = tempfile::tempdir().unwrap();
-    let _clickhouse = crate::common::ClickHouse::start(&address, data.path());
+    let _clickhouse = crate::common::TestClickHouse::start(&address, data.path());
     let url = format!("http://{address}");
-    let mut server = Server::start_with(&[("CLICKHOUSE_URL", &url), ("CLICKHOUSE_PANEL_USER", "panels")]);
-    server.ingest().await.send_events(send(vec![event("x")])).await.unwrap();
+    let mut server = TestServer::start_with(&[("CLICKHOUSE_URL", &url), ("CLICKHOUSE_PANEL_USER", "panels")]);
+    server.ingest().await.send_events(events_request(vec![event("x")])).await.unwrap();
     server.wait_until_landed().await;
     // The embedded engine has no such user; only the panels are refused. Who it was is for the operator.
-    let refused = query(&server, "active_users", None).await.unwrap_err();
+    let error = query(&server, "active_users", None).await.unwrap_err();
     assert!(
-        refused.message().contains("AUTHENTICATION_FAILED") && !refused.message().contains("panels:"),
-        "{refused:?}"
+        error.message().contains("AUTHENTICATION_FAILED") && !error.message().contains("panels:"),
+        "{error:?}"
     );
-    server.wait_for_line("panels: Authentication failed");
+    server.wait_for_log_line("panels: Authentication failed");
 }

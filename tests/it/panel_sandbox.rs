@@ -5,27 +5,27 @@ use std::path::Path;
 
 use millrace::proto::v1;
 
-use crate::common::{PATIENCE, Server, event, http, send};
+use crate::common::{TIMEOUT, TestServer, event, events_request, http_request};
 
 /// What stands in the files that panels try to read.
 const SECRET: &str = "SECRET-7f3a9c";
 const HEADER: &str = "-- title: A panel\n-- chart: table\n";
 
-fn put(folder: &Path, name: &str, text: &str) {
+fn write_panel(folder: &Path, name: &str, text: &str) {
     std::fs::write(folder.join(format!("{name}.sql")), text).unwrap();
 }
 
 /// The catalogue, once it says something about each of these files.
-async fn judged(server: &Server, names: &[&str]) -> v1::ListPanelsResponse {
+async fn wait_until_checked(server: &TestServer, names: &[&str]) -> v1::ListPanelsResponse {
     let mut dashboard = server.dashboard().await;
-    let deadline = std::time::Instant::now() + 2 * PATIENCE;
+    let deadline = std::time::Instant::now() + 2 * TIMEOUT;
     loop {
         let list = dashboard.list_panels(v1::ListPanelsRequest {}).await.unwrap().into_inner();
-        let known = |name: &&str| {
+        let is_checked = |name: &&str| {
             list.panels.iter().any(|panel| panel.name == **name && !panel.built_in)
                 || list.broken.iter().any(|broken| broken.file == format!("{name}.sql"))
         };
-        if names.iter().all(known) {
+        if names.iter().all(is_checked) {
             return list;
         }
         assert!(std::time::Instant::now() < deadline, "{list:?}\n{}", server.log());
@@ -167,7 +167,7 @@ const HOSTILE: &[(&str, &str)] = &[
 ];
 
 #[tokio::test]
-async fn hostile_panels_are_refused_and_tell_nothing() {
+async fn hostile_panels_are_rejected_without_leaking() {
     let secrets = tempfile::tempdir().unwrap();
     let file = secrets.path().join("secret.txt");
     std::fs::write(&file, SECRET).unwrap();
@@ -179,24 +179,24 @@ async fn hostile_panels_are_refused_and_tell_nothing() {
         let sql = sql.replace("FILE", file.to_str().unwrap()).replace("URL", &format!("http://{address}/"));
         // Words that hold FILE, and were meant so.
         let sql = sql.replace(&format!("OUT{}", file.display()), "OUTFILE");
-        put(
+        write_panel(
             folder.path(),
             name,
             &format!("{HEADER}-- parameter: t String = events\n-- parameter: p String = file\n{sql}"),
         );
     }
-    let server = Server::start_with(&[("MILLRACE_PANELS_DIR", folder.path().to_str().unwrap())]);
+    let server = TestServer::start_with(&[("MILLRACE_PANELS_DIR", folder.path().to_str().unwrap())]);
     let names: Vec<&str> = HOSTILE.iter().map(|(name, _)| *name).collect();
     assert!(names.len() >= 40);
-    let list = judged(&server, &names).await;
+    let list = wait_until_checked(&server, &names).await;
     for name in names {
         assert!(!list.panels.iter().any(|panel| panel.name == name), "{name} is published");
         let broken = list.broken.iter().find(|broken| broken.file == format!("{name}.sql")).unwrap();
         println!("{}:{}: {}", broken.file, broken.line, broken.message);
     }
-    let told = format!("{list:?}");
-    assert!(!told.contains(SECRET), "{told}");
-    let (_, page) = http(&server, "GET", "/api/panels", "application/json", b"");
+    let listing = format!("{list:?}");
+    assert!(!listing.contains(SECRET), "{listing}");
+    let (_, page) = http_request(&server, "GET", "/api/panels", "application/json", b"");
     assert!(!String::from_utf8_lossy(&page).contains(SECRET));
     assert!(!server.log().contains(SECRET));
     assert!(listener.accept().is_err(), "nobody opened the address");
@@ -206,9 +206,9 @@ async fn hostile_panels_are_refused_and_tell_nothing() {
 
 /// The second and the third check do not lean on the first: each finds by itself what was named.
 #[tokio::test]
-async fn each_check_stands_alone() {
-    use millrace::panels::sandbox::{resolved, syntax};
-    let server = Server::start();
+async fn each_check_is_independent() {
+    use millrace::panels::sandbox::{ast, query_tree};
+    let server = TestServer::start();
     let rows = |text: String| text.lines().map(str::to_owned).collect::<Vec<_>>();
     let (mut by_syntax, mut by_resolution) = (0, 0);
     for (name, sql) in HOSTILE {
@@ -221,11 +221,11 @@ async fn each_check_stands_alone() {
         let sql = sql.replace("FILE", "/nowhere/x");
         // A statement that ClickHouse refuses is no panel either.
         if let Ok(tree) = server.try_sql(&format!("EXPLAIN AST {sql}")).await {
-            let names_a_state =
+            let needs_resolution =
                 name.starts_with("state") || name.starts_with("format") || name.starts_with("file_of");
-            let known = syntax::check(&rows(tree.clone()), "millrace").is_err();
-            assert!(known || names_a_state, "{name}: {tree}");
-            by_syntax += usize::from(known);
+            let rejected = ast::check(&rows(tree.clone()), "millrace").is_err();
+            assert!(rejected || needs_resolution, "{name}: {tree}");
+            by_syntax += usize::from(rejected);
         }
         // What opens addresses would wait for them.
         if name.starts_with("table_") || *name == "sleeps" {
@@ -234,14 +234,14 @@ async fn each_check_stands_alone() {
         if let Ok(tree) =
             server.try_sql(&format!("EXPLAIN QUERY TREE run_passes = 1, passes = 1 {sql}")).await
         {
-            by_resolution += usize::from(resolved::check(&rows(tree), "millrace").is_err());
+            by_resolution += usize::from(query_tree::check(&rows(tree), "millrace").is_err());
         }
     }
     println!("found by syntax {by_syntax}, by resolution {by_resolution}");
     assert!(by_syntax >= 70 && by_resolution >= 10, "{by_syntax} {by_resolution}");
     let by_name = "SELECT arrayMap(file, materialize(['x'])) AS `function_name: plus,`";
     let tree = server.sql(&format!("EXPLAIN QUERY TREE run_passes = 1, passes = 1 {by_name}")).await;
-    assert!(resolved::check(&rows(tree), "millrace").is_err());
+    assert!(query_tree::check(&rows(tree), "millrace").is_err());
 }
 
 /// Statements as people write them.
@@ -309,27 +309,27 @@ async fn ordinary_panels_are_published() {
     let folder = tempfile::tempdir().unwrap();
     let parameters = "-- parameter: text String = x\n-- parameter: least Float64 = 0\n-- parameter: limit UInt16 = 5 from 1 to 9\n";
     for (name, sql) in ORDINARY {
-        put(folder.path(), name, &format!("{HEADER}{parameters}{sql}"));
+        write_panel(folder.path(), name, &format!("{HEADER}{parameters}{sql}"));
     }
     // The example of the README, and the built-in panels as a user's own.
     let readme = include_str!("../../README.md");
     let example = readme.split("```sql\n").nth(1).unwrap().split("```").next().unwrap();
-    put(folder.path(), "readme", example);
+    write_panel(folder.path(), "readme", example);
     let built_in = Path::new(env!("CARGO_MANIFEST_DIR")).join("queries/panels");
     let mut names: Vec<String> = ORDINARY.iter().map(|(name, _)| (*name).to_owned()).collect();
     names.push("readme".to_owned());
     for entry in std::fs::read_dir(built_in).unwrap() {
         let path = entry.unwrap().path();
         let name = format!("my_{}", path.file_stem().unwrap().to_str().unwrap());
-        put(folder.path(), &name, &std::fs::read_to_string(path).unwrap());
+        write_panel(folder.path(), &name, &std::fs::read_to_string(path).unwrap());
         names.push(name);
     }
     assert!(names.len() >= 25 + 9);
-    let server = Server::start_with(&[("MILLRACE_PANELS_DIR", folder.path().to_str().unwrap())]);
-    server.ingest().await.send_events(send(vec![event("a"), event("b")])).await.unwrap();
+    let server = TestServer::start_with(&[("MILLRACE_PANELS_DIR", folder.path().to_str().unwrap())]);
+    server.ingest().await.send_events(events_request(vec![event("a"), event("b")])).await.unwrap();
     server.wait_until_landed().await;
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
-    let list = judged(&server, &names).await;
+    let list = wait_until_checked(&server, &names).await;
     let broken: BTreeMap<&str, &str> =
         list.broken.iter().map(|broken| (broken.file.as_str(), broken.message.as_str())).collect();
     assert!(broken.is_empty(), "{broken:#?}");
@@ -337,22 +337,23 @@ async fn ordinary_panels_are_published() {
 
 /// The list of functions was made of a version of the engine. What a newer one brings has to be judged, not forgotten.
 #[tokio::test]
-async fn every_function_of_the_engine_is_on_the_list() {
+async fn every_engine_function_is_listed() {
     use millrace::panels::sandbox::functions;
-    let server = Server::start();
+    let server = TestServer::start();
     let functions =
         server.sql("SELECT name FROM system.functions WHERE alias_to != '' OR origin = 'System'").await;
-    let forgotten = |why: Result<(), &str>| why.is_err_and(|why| why.starts_with("is not on the list"));
-    let unknown: Vec<&str> = functions.lines().filter(|name| forgotten(functions::function(name))).collect();
+    let is_unlisted = |why: Result<(), &str>| why.is_err_and(|why| why.starts_with("is not on the list"));
+    let unknown: Vec<&str> =
+        functions.lines().filter(|name| is_unlisted(functions::check_function(name))).collect();
     assert!(functions.lines().count() > 1_000 && unknown.is_empty(), "{unknown:?}");
     let tables = server.sql("SELECT name FROM system.table_functions").await;
     let unknown: Vec<&str> =
-        tables.lines().filter(|name| forgotten(functions::table_function(name))).collect();
+        tables.lines().filter(|name| is_unlisted(functions::check_table_function(name))).collect();
     assert!(unknown.is_empty(), "{unknown:?}");
     let aggregates = server.sql("SELECT name FROM system.functions WHERE is_aggregate").await;
     let unknown: Vec<&str> = aggregates
         .lines()
-        .filter(|name| functions::function(name).is_ok() && !functions::is_aggregate(name))
+        .filter(|name| functions::check_function(name).is_ok() && !functions::is_aggregate(name))
         .collect();
     assert!(unknown.is_empty(), "{unknown:?}");
     let combinators = server.sql("SELECT name FROM system.aggregate_function_combinators").await;
@@ -360,6 +361,6 @@ async fn every_function_of_the_engine_is_on_the_list() {
         combinators.lines().filter(|name| !functions::is_aggregate(&format!("sum{name}"))).collect();
     assert!(unknown.is_empty(), "{unknown:?}");
     let higher = server.sql("SELECT name FROM system.functions WHERE higher_order").await;
-    let unknown: Vec<&str> = higher.lines().filter(|name| !functions::takes_functions(name)).collect();
+    let unknown: Vec<&str> = higher.lines().filter(|name| !functions::is_higher_order(name)).collect();
     assert!(unknown.is_empty(), "{unknown:?}");
 }

@@ -1,22 +1,22 @@
 //! Panels against the same figures computed in plain SQL over the events.
 
-use crate::common::{Server, event, send};
+use crate::common::{TestServer, event, events_request};
 use millrace::proto::v1;
 use tonic::Code;
 use v1::TimeRange;
 
 /// A server with lifelike traffic of the last hour.
-async fn with_traffic(events: u64) -> Server {
-    let server = Server::start_with(&[("PANEL_CACHE_MS", "0")]);
+async fn server_with_traffic(events: u64) -> TestServer {
+    let server = TestServer::start_with(&[("PANEL_CACHE_MS", "0")]);
     let generate = tokio::process::Command::new(env!("CARGO_BIN_EXE_millrace"))
         .args(["generate", "--target", &server.url(), "--count", &events.to_string(), "--seed", "7"])
         .output()
         .await
         .unwrap();
-    let said = String::from_utf8_lossy(&generate.stdout).into_owned();
-    assert!(generate.status.success(), "{said}{}", String::from_utf8_lossy(&generate.stderr));
-    assert!(said.contains(&format!("sent {events}, accepted {events}, rejected 0")), "{said}");
-    assert!(said.trim_end().ends_with("events/s"), "{said}");
+    let stdout = String::from_utf8_lossy(&generate.stdout).into_owned();
+    assert!(generate.status.success(), "{stdout}{}", String::from_utf8_lossy(&generate.stderr));
+    assert!(stdout.contains(&format!("sent {events}, accepted {events}, rejected 0")), "{stdout}");
+    assert!(stdout.trim_end().ends_with("events/s"), "{stdout}");
     server.wait_until_landed().await;
     assert_eq!(server.sql("SELECT count() FROM events").await, events.to_string());
     server
@@ -27,7 +27,7 @@ fn seconds(timestamp: Option<prost_types::Timestamp>) -> i64 {
 }
 
 /// Within 1 %, or equal where it is said to be exact.
-fn agrees(figure: u64, exact: &str, approximate: bool) {
+fn assert_close(figure: u64, exact: &str, approximate: bool) {
     let exact: u64 = exact.parse().unwrap();
     if approximate {
         assert!(figure.abs_diff(exact) * 100 <= exact, "{figure} is more than 1 % off {exact}");
@@ -38,8 +38,8 @@ fn agrees(figure: u64, exact: &str, approximate: bool) {
 
 /// One million events over one stream; every panel equals plain SQL.
 #[tokio::test]
-async fn a_million_events_give_the_same_figures_in_panels_and_in_plain_sql() {
-    let server = with_traffic(1_000_000).await;
+async fn panels_match_plain_sql_over_a_million_events() {
+    let server = server_with_traffic(1_000_000).await;
     let mut dashboard = server.dashboard().await;
     for (range, step) in [(TimeRange::TimeRange1h, 60), (TimeRange::TimeRange24h, 900)] {
         let time_range = range.into();
@@ -53,7 +53,7 @@ async fn a_million_events_give_the_same_figures_in_panels_and_in_plain_sql() {
                  AND toUnixTimestamp(timestamp) < {}",
                 start + step
             );
-            agrees(active.series[at].active_users, &server.sql(&distinct).await, approximate);
+            assert_close(active.series[at].active_users, &server.sql(&distinct).await, approximate);
         }
         assert!(active.series.iter().rev().skip(1).all(|point| !point.incomplete));
         assert!(active.series.last().unwrap().incomplete);
@@ -106,7 +106,7 @@ async fn a_million_events_give_the_same_figures_in_panels_and_in_plain_sql() {
                 ))
                 .await;
             let (users, events) = counted.split_once('\t').unwrap();
-            agrees(feature.unique_users, users, context.approximate);
+            assert_close(feature.unique_users, users, context.approximate);
             assert_eq!(feature.events.to_string(), events);
         }
 
@@ -126,7 +126,7 @@ async fn a_million_events_give_the_same_figures_in_panels_and_in_plain_sql() {
                 .await;
             let figures: Vec<&str> = counted.split('\t').collect();
             assert_eq!(page.views.to_string(), figures[0]);
-            agrees(page.visitors, figures[1], context.approximate);
+            assert_close(page.visitors, figures[1], context.approximate);
             assert!((page.avg_duration_ms - figures[2].parse::<f64>().unwrap()).abs() < 0.01);
         }
 
@@ -147,8 +147,8 @@ async fn a_million_events_give_the_same_figures_in_panels_and_in_plain_sql() {
 }
 
 #[tokio::test]
-async fn an_empty_database_gives_zeros_and_no_error() {
-    let server = Server::start();
+async fn panels_of_an_empty_database_are_zero() {
+    let server = TestServer::start();
     let mut dashboard = server.dashboard().await;
     for (range, buckets) in [
         (TimeRange::TimeRange1h, 61),
@@ -178,17 +178,17 @@ async fn an_empty_database_gives_zeros_and_no_error() {
     let panels = dashboard.list_panels(v1::ListPanelsRequest {}).await.unwrap().into_inner().panels;
     assert_eq!(panels.len(), 8);
     for panel in panels {
-        let asked = v1::QueryPanelRequest { panel: panel.name.clone(), ..Default::default() };
-        let table = dashboard.query_panel(asked).await.unwrap().into_inner().table.unwrap();
+        let request = v1::QueryPanelRequest { panel: panel.name.clone(), ..Default::default() };
+        let table = dashboard.query_panel(request).await.unwrap().into_inner().table.unwrap();
         assert!(!table.columns.is_empty(), "{}", panel.name);
     }
 }
 
 #[tokio::test]
-async fn a_bad_question_is_told_what_is_possible() {
-    let server = Server::start();
+async fn invalid_queries_are_rejected_with_the_valid_values() {
+    let server = TestServer::start();
     let mut dashboard = server.dashboard().await;
-    let question = |panel: &str, time_range, zone: Option<&str>, parameter: Option<(&str, &str)>| {
+    let query = |panel: &str, time_range, zone: Option<&str>, parameter: Option<(&str, &str)>| {
         v1::QueryPanelRequest {
             panel: panel.into(),
             time_range,
@@ -200,27 +200,27 @@ async fn a_bad_question_is_told_what_is_possible() {
         }
     };
     let cases = [
-        (question("sales", 0, None, None), Code::NotFound, "\"sales\" is not known; there are active_users"),
-        (question("top_pages", 9, None, None), Code::InvalidArgument, "TIME_RANGE_7D"),
-        (question("top_pages", 1, Some("Mars/Base"), None), Code::InvalidArgument, "\"Mars/Base\""),
-        (question("top_pages", 1, None, Some(("limit", "0"))), Code::InvalidArgument, "from 1 to 100"),
+        (query("sales", 0, None, None), Code::NotFound, "\"sales\" is not known; there are active_users"),
+        (query("top_pages", 9, None, None), Code::InvalidArgument, "TIME_RANGE_7D"),
+        (query("top_pages", 1, Some("Mars/Base"), None), Code::InvalidArgument, "\"Mars/Base\""),
+        (query("top_pages", 1, None, Some(("limit", "0"))), Code::InvalidArgument, "from 1 to 100"),
         (
-            question("top_pages", 1, None, Some(("limit", "5; DROP TABLE events"))),
+            query("top_pages", 1, None, Some(("limit", "5; DROP TABLE events"))),
             Code::InvalidArgument,
             "limit",
         ),
-        (question("top_pages", 1, None, Some(("size", "5"))), Code::InvalidArgument, "it has limit"),
+        (query("top_pages", 1, None, Some(("size", "5"))), Code::InvalidArgument, "it has limit"),
     ];
-    for (question, code, part) in cases {
-        let refused = dashboard.query_panel(question).await.unwrap_err();
-        assert_eq!(refused.code(), code, "{refused:?}");
-        assert!(refused.message().contains(part), "{} lacks {part:?}", refused.message());
+    for (query, code, part) in cases {
+        let error = dashboard.query_panel(query).await.unwrap_err();
+        assert_eq!(error.code(), code, "{error:?}");
+        assert!(error.message().contains(part), "{} lacks {part:?}", error.message());
     }
 }
 
 #[tokio::test]
-async fn a_visitor_is_a_user_where_there_is_one_and_odd_properties_do_no_harm() {
-    let server = Server::start();
+async fn visitors_fall_back_to_sessions_and_malformed_properties_are_ignored() {
+    let server = TestServer::start();
     let view = |user: Option<&str>, session: &str, properties: &str| v1::Event {
         user_id: user.map(str::to_owned),
         session_id: session.into(),
@@ -235,7 +235,8 @@ async fn a_visitor_is_a_user_where_there_is_one_and_odd_properties_do_no_harm() 
         view(None, "", r#"{"page_url":["/a"]}"#),
         view(None, "s4", &long),
     ];
-    let accepted = server.ingest().await.send_events(send(events)).await.unwrap().into_inner().accepted;
+    let accepted =
+        server.ingest().await.send_events(events_request(events)).await.unwrap().into_inner().accepted;
     assert_eq!(accepted, 5);
     server.wait_until_landed().await;
     let mut dashboard = server.dashboard().await;

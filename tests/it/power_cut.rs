@@ -18,31 +18,31 @@ use rand::rngs::StdRng;
 use rand::{Rng as _, SeedableRng as _};
 use tempfile::TempDir;
 
-use crate::common::{Server, free_address};
-use crate::crash::{kill_engine, late, send};
-use crate::exact::assert_rollups_match_events;
+use crate::common::{TestServer, free_address};
+use crate::crash::{kill_engine, late_event, send_until_stopped};
+use crate::rollup_assertions::assert_rollups_match_events;
 
 const PRODUCERS: usize = 4;
 const IMAGE_BYTES: u64 = 4 << 30;
 
 /// Tells an ext4 to forget what is not on its disk, its journal included (flag 2: NOLOGFLUSH).
-const SHUT_DOWN: &str = "import fcntl, os, struct, sys; fcntl.ioctl(os.open(sys.argv[1], os.O_RDONLY), 0x8004587D, struct.pack('I', 2))";
+const SHUTDOWN_SCRIPT: &str = "import fcntl, os, struct, sys; fcntl.ioctl(os.open(sys.argv[1], os.O_RDONLY), 0x8004587D, struct.pack('I', 2))";
 
 /// A file system whose power can be cut.
-struct Disk {
+struct PowerCutDisk {
     image: PathBuf,
     folder: Arc<TempDir>,
     /// Outside of it.
-    _beside: TempDir,
+    _outside: TempDir,
 }
 
-impl Disk {
+impl PowerCutDisk {
     /// None, and on standard error why, where a loop device cannot be mounted.
-    fn make() -> Option<Self> {
-        let beside = tempfile::tempdir().unwrap();
-        let image = beside.path().join("disk");
+    fn create() -> Option<Self> {
+        let outside = tempfile::tempdir().unwrap();
+        let image = outside.path().join("disk");
         fs::File::create(&image).unwrap().set_len(IMAGE_BYTES).unwrap();
-        let disk = Self { image, folder: tempfile::tempdir().unwrap().into(), _beside: beside };
+        let disk = Self { image, folder: tempfile::tempdir().unwrap().into(), _outside: outside };
         let made = run(Command::new("mkfs.ext4").args(["-q", "-F", "-i", "4096"]).arg(&disk.image))
             .and_then(|()| disk.mount());
         match made {
@@ -66,8 +66,8 @@ impl Disk {
     }
 
     /// Takes the power away, and the processes with it, and gives it back.
-    fn cut(&self, server: Server) {
-        run(Command::new("python3").args(["-c", SHUT_DOWN]).arg(self.path())).unwrap();
+    fn cut(&self, server: TestServer) {
+        run(Command::new("python3").args(["-c", SHUTDOWN_SCRIPT]).arg(self.path())).unwrap();
         kill_engine(&server);
         drop(server); // kill -9
         run(Command::new("umount").arg(self.path())).unwrap();
@@ -75,7 +75,7 @@ impl Disk {
     }
 }
 
-impl Drop for Disk {
+impl Drop for PowerCutDisk {
     fn drop(&mut self) {
         // It may not be mounted.
         Command::new("umount").args(["-q", "-l"]).arg(self.path()).status().ok();
@@ -84,8 +84,8 @@ impl Drop for Disk {
 
 fn run(command: &mut Command) -> Result<(), String> {
     let output = command.output().map_err(|error| format!("{command:?}: {error}"))?;
-    let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
-    output.status.success().then_some(()).ok_or(said)
+    let stderr = String::from_utf8_lossy(&output.stderr).trim().to_owned();
+    output.status.success().then_some(()).ok_or(stderr)
 }
 
 fn cuts() -> usize {
@@ -93,16 +93,16 @@ fn cuts() -> usize {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn power_cuts_lose_and_double_nothing() {
-    let Some(disk) = Disk::make() else {
+async fn power_cuts_neither_lose_nor_duplicate_events() {
+    let Some(disk) = PowerCutDisk::create() else {
         return;
     };
     let seed = std::env::var("POWER_SEED").map_or_else(|_| rand::random(), |text| text.parse().unwrap());
     println!("POWER_SEED={seed}");
     let mut random = StdRng::seed_from_u64(seed);
-    let beside = tempfile::tempdir().unwrap();
-    let boot_id = beside.path().join("boot_id");
-    let boot = || fs::write(&boot_id, format!("{}\n", uuid::Uuid::new_v4())).unwrap();
+    let outside = tempfile::tempdir().unwrap();
+    let boot_id = outside.path().join("boot_id");
+    let new_boot_id = || fs::write(&boot_id, format!("{}\n", uuid::Uuid::new_v4())).unwrap();
     let address = free_address();
     let start = || {
         let variables = [
@@ -110,9 +110,9 @@ async fn power_cuts_lose_and_double_nothing() {
             ("MILLRACE_LOG", "info"),
             ("MILLRACE_BOOT_ID_FILE", boot_id.to_str().unwrap()),
         ];
-        Server::start_on(Arc::clone(&disk.folder), &variables)
+        TestServer::start_on(Arc::clone(&disk.folder), &variables)
     };
-    boot();
+    new_boot_id();
     let mut server = start();
     let mut producers = Vec::new();
     for number in 0..PRODUCERS {
@@ -124,11 +124,13 @@ async fn power_cuts_lose_and_double_nothing() {
         let stop = Arc::new(AtomicBool::new(false));
         let sending: Vec<_> = producers
             .drain(..)
-            .map(|(producer, next)| tokio::spawn(send(producer, next, Arc::clone(&stop), late)))
+            .map(|(producer, next)| {
+                tokio::spawn(send_until_stopped(producer, next, Arc::clone(&stop), late_event))
+            })
             .collect();
         tokio::time::sleep(Duration::from_millis(random.random_range(500..4_000))).await;
         disk.cut(server);
-        boot();
+        new_boot_id();
         server = start();
         tokio::time::sleep(Duration::from_millis(random.random_range(0..1_000))).await;
         stop.store(true, Relaxed);
@@ -142,15 +144,15 @@ async fn power_cuts_lose_and_double_nothing() {
             .sql("SELECT count(), uniqExact(session_id, JSONExtractUInt(properties, 'n')) FROM events")
             .await;
         let figures: Vec<u64> = stored.split('\t').map(|figure| figure.parse().unwrap()).collect();
-        let (lost, doubled) = (sent - figures[1], figures[0] - figures[1]);
-        let set_aside = "SELECT count() FROM system.detached_parts WHERE startsWith(reason, 'broken')";
-        let set_aside: u64 = server.sql(set_aside).await.parse().unwrap();
+        let (lost, duplicated) = (sent - figures[1], figures[0] - figures[1]);
+        let detached = "SELECT count() FROM system.detached_parts WHERE startsWith(reason, 'broken')";
+        let detached: u64 = server.sql(detached).await.parse().unwrap();
         println!(
-            "cut {cut:3}  events {sent}  lost {lost}  duplicated {doubled}  parts broken {}",
-            set_aside.saturating_sub(broken)
+            "cut {cut:3}  events {sent}  lost {lost}  duplicated {duplicated}  parts broken {}",
+            detached.saturating_sub(broken)
         );
-        broken = set_aside;
-        assert_eq!((lost, doubled), (0, 0), "POWER_SEED={seed}:\n{}", server.log());
+        broken = detached;
+        assert_eq!((lost, duplicated), (0, 0), "POWER_SEED={seed}:\n{}", server.log());
         assert_rollups_match_events(&server).await;
         events = sent;
     }

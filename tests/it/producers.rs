@@ -13,14 +13,14 @@ use tempfile::TempDir;
 use tonic::Code;
 use tonic_types::StatusExt;
 
-use crate::common::{Server, event, free_address, send};
+use crate::common::{TestServer, event, events_request, free_address};
 
 /// The shortest time that a producer may be remembered.
 const ONE_HOUR: (&str, &str) = ("MILLRACE_PRODUCER_IDLE_HOURS", "1");
 
 /// Lets two hours pass, as far as the server of this folder can tell: its journal says that the producer's last request
 /// was received two hours ago. The server is not running.
-async fn let_two_hours_pass(data_dir: &Path, producer_id: &str, last_sequence: u64) {
+async fn age_producer_by_two_hours(data_dir: &Path, producer_id: &str, last_sequence: u64) {
     let (journal, recovery) = Journal::open(&data_dir.join("journal"), JournalConfig::default()).unwrap();
     assert!(recovery.last().is_some_and(|record| record.is_ok()), "the server has written something");
     let long_ago = jiff::Timestamp::now().as_millisecond() - 2 * 3_600_000;
@@ -31,7 +31,7 @@ async fn let_two_hours_pass(data_dir: &Path, producer_id: &str, last_sequence: u
     journal.close().await.unwrap();
 }
 
-fn numbered(producer_id: &str, sequence: u64) -> v1::SendEventsRequest {
+fn numbered_request(producer_id: &str, sequence: u64) -> v1::SendEventsRequest {
     v1::SendEventsRequest {
         producer_id: producer_id.into(),
         sequence,
@@ -40,16 +40,16 @@ fn numbered(producer_id: &str, sequence: u64) -> v1::SendEventsRequest {
     }
 }
 
-fn data_dir() -> Arc<TempDir> {
+fn temp_data_dir() -> Arc<TempDir> {
     Arc::new(tempfile::tempdir().unwrap())
 }
 
 #[tokio::test]
-async fn a_producer_that_was_quiet_for_longer_than_it_is_remembered_goes_on() {
+async fn a_forgotten_producer_resumes() {
     let address = free_address();
     let settings = [ONE_HOUR, ("MILLRACE_LISTEN", &address)];
-    let folder = data_dir();
-    let server = Server::start_on(Arc::clone(&folder), &settings);
+    let folder = temp_data_dir();
+    let server = TestServer::start_on(Arc::clone(&folder), &settings);
     let producer =
         ProducerConfig::new(server.url()).producer_id("quiet").batch_events(1).connect().await.unwrap();
     for _ in 0..5 {
@@ -57,112 +57,115 @@ async fn a_producer_that_was_quiet_for_longer_than_it_is_remembered_goes_on() {
     }
     assert_eq!(producer.flush().await.unwrap().accepted, 5);
     server.stop();
-    let_two_hours_pass(folder.path(), "quiet", 5).await;
+    age_producer_by_two_hours(folder.path(), "quiet", 5).await;
 
-    let server = Server::start_on(folder, &settings);
+    let server = TestServer::start_on(folder, &settings);
     // Another's request: forgetting may be put off until the journal is written.
-    server.ingest().await.send_events(send(vec![event("other")])).await.unwrap();
+    server.ingest().await.send_events(events_request(vec![event("other")])).await.unwrap();
     for _ in 0..5 {
         producer.send(event("after")).await.unwrap();
     }
     let totals = producer.close().await.unwrap();
     assert_eq!((totals.accepted, totals.rejected, totals.duplicates), (10, 0, 0));
-    assert_eq!((totals.renumbered, totals.maybe_doubled), (1, 0));
+    assert_eq!((totals.renumbered, totals.possible_duplicates), (1, 0));
     server.wait_until_landed().await;
     let counts = "SELECT countIf(event_name = 'before'), countIf(event_name = 'after') FROM events";
     assert_eq!(server.sql(counts).await, "5\t5");
 }
 
 #[tokio::test]
-async fn a_repeat_of_a_forgotten_producer_is_refused_and_not_written_twice() {
-    let folder = data_dir();
-    let server = Server::start_on(Arc::clone(&folder), &[ONE_HOUR]);
-    server.ingest().await.send_events(numbered("p", 1)).await.unwrap();
+async fn a_repeat_from_a_forgotten_producer_is_rejected() {
+    let folder = temp_data_dir();
+    let server = TestServer::start_on(Arc::clone(&folder), &[ONE_HOUR]);
+    server.ingest().await.send_events(numbered_request("p", 1)).await.unwrap();
     server.stop();
-    let_two_hours_pass(folder.path(), "p", 1).await;
+    age_producer_by_two_hours(folder.path(), "p", 1).await;
 
     // Also after a further restart, which finds the producer in no record.
     for _ in 0..2 {
-        let server = Server::start_on(Arc::clone(&folder), &[ONE_HOUR]);
+        let server = TestServer::start_on(Arc::clone(&folder), &[ONE_HOUR]);
         let mut ingest = server.ingest().await;
-        ingest.send_events(send(vec![event("other")])).await.unwrap();
+        ingest.send_events(events_request(vec![event("other")])).await.unwrap();
         for sequence in [1, 2] {
-            let refused = ingest.send_events(numbered("p", sequence)).await.unwrap_err();
-            assert_eq!(refused.code(), Code::FailedPrecondition, "{refused:?}");
-            assert!(refused.message().contains("forgotten"), "{}", refused.message());
+            let error = ingest.send_events(numbered_request("p", sequence)).await.unwrap_err();
+            assert_eq!(error.code(), Code::FailedPrecondition, "{error:?}");
+            assert!(error.message().contains("forgotten"), "{}", error.message());
         }
         server.stop();
     }
-    let server = Server::start_on(folder, &[ONE_HOUR]);
+    let server = TestServer::start_on(folder, &[ONE_HOUR]);
     let mut ingest = server.ingest().await;
-    let asked = v1::GetProducerRequest { producer_id: "p".into() };
-    let place = ingest.get_producer(asked.clone()).await.unwrap().into_inner();
-    assert!(!place.known && place.last_seen.is_none() && place.last_durable_sequence == 0);
-    let anew = |sequence| v1::SendEventsRequest { start_new_numbering: true, ..numbered("p", sequence) };
-    let wrong = ingest.send_events(anew(2)).await.unwrap_err();
-    assert_eq!(wrong.code(), Code::InvalidArgument, "{wrong:?}");
+    let request = v1::GetProducerRequest { producer_id: "p".into() };
+    let producer = ingest.get_producer(request.clone()).await.unwrap().into_inner();
+    assert!(!producer.known && producer.last_seen.is_none() && producer.last_durable_sequence == 0);
+    let new_numbering =
+        |sequence| v1::SendEventsRequest { start_new_numbering: true, ..numbered_request("p", sequence) };
+    let error = ingest.send_events(new_numbering(2)).await.unwrap_err();
+    assert_eq!(error.code(), Code::InvalidArgument, "{error:?}");
     // The first request of the new numbering, whose acknowledgement is lost, twice.
     for (accepted, duplicates) in [(1, 0), (0, 1), (0, 1)] {
-        let answer = ingest.send_events(anew(1)).await.unwrap().into_inner();
-        assert_eq!((answer.accepted, answer.duplicates), (accepted, duplicates));
+        let response = ingest.send_events(new_numbering(1)).await.unwrap().into_inner();
+        assert_eq!((response.accepted, response.duplicates), (accepted, duplicates));
     }
-    assert_eq!(ingest.send_events(numbered("p", 2)).await.unwrap().into_inner().accepted, 1);
-    let place = ingest.get_producer(asked).await.unwrap().into_inner();
-    assert!(place.known && place.last_durable_sequence == 2);
+    assert_eq!(ingest.send_events(numbered_request("p", 2)).await.unwrap().into_inner().accepted, 1);
+    let producer = ingest.get_producer(request).await.unwrap().into_inner();
+    assert!(producer.known && producer.last_durable_sequence == 2);
     server.wait_until_landed().await;
     let count = server.sql("SELECT countIf(event_name = 'numbered') FROM events").await;
     assert_eq!(count, "3", "once before it was forgotten, and twice since");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_hundred_thousand_junk_ids_forget_nobody_who_is_active() {
+async fn junk_producer_ids_do_not_evict_active_producers() {
     const CALLERS: u64 = 100;
-    let server = Server::start_with(&[("MILLRACE_LOG", "info")]);
+    let server = TestServer::start_with(&[("MILLRACE_LOG", "info")]);
     let mut ingest = server.ingest().await;
     for n in 0..10 {
-        ingest.send_events(numbered(&format!("active-{n}"), 1)).await.unwrap();
+        ingest.send_events(numbered_request(&format!("active-{n}"), 1)).await.unwrap();
     }
     // Without events: what it is about is who sends.
-    let junk = |n: u64| v1::SendEventsRequest { events: Vec::new(), ..numbered(&format!("junk-{n}"), 1) };
+    let junk =
+        |n: u64| v1::SendEventsRequest { events: Vec::new(), ..numbered_request(&format!("junk-{n}"), 1) };
     let callers: Vec<_> = (0..CALLERS)
         .map(|caller| {
             let mut ingest = ingest.clone();
             tokio::spawn(async move {
-                let mut refused = Vec::new();
+                let mut errors = Vec::new();
                 for n in 0..MAX_PRODUCERS as u64 / CALLERS {
-                    refused.extend(ingest.send_events(junk(n * CALLERS + caller)).await.err());
+                    errors.extend(ingest.send_events(junk(n * CALLERS + caller)).await.err());
                 }
-                refused
+                errors
             })
         })
         .collect();
-    let mut refused = Vec::new();
+    let mut errors = Vec::new();
     for caller in callers {
-        refused.extend(caller.await.unwrap());
+        errors.extend(caller.await.unwrap());
     }
-    assert_eq!(refused.len(), 10, "the active ones keep their places");
-    for refused in refused {
-        assert_eq!(refused.code(), Code::ResourceExhausted, "{refused:?}");
-        assert!(refused.get_error_details().retry_info().is_some_and(|info| info.retry_delay.is_some()));
+    assert_eq!(errors.len(), 10, "the active ones keep their places");
+    for error in errors {
+        assert_eq!(error.code(), Code::ResourceExhausted, "{error:?}");
+        assert!(error.get_error_details().retry_info().is_some_and(|info| info.retry_delay.is_some()));
     }
     for n in 0..10 {
-        let repeated = ingest.send_events(numbered(&format!("active-{n}"), 1)).await.unwrap().into_inner();
+        let repeated =
+            ingest.send_events(numbered_request(&format!("active-{n}"), 1)).await.unwrap().into_inner();
         assert_eq!((repeated.accepted, repeated.duplicates), (0, 1));
-        ingest.send_events(numbered(&format!("active-{n}"), 2)).await.unwrap();
+        ingest.send_events(numbered_request(&format!("active-{n}"), 2)).await.unwrap();
     }
     // Who has no number is not affected.
-    ingest.send_events(send(vec![event("plain")])).await.unwrap();
+    ingest.send_events(events_request(vec![event("plain")])).await.unwrap();
 
     // All of it again after a crash.
-    let folder = server.folder();
+    let folder = server.shared_data_dir();
     drop(server);
-    let server = Server::start_on(folder, &[("MILLRACE_LOG", "info")]);
+    let server = TestServer::start_on(folder, &[("MILLRACE_LOG", "info")]);
     let mut ingest = server.ingest().await;
     assert_eq!(
         ingest.send_events(junk(MAX_PRODUCERS as u64)).await.unwrap_err().code(),
         Code::ResourceExhausted
     );
     for n in 0..10 {
-        ingest.send_events(numbered(&format!("active-{n}"), 3)).await.unwrap();
+        ingest.send_events(numbered_request(&format!("active-{n}"), 3)).await.unwrap();
     }
 }

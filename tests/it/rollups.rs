@@ -6,7 +6,7 @@ use rand::rngs::StdRng;
 use rand::seq::IndexedRandom as _;
 use rand::{Rng as _, SeedableRng as _};
 
-use crate::common::{Server, now};
+use crate::common::{TestServer, now};
 
 const EVENTS: usize = 1_000_000;
 
@@ -15,7 +15,7 @@ fn random_event(random: &mut StdRng) -> v1::Event {
     let names =
         ["page_view", "page_view", "feature_used", "signup_started", "signup_completed", "error_occurred"];
     let name = *names.choose(random).unwrap();
-    let late_or_early = if random.random_bool(0.7) {
+    let offset_seconds = if random.random_bool(0.7) {
         -random.random_range(0..600_i64)
     } else if random.random_bool(0.3) {
         random.random_range(0..540)
@@ -35,7 +35,7 @@ fn random_event(random: &mut StdRng) -> v1::Event {
     v1::Event {
         event_name: name.into(),
         timestamp: Some(prost_types::Timestamp {
-            seconds: now.seconds + late_or_early,
+            seconds: now.seconds + offset_seconds,
             nanos: random.random_range(0..1_000) * 1_000_000,
         }),
         session_id: format!("session-{}", random.random_range(0..200_000)),
@@ -51,8 +51,8 @@ const PEOPLE: &str = "ifNull(uniqUpToMerge(100)(few_SET), 0) AS few, if(few <= 1
 const VISITORS: &str = "uniqExact(ifNull(user_id, session_id)) AS people FROM events WHERE event_name =";
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_million_random_events_give_the_same_in_every_rollup() {
-    let server = Server::start();
+async fn rollups_match_a_million_random_events() {
+    let server = TestServer::start();
     let producer = ProducerConfig::new(server.url()).connect().await.unwrap();
     let mut random = StdRng::seed_from_u64(11);
     for _ in 0..EVENTS {
@@ -63,14 +63,14 @@ async fn a_million_random_events_give_the_same_in_every_rollup() {
     server.wait_until_landed().await;
 
     let people = |set: &str| PEOPLE.replace("SET", set);
-    let mut questions = vec![(
+    let mut comparisons = vec![(
         "minute",
         format!("(sum(minutes.events), sum(errors), sum(signups_started), sum(signups_completed)) AS counts, {} FROM minutes GROUP BY minute", people("sessions")),
         "toStartOfMinute(timestamp) AS minute, (count(), countIf(event_name = 'error_occurred'), countIf(event_name = \
          'signup_started'), countIf(event_name = 'signup_completed')) AS counts, uniqExact(session_id) AS people FROM \
          events GROUP BY minute".to_owned(),
     )];
-    for (table, steps, key, of, name, count) in [
+    for (table, steps, key, key_expression, name, count) in [
         (
             "feature_minutes",
             "feature_steps",
@@ -90,12 +90,12 @@ async fn a_million_random_events_give_the_same_in_every_rollup() {
         ("country_minutes", "country_steps", "country_code", "toString(country_code)", "page_view", "views"),
     ] {
         let set = if table == "feature_minutes" { "users" } else { "visitors" };
-        questions.push((
+        comparisons.push((
             key,
             format!("sum({table}.{count}) AS counts, {} FROM {table} GROUP BY {key}", people(set)),
-            format!("{of} AS {key}, count() AS counts, {VISITORS} '{name}' GROUP BY {key}"),
+            format!("{key_expression} AS {key}, count() AS counts, {VISITORS} '{name}' GROUP BY {key}"),
         ));
-        questions.push((
+        comparisons.push((
             "start",
             format!(
                 "sum({steps}.{count}) AS counts, {} FROM {steps} WHERE step = 60 GROUP BY start",
@@ -106,17 +106,17 @@ async fn a_million_random_events_give_the_same_in_every_rollup() {
             ),
         ));
     }
-    questions.push((
+    comparisons.push((
         "start",
         format!("toUInt64(0) AS counts, {} FROM session_steps WHERE step = 15 GROUP BY start", people("sessions")),
         "toStartOfFifteenMinutes(timestamp) AS start, toUInt64(0) AS counts, uniqExact(session_id) AS people FROM events \
          GROUP BY start".to_owned(),
     ));
-    for (key, rollup, events) in questions {
-        let question = format!(
+    for (key, rollup, events) in comparisons {
+        let comparison = format!(
             "SELECT count() > 1, countIf(r.counts != e.counts), countIf(abs(r.people - e.people) > 0.01 * e.people) FROM \
              (SELECT {key}, {rollup}) AS r FULL JOIN (SELECT {events}) AS e ON r.{key} = e.{key}",
         );
-        assert_eq!(server.sql(&question).await, "1\t0\t0", "{question}");
+        assert_eq!(server.sql(&comparison).await, "1\t0\t0", "{comparison}");
     }
 }

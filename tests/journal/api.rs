@@ -4,8 +4,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
-use millrace::journal::record::HEADER_BYTES;
-use millrace::journal::{Journal, JournalConfig, JournalError, Record};
+use millrace::journal::frame::HEADER_BYTES;
+use millrace::journal::{Journal, JournalConfig, JournalError, JournalRecord};
 
 const CONFIG: JournalConfig =
     JournalConfig { segment_bytes: 4096, max_bytes: 20_000, reserve_bytes: 2_000, queue_bytes: 8_000 };
@@ -21,7 +21,7 @@ fn segments(dir: &Path) -> Vec<PathBuf> {
 }
 
 #[tokio::test]
-async fn what_was_appended_is_recovered_in_order() {
+async fn appended_records_are_recovered_in_order() {
     let dir = tempfile::tempdir().unwrap();
     let (journal, recovery) = Journal::open(dir.path(), CONFIG).unwrap();
     assert_eq!(recovery.count(), 0);
@@ -34,16 +34,16 @@ async fn what_was_appended_is_recovered_in_order() {
 
     let (journal, mut recovery) = Journal::open(dir.path(), CONFIG).unwrap();
     let recovered: Vec<_> = recovery.by_ref().map(Result::unwrap).collect();
-    assert_eq!(recovered[0], Record { lsn: 1, kind: 1, payload: Bytes::from_static(b"in parts") });
-    assert_eq!(recovered[1], Record { lsn: 2, kind: 255, payload: Bytes::new() });
-    assert_eq!((recovered.len(), recovery.report().damaged_places), (2, 0));
+    assert_eq!(recovered[0], JournalRecord { lsn: 1, kind: 1, payload: Bytes::from_static(b"in parts") });
+    assert_eq!(recovered[1], JournalRecord { lsn: 2, kind: 255, payload: Bytes::new() });
+    assert_eq!((recovered.len(), recovery.report().damage_count), (2, 0));
     assert_eq!(recovery.report().torn_tail, None);
     assert_eq!(journal.stats().durable_lsn, 2);
     assert_eq!(journal.append(1, vec![]).await.unwrap(), 3);
 }
 
 #[tokio::test]
-async fn a_dropped_journal_writes_what_was_submitted() {
+async fn dropping_the_journal_writes_submitted_records() {
     let dir = tempfile::tempdir().unwrap();
     let (journal, _) = Journal::open(dir.path(), CONFIG).unwrap();
     let pending: Vec<_> = (0..5).map(|_| journal.submit(1, bytes(100)).unwrap()).collect();
@@ -54,7 +54,7 @@ async fn a_dropped_journal_writes_what_was_submitted() {
 }
 
 #[tokio::test]
-async fn opening_again_and_again_leaves_no_files_behind_and_no_number_again() {
+async fn repeated_opens_leave_no_files_and_never_reuse_an_lsn() {
     let dir = tempfile::tempdir().unwrap();
     let (mut last, mut before) = (0, None);
     for round in 0..5 {
@@ -74,7 +74,7 @@ async fn opening_again_and_again_leaves_no_files_behind_and_no_number_again() {
 }
 
 #[tokio::test]
-async fn released_segments_are_deleted_and_the_numbers_go_on() {
+async fn released_segments_are_deleted_and_lsns_continue() {
     let dir = tempfile::tempdir().unwrap();
     let (journal, _) = Journal::open(dir.path(), CONFIG).unwrap();
     for _ in 0..4 {
@@ -82,7 +82,7 @@ async fn released_segments_are_deleted_and_the_numbers_go_on() {
     }
     assert_eq!((journal.stats().segments, journal.stats().first_lsn), (4, 1));
     journal.release(3);
-    let mut changes = journal.watch();
+    let mut changes = journal.watch_stats();
     let stats = changes.wait_for(|stats| stats.segments == 2).await.unwrap().clone();
     assert_eq!((stats.first_lsn, stats.durable_lsn), (3, 4));
     assert_eq!(segments(dir.path()).len(), 2);
@@ -99,25 +99,25 @@ async fn released_segments_are_deleted_and_the_numbers_go_on() {
 }
 
 #[tokio::test]
-async fn a_full_journal_says_so_keeps_its_reserve_and_has_room_after_a_release() {
+async fn a_full_journal_keeps_its_reserve_and_accepts_after_a_release() {
     let dir = tempfile::tempdir().unwrap();
     let (journal, _) = Journal::open(dir.path(), CONFIG).unwrap();
-    let mut taken = 0;
+    let mut last_lsn = 0;
     let full = loop {
         match journal.append(1, bytes(1_800)).await {
-            Ok(lsn) => taken = lsn,
+            Ok(lsn) => last_lsn = lsn,
             Err(error) => break error,
         }
     };
     assert!(matches!(full, JournalError::Full { max_bytes: 18_000, .. }), "{full}");
-    assert_eq!(taken, 9);
+    assert_eq!(last_lsn, 9);
     let landed = journal.submit_reserved(2, bytes(1_000)).unwrap().await.unwrap();
     assert_eq!(landed, 10);
     assert!(matches!(journal.submit_reserved(2, bytes(3_000)), Err(JournalError::Full { .. })));
 
     let waiting = tokio::spawn({
         let journal = journal.clone();
-        async move { journal.room(1_800).await }
+        async move { journal.wait_for_space(1_800).await }
     });
     tokio::task::yield_now().await;
     assert!(!waiting.is_finished());
@@ -127,7 +127,7 @@ async fn a_full_journal_says_so_keeps_its_reserve_and_has_room_after_a_release()
 }
 
 #[tokio::test]
-async fn many_appends_at_once_wait_for_the_queue_and_all_become_durable() {
+async fn concurrent_appends_wait_for_the_queue_and_become_durable() {
     let dir = tempfile::tempdir().unwrap();
     let config = JournalConfig { max_bytes: 1 << 20, ..CONFIG };
     let (journal, _) = Journal::open(dir.path(), config).unwrap();
@@ -144,7 +144,7 @@ async fn many_appends_at_once_wait_for_the_queue_and_all_become_durable() {
 }
 
 #[tokio::test]
-async fn a_record_larger_than_a_segment_is_refused_and_the_largest_possible_is_taken() {
+async fn a_record_must_fit_into_a_segment() {
     let dir = tempfile::tempdir().unwrap();
     let (journal, _) = Journal::open(dir.path(), CONFIG).unwrap();
     let most = 4096 - 2 * HEADER_BYTES;
@@ -155,7 +155,7 @@ async fn a_record_larger_than_a_segment_is_refused_and_the_largest_possible_is_t
 }
 
 #[tokio::test]
-async fn flipped_bits_are_reported_with_file_and_offset_and_cost_only_their_record() {
+async fn bit_flips_are_reported_and_lose_only_their_record() {
     let dir = tempfile::tempdir().unwrap();
     let (journal, _) = Journal::open(dir.path(), CONFIG).unwrap();
     for _ in 0..3 {
@@ -172,12 +172,15 @@ async fn flipped_bits_are_reported_with_file_and_offset_and_cost_only_their_reco
     assert_eq!(recovery.by_ref().map(|record| record.unwrap().lsn).collect::<Vec<_>>(), [1, 3]);
     let damage = &recovery.report().damage;
     assert_eq!((damage.len(), damage[0].offset, damage[0].lost.clone()), (1, second, Some(2..=2)));
-    let said = damage[0].to_string();
-    assert!(said.ends_with(".journal: byte 156: the record's checksum is wrong; record 2 is lost"), "{said}");
+    let message = damage[0].to_string();
+    assert!(
+        message.ends_with(".journal: byte 156: the record's checksum is wrong; record 2 is lost"),
+        "{message}"
+    );
 }
 
 #[tokio::test]
-async fn a_missing_segment_is_reported_with_the_records_it_held() {
+async fn a_missing_segment_is_reported_with_its_records() {
     let dir = tempfile::tempdir().unwrap();
     let (journal, _) = Journal::open(dir.path(), CONFIG).unwrap();
     for _ in 0..3 {
@@ -191,20 +194,20 @@ async fn a_missing_segment_is_reported_with_the_records_it_held() {
 }
 
 #[test]
-fn a_configuration_that_can_not_work_is_refused_with_what_would() {
+fn an_invalid_configuration_is_rejected_with_the_minimum() {
     let dir = tempfile::tempdir().unwrap();
-    for (config, said) in [
+    for (config, message) in [
         (JournalConfig { max_bytes: 10_191, ..CONFIG }, "at least 10192 are needed"),
         (JournalConfig { segment_bytes: 4_095, ..CONFIG }, "at least 4096 are needed"),
         (JournalConfig { queue_bytes: 0, ..CONFIG }, "allow at least 1"),
     ] {
         let error = Journal::open(dir.path(), config).unwrap_err();
-        assert!(error.to_string().contains(said), "{error}");
+        assert!(error.to_string().contains(message), "{error}");
     }
 }
 
 #[tokio::test]
-async fn durable_records_are_read_back_while_others_are_appended() {
+async fn durable_records_are_readable_during_appends() {
     let dir = tempfile::tempdir().unwrap();
     let config = JournalConfig { max_bytes: 1 << 20, ..CONFIG };
     let (journal, _) = Journal::open(dir.path(), config).unwrap();
@@ -224,7 +227,7 @@ async fn durable_records_are_read_back_while_others_are_appended() {
 
 /// Batches that wait for ClickHouse are read back while those that landed are let go.
 #[tokio::test(flavor = "multi_thread", worker_threads = 3)]
-async fn kept_records_are_read_back_while_older_ones_are_released() {
+async fn retained_records_are_readable_during_releases() {
     let dir = tempfile::tempdir().unwrap();
     let config = JournalConfig { max_bytes: 16 << 20, ..CONFIG };
     let (journal, _) = Journal::open(dir.path(), config).unwrap();
@@ -233,13 +236,13 @@ async fn kept_records_are_read_back_while_older_ones_are_released() {
     let stopped = std::sync::Arc::clone(&stop);
     // What the reader reads now or later.
     let wanted = std::sync::Arc::new(std::sync::atomic::AtomicU64::new(0));
-    let wants = std::sync::Arc::clone(&wanted);
+    let reader_wants = std::sync::Arc::clone(&wanted);
     let reading = tokio::task::spawn_blocking(move || {
         let mut reads = 0_u64;
         while !stopped.load(std::sync::atomic::Ordering::Relaxed) {
             let newest = reader.stats().durable_lsn;
             if newest > 0 {
-                wants.store(newest, std::sync::atomic::Ordering::SeqCst);
+                reader_wants.store(newest, std::sync::atomic::Ordering::SeqCst);
                 let read = reader.read(newest..=newest).expect("the folder can be listed");
                 assert_eq!(read.map(|record| record.unwrap().lsn).collect::<Vec<_>>(), [newest]);
                 reads += 1;
@@ -257,7 +260,7 @@ async fn kept_records_are_read_back_while_older_ones_are_released() {
 }
 
 #[tokio::test]
-async fn a_journal_that_holds_more_than_its_bound_still_takes_what_leads_to_a_release() {
+async fn an_overfull_journal_still_accepts_reserved_records() {
     let dir = tempfile::tempdir().unwrap();
     let (journal, _) = Journal::open(dir.path(), JournalConfig { max_bytes: 60_000, ..CONFIG }).unwrap();
     for _ in 0..40 {
@@ -274,6 +277,6 @@ async fn a_journal_that_holds_more_than_its_bound_still_takes_what_leads_to_a_re
     }
     assert!(matches!(journal.submit_reserved(2, bytes(2_000)), Err(JournalError::Full { .. })));
     journal.release(41);
-    journal.room(10).await.unwrap();
+    journal.wait_for_space(10).await.unwrap();
     journal.append(1, bytes(10)).await.unwrap();
 }

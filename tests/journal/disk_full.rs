@@ -25,10 +25,10 @@ impl SmallDisk {
         match mounted {
             Ok(output) if output.status.success() => Some(Self(dir)),
             Ok(output) => {
-                let said = String::from_utf8_lossy(&output.stderr);
+                let stderr = String::from_utf8_lossy(&output.stderr);
                 eprintln!(
                     "NOT TESTED, a full disk needs a small one: mounting a tmpfs failed: {}",
-                    said.trim()
+                    stderr.trim()
                 );
                 None
             }
@@ -51,14 +51,17 @@ impl Drop for SmallDisk {
     }
 }
 
-async fn until_durable(journal: &Journal) {
-    let mut changes = journal.watch();
-    let well = changes.wait_for(|stats| stats.durable);
-    tokio::time::timeout(Duration::from_secs(10), well).await.expect("it gets well by itself").unwrap();
+async fn wait_until_durable(journal: &Journal) {
+    let mut changes = journal.watch_stats();
+    let durable_again = changes.wait_for(|stats| stats.durable);
+    tokio::time::timeout(Duration::from_secs(10), durable_again)
+        .await
+        .expect("it gets well by itself")
+        .unwrap();
 }
 
 #[tokio::test]
-async fn a_full_disk_gives_no_acknowledgement_that_is_not_kept_and_service_resumes_with_space() {
+async fn nothing_is_acked_on_a_full_disk_and_service_resumes_with_free_space() {
     let Some(disk) = SmallDisk::mount(4) else { return };
     let dir = disk.path().join("journal");
     let ballast = disk.path().join("ballast");
@@ -78,11 +81,11 @@ async fn a_full_disk_gives_no_acknowledgement_that_is_not_kept_and_service_resum
     assert!(error.to_string().contains("No space left on device"), "{error}");
     assert!(!journal.stats().durable);
     assert!(journal.stats().last_error.is_some_and(|last| last.contains("No space left on device")));
-    let refused = journal.submit(1, vec![payload.clone()]).unwrap_err();
-    assert!(refused.to_string().contains("No space left on device"), "{refused}");
+    let error = journal.submit(1, vec![payload.clone()]).unwrap_err();
+    assert!(error.to_string().contains("No space left on device"), "{error}");
 
     fs::remove_file(&ballast).unwrap();
-    until_durable(&journal).await;
+    wait_until_durable(&journal).await;
     acknowledged.push(journal.append(1, vec![payload.clone()]).await.unwrap());
 
     // Full again; this time a release makes the room.
@@ -91,7 +94,7 @@ async fn a_full_disk_gives_no_acknowledgement_that_is_not_kept_and_service_resum
     }
     let oldest_kept = acknowledged[acknowledged.len() / 2];
     journal.release(oldest_kept);
-    until_durable(&journal).await;
+    wait_until_durable(&journal).await;
     acknowledged.push(journal.append(1, vec![payload.clone()]).await.unwrap());
     journal.close().await.unwrap();
 
@@ -100,12 +103,12 @@ async fn a_full_disk_gives_no_acknowledgement_that_is_not_kept_and_service_resum
     acknowledged.retain(|lsn| *lsn >= recovered[0]);
     assert!(recovered[0] <= oldest_kept);
     assert_eq!(recovered, acknowledged, "what was acknowledged, and nothing else");
-    assert_eq!(recovery.report().damaged_places, 0);
+    assert_eq!(recovery.report().damage_count, 0);
 }
 
 /// Appends a record that leads to a release, as soon as it is taken.
 async fn append_reserved(journal: &Journal, bytes: usize) -> Lsn {
-    let taken = async {
+    let appended = async {
         loop {
             match journal.submit_reserved(2, vec![Bytes::from(vec![2; bytes])]) {
                 Ok(pending) => return pending.await.unwrap(),
@@ -113,11 +116,11 @@ async fn append_reserved(journal: &Journal, bytes: usize) -> Lsn {
             }
         }
     };
-    tokio::time::timeout(Duration::from_secs(10), taken).await.expect("a reserved record is taken")
+    tokio::time::timeout(Duration::from_secs(10), appended).await.expect("a reserved record is taken")
 }
 
 #[tokio::test]
-async fn a_full_disk_takes_what_leads_to_a_release_and_nothing_else_until_there_is_room() {
+async fn a_full_disk_accepts_only_reserved_records() {
     let Some(disk) = SmallDisk::mount(4) else { return };
     let dir = disk.path().join("journal");
     let ballast = disk.path().join("ballast");
@@ -135,10 +138,10 @@ async fn a_full_disk_takes_what_leads_to_a_release_and_nothing_else_until_there_
         acknowledged.push(append_reserved(&journal, bytes).await);
         assert!(!journal.stats().durable);
         assert!(journal.stats().last_error.is_some_and(|last| last.contains("No space left on device")));
-        let refused = journal.submit(1, vec![payload.clone()]).unwrap_err();
-        assert!(refused.to_string().contains("No space left on device"), "{refused}");
-        let no_room = journal.room(1).await.unwrap_err();
-        assert!(no_room.to_string().contains("No space left on device"), "{no_room}");
+        let error = journal.submit(1, vec![payload.clone()]).unwrap_err();
+        assert!(error.to_string().contains("No space left on device"), "{error}");
+        let error = journal.wait_for_space(1).await.unwrap_err();
+        assert!(error.to_string().contains("No space left on device"), "{error}");
     }
     let killed = tempfile::tempdir().unwrap();
     for entry in fs::read_dir(&dir).unwrap() {
@@ -150,7 +153,7 @@ async fn a_full_disk_takes_what_leads_to_a_release_and_nothing_else_until_there_
 
     let oldest_kept = acknowledged[acknowledged.len() - 1];
     journal.release(oldest_kept);
-    until_durable(&journal).await;
+    wait_until_durable(&journal).await;
     acknowledged.push(journal.append(1, vec![payload.clone()]).await.unwrap());
     acknowledged.push(append_reserved(&journal, 60).await);
     journal.close().await.unwrap();
@@ -160,11 +163,11 @@ async fn a_full_disk_takes_what_leads_to_a_release_and_nothing_else_until_there_
     acknowledged.retain(|lsn| *lsn >= recovered[0]);
     assert!(recovered[0] <= oldest_kept);
     assert_eq!(recovered, acknowledged, "what was acknowledged, and nothing else");
-    assert_eq!(recovery.report().damaged_places, 0);
+    assert_eq!(recovery.report().damage_count, 0);
 }
 
 #[tokio::test]
-async fn a_journal_opens_on_a_full_disk_so_that_what_it_holds_can_be_released() {
+async fn a_journal_opens_on_a_full_disk_and_can_be_released() {
     let Some(disk) = SmallDisk::mount(4) else { return };
     let dir = disk.path().join("journal");
     let (journal, _) = Journal::open(&dir, CONFIG).unwrap();
@@ -177,8 +180,8 @@ async fn a_journal_opens_on_a_full_disk_so_that_what_it_holds_can_be_released() 
     assert!(!journal.stats().durable);
     assert_eq!(recovery.map(|record| record.unwrap().lsn).collect::<Vec<_>>(), [1, 2]);
     journal.release(2);
-    journal.watch().wait_for(|stats| stats.first_lsn == 2).await.unwrap();
+    journal.watch_stats().wait_for(|stats| stats.first_lsn == 2).await.unwrap();
     fs::remove_file(disk.path().join("ballast")).unwrap();
-    until_durable(&journal).await;
+    wait_until_durable(&journal).await;
     assert!(journal.append(1, vec![]).await.unwrap() > 2);
 }

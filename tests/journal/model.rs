@@ -14,8 +14,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::FutureExt as _;
-use millrace::journal::record::{Header, MAGIC, Shape};
-use millrace::journal::replay::Report;
+use millrace::journal::frame::{FrameHeader, FrameType, MAGIC};
+use millrace::journal::recovery::RecoveryReport;
 use millrace::journal::{Journal, JournalConfig, JournalError, Lsn};
 use proptest::prelude::*;
 use proptest::sample::Index;
@@ -30,7 +30,7 @@ const CONFIG: JournalConfig =
     JournalConfig { segment_bytes: 8192, max_bytes: 1 << 30, reserve_bytes: 0, queue_bytes: 1 << 20 };
 
 #[derive(Clone, Debug)]
-enum Op {
+enum Operation {
     /// Records of these sizes, submitted together, all awaited.
     Append(Vec<usize>),
     /// Up to one of the records there are.
@@ -53,7 +53,7 @@ enum Op {
     /// killed then; and then there is space again.
     DiskFull {
         pages: u64,
-        ordinary: Vec<usize>,
+        unreserved: Vec<usize>,
         reserved: Vec<usize>,
         kill: bool,
     },
@@ -63,19 +63,19 @@ fn sizes() -> impl Strategy<Value = Vec<usize>> {
     prop::collection::vec(prop_oneof![3 => 0..200_usize, 1 => 200..3000_usize, 1 => Just(0)], 1..12)
 }
 
-fn op() -> impl Strategy<Value = Op> {
+fn op() -> impl Strategy<Value = Operation> {
     prop_oneof![
-        8 => sizes().prop_map(Op::Append),
-        3 => any::<Index>().prop_map(Op::Release),
-        1 => Just(Op::Close),
-        1 => Just(Op::Kill),
-        2 => sizes().prop_map(Op::KillWriting),
+        8 => sizes().prop_map(Operation::Append),
+        3 => any::<Index>().prop_map(Operation::Release),
+        1 => Just(Operation::Close),
+        1 => Just(Operation::Kill),
+        2 => sizes().prop_map(Operation::KillWriting),
         3 => (any::<Index>(), prop::collection::vec(any::<Index>(), 0..3))
-            .prop_map(|(length, holes)| Op::PowerCut { length, holes }),
-        2 => prop::collection::vec((any::<Index>(), any::<Index>(), 0..8_u8), 1..4).prop_map(Op::Flip),
-        1 => sizes().prop_map(Op::DiskGone),
-        2 => (0..4_u64, sizes(), sizes(), any::<bool>()).prop_map(|(pages, ordinary, reserved, kill)| {
-            Op::DiskFull { pages, ordinary, reserved, kill }
+            .prop_map(|(length, holes)| Operation::PowerCut { length, holes }),
+        2 => prop::collection::vec((any::<Index>(), any::<Index>(), 0..8_u8), 1..4).prop_map(Operation::Flip),
+        1 => sizes().prop_map(Operation::DiskGone),
+        2 => (0..4_u64, sizes(), sizes(), any::<bool>()).prop_map(|(pages, unreserved, reserved, kill)| {
+            Operation::DiskFull { pages, unreserved, reserved, kill }
         }),
     ]
 }
@@ -86,16 +86,16 @@ struct Frame {
     file: PathBuf,
     start: usize,
     bytes: usize,
-    header: Header,
+    header: FrameHeader,
 }
 
 impl Frame {
     fn is_mark(&self) -> bool {
-        self.header.shape == Shape::Mark
+        self.header.frame_type == FrameType::Mark
     }
 
     /// Whether this is the last of them.
-    fn ends_as(&self, all: &[Self]) -> bool {
+    fn is_last_of(&self, all: &[Self]) -> bool {
         all.last().is_some_and(|last| last.file == self.file && last.start == self.start)
     }
 }
@@ -112,7 +112,8 @@ fn frames(file: &Path) -> Vec<Frame> {
     let salt = u32::from_str_radix(&name[name.len() - 8..], 16).unwrap();
     let content = fs::read(file).unwrap();
     let (mut start, mut found) = (0, Vec::new());
-    while let Some(header) = content[start..].first_chunk().and_then(|bytes| Header::decode(bytes, salt)) {
+    while let Some(header) = content[start..].first_chunk().and_then(|bytes| FrameHeader::decode(bytes, salt))
+    {
         let bytes = header.frame_bytes();
         found.push(Frame { file: file.to_owned(), start, bytes, header });
         start += bytes;
@@ -121,9 +122,9 @@ fn frames(file: &Path) -> Vec<Frame> {
 }
 
 /// In memory where that is possible: the crashes are made by hand, and real syncs would take 20 times as long.
-fn memory() -> PathBuf {
-    let memory = PathBuf::from("/dev/shm");
-    if memory.is_dir() { memory } else { std::env::temp_dir() }
+fn scratch_dir() -> PathBuf {
+    let shared_memory = PathBuf::from("/dev/shm");
+    if shared_memory.is_dir() { shared_memory } else { std::env::temp_dir() }
 }
 
 /// Copies what is there, oldest first, as a kill would leave it.
@@ -139,10 +140,10 @@ fn copy(from: &Path, disk: &Path) -> tempfile::TempDir {
     to
 }
 
-struct World<'a> {
+struct Model<'a> {
     /// The small disk, if one could be had.
     disk: Option<&'a Path>,
-    home: tempfile::TempDir,
+    temp_dir: tempfile::TempDir,
     journal: Journal,
     /// Everything that may be recovered, with its bytes.
     written: BTreeMap<Lsn, Vec<u8>>,
@@ -154,14 +155,14 @@ struct World<'a> {
     damaged: BTreeSet<(OsString, usize)>,
 }
 
-impl<'a> World<'a> {
+impl<'a> Model<'a> {
     fn new(disk: Option<&'a Path>) -> Self {
-        let home = tempfile::tempdir_in(disk.unwrap_or(&memory())).unwrap();
-        let (journal, recovery) = Journal::open(&home.path().join("journal"), CONFIG).unwrap();
+        let temp_dir = tempfile::tempdir_in(disk.unwrap_or(&scratch_dir())).unwrap();
+        let (journal, recovery) = Journal::open(&temp_dir.path().join("journal"), CONFIG).unwrap();
         assert_eq!(recovery.count(), 0);
         Self {
             disk,
-            home,
+            temp_dir,
             journal,
             written: BTreeMap::new(),
             durable: BTreeSet::new(),
@@ -172,7 +173,7 @@ impl<'a> World<'a> {
     }
 
     fn dir(&self) -> PathBuf {
-        self.home.path().join("journal")
+        self.temp_dir.path().join("journal")
     }
 
     /// Bytes that no other record has, with what looks like a frame's beginning among them.
@@ -189,16 +190,16 @@ impl<'a> World<'a> {
         payload
     }
 
-    async fn until_durable(&self) {
-        let mut changes = self.journal.watch();
-        let well = changes.wait_for(|stats| stats.durable);
-        let well = tokio::time::timeout(Duration::from_secs(10), well).await;
-        well.unwrap_or_else(|_| panic!("it does not get well: {:?}", self.journal.stats())).unwrap();
+    async fn wait_until_durable(&self) {
+        let mut changes = self.journal.watch_stats();
+        let durable_again = changes.wait_for(|stats| stats.durable);
+        let durable_again = tokio::time::timeout(Duration::from_secs(10), durable_again).await;
+        durable_again.unwrap_or_else(|_| panic!("it does not get well: {:?}", self.journal.stats())).unwrap();
     }
 
     /// As a kill would leave it.
     fn copy(&self) -> tempfile::TempDir {
-        copy(&self.dir(), self.disk.unwrap_or(&memory()))
+        copy(&self.dir(), self.disk.unwrap_or(&scratch_dir()))
     }
 
     /// Submits these, and returns what is not known to be durable.
@@ -233,9 +234,9 @@ impl<'a> World<'a> {
     }
 
     /// Goes on with another folder, or this one again, and checks what comes back.
-    fn reopen(&mut self, home: Option<tempfile::TempDir>) -> Report {
-        if let Some(home) = home {
-            self.home = home;
+    fn reopen(&mut self, temp_dir: Option<tempfile::TempDir>) -> RecoveryReport {
+        if let Some(temp_dir) = temp_dir {
+            self.temp_dir = temp_dir;
         }
         let (journal, mut recovery) = Journal::open(&self.dir(), CONFIG).unwrap();
         self.journal = journal;
@@ -256,36 +257,36 @@ impl<'a> World<'a> {
         recovery.report().clone()
     }
 
-    async fn run(&mut self, op: Op) {
+    async fn run(&mut self, op: Operation) {
         match op {
-            Op::Append(sizes) => self.append(&sizes, false).await,
-            Op::Release(index) => {
+            Operation::Append(sizes) => self.append(&sizes, false).await,
+            Operation::Release(index) => {
                 if !self.durable.is_empty() {
                     self.released = *index.get(&self.durable.iter().copied().collect::<Vec<_>>());
                     self.durable = self.durable.split_off(&self.released);
                     self.journal.release(self.released);
                 }
             }
-            Op::Close => {
+            Operation::Close => {
                 self.journal.close().await.unwrap();
                 let report = self.reopen(None);
                 assert_eq!(report.torn_tail, None);
             }
-            Op::Kill => {
+            Operation::Kill => {
                 let killed = self.copy();
                 assert_eq!(self.reopen(Some(killed)).torn_tail, None);
             }
-            Op::KillWriting(sizes) => self.kill_writing(&sizes),
-            Op::PowerCut { length, holes } => self.power_cut(length, &holes),
-            Op::Flip(flips) => self.flip(&flips).await,
-            Op::DiskGone(sizes) => {
-                let away = self.home.path().join("away");
+            Operation::KillWriting(sizes) => self.kill_writing(&sizes),
+            Operation::PowerCut { length, holes } => self.power_cut(length, &holes),
+            Operation::Flip(flips) => self.flip(&flips).await,
+            Operation::DiskGone(sizes) => {
+                let away = self.temp_dir.path().join("away");
                 fs::rename(self.dir(), &away).unwrap();
                 self.append(&sizes, false).await;
                 fs::rename(&away, self.dir()).unwrap();
-                self.until_durable().await;
+                self.wait_until_durable().await;
             }
-            Op::DiskFull { pages, ordinary, reserved, kill } => {
+            Operation::DiskFull { pages, unreserved, reserved, kill } => {
                 let Some(disk) = self.disk else { return };
                 let ballast = disk.join("ballast");
                 fs::write(&ballast, vec![0; (SMALL_DISK_MEGABYTES + 1) << 20]).unwrap_err();
@@ -293,7 +294,7 @@ impl<'a> World<'a> {
                 filled.set_len(filled.metadata().unwrap().len().saturating_sub(pages * 4096)).unwrap();
                 // Space is only given back once nobody has it open.
                 drop(filled);
-                self.append(&ordinary, false).await;
+                self.append(&unreserved, false).await;
                 for size in reserved {
                     self.append(&[size], true).await;
                     if !self.journal.stats().durable {
@@ -302,23 +303,23 @@ impl<'a> World<'a> {
                     }
                 }
                 if kill {
-                    let killed = copy(&self.dir(), &memory());
+                    let killed = copy(&self.dir(), &scratch_dir());
                     assert_eq!(self.reopen(Some(killed)).torn_tail, None);
                 }
                 fs::remove_file(&ballast).unwrap();
-                self.until_durable().await;
+                self.wait_until_durable().await;
             }
         }
     }
 
     fn kill_writing(&mut self, sizes: &[usize]) {
         let mut pending = self.submit(sizes, false);
-        let known: Vec<_> = pending.iter_mut().filter_map(|append| append.now_or_never()).collect();
-        self.durable.extend(known.into_iter().map(Result::unwrap));
+        let completed: Vec<_> = pending.iter_mut().filter_map(|append| append.now_or_never()).collect();
+        self.durable.extend(completed.into_iter().map(Result::unwrap));
         let killed = self.copy();
         let submitted: Vec<_> = pending.iter().map(|append| append.lsn()).collect();
         self.reopen(Some(killed));
-        self.assert_first_part(&submitted);
+        self.assert_recovered_prefix(&submitted);
     }
 
     fn power_cut(&mut self, length: Index, holes: &[Index]) {
@@ -344,11 +345,11 @@ impl<'a> World<'a> {
             self.durable.remove(lsn);
         }
         self.reopen(Some(cut));
-        self.assert_first_part(&group);
+        self.assert_recovered_prefix(&group);
     }
 
     /// Of records whose sync did not return, what is recovered has no hole.
-    fn assert_first_part(&self, lsns: &[Lsn]) {
+    fn assert_recovered_prefix(&self, lsns: &[Lsn]) {
         let recovered = lsns.iter().filter(|lsn| self.written.contains_key(lsn)).count();
         assert!(lsns[..recovered].iter().all(|lsn| self.written.contains_key(lsn)), "{lsns:?}");
     }
@@ -365,9 +366,9 @@ impl<'a> World<'a> {
         for (frame, byte, bit) in flips {
             let frame = frame.get(&all);
             // Without the very last mark, other damage in the last group is taken for a torn tail.
-            let last_mark = frame.is_mark() && files.last() == Some(&frame.file) && frame.ends_as(&all);
-            let place = (frame.file.file_name().unwrap().to_owned(), frame.start);
-            if last_mark && flips.len() > 1 || !self.damaged.insert(place) {
+            let last_mark = frame.is_mark() && files.last() == Some(&frame.file) && frame.is_last_of(&all);
+            let position = (frame.file.file_name().unwrap().to_owned(), frame.start);
+            if last_mark && flips.len() > 1 || !self.damaged.insert(position) {
                 continue;
             }
             let mut content = fs::read(&frame.file).unwrap();
@@ -384,27 +385,27 @@ impl<'a> World<'a> {
         let report = self.reopen(None);
         for lsn in before {
             // What is released may be gone with its segment.
-            let back = self.written.contains_key(&lsn);
+            let recovered = self.written.contains_key(&lsn);
             assert!(
-                if lost.contains_key(&lsn) { !back } else { back || lsn < self.released },
+                if lost.contains_key(&lsn) { !recovered } else { recovered || lsn < self.released },
                 "record {lsn}"
             );
         }
         for (lsn, frame) in lost {
-            let said = report.damage.iter().any(|damage| {
+            let reported = report.damage.iter().any(|damage| {
                 let (start, end) = (damage.offset, damage.offset + damage.bytes);
                 damage.file == frame.file
                     && (start..end).contains(&(frame.start as u64))
                     && (frame.start + frame.bytes) as u64 <= end
                     && damage.lost.as_ref().is_some_and(|lost| lost.contains(&lsn))
             });
-            assert!(said, "record {lsn} at {frame:?} is not reported: {report:?}");
+            assert!(reported, "record {lsn} at {frame:?} is not reported: {report:?}");
         }
     }
 }
 
 #[test]
-fn what_is_durable_and_not_released_is_recovered_and_nothing_else() {
+fn recovery_matches_the_model() {
     let small = SmallDisk::mount(SMALL_DISK_MEGABYTES as u32);
     let disk = small.as_ref().map(SmallDisk::path);
     let config = ProptestConfig { max_shrink_iters: 2000, ..ProptestConfig::default() };
@@ -415,11 +416,11 @@ fn what_is_durable_and_not_released_is_recovered_and_nothing_else() {
                 // A run that failed, while it is made smaller, leaves it.
                 fs::remove_file(disk.join("ballast")).ok();
             }
-            let mut world = World::new(disk);
+            let mut model = Model::new(disk);
             for op in ops {
-                world.run(op).await;
+                model.run(op).await;
             }
-            world.run(Op::Kill).await;
+            model.run(Operation::Kill).await;
         });
     });
 }

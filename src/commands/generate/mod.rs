@@ -14,17 +14,17 @@ use tonic::transport::Endpoint;
 
 use crate::client::{ProducerConfig, Totals};
 use crate::proto::{self, v1};
-use crate::shutdown::Signals;
+use crate::shutdown::ShutdownSignals;
 use traffic::{Scenario, Traffic};
 use v1::ingest_service_client::IngestServiceClient;
 
 /// How many events a request of an upload holds: about 200 KB, far below the largest message.
-const UPLOAD_EVENTS: usize = 1_000;
+const EVENTS_PER_REQUEST: usize = 1_000;
 /// How many requests may be made ahead of the connection.
-const UPLOAD_AHEAD: usize = 16;
+const MAX_QUEUED_REQUESTS: usize = 16;
 const HOUR_MS: i64 = 3_600_000;
 /// How long a server may be away before live traffic gives up.
-const PATIENCE: Duration = Duration::from_secs(60);
+const RECONNECT_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// What to send.
 #[derive(Args, Clone, Debug)]
@@ -33,16 +33,16 @@ pub struct GenerateArgs {
     #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:8080")]
     target: String,
     /// Events a second, on average over a day
-    #[arg(long, value_name = "EVENTS", default_value = "100", value_parser = positive)]
+    #[arg(long, value_name = "EVENTS", default_value = "100", value_parser = parse_rate)]
     rate: f64,
     /// How long to send live traffic: 90s, 10m, 2h, or forever
-    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
     duration: Option<Duration>,
     /// Send so many events of the last hour, as fast as possible, over one stream
     #[arg(long, value_name = "EVENTS", conflicts_with_all = ["duration", "backfill"])]
     count: Option<u64>,
     /// First fill so much of the past, as fast as possible: 24h, 7d
-    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
     backfill: Option<Duration>,
     /// The same seed sends the same traffic
     #[arg(long, value_name = "NUMBER", default_value = "1")]
@@ -55,33 +55,33 @@ pub struct GenerateArgs {
     producer_id: Option<String>,
 }
 
-fn positive(text: &str) -> Result<f64, String> {
+fn parse_rate(text: &str) -> Result<f64, String> {
     text.parse()
         .ok()
         .filter(|rate| (0.001..=10_000_000.0).contains(rate))
         .ok_or_else(|| "0.001 to 10000000 is allowed".into())
 }
 
-fn duration(text: &str) -> Result<Duration, String> {
+fn parse_duration(text: &str) -> Result<Duration, String> {
     if text == "forever" {
         return Ok(Duration::from_secs(u64::from(u32::MAX)));
     }
-    let refused = || "a number with s, m, h or d behind it, or forever, is allowed".to_owned();
-    let unit = text.chars().last().ok_or_else(refused)?;
+    let invalid = || "a number with s, m, h or d behind it, or forever, is allowed".to_owned();
+    let unit = text.chars().last().ok_or_else(invalid)?;
     let seconds = match unit {
         's' => 1,
         'm' => 60,
         'h' => 3_600,
         'd' => 86_400,
-        _ => return Err(refused()),
+        _ => return Err(invalid()),
     };
-    let number: u32 = text[..text.len() - unit.len_utf8()].parse().map_err(|_| refused())?;
+    let number: u32 = text[..text.len() - unit.len_utf8()].parse().map_err(|_| invalid())?;
     Ok(Duration::from_secs(u64::from(number) * seconds))
 }
 
 /// What became of the events.
 #[derive(Default)]
-struct Sent {
+struct SendTotals {
     sent: u64,
     accepted: u64,
     rejected: u64,
@@ -91,12 +91,12 @@ struct Sent {
 
 /// Runs the command.
 pub async fn run(args: GenerateArgs) -> anyhow::Result<()> {
-    let mut signals = Signals::install()?;
+    let mut signals = ShutdownSignals::install()?;
     let started = Instant::now();
-    let mut total = Sent::default();
+    let mut total = SendTotals::default();
     tokio::select! {
         result = send(&args, &mut total) => result?,
-        () = signals.next() => {}
+        () = signals.recv() => {}
     }
     let seconds = started.elapsed().as_secs_f64();
     println!(
@@ -113,14 +113,14 @@ pub async fn run(args: GenerateArgs) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn send(args: &GenerateArgs, total: &mut Sent) -> anyhow::Result<()> {
+async fn send(args: &GenerateArgs, total: &mut SendTotals) -> anyhow::Result<()> {
     let now_ms = jiff::Timestamp::now().as_millisecond();
     if let Some(count) = args.count {
         let rate = count as f64 / (HOUR_MS as f64 / 1_000.0);
         let traffic = Traffic::new(args.seed, args.scenario, now_ms - HOUR_MS, rate, false);
         // Few events are spread unevenly: those that would lie ahead happen now.
         let events = traffic.take(usize::try_from(count)?).map(move |(at_ms, event)| {
-            let timestamp = Some(proto::timestamp(at_ms.min(now_ms)));
+            let timestamp = Some(proto::timestamp_from_millis(at_ms.min(now_ms)));
             v1::Event { timestamp, ..event }
         });
         return upload(args, events, count, total).await;
@@ -144,23 +144,23 @@ async fn upload(
     args: &GenerateArgs,
     events: impl Iterator<Item = v1::Event> + Send + 'static,
     expected: u64,
-    total: &mut Sent,
+    total: &mut SendTotals,
 ) -> anyhow::Result<()> {
     let channel = Endpoint::from_shared(args.target.clone())?
         .connect()
         .await
         .with_context(|| format!("{} cannot be reached; is `millrace serve` running there?", args.target))?;
     let bar = progress(expected);
-    let (requests, outbound) = mpsc::channel(UPLOAD_AHEAD);
+    let (requests, outbound) = mpsc::channel(MAX_QUEUED_REQUESTS);
     let producer_id =
         args.producer_id.clone().unwrap_or_else(|| format!("generate-{}", uuid::Uuid::new_v4()));
     let counting = bar.clone();
     // Making events keeps a processor busy, so it has a thread to itself.
-    let making = tokio::task::spawn_blocking(move || {
+    let generator = tokio::task::spawn_blocking(move || {
         let mut events = events.peekable();
         let (mut sequence, mut sent) = (0, 0);
         while events.peek().is_some() {
-            let events: Vec<_> = events.by_ref().take(UPLOAD_EVENTS).collect();
+            let events: Vec<_> = events.by_ref().take(EVENTS_PER_REQUEST).collect();
             let count = events.len() as u64;
             sequence += 1;
             let request = v1::UploadEventsRequest {
@@ -177,27 +177,27 @@ async fn upload(
         }
         sent
     });
-    let answer = IngestServiceClient::new(channel).upload_events(ReceiverStream::new(outbound)).await;
-    total.sent += making.await?;
+    let response = IngestServiceClient::new(channel).upload_events(ReceiverStream::new(outbound)).await;
+    total.sent += generator.await?;
     bar.finish_and_clear();
-    let answer = answer
+    let response = response
         .map_err(|status| anyhow::anyhow!("the upload was refused: {}", status.message()))?
         .into_inner();
-    total.accepted += answer.accepted;
-    total.rejected += answer.rejected;
-    total.duplicates += answer.duplicates;
-    total.first_rejection = total.first_rejection.take().or_else(|| answer.rejections.into_iter().next());
+    total.accepted += response.accepted;
+    total.rejected += response.rejected;
+    total.duplicates += response.duplicates;
+    total.first_rejection = total.first_rejection.take().or_else(|| response.rejections.into_iter().next());
     Ok(())
 }
 
 /// Sends events as their time comes.
-async fn live_traffic(args: &GenerateArgs, duration: Duration, total: &mut Sent) -> anyhow::Result<()> {
-    let mut config = ProducerConfig::new(&args.target).patience(PATIENCE);
+async fn live_traffic(args: &GenerateArgs, duration: Duration, total: &mut SendTotals) -> anyhow::Result<()> {
+    let mut config = ProducerConfig::new(&args.target).stall_timeout(RECONNECT_TIMEOUT);
     if let Some(producer_id) = &args.producer_id {
         config = config.producer_id(format!("{producer_id}-live"));
     }
     let producer = config.connect().await?;
-    let before = Sent {
+    let uploaded = SendTotals {
         sent: total.sent,
         accepted: total.accepted,
         rejected: total.rejected,
@@ -208,11 +208,11 @@ async fn live_traffic(args: &GenerateArgs, duration: Duration, total: &mut Sent)
     let start_ms = jiff::Timestamp::now().as_millisecond();
     let end_ms = start_ms.saturating_add(i64::try_from(duration.as_millis()).unwrap_or(i64::MAX));
     let bar = progress((args.rate * duration.as_secs_f64()) as u64);
-    let mut add = |sent: u64, totals: &Totals| {
-        total.sent = before.sent + sent;
-        total.accepted = before.accepted + totals.accepted;
-        total.rejected = before.rejected + totals.rejected;
-        total.duplicates = before.duplicates + totals.duplicates;
+    let mut update_totals = |sent: u64, totals: &Totals| {
+        total.sent = uploaded.sent + sent;
+        total.accepted = uploaded.accepted + totals.accepted;
+        total.rejected = uploaded.rejected + totals.rejected;
+        total.duplicates = uploaded.duplicates + totals.duplicates;
         total.first_rejection = totals.rejections.first().cloned();
     };
     let mut sent = 0;
@@ -228,11 +228,11 @@ async fn live_traffic(args: &GenerateArgs, duration: Duration, total: &mut Sent)
         producer.send(event).await?;
         sent += 1;
         bar.inc(1);
-        add(sent, &producer.totals());
+        update_totals(sent, &producer.totals());
     }
     let totals = producer.close().await?;
     bar.finish_and_clear();
-    add(sent, &totals);
+    update_totals(sent, &totals);
     Ok(())
 }
 
@@ -251,15 +251,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn durations_have_a_unit() {
-        assert_eq!(duration("90s"), Ok(Duration::from_secs(90)));
-        assert_eq!(duration("24h"), Ok(Duration::from_secs(86_400)));
+    fn durations_need_a_unit() {
+        assert_eq!(parse_duration("90s"), Ok(Duration::from_secs(90)));
+        assert_eq!(parse_duration("24h"), Ok(Duration::from_secs(86_400)));
         assert!(
-            duration("10").is_err()
-                && duration("h").is_err()
-                && duration("").is_err()
-                && duration("1µ").is_err()
+            parse_duration("10").is_err()
+                && parse_duration("h").is_err()
+                && parse_duration("").is_err()
+                && parse_duration("1µ").is_err()
         );
-        assert!(duration("forever").unwrap() > Duration::from_secs(86_400 * 365));
+        assert!(parse_duration("forever").unwrap() > Duration::from_secs(86_400 * 365));
     }
 }

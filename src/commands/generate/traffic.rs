@@ -28,7 +28,7 @@ const EVENTS_PER_SESSION: f64 = 4.7;
 /// So long before the first event sessions begin, so that the rate is even from the first one on.
 const WARM_UP_MS: i64 = 20 * 60 * 1_000;
 /// How long a scenario's good and bad times last.
-const SPELL_MS: i64 = 10 * 60 * 1_000;
+const PHASE_MS: i64 = 10 * 60 * 1_000;
 const USERS: u32 = 20_000;
 
 const PAGES: [&str; 10] = [
@@ -79,17 +79,17 @@ pub(super) struct Traffic {
     /// Sessions that begin in a millisecond of an average hour.
     sessions_per_ms: f64,
     /// Whether the day has its curve; without it the rate is even.
-    curved: bool,
+    daily_curve: bool,
     next_session_ms: f64,
     sessions: u64,
     /// What each running session does next.
-    running: BinaryHeap<Reverse<Step>>,
+    schedule: BinaryHeap<Reverse<ScheduledAction>>,
     slots: Vec<Session>,
-    free: Vec<usize>,
+    free_slots: Vec<usize>,
 }
 
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
-struct Step {
+struct ScheduledAction {
     at_ms: i64,
     slot: usize,
 }
@@ -101,11 +101,11 @@ struct Session {
     device: &'static str,
     country: &'static str,
     /// What is still to come, last first.
-    plan: Vec<Deed>,
+    plan: Vec<SessionAction>,
 }
 
 #[derive(Clone, Copy)]
-enum Deed {
+enum SessionAction {
     View(&'static str),
     StartSignup,
     CompleteSignup,
@@ -115,30 +115,33 @@ enum Deed {
 
 impl Traffic {
     /// Traffic from `start_ms` on, at `rate` events a second on average.
-    pub(super) fn new(seed: u64, scenario: Scenario, start_ms: i64, rate: f64, curved: bool) -> Self {
-        let begin = start_ms - WARM_UP_MS;
+    pub(super) fn new(seed: u64, scenario: Scenario, start_ms: i64, rate: f64, daily_curve: bool) -> Self {
+        let warm_up_start_ms = start_ms - WARM_UP_MS;
         Self {
             random: StdRng::seed_from_u64(seed),
             scenario,
             start_ms,
             sessions_per_ms: rate / EVENTS_PER_SESSION / 1_000.0,
-            curved,
-            next_session_ms: begin as f64,
+            daily_curve,
+            next_session_ms: warm_up_start_ms as f64,
             sessions: 0,
-            running: BinaryHeap::new(),
+            schedule: BinaryHeap::new(),
             slots: Vec::new(),
-            free: Vec::new(),
+            free_slots: Vec::new(),
         }
     }
 
-    fn begin_session(&mut self) {
+    fn start_session(&mut self) {
         let at_ms = self.next_session_ms as i64;
-        let busy =
-            if self.curved { DAY_CURVE[at_ms.div_euclid(3_600_000).rem_euclid(24) as usize] } else { 1.0 };
-        self.next_session_ms += exponential(&mut self.random, 1.0 / (self.sessions_per_ms * busy));
+        let load = if self.daily_curve {
+            DAY_CURVE[at_ms.div_euclid(3_600_000).rem_euclid(24) as usize]
+        } else {
+            1.0
+        };
+        self.next_session_ms += exponential(&mut self.random, 1.0 / (self.sessions_per_ms * load));
         self.sessions += 1;
         let session = self.new_session(at_ms);
-        let slot = match self.free.pop() {
+        let slot = match self.free_slots.pop() {
             Some(slot) => {
                 self.slots[slot] = session;
                 slot
@@ -148,32 +151,36 @@ impl Traffic {
                 self.slots.len() - 1
             }
         };
-        self.running.push(Reverse(Step { at_ms, slot }));
+        self.schedule.push(Reverse(ScheduledAction { at_ms, slot }));
     }
 
     fn new_session(&mut self, at_ms: i64) -> Session {
         let random = &mut self.random;
-        let mut plan = vec![Deed::View(PAGES[skewed(random, 4)])];
+        let mut plan = vec![SessionAction::View(PAGES[skewed_index(random, 4)])];
         let campaign = self.scenario == Scenario::Campaign;
         let returning = random.random_bool(if campaign { 0.3 } else { 0.5 });
         if returning {
             // A few people come often, most seldom.
             let user = (f64::from(USERS) * random.random::<f64>().powi(3)) as u32;
-            plan.push(Deed::LogIn(user));
+            plan.push(SessionAction::LogIn(user));
             for _ in 0..geometric(random, 0.22) {
-                plan.push(if random.random_bool(0.7) { Deed::Use } else { Deed::View("/app") });
+                plan.push(if random.random_bool(0.7) {
+                    SessionAction::Use
+                } else {
+                    SessionAction::View("/app")
+                });
             }
         } else {
             for _ in 0..geometric(random, 0.32) {
-                plan.push(Deed::View(PAGES[skewed(random, PAGES.len())]));
+                plan.push(SessionAction::View(PAGES[skewed_index(random, PAGES.len())]));
             }
             if random.random_bool(if campaign { 0.45 } else { 0.14 }) {
-                plan.extend([Deed::View("/signup"), Deed::StartSignup]);
-                let broken = campaign && is_bad_spell(at_ms);
+                plan.extend([SessionAction::View("/signup"), SessionAction::StartSignup]);
+                let broken = campaign && is_incident_phase(at_ms);
                 if random.random_bool(if broken { 0.15 } else { 0.64 }) {
-                    plan.push(Deed::CompleteSignup);
+                    plan.push(SessionAction::CompleteSignup);
                     for _ in 0..geometric(random, 0.35) {
-                        plan.push(Deed::Use);
+                        plan.push(SessionAction::Use);
                     }
                 }
             }
@@ -188,24 +195,24 @@ impl Traffic {
         }
     }
 
-    fn error_share(&self, at_ms: i64) -> f64 {
-        if self.scenario == Scenario::Incident && is_bad_spell(at_ms) { 0.05 } else { 0.004 }
+    fn error_rate(&self, at_ms: i64) -> f64 {
+        if self.scenario == Scenario::Incident && is_incident_phase(at_ms) { 0.05 } else { 0.004 }
     }
 
     /// What a session does now, and when it does something again.
-    fn step(&mut self, at_ms: i64, slot: usize) -> v1::Event {
-        let error_share = self.error_share(at_ms);
+    fn advance_session(&mut self, at_ms: i64, slot: usize) -> v1::Event {
+        let error_rate = self.error_rate(at_ms);
         let random = &mut self.random;
         let session = &mut self.slots[slot];
-        let erring = random.random_bool(error_share);
-        let deed = if erring { None } else { session.plan.pop() };
+        let is_error = random.random_bool(error_rate);
+        let action = if is_error { None } else { session.plan.pop() };
         let mut properties = String::with_capacity(96);
-        let written = match deed {
+        let written = match action {
             None => {
                 let (code, message) = ERRORS[random.random_range(0..ERRORS.len())];
                 write!(properties, r#"{{"code":"{code}","message":"{message}"}}"#).map(|()| "error_occurred")
             }
-            Some(Deed::View(page)) => {
+            Some(SessionAction::View(page)) => {
                 let referrer = REFERRERS[random.random_range(0..REFERRERS.len())];
                 let duration = exponential(random, 18_000.0) as u64;
                 let text = format_args!(
@@ -215,28 +222,28 @@ impl Traffic {
                 properties = text;
                 Ok("page_view")
             }
-            Some(Deed::StartSignup) => {
+            Some(SessionAction::StartSignup) => {
                 let plan = PLANS[random.random_range(0..PLANS.len())];
                 write!(properties, r#"{{"plan":"{plan}"}}"#).map(|()| "signup_started")
             }
-            Some(Deed::CompleteSignup) => {
+            Some(SessionAction::CompleteSignup) => {
                 session.user_id = Some(format!("n{}", session.id));
                 properties.push_str("{}");
                 Ok("signup_completed")
             }
-            Some(Deed::LogIn(user)) => {
+            Some(SessionAction::LogIn(user)) => {
                 session.user_id = Some(format!("u{user}"));
                 properties.push_str("{}");
                 Ok("login")
             }
-            Some(Deed::Use) => {
-                let feature = FEATURES[skewed(random, FEATURES.len())];
+            Some(SessionAction::Use) => {
+                let feature = FEATURES[skewed_index(random, FEATURES.len())];
                 write!(properties, r#"{{"feature":"{feature}"}}"#).map(|()| "feature_used")
             }
         };
         let event = v1::Event {
             event_name: written.expect("writing to a string does not fail").to_owned(),
-            timestamp: Some(proto::timestamp(at_ms)),
+            timestamp: Some(proto::timestamp_from_millis(at_ms)),
             session_id: session.id.clone(),
             user_id: session.user_id.clone(),
             device_type: session.device.to_owned(),
@@ -245,12 +252,12 @@ impl Traffic {
             event_id: None,
         };
         if session.plan.is_empty() {
-            self.free.push(slot);
+            self.free_slots.push(slot);
         } else {
             // Most look on soon, some come back from a coffee.
             let pause =
                 exponential(random, 12_000.0) + if random.random_bool(0.05) { 120_000.0 } else { 500.0 };
-            self.running.push(Reverse(Step { at_ms: at_ms + pause as i64, slot }));
+            self.schedule.push(Reverse(ScheduledAction { at_ms: at_ms + pause as i64, slot }));
         }
         event
     }
@@ -262,11 +269,15 @@ impl Iterator for Traffic {
 
     fn next(&mut self) -> Option<Self::Item> {
         loop {
-            while self.running.peek().is_none_or(|Reverse(step)| self.next_session_ms <= step.at_ms as f64) {
-                self.begin_session();
+            while self
+                .schedule
+                .peek()
+                .is_none_or(|Reverse(scheduled)| self.next_session_ms <= scheduled.at_ms as f64)
+            {
+                self.start_session();
             }
-            let Reverse(Step { at_ms, slot }) = self.running.pop()?;
-            let event = self.step(at_ms, slot);
+            let Reverse(ScheduledAction { at_ms, slot }) = self.schedule.pop()?;
+            let event = self.advance_session(at_ms, slot);
             if at_ms >= self.start_ms {
                 return Some((at_ms, event));
             }
@@ -274,8 +285,8 @@ impl Iterator for Traffic {
     }
 }
 
-fn is_bad_spell(at_ms: i64) -> bool {
-    at_ms.div_euclid(SPELL_MS).rem_euclid(2) == 1
+fn is_incident_phase(at_ms: i64) -> bool {
+    at_ms.div_euclid(PHASE_MS).rem_euclid(2) == 1
 }
 
 fn exponential(random: &mut StdRng, mean: f64) -> f64 {
@@ -288,9 +299,9 @@ fn geometric(random: &mut StdRng, end: f64) -> usize {
 }
 
 /// An index below `count`; low ones come more often.
-fn skewed(random: &mut StdRng, count: usize) -> usize {
-    let share: f64 = random.random();
-    ((share * share * count as f64) as usize).min(count - 1)
+fn skewed_index(random: &mut StdRng, count: usize) -> usize {
+    let fraction: f64 = random.random();
+    ((fraction * fraction * count as f64) as usize).min(count - 1)
 }
 
 #[cfg(test)]
@@ -299,7 +310,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::event::{Rules, validate};
+    use crate::event::{ValidationRules, validate};
 
     const START: i64 = 1_800_000_000_000;
 
@@ -314,7 +325,7 @@ mod tests {
     }
 
     #[test]
-    fn the_rate_is_what_was_asked_for() {
+    fn the_average_rate_matches_the_requested_rate() {
         let events = traffic(3, Scenario::Steady, 60_000);
         let seconds = (events.last().unwrap().0 - START) as f64 / 1_000.0;
         let rate = events.len() as f64 / seconds;
@@ -324,14 +335,15 @@ mod tests {
 
     #[test]
     fn every_event_is_valid() {
-        let rules = Rules { retention: Duration::from_secs(86_400), max_clock_skew: Duration::ZERO };
+        let rules =
+            ValidationRules { retention: Duration::from_secs(86_400), max_clock_skew: Duration::ZERO };
         for (at_ms, event) in traffic(4, Scenario::Incident, 5_000) {
             validate(&event, &rules, at_ms).unwrap();
         }
     }
 
     #[test]
-    fn sign_ups_are_completed_only_after_they_were_started() {
+    fn signups_complete_only_after_they_start() {
         let mut started = HashSet::new();
         let mut completed = 0;
         for (_, event) in traffic(5, Scenario::Campaign, 50_000).into_iter().skip(10_000) {
@@ -341,19 +353,19 @@ mod tests {
                 _ => {}
             }
         }
-        let share = completed as f64 / started.len() as f64;
-        assert!((0.2..0.7).contains(&share), "{share} of {} were completed", started.len());
+        let fraction = completed as f64 / started.len() as f64;
+        assert!((0.2..0.7).contains(&fraction), "{fraction} of {} were completed", started.len());
     }
 
     #[test]
-    fn an_incident_passes_what_is_acceptable_and_ends() {
+    fn an_incident_raises_the_error_rate_and_ends() {
         let mut counts: HashMap<bool, (f64, f64)> = HashMap::new();
         for (at_ms, event) in traffic(6, Scenario::Incident, 200_000) {
-            let (errors, all) = counts.entry(is_bad_spell(at_ms)).or_default();
+            let (errors, all) = counts.entry(is_incident_phase(at_ms)).or_default();
             *all += 1.0;
             *errors += f64::from(u8::from(event.event_name == "error_occurred"));
         }
-        let share = |bad| 100.0 * counts[&bad].0 / counts[&bad].1;
-        assert!(share(true) > 3.0 && share(false) < 1.0, "{} and {}", share(true), share(false));
+        let fraction = |incident| 100.0 * counts[&incident].0 / counts[&incident].1;
+        assert!(fraction(true) > 3.0 && fraction(false) < 1.0, "{} and {}", fraction(true), fraction(false));
     }
 }

@@ -6,7 +6,7 @@
 //! | aggregate | may be called, with combinators (`sumIf`, `uniqUpToMerge`) too |
 //! | table | may stand behind FROM and JOIN |
 //! | type | may stand in casts and parameters |
-//! | refused, refused-table | may not; the words say why |
+//! | denied, denied-table | may not; the words say why |
 //!
 //! Names are compared without regard to case, as ClickHouse does for many of them: no refused name is an allowed one in
 //! other letters, which a test makes sure of.
@@ -16,15 +16,15 @@ use std::sync::LazyLock;
 
 /// What a name on the list is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
+enum NameKind {
     Ordinary,
     Aggregate,
     Table,
     Type,
-    Refused(&'static str),
+    Denied(&'static str),
 }
 
-const LIST: &str = include_str!("functions.txt");
+const FUNCTION_LIST: &str = include_str!("functions.txt");
 
 /// What can be put behind the name of an aggregate, again and again.
 const COMBINATORS: [&str; 15] = [
@@ -47,42 +47,42 @@ const COMBINATORS: [&str; 15] = [
 
 /// By name in small letters. Functions, and what stands behind FROM, are apart: `format` is harmless as one and not as the
 /// other.
-struct List {
-    functions: HashMap<String, Kind>,
-    tables: HashMap<String, Kind>,
-    types: HashMap<String, Kind>,
+struct NameLists {
+    functions: HashMap<String, NameKind>,
+    tables: HashMap<String, NameKind>,
+    types: HashMap<String, NameKind>,
 }
 
-static KNOWN: LazyLock<List> = LazyLock::new(|| {
-    let mut list = List { functions: HashMap::new(), tables: HashMap::new(), types: HashMap::new() };
+static LISTS: LazyLock<NameLists> = LazyLock::new(|| {
+    let mut lists = NameLists { functions: HashMap::new(), tables: HashMap::new(), types: HashMap::new() };
     let mut heading = "";
-    for line in LIST.lines().filter(|line| !line.starts_with('#')) {
+    for line in FUNCTION_LIST.lines().filter(|line| !line.starts_with('#')) {
         if let Some(rest) = line.strip_prefix("= ") {
             heading = rest;
             continue;
         }
-        let (kind, words) = heading.split_once(": ").unwrap_or_default();
+        let (kind, reason) = heading.split_once(": ").unwrap_or_default();
         for name in line.split_whitespace().map(str::to_ascii_lowercase) {
             let (names, kind) = match kind {
-                "ordinary" => (&mut list.functions, Kind::Ordinary),
-                "aggregate" => (&mut list.functions, Kind::Aggregate),
-                "refused" => (&mut list.functions, Kind::Refused(words)),
-                "table" => (&mut list.tables, Kind::Table),
-                "refused-table" => (&mut list.tables, Kind::Refused(words)),
-                "type" => (&mut list.types, Kind::Type),
+                "ordinary" => (&mut lists.functions, NameKind::Ordinary),
+                "aggregate" => (&mut lists.functions, NameKind::Aggregate),
+                "denied" => (&mut lists.functions, NameKind::Denied(reason)),
+                "table" => (&mut lists.tables, NameKind::Table),
+                "denied-table" => (&mut lists.tables, NameKind::Denied(reason)),
+                "type" => (&mut lists.types, NameKind::Type),
                 other => unreachable!("functions.txt has the heading {other:?}"),
             };
             names.insert(name, kind);
         }
     }
-    list
+    lists
 });
 
 /// Whether a function of this name may be called; else why not.
-pub fn function(name: &str) -> Result<(), &'static str> {
+pub fn check_function(name: &str) -> Result<(), &'static str> {
     let lower = name.to_ascii_lowercase();
-    match KNOWN.functions.get(&lower) {
-        Some(Kind::Refused(why)) => Err(why),
+    match LISTS.functions.get(&lower) {
+        Some(NameKind::Denied(reason)) => Err(reason),
         Some(_) => Ok(()),
         None if is_combined_aggregate(&lower) => Ok(()),
         None => Err("is not on the list of functions that panels may call"),
@@ -90,9 +90,9 @@ pub fn function(name: &str) -> Result<(), &'static str> {
 }
 
 /// Whether a table function of this name may be read; else why not.
-pub fn table_function(name: &str) -> Result<(), &'static str> {
-    match KNOWN.tables.get(&name.to_ascii_lowercase()) {
-        Some(Kind::Refused(why)) => Err(why),
+pub fn check_table_function(name: &str) -> Result<(), &'static str> {
+    match LISTS.tables.get(&name.to_ascii_lowercase()) {
+        Some(NameKind::Denied(reason)) => Err(reason),
         Some(_) => Ok(()),
         None => Err("is not on the list of table functions that panels may read"),
     }
@@ -101,16 +101,16 @@ pub fn table_function(name: &str) -> Result<(), &'static str> {
 /// Whether this is an aggregate on the list, with or without combinators.
 pub fn is_aggregate(name: &str) -> bool {
     let lower = name.to_ascii_lowercase();
-    KNOWN.functions.get(&lower) == Some(&Kind::Aggregate) || is_combined_aggregate(&lower)
+    LISTS.functions.get(&lower) == Some(&NameKind::Aggregate) || is_combined_aggregate(&lower)
 }
 
 /// Whether this is the name of a type of values.
 pub fn is_type(name: &str) -> bool {
-    KNOWN.types.contains_key(&name.to_ascii_lowercase())
+    LISTS.types.contains_key(&name.to_ascii_lowercase())
 }
 
 /// Whether functions can be given to this one, and not only as lambdas: `arrayMap(lower, names)`.
-pub fn takes_functions(name: &str) -> bool {
+pub fn is_higher_order(name: &str) -> bool {
     let lower = name.to_ascii_lowercase();
     lower.starts_with("array") || lower.starts_with("map")
 }
@@ -118,7 +118,7 @@ pub fn takes_functions(name: &str) -> bool {
 fn is_combined_aggregate(lower: &str) -> bool {
     COMBINATORS.iter().any(|combinator| {
         lower.strip_suffix(combinator).is_some_and(|base| {
-            KNOWN.functions.get(base) == Some(&Kind::Aggregate)
+            LISTS.functions.get(base) == Some(&NameKind::Aggregate)
                 || (!base.is_empty() && is_combined_aggregate(base))
         })
     })
@@ -129,7 +129,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn aggregates_are_known_with_their_combinators() {
+    fn aggregates_are_allowed_with_combinators() {
         for name in [
             "sum",
             "COUNT",
@@ -143,7 +143,7 @@ mod tests {
             "avgForEachResample",
             "sumArgMin",
         ] {
-            assert!(is_aggregate(name) && function(name).is_ok(), "{name}");
+            assert!(is_aggregate(name) && check_function(name).is_ok(), "{name}");
         }
         for name in ["if", "fileIf", "ifIf", "lowerIf", "arrayIf", "Merge", ""] {
             assert!(!is_aggregate(name), "{name}");
@@ -151,27 +151,27 @@ mod tests {
     }
 
     #[test]
-    fn the_same_name_may_be_harmless_as_a_function_only() {
-        assert!(function("format").is_ok() && table_function("format").is_err());
-        assert!(function("file").is_err() && table_function("FILE").is_err());
-        assert!(function("numbers").is_err() && table_function("numbers").is_ok());
+    fn a_name_may_be_allowed_as_a_function_and_denied_as_a_table_function() {
+        assert!(check_function("format").is_ok() && check_table_function("format").is_err());
+        assert!(check_function("file").is_err() && check_table_function("FILE").is_err());
+        assert!(check_function("numbers").is_err() && check_table_function("numbers").is_ok());
     }
 
     /// In other letters, with combinators, or as a type: no way around the list.
     #[test]
-    fn what_is_refused_is_allowed_under_no_other_reading() {
+    fn a_denied_name_is_not_allowed_in_another_case_or_role() {
         let mut kind = "";
-        for line in LIST.lines().filter(|line| !line.starts_with('#')) {
+        for line in FUNCTION_LIST.lines().filter(|line| !line.starts_with('#')) {
             if let Some(heading) = line.strip_prefix("= ") {
                 kind = heading.split_once(": ").expect("a heading has words").0;
                 continue;
             }
             for name in line.split_whitespace() {
                 match kind {
-                    "refused" => assert!(function(name).is_err() && !is_type(name), "{name}"),
-                    "refused-table" => assert!(table_function(name).is_err(), "{name}"),
-                    "ordinary" | "aggregate" => assert!(function(name).is_ok(), "{name}"),
-                    "table" => assert!(table_function(name).is_ok(), "{name}"),
+                    "denied" => assert!(check_function(name).is_err() && !is_type(name), "{name}"),
+                    "denied-table" => assert!(check_table_function(name).is_err(), "{name}"),
+                    "ordinary" | "aggregate" => assert!(check_function(name).is_ok(), "{name}"),
+                    "table" => assert!(check_table_function(name).is_ok(), "{name}"),
                     _ => assert!(is_type(name), "{name}"),
                 }
             }

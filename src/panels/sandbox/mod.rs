@@ -3,35 +3,35 @@
 //!
 //! A statement is allowed by what it names: what is on no list is refused. It passes three checks, one after the other:
 //!
-//! 1. [`text`]: on its tokens, before ClickHouse has seen it. Every name before a parenthesis is on the list
+//! 1. [`tokens`]: on its tokens, before ClickHouse has seen it. Every name before a parenthesis is on the list
 //!    ([`functions`]); there is one statement, without FORMAT, INTO OUTFILE and SETTINGS.
-//! 2. [`syntax`]: on the tree that ClickHouse's own parser makes of it (`EXPLAIN AST`, which carries nothing out). Every kind
+//! 2. [`ast`]: on the tree that ClickHouse's own parser makes of it (`EXPLAIN AST`, which carries nothing out). Every kind
 //!    of node is known, every table is of the database.
-//! 3. [`resolved`]: on what ClickHouse's analyzer takes each name for (`EXPLAIN QUERY TREE`), whatever the way in which the
+//! 3. [`query_tree`]: on what ClickHouse's analyzer takes each name for (`EXPLAIN QUERY TREE`), whatever the way in which the
 //!    statement named it.
 //!
 //! Aliases, quotes and comments fool none of them: the first takes names from tokens as ClickHouse's lexer cuts them, and
 //! the others read every name that ClickHouse prints, so that an alias which looks like a node can only add one. See
 //! docs/decisions/0005-panel-sandbox.md.
 
+pub mod ast;
 pub mod functions;
-pub mod resolved;
-pub mod syntax;
-pub mod text;
+pub mod query_tree;
+pub mod tokens;
 
 /// Why a statement is no panel. It never holds more of it than names.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
-pub struct Refusal {
+pub struct Violation {
     /// The thing and the way out.
     pub message: String,
     /// Where it is.
-    pub place: Place,
+    pub location: Location,
 }
 
 /// Where in a statement something is.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Place {
+pub enum Location {
     /// In this line, from 1.
     Line(u32),
     /// Where this name is.
@@ -40,20 +40,20 @@ pub enum Place {
     Unknown,
 }
 
-impl Refusal {
-    fn new(place: Place, message: impl Into<String>) -> Self {
-        Self { message: message.into(), place }
+impl Violation {
+    fn new(location: Location, message: impl Into<String>) -> Self {
+        Self { message: message.into(), location }
     }
 
-    fn of_name(name: &str, message: impl Into<String>) -> Self {
-        Self::new(Place::Name(name.to_owned()), message)
+    fn at_name(name: &str, message: impl Into<String>) -> Self {
+        Self::new(Location::Name(name.to_owned()), message)
     }
 }
 
 /// A name as a message shows it: not too much of it.
-fn shown(name: &str) -> String {
-    const LONGEST: usize = 64;
-    match name.char_indices().nth(LONGEST) {
+fn abbreviate_name(name: &str) -> String {
+    const MAX_CHARS: usize = 64;
+    match name.char_indices().nth(MAX_CHARS) {
         None => name.to_owned(),
         Some((end, _)) => format!("{}…", &name[..end]),
     }

@@ -4,19 +4,19 @@ use std::collections::HashMap;
 
 /// Hashes in the order in which they came; the oldest goes when another comes.
 #[derive(Debug)]
-pub(super) struct Forgotten {
+pub(super) struct ForgottenProducers {
     capacity: usize,
-    /// A ring once it is full. [`VOID`] where a hash came again and is further on.
+    /// A ring once it is full. [`TOMBSTONE`] where a hash came again and is further on.
     hashes: Vec<u64>,
-    next: usize,
+    next_position: usize,
     position_of: HashMap<u64, usize>,
 }
 
-const VOID: u64 = 0;
+const TOMBSTONE: u64 = 0;
 
-impl Forgotten {
+impl ForgottenProducers {
     pub(super) fn new(capacity: usize) -> Self {
-        Self { capacity, hashes: Vec::new(), next: 0, position_of: HashMap::new() }
+        Self { capacity, hashes: Vec::new(), next_position: 0, position_of: HashMap::new() }
     }
 
     pub(super) fn contains(&self, producer_id: &str) -> bool {
@@ -31,24 +31,24 @@ impl Forgotten {
         if self.capacity == 0 {
             return;
         }
-        if let Some(before) = self.position_of.insert(hash, self.next) {
-            self.hashes[before] = VOID;
+        if let Some(previous) = self.position_of.insert(hash, self.next_position) {
+            self.hashes[previous] = TOMBSTONE;
         }
-        if self.next == self.hashes.len() {
+        if self.next_position == self.hashes.len() {
             self.hashes.push(hash);
         } else {
-            let oldest = std::mem::replace(&mut self.hashes[self.next], hash);
-            if oldest != VOID {
+            let oldest = std::mem::replace(&mut self.hashes[self.next_position], hash);
+            if oldest != TOMBSTONE {
                 self.position_of.remove(&oldest);
             }
         }
-        self.next = (self.next + 1) % self.capacity;
+        self.next_position = (self.next_position + 1) % self.capacity;
     }
 
     /// The hashes, oldest first.
     pub(super) fn iter(&self) -> impl Iterator<Item = u64> {
-        let (newer, older) = self.hashes.split_at(self.next.min(self.hashes.len()));
-        older.iter().chain(newer).copied().filter(|&hash| hash != VOID)
+        let (newer, older) = self.hashes.split_at(self.next_position.min(self.hashes.len()));
+        older.iter().chain(newer).copied().filter(|&hash| hash != TOMBSTONE)
     }
 }
 
@@ -58,7 +58,7 @@ fn hash(producer_id: &str) -> u64 {
     let hash = producer_id.bytes().fold(0xcbf2_9ce4_8422_2325, |hash: u64, byte| {
         (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
     });
-    if hash == VOID { 1 } else { hash }
+    if hash == TOMBSTONE { 1 } else { hash }
 }
 
 #[cfg(test)]
@@ -66,8 +66,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_oldest_goes_first_and_one_that_comes_again_is_young() {
-        let mut forgotten = Forgotten::new(3);
+    fn the_oldest_hash_is_evicted_and_reinsertion_refreshes_it() {
+        let mut forgotten = ForgottenProducers::new(3);
         for id in ["a", "b", "c", "a", "d"] {
             forgotten.insert(id);
         }
@@ -80,7 +80,7 @@ mod tests {
     }
 
     #[test]
-    fn the_hash_is_the_one_that_journals_hold() {
+    fn the_hash_function_is_stable() {
         assert_eq!(
             (hash(""), hash("a"), hash("foobar")),
             (0xcbf2_9ce4_8422_2325, 0xaf63_dc4c_8601_ec8c, 0x8594_4171_f739_67e8)

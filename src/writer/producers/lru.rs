@@ -5,7 +5,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::Place;
+use super::ProducerState;
 
 #[derive(Debug, Default)]
 pub(super) struct Lru {
@@ -16,13 +16,13 @@ pub(super) struct Lru {
     newest: Option<usize>,
     /// How many slots were looked at.
     #[cfg(test)]
-    pub(super) steps: usize,
+    pub(super) slot_accesses: usize,
 }
 
 #[derive(Debug)]
 struct Slot {
     producer_id: Arc<str>,
-    place: Place,
+    state: ProducerState,
     older: Option<usize>,
     newer: Option<usize>,
 }
@@ -32,28 +32,28 @@ impl Lru {
         self.slot_of.len()
     }
 
-    pub(super) fn get(&self, producer_id: &str) -> Option<Place> {
-        self.slots[*self.slot_of.get(producer_id)?].as_ref().map(|slot| slot.place)
+    pub(super) fn get(&self, producer_id: &str) -> Option<ProducerState> {
+        self.slots[*self.slot_of.get(producer_id)?].as_ref().map(|slot| slot.state)
     }
 
     /// The place of a producer, which keeps its position.
-    pub(super) fn get_mut(&mut self, producer_id: &str) -> Option<&mut Place> {
+    pub(super) fn get_mut(&mut self, producer_id: &str) -> Option<&mut ProducerState> {
         let slot = *self.slot_of.get(producer_id)?;
-        Some(&mut self.slot(slot).place)
+        Some(&mut self.slot(slot).state)
     }
 
     /// The place of a producer, which becomes the newest.
-    pub(super) fn touch(&mut self, producer_id: &str) -> Option<&mut Place> {
+    pub(super) fn touch(&mut self, producer_id: &str) -> Option<&mut ProducerState> {
         let slot = *self.slot_of.get(producer_id)?;
         self.unlink(slot);
         self.link_newest(slot);
-        Some(&mut self.slot(slot).place)
+        Some(&mut self.slot(slot).state)
     }
 
     /// Adds a producer that is not there as the newest.
-    pub(super) fn insert(&mut self, producer_id: &str, place: Place) {
+    pub(super) fn insert(&mut self, producer_id: &str, state: ProducerState) {
         let producer_id: Arc<str> = producer_id.into();
-        let new = Slot { producer_id: Arc::clone(&producer_id), place, older: None, newer: None };
+        let new = Slot { producer_id: Arc::clone(&producer_id), state, older: None, newer: None };
         let slot = self.free.pop().unwrap_or_else(|| {
             self.slots.push(None);
             self.slots.len() - 1
@@ -71,22 +71,22 @@ impl Lru {
         }
     }
 
-    pub(super) fn oldest(&self) -> Option<(&Arc<str>, Place)> {
+    pub(super) fn oldest(&self) -> Option<(&Arc<str>, ProducerState)> {
         let slot = self.slots[self.oldest?].as_ref()?;
-        Some((&slot.producer_id, slot.place))
+        Some((&slot.producer_id, slot.state))
     }
 
     /// Every producer, oldest first.
-    pub(super) fn iter(&self) -> impl Iterator<Item = (&str, Place)> {
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&str, ProducerState)> {
         let slot = |slot: usize| self.slots[slot].as_ref();
         std::iter::successors(self.oldest.and_then(slot), move |at| at.newer.and_then(slot))
-            .map(|at| (&*at.producer_id, at.place))
+            .map(|at| (&*at.producer_id, at.state))
     }
 
     /// Orders all producers by their last request. Costs as much as sorting them.
     pub(super) fn sort(&mut self) {
         let mut slots: Vec<_> = (0..self.slots.len()).filter(|&slot| self.slots[slot].is_some()).collect();
-        slots.sort_by_key(|&slot| self.slots[slot].as_ref().map(|slot| slot.place.last_seen_ms));
+        slots.sort_by_key(|&slot| self.slots[slot].as_ref().map(|slot| slot.state.last_seen_ms));
         (self.oldest, self.newest) = (None, None);
         for slot in slots {
             self.link_newest(slot);
@@ -118,7 +118,7 @@ impl Lru {
     fn slot(&mut self, slot: usize) -> &mut Slot {
         #[cfg(test)]
         {
-            self.steps += 1;
+            self.slot_accesses += 1;
         }
         self.slots[slot].as_mut().expect("a slot that is linked holds a producer")
     }

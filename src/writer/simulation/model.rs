@@ -4,32 +4,32 @@ use proptest::prelude::*;
 
 use uuid::Uuid;
 
-use super::{Insert, PRODUCERS, SEAL, Step, World};
+use super::{InsertOutcome, PRODUCERS, SEAL, Simulation, SimulationStep};
 
-fn step() -> impl Strategy<Value = Step> {
+fn step() -> impl Strategy<Value = SimulationStep> {
     let insert = prop_oneof![
-        4 => Just(Insert::Lands),
-        1 => Just(Insert::AnswerLost),
-        1 => Just(Insert::Halfway),
-        1 => Just(Insert::EngineDies),
-        2 => Just(Insert::Fails),
+        4 => Just(InsertOutcome::Success),
+        1 => Just(InsertOutcome::ResponseLost),
+        1 => Just(InsertOutcome::Partial),
+        1 => Just(InsertOutcome::EngineCrash),
+        2 => Just(InsertOutcome::Failure),
     ];
     prop_oneof![
         6 => (0..PRODUCERS, 1..6_usize, any::<bool>())
-            .prop_map(|(producer, rows, with_ids)| Step::Numbered { producer, rows, with_ids }),
-        2 => (0..PRODUCERS).prop_map(|producer| Step::Resend { producer }),
+            .prop_map(|(producer, rows, with_ids)| SimulationStep::Numbered { producer, rows, with_ids }),
+        2 => (0..PRODUCERS).prop_map(|producer| SimulationStep::Resend { producer }),
         4 => (1..6_usize, any::<bool>(), any::<bool>())
-            .prop_map(|(rows, with_ids, may_wait)| Step::Unnumbered { rows, with_ids, may_wait }),
-        2 => (0..3_usize, 0..5_usize).prop_map(|(rows, back)| Step::RepeatedId { rows, back }),
-        8 => (1..10_usize).prop_map(|records| Step::Sync { records }),
-        1 => Just(Step::DiskFails),
-        4 => Just(Step::Flush),
-        6 => insert.prop_map(Step::Insert),
-        2 => Just(Step::Redrive),
-        2 => Just(Step::Checkpoint),
-        1 => (1..5_000_u64).prop_map(|millis| Step::Wait { millis }),
-        1 => (0..5_usize).prop_map(|kept| Step::Kill { kept }),
-        1 => (0..5_usize).prop_map(|kept| Step::PowerCut { kept }),
+            .prop_map(|(rows, with_ids, may_wait)| SimulationStep::Unnumbered { rows, with_ids, may_wait }),
+        2 => (0..3_usize, 0..5_usize).prop_map(|(rows, nth_newest)| SimulationStep::DuplicateId { rows, nth_newest }),
+        8 => (1..10_usize).prop_map(|records| SimulationStep::Sync { records }),
+        1 => Just(SimulationStep::DiskFailure),
+        4 => Just(SimulationStep::Flush),
+        6 => insert.prop_map(SimulationStep::Insert),
+        2 => Just(SimulationStep::Replay),
+        2 => Just(SimulationStep::Checkpoint),
+        1 => (1..5_000_u64).prop_map(|millis| SimulationStep::Wait { millis }),
+        1 => (0..5_usize).prop_map(|surviving_records| SimulationStep::Kill { surviving_records }),
+        1 => (0..5_usize).prop_map(|surviving_records| SimulationStep::PowerCut { surviving_records }),
     ]
 }
 
@@ -37,127 +37,127 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
 
     #[test]
-    fn nothing_is_lost_or_doubled_and_the_journal_empties(
+    fn acknowledged_events_land_exactly_once_and_the_journal_drains(
         seed in any::<u64>(),
         window in 40..100_usize,
         steps in proptest::collection::vec(step(), 0..250),
     ) {
-        let mut world = World::new(seed, window);
+        let mut simulation = Simulation::new(seed, window);
         for step in &steps {
-            world.apply(step);
+            simulation.apply(step);
         }
-        world.check();
+        simulation.assert_guarantees();
     }
 }
 
 /// Many numbered requests, with nothing landing: the journal fills.
-fn fill(world: &mut World) {
+fn fill_journal(simulation: &mut Simulation) {
     for _ in 0..200 {
-        world.apply(&Step::Numbered { producer: 0, rows: 5, with_ids: false });
-        world.apply(&Step::Sync { records: usize::MAX });
+        simulation.apply(&SimulationStep::Numbered { producer: 0, rows: 5, with_ids: false });
+        simulation.apply(&SimulationStep::Sync { records: usize::MAX });
     }
-    assert!(world.server.held.is_some(), "the journal is full");
+    assert!(simulation.server.deferred.is_some(), "the journal is full");
 }
 
 #[test]
-fn an_event_id_does_not_keep_the_journal_from_emptying() {
-    let mut world = World::new(1, 100);
-    world.apply(&Step::Unnumbered { rows: 1, with_ids: true, may_wait: false });
+fn an_event_id_does_not_pin_the_journal() {
+    let mut simulation = Simulation::new(1, 100);
+    simulation.apply(&SimulationStep::Unnumbered { rows: 1, with_ids: true, may_wait: false });
     for _ in 0..500 {
-        world.apply(&Step::Numbered { producer: 0, rows: 5, with_ids: false });
-        world.apply(&Step::Sync { records: usize::MAX });
-        world.apply(&Step::Flush);
-        world.apply(&Step::Sync { records: usize::MAX });
-        world.apply(&Step::Insert(Insert::Lands));
-        world.apply(&Step::Checkpoint);
-        assert!(world.server.held.is_none(), "the journal fills although everything lands");
+        simulation.apply(&SimulationStep::Numbered { producer: 0, rows: 5, with_ids: false });
+        simulation.apply(&SimulationStep::Sync { records: usize::MAX });
+        simulation.apply(&SimulationStep::Flush);
+        simulation.apply(&SimulationStep::Sync { records: usize::MAX });
+        simulation.apply(&SimulationStep::Insert(InsertOutcome::Success));
+        simulation.apply(&SimulationStep::Checkpoint);
+        assert!(simulation.server.deferred.is_none(), "the journal fills although everything lands");
     }
-    world.check();
+    simulation.assert_guarantees();
 }
 
 #[test]
-fn a_server_that_starts_with_a_full_journal_takes_events_again() {
-    let mut world = World::new(1, 100);
-    fill(&mut world);
-    world.apply(&Step::Kill { kept: 0 });
-    world.check();
+fn a_server_started_with_a_full_journal_accepts_events_again() {
+    let mut simulation = Simulation::new(1, 100);
+    fill_journal(&mut simulation);
+    simulation.apply(&SimulationStep::Kill { surviving_records: 0 });
+    simulation.assert_guarantees();
 }
 
 #[test]
-fn many_restarts_with_a_full_journal_do_not_use_up_its_reserve() {
-    let mut world = World::new(1, 100);
-    fill(&mut world);
+fn repeated_restarts_do_not_exhaust_the_journal_reserve() {
+    let mut simulation = Simulation::new(1, 100);
+    fill_journal(&mut simulation);
     for _ in 0..200 {
-        world.apply(&Step::Kill { kept: usize::MAX });
-        world.apply(&Step::Sync { records: usize::MAX });
+        simulation.apply(&SimulationStep::Kill { surviving_records: usize::MAX });
+        simulation.apply(&SimulationStep::Sync { records: usize::MAX });
     }
-    world.check();
+    simulation.assert_guarantees();
 }
 
 #[test]
-fn a_damaged_seal_costs_no_event() {
-    let mut world = World::new(1, 100);
+fn a_damaged_last_seal_loses_no_event() {
+    let mut simulation = Simulation::new(1, 100);
     for _ in 0..3 {
-        world.apply(&Step::Numbered { producer: 0, rows: 5, with_ids: false });
-        world.apply(&Step::Sync { records: usize::MAX });
-        world.apply(&Step::Flush);
-        world.apply(&Step::Sync { records: usize::MAX });
+        simulation.apply(&SimulationStep::Numbered { producer: 0, rows: 5, with_ids: false });
+        simulation.apply(&SimulationStep::Sync { records: usize::MAX });
+        simulation.apply(&SimulationStep::Flush);
+        simulation.apply(&SimulationStep::Sync { records: usize::MAX });
     }
     // Nothing was sent yet. The last seal is damaged, and each one that is made in its place.
     for _ in 0..3 {
-        world.disk.damage_last(SEAL);
-        world.apply(&Step::Kill { kept: 0 });
-        world.apply(&Step::Sync { records: usize::MAX });
+        simulation.journal.damage_last(SEAL);
+        simulation.apply(&SimulationStep::Kill { surviving_records: 0 });
+        simulation.apply(&SimulationStep::Sync { records: usize::MAX });
     }
-    world.check();
+    simulation.assert_guarantees();
 }
 
 #[test]
-fn a_damaged_seal_in_the_middle_costs_no_event() {
-    let mut world = World::new(1, 100);
+fn a_damaged_first_seal_loses_no_event() {
+    let mut simulation = Simulation::new(1, 100);
     for _ in 0..3 {
-        world.apply(&Step::Numbered { producer: 0, rows: 5, with_ids: false });
-        world.apply(&Step::Sync { records: usize::MAX });
-        world.apply(&Step::Flush);
-        world.apply(&Step::Sync { records: usize::MAX });
+        simulation.apply(&SimulationStep::Numbered { producer: 0, rows: 5, with_ids: false });
+        simulation.apply(&SimulationStep::Sync { records: usize::MAX });
+        simulation.apply(&SimulationStep::Flush);
+        simulation.apply(&SimulationStep::Sync { records: usize::MAX });
     }
-    world.disk.damage_first(SEAL);
-    world.apply(&Step::Kill { kept: 0 });
-    world.check();
+    simulation.journal.damage_first(SEAL);
+    simulation.apply(&SimulationStep::Kill { surviving_records: 0 });
+    simulation.assert_guarantees();
 }
 
 #[test]
-fn a_request_that_had_to_wait_is_counted_as_it_came() {
-    let mut world = World::new(1, 100);
-    world.apply(&Step::Unnumbered { rows: 1, with_ids: true, may_wait: false });
-    world.apply(&Step::Sync { records: usize::MAX });
+fn a_deferred_request_keeps_its_event_count() {
+    let mut simulation = Simulation::new(1, 100);
+    simulation.apply(&SimulationStep::Unnumbered { rows: 1, with_ids: true, may_wait: false });
+    simulation.apply(&SimulationStep::Sync { records: usize::MAX });
     for _ in 0..200 {
-        world.apply(&Step::Numbered { producer: 0, rows: 5, with_ids: false });
-        if world.server.held.is_some() {
+        simulation.apply(&SimulationStep::Numbered { producer: 0, rows: 5, with_ids: false });
+        if simulation.server.deferred.is_some() {
             break;
         }
     }
     // The held one goes, and one that repeats an id takes its place.
-    world.server.held = None;
-    let mut rows = world.new_rows(3, true);
-    rows.push(super::Row { id: Uuid::from_u128(1), given: true });
-    world.submit(None, 0, rows, true);
-    assert!(world.server.held.is_some(), "it has to wait");
-    world.check();
+    simulation.server.deferred = None;
+    let mut rows = simulation.new_rows(3, true);
+    rows.push(super::SentRow { id: Uuid::from_u128(1), explicit: true });
+    simulation.submit(None, 0, rows, true);
+    assert!(simulation.server.deferred.is_some(), "it has to wait");
+    simulation.assert_guarantees();
 }
 
 #[test]
-fn a_landed_batch_that_could_not_be_recorded_is_not_sent_again_after_its_token_is_forgotten() {
-    let mut world = World::new(1, 2);
+fn a_landed_batch_whose_record_failed_is_not_resent_after_its_token_expired() {
+    let mut simulation = Simulation::new(1, 2);
     for _ in 0..3 {
-        world.apply(&Step::Numbered { producer: 0, rows: 5, with_ids: false });
-        world.apply(&Step::Sync { records: usize::MAX });
-        world.apply(&Step::Flush);
-        world.apply(&Step::Sync { records: usize::MAX });
-        world.apply(&Step::Insert(Insert::Lands));
-        world.apply(&Step::DiskFails);
+        simulation.apply(&SimulationStep::Numbered { producer: 0, rows: 5, with_ids: false });
+        simulation.apply(&SimulationStep::Sync { records: usize::MAX });
+        simulation.apply(&SimulationStep::Flush);
+        simulation.apply(&SimulationStep::Sync { records: usize::MAX });
+        simulation.apply(&SimulationStep::Insert(InsertOutcome::Success));
+        simulation.apply(&SimulationStep::DiskFailure);
     }
-    world.apply(&Step::Sync { records: usize::MAX });
-    world.apply(&Step::Kill { kept: 0 });
-    world.check();
+    simulation.apply(&SimulationStep::Sync { records: usize::MAX });
+    simulation.apply(&SimulationStep::Kill { surviving_records: 0 });
+    simulation.assert_guarantees();
 }

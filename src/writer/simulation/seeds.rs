@@ -15,76 +15,80 @@ use std::panic::AssertUnwindSafe;
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
 
-use super::{Insert, PRODUCERS, Step, World};
+use super::{InsertOutcome, PRODUCERS, Simulation, SimulationStep};
 
 /// How often each thing goes wrong, different for each seed.
-struct Weather {
-    disk_fails: f64,
+struct FaultRates {
+    disk_failure: f64,
     kill: f64,
     power_cut: f64,
-    insert_fails: f64,
-    answer_lost: f64,
+    insert_failure: f64,
+    response_lost: f64,
     /// Nothing lands for long stretches.
     outage: bool,
 }
 
 fn run(seed: u64) {
-    let mut random = SmallRng::seed_from_u64(seed);
-    let mut often = |most: f64| if random.random_bool(0.5) { 0.0 } else { random.random_range(0.0..most) };
-    let weather = Weather {
-        disk_fails: often(0.03),
-        kill: often(0.02),
-        power_cut: often(0.02),
-        insert_fails: often(0.6),
-        answer_lost: often(0.4),
-        outage: often(1.0) > 0.5,
+    let mut rng = SmallRng::seed_from_u64(seed);
+    let mut rate = |most: f64| if rng.random_bool(0.5) { 0.0 } else { rng.random_range(0.0..most) };
+    let rates = FaultRates {
+        disk_failure: rate(0.03),
+        kill: rate(0.02),
+        power_cut: rate(0.02),
+        insert_failure: rate(0.6),
+        response_lost: rate(0.4),
+        outage: rate(1.0) > 0.5,
     };
-    let mut world = World::new(seed, random.random_range(40..200));
-    let steps = random.random_range(50..1_500);
+    let mut simulation = Simulation::new(seed, rng.random_range(40..200));
+    let steps = rng.random_range(50..1_500);
     for number in 0..steps {
-        let landing = !weather.outage || number / 150 % 2 == 0;
-        world.apply(&step(&mut random, &weather, landing));
+        let landing = !rates.outage || number / 150 % 2 == 0;
+        simulation.apply(&step(&mut rng, &rates, landing));
     }
-    world.check();
+    simulation.assert_guarantees();
 }
 
-fn step(random: &mut SmallRng, weather: &Weather, landing: bool) -> Step {
-    if random.random_bool(weather.disk_fails) {
-        return Step::DiskFails;
+fn step(rng: &mut SmallRng, rates: &FaultRates, landing: bool) -> SimulationStep {
+    if rng.random_bool(rates.disk_failure) {
+        return SimulationStep::DiskFailure;
     }
-    if random.random_bool(weather.kill) {
-        return Step::Kill { kept: random.random_range(0..8) };
+    if rng.random_bool(rates.kill) {
+        return SimulationStep::Kill { surviving_records: rng.random_range(0..8) };
     }
-    if random.random_bool(weather.power_cut) {
-        return Step::PowerCut { kept: random.random_range(0..8) };
+    if rng.random_bool(rates.power_cut) {
+        return SimulationStep::PowerCut { surviving_records: rng.random_range(0..8) };
     }
-    let rows = random.random_range(1..8);
-    let with_ids = random.random_bool(0.3);
-    let producer = random.random_range(0..PRODUCERS);
-    match random.random_range(0..12) {
-        0..3 => Step::Numbered { producer, rows, with_ids },
-        3 => Step::Unnumbered { rows, with_ids, may_wait: random.random_bool(0.5) },
-        4 => match random.random_range(0..3) {
-            0 => Step::Resend { producer },
-            1 => Step::RepeatedId { rows: rows % 3, back: random.random_range(0..5) },
-            _ => Step::Wait { millis: random.random_range(1..3_000) },
+    let rows = rng.random_range(1..8);
+    let with_ids = rng.random_bool(0.3);
+    let producer = rng.random_range(0..PRODUCERS);
+    match rng.random_range(0..12) {
+        0..3 => SimulationStep::Numbered { producer, rows, with_ids },
+        3 => SimulationStep::Unnumbered { rows, with_ids, may_wait: rng.random_bool(0.5) },
+        4 => match rng.random_range(0..3) {
+            0 => SimulationStep::Resend { producer },
+            1 => SimulationStep::DuplicateId { rows: rows % 3, nth_newest: rng.random_range(0..5) },
+            _ => SimulationStep::Wait { millis: rng.random_range(1..3_000) },
         },
-        5..8 => Step::Sync { records: random.random_range(1..12) },
-        8 => Step::Flush,
-        9..11 if !landing || random.random_bool(weather.insert_fails) => Step::Insert(Insert::Fails),
-        9..11 if random.random_bool(weather.answer_lost) => Step::Insert(match random.random_range(0..3) {
-            0 => Insert::AnswerLost,
-            1 => Insert::Halfway,
-            _ => Insert::EngineDies,
-        }),
-        9..11 => Step::Insert(Insert::Lands),
-        _ if landing && random.random_bool(0.5) => Step::Redrive,
-        _ => Step::Checkpoint,
+        5..8 => SimulationStep::Sync { records: rng.random_range(1..12) },
+        8 => SimulationStep::Flush,
+        9..11 if !landing || rng.random_bool(rates.insert_failure) => {
+            SimulationStep::Insert(InsertOutcome::Failure)
+        }
+        9..11 if rng.random_bool(rates.response_lost) => {
+            SimulationStep::Insert(match rng.random_range(0..3) {
+                0 => InsertOutcome::ResponseLost,
+                1 => InsertOutcome::Partial,
+                _ => InsertOutcome::EngineCrash,
+            })
+        }
+        9..11 => SimulationStep::Insert(InsertOutcome::Success),
+        _ if landing && rng.random_bool(0.5) => SimulationStep::Replay,
+        _ => SimulationStep::Checkpoint,
     }
 }
 
 #[test]
-fn seeds() {
+fn every_seed_keeps_the_guarantees() {
     let number =
         |name: &str| std::env::var(name).ok().map(|text| text.parse::<u64>().expect("it is a number"));
     if let Some(seed) = number("SIMULATE_SEED") {

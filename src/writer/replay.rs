@@ -24,61 +24,68 @@ use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use super::checkpoint::Durability;
 use super::dead_letter::{DeadLetter, DeadLetters};
-use super::insert::{Inserting, blocking, insert};
-use super::reconcile::store_doubtful;
-use super::stats::Stats;
+use super::durability::Durability;
+use super::insert::{InsertLock, insert_batch, run_blocking};
+use super::reconcile::store_unconfirmed;
+use super::stats::WriterStats;
 use crate::clickhouse::{ClickHouse, ClickHouseError, InsertFailure};
 
 /// How often the folder is scanned, and due letters are looked for when no batch lands: a person may have changed the
 /// folder, or ClickHouse may be there again without an event coming.
-const SCAN_EVERY: Duration = Duration::from_secs(5);
+const SCAN_INTERVAL: Duration = Duration::from_secs(5);
 /// The wait after the first counted try; it doubles up to the last.
-const FIRST_WAIT: SignedDuration = SignedDuration::from_secs(5);
-const LAST_WAIT: SignedDuration = SignedDuration::from_mins(10);
+const INITIAL_RETRY_DELAY: SignedDuration = SignedDuration::from_secs(5);
+const MAX_RETRY_DELAY: SignedDuration = SignedDuration::from_mins(10);
 /// The wait after a try that does not count.
-const UNCOUNTED_WAIT: SignedDuration = SignedDuration::from_secs(15);
+const UNCOUNTED_RETRY_DELAY: SignedDuration = SignedDuration::from_secs(15);
 /// How many tries may be answered with an error that may be the batch's fault. With the waits above that is close to three
 /// hours, longer than merges that fell behind or a large query's memory need to recover.
-const MAX_TRIES: u32 = 24;
+const MAX_ATTEMPTS: u32 = 24;
 /// A letter that is older is late: ClickHouse may have forgotten its token. Tables remember the last 10,000 inserts, which
 /// begin at least 100 ms apart by default: a quarter of an hour.
-const LATE_AFTER: SignedDuration = SignedDuration::from_mins(10);
+const TOKEN_MAX_AGE: SignedDuration = SignedDuration::from_mins(10);
 /// So is one after which so many batches landed, half of what the tables remember.
-const LATE_AFTER_INSERTS: u64 = 5_000;
+const TOKEN_MAX_INSERTS: u64 = 5_000;
 
 /// What the task stands on.
-pub(super) struct Redriver {
+pub(super) struct DeadLetterReplayer {
     clickhouse: ClickHouse,
     dead_letters: DeadLetters,
     durability: Durability,
-    inserting: Inserting,
-    stats: Arc<Stats>,
+    insert_lock: InsertLock,
+    stats: Arc<WriterStats>,
     /// How many batches had landed when a letter was first tried.
-    landed_before: HashMap<Uuid, u64>,
+    landed_at_first_attempt: HashMap<Uuid, u64>,
 }
 
 /// How a try ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Tried {
+pub(crate) enum ReplayOutcome {
     /// The batch is in ClickHouse, and the letter is gone.
     Landed,
     /// The letter stays, and says why.
     Failed,
     /// The letter stays, and no other would have landed.
-    NoneCan,
+    ClickHouseUnavailable,
 }
 
-impl Redriver {
+impl DeadLetterReplayer {
     pub(super) fn new(
         clickhouse: ClickHouse,
         dead_letters: DeadLetters,
         durability: Durability,
-        inserting: Inserting,
-        stats: Arc<Stats>,
+        insert_lock: InsertLock,
+        stats: Arc<WriterStats>,
     ) -> Self {
-        Self { clickhouse, dead_letters, durability, inserting, stats, landed_before: HashMap::new() }
+        Self {
+            clickhouse,
+            dead_letters,
+            durability,
+            insert_lock,
+            stats,
+            landed_at_first_attempt: HashMap::new(),
+        }
     }
 
     /// Works until `stop`, once `reconciled`: until then nothing else may be inserted.
@@ -88,7 +95,7 @@ impl Redriver {
             () = reconciled.cancelled() => {}
         }
         let mut landed = self.stats.landed();
-        let mut scan = tokio::time::interval(SCAN_EVERY);
+        let mut scan = tokio::time::interval(SCAN_INTERVAL);
         scan.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             tokio::select! {
@@ -107,33 +114,33 @@ impl Redriver {
 
     async fn refresh(&self) {
         let dead_letters = self.dead_letters.clone();
-        blocking(move || dead_letters.refresh()).await;
+        run_blocking(move || dead_letters.refresh()).await;
         self.stats.set_dead_letter_bytes(self.dead_letters.summary().bytes);
     }
 
     /// Tries each letter that is due, until none is or none can land.
     async fn run_once(&mut self) {
-        while let Some(letter) = self.dead_letters.due(Timestamp::now()) {
+        while let Some(letter) = self.dead_letters.next_due(Timestamp::now()) {
             let landed = *self.stats.landed().borrow();
-            let before = *self.landed_before.entry(letter.batch_id).or_insert(landed);
-            let inserts = landed - before;
-            match bring_back(
+            let before = *self.landed_at_first_attempt.entry(letter.batch_id).or_insert(landed);
+            let inserts_since = landed - before;
+            match replay_letter(
                 &self.clickhouse,
                 &self.dead_letters,
                 &self.durability,
-                &self.inserting,
+                &self.insert_lock,
                 &letter,
-                inserts,
+                inserts_since,
             )
             .await
             {
-                Tried::Landed => {
-                    self.landed_before.remove(&letter.batch_id);
+                ReplayOutcome::Landed => {
+                    self.landed_at_first_attempt.remove(&letter.batch_id);
                     self.stats.count_inserted(letter.events);
                     self.stats.set_dead_letter_bytes(self.dead_letters.summary().bytes);
                 }
-                Tried::Failed => {}
-                Tried::NoneCan => return,
+                ReplayOutcome::Failed => {}
+                ReplayOutcome::ClickHouseUnavailable => return,
             }
         }
     }
@@ -141,32 +148,32 @@ impl Redriver {
 
 /// Tries a letter once, and notes what became of it. `inserts_since` is how many batches landed since it was set aside, as
 /// far as is known.
-pub(crate) async fn bring_back(
+pub(crate) async fn replay_letter(
     clickhouse: &ClickHouse,
     dead_letters: &DeadLetters,
     durability: &Durability,
-    inserting: &Mutex<()>,
+    insert_lock: &Mutex<()>,
     letter: &DeadLetter,
     inserts_since: u64,
-) -> Tried {
+) -> ReplayOutcome {
     let id = letter.batch_id;
     let folder = dead_letters.clone();
-    let body = match blocking(move || folder.body(id)).await {
+    let body = match run_blocking(move || folder.body(id)).await {
         Ok(body) => body,
-        Err(error) => return unreadable(dead_letters, letter, &error),
+        Err(error) => return report_unreadable(dead_letters, letter, &error),
     };
     let now = Timestamp::now();
     if !letter.outcome_unknown {
         let (folder, sent) = (dead_letters.clone(), DeadLetter { outcome_unknown: true, ..letter.clone() });
-        if let Err(error) = blocking(move || folder.update(sent)).await {
-            return unreadable(dead_letters, letter, &error);
+        if let Err(error) = run_blocking(move || folder.update(sent)).await {
+            return report_unreadable(dead_letters, letter, &error);
         }
     }
     let inserted = {
-        let _inserting = inserting.lock().await;
-        match letter.outcome_unknown || is_late(letter, inserts_since, now) {
-            true => store_doubtful(clickhouse, durability, id, letter.events, &[body]).await,
-            false => insert(clickhouse, id, vec![body]).await,
+        let _guard = insert_lock.lock().await;
+        match letter.outcome_unknown || token_may_have_expired(letter, inserts_since, now) {
+            true => store_unconfirmed(clickhouse, durability, id, letter.events, &[body]).await,
+            false => insert_batch(clickhouse, id, vec![body]).await,
         }
     };
     let folder = dead_letters.clone();
@@ -174,70 +181,81 @@ pub(crate) async fn bring_back(
         Ok(()) => {
             // The letter is the only safe copy until ClickHouse's files are synced too.
             if let Err(error) = durability.sync().await {
-                return unreadable(dead_letters, letter, &error);
+                return report_unreadable(dead_letters, letter, &error);
             }
-            return match blocking(move || folder.remove(id)).await {
+            return match run_blocking(move || folder.remove(id)).await {
                 Ok(()) => {
                     tracing::info!(batch = %id, events = letter.events, "a dead letter was brought back");
-                    Tried::Landed
+                    ReplayOutcome::Landed
                 }
                 // It is inserted again, without effect.
-                Err(error) => unreadable(dead_letters, letter, &error),
+                Err(error) => report_unreadable(dead_letters, letter, &error),
             };
         }
         Err(error) => error,
     };
-    let failed = after_failure(letter.clone(), &error, now);
-    if failed.refused {
-        tracing::error!(batch = %id, tries = failed.tries, %error, "a dead letter is refused; it waits for a person");
+    let failed = after_failed_attempt(letter.clone(), &error, now);
+    if failed.rejected {
+        tracing::error!(batch = %id, attempts = failed.attempts, %error, "a dead letter is refused; it waits for a person");
     } else {
-        let next_try = failed.next_try_at.as_deref();
-        tracing::warn!(batch = %id, tries = failed.tries, next_try, %error, "a dead letter stays");
+        let next_attempt = failed.next_attempt_at.as_deref();
+        tracing::warn!(batch = %id, attempts = failed.attempts, next_attempt, %error, "a dead letter stays");
     }
-    if let Err(error) = blocking(move || folder.update(failed)).await {
+    if let Err(error) = run_blocking(move || folder.update(failed)).await {
         tracing::warn!(batch = %id, %error, "what became of a dead letter cannot be written down");
     }
     match error.insert_failure() {
-        InsertFailure::Unreachable | InsertFailure::Environment => Tried::NoneCan,
-        InsertFailure::Transient | InsertFailure::Refused => Tried::Failed,
+        InsertFailure::Unreachable | InsertFailure::Environment => ReplayOutcome::ClickHouseUnavailable,
+        InsertFailure::Transient | InsertFailure::Rejected => ReplayOutcome::Failed,
     }
 }
 
-fn unreadable(dead_letters: &DeadLetters, letter: &DeadLetter, error: &std::io::Error) -> Tried {
+fn report_unreadable(
+    dead_letters: &DeadLetters,
+    letter: &DeadLetter,
+    error: &std::io::Error,
+) -> ReplayOutcome {
     tracing::error!(batch = %letter.batch_id, %error, "the disk does not give or let go of a dead letter");
-    dead_letters.body_failed(letter.batch_id, error.to_string(), Timestamp::now() + UNCOUNTED_WAIT);
-    Tried::Failed
+    dead_letters.record_body_error(
+        letter.batch_id,
+        error.to_string(),
+        Timestamp::now() + UNCOUNTED_RETRY_DELAY,
+    );
+    ReplayOutcome::Failed
 }
 
 /// Whether ClickHouse may have forgotten the token of a letter, so that inserting it again could double it.
-fn is_late(letter: &DeadLetter, inserts_since: u64, now: Timestamp) -> bool {
-    let age = letter.set_aside_at.parse().map(|set_aside: Timestamp| now.duration_since(set_aside));
+fn token_may_have_expired(letter: &DeadLetter, inserts_since: u64, now: Timestamp) -> bool {
+    let age = letter
+        .dead_lettered_at
+        .parse()
+        .map(|dead_lettered_at: Timestamp| now.duration_since(dead_lettered_at));
     // A time in the future or none at all says nothing about the age.
-    let young = age.is_ok_and(|age| SignedDuration::ZERO <= age && age < LATE_AFTER);
-    !young || inserts_since >= LATE_AFTER_INSERTS
+    let young = age.is_ok_and(|age| SignedDuration::ZERO <= age && age < TOKEN_MAX_AGE);
+    !young || inserts_since >= TOKEN_MAX_INSERTS
 }
 
 /// What a failed try makes of a letter.
-fn after_failure(letter: DeadLetter, error: &ClickHouseError, now: Timestamp) -> DeadLetter {
+fn after_failed_attempt(letter: DeadLetter, error: &ClickHouseError, now: Timestamp) -> DeadLetter {
     let failure = error.insert_failure();
-    let counts = matches!(failure, InsertFailure::Transient | InsertFailure::Refused);
-    let tries = letter.tries.saturating_add(u32::from(counts));
-    let refused = failure == InsertFailure::Refused || (counts && tries >= MAX_TRIES);
-    let wait = match failure {
-        InsertFailure::Unreachable | InsertFailure::Refused => None,
-        InsertFailure::Environment => Some(UNCOUNTED_WAIT),
+    let counted = matches!(failure, InsertFailure::Transient | InsertFailure::Rejected);
+    let attempts = letter.attempts.saturating_add(u32::from(counted));
+    let rejected = failure == InsertFailure::Rejected || (counted && attempts >= MAX_ATTEMPTS);
+    let retry_delay = match failure {
+        InsertFailure::Unreachable | InsertFailure::Rejected => None,
+        InsertFailure::Environment => Some(UNCOUNTED_RETRY_DELAY),
         InsertFailure::Transient => {
-            let doubled = FIRST_WAIT.checked_mul(1 << (tries - 1).min(10));
-            Some(doubled.unwrap_or(LAST_WAIT).min(LAST_WAIT))
+            let doubled = INITIAL_RETRY_DELAY.checked_mul(1 << (attempts - 1).min(10));
+            Some(doubled.unwrap_or(MAX_RETRY_DELAY).min(MAX_RETRY_DELAY))
         }
     };
     DeadLetter {
         reason: error.message.clone(),
         code: error.code,
-        refused,
-        tries,
-        last_try_at: Some(now.to_string()),
-        next_try_at: wait.filter(|_| !refused).map(|wait| (now + wait).to_string()),
+        rejected,
+        attempts,
+        last_attempt_at: Some(now.to_string()),
+        next_attempt_at: retry_delay.filter(|_| !rejected).map(|retry_delay| (now + retry_delay).to_string()),
         outcome_unknown: letter.outcome_unknown || error.outcome_is_unknown(),
         ..letter
     }
@@ -251,20 +269,20 @@ mod tests {
     fn letter() -> DeadLetter {
         DeadLetter {
             batch_id: uuid::Uuid::nil(),
-            set_aside_at: "2026-01-01T00:00:00Z".into(),
+            dead_lettered_at: "2026-01-01T00:00:00Z".into(),
             reason: "no answer".into(),
             code: None,
             events: 1,
             bytes: 1,
-            refused: false,
-            tries: 0,
-            last_try_at: None,
-            next_try_at: None,
+            rejected: false,
+            attempts: 0,
+            last_attempt_at: None,
+            next_attempt_at: None,
             outcome_unknown: true,
         }
     }
 
-    fn answer(kind: ErrorKind, code: i32) -> ClickHouseError {
+    fn server_error(kind: ErrorKind, code: i32) -> ClickHouseError {
         ClickHouseError { kind, code: Some(code), message: format!("Code: {code}") }
     }
 
@@ -273,61 +291,63 @@ mod tests {
     }
 
     #[test]
-    fn a_letter_waits_longer_each_time_and_then_for_a_person() {
-        let mut tried = letter();
+    fn the_retry_delay_doubles_until_the_letter_is_rejected() {
+        let mut attempted = letter();
         let mut waited = SignedDuration::ZERO;
         let mut waits = Vec::new();
-        for _ in 1..MAX_TRIES {
-            tried = after_failure(tried, &answer(ErrorKind::TooExpensive, 241), now());
-            let next: Timestamp = tried.next_try_at.as_ref().unwrap().parse().unwrap();
+        for _ in 1..MAX_ATTEMPTS {
+            attempted = after_failed_attempt(attempted, &server_error(ErrorKind::LimitExceeded, 241), now());
+            let next: Timestamp = attempted.next_attempt_at.as_ref().unwrap().parse().unwrap();
             waits.push(next.duration_since(now()).as_secs());
             waited += next.duration_since(now());
-            assert!(!tried.refused);
+            assert!(!attempted.rejected);
         }
         assert_eq!(waits[..9], [5, 10, 20, 40, 80, 160, 320, 600, 600]);
         assert_eq!(waited.as_hours(), 2, "close to three");
-        let last = after_failure(tried, &answer(ErrorKind::TooExpensive, 241), now());
-        assert!(last.refused && last.next_try_at.is_none() && last.tries == MAX_TRIES);
+        let last = after_failed_attempt(attempted, &server_error(ErrorKind::LimitExceeded, 241), now());
+        assert!(last.rejected && last.next_attempt_at.is_none() && last.attempts == MAX_ATTEMPTS);
         assert_eq!((last.code, last.reason.as_str()), (Some(241), "Code: 241"));
     }
 
     #[test]
-    fn what_is_not_the_letters_fault_never_counts() {
-        let mut tried = DeadLetter { tries: MAX_TRIES - 1, ..letter() };
-        for error in [answer(ErrorKind::Permanent, 497), ClickHouseError::unreachable("refused")] {
+    fn environment_failures_do_not_count_as_attempts() {
+        let mut attempted = DeadLetter { attempts: MAX_ATTEMPTS - 1, ..letter() };
+        for error in [server_error(ErrorKind::Permanent, 497), ClickHouseError::unreachable("refused")] {
             for _ in 0..100 {
-                tried = after_failure(tried, &error, now());
+                attempted = after_failed_attempt(attempted, &error, now());
             }
-            assert!(!tried.refused && tried.tries == MAX_TRIES - 1);
+            assert!(!attempted.rejected && attempted.attempts == MAX_ATTEMPTS - 1);
         }
-        assert_eq!(tried.next_try_at, None, "the round decides, not the letter");
+        assert_eq!(attempted.next_attempt_at, None, "the round decides, not the letter");
     }
 
     #[test]
-    fn an_unknown_outcome_stays_unknown_whatever_later_tries_say() {
+    fn an_unknown_outcome_is_not_cleared_by_later_attempts() {
         let known = DeadLetter { outcome_unknown: false, ..letter() };
         let never_sent = ClickHouseError::unreachable("Connection refused (os error 111)");
-        let tried = after_failure(known, &never_sent, now());
-        assert!(!tried.outcome_unknown);
-        let tried = after_failure(tried, &ClickHouseError::unreachable("no answer"), now());
-        assert!(tried.outcome_unknown);
-        let tried = after_failure(tried, &never_sent, now());
-        assert!(after_failure(tried, &answer(ErrorKind::Permanent, 497), now()).outcome_unknown);
+        let attempted = after_failed_attempt(known, &never_sent, now());
+        assert!(!attempted.outcome_unknown);
+        let attempted = after_failed_attempt(attempted, &ClickHouseError::unreachable("no answer"), now());
+        assert!(attempted.outcome_unknown);
+        let attempted = after_failed_attempt(attempted, &never_sent, now());
+        assert!(
+            after_failed_attempt(attempted, &server_error(ErrorKind::Permanent, 497), now()).outcome_unknown
+        );
     }
 
     #[test]
-    fn what_clickhouse_does_not_accept_is_refused_at_once() {
-        let refused = after_failure(letter(), &answer(ErrorKind::Permanent, 117), now());
-        assert!(refused.refused && refused.tries == 1 && refused.next_try_at.is_none());
+    fn a_permanent_error_rejects_the_letter_immediately() {
+        let rejected = after_failed_attempt(letter(), &server_error(ErrorKind::Permanent, 117), now());
+        assert!(rejected.rejected && rejected.attempts == 1 && rejected.next_attempt_at.is_none());
     }
 
     #[test]
-    fn a_letter_is_late_by_its_age_or_by_what_landed_since() {
+    fn a_token_may_expire_by_age_or_by_later_inserts() {
         let at = |text: &str| text.parse().unwrap();
-        assert!(!is_late(&letter(), 0, at("2026-01-01T00:09:59Z")));
-        assert!(is_late(&letter(), 0, at("2026-01-01T00:10:00Z")));
-        assert!(is_late(&letter(), 0, at("2025-12-31T23:59:59Z")), "the clock was set back");
-        assert!(is_late(&letter(), LATE_AFTER_INSERTS, now()));
-        assert!(is_late(&DeadLetter { set_aside_at: "t".into(), ..letter() }, 0, now()));
+        assert!(!token_may_have_expired(&letter(), 0, at("2026-01-01T00:09:59Z")));
+        assert!(token_may_have_expired(&letter(), 0, at("2026-01-01T00:10:00Z")));
+        assert!(token_may_have_expired(&letter(), 0, at("2025-12-31T23:59:59Z")), "the clock was set back");
+        assert!(token_may_have_expired(&letter(), TOKEN_MAX_INSERTS, now()));
+        assert!(token_may_have_expired(&DeadLetter { dead_lettered_at: "t".into(), ..letter() }, 0, now()));
     }
 }

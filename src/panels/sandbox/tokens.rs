@@ -1,7 +1,7 @@
 //! The check on a statement's text, before ClickHouse has seen it.
 
-use super::{Place, Refusal, functions, shown};
-use crate::clickhouse::lexer::{Kind, Lexer, Token};
+use super::{Location, Violation, abbreviate_name, functions};
+use crate::clickhouse::lexer::{Lexer, Token, TokenKind};
 
 /// Keywords that a parenthesis may follow, in small letters. None is the name of a function that is not on the list.
 const KEYWORDS: [&str; 63] = [
@@ -79,41 +79,41 @@ pub fn is_keyword(word: &str) -> bool {
 const ONE_SELECT: &str = "a panel is one SELECT";
 
 /// Checks the text of a panel, header included.
-pub fn check(sql: &str) -> Result<(), Refusal> {
-    let text = Text { sql, tokens: Lexer::new(sql.as_bytes()).collect() };
-    text.check_begin()?;
-    for at in 0..text.tokens.len() {
-        text.check_token(at)?;
+pub fn check(sql: &str) -> Result<(), Violation> {
+    let checker = TokenChecker { sql, tokens: Lexer::new(sql.as_bytes()).collect() };
+    checker.check_start()?;
+    for at in 0..checker.tokens.len() {
+        checker.check_token(at)?;
     }
     Ok(())
 }
 
 /// The line of a byte, from 1.
-fn line_of(sql: &str, at: usize) -> u32 {
+fn line_at(sql: &str, at: usize) -> u32 {
     let breaks = sql.as_bytes()[..at].iter().filter(|byte| **byte == b'\n').count();
     u32::try_from(breaks + 1).unwrap_or(u32::MAX)
 }
 
-struct Text<'a> {
+struct TokenChecker<'a> {
     sql: &'a str,
     tokens: Vec<Token<'a>>,
 }
 
-impl Text<'_> {
-    fn refuse(&self, at: usize, message: impl Into<String>) -> Refusal {
+impl TokenChecker<'_> {
+    fn violation(&self, at: usize, message: impl Into<String>) -> Violation {
         let start = self.tokens.get(at).map_or(self.sql.len(), |token| token.start);
-        Refusal::new(Place::Line(line_of(self.sql, start)), message)
+        Violation::new(Location::Line(line_at(self.sql, start)), message)
     }
 
     fn is(&self, at: usize, keyword: &str) -> bool {
-        self.tokens.get(at).is_some_and(|token| token.is(keyword))
+        self.tokens.get(at).is_some_and(|token| token.is_keyword(keyword))
     }
 
-    fn is_sign(&self, at: usize, sign: u8) -> bool {
-        self.tokens.get(at).is_some_and(|token| token.is_sign(sign))
+    fn is_symbol(&self, at: usize, sign: u8) -> bool {
+        self.tokens.get(at).is_some_and(|token| token.is_symbol(sign))
     }
 
-    fn kind(&self, at: usize) -> Option<Kind> {
+    fn kind(&self, at: usize) -> Option<TokenKind> {
         self.tokens.get(at).map(|token| token.kind)
     }
 
@@ -122,79 +122,82 @@ impl Text<'_> {
         self.tokens.get(at).and_then(|token| std::str::from_utf8(token.bytes).ok()).unwrap_or_default()
     }
 
-    fn check_begin(&self) -> Result<(), Refusal> {
-        let first = (0..self.tokens.len()).find(|at| !self.is_sign(*at, b'(')).unwrap_or(0);
+    fn check_start(&self) -> Result<(), Violation> {
+        let first = (0..self.tokens.len()).find(|at| !self.is_symbol(*at, b'(')).unwrap_or(0);
         // Behind EXPLAIN AST, WITH TOTALS would be taken for a clause of something else.
         let clause = ["TOTALS", "ROLLUP", "CUBE"].iter().any(|word| self.is(first + 1, word));
         if self.is(first, "SELECT") || (self.is(first, "WITH") && !clause) {
             return Ok(());
         }
-        Err(self.refuse(
+        Err(self.violation(
             first,
-            format!("{ONE_SELECT}: it begins with SELECT or WITH, not with {:?}", shown(self.word(first))),
+            format!(
+                "{ONE_SELECT}: it begins with SELECT or WITH, not with {:?}",
+                abbreviate_name(self.word(first))
+            ),
         ))
     }
 
-    fn check_token(&self, at: usize) -> Result<(), Refusal> {
+    fn check_token(&self, at: usize) -> Result<(), Violation> {
         let token = self.tokens[at];
         match token.kind {
-            Kind::Error => {
-                let what = self.sql[token.start..].chars().next().unwrap_or(' ');
-                Err(self.refuse(
+            TokenKind::Error => {
+                let found = self.sql[token.start..].chars().next().unwrap_or(' ');
+                Err(self.violation(
                     at,
-                    format!("at {what:?} a quote or a comment has no end, or the character is not SQL"),
+                    format!("at {found:?} a quote or a comment has no end, or the character is not SQL"),
                 ))
             }
-            Kind::Sign if token.bytes == b";" => self.check_semicolon(at),
-            Kind::Sign if token.bytes == b"{" => self.check_parameter(at),
-            Kind::Text => self.check_text(at),
-            Kind::Name => self.check_name(at),
-            Kind::Word => self.check_word(at),
-            Kind::Sign | Kind::Number => Ok(()),
+            TokenKind::Symbol if token.bytes == b";" => self.check_semicolon(at),
+            TokenKind::Symbol if token.bytes == b"{" => self.check_parameter(at),
+            TokenKind::StringLiteral => self.check_text(at),
+            TokenKind::QuotedIdentifier => self.check_name(at),
+            TokenKind::BareWord => self.check_word(at),
+            TokenKind::Symbol | TokenKind::Number => Ok(()),
         }
     }
 
-    fn check_semicolon(&self, at: usize) -> Result<(), Refusal> {
-        if (at..self.tokens.len()).all(|at| self.is_sign(at, b';')) {
+    fn check_semicolon(&self, at: usize) -> Result<(), Violation> {
+        if (at..self.tokens.len()).all(|at| self.is_symbol(at, b';')) {
             return Ok(());
         }
-        Err(self.refuse(at, format!("{ONE_SELECT}: another statement stands behind the semicolon")))
+        Err(self.violation(at, format!("{ONE_SELECT}: another statement stands behind the semicolon")))
     }
 
     /// `{name:Type}`. A parameter of the type Identifier would put any name into the statement.
-    fn check_parameter(&self, at: usize) -> Result<(), Refusal> {
-        let form = || {
-            self.refuse(at, "braces hold a parameter with a type of values, as in {limit:UInt16}; Identifier is no such type")
+    fn check_parameter(&self, at: usize) -> Result<(), Violation> {
+        let invalid = || {
+            self.violation(at, "braces hold a parameter with a type of values, as in {limit:UInt16}; Identifier is no such type")
         };
-        if self.kind(at + 1) != Some(Kind::Word) || !self.is_sign(at + 2, b':') {
-            return Err(form());
+        if self.kind(at + 1) != Some(TokenKind::BareWord) || !self.is_symbol(at + 2, b':') {
+            return Err(invalid());
         }
         for at in at + 3..self.tokens.len() {
             let token = self.tokens[at];
-            let fits = match token.kind {
-                Kind::Word => functions::is_type(self.word(at)),
-                Kind::Sign if token.bytes == b"}" => return Ok(()),
-                Kind::Sign => matches!(token.bytes, b"(" | b")" | b"," | b"="),
-                Kind::Text | Kind::Number => true,
-                Kind::Name | Kind::Error => false,
+            let allowed = match token.kind {
+                TokenKind::BareWord => functions::is_type(self.word(at)),
+                TokenKind::Symbol if token.bytes == b"}" => return Ok(()),
+                TokenKind::Symbol => matches!(token.bytes, b"(" | b")" | b"," | b"="),
+                TokenKind::StringLiteral | TokenKind::Number => true,
+                TokenKind::QuotedIdentifier | TokenKind::Error => false,
             };
-            if !fits {
-                return Err(form());
+            if !allowed {
+                return Err(invalid());
             }
         }
-        Err(form())
+        Err(invalid())
     }
 
-    fn check_text(&self, at: usize) -> Result<(), Refusal> {
+    fn check_text(&self, at: usize) -> Result<(), Violation> {
         const STATE: &[u8] = b"aggregatefunction";
         let bytes = self.tokens[at].bytes;
-        if self.is_sign(at + 1, b'(') {
+        if self.is_symbol(at + 1, b'(') {
             return Err(
-                self.refuse(at, "a text is no function; names stand without quotes, or in double ones")
+                self.violation(at, "a text is no function; names stand without quotes, or in double ones")
             );
         }
         if bytes.windows(STATE.len()).any(|window| window.eq_ignore_ascii_case(STATE)) {
-            return Err(self.refuse(
+            return Err(self.violation(
                 at,
                 "a panel casts nothing to an AggregateFunction; merge the states of a table instead",
             ));
@@ -202,52 +205,58 @@ impl Text<'_> {
         Ok(())
     }
 
-    fn check_name(&self, at: usize) -> Result<(), Refusal> {
+    fn check_name(&self, at: usize) -> Result<(), Violation> {
         let token = self.word(at);
         let inner = token.strip_prefix(['`', '"', '“']).and_then(|rest| rest.strip_suffix(['`', '"', '”']));
         let Some(name) = inner.filter(|name| {
             !name.is_empty()
                 && !name.chars().any(|c| c.is_control() || matches!(c, '\\' | '`' | '"' | '“' | '”'))
         }) else {
-            return Err(self.refuse(
+            return Err(self.violation(
                 at,
                 "a quoted name holds something, and neither quotes, backslashes nor line breaks",
             ));
         };
-        if self.is_sign(at + 1, b'(') { self.check_call(at, name) } else { Ok(()) }
+        if self.is_symbol(at + 1, b'(') { self.check_call(at, name) } else { Ok(()) }
     }
 
-    fn check_word(&self, at: usize) -> Result<(), Refusal> {
+    fn check_word(&self, at: usize) -> Result<(), Violation> {
         let word = self.word(at);
         if word.contains('$') {
-            return Err(self.refuse(at, "a name with a \"$\" stands in quotes"));
+            return Err(self.violation(at, "a name with a \"$\" stands in quotes"));
         }
         if self.is(at, "INTO") && self.is(at + 1, "OUTFILE") {
             return Err(
-                self.refuse(at, format!("{ONE_SELECT}, without INTO OUTFILE: its rows go to who asks"))
+                self.violation(at, format!("{ONE_SELECT}, without INTO OUTFILE: its rows go to who asks"))
             );
         }
-        let ends = |at: usize| at >= self.tokens.len() || self.is_sign(at, b';') || self.is(at, "SETTINGS");
-        if self.is(at, "FORMAT") && self.kind(at + 1) == Some(Kind::Word) && ends(at + 2) {
-            return Err(self.refuse(at, format!("{ONE_SELECT}, without FORMAT: who asks chooses it")));
+        let at_end =
+            |at: usize| at >= self.tokens.len() || self.is_symbol(at, b';') || self.is(at, "SETTINGS");
+        if self.is(at, "FORMAT") && self.kind(at + 1) == Some(TokenKind::BareWord) && at_end(at + 2) {
+            return Err(self.violation(at, format!("{ONE_SELECT}, without FORMAT: who asks chooses it")));
         }
-        if self.is(at, "SETTINGS") && self.kind(at + 1) == Some(Kind::Word) && self.is_sign(at + 2, b'=') {
-            let setting = shown(self.word(at + 1));
+        if self.is(at, "SETTINGS")
+            && self.kind(at + 1) == Some(TokenKind::BareWord)
+            && self.is_symbol(at + 2, b'=')
+        {
+            let setting = abbreviate_name(self.word(at + 1));
             let message =
                 format!("{ONE_SELECT}, without SETTINGS ({setting}): its bounds are those of every panel");
-            return Err(self.refuse(at, message));
+            return Err(self.violation(at, message));
         }
-        if !is_keyword(word) && self.is_sign(at + 1, b'(') { self.check_call(at, word) } else { Ok(()) }
+        if !is_keyword(word) && self.is_symbol(at + 1, b'(') { self.check_call(at, word) } else { Ok(()) }
     }
 
-    fn check_call(&self, at: usize, name: &str) -> Result<(), Refusal> {
-        let table = functions::table_function(name);
-        match functions::function(name) {
-            Err(why) if table.is_err() && !functions::is_type(name) => {
+    fn check_call(&self, at: usize, name: &str) -> Result<(), Violation> {
+        let table = functions::check_table_function(name);
+        match functions::check_function(name) {
+            Err(reason) if table.is_err() && !functions::is_type(name) => {
                 // A table function's reason is the better one where there is no function of the name.
-                let why = if why.starts_with("is not") { table.err().unwrap_or(why) } else { why };
-                let message = format!("the function {} is refused in panels: it {why}", shown(name));
-                Err(self.refuse(at, message))
+                let reason =
+                    if reason.starts_with("is not") { table.err().unwrap_or(reason) } else { reason };
+                let message =
+                    format!("the function {} is refused in panels: it {reason}", abbreviate_name(name));
+                Err(self.violation(at, message))
             }
             _ => Ok(()),
         }
@@ -259,28 +268,29 @@ mod tests {
     use super::*;
     use crate::panels::catalog::Catalog;
 
-    fn refusal(sql: &str) -> Refusal {
+    fn violation(sql: &str) -> Violation {
         check(sql).expect_err(sql)
     }
 
     #[test]
-    fn keywords_are_sorted_and_no_way_around_the_list() {
+    fn keywords_are_sorted_and_none_is_a_denied_function() {
         assert!(KEYWORDS.is_sorted());
         for keyword in KEYWORDS {
-            let why = functions::function(keyword).err().or(functions::table_function(keyword).err());
-            assert!(why.is_none_or(|why| why.starts_with("is not on the list")), "{keyword}");
+            let reason =
+                functions::check_function(keyword).err().or(functions::check_table_function(keyword).err());
+            assert!(reason.is_none_or(|reason| reason.starts_with("is not on the list")), "{keyword}");
         }
     }
 
     #[test]
-    fn the_built_in_panels_pass() {
+    fn built_in_panels_pass_the_token_check() {
         for panel in Catalog::built_in().unwrap().panels.values() {
-            check(&panel.sql).unwrap_or_else(|refusal| panic!("{}: {refusal}", panel.name));
+            check(&panel.sql).unwrap_or_else(|violation| panic!("{}: {violation}", panel.name));
         }
     }
 
     #[test]
-    fn functions_that_are_not_on_the_list_are_found_however_they_are_written() {
+    fn unlisted_functions_are_found_in_any_spelling() {
         for sql in [
             "SELECT file('/x')",
             "SELECT FILE ('/x')",
@@ -295,16 +305,16 @@ mod tests {
             "SELECT $a b$, file('/x'), $a b$",
             "SELECT f(1)",
         ] {
-            assert!(refusal(sql).message.contains("refused in panels") || sql.contains('$'), "{sql}");
+            assert!(violation(sql).message.contains("refused in panels") || sql.contains('$'), "{sql}");
         }
     }
 
     #[test]
-    fn the_line_of_what_is_refused_is_told() {
-        let refused = refusal("-- title: x\nSELECT 1,\n  file('/x')");
-        assert_eq!(refused.place, Place::Line(3));
+    fn a_violation_names_the_line() {
+        let rejected = violation("-- title: x\nSELECT 1,\n  file('/x')");
+        assert_eq!(rejected.location, Location::Line(3));
         assert_eq!(
-            refused.message,
+            rejected.message,
             "the function file is refused in panels: it reads files of the server or opens addresses"
         );
     }
@@ -331,13 +341,13 @@ mod tests {
             ("SELECT '1'::AggregateFunction(sum, UInt8)", "AggregateFunction"),
             ("SELECT CAST('1', 'AGGREGATEFUNCTION(sum, UInt8)')", "AggregateFunction"),
         ] {
-            let refused = refusal(sql);
-            assert!(refused.message.contains(part), "{sql}: {refused}");
+            let rejected = violation(sql);
+            assert!(rejected.message.contains(part), "{sql}: {rejected}");
         }
         for sql in
             ["SELECT 1;", "SELECT 1; ; -- x", "SELECT format, settings FROM t", "SELECT 1 AS `share (%)`"]
         {
-            check(sql).unwrap_or_else(|refusal| panic!("{sql}: {refusal}"));
+            check(sql).unwrap_or_else(|violation| panic!("{sql}: {violation}"));
         }
     }
 }

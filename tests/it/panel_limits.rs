@@ -9,11 +9,11 @@ use tonic_types::StatusExt as _;
 use v1::dashboard_service_client::DashboardServiceClient;
 use v1::value::Kind;
 
-use crate::common::{PATIENCE, Server};
+use crate::common::{TIMEOUT, TestServer};
 
 type Dashboard = DashboardServiceClient<tonic::transport::Channel>;
 
-async fn from_address(server: &Server, address: [u8; 4]) -> Dashboard {
+async fn dashboard_from_address(server: &TestServer, address: [u8; 4]) -> Dashboard {
     let endpoint = tonic::transport::Channel::from_shared(server.url()).unwrap();
     let channel = endpoint.local_address(Some(IpAddr::from(address))).connect().await.unwrap();
     DashboardServiceClient::new(channel).max_decoding_message_size(64 << 20)
@@ -43,7 +43,7 @@ fn numbers(numbers: std::ops::RangeInclusive<u32>) -> impl Iterator<Item = Strin
     numbers.map(|number| number.to_string())
 }
 
-async fn ask(
+async fn query_panel(
     dashboard: &mut Dashboard,
     panel: &str,
     name: &str,
@@ -55,16 +55,16 @@ async fn ask(
 }
 
 /// A server with a panel of this text, once it is published.
-async fn with_panel(sql: &str, variables: &[(&str, &str)]) -> (Server, tempfile::TempDir) {
+async fn with_panel(sql: &str, variables: &[(&str, &str)]) -> (TestServer, tempfile::TempDir) {
     let folder = tempfile::tempdir().unwrap();
     let text = format!("-- title: A panel\n-- chart: table\n{sql}");
     std::fs::write(folder.path().join("mine.sql"), text).unwrap();
     let mut variables = variables.to_vec();
     let path = folder.path().to_str().unwrap().to_owned();
     variables.push(("MILLRACE_PANELS_DIR", &path));
-    let server = Server::start_with(&variables);
+    let server = TestServer::start_with(&variables);
     let mut dashboard = server.dashboard().await;
-    let deadline = std::time::Instant::now() + PATIENCE;
+    let deadline = std::time::Instant::now() + TIMEOUT;
     loop {
         let list = dashboard.list_panels(v1::ListPanelsRequest {}).await.unwrap().into_inner();
         assert!(list.broken.is_empty() && std::time::Instant::now() < deadline, "{list:?}");
@@ -76,48 +76,48 @@ async fn with_panel(sql: &str, variables: &[(&str, &str)]) -> (Server, tempfile:
 }
 
 #[tokio::test]
-async fn one_address_cannot_use_up_the_questions_of_all() {
-    let server = Server::start_with(&[("MILLRACE_WATCH_MAX_QUERIES_PER_CLIENT", "20")]);
-    let mut greedy = from_address(&server, [127, 0, 0, 1]).await;
+async fn watched_queries_are_limited_per_address() {
+    let server = TestServer::start_with(&[("MILLRACE_WATCH_MAX_QUERIES_PER_CLIENT", "20")]);
+    let mut greedy = dashboard_from_address(&server, [127, 0, 0, 1]).await;
     let mut first = watch(&mut greedy, "top_pages", "limit", numbers(1..=15)).await.unwrap();
     // The same questions in other words are no further ones, on this connection and on another of the address.
     let same = ["1", "+1", "0001"].map(str::to_owned);
-    let mut again = from_address(&server, [127, 0, 0, 1]).await;
+    let mut again = dashboard_from_address(&server, [127, 0, 0, 1]).await;
     let _same = watch(&mut again, "top_pages", "limit", same).await.unwrap();
     let _rest = watch(&mut again, "top_pages", "limit", numbers(16..=20)).await.unwrap();
-    let refused = watch(&mut again, "top_pages", "limit", numbers(21..=21)).await.unwrap_err();
-    assert_eq!(refused.code(), Code::ResourceExhausted, "{refused:?}");
-    assert!(refused.message().contains("MILLRACE_WATCH_MAX_QUERIES_PER_CLIENT"), "{refused:?}");
-    assert!(refused.get_error_details().retry_info().is_some(), "{refused:?}");
+    let error = watch(&mut again, "top_pages", "limit", numbers(21..=21)).await.unwrap_err();
+    assert_eq!(error.code(), Code::ResourceExhausted, "{error:?}");
+    assert!(error.message().contains("MILLRACE_WATCH_MAX_QUERIES_PER_CLIENT"), "{error:?}");
+    assert!(error.get_error_details().retry_info().is_some(), "{error:?}");
     // A call that is refused for its last question has taken none of the others.
-    let mut other = from_address(&server, [127, 0, 0, 2]).await;
+    let mut other = dashboard_from_address(&server, [127, 0, 0, 2]).await;
     assert!(watch(&mut other, "top_pages", "limit", numbers(30..=50)).await.is_err());
     let mut others = watch(&mut other, "top_pages", "limit", numbers(51..=70)).await.unwrap();
     assert!(others.message().await.unwrap().is_some());
     // What is not watched any more is free again.
     assert!(first.message().await.unwrap().is_some());
     drop(first);
-    let deadline = std::time::Instant::now() + PATIENCE;
-    while let Err(refused) = watch(&mut again, "top_pages", "limit", numbers(71..=84)).await {
-        assert!(std::time::Instant::now() < deadline, "{refused:?}");
+    let deadline = std::time::Instant::now() + TIMEOUT;
+    while let Err(error) = watch(&mut again, "top_pages", "limit", numbers(71..=84)).await {
+        assert!(std::time::Instant::now() < deadline, "{error:?}");
         tokio::time::sleep(std::time::Duration::from_millis(50)).await;
     }
 }
 
 #[tokio::test]
-async fn questions_beyond_the_bound_are_told_to_come_back() {
+async fn excess_queries_are_rejected_with_a_retry_delay() {
     let sql = "-- parameter: n UInt32 = 1\nSELECT max(cityHash64(number, {n:UInt32})) AS h FROM numbers(100000000 * least(1, {n:UInt32} - 1) + 1)";
     let (server, _folder) = with_panel(sql, &[]).await;
     let dashboard = server.dashboard().await;
-    let asking: Vec<_> = (2..=200)
+    let tasks: Vec<_> = (2..=200)
         .map(|number: u32| {
             let mut dashboard = dashboard.clone();
-            tokio::spawn(async move { ask(&mut dashboard, "mine", "n", &number.to_string()).await })
+            tokio::spawn(async move { query_panel(&mut dashboard, "mine", "n", &number.to_string()).await })
         })
         .collect();
-    let (mut answered, mut refused) = (0, 0);
-    for asked in asking {
-        match asked.await.unwrap() {
+    let (mut answered, mut rejected) = (0, 0);
+    for task in tasks {
+        match task.await.unwrap() {
             Ok(_) => answered += 1,
             // A machine that is busy with other things may take longer than a panel may.
             Err(status) if status.code() == Code::DeadlineExceeded => {}
@@ -126,18 +126,18 @@ async fn questions_beyond_the_bound_are_told_to_come_back() {
                 assert!(
                     status.get_error_details().retry_info().is_some_and(|retry| retry.retry_delay.is_some())
                 );
-                refused += 1;
+                rejected += 1;
             }
         }
     }
-    println!("{answered} answered, {refused} told to come back");
-    assert!(refused > 0);
-    ask(&mut dashboard.clone(), "active_users", "window_minutes", "7").await.unwrap();
+    println!("{answered} answered, {rejected} told to come back");
+    assert!(rejected > 0);
+    query_panel(&mut dashboard.clone(), "active_users", "window_minutes", "7").await.unwrap();
 }
 
 #[tokio::test]
-async fn ten_thousand_parameters_take_no_more_memory_than_the_cache_may() {
-    const QUESTIONS: usize = 10_000;
+async fn the_query_cache_bounds_memory() {
+    const QUERIES: usize = 10_000;
     let sql =
         "-- parameter: text String = x\nSELECT {text:String} AS text, repeat({text:String}, 20) AS padding";
     let (server, _folder) = with_panel(sql, &[("PANEL_CACHE_MS", "3600000")]).await;
@@ -146,50 +146,50 @@ async fn ten_thousand_parameters_take_no_more_memory_than_the_cache_may() {
     for text in
         ["it's", "a\\tb\n\tc", "{x:Identifier}", "`\"$$", "\u{1f600}", "\\N", "'; DROP TABLE events; --"]
     {
-        let table = ask(&mut dashboard, "mine", "text", text).await.unwrap();
+        let table = query_panel(&mut dashboard, "mine", "text", text).await.unwrap();
         assert_eq!(table.rows[0].values[0].kind, Some(Kind::StringValue(text.into())));
     }
-    let too_long = ask(&mut dashboard, "mine", "text", &"x".repeat(1_025)).await.unwrap_err();
+    let too_long = query_panel(&mut dashboard, "mine", "text", &"x".repeat(1_025)).await.unwrap_err();
     assert_eq!(too_long.code(), Code::InvalidArgument);
     assert!(too_long.message().contains("1025 bytes; 1024 are possible"), "{too_long:?}");
-    let before = server.resident_kib();
-    let asking: Vec<_> = (0..4)
+    let before = server.rss_kib();
+    let tasks: Vec<_> = (0..4)
         .map(|part| {
             let mut dashboard = dashboard.clone();
             tokio::spawn(async move {
-                for number in (part..QUESTIONS).step_by(4) {
+                for number in (part..QUERIES).step_by(4) {
                     let text = format!("{number:01000}");
-                    ask(&mut dashboard, "mine", "text", &text).await.unwrap();
+                    query_panel(&mut dashboard, "mine", "text", &text).await.unwrap();
                 }
             })
         })
         .collect();
-    for asked in asking {
-        asked.await.unwrap();
+    for task in tasks {
+        task.await.unwrap();
     }
-    let grown = server.resident_kib().saturating_sub(before) / 1_024;
-    println!("{QUESTIONS} questions of 21 KB each: {grown} MiB more");
+    let grown = server.rss_kib().saturating_sub(before) / 1_024;
+    println!("{QUERIES} questions of 21 KB each: {grown} MiB more");
     assert!(grown < 128, "{grown} MiB more");
 }
 
 #[tokio::test]
-async fn values_that_are_watched_have_a_bound_together() {
+async fn watched_values_share_a_memory_budget() {
     let sql =
         "-- parameter: n UInt32 = 1\nSELECT {n:UInt32} AS n, repeat(repeat('x', 3000), 3000) AS padding";
     let (server, _folder) = with_panel(sql, &[]).await;
-    let mut dashboard = from_address(&server, [127, 0, 0, 1]).await;
+    let mut dashboard = dashboard_from_address(&server, [127, 0, 0, 1]).await;
     let mut stream = watch(&mut dashboard, "mine", "n", numbers(1..=10)).await.unwrap();
-    let (mut values, mut without) = (0, 0);
-    while values + without < 10 {
-        let update = tokio::time::timeout(PATIENCE, stream.message()).await.unwrap().unwrap().unwrap();
+    let (mut values, mut rejected_values) = (0, 0);
+    while values + rejected_values < 10 {
+        let update = tokio::time::timeout(TIMEOUT, stream.message()).await.unwrap().unwrap().unwrap();
         match (&update.value, &update.stale_reason) {
             (Some(_), None) => values += 1,
             (None, Some(reason)) => {
                 assert!(reason.contains("64 MiB"), "{reason}");
-                without += 1;
+                rejected_values += 1;
             }
             other => panic!("{:?}", other.1),
         }
     }
-    assert_eq!((values, without), (7, 3));
+    assert_eq!((values, rejected_values), (7, 3));
 }

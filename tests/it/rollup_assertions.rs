@@ -1,9 +1,9 @@
 //! Every rollup against plain SQL over the events.
 
-use crate::common::Server;
+use crate::common::TestServer;
 
 /// What a rollup says, and what the events say; a row of each is one text.
-fn comparisons() -> Vec<(&'static str, String, String)> {
+fn rollup_comparisons() -> Vec<(&'static str, String, String)> {
     let bits = |who: &str| format!("uniqExactIf(cityHash64({who}) % 1048576, {who} != '')");
     let few = |who: &str| format!("least(101, uniqExactIf({who}, {who} != ''))");
     let merged =
@@ -126,16 +126,16 @@ fn comparisons() -> Vec<(&'static str, String, String)> {
 }
 
 /// Fails with the first rows that differ.
-pub(crate) async fn assert_rollups_match_events(server: &Server) {
-    for (name, rollup, events) in comparisons() {
-        let surplus = server.sql(&format!("{rollup} EXCEPT {events}")).await;
+pub(crate) async fn assert_rollups_match_events(server: &TestServer) {
+    for (name, rollup, events) in rollup_comparisons() {
+        let unexpected = server.sql(&format!("{rollup} EXCEPT {events}")).await;
         let missing = server.sql(&format!("{events} EXCEPT {rollup}")).await;
         let first = |rows: &str| rows.lines().take(3).collect::<Vec<_>>().join("\n");
         assert!(
-            surplus.is_empty() && missing.is_empty(),
+            unexpected.is_empty() && missing.is_empty(),
             "{name}: {} rows are not as in the events, such as\n{}\n{} are missing, such as\n{}",
-            surplus.lines().count(),
-            first(&surplus),
+            unexpected.lines().count(),
+            first(&unexpected),
             missing.lines().count(),
             first(&missing)
         );

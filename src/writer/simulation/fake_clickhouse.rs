@@ -8,27 +8,27 @@ use uuid::Uuid;
 /// The events, and a rollup of them.
 pub(super) const TABLES: usize = 2;
 
-pub(super) struct Warehouse {
-    tables: [Table; TABLES],
+pub(super) struct FakeClickHouse {
+    tables: [FakeTable; TABLES],
     /// How many tokens a table remembers.
     window: usize,
     inserts: usize,
 }
 
 #[derive(Default)]
-struct Table {
+struct FakeTable {
     /// An insert each.
-    parts: Vec<Part>,
+    parts: Vec<FakePart>,
     tokens: VecDeque<String>,
 }
 
-struct Part {
+struct FakePart {
     batch: Uuid,
     rows: Vec<Uuid>,
     synced: bool,
 }
 
-impl Warehouse {
+impl FakeClickHouse {
     pub(super) fn new(window: usize) -> Self {
         Self { tables: Default::default(), window, inserts: 0 }
     }
@@ -51,16 +51,22 @@ impl Warehouse {
     }
 
     /// Inserts into the first table only: the process died before the rollup was filled.
-    pub(super) fn insert_halfway(&mut self, batch: Uuid, token: &str, rows: &[Uuid]) {
+    pub(super) fn insert_partially(&mut self, batch: Uuid, token: &str, rows: &[Uuid]) {
         self.inserts += 1;
         self.tables[0].insert(batch, token, rows, self.window);
     }
 
     /// Dies in the middle of an insert: each table in turn has nothing, a token without its part, or both.
-    pub(super) fn die(&mut self, batch: Uuid, token: &str, rows: &[Uuid], random: &mut impl Rng) {
+    pub(super) fn crash_during_insert(
+        &mut self,
+        batch: Uuid,
+        token: &str,
+        rows: &[Uuid],
+        rng: &mut impl Rng,
+    ) {
         self.inserts += 1;
         for table in &mut self.tables {
-            match random.random_range(0..3) {
+            match rng.random_range(0..3) {
                 0 => return,
                 1 => return table.tokens.push_back(token.to_owned()),
                 _ => table.insert(batch, token, rows, self.window),
@@ -69,7 +75,7 @@ impl Warehouse {
     }
 
     /// How many rows of a batch each table holds.
-    pub(super) fn rows_of(&self, batch: Uuid) -> [usize; TABLES] {
+    pub(super) fn row_counts(&self, batch: Uuid) -> [usize; TABLES] {
         self.tables.each_ref().map(|table| {
             table.parts.iter().filter(|part| part.batch == batch).map(|part| part.rows.len()).sum()
         })
@@ -79,7 +85,7 @@ impl Warehouse {
     pub(super) fn repair(&mut self, batch: Uuid, rows: &[Uuid]) {
         for table in &mut self.tables {
             table.parts.retain(|part| part.batch != batch);
-            table.parts.push(Part { batch, rows: rows.to_vec(), synced: false });
+            table.parts.push(FakePart { batch, rows: rows.to_vec(), synced: false });
         }
     }
 
@@ -90,10 +96,10 @@ impl Warehouse {
     }
 
     /// What was not synced may be there or not, parts and tokens each for themselves.
-    pub(super) fn power_cut(&mut self, random: &mut impl Rng) {
+    pub(super) fn power_cut(&mut self, rng: &mut impl Rng) {
         for table in &mut self.tables {
-            table.parts.retain(|part| part.synced || random.random_bool(0.5));
-            table.tokens.retain(|_| random.random_bool(0.5));
+            table.parts.retain(|part| part.synced || rng.random_bool(0.5));
+            table.tokens.retain(|_| rng.random_bool(0.5));
         }
     }
 
@@ -117,7 +123,7 @@ impl Warehouse {
     }
 }
 
-impl Table {
+impl FakeTable {
     fn insert(&mut self, batch: Uuid, token: &str, rows: &[Uuid], window: usize) {
         if self.tokens.iter().any(|known| known == token) {
             return;
@@ -126,6 +132,6 @@ impl Table {
         if self.tokens.len() > window {
             self.tokens.pop_front();
         }
-        self.parts.push(Part { batch, rows: rows.to_vec(), synced: false });
+        self.parts.push(FakePart { batch, rows: rows.to_vec(), synced: false });
     }
 }

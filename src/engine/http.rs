@@ -14,40 +14,40 @@ use http::{HeaderMap, HeaderValue, StatusCode};
 use tokio::sync::{mpsc, oneshot};
 use tokio_stream::wrappers::ReceiverStream;
 
-use super::account::{Accounts, Class, USER};
-use super::body::BlockingBody;
-use super::execute::{Encoding, Head, Job, MAX_UNSENT, broken_body};
+use super::accounts::{Accounts, DEFAULT_USER, Workload};
+use super::body::BodyReader;
+use super::execute::{ContentEncoding, MAX_UNSENT_CHUNKS, ResponseHead, StatementJob, body_error};
 use super::library::{Library, LibraryError};
-use super::pool::Pool;
-use super::request::{Asked, exception};
+use super::pool::ConnectionPool;
+use super::request::{HttpRequest, exception};
 
 /// The largest multipart body: it holds a statement and its parameters.
 const MAX_MULTIPART_BYTES: u64 = 64 << 20;
 /// How much of a body must have arrived before its statement gets a permit: a whole statement, or the begin of an
 /// insert's data, which is then read at a bearable pace.
-const ARRIVED_BYTES: usize = 1 << 20;
+const PREFETCH_BYTES: usize = 1 << 20;
 
 /// The engine behind its front.
-pub struct Front {
-    pool: Pool,
+pub struct EngineServer {
+    pool: ConnectionPool,
     accounts: Accounts,
     timezone: String,
 }
 
-impl Front {
+impl EngineServer {
     /// Starts the engine on a folder. Blocks.
     pub fn start(
         library: Arc<Library>,
-        folder: std::path::PathBuf,
-        config: FrontConfig,
-    ) -> Result<Self, FrontError> {
-        let pool = Pool::open(library, folder, config.arguments())?;
+        data_dir: std::path::PathBuf,
+        config: EngineServerConfig,
+    ) -> Result<Self, EngineServerError> {
+        let pool = ConnectionPool::open(library, data_dir, config.arguments())?;
         let timezone = pool
-            .with(Class::Writer, &Default::default(), |connection| {
-                let answer = connection.query("SELECT timezone()", "TabSeparated", &Vec::new())?;
-                Ok(String::from_utf8_lossy(answer.bytes()).trim().to_owned())
+            .with_connection(Workload::Writer, &Default::default(), |connection| {
+                let result = connection.query("SELECT timezone()", "TabSeparated", &Vec::new())?;
+                Ok(String::from_utf8_lossy(result.bytes()).trim().to_owned())
             })
-            .map_err(FrontError::Engine)?;
+            .map_err(EngineServerError::Unresponsive)?;
         Ok(Self { pool, accounts: Accounts::new(config.password, config.server_key), timezone })
     }
 
@@ -59,8 +59,8 @@ impl Front {
 
 /// What the engine is started with.
 #[derive(Clone)]
-pub struct FrontConfig {
-    /// The password of [`USER`].
+pub struct EngineServerConfig {
+    /// The password of [`DEFAULT_USER`].
     pub password: String,
     /// The key of the server's own users; none in an engine that runs alone.
     pub server_key: Option<String>,
@@ -68,7 +68,7 @@ pub struct FrontConfig {
     pub memory_bytes: u64,
 }
 
-impl FrontConfig {
+impl EngineServerConfig {
     /// The engine's arguments. Merges get a thread for each core, and at least as many as the library would take.
     fn arguments(&self) -> Vec<String> {
         let cores = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
@@ -81,77 +81,80 @@ impl FrontConfig {
 
 /// Why the engine did not start.
 #[derive(Debug, thiserror::Error)]
-pub enum FrontError {
+pub enum EngineServerError {
     /// The library, or the folder.
     #[error(transparent)]
     Library(#[from] LibraryError),
     /// The engine refused the first question.
     #[error("the engine does not answer: {0}")]
-    Engine(String),
+    Unresponsive(String),
 }
 
 /// The routes.
-pub fn router(front: Arc<Front>) -> Router {
-    Router::new().fallback(answer).with_state(front)
+pub fn router(server: Arc<EngineServer>) -> Router {
+    Router::new().fallback(handle).with_state(server)
 }
 
-async fn answer(State(front): State<Arc<Front>>, request: Request) -> Response {
-    let reading = request.method() != http::Method::POST;
-    if reading
+async fn handle(State(server): State<Arc<EngineServer>>, request: Request) -> Response {
+    let is_read = request.method() != http::Method::POST;
+    if is_read
         && (matches!(request.uri().path(), "/ping" | "/replicas_status") || request.uri().query().is_none())
     {
         return "Ok.\n".into_response();
     }
     let (parts, body) = request.into_parts();
-    match front.run(parts, body).await {
+    match server.execute(parts, body).await {
         Ok(response) => response,
-        Err(error) => failed(&error),
+        Err(error) => error_response(&error),
     }
 }
 
-impl Front {
-    async fn run(self: Arc<Self>, parts: http::request::Parts, body: Body) -> Result<Response, String> {
-        let mut asked = Asked::read(&parts)?;
-        let class = self.authenticate(&asked)?;
+impl EngineServer {
+    async fn execute(self: Arc<Self>, parts: http::request::Parts, body: Body) -> Result<Response, String> {
+        let mut request = HttpRequest::from_parts(&parts)?;
+        let workload = self.authenticate(&request)?;
         let body = match multipart_boundary(&parts.headers) {
             Some(boundary) => {
-                read_multipart(&mut asked, body, boundary).await?;
+                read_multipart(&mut request, body, boundary).await?;
                 Body::empty()
             }
             None => body,
         };
-        let query_id = asked.query_id.clone().unwrap_or_else(|| uuid::Uuid::new_v4().to_string());
-        let answer_encoding =
-            if asked.compress_answer { accepted_encoding(&parts.headers) } else { Encoding::Identity };
+        let query_id = request.query_id.clone().unwrap_or_else(|| uuid::Uuid::new_v4().to_string());
+        let response_encoding = if request.compress_response {
+            accepted_encoding(&parts.headers)
+        } else {
+            ContentEncoding::Identity
+        };
         let body_encoding = body_encoding(&parts.headers)?;
-        let mut body = BlockingBody::new(body);
-        body.arrived(ARRIVED_BYTES).await.map_err(|error| broken_body(&error))?;
+        let mut body = BodyReader::new(body);
+        body.prefetch(PREFETCH_BYTES).await.map_err(|error| body_error(&error))?;
         let (head_sender, head) = oneshot::channel();
-        let (pieces_sender, pieces) = mpsc::channel(MAX_UNSENT);
-        let job = Job {
-            class,
-            asked,
+        let (chunk_sender, chunks) = mpsc::channel(MAX_UNSENT_CHUNKS);
+        let job = StatementJob {
+            workload,
+            request,
             body,
             body_encoding,
-            answer_encoding,
+            response_encoding,
             head: head_sender,
-            pieces: pieces_sender,
+            chunks: chunk_sender,
         };
-        let permit = self.pool.permit(class).await;
-        let front = Arc::clone(&self);
+        let permit = self.pool.acquire_permit(workload).await;
+        let server = Arc::clone(&self);
         tokio::task::spawn_blocking(move || {
-            job.run(&front.pool);
+            job.execute(&server.pool);
             drop(permit);
         });
         let head =
             head.await.map_err(|_| exception(1002, "UNKNOWN_EXCEPTION", "the engine gave no answer"))??;
-        Ok(self.respond(head, pieces, &query_id, answer_encoding))
+        Ok(self.response(head, chunks, &query_id, response_encoding))
     }
 
-    fn authenticate(&self, asked: &Asked) -> Result<Class, String> {
-        let user = asked.user.as_deref().unwrap_or(USER);
-        let password = asked.password.as_deref().unwrap_or_default();
-        self.accounts.class(user, password).ok_or_else(|| {
+    fn authenticate(&self, request: &HttpRequest) -> Result<Workload, String> {
+        let user = request.user.as_deref().unwrap_or(DEFAULT_USER);
+        let password = request.password.as_deref().unwrap_or_default();
+        self.accounts.authenticate(user, password).ok_or_else(|| {
             let message = format!(
                 "{user}: Authentication failed: password is incorrect, or there is no user with such name"
             );
@@ -159,21 +162,21 @@ impl Front {
         })
     }
 
-    fn respond(
+    fn response(
         &self,
-        head: Head,
-        pieces: mpsc::Receiver<io::Result<Bytes>>,
+        head: ResponseHead,
+        chunks: mpsc::Receiver<io::Result<Bytes>>,
         query_id: &str,
-        encoding: Encoding,
+        encoding: ContentEncoding,
     ) -> Response {
         // An error ends the connection with all that is not written yet; what came before it is written at the pause.
-        let pieces = ReceiverStream::new(pieces).then(|piece| async {
-            if piece.is_err() {
+        let chunks = ReceiverStream::new(chunks).then(|chunk| async {
+            if chunk.is_err() {
                 tokio::task::yield_now().await;
             }
-            piece
+            chunk
         });
-        let mut response = Response::new(Body::from_stream(pieces));
+        let mut response = Response::new(Body::from_stream(chunks));
         let headers = response.headers_mut();
         let mut set = |name: &'static str, value: &str| {
             if let Ok(value) = HeaderValue::from_str(value) {
@@ -206,7 +209,7 @@ impl Front {
     }
 }
 
-fn failed(error: &str) -> Response {
+fn error_response(error: &str) -> Response {
     let code = error.split_once("Code: ").and_then(|(_, rest)| rest.split('.').next()?.parse::<i32>().ok());
     let code = code.unwrap_or(1002);
     let mut response = (status_of(code), format!("{}\n", error.trim_end())).into_response();
@@ -267,15 +270,15 @@ fn content_type(format: &str) -> &'static str {
     }
 }
 
-fn body_encoding(headers: &HeaderMap) -> Result<Encoding, String> {
+fn body_encoding(headers: &HeaderMap) -> Result<ContentEncoding, String> {
     match headers.get(CONTENT_ENCODING).map(|value| value.to_str().unwrap_or("?").trim().to_ascii_lowercase())
     {
-        None => Ok(Encoding::Identity),
+        None => Ok(ContentEncoding::Identity),
         Some(name) => match name.as_str() {
-            "" | "identity" => Ok(Encoding::Identity),
-            "gzip" => Ok(Encoding::Gzip),
-            "zstd" => Ok(Encoding::Zstd),
-            "lz4" => Ok(Encoding::Lz4),
+            "" | "identity" => Ok(ContentEncoding::Identity),
+            "gzip" => Ok(ContentEncoding::Gzip),
+            "zstd" => Ok(ContentEncoding::Zstd),
+            "lz4" => Ok(ContentEncoding::Lz4),
             other => Err(exception(
                 48,
                 "NOT_IMPLEMENTED",
@@ -287,7 +290,7 @@ fn body_encoding(headers: &HeaderMap) -> Result<Encoding, String> {
     }
 }
 
-fn accepted_encoding(headers: &HeaderMap) -> Encoding {
+fn accepted_encoding(headers: &HeaderMap) -> ContentEncoding {
     let accepted = headers.get(ACCEPT_ENCODING).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let accepts = |name: &str| {
         accepted
@@ -295,11 +298,11 @@ fn accepted_encoding(headers: &HeaderMap) -> Encoding {
             .any(|item| item.split(';').next().is_some_and(|item| item.trim().eq_ignore_ascii_case(name)))
     };
     if accepts("zstd") {
-        Encoding::Zstd
+        ContentEncoding::Zstd
     } else if accepts("gzip") {
-        Encoding::Gzip
+        ContentEncoding::Gzip
     } else {
-        Encoding::Identity
+        ContentEncoding::Identity
     }
 }
 
@@ -307,19 +310,19 @@ fn multipart_boundary(headers: &HeaderMap) -> Option<String> {
     multer::parse_boundary(headers.get(CONTENT_TYPE)?.to_str().ok()?).ok()
 }
 
-async fn read_multipart(asked: &mut Asked, body: Body, boundary: String) -> Result<(), String> {
-    let broken = |error: multer::Error| {
+async fn read_multipart(request: &mut HttpRequest, body: Body, boundary: String) -> Result<(), String> {
+    let multipart_error = |error: multer::Error| {
         exception(33, "CANNOT_READ_ALL_DATA", &format!("the multipart body cannot be read: {error}"))
     };
     let limits = multer::SizeLimit::new().whole_stream(MAX_MULTIPART_BYTES);
     let constraints = multer::Constraints::new().size_limit(limits);
     let mut multipart = multer::Multipart::with_constraints(body.into_data_stream(), boundary, constraints);
-    while let Some(field) = multipart.next_field().await.map_err(broken)? {
+    while let Some(field) = multipart.next_field().await.map_err(multipart_error)? {
         let Some(name) = field.name().map(str::to_owned) else {
             continue;
         };
-        let value = field.text().await.map_err(broken)?;
-        asked.take(&name, value)?;
+        let value = field.text().await.map_err(multipart_error)?;
+        request.set_parameter(&name, value)?;
     }
     Ok(())
 }
@@ -329,26 +332,26 @@ mod tests {
     use super::*;
 
     #[test]
-    fn codes_have_their_status() {
+    fn error_codes_map_to_http_statuses() {
         assert_eq!(
-            failed("Code: 60. DB::Exception: no table. (UNKNOWN_TABLE)").status(),
+            error_response("Code: 60. DB::Exception: no table. (UNKNOWN_TABLE)").status(),
             StatusCode::NOT_FOUND
         );
-        let denied = failed("Code: 516. DB::Exception: x. (AUTHENTICATION_FAILED)");
+        let denied = error_response("Code: 516. DB::Exception: x. (AUTHENTICATION_FAILED)");
         assert_eq!(denied.status(), StatusCode::FORBIDDEN);
         assert_eq!(denied.headers()["x-clickhouse-exception-code"], "516");
-        assert_eq!(failed("something else").status(), StatusCode::INTERNAL_SERVER_ERROR);
+        assert_eq!(error_response("something else").status(), StatusCode::INTERNAL_SERVER_ERROR);
     }
 
     #[test]
-    fn the_answer_is_compressed_as_the_client_can() {
+    fn the_response_uses_an_encoding_the_client_accepts() {
         let accepts = |value: &'static str| {
             let mut headers = HeaderMap::new();
             headers.insert(ACCEPT_ENCODING, HeaderValue::from_static(value));
             accepted_encoding(&headers)
         };
-        assert_eq!(accepts("gzip, deflate, br, zstd"), Encoding::Zstd);
-        assert_eq!(accepts("deflate, gzip;q=0.5"), Encoding::Gzip);
-        assert_eq!(accepts("lz4"), Encoding::Identity);
+        assert_eq!(accepts("gzip, deflate, br, zstd"), ContentEncoding::Zstd);
+        assert_eq!(accepts("deflate, gzip;q=0.5"), ContentEncoding::Gzip);
+        assert_eq!(accepts("lz4"), ContentEncoding::Identity);
     }
 }

@@ -15,7 +15,7 @@ use http::header::{
 use http::{HeaderMap, HeaderValue, StatusCode};
 
 /// A file of the page.
-struct File {
+struct Asset {
     /// Where it is served.
     path: &'static str,
     media_type: &'static str,
@@ -24,49 +24,52 @@ struct File {
     etag: &'static str,
 }
 
-include!(concat!(env!("OUT_DIR"), "/page.rs"));
+include!(concat!(env!("OUT_DIR"), "/web_assets.rs"));
 
 /// Nothing comes from elsewhere, and no other site shows the page within its own.
-const POLICY: HeaderValue =
+const CONTENT_SECURITY: HeaderValue =
     HeaderValue::from_static("default-src 'self'; img-src 'self' data: blob:; frame-ancestors 'none'");
 /// Files below /assets have a name of their own for each content.
-const FOR_EVER: HeaderValue = HeaderValue::from_static("public, max-age=31536000, immutable");
-const ASK_AGAIN: HeaderValue = HeaderValue::from_static("no-cache");
+const CACHE_IMMUTABLE: HeaderValue = HeaderValue::from_static("public, max-age=31536000, immutable");
+const CACHE_REVALIDATE: HeaderValue = HeaderValue::from_static("no-cache");
 
 /// The routes of the page.
 pub(crate) fn routes() -> Router {
     let mut router = Router::new();
-    for file in FILES {
-        router = router.route(file.path, get(async |headers: HeaderMap| file.respond(&headers)));
+    for asset in ASSETS {
+        router = router.route(asset.path, get(async |headers: HeaderMap| asset.respond(&headers)));
     }
-    if FILES.is_empty() {
+    if ASSETS.is_empty() {
         router = router
             .route("/", get(async || "the dashboard page is not in this binary; `make build` builds both\n"));
     }
     router
 }
 
-impl File {
-    fn respond(&self, asked: &HeaderMap) -> Response {
+impl Asset {
+    fn respond(&self, request_headers: &HeaderMap) -> Response {
         let mut headers = HeaderMap::new();
         headers.insert(ETAG, HeaderValue::from_static(self.etag));
-        let lasting = self.path.starts_with("/assets/");
-        headers.insert(CACHE_CONTROL, if lasting { FOR_EVER } else { ASK_AGAIN });
+        let immutable = self.path.starts_with("/assets/");
+        headers.insert(CACHE_CONTROL, if immutable { CACHE_IMMUTABLE } else { CACHE_REVALIDATE });
         headers.insert(VARY, HeaderValue::from_static("accept-encoding"));
-        if asked.get(IF_NONE_MATCH).is_some_and(|known| known == self.etag) {
+        if request_headers.get(IF_NONE_MATCH).is_some_and(|etag| etag == self.etag) {
             return (StatusCode::NOT_MODIFIED, headers).into_response();
         }
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(self.media_type));
-        headers.insert(CONTENT_SECURITY_POLICY, POLICY);
+        headers.insert(CONTENT_SECURITY_POLICY, CONTENT_SECURITY);
         headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
         headers.insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
-        let accepted = asked.get(ACCEPT_ENCODING).and_then(|value| value.to_str().ok()).unwrap_or_default();
+        let accepted =
+            request_headers.get(ACCEPT_ENCODING).and_then(|value| value.to_str().ok()).unwrap_or_default();
         if accepted.contains("gzip") {
             headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
             return (headers, self.gzipped).into_response();
         }
-        let mut plain = Vec::new();
-        flate2::read::GzDecoder::new(self.gzipped).read_to_end(&mut plain).expect("the build gzipped it");
-        (headers, plain).into_response()
+        let mut decompressed = Vec::new();
+        flate2::read::GzDecoder::new(self.gzipped)
+            .read_to_end(&mut decompressed)
+            .expect("the build gzipped it");
+        (headers, decompressed).into_response()
     }
 }

@@ -39,13 +39,13 @@ pub const MAGIC: [u8; 4] = [0xa7, b'm', b'r', b'j'];
 /// The version this build writes.
 pub const VERSION: u8 = 1;
 
-const SHAPE_RECORD: u8 = 0;
-const SHAPE_MARK: u8 = 1;
-const CHECKED_BYTES: usize = 24;
+const FRAME_TYPE_RECORD: u8 = 0;
+const FRAME_TYPE_MARK: u8 = 1;
+const CHECKSUMMED_BYTES: usize = 24;
 
 /// What a frame is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Shape {
+pub enum FrameType {
     /// A caller's record.
     Record {
         /// What the caller calls it; opaque here.
@@ -62,9 +62,9 @@ pub enum Shape {
 
 /// A header whose checksum was right.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Header {
+pub struct FrameHeader {
     /// What the frame is.
-    pub shape: Shape,
+    pub frame_type: FrameType,
     /// Bytes of payload that follow.
     pub payload_bytes: u32,
     /// Which record, or up to which record.
@@ -73,34 +73,34 @@ pub struct Header {
     pub payload_crc: u32,
 }
 
-impl Header {
+impl FrameHeader {
     /// The header of a record.
     #[must_use]
     pub fn record(lsn: Lsn, kind: u8, payload_bytes: u32, payload_crc: u32) -> Self {
-        Self { shape: Shape::Record { kind }, payload_bytes, lsn, payload_crc }
+        Self { frame_type: FrameType::Record { kind }, payload_bytes, lsn, payload_crc }
     }
 
     /// A durability mark: everything up to `lsn` is on disk.
     #[must_use]
     pub fn mark(lsn: Lsn) -> Self {
-        Self { shape: Shape::Mark, payload_bytes: 0, lsn, payload_crc: 0 }
+        Self { frame_type: FrameType::Mark, payload_bytes: 0, lsn, payload_crc: 0 }
     }
 
     /// The header's bytes in the segment with this salt.
     #[must_use]
     pub fn encode(&self, salt: u32) -> [u8; HEADER_BYTES] {
-        let (version, shape, kind) = match self.shape {
-            Shape::Record { kind } => (VERSION, SHAPE_RECORD, kind),
-            Shape::Mark => (VERSION, SHAPE_MARK, 0),
-            Shape::Unknown { version } => (version, SHAPE_RECORD, 0),
+        let (version, frame_type, kind) = match self.frame_type {
+            FrameType::Record { kind } => (VERSION, FRAME_TYPE_RECORD, kind),
+            FrameType::Mark => (VERSION, FRAME_TYPE_MARK, 0),
+            FrameType::Unknown { version } => (version, FRAME_TYPE_RECORD, 0),
         };
         let mut bytes = [0; HEADER_BYTES];
         bytes[0..4].copy_from_slice(&MAGIC);
-        bytes[4..8].copy_from_slice(&[version, shape, kind, 0]);
+        bytes[4..8].copy_from_slice(&[version, frame_type, kind, 0]);
         bytes[8..12].copy_from_slice(&self.payload_bytes.to_le_bytes());
         bytes[12..20].copy_from_slice(&self.lsn.to_le_bytes());
         bytes[20..24].copy_from_slice(&self.payload_crc.to_le_bytes());
-        let crc = crc32c::crc32c_append(salt, &bytes[..CHECKED_BYTES]);
+        let crc = crc32c::crc32c_append(salt, &bytes[..CHECKSUMMED_BYTES]);
         bytes[24..28].copy_from_slice(&crc.to_le_bytes());
         bytes
     }
@@ -109,18 +109,20 @@ impl Header {
     /// it none, whatever its checksum, so that a reader's memory stays bounded.
     #[must_use]
     pub fn decode(bytes: &[u8; HEADER_BYTES], salt: u32) -> Option<Self> {
-        if bytes[..4] != MAGIC || crc32c::crc32c_append(salt, &bytes[..CHECKED_BYTES]) != u32_at(bytes, 24) {
+        if bytes[..4] != MAGIC
+            || crc32c::crc32c_append(salt, &bytes[..CHECKSUMMED_BYTES]) != read_u32_le(bytes, 24)
+        {
             return None;
         }
-        let shape = match (bytes[4], bytes[5]) {
-            (VERSION, SHAPE_RECORD) => Shape::Record { kind: bytes[6] },
-            (VERSION, SHAPE_MARK) => Shape::Mark,
-            (version, _) => Shape::Unknown { version },
+        let frame_type = match (bytes[4], bytes[5]) {
+            (VERSION, FRAME_TYPE_RECORD) => FrameType::Record { kind: bytes[6] },
+            (VERSION, FRAME_TYPE_MARK) => FrameType::Mark,
+            (version, _) => FrameType::Unknown { version },
         };
-        let payload_bytes = u32_at(bytes, 8);
-        let lsn = u64::from(u32_at(bytes, 12)) | u64::from(u32_at(bytes, 16)) << 32;
-        let header = Self { shape, payload_bytes, lsn, payload_crc: u32_at(bytes, 20) };
-        (payload_bytes as usize <= MAX_PAYLOAD_BYTES && (shape != Shape::Mark || payload_bytes == 0))
+        let payload_bytes = read_u32_le(bytes, 8);
+        let lsn = u64::from(read_u32_le(bytes, 12)) | u64::from(read_u32_le(bytes, 16)) << 32;
+        let header = Self { frame_type, payload_bytes, lsn, payload_crc: read_u32_le(bytes, 20) };
+        (payload_bytes as usize <= MAX_PAYLOAD_BYTES && (frame_type != FrameType::Mark || payload_bytes == 0))
             .then_some(header)
     }
 
@@ -131,7 +133,7 @@ impl Header {
     }
 }
 
-fn u32_at(bytes: &[u8; HEADER_BYTES], at: usize) -> u32 {
+fn read_u32_le(bytes: &[u8; HEADER_BYTES], at: usize) -> u32 {
     u32::from_le_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]])
 }
 
@@ -161,7 +163,7 @@ impl Payload {
     }
 
     pub(super) fn header(&self, lsn: Lsn, salt: u32) -> [u8; HEADER_BYTES] {
-        Header::record(lsn, self.kind, self.bytes, self.crc).encode(salt)
+        FrameHeader::record(lsn, self.kind, self.bytes, self.crc).encode(salt)
     }
 
     /// The parts as they are written, without a copy.
@@ -177,57 +179,57 @@ mod tests {
     const SALT: u32 = 0x5eed_5a17;
 
     #[test]
-    fn a_header_reads_back_as_written() {
+    fn a_header_round_trips() {
         for header in [
-            Header::record(1, 0, 0, 0),
-            Header::record(u64::MAX, 255, MAX_PAYLOAD_BYTES as u32, u32::MAX),
-            Header::mark(0x0123_4567_89ab_cdef),
-            Header { shape: Shape::Unknown { version: 9 }, ..Header::record(7, 0, 40, 3) },
+            FrameHeader::record(1, 0, 0, 0),
+            FrameHeader::record(u64::MAX, 255, MAX_PAYLOAD_BYTES as u32, u32::MAX),
+            FrameHeader::mark(0x0123_4567_89ab_cdef),
+            FrameHeader { frame_type: FrameType::Unknown { version: 9 }, ..FrameHeader::record(7, 0, 40, 3) },
         ] {
-            assert_eq!(Header::decode(&header.encode(SALT), SALT), Some(header));
+            assert_eq!(FrameHeader::decode(&header.encode(SALT), SALT), Some(header));
         }
     }
 
     #[test]
-    fn the_layout_on_disk_stays() {
-        let bytes = Header::record(0x0102, 7, 3, 0xaabb_ccdd).encode(0);
+    fn the_on_disk_layout_is_stable() {
+        let bytes = FrameHeader::record(0x0102, 7, 3, 0xaabb_ccdd).encode(0);
         assert_eq!(
-            bytes[..CHECKED_BYTES],
+            bytes[..CHECKSUMMED_BYTES],
             [0xa7, b'm', b'r', b'j', 1, 0, 7, 0, 3, 0, 0, 0, 2, 1, 0, 0, 0, 0, 0, 0, 0xdd, 0xcc, 0xbb, 0xaa]
         );
-        assert_eq!(bytes[CHECKED_BYTES..], crc32c::crc32c(&bytes[..CHECKED_BYTES]).to_le_bytes());
+        assert_eq!(bytes[CHECKSUMMED_BYTES..], crc32c::crc32c(&bytes[..CHECKSUMMED_BYTES]).to_le_bytes());
     }
 
     #[test]
-    fn any_flipped_bit_of_a_header_is_noticed() {
-        let good = Header::record(42, 1, 100, 99).encode(SALT);
+    fn any_flipped_bit_in_a_header_is_detected() {
+        let good = FrameHeader::record(42, 1, 100, 99).encode(SALT);
         for bit in 0..HEADER_BYTES * 8 {
             let mut bad = good;
             bad[bit / 8] ^= 1 << (bit % 8);
-            assert_eq!(Header::decode(&bad, SALT), None, "bit {bit}");
+            assert_eq!(FrameHeader::decode(&bad, SALT), None, "bit {bit}");
         }
     }
 
     #[test]
-    fn a_header_of_another_segment_is_none_here() {
-        assert_eq!(Header::decode(&Header::mark(1).encode(SALT + 1), SALT), None);
+    fn a_header_of_another_segment_is_rejected() {
+        assert_eq!(FrameHeader::decode(&FrameHeader::mark(1).encode(SALT + 1), SALT), None);
     }
 
     #[test]
-    fn a_length_no_writer_may_use_is_no_header_even_with_a_right_checksum() {
-        let too_long = Header::record(1, 0, MAX_PAYLOAD_BYTES as u32 + 1, 0);
-        assert_eq!(Header::decode(&too_long.encode(SALT), SALT), None);
-        let long_mark = Header { payload_bytes: 1, ..Header::mark(1) };
-        assert_eq!(Header::decode(&long_mark.encode(SALT), SALT), None);
+    fn a_header_with_an_invalid_length_is_rejected_despite_a_valid_checksum() {
+        let too_long = FrameHeader::record(1, 0, MAX_PAYLOAD_BYTES as u32 + 1, 0);
+        assert_eq!(FrameHeader::decode(&too_long.encode(SALT), SALT), None);
+        let long_mark = FrameHeader { payload_bytes: 1, ..FrameHeader::mark(1) };
+        assert_eq!(FrameHeader::decode(&long_mark.encode(SALT), SALT), None);
     }
 
     #[test]
-    fn a_payload_in_parts_has_the_checksum_of_the_whole() {
+    fn the_checksum_covers_all_parts_of_a_payload() {
         let parts = vec![Bytes::from_static(b"mill"), Bytes::new(), Bytes::from_static(b"race")];
         let payload = Payload::new(3, parts, 8).unwrap();
         assert_eq!(
             payload.header(5, SALT),
-            Header::record(5, 3, 8, crc32c::crc32c(b"millrace")).encode(SALT)
+            FrameHeader::record(5, 3, 8, crc32c::crc32c(b"millrace")).encode(SALT)
         );
         assert_eq!(payload.frame_bytes(), HEADER_BYTES as u64 + 8);
         assert_eq!(payload.slices().map(|slice| slice.len()).collect::<Vec<_>>(), [4, 4]);

@@ -10,10 +10,10 @@ use uuid::Uuid;
 
 use super::wire::EventsRequest;
 use crate::error::Error;
-use crate::event::{Rules, validate};
+use crate::event::{ValidationRules, validate};
 use crate::proto::v1;
 use crate::writer::columns::EventColumns;
-use crate::writer::{Request, Writer};
+use crate::writer::{WriteRequest, Writer};
 
 /// The longest producer_id, in bytes.
 pub(super) const MAX_PRODUCER_ID_BYTES: usize = 128;
@@ -27,22 +27,22 @@ const MAX_REJECTIONS: usize = 1_000;
 const MAX_REJECTION_BYTES: usize = 128 << 10;
 const MAX_STREAM_REJECTION_BYTES: usize = 32 << 10;
 /// How many bytes of rejections may be on their way to the client of one stream, and to all clients.
-const STREAM_REJECTION_BYTES: usize = 1 << 20;
-const ALL_REJECTION_BYTES: usize = 16 << 20;
+const STREAM_REJECTION_BUDGET_BYTES: usize = 1 << 20;
+const TOTAL_REJECTION_BUDGET_BYTES: usize = 16 << 20;
 
 /// What every handler needs to take a request in.
 #[derive(Clone, Debug)]
-pub struct Receiver {
+pub struct Ingester {
     /// The one writer.
     pub writer: Writer,
-    rules: Rules,
-    all_rejections: Arc<Semaphore>,
+    rules: ValidationRules,
+    total_rejection_budget: Arc<Semaphore>,
 }
 
 /// A request after validation.
 #[derive(Debug)]
-pub(super) struct Received {
-    pub(super) request: Request,
+pub(super) struct DecodedRequest {
+    pub(super) request: WriteRequest,
     pub(super) rejected: u64,
     pub(super) rejections: Rejections,
 }
@@ -56,9 +56,9 @@ pub(super) struct Rejections {
 }
 
 impl Rejections {
-    fn push(&mut self, rejection: v1::Rejection, most_bytes: usize) {
+    fn push(&mut self, rejection: v1::Rejection, max_bytes: usize) {
         let bytes = size_of::<v1::Rejection>() + rejection.field.len() + rejection.reason.len();
-        if self.list.len() < MAX_REJECTIONS && self.bytes + bytes <= most_bytes {
+        if self.list.len() < MAX_REJECTIONS && self.bytes + bytes <= max_bytes {
             self.bytes += bytes;
             self.list.push(rejection);
         }
@@ -77,7 +77,7 @@ impl Rejections {
     }
 
     /// Where there is no memory for the list, the count has to do.
-    fn charge(mut self, to: [&Arc<Semaphore>; 2]) -> Self {
+    fn reserve_memory(mut self, to: [&Arc<Semaphore>; 2]) -> Self {
         let bytes = u32::try_from(self.bytes).expect("it is bounded");
         for semaphore in to {
             match Arc::clone(semaphore).try_acquire_many_owned(bytes) {
@@ -91,64 +91,64 @@ impl Rejections {
 
 /// Who reads the rejections.
 #[derive(Clone, Debug)]
-pub(super) struct Client {
+pub(super) struct RejectionBudget {
     /// For those that are on their way to it.
-    unread: Arc<Semaphore>,
-    most_bytes: usize,
+    in_flight: Arc<Semaphore>,
+    max_bytes: usize,
 }
 
-impl Client {
-    fn new(most_bytes: usize) -> Self {
-        Self { unread: Arc::new(Semaphore::new(STREAM_REJECTION_BYTES)), most_bytes }
+impl RejectionBudget {
+    fn new(max_bytes: usize) -> Self {
+        Self { in_flight: Arc::new(Semaphore::new(STREAM_REJECTION_BUDGET_BYTES)), max_bytes }
     }
 
     /// The caller of a unary call.
-    pub(super) fn unary() -> Self {
+    pub(super) fn for_unary() -> Self {
         Self::new(MAX_REJECTION_BYTES)
     }
 
     /// The client of a stream.
-    pub(super) fn stream() -> Self {
+    pub(super) fn for_stream() -> Self {
         Self::new(MAX_STREAM_REJECTION_BYTES)
     }
 }
 
-impl Received {
+impl DecodedRequest {
     /// With what the producer says about its numbering.
-    pub(super) fn new_numbering(mut self, new_numbering: bool) -> Result<Self, Error> {
-        let Request { producer_id, sequence, .. } = &self.request;
-        if new_numbering && (producer_id.is_empty() || *sequence != 1) {
+    pub(super) fn with_new_numbering(mut self, start_new_numbering: bool) -> Result<Self, Error> {
+        let WriteRequest { producer_id, sequence, .. } = &self.request;
+        if start_new_numbering && (producer_id.is_empty() || *sequence != 1) {
             return Err(Error::invalid(format!(
                 "start_new_numbering: the request has the producer_id {producer_id:?} and the sequence {sequence}; a new \
                  numbering is a producer's and begins with 1"
             )));
         }
-        self.request.new_numbering = new_numbering;
+        self.request.start_new_numbering = start_new_numbering;
         Ok(self)
     }
 }
 
-impl Receiver {
+impl Ingester {
     /// What the handlers share.
-    pub fn new(writer: Writer, rules: Rules) -> Self {
-        Self { writer, rules, all_rejections: Arc::new(Semaphore::new(ALL_REJECTION_BYTES)) }
+    pub fn new(writer: Writer, rules: ValidationRules) -> Self {
+        Self { writer, rules, total_rejection_budget: Arc::new(Semaphore::new(TOTAL_REJECTION_BUDGET_BYTES)) }
     }
 
-    /// Decodes and validates the events of the `number`th request of a stream, one after the other.
-    pub(super) fn receive(
+    /// Decodes and validates the events of the `request_index`th request of a stream, one after the other.
+    pub(super) fn decode_request(
         &self,
-        number: u64,
+        request_index: u64,
         request: EventsRequest,
-        client: &Client,
-    ) -> Result<Received, Error> {
+        rejection_budget: &RejectionBudget,
+    ) -> Result<DecodedRequest, Error> {
         let producer_id = request.producer_id.clone();
-        let new_numbering = request.start_new_numbering;
-        let mut receiving = self.begin(number, producer_id, request.sequence, client)?;
+        let start_new_numbering = request.start_new_numbering;
+        let mut decoder = self.decoder(request_index, producer_id, request.sequence, rejection_budget)?;
         let mut event = v1::Event::default();
         for (index, bytes) in (0_u32..).zip(request.events()) {
             if bytes.len() > MAX_EVENT_BYTES {
                 let reason = format!("has {} bytes; at most {MAX_EVENT_BYTES} are allowed", bytes.len());
-                receiving.reject(index, "event", reason);
+                decoder.reject(index, "event", reason);
                 continue;
             }
             // Its strings keep their memory from one event to the next.
@@ -156,84 +156,97 @@ impl Receiver {
             event
                 .merge(bytes)
                 .map_err(|error| Error::invalid(format!("the message is unreadable: {error}")))?;
-            receiving.take(index, &event);
+            decoder.push_event(index, &event);
         }
-        receiving.finish().new_numbering(new_numbering)
+        decoder.finish().with_new_numbering(start_new_numbering)
     }
 
     /// Begins a request whose events are decoded elsewhere.
-    pub(super) fn begin<'a>(
+    pub(super) fn decoder<'a>(
         &'a self,
-        number: u64,
+        request_index: u64,
         producer_id: String,
         sequence: u64,
-        client: &'a Client,
-    ) -> Result<Receiving<'a>, Error> {
-        check_producer(&producer_id, sequence)?;
+        rejection_budget: &'a RejectionBudget,
+    ) -> Result<RequestDecoder<'a>, Error> {
+        check_producer_and_sequence(&producer_id, sequence)?;
         let received_at_ms = jiff::Timestamp::now().as_millisecond();
         let columns = EventColumns::default();
-        Ok(Receiving {
-            receiver: self,
-            client,
-            number,
-            request: Request { producer_id, sequence, new_numbering: false, received_at_ms, columns },
+        Ok(RequestDecoder {
+            ingester: self,
+            rejection_budget,
+            request_index,
+            request: WriteRequest {
+                producer_id,
+                sequence,
+                start_new_numbering: false,
+                received_at_ms,
+                columns,
+            },
             rejected: 0,
             rejections: Rejections::default(),
-            random: rand::rng(),
+            rng: rand::rng(),
         })
     }
 }
 
 /// A request whose events come one after the other.
-pub(super) struct Receiving<'a> {
-    receiver: &'a Receiver,
-    client: &'a Client,
-    number: u64,
-    request: Request,
+pub(super) struct RequestDecoder<'a> {
+    ingester: &'a Ingester,
+    rejection_budget: &'a RejectionBudget,
+    request_index: u64,
+    request: WriteRequest,
     rejected: u64,
     rejections: Rejections,
-    random: ThreadRng,
+    rng: ThreadRng,
 }
 
-impl Receiving<'_> {
-    pub(super) fn take(&mut self, index: u32, event: &v1::Event) {
+impl RequestDecoder<'_> {
+    pub(super) fn push_event(&mut self, index: u32, event: &v1::Event) {
         let now_ms = self.request.received_at_ms;
-        match validate(event, &self.receiver.rules, now_ms) {
-            Ok(valid) => self.request.columns.push(&valid, now_ms, || new_id(now_ms, &mut self.random)),
-            Err(refusal) => self.reject(index, refusal.field, refusal.reason),
+        match validate(event, &self.ingester.rules, now_ms) {
+            Ok(valid) => self.request.columns.push(&valid, now_ms, || new_event_id(now_ms, &mut self.rng)),
+            Err(error) => self.reject(index, error.field, error.reason),
         }
     }
 
     pub(super) fn reject(&mut self, index: u32, field: &str, reason: String) {
         self.rejected += 1;
         let field = field.to_owned();
-        let rejection = v1::Rejection { request: self.number, index, field, reason };
-        self.rejections.push(rejection, self.client.most_bytes);
+        let rejection = v1::Rejection { request: self.request_index, index, field, reason };
+        self.rejections.push(rejection, self.rejection_budget.max_bytes);
     }
 
-    pub(super) fn finish(self) -> Received {
-        self.receiver.writer.stats().count_rejected(self.rejected);
-        let rejections = self.rejections.charge([&self.client.unread, &self.receiver.all_rejections]);
-        Received { request: self.request, rejected: self.rejected, rejections }
+    pub(super) fn finish(self) -> DecodedRequest {
+        self.ingester.writer.stats().count_rejected(self.rejected);
+        let rejections = self
+            .rejections
+            .reserve_memory([&self.rejection_budget.in_flight, &self.ingester.total_rejection_budget]);
+        DecodedRequest { request: self.request, rejected: self.rejected, rejections }
     }
 }
 
 /// A UUID of version 7: it begins with the time, so that the column compresses well.
-fn new_id(now_ms: i64, random: &mut impl Rng) -> Uuid {
-    uuid::Builder::from_unix_timestamp_millis(now_ms.unsigned_abs(), &random.random()).into_uuid()
+fn new_event_id(now_ms: i64, rng: &mut impl Rng) -> Uuid {
+    uuid::Builder::from_unix_timestamp_millis(now_ms.unsigned_abs(), &rng.random()).into_uuid()
 }
 
 /// Checks how many events a request holds.
-pub(super) fn check_count(events: usize, most: usize, call: &str, instead: &str) -> Result<(), Error> {
-    if events > most {
+pub(super) fn check_event_count(
+    events: usize,
+    max: usize,
+    call: &str,
+    alternative: &str,
+) -> Result<(), Error> {
+    if events > max {
         return Err(Error::invalid(format!(
-            "events: {events} were sent; {call} takes at most {most}: send them in parts{instead}"
+            "events: {events} were sent; {call} takes at most {max}: send them in parts{alternative}"
         )));
     }
     Ok(())
 }
 
-fn check_producer(producer_id: &str, sequence: u64) -> Result<(), Error> {
+fn check_producer_and_sequence(producer_id: &str, sequence: u64) -> Result<(), Error> {
     if producer_id.len() > MAX_PRODUCER_ID_BYTES {
         return Err(Error::invalid(format!(
             "producer_id has {} bytes; at most {MAX_PRODUCER_ID_BYTES} are allowed",

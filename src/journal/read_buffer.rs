@@ -2,11 +2,11 @@
 
 use std::io::{self, Read};
 
-use super::record::MAGIC;
+use super::frame::MAGIC;
 
 /// The bytes of a source that are being looked at.
 #[derive(Debug)]
-pub(super) struct Window<R> {
+pub(super) struct ReadBuffer<R> {
     source: R,
     bytes: Vec<u8>,
     start: usize,
@@ -17,12 +17,12 @@ pub(super) struct Window<R> {
 /// How much is read at once.
 pub(super) const CHUNK_BYTES: usize = 256 << 10;
 
-impl<R: Read> Window<R> {
+impl<R: Read> ReadBuffer<R> {
     pub(super) fn new(source: R) -> Self {
         Self { source, bytes: Vec::new(), start: 0, offset: 0 }
     }
 
-    /// Where in the source [`Window::bytes`] begins.
+    /// Where in the source [`ReadBuffer::bytes`] begins.
     pub(super) fn offset(&self) -> u64 {
         self.offset
     }
@@ -31,16 +31,16 @@ impl<R: Read> Window<R> {
         &self.bytes[self.start..]
     }
 
-    /// Looks at `wanted` bytes at least, unless the source ends before. Returns how many there are.
-    pub(super) fn fill(&mut self, wanted: usize) -> io::Result<usize> {
-        let have = self.bytes().len();
-        if have >= wanted {
-            return Ok(have);
+    /// Looks at `min_bytes` bytes at least, unless the source ends before. Returns how many there are.
+    pub(super) fn fill(&mut self, min_bytes: usize) -> io::Result<usize> {
+        let available = self.bytes().len();
+        if available >= min_bytes {
+            return Ok(available);
         }
         self.bytes.drain(..self.start);
         self.start = 0;
-        let more = (wanted - have).max(CHUNK_BYTES);
-        self.source.by_ref().take(more as u64).read_to_end(&mut self.bytes)?;
+        let missing = (min_bytes - available).max(CHUNK_BYTES);
+        self.source.by_ref().take(missing as u64).read_to_end(&mut self.bytes)?;
         Ok(self.bytes.len())
     }
 
@@ -52,16 +52,16 @@ impl<R: Read> Window<R> {
     /// Goes to the next place that begins as a frame does; false, and at the end, if there is none.
     pub(super) fn seek_magic(&mut self) -> io::Result<bool> {
         loop {
-            let available = self.fill(MAGIC.len())?;
+            let filled = self.fill(MAGIC.len())?;
             if let Some(at) = self.bytes().windows(MAGIC.len()).position(|four| four == MAGIC) {
                 self.consume(at);
                 return Ok(true);
             }
-            if available < MAGIC.len() {
-                self.consume(available);
+            if filled < MAGIC.len() {
+                self.consume(filled);
                 return Ok(false);
             }
-            self.consume(available - (MAGIC.len() - 1));
+            self.consume(filled - (MAGIC.len() - 1));
         }
     }
 }

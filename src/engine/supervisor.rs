@@ -15,41 +15,41 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use super::account::{PANELS, PROBE, USER, WRITER};
+use super::accounts::{DEFAULT_USER, PANELS_USER, PROBE_USER, WRITER_USER};
 use super::sandbox::Confinement;
 use crate::clickhouse::{ClickHouse, Endpoint, ErrorKind};
 use crate::config::EngineConfig;
 
 /// The variable that tells the child its password: arguments can be seen by every user of the machine.
-pub const PASSWORD_VARIABLE: &str = "MILLRACE_ENGINE_PASSWORD";
+pub const PASSWORD_ENV: &str = "MILLRACE_ENGINE_PASSWORD";
 /// The variable that tells the child the key of the server's own users.
-pub const SERVER_KEY_VARIABLE: &str = "MILLRACE_ENGINE_SERVER_KEY";
+pub const SERVER_KEY_ENV: &str = "MILLRACE_ENGINE_SERVER_KEY";
 /// How the child's line begins that says where it listens.
-pub const READY: &str = "listening on ";
+pub const READY_PREFIX: &str = "listening on ";
 
 /// How the child's line begins that says how far it is confined; it comes before the other.
-pub const CONFINEMENT: &str = "sandbox: ";
+pub const CONFINEMENT_PREFIX: &str = "sandbox: ";
 
 /// How long a start may take. A large database is loaded in it.
 const START_TIMEOUT: Duration = Duration::from_secs(120);
 /// How long the child may take to end by itself.
 const STOP_TIMEOUT: Duration = Duration::from_secs(8);
 /// The wait before the first restart; it doubles up to the last.
-const FIRST_WAIT: Duration = Duration::from_millis(100);
-const LAST_WAIT: Duration = Duration::from_secs(5);
+const INITIAL_BACKOFF: Duration = Duration::from_millis(100);
+const MAX_BACKOFF: Duration = Duration::from_secs(5);
 /// How often the child is probed.
-const PROBE_EVERY: Duration = Duration::from_secs(3);
+const PROBE_INTERVAL: Duration = Duration::from_secs(3);
 /// How long it may take to answer a probe, a query that reads nothing. A busy machine may need seconds.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(10);
 /// After so many probes in a row without an answer it counts as hung.
-const PROBE_MISSES: u32 = 3;
+const MAX_MISSED_PROBES: u32 = 3;
 /// A child that was killed because of a report is not killed for another one before this: the cause, such as a full disk,
 /// may still be there.
-const REPORTS_APART: Duration = Duration::from_secs(60);
+const MIN_RESTART_INTERVAL: Duration = Duration::from_secs(60);
 /// The longest line of the child's standard error that is logged whole.
 const MAX_LINE_BYTES: usize = 4_096;
 /// A child that ran so long was healthy, and the wait begins anew.
-const HEALTHY_AFTER: Duration = Duration::from_secs(30);
+const BACKOFF_RESET_AFTER: Duration = Duration::from_secs(30);
 
 /// What the supervisor needs.
 #[derive(Clone, Debug)]
@@ -69,7 +69,7 @@ pub struct SupervisorConfig {
 pub enum StartError {
     /// It ended at once, with this last word.
     #[error("the embedded ClickHouse did not start: {0}")]
-    Ended(String),
+    Exited(String),
     /// There is no process.
     #[error("the embedded ClickHouse did not start: {0}")]
     Spawn(#[from] std::io::Error),
@@ -77,27 +77,27 @@ pub enum StartError {
 
 /// The handle of the supervised engine.
 #[derive(Clone, Debug)]
-pub struct Engine {
+pub struct EngineHandle {
     endpoint: watch::Receiver<Option<Endpoint>>,
     panels: watch::Receiver<Option<Endpoint>>,
-    reports: mpsc::Sender<String>,
-    shared: Arc<Shared>,
+    restart_requests: mpsc::Sender<String>,
+    status: Arc<EngineStatus>,
 }
 
 #[derive(Debug, Default)]
-struct Shared {
+struct EngineStatus {
     restarts: AtomicU64,
     last_error: Mutex<Option<String>>,
     confinement: Mutex<Option<Confinement>>,
 }
 
-impl Shared {
+impl EngineStatus {
     fn set_error(&self, error: Option<String>) {
         *self.last_error.lock().unwrap_or_else(PoisonError::into_inner) = error;
     }
 }
 
-impl Engine {
+impl EngineHandle {
     /// Where the writer finds the engine; none while it is down.
     pub fn endpoint(&self) -> watch::Receiver<Option<Endpoint>> {
         self.endpoint.clone()
@@ -110,23 +110,23 @@ impl Engine {
 
     /// Where to report, with the reason, that the engine will not work again until it is restarted. It is then killed and
     /// started again. Where a report waits already, further ones can be dropped.
-    pub fn broken_reports(&self) -> mpsc::Sender<String> {
-        self.reports.clone()
+    pub fn restart_requests(&self) -> mpsc::Sender<String> {
+        self.restart_requests.clone()
     }
 
     /// How far the kernel confines the engine's process.
     pub fn confinement(&self) -> Option<Confinement> {
-        self.shared.confinement.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.status.confinement.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// How often it was started again.
     pub fn restarts(&self) -> u64 {
-        self.shared.restarts.load(Relaxed)
+        self.status.restarts.load(Relaxed)
     }
 
     /// Why it is down; none while it runs.
     pub fn last_error(&self) -> Option<String> {
-        self.shared.last_error.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.status.last_error.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 
@@ -134,11 +134,11 @@ impl Engine {
 pub async fn start(
     config: SupervisorConfig,
     stop: CancellationToken,
-) -> Result<(Engine, JoinHandle<()>), StartError> {
+) -> Result<(EngineHandle, JoinHandle<()>), StartError> {
     let (endpoint_sender, endpoint) = watch::channel(None);
     let (panels_sender, panels) = watch::channel(None);
-    let (reports, broken) = mpsc::channel(1);
-    let shared = Arc::new(Shared::default());
+    let (restart_requests, restart_receiver) = mpsc::channel(1);
+    let status = Arc::new(EngineStatus::default());
     let secret = || uuid::Uuid::new_v4().simple().to_string();
     let supervisor = Supervisor {
         config,
@@ -146,14 +146,14 @@ pub async fn start(
         server_key: secret(),
         endpoint: endpoint_sender,
         panels: panels_sender,
-        shared: Arc::clone(&shared),
+        status: Arc::clone(&status),
     };
     let first = supervisor.spawn().await?;
-    let supervising = tokio::spawn(supervisor.run(first, broken, stop));
-    Ok((Engine { endpoint, panels, reports, shared }, supervising))
+    let supervisor_task = tokio::spawn(supervisor.run(first, restart_receiver, stop));
+    Ok((EngineHandle { endpoint, panels, restart_requests, status }, supervisor_task))
 }
 
-struct Running {
+struct EngineProcess {
     child: Child,
     /// The child ends when this does, also when this process is killed. Held apart, since `wait` would close it.
     stdin: ChildStdin,
@@ -168,70 +168,75 @@ struct Supervisor {
     server_key: String,
     endpoint: watch::Sender<Option<Endpoint>>,
     panels: watch::Sender<Option<Endpoint>>,
-    shared: Arc<Shared>,
+    status: Arc<EngineStatus>,
 }
 
 impl Supervisor {
-    async fn run(self, first: Running, mut broken: mpsc::Receiver<String>, stop: CancellationToken) {
-        let mut running = Some(first);
-        let mut killed_for_report = None;
-        let mut wait = FIRST_WAIT;
+    async fn run(
+        self,
+        first: EngineProcess,
+        mut restart_receiver: mpsc::Receiver<String>,
+        stop: CancellationToken,
+    ) {
+        let mut process = Some(first);
+        let mut last_requested_restart = None;
+        let mut backoff = INITIAL_BACKOFF;
         loop {
-            if let Some(mut engine) = running.take() {
+            if let Some(mut engine) = process.take() {
                 let started = Instant::now();
                 let why = tokio::select! {
-                    () = stop.cancelled() => return self.end(engine).await,
+                    () = stop.cancelled() => return self.terminate(engine).await,
                     ended = engine.child.wait() => {
                         let status = ended.map_or_else(|error| error.to_string(), |status| status.to_string());
                         format!("ended ({status})")
                     }
-                    misses = hung(self.endpoint_of(PROBE, &engine.url)) => {
+                    missed_probes = wait_until_hung(self.endpoint_for(PROBE_USER, &engine.url)) => {
                         self.kill(&mut engine).await;
-                        format!("did not answer {misses} probes in a row and was killed")
+                        format!("did not answer {missed_probes} probes in a row and was killed")
                     }
-                    reason = report(&mut broken, &mut killed_for_report) => {
+                    reason = next_restart_request(&mut restart_receiver, &mut last_requested_restart) => {
                         self.kill(&mut engine).await;
                         format!("was killed, since it needs a restart ({reason})")
                     }
                 };
                 self.unpublish();
                 tracing::error!("the embedded ClickHouse {why}; it is started again");
-                self.shared.set_error(Some(format!("the embedded ClickHouse {why}; it is started again")));
-                if started.elapsed() > HEALTHY_AFTER {
-                    wait = FIRST_WAIT;
+                self.status.set_error(Some(format!("the embedded ClickHouse {why}; it is started again")));
+                if started.elapsed() > BACKOFF_RESET_AFTER {
+                    backoff = INITIAL_BACKOFF;
                 }
             }
             tokio::select! {
                 () = stop.cancelled() => return,
-                () = tokio::time::sleep(wait) => {}
+                () = tokio::time::sleep(backoff) => {}
             }
-            wait = (wait * 2).min(LAST_WAIT);
-            self.shared.restarts.fetch_add(1, Relaxed);
+            backoff = (backoff * 2).min(MAX_BACKOFF);
+            self.status.restarts.fetch_add(1, Relaxed);
             let spawned = tokio::select! {
                 // The child ends by itself when its handle is dropped.
                 () = stop.cancelled() => return,
                 spawned = self.spawn() => spawned,
             };
             match spawned {
-                Ok(engine) => running = Some(engine),
+                Ok(engine) => process = Some(engine),
                 Err(error) => {
                     tracing::error!(%error, "the embedded ClickHouse could not be started again");
-                    self.shared.set_error(Some(error.to_string()));
+                    self.status.set_error(Some(error.to_string()));
                 }
             }
         }
     }
 
     /// Starts a child and waits until it says where it listens.
-    async fn spawn(&self) -> Result<Running, StartError> {
+    async fn spawn(&self) -> Result<EngineProcess, StartError> {
         let mut command = Command::new(std::env::current_exe()?);
         command
             .args(["engine", "--exit-with-parent", "--listen", "127.0.0.1:0", "--data-dir"])
             .arg(&self.config.data_dir)
             .args(["--engine-memory-bytes", &self.config.engine.memory_bytes.to_string()])
             .args(["--engine-sandbox", &self.config.engine.sandbox.to_string()])
-            .env(PASSWORD_VARIABLE, &self.password)
-            .env(SERVER_KEY_VARIABLE, &self.server_key)
+            .env(PASSWORD_ENV, &self.password)
+            .env(SERVER_KEY_ENV, &self.server_key)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -243,15 +248,15 @@ impl Supervisor {
         let stdin = child.stdin.take().expect("it was piped");
         let stderr = child.stderr.take().expect("it was piped");
         let stdout = child.stdout.take().expect("it was piped");
-        let last_words = Arc::new(Mutex::new(String::new()));
-        let logging = tokio::spawn(log(stderr, Arc::clone(&last_words)));
+        let last_stderr_line = Arc::new(Mutex::new(String::new()));
+        let stderr_task = tokio::spawn(forward_stderr(stderr, Arc::clone(&last_stderr_line)));
         let mut lines = BufReader::new(stdout).lines();
         let ready = async {
             while let Some(line) = lines.next_line().await? {
-                if let Some(confinement) = line.strip_prefix(CONFINEMENT) {
+                if let Some(confinement) = line.strip_prefix(CONFINEMENT_PREFIX) {
                     self.set_confinement(Confinement::parse(confinement));
                 }
-                if let Some(url) = line.strip_prefix(READY) {
+                if let Some(url) = line.strip_prefix(READY_PREFIX) {
                     return Ok(Some(url.to_owned()));
                 }
             }
@@ -260,35 +265,37 @@ impl Supervisor {
         match tokio::time::timeout(START_TIMEOUT, ready).await {
             Ok(Ok(Some(url))) => {
                 self.publish(&url);
-                Ok(Running { child, stdin, url })
+                Ok(EngineProcess { child, stdin, url })
             }
             Ok(ended) => {
                 ended?;
                 // Its standard error ends with it.
-                logging.await.ok();
-                let words = last_words.lock().unwrap_or_else(PoisonError::into_inner).clone();
-                Err(StartError::Ended(words.trim_start_matches("millrace: ").to_owned()))
+                stderr_task.await.ok();
+                let message = last_stderr_line.lock().unwrap_or_else(PoisonError::into_inner).clone();
+                Err(StartError::Exited(message.trim_start_matches("millrace: ").to_owned()))
             }
-            Err(_) => Err(StartError::Ended(format!("it was not ready after {} s", START_TIMEOUT.as_secs()))),
+            Err(_) => {
+                Err(StartError::Exited(format!("it was not ready after {} s", START_TIMEOUT.as_secs())))
+            }
         }
     }
 
     /// The endpoint of one of the server's own users.
-    fn endpoint_of(&self, user: &str, url: &str) -> Endpoint {
+    fn endpoint_for(&self, user: &str, url: &str) -> Endpoint {
         Endpoint { url: url.to_owned(), user: user.to_owned(), password: self.server_key.clone() }
     }
 
     fn publish(&self, url: &str) {
         tracing::info!(url, "the embedded ClickHouse is ready");
-        let for_people =
-            Endpoint { url: url.to_owned(), user: USER.to_owned(), password: self.password.clone() };
-        if let Err(error) = write_endpoint(&self.config.endpoint_file, &for_people) {
+        let default_endpoint =
+            Endpoint { url: url.to_owned(), user: DEFAULT_USER.to_owned(), password: self.password.clone() };
+        if let Err(error) = write_endpoint_file(&self.config.endpoint_file, &default_endpoint) {
             let file = self.config.endpoint_file.display();
             tracing::warn!(%error, %file, "how to reach the embedded ClickHouse could not be written down");
         }
-        self.shared.set_error(None);
-        self.panels.send_replace(Some(self.endpoint_of(PANELS, url)));
-        self.endpoint.send_replace(Some(self.endpoint_of(WRITER, url)));
+        self.status.set_error(None);
+        self.panels.send_replace(Some(self.endpoint_for(PANELS_USER, url)));
+        self.endpoint.send_replace(Some(self.endpoint_for(WRITER_USER, url)));
     }
 
     fn unpublish(&self) {
@@ -298,7 +305,7 @@ impl Supervisor {
 
     /// The log says once how far the engine is confined.
     fn set_confinement(&self, confinement: Confinement) {
-        let mut known = self.shared.confinement.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut known = self.status.confinement.lock().unwrap_or_else(PoisonError::into_inner);
         if known.as_ref() == Some(&confinement) {
             return;
         }
@@ -306,7 +313,7 @@ impl Supervisor {
             Confinement::Full => {
                 tracing::info!("the kernel keeps the embedded ClickHouse in its data folder")
             }
-            Confinement::Lacking(reason) => tracing::warn!(
+            Confinement::Partial(reason) => tracing::warn!(
                 reason,
                 "the kernel does not keep the embedded ClickHouse in its data folder: statements may reach other files \
                  or addresses"
@@ -315,15 +322,15 @@ impl Supervisor {
         *known = Some(confinement);
     }
 
-    async fn kill(&self, engine: &mut Running) {
+    async fn kill(&self, engine: &mut EngineProcess) {
         self.unpublish();
         if let Err(error) = engine.child.kill().await {
             tracing::error!(%error, "the embedded ClickHouse cannot be killed");
         }
     }
 
-    async fn end(&self, engine: Running) {
-        let Running { mut child, stdin, .. } = engine;
+    async fn terminate(&self, engine: EngineProcess) {
+        let EngineProcess { mut child, stdin, .. } = engine;
         self.unpublish();
         drop(stdin);
         match tokio::time::timeout(STOP_TIMEOUT, child.wait()).await {
@@ -340,60 +347,63 @@ impl Supervisor {
 }
 
 /// Returns the number of probes in a row that had no answer, once there are too many.
-async fn hung(endpoint: Endpoint) -> u32 {
+async fn wait_until_hung(endpoint: Endpoint) -> u32 {
     let (_sender, endpoint) = watch::channel(Some(endpoint));
     let engine = ClickHouse::new(endpoint, "default");
-    let mut misses = 0;
-    while misses < PROBE_MISSES {
-        tokio::time::sleep(PROBE_EVERY).await;
+    let mut missed_probes = 0;
+    while missed_probes < MAX_MISSED_PROBES {
+        tokio::time::sleep(PROBE_INTERVAL).await;
         let why = match tokio::time::timeout(PROBE_TIMEOUT, engine.version()).await {
             Ok(Err(error)) if error.kind == ErrorKind::Unreachable => error.to_string(),
             // An error is an answer as well.
             Ok(_) => {
-                misses = 0;
+                missed_probes = 0;
                 continue;
             }
             Err(_) => format!("no answer in {} s", PROBE_TIMEOUT.as_secs()),
         };
-        misses += 1;
-        tracing::warn!(misses, why, "the embedded ClickHouse did not answer a probe");
+        missed_probes += 1;
+        tracing::warn!(missed_probes, why, "the embedded ClickHouse did not answer a probe");
     }
-    misses
+    missed_probes
 }
 
 /// Returns the reason of the next report for which the child is to be killed.
-async fn report(broken: &mut mpsc::Receiver<String>, killed_at: &mut Option<Instant>) -> String {
+async fn next_restart_request(
+    restart_receiver: &mut mpsc::Receiver<String>,
+    last_restart: &mut Option<Instant>,
+) -> String {
     loop {
-        let Some(reason) = broken.recv().await else {
+        let Some(reason) = restart_receiver.recv().await else {
             return std::future::pending().await;
         };
-        if killed_at.is_none_or(|at| at.elapsed() >= REPORTS_APART) {
-            *killed_at = Some(Instant::now());
+        if last_restart.is_none_or(|at| at.elapsed() >= MIN_RESTART_INTERVAL) {
+            *last_restart = Some(Instant::now());
             return reason;
         }
     }
 }
 
 /// The file is replaced as a whole, and never readable by others.
-fn write_endpoint(path: &Path, endpoint: &Endpoint) -> io::Result<()> {
+fn write_endpoint_file(path: &Path, endpoint: &Endpoint) -> io::Result<()> {
     let text = serde_json::to_string(endpoint)?;
-    let draft = path.with_extension("draft");
+    let temp_path = path.with_extension("draft");
     // A draft that was left behind may have other permissions.
-    match fs::remove_file(&draft) {
+    match fs::remove_file(&temp_path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         _ => {}
     }
-    let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&draft)?;
+    let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&temp_path)?;
     file.write_all(text.as_bytes())?;
-    fs::rename(&draft, path)
+    fs::rename(&temp_path, path)
 }
 
 /// Passes the child's words on to the log, and keeps the last ones.
-async fn log(stderr: tokio::process::ChildStderr, last_words: Arc<Mutex<String>>) {
+async fn forward_stderr(stderr: tokio::process::ChildStderr, last_stderr_line: Arc<Mutex<String>>) {
     let mut stderr = BufReader::new(stderr);
     while let Ok(Some(line)) = bounded_line(&mut stderr).await {
         tracing::warn!(target: "millrace::engine", "{line}");
-        *last_words.lock().unwrap_or_else(PoisonError::into_inner) = line;
+        *last_stderr_line.lock().unwrap_or_else(PoisonError::into_inner) = line;
     }
 }
 
@@ -428,7 +438,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn lines_are_bounded_and_need_not_be_text() {
+    async fn long_lines_are_truncated_and_may_be_invalid_utf8() {
         let long = "x".repeat(MAX_LINE_BYTES + 1_000);
         let text = [b"first\n\xff\n\n", long.as_bytes(), b"\nlast"].concat();
         let mut reader = BufReader::with_capacity(100, text.as_slice());

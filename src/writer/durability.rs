@@ -10,11 +10,11 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::insert::blocking;
+use super::insert::run_blocking;
 
 /// How long the files of a server on this machine may take to be written back: the kernel begins after 30 s
 /// (`vm.dirty_expire_centisecs`) and looks every 5 s (`vm.dirty_writeback_centisecs`); the rest is for a slow disk.
-const WRITE_BACK: Duration = Duration::from_secs(120);
+const WRITEBACK_DELAY: Duration = Duration::from_secs(120);
 
 /// How landed batches become safe from a power cut. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -31,22 +31,22 @@ impl Durability {
     ///
     /// # Errors
     /// When the folder cannot be opened.
-    pub fn of_folder(folder: &Path) -> io::Result<Self> {
+    pub fn for_embedded(folder: &Path) -> io::Result<Self> {
         Ok(Self::Sync(Arc::new(File::open(folder)?)))
     }
 
     /// For a ClickHouse server.
-    pub fn of_server() -> Self {
-        Self::Wait(WRITE_BACK)
+    pub fn for_server() -> Self {
+        Self::Wait(WRITEBACK_DELAY)
     }
 
     /// Whether a full journal ends the wait: then nothing that was promised is lost without a power cut.
-    pub(super) fn yields(&self) -> bool {
+    pub(super) fn is_best_effort(&self) -> bool {
         matches!(self, Self::Wait(_))
     }
 
     /// Returns once all that had landed before the call is safe.
-    pub(super) async fn wait(self) -> io::Result<()> {
+    pub(super) async fn wait_until_durable(self) -> io::Result<()> {
         match self {
             Self::Sync(_) => self.sync().await,
             Self::Wait(time) => {
@@ -61,7 +61,7 @@ impl Durability {
         match self {
             Self::Sync(folder) => {
                 let folder = Arc::clone(folder);
-                blocking(move || Ok(rustix::fs::syncfs(&*folder)?)).await
+                run_blocking(move || Ok(rustix::fs::syncfs(&*folder)?)).await
             }
             Self::Wait(_) => Ok(()),
         }

@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 
 use super::Lsn;
 use super::error::JournalError;
-use super::reader::{Record, SegmentReader, Step, Tail, What, tail};
-use super::segment::{self, Sealed};
+use super::reader::{DamageKind, JournalRecord, SegmentEntry, SegmentReader, ValidPrefix, find_valid_prefix};
+use super::segment::{self, SealedSegment};
 
 /// A place that did not hold what was written there.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,19 +23,19 @@ pub struct Damage {
     /// The records this cost; none where it hit a durability mark.
     pub lost: Option<RangeInclusive<Lsn>>,
     /// What is wrong there.
-    pub what: What,
+    pub kind: DamageKind,
 }
 
 impl fmt::Display for Damage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let what = match self.what {
-            What::Header => "no valid record header",
-            What::Payload => "the record's checksum is wrong",
-            What::Cut => "the file ends within a record",
-            What::Missing => "records are missing",
-            What::Name => "not the name of a journal segment, the file was not read",
+        let kind = match self.kind {
+            DamageKind::InvalidHeader => "no valid record header",
+            DamageKind::ChecksumMismatch => "the record's checksum is wrong",
+            DamageKind::Truncated => "the file ends within a record",
+            DamageKind::MissingRecords => "records are missing",
+            DamageKind::InvalidFileName => "not the name of a journal segment, the file was not read",
         };
-        write!(f, "{}: byte {}: {what}", self.file.display(), self.offset)?;
+        write!(f, "{}: byte {}: {kind}", self.file.display(), self.offset)?;
         match &self.lost {
             Some(lost) if lost.start() == lost.end() => write!(f, "; record {} is lost", lost.start()),
             Some(lost) => write!(f, "; records {} to {} are lost", lost.start(), lost.end()),
@@ -57,25 +57,25 @@ pub struct TornTail {
 
 /// What reading back found beside the records.
 #[derive(Clone, Debug, Default)]
-pub struct Report {
-    /// The damaged places, oldest first; at most [`MAX_DAMAGE_LISTED`], the further ones are only counted.
+pub struct RecoveryReport {
+    /// The damaged places, oldest first; at most [`MAX_LISTED_DAMAGE`], the further ones are only counted.
     pub damage: Vec<Damage>,
     /// How many damaged places there are.
-    pub damaged_places: u64,
+    pub damage_count: u64,
     /// Frames of later versions, which were stepped over.
     pub unknown_versions: u64,
     /// The cut end, if one was cut.
     pub torn_tail: Option<TornTail>,
 }
 
-/// How many damaged places a [`Report`] lists.
-pub const MAX_DAMAGE_LISTED: usize = 1000;
+/// How many damaged places a [`RecoveryReport`] lists.
+pub const MAX_LISTED_DAMAGE: usize = 1000;
 
-impl Report {
-    fn add(&mut self, damage: Damage) {
+impl RecoveryReport {
+    fn add_damage(&mut self, damage: Damage) {
         tracing::warn!(%damage, "the journal is damaged");
-        self.damaged_places += 1;
-        if self.damage.len() < MAX_DAMAGE_LISTED {
+        self.damage_count += 1;
+        if self.damage.len() < MAX_LISTED_DAMAGE {
             self.damage.push(damage);
         }
     }
@@ -87,43 +87,44 @@ impl Report {
 /// releasing beyond what was read. After an `Err` it ends: a disk that can't be read is not a record less.
 #[derive(Debug)]
 pub struct Recovery {
-    segments: VecDeque<Sealed>,
+    segments: VecDeque<SealedSegment>,
     current: Option<(PathBuf, SegmentReader<File>)>,
-    report: Report,
+    report: RecoveryReport,
 }
 
 impl Recovery {
-    pub(super) fn new(folder: &Folder) -> Self {
-        let mut report = Report { torn_tail: folder.torn_tail.clone(), ..Report::default() };
-        folder.damage.iter().for_each(|damage| report.add(damage.clone()));
-        let segments = folder.segments.iter().filter(|segment| !segment.is_void()).cloned().collect();
+    pub(super) fn new(journal_dir: &JournalDir) -> Self {
+        let mut report =
+            RecoveryReport { torn_tail: journal_dir.torn_tail.clone(), ..RecoveryReport::default() };
+        journal_dir.damage.iter().for_each(|damage| report.add_damage(damage.clone()));
+        let segments = journal_dir.segments.iter().filter(|segment| !segment.is_empty()).cloned().collect();
         Self { segments, current: None, report }
     }
 
     /// The records of these segments.
-    pub(super) fn of(segments: VecDeque<Sealed>) -> Self {
-        Self { segments, current: None, report: Report::default() }
+    pub(super) fn from_segments(segments: VecDeque<SealedSegment>) -> Self {
+        Self { segments, current: None, report: RecoveryReport::default() }
     }
 
     /// What was found so far; complete once the iterator has ended.
     #[must_use]
-    pub fn report(&self) -> &Report {
+    pub fn report(&self) -> &RecoveryReport {
         &self.report
     }
 
-    fn advance(&mut self) -> Result<Option<Record>, JournalError> {
+    fn next_record(&mut self) -> Result<Option<JournalRecord>, JournalError> {
         loop {
             let Some((path, reader)) = &mut self.current else {
                 let Some(segment) = self.segments.pop_front() else { return Ok(None) };
-                self.current = Some((segment.path.clone(), open(&segment)?));
+                self.current = Some((segment.path.clone(), open_segment(&segment)?));
                 continue;
             };
             match reader.next().map_err(|error| JournalError::disk(path, error))? {
-                Some(Step::Record(record)) => return Ok(Some(record)),
-                Some(Step::Mark) => {}
-                Some(Step::Unknown) => self.report.unknown_versions += 1,
-                Some(Step::Damage { offset, bytes, lost, what }) => {
-                    self.report.add(Damage { file: path.clone(), offset, bytes, lost, what });
+                Some(SegmentEntry::Record(record)) => return Ok(Some(record)),
+                Some(SegmentEntry::Mark) => {}
+                Some(SegmentEntry::Unknown) => self.report.unknown_versions += 1,
+                Some(SegmentEntry::Damage { offset, bytes, lost, kind }) => {
+                    self.report.add_damage(Damage { file: path.clone(), offset, bytes, lost, kind });
                 }
                 None => self.current = None,
             }
@@ -132,10 +133,10 @@ impl Recovery {
 }
 
 impl Iterator for Recovery {
-    type Item = Result<Record, JournalError>;
+    type Item = Result<JournalRecord, JournalError>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        let next = self.advance();
+        let next = self.next_record();
         if next.is_err() {
             self.segments.clear();
             self.current = None;
@@ -144,43 +145,44 @@ impl Iterator for Recovery {
     }
 }
 
-pub(super) fn open(segment: &Sealed) -> Result<SegmentReader<File>, JournalError> {
+pub(super) fn open_segment(segment: &SealedSegment) -> Result<SegmentReader<File>, JournalError> {
     let file = File::open(&segment.path).map_err(|error| JournalError::disk(&segment.path, error))?;
-    Ok(SegmentReader::new(file, segment.name.salt, segment.name.first, segment.last))
+    Ok(SegmentReader::new(file, segment.name.salt, segment.name.first_lsn, segment.last_lsn))
 }
 
 /// The folder as a start finds it.
 #[derive(Debug)]
-pub(super) struct Folder {
+pub(super) struct JournalDir {
     /// All segments, sealed, oldest first.
-    pub(super) segments: VecDeque<Sealed>,
+    pub(super) segments: VecDeque<SealedSegment>,
     pub(super) damage: Vec<Damage>,
     pub(super) torn_tail: Option<TornTail>,
 }
 
-impl Folder {
+impl JournalDir {
     /// Lists the segments, and finds where the newest one's torn tail begins.
-    pub(super) fn inspect(dir: &Path) -> Result<Self, JournalError> {
+    pub(super) fn scan(dir: &Path) -> Result<Self, JournalError> {
         let mut damage = Vec::new();
-        let mut segments = VecDeque::from(segment::list(dir, &mut damage)?);
+        let mut segments = VecDeque::from(segment::list_segments(dir, &mut damage)?);
         let mut torn_tail = None;
         if let Some(newest) = segments.back_mut() {
-            let found = tail(&mut open(newest)?, newest.name);
-            let Tail { end, last } = found.map_err(|error| JournalError::disk(&newest.path, error))?;
+            let found = find_valid_prefix(&mut open_segment(newest)?, newest.name);
+            let ValidPrefix { end, last_lsn } =
+                found.map_err(|error| JournalError::disk(&newest.path, error))?;
             if newest.bytes > end {
                 let bytes = newest.bytes - end;
                 torn_tail = Some(TornTail { file: newest.path.clone(), offset: end, bytes });
             }
-            (newest.bytes, newest.last) = (end, last);
+            (newest.bytes, newest.last_lsn) = (end, last_lsn);
         }
         Ok(Self { segments, damage, torn_tail })
     }
 
     /// Cuts off the torn tail.
-    pub(super) fn cut(&self) -> Result<(), JournalError> {
+    pub(super) fn truncate_torn_tail(&self) -> Result<(), JournalError> {
         let Some(newest) = self.segments.back() else { return Ok(()) };
         // Also where nothing is torn: what a killed process wrote and did not sync is about to be believed.
-        segment::cut(&newest.path, newest.bytes)?;
+        segment::truncate(&newest.path, newest.bytes)?;
         if let Some(TornTail { file, offset, bytes }) = &self.torn_tail {
             tracing::info!(path = %file.display(), end = offset, bytes, "cut the torn tail of the journal");
         }

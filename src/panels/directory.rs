@@ -14,56 +14,56 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::catalog::{self, BrokenPanel, Catalog, Panel};
-use super::query::{Ask, Explain, PanelError, Panels};
-use super::sandbox::{self, Place, Refusal};
-use super::typed;
+use super::messages;
+use super::query::{Explain, PanelError, PanelQuery, Panels};
+use super::sandbox::{self, Location, Violation};
 use crate::clickhouse::{ClickHouseError, ErrorKind};
 
 /// How often the folder is looked at. Looking is a `stat` of each file, which also works where the system gives no notice
 /// of changes, as on network drives and in containers.
-const LOOK_EVERY: Duration = Duration::from_secs(1);
+const SCAN_INTERVAL: Duration = Duration::from_secs(1);
 /// The largest file that is read as a panel.
 const MAX_FILE_BYTES: u64 = 256 << 10;
 /// How many files are read as panels; those behind, by name, are reported.
 const MAX_FILES: usize = 500;
 
 /// How long after ClickHouse was too busy for a file it is asked again.
-const ASK_AGAIN: Duration = Duration::from_secs(10);
+const RETRY_DELAY: Duration = Duration::from_secs(10);
 
 /// What tells that a file has changed.
-type Mark = (SystemTime, u64);
+type FileVersion = (SystemTime, u64);
 
 /// The task that keeps the catalogue like the folder.
-pub struct Folder {
+pub struct DirectoryWatcher {
     path: PathBuf,
     panels: Panels,
     catalog: watch::Sender<Arc<Catalog>>,
     built_in: Catalog,
     /// What was found in each file, by name.
-    seen: BTreeMap<String, Seen>,
+    files: BTreeMap<String, FileState>,
     /// What is wrong with the folder itself.
-    trouble: Option<BrokenPanel>,
+    directory_error: Option<BrokenPanel>,
 }
 
 /// A file as it was read last.
-struct Seen {
-    mark: Mark,
+struct FileState {
+    version: FileVersion,
     /// When it is read again, though it has not changed: what ClickHouse said may pass.
-    again: Option<Instant>,
+    retry_at: Option<Instant>,
     panel: Option<Arc<Panel>>,
     broken: Option<BrokenPanel>,
 }
 
-impl Folder {
+impl DirectoryWatcher {
     /// Keeps `catalog`, whose receiver the panels hold. It begins with the built-in panels.
     pub fn new(path: PathBuf, panels: Panels, catalog: watch::Sender<Arc<Catalog>>) -> Self {
         let built_in = (**catalog.borrow()).clone();
-        Self { path, panels, catalog, built_in, seen: BTreeMap::new(), trouble: None }
+        Self { path, panels, catalog, built_in, files: BTreeMap::new(), directory_error: None }
     }
 
     /// Looks every second, until `stop`.
     pub async fn run(mut self, stop: CancellationToken) {
-        let mut ticks = tokio::time::interval(LOOK_EVERY);
+        let mut ticks = tokio::time::interval(SCAN_INTERVAL);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             tokio::select! {
@@ -72,28 +72,30 @@ impl Folder {
             }
             tokio::select! {
                 () = stop.cancelled() => return,
-                () = self.look() => {}
+                () = self.scan() => {}
             }
         }
     }
 
     /// Takes in what has changed since the last look.
-    async fn look(&mut self) {
+    async fn scan(&mut self) {
         let path = self.path.clone();
-        let found = match tokio::task::spawn_blocking(move || list(&path)).await {
+        let found = match tokio::task::spawn_blocking(move || list_sql_files(&path)).await {
             Ok(Ok(found)) => found,
-            Ok(Err(error)) => return self.report_folder(&error),
+            Ok(Err(error)) => return self.report_directory_error(&error),
             Err(_) => return,
         };
-        let mut changed = self.trouble.take().is_some();
-        let count = self.seen.len();
-        self.seen.retain(|name, _| found.contains_key(name));
-        changed |= self.seen.len() != count;
-        for (name, mark) in found {
+        let mut changed = self.directory_error.take().is_some();
+        let count = self.files.len();
+        self.files.retain(|name, _| found.contains_key(name));
+        changed |= self.files.len() != count;
+        for (name, version) in found {
             let now = Instant::now();
-            let known = |seen: &Seen| seen.mark == mark && seen.again.is_none_or(|again| again > now);
-            if !self.seen.get(&name).is_some_and(known) {
-                changed |= self.take(name, mark).await;
+            let is_current = |file: &FileState| {
+                file.version == version && file.retry_at.is_none_or(|retry_at| retry_at > now)
+            };
+            if !self.files.get(&name).is_some_and(is_current) {
+                changed |= self.load(name, version).await;
             }
         }
         if changed {
@@ -102,13 +104,13 @@ impl Folder {
     }
 
     /// Takes a new or changed file in. False where ClickHouse could not be asked: the next look asks again.
-    async fn take(&mut self, name: String, mark: Mark) -> bool {
-        let before = self.seen.get(&name).and_then(|seen| seen.panel.clone());
-        let (panel, broken, again) = match self.read(&name, mark.1).await {
+    async fn load(&mut self, name: String, version: FileVersion) -> bool {
+        let previous = self.files.get(&name).and_then(|file| file.panel.clone());
+        let (panel, broken, retry_at) = match self.read_panel(&name, version.1).await {
             Ok(panel) => (panel.map(Arc::new), None, None),
-            Err(Refused::NotNow) => return false,
-            Err(Refused::ForNow(broken)) => (before, Some(broken), Some(Instant::now() + ASK_AGAIN)),
-            Err(Refused::Broken(broken)) => (before, Some(broken), None),
+            Err(LoadError::Unavailable) => return false,
+            Err(LoadError::Transient(broken)) => (previous, Some(broken), Some(Instant::now() + RETRY_DELAY)),
+            Err(LoadError::Permanent(broken)) => (previous, Some(broken), None),
         };
         match (&broken, &panel) {
             (Some(broken), _) => tracing::warn!(
@@ -120,134 +122,135 @@ impl Folder {
             (None, Some(_)) => tracing::info!(panel = name, "a panel was read from the folder"),
             (None, None) => {}
         }
-        self.seen.insert(name, Seen { mark, again, panel, broken });
+        self.files.insert(name, FileState { version, retry_at, panel, broken });
         true
     }
 
     /// Reads a file; none for the text of a built-in panel.
-    async fn read(&self, name: &str, bytes: u64) -> Result<Option<Panel>, Refused> {
+    async fn read_panel(&self, name: &str, bytes: u64) -> Result<Option<Panel>, LoadError> {
         let broken =
-            |line, message| Refused::Broken(BrokenPanel { file: format!("{name}.sql"), line, message });
+            |line, message| LoadError::Permanent(BrokenPanel { file: format!("{name}.sql"), line, message });
         if bytes > MAX_FILE_BYTES {
             return Err(broken(0, format!("the file has {bytes} bytes; {MAX_FILE_BYTES} are possible")));
         }
         let text = match tokio::fs::read_to_string(self.path.join(format!("{name}.sql"))).await {
             Ok(text) => text,
             // It is gone again, which the next look sees.
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(Refused::NotNow),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(LoadError::Unavailable),
             Err(error) => return Err(broken(0, format!("the file cannot be read: {error}"))),
         };
-        let panel = catalog::parse(name, &text).map_err(Refused::Broken)?;
+        let panel = catalog::parse(name, &text).map_err(LoadError::Permanent)?;
         let built_in = self.built_in.panels.get(name);
         if built_in.is_some_and(|built_in| built_in.sql == panel.sql) {
             return Ok(None);
         }
-        let refused = |error: PanelError| match error {
+        let load_error = |error: PanelError| match error {
             PanelError::ClickHouse { source, .. }
                 if matches!(source.kind, ErrorKind::Unreachable | ErrorKind::Transient)
                     && source.code.is_none() =>
             {
-                Refused::NotNow
+                LoadError::Unavailable
             }
             PanelError::ClickHouse { source, .. } => {
-                let (line, message) = (line_of(&source.message, &text), in_words(&source));
-                let told = BrokenPanel { file: format!("{name}.sql"), line, message };
+                let (line, message) = (line_of_error(&source.message, &text), describe_error(&source));
+                let broken_panel = BrokenPanel { file: format!("{name}.sql"), line, message };
                 if source.kind == ErrorKind::Permanent {
-                    Refused::Broken(told)
+                    LoadError::Permanent(broken_panel)
                 } else {
-                    Refused::ForNow(told)
+                    LoadError::Transient(broken_panel)
                 }
             }
             other => broken(0, other.to_string()),
         };
-        let outside = |refusal: Refusal| {
-            let line = match &refusal.place {
-                Place::Line(line) => *line,
-                Place::Name(name) => line_with(&text, name),
-                Place::Unknown => 0,
+        let violation_error = |violation: Violation| {
+            let line = match &violation.location {
+                Location::Line(line) => *line,
+                Location::Name(name) => line_containing(&text, name),
+                Location::Unknown => 0,
             };
-            broken(line, refusal.message)
+            broken(line, violation.message)
         };
         let database = self.panels.clickhouse().database();
-        sandbox::text::check(&panel.sql).map_err(outside)?;
-        let syntax = self.panels.explain(&panel, Explain::Syntax).await.map_err(refused)?;
-        sandbox::syntax::check(&syntax, database).map_err(outside)?;
-        let resolved = self.panels.explain(&panel, Explain::Resolved).await.map_err(refused)?;
-        sandbox::resolved::check(&resolved, database).map_err(outside)?;
-        let answer = self.panels.compute(&panel, &Ask::of(name)).await.map_err(refused)?;
+        sandbox::tokens::check(&panel.sql).map_err(violation_error)?;
+        let ast = self.panels.explain(&panel, Explain::Ast).await.map_err(load_error)?;
+        sandbox::ast::check(&ast, database).map_err(violation_error)?;
+        let query_tree = self.panels.explain(&panel, Explain::QueryTree).await.map_err(load_error)?;
+        sandbox::query_tree::check(&query_tree, database).map_err(violation_error)?;
+        let result =
+            self.panels.compute(&panel, &PanelQuery::with_defaults(name)).await.map_err(load_error)?;
         for column in &panel.distinct {
-            if answer.table.column(column).is_none() {
+            if result.table.column_index(column).is_none() {
                 return Err(broken(
-                    line_with(&text, "distinct"),
+                    line_containing(&text, "distinct"),
                     format!("distinct: the answer has no column {column:?}"),
                 ));
             }
         }
         if built_in.is_some() {
             // Typed calls read the answer's columns.
-            typed::value(name, &answer).map_err(refused)?;
+            messages::panel_value(name, &result).map_err(load_error)?;
         }
         Ok(Some(panel))
     }
 
-    fn report_folder(&mut self, error: &io::Error) {
+    fn report_directory_error(&mut self, error: &io::Error) {
         let broken = (error.kind() != io::ErrorKind::NotFound).then(|| BrokenPanel {
             file: self.path.display().to_string(),
             line: 0,
             message: format!("the folder of panels (MILLRACE_PANELS_DIR) cannot be read: {error}"),
         });
-        if let Some(broken) = broken.as_ref().filter(|broken| self.trouble.as_ref() != Some(broken)) {
+        if let Some(broken) = broken.as_ref().filter(|broken| self.directory_error.as_ref() != Some(broken)) {
             tracing::warn!(reason = broken.message, "the panels of the folder stay as they were");
         }
         // A folder that is not there has no panels.
-        let emptied = broken.is_none() && !std::mem::take(&mut self.seen).is_empty();
-        if emptied || self.trouble != broken {
-            self.trouble = broken;
+        let emptied = broken.is_none() && !std::mem::take(&mut self.files).is_empty();
+        if emptied || self.directory_error != broken {
+            self.directory_error = broken;
             self.publish();
         }
     }
 
     fn publish(&self) {
         let mut catalog = self.built_in.clone();
-        for (name, seen) in self.seen.iter().take(MAX_FILES) {
-            if let Some(panel) = &seen.panel {
+        for (name, file) in self.files.iter().take(MAX_FILES) {
+            if let Some(panel) = &file.panel {
                 catalog.panels.insert(name.clone(), Arc::clone(panel));
             }
-            catalog.broken.extend(seen.broken.clone());
+            catalog.broken.extend(file.broken.clone());
         }
-        catalog.broken.extend(self.trouble.clone());
-        if self.seen.len() > MAX_FILES {
+        catalog.broken.extend(self.directory_error.clone());
+        if self.files.len() > MAX_FILES {
             catalog.broken.push(BrokenPanel {
                 file: self.path.display().to_string(),
                 line: 0,
                 message: format!(
                     "there are {} panels; the first {MAX_FILES} by name are shown",
-                    self.seen.len()
+                    self.files.len()
                 ),
             });
         }
-        self.catalog.send_if_modified(|known| {
-            let changed = **known != catalog;
-            *known = Arc::new(catalog);
+        self.catalog.send_if_modified(|current| {
+            let changed = **current != catalog;
+            *current = Arc::new(catalog);
             changed
         });
     }
 }
 
 /// Why a file is no panel.
-enum Refused {
+enum LoadError {
     /// ClickHouse cannot be asked now.
-    NotNow,
+    Unavailable,
     /// ClickHouse refuses it, and may take it later.
-    ForNow(BrokenPanel),
+    Transient(BrokenPanel),
     /// It never will be as it is.
-    Broken(BrokenPanel),
+    Permanent(BrokenPanel),
 }
 
 /// The .sql files of the folder, by name.
-fn list(folder: &Path) -> io::Result<BTreeMap<String, Mark>> {
+fn list_sql_files(directory: &Path) -> io::Result<BTreeMap<String, FileVersion>> {
     let mut found = BTreeMap::new();
-    for entry in std::fs::read_dir(folder)? {
+    for entry in std::fs::read_dir(directory)? {
         let path = entry?.path();
         let name = path.file_stem().and_then(|stem| stem.to_str()).filter(|stem| !stem.starts_with('.'));
         let (Some(name), true) = (name, path.extension().is_some_and(|extension| extension == "sql")) else {
@@ -263,9 +266,9 @@ fn list(folder: &Path) -> io::Result<BTreeMap<String, Mark>> {
 }
 
 /// ClickHouse's message, and what it means for a panel where that is not plain.
-fn in_words(error: &ClickHouseError) -> String {
+fn describe_error(error: &ClickHouseError) -> String {
     const READONLY: i32 = 164;
-    let message = error.for_viewers();
+    let message = error.viewer_message();
     if error.code == Some(READONLY) {
         return format!(
             "a panel is one SELECT that reads tables; writes, settings, and functions that read files or open addresses \
@@ -276,16 +279,16 @@ fn in_words(error: &ClickHouseError) -> String {
 }
 
 /// The line that ClickHouse's message names: "(line 5, col 8)", or the one with the name that it does not know.
-fn line_of(message: &str, text: &str) -> u32 {
+fn line_of_error(message: &str, text: &str) -> u32 {
     let named = message.split_once("(line ").and_then(|(_, rest)| rest.split(',').next()?.parse().ok());
     named.unwrap_or_else(|| {
         let unknown = message.split('`').nth(1).or_else(|| message.split('\'').nth(1));
-        unknown.map_or(0, |name| line_with(text, name))
+        unknown.map_or(0, |name| line_containing(text, name))
     })
 }
 
 /// The first line behind the header that holds `part`, or else the first in all; 0 for none.
-fn line_with(text: &str, part: &str) -> u32 {
+fn line_containing(text: &str, part: &str) -> u32 {
     let with = |header: bool| {
         text.lines().position(|line| line.contains(part) && (header || !line.trim_start().starts_with("--")))
     };
@@ -297,10 +300,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_line_is_the_one_that_clickhouse_names_or_the_one_with_the_unknown_name() {
+    fn the_line_is_parsed_from_the_error_or_found_by_the_unknown_identifier() {
         let text = "-- title: visitors\n-- chart: table\nSELECT\n    visitors\nFROM minutes";
-        assert_eq!(line_of("Syntax error: failed at position 9 (SELEC) (line 3, col 1): SELEC", text), 3);
-        assert_eq!(line_of("Unknown expression identifier `visitors` in scope SELECT", text), 4);
-        assert_eq!(line_of("Memory limit exceeded", text), 0);
+        assert_eq!(
+            line_of_error("Syntax error: failed at position 9 (SELEC) (line 3, col 1): SELEC", text),
+            3
+        );
+        assert_eq!(line_of_error("Unknown expression identifier `visitors` in scope SELECT", text), 4);
+        assert_eq!(line_of_error("Memory limit exceeded", text), 0);
     }
 }

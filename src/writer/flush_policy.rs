@@ -6,7 +6,7 @@ use tokio::time::Instant;
 
 /// The bounds of a batch.
 #[derive(Clone, Copy, Debug)]
-pub struct Limits {
+pub struct BatchLimits {
     /// A batch with so many events is due. It may grow beyond while an insert is under way.
     pub flush_events: u64,
     /// A batch is due so long after the last flush.
@@ -19,22 +19,27 @@ pub struct Limits {
     pub max_events: u64,
 }
 
-impl Limits {
+impl BatchLimits {
     /// Whether a batch of this size must not grow.
-    pub fn is_full(&self, size: Size) -> bool {
+    pub fn is_full(&self, size: BatchSize) -> bool {
         size.events >= self.max_events || size.bytes >= self.max_bytes
     }
 
     /// When a batch of this size is due, if no insert is under way. `last_flush` is when the last batch was sealed or
-    /// the server was started; `shown_every` is how often somebody sees what has landed, if anybody does.
-    pub fn due_at(&self, size: Size, last_flush: Instant, shown_every: Option<Duration>) -> Option<Instant> {
+    /// the server was started; `refresh_interval` is how often somebody sees what has landed, if anybody does.
+    pub fn due_at(
+        &self,
+        size: BatchSize,
+        last_flush: Instant,
+        refresh_interval: Option<Duration>,
+    ) -> Option<Instant> {
         if size.events == 0 {
             return None;
         }
         let wait = if size.events >= self.flush_events || self.is_full(size) {
             self.flush_min_interval
         } else {
-            self.flush_interval.min(shown_every.unwrap_or(Duration::MAX)).max(self.flush_min_interval)
+            self.flush_interval.min(refresh_interval.unwrap_or(Duration::MAX)).max(self.flush_min_interval)
         };
         Some(last_flush + wait)
     }
@@ -42,14 +47,14 @@ impl Limits {
 
 /// The size of a batch.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Size {
+pub struct BatchSize {
     /// Events.
     pub events: u64,
     /// Bytes of their columns.
     pub bytes: u64,
 }
 
-impl std::ops::AddAssign for Size {
+impl std::ops::AddAssign for BatchSize {
     fn add_assign(&mut self, more: Self) {
         self.events += more.events;
         self.bytes += more.bytes;
@@ -60,7 +65,7 @@ impl std::ops::AddAssign for Size {
 mod tests {
     use super::*;
 
-    const LIMITS: Limits = Limits {
+    const LIMITS: BatchLimits = BatchLimits {
         flush_events: 1_000,
         flush_interval: Duration::from_millis(2_000),
         flush_min_interval: Duration::from_millis(100),
@@ -70,27 +75,27 @@ mod tests {
 
     fn due_after(events: u64, bytes: u64) -> Option<u128> {
         let start = Instant::now();
-        LIMITS.due_at(Size { events, bytes }, start, None).map(|due| (due - start).as_millis())
+        LIMITS.due_at(BatchSize { events, bytes }, start, None).map(|due| (due - start).as_millis())
     }
 
     #[test]
-    fn nothing_is_never_due() {
+    fn an_empty_batch_is_never_due() {
         assert_eq!(due_after(0, 0), None);
     }
 
     #[test]
-    fn few_events_wait_for_the_interval() {
+    fn a_small_batch_waits_for_the_flush_interval() {
         assert_eq!(due_after(1, 100), Some(2_000));
         assert_eq!(due_after(999, 100), Some(2_000));
     }
 
     #[test]
-    fn few_events_wait_less_while_somebody_watches() {
-        let due = |shown_every| {
+    fn a_small_batch_is_due_sooner_while_there_is_demand() {
+        let due = |refresh_interval| {
             let start = Instant::now();
-            let shown_every = Some(Duration::from_millis(shown_every));
+            let refresh_interval = Some(Duration::from_millis(refresh_interval));
             LIMITS
-                .due_at(Size { events: 1, bytes: 100 }, start, shown_every)
+                .due_at(BatchSize { events: 1, bytes: 100 }, start, refresh_interval)
                 .map(|due| (due - start).as_millis())
         };
         assert_eq!(due(250), Some(250));
@@ -99,15 +104,15 @@ mod tests {
     }
 
     #[test]
-    fn enough_events_keep_only_the_distance() {
+    fn a_large_batch_waits_only_for_the_minimum_interval() {
         assert_eq!(due_after(1_000, 100), Some(100));
         assert_eq!(due_after(3, 1 << 20), Some(100), "a full batch is due whatever its number of events");
     }
 
     #[test]
     fn a_batch_is_full_by_events_or_by_bytes() {
-        assert!(!LIMITS.is_full(Size { events: 9_999, bytes: (1 << 20) - 1 }));
-        assert!(LIMITS.is_full(Size { events: 10_000, bytes: 0 }));
-        assert!(LIMITS.is_full(Size { events: 1, bytes: 1 << 20 }));
+        assert!(!LIMITS.is_full(BatchSize { events: 9_999, bytes: (1 << 20) - 1 }));
+        assert!(LIMITS.is_full(BatchSize { events: 10_000, bytes: 0 }));
+        assert!(LIMITS.is_full(BatchSize { events: 1, bytes: 1 << 20 }));
     }
 }

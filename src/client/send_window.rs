@@ -7,10 +7,10 @@ use super::ClientError;
 use crate::proto::v1;
 
 /// How many rejections are kept to be looked at.
-const KEPT_REJECTIONS: usize = 100;
+const MAX_KEPT_REJECTIONS: usize = 100;
 /// A server remembers a producer for so long at least (see ingest.proto). So it has not stored what was sent later than
 /// this before it says that it does not know the producer.
-const REMEMBERED_FOR: Duration = Duration::from_secs(3_600);
+const MIN_PRODUCER_RETENTION: Duration = Duration::from_secs(3_600);
 
 /// What became of the events so far.
 #[derive(Clone, Debug, Default)]
@@ -31,96 +31,100 @@ pub struct Totals {
     pub renumbered: u64,
     /// Events that may be stored twice: they were sent, more than an hour passed without an acknowledgement, and then the
     /// server did not know the producer any more. So they were sent again.
-    pub maybe_doubled: u64,
+    pub possible_duplicates: u64,
     /// Why the producer ended.
     pub(super) failure: Option<ClientError>,
 }
 
 /// What the server says about the producer at a connect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Known {
+pub(super) enum ProducerStatus {
     /// It has every request up to this one.
-    UpTo(u64),
+    DurableThrough(u64),
     /// It has never seen the producer, or has forgotten it.
-    No,
+    Unknown,
 }
 
 /// What follows from it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Resumed {
+pub(super) struct ResumeOutcome {
     /// Events that turned out to be stored.
     pub(super) acknowledged: u64,
     /// Whether the producer was known before and the requests have new numbers.
     pub(super) renumbered: bool,
     /// Events that are sent again and may be stored.
-    pub(super) maybe_doubled: u64,
+    pub(super) possible_duplicates: u64,
 }
 
 /// Requests in the order of their numbers.
 #[derive(Debug, Default)]
-pub(super) struct Window {
+pub(super) struct SendWindow {
     last_sequence: u64,
-    unacknowledged: VecDeque<Unacknowledged>,
+    unacknowledged: VecDeque<SentRequest>,
 }
 
 #[derive(Debug)]
-struct Unacknowledged {
+struct SentRequest {
     request: v1::StreamEventsRequest,
     /// When it was first sent under its number.
-    first_sent: At,
+    first_sent_at: ClockReading,
 }
 
 /// A moment, by two clocks: one stands still while a machine sleeps, the other may be set.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct At {
-    pub(super) steady: Instant,
+pub(super) struct ClockReading {
+    pub(super) monotonic: Instant,
     pub(super) wall: SystemTime,
 }
 
-impl At {
+impl ClockReading {
     pub(super) fn now() -> Self {
-        Self { steady: Instant::now(), wall: SystemTime::now() }
+        Self { monotonic: Instant::now(), wall: SystemTime::now() }
     }
 
     /// Whether less time than that passed for certain.
-    fn is_within(self, limit: Duration, now: Self) -> bool {
-        let by_wall = now.wall.duration_since(self.wall);
-        now.steady.saturating_duration_since(self.steady) < limit
-            && by_wall.is_ok_and(|passed| passed < limit)
+    fn is_certainly_within(self, limit: Duration, now: Self) -> bool {
+        let wall_elapsed = now.wall.duration_since(self.wall);
+        now.monotonic.saturating_duration_since(self.monotonic) < limit
+            && wall_elapsed.is_ok_and(|elapsed| elapsed < limit)
     }
 }
 
-impl Window {
+impl SendWindow {
     /// Takes what the server says at a connect: what it has is acknowledged, and where it does not know the producer, what
     /// is left is numbered from 1. An error is a server that lost what it had acknowledged, or a second producer with the
     /// same id.
-    pub(super) fn resume(&mut self, known: Known, now: At) -> Result<Resumed, ClientError> {
-        let last_durable = match known {
-            Known::UpTo(last_durable) => last_durable,
-            Known::No => return Ok(self.renumber(now)),
+    pub(super) fn resume(
+        &mut self,
+        status: ProducerStatus,
+        now: ClockReading,
+    ) -> Result<ResumeOutcome, ClientError> {
+        let last_durable = match status {
+            ProducerStatus::DurableThrough(last_durable) => last_durable,
+            ProducerStatus::Unknown => return Ok(self.renumber(now)),
         };
         if self.last_sequence == 0 {
             self.last_sequence = last_durable;
         }
         let first = self.unacknowledged.front().map_or(self.last_sequence + 1, |sent| sent.request.sequence);
         if last_durable + 1 < first || last_durable > self.last_sequence {
-            return Err(ClientError::Refused(format!(
+            return Err(ClientError::Rejected(format!(
                 "it says that the last request is {last_durable}, but {} was the last that it acknowledged and {} the last \
                  that was sent; a second producer may have the same producer_id",
                 first - 1,
                 self.last_sequence
             )));
         }
-        Ok(Resumed { acknowledged: self.acknowledge(last_durable), ..Resumed::default() })
+        Ok(ResumeOutcome { acknowledged: self.acknowledge(last_durable), ..ResumeOutcome::default() })
     }
 
-    fn renumber(&mut self, now: At) -> Resumed {
-        let mut resumed = Resumed::default();
+    fn renumber(&mut self, now: ClockReading) -> ResumeOutcome {
+        let mut resumed = ResumeOutcome::default();
         for (sent, sequence) in self.unacknowledged.iter_mut().zip(1..) {
-            if !sent.first_sent.is_within(REMEMBERED_FOR, now) {
-                resumed.maybe_doubled += sent.request.events.len() as u64;
+            if !sent.first_sent_at.is_certainly_within(MIN_PRODUCER_RETENTION, now) {
+                resumed.possible_duplicates += sent.request.events.len() as u64;
             }
-            sent.first_sent = now; // from here on only the sending under the new number is uncertain
+            sent.first_sent_at = now; // from here on only the sending under the new number is uncertain
             resumed.renumbered |= sent.request.sequence != sequence;
             sent.request.sequence = sequence;
             sent.request.start_new_numbering = sequence == 1;
@@ -136,7 +140,7 @@ impl Window {
         &mut self,
         producer_id: &str,
         events: Vec<v1::Event>,
-        now: At,
+        now: ClockReading,
     ) -> &v1::StreamEventsRequest {
         self.last_sequence += 1;
         let request = v1::StreamEventsRequest {
@@ -146,7 +150,7 @@ impl Window {
             // Only a producer that the server does not know begins with 1: it is asked before.
             start_new_numbering: self.last_sequence == 1,
         };
-        self.unacknowledged.push_back(Unacknowledged { request, first_sent: now });
+        self.unacknowledged.push_back(SentRequest { request, first_sent_at: now });
         &self.unacknowledged[self.unacknowledged.len() - 1].request
     }
 
@@ -169,21 +173,21 @@ impl Window {
 }
 
 impl Totals {
-    pub(super) fn add(&mut self, acknowledged: u64, answer: v1::StreamEventsResponse) {
+    pub(super) fn add_response(&mut self, acknowledged: u64, response: v1::StreamEventsResponse) {
         self.acknowledged += acknowledged;
-        self.accepted += answer.accepted;
-        self.rejected += answer.rejected;
-        self.duplicates += answer.duplicates;
-        let room = KEPT_REJECTIONS.saturating_sub(self.rejections.len());
-        self.rejections.extend(answer.rejections.into_iter().take(room));
+        self.accepted += response.accepted;
+        self.rejected += response.rejected;
+        self.duplicates += response.duplicates;
+        let remaining = MAX_KEPT_REJECTIONS.saturating_sub(self.rejections.len());
+        self.rejections.extend(response.rejections.into_iter().take(remaining));
     }
 
-    pub(super) fn resumed(&mut self, resumed: Resumed) {
+    pub(super) fn add_resume_outcome(&mut self, resumed: ResumeOutcome) {
         // Their acknowledgement was lost, so how many of them were refused is not known.
         self.acknowledged += resumed.acknowledged;
         self.accepted += resumed.acknowledged;
         self.renumbered += u64::from(resumed.renumbered);
-        self.maybe_doubled += resumed.maybe_doubled;
+        self.possible_duplicates += resumed.possible_duplicates;
     }
 }
 
@@ -195,80 +199,87 @@ mod tests {
         vec![v1::Event::default(); count]
     }
 
-    fn after(start: At, passed: Duration) -> At {
-        At { steady: start.steady + passed, wall: start.wall + passed }
+    fn after(start: ClockReading, elapsed: Duration) -> ClockReading {
+        ClockReading { monotonic: start.monotonic + elapsed, wall: start.wall + elapsed }
     }
 
-    fn numbers(window: &Window) -> Vec<(u64, bool)> {
+    fn sequences(window: &SendWindow) -> Vec<(u64, bool)> {
         window.unacknowledged().map(|request| (request.sequence, request.start_new_numbering)).collect()
     }
 
     #[test]
-    fn requests_are_numbered_from_where_the_server_is() {
-        let (mut window, now) = (Window::default(), At::now());
-        assert_eq!(window.resume(Known::UpTo(7), now).unwrap(), Resumed::default());
+    fn numbering_continues_after_the_last_durable_sequence() {
+        let (mut window, now) = (SendWindow::default(), ClockReading::now());
+        assert_eq!(window.resume(ProducerStatus::DurableThrough(7), now).unwrap(), ResumeOutcome::default());
         window.push("p", events(1), now);
         window.push("p", events(1), now);
-        assert_eq!(numbers(&window), [(8, false), (9, false)]);
+        assert_eq!(sequences(&window), [(8, false), (9, false)]);
     }
 
     #[test]
-    fn a_new_producer_says_so_with_its_first_request() {
-        let (mut window, now) = (Window::default(), At::now());
-        assert_eq!(window.resume(Known::No, now).unwrap(), Resumed::default());
+    fn the_first_request_of_a_new_producer_starts_a_new_numbering() {
+        let (mut window, now) = (SendWindow::default(), ClockReading::now());
+        assert_eq!(window.resume(ProducerStatus::Unknown, now).unwrap(), ResumeOutcome::default());
         window.push("p", events(1), now);
         window.push("p", events(1), now);
-        assert_eq!(numbers(&window), [(1, true), (2, false)]);
+        assert_eq!(sequences(&window), [(1, true), (2, false)]);
         // It did not arrive; this is no new numbering.
-        assert_eq!(window.resume(Known::No, now).unwrap(), Resumed::default());
-        assert_eq!(numbers(&window), [(1, true), (2, false)]);
+        assert_eq!(window.resume(ProducerStatus::Unknown, now).unwrap(), ResumeOutcome::default());
+        assert_eq!(sequences(&window), [(1, true), (2, false)]);
     }
 
     #[test]
-    fn after_a_reconnect_only_what_the_server_lacks_is_left() {
-        let (mut window, now) = (Window::default(), At::now());
+    fn only_unacknowledged_requests_remain_after_a_reconnect() {
+        let (mut window, now) = (SendWindow::default(), ClockReading::now());
         for _ in 0..3 {
             window.push("p", events(10), now);
         }
-        assert_eq!(window.resume(Known::UpTo(2), now).unwrap().acknowledged, 20);
-        assert_eq!(numbers(&window), [(3, false)]);
+        assert_eq!(window.resume(ProducerStatus::DurableThrough(2), now).unwrap().acknowledged, 20);
+        assert_eq!(sequences(&window), [(3, false)]);
         assert_eq!(window.acknowledge(3), 10);
         assert_eq!(window.len(), 0);
     }
 
     #[test]
-    fn a_server_that_lost_requests_or_knows_too_much_is_noticed() {
-        let (mut window, now) = (Window::default(), At::now());
+    fn an_inconsistent_last_sequence_is_an_error() {
+        let (mut window, now) = (SendWindow::default(), ClockReading::now());
         window.push("p", events(1), now);
         window.push("p", events(1), now);
         window.acknowledge(1);
-        assert!(window.resume(Known::UpTo(0), now).is_err(), "it acknowledged 1");
-        assert!(window.resume(Known::UpTo(3), now).is_err(), "3 was never sent");
-        assert!(window.resume(Known::UpTo(1), now).is_ok());
+        assert!(window.resume(ProducerStatus::DurableThrough(0), now).is_err(), "it acknowledged 1");
+        assert!(window.resume(ProducerStatus::DurableThrough(3), now).is_err(), "3 was never sent");
+        assert!(window.resume(ProducerStatus::DurableThrough(1), now).is_ok());
     }
 
     #[test]
-    fn a_producer_that_was_forgotten_numbers_from_one_and_counts_what_may_be_doubled() {
-        let (mut window, start) = (Window::default(), At::now());
-        window.resume(Known::UpTo(57), start).unwrap();
-        let idle = window.resume(Known::No, start).unwrap();
-        assert_eq!(idle, Resumed { renumbered: true, ..Resumed::default() }, "nothing was on its way");
-        window.resume(Known::UpTo(57), start).unwrap();
+    fn a_forgotten_producer_renumbers_and_counts_possible_duplicates() {
+        let (mut window, start) = (SendWindow::default(), ClockReading::now());
+        window.resume(ProducerStatus::DurableThrough(57), start).unwrap();
+        let idle = window.resume(ProducerStatus::Unknown, start).unwrap();
+        assert_eq!(
+            idle,
+            ResumeOutcome { renumbered: true, ..ResumeOutcome::default() },
+            "nothing was on its way"
+        );
+        window.resume(ProducerStatus::DurableThrough(57), start).unwrap();
         window.push("p", events(10), start);
         window.push("p", events(3), after(start, Duration::from_secs(2)));
-        let now = after(start, REMEMBERED_FOR);
-        let resumed = window.resume(Known::No, now).unwrap();
-        assert_eq!(resumed, Resumed { acknowledged: 0, renumbered: true, maybe_doubled: 10 });
-        assert_eq!(numbers(&window), [(1, true), (2, false)]);
+        let now = after(start, MIN_PRODUCER_RETENTION);
+        let resumed = window.resume(ProducerStatus::Unknown, now).unwrap();
+        assert_eq!(resumed, ResumeOutcome { acknowledged: 0, renumbered: true, possible_duplicates: 10 });
+        assert_eq!(sequences(&window), [(1, true), (2, false)]);
         assert_eq!(window.push("p", events(1), now).sequence, 3);
     }
 
     #[test]
-    fn a_clock_that_was_set_back_or_stood_still_makes_nothing_certain() {
-        let start = At::now();
-        let slept = At { wall: start.wall + REMEMBERED_FOR, ..start };
-        let set_back = At { wall: start.wall - Duration::from_secs(1), ..start };
-        assert!(start.is_within(REMEMBERED_FOR, start));
-        assert!(!start.is_within(REMEMBERED_FOR, slept) && !start.is_within(REMEMBERED_FOR, set_back));
+    fn clock_jumps_make_the_elapsed_time_uncertain() {
+        let start = ClockReading::now();
+        let after_sleep = ClockReading { wall: start.wall + MIN_PRODUCER_RETENTION, ..start };
+        let clock_set_back = ClockReading { wall: start.wall - Duration::from_secs(1), ..start };
+        assert!(start.is_certainly_within(MIN_PRODUCER_RETENTION, start));
+        assert!(
+            !start.is_certainly_within(MIN_PRODUCER_RETENTION, after_sleep)
+                && !start.is_certainly_within(MIN_PRODUCER_RETENTION, clock_set_back)
+        );
     }
 }

@@ -7,7 +7,7 @@ use tonic::{Code, Streaming};
 use v1::TimeRange;
 use v1::watch_panels_response::Value;
 
-use crate::common::{ClickHouse, PATIENCE, Server, event, free_address, send};
+use crate::common::{TIMEOUT, TestClickHouse, TestServer, event, events_request, free_address};
 
 fn query(id: &str, panel: &str) -> v1::PanelQuery {
     v1::PanelQuery {
@@ -18,23 +18,23 @@ fn query(id: &str, panel: &str) -> v1::PanelQuery {
     }
 }
 
-fn watch(queries: Vec<v1::PanelQuery>) -> v1::WatchPanelsRequest {
+fn watch_request(queries: Vec<v1::PanelQuery>) -> v1::WatchPanelsRequest {
     v1::WatchPanelsRequest { queries }
 }
 
-async fn next(stream: &mut Streaming<v1::WatchPanelsResponse>) -> v1::WatchPanelsResponse {
-    let next = tokio::time::timeout(PATIENCE, stream.message()).await.expect("an update comes");
+async fn next_update(stream: &mut Streaming<v1::WatchPanelsResponse>) -> v1::WatchPanelsResponse {
+    let next = tokio::time::timeout(TIMEOUT, stream.message()).await.expect("an update comes");
     next.unwrap().expect("the stream goes on")
 }
 
-/// The next update for which `wanted` holds.
-async fn until(
+/// The next update for which `predicate` holds.
+async fn wait_for_update(
     stream: &mut Streaming<v1::WatchPanelsResponse>,
-    wanted: impl Fn(&v1::WatchPanelsResponse) -> bool,
+    predicate: impl Fn(&v1::WatchPanelsResponse) -> bool,
 ) -> v1::WatchPanelsResponse {
     loop {
-        let update = next(stream).await;
-        if wanted(&update) {
+        let update = next_update(stream).await;
+        if predicate(&update) {
             return update;
         }
     }
@@ -48,26 +48,26 @@ fn active_users(update: &v1::WatchPanelsResponse) -> u64 {
 }
 
 #[tokio::test]
-async fn every_panel_is_there_at_once_and_changes_with_an_event() {
+async fn every_panel_sends_an_initial_value_and_updates() {
     // Nothing but the watcher makes a batch due before ten minutes are over.
-    let server = Server::start_with(&[("FLUSH_INTERVAL_MS", "600000")]);
+    let server = TestServer::start_with(&[("FLUSH_INTERVAL_MS", "600000")]);
     let mut dashboard = server.dashboard().await;
     let names = dashboard.list_panels(v1::ListPanelsRequest {}).await.unwrap().into_inner().panels;
     let queries: Vec<_> = names.iter().map(|panel| query("", &panel.name)).collect();
-    let mut stream = dashboard.watch_panels(watch(queries)).await.unwrap().into_inner();
+    let mut stream = dashboard.watch_panels(watch_request(queries)).await.unwrap().into_inner();
     let mut first = std::collections::BTreeMap::new();
     while first.len() < names.len() {
-        let update = next(&mut stream).await;
+        let update = next_update(&mut stream).await;
         assert!(update.value.is_some() && update.stale_reason.is_none(), "{update:?}");
         first.insert(update.id.clone(), update);
     }
     assert_eq!(active_users(&first["active_users"]), 0);
 
-    server.ingest().await.send_events(send(vec![event("signup_started")])).await.unwrap();
+    server.ingest().await.send_events(events_request(vec![event("signup_started")])).await.unwrap();
     // In any order.
     let (mut active, mut funnel) = (false, false);
     while !(active && funnel) {
-        let update = next(&mut stream).await;
+        let update = next_update(&mut stream).await;
         assert_eq!(update.id, update.panel);
         match update.value {
             Some(Value::ActiveUsers(users)) => active = users.active_users == 1,
@@ -77,9 +77,9 @@ async fn every_panel_is_there_at_once_and_changes_with_an_event() {
     }
 
     // A panel whose value did not change is silent: no page was viewed.
-    server.ingest().await.send_events(send(vec![event("signup_started")])).await.unwrap();
+    server.ingest().await.send_events(events_request(vec![event("signup_started")])).await.unwrap();
     let twice = |update: &v1::WatchPanelsResponse| matches!(&update.value, Some(Value::SignupFunnel(funnel)) if funnel.started == 2);
-    until(&mut stream, twice).await;
+    wait_for_update(&mut stream, twice).await;
     let stopped = server.stop();
     assert!(stopped.0.success(), "{}", stopped.1);
     let end = loop {
@@ -92,55 +92,55 @@ async fn every_panel_is_there_at_once_and_changes_with_an_event() {
 }
 
 #[tokio::test]
-async fn a_value_goes_stale_with_clickhouse_and_comes_back_with_it() {
+async fn values_become_stale_during_an_outage_and_recover() {
     let address = free_address();
     let folder = tempfile::tempdir().unwrap();
-    let clickhouse = ClickHouse::start(&address, folder.path());
+    let clickhouse = TestClickHouse::start(&address, folder.path());
     let url = format!("http://{address}");
-    let server = Server::start_with(&[("CLICKHOUSE_URL", &url), ("MILLRACE_LOG", "info")]);
+    let server = TestServer::start_with(&[("CLICKHOUSE_URL", &url), ("MILLRACE_LOG", "info")]);
     server.wait_for_health("ok", |health| health.status() == v1::Status::Ok).await;
-    server.ingest().await.send_events(send(vec![event("x")])).await.unwrap();
+    server.ingest().await.send_events(events_request(vec![event("x")])).await.unwrap();
     server.wait_until_landed().await;
 
     let mut dashboard = server.dashboard().await;
     let mut stream =
-        dashboard.watch_panels(watch(vec![query("a", "active_users")])).await.unwrap().into_inner();
-    let fresh = until(&mut stream, |update| update.stale_reason.is_none()).await;
+        dashboard.watch_panels(watch_request(vec![query("a", "active_users")])).await.unwrap().into_inner();
+    let fresh = wait_for_update(&mut stream, |update| update.stale_reason.is_none()).await;
     assert_eq!(active_users(&fresh), 1);
     drop(clickhouse);
-    let stale = until(&mut stream, |update| update.stale_reason.is_some()).await;
+    let stale = wait_for_update(&mut stream, |update| update.stale_reason.is_some()).await;
     assert_eq!(active_users(&stale), 1, "the last value stays");
     assert!(stale.stale_since.is_some());
     assert!(stale.stale_reason.as_ref().unwrap().contains("active_users"), "{stale:?}");
 
     // Who comes now sees the mark as well.
-    let late = dashboard.watch_panels(watch(vec![query("b", "active_users")])).await.unwrap();
-    let late = next(&mut late.into_inner()).await;
+    let late = dashboard.watch_panels(watch_request(vec![query("b", "active_users")])).await.unwrap();
+    let late = next_update(&mut late.into_inner()).await;
     assert_eq!((late.id.as_str(), late.stale_since), ("b", stale.stale_since));
 
-    let _clickhouse = ClickHouse::start(&address, folder.path());
-    let fresh = until(&mut stream, |update| update.stale_reason.is_none()).await;
+    let _clickhouse = TestClickHouse::start(&address, folder.path());
+    let fresh = wait_for_update(&mut stream, |update| update.stale_reason.is_none()).await;
     assert_eq!((active_users(&fresh), fresh.stale_since), (1, None));
 }
 
 /// The statements that ClickHouse has run for panels.
-async fn selects(server: &Server) -> u64 {
+async fn select_count(server: &TestServer) -> u64 {
     let counted = server.sql("SELECT sum(value) FROM system.events WHERE event = 'SelectQuery'").await;
     counted.parse().unwrap()
 }
 
 #[tokio::test]
-async fn a_thousand_watchers_cost_clickhouse_what_one_does() {
-    const WATCHERS: usize = 1_000;
+async fn a_thousand_subscribers_cost_as_many_queries_as_one() {
+    const SUBSCRIBERS: usize = 1_000;
     const EVENTS: u64 = 20;
-    let server = Server::start();
+    let server = TestServer::start();
     let mut producer = server.ingest().await;
     let mut selects_for = Vec::new();
-    for watchers in [1, WATCHERS] {
-        let memory_before = server.resident_kib();
+    for subscribers in [1, SUBSCRIBERS] {
+        let memory_before = server.rss_kib();
         let mut streams = Vec::new();
         let mut dashboard = server.dashboard().await;
-        for number in 0..watchers {
+        for number in 0..subscribers {
             if number % 100 == 0 {
                 dashboard = server.dashboard().await; // HTTP/2 has so many streams a connection
             }
@@ -150,43 +150,43 @@ async fn a_thousand_watchers_cost_clickhouse_what_one_does() {
             if number % 3 == 0 {
                 query.parameters.insert("window_minutes".into(), "5".into());
             }
-            streams.push(dashboard.watch_panels(watch(vec![query])).await.unwrap().into_inner());
+            streams.push(dashboard.watch_panels(watch_request(vec![query])).await.unwrap().into_inner());
         }
         for (number, stream) in streams.iter_mut().enumerate() {
-            assert_eq!(next(stream).await.id, format!("w{number}"));
+            assert_eq!(next_update(stream).await.id, format!("w{number}"));
         }
-        let memory = server.resident_kib().saturating_sub(memory_before);
-        println!("{watchers} watchers: {} KiB each", memory / watchers as u64);
-        if watchers == WATCHERS {
-            assert!(memory < 50 * WATCHERS as u64, "{memory} KiB for {WATCHERS} watchers");
+        let memory = server.rss_kib().saturating_sub(memory_before);
+        println!("{subscribers} watchers: {} KiB each", memory / subscribers as u64);
+        if subscribers == SUBSCRIBERS {
+            assert!(memory < 50 * SUBSCRIBERS as u64, "{memory} KiB for {SUBSCRIBERS} watchers");
         }
-        let before = selects(&server).await;
+        let before = select_count(&server).await;
         for number in 0..EVENTS {
             let mut event = event("x");
-            event.session_id = format!("{watchers}-{number}");
-            producer.send_events(send(vec![event])).await.unwrap();
+            event.session_id = format!("{subscribers}-{number}");
+            producer.send_events(events_request(vec![event])).await.unwrap();
             tokio::time::sleep(Duration::from_millis(300)).await;
         }
-        selects_for.push(selects(&server).await - before);
-        let last = EVENTS * (1 + u64::from(watchers == WATCHERS));
+        selects_for.push(select_count(&server).await - before);
+        let last = EVENTS * (1 + u64::from(subscribers == SUBSCRIBERS));
         for stream in &mut streams {
-            until(stream, |update| active_users(update) == last).await;
+            wait_for_update(stream, |update| active_users(update) == last).await;
         }
     }
     // Each computation is two statements' worth of selects at most, one for each event; health asks a little as well.
-    println!("selects for {EVENTS} events with 1 and with {WATCHERS} watchers: {selects_for:?}");
+    println!("selects for {EVENTS} events with 1 and with {SUBSCRIBERS} watchers: {selects_for:?}");
     assert!(selects_for[1] <= 2 * selects_for[0], "{selects_for:?}");
 }
 
 #[tokio::test]
-async fn a_slow_reader_gets_the_newest_value_and_no_queue() {
+async fn a_slow_subscriber_gets_the_latest_value() {
     const UPDATES: u64 = 15;
     let folder = tempfile::tempdir().unwrap();
     let panel = "-- title: Wide\n-- chart: table\nSELECT count() AS events, repeat('x', 300000) AS padding FROM events";
     std::fs::write(folder.path().join("wide.sql"), panel).unwrap();
-    let server = Server::start_with(&[("MILLRACE_PANELS_DIR", folder.path().to_str().unwrap())]);
-    let mut known = server.dashboard().await;
-    while !known
+    let server = TestServer::start_with(&[("MILLRACE_PANELS_DIR", folder.path().to_str().unwrap())]);
+    let mut dashboard = server.dashboard().await;
+    while !dashboard
         .list_panels(v1::ListPanelsRequest {})
         .await
         .unwrap()
@@ -202,8 +202,8 @@ async fn a_slow_reader_gets_the_newest_value_and_no_queue() {
     let endpoint = endpoint.initial_stream_window_size(65_535).initial_connection_window_size(65_535);
     let channel = endpoint.connect().await.unwrap();
     let mut slow = v1::dashboard_service_client::DashboardServiceClient::new(channel);
-    let mut stream = slow.watch_panels(watch(vec![query("", "wide")])).await.unwrap().into_inner();
-    let mut quick = known.watch_panels(watch(vec![query("", "wide")])).await.unwrap().into_inner();
+    let mut stream = slow.watch_panels(watch_request(vec![query("", "wide")])).await.unwrap().into_inner();
+    let mut fast = dashboard.watch_panels(watch_request(vec![query("", "wide")])).await.unwrap().into_inner();
     let events = |update: &v1::WatchPanelsResponse| match &update.value {
         Some(Value::Table(table)) => match table.rows[0].values[0].kind {
             Some(v1::value::Kind::Uint64Value(events)) => events,
@@ -213,19 +213,19 @@ async fn a_slow_reader_gets_the_newest_value_and_no_queue() {
     };
     let mut producer = server.ingest().await;
     for number in 1..=UPDATES {
-        producer.send_events(send(vec![event("x")])).await.unwrap();
-        until(&mut quick, |update| events(update) == number).await;
+        producer.send_events(events_request(vec![event("x")])).await.unwrap();
+        wait_for_update(&mut fast, |update| events(update) == number).await;
     }
     let mut seen = Vec::new();
     while seen.last() != Some(&UPDATES) {
-        seen.push(events(&next(&mut stream).await));
+        seen.push(events(&next_update(&mut stream).await));
     }
     assert!(seen.len() <= 5, "what was on its way, and the newest: {seen:?}");
 }
 
 #[tokio::test]
-async fn questions_that_cannot_be_watched_are_refused_with_their_place() {
-    let server = Server::start();
+async fn invalid_watched_queries_are_rejected_with_their_index() {
+    let server = TestServer::start();
     let mut dashboard = server.dashboard().await;
     let mut zone = query("b", "top_pages");
     zone.time_zone = Some("Mars/Olympus".into());
@@ -236,11 +236,11 @@ async fn questions_that_cannot_be_watched_are_refused_with_their_place() {
         (vec![query("a", "active_users"), zone], "queries[1]: time_zone: \"Mars/Olympus\""),
     ];
     for (queries, part) in cases {
-        let refused = dashboard.watch_panels(watch(queries)).await.unwrap_err();
-        assert_eq!(refused.code(), Code::InvalidArgument, "{refused:?}");
-        assert!(refused.message().contains(part), "{} lacks {part:?}", refused.message());
+        let error = dashboard.watch_panels(watch_request(queries)).await.unwrap_err();
+        assert_eq!(error.code(), Code::InvalidArgument, "{error:?}");
+        assert!(error.message().contains(part), "{} lacks {part:?}", error.message());
     }
-    let refused = dashboard.watch_panels(watch(vec![query("", "nothing")])).await.unwrap_err();
-    assert_eq!(refused.code(), Code::NotFound);
-    assert!(refused.message().starts_with("queries[0]: panel: \"nothing\" is not known"), "{refused:?}");
+    let error = dashboard.watch_panels(watch_request(vec![query("", "nothing")])).await.unwrap_err();
+    assert_eq!(error.code(), Code::NotFound);
+    assert!(error.message().starts_with("queries[0]: panel: \"nothing\" is not known"), "{error:?}");
 }

@@ -6,27 +6,27 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::clickhouse::ClickHouse;
-use crate::engine::Engine;
+use crate::engine::EngineHandle;
 use crate::journal::Journal;
 use crate::proto::{self, v1};
 use crate::writer::dead_letter::DeadLetters;
-use crate::writer::{Stats, Writer};
+use crate::writer::{Writer, WriterStats};
 use v1::Status;
 
 /// How often the state is looked at.
-const LOOK_EVERY: Duration = Duration::from_secs(1);
+const COLLECT_INTERVAL: Duration = Duration::from_secs(1);
 /// How long ClickHouse may take to answer before it counts as unreachable.
-const PATIENCE: Duration = Duration::from_secs(2);
+const PING_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// The writer's task runs every half second; after so long without a sign of it, something holds it up for good.
-const SILENT_AFTER: Duration = Duration::from_secs(15);
+const WRITER_STALLED_AFTER: Duration = Duration::from_secs(15);
 
 /// The parts whose state is told.
-pub struct Sources {
+pub struct HealthSources {
     /// ClickHouse.
     pub clickhouse: ClickHouse,
     /// The embedded engine; none with CLICKHOUSE_URL.
-    pub engine: Option<Engine>,
+    pub engine: Option<EngineHandle>,
     /// The writer.
     pub writer: Writer,
     /// The journal.
@@ -38,43 +38,43 @@ pub struct Sources {
 /// The last state that was seen, with the counters of this moment. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct HealthView {
-    seen: watch::Receiver<v1::Health>,
+    latest: watch::Receiver<v1::Health>,
     writer: Writer,
 }
 
 impl HealthView {
     /// The state now.
-    pub fn now(&self) -> v1::Health {
-        let mut health = self.seen.borrow().clone();
+    pub fn current(&self) -> v1::Health {
+        let mut health = self.latest.borrow().clone();
         let stats = self.writer.stats();
-        count(&mut health, stats);
+        set_counters(&mut health, stats);
         // Here too and not only by the collector, which may hang as well.
-        tell_silence(&mut health, stats);
+        report_writer_stall(&mut health, stats);
         health
     }
 
     /// What the gatherer sees from here on.
-    pub fn seen(&self) -> watch::Receiver<v1::Health> {
-        self.seen.clone()
+    pub fn subscribe(&self) -> watch::Receiver<v1::Health> {
+        self.latest.clone()
     }
 }
 
 /// Says that events are not accepted when the writer's task does not run.
-fn tell_silence(health: &mut v1::Health, stats: &Stats) {
-    let silent_for = stats.silent_for();
-    if silent_for > SILENT_AFTER {
+fn report_writer_stall(health: &mut v1::Health, stats: &WriterStats) {
+    let time_since_heartbeat = stats.time_since_heartbeat();
+    if time_since_heartbeat > WRITER_STALLED_AFTER {
         health.status = Status::Down.into();
         health.summary = format!(
             "no events are accepted: the writer has not run for {} s; restart the server, which loses nothing",
-            silent_for.as_secs()
+            time_since_heartbeat.as_secs()
         );
     }
 }
 
 /// The counters, which cost nothing to read.
-fn count(health: &mut v1::Health, stats: &Stats) {
-    health.buffer_size = stats.waiting();
-    health.last_flush = stats.last_flush_ms().map(proto::timestamp);
+fn set_counters(health: &mut v1::Health, stats: &WriterStats) {
+    health.buffer_size = stats.unlanded();
+    health.last_flush = stats.last_flush_ms().map(proto::timestamp_from_millis);
     health.events_accepted = stats.accepted();
     health.events_rejected = stats.rejected();
     health.events_duplicate = stats.duplicates();
@@ -82,44 +82,44 @@ fn count(health: &mut v1::Health, stats: &Stats) {
 }
 
 /// The task that looks.
-pub struct Gatherer {
-    sources: Sources,
+pub struct HealthCollector {
+    sources: HealthSources,
     started: Instant,
     clickhouse_version: String,
     state: watch::Sender<v1::Health>,
 }
 
-impl Gatherer {
+impl HealthCollector {
     /// Looks once, and gives the view of what is seen from here on.
-    pub async fn start(sources: Sources) -> (Self, HealthView) {
-        let (state, seen) = watch::channel(v1::Health::default());
-        let view = HealthView { seen, writer: sources.writer.clone() };
-        let mut gatherer =
+    pub async fn start(sources: HealthSources) -> (Self, HealthView) {
+        let (state, latest) = watch::channel(v1::Health::default());
+        let view = HealthView { latest, writer: sources.writer.clone() };
+        let mut collector =
             Self { sources, started: Instant::now(), clickhouse_version: String::new(), state };
-        gatherer.look().await;
-        (gatherer, view)
+        collector.collect().await;
+        (collector, view)
     }
 
     /// Looks until `stop`.
     pub async fn run(mut self, stop: CancellationToken) {
-        let mut every = tokio::time::interval(LOOK_EVERY);
-        every.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut ticks = tokio::time::interval(COLLECT_INTERVAL);
+        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let mut endpoint = self.sources.clickhouse.endpoint();
         loop {
             tokio::select! {
                 () = stop.cancelled() => return,
                 // The engine died or is back, which nobody should learn a second later. A constant endpoint never changes.
                 Ok(()) = endpoint.changed() => {}
-                _ = every.tick() => {}
+                _ = ticks.tick() => {}
             }
             tokio::select! {
                 () = stop.cancelled() => return,
-                () = self.look() => {}
+                () = self.collect() => {}
             }
         }
     }
 
-    async fn look(&mut self) {
+    async fn collect(&mut self) {
         let clickhouse = self.clickhouse().await;
         let dead_letters = self.dead_letters();
         let stats = self.sources.writer.stats();
@@ -134,7 +134,7 @@ impl Gatherer {
                 .or_else(|| stats.disk_full())
                 .unwrap_or_default(),
         };
-        let (status, summary) = judge(
+        let (status, summary) = status_of(
             &clickhouse,
             &journal,
             &dead_letters,
@@ -152,16 +152,16 @@ impl Gatherer {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             ..v1::Health::default()
         };
-        count(&mut health, stats);
-        tell_silence(&mut health, stats);
-        let before = self.state.send_replace(health);
-        self.tell_the_log(&before);
+        set_counters(&mut health, stats);
+        report_writer_stall(&mut health, stats);
+        let previous = self.state.send_replace(health);
+        self.log_change(&previous);
     }
 
     /// One line when the state changes, none while it stays.
-    fn tell_the_log(&self, before: &v1::Health) {
+    fn log_change(&self, previous: &v1::Health) {
         let now = self.state.borrow();
-        if (now.status, &now.summary) == (before.status, &before.summary) {
+        if (now.status, &now.summary) == (previous.status, &previous.summary) {
             return;
         }
         match now.status() {
@@ -172,25 +172,25 @@ impl Gatherer {
 
     async fn clickhouse(&mut self) -> v1::ClickHouseHealth {
         let engine = self.sources.engine.as_ref();
-        let answer = match tokio::time::timeout(PATIENCE, self.sources.clickhouse.version()).await {
-            Ok(answer) => answer.map_err(|error| error.to_string()),
-            Err(_) => Err(format!("ClickHouse gave no answer in {} s", PATIENCE.as_secs())),
+        let version = match tokio::time::timeout(PING_TIMEOUT, self.sources.clickhouse.version()).await {
+            Ok(version) => version.map_err(|error| error.to_string()),
+            Err(_) => Err(format!("ClickHouse gave no answer in {} s", PING_TIMEOUT.as_secs())),
         };
-        let (reachable, error) = match answer {
+        let (reachable, error) = match version {
             Ok(version) => {
                 self.clickhouse_version = version;
                 (true, String::new())
             }
-            Err(error) => (false, engine.and_then(Engine::last_error).unwrap_or(error)),
+            Err(error) => (false, engine.and_then(EngineHandle::last_error).unwrap_or(error)),
         };
         v1::ClickHouseHealth {
             reachable,
             embedded: engine.is_some(),
             version: self.clickhouse_version.clone(),
             error,
-            engine_restarts: engine.map_or(0, Engine::restarts),
+            engine_restarts: engine.map_or(0, EngineHandle::restarts),
             engine_sandbox: engine
-                .and_then(Engine::confinement)
+                .and_then(EngineHandle::confinement)
                 .map_or_else(String::new, |confinement| confinement.to_string()),
         }
     }
@@ -201,7 +201,7 @@ impl Gatherer {
         v1::DeadLetterHealth {
             batches: letters.letters,
             events: letters.events,
-            refused_batches: letters.refused,
+            refused_batches: letters.rejected,
             error: letters.problem.unwrap_or_default(),
             last_error: letters.last_error.unwrap_or_default(),
         }
@@ -209,7 +209,7 @@ impl Gatherer {
 }
 
 /// The worst of the parts, and the line for the person on call.
-fn judge(
+fn status_of(
     clickhouse: &v1::ClickHouseHealth,
     journal: &v1::JournalHealth,
     dead_letters: &v1::DeadLetterHealth,
@@ -275,13 +275,13 @@ fn judge(
 mod tests {
     use super::*;
 
-    fn judged(
+    fn status_with(
         reachable: bool,
         journal_error: &str,
         letters: (u64, u64),
         insert_error: Option<&str>,
     ) -> (Status, String) {
-        judge(
+        status_of(
             &v1::ClickHouseHealth { reachable, error: "refused".into(), ..Default::default() },
             &v1::JournalHealth { durable: true, error: journal_error.into(), ..Default::default() },
             &v1::DeadLetterHealth {
@@ -297,39 +297,39 @@ mod tests {
     }
 
     #[test]
-    fn the_worst_part_is_told_first() {
-        assert_eq!(judged(true, "", (0, 0), None), (Status::Ok, "ok".into()));
-        assert_eq!(judged(false, "disk full", (2, 1), Some("x")).0, Status::Down);
-        let (status, line) = judged(false, "", (2, 1), Some("x"));
+    fn the_most_severe_fault_is_reported_first() {
+        assert_eq!(status_with(true, "", (0, 0), None), (Status::Ok, "ok".into()));
+        assert_eq!(status_with(false, "disk full", (2, 1), Some("x")).0, Status::Down);
+        let (status, line) = status_with(false, "", (2, 1), Some("x"));
         assert!(status == Status::Degraded && line.contains("unreachable: refused"), "{line}");
-        assert!(judged(true, "", (2, 1), Some("x")).1.contains("refused 1 batches"));
-        assert!(judged(true, "", (2, 0), Some("timeout")).1.contains("inserts fail: timeout"));
-        assert!(judged(true, "", (2, 0), None).1.contains("2 batches (9 events)"));
+        assert!(status_with(true, "", (2, 1), Some("x")).1.contains("refused 1 batches"));
+        assert!(status_with(true, "", (2, 0), Some("timeout")).1.contains("inserts fail: timeout"));
+        assert!(status_with(true, "", (2, 0), None).1.contains("2 batches (9 events)"));
     }
 
     #[test]
-    fn a_journal_that_takes_nothing_is_down_whatever_it_says() {
+    fn a_journal_that_accepts_nothing_is_down_with_or_without_an_error() {
         let clickhouse = v1::ClickHouseHealth { reachable: true, ..Default::default() };
         for error in ["", "the journal's thread has panicked"] {
             let journal = v1::JournalHealth { durable: false, error: error.into(), ..Default::default() };
             let (status, line) =
-                judge(&clickhouse, &journal, &v1::DeadLetterHealth::default(), None, None, None);
+                status_of(&clickhouse, &journal, &v1::DeadLetterHealth::default(), None, None, None);
             assert_eq!((status, line), (Status::Down, format!("no events are accepted: {error}")));
         }
     }
 
     #[test]
-    fn dead_letters_that_cannot_be_read_or_inserted_say_why() {
-        let judged = |letters: v1::DeadLetterHealth| {
+    fn dead_letter_errors_are_in_the_summary() {
+        let status_with = |letters: v1::DeadLetterHealth| {
             let clickhouse = v1::ClickHouseHealth { reachable: true, ..Default::default() };
             let journal = v1::JournalHealth { durable: true, ..Default::default() };
-            judge(&clickhouse, &journal, &letters, None, None, None)
+            status_of(&clickhouse, &journal, &letters, None, None, None)
         };
         let unreadable = v1::DeadLetterHealth { error: "x.json: EOF".into(), ..Default::default() };
-        let (status, line) = judged(unreadable);
+        let (status, line) = status_with(unreadable);
         assert!(status == Status::Degraded && line.contains("cannot be read: x.json: EOF"), "{line}");
         let waiting =
             v1::DeadLetterHealth { batches: 1, last_error: "READONLY".into(), ..Default::default() };
-        assert!(judged(waiting).1.ends_with("the last try failed: READONLY"));
+        assert!(status_with(waiting).1.ends_with("the last try failed: READONLY"));
     }
 }

@@ -3,22 +3,22 @@
 use std::collections::VecDeque;
 
 use crate::journal::{JournalError, Lsn};
-use crate::writer::record::Record;
-use crate::writer::state::Log;
+use crate::writer::record::WriterRecord;
+use crate::writer::state::RecordLog;
 
 /// What the real journal's frame has beside the payload.
 const HEADER_BYTES: u64 = 24;
 
-pub(super) struct Disk {
+pub(super) struct FakeJournal {
     /// What a restart finds, and behind it what is on its way.
-    records: VecDeque<Stored>,
+    records: VecDeque<StoredRecord>,
     /// How many of the last records are not durable yet.
     pending: usize,
     next_lsn: Lsn,
     /// The last record that was damaged: its place in the order is not given again.
-    damaged: Lsn,
+    last_damaged_lsn: Lsn,
     next_segment: u64,
-    segment_filled: u64,
+    segment_used_bytes: u64,
     /// Set while the disk takes no writes: until it is repaired and every failed append was told.
     failed: bool,
     pub(super) segment_bytes: u64,
@@ -26,28 +26,28 @@ pub(super) struct Disk {
     pub(super) reserve_bytes: u64,
 }
 
-struct Stored {
+struct StoredRecord {
     lsn: Lsn,
     kind: u8,
     payload: Vec<u8>,
     segment: u64,
 }
 
-impl Stored {
+impl StoredRecord {
     fn bytes(&self) -> u64 {
         self.payload.len() as u64 + HEADER_BYTES
     }
 }
 
-impl Disk {
+impl FakeJournal {
     pub(super) fn new(segment_bytes: u64, max_bytes: u64, reserve_bytes: u64) -> Self {
         Self {
             records: VecDeque::new(),
             pending: 0,
             next_lsn: 1,
-            damaged: 0,
+            last_damaged_lsn: 0,
             next_segment: 0,
-            segment_filled: 0,
+            segment_used_bytes: 0,
             failed: false,
             segment_bytes,
             max_bytes,
@@ -56,7 +56,7 @@ impl Disk {
     }
 
     pub(super) fn bytes(&self) -> u64 {
-        self.records.iter().map(Stored::bytes).sum()
+        self.records.iter().map(StoredRecord::bytes).sum()
     }
 
     pub(super) fn pending(&self) -> usize {
@@ -64,16 +64,16 @@ impl Disk {
     }
 
     /// A sync has returned for the oldest pending record.
-    pub(super) fn sync_one(&mut self) {
+    pub(super) fn complete_oldest(&mut self) {
         self.pending -= 1;
     }
 
     /// A sync has failed: nothing that is pending becomes durable. Gives how many appends failed.
-    pub(super) fn fail(&mut self) -> usize {
+    pub(super) fn fail_pending(&mut self) -> usize {
         let failed = std::mem::take(&mut self.pending);
         self.records.truncate(self.records.len() - failed);
         self.failed = true;
-        self.roll();
+        self.roll_segment();
         failed
     }
 
@@ -83,13 +83,13 @@ impl Disk {
     }
 
     /// The process or the machine dies. Of what was pending, a first part without a hole may have reached the disk.
-    pub(super) fn crash(&mut self, kept: usize) {
-        let lost = self.pending.saturating_sub(kept);
+    pub(super) fn crash(&mut self, surviving_records: usize) {
+        let lost = self.pending.saturating_sub(surviving_records);
         self.records.truncate(self.records.len() - lost);
         (self.pending, self.failed) = (0, false);
         let last = self.records.back().map_or(self.next_lsn - 1, |last| last.lsn);
-        self.next_lsn = last.max(self.damaged) + 1;
-        self.roll();
+        self.next_lsn = last.max(self.last_damaged_lsn) + 1;
+        self.roll_segment();
     }
 
     /// A flipped bit costs the last record of this kind.
@@ -105,18 +105,18 @@ impl Disk {
     fn damage(&mut self, at: Option<usize>) {
         assert_eq!(self.pending, 0, "only what is durable can be damaged");
         if let Some(record) = at.and_then(|at| self.records.remove(at)) {
-            self.damaged = self.damaged.max(record.lsn);
+            self.last_damaged_lsn = self.last_damaged_lsn.max(record.lsn);
         }
     }
 
-    fn roll(&mut self) {
+    fn roll_segment(&mut self) {
         self.next_segment += 1;
-        self.segment_filled = 0;
+        self.segment_used_bytes = 0;
     }
 
-    pub(super) fn records(&self) -> impl Iterator<Item = (Lsn, Record)> + '_ {
+    pub(super) fn records(&self) -> impl Iterator<Item = (Lsn, WriterRecord)> + '_ {
         self.records.iter().map(|record| {
-            let decoded = Record::decode(record.kind, &record.payload).expect("the state wrote it");
+            let decoded = WriterRecord::decode(record.kind, &record.payload).expect("the state wrote it");
             (record.lsn, decoded)
         })
     }
@@ -130,19 +130,19 @@ impl Disk {
         if used_bytes + bytes > max_bytes {
             return Err(JournalError::Full { used_bytes, max_bytes });
         }
-        if self.segment_filled + bytes > self.segment_bytes {
-            self.roll();
+        if self.segment_used_bytes + bytes > self.segment_bytes {
+            self.roll_segment();
         }
-        self.segment_filled += bytes;
+        self.segment_used_bytes += bytes;
         let lsn = self.next_lsn;
         self.next_lsn += 1;
-        self.records.push_back(Stored { lsn, kind, payload, segment: self.next_segment });
+        self.records.push_back(StoredRecord { lsn, kind, payload, segment: self.next_segment });
         self.pending += 1;
         Ok(lsn)
     }
 }
 
-impl Log for Disk {
+impl RecordLog for FakeJournal {
     fn append(&mut self, kind: u8, payload: Vec<u8>) -> Result<Lsn, JournalError> {
         self.push(kind, payload, self.max_bytes - self.reserve_bytes)
     }

@@ -1,12 +1,12 @@
 //! The check on the tree that ClickHouse's parser makes of a statement.
 //!
 //! `EXPLAIN AST` prints a node a row, one blank deeper than its parent: the kind of the node, its name or value, and then its
-//! alias. Names hold no line breaks (`text.rs` sees to it), so a row is a node.
+//! alias. Names hold no line breaks (`tokens.rs` sees to it), so a row is a node.
 
-use super::{Refusal, functions, shown};
+use super::{Violation, abbreviate_name, functions};
 
 /// The kinds of nodes that a SELECT is made of.
-const KINDS: [&str; 29] = [
+const NODE_KINDS: [&str; 29] = [
     "ArrayJoin",
     "Asterisk",
     "Collation",
@@ -39,14 +39,14 @@ const KINDS: [&str; 29] = [
 ];
 
 /// Functions that look for a table behind their second argument.
-const IN: [&str; 8] =
+const IN_FUNCTIONS: [&str; 8] =
     ["in", "notin", "globalin", "globalnotin", "nullin", "notnullin", "globalnullin", "globalnotnullin"];
 
 /// Functions whose first argument is the name of an aggregate.
-const TAKES_AGGREGATE: [&str; 3] = ["arrayreduce", "arrayreduceinranges", "initializeaggregation"];
+const AGGREGATE_NAME_FUNCTIONS: [&str; 3] = ["arrayreduce", "arrayreduceinranges", "initializeaggregation"];
 
 /// Functions whose second argument is the name of a type.
-const TAKES_TYPE: [&str; 6] =
+const TYPE_NAME_FUNCTIONS: [&str; 6] =
     ["cast", "_cast", "accuratecast", "accuratecastornull", "accuratecastordefault", "reinterpret"];
 
 /// A row of the tree.
@@ -56,7 +56,7 @@ struct Node<'a> {
     rest: &'a str,
     parent: Option<usize>,
     /// Which child of its parent it is, from 0.
-    nth: usize,
+    child_index: usize,
 }
 
 impl Node<'_> {
@@ -68,8 +68,8 @@ impl Node<'_> {
 }
 
 /// Checks the rows of `EXPLAIN AST`. Tables are to be of `database`.
-pub fn check(rows: &[String], database: &str) -> Result<(), Refusal> {
-    let nodes = read(rows)?;
+pub fn check(rows: &[String], database: &str) -> Result<(), Violation> {
+    let nodes = parse_tree(rows)?;
     if nodes.first().is_none_or(|first| first.kind != "SelectWithUnionQuery") {
         return Err(not_a_select(rows.first().map_or("", String::as_str)));
     }
@@ -79,11 +79,14 @@ pub fn check(rows: &[String], database: &str) -> Result<(), Refusal> {
     Ok(())
 }
 
-fn not_a_select(what: &str) -> Refusal {
-    Refusal::new(super::Place::Unknown, format!("a panel is one SELECT, and not {:?}", shown(what.trim())))
+fn not_a_select(what: &str) -> Violation {
+    Violation::new(
+        super::Location::Unknown,
+        format!("a panel is one SELECT, and not {:?}", abbreviate_name(what.trim())),
+    )
 }
 
-fn read(rows: &[String]) -> Result<Vec<Node<'_>>, Refusal> {
+fn parse_tree(rows: &[String]) -> Result<Vec<Node<'_>>, Violation> {
     let mut nodes: Vec<Node<'_>> = Vec::with_capacity(rows.len());
     let mut path: Vec<(usize, usize)> = Vec::new();
     for row in rows {
@@ -91,30 +94,30 @@ fn read(rows: &[String]) -> Result<Vec<Node<'_>>, Refusal> {
         let depth = row.len() - line.len();
         let (kind, rest) = line.split_once(' ').unwrap_or((line, ""));
         path.truncate(depth);
-        let nth = path.last_mut().map_or(0, |(_, children)| {
+        let child_index = path.last_mut().map_or(0, |(_, children)| {
             *children += 1;
             *children - 1
         });
         if path.len() != depth || (depth == 0 && !nodes.is_empty()) {
             return Err(not_a_select(line));
         }
-        nodes.push(Node { kind, rest, parent: path.last().map(|(at, _)| *at), nth });
+        nodes.push(Node { kind, rest, parent: path.last().map(|(at, _)| *at), child_index });
         path.push((nodes.len() - 1, 0));
     }
     Ok(nodes)
 }
 
-fn check_node(nodes: &[Node<'_>], at: usize, database: &str) -> Result<(), Refusal> {
+fn check_node(nodes: &[Node<'_>], at: usize, database: &str) -> Result<(), Violation> {
     let node = &nodes[at];
     let parent = node.parent.map(|parent| &nodes[parent]);
     let parent_kind = parent.map_or("", |parent| parent.kind);
-    if KINDS.binary_search(&node.kind).is_err() {
+    if NODE_KINDS.binary_search(&node.kind).is_err() {
         return Err(match node.kind {
-            "Set" => Refusal::of_name(
+            "Set" => Violation::at_name(
                 "SETTINGS",
                 "a panel is one SELECT, without SETTINGS: its bounds are those of every panel",
             ),
-            "ColumnsApplyTransformer" => Refusal::of_name(
+            "ColumnsApplyTransformer" => Violation::at_name(
                 "APPLY",
                 "APPLY names a function without calling it and is refused in panels; call it for each column",
             ),
@@ -123,8 +126,10 @@ fn check_node(nodes: &[Node<'_>], at: usize, database: &str) -> Result<(), Refus
     }
     match node.kind {
         // Its further children are FORMAT and INTO OUTFILE.
-        _ if parent_kind == "SelectWithUnionQuery" && (node.kind != "ExpressionList" || node.nth > 0) => {
-            Err(Refusal::of_name(
+        _ if parent_kind == "SelectWithUnionQuery"
+            && (node.kind != "ExpressionList" || node.child_index > 0) =>
+        {
+            Err(Violation::at_name(
                 "FORMAT",
                 "a panel is one SELECT, without FORMAT and INTO OUTFILE: who asks chooses",
             ))
@@ -132,11 +137,11 @@ fn check_node(nodes: &[Node<'_>], at: usize, database: &str) -> Result<(), Refus
         "TableIdentifier" => check_table(node.name(), database),
         "Function" if parent_kind == "TableExpression" => {
             let name = node.name();
-            functions::table_function(name).map_err(|why| refused_function(name, why))
+            functions::check_table_function(name).map_err(|reason| denied_function(name, reason))
         }
         "Function" => {
             let name = node.name();
-            functions::function(name).map_err(|why| refused_function(name, why))
+            functions::check_function(name).map_err(|reason| denied_function(name, reason))
         }
         _ if parent_kind == "ExpressionList" => check_argument(nodes, node, database),
         _ => Ok(()),
@@ -149,27 +154,32 @@ fn check_node(nodes: &[Node<'_>], at: usize, database: &str) -> Result<(), Refus
     }
 }
 
-fn refused_function(name: &str, why: &str) -> Refusal {
-    Refusal::of_name(name, format!("the function {} is refused in panels: it {why}", shown(name)))
+fn denied_function(name: &str, reason: &str) -> Violation {
+    Violation::at_name(
+        name,
+        format!("the function {} is refused in panels: it {reason}", abbreviate_name(name)),
+    )
 }
 
 /// A table, which has no database or the right one: whatever else a name without a database means (a WITH, an alias) is of
 /// the statement itself.
-fn check_table(name: &str, database: &str) -> Result<(), Refusal> {
-    let (of, table) = name.split_once('.').unwrap_or((database, name));
-    let plain = |name: &str| {
+fn check_table(name: &str, database: &str) -> Result<(), Violation> {
+    let (table_database, table) = name.split_once('.').unwrap_or((database, name));
+    let is_plain_name = |name: &str| {
         !name.is_empty() && name.chars().all(|c| c.is_alphanumeric() || matches!(c, '_' | '-' | ' '))
     };
-    if of == database && plain(table) {
+    if table_database == database && is_plain_name(table) {
         return Ok(());
     }
-    let message =
-        format!("the table {} is refused: a panel reads tables of the database {database}", shown(name));
-    Err(Refusal::of_name(name.rsplit('.').next().unwrap_or(name), message))
+    let message = format!(
+        "the table {} is refused: a panel reads tables of the database {database}",
+        abbreviate_name(name)
+    );
+    Err(Violation::at_name(name.rsplit('.').next().unwrap_or(name), message))
 }
 
 /// What stands directly in the arguments of a function.
-fn check_argument(nodes: &[Node<'_>], node: &Node<'_>, database: &str) -> Result<(), Refusal> {
+fn check_argument(nodes: &[Node<'_>], node: &Node<'_>, database: &str) -> Result<(), Violation> {
     let list = node.parent.map(|list| &nodes[list]);
     let Some((list, function)) = list
         .and_then(|list| Some((list, &nodes[list.parent?])))
@@ -178,12 +188,12 @@ fn check_argument(nodes: &[Node<'_>], node: &Node<'_>, database: &str) -> Result
         return Ok(());
     };
     // The second list holds parameters, as in quantile(0.9)(x).
-    if list.nth > 0 {
+    if list.child_index > 0 {
         return Ok(());
     }
     let caller = function.name().to_ascii_lowercase();
     let name = node.name();
-    if TAKES_AGGREGATE.contains(&caller.as_str()) && node.nth == 0 {
+    if AGGREGATE_NAME_FUNCTIONS.contains(&caller.as_str()) && node.child_index == 0 {
         let aggregate = (node.kind == "Literal").then(|| unquoted(name)).flatten();
         let base = aggregate.map(|aggregate| aggregate.split('(').next().unwrap_or(aggregate));
         if !base.is_some_and(functions::is_aggregate) {
@@ -191,30 +201,31 @@ fn check_argument(nodes: &[Node<'_>], node: &Node<'_>, database: &str) -> Result
                 "{} takes the name of an aggregate in quotes, one that panels may call",
                 function.name()
             );
-            return Err(Refusal::of_name(function.name(), message));
+            return Err(Violation::at_name(function.name(), message));
         }
     }
-    if TAKES_TYPE.contains(&caller.as_str()) && node.nth == 1 && node.kind != "Literal" {
+    if TYPE_NAME_FUNCTIONS.contains(&caller.as_str()) && node.child_index == 1 && node.kind != "Literal" {
         let message =
             format!("{} takes the name of a type as it is, not one that is computed", function.name());
-        return Err(Refusal::of_name(function.name(), message));
+        return Err(Violation::at_name(function.name(), message));
     }
     if node.kind != "Identifier" {
         return Ok(());
     }
-    if IN.contains(&caller.as_str()) && node.nth == 1 && name.contains('.') {
+    if IN_FUNCTIONS.contains(&caller.as_str()) && node.child_index == 1 && name.contains('.') {
         return check_table(name, database);
     }
     // ClickHouse takes it for the function where there is no such column.
-    let why = if functions::takes_functions(&caller) { functions::function(name).err() } else { None };
-    match why {
-        Some(why) if !why.starts_with("is not on the list") => {
+    let reason =
+        if functions::is_higher_order(&caller) { functions::check_function(name).err() } else { None };
+    match reason {
+        Some(reason) if !reason.starts_with("is not on the list") => {
             let message = format!(
-                "{} would call the function {}, which {why}; give the column another name, or say whose it is",
+                "{} would call the function {}, which {reason}; give the column another name, or say whose it is",
                 function.name(),
-                shown(name)
+                abbreviate_name(name)
             );
-            Err(Refusal::of_name(name, message))
+            Err(Violation::at_name(name, message))
         }
         _ => Ok(()),
     }
@@ -232,7 +243,7 @@ mod tests {
         rows.lines().map(str::to_owned).collect()
     }
 
-    fn refused(rows: &str) -> String {
+    fn violation_message(rows: &str) -> String {
         check(&tree(rows), "millrace").expect_err(rows).message
     }
 
@@ -240,21 +251,22 @@ mod tests {
                         ExpressionList (children 1)\n";
 
     #[test]
-    fn kinds_are_sorted() {
-        assert!(KINDS.is_sorted());
+    fn node_kinds_are_sorted() {
+        assert!(NODE_KINDS.is_sorted());
     }
 
     #[test]
-    fn an_alias_hides_no_function_and_no_table() {
+    fn an_alias_cannot_hide_a_function_or_a_table() {
         assert!(
-            refused(&format!("{HEAD}    Function file (alias count) (children 1)")).contains("function file")
-        );
-        assert!(
-            refused(&format!("{HEAD}    Function file (alias x (alias count)) (children 1)"))
+            violation_message(&format!("{HEAD}    Function file (alias count) (children 1)"))
                 .contains("function file")
         );
         assert!(
-            refused(&format!("{HEAD}    TableIdentifier system.users (alias millrace.x)"))
+            violation_message(&format!("{HEAD}    Function file (alias x (alias count)) (children 1)"))
+                .contains("function file")
+        );
+        assert!(
+            violation_message(&format!("{HEAD}    TableIdentifier system.users (alias millrace.x)"))
                 .contains("system.users")
         );
         assert!(
@@ -268,38 +280,47 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_known_is_refused() {
-        assert!(refused("ParallelWithQuery 2 SelectWithUnionQuery (children 2)").contains("one SELECT"));
-        assert!(refused(&format!("{HEAD}    Novelty x")).contains("Novelty"));
-        assert!(refused(&format!("{HEAD}    ColumnsApplyTransformer")).contains("APPLY"));
-        assert!(refused(&format!("{HEAD}   Set")).contains("SETTINGS"));
-        assert!(refused(&format!("{HEAD} Identifier CSV")).contains("FORMAT"));
-        assert!(refused(&format!("{HEAD}SelectWithUnionQuery")).contains("one SELECT"));
-        assert!(refused("").contains("one SELECT"));
+    fn unknown_nodes_are_rejected() {
+        assert!(
+            violation_message("ParallelWithQuery 2 SelectWithUnionQuery (children 2)").contains("one SELECT")
+        );
+        assert!(violation_message(&format!("{HEAD}    Novelty x")).contains("Novelty"));
+        assert!(violation_message(&format!("{HEAD}    ColumnsApplyTransformer")).contains("APPLY"));
+        assert!(violation_message(&format!("{HEAD}   Set")).contains("SETTINGS"));
+        assert!(violation_message(&format!("{HEAD} Identifier CSV")).contains("FORMAT"));
+        assert!(violation_message(&format!("{HEAD}SelectWithUnionQuery")).contains("one SELECT"));
+        assert!(violation_message("").contains("one SELECT"));
     }
 
     #[test]
-    fn a_function_that_is_given_to_another_is_found() {
+    fn a_function_passed_as_an_argument_is_checked() {
         let call = |caller: &str, argument: &str| {
             format!(
                 "{HEAD}    Function {caller} (children 1)\n     ExpressionList (children 2)\n      {argument}"
             )
         };
         assert!(
-            refused(&call("arrayMap", "Identifier file (alias x)")).contains("would call the function file")
+            violation_message(&call("arrayMap", "Identifier file (alias x)"))
+                .contains("would call the function file")
         );
         assert!(check(&tree(&call("lower", "Identifier file")), "millrace").is_ok(), "a column");
         assert!(check(&tree(&call("arrayMap", "Identifier lower")), "millrace").is_ok());
         assert!(check(&tree(&call("arraySum", "Identifier amounts")), "millrace").is_ok());
-        assert!(refused(&call("arrayReduce", "Literal 'aggThrow'")).contains("name of an aggregate"));
         assert!(
-            refused(&call("arrayReduce", "Function concat (children 1)")).contains("name of an aggregate")
+            violation_message(&call("arrayReduce", "Literal 'aggThrow'")).contains("name of an aggregate")
+        );
+        assert!(
+            violation_message(&call("arrayReduce", "Function concat (children 1)"))
+                .contains("name of an aggregate")
         );
         assert!(check(&tree(&call("arrayReduce", "Literal 'quantile(0.5)'")), "millrace").is_ok());
         assert!(
-            refused(&call("CAST", "Identifier x\n      Function concat (children 1)"))
+            violation_message(&call("CAST", "Identifier x\n      Function concat (children 1)"))
                 .contains("name of a type")
         );
-        assert!(refused(&call("in", "Identifier x\n      Identifier system.users")).contains("system.users"));
+        assert!(
+            violation_message(&call("in", "Identifier x\n      Identifier system.users"))
+                .contains("system.users")
+        );
     }
 }

@@ -1,0 +1,87 @@
+//! The check on what ClickHouse's analyzer took each name of a statement for.
+//!
+//! `EXPLAIN QUERY TREE` prints a node a line, with marks before names: "function_name: plus, function_type: …". Every place
+//! where a mark stands counts, so an alias or a text that holds one can only add a name, never hide one.
+
+use super::{Violation, abbreviate_name, functions};
+
+/// Checks the lines of `EXPLAIN QUERY TREE run_passes = 1`. Tables are to be of `database`.
+pub fn check(rows: &[String], database: &str) -> Result<(), Violation> {
+    if rows.is_empty() {
+        return Err(Violation::new(
+            super::Location::Unknown,
+            "ClickHouse does not say how it reads the statement",
+        ));
+    }
+    for row in rows {
+        for name in names_after(row, "function_name: ") {
+            let (name, allowed) = match row.split_once("table_function_name: ") {
+                Some((_, rest)) if until_comma(rest) == name => (name, functions::check_table_function(name)),
+                _ => (name, functions::check_function(name)),
+            };
+            allowed.map_err(|reason| {
+                Violation::at_name(
+                    name,
+                    format!("the function {} is refused in panels: it {reason}", abbreviate_name(name)),
+                )
+            })?;
+        }
+        for table in names_after(row, " table_name: ") {
+            let in_database = table.strip_prefix(database).is_some_and(|rest| rest.starts_with('.'));
+            // What a SELECT without FROM reads, one row without a meaning, and what a recursive WITH keeps its rows in. No
+            // statement can name the latter: `ast.rs` knows no such database.
+            let is_internal =
+                table == "system.one" || table.starts_with("_temporary_and_external_tables._tmp_");
+            if !in_database && !is_internal {
+                let message = format!(
+                    "the table {} is refused: a panel reads tables of the database {database}",
+                    abbreviate_name(table)
+                );
+                return Err(Violation::at_name(table.rsplit('.').next().unwrap_or(table), message));
+            }
+        }
+    }
+    Ok(())
+}
+
+fn names_after<'a>(row: &'a str, label: &'a str) -> impl Iterator<Item = &'a str> {
+    row.match_indices(label).map(|(at, label)| until_comma(&row[at + label.len()..]))
+}
+
+fn until_comma(rest: &str) -> &str {
+    rest.split(',').next().unwrap_or(rest).trim()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn is_rejected(row: &str) -> bool {
+        check(&[row.to_owned()], "millrace").is_err()
+    }
+
+    #[test]
+    fn an_alias_cannot_hide_a_name() {
+        assert!(is_rejected(
+            "FUNCTION id: 2, alias: function_name: plus, function_name: file, function_type: ordinary"
+        ));
+        assert!(is_rejected(
+            "FUNCTION id: 2, alias: x, function_name: , function_name: file, function_type: ordinary"
+        ));
+        assert!(is_rejected("TABLE id: 3, alias: x, table_name: millrace.events, table_name: system.users"));
+        assert!(!is_rejected(
+            "FUNCTION id: 2, alias: __table1, function_name: plus, function_type: ordinary"
+        ));
+    }
+
+    #[test]
+    fn functions_tables_and_table_functions_have_separate_lists() {
+        assert!(is_rejected("  TABLE_FUNCTION id: 3, table_function_name: file"));
+        assert!(is_rejected("  TABLE_FUNCTION id: 3, table_function_name: format"));
+        assert!(!is_rejected("  TABLE_FUNCTION id: 3, table_function_name: numbers"));
+        assert!(is_rejected("  FUNCTION id: 3, function_name: numbers, function_type: ordinary"));
+        assert!(!is_rejected("  TABLE id: 5, alias: __table1, table_name: millrace.events"));
+        assert!(!is_rejected("  TABLE id: 5, table_name: system.one"));
+        assert!(is_rejected("  TABLE id: 5, table_name: millrace2.events"));
+    }
+}

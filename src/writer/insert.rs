@@ -95,8 +95,8 @@ impl Inserter {
     /// Makes ClickHouse hold every batch that it may have had when the machine went down. Gives those that it holds now;
     /// the others it refuses, and they go the usual way.
     ///
-    /// After an unclean boot that is every batch which the journal still has, and the dead letters. Otherwise it is the one
-    /// that was in flight when the process ended: the oldest, and any of which ClickHouse has something.
+    /// After an unclean boot that is every batch which the journal still has, and the dead letters. Otherwise it is
+    /// those that may have been sent and whose landing is not in the journal.
     async fn reconcile(
         &self,
         UnconfirmedBatches { unclean_boot, landed, sealed }: UnconfirmedBatches,
@@ -168,9 +168,9 @@ impl Inserter {
 
     /// Of the batches that have not landed, those that may have been sent.
     async fn possibly_sent(&self, sealed: Vec<Seal>) -> Vec<Seal> {
-        let Some(oldest) = sealed.first().copied() else {
-            return Vec::new();
-        };
+        if sealed.is_empty() {
+            return sealed;
+        }
         let ids: Vec<Uuid> = sealed.iter().map(|seal| seal.batch_id).collect();
         let stored = loop {
             match batches::count_stored_events(&self.clickhouse, &ids).await {
@@ -181,8 +181,7 @@ impl Inserter {
                 }
             }
         };
-        let sent = |seal: &Seal| *seal == oldest || stored.contains_key(&seal.batch_id);
-        sealed.into_iter().filter(sent).collect()
+        retain_possibly_sent(sealed, |batch_id| stored.contains_key(&batch_id))
     }
 
     /// The events of a batch, from the journal or a dead letter.
@@ -352,6 +351,20 @@ fn read_batch_columns(journal: &Journal, seal: Seal) -> Result<EventColumns, Jou
     Ok(columns)
 }
 
+/// Of the sealed batches, oldest first, those that may have been sent to ClickHouse by a process that has ended.
+///
+/// Batches are sent one at a time, in this order. Those with stored events were sent. The first one without any may have been
+/// in flight, and have left its token behind without its events. Later ones were not sent, unless they have stored events.
+pub(super) fn retain_possibly_sent(
+    mut sealed: Vec<Seal>,
+    has_stored_events: impl Fn(Uuid) -> bool,
+) -> Vec<Seal> {
+    let first_absent = sealed.iter().position(|seal| !has_stored_events(seal.batch_id));
+    let first_absent = first_absent.map(|index| sealed[index].batch_id);
+    sealed.retain(|seal| Some(seal.batch_id) == first_absent || has_stored_events(seal.batch_id));
+    sealed
+}
+
 /// One try to insert a batch.
 pub(super) async fn insert_batch(
     clickhouse: &ClickHouse,
@@ -372,4 +385,32 @@ pub(super) async fn run_blocking<T: Send + 'static>(work: impl FnOnce() -> T + S
 /// Half to one and a half of a wait, so that many writers do not come back together.
 fn with_jitter(backoff: Duration) -> Duration {
     backoff.mul_f64(rand::rng().random_range(0.5..1.5))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::journal::Lsn;
+
+    #[test]
+    fn batches_are_possibly_sent_up_to_the_first_without_stored_events() {
+        let seal = |number: u128| Seal {
+            batch_id: Uuid::from_u128(number),
+            first: number as Lsn,
+            last: number as Lsn,
+            events: 1,
+        };
+        let possibly_sent = |stored: &[u128]| -> Vec<u128> {
+            let has_stored_events = |batch_id: Uuid| stored.contains(&batch_id.as_u128());
+            let sealed = (1..=5).map(seal).collect();
+            retain_possibly_sent(sealed, has_stored_events)
+                .iter()
+                .map(|seal| seal.batch_id.as_u128())
+                .collect()
+        };
+        assert_eq!(possibly_sent(&[]), [1]);
+        assert_eq!(possibly_sent(&[1, 2]), [1, 2, 3]);
+        assert_eq!(possibly_sent(&[1, 4]), [1, 2, 4]);
+        assert_eq!(possibly_sent(&[1, 2, 3, 4, 5]), [1, 2, 3, 4, 5]);
+    }
 }

@@ -19,6 +19,7 @@ use uuid::Uuid;
 
 use super::columns::EventColumns;
 use super::flush_policy::BatchLimits;
+use super::insert::retain_possibly_sent;
 use super::recent_ids::RecentIds;
 use super::record::{Seal, WriterRecord, kind};
 use super::recover::RecoveryBuilder;
@@ -437,15 +438,13 @@ impl Simulation {
             // The letters are deleted only when their events are safe.
             self.clickhouse.sync();
         } else {
-            // The oldest may have been in flight, and so may any of which there is something.
             let mut sealed = self.server.state.recovered_sealed();
             sealed.retain(|seal| self.letters.iter().all(|letter| letter.batch != seal.batch_id));
-            for (number, seal) in sealed.into_iter().enumerate() {
-                if number == 0 || self.clickhouse.row_counts(seal.batch_id)[0] > 0 {
-                    let rows = self.journal_rows(seal);
-                    self.store_once(seal.batch_id, &rows);
-                    self.server.stored.insert(seal.batch_id);
-                }
+            let has_stored_events = |batch_id| self.clickhouse.row_counts(batch_id)[0] > 0;
+            for seal in retain_possibly_sent(sealed, has_stored_events) {
+                let rows = self.journal_rows(seal);
+                self.store_once(seal.batch_id, &rows);
+                self.server.stored.insert(seal.batch_id);
             }
         }
         self.server.state.reconciliation_completed();

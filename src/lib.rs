@@ -14,6 +14,7 @@
 //! program's, [`client`] is for producers written in Rust, and [`proto`] are the contracts.
 
 mod atomic_file;
+mod blocking;
 pub mod clickhouse;
 pub mod client;
 pub mod commands;

@@ -13,6 +13,8 @@
 //! Around it: [`config`] is read once, [`server`] is the port, `edge` what every request passes first, [`health`] says how everything is, [`commands`] are the
 //! program's, [`client`] is for producers written in Rust, and [`proto`] are the contracts.
 
+mod atomic_file;
+mod blocking;
 pub mod clickhouse;
 pub mod client;
 pub mod commands;

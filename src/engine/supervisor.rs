@@ -1,8 +1,6 @@
 //! Keeps the engine's process running.
 
-use std::fs;
-use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -17,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::accounts::{DEFAULT_USER, PANELS_USER, PROBE_USER, WRITER_USER};
 use super::sandbox::Confinement;
+use crate::atomic_file;
 use crate::clickhouse::{ClickHouse, Endpoint, ErrorKind};
 use crate::config::EngineConfig;
 
@@ -384,18 +383,9 @@ async fn next_restart_request(
     }
 }
 
-/// The file is replaced as a whole, and never readable by others.
+/// The file holds a password, which only its owner may read.
 fn write_endpoint_file(path: &Path, endpoint: &Endpoint) -> io::Result<()> {
-    let text = serde_json::to_string(endpoint)?;
-    let temp_path = path.with_extension("draft");
-    // A draft that was left behind may have other permissions.
-    match fs::remove_file(&temp_path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        _ => {}
-    }
-    let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&temp_path)?;
-    file.write_all(text.as_bytes())?;
-    fs::rename(&temp_path, path)
+    atomic_file::replace(path, [serde_json::to_vec(endpoint)?])
 }
 
 /// Passes the child's words on to the log, and keeps the last ones.

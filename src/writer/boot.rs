@@ -1,16 +1,18 @@
-//! Whether the machine may have lost what was not synced since the last run.
+//! Detects that the machine may have lost writes that were not synced.
 //!
-//! A killed process loses nothing that it wrote: the kernel has it. A machine that goes down without warning does. The
-//! data folder holds the boot in which it was last used, and whether that use ended cleanly; another boot after a use
-//! that did not is an *unclean boot*.
+//! A killed process loses nothing that it wrote, since the kernel holds it. A machine that goes down without warning may
+//! lose everything that was not synced. The marker in the data folder holds the id of the boot in which the folder was last
+//! used, and whether that use ended cleanly. A different boot id after a use that did not end cleanly is an *unclean boot*.
 
-use std::fs::{self, File};
-use std::io::{self, Write};
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-/// The mark in the data folder.
+use crate::atomic_file::{self, with_path};
+
+/// The marker of a data folder, `boot.json`, as seen from the current boot.
 #[derive(Clone, Debug)]
 pub struct BootMarker {
     path: PathBuf,
@@ -19,27 +21,27 @@ pub struct BootMarker {
 
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct MarkerFile {
-    /// The boot of the last use.
+    /// The boot of the last use. Empty matches no boot.
     boot_id: String,
-    /// Whether everything had landed and was synced when it ended.
+    /// Whether all batches had landed and were synced when that use ended.
     clean: bool,
 }
 
 impl BootMarker {
-    /// The mark of this data folder in this boot.
+    /// `boot_id_file` is the kernel's, `/proc/sys/kernel/random/boot_id`.
     ///
     /// # Errors
-    /// When the kernel does not tell its boot.
+    /// When `boot_id_file` cannot be read.
     pub fn new(data_dir: &Path, boot_id_file: &Path) -> io::Result<Self> {
         let boot_id = fs::read_to_string(boot_id_file).map_err(|error| with_path(boot_id_file, error))?;
         Ok(Self { path: data_dir.join("boot.json"), boot_id: boot_id.trim().to_owned() })
     }
 
-    /// Whether the machine went down since the folder was last used, and that use did not end cleanly. A folder without a
-    /// mark counts as unclean: it is new, or was last used by a version that made none.
+    /// Whether the machine was restarted since the folder was last used, and that use did not end cleanly. A folder without
+    /// a marker counts as unclean: it is new, or was last used by a version without markers.
     ///
     /// # Errors
-    /// When the mark cannot be read.
+    /// When the marker exists and cannot be read or parsed.
     pub fn is_unclean(&self) -> io::Result<bool> {
         let text = match fs::read(&self.path) {
             Ok(text) => text,
@@ -51,38 +53,24 @@ impl BootMarker {
         Ok(!marker.clean && marker.boot_id != self.boot_id)
     }
 
-    /// The folder is in use in this boot.
+    /// Marks the folder as in use: if the machine goes down from here on, the next boot is unclean.
     pub fn mark_in_use(&self) -> io::Result<()> {
         self.write(&MarkerFile { boot_id: self.boot_id.clone(), clean: false })
     }
 
-    /// What has landed may be lost although the machine did not go down: the next start takes this boot for another one.
+    /// Makes the next start an unclean boot although the machine stays up: landed batches may be lost.
     pub fn mark_unclean(&self) -> io::Result<()> {
         self.write(&MarkerFile { boot_id: String::new(), clean: false })
     }
 
-    /// Everything has landed and is synced.
+    /// Marks the use as cleanly ended: all batches have landed and are synced.
     pub fn mark_clean(&self) -> io::Result<()> {
         self.write(&MarkerFile { boot_id: self.boot_id.clone(), clean: true })
     }
 
-    /// Replaces the file as a whole. When this returns, it is on the disk.
     fn write(&self, marker: &MarkerFile) -> io::Result<()> {
-        let text = serde_json::to_vec(marker)?;
-        let draft = self.path.with_extension("draft");
-        let written = File::create(&draft).and_then(|mut file| {
-            file.write_all(&text)?;
-            file.sync_all()?;
-            fs::rename(&draft, &self.path)?;
-            let folder = self.path.parent().unwrap_or(Path::new("."));
-            File::open(folder)?.sync_all()
-        });
-        written.map_err(|error| with_path(&self.path, error))
+        atomic_file::replace(&self.path, [serde_json::to_vec(marker)?])
     }
-}
-
-fn with_path(path: &Path, error: io::Error) -> io::Error {
-    io::Error::new(error.kind(), format!("{}: {error}", path.display()))
 }
 
 #[cfg(test)]
@@ -98,7 +86,7 @@ mod tests {
             BootMarker::new(folder.path(), &file).unwrap()
         };
         let (first, second) = (boot("first"), boot("second"));
-        assert!(first.is_unclean().unwrap(), "nothing is known of a folder without a mark");
+        assert!(first.is_unclean().unwrap(), "a folder without a marker is unclean");
         first.mark_in_use().unwrap();
         assert!(!first.is_unclean().unwrap() && second.is_unclean().unwrap());
         first.mark_clean().unwrap();

@@ -1,20 +1,20 @@
 //! Events as columns, in the layout of ClickHouse's Native format.
 //!
-//! An event is written into the columns once, when it is received. From then on events move as columns: a journal
-//! record holds them, a batch is made by putting columns behind each other, and an insert sends them, without an event
-//! being taken apart again.
+//! An event is encoded into columns once, when it is received. Everything after that copies whole columns: a journal record
+//! holds them, a batch concatenates them, and an insert sends them.
 //!
 //! Layout, from ClickHouse's documentation of the Native format: a block is the number of its columns and of its rows
-//! (LEB128), then for each column its name, its type and its values. A `String` value is its length (LEB128) and its
-//! bytes; `Nullable` puts a byte for each row in front; a `UUID` is two little-endian halves, the high one first. Low
-//! cardinality columns are sent as plain strings, which ClickHouse converts.
+//! (LEB128), then for each column its name, its type and its values. A `String` value is its length (LEB128) and its bytes.
+//! `Nullable` prepends one byte per row. A `UUID` is two little-endian halves, the high half first. `LowCardinality` columns
+//! are sent as plain strings, which ClickHouse converts.
 
 use bytes::Bytes;
+use prost::encoding::{decode_varint, encode_varint};
 use uuid::Uuid;
 
 use crate::event::ValidEvent;
 
-/// The columns of an event, in the order in which they are sent. `date` is computed by ClickHouse.
+/// Names and types of an event's columns, in the order in which they are sent. ClickHouse computes `date`.
 const COLUMNS: [(&str, &str); 9] = [
     ("event_name", "String"),
     ("timestamp", "DateTime64(3)"),
@@ -27,24 +27,25 @@ const COLUMNS: [(&str, &str); 9] = [
     ("received_at", "DateTime64(3)"),
 ];
 
-/// The column that comes last: the batch's id, which an event does not have before it is in one.
+/// The last column: the batch id, which is known only when the batch is sealed.
 const BATCH_COLUMN: (&str, &str) = ("batch", "UUID");
-/// The batch's id is sent in pieces of so many rows, all of which are the same memory.
+/// Rows per chunk of the batch column. All chunks share the same memory.
 const BATCH_CHUNK_ROWS: usize = 4_096;
 
-/// The columns by name, as an INSERT lists them.
-pub const COLUMN_NAMES: &str = "event_name, timestamp, session_id, user_id, device_type, country_code, properties, event_id, received_at, batch";
+/// The column list of an INSERT.
+pub const COLUMN_NAMES: &str = "event_name, timestamp, session_id, user_id, device_type, country_code, properties, \
+                                event_id, received_at, batch";
 
-/// How a buffer holds its values.
+/// How a buffer encodes its values.
 #[derive(Clone, Copy)]
 enum ValueLayout {
-    /// So many bytes a row.
+    /// This many bytes per row.
     Fixed(usize),
-    /// Strings.
+    /// A length (LEB128) and the bytes per row.
     Strings,
 }
 
-/// The buffers: one a column, but two for the nullable one (its null map, then its values).
+/// One buffer per column, and two for the nullable column: null map and values.
 const BUFFER_LAYOUTS: [ValueLayout; 10] = [
     ValueLayout::Strings,   // event_name
     ValueLayout::Fixed(8),  // timestamp
@@ -57,41 +58,41 @@ const BUFFER_LAYOUTS: [ValueLayout; 10] = [
     ValueLayout::Fixed(16), // event_id
     ValueLayout::Fixed(8),  // received_at
 ];
-/// The buffer that begins each column.
+/// The index of each column's first buffer.
 const COLUMN_STARTS: [usize; COLUMNS.len()] = [0, 1, 2, 3, 5, 6, 7, 8, 9];
 const EVENT_ID_BUFFER: usize = 8;
 
-/// Rows of `events`, a buffer a column.
+/// Rows of the table `events`, column by column.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct EventColumns {
     rows: u32,
     buffers: [Vec<u8>; BUFFER_LAYOUTS.len()],
-    /// The rows whose id the producer gave, ascending.
+    /// Rows with an event id from the producer, ascending. Their ids are deduplicated.
     explicit_id_rows: Vec<u32>,
 }
 
-/// Bytes that are no [`EventColumns`].
+/// Why bytes cannot be decoded as [`EventColumns`].
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
-#[error("the columns of a journal record are not readable: {0}")]
+#[error("the event columns of a journal record are malformed: {0}")]
 pub struct MalformedColumns(&'static str);
 
+const TRUNCATED: MalformedColumns = MalformedColumns("they are truncated");
+
 impl EventColumns {
-    /// The number of rows.
     pub fn rows(&self) -> u32 {
         self.rows
     }
 
-    /// Whether there is no row.
     pub fn is_empty(&self) -> bool {
         self.rows == 0
     }
 
-    /// The size of the values, in bytes.
+    /// Size of all values, without column names and the batch column.
     pub fn size_bytes(&self) -> usize {
         self.buffers.iter().map(Vec::len).sum()
     }
 
-    /// Adds an event. One without an id gets `new_id`.
+    /// Appends a row. An event without an id gets `new_id()`.
     pub fn push(&mut self, event: &ValidEvent<'_>, received_at_ms: i64, new_id: impl FnOnce() -> Uuid) {
         let [name, time, session, nulls, user, device, country, properties, id, received] = &mut self.buffers;
         write_string(name, event.event_name());
@@ -108,12 +109,11 @@ impl EventColumns {
         self.rows += 1;
     }
 
-    /// The ids that producers gave, with their rows.
+    /// Rows and ids of the events with an id from the producer.
     pub fn explicit_ids(&self) -> impl Iterator<Item = (u32, Uuid)> + '_ {
         self.explicit_id_rows.iter().map(|&row| (row, self.event_id(row)))
     }
 
-    /// The id of a row.
     fn event_id(&self, row: u32) -> Uuid {
         let at = row as usize * 16;
         let half = |at: usize| {
@@ -124,13 +124,12 @@ impl EventColumns {
         Uuid::from_u64_pair(half(at), half(at + 8))
     }
 
-    /// The ids of all rows.
     #[cfg(test)]
     pub(super) fn event_ids(&self) -> Vec<Uuid> {
         (0..self.rows).map(|row| self.event_id(row)).collect()
     }
 
-    /// Puts the rows of `more` behind these.
+    /// Appends the rows of `more`.
     pub fn append(&mut self, more: &Self) {
         for (buffer, more) in self.buffers.iter_mut().zip(&more.buffers) {
             buffer.extend_from_slice(more);
@@ -139,28 +138,28 @@ impl EventColumns {
         self.rows += more.rows;
     }
 
-    /// These without some rows, which are given ascending.
+    /// A copy without the rows in `dropped`, which is ascending.
     pub fn without_rows(&self, dropped: &[u32]) -> Self {
         let mut kept = Self::default();
-        let keeps = |row: u32| dropped.binary_search(&row).is_err();
-        for ((from, to), values) in self.buffers.iter().zip(&mut kept.buffers).zip(BUFFER_LAYOUTS) {
+        let is_kept = |row: u32| dropped.binary_search(&row).is_err();
+        for ((from, to), layout) in self.buffers.iter().zip(&mut kept.buffers).zip(BUFFER_LAYOUTS) {
             let mut rest = from.as_slice();
             for row in 0..self.rows {
-                let length = match values {
+                let length = match layout {
                     ValueLayout::Fixed(width) => width,
                     ValueLayout::Strings => {
                         encoded_string_len(rest).expect("the buffer holds a string for each row")
                     }
                 };
                 let (value, after) = rest.split_at(length);
-                if keeps(row) {
+                if is_kept(row) {
                     to.extend_from_slice(value);
                 }
                 rest = after;
             }
         }
         let mut next = 0;
-        for row in (0..self.rows).filter(|&row| keeps(row)) {
+        for row in (0..self.rows).filter(|&row| is_kept(row)) {
             if self.explicit_id_rows.binary_search(&row).is_ok() {
                 kept.explicit_id_rows.push(next);
             }
@@ -170,7 +169,7 @@ impl EventColumns {
         kept
     }
 
-    /// The body of an INSERT of a batch in the Native format, as parts to be sent one after the other.
+    /// The body of a batch's INSERT in the Native format, as consecutive chunks. Copies no event.
     pub fn into_native(self, batch_id: Uuid) -> Vec<Bytes> {
         let rows = self.rows as usize;
         let mut parts = Vec::with_capacity(2 * BUFFER_LAYOUTS.len() + rows / BATCH_CHUNK_ROWS + 2);
@@ -193,7 +192,8 @@ impl EventColumns {
         parts
     }
 
-    /// Adds these to a journal record: the rows, the given ids, each buffer's length, then the buffers.
+    /// Appends the journal's encoding: the number of rows, the rows with explicit ids, the length of each buffer, the
+    /// buffers.
     pub fn encode_to(&self, out: &mut Vec<u8>) {
         out.reserve(self.size_bytes() + 64);
         write_varint(out, self.rows as usize);
@@ -209,15 +209,13 @@ impl EventColumns {
         }
     }
 
-    /// Reads what [`encode_to`](Self::encode_to) wrote. Whatever the bytes are, it gives columns whose every row is whole
-    /// or an error.
+    /// Decodes the output of [`encode_to`](Self::encode_to). Other bytes are an error, or columns with complete rows.
     pub fn decode(mut bytes: &[u8]) -> Result<Self, MalformedColumns> {
-        let short = MalformedColumns("they end early");
-        let rows = read_varint(&mut bytes).ok_or(short)?;
-        let rows = u32::try_from(rows).map_err(|_| MalformedColumns("there are too many rows"))?;
-        let explicit_count = read_varint(&mut bytes).ok_or(MalformedColumns("they end early"))?;
+        let rows = read_varint(&mut bytes).ok_or(TRUNCATED)?;
+        let rows = u32::try_from(rows).map_err(|_| MalformedColumns("the number of rows exceeds 32 bits"))?;
+        let explicit_count = read_varint(&mut bytes).ok_or(TRUNCATED)?;
         if explicit_count > rows as usize {
-            return Err(MalformedColumns("there are more ids than rows"));
+            return Err(MalformedColumns("they have more explicit ids than rows"));
         }
         let mut explicit_id_rows = Vec::new();
         for _ in 0..explicit_count {
@@ -226,36 +224,36 @@ impl EventColumns {
                 Some(row) if row < rows && explicit_id_rows.last().is_none_or(|&last| last < row) => {
                     explicit_id_rows.push(row);
                 }
-                _ => return Err(MalformedColumns("the rows of the ids are out of order")),
+                _ => return Err(MalformedColumns("the rows with explicit ids are not ascending")),
             }
         }
         let mut lengths = [0; BUFFER_LAYOUTS.len()];
         for length in &mut lengths {
-            *length = read_varint(&mut bytes).ok_or(MalformedColumns("they end early"))?;
+            *length = read_varint(&mut bytes).ok_or(TRUNCATED)?;
         }
         let mut columns = Self { rows, explicit_id_rows, ..Self::default() };
-        for ((buffer, length), values) in columns.buffers.iter_mut().zip(lengths).zip(BUFFER_LAYOUTS) {
-            let (value, rest) = bytes.split_at_checked(length).ok_or(MalformedColumns("they end early"))?;
-            if !is_valid_buffer(value, rows, values) {
-                return Err(MalformedColumns("a column does not hold a value for each row"));
+        for ((buffer, length), layout) in columns.buffers.iter_mut().zip(lengths).zip(BUFFER_LAYOUTS) {
+            let (values, rest) = bytes.split_at_checked(length).ok_or(TRUNCATED)?;
+            if !is_valid_buffer(values, rows, layout) {
+                return Err(MalformedColumns("a column does not have exactly one value per row"));
             }
-            *buffer = value.to_vec();
+            *buffer = values.to_vec();
             bytes = rest;
         }
         if !bytes.is_empty() {
-            return Err(MalformedColumns("something follows them"));
+            return Err(MalformedColumns("they are followed by other bytes"));
         }
         Ok(columns)
     }
 }
 
-fn is_valid_buffer(mut buffer: &[u8], rows: u32, values: ValueLayout) -> bool {
-    match values {
+fn is_valid_buffer(mut buffer: &[u8], rows: u32, layout: ValueLayout) -> bool {
+    match layout {
         ValueLayout::Fixed(width) => buffer.len() == rows as usize * width,
         ValueLayout::Strings => {
             for _ in 0..rows {
                 match encoded_string_len(buffer) {
-                    Some(span) => buffer = &buffer[span..],
+                    Some(length) => buffer = &buffer[length..],
                     None => return false,
                 }
             }
@@ -282,33 +280,21 @@ fn write_string(out: &mut Vec<u8>, text: &str) {
     out.extend_from_slice(text.as_bytes());
 }
 
-fn write_varint(out: &mut Vec<u8>, mut length: usize) {
-    while length >= 0x80 {
-        out.push((length & 0x7f) as u8 | 0x80);
-        length >>= 7;
-    }
-    out.push(length as u8);
+/// LEB128, which is the encoding of Protobuf's varint.
+fn write_varint(out: &mut Vec<u8>, number: usize) {
+    encode_varint(number as u64, out);
 }
 
 fn read_varint(bytes: &mut &[u8]) -> Option<usize> {
-    let mut length = 0_usize;
-    for shift in (0..usize::BITS).step_by(7) {
-        let (&byte, rest) = bytes.split_first()?;
-        *bytes = rest;
-        length |= usize::from(byte & 0x7f).checked_shl(shift)?;
-        if byte < 0x80 {
-            return Some(length);
-        }
-    }
-    None
+    usize::try_from(decode_varint(bytes).ok()?).ok()
 }
 
-/// How many bytes the first string of `buffer` takes, its length included.
+/// The size of the first string in `buffer`, including its length prefix. `None` if it is truncated.
 fn encoded_string_len(buffer: &[u8]) -> Option<usize> {
     let mut rest = buffer;
     let length = read_varint(&mut rest)?;
-    let span = (buffer.len() - rest.len()).checked_add(length)?;
-    (span <= buffer.len()).then_some(span)
+    let encoded = (buffer.len() - rest.len()).checked_add(length)?;
+    (encoded <= buffer.len()).then_some(encoded)
 }
 
 #[cfg(test)]

@@ -1,41 +1,39 @@
-//! The folder of the batches that ClickHouse did not take.
+//! The folder of dead-lettered batches: those that could not be inserted into ClickHouse.
 //!
-//! A dead letter is two files: `ID.native`, the bytes that were to be inserted, and `ID.json`, which says when, why and
-//! how many. The second is written last and is what makes the first count; both are synced before the batch is let go.
-//! The bytes and the id are those of the sealed batch, so bringing it back can't insert twice.
+//! A dead letter is two files: the body `ID.native`, which is the body of the INSERT, and the letter `ID.json` with its
+//! metadata. The letter is written last; a body without a letter does not count. Both are synced before the journal releases
+//! the batch. Body and id are those of the sealed batch, so a replay cannot insert it twice.
 //!
-//! A letter is either *waiting* (the redriver tries it again when its next try is due) or *refused* (ClickHouse does not
-//! accept what is in it, or answered too many tries with an error; a person looks at it, and
-//! `millrace dead-letters replay` tries it again).
+//! A letter is either *waiting* (the replayer retries it when its next attempt is due) or *rejected* (ClickHouse does not
+//! accept its contents, or too many attempts failed; a person examines it and runs `millrace dead-letters replay`).
 //!
-//! # What a crash can leave
+//! # Crash safety
 //!
-//! The order of the steps, each durable before the next, makes every remainder decidable:
+//! Each step is durable before the next one starts, so every state that a crash can leave is unambiguous:
 //!
-//! | step | cut short after it | what is left | the batch |
-//! | --- | --- | --- | --- |
-//! | `put` 1: `ID.native` | | bytes without a letter | still sealed in the journal: it is released only after `put` |
-//! | `put` 2: `ID.json` | | a letter | is this letter |
-//! | `remove` 1: `ID.json` goes | | bytes without a letter | in ClickHouse: `remove` is called only then |
-//! | `remove` 2: `ID.native` goes | | nothing | in ClickHouse |
+//! | last completed step | left in the folder | the batch is |
+//! | --- | --- | --- |
+//! | `put` 1: write `ID.native` | a body without a letter | still in the journal, which releases it only after `put` |
+//! | `put` 2: write `ID.json` | a letter with its body | this letter |
+//! | `remove` 1: delete `ID.json` | a body without a letter | in ClickHouse: `remove` is called only then |
+//! | `remove` 2: delete `ID.native` | nothing | in ClickHouse |
 //!
-//! So bytes without a letter are never the only copy, and [`DeadLetters::load`] deletes them at the start, before anything
-//! is written. Drafts (`*.draft`) are files that were not yet moved to their name, so they never counted; they go too. A
-//! letter without bytes comes from no crash: it stays, and is reported.
+//! A body without a letter is therefore never the only copy. [`DeadLetters::load`] deletes such bodies at startup, before
+//! anything is written, together with temporary files (`*.draft`). No crash leaves a letter without a body: such a letter
+//! stays and is reported.
 //!
 //! # The index
 //!
-//! All handles of a process share one index in memory. Own changes go to disk and index together; [`DeadLetters::refresh`]
-//! finds what another process or a person changed. So looking at the letters costs no disk access.
+//! All handles of a process share one index in memory, so that listing and counting letters costs no disk access. A change
+//! by this process updates disk and index together. [`DeadLetters::refresh`] finds changes by other processes and people.
 //!
-//! The functions that are not said to read the index block on the disk.
+//! Functions block on the disk unless their documentation says that they read the index.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::{self, File, Metadata};
-use std::io::{self, Write};
+use std::fs::{self, Metadata};
+use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
@@ -43,46 +41,47 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-/// A try that is due later than this is due now: somebody set the clock back, or wrote the letter by hand.
+use crate::atomic_file::{self, with_path};
+
+/// A next attempt further in the future is due now: the clock was set back, or the letter was edited by hand.
 const MAX_ATTEMPT_DELAY: jiff::SignedDuration = jiff::SignedDuration::from_hours(1);
 
-/// What is known of a batch that was set aside.
+/// The metadata of a dead-lettered batch, as `ID.json` holds it. Fields keep the JSON keys of earlier versions.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DeadLetter {
-    /// The batch's id, which is its deduplication token.
+    /// The id of the batch, which is also its deduplication token.
     pub batch_id: Uuid,
-    /// When it was set aside, as RFC 3339.
+    /// When the batch was dead-lettered, as RFC 3339.
     #[serde(rename = "set_aside_at")]
     pub dead_lettered_at: String,
-    /// Why: the last error.
+    /// The message of the last error.
     pub reason: String,
-    /// ClickHouse's error code, where it answered.
+    /// ClickHouse's error code; `None` if ClickHouse did not respond.
     pub code: Option<i32>,
-    /// How many events it holds.
+    /// Number of events in the batch.
     pub events: u64,
-    /// The size of its Native bytes.
+    /// Size of the body.
     pub bytes: u64,
-    /// Whether only a person brings it back.
+    /// Whether the replayer skips the letter until a person requeues it.
     #[serde(rename = "refused")]
     pub rejected: bool,
-    /// How many tries ClickHouse answered with an error that may be the batch's fault, since it was set aside or a person
-    /// asked to try again.
+    /// Failed attempts whose error the batch itself may have caused, since it was dead-lettered or last requeued.
     #[serde(default, rename = "tries")]
     pub attempts: u32,
-    /// When the last of all tries was made since then, as RFC 3339.
+    /// Time of the last attempt since then, counted or not, as RFC 3339.
     #[serde(default, rename = "last_try_at")]
     pub last_attempt_at: Option<String>,
-    /// When the next try is due, as RFC 3339; at once where there is none.
+    /// When the next attempt is due, as RFC 3339; `None` means now.
     #[serde(default, rename = "next_try_at")]
     pub next_attempt_at: Option<String>,
-    /// Whether an insert of it may have ended without an answer, so that ClickHouse may have the batch, or a part of it. It
-    /// stays so, whatever later tries say.
+    /// Whether an insert may have ended without a response, so that ClickHouse may hold the batch or a part of it. Later
+    /// attempts do not clear it.
     #[serde(default)]
     pub outcome_unknown: bool,
 }
 
 impl DeadLetter {
-    /// The letter as if it had never been tried.
+    /// A copy without attempts: waiting, and due now.
     pub fn untried(&self) -> Self {
         Self { rejected: false, attempts: 0, last_attempt_at: None, next_attempt_at: None, ..self.clone() }
     }
@@ -93,42 +92,42 @@ impl DeadLetter {
     }
 }
 
-/// The letters, and what could not be read.
+/// All letters, and the files that cannot be read.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct DeadLetterListing {
-    /// The letters, oldest first.
+    /// Oldest first.
     pub letters: Vec<DeadLetter>,
-    /// The files that cannot be read, and why. They may hold events.
+    /// Paths and errors of the files that cannot be read. They may hold events.
     pub problems: Vec<String>,
 }
 
-/// The letters in figures.
+/// Totals over all letters.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct DeadLetterSummary {
-    /// How many there are.
+    /// Number of letters, waiting or rejected.
     pub letters: u64,
-    /// How many of them are refused.
+    /// Number of rejected letters.
     pub rejected: u64,
-    /// The events in them.
+    /// Events in all letters.
     pub events: u64,
-    /// The bytes of all batches in the folder, also of letters that cannot be read.
+    /// Size of all bodies, including those of unreadable letters.
     pub bytes: u64,
-    /// Why the waiting letter that was tried last did not go in.
+    /// The error of the waiting letter with the most recent attempt.
     pub last_error: Option<String>,
-    /// What cannot be read, and why, in one line.
+    /// Path and error of the first unreadable file, and how many others there are.
     pub problem: Option<String>,
 }
 
 /// What [`DeadLetters::load`] deleted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct SweepReport {
-    /// Files.
+    /// Number of files.
     pub files: u64,
-    /// Their bytes.
+    /// Total size of these files.
     pub bytes: u64,
 }
 
-/// The folder. Cheap to clone; clones share the index.
+/// The folder `dead-letters` of a data folder. Cheap to clone; clones share the index.
 #[derive(Clone, Debug)]
 pub struct DeadLetters(Arc<Inner>);
 
@@ -137,31 +136,29 @@ struct Inner {
     folder: PathBuf,
     /// Held while the folder is changed or scanned, so that a scan misses no change of this process.
     disk: Mutex<()>,
-    /// Held for moments only, so that health can read it.
+    /// Never held during disk access, so that readers of the index do not wait for the disk.
     index: Mutex<LetterIndex>,
-    /// Names drafts, so that no two writers share one.
-    draft_counter: AtomicU64,
 }
 
 #[derive(Debug, Default)]
 struct LetterIndex {
     letters: BTreeMap<Uuid, IndexEntry>,
-    /// The size of each `ID.native`.
+    /// Paths and sizes of the `ID.native` files.
     bodies: BTreeMap<PathBuf, u64>,
-    /// What could not be read at the last scan.
+    /// Paths and errors of the last scan.
     unreadable: BTreeMap<PathBuf, String>,
 }
 
 #[derive(Debug)]
 struct IndexEntry {
     letter: DeadLetter,
-    /// The file that the letter was read from or written to.
+    /// The version of `ID.json` that holds `letter`; `None` if it is unknown.
     version: Option<FileVersion>,
-    /// Why its bytes could not be read at the last try.
+    /// Why the last attempt could not read the body.
     body_error: Option<String>,
 }
 
-/// Differs between any two files that had the same name, since each is written anew and moved there.
+/// Tells versions of a file apart: every update replaces the file with a new inode.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct FileVersion {
     inode: u64,
@@ -177,30 +174,23 @@ impl FileVersion {
 }
 
 impl DeadLetters {
-    /// The dead letters of a data folder; the folder is made where it is missing. The index is empty until it is loaded or
-    /// refreshed.
+    /// Creates the folder if it is missing. The index is empty until [`Self::load`] or [`Self::refresh`].
     pub fn open(data_dir: &Path) -> io::Result<Self> {
         let folder = data_dir.join("dead-letters");
-        fs::create_dir_all(&folder)?;
-        let shared = Inner {
-            folder,
-            disk: Mutex::default(),
-            index: Mutex::default(),
-            draft_counter: AtomicU64::new(0),
-        };
-        Ok(Self(Arc::new(shared)))
+        fs::create_dir_all(&folder).map_err(|error| with_path(&folder, error))?;
+        Ok(Self(Arc::new(Inner { folder, disk: Mutex::default(), index: Mutex::default() })))
     }
 
-    /// Where the letters lie.
+    /// Absolute or relative, as the data folder was given.
     pub fn folder(&self) -> &Path {
         &self.0.folder
     }
 
-    /// Deletes what a crash left and reads the letters. Only for the one process that holds the data folder, before it
-    /// sets a batch aside.
+    /// Deletes the remains of a crash and fills the index. Only for the process that holds the lock of the data folder,
+    /// before its first [`Self::put`].
     pub fn load(&self) -> SweepReport {
         let disk = self.lock_disk();
-        let swept = self.sweep().unwrap_or_default(); // the scan reports a folder that cannot be read
+        let swept = self.sweep().unwrap_or_default(); // the scan reports an unreadable folder
         drop(disk);
         self.refresh();
         swept
@@ -212,8 +202,8 @@ impl DeadLetters {
             let entry = entry?;
             let path = entry.path();
             let is_leftover = match path.extension().and_then(|extension| extension.to_str()) {
-                Some("draft") => true,
-                // try_exists: where it cannot be told whether there is a letter, the bytes stay.
+                Some(atomic_file::TEMPORARY_EXTENSION) => true,
+                // `try_exists`: if the letter cannot be checked, the body stays.
                 Some("native") => matches!(path.with_extension("json").try_exists(), Ok(false)),
                 _ => false,
             };
@@ -225,26 +215,26 @@ impl DeadLetters {
                     swept.bytes += bytes;
                 }
                 Some(Err(error)) => {
-                    tracing::warn!(file = %path.display(), %error, "what a crash left cannot be deleted");
+                    tracing::warn!(file = %path.display(), %error, "cannot delete a leftover dead-letter file");
                 }
             }
         }
         Ok(swept)
     }
 
-    /// Looks what is in the folder now. Only files that are new or changed are read.
+    /// Updates the index from the folder. Reads only letters that are new or changed.
     pub fn refresh(&self) {
         let _disk = self.lock_disk();
-        let found = self.scan();
+        let scan = self.scan();
         let mut index = self.lock_index();
-        match found {
-            Ok(found) => {
-                index.letters.retain(|id, _| found.present.contains(id));
-                for (letter, version) in found.changed {
+        match scan {
+            Ok(scan) => {
+                index.letters.retain(|id, _| scan.present.contains(id));
+                for (letter, version) in scan.changed {
                     let entry = IndexEntry { version: Some(version), body_error: None, letter };
                     index.letters.insert(entry.letter.batch_id, entry);
                 }
-                (index.bodies, index.unreadable) = (found.bodies, found.unreadable);
+                (index.bodies, index.unreadable) = (scan.bodies, scan.unreadable);
             }
             Err(error) => {
                 index.unreadable.insert(self.folder().to_owned(), error.to_string());
@@ -257,7 +247,7 @@ impl DeadLetters {
             let index = self.lock_index();
             index.letters.iter().filter_map(|(id, entry)| Some((*id, entry.version?))).collect()
         };
-        let mut found = FolderScan::default();
+        let mut scan = FolderScan::default();
         for entry in fs::read_dir(self.folder())? {
             let path = entry?.path();
             let extension = path.extension().and_then(|extension| extension.to_str());
@@ -266,43 +256,43 @@ impl DeadLetters {
             }
             let metadata = match fs::metadata(&path) {
                 Ok(metadata) => metadata,
-                Err(error) if error.kind() == io::ErrorKind::NotFound => continue, // just brought back
+                Err(error) if error.kind() == io::ErrorKind::NotFound => continue, // removed meanwhile
                 Err(error) => {
-                    found.unreadable.insert(path, error.to_string());
+                    scan.unreadable.insert(path, error.to_string());
                     continue;
                 }
             };
             if extension == Some("native") {
-                found.bodies.insert(path, metadata.len());
+                scan.bodies.insert(path, metadata.len());
                 continue;
             }
             let version = FileVersion::of(&metadata);
             let id_in_name: Option<Uuid> =
                 path.file_stem().and_then(|stem| stem.to_str()).and_then(|stem| stem.parse().ok());
             if let Some(id) = id_in_name.filter(|id| known.get(id) == Some(&version)) {
-                found.present.insert(id);
+                scan.present.insert(id);
                 continue;
             }
             let read = fs::read(&path).and_then(|text| Ok(serde_json::from_slice::<DeadLetter>(&text)?));
             match read {
                 Ok(letter) if id_in_name == Some(letter.batch_id) => {
-                    found.present.insert(letter.batch_id);
-                    found.changed.push((letter, version));
+                    scan.present.insert(letter.batch_id);
+                    scan.changed.push((letter, version));
                 }
                 Ok(letter) => {
-                    let reason = format!("it is the letter of the batch {}", letter.batch_id);
-                    found.unreadable.insert(path, reason);
+                    let reason = format!("the file name does not match its batch_id {}", letter.batch_id);
+                    scan.unreadable.insert(path, reason);
                 }
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                 Err(error) => {
-                    found.unreadable.insert(path, error.to_string());
+                    scan.unreadable.insert(path, error.to_string());
                 }
             }
         }
-        Ok(found)
+        Ok(scan)
     }
 
-    /// The letters and what could not be read. Reads the index.
+    /// Reads the index.
     pub fn list(&self) -> DeadLetterListing {
         let index = self.lock_index();
         let mut letters: Vec<_> = index.letters.values().map(|entry| entry.letter.clone()).collect();
@@ -310,7 +300,7 @@ impl DeadLetters {
         DeadLetterListing { letters, problems: index.problems() }
     }
 
-    /// The letters in figures. Reads the index.
+    /// Reads the index.
     pub fn summary(&self) -> DeadLetterSummary {
         let index = self.lock_index();
         let letters = || index.letters.values().map(|entry| &entry.letter);
@@ -333,23 +323,23 @@ impl DeadLetters {
         }
     }
 
-    /// The oldest letter whose next try is due. Reads the index.
+    /// The oldest letter whose next attempt is due. Reads the index.
     pub fn next_due(&self, now: Timestamp) -> Option<DeadLetter> {
         let index = self.lock_index();
         let due = index.letters.values().map(|entry| &entry.letter).filter(|letter| letter.is_due(now));
         due.min_by_key(|letter| (&letter.dead_lettered_at, letter.batch_id)).cloned()
     }
 
-    /// Keeps a batch. When this returns, it is on the disk.
+    /// Stores a batch. On success it survives a power cut.
     pub fn put(&self, letter: &DeadLetter, body: &[Bytes]) -> io::Result<()> {
         let _disk = self.lock_disk();
         let path = self.body_path(letter.batch_id);
-        self.write(&path, |file| body.iter().try_for_each(|part| file.write_all(part)))?;
+        atomic_file::replace(&path, body)?;
         self.lock_index().bodies.insert(path, body.iter().map(|part| part.len() as u64).sum());
         self.write_letter(letter)
     }
 
-    /// Notes what became of a try. The index has it also when the disk does not take it.
+    /// Replaces the metadata of a letter. The index is updated even if the write fails.
     pub fn update(&self, letter: DeadLetter) -> io::Result<()> {
         let _disk = self.lock_disk();
         if let Some(entry) = self.lock_index().letters.get_mut(&letter.batch_id) {
@@ -359,7 +349,7 @@ impl DeadLetters {
         self.write_letter(&letter)
     }
 
-    /// Notes in the index alone that the bytes of a letter cannot be read, and when to try again.
+    /// Records, in the index only, that the body of a letter cannot be read, and when the next attempt is due.
     pub fn record_body_error(&self, batch_id: Uuid, error: String, next_attempt: Timestamp) {
         if let Some(entry) = self.lock_index().letters.get_mut(&batch_id) {
             entry.letter.next_attempt_at = Some(next_attempt.to_string());
@@ -367,57 +357,42 @@ impl DeadLetters {
         }
     }
 
-    /// Makes a letter wait with all its tries before it, due at once.
+    /// Resets the attempts of a letter and makes it due now, also if it was rejected.
     pub fn requeue(&self, letter: &DeadLetter) -> io::Result<()> {
         self.update(letter.untried())
     }
 
-    /// The bytes of a letter.
+    /// Reads the body of a letter.
     pub fn body(&self, batch_id: Uuid) -> io::Result<Bytes> {
         let path = self.body_path(batch_id);
         fs::read(&path).map(Bytes::from).map_err(|error| with_path(&path, error))
     }
 
-    /// Removes a letter whose batch has landed.
+    /// Deletes a letter whose batch has landed. The landed rows must be synced.
     pub fn remove(&self, batch_id: Uuid) -> io::Result<()> {
         let _disk = self.lock_disk();
-        fs::remove_file(self.letter_path(batch_id))?;
+        let letter = self.letter_path(batch_id);
+        fs::remove_file(&letter).map_err(|error| with_path(&letter, error))?;
         self.lock_index().letters.remove(&batch_id);
-        // Else a power cut could keep the letter and lose the bytes.
+        // Without this sync, a power cut could keep the letter and lose the body.
         self.sync_folder()?;
-        let path = self.body_path(batch_id);
-        fs::remove_file(&path)?;
-        self.lock_index().bodies.remove(&path);
+        let body = self.body_path(batch_id);
+        fs::remove_file(&body).map_err(|error| with_path(&body, error))?;
+        self.lock_index().bodies.remove(&body);
         self.sync_folder()
     }
 
     fn write_letter(&self, letter: &DeadLetter) -> io::Result<()> {
         let path = self.letter_path(letter.batch_id);
-        let text = serde_json::to_vec_pretty(letter)?;
-        self.write(&path, |file| file.write_all(&text))?;
+        atomic_file::replace(&path, [serde_json::to_vec_pretty(letter)?])?;
         let version = fs::metadata(&path).ok().map(|metadata| FileVersion::of(&metadata));
         let entry = IndexEntry { letter: letter.clone(), version, body_error: None };
         self.lock_index().letters.insert(letter.batch_id, entry);
         Ok(())
     }
 
-    /// Writes a file beside its place and moves it there, so that it is whole or not there.
-    fn write(&self, path: &Path, fill: impl FnOnce(&mut File) -> io::Result<()>) -> io::Result<()> {
-        let number = self.0.draft_counter.fetch_add(1, Ordering::Relaxed);
-        let draft = path.with_extension(format!("{}-{number}.draft", std::process::id()));
-        let written = File::create(&draft).and_then(|mut file| {
-            fill(&mut file)?;
-            file.sync_all()
-        });
-        if let Err(error) = written.and_then(|()| fs::rename(&draft, path)) {
-            fs::remove_file(&draft).ok(); // the first error is the one to tell
-            return Err(with_path(path, error));
-        }
-        self.sync_folder()
-    }
-
     fn sync_folder(&self) -> io::Result<()> {
-        File::open(self.folder())?.sync_all()
+        atomic_file::sync_dir(self.folder()).map_err(|error| with_path(self.folder(), error))
     }
 
     fn body_path(&self, batch_id: Uuid) -> PathBuf {
@@ -444,17 +419,14 @@ impl LetterIndex {
     }
 }
 
-/// What is in the folder.
 #[derive(Default)]
 struct FolderScan {
+    /// Every readable letter, including those in `changed`.
     present: BTreeSet<Uuid>,
+    /// Letters whose file differs from the index.
     changed: Vec<(DeadLetter, FileVersion)>,
     bodies: BTreeMap<PathBuf, u64>,
     unreadable: BTreeMap<PathBuf, String>,
-}
-
-fn with_path(path: &Path, error: io::Error) -> io::Error {
-    io::Error::new(error.kind(), format!("{}: {error}", path.display()))
 }
 
 #[cfg(test)]
@@ -465,7 +437,7 @@ mod tests {
         DeadLetter {
             batch_id: Uuid::from_u128(n),
             dead_lettered_at: dead_lettered_at.into(),
-            reason: "no answer".into(),
+            reason: "no response".into(),
             code: None,
             events: 3,
             bytes: 5,
@@ -483,7 +455,7 @@ mod tests {
         (data_dir, letters)
     }
 
-    /// The letters as another process sees them.
+    /// Lists the letters as another process would.
     fn reopen_and_list(data_dir: &tempfile::TempDir) -> Vec<DeadLetter> {
         let letters = DeadLetters::open(data_dir.path()).unwrap();
         letters.refresh();
@@ -517,7 +489,7 @@ mod tests {
         person.refresh();
         person.requeue(&person.list().letters[0]).unwrap();
         person.remove(Uuid::from_u128(2)).unwrap();
-        assert_eq!(server.summary().rejected, 1, "not looked at yet");
+        assert_eq!(server.summary().rejected, 1, "the index is not refreshed yet");
         server.refresh();
         let listed = server.list().letters;
         assert!(listed.len() == 1 && !listed[0].rejected && listed[0].attempts == 0, "{listed:?}");
@@ -527,9 +499,9 @@ mod tests {
     fn the_oldest_due_letter_is_returned_first() {
         let (_data_dir, letters) = open_in_tempdir();
         let now: Timestamp = "2026-01-03T00:00:00Z".parse().unwrap();
-        let at = |next: &str, n, aside: &str| DeadLetter {
+        let at = |next: &str, n, dead_lettered_at: &str| DeadLetter {
             next_attempt_at: Some(next.into()),
-            ..letter(n, aside)
+            ..letter(n, dead_lettered_at)
         };
         letters.put(&at("2026-01-03T00:00:01Z", 1, "a"), &[]).unwrap();
         letters.put(&DeadLetter { rejected: true, ..letter(2, "b") }, &[]).unwrap();
@@ -539,7 +511,7 @@ mod tests {
         assert_eq!(
             letters.next_due(now).map(|letter| letter.batch_id),
             Some(Uuid::from_u128(4)),
-            "nothing waits a year"
+            "an attempt in a year is due now"
         );
         letters.remove(Uuid::from_u128(4)).unwrap();
         assert_eq!(letters.next_due(now).map(|letter| letter.batch_id), Some(Uuid::from_u128(3)));
@@ -574,21 +546,21 @@ mod tests {
         let listing = letters.list();
         assert!(
             listing.letters.len() == 1 && listing.problems.len() == 3,
-            "what was known stays: {listing:?}"
+            "known letters stay listed: {listing:?}"
         );
     }
 
-    /// Every state that a crash can leave, by the table above.
+    /// Covers every state in the table "Crash safety".
     #[test]
-    fn the_sweep_deletes_only_drafts_and_orphaned_bodies() {
+    fn the_sweep_deletes_only_temporary_files_and_orphaned_bodies() {
         let (_data_dir, letters) = open_in_tempdir();
         letters.put(&letter(1, "t"), &[Bytes::from_static(b"kept")]).unwrap();
         fs::write(letters.body_path(Uuid::from_u128(2)), "orphan").unwrap();
-        fs::write(letters.body_path(Uuid::from_u128(1)).with_extension("draft"), "of an older version")
+        fs::write(letters.body_path(Uuid::from_u128(1)).with_extension("draft"), "by an older version")
             .unwrap();
-        fs::write(letters.letter_path(Uuid::from_u128(1)).with_extension("7-0.draft"), "{").unwrap();
-        fs::write(letters.folder().join("notes.txt"), "a person's").unwrap();
-        fs::write(letters.body_path(Uuid::from_u128(3)), "of a letter that cannot be read").unwrap();
+        fs::write(letters.letter_path(Uuid::from_u128(1)).with_extension("json.7f00.draft"), "{").unwrap();
+        fs::write(letters.folder().join("notes.txt"), "by a person").unwrap();
+        fs::write(letters.body_path(Uuid::from_u128(3)), "body of an unreadable letter").unwrap();
         fs::write(letters.letter_path(Uuid::from_u128(3)), "{").unwrap();
         assert_eq!(letters.load(), SweepReport { files: 3, bytes: 6 + 19 + 1 });
         assert_eq!(letters.load(), SweepReport::default());
@@ -596,6 +568,6 @@ mod tests {
         assert!(
             letters.folder().join("notes.txt").exists() && letters.body_path(Uuid::from_u128(3)).exists()
         );
-        assert_eq!(letters.summary().bytes, 4 + 31, "what cannot be read takes room, too");
+        assert_eq!(letters.summary().bytes, 4 + 28, "bodies of unreadable letters are counted");
     }
 }

@@ -1,8 +1,8 @@
-//! When a landed batch is safe from a power cut.
+//! When a landed batch survives a power cut.
 //!
-//! ClickHouse answers an insert before its files are synced: a killed process loses nothing, a power cut may. So the
-//! journal keeps a landed batch until a checkpoint, and after an unclean boot the batches that it still has are compared
-//! with what ClickHouse has (`reconcile.rs`).
+//! ClickHouse acknowledges an insert before its files are synced: a killed process loses nothing, a power cut may. The
+//! journal therefore keeps a landed batch until a checkpoint. After an unclean boot, the batches that it still holds are
+//! compared with ClickHouse (`reconcile.rs`).
 
 use std::fs::File;
 use std::io;
@@ -10,24 +10,24 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::insert::run_blocking;
+use crate::blocking::run_blocking;
 
-/// How long the files of a server on this machine may take to be written back: the kernel begins after 30 s
-/// (`vm.dirty_expire_centisecs`) and looks every 5 s (`vm.dirty_writeback_centisecs`); the rest is for a slow disk.
+/// Upper bound for the kernel's writeback of files on this machine: dirty pages expire after 30 s
+/// (`vm.dirty_expire_centisecs`), the flusher runs every 5 s (`vm.dirty_writeback_centisecs`), the rest is for a slow disk.
 const WRITEBACK_DELAY: Duration = Duration::from_secs(120);
 
-/// How landed batches become safe from a power cut. Cheap to clone.
+/// How a checkpoint makes landed batches durable. Cheap to clone.
 #[derive(Clone, Debug)]
 pub enum Durability {
-    /// The file system of this folder is synced: the embedded ClickHouse keeps its files there. It stays open, since the
-    /// kernel tells an error to those who had the file system open when it happened, once.
+    /// Syncs the file system of the embedded ClickHouse's folder. The folder stays open because the kernel reports a
+    /// writeback error once to each file that was open when the error occurred.
     Sync(Arc<File>),
-    /// The files are another process's; after this time the kernel has written them back, if they are on this machine.
+    /// Waits for the writeback of files that another process owns. If they are on this machine, they are on disk then.
     Wait(Duration),
 }
 
 impl Durability {
-    /// For the embedded ClickHouse, which keeps its files in this folder.
+    /// For an embedded ClickHouse with its files in `folder`.
     ///
     /// # Errors
     /// When the folder cannot be opened.
@@ -35,28 +35,28 @@ impl Durability {
         Ok(Self::Sync(Arc::new(File::open(folder)?)))
     }
 
-    /// For a ClickHouse server.
+    /// For a ClickHouse server whose files cannot be synced from here.
     pub fn for_server() -> Self {
         Self::Wait(WRITEBACK_DELAY)
     }
 
-    /// Whether a full journal ends the wait: then nothing that was promised is lost without a power cut.
+    /// Whether a full journal may skip the checkpoint. Skipping it loses events only in a power cut.
     pub(super) fn is_best_effort(&self) -> bool {
         matches!(self, Self::Wait(_))
     }
 
-    /// Returns once all that had landed before the call is safe.
+    /// Returns once every batch that landed before the call is durable.
     pub(super) async fn wait_until_durable(self) -> io::Result<()> {
         match self {
             Self::Sync(_) => self.sync().await,
-            Self::Wait(time) => {
-                tokio::time::sleep(time).await;
+            Self::Wait(delay) => {
+                tokio::time::sleep(delay).await;
                 Ok(())
             }
         }
     }
 
-    /// Syncs what can be synced from here: nothing of a server.
+    /// Syncs the embedded ClickHouse's files. Does nothing for a server.
     pub(super) async fn sync(&self) -> io::Result<()> {
         match self {
             Self::Sync(folder) => {

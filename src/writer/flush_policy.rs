@@ -1,32 +1,33 @@
-//! When a batch is due, and how large it may get. Pure: the writer's task owns the clock.
+//! When a batch is due, and how large it may become. Pure: the writer's task owns the clock.
 
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// The bounds of a batch.
+/// The size and time limits of a batch.
 #[derive(Clone, Copy, Debug)]
 pub struct BatchLimits {
-    /// A batch with so many events is due. It may grow beyond while an insert is under way.
+    /// A batch with this many events is due. It keeps growing while an insert is in flight (`FLUSH_SIZE`).
     pub flush_events: u64,
-    /// A batch is due so long after the last flush.
+    /// Any batch is due this long after the last flush (`FLUSH_INTERVAL_MS`).
     pub flush_interval: Duration,
-    /// Inserts begin at least so far apart: an insert costs ClickHouse about the same with 10 events as with 10,000.
+    /// Minimum time between two flushes (`FLUSH_MIN_INTERVAL_MS`): an insert of 10 events costs ClickHouse about as much as
+    /// one of 10,000.
     pub flush_min_interval: Duration,
-    /// A batch with so many bytes is sealed, whatever else goes on.
+    /// A batch of this size is sealed at once, even while an insert is in flight.
     pub max_bytes: u64,
-    /// A batch with so many events is sealed, whatever else goes on.
+    /// A batch with this many events is sealed at once, even while an insert is in flight.
     pub max_events: u64,
 }
 
 impl BatchLimits {
-    /// Whether a batch of this size must not grow.
+    /// Whether a batch of this size must be sealed now.
     pub fn is_full(&self, size: BatchSize) -> bool {
         size.events >= self.max_events || size.bytes >= self.max_bytes
     }
 
-    /// When a batch of this size is due, if no insert is under way. `last_flush` is when the last batch was sealed or
-    /// the server was started; `refresh_interval` is how often somebody sees what has landed, if anybody does.
+    /// When a batch of this size is due, if no insert is in flight. `last_flush` is the time of the last seal, or of the
+    /// start. `refresh_interval` is the shortest update interval of the active panel subscriptions, if there are any.
     pub fn due_at(
         &self,
         size: BatchSize,
@@ -36,21 +37,19 @@ impl BatchLimits {
         if size.events == 0 {
             return None;
         }
-        let wait = if size.events >= self.flush_events || self.is_full(size) {
+        let delay = if size.events >= self.flush_events || self.is_full(size) {
             self.flush_min_interval
         } else {
             self.flush_interval.min(refresh_interval.unwrap_or(Duration::MAX)).max(self.flush_min_interval)
         };
-        Some(last_flush + wait)
+        Some(last_flush + delay)
     }
 }
 
-/// The size of a batch.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct BatchSize {
-    /// Events.
     pub events: u64,
-    /// Bytes of their columns.
+    /// See [`EventColumns::size_bytes`](super::columns::EventColumns::size_bytes).
     pub bytes: u64,
 }
 
@@ -99,8 +98,8 @@ mod tests {
                 .map(|due| (due - start).as_millis())
         };
         assert_eq!(due(250), Some(250));
-        assert_eq!(due(50), Some(100), "the distance of inserts is kept");
-        assert_eq!(due(60_000), Some(2_000), "the interval is kept");
+        assert_eq!(due(50), Some(100), "never before the minimum interval");
+        assert_eq!(due(60_000), Some(2_000), "never after the flush interval");
     }
 
     #[test]

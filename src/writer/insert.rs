@@ -1,13 +1,13 @@
-//! The task that inserts sealed batches, one after the other. After an unclean boot it first compares those that may have
-//! been inserted before with what ClickHouse has.
+//! The task that inserts sealed batches, one at a time. At startup it first reconciles the batches that an earlier process
+//! may have sent.
 
 use std::collections::HashSet;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use backon::{BackoffBuilder, ExponentialBuilder};
 use bytes::Bytes;
-use rand::Rng;
 use tokio::sync::{Mutex, mpsc};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -19,37 +19,43 @@ use super::reconcile::{BatchBody, ExpectedBatch, reconcile, store_unconfirmed};
 use super::record::{Seal, WriterRecord};
 use super::state::{BufferedEvents, SealedBatch};
 use super::stats::WriterStats;
+use crate::blocking::run_blocking;
 use crate::clickhouse::{ClickHouse, ClickHouseError, InsertFailure, batches};
 use crate::journal::{Journal, JournalError};
 
-/// How often an insert is tried again before its batch is set aside.
-const MAX_RETRIES: u32 = 3;
-/// The wait before the first retry; it doubles each time.
-const INITIAL_BACKOFF: Duration = Duration::from_millis(250);
-/// The wait after a batch could neither be inserted nor be set aside.
+/// Retries of a failed insert before its batch is dead-lettered. Each delay is 250 ms, 500 ms and 1 s, plus up to as much
+/// again at random, so that several servers do not retry in lockstep.
+const INSERT_BACKOFF: ExponentialBuilder = ExponentialBuilder::new()
+    .with_min_delay(Duration::from_millis(250))
+    .with_factor(2.0)
+    .with_max_times(3)
+    .with_jitter();
+/// Delay between attempts of operations that are retried indefinitely: reconciliation, reads of the journal, and storing a
+/// batch that could be neither inserted nor dead-lettered.
 const FAULT_RETRY_DELAY: Duration = Duration::from_secs(1);
 
-/// What the inserter tells the writer's task.
+/// Messages to the writer's task.
 #[derive(Debug)]
 pub(super) enum InserterEvent {
-    /// ClickHouse has what had landed before the start; the first message.
+    /// Reconciliation has completed. Sent once, first.
     Reconciled,
-    /// The batch that was given last is in ClickHouse or a dead letter: it needs nothing more from the journal.
+    /// The last dispatched batch is in ClickHouse or in the dead-letter folder: it no longer needs the journal.
     Landed,
 }
 
-/// Held by whoever inserts into ClickHouse: a batch that is looked up and repaired must be the only one.
+/// Held during every insert into ClickHouse: while a batch is compared and repaired, nothing else may be inserted.
 pub(super) type InsertLock = Arc<Mutex<()>>;
 
-/// The batches of before the start that ClickHouse may have, or have in part.
+/// Batches of an earlier process that ClickHouse may hold, completely or in part.
 pub(super) struct UnconfirmedBatches {
-    /// Whether the machine went down.
+    /// Whether the machine went down since the last use of the data folder.
     pub(super) unclean_boot: bool,
+    /// Landed batches that the journal still holds.
     pub(super) landed: Vec<Seal>,
+    /// Sealed batches without a landed record, oldest first.
     pub(super) sealed: Vec<Seal>,
 }
 
-/// What the task stands on.
 pub(super) struct Inserter {
     pub(super) clickhouse: ClickHouse,
     pub(super) journal: Journal,
@@ -57,29 +63,25 @@ pub(super) struct Inserter {
     pub(super) durability: Durability,
     pub(super) insert_lock: InsertLock,
     pub(super) stats: Arc<WriterStats>,
-    /// Taken at the start.
-    pub(super) unconfirmed: Option<UnconfirmedBatches>,
-    /// Cancelled once these are made good: then others may insert.
+    /// Cancelled when reconciliation has completed: then the replayer may insert.
     pub(super) reconciled: CancellationToken,
 }
 
 impl Inserter {
-    /// Inserts what comes, until no more can come.
+    /// Reconciles `unconfirmed`, then inserts batches until either channel closes.
     pub(super) async fn run(
-        mut self,
+        self,
+        unconfirmed: UnconfirmedBatches,
         mut batches: mpsc::Receiver<SealedBatch>,
         event_tx: mpsc::Sender<InserterEvent>,
     ) {
-        let stored = match self.unconfirmed.take() {
-            Some(unconfirmed) => self.reconcile(unconfirmed).await,
-            None => HashSet::new(),
-        };
-        // A batch that became a dead letter just before the end is the letter's from here on.
+        let stored = self.reconcile(unconfirmed).await;
+        // A crash between dead-lettering and the landed record leaves a batch in both places. The replayer inserts it.
         let letters: HashSet<Uuid> =
             self.dead_letters.list().letters.into_iter().map(|letter| letter.batch_id).collect();
         self.reconciled.cancel();
-        let mut ended = event_tx.send(InserterEvent::Reconciled).await.is_err();
-        while !ended && let Some(batch) = batches.recv().await {
+        let mut closed = event_tx.send(InserterEvent::Reconciled).await.is_err();
+        while !closed && let Some(batch) = batches.recv().await {
             let Seal { batch_id, events, .. } = batch.seal;
             if stored.contains(&batch_id) {
                 self.stats.count_inserted(events);
@@ -88,15 +90,15 @@ impl Inserter {
             } else {
                 self.store_batch(batch).await;
             }
-            ended = event_tx.send(InserterEvent::Landed).await.is_err();
+            closed = event_tx.send(InserterEvent::Landed).await.is_err();
         }
     }
 
-    /// Makes ClickHouse hold every batch that it may have had when the machine went down. Gives those that it holds now;
-    /// the others it refuses, and they go the usual way.
+    /// Compares the batches that ClickHouse may hold with ClickHouse, and repairs them. Returns the batches that ClickHouse
+    /// holds now. It does not accept the others: they are dispatched again, and then dead-lettered.
     ///
-    /// After an unclean boot that is every batch which the journal still has, and the dead letters. Otherwise it is
-    /// those that may have been sent and whose landing is not in the journal.
+    /// After an unclean boot, these are all batches in the journal and all waiting dead letters. Otherwise, these are the
+    /// batches without a landed record that may have been sent.
     async fn reconcile(
         &self,
         UnconfirmedBatches { unclean_boot, landed, sealed }: UnconfirmedBatches,
@@ -105,33 +107,37 @@ impl Inserter {
         let batches: Vec<Seal> = if unclean_boot {
             landed.into_iter().chain(sealed).collect()
         } else {
-            // One that became a dead letter just before the end is the letter's: it would be stored by both.
+            // The replayer inserts these. Repairing them here would store them twice.
             let is_dead_lettered =
                 |seal: &Seal| letters.iter().any(|letter| letter.batch_id == seal.batch_id);
             let sealed = sealed.into_iter().filter(|seal| !is_dead_lettered(seal)).collect();
             self.possibly_sent(sealed).await
         };
-        // One that was refused waits for a person, who has it looked up.
+        // A rejected letter waits for a person. Its replay compares it.
         letters.retain(|letter| unclean_boot && !letter.rejected);
         let letter_batches = letters.iter().map(|letter| (letter.batch_id, letter.events));
-        let mut known = HashSet::new();
+        let mut stored = HashSet::new();
         let expected: Vec<ExpectedBatch> = batches
             .iter()
             .map(|seal| (seal.batch_id, seal.events))
             .chain(letter_batches)
-            .filter(|(batch_id, _)| known.insert(*batch_id))
+            .filter(|(batch_id, _)| stored.insert(*batch_id))
             .map(|(batch_id, events)| ExpectedBatch { batch_id, events })
             .collect();
-        let read = |batch_id: Uuid| {
+        let load = |batch_id: Uuid| {
             let seal = batches.iter().find(|seal| seal.batch_id == batch_id).copied();
             self.load_body(batch_id, seal, &letters)
         };
         if !expected.is_empty() {
             let batches = expected.len();
-            tracing::warn!(batches, unclean_boot, "batches of before the start are compared with ClickHouse");
+            tracing::warn!(
+                batches,
+                unclean_boot,
+                "reconciling batches of an earlier process with ClickHouse"
+            );
         }
         let report = loop {
-            match reconcile(&self.clickhouse, &self.durability, &expected, read).await {
+            match reconcile(&self.clickhouse, &self.durability, &expected, load).await {
                 Ok(report) => break report,
                 Err(error) => {
                     self.stats.set_insert_error(Some(error.to_string()));
@@ -144,29 +150,27 @@ impl Inserter {
             self.report_broken_parts().await;
         }
         for (batch_id, error) in &report.rejected {
-            tracing::error!(batch = %batch_id, %error, "ClickHouse refuses a batch that it may have had");
-            known.remove(batch_id);
+            tracing::error!(batch = %batch_id, %error, "ClickHouse rejects a batch that it may have held");
+            stored.remove(batch_id);
         }
-        self.delete_letters(letters.into_iter().filter(|letter| known.contains(&letter.batch_id))).await;
-        known
+        self.delete_letters(letters.into_iter().filter(|letter| stored.contains(&letter.batch_id))).await;
+        stored
     }
 
-    /// After a power cut ClickHouse may have set parts aside. Their events are in `events` again by now.
+    /// After a power cut, ClickHouse may have detached broken parts. Reconciliation has restored their events.
     async fn report_broken_parts(&self) {
         match batches::count_broken_parts(&self.clickhouse).await {
             Ok(0) => {}
             Ok(parts) => tracing::warn!(
                 parts,
-                "ClickHouse has set broken parts aside; the batches that may have been in them are complete again, and their folders, \
-                 store/*/*/detached/broken-on-start_*, can be removed"
+                "ClickHouse has detached broken parts; their batches are complete again, and the folders \
+                 store/*/*/detached/broken-on-start_* can be deleted"
             ),
-            Err(error) => {
-                tracing::warn!(%error, "it is unknown whether the power cut broke parts of ClickHouse's tables")
-            }
+            Err(error) => tracing::warn!(%error, "cannot check for broken parts after an unclean boot"),
         }
     }
 
-    /// Of the batches that have not landed, those that may have been sent.
+    /// The batches among `sealed` that may have been sent. Retries until ClickHouse responds.
     async fn possibly_sent(&self, sealed: Vec<Seal>) -> Vec<Seal> {
         if sealed.is_empty() {
             return sealed;
@@ -184,7 +188,7 @@ impl Inserter {
         retain_possibly_sent(sealed, |batch_id| stored.contains_key(&batch_id))
     }
 
-    /// The events of a batch, from the journal or a dead letter.
+    /// Reads a batch from the journal if it has a seal, else from the dead-letter folder.
     async fn load_body(
         &self,
         batch_id: Uuid,
@@ -203,28 +207,28 @@ impl Inserter {
         Ok(BatchBody { events: letter.map_or(0, |letter| letter.events), native: vec![body] })
     }
 
-    /// Deletes letters whose events ClickHouse has, once these are safe there.
+    /// Deletes letters whose events are in ClickHouse, after a sync of ClickHouse's files.
     async fn delete_letters(&self, letters: impl Iterator<Item = DeadLetter>) {
         let letters: Vec<DeadLetter> = letters.collect();
         if letters.is_empty() {
             return;
         }
         if let Err(error) = self.durability.sync().await {
-            // They are inserted again, and found to be there.
-            tracing::error!(%error, "ClickHouse's files could not be synced; dead letters stay");
+            // The replayer compares them again later and finds them complete.
+            tracing::error!(%error, "cannot sync ClickHouse's files; reconciled dead letters stay");
             return;
         }
         for DeadLetter { batch_id, events, .. } in letters {
             let dead_letters = self.dead_letters.clone();
             match run_blocking(move || dead_letters.remove(batch_id)).await {
                 Ok(()) => self.stats.count_inserted(events),
-                Err(error) => tracing::error!(batch = %batch_id, %error, "a dead letter cannot be deleted"),
+                Err(error) => tracing::error!(batch = %batch_id, %error, "cannot delete a dead letter"),
             }
         }
         self.stats.set_dead_letter_bytes(self.dead_letters.summary().bytes);
     }
 
-    /// Returns once the batch is in ClickHouse or among the dead letters.
+    /// Returns once the batch is in ClickHouse or in the dead-letter folder. Retries until one of both succeeds.
     async fn store_batch(&self, batch: SealedBatch) {
         let SealedBatch { seal, buffered } = batch;
         let events = seal.events;
@@ -243,15 +247,15 @@ impl Inserter {
             match self.write_dead_letter(seal, &body, error, outcome_unknown).await {
                 Ok(()) => return,
                 Err(error) => {
-                    tracing::error!(batch = %seal.batch_id, %error, "a batch can neither be inserted nor be set aside");
+                    tracing::error!(batch = %seal.batch_id, %error, "cannot write a dead letter; the batch is retried");
                     tokio::time::sleep(FAULT_RETRY_DELAY).await;
                 }
             }
         }
     }
 
-    /// Inserts, with retries. An error is the last one. Once an attempt got no answer, its token is not trusted any more,
-    /// whatever the later attempts say: each of them compares what ClickHouse has.
+    /// Inserts a batch with retries, and returns the last error. Sets `outcome_unknown` if an attempt got no response. From
+    /// then on the deduplication token is not enough: every further attempt compares the batch with ClickHouse.
     async fn insert_with_retries(
         &self,
         seal: Seal,
@@ -259,8 +263,7 @@ impl Inserter {
         outcome_unknown: &mut bool,
     ) -> Result<(), ClickHouseError> {
         let Seal { batch_id, events, .. } = seal;
-        let mut backoff = INITIAL_BACKOFF;
-        let mut retries = 0;
+        let mut delays = INSERT_BACKOFF.build();
         loop {
             let inserted = {
                 let _guard = self.insert_lock.lock().await;
@@ -271,19 +274,15 @@ impl Inserter {
                     false => insert_batch(&self.clickhouse, batch_id, body.to_vec()).await,
                 }
             };
-            let error = match inserted {
-                Ok(()) => return Ok(()),
-                Err(error) => error,
-            };
+            let Err(error) = inserted else { return Ok(()) };
             *outcome_unknown |= error.outcome_is_unknown();
             self.stats.set_insert_error(Some(error.to_string()));
-            if error.insert_failure() == InsertFailure::Rejected || retries == MAX_RETRIES {
+            let is_rejected = error.insert_failure() == InsertFailure::Rejected;
+            let Some(delay) = delays.next().filter(|_| !is_rejected) else {
                 return Err(error);
-            }
-            tracing::warn!(batch = %batch_id, %error, wait_ms = backoff.as_millis(), "an insert failed and is tried again");
-            tokio::time::sleep(with_jitter(backoff)).await;
-            retries += 1;
-            backoff *= 2;
+            };
+            tracing::warn!(batch = %batch_id, %error, delay_ms = delay.as_millis(), "insert failed; retrying");
+            tokio::time::sleep(delay).await;
         }
     }
 
@@ -293,8 +292,8 @@ impl Inserter {
         body: &[Bytes],
         error: ClickHouseError,
         outcome_unknown: bool,
-    ) -> std::io::Result<()> {
-        let failure = error.insert_failure();
+    ) -> io::Result<()> {
+        let rejected = error.insert_failure() == InsertFailure::Rejected;
         let letter = DeadLetter {
             batch_id,
             dead_lettered_at: jiff::Timestamp::now().to_string(),
@@ -302,13 +301,13 @@ impl Inserter {
             code: error.code,
             events,
             bytes: body.iter().map(|part| part.len() as u64).sum(),
-            rejected: failure == InsertFailure::Rejected,
+            rejected,
             attempts: 0,
             last_attempt_at: None,
             next_attempt_at: None,
             outcome_unknown,
         };
-        tracing::error!(batch = %batch_id, events, letter.rejected, reason = letter.reason, "a batch is set aside");
+        tracing::error!(batch = %batch_id, events, rejected, reason = letter.reason, "dead-lettering a batch");
         let bytes = letter.bytes;
         let (dead_letters, body) = (self.dead_letters.clone(), body.to_vec());
         run_blocking(move || dead_letters.put(&letter, &body)).await?;
@@ -316,7 +315,7 @@ impl Inserter {
         Ok(())
     }
 
-    /// The events of a batch that did not stay in memory. A disk that cannot be read is asked until it can be.
+    /// Reads a batch that is not in memory. Retries until the disk can be read.
     async fn read_from_journal(&self, seal: Seal) -> BufferedEvents {
         loop {
             let journal = self.journal.clone();
@@ -324,20 +323,20 @@ impl Inserter {
                 Ok(columns) => {
                     let missing = seal.events.saturating_sub(u64::from(columns.rows()));
                     if missing > 0 {
-                        tracing::error!(batch = %seal.batch_id, missing, "events are lost: the journal is damaged");
+                        tracing::error!(batch = %seal.batch_id, missing, "events are lost in a damaged journal");
                     }
                     return BufferedEvents { columns, permit: None };
                 }
                 Err(error) => error,
             };
-            tracing::error!(batch = %seal.batch_id, %error, "a batch cannot be read back and waits");
+            tracing::error!(batch = %seal.batch_id, %error, "cannot read a batch from the journal; retrying");
             self.stats.set_insert_error(Some(error.to_string()));
             tokio::time::sleep(FAULT_RETRY_DELAY).await;
         }
     }
 }
 
-/// The events of a batch. What the disk does not give any more is told and left out: the rest must not wait for ever.
+/// Reads the events of a batch. Damaged records are logged and skipped, so that they do not block the rest of the batch.
 fn read_batch_columns(journal: &Journal, seal: Seal) -> Result<EventColumns, JournalError> {
     let mut columns = EventColumns::default();
     for record in journal.read(seal.first..=seal.last)? {
@@ -345,16 +344,19 @@ fn read_batch_columns(journal: &Journal, seal: Seal) -> Result<EventColumns, Jou
         match WriterRecord::decode(record.kind, &record.payload) {
             Ok(WriterRecord::Events(events)) => columns.append(&events.columns),
             Ok(_) => {}
-            Err(error) => tracing::error!(batch = %seal.batch_id, %error, "a record of a batch is lost"),
+            Err(error) => {
+                tracing::error!(batch = %seal.batch_id, %error, "skipping a damaged journal record")
+            }
         }
     }
     Ok(columns)
 }
 
-/// Of the sealed batches, oldest first, those that may have been sent to ClickHouse by a process that has ended.
+/// Keeps the sealed batches that an earlier process may have sent to ClickHouse. `sealed` is oldest first.
 ///
-/// Batches are sent one at a time, in this order. Those with stored events were sent. The first one without any may have been
-/// in flight, and have left its token behind without its events. Later ones were not sent, unless they have stored events.
+/// Batches are sent one at a time, in this order. A batch with stored events was sent. The first batch without stored
+/// events may have been in flight, and its token may be stored without its events. Later batches without stored events
+/// were not sent.
 pub(super) fn retain_possibly_sent(
     mut sealed: Vec<Seal>,
     has_stored_events: impl Fn(Uuid) -> bool,
@@ -365,26 +367,13 @@ pub(super) fn retain_possibly_sent(
     sealed
 }
 
-/// One try to insert a batch.
+/// Makes a single attempt to insert a batch, with its id as the deduplication token.
 pub(super) async fn insert_batch(
     clickhouse: &ClickHouse,
     batch_id: Uuid,
     body: Vec<Bytes>,
 ) -> Result<(), ClickHouseError> {
     clickhouse.insert_native("events", COLUMN_NAMES, body, &batch_id.to_string()).await
-}
-
-/// Runs what blocks on the disk where it may block.
-pub(super) async fn run_blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
-    match tokio::task::spawn_blocking(work).await {
-        Ok(output) => output,
-        Err(error) => std::panic::resume_unwind(error.into_panic()),
-    }
-}
-
-/// Half to one and a half of a wait, so that many writers do not come back together.
-fn with_jitter(backoff: Duration) -> Duration {
-    backoff.mul_f64(rand::rng().random_range(0.5..1.5))
 }
 
 #[cfg(test)]

@@ -1,29 +1,31 @@
-//! The one writer: from accepted events to batches in ClickHouse.
+//! The writer: from accepted events to batches in ClickHouse.
 //!
 //! # What an acknowledgement means
 //!
-//! A [`PendingAck`] that is kept says: the events of the request are in the journal, synced to disk, and will be in
-//! ClickHouse and in every rollup exactly once, whatever dies in between. A promise that is dropped or broken says
-//! nothing: the events may or may not be kept, and a producer that numbers its requests sends them again.
+//! A [`PendingAck`] that resolves to an [`Ack`] means: the events of the request are synced in the journal, and will be in
+//! ClickHouse and in every rollup exactly once, whichever process or machine crashes meanwhile. If it is dropped, or fails
+//! with [`SubmitError::Disk`] or [`SubmitError::Stopping`], the outcome is unknown: the events may or may not be durable. A
+//! producer with sequences then resends the same request.
 //!
-//! # The way of a request
+//! # Path of a request
 //!
 //! ```text
-//! submit -> order and repeats -> journal -> open batch -> seal -> insert -> landed
-//!           producers,            fsync      columns      journal  one POST   journal
-//!           recent_ids                                             token = batch id
+//! submit -> admit     -> journal -> open batch -> seal    -> insert         -> landed
+//!           sequence,    fsync      columns       journal    one POST,         journal
+//!           event ids                                        token = batch id
 //! ```
 //!
-//! One task (`task.rs`) around one pure state (`state.rs`) owns all of it but the insert, which has a task of its own (`insert.rs`), so that a slow
-//! ClickHouse does not hold up acknowledgements. A batch that cannot be inserted goes to the [`dead_letter`] folder.
+//! A synchronous state machine (`state.rs`) makes all decisions. The writer's task around it (`task.rs`) owns channels and
+//! timers. The inserter has its own task (`insert.rs`), so that a slow ClickHouse does not delay acknowledgements. A batch
+//! that cannot be inserted goes to the [`dead_letter`] folder, from which a third task (`replay.rs`) replays it.
 //!
-//! # Bounds
+//! # Limits
 //!
-//! | bound | reached | who notices |
-//! | --- | --- | --- |
-//! | bytes in memory (`MILLRACE_MAX_BUFFER_BYTES`) | streams wait, unary calls are told to come back | the door |
-//! | bytes on disk (`MILLRACE_JOURNAL_MAX_BYTES`) | the intake stops, so streams wait, unary calls are told | the door |
-//! | sealed batches in memory: two | the others are read from the journal when their turn comes | nobody |
+//! | limit | when it is reached |
+//! | --- | --- |
+//! | bytes in memory (`MILLRACE_MAX_BUFFER_BYTES`) | streams wait; unary calls are rejected with a retry delay |
+//! | bytes on disk (`MILLRACE_JOURNAL_MAX_BYTES`) | streams wait; unary calls are rejected with a retry delay |
+//! | two sealed batches in memory | further batches are read from the journal when they are inserted |
 
 pub mod boot;
 pub mod columns;
@@ -59,97 +61,92 @@ use crate::error::{Error, ErrorCode};
 use columns::EventColumns;
 use producers::{MAX_PRODUCERS, ProducerState};
 
-/// How many requests may be on their way to the intake; more wait in [`Writer::submit`].
+/// Requests that may wait for the writer's task. At the limit, [`Writer::submit`] waits.
 const SUBMISSION_QUEUE_CAPACITY: usize = 1_024;
-/// How long a unary call waits for room before it is told to come back.
+/// How long a unary call waits for capacity before it is rejected.
 const TRY_TIMEOUT: Duration = Duration::from_millis(500);
-/// When a caller that was told to come back should.
+/// The retry delay sent with a rejection.
 const RETRY_DELAY: Duration = Duration::from_secs(1);
-/// What a request costs in memory beside its columns.
+/// Memory of a request in addition to its columns.
 const REQUEST_OVERHEAD_BYTES: usize = 512;
-/// The most that one request waits for: the smallest MILLRACE_MAX_BUFFER_BYTES there is, so that it can always be had.
+/// Maximum size of one permit: the minimum of MILLRACE_MAX_BUFFER_BYTES, so that every request can get its permit.
 const MAX_PERMIT_BYTES: usize = 16 << 20;
 
-/// The accepted events of one request.
+/// The valid events of one request.
 #[derive(Debug)]
 pub struct WriteRequest {
-    /// The producer; empty for none.
+    /// Empty for a request without a producer.
     pub producer_id: String,
-    /// The request's number; of no meaning without a producer.
+    /// Ignored without a producer.
     pub sequence: u64,
-    /// Whether the producer says that its numbering begins anew with this request.
+    /// Whether the producer starts again at sequence 1 with this request.
     pub start_new_numbering: bool,
-    /// When it was received, in milliseconds since 1970 UTC.
+    /// Milliseconds since 1970 UTC.
     pub received_at_ms: i64,
-    /// The events.
     pub columns: EventColumns,
 }
 
-/// The writer's word for a request.
+/// The acknowledgement of a request.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Ack {
-    /// Events that are kept.
+    /// Number of events that this request added.
     pub accepted: u64,
-    /// Events that had been accepted before.
+    /// Number of events that were accepted before.
     pub duplicates: u64,
-    /// The last durable sequence of the producer; 0 without one.
+    /// The producer's last durable sequence; 0 without a producer.
     pub last_durable_sequence: u64,
 }
 
-/// Why a request is not kept.
+/// Why a request is not acknowledged.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SubmitError {
-    /// Requests before it are missing.
+    /// An earlier request of the producer is missing.
     #[error(
-        "sequence: the producer {producer_id:?} sent {sequence}, but {expected} is the next; ask GetProducer and resume \
-         from there, with start_new_numbering where it is not known"
+        "sequence: the producer {producer_id:?} sent {sequence}, but {expected} is the next; call GetProducer and resume \
+         after its last durable sequence, with start_new_numbering if the producer is not known"
     )]
     SequenceGap {
-        /// The producer.
         producer_id: String,
-        /// What it sent.
+        /// As sent.
         sequence: u64,
-        /// What was to come.
         expected: u64,
     },
-    /// Its producer was forgotten, so it may be a repeat.
+    /// The producer's state was dropped, so the request may be a duplicate.
     #[error(
-        "sequence: the producer {producer_id:?} sent {sequence}, but it sent nothing for so long that its last sequence is \
-         forgotten, and a repeat could not be told from a new request; ask GetProducer, and send what is certainly not \
-         stored with new sequences from 1, the first with start_new_numbering"
+        "sequence: the producer {producer_id:?} sent {sequence}, but its last sequence is forgotten after a long idle time, \
+         and the request may be a duplicate; call GetProducer, then send only what is certainly not stored, with sequences \
+         from 1 and start_new_numbering in the first request"
     )]
     ForgottenProducer {
-        /// The producer.
         producer_id: String,
-        /// What it sent.
+        /// As sent.
         sequence: u64,
     },
-    /// It would be the first of a new producer, and there is no place for one.
+    /// The first request of a new producer, at the limit of producers.
     #[error(
-        "producer_id: {MAX_PRODUCERS} producers were active within the last hour, and no more are remembered; send the same \
-         request again later, or without a producer_id"
+        "producer_id: {MAX_PRODUCERS} producers were active within the last hour, which is the limit; retry the same \
+         request later, or send it without a producer_id"
     )]
     TooManyProducers {
-        /// When there may be a place.
+        /// When a slot may be free.
         retry_after: Duration,
     },
-    /// A bound is reached.
-    #[error("{0}; send the same request again later")]
+    /// A memory or disk limit is reached. Nothing was stored.
+    #[error("{0}; retry the same request later")]
     Busy(String),
-    /// It is larger than a journal record may be.
-    #[error("the request is too large to be kept: {0}; send fewer events in each request")]
+    /// The request does not fit into a journal record.
+    #[error("the request is too large: {0}; send fewer events per request")]
     TooLarge(String),
-    /// The disk does not take it.
-    #[error("the events cannot be kept: {0}; send the same request again later")]
+    /// The journal could not be written or synced. The events may be stored.
+    #[error("the events cannot be written to the journal: {0}; retry the same request later")]
     Disk(String),
-    /// The server is stopping.
     #[error(transparent)]
     Stopping(#[from] Stopping),
 }
 
-/// The server is stopping.
+/// The writer has stopped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the server is stopping; connect again and send what was not acknowledged")]
+#[error("the server is stopping; reconnect and resend what was not acknowledged")]
 pub struct Stopping;
 
 impl From<SubmitError> for Error {
@@ -173,38 +170,38 @@ impl From<Stopping> for Error {
     }
 }
 
-/// Memory for a request that is not decoded yet.
+/// Reserved memory for a request that is not decoded yet. Dropping it releases the memory.
 #[derive(Debug)]
-#[must_use = "memory that is given back at once was not needed"]
+#[must_use = "dropping the permit releases the memory"]
 pub struct MemoryPermit(OwnedSemaphorePermit);
 
-/// A request on its way, with its share of the memory.
+/// A submitted request.
 struct Submission {
     request: WriteRequest,
-    /// Whether it may be held back until there is room on the disk; otherwise it is refused.
+    /// Whether the request may wait for space on disk. Otherwise it is rejected.
     may_wait: bool,
-    /// Given back when the events have left the memory.
+    /// Dropped when the events are no longer in memory.
     permit: OwnedSemaphorePermit,
     reply: oneshot::Sender<Result<Ack, SubmitError>>,
 }
 
-/// The writer's word for a request that was submitted: comes once the request is durable, or will not be.
+/// The future acknowledgement of a submitted request. Resolves when the request is durable, or cannot become durable.
 #[derive(Debug)]
-#[must_use = "a promise that is dropped says nothing about the events"]
+#[must_use = "without the acknowledgement, the outcome of the request is unknown"]
 pub struct PendingAck(oneshot::Receiver<Result<Ack, SubmitError>>);
 
 impl Future for PendingAck {
     type Output = Result<Ack, SubmitError>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        // The intake drops replies only when it ends.
+        // The writer's task drops a reply only when it ends.
         Pin::new(&mut self.0).poll(cx).map(|ack| ack.unwrap_or(Err(SubmitError::Stopping(Stopping))))
     }
 }
 
 type ProducerQuery = (String, oneshot::Sender<Option<ProducerState>>);
 
-/// The handle of the writer: cheap to clone, one for each door.
+/// The handle of the writer's task. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Writer {
     submissions: mpsc::Sender<Submission>,
@@ -214,18 +211,19 @@ pub struct Writer {
 }
 
 impl Writer {
-    /// Takes the memory for a request whose columns will have so many bytes at most, once there is room.
+    /// Reserves memory for a request with at most `columns_bytes` of columns. Waits until the memory is free.
     pub async fn reserve(&self, columns_bytes: usize) -> Result<MemoryPermit, SubmitError> {
         let bytes = (columns_bytes + REQUEST_OVERHEAD_BYTES).min(MAX_PERMIT_BYTES);
-        let bytes = u32::try_from(bytes).expect("16 MiB are few");
+        let bytes = u32::try_from(bytes).expect("MAX_PERMIT_BYTES fits into 32 bits");
         let permit = Arc::clone(&self.memory).acquire_many_owned(bytes).await;
         permit.map(MemoryPermit).map_err(|_| Stopping.into())
     }
 
-    /// Takes the memory, or says that there is no room: for callers that flow control does not slow.
+    /// Like [`Self::reserve`], but fails with [`SubmitError::Busy`] after 500 ms, or at once if the journal is full. For
+    /// unary calls, which flow control does not slow.
     pub async fn try_reserve(&self, columns_bytes: usize) -> Result<MemoryPermit, SubmitError> {
-        if let Some(full) = self.stats.disk_full() {
-            return Err(SubmitError::Busy(full));
+        if let Some(reason) = self.stats.disk_full() {
+            return Err(SubmitError::Busy(reason));
         }
         match tokio::time::timeout(TRY_TIMEOUT, self.reserve(columns_bytes)).await {
             Ok(permit) => permit,
@@ -233,7 +231,7 @@ impl Writer {
         }
     }
 
-    /// Hands a request over, once there is room. Requests of one caller keep their order.
+    /// Submits a request. Waits for space in the queue and on disk. Requests of one caller keep their order.
     pub async fn submit(
         &self,
         request: WriteRequest,
@@ -242,7 +240,8 @@ impl Writer {
         self.enqueue(request, permit, true).await
     }
 
-    /// Hands a request over, or says that there is no room: for callers that flow control does not slow.
+    /// Like [`Self::submit`], but fails with [`SubmitError::Busy`] if the queue has no space for 500 ms. If the journal
+    /// has no space, the acknowledgement fails with the same error. For unary calls, which flow control does not slow.
     pub async fn try_submit(
         &self,
         request: WriteRequest,
@@ -256,18 +255,17 @@ impl Writer {
 
     fn busy(&self) -> SubmitError {
         SubmitError::Busy(self.stats.disk_full().unwrap_or_else(|| {
-            "too many bytes of events are in memory (MILLRACE_MAX_BUFFER_BYTES)".to_owned()
+            "the memory for buffered events is in use (MILLRACE_MAX_BUFFER_BYTES)".to_owned()
         }))
     }
 
-    /// The place of a producer, if it is known.
+    /// The state of a producer; `None` if the producer is not known.
     pub async fn producer_state(&self, producer_id: String) -> Result<Option<ProducerState>, Stopping> {
         let (reply, state) = oneshot::channel();
         self.producer_queries.send((producer_id, reply)).await.map_err(|_| Stopping)?;
         state.await.map_err(|_| Stopping)
     }
 
-    /// The writer's figures.
     pub fn stats(&self) -> &WriterStats {
         &self.stats
     }
@@ -279,7 +277,7 @@ impl Writer {
         may_wait: bool,
     ) -> Result<PendingAck, SubmitError> {
         let (reply, ack) = oneshot::channel();
-        // Now it is known how much it takes.
+        // The permit was sized for the maximum. Release what the decoded columns do not need.
         let surplus =
             permit.num_permits().saturating_sub(request.columns.size_bytes() + REQUEST_OVERHEAD_BYTES);
         drop(permit.split(surplus));

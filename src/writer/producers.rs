@@ -1,13 +1,14 @@
-//! Which request of which producer is the last one, so that a repeat is known as one.
+//! The last sequence of each producer, which identifies duplicate requests and gaps.
 //!
-//! A producer is forgotten when it was idle for long ([`Producers::expire_idle`]), or when all places are taken, another comes
-//! and it was idle longest, for an hour at least. A new producer waits when all were active within that hour.
+//! A producer is forgotten after a long idle time ([`Producers::expire_idle`]). It is also forgotten when all slots are
+//! taken, a new producer arrives, and it has been idle longest, for an hour or more. If all producers were active within the
+//! last hour, the new producer is rejected with a retry delay.
 //!
-//! What a forgotten producer sends is refused, since a repeat can't be told from a new request any more, until it says that
-//! it starts a new numbering. To refuse also its sequence 1, which is how a new producer begins, the last
-//! [`MAX_FORGOTTEN_PRODUCERS`] forgotten ones are remembered by a hash.
+//! A request of a forgotten producer is rejected, since it may be a duplicate, until the producer starts a new
+//! numbering. This includes sequence 1, with which a new producer starts: the last [`MAX_FORGOTTEN_PRODUCERS`]
+//! forgotten producers are therefore kept as hashes.
 //!
-//! Each operation takes a constant number of steps, [`Producers::finish_restore`] apart, which belongs to a start.
+//! Each operation takes constant time, except for [`Producers::finish_restore`], which runs at recovery.
 
 mod forgotten;
 mod lru;
@@ -17,48 +18,47 @@ use std::time::Duration;
 use forgotten::ForgottenProducers;
 use lru::Lru;
 
-/// How many producers are remembered.
+/// Maximum number of producers whose state is kept.
 pub const MAX_PRODUCERS: usize = 100_000;
-/// How many forgotten producers are remembered as such. 9 MB, and at least four hours of nothing but new producers.
+/// Maximum number of forgotten producers that are kept as hashes. They take 9 MB, and cover at least four hours in
+/// which every request comes from a new producer.
 pub const MAX_FORGOTTEN_PRODUCERS: usize = 450_000;
-/// A producer is remembered for so long after its last request, whatever others send. The contract promises it, and clients
-/// rely on it.
+/// Minimum time for which a producer's state is kept after its last request. Part of the contract; clients rely on it.
 pub const MIN_PRODUCER_RETENTION: Duration = Duration::from_secs(3_600);
-/// The longest that a new producer is told to wait. Places may become free sooner than it can be foreseen.
+/// Maximum retry delay of a rejected new producer. A slot may become free earlier than predicted.
 const MAX_RETRY_DELAY_MS: i64 = 60_000;
-/// The place of one producer.
+
+/// The state of one producer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ProducerState {
-    /// The last sequence that was handed to the journal.
+    /// The last sequence appended to the journal.
     pub last_sequence: u64,
-    /// The last sequence that is durable.
+    /// The last durable sequence: lower than `last_sequence` while requests are pending.
     pub last_durable_sequence: u64,
-    /// When its last request was received, in milliseconds since 1970 UTC.
+    /// When the last request was received, in milliseconds since 1970 UTC.
     pub last_seen_ms: i64,
 }
 
-/// What a request's sequence says about it.
+/// The position of a request in its producer's sequence.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SequenceCheck {
-    /// It is the next one.
     Next,
-    /// It was handed over before. It is durable once everything that was handed over before now is.
+    /// The request was admitted before. It is durable when everything admitted so far is.
     Duplicate,
-    /// Requests before it are missing.
+    /// Earlier requests are missing.
     Gap {
-        /// The sequence that should have come.
         expected: u64,
     },
-    /// Its producer was forgotten: it may be a repeat.
+    /// The producer was forgotten, and the request may be a duplicate.
     Forgotten,
-    /// It is the first of a new producer, and all that are remembered were active lately.
+    /// The first request of a new producer, while all known producers were active within the last hour.
     AtCapacity {
-        /// When a place may be free.
+        /// When a slot may be free.
         retry_after: Duration,
     },
 }
 
-/// The places of all producers. Owned by the writer's task.
+/// The states of all producers. Owned by the writer's task.
 #[derive(Debug)]
 pub struct Producers {
     capacity: usize,
@@ -73,12 +73,12 @@ impl Default for Producers {
 }
 
 impl Producers {
-    /// No producers yet. So many are remembered, and so many forgotten ones as such.
-    pub fn new(capacity: usize, forgotten: usize) -> Self {
-        Self { capacity, lru: Lru::default(), forgotten: ForgottenProducers::new(forgotten) }
+    /// Keeps the state of `capacity` producers, and hashes of `forgotten_capacity` forgotten producers.
+    pub fn new(capacity: usize, forgotten_capacity: usize) -> Self {
+        Self { capacity, lru: Lru::default(), forgotten: ForgottenProducers::new(forgotten_capacity) }
     }
 
-    /// What `sequence` is for this producer. `start_new_numbering`: it says that it starts one.
+    /// Checks the sequence of a request. `start_new_numbering` is the request's flag.
     pub fn check_sequence(
         &self,
         producer_id: &str,
@@ -105,7 +105,7 @@ impl Producers {
         now_ms: i64,
     ) -> SequenceCheck {
         match sequence {
-            0 => SequenceCheck::Duplicate, // nothing is numbered 0
+            0 => SequenceCheck::Duplicate, // sequences start at 1
             1 if start_new_numbering || !self.forgotten.contains(producer_id) => {
                 match self.retry_delay_ms(now_ms) {
                     None => SequenceCheck::Next,
@@ -119,12 +119,11 @@ impl Producers {
         }
     }
 
-    /// The place of a producer, if it is known.
     pub fn get(&self, producer_id: &str) -> Option<ProducerState> {
         self.lru.get(producer_id)
     }
 
-    /// Notes that a request was handed to the journal.
+    /// Records that a request was appended to the journal.
     pub fn record_admitted(&mut self, producer_id: &str, sequence: u64, now_ms: i64) {
         if let Some(state) = self.lru.touch(producer_id) {
             state.last_sequence = sequence;
@@ -138,21 +137,20 @@ impl Producers {
         self.lru.insert(producer_id, state);
     }
 
-    /// Notes a request that was handed over before: its producer is active.
+    /// Records a duplicate request, which shows that the producer is active.
     pub fn record_duplicate(&mut self, producer_id: &str, now_ms: i64) {
         if let Some(state) = self.lru.touch(producer_id) {
             state.last_seen_ms = now_ms;
         }
     }
 
-    /// Notes that a request is durable.
     pub fn mark_durable(&mut self, producer_id: &str, sequence: u64) {
         if let Some(state) = self.lru.get_mut(producer_id) {
             state.last_durable_sequence = state.last_durable_sequence.max(sequence);
         }
     }
 
-    /// Takes back what was handed over and did not become durable.
+    /// Discards the sequences that did not become durable.
     pub fn roll_back(&mut self, producer_id: &str) {
         if let Some(state) = self.lru.get_mut(producer_id) {
             state.last_sequence = state.last_durable_sequence;
@@ -162,7 +160,8 @@ impl Producers {
         }
     }
 
-    /// Puts a producer where a record of the journal says it is. Records come in their order; then [`Self::finish_restore`].
+    /// Sets the state of a producer from a journal record. Call it in the order of the records, then
+    /// [`Self::finish_restore`].
     pub fn restore(&mut self, producer_id: &str, last_durable_sequence: u64, last_seen_ms: i64) {
         let restored =
             ProducerState { last_sequence: last_durable_sequence, last_durable_sequence, last_seen_ms };
@@ -170,18 +169,18 @@ impl Producers {
             Some(state) => *state = restored,
             None => self.lru.insert(producer_id, restored),
         }
-        // The journal may hold more producers than were remembered at any time.
+        // The journal may hold more producers than were known at any one time.
         if self.lru.len() > 2 * self.capacity {
             self.finish_restore();
         }
     }
 
-    /// Notes a forgotten producer that a record of the journal names.
+    /// Adds a forgotten producer from a journal record.
     pub fn restore_forgotten(&mut self, hash: u64) {
         self.forgotten.insert_hash(hash);
     }
 
-    /// Ends a restore: what is beyond the bound is forgotten, as it was before the restart.
+    /// Ends a restore: forgets the producers beyond the capacity, as before the restart.
     pub fn finish_restore(&mut self) {
         self.lru.sort();
         while self.lru.len() > self.capacity {
@@ -189,7 +188,7 @@ impl Producers {
         }
     }
 
-    /// Forgets the producers that sent nothing since then, and nothing that is still on its way.
+    /// Forgets the producers whose last request is older than `idle_since_ms`, unless they have pending requests.
     pub fn expire_idle(&mut self, idle_since_ms: i64) {
         while self.lru.oldest().is_some_and(|(_, state)| {
             state.last_seen_ms < idle_since_ms && state.last_sequence == state.last_durable_sequence
@@ -198,22 +197,22 @@ impl Producers {
         }
     }
 
-    /// The place of each producer, longest idle first.
+    /// Longest idle first.
     pub fn iter(&self) -> impl Iterator<Item = (&str, ProducerState)> {
         self.lru.iter()
     }
 
-    /// The hashes of the producers that were forgotten, oldest first.
+    /// The hashes of the forgotten producers, oldest first.
     pub fn forgotten(&self) -> impl Iterator<Item = u64> {
         self.forgotten.iter()
     }
 
-    /// How long until a place may be free; none where one is.
+    /// How long until a slot may be free; `None` if one is free or can be freed.
     fn retry_delay_ms(&self, now_ms: i64) -> Option<i64> {
         let (_, oldest) = self.lru.oldest().filter(|_| self.lru.len() >= self.capacity)?;
         let active_ms = MIN_PRODUCER_RETENTION.as_millis() as i64;
         let idle_ms = now_ms.saturating_sub(oldest.last_seen_ms);
-        // Seen more than an hour from now: the clock was wrong then, and should not keep others out until it is right.
+        // A last request more than an hour in the future comes from a wrong clock. It must not block new producers.
         let idle = idle_ms >= active_ms || idle_ms < -active_ms;
         if idle && oldest.last_sequence == oldest.last_durable_sequence {
             return None;

@@ -1,35 +1,34 @@
-//! The event ids that producers gave lately, so that an event sent twice counts once, also without a producer_id.
+//! Deduplication of events by the id that the producer assigned. Also works without a `producer_id`.
 
 use std::collections::{HashSet, VecDeque};
 
 use uuid::Uuid;
 
-/// A window over the ids, in the order in which they were accepted.
+/// A window over the most recently admitted event ids.
 ///
-/// A restart finds it in the journal: in the last snapshot, and in the events records behind that.
+/// Recovery restores it from the journal: from the last snapshot and the events records after it.
 #[derive(Debug)]
 pub struct RecentIds {
     capacity: usize,
     seen: HashSet<Uuid>,
-    /// The same ids with the journal record that holds each, oldest first.
+    /// The same ids with the LSN of the record that holds each, oldest first.
     order: VecDeque<(u64, Uuid)>,
 }
 
 impl RecentIds {
-    /// What one id takes in a snapshot.
+    /// Size of one id in a snapshot.
     pub const SNAPSHOT_BYTES: u64 = 16;
 
-    /// A window over the last `capacity` ids; the oldest is forgotten when another comes.
+    /// At `capacity` ids, each new id evicts the oldest. A capacity of 0 turns deduplication off.
     pub fn new(capacity: usize) -> Self {
         Self { capacity, seen: HashSet::new(), order: VecDeque::new() }
     }
 
-    /// Whether the id is in the window.
     pub fn contains(&self, id: Uuid) -> bool {
         self.seen.contains(&id)
     }
 
-    /// Notes the ids of the record `lsn`. Records come in ascending order.
+    /// Adds the ids of the record `lsn`. LSNs must ascend from call to call.
     pub fn insert(&mut self, lsn: u64, ids: impl IntoIterator<Item = Uuid>) {
         for id in ids {
             if self.capacity > 0 && self.seen.insert(id) {
@@ -43,7 +42,7 @@ impl RecentIds {
         }
     }
 
-    /// Forgets the ids of the record `lsn` and of all after it: they did not become durable.
+    /// Removes the ids of the record `lsn` and of all later records, which did not become durable.
     pub fn roll_back(&mut self, lsn: u64) {
         while let Some(&(last, id)) = self.order.back()
             && last >= lsn
@@ -53,14 +52,14 @@ impl RecentIds {
         }
     }
 
-    /// Replaces the window by the ids of a snapshot whose last record is `lsn`.
+    /// Replaces the window with the ids of a snapshot whose last record is `lsn`.
     pub fn restore(&mut self, lsn: u64, ids: impl IntoIterator<Item = Uuid>) {
         self.seen.clear();
         self.order.clear();
         self.insert(lsn, ids);
     }
 
-    /// The ids, oldest first.
+    /// Oldest first.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = Uuid> + '_ {
         self.order.iter().map(|&(_, id)| id)
     }

@@ -1,30 +1,31 @@
-//! Makes ClickHouse hold exactly what the journal says, after the machine went down without warning.
+//! Reconciliation: makes ClickHouse hold exactly the batches of the journal after an unclean boot or an interrupted insert.
 //!
-//! ClickHouse syncs neither the parts of an insert nor its log of deduplication tokens. A power cut can take a batch that
-//! had landed, in some partitions, in `events` or in some of the rollups; and a token can survive its part, or a part its
-//! token. So neither "it had landed" nor the batch's token can be trusted for what was inserted a short while before, and
-//! each of these batches is looked up by the column `batch`:
+//! ClickHouse syncs neither the parts of an insert nor its log of deduplication tokens. A power cut can remove a landed
+//! batch from some partitions, from `events` or from some of the rollups. A token can survive its part, and a part its
+//! token. For recently inserted batches, neither the landed record nor the token can therefore be trusted. Each such
+//! batch is counted by the column `batch`:
 //!
-//! | in `events` | then |
+//! | in `events` | action |
 //! | --- | --- |
-//! | every event, once | it stays |
-//! | nothing | it is inserted again |
-//! | some events, or some twice | its rows are deleted, then it is inserted again |
+//! | every event, once | none |
+//! | nothing | insert the batch again |
+//! | some events, or some twice | delete its rows, then insert the batch again |
 //!
-//! It is inserted into a table beside `events`, whose partitions are then attached: so no token has a say, and the views of
-//! the rollups do not see it. Afterwards the rollups' rows of every quarter of an hour that a batch has events in are recomputed from `events`, whether
-//! or not they look right: a rollup that lost one batch and got another twice has the right sums and the wrong sets.
+//! A repair inserts into a staging table and attaches its partitions to `events`, which bypasses the deduplication tokens
+//! and the materialized views of the rollups. Afterwards the rollup rows of every quarter of an hour in which a batch has
+//! events are recomputed from `events`, even if they look correct: a rollup that lost one batch and has another one twice
+//! has correct sums and wrong sets.
 //!
-//! # What it relies on
+//! # Preconditions
 //!
-//! - Nothing else inserts meanwhile. It waits for inserts and deletions that ClickHouse still carries out for a process that
-//!   is gone, or that its engine goes on with after a restart.
-//! - The batches are all those that may have been sent to ClickHouse and are not known to be on its disk: those that landed
-//!   within the grace time, those that were sealed and have not landed, and dead letters that wait.
-//! - Killed in the middle, it is run again with the same batches before anything else is inserted. So the journal keeps
-//!   saying that the machine's start was unclean until this has returned `Ok`.
-//! - What it wrote is no safer than any insert. Where ClickHouse is on this machine, its file system is synced before it
-//!   returns; elsewhere the batches' grace time begins again.
+//! - Nothing else inserts at the same time. The function waits for inserts and mutations that ClickHouse still executes for
+//!   an earlier process, or continues after a restart.
+//! - `expected` contains every batch that may have been sent to ClickHouse and may not be durable there: batches that landed
+//!   after the last checkpoint, sealed batches that have not landed, and waiting dead letters.
+//! - After a crash in the middle, it runs again with the same batches before any other insert. The boot marker therefore
+//!   stays unclean until it returns `Ok`.
+//! - A repair is no more durable than any insert. The files of an embedded ClickHouse are synced before the function
+//!   returns; for a server, the writeback delay starts again.
 
 use std::collections::HashMap;
 use std::future::Future;
@@ -39,67 +40,64 @@ use super::durability::Durability;
 use crate::clickhouse::batches::{self, BatchPresence};
 use crate::clickhouse::{ClickHouse, ClickHouseError, ErrorKind};
 
-/// A batch that ClickHouse is to hold.
+/// A batch that ClickHouse must hold exactly once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ExpectedBatch {
-    /// Its id.
     pub batch_id: Uuid,
-    /// How many events it has.
+    /// Number of events, from the seal or the dead letter.
     pub events: u64,
 }
 
-/// The events of a batch, as they are to be inserted.
+/// The readable events of a batch.
 #[derive(Clone, Debug)]
 pub struct BatchBody {
-    /// How many there are. Fewer than expected where the journal is damaged.
+    /// Number of events in `native`: fewer than expected if the journal is damaged.
     pub events: u64,
-    /// The body of the INSERT in the Native format.
+    /// The body of the INSERT in the Native format, in chunks.
     pub native: Vec<Bytes>,
 }
 
 impl BatchBody {
-    /// Of these columns.
     pub fn from_columns(columns: EventColumns, batch_id: Uuid) -> Self {
         Self { events: u64::from(columns.rows()), native: columns.into_native(batch_id) }
     }
 }
 
-/// What was found and done.
+/// The outcome for each expected batch.
 #[derive(Debug, Default)]
 pub struct ReconcileReport {
-    /// Batches that were there, every event once.
+    /// Number of batches that were complete, every event once.
     pub complete: u64,
-    /// Batches that were inserted again.
+    /// Batches that were inserted again and are complete now.
     pub repaired: Vec<Uuid>,
-    /// Batches that ClickHouse refuses, and why. No event of them is stored: they are to be dead-lettered.
+    /// Batches that ClickHouse does not accept, with its error. None of their events is stored; dead-letter them.
     pub rejected: Vec<(Uuid, ClickHouseError)>,
-    /// Batches that are not as expected although they were inserted, or that the journal no longer holds whole. What is
-    /// stored of them stays; nothing more can be done.
+    /// Batches that are still incomplete after the insert, or of which the journal has lost events. Their stored events
+    /// stay; no further repair is possible.
     pub incomplete: Vec<Uuid>,
-    /// Quarters of an hour whose rollup rows were recomputed.
+    /// Number of quarters of an hour whose rollup rows were recomputed.
     pub quarter_hours: u64,
 }
 
-/// Why it could not be finished. Nothing may be inserted before it was run again.
+/// Why reconciliation failed. Run it again with the same batches before any other insert.
 #[derive(Debug, thiserror::Error)]
 pub enum ReconcileError {
-    /// ClickHouse did not carry something out.
-    #[error("what ClickHouse holds cannot be compared with the journal: {0}")]
+    #[error("cannot reconcile ClickHouse with the journal: {0}")]
     ClickHouse(#[from] ClickHouseError),
-    /// What was repaired may not be on the disk.
-    #[error("ClickHouse's files cannot be synced: {0}")]
+    /// Repaired batches may not be durable.
+    #[error("cannot sync ClickHouse's files after reconciliation: {0}")]
     Sync(io::Error),
     /// The journal or a dead letter cannot be read.
-    #[error("a batch that ClickHouse has lost cannot be read: {0}")]
+    #[error("cannot read a batch that ClickHouse has lost: {0}")]
     Read(#[from] io::Error),
 }
 
-/// Checks and repairs; see the module. `read` gives a batch's events, as its seal has them.
+/// Compares and repairs the expected batches; see the module documentation. `load` reads the events of a damaged batch.
 pub async fn reconcile<F>(
     clickhouse: &ClickHouse,
     durability: &Durability,
     expected: &[ExpectedBatch],
-    read: impl Fn(Uuid) -> F,
+    load: impl Fn(Uuid) -> F,
 ) -> Result<ReconcileReport, ReconcileError>
 where
     F: Future<Output = io::Result<BatchBody>>,
@@ -122,7 +120,7 @@ where
         .collect();
     report.complete = (expected.len() - damaged.len()) as u64;
     if !damaged.is_empty() {
-        repair(clickhouse, &damaged, stored_count, &read, &mut report).await?;
+        repair(clickhouse, &damaged, stored_count, &load, &mut report).await?;
     }
     report.quarter_hours = batches::recompute_rollups(clickhouse, &ids).await?;
     durability.sync().await.map_err(ReconcileError::Sync)?;
@@ -131,15 +129,15 @@ where
         repaired = report.repaired.len(),
         rejected = report.rejected.len(),
         incomplete = report.incomplete.len(),
-        quarters = report.quarter_hours,
-        ms = started.elapsed().as_millis(),
-        "ClickHouse holds what the journal says"
+        quarter_hours = report.quarter_hours,
+        elapsed_ms = started.elapsed().as_millis(),
+        "reconciled ClickHouse with the journal"
     );
     Ok(report)
 }
 
-/// Makes ClickHouse hold one batch exactly once whose earlier insert may have ended halfway. Its token alone does not do:
-/// an engine that dies in the middle may remember the token of a part, of `events` or of a rollup, that it does not have.
+/// Makes ClickHouse hold one batch exactly once after an insert of unknown outcome. The token alone is not enough: an engine
+/// that crashes during an insert may store the token of a part, in `events` or in a rollup, without the part.
 pub(super) async fn store_unconfirmed(
     clickhouse: &ClickHouse,
     durability: &Durability,
@@ -147,9 +145,9 @@ pub(super) async fn store_unconfirmed(
     events: u64,
     native: &[Bytes],
 ) -> Result<(), ClickHouseError> {
-    let read = async |_| Ok(BatchBody { events, native: native.to_vec() });
+    let load = async |_| Ok(BatchBody { events, native: native.to_vec() });
     let mut report =
-        match reconcile(clickhouse, durability, &[ExpectedBatch { batch_id, events }], read).await {
+        match reconcile(clickhouse, durability, &[ExpectedBatch { batch_id, events }], load).await {
             Ok(report) => report,
             Err(ReconcileError::ClickHouse(error)) => return Err(error),
             Err(ReconcileError::Read(error) | ReconcileError::Sync(error)) => {
@@ -159,12 +157,12 @@ pub(super) async fn store_unconfirmed(
     report.rejected.pop().map_or(Ok(()), |(_, error)| Err(error))
 }
 
-/// Makes `events` hold these batches exactly once.
+/// Makes `events` hold the damaged batches exactly once.
 async fn repair<F>(
     clickhouse: &ClickHouse,
     damaged: &[ExpectedBatch],
     stored_count: impl Fn(Uuid) -> u64,
-    read: &impl Fn(Uuid) -> F,
+    load: &impl Fn(Uuid) -> F,
     report: &mut ReconcileReport,
 ) -> Result<(), ReconcileError>
 where
@@ -173,10 +171,13 @@ where
     let staging = batches::StagingTable::create(clickhouse).await?;
     let (mut reinserted, mut to_delete) = (HashMap::new(), Vec::new());
     for &ExpectedBatch { batch_id, events } in damaged {
-        let (stored, body) = (stored_count(batch_id), read(batch_id).await?);
+        let (stored, body) = (stored_count(batch_id), load(batch_id).await?);
         let readable = body.events;
         if readable < events && stored >= readable && stored <= events {
-            tracing::error!(batch = %batch_id, events, stored, readable, "a batch is incomplete, and the journal has no more of it");
+            tracing::error!(
+                batch = %batch_id, events, stored, readable,
+                "a batch is incomplete; the damaged journal has no further events of it"
+            );
             report.incomplete.push(batch_id);
             continue;
         }
@@ -199,11 +200,11 @@ where
         let Some(&readable) = reinserted.get(&batch_id) else { continue };
         let stored = stored.get(&batch_id).copied().unwrap_or(0);
         if stored == events {
-            tracing::info!(batch = %batch_id, events, "a batch was inserted again");
+            tracing::info!(batch = %batch_id, events, "repaired a batch");
             report.repaired.push(batch_id);
         } else {
-            // Events that are older than the retention by now are dropped as soon as they are inserted.
-            tracing::error!(batch = %batch_id, events, readable, stored, "a batch is not complete after it was inserted again");
+            // ClickHouse drops events that have passed the retention as soon as they are inserted.
+            tracing::error!(batch = %batch_id, events, readable, stored, "a batch is incomplete after its repair");
             report.incomplete.push(batch_id);
         }
     }

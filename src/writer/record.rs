@@ -1,127 +1,116 @@
-//! What the writer keeps in the journal.
+//! The writer's journal records.
 //!
 //! | kind | payload |
 //! | --- | --- |
-//! | events | producer id, sequence, time of receipt, then the columns of the accepted events |
-//! | seal | batch id, first and last record, number of events: the events records in that range are one batch, for good |
-//! | landed | the same: ClickHouse has the batch, or it is a dead letter |
-//! | producers | the durable sequence of every producer; written by earlier versions only |
-//! | snapshot | one part of a [`Snapshot`]: its number, how many parts there are, then its bytes |
+//! | events | producer id, sequence, time of receipt, and the columns of the accepted events |
+//! | seal | batch id, first and last record, number of events: the events records in this range form one batch |
+//! | landed | the same as the seal: the batch is in ClickHouse or in the dead-letter folder |
+//! | producers | the durable sequence of every producer; only written by earlier versions |
+//! | snapshot | one part of a [`Snapshot`]: its index, the number of parts, and its bytes |
 //!
-//! A landed record repeats the range, so that a batch whose seal was damaged is still known to have landed.
+//! A landed record repeats the range, so that it identifies its batch even if the seal is damaged.
 //!
-//! Numbers are little-endian. A kind that is not known is an error: the journal was written by a newer version.
+//! Numbers are little-endian. An unknown kind is an error: a newer version wrote the journal.
 
 use uuid::Uuid;
 
 use super::columns::{EventColumns, MalformedColumns};
 
-/// The kinds of records.
+/// The kind byte of a record, which is part of the journal's format.
 pub mod kind {
-    /// Accepted events.
+    /// See [`EventsRecord`](super::EventsRecord).
     pub const EVENTS: u8 = 1;
-    /// A sealed batch.
+    /// See [`Seal`](super::Seal).
     pub const SEAL: u8 = 2;
-    /// A batch that needs nothing more.
+    /// See [`WriterRecord::Landed`](super::WriterRecord::Landed).
     pub const LANDED: u8 = 3;
-    /// The sequences of the producers, as earlier versions wrote them.
+    /// See [`WriterRecord::Producers`](super::WriterRecord::Producers).
     pub const PRODUCERS: u8 = 4;
-    /// A part of a snapshot.
+    /// See [`SnapshotPart`](super::SnapshotPart).
     pub const SNAPSHOT: u8 = 5;
 }
 
-/// A record, read back.
+/// A decoded record.
 #[derive(Debug, PartialEq)]
 pub enum WriterRecord {
-    /// Accepted events.
     Events(Box<EventsRecord>),
-    /// A sealed batch.
     Seal(Seal),
-    /// A batch that needs nothing more. Earlier versions wrote its id alone.
+    /// The batch is in ClickHouse or in the dead-letter folder.
     Landed {
-        /// The batch.
         batch_id: Uuid,
-        /// Its seal, where the record repeats it.
+        /// `None` in records of earlier versions, which hold only the id.
         seal: Option<Seal>,
     },
-    /// The sequences of the producers: id, durable sequence, last seen (ms).
+    /// Id, last durable sequence and time of the last request (ms) of each producer. Only written by earlier versions.
     Producers(Vec<(String, u64, i64)>),
-    /// A part of a snapshot.
     SnapshotPart(SnapshotPart),
 }
 
-/// Accepted events of one request.
+/// The accepted events of one request.
 #[derive(Clone, Debug, PartialEq)]
 pub struct EventsRecord {
-    /// The producer; empty for none.
+    /// Empty for a request without a producer.
     pub producer_id: String,
-    /// The request's number.
+    /// The sequence of the request; without meaning if there is no producer.
     pub sequence: u64,
-    /// When it was received, in milliseconds since 1970 UTC.
+    /// Milliseconds since 1970 UTC.
     pub received_at_ms: i64,
-    /// The events.
     pub columns: EventColumns,
 }
 
-/// A batch: its id, and the range of the records whose events it holds.
+/// Defines a batch: its id, and the range of records whose events it holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Seal {
-    /// The batch's id, which is its deduplication token.
+    /// The id of the batch, which is also its deduplication token.
     pub batch_id: Uuid,
-    /// The first record.
+    /// LSN of the first record.
     pub first: u64,
-    /// The last record.
+    /// LSN of the last record, inclusive.
     pub last: u64,
-    /// How many events the batch holds; 0 where an earlier version did not say.
+    /// Number of events in the batch; 0 in records of earlier versions, which do not have it.
     pub events: u64,
 }
 
-/// What a restart must know although the records it came from are gone: it takes the place of every record before it.
+/// The state that must survive the release of the records it came from. It replaces every earlier record at recovery.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Snapshot {
-    /// The sequences of the producers: id, last submitted sequence, last seen (ms), in ascending order of last seen.
+    /// Id, last admitted sequence and time of the last request (ms) of each producer, longest idle first.
     pub producers: Vec<(String, u64, i64)>,
-    /// Hashes of producers that were forgotten, oldest first.
+    /// Hashes of the forgotten producers, oldest first.
     pub forgotten: Vec<u64>,
-    /// The event ids that producers gave lately, oldest first.
+    /// The most recent explicit event ids, oldest first.
     pub event_ids: Vec<Uuid>,
 }
 
-/// A part of a snapshot, as one record holds it. The parts of a snapshot follow each other without a record between them.
+/// A part of a snapshot, which fits into one record. No other record is between the parts of a snapshot.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SnapshotPart {
-    /// Its number, from 0.
+    /// From 0.
     pub index: u16,
-    /// How many there are.
+    /// Number of parts of the snapshot.
     pub count: u16,
-    /// Its bytes.
     pub bytes: Vec<u8>,
 }
 
-/// A record that cannot be read.
+/// Why a record cannot be decoded.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum MalformedRecord {
-    /// It was written by a newer version.
-    #[error("the record has the kind {0}, which this version does not know; start the version that wrote it")]
+    #[error("unknown record kind {0}, written by a newer version")]
     UnknownKind(u8),
-    /// It ends early.
-    #[error("a record of the kind {0} ends early")]
+    #[error("a record of kind {0} is truncated")]
     Truncated(u8),
-    /// A producer id is no text.
     #[error("a producer id is not UTF-8")]
     ProducerId,
-    /// Its columns cannot be read.
     #[error(transparent)]
     Columns(#[from] MalformedColumns),
 }
 
 impl EventsRecord {
-    /// The payload.
     pub fn encode(&self) -> Vec<u8> {
         Self::encode_fields(&self.producer_id, self.sequence, self.received_at_ms, &self.columns)
     }
 
-    /// The payload of a record with these fields.
+    /// Encodes a record without owning its fields.
     pub fn encode_fields(
         producer_id: &str,
         sequence: u64,
@@ -138,7 +127,7 @@ impl EventsRecord {
 }
 
 impl Seal {
-    /// The payload of a seal record and of a landed record.
+    /// Encodes the payload of both the seal record and the landed record.
     pub fn encode(&self) -> Vec<u8> {
         let mut out = self.batch_id.as_bytes().to_vec();
         out.extend_from_slice(&self.first.to_le_bytes());
@@ -147,7 +136,7 @@ impl Seal {
         out
     }
 
-    fn read(reader: &mut PayloadReader<'_>) -> Result<Self, MalformedRecord> {
+    fn decode(reader: &mut PayloadReader<'_>) -> Result<Self, MalformedRecord> {
         Ok(Self {
             batch_id: Uuid::from_bytes(reader.read_array()?),
             first: u64::from_le_bytes(reader.read_array()?),
@@ -158,7 +147,7 @@ impl Seal {
 }
 
 impl Snapshot {
-    /// The payloads of its records, in order, with so many bytes of it in each at most.
+    /// Encodes the payloads of the snapshot's records, in order. Each holds at most `part_bytes` of the snapshot.
     pub fn encode(&self, part_bytes: usize) -> Vec<Vec<u8>> {
         let mut bytes = Vec::with_capacity(self.event_ids.len() * 16 + self.producers.len() * 64 + 16);
         bytes.extend_from_slice(&(self.producers.len() as u64).to_le_bytes());
@@ -175,12 +164,12 @@ impl Snapshot {
             bytes.extend_from_slice(id.as_bytes());
         }
         let parts: Vec<&[u8]> = bytes.chunks(part_bytes).collect();
-        let count = u16::try_from(parts.len()).expect("the number of event ids is bounded");
+        let count = u16::try_from(parts.len()).expect("the numbers of producers and event ids are bounded");
         (0..count)
             .zip(parts)
-            .map(|(part, bytes)| {
+            .map(|(index, bytes)| {
                 let mut payload = Vec::with_capacity(bytes.len() + 4);
-                payload.extend_from_slice(&part.to_le_bytes());
+                payload.extend_from_slice(&index.to_le_bytes());
                 payload.extend_from_slice(&count.to_le_bytes());
                 payload.extend_from_slice(bytes);
                 payload
@@ -188,7 +177,7 @@ impl Snapshot {
             .collect()
     }
 
-    /// Reads the bytes of all parts, one behind the other.
+    /// Decodes the concatenated bytes of all parts.
     pub fn decode(bytes: &[u8]) -> Result<Self, MalformedRecord> {
         let mut reader = PayloadReader { kind: kind::SNAPSHOT, rest: bytes };
         let count = u64::from_le_bytes(reader.read_array()?);
@@ -210,7 +199,7 @@ impl Snapshot {
 }
 
 impl WriterRecord {
-    /// Reads a payload back.
+    /// Decodes a payload of the given [`kind`].
     pub fn decode(kind: u8, payload: &[u8]) -> Result<Self, MalformedRecord> {
         let mut reader = PayloadReader { kind, rest: payload };
         match kind {
@@ -220,12 +209,12 @@ impl WriterRecord {
                 received_at_ms: i64::from_le_bytes(reader.read_array()?),
                 columns: EventColumns::decode(reader.rest)?,
             }))),
-            kind::SEAL => Ok(Self::Seal(Seal::read(&mut reader)?)),
+            kind::SEAL => Ok(Self::Seal(Seal::decode(&mut reader)?)),
             kind::LANDED if payload.len() == 16 => {
                 Ok(Self::Landed { batch_id: Uuid::from_bytes(reader.read_array()?), seal: None })
             }
             kind::LANDED => {
-                let seal = Seal::read(&mut reader)?;
+                let seal = Seal::decode(&mut reader)?;
                 Ok(Self::Landed { batch_id: seal.batch_id, seal: Some(seal) })
             }
             kind::PRODUCERS => {
@@ -246,7 +235,7 @@ impl WriterRecord {
 }
 
 fn write_string(out: &mut Vec<u8>, text: &str) {
-    let length = u16::try_from(text.len()).expect("a producer id was checked to be short");
+    let length = u16::try_from(text.len()).expect("a valid producer id has at most 128 bytes");
     out.extend_from_slice(&length.to_le_bytes());
     out.extend_from_slice(text.as_bytes());
 }
@@ -340,11 +329,11 @@ mod tests {
         let payloads = snapshot.encode(8 << 20);
         assert_eq!(payloads.len(), 3);
         let mut bytes = Vec::new();
-        for (number, payload) in (0_u16..).zip(&payloads) {
+        for (index, payload) in (0_u16..).zip(&payloads) {
             let Ok(WriterRecord::SnapshotPart(part)) = WriterRecord::decode(kind::SNAPSHOT, payload) else {
-                panic!("it is a part of a snapshot");
+                panic!("not a part of a snapshot");
             };
-            assert_eq!((part.index, part.count), (number, 3));
+            assert_eq!((part.index, part.count), (index, 3));
             bytes.extend_from_slice(&part.bytes);
         }
         assert_eq!(Snapshot::decode(&bytes), Ok(snapshot));

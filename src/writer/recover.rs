@@ -1,5 +1,5 @@
-//! What the journal says at the start: which batches are still to be inserted, where each producer is, which ids were
-//! seen. Only sizes and sequences are kept; the events themselves are read again when their batch's turn comes.
+//! Recovery of the writer's state from the journal: batches that have not landed, producer states, recent event ids.
+//! Recovery keeps only the sizes of events. The inserter reads the events again when it inserts their batch.
 
 use std::collections::VecDeque;
 
@@ -12,53 +12,49 @@ use super::recent_ids::RecentIds;
 use super::record::{MalformedRecord, Seal, Snapshot, SnapshotPart, WriterRecord};
 use crate::journal::{JournalError, Lsn, Recovery};
 
-/// The state that the journal holds.
+/// The writer's state as of the last durable record.
 pub struct RecoveredState {
     pub(super) producers: Producers,
     pub(super) recent_ids: RecentIds,
-    /// Batches that were sealed and have not landed, oldest first.
+    /// Sealed batches that have not landed, oldest first.
     pub(super) sealed: VecDeque<Seal>,
-    /// Batches made of the events that were in none, oldest first. Their seals are to be written.
+    /// Batches formed from events without a seal, oldest first. Their seals must be written.
     pub(super) unsealed: VecDeque<Seal>,
-    /// Batches that have landed and whose events are all still in the journal.
+    /// Landed batches whose events are all still in the journal.
     pub(super) landed: Vec<Seal>,
-    /// The first record of the last whole snapshot.
+    /// The first record of the last complete snapshot.
     pub(super) snapshot: Option<Lsn>,
-    /// Bytes of events behind it.
+    /// Bytes of events after that snapshot.
     pub(super) bytes_since_snapshot: u64,
-    /// What damage cost, in words; none where everything could be read.
+    /// Where the journal is damaged and what was lost, for health.
     pub(super) damage: Option<String>,
 }
 
-/// Why the journal cannot be gone on with. Nothing was changed on the disk.
+/// Why recovery failed. Nothing on disk was changed.
 #[derive(Debug, thiserror::Error)]
 pub enum RecoverError {
-    /// A record that this version cannot read, although it is undamaged.
+    /// An undamaged record that this version cannot decode.
     #[error(
-        "the journal's record {lsn} cannot be read: {source}; nothing was changed. Start the version that wrote it. To go on \
-         with this one, let that version bring everything into ClickHouse, stop it, and move the folder `journal` away"
+        "journal record {lsn} cannot be read: {source}; nothing was changed. Start the millrace version that wrote it. To \
+         continue with this version, first let that version insert everything into ClickHouse, then stop it and move the \
+         folder `journal` away"
     )]
-    UnreadableRecord {
-        /// The record.
-        lsn: Lsn,
-        /// Why.
-        source: MalformedRecord,
-    },
-    /// Frames of a later format.
+    UnreadableRecord { lsn: Lsn, source: MalformedRecord },
+    /// Frames of a newer format.
     #[error(
-        "the journal holds {0} records in a later format; nothing was changed. Start the version that wrote them. To go on \
-         with this one, let that version bring everything into ClickHouse, stop it, and move the folder `journal` away"
+        "the journal holds {0} records in a newer format; nothing was changed. Start the millrace version that wrote them. \
+         To continue with this version, first let that version insert everything into ClickHouse, then stop it and move \
+         the folder `journal` away"
     )]
     NewerFormat(u64),
-    /// The disk.
     #[error(transparent)]
     Journal(#[from] JournalError),
 }
 
-/// Reads the journal from its begin to its end. Blocks.
+/// Reads the whole journal. Blocks. Keeps the last `recent_event_ids` event ids.
 ///
 /// # Errors
-/// When it holds what this version does not understand: going on would release events that were acknowledged.
+/// When a record cannot be decoded: continuing would release acknowledged events.
 pub fn recover(
     mut recovery: Recovery,
     recent_event_ids: usize,
@@ -79,7 +75,7 @@ pub fn recover(
     }
     let damage = report.damage.first().map(|first| match report.damage_count {
         1 => first.to_string(),
-        places => format!("{first}; {places} damaged places in all"),
+        count => format!("{first}; {count} damaged places in total"),
     });
     let mut recovered = builder.finish(limits, Uuid::now_v7);
     recovered.damage = damage;
@@ -91,16 +87,16 @@ pub(super) struct RecoveryBuilder {
     producers: Producers,
     recent_ids: RecentIds,
     first_lsn: Option<Lsn>,
-    /// Events that are in no batch yet: record and size, in order.
+    /// LSN and size of the events records that are in no batch yet, in order.
     unbatched: VecDeque<(Lsn, BatchSize)>,
-    /// Batches that have not landed, in order, with the size of what the journal has of each.
+    /// Batches that have not landed, in order, with the size of their events in the journal.
     sealed: Vec<(Seal, BatchSize)>,
     landed: Vec<Seal>,
-    /// Where the batches begin that were read, in order.
+    /// The first LSN of each batch, landed or not.
     batch_starts: Vec<Lsn>,
     snapshot: Option<Lsn>,
     bytes_since_snapshot: u64,
-    /// The parts of a snapshot that is being read: its first record, the parts so far, their bytes.
+    /// The incomplete snapshot being read: its first record, the number of parts so far, and their bytes.
     partial_snapshot: Option<(Lsn, u16, Vec<u8>)>,
 }
 
@@ -120,10 +116,8 @@ impl RecoveryBuilder {
         }
     }
 
-    /// Takes the next record in.
-    ///
     /// # Errors
-    /// When a snapshot is whole and says nothing: what it took the place of is gone.
+    /// When a complete snapshot cannot be decoded: the records that it replaces are released.
     pub(super) fn apply(&mut self, lsn: Lsn, record: WriterRecord) -> Result<(), MalformedRecord> {
         self.first_lsn.get_or_insert(lsn);
         match record {
@@ -150,7 +144,7 @@ impl RecoveryBuilder {
                 let sealed = self.sealed.iter().position(|(seal, _)| seal.batch_id == batch_id);
                 match (sealed, seal) {
                     (Some(at), _) => self.landed.push(self.sealed.remove(at).0),
-                    // Its seal is damaged, or was released with its events.
+                    // The seal is damaged, or was released together with the events.
                     (None, Some(seal)) if self.claim_unbatched(seal).events > 0 => self.landed.push(seal),
                     (None, _) => {}
                 }
@@ -165,7 +159,7 @@ impl RecoveryBuilder {
         Ok(())
     }
 
-    /// Takes the events of a batch from the loose ones. What lies before it stays loose: its own seal was damaged.
+    /// Moves the events of a batch out of `unbatched`. Earlier events stay there: their own seal is damaged.
     fn claim_unbatched(&mut self, seal: Seal) -> BatchSize {
         let start = self.unbatched.partition_point(|(lsn, _)| *lsn < seal.first);
         let end = self.unbatched.partition_point(|(lsn, _)| *lsn <= seal.last);
@@ -179,7 +173,7 @@ impl RecoveryBuilder {
         size
     }
 
-    /// A snapshot counts once it is whole: a crash or damage may have cost a part of it.
+    /// A snapshot takes effect only when it is complete: a crash or damage may have removed a part.
     fn apply_snapshot_part(&mut self, lsn: Lsn, part: SnapshotPart) -> Result<(), MalformedRecord> {
         let (first, mut bytes) = match self.partial_snapshot.take() {
             _ if part.index == 0 => (lsn, Vec::new()),
@@ -211,7 +205,7 @@ impl RecoveryBuilder {
         new_batch_id: impl FnMut() -> Uuid,
     ) -> RecoveredState {
         self.producers.finish_restore();
-        // A landed record whose seal is damaged comes late.
+        // A batch with a damaged seal is identified later, by its landed record.
         self.batch_starts.sort_unstable();
         let unbatched = form_batches(self.unbatched, &self.batch_starts, limits, new_batch_id);
         let first_lsn = self.first_lsn.unwrap_or_default();
@@ -220,7 +214,7 @@ impl RecoveryBuilder {
             recent_ids: self.recent_ids,
             sealed: self.sealed.into_iter().map(|(seal, _)| seal).collect(),
             unsealed: unbatched.into(),
-            // A batch that was partly released was covered by a checkpoint.
+            // A partly released batch was covered by a checkpoint.
             landed: self.landed.into_iter().filter(|seal| seal.first >= first_lsn).collect(),
             snapshot: self.snapshot,
             bytes_since_snapshot: self.bytes_since_snapshot,
@@ -229,7 +223,7 @@ impl RecoveryBuilder {
         if recovered.events() > 0 {
             tracing::info!(
                 events = recovered.events(),
-                "the journal holds events that are not in ClickHouse yet"
+                "recovered events from the journal that are not in ClickHouse yet"
             );
         }
         recovered
@@ -243,7 +237,7 @@ impl RecoveredState {
     }
 }
 
-/// Makes batches of loose records. A batch is a range of records, so it must not reach over another batch.
+/// Groups unbatched records into batches. A batch is a range of records, so it must not span another batch.
 fn form_batches(
     records: VecDeque<(Lsn, BatchSize)>,
     batch_starts: &[Lsn],
@@ -361,9 +355,9 @@ mod tests {
 
     #[test]
     fn an_incomplete_snapshot_is_ignored() {
-        let parts = |snapshot: &Snapshot| match snapshot.encode(1 << 20).as_slice() {
+        let encode = |snapshot: &Snapshot| match snapshot.encode(1 << 20).as_slice() {
             [part] => part[4..].to_vec(),
-            _ => panic!("it is small"),
+            _ => panic!("the snapshot has more than one part"),
         };
         let old = Snapshot {
             producers: vec![("a".into(), 5, 0)],
@@ -371,16 +365,16 @@ mod tests {
             ..Default::default()
         };
         let new = Snapshot { producers: vec![("b".into(), 9, 0)], ..Default::default() };
-        let part = |part, parts, bytes: &[u8]| {
-            WriterRecord::SnapshotPart(SnapshotPart { index: part, count: parts, bytes: bytes.to_vec() })
+        let part = |index, count, bytes: &[u8]| {
+            WriterRecord::SnapshotPart(SnapshotPart { index, count, bytes: bytes.to_vec() })
         };
-        let (old, new) = (parts(&old), parts(&new));
+        let (old, new) = (encode(&old), encode(&new));
         let recovered =
             recover_from([(1, part(0, 2, &old[..3])), (2, part(1, 2, &old[3..])), (3, part(0, 2, &new))]);
         assert_eq!(recovered.snapshot, Some(1));
         assert_eq!(recovered.producers.get("a").map(|producer| producer.last_durable_sequence), Some(5));
         assert!(recovered.producers.get("b").is_none() && recovered.recent_ids.contains(Uuid::from_u128(1)));
-        // A part without those before it is no snapshot either.
+        // A part without the earlier parts has no effect either.
         assert_eq!(recover_from([(2, part(1, 2, &old[3..]))]).snapshot, None);
     }
 
@@ -393,7 +387,7 @@ mod tests {
             (2, WriterRecord::SnapshotPart(SnapshotPart { index: 0, count: 1, bytes })),
             (3, events("b", 10, 1)),
         ]);
-        assert!(recovered.producers.get("forgotten").is_none(), "it may have begun with 1 since");
+        assert!(recovered.producers.get("forgotten").is_none(), "it may have restarted at sequence 1 since");
         assert_eq!(recovered.producers.get("b").map(|producer| producer.last_durable_sequence), Some(10));
     }
 }

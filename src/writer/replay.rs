@@ -1,19 +1,20 @@
-//! The task that brings waiting dead letters back: each by itself, oldest first, when its next try is due.
+//! The task that replays waiting dead letters: one at a time, the oldest due letter first.
 //!
-//! | what a try says | the letter | the others |
+//! | result of an attempt | the letter | the round |
 //! | --- | --- | --- |
-//! | it landed | is removed, once ClickHouse's files are synced | go on |
-//! | no answer | is tried again with the next round | the round ends: they would get none either |
-//! | ClickHouse takes no insert at all (rights, a missing table, a full disk) | waits 15 s, the try does not count | the round ends |
-//! | another error | waits 5 s, then twice as long each time up to 10 min; the 24th time it is refused | go on |
-//! | ClickHouse does not accept what is in it | is refused | go on |
-//! | its bytes cannot be read | waits 15 s and is reported | go on |
+//! | landed | is deleted after a sync of ClickHouse's files | continues |
+//! | no response | is retried in the next round | ends: other letters would fail too |
+//! | ClickHouse accepts no insert (access rights, missing table, full disk) | is retried after 15 s; not counted | ends |
+//! | other error | is retried after 5 s, doubling up to 10 min; rejected after 24 attempts | continues |
+//! | ClickHouse does not accept the contents | is rejected | continues |
+//! | the body cannot be read | is reported and retried after 15 s; not counted | continues |
 //!
-//! A refused letter waits for a person, with ClickHouse's message.
+//! A rejected letter waits for a person, with ClickHouse's message.
 //!
-//! A letter is sent under its token as long as ClickHouse surely remembers that. A late one, and one of which an insert got
-//! no answer, is looked up by its batch and repaired (`reconcile.rs`), and nothing else is inserted meanwhile. Before a try
-//! the letter says that its outcome is unknown, so that this holds where the process dies with the engine.
+//! A letter is inserted under its deduplication token while ClickHouse certainly still stores the token. A letter whose
+//! token may have expired, or with an insert of unknown outcome, is compared and repaired instead (`reconcile.rs`), and
+//! nothing else is inserted meanwhile. Each attempt first marks the letter's outcome as unknown on disk, in case this
+//! process crashes together with the engine.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -26,47 +27,47 @@ use uuid::Uuid;
 
 use super::dead_letter::{DeadLetter, DeadLetters};
 use super::durability::Durability;
-use super::insert::{InsertLock, insert_batch, run_blocking};
+use super::insert::{InsertLock, insert_batch};
 use super::reconcile::store_unconfirmed;
 use super::stats::WriterStats;
+use crate::blocking::run_blocking;
 use crate::clickhouse::{ClickHouse, ClickHouseError, InsertFailure};
 
-/// How often the folder is scanned, and due letters are looked for when no batch lands: a person may have changed the
-/// folder, or ClickHouse may be there again without an event coming.
+/// Interval of folder scans and of rounds while no batch lands: a person may change the folder, and ClickHouse may become
+/// reachable while no events arrive.
 const SCAN_INTERVAL: Duration = Duration::from_secs(5);
-/// The wait after the first counted try; it doubles up to the last.
+/// Delay after the first counted attempt. It doubles up to [`MAX_RETRY_DELAY`].
 const INITIAL_RETRY_DELAY: SignedDuration = SignedDuration::from_secs(5);
 const MAX_RETRY_DELAY: SignedDuration = SignedDuration::from_mins(10);
-/// The wait after a try that does not count.
+/// Delay after an attempt that is not counted.
 const UNCOUNTED_RETRY_DELAY: SignedDuration = SignedDuration::from_secs(15);
-/// How many tries may be answered with an error that may be the batch's fault. With the waits above that is close to three
-/// hours, longer than merges that fell behind or a large query's memory need to recover.
+/// Counted attempts before a letter is rejected. With the delays above that takes almost three hours, which is longer than
+/// delayed merges or the memory of a large query need to recover.
 const MAX_ATTEMPTS: u32 = 24;
-/// A letter that is older is late: ClickHouse may have forgotten its token. Tables remember the last 10,000 inserts, which
-/// begin at least 100 ms apart by default: a quarter of an hour.
+/// The token of an older letter may have expired. Tables store the tokens of the last 10,000 inserts, which are at least
+/// 100 ms apart by default: that is more than a quarter of an hour.
 const TOKEN_MAX_AGE: SignedDuration = SignedDuration::from_mins(10);
-/// So is one after which so many batches landed, half of what the tables remember.
+/// The token may also have expired after this many landed batches: half of the tokens that tables store.
 const TOKEN_MAX_INSERTS: u64 = 5_000;
 
-/// What the task stands on.
 pub(super) struct DeadLetterReplayer {
     clickhouse: ClickHouse,
     dead_letters: DeadLetters,
     durability: Durability,
     insert_lock: InsertLock,
     stats: Arc<WriterStats>,
-    /// How many batches had landed when a letter was first tried.
+    /// The number of landed batches at the first attempt of each letter by this process.
     landed_at_first_attempt: HashMap<Uuid, u64>,
 }
 
-/// How a try ended.
+/// The result of one attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ReplayOutcome {
-    /// The batch is in ClickHouse, and the letter is gone.
+    /// The batch is in ClickHouse, and the letter is deleted.
     Landed,
-    /// The letter stays, and says why.
+    /// The letter stays, with the error. Other letters may succeed.
     Failed,
-    /// The letter stays, and no other would have landed.
+    /// The letter stays, with the error. Other letters would fail too.
     ClickHouseUnavailable,
 }
 
@@ -88,7 +89,7 @@ impl DeadLetterReplayer {
         }
     }
 
-    /// Works until `stop`, once `reconciled`: until then nothing else may be inserted.
+    /// Runs until `stop`. Starts when `reconciled` is cancelled: nothing may be inserted during reconciliation.
     pub(super) async fn run(mut self, reconciled: CancellationToken, stop: CancellationToken) {
         tokio::select! {
             () = stop.cancelled() => return,
@@ -100,7 +101,7 @@ impl DeadLetterReplayer {
         loop {
             tokio::select! {
                 () = stop.cancelled() => return,
-                // The sender lives as long as the figures, which this task holds.
+                // Never an error: `self.stats` holds the sender.
                 _ = landed.changed() => {}
                 _ = scan.tick() => self.refresh().await,
             }
@@ -118,12 +119,12 @@ impl DeadLetterReplayer {
         self.stats.set_dead_letter_bytes(self.dead_letters.summary().bytes);
     }
 
-    /// Tries each letter that is due, until none is or none can land.
+    /// One round: replays due letters until none is left, or ClickHouse is unavailable.
     async fn run_once(&mut self) {
         while let Some(letter) = self.dead_letters.next_due(Timestamp::now()) {
             let landed = *self.stats.landed().borrow();
-            let before = *self.landed_at_first_attempt.entry(letter.batch_id).or_insert(landed);
-            let inserts_since = landed - before;
+            let landed_before = *self.landed_at_first_attempt.entry(letter.batch_id).or_insert(landed);
+            let inserts_since = landed - landed_before;
             match replay_letter(
                 &self.clickhouse,
                 &self.dead_letters,
@@ -146,8 +147,8 @@ impl DeadLetterReplayer {
     }
 }
 
-/// Tries a letter once, and notes what became of it. `inserts_since` is how many batches landed since it was set aside, as
-/// far as is known.
+/// Makes one attempt to insert a letter, and records the result in the letter. `inserts_since` is the number of batches
+/// known to have landed since the batch was dead-lettered.
 pub(crate) async fn replay_letter(
     clickhouse: &ClickHouse,
     dead_letters: &DeadLetters,
@@ -157,16 +158,17 @@ pub(crate) async fn replay_letter(
     inserts_since: u64,
 ) -> ReplayOutcome {
     let id = letter.batch_id;
-    let folder = dead_letters.clone();
-    let body = match run_blocking(move || folder.body(id)).await {
+    let letters = dead_letters.clone();
+    let body = match run_blocking(move || letters.body(id)).await {
         Ok(body) => body,
-        Err(error) => return report_unreadable(dead_letters, letter, &error),
+        Err(error) => return report_disk_error(dead_letters, letter, &error),
     };
     let now = Timestamp::now();
     if !letter.outcome_unknown {
-        let (folder, sent) = (dead_letters.clone(), DeadLetter { outcome_unknown: true, ..letter.clone() });
-        if let Err(error) = run_blocking(move || folder.update(sent)).await {
-            return report_unreadable(dead_letters, letter, &error);
+        let (letters, marked) =
+            (dead_letters.clone(), DeadLetter { outcome_unknown: true, ..letter.clone() });
+        if let Err(error) = run_blocking(move || letters.update(marked)).await {
+            return report_disk_error(dead_letters, letter, &error);
         }
     }
     let inserted = {
@@ -176,33 +178,36 @@ pub(crate) async fn replay_letter(
             false => insert_batch(clickhouse, id, vec![body]).await,
         }
     };
-    let folder = dead_letters.clone();
+    let letters = dead_letters.clone();
     let error = match inserted {
         Ok(()) => {
-            // The letter is the only safe copy until ClickHouse's files are synced too.
+            // The letter is the only durable copy until ClickHouse's files are synced.
             if let Err(error) = durability.sync().await {
-                return report_unreadable(dead_letters, letter, &error);
+                return report_disk_error(dead_letters, letter, &error);
             }
-            return match run_blocking(move || folder.remove(id)).await {
+            return match run_blocking(move || letters.remove(id)).await {
                 Ok(()) => {
-                    tracing::info!(batch = %id, events = letter.events, "a dead letter was brought back");
+                    tracing::info!(batch = %id, events = letter.events, "replayed a dead letter");
                     ReplayOutcome::Landed
                 }
-                // It is inserted again, without effect.
-                Err(error) => report_unreadable(dead_letters, letter, &error),
+                // The next attempt finds the batch complete and deletes the letter.
+                Err(error) => report_disk_error(dead_letters, letter, &error),
             };
         }
         Err(error) => error,
     };
     let failed = after_failed_attempt(letter.clone(), &error, now);
     if failed.rejected {
-        tracing::error!(batch = %id, attempts = failed.attempts, %error, "a dead letter is refused; it waits for a person");
+        tracing::error!(
+            batch = %id, attempts = failed.attempts, %error,
+            "rejected a dead letter; run `millrace dead-letters replay` when the cause is fixed"
+        );
     } else {
         let next_attempt = failed.next_attempt_at.as_deref();
-        tracing::warn!(batch = %id, attempts = failed.attempts, next_attempt, %error, "a dead letter stays");
+        tracing::warn!(batch = %id, attempts = failed.attempts, next_attempt, %error, "dead letter replay failed");
     }
-    if let Err(error) = run_blocking(move || folder.update(failed)).await {
-        tracing::warn!(batch = %id, %error, "what became of a dead letter cannot be written down");
+    if let Err(error) = run_blocking(move || letters.update(failed)).await {
+        tracing::warn!(batch = %id, %error, "cannot update a dead letter");
     }
     match error.insert_failure() {
         InsertFailure::Unreachable | InsertFailure::Environment => ReplayOutcome::ClickHouseUnavailable,
@@ -210,12 +215,13 @@ pub(crate) async fn replay_letter(
     }
 }
 
-fn report_unreadable(
+/// Reports a failed read, write or sync in health, and delays the next attempt.
+fn report_disk_error(
     dead_letters: &DeadLetters,
     letter: &DeadLetter,
     error: &std::io::Error,
 ) -> ReplayOutcome {
-    tracing::error!(batch = %letter.batch_id, %error, "the disk does not give or let go of a dead letter");
+    tracing::error!(batch = %letter.batch_id, %error, "disk error during dead letter replay");
     dead_letters.record_body_error(
         letter.batch_id,
         error.to_string(),
@@ -224,18 +230,18 @@ fn report_unreadable(
     ReplayOutcome::Failed
 }
 
-/// Whether ClickHouse may have forgotten the token of a letter, so that inserting it again could double it.
+/// Whether ClickHouse may no longer store the token of a letter, so that a plain insert could store the batch twice.
 fn token_may_have_expired(letter: &DeadLetter, inserts_since: u64, now: Timestamp) -> bool {
     let age = letter
         .dead_lettered_at
         .parse()
         .map(|dead_lettered_at: Timestamp| now.duration_since(dead_lettered_at));
-    // A time in the future or none at all says nothing about the age.
-    let young = age.is_ok_and(|age| SignedDuration::ZERO <= age && age < TOKEN_MAX_AGE);
-    !young || inserts_since >= TOKEN_MAX_INSERTS
+    // The age is unknown if the time is in the future or malformed.
+    let is_recent = age.is_ok_and(|age| SignedDuration::ZERO <= age && age < TOKEN_MAX_AGE);
+    !is_recent || inserts_since >= TOKEN_MAX_INSERTS
 }
 
-/// What a failed try makes of a letter.
+/// The letter with the result of a failed attempt. Pure: the retry delay depends only on the error and the attempt count.
 fn after_failed_attempt(letter: DeadLetter, error: &ClickHouseError, now: Timestamp) -> DeadLetter {
     let failure = error.insert_failure();
     let counted = matches!(failure, InsertFailure::Transient | InsertFailure::Rejected);
@@ -270,7 +276,7 @@ mod tests {
         DeadLetter {
             batch_id: uuid::Uuid::nil(),
             dead_lettered_at: "2026-01-01T00:00:00Z".into(),
-            reason: "no answer".into(),
+            reason: "no response".into(),
             code: None,
             events: 1,
             bytes: 1,
@@ -293,17 +299,17 @@ mod tests {
     #[test]
     fn the_retry_delay_doubles_until_the_letter_is_rejected() {
         let mut attempted = letter();
-        let mut waited = SignedDuration::ZERO;
-        let mut waits = Vec::new();
+        let mut total_delay = SignedDuration::ZERO;
+        let mut delays = Vec::new();
         for _ in 1..MAX_ATTEMPTS {
             attempted = after_failed_attempt(attempted, &server_error(ErrorKind::LimitExceeded, 241), now());
             let next: Timestamp = attempted.next_attempt_at.as_ref().unwrap().parse().unwrap();
-            waits.push(next.duration_since(now()).as_secs());
-            waited += next.duration_since(now());
+            delays.push(next.duration_since(now()).as_secs());
+            total_delay += next.duration_since(now());
             assert!(!attempted.rejected);
         }
-        assert_eq!(waits[..9], [5, 10, 20, 40, 80, 160, 320, 600, 600]);
-        assert_eq!(waited.as_hours(), 2, "close to three");
+        assert_eq!(delays[..9], [5, 10, 20, 40, 80, 160, 320, 600, 600]);
+        assert_eq!(total_delay.as_hours(), 2, "almost three hours");
         let last = after_failed_attempt(attempted, &server_error(ErrorKind::LimitExceeded, 241), now());
         assert!(last.rejected && last.next_attempt_at.is_none() && last.attempts == MAX_ATTEMPTS);
         assert_eq!((last.code, last.reason.as_str()), (Some(241), "Code: 241"));
@@ -318,7 +324,7 @@ mod tests {
             }
             assert!(!attempted.rejected && attempted.attempts == MAX_ATTEMPTS - 1);
         }
-        assert_eq!(attempted.next_attempt_at, None, "the round decides, not the letter");
+        assert_eq!(attempted.next_attempt_at, None, "an unreachable ClickHouse is retried in the next round");
     }
 
     #[test]
@@ -327,7 +333,7 @@ mod tests {
         let never_sent = ClickHouseError::unreachable("Connection refused (os error 111)");
         let attempted = after_failed_attempt(known, &never_sent, now());
         assert!(!attempted.outcome_unknown);
-        let attempted = after_failed_attempt(attempted, &ClickHouseError::unreachable("no answer"), now());
+        let attempted = after_failed_attempt(attempted, &ClickHouseError::unreachable("no response"), now());
         assert!(attempted.outcome_unknown);
         let attempted = after_failed_attempt(attempted, &never_sent, now());
         assert!(

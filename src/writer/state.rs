@@ -1,16 +1,16 @@
-//! The writer's decisions: which request is the next of its producer, which events are repeats, what is durable, which
-//! records make a batch, and what the journal may release. Synchronous and without I/O: records go through a [`RecordLog`], time
-//! and batch ids are passed in, and replies are collected for the task around it (`task.rs`).
+//! The writer's state machine. It decides which request is next for its producer, which events are duplicates, what is
+//! durable, which records form a batch, and what the journal may release. Synchronous and without I/O: records go to a
+//! [`RecordLog`], time and batch ids are passed in, and replies are collected for the task around it (`task.rs`).
 //!
 //! # Invariants
 //!
-//! 1. A request is acknowledged only once its record, and every record before it, is durable.
+//! 1. A request is acknowledged only when its record and every earlier record are durable.
 //! 2. A durable event is in exactly one of: the open batch, a batch that waits for its seal, a sealed batch, the batch in
 //!    flight, a landed batch.
 //! 3. A sealed batch never changes, so every attempt to insert it sends the same bytes under the same id.
-//! 4. A record is released only when none of these needs it, and when a durable snapshot behind it holds the sequences and
-//!    event ids that it had.
-//! 5. A landed batch keeps its records until a checkpoint says that ClickHouse's files are synced too.
+//! 4. A record is released only when none of these needs it, and when a later durable snapshot contains its sequence and
+//!    event ids.
+//! 5. A landed batch keeps its records until a checkpoint has synced ClickHouse's files.
 
 use std::collections::{HashSet, VecDeque};
 use std::time::Duration;
@@ -28,34 +28,35 @@ use super::recover::RecoveredState;
 use super::{Ack, REQUEST_OVERHEAD_BYTES, SubmitError, WriteRequest};
 use crate::journal::{JournalError, Lsn};
 
-/// A snapshot that could not be written is tried again after this time: it may be large to encode.
+/// Delay before a failed snapshot is retried. Encoding it may be expensive.
 const SNAPSHOT_RETRY_DELAY: Duration = Duration::from_secs(1);
-/// A snapshot is due after so many times its own size in events, so that it costs at most a quarter of what is written.
+/// The next snapshot is due after this many times the size of the last one in events, so that snapshots add at most a
+/// quarter to the bytes written.
 const SNAPSHOT_INTERVAL_FACTOR: u64 = 4;
 
-/// Where records go. An appended record has its place in the order; whether it becomes durable is told later, in order,
-/// by [`WriterState::append_completed`].
+/// The journal. An append fixes the order of a record. Whether the record becomes durable is reported later, in the same
+/// order, through [`WriterState::append_completed`].
 pub(super) trait RecordLog {
-    /// Appends a record within the ordinary bound.
+    /// Appends a record, without use of the journal's reserve.
     fn append(&mut self, kind: u8, payload: Vec<u8>) -> Result<Lsn, JournalError>;
-    /// Appends a record that leads to a release; it may use the journal's reserve.
+    /// Appends a record that leads to a release. It may use the journal's reserve.
     fn append_reserved(&mut self, kind: u8, payload: Vec<u8>) -> Result<Lsn, JournalError>;
-    /// Records before `up_to` are no longer needed.
+    /// Allows the deletion of records before `up_to`.
     fn release(&mut self, up_to: Lsn);
 }
 
-/// A request that the journal has no room for now. It is as it came, to be submitted again.
+/// A request for which the journal has no space now, unchanged. Pass it to [`WriterState::admit`] again.
 pub(super) struct DeferredRequest<T> {
     pub(super) request: WriteRequest,
     pub(super) permit: Option<OwnedSemaphorePermit>,
     pub(super) waiter: T,
-    /// What its record takes.
+    /// The size of its record.
     pub(super) record_bytes: usize,
     pub(super) error: JournalError,
 }
 
 impl<T> DeferredRequest<T> {
-    /// Whether the journal is full, and not merely behind.
+    /// Whether the journal is full on disk, rather than waiting for a sync.
     pub(super) fn journal_is_full(&self) -> bool {
         matches!(self.error, JournalError::Full { .. })
     }
@@ -65,27 +66,27 @@ impl<T> DeferredRequest<T> {
 #[derive(Debug)]
 pub(super) struct SealedBatch {
     pub(super) seal: Seal,
-    /// The events, or nothing where they are to be read from the journal.
+    /// The events; `None` if the inserter must read them from the journal.
     pub(super) buffered: Option<BufferedEvents>,
 }
 
-/// Events in memory, with their share of it.
+/// Events in memory, with the permit for that memory.
 #[derive(Debug, Default)]
 pub(super) struct BufferedEvents {
     pub(super) columns: EventColumns,
     pub(super) permit: Option<OwnedSemaphorePermit>,
 }
 
-/// The batch that still grows.
+/// The batch to which durable events are added.
 #[derive(Default)]
 struct OpenBatch {
     buffered: BufferedEvents,
     size: BatchSize,
-    /// The first and the last record.
+    /// First and last record, inclusive.
     records: Option<(Lsn, Lsn)>,
 }
 
-/// A record whose outcome is not known yet, or a request that waits for those before it.
+/// An appended record that is not durable yet, or a duplicate request that waits for earlier records.
 enum PendingRecord<T> {
     Events {
         lsn: Lsn,
@@ -95,92 +96,91 @@ enum PendingRecord<T> {
         buffered: BufferedEvents,
         waiter: T,
     },
-    /// A request whose events were all submitted before: durable once everything before it here is.
+    /// A request whose events are all duplicates. They are durable when every earlier entry is.
     Duplicate {
         producer_id: String,
         events: u64,
-        /// How many requests had failed when it came.
+        /// The value of [`WriterState::failures`] when the request was admitted.
         failures: u64,
         waiter: T,
     },
     Seal(SealedBatch),
     Landed(LandedBatch),
-    /// One part of a snapshot; the last one completes it.
+    /// One part of a snapshot. `last` completes it.
     SnapshotPart {
         first: Lsn,
         last: bool,
     },
 }
 
-/// A batch that ClickHouse has, with its number in the order of landing.
+/// A batch that is in ClickHouse or in the dead-letter folder. `number` counts landed batches from 1.
 #[derive(Clone, Copy)]
 struct LandedBatch {
     number: u64,
     seal: Seal,
 }
 
-/// When the next snapshot is due, and which one counts.
+/// The last durable snapshot, and when the next one is due.
 struct SnapshotSchedule {
-    /// The first record of the last one that is durable.
+    /// The first record of the last durable snapshot.
     durable_lsn: Option<Lsn>,
-    /// Bytes of events since the last one was begun.
+    /// Bytes of events since the last snapshot was appended.
     bytes_since_last: u64,
-    /// How many bytes of events make the next one due.
+    /// The next snapshot is due when `bytes_since_last` reaches this.
     interval_bytes: u64,
     max_interval_bytes: u64,
-    /// Whether one is on its way to the disk.
+    /// Whether an appended snapshot is not durable yet.
     pending: bool,
-    /// Not before this, after one failed.
+    /// After a failure: no attempt before this time.
     retry_at: Option<Instant>,
 }
 
-/// What the state is made with.
 pub(super) struct StateSettings {
     pub(super) limits: BatchLimits,
-    /// After so long without a request a producer is forgotten.
+    /// A producer is forgotten after this long without a request.
     pub(super) producer_idle_timeout: Duration,
-    /// A snapshot is due after so many bytes of events at least, and at most.
+    /// Minimum and maximum bytes of events between two snapshots.
     pub(super) snapshot_interval_bytes: (u64, u64),
-    /// How much of a snapshot one record holds.
+    /// Maximum bytes of a snapshot per record.
     pub(super) snapshot_part_bytes: usize,
-    /// Makes a batch's id.
     pub(super) new_batch_id: Box<dyn FnMut() -> Uuid + Send>,
 }
 
-/// The state of the writer. `T` stands for a caller who waits for a reply.
+/// The state of the writer. `T` identifies a caller that waits for a reply.
 pub(super) struct WriterState<T> {
     settings: StateSettings,
     producers: Producers,
     recent_ids: RecentIds,
+    /// In the order of their records.
     pending: VecDeque<PendingRecord<T>>,
-    /// How many of them are seals.
+    /// Number of seals in `pending`.
     pending_seals: usize,
-    /// How many requests could not be made durable.
+    /// Number of requests that could not be made durable.
     failures: u64,
     replies: Vec<(T, Result<Ack, SubmitError>)>,
     open: OpenBatch,
-    /// Batches whose seal is to be written.
+    /// Batches whose seal must be appended, in the order of their records.
     unsealed: VecDeque<SealedBatch>,
-    /// Sealed batches that wait to be inserted, oldest first.
+    /// Batches with a durable seal that wait for their insert, oldest first.
     sealed: VecDeque<SealedBatch>,
     in_flight: Option<Seal>,
-    /// Landed batches whose record is to be written.
+    /// Landed batches whose landed record must be appended.
     unrecorded: VecDeque<LandedBatch>,
-    /// Landed batches that no checkpoint covers yet.
+    /// Landed batches with a durable landed record that no checkpoint covers yet.
     uncheckpointed: VecDeque<LandedBatch>,
     landed_count: u64,
-    /// Batches up to this number are covered by a checkpoint.
+    /// A checkpoint covers the landed batches up to this number.
     checkpointed_count: u64,
-    /// Whether what landed before the start is still being compared with what ClickHouse has.
+    /// Whether batches of an earlier process may be missing in ClickHouse.
     reconciling: bool,
-    /// Batches that were sealed before the start, and that no durable record says to have landed.
+    /// Batches sealed by an earlier process without a durable landed record.
     recovered_unlanded: HashSet<Uuid>,
     last_flush: Instant,
     snapshots: SnapshotSchedule,
 }
 
 impl<T> WriterState<T> {
-    /// The state that the journal holds. Until [`Self::reconciliation_completed`], no checkpoint covers anything.
+    /// Continues from recovery. Until [`Self::reconciliation_completed`], no checkpoint is due.
     pub(super) fn new(settings: StateSettings, recovered: RecoveredState, now: Instant) -> Self {
         let uncheckpointed: VecDeque<LandedBatch> =
             (1..).zip(recovered.landed).map(|(number, seal)| LandedBatch { number, seal }).collect();
@@ -218,36 +218,35 @@ impl<T> WriterState<T> {
         }
     }
 
-    /// The producers, for reading.
     pub(super) fn producers(&self) -> &Producers {
         &self.producers
     }
 
-    /// The batches that the journal has of before the start: those that have landed, then those that have not.
+    /// The recovered batches: the landed ones, then the others.
     #[cfg(test)]
     pub(super) fn recovered_batches(&self) -> Vec<Seal> {
         let landed = self.uncheckpointed.iter().map(|landed| landed.seal);
         landed.chain(self.sealed.iter().map(|batch| batch.seal)).collect()
     }
 
-    /// The batches that were sealed before the start.
+    /// The recovered sealed batches that have not landed.
     #[cfg(test)]
     pub(super) fn recovered_sealed(&self) -> Vec<Seal> {
         self.sealed.iter().map(|batch| batch.seal).collect()
     }
 
-    /// How many records and requests wait for the disk.
+    /// Number of records and requests that wait for a sync of the journal.
     pub(super) fn pending(&self) -> usize {
         self.pending.len()
     }
 
-    /// What callers are to be told now.
+    /// Takes the replies that are ready to be sent.
     pub(super) fn drain_replies(&mut self) -> impl Iterator<Item = (T, Result<Ack, SubmitError>)> + use<T> {
         std::mem::take(&mut self.replies).into_iter()
     }
 
-    /// Admits a request: gives it its place in the order, or replies why not. Gives it back unchanged where the journal
-    /// has no room now.
+    /// Appends a request to the journal, or queues the reply that rejects it. Returns the request unchanged if the journal
+    /// has no space now.
     pub(super) fn admit(
         &mut self,
         request: WriteRequest,
@@ -348,7 +347,7 @@ impl<T> WriterState<T> {
         self.complete_duplicates();
     }
 
-    /// The rows whose id was accepted before, or stands in the request already.
+    /// Rows whose explicit id was admitted before, or occurs earlier in the request.
     fn duplicate_rows(&self, columns: &EventColumns) -> Vec<u32> {
         let mut in_request = HashSet::new();
         columns
@@ -358,7 +357,7 @@ impl<T> WriterState<T> {
             .collect()
     }
 
-    /// The oldest pending record is durable, or never will be.
+    /// Applies the outcome of the oldest pending record: it is durable, or never will be.
     pub(super) fn append_completed(
         &mut self,
         result: Result<(), JournalError>,
@@ -377,7 +376,7 @@ impl<T> WriterState<T> {
                 }
                 let last_durable_sequence = if numbered { sequence } else { 0 };
                 self.replies.push((waiter, Ok(Ack { accepted, duplicates, last_durable_sequence })));
-                // The request is no more; its columns stay in memory until they are inserted.
+                // The request is dropped here. Its columns stay in memory until they are inserted.
                 drop(buffered.permit.as_mut().and_then(|permit| permit.split(REQUEST_OVERHEAD_BYTES)));
                 self.add_to_open_batch(lsn, buffered, now);
             }
@@ -389,14 +388,14 @@ impl<T> WriterState<T> {
             }
             (Some(PendingRecord::Seal(batch)), Ok(())) => {
                 self.pending_seals -= 1;
-                // Only the next batch keeps its events in memory; the others are read from the journal.
+                // Only the batch that is inserted next stays in memory. The others are read from the journal.
                 let buffered = if self.sealed.is_empty() { batch.buffered } else { None };
                 self.sealed.push_back(SealedBatch { buffered, ..batch });
             }
             (Some(PendingRecord::Seal(batch)), Err(error)) => {
                 self.pending_seals -= 1;
-                tracing::warn!(batch = %batch.seal.batch_id, %error, "a seal could not be written and is tried again");
-                // In the order of their records, whatever has become due meanwhile.
+                tracing::warn!(batch = %batch.seal.batch_id, %error, "cannot write a seal; retrying");
+                // Later batches may have become due meanwhile.
                 let at = self.unsealed.partition_point(|other| other.seal.first < batch.seal.first);
                 self.unsealed.insert(at, batch);
             }
@@ -408,7 +407,7 @@ impl<T> WriterState<T> {
                 self.release(log);
             }
             (Some(PendingRecord::Landed(landed)), Err(error)) => {
-                tracing::warn!(batch = %landed.seal.batch_id, %error, "a landed batch could not be recorded; it is tried again");
+                tracing::warn!(batch = %landed.seal.batch_id, %error, "cannot record a landed batch; retrying");
                 self.unrecorded.push_back(landed);
             }
             (Some(PendingRecord::SnapshotPart { first, last: true }), Ok(())) => {
@@ -419,13 +418,13 @@ impl<T> WriterState<T> {
             (Some(PendingRecord::SnapshotPart { last: false, .. }), Ok(())) => {}
             (Some(PendingRecord::SnapshotPart { .. }), Err(_)) => self.snapshot_failed(now),
             (Some(PendingRecord::Duplicate { .. }) | None, _) => {
-                unreachable!("a repeat at the head is settled at once")
+                unreachable!("`complete_duplicates` removes duplicates at the head")
             }
         }
         self.complete_duplicates();
     }
 
-    /// Answers the repeats that wait for nothing any more.
+    /// Replies to the duplicates at the head of `pending`: everything before them is settled.
     fn complete_duplicates(&mut self) {
         while let Some(PendingRecord::Duplicate { .. }) = self.pending.front() {
             let Some(PendingRecord::Duplicate { producer_id, events, failures, waiter }) =
@@ -438,13 +437,15 @@ impl<T> WriterState<T> {
                     self.producers.get(&producer_id).map_or(0, |producer| producer.last_durable_sequence);
                 Ok(Ack { accepted: 0, duplicates: events, last_durable_sequence })
             } else {
-                Err(SubmitError::Disk("the first sending of these events could not be kept".into()))
+                Err(SubmitError::Disk(
+                    "an earlier request failed, perhaps the original of this duplicate".into(),
+                ))
             };
             self.replies.push((waiter, reply));
         }
     }
 
-    /// Puts durable events into the open batch.
+    /// Adds durable events to the open batch, and seals it if it is full.
     fn add_to_open_batch(&mut self, lsn: Lsn, events: BufferedEvents, now: Instant) {
         if events.columns.is_empty() {
             return;
@@ -459,7 +460,7 @@ impl<T> WriterState<T> {
         }
     }
 
-    /// Ends the open batch: what it holds is settled from here on.
+    /// Fixes the contents of the open batch and starts an empty one. The seal is appended by [`Self::append_due_records`].
     pub(super) fn seal_open_batch(&mut self, now: Instant) {
         let OpenBatch { buffered, size, records } = std::mem::take(&mut self.open);
         let Some((first, last)) = records else {
@@ -470,8 +471,8 @@ impl<T> WriterState<T> {
         self.unsealed.push_back(SealedBatch { seal, buffered: Some(buffered) });
     }
 
-    /// Appends the records that are due: seals, landed batches, a snapshot. False where the journal took one not: the
-    /// caller tries again a little later.
+    /// Appends the records that are due: seals, landed records, a snapshot. Returns false if the journal did not accept all
+    /// of them. The caller retries later.
     pub(super) fn append_due_records(&mut self, now: Instant, now_ms: i64, log: &mut impl RecordLog) -> bool {
         while let Some(batch) = self.unsealed.pop_front() {
             match log.append_reserved(kind::SEAL, batch.seal.encode()) {
@@ -480,7 +481,7 @@ impl<T> WriterState<T> {
                     self.pending.push_back(PendingRecord::Seal(batch));
                 }
                 Err(error) => {
-                    tracing::debug!(%error, "a seal waits for the journal");
+                    tracing::debug!(%error, "cannot append a seal yet");
                     self.unsealed.push_front(batch);
                     return false;
                 }
@@ -490,7 +491,7 @@ impl<T> WriterState<T> {
             match log.append_reserved(kind::LANDED, landed.seal.encode()) {
                 Ok(_) => self.pending.push_back(PendingRecord::Landed(landed)),
                 Err(error) => {
-                    tracing::debug!(%error, "a landed batch waits for the journal");
+                    tracing::debug!(%error, "cannot append a landed record yet");
                     self.unrecorded.push_front(landed);
                     return false;
                 }
@@ -502,13 +503,13 @@ impl<T> WriterState<T> {
     fn snapshot_due(&self, now: Instant) -> bool {
         let SnapshotSchedule { durable_lsn, bytes_since_last, interval_bytes, pending, retry_at, .. } =
             self.snapshots;
-        // Without one nothing is ever released, so the first is written as soon as there is something to release.
+        // Nothing is released without a snapshot. The first one is due as soon as a release is possible.
         let first = durable_lsn.is_none()
             && (bytes_since_last > 0 || self.landed_count > 0 || self.in_flight.is_some());
         !pending && (first || bytes_since_last >= interval_bytes) && retry_at.is_none_or(|at| at <= now)
     }
 
-    /// It becomes durable after everything that was appended before it, or not at all.
+    /// Appends a snapshot that includes every record appended so far, durable or not. It cannot become durable before them.
     fn write_snapshot(&mut self, now: Instant, now_ms: i64, log: &mut impl RecordLog) -> bool {
         self.expire_idle_producers(now_ms);
         let producer =
@@ -528,7 +529,7 @@ impl<T> WriterState<T> {
                     self.pending.push_back(PendingRecord::SnapshotPart { first, last: number == count });
                 }
                 Err(error) => {
-                    tracing::debug!(%error, "a snapshot waits for the journal");
+                    tracing::debug!(%error, "cannot append a snapshot yet");
                     self.snapshot_failed(now);
                     return false;
                 }
@@ -544,7 +545,7 @@ impl<T> WriterState<T> {
         true
     }
 
-    /// Forgets the producers that were idle for too long.
+    /// Forgets the producers that have exceeded the idle timeout.
     pub(super) fn expire_idle_producers(&mut self, now_ms: i64) {
         self.producers.expire_idle(now_ms - self.settings.producer_idle_timeout.as_millis() as i64);
     }
@@ -555,7 +556,7 @@ impl<T> WriterState<T> {
         self.snapshots.retry_at = Some(now + SNAPSHOT_RETRY_DELAY);
     }
 
-    /// The next batch to insert, if none is in flight.
+    /// Takes the next batch to insert. `None` while a batch is in flight.
     pub(super) fn next_insert(&mut self) -> Option<SealedBatch> {
         if self.in_flight.is_some() {
             return None;
@@ -565,7 +566,7 @@ impl<T> WriterState<T> {
         Some(batch)
     }
 
-    /// The batch in flight is in ClickHouse, or a dead letter.
+    /// The batch in flight is now in ClickHouse or in the dead-letter folder.
     pub(super) fn batch_landed(&mut self) {
         if let Some(seal) = self.in_flight.take() {
             self.landed_count += 1;
@@ -573,29 +574,29 @@ impl<T> WriterState<T> {
         }
     }
 
-    /// ClickHouse has every batch that had landed before the start.
+    /// ClickHouse holds every batch that landed in an earlier process.
     pub(super) fn reconciliation_completed(&mut self) {
         self.reconciling = false;
     }
 
-    /// Whether a start after this one can take the batches of before this one for what the journal says of them. After an
-    /// unclean boot it cannot until then: a batch that was repaired has no token that ClickHouse remembers.
+    /// Whether the next recovery can trust the landed records of all recovered batches. Before that, an unclean boot must
+    /// stay marked: ClickHouse stores no token for a repaired batch.
     pub(super) fn is_reconciled(&self) -> bool {
         !self.reconciling && self.recovered_unlanded.is_empty()
     }
 
-    /// ClickHouse's files could not be synced, and what the kernel could not write it may have dropped. No checkpoint covers
-    /// anything any more; the next start compares what has landed with what ClickHouse has.
+    /// A sync of ClickHouse's files failed, and the kernel may have dropped what it could not write. No further
+    /// checkpoint is due in this process. The next start reconciles the landed batches.
     pub(super) fn sync_failed(&mut self) {
         self.reconciling = true;
     }
 
-    /// How many batches have landed: what a checkpoint that begins now will cover. None where it would cover nothing new.
+    /// The number of landed batches that a checkpoint would cover if it started now. `None` if it would cover nothing new.
     pub(super) fn checkpoint_due(&self) -> Option<u64> {
         (self.landed_count > self.checkpointed_count && !self.reconciling).then_some(self.landed_count)
     }
 
-    /// ClickHouse's files are synced, with all that had landed when `landed_count` was taken.
+    /// The first `landed_count` landed batches are durable in ClickHouse.
     pub(super) fn checkpoint_completed(&mut self, landed_count: u64, log: &mut impl RecordLog) {
         self.checkpointed_count = self.checkpointed_count.max(landed_count);
         let covered = self.checkpointed_count;
@@ -603,7 +604,7 @@ impl<T> WriterState<T> {
         self.release(log);
     }
 
-    /// Lets the journal delete the records that nothing needs any more.
+    /// Releases the records before the first one that is still needed.
     fn release(&self, log: &mut impl RecordLog) {
         let Some(snapshot) = self.snapshots.durable_lsn else {
             return;
@@ -625,7 +626,7 @@ impl<T> WriterState<T> {
         log.release(needed);
     }
 
-    /// When the open batch is to be sealed. None while an earlier batch is under way: the open one grows meanwhile.
+    /// When the open batch is due. `None` while an earlier batch has not landed: the open batch keeps growing.
     pub(super) fn due_at(&self, refresh_interval: Option<Duration>) -> Option<Instant> {
         let sealing = self.pending_seals > 0 || !self.unsealed.is_empty();
         if sealing || self.in_flight.is_some() || !self.sealed.is_empty() {
@@ -634,7 +635,7 @@ impl<T> WriterState<T> {
         self.settings.limits.due_at(self.open.size, self.last_flush, refresh_interval)
     }
 
-    /// The disk is full. Where everything has landed, a snapshot lets go of the rest, however little it is.
+    /// Makes a snapshot due if everything has landed. When the disk is full, it allows the release of the last records.
     pub(super) fn request_snapshot_if_drained(&mut self) {
         let SnapshotSchedule { bytes_since_last, interval_bytes, .. } = self.snapshots;
         if bytes_since_last > 0 && self.is_drained() && self.checkpoint_due().is_none() {
@@ -642,7 +643,7 @@ impl<T> WriterState<T> {
         }
     }
 
-    /// Whether everything that was accepted is in ClickHouse or a dead letter, and the journal says so.
+    /// Whether every accepted event is in ClickHouse or in the dead-letter folder, and the journal has recorded it.
     pub(super) fn is_drained(&self) -> bool {
         self.pending.is_empty()
             && self.open.records.is_none()

@@ -1,13 +1,12 @@
-//! The writer's figures, for health and metrics. The writer's tasks set them, everyone reads them.
+//! The writer's statistics, for health and metrics. Only the writer's tasks change them, except for the rejected events.
 
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
 use std::sync::{Mutex, PoisonError};
-
 use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 
-/// Counters since the start, and the state of the parts.
+/// Counters since the start of the server, and current faults.
 #[derive(Debug)]
 pub struct WriterStats {
     started: Instant,
@@ -19,7 +18,7 @@ pub struct WriterStats {
     rejected: AtomicU64,
     duplicates: AtomicU64,
     inserted: AtomicU64,
-    /// Accepted events that are not in ClickHouse, those among the dead letters included.
+    /// Accepted events that are not in ClickHouse, including those in dead letters.
     unlanded: AtomicU64,
     dead_letter_bytes: AtomicU64,
     /// Milliseconds since 1970 UTC; 0 before the first flush.
@@ -51,15 +50,15 @@ impl Default for WriterStats {
 }
 
 impl WriterStats {
-    /// How long ago the writer's task last ran. It runs every half second at least.
+    /// Time since the last iteration of the writer's task. An idle task iterates every 500 ms.
     pub fn time_since_heartbeat(&self) -> Duration {
         self.started.elapsed().saturating_sub(Duration::from_millis(self.heartbeat_ms.load(Relaxed)))
     }
-    /// What damage to the journal cost at the start; none where there was none.
+    /// Damage that recovery found in the journal. Stays until the next start.
     pub fn journal_damage(&self) -> Option<String> {
         self.journal_damage.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
-    /// Why ClickHouse's files could not be synced; none while they could be.
+    /// Why a checkpoint could not sync ClickHouse's files. Stays until the next start.
     pub fn sync_error(&self) -> Option<String> {
         self.sync_error.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
@@ -73,11 +72,11 @@ impl WriterStats {
         *self.journal_damage.lock().unwrap_or_else(PoisonError::into_inner) = damage;
     }
 
-    /// Events accepted.
+    /// Events acknowledged as accepted.
     pub fn accepted(&self) -> u64 {
         self.accepted.load(Relaxed)
     }
-    /// Events refused.
+    /// Events rejected as invalid.
     pub fn rejected(&self) -> u64 {
         self.rejected.load(Relaxed)
     }
@@ -85,36 +84,35 @@ impl WriterStats {
     pub fn duplicates(&self) -> u64 {
         self.duplicates.load(Relaxed)
     }
-    /// Events inserted into ClickHouse.
+    /// Events that landed in ClickHouse, including replayed dead letters.
     pub fn inserted(&self) -> u64 {
         self.inserted.load(Relaxed)
     }
-    /// Events that were accepted and are not in ClickHouse.
+    /// Accepted events that are not in ClickHouse, including recovered events and those in dead letters.
     pub fn unlanded(&self) -> u64 {
         self.unlanded.load(Relaxed)
     }
-    /// Bytes in the dead-letter folder.
+    /// Size of all bodies in the dead-letter folder.
     pub fn dead_letter_bytes(&self) -> u64 {
         self.dead_letter_bytes.load(Relaxed)
     }
-    /// When a batch last landed, in milliseconds since 1970 UTC.
+    /// When a batch last landed, in milliseconds since 1970 UTC; `None` before the first.
     pub fn last_flush_ms(&self) -> Option<i64> {
         Some(self.last_flush_ms.load(Relaxed)).filter(|&ms| ms != 0)
     }
-    /// Why the last insert failed; none when it succeeded.
+    /// Why the last insert failed; `None` after a success.
     pub fn insert_error(&self) -> Option<String> {
         self.insert_error.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
-    /// Why requests are held back; none when they are not.
+    /// Why the journal accepts no events; `None` while it does.
     pub fn disk_full(&self) -> Option<String> {
         self.disk_full.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
-    /// Changes whenever a batch has landed in ClickHouse.
+    /// The number of landed batches. Changes with each.
     pub fn landed(&self) -> watch::Receiver<u64> {
         self.landed.subscribe()
     }
 
-    /// Counts refused events.
     pub fn count_rejected(&self, events: u64) {
         self.rejected.fetch_add(events, Relaxed);
     }
@@ -125,11 +123,11 @@ impl WriterStats {
     pub(super) fn count_duplicates(&self, events: u64) {
         self.duplicates.fetch_add(events, Relaxed);
     }
-    /// Events found at the start, in the journal or among the dead letters.
+    /// Counts events found at startup, in the journal or in dead letters.
     pub(super) fn count_recovered(&self, events: u64) {
         self.unlanded.fetch_add(events, Relaxed);
     }
-    /// Events that were found twice: in the journal and in a dead letter.
+    /// Corrects the count for events found twice: in the journal and in a dead letter.
     pub(super) fn uncount_recovered(&self, events: u64) {
         let subtract = |unlanded: u64| Some(unlanded.saturating_sub(events));
         self.unlanded.fetch_update(Relaxed, Relaxed, subtract).ok();
@@ -142,9 +140,7 @@ impl WriterStats {
     }
     pub(super) fn count_inserted(&self, events: u64) {
         self.inserted.fetch_add(events, Relaxed);
-        // A batch that was set aside just before a crash is found twice and may come in once.
-        let subtract = |unlanded: u64| Some(unlanded.saturating_sub(events));
-        self.unlanded.fetch_update(Relaxed, Relaxed, subtract).ok();
+        self.uncount_recovered(events);
         self.last_flush_ms.store(jiff::Timestamp::now().as_millisecond(), Relaxed);
         self.set_insert_error(None);
         self.landed.send_modify(|batches| *batches += 1);

@@ -1,13 +1,15 @@
-//! The task around the [`WriterState`]: it owns the channels, the timers, and the records on their way to the disk.
+//! The task around the [`WriterState`]: it owns the channels, the timers, the pending appends and the running checkpoint.
 
 use std::collections::VecDeque;
+use std::future::Future;
 use std::io;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
-use tokio::task::JoinHandle;
+use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -16,7 +18,7 @@ use super::boot::BootMarker;
 use super::dead_letter::DeadLetters;
 use super::durability::Durability;
 use super::flush_policy::BatchLimits;
-use super::insert::{InsertLock, Inserter, InserterEvent, UnconfirmedBatches, run_blocking};
+use super::insert::{InsertLock, Inserter, InserterEvent, UnconfirmedBatches};
 use super::producers::{MAX_FORGOTTEN_PRODUCERS, MAX_PRODUCERS};
 use super::recent_ids::RecentIds;
 use super::recover::RecoveredState;
@@ -24,56 +26,54 @@ use super::replay::DeadLetterReplayer;
 use super::state::{DeferredRequest, RecordLog, SealedBatch, StateSettings, WriterState};
 use super::stats::WriterStats;
 use super::{Ack, ProducerQuery, SUBMISSION_QUEUE_CAPACITY, Submission, SubmitError, Writer};
+use crate::blocking::run_blocking;
 use crate::clickhouse::ClickHouse;
 use crate::config::WriterConfig;
 use crate::journal::{Journal, JournalError, Lsn, PendingAppend};
 
-/// How many records may wait for the disk. Beyond it requests are not taken; group commit has nothing more to gain.
+/// Maximum number of records that wait for a sync. At the limit no request is admitted; group commit gains nothing from
+/// more.
 const MAX_PENDING_RECORDS: usize = 4_096;
-/// After so many bytes of events, at least, a snapshot is written, so that older records may go.
+/// Minimum bytes of events between two snapshots. Records before a snapshot can be released.
 const MIN_SNAPSHOT_INTERVAL_BYTES: u64 = 32 << 20;
-/// A snapshot is written at the latest after this part of the journal's bound.
+/// The maximum bytes of events between two snapshots are the journal's maximum size divided by this.
 const MIN_SNAPSHOTS_PER_JOURNAL: u64 = 8;
-/// How large a batch may get: about what a second brings at full speed, and small beside the memory's bound.
+/// Maximum size of a batch: about one second of ingest at full speed, and small compared to the memory budget.
 const MAX_BATCH_BYTES: u64 = 24 << 20;
-/// How many events a batch may hold. ClickHouse makes one block of so many rows at most (`max_insert_block_size`).
+/// Maximum number of events in a batch, below ClickHouse's `max_insert_block_size`, so that an insert is one block.
 const MAX_BATCH_EVENTS: u64 = 500_000;
-/// How often a record that the journal did not take, and a request that it has no room for, are tried again.
+/// Interval of retries for records that the journal did not accept, and of free space checks for a deferred request.
 const RETRY_INTERVAL: Duration = Duration::from_millis(250);
-/// How often the task shows that it is alive, and looks whether a checkpoint is due.
+/// Maximum time between two iterations of the task. Each tick also checks whether a checkpoint is due.
 const HEARTBEAT_INTERVAL: Duration = Duration::from_millis(500);
-/// A checkpoint begins so long after the one before, or sooner when half of the journal's bound is in use.
+/// Minimum time between the starts of two checkpoints.
 const CHECKPOINT_INTERVAL: Duration = Duration::from_secs(10);
+/// The same while more than half of the journal's maximum size is in use, or the journal is full.
 const CHECKPOINT_INTERVAL_UNDER_PRESSURE: Duration = Duration::from_secs(2);
-/// How much of a snapshot one journal record holds: far below what a segment takes.
+/// Maximum bytes of a snapshot per journal record: far below the size of a segment.
 const SNAPSHOT_PART_BYTES: usize = 8 << 20;
-/// How many requests of streams may wait behind one that the journal has no room for. More are not received, so that flow
-/// control slows their producers.
+/// Maximum number of stream requests queued behind a deferred request. At the limit no more are received, so that flow
+/// control slows the producers.
 const MAX_QUEUED_SUBMISSIONS: usize = 64;
 
-/// What a writer stands on.
 pub struct WriterDependencies {
-    /// Where batches go.
     pub clickhouse: ClickHouse,
-    /// Where accepted events wait.
     pub journal: Journal,
-    /// What the journal held at the start.
+    /// From [`recover`](super::recover()), for this journal.
     pub recovered: RecoveredState,
-    /// Where batches go that ClickHouse does not take.
     pub dead_letters: DeadLetters,
-    /// When landed batches are safe from a power cut.
+    /// How checkpoints make landed batches durable.
     pub durability: Durability,
-    /// Whether there was one since the last use.
+    /// Tells whether the machine went down since the last use of the data folder.
     pub boot: BootMarker,
-    /// How events become batches.
     pub config: WriterConfig,
-    /// How often somebody sees what has landed; none while nobody looks.
+    /// The shortest update interval of the active panel subscriptions; `None` without subscriptions.
     pub demand: watch::Receiver<Option<Duration>>,
-    /// Ends the writer: it takes nothing more, and brings in what it has.
+    /// Stops the writer: it admits no further request, inserts what it has, and ends.
     pub stop: CancellationToken,
 }
 
-/// The bounds of a batch, as the configuration has them.
+/// The batch limits of a configuration.
 pub fn batch_limits(config: &WriterConfig) -> BatchLimits {
     BatchLimits {
         flush_events: config.flush_size,
@@ -84,19 +84,20 @@ pub fn batch_limits(config: &WriterConfig) -> BatchLimits {
     }
 }
 
-/// The part of the journal's bound that is kept free for the records that lead to a release: seals, landed batches, and
+/// The part of the journal's maximum size that is reserved for records that lead to a release: seals, landed records, and
 /// two snapshots.
 pub fn journal_reserve_bytes(config: &WriterConfig) -> u64 {
     const SEALS_AND_LANDED_BYTES: u64 = 32 << 20;
-    // A producer id has at most 128 bytes; beside it are its length, a sequence and a time.
+    // A producer takes at most 128 bytes for its id, and 18 bytes for the length of the id, a sequence and a time.
     let producers = (MAX_PRODUCERS * (128 + 18) + MAX_FORGOTTEN_PRODUCERS * 8) as u64;
     SEALS_AND_LANDED_BYTES + 2 * (producers + config.recent_event_ids * RecentIds::SNAPSHOT_BYTES)
 }
 
-/// Starts the writer. The handle's task ends once everything is in ClickHouse or set aside, after `stop`.
+/// Starts the writer's tasks. The returned task owns them: after `stop`, it ends when every accepted event is in ClickHouse
+/// or in the dead-letter folder. If one of the tasks panics, it aborts the others and panics too.
 ///
 /// # Errors
-/// When it cannot be told whether the machine went down since the last use.
+/// When the boot marker cannot be read.
 pub async fn start(dependencies: WriterDependencies) -> io::Result<(Writer, JoinHandle<()>)> {
     let WriterDependencies {
         clickhouse,
@@ -113,7 +114,7 @@ pub async fn start(dependencies: WriterDependencies) -> io::Result<(Writer, Join
     let letters = dead_letters.clone();
     let swept = run_blocking(move || letters.load()).await;
     if swept.files > 0 {
-        tracing::info!(files = swept.files, bytes = swept.bytes, "dead letters: what a crash left was swept");
+        tracing::info!(files = swept.files, bytes = swept.bytes, "swept leftover dead-letter files");
     }
     let dead_lettered = dead_letters.summary();
     stats.set_dead_letter_bytes(dead_lettered.bytes);
@@ -146,7 +147,6 @@ pub async fn start(dependencies: WriterDependencies) -> io::Result<(Writer, Join
         durability: durability.clone(),
         insert_lock,
         stats: Arc::clone(&stats),
-        unconfirmed: Some(unconfirmed),
         reconciled: reconciled.clone(),
     };
     let max_bytes = journal.stats().max_bytes;
@@ -173,31 +173,35 @@ pub async fn start(dependencies: WriterDependencies) -> io::Result<(Writer, Join
         required_bytes: None,
     };
     let writer = Writer { submissions: submission_tx, producer_queries: producer_query_tx, memory, stats };
-    let handle = tokio::spawn(async move {
-        let mut replayer_task = tokio::spawn(replayer.run(reconciled, stop.clone()));
-        let mut inserter_task = tokio::spawn(inserter.run(batches, inserter_event_tx));
-        // A part that ends early ends the whole: what it should do would never be done, and nobody would notice.
-        let mut running =
-            std::pin::pin!(task.run(submissions, producer_queries, inserter_events, stop.clone()));
-        tokio::select! {
-            () = &mut running => {}
-            ended = &mut inserter_task => panic!("the inserter ended early: {ended:?}"),
-            ended = &mut replayer_task => {
-                assert!(stop.is_cancelled(), "the redriver ended early: {ended:?}");
-                ended.expect("the redriver does not panic");
-                running.await;
-                return inserter_task.await.expect("the inserter does not panic");
-            }
+    let mut tasks = JoinSet::new();
+    // Ends when `stop` is cancelled and everything has landed.
+    tasks.spawn(task.run(submissions, producer_queries, inserter_events, stop.clone()));
+    // Ends when the writer's task has ended, which holds the batch sender.
+    tasks.spawn(inserter.run(unconfirmed, batches, inserter_event_tx));
+    // Ends when `stop` is cancelled.
+    tasks.spawn(replayer.run(reconciled, stop));
+    Ok((writer, tokio::spawn(join_all(tasks))))
+}
+
+/// Waits for all tasks. When one panics, aborts and joins the others, then continues its panic.
+async fn join_all(mut tasks: JoinSet<()>) {
+    while let Some(result) = tasks.join_next().await {
+        if let Err(error) = result {
+            tasks.shutdown().await;
+            // Nothing but this function aborts the tasks.
+            std::panic::resume_unwind(error.into_panic());
         }
-        // Both end on their own: the task held the last sender, and `stop` is cancelled.
-        for ended in [inserter_task.await, replayer_task.await] {
-            ended.expect("the writer's tasks do not panic");
-        }
-    });
-    Ok((writer, handle))
+    }
 }
 
 type AckSender = oneshot::Sender<Result<Ack, SubmitError>>;
+
+/// A running checkpoint. The writer's task polls it, so that it ends with the task.
+struct Checkpoint {
+    /// The number of landed batches that it covers.
+    landed_count: u64,
+    sync: Pin<Box<dyn Future<Output = io::Result<()>> + Send>>,
+}
 
 struct WriterTask {
     state: WriterState<AckSender>,
@@ -209,18 +213,18 @@ struct WriterTask {
     boot: BootMarker,
     /// Whether the data folder is marked as in use in this boot.
     is_marked_in_use: bool,
-    /// The checkpoint under way, with the number of landed batches that it covers.
-    checkpoint: Option<(u64, JoinHandle<io::Result<()>>)>,
+    checkpoint: Option<Checkpoint>,
+    /// When the last checkpoint was started.
     last_checkpoint: Instant,
-    /// A request of a stream that the journal has no room for. Nothing else is admitted while it waits.
+    /// A stream request for which the journal has no space. Nothing else is admitted while it waits.
     deferred: Option<DeferredRequest<AckSender>>,
-    /// Requests of streams that wait behind it, in order.
+    /// Stream requests that wait behind the deferred one, in order.
     queued: VecDeque<Submission>,
-    /// What the last request wanted for which there was no room; none once there is.
+    /// The record size of the last request that did not fit; `None` once there is space for it.
     required_bytes: Option<usize>,
 }
 
-/// The journal as the state sees it, and the records that are on their way to the disk.
+/// The journal, with the appends that are not durable yet.
 struct JournalLog {
     journal: Journal,
     stats: Arc<WriterStats>,
@@ -251,7 +255,8 @@ impl JournalLog {
         lsn
     }
 
-    /// The outcome of the oldest append. It stays the oldest until then, so this may be cancelled.
+    /// The outcome of the oldest append; pending while there is none. Cancel safe: the append is only removed when it
+    /// completes.
     async fn next_completed(&mut self) -> Result<(), JournalError> {
         let Some(append) = self.pending_appends.front_mut() else {
             return std::future::pending().await;
@@ -307,11 +312,11 @@ impl WriterTask {
                     InserterEvent::Landed => self.state.batch_landed(),
                 },
                 Some((producer_id, reply)) = producer_queries.recv() => {
-                    // A caller that does not wait any more needs no answer.
+                    // An error means that the caller no longer waits.
                     reply.send(self.state.producers().get(&producer_id)).ok();
                 }
                 () = sleep_until(due) => self.state.seal_open_batch(Instant::now()),
-                // Somebody came to look, and a batch may be due sooner.
+                // With a new subscription, a batch may be due sooner.
                 Ok(()) = self.demand.changed() => {}
                 space = wait_for_space(&journal, &self.stats, self.required_bytes), if self.required_bytes.is_some() => {
                     self.required_bytes = None;
@@ -329,11 +334,12 @@ impl WriterTask {
         for waiter in self.deferred.take().map(|deferred| deferred.waiter).into_iter().chain(queued) {
             waiter.send(Err(super::Stopping.into())).ok();
         }
+        self.end_checkpoint().await;
         self.mark_clean().await;
-        tracing::info!("everything that was accepted is in ClickHouse or set aside");
+        tracing::info!("writer drained: every accepted event is in ClickHouse or in a dead letter");
     }
 
-    /// Marks the data folder as in use in this boot, as soon as nothing of before is doubtful any more.
+    /// Marks the data folder as in use in this boot, once all batches of earlier processes are reconciled.
     async fn mark_in_use(&mut self) {
         if self.is_marked_in_use || !self.state.is_reconciled() {
             return;
@@ -342,12 +348,21 @@ impl WriterTask {
         match run_blocking(move || boot.mark_in_use()).await {
             Ok(()) => self.is_marked_in_use = true,
             Err(error) => {
-                tracing::error!(%error, "the data folder cannot be marked as in use; it is tried again")
+                tracing::error!(%error, "cannot mark the data folder as in use; retrying")
             }
         }
     }
 
-    /// Everything has landed. Where it is safe as well, the next start has nothing to compare.
+    /// Waits for a running sync, since its error is reported only once. A `Wait` checkpoint only sleeps and is dropped.
+    async fn end_checkpoint(&mut self) {
+        if self.checkpoint.is_some() && !self.durability.is_best_effort() {
+            let result = join_checkpoint(&mut self.checkpoint).await;
+            self.finish_checkpoint(result).await;
+        }
+        self.checkpoint = None;
+    }
+
+    /// Marks the data folder as cleanly left if all landed batches are durable: the next boot then reconciles nothing.
     async fn mark_clean(&mut self) {
         let synced = match self.durability.is_best_effort() {
             true => self.state.checkpoint_due().is_none(),
@@ -358,23 +373,23 @@ impl WriterTask {
         }
         let boot = self.boot.clone();
         if let Err(error) = run_blocking(move || boot.mark_clean()).await {
-            tracing::warn!(%error, "the data folder cannot be marked as cleanly left; the next boot compares");
+            tracing::warn!(%error, "cannot mark the data folder as cleanly left; the next boot reconciles");
         }
     }
 
-    /// Sends what the state has decided to those who wait for it, and counts it.
+    /// Sends the replies of the state, and counts them.
     fn send_replies(&mut self) {
         for (waiter, reply) in self.state.drain_replies() {
             if let Ok(ack) = reply {
                 self.stats.count_accepted(ack.accepted);
                 self.stats.count_duplicates(ack.duplicates);
             }
-            // A caller that went away does not need to know.
+            // An error means that the caller no longer waits.
             waiter.send(reply).ok();
         }
     }
 
-    /// Admits a request, or lets it wait its turn behind the one that is held back.
+    /// Admits a request. Behind a deferred request, a stream's request is queued and a unary request is rejected.
     fn admit_or_queue(&mut self, submission: Submission) {
         if self.deferred.is_none() {
             return self.admit(submission);
@@ -400,7 +415,7 @@ impl WriterTask {
         }
     }
 
-    /// There is room again for the request that is held back, or there is no use in waiting.
+    /// Admits the deferred request and the queue behind it. If `space` is an error, the deferred request fails with it.
     fn resume_deferred(&mut self, space: Result<(), JournalError>) {
         if let Some(DeferredRequest { request, permit, waiter, .. }) = self.deferred.take() {
             match space {
@@ -422,24 +437,26 @@ impl WriterTask {
         }
     }
 
-    /// Only a full disk shows in health: that the journal is behind is over with its next sync.
+    /// Records the space that the request needs. Health reports a full journal, but not a busy one, which ends with the next
+    /// sync.
     fn note_deferral(&mut self, deferred: &DeferredRequest<AckSender>) {
         self.required_bytes = Some(deferred.record_bytes);
         if deferred.journal_is_full() {
             if self.stats.disk_full().is_none() {
-                tracing::warn!(error = %deferred.error, "requests are held back");
+                tracing::warn!(error = %deferred.error, "deferring requests");
             }
             self.stats.set_disk_full(Some(deferred.error.to_string()));
         }
     }
 
-    /// Gives the inserter the next batch if it has none.
+    /// Sends the next batch to the inserter if no batch is in flight.
     fn dispatch(&mut self) {
         if let Some(batch) = self.state.next_insert() {
-            self.batch_tx.try_send(batch).expect("the inserter has room for one batch and has none");
+            self.batch_tx.try_send(batch).expect("the channel holds one batch, and none is in flight");
         }
     }
 
+    /// When to seal the open batch: at once during a drain.
     fn due_at(&self, draining: bool) -> Option<Instant> {
         let due = self.state.due_at(*self.demand.borrow())?;
         Some(if draining { Instant::now() } else { due })
@@ -455,7 +472,7 @@ impl WriterTask {
             return;
         };
         if self.durability.is_best_effort() && full {
-            // Events that can be taken now count for more than a power cut in the next minutes.
+            // Accepting events now is worth more than surviving a power cut in the next two minutes.
             self.state.checkpoint_completed(landed_count, &mut self.log);
         } else if self.checkpoint.is_none() {
             let under_pressure = full || journal.disk_bytes > journal.max_bytes / 2;
@@ -463,8 +480,8 @@ impl WriterTask {
                 if under_pressure { CHECKPOINT_INTERVAL_UNDER_PRESSURE } else { CHECKPOINT_INTERVAL };
             if self.last_checkpoint.elapsed() >= interval {
                 self.last_checkpoint = Instant::now();
-                self.checkpoint =
-                    Some((landed_count, tokio::spawn(self.durability.clone().wait_until_durable())));
+                let sync = Box::pin(self.durability.clone().wait_until_durable());
+                self.checkpoint = Some(Checkpoint { landed_count, sync });
             }
         }
     }
@@ -473,29 +490,30 @@ impl WriterTask {
         match result {
             Ok(landed_count) => self.state.checkpoint_completed(landed_count, &mut self.log),
             Err(error) => {
-                tracing::error!(%error, "ClickHouse's files could not be synced; landed batches stay in the journal");
+                tracing::error!(%error, "cannot sync ClickHouse's files; landed batches stay in the journal");
                 self.stats.set_sync_error(error.to_string());
                 self.state.sync_failed();
                 let boot = self.boot.clone();
                 if let Err(error) = run_blocking(move || boot.mark_unclean()).await {
-                    tracing::error!(%error, "the next start cannot be told to compare");
+                    tracing::error!(%error, "cannot mark the boot as unclean; the next start does not reconcile");
                 }
             }
         }
     }
 }
 
-/// The end of the checkpoint under way, with what it covers.
-async fn join_checkpoint(checkpoint: &mut Option<(u64, JoinHandle<io::Result<()>>)>) -> io::Result<u64> {
-    let Some((landed_count, running)) = checkpoint else {
+/// The outcome of the running checkpoint, with the number of batches that it covers; pending while there is none.
+/// Cancel safe.
+async fn join_checkpoint(running: &mut Option<Checkpoint>) -> io::Result<u64> {
+    let Some(Checkpoint { landed_count, sync }) = running else {
         return std::future::pending().await;
     };
-    let (landed_count, ended) = (*landed_count, running.await);
-    *checkpoint = None;
-    ended.map_err(io::Error::other)?.map(|()| landed_count)
+    let result = sync.await.map(|()| *landed_count);
+    *running = None;
+    result
 }
 
-/// Waits until the request for which there was no room could be taken.
+/// Waits until the journal has space for a record of this size, and the disk budget is not exceeded.
 async fn wait_for_space(
     journal: &Journal,
     stats: &WriterStats,
@@ -511,7 +529,7 @@ async fn wait_for_space(
     }
 }
 
-/// Whether journal and dead letters together are within the bound.
+/// Fails if journal and dead letters together exceed `MILLRACE_JOURNAL_MAX_BYTES`.
 fn check_free_space(journal: &Journal, stats: &WriterStats) -> Result<(), JournalError> {
     let dead_letter_bytes = stats.dead_letter_bytes();
     if dead_letter_bytes == 0 {
@@ -533,5 +551,24 @@ async fn sleep_until(due: Option<Instant>) {
     match due {
         Some(due) => tokio::time::sleep_until(due).await,
         None => std::future::pending().await,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_panic_in_one_task_aborts_and_joins_the_others() {
+        let (guard, mut dropped) = oneshot::channel::<()>();
+        let mut tasks = JoinSet::new();
+        tasks.spawn(async move {
+            let _guard = guard;
+            std::future::pending().await
+        });
+        tasks.spawn(async { panic!("out of ideas") });
+        let error = tokio::spawn(join_all(tasks)).await.unwrap_err();
+        assert!(error.to_string().contains("out of ideas"), "{error}");
+        assert_eq!(dropped.try_recv(), Err(oneshot::error::TryRecvError::Closed));
     }
 }

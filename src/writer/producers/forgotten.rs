@@ -1,12 +1,12 @@
-//! The producers that were forgotten last, as hashes: enough to tell a repeat of one from the first request of a new one.
+//! The most recently forgotten producers, as hashes: enough to tell a returning producer from a new one.
 
 use std::collections::HashMap;
 
-/// Hashes in the order in which they came; the oldest goes when another comes.
+/// A ring of hashes in insertion order. At capacity, each new hash evicts the oldest.
 #[derive(Debug)]
 pub(super) struct ForgottenProducers {
     capacity: usize,
-    /// A ring once it is full. [`TOMBSTONE`] where a hash came again and is further on.
+    /// [`TOMBSTONE`] where a hash was inserted again later.
     hashes: Vec<u64>,
     next_position: usize,
     position_of: HashMap<u64, usize>,
@@ -45,15 +45,15 @@ impl ForgottenProducers {
         self.next_position = (self.next_position + 1) % self.capacity;
     }
 
-    /// The hashes, oldest first.
+    /// Oldest first.
     pub(super) fn iter(&self) -> impl Iterator<Item = u64> {
         let (newer, older) = self.hashes.split_at(self.next_position.min(self.hashes.len()));
         older.iter().chain(newer).copied().filter(|&hash| hash != TOMBSTONE)
     }
 }
 
-/// FNV-1a. It lies in journals, so it may never change; that somebody can find two ids with one hash helps nobody, since
-/// whoever can send as one producer can send as any.
+/// FNV-1a. Journals contain its values, so that it must not change. Its collisions are no security problem: a client
+/// that can send as one producer can send as any.
 fn hash(producer_id: &str) -> u64 {
     let hash = producer_id.bytes().fold(0xcbf2_9ce4_8422_2325, |hash: u64, byte| {
         (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)

@@ -1,6 +1,6 @@
-//! Producers in the order of their last request, oldest first: every operation takes a constant number of steps.
+//! Producers in the order of their last request, oldest first. Every operation takes constant time, except for sorting.
 //!
-//! A list that is linked through the slots of a vector.
+//! A doubly linked list through the slots of a vector.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -14,7 +14,7 @@ pub(super) struct Lru {
     free: Vec<usize>,
     oldest: Option<usize>,
     newest: Option<usize>,
-    /// How many slots were looked at.
+    /// Counts slot accesses, to test for constant time.
     #[cfg(test)]
     pub(super) slot_accesses: usize,
 }
@@ -36,13 +36,13 @@ impl Lru {
         self.slots[*self.slot_of.get(producer_id)?].as_ref().map(|slot| slot.state)
     }
 
-    /// The place of a producer, which keeps its position.
+    /// Does not change the order.
     pub(super) fn get_mut(&mut self, producer_id: &str) -> Option<&mut ProducerState> {
         let slot = *self.slot_of.get(producer_id)?;
         Some(&mut self.slot(slot).state)
     }
 
-    /// The place of a producer, which becomes the newest.
+    /// Makes the producer the newest.
     pub(super) fn touch(&mut self, producer_id: &str) -> Option<&mut ProducerState> {
         let slot = *self.slot_of.get(producer_id)?;
         self.unlink(slot);
@@ -50,7 +50,7 @@ impl Lru {
         Some(&mut self.slot(slot).state)
     }
 
-    /// Adds a producer that is not there as the newest.
+    /// Adds an absent producer as the newest.
     pub(super) fn insert(&mut self, producer_id: &str, state: ProducerState) {
         let producer_id: Arc<str> = producer_id.into();
         let new = Slot { producer_id: Arc::clone(&producer_id), state, older: None, newer: None };
@@ -76,14 +76,14 @@ impl Lru {
         Some((&slot.producer_id, slot.state))
     }
 
-    /// Every producer, oldest first.
+    /// Oldest first.
     pub(super) fn iter(&self) -> impl Iterator<Item = (&str, ProducerState)> {
         let slot = |slot: usize| self.slots[slot].as_ref();
         std::iter::successors(self.oldest.and_then(slot), move |at| at.newer.and_then(slot))
             .map(|at| (&*at.producer_id, at.state))
     }
 
-    /// Orders all producers by their last request. Costs as much as sorting them.
+    /// Sorts all producers by the time of their last request.
     pub(super) fn sort(&mut self) {
         let mut slots: Vec<_> = (0..self.slots.len()).filter(|&slot| self.slots[slot].is_some()).collect();
         slots.sort_by_key(|&slot| self.slots[slot].as_ref().map(|slot| slot.state.last_seen_ms));
@@ -120,6 +120,6 @@ impl Lru {
         {
             self.slot_accesses += 1;
         }
-        self.slots[slot].as_mut().expect("a slot that is linked holds a producer")
+        self.slots[slot].as_mut().expect("a linked slot holds a producer")
     }
 }

@@ -15,7 +15,7 @@ fn sequences_start_at_one() {
     let producers = Producers::default();
     assert_eq!(check(&producers, "a", 1), SequenceCheck::Next);
     assert_eq!(check(&producers, "a", 2), SequenceCheck::Gap { expected: 1 });
-    assert_eq!(check(&producers, "a", 0), SequenceCheck::Duplicate, "nothing is numbered 0");
+    assert_eq!(check(&producers, "a", 0), SequenceCheck::Duplicate, "sequences start at 1");
 }
 
 #[test]
@@ -26,7 +26,7 @@ fn an_in_flight_request_counts_as_a_duplicate() {
     assert_eq!(
         producers.check_sequence("a", 1, true, 0),
         SequenceCheck::Duplicate,
-        "a new numbering begins once"
+        "the new numbering has already started"
     );
     assert_eq!(check(&producers, "a", 2), SequenceCheck::Next);
     assert_eq!(producers.get("a").map(|state| state.last_durable_sequence), Some(0));
@@ -70,10 +70,10 @@ fn a_forgotten_producer_must_start_a_new_numbering() {
     assert_eq!(
         producers.check_sequence("a", 6, true, 20),
         SequenceCheck::Forgotten,
-        "a new numbering begins with 1"
+        "a new numbering starts at 1"
     );
     assert_eq!(producers.check_sequence("a", 1, true, 20), SequenceCheck::Next);
-    // A first request that fails on the disk changes nothing.
+    // A first request that does not become durable changes nothing.
     producers.record_admitted("a", 1, 20);
     producers.roll_back("a");
     assert_eq!(check(&producers, "a", 1), SequenceCheck::Forgotten);
@@ -96,7 +96,7 @@ fn junk_producer_ids_do_not_evict_active_producers_and_cost_constant_time() {
     let (mut rejected, mut accepted) = (0, 0);
     for n in 0..100_000 {
         let (junk, now_ms) = (format!("junk-{n}"), 1 + n / 100);
-        let steps = producers.lru.slot_accesses;
+        let accesses = producers.lru.slot_accesses;
         match producers.check_sequence(&junk, 1, false, now_ms) {
             SequenceCheck::Next => {
                 accepted += 1;
@@ -109,7 +109,7 @@ fn junk_producer_ids_do_not_evict_active_producers_and_cost_constant_time() {
             }
             other => panic!("{other:?}"),
         }
-        assert!(producers.lru.slot_accesses - steps <= 4, "{n}");
+        assert!(producers.lru.slot_accesses - accesses <= 4, "{n}");
     }
     assert_eq!((accepted, rejected), (MAX_PRODUCERS - active, active));
     for n in 0..active {
@@ -117,14 +117,14 @@ fn junk_producer_ids_do_not_evict_active_producers_and_cost_constant_time() {
         producers.record_admitted(&format!("active-{n}"), 2, 2_000);
         producers.mark_durable(&format!("active-{n}"), 2);
     }
-    // An hour after the junk came, the first of it makes room, and still nobody who was active since.
+    // After an hour, new junk evicts the oldest junk, but no producer that was active since.
     let later = 1_500 + HOUR_MS;
     for n in 0..50_000 {
-        let (junk, steps) = (format!("more-{n}"), producers.lru.slot_accesses);
+        let (junk, accesses) = (format!("more-{n}"), producers.lru.slot_accesses);
         assert_eq!(producers.check_sequence(&junk, 1, false, later), SequenceCheck::Next);
         producers.record_admitted(&junk, 1, later);
         producers.mark_durable(&junk, 1);
-        assert!(producers.lru.slot_accesses - steps <= 8, "{n}");
+        assert!(producers.lru.slot_accesses - accesses <= 8, "{n}");
     }
     assert!((0..active).all(|n| producers.get(&format!("active-{n}")).is_some()));
     assert_eq!(producers.check_sequence("junk-0", 1, false, later), SequenceCheck::Forgotten);
@@ -143,7 +143,7 @@ fn a_wrong_clock_does_not_block_new_producers() {
     ));
 }
 
-/// What the rules say, by looking at everything.
+/// The same rules by linear search.
 #[derive(Default)]
 struct Model {
     /// Oldest first.
@@ -243,7 +243,8 @@ proptest! {
                                     ProducerState::default()
                                 }
                             };
-                            model.states.push((id, ProducerState { last_sequence: sequence, last_seen_ms: now_ms, ..state }));
+                            let state = ProducerState { last_sequence: sequence, last_seen_ms: now_ms, ..state };
+                            model.states.push((id, state));
                         }
                         SequenceCheck::Duplicate => {
                             producers.record_duplicate(&id, now_ms);
@@ -284,8 +285,7 @@ proptest! {
         }
     }
 
-    /// Requests go on while a snapshot is written part by part; then the process dies, and reads the records from the
-    /// first part on.
+    /// Requests continue while the parts of a snapshot are written. After a crash, recovery starts at the first part.
     #[test]
     fn a_multipart_snapshot_and_later_records_restore_every_producer(
         before in proptest::collection::vec((0..3_000_u32, 0..400_000_i64), 0..3_000),
@@ -339,10 +339,10 @@ proptest! {
             prop_assert_eq!(restored_states.get(id), Some(&state), "{}", id);
         }
         let kept: Vec<_> = restored.iter().map(|(id, _)| id).filter(|id| producers.get(id).is_some()).collect();
-        prop_assert_eq!(kept, live, "in the same order");
+        prop_assert_eq!(kept, live, "the order differs");
         for id in (0..4_000).map(|id| format!("p{id}")) {
-            let unseen = |of: &Producers| of.get(&id).is_none() && !of.forgotten.contains(&id);
-            prop_assert_eq!(unseen(&producers), unseen(&restored), "{} was seen", id);
+            let is_new = |producers: &Producers| producers.get(&id).is_none() && !producers.forgotten.contains(&id);
+            prop_assert_eq!(is_new(&producers), is_new(&restored), "{}", id);
         }
     }
 }

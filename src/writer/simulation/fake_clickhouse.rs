@@ -1,23 +1,23 @@
-//! A ClickHouse in memory: two tables that one insert fills, tokens that are forgotten, and files that a power cut takes.
+//! An in-memory ClickHouse: an insert fills two tables, tokens expire, and a power cut removes parts that are not synced.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use rand::Rng;
 use uuid::Uuid;
 
-/// The events, and a rollup of them.
+/// The table `events` and one rollup.
 pub(super) const TABLES: usize = 2;
 
 pub(super) struct FakeClickHouse {
     tables: [FakeTable; TABLES],
-    /// How many tokens a table remembers.
+    /// Number of deduplication tokens that a table stores.
     window: usize,
     inserts: usize,
 }
 
 #[derive(Default)]
 struct FakeTable {
-    /// An insert each.
+    /// One per insert.
     parts: Vec<FakePart>,
     tokens: VecDeque<String>,
 }
@@ -37,12 +37,12 @@ impl FakeClickHouse {
         self.window
     }
 
-    /// How many inserts there were.
+    /// Number of inserts so far.
     pub(super) fn inserts(&self) -> usize {
         self.inserts
     }
 
-    /// Inserts a batch into both tables; each leaves it out where it remembers the token.
+    /// Inserts a batch into both tables. A table that stores the token skips it.
     pub(super) fn insert(&mut self, batch: Uuid, token: &str, rows: &[Uuid]) {
         self.inserts += 1;
         for table in &mut self.tables {
@@ -50,13 +50,13 @@ impl FakeClickHouse {
         }
     }
 
-    /// Inserts into the first table only: the process died before the rollup was filled.
+    /// Inserts into the first table only, as if the rollup's insert had failed.
     pub(super) fn insert_partially(&mut self, batch: Uuid, token: &str, rows: &[Uuid]) {
         self.inserts += 1;
         self.tables[0].insert(batch, token, rows, self.window);
     }
 
-    /// Dies in the middle of an insert: each table in turn has nothing, a token without its part, or both.
+    /// Crashes during an insert: each table in turn has nothing, a token without its part, or both.
     pub(super) fn crash_during_insert(
         &mut self,
         batch: Uuid,
@@ -74,14 +74,14 @@ impl FakeClickHouse {
         }
     }
 
-    /// How many rows of a batch each table holds.
+    /// Number of rows of a batch in each table.
     pub(super) fn row_counts(&self, batch: Uuid) -> [usize; TABLES] {
         self.tables.each_ref().map(|table| {
             table.parts.iter().filter(|part| part.batch == batch).map(|part| part.rows.len()).sum()
         })
     }
 
-    /// Puts a batch into both tables exactly once, whatever of it they hold.
+    /// Makes both tables hold a batch exactly once.
     pub(super) fn repair(&mut self, batch: Uuid, rows: &[Uuid]) {
         for table in &mut self.tables {
             table.parts.retain(|part| part.batch != batch);
@@ -95,7 +95,7 @@ impl FakeClickHouse {
         }
     }
 
-    /// What was not synced may be there or not, parts and tokens each for themselves.
+    /// Each part that is not synced, and each token, survives with probability 1/2.
     pub(super) fn power_cut(&mut self, rng: &mut impl Rng) {
         for table in &mut self.tables {
             table.parts.retain(|part| part.synced || rng.random_bool(0.5));
@@ -103,7 +103,7 @@ impl FakeClickHouse {
         }
     }
 
-    /// How often each event is there, in the table where it is there most and least often.
+    /// How often each event is stored: the minimum and the maximum over the tables.
     pub(super) fn counts(&self) -> BTreeMap<Uuid, (usize, usize)> {
         let counts = self.tables.each_ref().map(|table| {
             let mut counts = BTreeMap::<Uuid, usize>::new();
@@ -113,10 +113,10 @@ impl FakeClickHouse {
             counts
         });
         let all: BTreeSet<Uuid> = counts.iter().flat_map(BTreeMap::keys).copied().collect();
-        let of = |id: &Uuid| counts.each_ref().map(|table| table.get(id).copied().unwrap_or(0));
+        let counts_of = |id: &Uuid| counts.each_ref().map(|table| table.get(id).copied().unwrap_or(0));
         all.into_iter()
             .map(|id| {
-                let counts = of(&id);
+                let counts = counts_of(&id);
                 (id, (counts.into_iter().min().unwrap_or(0), counts.into_iter().max().unwrap_or(0)))
             })
             .collect()

@@ -1,4 +1,4 @@
-//! A journal in memory, with the promises of the real one and the faults of a disk.
+//! An in-memory journal with the guarantees of the real one and simulated disk faults.
 
 use std::collections::VecDeque;
 
@@ -6,20 +6,20 @@ use crate::journal::{JournalError, Lsn};
 use crate::writer::record::WriterRecord;
 use crate::writer::state::RecordLog;
 
-/// What the real journal's frame has beside the payload.
+/// Size of a frame header in the real journal.
 const HEADER_BYTES: u64 = 24;
 
 pub(super) struct FakeJournal {
-    /// What a restart finds, and behind it what is on its way.
+    /// The durable records, followed by the pending ones.
     records: VecDeque<StoredRecord>,
-    /// How many of the last records are not durable yet.
+    /// Number of records at the end that are not durable yet.
     pending: usize,
     next_lsn: Lsn,
-    /// The last record that was damaged: its place in the order is not given again.
+    /// LSNs of damaged records are not assigned again.
     last_damaged_lsn: Lsn,
     next_segment: u64,
     segment_used_bytes: u64,
-    /// Set while the disk takes no writes: until it is repaired and every failed append was told.
+    /// Whether appends fail. Set by a failed sync, cleared by [`FakeJournal::repair`].
     failed: bool,
     pub(super) segment_bytes: u64,
     pub(super) max_bytes: u64,
@@ -63,12 +63,12 @@ impl FakeJournal {
         self.pending
     }
 
-    /// A sync has returned for the oldest pending record.
+    /// A sync makes the oldest pending record durable.
     pub(super) fn complete_oldest(&mut self) {
         self.pending -= 1;
     }
 
-    /// A sync has failed: nothing that is pending becomes durable. Gives how many appends failed.
+    /// A sync fails, and no pending record becomes durable. Returns the number of failed appends.
     pub(super) fn fail_pending(&mut self) -> usize {
         let failed = std::mem::take(&mut self.pending);
         self.records.truncate(self.records.len() - failed);
@@ -77,12 +77,12 @@ impl FakeJournal {
         failed
     }
 
-    /// Every failed append was told, and the disk takes writes again.
+    /// The disk accepts writes again. Call it after every failed append was reported.
     pub(super) fn repair(&mut self) {
         self.failed = false;
     }
 
-    /// The process or the machine dies. Of what was pending, a first part without a hole may have reached the disk.
+    /// The process or the machine crashes. Of the pending records, the first `surviving_records` reach the disk.
     pub(super) fn crash(&mut self, surviving_records: usize) {
         let lost = self.pending.saturating_sub(surviving_records);
         self.records.truncate(self.records.len() - lost);
@@ -92,18 +92,18 @@ impl FakeJournal {
         self.roll_segment();
     }
 
-    /// A flipped bit costs the last record of this kind.
+    /// Damages the last record of this kind, which makes it unreadable.
     pub(super) fn damage_last(&mut self, kind: u8) {
         self.damage(self.records.iter().rposition(|record| record.kind == kind));
     }
 
-    /// The same for the first record of this kind.
+    /// Damages the first record of this kind.
     pub(super) fn damage_first(&mut self, kind: u8) {
         self.damage(self.records.iter().position(|record| record.kind == kind));
     }
 
     fn damage(&mut self, at: Option<usize>) {
-        assert_eq!(self.pending, 0, "only what is durable can be damaged");
+        assert_eq!(self.pending, 0, "only durable records can be damaged");
         if let Some(record) = at.and_then(|at| self.records.remove(at)) {
             self.last_damaged_lsn = self.last_damaged_lsn.max(record.lsn);
         }
@@ -116,7 +116,8 @@ impl FakeJournal {
 
     pub(super) fn records(&self) -> impl Iterator<Item = (Lsn, WriterRecord)> + '_ {
         self.records.iter().map(|record| {
-            let decoded = WriterRecord::decode(record.kind, &record.payload).expect("the state wrote it");
+            let decoded =
+                WriterRecord::decode(record.kind, &record.payload).expect("the state encoded the record");
             (record.lsn, decoded)
         })
     }
@@ -151,7 +152,7 @@ impl RecordLog for FakeJournal {
         self.push(kind, payload, self.max_bytes)
     }
 
-    /// Whole segments go, never the one that is written.
+    /// Deletes complete segments, but not the current one.
     fn release(&mut self, up_to: Lsn) {
         while let Some(oldest) = self.records.front() {
             let segment = oldest.segment;

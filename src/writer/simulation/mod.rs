@@ -1,8 +1,8 @@
-//! A deterministic simulation of producers, the writer's [`WriterState`], a disk that fails, and a ClickHouse that is slow, loses
-//! answers, restarts and forgets tokens. The decisions are the real ones; what is simulated is what they stand on.
+//! A deterministic simulation of producers, a failing disk, and a ClickHouse that is slow, loses responses, restarts and
+//! expires tokens. The [`WriterState`] between them is the real one.
 //!
-//! `model.rs` drives it with the steps that proptest makes up and shrinks; `seeds.rs` with those of a seed, which replays a
-//! run exactly. Both end a run the same way: every fault ends, and what was promised is checked.
+//! `model.rs` runs it with steps that proptest generates and shrinks. `seeds.rs` generates the steps from a seed, which
+//! repeats a run exactly. At the end of a run all faults stop, and the guarantees are checked.
 
 mod fake_clickhouse;
 mod fake_journal;
@@ -31,61 +31,78 @@ use crate::proto::v1;
 use fake_clickhouse::FakeClickHouse;
 use fake_journal::FakeJournal;
 
-/// How many attempts an insert gets before its batch becomes a dead letter.
+/// Number of attempts of an insert before its batch is dead-lettered.
 const ATTEMPTS: u32 = 4;
 const NOW_MS: i64 = 1_800_000_000_000;
-/// The journal of a run: small, so that it is full often.
+/// The journal is small, so that it is often full.
 const SEGMENT_BYTES: u64 = 2_000;
 const MAX_BYTES: u64 = 24_000;
 const RESERVE_BYTES: u64 = 8_000;
 const RECENT_IDS: usize = 40;
 const PRODUCERS: usize = 3;
 
-/// What happens next.
 #[derive(Clone, Debug)]
 enum SimulationStep {
-    /// A numbered request of a producer.
-    Numbered { producer: usize, rows: usize, with_ids: bool },
-    /// The oldest request that was not acknowledged is sent once more.
-    Resend { producer: usize },
-    /// A request without a number, of a caller that flow control does not slow, or of one that waits.
-    Unnumbered { rows: usize, with_ids: bool, may_wait: bool },
-    /// An earlier event id comes once more, among new ones.
-    DuplicateId { rows: usize, nth_newest: usize },
-    /// The disk has synced so many records.
-    Sync { records: usize },
-    /// A sync fails.
+    /// A producer sends a request with the next sequence.
+    Numbered {
+        producer: usize,
+        rows: usize,
+        with_ids: bool,
+    },
+    /// A producer resends its oldest unacknowledged request.
+    Resend {
+        producer: usize,
+    },
+    /// A caller without a producer id sends a request. Streams may wait, unary calls may not.
+    Unnumbered {
+        rows: usize,
+        with_ids: bool,
+        may_wait: bool,
+    },
+    /// A request with new event ids and one duplicate id.
+    DuplicateId {
+        rows: usize,
+        nth_newest: usize,
+    },
+    /// The journal syncs this many records.
+    Sync {
+        records: usize,
+    },
+    /// A sync of the journal fails.
     DiskFailure,
-    /// The flush interval is over.
+    /// The flush interval elapses.
     Flush,
-    /// The insert under way ends.
+    /// The insert in flight ends.
     Insert(InsertOutcome),
-    /// A dead letter is sent again.
+    /// The newest dead letter is replayed.
     Replay,
-    /// ClickHouse's files are synced.
+    /// A checkpoint starts, or the running one completes.
     Checkpoint,
-    /// Time goes by.
-    Wait { millis: u64 },
-    /// The server is killed and started again. Of what was on its way to the disk, a part may have arrived.
-    Kill { surviving_records: usize },
-    /// The same for the machine: ClickHouse loses what was not synced.
-    PowerCut { surviving_records: usize },
+    Wait {
+        millis: u64,
+    },
+    /// The server is killed and restarted. The first pending records may have reached the disk.
+    Kill {
+        surviving_records: usize,
+    },
+    /// The machine goes down, too: ClickHouse loses parts that are not synced.
+    PowerCut {
+        surviving_records: usize,
+    },
 }
 
-/// How an insert ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum InsertOutcome {
     Success,
-    /// It lands, and the answer gets lost.
+    /// The batch lands, but the response is lost.
     ResponseLost,
-    /// The events are in, the rollup is not, and the answer is an error.
+    /// The events are stored, the rollup is not, and the response is an error.
     Partial,
-    /// The engine dies in the middle: it may remember the token of a part that it does not have.
+    /// The engine crashes during the insert, and may store a token without its part.
     EngineCrash,
     Failure,
 }
 
-/// What a caller sent.
 struct SentRequest {
     producer: Option<usize>,
     sequence: u64,
@@ -100,24 +117,24 @@ struct SentRow {
 
 struct SimulatedProducer {
     next_sequence: u64,
-    /// Not acknowledged, oldest first.
+    /// Sequences and rows of the unacknowledged requests, oldest first.
     outstanding: VecDeque<(u64, Vec<SentRow>)>,
 }
 
-/// A dead letter.
 struct SimulatedLetter {
     batch: Uuid,
     rows: Vec<Uuid>,
-    /// How many inserts there had been when it became one.
+    /// Number of inserts when the batch was dead-lettered.
     inserts: usize,
-    /// Whether an insert of it got no answer.
+    /// Whether an insert got no response.
     unconfirmed: bool,
 }
 
 struct InsertAttempt {
     batch: SealedBatch,
+    /// Number of failed attempts.
     attempts: u32,
-    /// Whether an attempt got no answer. Then every later one compares.
+    /// Whether an attempt got no response. Further attempts compare the batch with ClickHouse.
     unconfirmed: bool,
 }
 
@@ -125,9 +142,9 @@ struct SimulatedServer {
     state: WriterState<usize>,
     insert_attempt: Option<InsertAttempt>,
     deferred: Option<DeferredRequest<usize>>,
-    /// A checkpoint that has begun, and what it covers.
+    /// The running checkpoint, as the number of landed batches that it covers.
     checkpoint: Option<u64>,
-    /// Batches that the start found to be in ClickHouse.
+    /// Batches that are not inserted again after a restart: ClickHouse or a dead letter holds them.
     stored: BTreeSet<Uuid>,
 }
 
@@ -135,20 +152,20 @@ struct Simulation {
     journal: FakeJournal,
     clickhouse: FakeClickHouse,
     server: SimulatedServer,
-    /// Whether the machine went down without a clean stop, and no start since has made that good.
+    /// Whether the machine went down, and no start since has reconciled all batches.
     unclean_boot: bool,
-    /// Batches that ClickHouse did not take; their files are synced.
+    /// The dead letters, which are always durable.
     letters: Vec<SimulatedLetter>,
     producers: Vec<SimulatedProducer>,
     sent: Vec<SentRequest>,
     acknowledged: BTreeSet<Uuid>,
-    /// The given ids of the last requests that have their place in the journal: well within the window.
+    /// Explicit ids of the last admitted requests, fewer than the deduplication window holds.
     admitted_ids: VecDeque<Uuid>,
     next_id: u128,
     next_batch: u128,
     now: Instant,
     rng: SmallRng,
-    /// Whether each step is printed: for the replay of a seed.
+    /// Whether to print each step (`SIMULATE_SEED`).
     trace: bool,
 }
 
@@ -215,7 +232,7 @@ impl Simulation {
                 for _ in 0..self.journal.fail_pending() {
                     let error = JournalError::Closed;
                     self.server.state.append_completed(Err(error), self.now, &mut self.journal);
-                    // The journal takes nothing until every failed append was told.
+                    // The journal rejects appends until every failed append was reported.
                     self.run_task_turn();
                 }
                 self.journal.repair();
@@ -227,7 +244,7 @@ impl Simulation {
             SimulationStep::Checkpoint => match self.server.checkpoint.take() {
                 None => {
                     self.server.checkpoint = self.server.state.checkpoint_due();
-                    // What lands from here on until it ends may be covered or not; it is not.
+                    // Batches that land before the checkpoint completes may or may not be synced. Here they are not.
                     self.clickhouse.sync();
                 }
                 Some(covered) => self.server.state.checkpoint_completed(covered, &mut self.journal),
@@ -261,7 +278,7 @@ impl Simulation {
     }
 
     fn submit(&mut self, producer: Option<usize>, sequence: u64, rows: Vec<SentRow>, may_wait: bool) {
-        // The task takes nothing while a request is held back.
+        // The task admits nothing behind a deferred request.
         if self.server.deferred.is_some() {
             return;
         }
@@ -274,8 +291,8 @@ impl Simulation {
             columns: columns(&rows),
         };
         let producer_state = self.server.state.producers().get(&request.producer_id);
-        let repeat = producer.is_some()
-            && producer_state.is_some_and(|producer_state| sequence <= producer_state.last_sequence);
+        let is_duplicate =
+            producer.is_some() && producer_state.is_some_and(|state| sequence <= state.last_sequence);
         let explicit_ids: Vec<Uuid> = rows.iter().filter(|row| row.explicit).map(|row| row.id).collect();
         self.trace(|| {
             format!("  request {request_index} of {producer:?}, sequence {sequence}: {}", format_ids(&rows))
@@ -284,8 +301,8 @@ impl Simulation {
         match self.server.state.admit(request, None, request_index, &mut self.journal) {
             Some(deferred) if may_wait => self.server.deferred = Some(deferred),
             Some(_) => {}
-            // Where it is refused, the reply takes them out again.
-            None if !repeat => self.admitted_ids.extend(explicit_ids),
+            // If the request is rejected, `receive_reply` removes them.
+            None if !is_duplicate => self.admitted_ids.extend(explicit_ids),
             None => {}
         }
         let old = self.admitted_ids.len().saturating_sub(RECENT_IDS / 4);
@@ -293,7 +310,7 @@ impl Simulation {
         self.run_task_turn();
     }
 
-    /// What the task does at each turn.
+    /// One iteration of the writer's task, repeated until there are no more replies.
     fn run_task_turn(&mut self) {
         loop {
             if let Some(DeferredRequest { request, permit, waiter, .. }) = self.server.deferred.take() {
@@ -322,7 +339,7 @@ impl Simulation {
         match reply {
             Ok(ack) => {
                 let counted = ack.accepted + ack.duplicates;
-                assert_eq!(counted, rows.len() as u64, "request {request_index}: {ack:?} does not add up");
+                assert_eq!(counted, rows.len() as u64, "request {request_index}: {ack:?} has a wrong total");
                 self.acknowledged.extend(rows.iter().map(|row| row.id));
                 if let Some(producer) = *producer {
                     assert!(ack.last_durable_sequence >= *sequence, "request {request_index}: {ack:?}");
@@ -338,9 +355,11 @@ impl Simulation {
         }
     }
 
-    fn acknowledge(&mut self, producer: usize, durable: u64) {
+    fn acknowledge(&mut self, producer: usize, last_durable_sequence: u64) {
         let outstanding = &mut self.producers[producer].outstanding;
-        while let Some((_, rows)) = outstanding.pop_front_if(|(sequence, _)| *sequence <= durable) {
+        while let Some((_, rows)) =
+            outstanding.pop_front_if(|(sequence, _)| *sequence <= last_durable_sequence)
+        {
             self.acknowledged.extend(rows.into_iter().map(|row| row.id));
         }
     }
@@ -385,7 +404,12 @@ impl Simulation {
             Some(buffered) => buffered.columns.event_ids(),
             None => self.journal_rows(batch.seal),
         };
-        assert_eq!(rows.len() as u64, batch.seal.events, "{:?}: the journal lost events", batch.seal);
+        assert_eq!(
+            rows.len() as u64,
+            batch.seal.events,
+            "{:?}: events are missing in the journal",
+            batch.seal
+        );
         rows
     }
 
@@ -400,7 +424,7 @@ impl Simulation {
             .collect()
     }
 
-    /// A letter is sent again under its token as long as ClickHouse surely remembers that; later it is looked up.
+    /// Inserts a letter under its token while ClickHouse certainly stores it. Otherwise compares and repairs.
     fn replay(&mut self) {
         let Some(SimulatedLetter { batch, rows, inserts, unconfirmed }) = self.letters.pop() else {
             return;
@@ -410,7 +434,7 @@ impl Simulation {
         } else {
             self.clickhouse.insert(batch, &batch.to_string(), &rows);
         }
-        // The letter is deleted only when its events are safe.
+        // A letter is deleted only after a sync.
         self.clickhouse.sync();
     }
 
@@ -435,7 +459,7 @@ impl Simulation {
                 self.store_once(batch, &rows);
                 self.server.stored.insert(batch);
             }
-            // The letters are deleted only when their events are safe.
+            // Letters are deleted only after a sync.
             self.clickhouse.sync();
         } else {
             let mut sealed = self.server.state.recovered_sealed();
@@ -448,7 +472,7 @@ impl Simulation {
             }
         }
         self.server.state.reconciliation_completed();
-        // A batch that became a letter just before the end is the letter's from here on.
+        // The replayer inserts batches that were dead-lettered just before the crash.
         self.server.stored.extend(self.letters.iter().map(|letter| letter.batch));
         self.run_task_turn();
         for producer in 0..PRODUCERS {
@@ -456,26 +480,23 @@ impl Simulation {
         }
     }
 
-    /// A producer that has connected again asks where it is, and sends what was not acknowledged.
+    /// A producer reconnects, queries its last durable sequence, and resends what is not acknowledged.
     fn resume(&mut self, producer: usize) {
-        let producer_state = self.server.state.producers().get(&format!("producer-{producer}"));
-        self.acknowledge(
-            producer,
-            producer_state.map_or(0, |producer_state| producer_state.last_durable_sequence),
-        );
+        let state = self.server.state.producers().get(&format!("producer-{producer}"));
+        self.acknowledge(producer, state.map_or(0, |state| state.last_durable_sequence));
         for (sequence, rows) in self.producers[producer].outstanding.clone() {
             self.submit(Some(producer), sequence, rows, true);
         }
     }
 
-    /// Every fault ends, and everything goes its way.
+    /// Runs without faults until everything has landed.
     fn run_until_drained(&mut self) {
         for _ in 0..2_000 {
             self.apply(&SimulationStep::Sync { records: usize::MAX });
             self.apply(&SimulationStep::Flush);
             self.apply(&SimulationStep::Insert(InsertOutcome::Success));
             self.apply(&SimulationStep::Replay);
-            // It begins, and ends.
+            // The first starts a checkpoint, the second completes it.
             self.apply(&SimulationStep::Checkpoint);
             self.apply(&SimulationStep::Checkpoint);
             self.apply(&SimulationStep::Wait { millis: 1_000 });
@@ -494,31 +515,30 @@ impl Simulation {
             }
         }
         panic!(
-            "no progress: {} bytes in the journal, {} dead letters, held: {}",
+            "no progress: {} bytes in the journal, {} dead letters, deferred: {}",
             self.journal.bytes(),
             self.letters.len(),
             self.server.deferred.is_some()
         );
     }
 
-    /// What was promised.
+    /// Ends all faults, then checks: acknowledged events are stored, no event is stored twice, the journal drains.
     fn assert_guarantees(&mut self) {
         self.run_until_drained();
         let counts: BTreeMap<Uuid, (usize, usize)> = self.clickhouse.counts();
         for id in &self.acknowledged {
             let count = counts.get(id).copied().unwrap_or_default();
-            assert_eq!(count, (1, 1), "event {} was acknowledged", id.as_u128());
+            assert_eq!(count, (1, 1), "acknowledged event {} is not stored exactly once", id.as_u128());
         }
         for (id, count) in counts {
-            assert_eq!(count, (1, 1), "event {} is there twice, or in one table only", id.as_u128());
+            assert_eq!(count, (1, 1), "event {} is stored twice, or in one table only", id.as_u128());
         }
-        // Everything has landed, so the journal is nearly empty, and takes events again.
         let bytes = self.journal.bytes();
-        assert!(bytes <= MAX_BYTES / 2, "everything has landed, and the journal still holds {bytes} bytes");
+        assert!(bytes <= MAX_BYTES / 2, "everything has landed, but the journal still holds {bytes} bytes");
         let before = self.acknowledged.len();
         self.apply(&SimulationStep::Unnumbered { rows: 1, with_ids: false, may_wait: false });
         self.apply(&SimulationStep::Sync { records: usize::MAX });
-        assert_eq!(self.acknowledged.len(), before + 1, "the journal takes events again");
+        assert_eq!(self.acknowledged.len(), before + 1, "the journal accepts no events");
     }
 }
 
@@ -532,7 +552,7 @@ fn start(journal: &FakeJournal, first_batch: u128, now: Instant) -> SimulatedSer
     };
     let mut builder = RecoveryBuilder::new(RecentIds::new(RECENT_IDS));
     for (lsn, record) in journal.records() {
-        builder.apply(lsn, record).expect("the state wrote it");
+        builder.apply(lsn, record).expect("the state encoded the record");
     }
     let mut next_batch = first_batch;
     let mut new_batch_id = move || {
@@ -554,7 +574,7 @@ fn start(journal: &FakeJournal, first_batch: u128, now: Instant) -> SimulatedSer
 fn format_ids(rows: &[SentRow]) -> String {
     let ids: Vec<String> = rows
         .iter()
-        .map(|row| format!("{}{}", row.id.as_u128(), if row.explicit { " (given)" } else { "" }))
+        .map(|row| format!("{}{}", row.id.as_u128(), if row.explicit { " (explicit)" } else { "" }))
         .collect();
     ids.join(", ")
 }
@@ -569,11 +589,11 @@ fn columns(rows: &[SentRow]) -> EventColumns {
             event_id: row.explicit.then(|| row.id.to_string()),
             ..Default::default()
         };
-        let valid = validate(&event, &rules, NOW_MS).expect("it is valid");
+        let valid = validate(&event, &rules, NOW_MS).expect("the event is valid");
         columns.push(&valid, NOW_MS, || row.id);
     }
     columns
 }
 
-/// The kinds of records that a test damages.
+/// The record kind that tests damage.
 const SEAL: u8 = kind::SEAL;

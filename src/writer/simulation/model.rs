@@ -1,7 +1,7 @@
-//! Random interleavings that proptest makes up, and shrinks to the shortest one that breaks a promise.
+//! Random interleavings, which proptest generates and shrinks to the shortest one that violates a guarantee. Also the
+//! shortest interleavings that reproduce faults of earlier versions.
 
 use proptest::prelude::*;
-
 use uuid::Uuid;
 
 use super::{InsertOutcome, PRODUCERS, SEAL, Simulation, SimulationStep};
@@ -50,7 +50,15 @@ proptest! {
     }
 }
 
-/// Many numbered requests, with nothing landing: the journal fills.
+/// Makes a request of five events durable, and seals its batch durably.
+fn seal_batch(simulation: &mut Simulation) {
+    simulation.apply(&SimulationStep::Numbered { producer: 0, rows: 5, with_ids: false });
+    simulation.apply(&SimulationStep::Sync { records: usize::MAX });
+    simulation.apply(&SimulationStep::Flush);
+    simulation.apply(&SimulationStep::Sync { records: usize::MAX });
+}
+
+/// Sends requests until the journal is full. Nothing lands.
 fn fill_journal(simulation: &mut Simulation) {
     for _ in 0..200 {
         simulation.apply(&SimulationStep::Numbered { producer: 0, rows: 5, with_ids: false });
@@ -64,13 +72,10 @@ fn an_event_id_does_not_pin_the_journal() {
     let mut simulation = Simulation::new(1, 100);
     simulation.apply(&SimulationStep::Unnumbered { rows: 1, with_ids: true, may_wait: false });
     for _ in 0..500 {
-        simulation.apply(&SimulationStep::Numbered { producer: 0, rows: 5, with_ids: false });
-        simulation.apply(&SimulationStep::Sync { records: usize::MAX });
-        simulation.apply(&SimulationStep::Flush);
-        simulation.apply(&SimulationStep::Sync { records: usize::MAX });
+        seal_batch(&mut simulation);
         simulation.apply(&SimulationStep::Insert(InsertOutcome::Success));
         simulation.apply(&SimulationStep::Checkpoint);
-        assert!(simulation.server.deferred.is_none(), "the journal fills although everything lands");
+        assert!(simulation.server.deferred.is_none(), "the journal is full although every batch lands");
     }
     simulation.assert_guarantees();
 }
@@ -98,12 +103,9 @@ fn repeated_restarts_do_not_exhaust_the_journal_reserve() {
 fn a_damaged_last_seal_loses_no_event() {
     let mut simulation = Simulation::new(1, 100);
     for _ in 0..3 {
-        simulation.apply(&SimulationStep::Numbered { producer: 0, rows: 5, with_ids: false });
-        simulation.apply(&SimulationStep::Sync { records: usize::MAX });
-        simulation.apply(&SimulationStep::Flush);
-        simulation.apply(&SimulationStep::Sync { records: usize::MAX });
+        seal_batch(&mut simulation);
     }
-    // Nothing was sent yet. The last seal is damaged, and each one that is made in its place.
+    // Nothing was sent yet. Damages the last seal, and then each seal that replaces it.
     for _ in 0..3 {
         simulation.journal.damage_last(SEAL);
         simulation.apply(&SimulationStep::Kill { surviving_records: 0 });
@@ -116,10 +118,7 @@ fn a_damaged_last_seal_loses_no_event() {
 fn a_damaged_first_seal_loses_no_event() {
     let mut simulation = Simulation::new(1, 100);
     for _ in 0..3 {
-        simulation.apply(&SimulationStep::Numbered { producer: 0, rows: 5, with_ids: false });
-        simulation.apply(&SimulationStep::Sync { records: usize::MAX });
-        simulation.apply(&SimulationStep::Flush);
-        simulation.apply(&SimulationStep::Sync { records: usize::MAX });
+        seal_batch(&mut simulation);
     }
     simulation.journal.damage_first(SEAL);
     simulation.apply(&SimulationStep::Kill { surviving_records: 0 });
@@ -137,12 +136,12 @@ fn a_deferred_request_keeps_its_event_count() {
             break;
         }
     }
-    // The held one goes, and one that repeats an id takes its place.
+    // Replaces the deferred request with one that contains a duplicate id.
     simulation.server.deferred = None;
     let mut rows = simulation.new_rows(3, true);
     rows.push(super::SentRow { id: Uuid::from_u128(1), explicit: true });
     simulation.submit(None, 0, rows, true);
-    assert!(simulation.server.deferred.is_some(), "it has to wait");
+    assert!(simulation.server.deferred.is_some(), "the journal has no space for it");
     simulation.assert_guarantees();
 }
 
@@ -150,10 +149,7 @@ fn a_deferred_request_keeps_its_event_count() {
 fn a_landed_batch_whose_record_failed_is_not_resent_after_its_token_expired() {
     let mut simulation = Simulation::new(1, 2);
     for _ in 0..3 {
-        simulation.apply(&SimulationStep::Numbered { producer: 0, rows: 5, with_ids: false });
-        simulation.apply(&SimulationStep::Sync { records: usize::MAX });
-        simulation.apply(&SimulationStep::Flush);
-        simulation.apply(&SimulationStep::Sync { records: usize::MAX });
+        seal_batch(&mut simulation);
         simulation.apply(&SimulationStep::Insert(InsertOutcome::Success));
         simulation.apply(&SimulationStep::DiskFailure);
     }

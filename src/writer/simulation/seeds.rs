@@ -1,15 +1,15 @@
-//! Long runs, each made of one seed. `make simulate SEEDS=10000` runs many; a seed that fails is named and replayed with
-//! `SIMULATE_SEED=N`, which prints each step.
+//! Long random runs, each generated from a seed. `make simulate SEEDS=10000` runs many and prints the seeds that fail.
+//! `SIMULATE_SEED=N` repeats one and prints each step.
 //!
-//! These seeds found what the state machine once did wrong; `model.rs` has the shortest way to each:
+//! Faults of earlier versions that these seeds found; `model.rs` reproduces most of them in a few steps:
 //!
-//! | seed | what it found |
+//! | seed | fault |
 //! | --- | --- |
-//! | 0 | one given event id kept every later record in the journal, until it was full for good |
+//! | 0 | one explicit event id pinned every later record in the journal, which stayed full |
 //! | 3 | a server that started with a full journal never released anything |
-//! | 36 | a landed batch whose record failed was sent again, after its token was forgotten |
+//! | 36 | a landed batch whose landed record failed was sent again after its token had expired |
 //! | 1 | a landed batch was released before ClickHouse's files were synced, and a power cut lost it |
-//! | 4160 | after a crash only the oldest sealed batch was compared, though it had landed and the next one was in flight |
+//! | 4160 | after a crash, only the oldest sealed batch was compared, although the next one had been in flight |
 
 use std::panic::AssertUnwindSafe;
 
@@ -18,23 +18,23 @@ use rand::{Rng, SeedableRng};
 
 use super::{InsertOutcome, PRODUCERS, Simulation, SimulationStep};
 
-/// The seeds of the table that a short run does not reach.
+/// The seeds of the table that are beyond a short run.
 const REGRESSION_SEEDS: [u64; 1] = [4160];
 
-/// How often each thing goes wrong, different for each seed.
+/// The probability of each fault per step, different for each seed.
 struct FaultRates {
     disk_failure: f64,
     kill: f64,
     power_cut: f64,
     insert_failure: f64,
     response_lost: f64,
-    /// Nothing lands for long stretches.
+    /// Whether no insert succeeds in every other block of 150 steps.
     outage: bool,
 }
 
 fn run(seed: u64) {
     let mut rng = SmallRng::seed_from_u64(seed);
-    let mut rate = |most: f64| if rng.random_bool(0.5) { 0.0 } else { rng.random_range(0.0..most) };
+    let mut rate = |max: f64| if rng.random_bool(0.5) { 0.0 } else { rng.random_range(0.0..max) };
     let rates = FaultRates {
         disk_failure: rate(0.03),
         kill: rate(0.02),
@@ -94,7 +94,7 @@ fn step(rng: &mut SmallRng, rates: &FaultRates, landing: bool) -> SimulationStep
 #[test]
 fn every_seed_keeps_the_guarantees() {
     let number =
-        |name: &str| std::env::var(name).ok().map(|text| text.parse::<u64>().expect("it is a number"));
+        |name: &str| std::env::var(name).ok().map(|text| text.parse::<u64>().expect("a seed is a number"));
     if let Some(seed) = number("SIMULATE_SEED") {
         return run(seed);
     }
@@ -104,5 +104,5 @@ fn every_seed_keeps_the_guarantees() {
         .filter(|&seed| std::panic::catch_unwind(AssertUnwindSafe(|| run(seed))).is_err())
         .collect();
     println!("seeds {seeds}, failed {}", failed.len());
-    assert!(failed.is_empty(), "replay with SIMULATE_SEED={}; all that failed: {failed:?}", failed[0]);
+    assert!(failed.is_empty(), "repeat with SIMULATE_SEED={}; failed seeds: {failed:?}", failed[0]);
 }

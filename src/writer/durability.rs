@@ -7,7 +7,7 @@
 use std::fs::File;
 use std::io;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use crate::blocking::run_blocking;
@@ -19,11 +19,34 @@ const WRITEBACK_DELAY: Duration = Duration::from_secs(120);
 /// How a checkpoint makes landed batches durable. Cheap to clone.
 #[derive(Clone, Debug)]
 pub enum Durability {
-    /// Syncs the file system of the embedded ClickHouse's folder. The folder stays open because the kernel reports a
-    /// writeback error once to each file that was open when the error occurred.
-    Sync(Arc<File>),
+    /// Syncs the file system of the embedded ClickHouse's folder.
+    Sync(Arc<SyncedFolder>),
     /// Waits for the writeback of files that another process owns. If they are on this machine, they are on disk then.
     Wait(Duration),
+}
+
+/// A folder whose file system is synced. It stays open because the kernel reports a writeback error once to each file that
+/// was open when the error occurred.
+#[derive(Debug)]
+pub struct SyncedFolder {
+    folder: File,
+    /// The first error of a sync. The kernel does not report it again, and what it was about stays lost: every later sync
+    /// fails with it too, whoever asked for the first one.
+    error: OnceLock<String>,
+}
+
+impl SyncedFolder {
+    /// Blocks.
+    fn sync(&self) -> io::Result<()> {
+        if let Some(error) = self.error.get() {
+            return Err(io::Error::other(format!("an earlier sync failed: {error}")));
+        }
+        let synced = rustix::fs::syncfs(&self.folder).map_err(io::Error::from);
+        if let Err(error) = &synced {
+            self.error.get_or_init(|| error.to_string());
+        }
+        synced
+    }
 }
 
 impl Durability {
@@ -32,7 +55,7 @@ impl Durability {
     /// # Errors
     /// When the folder cannot be opened.
     pub fn for_embedded(folder: &Path) -> io::Result<Self> {
-        Ok(Self::Sync(Arc::new(File::open(folder)?)))
+        Ok(Self::Sync(Arc::new(SyncedFolder { folder: File::open(folder)?, error: OnceLock::new() })))
     }
 
     /// For a ClickHouse server whose files cannot be synced from here.
@@ -61,7 +84,7 @@ impl Durability {
         match self {
             Self::Sync(folder) => {
                 let folder = Arc::clone(folder);
-                run_blocking(move || Ok(rustix::fs::syncfs(&*folder)?)).await
+                run_blocking(move || folder.sync()).await
             }
             Self::Wait(_) => Ok(()),
         }

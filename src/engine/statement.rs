@@ -4,6 +4,8 @@
 //! One request holds one statement. The library would carry out what stands behind a semicolon as well, so this is decided
 //! here, for every caller, before anything runs; blanks, comments and further semicolons may follow.
 
+use prost::encoding::decode_varint;
+
 use crate::clickhouse::lexer::{self, Lexer, Token};
 
 /// The format of an answer where nothing names one.
@@ -129,26 +131,13 @@ impl ChunkHeader {
 
 fn names_and_types_length(chunk: &[u8]) -> Option<usize> {
     let mut rest = chunk;
-    let columns = read_varint(&mut rest)?;
+    // ClickHouse's variable-length integers are those of Protocol Buffers.
+    let columns = decode_varint(&mut rest).ok()?;
     for _ in 0..columns.checked_mul(2)? {
-        let length = read_varint(&mut rest)?;
+        let length = usize::try_from(decode_varint(&mut rest).ok()?).ok()?;
         rest = rest.get(length..)?;
     }
     Some(chunk.len() - rest.len())
-}
-
-/// A LEB128 number.
-fn read_varint(bytes: &mut &[u8]) -> Option<usize> {
-    let mut value = 0_usize;
-    for shift in (0..usize::BITS).step_by(7) {
-        let (&byte, rest) = bytes.split_first()?;
-        *bytes = rest;
-        value |= usize::from(byte & 0x7f).checked_shl(shift)?;
-        if byte < 0x80 {
-            return Some(value);
-        }
-    }
-    None
 }
 
 /// Reads a statement to its end. FORMAT counts as its last clause only: with a name, and then the end, a semicolon or

@@ -17,8 +17,6 @@ mod stall;
 mod statement;
 mod supervisor;
 
-use std::path::PathBuf;
-
 pub use self::http::{EngineServer, EngineServerConfig, EngineServerError, router};
 pub use accounts::DEFAULT_USER;
 pub use library::{Library, LibraryError};
@@ -29,12 +27,3 @@ pub use supervisor::{
 
 /// The version of the engine library that this Millrace is made for.
 pub const VERSION: &str = "26.7.3-stable.1";
-
-/// Where `make engine` puts the library.
-pub fn default_library() -> PathBuf {
-    let cache = std::env::var_os("XDG_CACHE_HOME")
-        .map(PathBuf::from)
-        .filter(|path| path.is_absolute())
-        .or_else(|| std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".cache")));
-    cache.unwrap_or_else(|| PathBuf::from(".cache")).join("millrace/engine").join(VERSION).join("libchdb.so")
-}

@@ -14,16 +14,11 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use crate::config::engine_environment;
+
 /// The engine's working directory and HOME, inside its data folder. It is emptied at every start, since the engine would
 /// read a configuration file that a statement has left there.
 const HOME: &str = "home";
-
-/// The environment variables that the engine's process keeps: its own settings, the time zone, and what the loader and a
-/// panic's backtrace need.
-const INHERITED_VARIABLES: [&str; 4] = ["TZ", "LD_LIBRARY_PATH", "RUST_BACKTRACE", "RUST_LOG"];
-
-/// The prefix of the engine command's own variables.
-const ENGINE_VARIABLE_PREFIX: &str = "MILLRACE_ENGINE_";
 
 /// How far the kernel confines the engine's process.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -80,16 +75,8 @@ pub fn reexec_isolated(data_dir: &Path, arguments: &[OsString], variable: (&str,
             }
         }
         let mut command = Command::new(std::env::current_exe()?);
-        command.args(arguments).env_clear().current_dir(&home).env("HOME", &home);
-        for (name, value) in std::env::vars_os() {
-            let inherited = name.to_str().is_some_and(|name| {
-                INHERITED_VARIABLES.contains(&name) || name.starts_with(ENGINE_VARIABLE_PREFIX)
-            });
-            if inherited {
-                command.env(name, value);
-            }
-        }
-        command.env(variable.0, variable.1);
+        command.args(arguments).current_dir(&home);
+        command.env_clear().envs(engine_environment()).env("HOME", &home).env(variable.0, variable.1);
         Ok(command)
     };
     match isolated_command() {

@@ -89,7 +89,7 @@ fn stray_configuration_files_are_ignored() {
     fs::create_dir(home.path().join(".clickhouse-local")).unwrap();
     fs::write(home.path().join(".clickhouse-local/config.xml"), config).unwrap();
     // The default place of the library is below HOME.
-    let library = millrace::engine::default_library();
+    let library = millrace::config::default_engine_library();
     let mut engine = EngineProcess::start_with(|command| {
         command
             .env("MILLRACE_ENGINE_PASSWORD", "se'cret")

@@ -8,9 +8,10 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::accounts::Workload;
 use super::body::{BodyReader, ChunkSender};
+use super::error::EngineError;
 use super::library::{Connection, ResultChunk, StatementSummary};
 use super::pool::{ConnectionPool, SessionSettings};
-use super::request::{HttpRequest, exception};
+use super::request::HttpRequest;
 use super::statement::{self, ChunkHeader, Statement, StatementKind};
 
 /// How much of a body is read to find out where its data begins.
@@ -60,7 +61,7 @@ pub(super) struct StatementJob {
     pub(super) body: BodyReader,
     pub(super) body_encoding: ContentEncoding,
     pub(super) response_encoding: ContentEncoding,
-    pub(super) head: oneshot::Sender<Result<ResponseHead, String>>,
+    pub(super) head: oneshot::Sender<Result<ResponseHead, EngineError>>,
     pub(super) chunks: mpsc::Sender<io::Result<Bytes>>,
 }
 
@@ -85,7 +86,7 @@ impl StatementJob {
             encoder: ResponseEncoder::new(response_encoding),
             started,
         };
-        let read = body_encoding.decode(body).map_err(|error| body_error(&error));
+        let read = body_encoding.decode(body).map_err(EngineError::Body);
         let prepared = read.and_then(|mut body| Ok((prepare(request, &mut *body)?, body)));
         let (prepared, body) = match prepared {
             Ok(prepared) => prepared,
@@ -110,7 +111,7 @@ struct PreparedStatement {
     session: SessionSettings,
 }
 
-fn prepare(request: HttpRequest, body: &mut dyn Read) -> Result<PreparedStatement, String> {
+fn prepare(request: HttpRequest, body: &mut dyn Read) -> Result<PreparedStatement, EngineError> {
     let HttpRequest { query, database, default_format, settings, params, readonly, .. } = request;
     let mut text = query.into_bytes();
     let is_insert = |text: &[u8]| {
@@ -125,37 +126,31 @@ fn prepare(request: HttpRequest, body: &mut dyn Read) -> Result<PreparedStatemen
         if !is_insert(&text) {
             read_up_to(body, MAX_STATEMENT_BYTES, &mut text)?;
             if text.len() as u64 >= MAX_STATEMENT_BYTES {
-                return Err(exception(229, "QUERY_IS_TOO_LARGE", "the statement has more than 64 MiB"));
+                return Err(EngineError::StatementTooLarge { limit_bytes: MAX_STATEMENT_BYTES });
             }
         }
     }
     if text.trim_ascii().is_empty() {
-        return Err(exception(62, "SYNTAX_ERROR", "the query is empty"));
+        return Err(EngineError::EmptyQuery);
     }
-    let Statement { kind, end } = statement::parse(&text)
-        .map_err(|error| exception(62, "SYNTAX_ERROR", &format!("Syntax error: {error}")))?;
+    let Statement { kind, end } = statement::parse(&text)?;
     let statement = statement_text(&text[..end])?;
     let session = SessionSettings { database, settings, readonly };
     Ok(PreparedStatement { text, statement, kind, default_format, params, session })
 }
 
 /// The statement as the library takes it: text without a NUL.
-fn statement_text(statement: &[u8]) -> Result<String, String> {
-    let text = std::str::from_utf8(statement).map_err(|error| {
-        let message = format!(
-            "the statement is not UTF-8 at byte {}; write such bytes as '\\xFF', or send them as the data of an INSERT",
-            error.valid_up_to() + 1
-        );
-        exception(62, "SYNTAX_ERROR", &message)
-    })?;
+fn statement_text(statement: &[u8]) -> Result<String, EngineError> {
+    let text = std::str::from_utf8(statement)
+        .map_err(|error| EngineError::NotUtf8 { position: error.valid_up_to() + 1 })?;
     if text.contains('\0') {
-        return Err(exception(62, "SYNTAX_ERROR", "the statement holds a NUL; write it as '\\0'"));
+        return Err(EngineError::NulByte);
     }
     Ok(text.trim_end().to_owned())
 }
 
-fn read_up_to(body: &mut dyn Read, bytes: u64, text: &mut Vec<u8>) -> Result<(), String> {
-    body.take(bytes).read_to_end(text).map(|_| ()).map_err(|error| body_error(&error))
+fn read_up_to(body: &mut dyn Read, bytes: u64, text: &mut Vec<u8>) -> Result<(), EngineError> {
+    body.take(bytes).read_to_end(text).map(|_| ()).map_err(EngineError::Body)
 }
 
 /// Whether the word is anywhere in the text. The engine does not count writing an answer to a file as writing. A word in
@@ -165,32 +160,20 @@ fn mentions_outfile(text: &[u8]) -> bool {
     text.windows(WORD.len()).any(|window| window.eq_ignore_ascii_case(WORD))
 }
 
-pub(super) fn body_error(error: &io::Error) -> String {
-    exception(33, "CANNOT_READ_ALL_DATA", &format!("the request's body cannot be read: {error}"))
-}
-
 impl PreparedStatement {
     fn execute(
         &self,
         connection: &mut Connection,
         body: Box<dyn Read>,
         response: &mut ResponseWriter,
-    ) -> Result<(), String> {
+    ) -> Result<(), EngineError> {
         if self.session.readonly > 0 && mentions_outfile(&self.text) {
-            return Err(exception(
-                358,
-                "INTO_OUTFILE_NOT_ALLOWED",
-                "INTO OUTFILE writes a file of the server, which a reader may not; the word is refused anywhere in the text",
-            ));
+            return Err(EngineError::OutfileNotAllowed);
         }
         match &self.kind {
             StatementKind::Insert { format, data_start } => {
                 if self.session.readonly > 0 {
-                    return Err(exception(
-                        164,
-                        "READONLY",
-                        "an INSERT needs POST, and a user that may write",
-                    ));
+                    return Err(EngineError::ReadOnlyInsert);
                 }
                 let format = format.as_deref().or(self.default_format.as_deref()).unwrap_or("Values");
                 let data = self.text[*data_start..].chain(body);
@@ -220,7 +203,7 @@ impl PreparedStatement {
         connection: &mut Connection,
         format: &str,
         response: &mut ResponseWriter,
-    ) -> Result<(), String> {
+    ) -> Result<(), EngineError> {
         let result = connection.query(&self.statement, format, &self.params)?;
         response.send_head(Some(format), Some(result.summary()));
         response.send(result, 0);
@@ -233,7 +216,7 @@ impl PreparedStatement {
         format: &str,
         mut data: impl Read,
         response: &mut ResponseWriter,
-    ) -> Result<(), String> {
+    ) -> Result<(), EngineError> {
         let mut insert = connection.insert(&self.statement, format, &self.params)?;
         let mut chunk = vec![0; INSERT_CHUNK_BYTES];
         loop {
@@ -242,7 +225,7 @@ impl PreparedStatement {
                 Ok(read) => insert.append(&chunk[..read])?,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 // Dropping the insert cancels it.
-                Err(error) => return Err(body_error(&error)),
+                Err(error) => return Err(EngineError::Body(error)),
             }
         }
         let result = insert.finish()?;
@@ -256,7 +239,7 @@ impl PreparedStatement {
         format: &str,
         header: ChunkHeader,
         response: &mut ResponseWriter,
-    ) -> Result<(), String> {
+    ) -> Result<(), EngineError> {
         let mut stream = connection.stream(&self.statement, format, &self.params)?;
         // Errors mostly come with the first piece, which is when the status can still say so.
         let Some(first) = stream.next()? else {
@@ -283,7 +266,7 @@ impl PreparedStatement {
 
 /// The way back to the client.
 struct ResponseWriter {
-    head: Option<oneshot::Sender<Result<ResponseHead, String>>>,
+    head: Option<oneshot::Sender<Result<ResponseHead, EngineError>>>,
     chunks: ChunkSender,
     encoder: ResponseEncoder,
     started: Instant,
@@ -313,20 +296,21 @@ impl ResponseWriter {
     }
 
     /// Tells an error: as the answer where none has begun, else by breaking the answer off, as ClickHouse does.
-    fn fail(&mut self, error: String) {
+    fn fail(&mut self, error: EngineError) {
         match self.head.take() {
             Some(head) => {
                 head.send(Err(error)).ok();
             }
             None => {
                 // In the encoding of the answer, whose end it is: a client reads what arrived, the message last.
-                let encoded = self.encoder.encode(Bytes::from(format!("\n{error}\n")));
+                let text = error.response_text();
+                let encoded = self.encoder.encode(Bytes::from(format!("\n{text}\n")));
                 for chunk in
                     [encoded, self.encoder.finish()].into_iter().flatten().filter(|chunk| !chunk.is_empty())
                 {
                     self.chunks.blocking_send(Ok(chunk)).ok();
                 }
-                self.chunks.blocking_send(Err(io::Error::other(error))).ok();
+                self.chunks.blocking_send(Err(io::Error::other(text))).ok();
             }
         }
     }

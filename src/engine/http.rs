@@ -16,10 +16,11 @@ use tokio_stream::wrappers::ReceiverStream;
 
 use super::accounts::{Accounts, DEFAULT_USER, Workload};
 use super::body::BodyReader;
-use super::execute::{ContentEncoding, MAX_UNSENT_CHUNKS, ResponseHead, StatementJob, body_error};
+use super::error::{AUTHENTICATION_FAILED, EngineError};
+use super::execute::{ContentEncoding, MAX_UNSENT_CHUNKS, ResponseHead, StatementJob};
 use super::library::{Library, LibraryError};
 use super::pool::ConnectionPool;
-use super::request::{HttpRequest, exception};
+use super::request::HttpRequest;
 
 /// The largest multipart body: it holds a statement and its parameters.
 const MAX_MULTIPART_BYTES: u64 = 64 << 20;
@@ -87,7 +88,7 @@ pub enum EngineServerError {
     Library(#[from] LibraryError),
     /// The engine refused the first question.
     #[error("the engine does not answer: {0}")]
-    Unresponsive(String),
+    Unresponsive(EngineError),
 }
 
 /// The routes.
@@ -110,7 +111,11 @@ async fn handle(State(server): State<Arc<EngineServer>>, request: Request) -> Re
 }
 
 impl EngineServer {
-    async fn execute(self: Arc<Self>, parts: http::request::Parts, body: Body) -> Result<Response, String> {
+    async fn execute(
+        self: Arc<Self>,
+        parts: http::request::Parts,
+        body: Body,
+    ) -> Result<Response, EngineError> {
         let mut request = HttpRequest::from_parts(&parts)?;
         let workload = self.authenticate(&request)?;
         let body = match multipart_boundary(&parts.headers) {
@@ -128,7 +133,7 @@ impl EngineServer {
         };
         let body_encoding = body_encoding(&parts.headers)?;
         let mut body = BodyReader::new(body);
-        body.prefetch(PREFETCH_BYTES).await.map_err(|error| body_error(&error))?;
+        body.prefetch(PREFETCH_BYTES).await.map_err(EngineError::Body)?;
         let (head_sender, head) = oneshot::channel();
         let (chunk_sender, chunks) = mpsc::channel(MAX_UNSENT_CHUNKS);
         let job = StatementJob {
@@ -146,20 +151,15 @@ impl EngineServer {
             job.execute(&server.pool);
             drop(permit);
         });
-        let head =
-            head.await.map_err(|_| exception(1002, "UNKNOWN_EXCEPTION", "the engine gave no answer"))??;
+        let head = head.await.map_err(|_| EngineError::NoResponse)??;
         Ok(self.response(head, chunks, &query_id, response_encoding))
     }
 
-    fn authenticate(&self, request: &HttpRequest) -> Result<Workload, String> {
+    fn authenticate(&self, request: &HttpRequest) -> Result<Workload, EngineError> {
         let user = request.user.as_deref().unwrap_or(DEFAULT_USER);
         let password = request.password.as_deref().unwrap_or_default();
-        self.accounts.authenticate(user, password).ok_or_else(|| {
-            let message = format!(
-                "{user}: Authentication failed: password is incorrect, or there is no user with such name"
-            );
-            exception(516, "AUTHENTICATION_FAILED", &message)
-        })
+        let workload = self.accounts.authenticate(user, password);
+        workload.ok_or_else(|| EngineError::Authentication { user: user.to_owned() })
     }
 
     fn response(
@@ -209,12 +209,11 @@ impl EngineServer {
     }
 }
 
-fn error_response(error: &str) -> Response {
-    let code = error.split_once("Code: ").and_then(|(_, rest)| rest.split('.').next()?.parse::<i32>().ok());
-    let code = code.unwrap_or(1002);
-    let mut response = (status_of(code), format!("{}\n", error.trim_end())).into_response();
+fn error_response(error: &EngineError) -> Response {
+    let code = error.code();
+    let mut response = (status_of(code), format!("{}\n", error.response_text().trim_end())).into_response();
     response.headers_mut().insert("x-clickhouse-exception-code", HeaderValue::from(code));
-    if code == 516 {
+    if code == AUTHENTICATION_FAILED {
         response
             .headers_mut()
             .insert(WWW_AUTHENTICATE, HeaderValue::from_static("Basic realm=\"ClickHouse\""));
@@ -270,7 +269,7 @@ fn content_type(format: &str) -> &'static str {
     }
 }
 
-fn body_encoding(headers: &HeaderMap) -> Result<ContentEncoding, String> {
+fn body_encoding(headers: &HeaderMap) -> Result<ContentEncoding, EngineError> {
     match headers.get(CONTENT_ENCODING).map(|value| value.to_str().unwrap_or("?").trim().to_ascii_lowercase())
     {
         None => Ok(ContentEncoding::Identity),
@@ -279,13 +278,7 @@ fn body_encoding(headers: &HeaderMap) -> Result<ContentEncoding, String> {
             "gzip" => Ok(ContentEncoding::Gzip),
             "zstd" => Ok(ContentEncoding::Zstd),
             "lz4" => Ok(ContentEncoding::Lz4),
-            other => Err(exception(
-                48,
-                "NOT_IMPLEMENTED",
-                &format!(
-                    "Content-Encoding: {other} is not supported by the embedded engine; gzip, zstd and lz4 are"
-                ),
-            )),
+            other => Err(EngineError::ContentEncoding { name: other.to_owned() }),
         },
     }
 }
@@ -310,18 +303,15 @@ fn multipart_boundary(headers: &HeaderMap) -> Option<String> {
     multer::parse_boundary(headers.get(CONTENT_TYPE)?.to_str().ok()?).ok()
 }
 
-async fn read_multipart(request: &mut HttpRequest, body: Body, boundary: String) -> Result<(), String> {
-    let multipart_error = |error: multer::Error| {
-        exception(33, "CANNOT_READ_ALL_DATA", &format!("the multipart body cannot be read: {error}"))
-    };
+async fn read_multipart(request: &mut HttpRequest, body: Body, boundary: String) -> Result<(), EngineError> {
     let limits = multer::SizeLimit::new().whole_stream(MAX_MULTIPART_BYTES);
     let constraints = multer::Constraints::new().size_limit(limits);
     let mut multipart = multer::Multipart::with_constraints(body.into_data_stream(), boundary, constraints);
-    while let Some(field) = multipart.next_field().await.map_err(multipart_error)? {
+    while let Some(field) = multipart.next_field().await.map_err(EngineError::Multipart)? {
         let Some(name) = field.name().map(str::to_owned) else {
             continue;
         };
-        let value = field.text().await.map_err(multipart_error)?;
+        let value = field.text().await.map_err(EngineError::Multipart)?;
         request.set_parameter(&name, value)?;
     }
     Ok(())
@@ -333,14 +323,13 @@ mod tests {
 
     #[test]
     fn error_codes_map_to_http_statuses() {
-        assert_eq!(
-            error_response("Code: 60. DB::Exception: no table. (UNKNOWN_TABLE)").status(),
-            StatusCode::NOT_FOUND
-        );
-        let denied = error_response("Code: 516. DB::Exception: x. (AUTHENTICATION_FAILED)");
+        let exception = |text: &str| error_response(&LibraryError::exception(text.to_owned()).into());
+        let unknown_table = exception("Code: 60. DB::Exception: no table. (UNKNOWN_TABLE)");
+        assert_eq!(unknown_table.status(), StatusCode::NOT_FOUND);
+        let denied = error_response(&EngineError::Authentication { user: "x".into() });
         assert_eq!(denied.status(), StatusCode::FORBIDDEN);
         assert_eq!(denied.headers()["x-clickhouse-exception-code"], "516");
-        assert_eq!(error_response("something else").status(), StatusCode::INTERNAL_SERVER_ERROR);
+        assert_eq!(exception("something else").status(), StatusCode::INTERNAL_SERVER_ERROR);
     }
 
     #[test]

@@ -17,29 +17,60 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use libloading::Symbol;
 
-/// Why the engine cannot be used.
+/// Why the library cannot be used, or a statement failed.
 #[derive(Debug, thiserror::Error)]
 pub enum LibraryError {
-    /// There is no library.
-    #[error("the engine library is not at {}; `make engine` brings it, or MILLRACE_ENGINE_LIB names another copy", path.display())]
+    /// The file does not exist.
+    #[error(
+        "the engine library {} does not exist; download it with `make engine`, or set MILLRACE_ENGINE_LIB",
+        path.display()
+    )]
     Missing {
-        /// Where it was looked for.
+        /// Path of the library.
         path: PathBuf,
     },
-    /// It cannot be loaded.
-    #[error("the engine library {} cannot be loaded: {source}; `make engine` brings the one that fits", path.display())]
+    /// The file is not a library for this machine, or lacks a function.
+    #[error(
+        "the engine library {} cannot be loaded: {reason}; download the right version with `make engine`",
+        path.display()
+    )]
     LoadFailed {
-        /// The file.
+        /// Path of the library.
         path: PathBuf,
-        /// What the system said.
-        source: libloading::Error,
+        /// Error of the dynamic loader.
+        reason: libloading::Error,
     },
-    /// It gave no connection.
-    #[error("the engine cannot open {}; another one may hold the folder, or it cannot be written", data_dir.display())]
+    /// The engine does not start on the data folder.
+    #[error(
+        "the engine cannot open {}; another engine may hold the folder, or the folder is not writable",
+        data_dir.display()
+    )]
     ConnectFailed {
         /// The data folder.
         data_dir: PathBuf,
     },
+    /// ClickHouse's exception.
+    #[error("{text}")]
+    Exception {
+        /// ClickHouse's error code; 1002 (UNKNOWN_EXCEPTION) if the text has none.
+        code: i32,
+        /// Code, message and name: "Code: 60. DB::Exception: … (UNKNOWN_TABLE)".
+        text: String,
+    },
+    /// The library returned a null result.
+    #[error("the engine returned no result")]
+    NoResult,
+    /// The library refused a piece of data without an exception.
+    #[error("the engine rejected the data of an INSERT without a reason")]
+    DataRejected,
+}
+
+impl LibraryError {
+    /// The library reports exceptions as text only. This is the one place that parses the code.
+    pub(super) fn exception(text: String) -> Self {
+        let code = text.split_once("Code: ").and_then(|(_, rest)| rest.split('.').next()?.parse().ok());
+        Self::Exception { code: code.unwrap_or(1002), text }
+    }
 }
 
 #[repr(C)]
@@ -116,7 +147,7 @@ impl Library {
         if !path.is_file() {
             return Err(LibraryError::Missing { path: path.to_owned() });
         }
-        let load_failed = |source| LibraryError::LoadFailed { path: path.to_owned(), source };
+        let load_failed = |reason| LibraryError::LoadFailed { path: path.to_owned(), reason };
         // SAFETY: loading runs the library's initialisers, which is what the operator who named the file asked for.
         let library = unsafe { libloading::Library::new(path) }.map_err(load_failed)?;
         // SAFETY: the names and types are those of the header of this library's version, see `Functions`.
@@ -281,7 +312,7 @@ impl Connection {
         statement: &str,
         format: &str,
         params: &StatementParams,
-    ) -> Result<ResultChunk, String> {
+    ) -> Result<ResultChunk, LibraryError> {
         let result = self.call(self.library.functions.query, statement, format, params);
         ResultChunk::new(&self.library, result).into_result()
     }
@@ -292,7 +323,7 @@ impl Connection {
         statement: &str,
         format: &str,
         params: &StatementParams,
-    ) -> Result<ResultStream<'a>, String> {
+    ) -> Result<ResultStream<'a>, LibraryError> {
         let result = self.call(self.library.functions.stream_query, statement, format, params);
         let handle = ResultChunk::new(&self.library, result).into_result()?;
         Ok(ResultStream { connection: self, handle, finished: false })
@@ -304,10 +335,10 @@ impl Connection {
         statement: &str,
         format: &str,
         params: &StatementParams,
-    ) -> Result<InsertStream<'a>, String> {
+    ) -> Result<InsertStream<'a>, LibraryError> {
         let handle = self.call(self.library.functions.insert, statement, format, params);
         if handle.is_null() {
-            return Err(no_result_error());
+            return Err(LibraryError::NoResult);
         }
         let stream = InsertStream { connection: self, handle, finished: false };
         match stream.error() {
@@ -341,13 +372,13 @@ impl ResultChunk {
         Self { library: Arc::clone(library), result }
     }
 
-    fn into_result(self) -> Result<Self, String> {
+    fn into_result(self) -> Result<Self, LibraryError> {
         if self.result.is_null() {
-            return Err(no_result_error());
+            return Err(LibraryError::NoResult);
         }
         // SAFETY: the result is live; the text belongs to it and is copied.
         match unsafe { copy_text((self.library.functions.result_error)(self.result)) } {
-            Some(error) => Err(error),
+            Some(text) => Err(LibraryError::exception(text)),
             None => Ok(self),
         }
     }
@@ -384,10 +415,6 @@ impl ResultChunk {
             written_bytes: self.counter(functions.bytes_written),
         }
     }
-}
-
-fn no_result_error() -> String {
-    "Code: 1002. DB::Exception: the engine gave no result. (UNKNOWN_EXCEPTION)".to_owned()
 }
 
 impl AsRef<[u8]> for ResultChunk {
@@ -429,7 +456,7 @@ pub struct ResultStream<'a> {
 
 impl ResultStream<'_> {
     /// The next piece; none at the end.
-    pub fn next(&mut self) -> Result<Option<ResultChunk>, String> {
+    pub fn next(&mut self) -> Result<Option<ResultChunk>, LibraryError> {
         if self.finished {
             return Ok(None);
         }
@@ -474,13 +501,14 @@ pub struct InsertStream<'a> {
 unsafe impl Send for InsertStream<'_> {}
 
 impl InsertStream<'_> {
-    fn error(&self) -> Option<String> {
+    fn error(&self) -> Option<LibraryError> {
         // SAFETY: the handle is live; the text belongs to it and is copied.
-        unsafe { copy_text((self.connection.library.functions.insert_error)(self.handle)) }
+        let text = unsafe { copy_text((self.connection.library.functions.insert_error)(self.handle)) };
+        text.map(LibraryError::exception)
     }
 
     /// Adds a piece of the data, which may be cut anywhere.
-    pub fn append(&mut self, data: &[u8]) -> Result<(), String> {
+    pub fn append(&mut self, data: &[u8]) -> Result<(), LibraryError> {
         // SAFETY: the handle is live; the bytes are copied before the call returns.
         let state = unsafe {
             (self.connection.library.functions.insert_append)(self.handle, data.as_ptr().cast(), data.len())
@@ -488,13 +516,11 @@ impl InsertStream<'_> {
         if state == 0 {
             return Ok(());
         }
-        Err(self.error().unwrap_or_else(|| {
-            "Code: 1002. DB::Exception: the engine refused data. (UNKNOWN_EXCEPTION)".into()
-        }))
+        Err(self.error().unwrap_or(LibraryError::DataRejected))
     }
 
     /// Ends the data and waits until it is inserted.
-    pub fn finish(mut self) -> Result<ResultChunk, String> {
+    pub fn finish(mut self) -> Result<ResultChunk, LibraryError> {
         self.finished = true;
         // SAFETY: the handle is live and was not ended before.
         let result = unsafe { (self.connection.library.functions.insert_done)(self.handle) };

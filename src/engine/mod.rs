@@ -6,6 +6,7 @@
 
 mod accounts;
 mod body;
+mod error;
 mod execute;
 mod http;
 mod library;

@@ -13,6 +13,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::accounts::Workload;
+use super::error::EngineError;
 use super::library::{Connection, Library, LibraryError, StatementParams};
 
 /// What a statement wants of its connection.
@@ -80,8 +81,8 @@ impl ConnectionPool {
         &self,
         workload: Workload,
         session: &SessionSettings,
-        work: impl FnOnce(&mut Connection) -> Result<T, String>,
-    ) -> Result<T, String> {
+        work: impl FnOnce(&mut Connection) -> Result<T, EngineError>,
+    ) -> Result<T, EngineError> {
         match workload {
             Workload::Writer | Workload::Probe if session.readonly == 0 => {
                 self.with_writer_connection(session, work)
@@ -99,8 +100,8 @@ impl ConnectionPool {
     fn with_writer_connection<T>(
         &self,
         session: &SessionSettings,
-        work: impl FnOnce(&mut Connection) -> Result<T, String>,
-    ) -> Result<T, String> {
+        work: impl FnOnce(&mut Connection) -> Result<T, EngineError>,
+    ) -> Result<T, EngineError> {
         let idle = {
             let mut idle = lock(&self.idle_writer);
             // The one that needs the fewest changes: inserts get those of inserts.
@@ -124,8 +125,8 @@ impl ConnectionPool {
     fn with_panels_connection<T>(
         &self,
         session: &SessionSettings,
-        work: impl FnOnce(&mut Connection) -> Result<T, String>,
-    ) -> Result<T, String> {
+        work: impl FnOnce(&mut Connection) -> Result<T, EngineError>,
+    ) -> Result<T, EngineError> {
         let idle = {
             let mut idle = lock(&self.idle_panels);
             let at = idle.iter().rposition(|(known, _)| known == session);
@@ -149,9 +150,8 @@ impl ConnectionPool {
     }
 
     /// A new connection.
-    fn connect(&self, workload: Workload, session: &SessionSettings) -> Result<Connection, String> {
-        let opened = self.library.connect(&self.data_dir, &self.arguments);
-        let mut connection = opened.map_err(|error| error.to_string())?;
+    fn connect(&self, workload: Workload, session: &SessionSettings) -> Result<Connection, LibraryError> {
+        let mut connection = self.library.connect(&self.data_dir, &self.arguments)?;
         if let Some(statement) = workload.priority_statement() {
             execute(&mut connection, &statement)?;
         }
@@ -199,7 +199,7 @@ impl SessionSettings {
     }
 }
 
-fn execute(connection: &mut Connection, statement: &str) -> Result<(), String> {
+fn execute(connection: &mut Connection, statement: &str) -> Result<(), LibraryError> {
     connection.query(statement, "Null", &StatementParams::new()).map(|_| ())
 }
 

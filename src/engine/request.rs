@@ -3,6 +3,8 @@
 use http::HeaderMap;
 use http::request::Parts;
 
+use super::error::EngineError;
+
 /// A request without its body.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct HttpRequest {
@@ -42,7 +44,7 @@ const IGNORED_PARAMETERS: [&str; 12] = [
 
 impl HttpRequest {
     /// Reads the address and the headers. An error is for the client.
-    pub(super) fn from_parts(parts: &Parts) -> Result<Self, String> {
+    pub(super) fn from_parts(parts: &Parts) -> Result<Self, EngineError> {
         let mut request =
             Self { readonly: if parts.method == http::Method::POST { 0 } else { 2 }, ..Self::default() };
         let pairs = form_urlencoded::parse(parts.uri.query().unwrap_or_default().as_bytes());
@@ -60,7 +62,7 @@ impl HttpRequest {
     }
 
     /// Takes one named value, from the address or from a part of a multipart body.
-    pub(super) fn set_parameter(&mut self, name: &str, value: String) -> Result<(), String> {
+    pub(super) fn set_parameter(&mut self, name: &str, value: String) -> Result<(), EngineError> {
         match name {
             "query" => self.query.push_str(&value),
             "database" => self.database = Some(value).filter(|name| !name.is_empty()),
@@ -69,25 +71,15 @@ impl HttpRequest {
             "user" => self.user = Some(value),
             "password" => self.password = Some(value),
             "enable_http_compression" => self.compress_response = is_enabled(&value),
-            "compress" | "decompress" if is_enabled(&value) => {
-                return Err(exception(
-                    48,
-                    "NOT_IMPLEMENTED",
-                    &format!(
-                        "{name}=1 (ClickHouse's own block compression) is not supported by the embedded engine; \
-                              use Content-Encoding and Accept-Encoding with gzip or zstd"
-                    ),
-                ));
+            "compress" if is_enabled(&value) => {
+                return Err(EngineError::BlockCompression { parameter: "compress" });
+            }
+            "decompress" if is_enabled(&value) => {
+                return Err(EngineError::BlockCompression { parameter: "decompress" });
             }
             "compress" | "decompress" => {}
             "readonly" => {
-                let requested = value.parse().map_err(|_| {
-                    exception(
-                        27,
-                        "CANNOT_PARSE_INPUT_ASSERTION_FAILED",
-                        &format!("readonly is {value:?}; 0, 1 or 2 is possible"),
-                    )
-                })?;
+                let requested = value.parse().map_err(|_| EngineError::InvalidReadonly { value })?;
                 self.readonly = if self.readonly == 0 { requested } else { self.readonly };
             }
             _ if IGNORED_PARAMETERS.contains(&name) => {}
@@ -95,7 +87,7 @@ impl HttpRequest {
                 Some(param) => self.params.push((param.to_owned(), value)),
                 None => {
                     if name.is_empty() || !name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_') {
-                        return Err(exception(115, "UNKNOWN_SETTING", &format!("{name:?} is no setting")));
+                        return Err(EngineError::InvalidSettingName { name: name.to_owned() });
                     }
                     self.settings.push((name.to_owned(), value));
                 }
@@ -103,11 +95,6 @@ impl HttpRequest {
         }
         Ok(())
     }
-}
-
-/// An error in ClickHouse's words.
-pub(super) fn exception(code: i32, name: &str, message: &str) -> String {
-    format!("Code: {code}. DB::Exception: {message}. ({name})")
 }
 
 fn is_enabled(value: &str) -> bool {
@@ -135,7 +122,7 @@ fn credentials(headers: &HeaderMap) -> Option<(String, String)> {
 mod tests {
     use super::*;
 
-    fn parse_request(method: &str, uri: &str, headers: &[(&str, &str)]) -> Result<HttpRequest, String> {
+    fn parse_request(method: &str, uri: &str, headers: &[(&str, &str)]) -> Result<HttpRequest, EngineError> {
         let mut request = http::Request::builder().method(method).uri(uri);
         for (name, value) in headers {
             request = request.header(*name, *value);
@@ -177,10 +164,9 @@ mod tests {
 
     #[test]
     fn invalid_settings_are_rejected_by_name() {
-        assert!(
-            parse_request("POST", "/?max_threads%3D1%3Bx=2", &[]).unwrap_err().contains("UNKNOWN_SETTING")
-        );
-        assert!(parse_request("POST", "/?decompress=1", &[]).unwrap_err().contains("decompress=1"));
+        let error = |uri| parse_request("POST", uri, &[]).unwrap_err().response_text();
+        assert!(error("/?max_threads%3D1%3Bx=2").contains("UNKNOWN_SETTING"));
+        assert!(error("/?decompress=1").contains("decompress=1"));
         assert!(parse_request("POST", "/?decompress=0", &[]).is_ok());
     }
 }

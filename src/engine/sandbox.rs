@@ -39,6 +39,22 @@ impl Confinement {
     }
 }
 
+/// Why the process is not confined although the kernel could.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfineError {
+    /// Landlock confines the calling thread and those that it starts, not its siblings.
+    #[error("{0} threads are running, but only a process with one thread can be confined")]
+    Threads(usize),
+    /// The process cannot be protected from core dumps and debuggers.
+    #[cfg(target_os = "linux")]
+    #[error("PR_SET_DUMPABLE failed: {0}")]
+    Dumpable(rustix::io::Errno),
+    /// The kernel rejected a rule.
+    #[cfg(target_os = "linux")]
+    #[error(transparent)]
+    Landlock(#[from] landlock::RulesetError),
+}
+
 const ENFORCED: &str = "enforced";
 
 impl fmt::Display for Confinement {
@@ -88,20 +104,20 @@ pub fn reexec_isolated(data_dir: &Path, arguments: &[OsString], variable: (&str,
 /// Confines this process and every thread that it starts from here on. An error says that it is not confined although
 /// the kernel could.
 #[cfg(target_os = "linux")]
-pub fn confine(data_dir: &Path) -> Result<Confinement, String> {
+pub fn confine(data_dir: &Path) -> Result<Confinement, ConfineError> {
     let threads = fs::read_dir("/proc/self/task").map_or(1, Iterator::count);
     if threads != 1 {
-        return Err(format!("{threads} threads run already, which would stay unconfined"));
+        return Err(ConfineError::Threads(threads));
     }
     // No core files with events in them, and no other process of the same user looks into this one's memory.
     rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable)
-        .map_err(|error| format!("the process cannot be made undumpable: {error}"))?;
-    linux::confine(data_dir).map_err(|error| error.to_string())
+        .map_err(ConfineError::Dumpable)?;
+    Ok(linux::confine(data_dir)?)
 }
 
 /// There is no Landlock here.
 #[cfg(not(target_os = "linux"))]
-pub fn confine(_data_dir: &Path) -> Result<Confinement, String> {
+pub fn confine(_data_dir: &Path) -> Result<Confinement, ConfineError> {
     Ok(Confinement::Partial("not enforced: Landlock is a part of Linux".to_owned()))
 }
 

@@ -46,7 +46,7 @@ pub(super) struct Statement {
 
 /// Why a text is no statement that can be carried out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub(super) enum StatementError {
+pub enum StatementError {
     /// Something stands behind its semicolon.
     #[error(
         "Multi-statements are not allowed: something follows the semicolon at position {0}; send one statement a request"

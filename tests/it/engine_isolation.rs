@@ -173,7 +173,7 @@ async fn health_reports_the_confinement_of_the_engine() {
     let health = server.health().await;
     assert_eq!(health.status(), Status::Ok, "it is a note, not a fault");
     assert_eq!(health.clickhouse.unwrap().engine_sandbox, "off (MILLRACE_ENGINE_SANDBOX)");
-    server.wait_for_log_line("the kernel does not keep the embedded ClickHouse in its data folder");
+    server.wait_for_log_line("embedded ClickHouse is not confined to its data folder");
 }
 
 /// A request of the user "default" whose result is read by the caller, or not.

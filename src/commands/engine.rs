@@ -166,6 +166,7 @@ pub async fn run(prepared: PreparedEngine) -> anyhow::Result<()> {
     // Idle connections of clients would keep the server; statements are what is waited for.
     let closed = tokio::time::timeout(DRAIN_TIMEOUT, server.close()).await;
     server_task.abort();
+    server_task.await.ok();
     if closed.is_err() {
         bail!("statements still ran after {} s; the engine ends without them", DRAIN_TIMEOUT.as_secs());
     }

@@ -10,6 +10,8 @@ use futures_util::StreamExt;
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::TrySendError;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 use super::stall::StallTimeout;
 
@@ -28,13 +30,31 @@ pub(super) struct BodyReader {
     ended: bool,
 }
 
-impl BodyReader {
-    pub(super) fn new(body: Body) -> Self {
+/// The tasks that receive request bodies, one for each [`BodyReader`].
+#[derive(Default)]
+pub(super) struct BodyTasks {
+    tracker: TaskTracker,
+    stop: CancellationToken,
+}
+
+impl BodyTasks {
+    /// Starts to receive a body. The task ends with the body, after a stall, with its reader, or in [`Self::close`].
+    pub(super) fn read(&self, body: Body) -> BodyReader {
         let (sender, chunks) = mpsc::channel(MAX_UNREAD_CHUNKS);
-        tokio::spawn(pump(body, sender));
-        Self { chunks, prefetched: VecDeque::new(), current: Bytes::new(), ended: false }
+        let stop = self.stop.clone();
+        self.tracker.spawn(async move { stop.run_until_cancelled(receive(body, sender)).await });
+        BodyReader { chunks, prefetched: VecDeque::new(), current: Bytes::new(), ended: false }
     }
 
+    /// Stops the tasks and waits for their end. Bodies that are not complete end with an `UnexpectedEof`.
+    pub(super) async fn close(&self) {
+        self.stop.cancel();
+        self.tracker.close();
+        self.tracker.wait().await;
+    }
+}
+
+impl BodyReader {
     /// Waits until the body is complete or so many bytes of it have arrived, without a thread. An error is about the
     /// client.
     pub(super) async fn prefetch(&mut self, bytes: usize) -> io::Result<()> {
@@ -52,12 +72,16 @@ impl BodyReader {
     }
 }
 
-async fn pump(body: Body, sender: mpsc::Sender<ReceivedChunk>) {
+async fn receive(body: Body, sender: mpsc::Sender<ReceivedChunk>) {
     let mut stream = body.into_data_stream();
     let mut stall_timeout = StallTimeout::new();
     loop {
         let waiting_since = Instant::now();
-        let chunk = match tokio::time::timeout(stall_timeout.remaining(), stream.next()).await {
+        let received = tokio::select! {
+            () = sender.closed() => return,
+            received = tokio::time::timeout(stall_timeout.remaining(), stream.next()) => received,
+        };
+        let chunk = match received {
             Ok(Some(Ok(bytes))) => {
                 stall_timeout.record_transfer(waiting_since.elapsed(), bytes.len());
                 Ok(Some(bytes))
@@ -147,6 +171,10 @@ mod tests {
         BodyReader { chunks, prefetched: VecDeque::new(), current: Bytes::new(), ended: false }
     }
 
+    fn silent_body() -> Body {
+        Body::from_stream(futures_util::stream::pending::<io::Result<Bytes>>())
+    }
+
     #[test]
     fn a_truncated_body_is_an_unexpected_eof() {
         let (sender, chunks) = mpsc::channel(4);
@@ -159,7 +187,7 @@ mod tests {
 
     #[tokio::test]
     async fn prefetched_chunks_are_read_first_and_the_end_is_remembered() {
-        let mut body = BodyReader::new(Body::from("statement"));
+        let mut body = BodyTasks::default().read(Body::from("statement"));
         body.prefetch(1 << 20).await.unwrap();
         let read = tokio::task::spawn_blocking(move || {
             let mut text = String::new();
@@ -170,8 +198,19 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_silent_client_times_out() {
-        let stream = futures_util::stream::pending::<io::Result<Bytes>>();
-        let error = BodyReader::new(Body::from_stream(stream)).prefetch(1).await.unwrap_err();
+        let error = BodyTasks::default().read(silent_body()).prefetch(1).await.unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+    }
+
+    #[tokio::test]
+    async fn tasks_end_with_their_readers_or_when_closed() {
+        let tasks = BodyTasks::default();
+        drop(tasks.read(silent_body()));
+        tasks.tracker.close();
+        tasks.tracker.wait().await;
+        tasks.tracker.reopen();
+        let mut body = tasks.read(silent_body());
+        tasks.close().await;
+        assert_eq!(body.prefetch(1).await.unwrap_err().kind(), io::ErrorKind::UnexpectedEof);
     }
 }

@@ -13,9 +13,10 @@ use http::header::{ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE, WWW_AUTHENTI
 use http::{HeaderMap, HeaderValue, StatusCode};
 use tokio::sync::{mpsc, oneshot};
 use tokio_stream::wrappers::ReceiverStream;
+use tokio_util::task::TaskTracker;
 
 use super::accounts::{Accounts, DEFAULT_USER, Workload};
-use super::body::BodyReader;
+use super::body::BodyTasks;
 use super::error::{AUTHENTICATION_FAILED, EngineError};
 use super::execute::{ContentEncoding, MAX_UNSENT_CHUNKS, ResponseHead, StatementJob};
 use super::library::{Library, LibraryError};
@@ -33,6 +34,9 @@ pub struct EngineServer {
     pool: ConnectionPool,
     accounts: Accounts,
     timezone: String,
+    /// The blocking tasks that run statements.
+    statements: TaskTracker,
+    bodies: BodyTasks,
 }
 
 impl EngineServer {
@@ -49,12 +53,22 @@ impl EngineServer {
                 Ok(String::from_utf8_lossy(result.bytes()).trim().to_owned())
             })
             .map_err(EngineServerError::Unresponsive)?;
-        Ok(Self { pool, accounts: Accounts::new(config.password, config.server_key), timezone })
+        Ok(Self {
+            pool,
+            accounts: Accounts::new(config.password, config.server_key),
+            timezone,
+            statements: TaskTracker::new(),
+            bodies: BodyTasks::default(),
+        })
     }
 
     /// Waits until no statement runs; from then on none begins, and no connection to the engine is open.
     pub async fn close(&self) {
         self.pool.close().await;
+        self.statements.close();
+        self.statements.wait().await;
+        // Last, since a running INSERT needs its body.
+        self.bodies.close().await;
     }
 }
 
@@ -132,7 +146,7 @@ impl EngineServer {
             ContentEncoding::Identity
         };
         let body_encoding = body_encoding(&parts.headers)?;
-        let mut body = BodyReader::new(body);
+        let mut body = self.bodies.read(body);
         body.prefetch(PREFETCH_BYTES).await.map_err(EngineError::Body)?;
         let (head_sender, head) = oneshot::channel();
         let (chunk_sender, chunks) = mpsc::channel(MAX_UNSENT_CHUNKS);
@@ -147,7 +161,7 @@ impl EngineServer {
         };
         let permit = self.pool.acquire_permit(workload).await;
         let server = Arc::clone(&self);
-        tokio::task::spawn_blocking(move || {
+        self.statements.spawn_blocking(move || {
             job.execute(&server.pool);
             drop(permit);
         });

@@ -1,4 +1,4 @@
-//! The HTTP front of the engine: ClickHouse's own protocol, as its clients use it.
+//! The engine's HTTP interface: ClickHouse's protocol, as far as its clients use it.
 
 use std::io;
 use std::sync::Arc;
@@ -23,24 +23,24 @@ use super::library::{Library, LibraryError};
 use super::pool::ConnectionPool;
 use super::request::HttpRequest;
 
-/// The largest multipart body: it holds a statement and its parameters.
+/// Largest multipart body. It contains a statement and its parameters, and no data.
 const MAX_MULTIPART_BYTES: u64 = 64 << 20;
-/// How much of a body must have arrived before its statement gets a permit: a whole statement, or the begin of an
-/// insert's data, which is then read at a bearable pace.
+/// Part of a body that must arrive before its statement gets a permit, so that a client holds no permit while it sends a
+/// statement. The rest of an INSERT's data is read with the permit, at the rate of [`super::stall::StallTimeout`].
 const PREFETCH_BYTES: usize = 1 << 20;
 
-/// The engine behind its front.
+/// A running engine.
 pub struct EngineServer {
     pool: ConnectionPool,
     accounts: Accounts,
     timezone: String,
-    /// The blocking tasks that run statements.
+    /// Blocking tasks, one for each running statement.
     statements: TaskTracker,
     bodies: BodyTasks,
 }
 
 impl EngineServer {
-    /// Starts the engine on a folder. Blocks.
+    /// Starts the engine on its data folder. Blocks until all tables are loaded.
     pub fn start(
         library: Arc<Library>,
         data_dir: std::path::PathBuf,
@@ -52,7 +52,7 @@ impl EngineServer {
                 let result = connection.query("SELECT timezone()", "TabSeparated", &Vec::new())?;
                 Ok(String::from_utf8_lossy(result.bytes()).trim().to_owned())
             })
-            .map_err(EngineServerError::Unresponsive)?;
+            .map_err(EngineServerError::FirstQuery)?;
         Ok(Self {
             pool,
             accounts: Accounts::new(config.password, config.server_key),
@@ -62,29 +62,29 @@ impl EngineServer {
         })
     }
 
-    /// Waits until no statement runs; from then on none begins, and no connection to the engine is open.
+    /// Waits for the running statements, and closes all connections to the engine. New statements wait indefinitely.
     pub async fn close(&self) {
         self.pool.close().await;
         self.statements.close();
         self.statements.wait().await;
-        // Last, since a running INSERT needs its body.
+        // Last, since a running INSERT reads its body.
         self.bodies.close().await;
     }
 }
 
-/// What the engine is started with.
+/// Configuration of the engine.
 #[derive(Clone)]
 pub struct EngineServerConfig {
-    /// The password of [`DEFAULT_USER`].
+    /// Password of [`DEFAULT_USER`]. If it is empty, the user is disabled.
     pub password: String,
-    /// The key of the server's own users; none in an engine that runs alone.
+    /// Key of the server's own users. `None` in a standalone engine.
     pub server_key: Option<String>,
-    /// How much memory the engine may use, in bytes.
+    /// Memory limit in bytes. Statements that exceed it fail with MEMORY_LIMIT_EXCEEDED.
     pub memory_bytes: u64,
 }
 
 impl EngineServerConfig {
-    /// The engine's arguments. Merges get a thread for each core, and at least as many as the library would take.
+    /// Arguments of the library. Merges get a thread per core, but at least the library's default of 2.
     fn arguments(&self) -> Vec<String> {
         let cores = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
         vec![
@@ -94,18 +94,18 @@ impl EngineServerConfig {
     }
 }
 
-/// Why the engine did not start.
+/// Why the engine does not start.
 #[derive(Debug, thiserror::Error)]
 pub enum EngineServerError {
-    /// The library, or the folder.
+    /// The library or the data folder cannot be used.
     #[error(transparent)]
     Library(#[from] LibraryError),
-    /// The engine refused the first question.
-    #[error("the engine does not answer: {0}")]
-    Unresponsive(EngineError),
+    /// The first query failed.
+    #[error("the engine started, but its first query failed: {0}")]
+    FirstQuery(EngineError),
 }
 
-/// The routes.
+/// The HTTP interface of the engine. Every path accepts statements. GET requests for /ping or without a query return "Ok.".
 pub fn router(server: Arc<EngineServer>) -> Router {
     Router::new().fallback(handle).with_state(server)
 }
@@ -183,7 +183,8 @@ impl EngineServer {
         query_id: &str,
         encoding: ContentEncoding,
     ) -> Response {
-        // An error ends the connection with all that is not written yet; what came before it is written at the pause.
+        // An error closes the connection and discards what is not written yet. Yielding lets the preceding chunks be
+        // written first.
         let chunks = ReceiverStream::new(chunks).then(|chunk| async {
             if chunk.is_err() {
                 tokio::task::yield_now().await;
@@ -204,7 +205,7 @@ impl EngineServer {
             set("x-clickhouse-format", format);
             set("content-type", content_type(format));
         }
-        if let Some((summary, elapsed_ns)) = head.summary {
+        if let Some((summary, elapsed)) = head.summary {
             let summary = serde_json::json!({
                 "read_rows": summary.read_rows.to_string(),
                 "read_bytes": summary.read_bytes.to_string(),
@@ -212,7 +213,7 @@ impl EngineServer {
                 "written_bytes": summary.written_bytes.to_string(),
                 "total_rows_to_read": summary.read_rows.to_string(),
                 "result_rows": summary.result_rows.to_string(),
-                "elapsed_ns": elapsed_ns.to_string(),
+                "elapsed_ns": elapsed.as_nanos().to_string(),
             });
             set("x-clickhouse-summary", &summary.to_string());
         }
@@ -235,7 +236,7 @@ fn error_response(error: &EngineError) -> Response {
     response
 }
 
-/// The HTTP status of an error code, after ClickHouse's src/Server/HTTP/exceptionCodeToHTTPStatus.cpp.
+/// HTTP status of an error code, as in ClickHouse's src/Server/HTTP/exceptionCodeToHTTPStatus.cpp.
 fn status_of(code: i32) -> StatusCode {
     match code {
         194 => StatusCode::UNAUTHORIZED,

@@ -342,7 +342,7 @@ impl Supervisor {
             Confinement::Full => tracing::info!("embedded ClickHouse is confined to its data folder"),
             Confinement::Partial(reason) => tracing::warn!(
                 reason,
-                "embedded ClickHouse is not confined to its data folder: statements may reach other files or addresses"
+                "embedded ClickHouse is not fully confined: statements may reach files outside its data folder, or addresses"
             ),
         }
         *current = Some(confinement);

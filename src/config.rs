@@ -3,6 +3,7 @@
 //! Each area has its own struct, which is passed down to that area alone. A value that cannot be used stops the start
 //! with one line that names the variable, the value and what is allowed: [`explain_parse_error`] makes that line.
 
+use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
@@ -310,6 +311,32 @@ pub enum LogFormat {
     Text,
     /// One JSON object per line
     Json,
+}
+
+/// Default path of the engine library, where `make engine` puts it: below `XDG_CACHE_HOME`, or else `HOME/.cache`.
+pub fn default_engine_library() -> PathBuf {
+    let cache = std::env::var_os("XDG_CACHE_HOME")
+        .map(PathBuf::from)
+        .filter(|path| path.is_absolute())
+        .or_else(|| std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".cache")))
+        .unwrap_or_else(|| PathBuf::from(".cache"));
+    cache.join("millrace/engine").join(crate::engine::VERSION).join("libchdb.so")
+}
+
+/// Variables that the isolated engine process inherits: time zone, loader path, and the two that control backtraces and
+/// log output. Its own settings, [`ENGINE_VARIABLE_PREFIX`], are inherited as well.
+const ENGINE_INHERITED_VARIABLES: [&str; 4] = ["TZ", "LD_LIBRARY_PATH", "RUST_BACKTRACE", "RUST_LOG"];
+
+/// Prefix of the engine command's variables.
+const ENGINE_VARIABLE_PREFIX: &str = "MILLRACE_ENGINE_";
+
+/// The part of this process's environment that the isolated engine process inherits.
+pub fn engine_environment() -> impl Iterator<Item = (OsString, OsString)> {
+    std::env::vars_os().filter(|(name, _)| {
+        name.to_str().is_some_and(|name| {
+            ENGINE_INHERITED_VARIABLES.contains(&name) || name.starts_with(ENGINE_VARIABLE_PREFIX)
+        })
+    })
 }
 
 fn parse_integer(text: &str, allowed: RangeInclusive<u64>) -> Result<u64, String> {

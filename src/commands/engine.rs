@@ -13,7 +13,7 @@ use axum::serve::ListenerExt as _;
 use clap::Args;
 use tokio_util::sync::CancellationToken;
 
-use crate::config::{EngineConfig, Switch};
+use crate::config::{EngineConfig, Switch, default_engine_library};
 use crate::engine::sandbox::{self, Confinement};
 use crate::engine::{
     self, CONFINEMENT_PREFIX, EngineServer, EngineServerConfig, Library, PASSWORD_ENV, READY_PREFIX,
@@ -74,7 +74,7 @@ pub fn prepare(args: EngineArgs) -> anyhow::Result<PreparedEngine> {
     let data_dir = sandbox::create_data_dir(&args.data_dir)
         .with_context(|| format!("--data-dir: {} cannot be made", args.data_dir.display()))?;
     let library =
-        args.library.filter(|path| !path.as_os_str().is_empty()).unwrap_or_else(engine::default_library);
+        args.library.filter(|path| !path.as_os_str().is_empty()).unwrap_or_else(default_engine_library);
     let library = std::path::absolute(library)?;
     if !args.isolated {
         let mut engine_args: Vec<OsString> = vec!["engine".into(), "--isolated".into(), "--data-dir".into()];
@@ -166,6 +166,7 @@ pub async fn run(prepared: PreparedEngine) -> anyhow::Result<()> {
     // Idle connections of clients would keep the server; statements are what is waited for.
     let closed = tokio::time::timeout(DRAIN_TIMEOUT, server.close()).await;
     server_task.abort();
+    server_task.await.ok();
     if closed.is_err() {
         bail!("statements still ran after {} s; the engine ends without them", DRAIN_TIMEOUT.as_secs());
     }

@@ -1,46 +1,43 @@
-//! Who may send statements to the engine, and which permits each uses.
+//! The engine's users, and the workload that each belongs to.
 
 use subtle::ConstantTimeEq;
 
-/// The user for people and their programs.
+/// User for ClickHouse clients other than the server, with the password in `engine.json`.
 pub const DEFAULT_USER: &str = "default";
-/// The server's own users. They share one key, which only the server and its engine know.
+// The server's own users. They share a key that only the server and its engine know.
 pub(super) const WRITER_USER: &str = "millrace-writer";
 pub(super) const PANELS_USER: &str = "millrace-panels";
 pub(super) const PROBE_USER: &str = "millrace-probe";
 
-/// A group of callers with permits and connections of its own: none can make another wait for a permit.
+/// A group of callers with separate permits and connections, so that no workload waits for a permit of another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Workload {
-    /// Inserts, the schema, and health.
+    /// Inserts, schema changes and health checks.
     Writer,
-    /// Panels.
+    /// Queries of panels; always read-only.
     Panels,
-    /// The supervisor's probe.
+    /// The supervisor's probes.
     Probe,
-    /// Everybody else who has the password.
+    /// Statements of [`DEFAULT_USER`].
     AdHoc,
 }
 
 impl Workload {
     pub(super) const ALL: [Self; 4] = [Self::Writer, Self::Panels, Self::Probe, Self::AdHoc];
 
-    /// How many statements run at the same time. More wait for a permit: the engine runs each on several threads.
+    /// Number of permits: further statements wait. It is small, since ClickHouse runs each statement on several threads.
     pub(super) fn concurrency_limit(self) -> usize {
         match self {
-            // One insert, one redrive, the schema, and the health check.
+            // An insert, the replay of a dead letter, a schema change, and a health check.
             Self::Writer => 4,
             Self::Probe => 1,
             Self::Panels | Self::AdHoc => 8,
         }
     }
-}
 
-impl Workload {
-    /// What a new connection of the class is told before anything else, so that an insert gets the cores when it needs
-    /// them: while a statement with a lower number runs, one with a higher number pauses before each block that it reads,
-    /// for a second at most. Panels neither pause nor make others pause. Measured in
-    /// docs/decisions/0006-engine-isolation.md.
+    /// First statement on each new connection. It gives inserts precedence over ad hoc queries: while a statement with a
+    /// lower `priority` runs, those with a higher one pause before each block that they read, for at most a second. Small
+    /// blocks make them pause soon. Panels have no priority. Measurements: docs/decisions/0006-engine-isolation.md.
     pub(super) fn priority_statement(self) -> Option<String> {
         match self {
             Self::Writer => Some("SET priority = 1".to_owned()),
@@ -57,10 +54,11 @@ impl Workload {
     }
 }
 
-/// The passwords.
+/// The credentials of all users.
 pub(super) struct Accounts {
+    /// Password of [`DEFAULT_USER`].
     password: String,
-    /// None in an engine that runs alone.
+    /// Password of the server's own users. `None` in a standalone engine, which has no such users.
     server_key: Option<String>,
 }
 
@@ -69,7 +67,7 @@ impl Accounts {
         Self { password, server_key }
     }
 
-    /// The class of a user that gave this password; none where they do not fit.
+    /// The user's workload. `None` if the user is unknown or the password is wrong.
     pub(super) fn authenticate(&self, user: &str, password: &str) -> Option<Workload> {
         let (workload, expected) = match user {
             DEFAULT_USER => (Workload::AdHoc, Some(&self.password)),
@@ -78,9 +76,9 @@ impl Accounts {
             PROBE_USER => (Workload::Probe, self.server_key.as_ref()),
             _ => return None,
         };
-        // An empty password lets nobody in.
+        // An account with an empty password cannot be used.
         let expected = expected.filter(|expected| !expected.is_empty())?;
-        // The time tells the length of the password at most.
+        // Constant time, so that the duration reveals at most the length of the password.
         bool::from(expected.as_bytes().ct_eq(password.as_bytes())).then_some(workload)
     }
 }

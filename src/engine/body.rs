@@ -1,4 +1,4 @@
-//! The bodies of a request and of its result, between the connection's task and a thread that may block.
+//! Request and response bodies, between the connection's async task and the blocking thread that runs the statement.
 
 use std::collections::VecDeque;
 use std::io::{self, Read};
@@ -10,33 +10,53 @@ use futures_util::StreamExt;
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::TrySendError;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 use super::stall::StallTimeout;
 
-/// How many pieces of a body may wait for the engine. Beyond it the client waits.
+/// Capacity of the channel between a body's task and its reader. When it is full, nothing is read from the client.
 const MAX_UNREAD_CHUNKS: usize = 8;
 
-/// A piece of a body, or its end. A channel that closes before the end means that the body was cut off.
+/// A chunk of a body, or `None` for its end. The end is explicit, since a channel that closes without it means that the
+/// body is truncated.
 type ReceivedChunk = io::Result<Option<Bytes>>;
 
-/// A body that a blocking thread reads.
+/// A request body, for a blocking thread.
 pub(super) struct BodyReader {
     chunks: mpsc::Receiver<ReceivedChunk>,
-    /// What has arrived before a thread reads.
+    /// Chunks that [`Self::prefetch`] received.
     prefetched: VecDeque<Bytes>,
     current: Bytes,
     ended: bool,
 }
 
-impl BodyReader {
-    pub(super) fn new(body: Body) -> Self {
+/// The tasks that receive request bodies, one for each [`BodyReader`].
+#[derive(Default)]
+pub(super) struct BodyTasks {
+    tracker: TaskTracker,
+    stop: CancellationToken,
+}
+
+impl BodyTasks {
+    /// Starts to receive a body. The task ends with the body, after a stall, with its reader, or in [`Self::close`].
+    pub(super) fn read(&self, body: Body) -> BodyReader {
         let (sender, chunks) = mpsc::channel(MAX_UNREAD_CHUNKS);
-        tokio::spawn(pump(body, sender));
-        Self { chunks, prefetched: VecDeque::new(), current: Bytes::new(), ended: false }
+        let stop = self.stop.clone();
+        self.tracker.spawn(async move { stop.run_until_cancelled(receive(body, sender)).await });
+        BodyReader { chunks, prefetched: VecDeque::new(), current: Bytes::new(), ended: false }
     }
 
-    /// Waits until the body is complete or so many bytes of it have arrived, without a thread. An error is about the
-    /// client.
+    /// Stops the tasks and waits for their end. Bodies that are not complete end with an `UnexpectedEof`.
+    pub(super) async fn close(&self) {
+        self.stop.cancel();
+        self.tracker.close();
+        self.tracker.wait().await;
+    }
+}
+
+impl BodyReader {
+    /// Waits until `bytes` bytes have arrived, or the whole body. Needs no blocking thread.
     pub(super) async fn prefetch(&mut self, bytes: usize) -> io::Result<()> {
         let mut prefetched_bytes = 0;
         while !self.ended && prefetched_bytes < bytes {
@@ -52,19 +72,23 @@ impl BodyReader {
     }
 }
 
-async fn pump(body: Body, sender: mpsc::Sender<ReceivedChunk>) {
+async fn receive(body: Body, sender: mpsc::Sender<ReceivedChunk>) {
     let mut stream = body.into_data_stream();
     let mut stall_timeout = StallTimeout::new();
     loop {
         let waiting_since = Instant::now();
-        let chunk = match tokio::time::timeout(stall_timeout.remaining(), stream.next()).await {
+        let received = tokio::select! {
+            () = sender.closed() => return,
+            received = tokio::time::timeout(stall_timeout.remaining(), stream.next()) => received,
+        };
+        let chunk = match received {
             Ok(Some(Ok(bytes))) => {
                 stall_timeout.record_transfer(waiting_since.elapsed(), bytes.len());
                 Ok(Some(bytes))
             }
             Ok(Some(Err(error))) => Err(io::Error::other(error)),
             Ok(None) => Ok(None),
-            Err(_) => Err(io::Error::new(io::ErrorKind::TimedOut, "the client sends it too slowly")),
+            Err(_) => Err(io::Error::new(io::ErrorKind::TimedOut, "the client sends too slowly")),
         };
         let ended = !matches!(chunk, Ok(Some(_)));
         if sender.send(chunk).await.is_err() || ended {
@@ -75,7 +99,7 @@ async fn pump(body: Body, sender: mpsc::Sender<ReceivedChunk>) {
 
 fn chunk_or_truncated(received: Option<ReceivedChunk>) -> ReceivedChunk {
     received.unwrap_or_else(|| {
-        Err(io::Error::new(io::ErrorKind::UnexpectedEof, "it was cut off; the engine is stopping"))
+        Err(io::Error::new(io::ErrorKind::UnexpectedEof, "it is truncated, since the engine is stopping"))
     })
 }
 
@@ -99,24 +123,24 @@ impl Read for BodyReader {
     }
 }
 
-/// Sends a result's pieces from a blocking thread to a client, which must read them at a bearable [`StallTimeout`].
+/// Sends the chunks of a response from a blocking thread. The client must read them within the [`StallTimeout`].
 pub(super) struct ChunkSender {
     sender: mpsc::Sender<io::Result<Bytes>>,
     stall_timeout: StallTimeout,
     runtime: Handle,
 }
 
-/// The client is gone, or too slow.
+/// The client closed the connection, or reads too slowly.
 #[derive(Debug)]
 pub(super) struct ClientGone;
 
 impl ChunkSender {
-    /// To be called on a thread of the runtime.
+    /// Must be called on a thread of the runtime.
     pub(super) fn new(sender: mpsc::Sender<io::Result<Bytes>>) -> Self {
         Self { sender, stall_timeout: StallTimeout::new(), runtime: Handle::current() }
     }
 
-    /// Sends a piece, and blocks while too many are unread.
+    /// Sends a chunk. Blocks while the channel is full.
     pub(super) fn blocking_send(&mut self, chunk: io::Result<Bytes>) -> Result<(), ClientGone> {
         let bytes = chunk.as_ref().map_or(0, Bytes::len);
         let chunk = match self.sender.try_send(chunk) {
@@ -143,8 +167,12 @@ impl ChunkSender {
 mod tests {
     use super::*;
 
-    fn body(chunks: mpsc::Receiver<ReceivedChunk>) -> BodyReader {
+    fn body_reader(chunks: mpsc::Receiver<ReceivedChunk>) -> BodyReader {
         BodyReader { chunks, prefetched: VecDeque::new(), current: Bytes::new(), ended: false }
+    }
+
+    fn silent_body() -> Body {
+        Body::from_stream(futures_util::stream::pending::<io::Result<Bytes>>())
     }
 
     #[test]
@@ -153,13 +181,13 @@ mod tests {
         sender.blocking_send(Ok(Some(Bytes::from_static(b"1\n2")))).unwrap();
         drop(sender);
         let mut read = Vec::new();
-        let error = body(chunks).read_to_end(&mut read).unwrap_err();
+        let error = body_reader(chunks).read_to_end(&mut read).unwrap_err();
         assert_eq!((read.as_slice(), error.kind()), (b"1\n2".as_slice(), io::ErrorKind::UnexpectedEof));
     }
 
     #[tokio::test]
     async fn prefetched_chunks_are_read_first_and_the_end_is_remembered() {
-        let mut body = BodyReader::new(Body::from("statement"));
+        let mut body = BodyTasks::default().read(Body::from("statement"));
         body.prefetch(1 << 20).await.unwrap();
         let read = tokio::task::spawn_blocking(move || {
             let mut text = String::new();
@@ -170,8 +198,19 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_silent_client_times_out() {
-        let stream = futures_util::stream::pending::<io::Result<Bytes>>();
-        let error = BodyReader::new(Body::from_stream(stream)).prefetch(1).await.unwrap_err();
+        let error = BodyTasks::default().read(silent_body()).prefetch(1).await.unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+    }
+
+    #[tokio::test]
+    async fn tasks_end_with_their_readers_or_when_closed() {
+        let tasks = BodyTasks::default();
+        drop(tasks.read(silent_body()));
+        tasks.tracker.close();
+        tasks.tracker.wait().await;
+        tasks.tracker.reopen();
+        let mut body = tasks.read(silent_body());
+        tasks.close().await;
+        assert_eq!(body.prefetch(1).await.unwrap_err().kind(), io::ErrorKind::UnexpectedEof);
     }
 }

@@ -1,39 +1,41 @@
-//! Runs one statement on the engine. Everything here blocks, and runs on a thread that may.
+//! Runs a statement on the engine, on a blocking thread.
 
 use std::io::{self, Read, Write};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot};
 
 use super::accounts::Workload;
 use super::body::{BodyReader, ChunkSender};
+use super::error::EngineError;
 use super::library::{Connection, ResultChunk, StatementSummary};
 use super::pool::{ConnectionPool, SessionSettings};
-use super::request::{HttpRequest, exception};
+use super::request::HttpRequest;
 use super::statement::{self, ChunkHeader, Statement, StatementKind};
 
-/// How much of a body is read to find out where its data begins.
+/// First part of a body, which is searched for the data of an INSERT. If the data does not begin there, up to
+/// [`MAX_STATEMENT_BYTES`] are read.
 const STATEMENT_HEAD_BYTES: u64 = 1 << 20;
-/// The longest statement without data.
+/// Largest statement, without the data of an INSERT.
 const MAX_STATEMENT_BYTES: u64 = 64 << 20;
-/// How much data is given to the engine at once.
+/// Size of the chunks in which an INSERT's data is appended.
 const INSERT_CHUNK_BYTES: usize = 1 << 20;
-/// How many pieces of an answer may wait for the client. Beyond it the statement waits.
+/// Capacity of a response's channel, in chunks. When it is full, the statement waits for the client.
 pub(super) const MAX_UNSENT_CHUNKS: usize = 8;
 
-/// How bytes are compressed on the wire.
+/// Compression of a body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum ContentEncoding {
     Identity,
     Gzip,
     Zstd,
-    /// The frame format. Only read: who takes it back takes zstd as well.
+    /// LZ4 frames; request bodies only. Clients that accept it for responses accept zstd as well.
     Lz4,
 }
 
 impl ContentEncoding {
-    /// The name in a header.
+    /// Name in the response's Content-Encoding header.
     pub(super) fn name(self) -> Option<&'static str> {
         match self {
             Self::Identity | Self::Lz4 => None,
@@ -42,7 +44,7 @@ impl ContentEncoding {
         }
     }
 
-    /// Undoes the compression of a body. Blocks, since some read ahead.
+    /// Decompresses a body. Blocks, since some decoders read ahead.
     fn decode(self, body: impl Read + 'static) -> io::Result<Box<dyn Read>> {
         Ok(match self {
             Self::Identity => Box::new(body),
@@ -53,28 +55,29 @@ impl ContentEncoding {
     }
 }
 
-/// A statement and where its answer goes.
+/// A request and the channels of its response.
 pub(super) struct StatementJob {
     pub(super) workload: Workload,
     pub(super) request: HttpRequest,
     pub(super) body: BodyReader,
     pub(super) body_encoding: ContentEncoding,
     pub(super) response_encoding: ContentEncoding,
-    pub(super) head: oneshot::Sender<Result<ResponseHead, String>>,
+    /// Receives the head, or the error if the statement fails before its response begins.
+    pub(super) head: oneshot::Sender<Result<ResponseHead, EngineError>>,
     pub(super) chunks: mpsc::Sender<io::Result<Bytes>>,
 }
 
-/// What is known when the answer begins.
+/// What the response's headers contain.
 #[derive(Debug)]
 pub(super) struct ResponseHead {
-    /// The format of the answer; none where there is no answer.
+    /// Format of the body. `None` for an INSERT, which has no body.
     pub(super) format: Option<String>,
-    /// What was read and written, where the statement has ended already.
-    pub(super) summary: Option<(StatementSummary, u128)>,
+    /// Counters and duration, if the statement has ended before the response begins.
+    pub(super) summary: Option<(StatementSummary, Duration)>,
 }
 
 impl StatementJob {
-    /// Runs it. A client that went away ends it at its next piece.
+    /// Runs the statement and sends its response. If the client is gone, the statement is cancelled at the next chunk.
     pub(super) fn execute(self, pool: &ConnectionPool) {
         let started = Instant::now();
         let Self { workload, request, body, body_encoding, response_encoding, head, chunks } = self;
@@ -85,8 +88,8 @@ impl StatementJob {
             encoder: ResponseEncoder::new(response_encoding),
             started,
         };
-        let read = body_encoding.decode(body).map_err(|error| body_error(&error));
-        let prepared = read.and_then(|mut body| Ok((prepare(request, &mut *body)?, body)));
+        let decoded = body_encoding.decode(body).map_err(EngineError::Body);
+        let prepared = decoded.and_then(|mut body| Ok((prepare(request, &mut *body)?, body)));
         let (prepared, body) = match prepared {
             Ok(prepared) => prepared,
             Err(error) => return response.fail(error),
@@ -101,8 +104,9 @@ impl StatementJob {
 }
 
 struct PreparedStatement {
-    /// The statement's text, and data behind it where the statement takes data.
+    /// The statement, followed by the first part of an INSERT's data.
     text: Vec<u8>,
+    /// The statement without data and semicolon.
     statement: String,
     kind: StatementKind,
     default_format: Option<String>,
@@ -110,14 +114,14 @@ struct PreparedStatement {
     session: SessionSettings,
 }
 
-fn prepare(request: HttpRequest, body: &mut dyn Read) -> Result<PreparedStatement, String> {
+fn prepare(request: HttpRequest, body: &mut dyn Read) -> Result<PreparedStatement, EngineError> {
     let HttpRequest { query, database, default_format, settings, params, readonly, .. } = request;
     let mut text = query.into_bytes();
     let is_insert = |text: &[u8]| {
         matches!(statement::parse(text), Ok(Statement { kind: StatementKind::Insert { .. }, .. }))
     };
     if !is_insert(&text) {
-        // The rest of the statement, or all of it, is in the body; data may follow there.
+        // The body continues the statement, and then contains its data, if it is an INSERT.
         if !text.is_empty() {
             text.push(b'\n');
         }
@@ -125,48 +129,38 @@ fn prepare(request: HttpRequest, body: &mut dyn Read) -> Result<PreparedStatemen
         if !is_insert(&text) {
             read_up_to(body, MAX_STATEMENT_BYTES, &mut text)?;
             if text.len() as u64 >= MAX_STATEMENT_BYTES {
-                return Err(exception(229, "QUERY_IS_TOO_LARGE", "the statement has more than 64 MiB"));
+                return Err(EngineError::StatementTooLarge { limit_bytes: MAX_STATEMENT_BYTES });
             }
         }
     }
     if text.trim_ascii().is_empty() {
-        return Err(exception(62, "SYNTAX_ERROR", "the query is empty"));
+        return Err(EngineError::EmptyQuery);
     }
-    let Statement { kind, end } = statement::parse(&text)
-        .map_err(|error| exception(62, "SYNTAX_ERROR", &format!("Syntax error: {error}")))?;
+    let Statement { kind, end } = statement::parse(&text)?;
     let statement = statement_text(&text[..end])?;
     let session = SessionSettings { database, settings, readonly };
     Ok(PreparedStatement { text, statement, kind, default_format, params, session })
 }
 
-/// The statement as the library takes it: text without a NUL.
-fn statement_text(statement: &[u8]) -> Result<String, String> {
-    let text = std::str::from_utf8(statement).map_err(|error| {
-        let message = format!(
-            "the statement is not UTF-8 at byte {}; write such bytes as '\\xFF', or send them as the data of an INSERT",
-            error.valid_up_to() + 1
-        );
-        exception(62, "SYNTAX_ERROR", &message)
-    })?;
+/// The statement as the library accepts it: UTF-8 without NUL.
+fn statement_text(statement: &[u8]) -> Result<String, EngineError> {
+    let text = std::str::from_utf8(statement)
+        .map_err(|error| EngineError::NotUtf8 { position: error.valid_up_to() + 1 })?;
     if text.contains('\0') {
-        return Err(exception(62, "SYNTAX_ERROR", "the statement holds a NUL; write it as '\\0'"));
+        return Err(EngineError::NulByte);
     }
     Ok(text.trim_end().to_owned())
 }
 
-fn read_up_to(body: &mut dyn Read, bytes: u64, text: &mut Vec<u8>) -> Result<(), String> {
-    body.take(bytes).read_to_end(text).map(|_| ()).map_err(|error| body_error(&error))
+fn read_up_to(body: &mut dyn Read, bytes: u64, text: &mut Vec<u8>) -> Result<(), EngineError> {
+    body.take(bytes).read_to_end(text).map(|_| ()).map_err(EngineError::Body)
 }
 
-/// Whether the word is anywhere in the text. The engine does not count writing an answer to a file as writing. A word in
-/// a quoted text is refused as well: what is quoted depends on more rules than are worth knowing here.
+/// Whether the text contains the word OUTFILE. ClickHouse's `readonly` does not cover INTO OUTFILE. The word is rejected in
+/// quotes as well, so that the check does not depend on how ClickHouse quotes.
 fn mentions_outfile(text: &[u8]) -> bool {
     const WORD: &[u8] = b"outfile";
     text.windows(WORD.len()).any(|window| window.eq_ignore_ascii_case(WORD))
-}
-
-pub(super) fn body_error(error: &io::Error) -> String {
-    exception(33, "CANNOT_READ_ALL_DATA", &format!("the request's body cannot be read: {error}"))
 }
 
 impl PreparedStatement {
@@ -175,22 +169,14 @@ impl PreparedStatement {
         connection: &mut Connection,
         body: Box<dyn Read>,
         response: &mut ResponseWriter,
-    ) -> Result<(), String> {
+    ) -> Result<(), EngineError> {
         if self.session.readonly > 0 && mentions_outfile(&self.text) {
-            return Err(exception(
-                358,
-                "INTO_OUTFILE_NOT_ALLOWED",
-                "INTO OUTFILE writes a file of the server, which a reader may not; the word is refused anywhere in the text",
-            ));
+            return Err(EngineError::OutfileNotAllowed);
         }
         match &self.kind {
             StatementKind::Insert { format, data_start } => {
                 if self.session.readonly > 0 {
-                    return Err(exception(
-                        164,
-                        "READONLY",
-                        "an INSERT needs POST, and a user that may write",
-                    ));
+                    return Err(EngineError::ReadOnlyInsert);
                 }
                 let format = format.as_deref().or(self.default_format.as_deref()).unwrap_or("Values");
                 let data = self.text[*data_start..].chain(body);
@@ -214,13 +200,13 @@ impl PreparedStatement {
         }
     }
 
-    /// Runs a statement whose result is made before it is sent.
+    /// Runs a statement and sends its result when it is complete.
     fn execute_buffered(
         &self,
         connection: &mut Connection,
         format: &str,
         response: &mut ResponseWriter,
-    ) -> Result<(), String> {
+    ) -> Result<(), EngineError> {
         let result = connection.query(&self.statement, format, &self.params)?;
         response.send_head(Some(format), Some(result.summary()));
         response.send(result, 0);
@@ -233,7 +219,7 @@ impl PreparedStatement {
         format: &str,
         mut data: impl Read,
         response: &mut ResponseWriter,
-    ) -> Result<(), String> {
+    ) -> Result<(), EngineError> {
         let mut insert = connection.insert(&self.statement, format, &self.params)?;
         let mut chunk = vec![0; INSERT_CHUNK_BYTES];
         loop {
@@ -242,7 +228,7 @@ impl PreparedStatement {
                 Ok(read) => insert.append(&chunk[..read])?,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 // Dropping the insert cancels it.
-                Err(error) => return Err(body_error(&error)),
+                Err(error) => return Err(EngineError::Body(error)),
             }
         }
         let result = insert.finish()?;
@@ -256,9 +242,10 @@ impl PreparedStatement {
         format: &str,
         header: ChunkHeader,
         response: &mut ResponseWriter,
-    ) -> Result<(), String> {
+    ) -> Result<(), EngineError> {
         let mut stream = connection.stream(&self.statement, format, &self.params)?;
-        // Errors mostly come with the first piece, which is when the status can still say so.
+        // Most errors occur before the first chunk, when the HTTP status can still report them. The second chunk tells
+        // whether the first is the last, so that the headers can contain the summary.
         let Some(first) = stream.next()? else {
             response.send_head(Some(format), Some(StatementSummary::default()));
             return Ok(());
@@ -271,8 +258,8 @@ impl PreparedStatement {
         }
         let mut next = second;
         while let Some(chunk) = next {
-            let head = header.length(chunk.bytes());
-            if !response.send(chunk, head) {
+            let header_length = header.length(chunk.bytes());
+            if !response.send(chunk, header_length) {
                 return Ok(());
             }
             next = stream.next()?;
@@ -281,9 +268,9 @@ impl PreparedStatement {
     }
 }
 
-/// The way back to the client.
+/// Sends the head and the chunks of a response. Dropping it sends what the encoder still buffers.
 struct ResponseWriter {
-    head: Option<oneshot::Sender<Result<ResponseHead, String>>>,
+    head: Option<oneshot::Sender<Result<ResponseHead, EngineError>>>,
     chunks: ChunkSender,
     encoder: ResponseEncoder,
     started: Instant,
@@ -292,16 +279,15 @@ struct ResponseWriter {
 impl ResponseWriter {
     fn send_head(&mut self, format: Option<&str>, summary: Option<StatementSummary>) {
         if let Some(head) = self.head.take() {
-            let elapsed = self.started.elapsed().as_nanos();
-            let summary = summary.map(|summary| (summary, elapsed));
-            // A client that is gone is noticed at the next piece.
+            let summary = summary.map(|summary| (summary, self.started.elapsed()));
+            // If the client is gone, sending the next chunk fails.
             head.send(Ok(ResponseHead { format: format.map(str::to_owned), summary })).ok();
         }
     }
 
-    /// Sends a piece without its first bytes; false when nobody waits for it.
+    /// Sends a chunk without its first `skip` bytes. False if the client is gone.
     fn send(&mut self, chunk: ResultChunk, skip: usize) -> bool {
-        // No copy: the bytes stay in the engine's buffer until they are sent.
+        // Not copied: the bytes stay in the library's buffer until they are sent.
         let chunk = Bytes::from_owner(chunk).slice(skip..);
         match self.encoder.encode(chunk) {
             Ok(bytes) => bytes.is_empty() || self.chunks.blocking_send(Ok(bytes)).is_ok(),
@@ -312,21 +298,23 @@ impl ResponseWriter {
         }
     }
 
-    /// Tells an error: as the answer where none has begun, else by breaking the answer off, as ClickHouse does.
-    fn fail(&mut self, error: String) {
+    /// Sends an error. If the response has begun, it ends with the message and without the terminating chunk, as
+    /// ClickHouse's responses do.
+    fn fail(&mut self, error: EngineError) {
         match self.head.take() {
             Some(head) => {
                 head.send(Err(error)).ok();
             }
             None => {
-                // In the encoding of the answer, whose end it is: a client reads what arrived, the message last.
-                let encoded = self.encoder.encode(Bytes::from(format!("\n{error}\n")));
+                // Encoded like the rest of the response, so that a client that decodes what arrived can read it.
+                let text = error.response_text();
+                let encoded = self.encoder.encode(Bytes::from(format!("\n{text}\n")));
                 for chunk in
                     [encoded, self.encoder.finish()].into_iter().flatten().filter(|chunk| !chunk.is_empty())
                 {
                     self.chunks.blocking_send(Ok(chunk)).ok();
                 }
-                self.chunks.blocking_send(Err(io::Error::other(error))).ok();
+                self.chunks.blocking_send(Err(io::Error::other(text))).ok();
             }
         }
     }
@@ -342,10 +330,11 @@ impl Drop for ResponseWriter {
     }
 }
 
-/// Compresses an answer piece by piece.
+/// Compresses a response chunk by chunk.
 enum ResponseEncoder {
     Identity,
     Gzip(flate2::write::GzEncoder<Vec<u8>>),
+    /// `None` if the encoder could not be created, which fails at the first chunk.
     Zstd(Option<zstd::stream::write::Encoder<'static, Vec<u8>>>),
 }
 
@@ -371,7 +360,7 @@ impl ResponseEncoder {
                 encoder.write_all(&chunk)?;
                 Ok(Bytes::from(std::mem::take(encoder.get_mut())))
             }
-            Self::Zstd(None) => Err(io::Error::other("zstd cannot be started")),
+            Self::Zstd(None) => Err(io::Error::other("the zstd encoder cannot be created")),
         }
     }
 

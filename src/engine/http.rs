@@ -1,4 +1,4 @@
-//! The HTTP front of the engine: ClickHouse's own protocol, as its clients use it.
+//! The engine's HTTP interface: ClickHouse's protocol, as far as its clients use it.
 
 use std::io;
 use std::sync::Arc;
@@ -13,29 +13,34 @@ use http::header::{ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE, WWW_AUTHENTI
 use http::{HeaderMap, HeaderValue, StatusCode};
 use tokio::sync::{mpsc, oneshot};
 use tokio_stream::wrappers::ReceiverStream;
+use tokio_util::task::TaskTracker;
 
 use super::accounts::{Accounts, DEFAULT_USER, Workload};
-use super::body::BodyReader;
-use super::execute::{ContentEncoding, MAX_UNSENT_CHUNKS, ResponseHead, StatementJob, body_error};
+use super::body::BodyTasks;
+use super::error::{AUTHENTICATION_FAILED, EngineError};
+use super::execute::{ContentEncoding, MAX_UNSENT_CHUNKS, ResponseHead, StatementJob};
 use super::library::{Library, LibraryError};
 use super::pool::ConnectionPool;
-use super::request::{HttpRequest, exception};
+use super::request::HttpRequest;
 
-/// The largest multipart body: it holds a statement and its parameters.
+/// Largest multipart body. It contains a statement and its parameters, and no data.
 const MAX_MULTIPART_BYTES: u64 = 64 << 20;
-/// How much of a body must have arrived before its statement gets a permit: a whole statement, or the begin of an
-/// insert's data, which is then read at a bearable pace.
+/// Part of a body that must arrive before its statement gets a permit, so that a client holds no permit while it sends a
+/// statement. The rest of an INSERT's data is read with the permit, at the rate of [`super::stall::StallTimeout`].
 const PREFETCH_BYTES: usize = 1 << 20;
 
-/// The engine behind its front.
+/// A running engine.
 pub struct EngineServer {
     pool: ConnectionPool,
     accounts: Accounts,
     timezone: String,
+    /// Blocking tasks, one for each running statement.
+    statements: TaskTracker,
+    bodies: BodyTasks,
 }
 
 impl EngineServer {
-    /// Starts the engine on a folder. Blocks.
+    /// Starts the engine on its data folder. Blocks until all tables are loaded.
     pub fn start(
         library: Arc<Library>,
         data_dir: std::path::PathBuf,
@@ -47,29 +52,39 @@ impl EngineServer {
                 let result = connection.query("SELECT timezone()", "TabSeparated", &Vec::new())?;
                 Ok(String::from_utf8_lossy(result.bytes()).trim().to_owned())
             })
-            .map_err(EngineServerError::Unresponsive)?;
-        Ok(Self { pool, accounts: Accounts::new(config.password, config.server_key), timezone })
+            .map_err(EngineServerError::FirstQuery)?;
+        Ok(Self {
+            pool,
+            accounts: Accounts::new(config.password, config.server_key),
+            timezone,
+            statements: TaskTracker::new(),
+            bodies: BodyTasks::default(),
+        })
     }
 
-    /// Waits until no statement runs; from then on none begins, and no connection to the engine is open.
+    /// Waits for the running statements, and closes all connections to the engine. New statements wait indefinitely.
     pub async fn close(&self) {
         self.pool.close().await;
+        self.statements.close();
+        self.statements.wait().await;
+        // Last, since a running INSERT reads its body.
+        self.bodies.close().await;
     }
 }
 
-/// What the engine is started with.
+/// Configuration of the engine.
 #[derive(Clone)]
 pub struct EngineServerConfig {
-    /// The password of [`DEFAULT_USER`].
+    /// Password of [`DEFAULT_USER`]. If it is empty, the user is disabled.
     pub password: String,
-    /// The key of the server's own users; none in an engine that runs alone.
+    /// Key of the server's own users. `None` in a standalone engine.
     pub server_key: Option<String>,
-    /// How much memory the engine may use, in bytes.
+    /// Memory limit in bytes. Statements that exceed it fail with MEMORY_LIMIT_EXCEEDED.
     pub memory_bytes: u64,
 }
 
 impl EngineServerConfig {
-    /// The engine's arguments. Merges get a thread for each core, and at least as many as the library would take.
+    /// Arguments of the library. Merges get a thread per core, but at least the library's default of 2.
     fn arguments(&self) -> Vec<String> {
         let cores = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
         vec![
@@ -79,18 +94,18 @@ impl EngineServerConfig {
     }
 }
 
-/// Why the engine did not start.
+/// Why the engine does not start.
 #[derive(Debug, thiserror::Error)]
 pub enum EngineServerError {
-    /// The library, or the folder.
+    /// The library or the data folder cannot be used.
     #[error(transparent)]
     Library(#[from] LibraryError),
-    /// The engine refused the first question.
-    #[error("the engine does not answer: {0}")]
-    Unresponsive(String),
+    /// The first query failed.
+    #[error("the engine started, but its first query failed: {0}")]
+    FirstQuery(EngineError),
 }
 
-/// The routes.
+/// The HTTP interface of the engine. Every path accepts statements. GET requests for /ping or without a query return "Ok.".
 pub fn router(server: Arc<EngineServer>) -> Router {
     Router::new().fallback(handle).with_state(server)
 }
@@ -110,7 +125,11 @@ async fn handle(State(server): State<Arc<EngineServer>>, request: Request) -> Re
 }
 
 impl EngineServer {
-    async fn execute(self: Arc<Self>, parts: http::request::Parts, body: Body) -> Result<Response, String> {
+    async fn execute(
+        self: Arc<Self>,
+        parts: http::request::Parts,
+        body: Body,
+    ) -> Result<Response, EngineError> {
         let mut request = HttpRequest::from_parts(&parts)?;
         let workload = self.authenticate(&request)?;
         let body = match multipart_boundary(&parts.headers) {
@@ -127,8 +146,8 @@ impl EngineServer {
             ContentEncoding::Identity
         };
         let body_encoding = body_encoding(&parts.headers)?;
-        let mut body = BodyReader::new(body);
-        body.prefetch(PREFETCH_BYTES).await.map_err(|error| body_error(&error))?;
+        let mut body = self.bodies.read(body);
+        body.prefetch(PREFETCH_BYTES).await.map_err(EngineError::Body)?;
         let (head_sender, head) = oneshot::channel();
         let (chunk_sender, chunks) = mpsc::channel(MAX_UNSENT_CHUNKS);
         let job = StatementJob {
@@ -142,24 +161,19 @@ impl EngineServer {
         };
         let permit = self.pool.acquire_permit(workload).await;
         let server = Arc::clone(&self);
-        tokio::task::spawn_blocking(move || {
+        self.statements.spawn_blocking(move || {
             job.execute(&server.pool);
             drop(permit);
         });
-        let head =
-            head.await.map_err(|_| exception(1002, "UNKNOWN_EXCEPTION", "the engine gave no answer"))??;
+        let head = head.await.map_err(|_| EngineError::NoResponse)??;
         Ok(self.response(head, chunks, &query_id, response_encoding))
     }
 
-    fn authenticate(&self, request: &HttpRequest) -> Result<Workload, String> {
+    fn authenticate(&self, request: &HttpRequest) -> Result<Workload, EngineError> {
         let user = request.user.as_deref().unwrap_or(DEFAULT_USER);
         let password = request.password.as_deref().unwrap_or_default();
-        self.accounts.authenticate(user, password).ok_or_else(|| {
-            let message = format!(
-                "{user}: Authentication failed: password is incorrect, or there is no user with such name"
-            );
-            exception(516, "AUTHENTICATION_FAILED", &message)
-        })
+        let workload = self.accounts.authenticate(user, password);
+        workload.ok_or_else(|| EngineError::Authentication { user: user.to_owned() })
     }
 
     fn response(
@@ -169,7 +183,8 @@ impl EngineServer {
         query_id: &str,
         encoding: ContentEncoding,
     ) -> Response {
-        // An error ends the connection with all that is not written yet; what came before it is written at the pause.
+        // An error closes the connection and discards what is not written yet. Yielding lets the preceding chunks be
+        // written first.
         let chunks = ReceiverStream::new(chunks).then(|chunk| async {
             if chunk.is_err() {
                 tokio::task::yield_now().await;
@@ -190,7 +205,7 @@ impl EngineServer {
             set("x-clickhouse-format", format);
             set("content-type", content_type(format));
         }
-        if let Some((summary, elapsed_ns)) = head.summary {
+        if let Some((summary, elapsed)) = head.summary {
             let summary = serde_json::json!({
                 "read_rows": summary.read_rows.to_string(),
                 "read_bytes": summary.read_bytes.to_string(),
@@ -198,7 +213,7 @@ impl EngineServer {
                 "written_bytes": summary.written_bytes.to_string(),
                 "total_rows_to_read": summary.read_rows.to_string(),
                 "result_rows": summary.result_rows.to_string(),
-                "elapsed_ns": elapsed_ns.to_string(),
+                "elapsed_ns": elapsed.as_nanos().to_string(),
             });
             set("x-clickhouse-summary", &summary.to_string());
         }
@@ -209,12 +224,11 @@ impl EngineServer {
     }
 }
 
-fn error_response(error: &str) -> Response {
-    let code = error.split_once("Code: ").and_then(|(_, rest)| rest.split('.').next()?.parse::<i32>().ok());
-    let code = code.unwrap_or(1002);
-    let mut response = (status_of(code), format!("{}\n", error.trim_end())).into_response();
+fn error_response(error: &EngineError) -> Response {
+    let code = error.code();
+    let mut response = (status_of(code), format!("{}\n", error.response_text().trim_end())).into_response();
     response.headers_mut().insert("x-clickhouse-exception-code", HeaderValue::from(code));
-    if code == 516 {
+    if code == AUTHENTICATION_FAILED {
         response
             .headers_mut()
             .insert(WWW_AUTHENTICATE, HeaderValue::from_static("Basic realm=\"ClickHouse\""));
@@ -222,7 +236,7 @@ fn error_response(error: &str) -> Response {
     response
 }
 
-/// The HTTP status of an error code, after ClickHouse's src/Server/HTTP/exceptionCodeToHTTPStatus.cpp.
+/// HTTP status of an error code, as in ClickHouse's src/Server/HTTP/exceptionCodeToHTTPStatus.cpp.
 fn status_of(code: i32) -> StatusCode {
     match code {
         194 => StatusCode::UNAUTHORIZED,
@@ -270,7 +284,7 @@ fn content_type(format: &str) -> &'static str {
     }
 }
 
-fn body_encoding(headers: &HeaderMap) -> Result<ContentEncoding, String> {
+fn body_encoding(headers: &HeaderMap) -> Result<ContentEncoding, EngineError> {
     match headers.get(CONTENT_ENCODING).map(|value| value.to_str().unwrap_or("?").trim().to_ascii_lowercase())
     {
         None => Ok(ContentEncoding::Identity),
@@ -279,13 +293,7 @@ fn body_encoding(headers: &HeaderMap) -> Result<ContentEncoding, String> {
             "gzip" => Ok(ContentEncoding::Gzip),
             "zstd" => Ok(ContentEncoding::Zstd),
             "lz4" => Ok(ContentEncoding::Lz4),
-            other => Err(exception(
-                48,
-                "NOT_IMPLEMENTED",
-                &format!(
-                    "Content-Encoding: {other} is not supported by the embedded engine; gzip, zstd and lz4 are"
-                ),
-            )),
+            other => Err(EngineError::ContentEncoding { name: other.to_owned() }),
         },
     }
 }
@@ -310,18 +318,15 @@ fn multipart_boundary(headers: &HeaderMap) -> Option<String> {
     multer::parse_boundary(headers.get(CONTENT_TYPE)?.to_str().ok()?).ok()
 }
 
-async fn read_multipart(request: &mut HttpRequest, body: Body, boundary: String) -> Result<(), String> {
-    let multipart_error = |error: multer::Error| {
-        exception(33, "CANNOT_READ_ALL_DATA", &format!("the multipart body cannot be read: {error}"))
-    };
+async fn read_multipart(request: &mut HttpRequest, body: Body, boundary: String) -> Result<(), EngineError> {
     let limits = multer::SizeLimit::new().whole_stream(MAX_MULTIPART_BYTES);
     let constraints = multer::Constraints::new().size_limit(limits);
     let mut multipart = multer::Multipart::with_constraints(body.into_data_stream(), boundary, constraints);
-    while let Some(field) = multipart.next_field().await.map_err(multipart_error)? {
+    while let Some(field) = multipart.next_field().await.map_err(EngineError::Multipart)? {
         let Some(name) = field.name().map(str::to_owned) else {
             continue;
         };
-        let value = field.text().await.map_err(multipart_error)?;
+        let value = field.text().await.map_err(EngineError::Multipart)?;
         request.set_parameter(&name, value)?;
     }
     Ok(())
@@ -333,14 +338,13 @@ mod tests {
 
     #[test]
     fn error_codes_map_to_http_statuses() {
-        assert_eq!(
-            error_response("Code: 60. DB::Exception: no table. (UNKNOWN_TABLE)").status(),
-            StatusCode::NOT_FOUND
-        );
-        let denied = error_response("Code: 516. DB::Exception: x. (AUTHENTICATION_FAILED)");
+        let exception = |text: &str| error_response(&LibraryError::exception(text.to_owned()).into());
+        let unknown_table = exception("Code: 60. DB::Exception: no table. (UNKNOWN_TABLE)");
+        assert_eq!(unknown_table.status(), StatusCode::NOT_FOUND);
+        let denied = error_response(&EngineError::Authentication { user: "x".into() });
         assert_eq!(denied.status(), StatusCode::FORBIDDEN);
         assert_eq!(denied.headers()["x-clickhouse-exception-code"], "516");
-        assert_eq!(error_response("something else").status(), StatusCode::INTERNAL_SERVER_ERROR);
+        assert_eq!(exception("something else").status(), StatusCode::INTERNAL_SERVER_ERROR);
     }
 
     #[test]

@@ -1,11 +1,11 @@
-//! The engine's library, bound at run time: the one room of the crate in which unsafe code may stand.
+//! The binding of the engine library. The only file of the crate with unsafe code.
 //!
-//! libchdb is ClickHouse as a shared library. It is loaded when it is needed, so that a build needs no engine and a
-//! server with CLICKHOUSE_URL never loads it. The functions and their contracts are those of its header, chdb.h:
+//! libchdb is ClickHouse as a shared library. It is loaded at run time, so a build does not need it, and a server with
+//! CLICKHOUSE_URL does not load it. The contract is that of its header, chdb.h:
 //!
-//! - one data folder a process, any number of connections to it, one statement at a time a connection;
-//! - handles are not tied to a thread;
-//! - without closing every connection and `chdb_shutdown` the process ends with a segmentation fault.
+//! - A process has one data folder, with any number of connections. A connection runs one statement at a time.
+//! - Handles may be used from any thread.
+//! - The process must close all connections and call `chdb_shutdown` before it exits. Otherwise it crashes with SIGSEGV.
 #![expect(unsafe_code, reason = "the engine is a C library")]
 
 use std::ffi::{CStr, CString, c_char, c_int, c_void};
@@ -17,29 +17,60 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use libloading::Symbol;
 
-/// Why the engine cannot be used.
+/// Why the library cannot be used, or a statement failed.
 #[derive(Debug, thiserror::Error)]
 pub enum LibraryError {
-    /// There is no library.
-    #[error("the engine library is not at {}; `make engine` brings it, or MILLRACE_ENGINE_LIB names another copy", path.display())]
+    /// The file does not exist.
+    #[error(
+        "the engine library {} does not exist; download it with `make engine`, or set MILLRACE_ENGINE_LIB",
+        path.display()
+    )]
     Missing {
-        /// Where it was looked for.
+        /// Path of the library.
         path: PathBuf,
     },
-    /// It cannot be loaded.
-    #[error("the engine library {} cannot be loaded: {source}; `make engine` brings the one that fits", path.display())]
+    /// The file is not a library for this machine, or lacks a function.
+    #[error(
+        "the engine library {} cannot be loaded: {reason}; download the right version with `make engine`",
+        path.display()
+    )]
     LoadFailed {
-        /// The file.
+        /// Path of the library.
         path: PathBuf,
-        /// What the system said.
-        source: libloading::Error,
+        /// Error of the dynamic loader.
+        reason: libloading::Error,
     },
-    /// It gave no connection.
-    #[error("the engine cannot open {}; another one may hold the folder, or it cannot be written", data_dir.display())]
+    /// The engine does not start on the data folder.
+    #[error(
+        "the engine cannot open {}; another engine may hold the folder, or the folder is not writable",
+        data_dir.display()
+    )]
     ConnectFailed {
         /// The data folder.
         data_dir: PathBuf,
     },
+    /// ClickHouse's exception.
+    #[error("{text}")]
+    Exception {
+        /// ClickHouse's error code; 1002 (UNKNOWN_EXCEPTION) if the text has none.
+        code: i32,
+        /// Code, message and name: "Code: 60. DB::Exception: … (UNKNOWN_TABLE)".
+        text: String,
+    },
+    /// The library returned a null result.
+    #[error("the engine returned no result")]
+    NoResult,
+    /// The library refused a piece of data without an exception.
+    #[error("the engine rejected the data of an INSERT without a reason")]
+    DataRejected,
+}
+
+impl LibraryError {
+    /// The library reports exceptions as text only. This is the one place that parses the code.
+    pub(super) fn exception(text: String) -> Self {
+        let code = text.split_once("Code: ").and_then(|(_, rest)| rest.split('.').next()?.parse().ok());
+        Self::Exception { code: code.unwrap_or(1002), text }
+    }
 }
 
 #[repr(C)]
@@ -75,7 +106,7 @@ type StatementFn<T> = unsafe extern "C" fn(
 type ResultStringFn = unsafe extern "C" fn(*mut RawResult) -> *const c_char;
 type ResultCounterFn = unsafe extern "C" fn(*mut RawResult) -> u64;
 
-/// The functions that are used.
+/// The functions of the library that Millrace calls, with the types of chdb.h.
 struct Functions {
     connect: unsafe extern "C" fn(c_int, *const *const c_char) -> *mut ConnectionRef,
     close: unsafe extern "C" fn(*mut ConnectionRef),
@@ -101,28 +132,28 @@ struct Functions {
     shutdown: unsafe extern "C" fn(),
 }
 
-/// The loaded library. Every connection holds it.
+/// The loaded library. Each connection keeps a reference to it.
 pub struct Library {
     functions: Functions,
-    /// Connections that are open.
+    /// Number of open connections.
     connections: AtomicUsize,
-    /// Never unloaded: threads that ran statements hold destructors in it until they end.
+    /// Never unloaded, since threads that ran statements have thread-local destructors in it until they end.
     _library: ManuallyDrop<libloading::Library>,
 }
 
 impl Library {
-    /// Loads the library.
+    /// Loads the library and disables its signal handlers. Does not start the engine.
     pub fn load(path: &Path) -> Result<Arc<Self>, LibraryError> {
         if !path.is_file() {
             return Err(LibraryError::Missing { path: path.to_owned() });
         }
-        let load_failed = |source| LibraryError::LoadFailed { path: path.to_owned(), source };
-        // SAFETY: loading runs the library's initialisers, which is what the operator who named the file asked for.
+        let load_failed = |reason| LibraryError::LoadFailed { path: path.to_owned(), reason };
+        // SAFETY: loading runs the initialisers of the library, which the operator has chosen.
         let library = unsafe { libloading::Library::new(path) }.map_err(load_failed)?;
-        // SAFETY: the names and types are those of the header of this library's version, see `Functions`.
+        // SAFETY: names and types are those of chdb.h in this version of the library, see `Functions`.
         let functions = unsafe { Functions::bind(&library) }.map_err(load_failed)?;
-        // SAFETY: as above; called before the first connection, as the header demands. The engine's own handlers for
-        // deadly signals would keep a crashed process for minutes.
+        // SAFETY: as above. Called before the first connection, as the header requires. The library's handlers of fatal
+        // signals would keep a crashed process alive for minutes.
         unsafe {
             let set: Symbol<'_, unsafe extern "C" fn(c_int)> =
                 library.get(b"chdb_set_signal_handlers_enabled").map_err(load_failed)?;
@@ -132,7 +163,7 @@ impl Library {
         Ok(Arc::new(Self { functions, connections: AtomicUsize::new(0), _library: library }))
     }
 
-    /// Opens a connection to the data folder; the first one starts the engine with these further arguments.
+    /// Opens a connection to the data folder. The first one starts the engine, with `extra_arguments`.
     pub fn connect(
         self: &Arc<Self>,
         data_dir: &Path,
@@ -147,22 +178,21 @@ impl Library {
             .collect::<Result<_, _>>()
             .map_err(|_| connect_failed())?;
         let pointers: Vec<*const c_char> = arguments.iter().map(|text| text.as_ptr()).collect();
-        // SAFETY: the pointers are to as many NUL-terminated strings as said, alive for the call.
+        // SAFETY: `pointers` has this many pointers to NUL-terminated strings, which live for the call.
         let handle = unsafe { (self.functions.connect)(pointers.len() as c_int, pointers.as_ptr()) };
         let handle = NonNull::new(handle).ok_or_else(connect_failed)?;
         self.connections.fetch_add(1, Relaxed);
         Ok(Connection { library: Arc::clone(self), handle })
     }
 
-    /// Ends the engine, without which the process would end with a segmentation fault. Does nothing while a connection
-    /// is open.
+    /// Stops the engine. Without it, the process crashes at exit. Does nothing while a connection is open.
     pub fn shutdown(&self) {
         let connections = self.connections.load(Relaxed);
         if connections > 0 {
-            tracing::warn!(connections, "the engine is not ended, since connections are open");
+            tracing::warn!(connections, "engine not stopped: connections are open");
             return;
         }
-        // SAFETY: there is no connection, which is all that the header asks for.
+        // SAFETY: no connection is open, which is the only condition of the header.
         unsafe { (self.functions.shutdown)() }
     }
 }
@@ -170,20 +200,20 @@ impl Library {
 impl Functions {
     /// # Safety
     ///
-    /// The library must be libchdb of the version whose header the types were taken from.
+    /// The library must be libchdb of [`super::VERSION`], whose chdb.h has these types.
     unsafe fn bind(library: &libloading::Library) -> Result<Self, libloading::Error> {
         /// # Safety
         ///
-        /// As above: `T` must be the type of the function of that name.
+        /// `T` must be the type of the function with this name.
         unsafe fn load_symbol<T: Copy>(
             library: &libloading::Library,
             name: &str,
         ) -> Result<T, libloading::Error> {
-            // SAFETY: the caller's promise.
+            // SAFETY: guaranteed by the caller.
             let symbol: Symbol<'_, T> = unsafe { library.get(name.as_bytes()) }?;
             Ok(*symbol)
         }
-        // SAFETY: the caller's promise.
+        // SAFETY: guaranteed by the caller.
         unsafe {
             Ok(Self {
                 connect: load_symbol(library, "chdb_connect")?,
@@ -213,7 +243,7 @@ impl Functions {
     }
 }
 
-/// Names and values of a statement's parameters. Values are in ClickHouse's escaped form, as in the HTTP protocol.
+/// Query parameters as names and values. Values are escaped as in ClickHouse's TabSeparated, as in the HTTP protocol.
 pub(super) type StatementParams = Vec<(String, String)>;
 
 struct ParamPointers {
@@ -234,18 +264,18 @@ impl ParamPointers {
     }
 }
 
-/// A connection: one statement at a time, which `&mut` sees to.
+/// A connection to the engine. Methods take `&mut self`, since it runs one statement at a time.
 pub struct Connection {
     library: Arc<Library>,
     handle: NonNull<ConnectionRef>,
 }
 
-// SAFETY: the header ties no handle to a thread, and `&mut self` keeps calls from running at the same time.
+// SAFETY: the header allows handles on any thread, and `&mut self` prevents concurrent calls.
 unsafe impl Send for Connection {}
 
 impl Connection {
     fn raw(&self) -> ConnectionRef {
-        // SAFETY: the handle came from chdb_connect and lives until drop.
+        // SAFETY: the handle is from chdb_connect and valid until it is closed in `drop`.
         unsafe { *self.handle.as_ptr() }
     }
 
@@ -257,8 +287,8 @@ impl Connection {
         params: &StatementParams,
     ) -> T {
         let pointers = ParamPointers::new(params);
-        // SAFETY: the connection is open; every pointer goes with its length and lives for the call, and the header says
-        // that parameters are taken over before it returns.
+        // SAFETY: the connection is open, and each pointer is valid for its length during the call. According to the
+        // header, the library copies the parameters before it returns.
         unsafe {
             function(
                 self.raw(),
@@ -275,39 +305,39 @@ impl Connection {
         }
     }
 
-    /// Runs a statement and gives its whole result.
+    /// Runs a statement and returns its complete result in `format`.
     pub fn query(
         &mut self,
         statement: &str,
         format: &str,
         params: &StatementParams,
-    ) -> Result<ResultChunk, String> {
+    ) -> Result<ResultChunk, LibraryError> {
         let result = self.call(self.library.functions.query, statement, format, params);
         ResultChunk::new(&self.library, result).into_result()
     }
 
-    /// Begins a statement whose result is fetched in pieces.
+    /// Starts a statement whose result is fetched in chunks. Each chunk is in `format`, with the format's header.
     pub fn stream<'a>(
         &'a mut self,
         statement: &str,
         format: &str,
         params: &StatementParams,
-    ) -> Result<ResultStream<'a>, String> {
+    ) -> Result<ResultStream<'a>, LibraryError> {
         let result = self.call(self.library.functions.stream_query, statement, format, params);
         let handle = ResultChunk::new(&self.library, result).into_result()?;
         Ok(ResultStream { connection: self, handle, finished: false })
     }
 
-    /// Begins an INSERT whose data follows in pieces.
+    /// Starts an INSERT whose data, in `format`, is appended in chunks.
     pub fn insert<'a>(
         &'a mut self,
         statement: &str,
         format: &str,
         params: &StatementParams,
-    ) -> Result<InsertStream<'a>, String> {
+    ) -> Result<InsertStream<'a>, LibraryError> {
         let handle = self.call(self.library.functions.insert, statement, format, params);
         if handle.is_null() {
-            return Err(no_result_error());
+            return Err(LibraryError::NoResult);
         }
         let stream = InsertStream { connection: self, handle, finished: false };
         match stream.error() {
@@ -319,21 +349,21 @@ impl Connection {
 
 impl Drop for Connection {
     fn drop(&mut self) {
-        // SAFETY: the handle came from chdb_connect, is closed once, and nothing borrows the connection any more.
+        // SAFETY: the handle is from chdb_connect and is closed only here. No stream borrows the connection any more.
         unsafe { (self.library.functions.close)(self.handle.as_ptr()) }
         self.library.connections.fetch_sub(1, Relaxed);
     }
 }
 
-/// A result, or a piece of one.
+/// A result, or a chunk of it. Its bytes are in the library's memory until it is dropped.
 pub struct ResultChunk {
     library: Arc<Library>,
     result: *mut RawResult,
 }
 
-// SAFETY: a result is memory of its own, tied to no thread.
+// SAFETY: a result owns its memory and may be used from any thread.
 unsafe impl Send for ResultChunk {}
-// SAFETY: as above; the shared methods only read.
+// SAFETY: methods that take `&self` only read.
 unsafe impl Sync for ResultChunk {}
 
 impl ResultChunk {
@@ -341,20 +371,20 @@ impl ResultChunk {
         Self { library: Arc::clone(library), result }
     }
 
-    fn into_result(self) -> Result<Self, String> {
+    fn into_result(self) -> Result<Self, LibraryError> {
         if self.result.is_null() {
-            return Err(no_result_error());
+            return Err(LibraryError::NoResult);
         }
-        // SAFETY: the result is live; the text belongs to it and is copied.
+        // SAFETY: the result is valid. The text belongs to it and is copied.
         match unsafe { copy_text((self.library.functions.result_error)(self.result)) } {
-            Some(error) => Err(error),
+            Some(text) => Err(LibraryError::exception(text)),
             None => Ok(self),
         }
     }
 
-    /// The bytes, in the format that was asked for.
+    /// The bytes of the result, in the statement's format.
     pub fn bytes(&self) -> &[u8] {
-        // SAFETY: the result is live.
+        // SAFETY: the result is valid until it is dropped.
         let (buffer, length) = unsafe {
             (
                 (self.library.functions.result_buffer)(self.result),
@@ -364,16 +394,16 @@ impl ResultChunk {
         if buffer.is_null() || length == 0 {
             return &[];
         }
-        // SAFETY: the header says that the buffer has so many bytes and lives as long as the result.
+        // SAFETY: according to the header, the buffer has this length and lives as long as the result.
         unsafe { std::slice::from_raw_parts(buffer.cast(), length) }
     }
 
     fn counter(&self, function: ResultCounterFn) -> u64 {
-        // SAFETY: the result is live.
+        // SAFETY: the result is valid until it is dropped.
         unsafe { function(self.result) }
     }
 
-    /// What the statement read and wrote so far.
+    /// Counters of the statement up to this chunk.
     pub fn summary(&self) -> StatementSummary {
         let functions = &self.library.functions;
         StatementSummary {
@@ -386,10 +416,6 @@ impl ResultChunk {
     }
 }
 
-fn no_result_error() -> String {
-    "Code: 1002. DB::Exception: the engine gave no result. (UNKNOWN_EXCEPTION)".to_owned()
-}
-
 impl AsRef<[u8]> for ResultChunk {
     fn as_ref(&self) -> &[u8] {
         self.bytes()
@@ -399,28 +425,28 @@ impl AsRef<[u8]> for ResultChunk {
 impl Drop for ResultChunk {
     fn drop(&mut self) {
         if !self.result.is_null() {
-            // SAFETY: the result is live and destroyed once.
+            // SAFETY: the result is valid and is destroyed only here.
             unsafe { (self.library.functions.result_destroy)(self.result) }
         }
     }
 }
 
-/// What a statement read and wrote.
+/// Counters of a statement.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct StatementSummary {
     /// Rows read from storage.
     pub read_rows: u64,
     /// Bytes read from storage.
     pub read_bytes: u64,
-    /// Rows of the result.
+    /// Rows in the result.
     pub result_rows: u64,
-    /// Rows written, those of materialized views included.
+    /// Rows written, including those of materialized views.
     pub written_rows: u64,
     /// Bytes written.
     pub written_bytes: u64,
 }
 
-/// A running statement. Dropping it cancels it.
+/// A running statement. Dropping it before the end of the result cancels the statement.
 pub struct ResultStream<'a> {
     connection: &'a mut Connection,
     handle: ResultChunk,
@@ -428,14 +454,14 @@ pub struct ResultStream<'a> {
 }
 
 impl ResultStream<'_> {
-    /// The next piece; none at the end.
-    pub fn next(&mut self) -> Result<Option<ResultChunk>, String> {
+    /// The next chunk that has bytes. `None` at the end.
+    pub fn next(&mut self) -> Result<Option<ResultChunk>, LibraryError> {
         if self.finished {
             return Ok(None);
         }
         let library = &self.connection.library;
         loop {
-            // SAFETY: connection and handle are live, and `&mut self` keeps fetches apart.
+            // SAFETY: connection and handle are valid, and `&mut self` prevents concurrent fetches.
             let chunk =
                 unsafe { (library.functions.stream_fetch)(self.connection.raw(), self.handle.result) };
             let chunk =
@@ -443,7 +469,7 @@ impl ResultStream<'_> {
             if !chunk.bytes().is_empty() {
                 return Ok(Some(chunk));
             }
-            // A piece without bytes may have rows, as in the format Null; only the end has neither.
+            // A chunk without bytes may have rows, as in the format Null. Only the end has neither.
             if chunk.counter(library.functions.rows_read) == 0 {
                 self.finished = true;
                 return Ok(None);
@@ -455,7 +481,7 @@ impl ResultStream<'_> {
 impl Drop for ResultStream<'_> {
     fn drop(&mut self) {
         if !self.finished {
-            // SAFETY: connection and handle are live.
+            // SAFETY: connection and handle are valid.
             unsafe {
                 (self.connection.library.functions.stream_cancel)(self.connection.raw(), self.handle.result);
             }
@@ -463,40 +489,39 @@ impl Drop for ResultStream<'_> {
     }
 }
 
-/// A running INSERT. Dropping it cancels it.
+/// A running INSERT. Dropping it without [`Self::finish`] cancels the INSERT.
 pub struct InsertStream<'a> {
     connection: &'a mut Connection,
     handle: InsertRef,
     finished: bool,
 }
 
-// SAFETY: as for `Connection`, which it borrows.
+// SAFETY: as for `Connection`, which it borrows exclusively.
 unsafe impl Send for InsertStream<'_> {}
 
 impl InsertStream<'_> {
-    fn error(&self) -> Option<String> {
-        // SAFETY: the handle is live; the text belongs to it and is copied.
-        unsafe { copy_text((self.connection.library.functions.insert_error)(self.handle)) }
+    fn error(&self) -> Option<LibraryError> {
+        // SAFETY: the handle is valid. The text belongs to it and is copied.
+        let text = unsafe { copy_text((self.connection.library.functions.insert_error)(self.handle)) };
+        text.map(LibraryError::exception)
     }
 
-    /// Adds a piece of the data, which may be cut anywhere.
-    pub fn append(&mut self, data: &[u8]) -> Result<(), String> {
-        // SAFETY: the handle is live; the bytes are copied before the call returns.
+    /// Appends a chunk of the data. Rows may span chunks.
+    pub fn append(&mut self, data: &[u8]) -> Result<(), LibraryError> {
+        // SAFETY: the handle is valid. The library copies the bytes before it returns.
         let state = unsafe {
             (self.connection.library.functions.insert_append)(self.handle, data.as_ptr().cast(), data.len())
         };
         if state == 0 {
             return Ok(());
         }
-        Err(self.error().unwrap_or_else(|| {
-            "Code: 1002. DB::Exception: the engine refused data. (UNKNOWN_EXCEPTION)".into()
-        }))
+        Err(self.error().unwrap_or(LibraryError::DataRejected))
     }
 
-    /// Ends the data and waits until it is inserted.
-    pub fn finish(mut self) -> Result<ResultChunk, String> {
+    /// Ends the data and blocks until it is inserted. The result has the counters of the INSERT.
+    pub fn finish(mut self) -> Result<ResultChunk, LibraryError> {
         self.finished = true;
-        // SAFETY: the handle is live and was not ended before.
+        // SAFETY: the handle is valid, and `finish` consumes the stream.
         let result = unsafe { (self.connection.library.functions.insert_done)(self.handle) };
         ResultChunk::new(&self.connection.library, result).into_result()
     }
@@ -505,7 +530,7 @@ impl InsertStream<'_> {
 impl Drop for InsertStream<'_> {
     fn drop(&mut self) {
         let functions = &self.connection.library.functions;
-        // SAFETY: the handle is live; it is cancelled before it is destroyed, once.
+        // SAFETY: the handle is valid and is destroyed only here. An unfinished INSERT is cancelled before.
         unsafe {
             if !self.finished {
                 (functions.insert_cancel)(self.handle);
@@ -517,12 +542,12 @@ impl Drop for InsertStream<'_> {
 
 /// # Safety
 ///
-/// The pointer must be null or to a NUL-terminated text that is alive for the call.
+/// The pointer must be null or point to a NUL-terminated text that lives for the call.
 unsafe fn copy_text(pointer: *const c_char) -> Option<String> {
     if pointer.is_null() {
         return None;
     }
-    // SAFETY: the caller's promise.
+    // SAFETY: guaranteed by the caller.
     let text = unsafe { CStr::from_ptr(pointer) }.to_string_lossy().into_owned();
     Some(text).filter(|text| !text.is_empty())
 }

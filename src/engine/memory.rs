@@ -1,16 +1,16 @@
-//! How much memory the engine may use.
+//! The engine's default memory limit.
 
 use std::fs;
 use std::path::Path;
 
-/// The share of the machine's memory that the engine gets: the rest is for the server (less than 256 MiB), for the page
-/// cache and for the system. ClickHouse itself would take nine tenths of the machine's, for a server that has it alone.
+/// Fraction of the usable memory for the engine, as numerator and denominator. The rest is for the server (less than
+/// 256 MiB), the page cache and the system. ClickHouse's own default is nine tenths of the machine's memory.
 const MEMORY_FRACTION: (u64, u64) = (3, 4);
-/// Below this the engine does not start.
+/// Smallest limit, as a default or as a setting.
 pub const MIN_LIMIT_BYTES: u64 = 256 << 20;
 
-/// The engine's memory limit in bytes, where the operator set none: three quarters of what this process may use at all,
-/// which is the machine's memory, or its cgroup's limit where that is lower.
+/// Default memory limit of the engine in bytes: three quarters of the machine's memory, or of this process's cgroup limit
+/// if that is lower.
 pub fn default_limit() -> u64 {
     limit_for(
         physical_memory(),
@@ -18,6 +18,7 @@ pub fn default_limit() -> u64 {
     )
 }
 
+/// Assumes 4 GiB if neither is known.
 fn limit_for(physical: Option<u64>, cgroup: Option<u64>) -> u64 {
     let usable = physical.into_iter().chain(cgroup).min().unwrap_or(4 << 30);
     (usable / MEMORY_FRACTION.1 * MEMORY_FRACTION.0).max(MIN_LIMIT_BYTES)
@@ -34,7 +35,7 @@ fn physical_memory() -> Option<u64> {
     Some(kib * 1_024)
 }
 
-/// The lowest limit of this process's cgroup and of those around it; version 1 and 2. `memberships` is
+/// Lowest memory limit of this process's cgroup and its ancestors, of version 1 or 2. `memberships` is the content of
 /// /proc/self/cgroup, see cgroups(7).
 fn cgroup_limit(root: &Path, memberships: &str) -> Option<u64> {
     let mut lowest = None;
@@ -50,9 +51,9 @@ fn cgroup_limit(root: &Path, memberships: &str) -> Option<u64> {
         } else {
             continue;
         };
-        // In a container the path may be the host's, of which only the root is mounted.
+        // In a container the path may be that of the host, while only the container's root is mounted.
         for folder in Path::new(path.trim_start_matches('/')).ancestors() {
-            // "max" is no number, and version 1's "unlimited" is larger than any machine.
+            // Version 2's "max" is not a number and is skipped. Version 1's "unlimited" exceeds any machine's memory.
             let limit = read_or_empty(root.join(folder).join(file)).trim().parse::<u64>().ok();
             lowest = lowest.into_iter().chain(limit).min();
         }

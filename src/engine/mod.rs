@@ -1,11 +1,15 @@
-//! The embedded ClickHouse: its library in a process of its own, behind ClickHouse's HTTP protocol.
+//! The embedded ClickHouse: a library in a separate process, behind ClickHouse's HTTP protocol.
 //!
-//! `millrace engine` loads the library (`library.rs`) and serves the protocol (`http.rs`); `millrace serve` starts it as
-//! a supervised child (`supervisor.rs`) and talks to it exactly as it would to a server. So there is one storage path, a crash
-//! of the engine does not take the server down, and every ClickHouse client can read the embedded database.
+//! `millrace engine` loads the library (`library.rs`) and serves the protocol (`http.rs`). `millrace serve` runs it as a
+//! supervised child (`supervisor.rs`) and uses it as it would use a ClickHouse server. So there is one storage path, a
+//! crash of the engine does not crash the server, and any ClickHouse client can query the embedded database.
+//!
+//! A request passes through `http.rs`, `request.rs` (URL and headers), `body.rs`, `execute.rs` (on a blocking thread),
+//! `statement.rs` (the kind of the statement), `pool.rs` (permits and connections) and `library.rs`.
 
 mod accounts;
 mod body;
+mod error;
 mod execute;
 mod http;
 mod library;
@@ -17,8 +21,6 @@ mod stall;
 mod statement;
 mod supervisor;
 
-use std::path::PathBuf;
-
 pub use self::http::{EngineServer, EngineServerConfig, EngineServerError, router};
 pub use accounts::DEFAULT_USER;
 pub use library::{Library, LibraryError};
@@ -27,14 +29,5 @@ pub use supervisor::{
     SupervisorConfig, start,
 };
 
-/// The version of the engine library that this Millrace is made for.
+/// Version of the engine library. `make engine` downloads it; `library.rs` has the types of its header.
 pub const VERSION: &str = "26.7.3-stable.1";
-
-/// Where `make engine` puts the library.
-pub fn default_library() -> PathBuf {
-    let cache = std::env::var_os("XDG_CACHE_HOME")
-        .map(PathBuf::from)
-        .filter(|path| path.is_absolute())
-        .or_else(|| std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".cache")));
-    cache.unwrap_or_else(|| PathBuf::from(".cache")).join("millrace/engine").join(VERSION).join("libchdb.so")
-}

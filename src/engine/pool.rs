@@ -1,11 +1,11 @@
-//! The engine's connections. A statement has one to itself while it runs.
+//! The engine's connections and permits. A connection runs one statement at a time.
 //!
-//! What a statement leaves on its connection (settings, the current database, temporary tables) must never reach another
-//! caller's. So each [`Workload`] has its own kind:
+//! The state that a statement leaves on its connection (settings, current database, temporary tables) must not affect the
+//! statements of other callers. So each [`Workload`] has its own connections:
 //!
-//! - the writer's are kept with the settings that they have, since its statements change nothing themselves;
-//! - those of panels are `readonly = 1`, where nothing can be changed, and serve panels with the same settings;
-//! - people get a new one for each statement.
+//! - Those of the writer are reused. Its statements do not change state; the pool changes the settings that differ.
+//! - Those of panels are `readonly = 1`, which allows no change, and are reused for the same settings.
+//! - An ad hoc statement gets a new connection.
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -13,33 +13,36 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::accounts::Workload;
+use super::error::EngineError;
 use super::library::{Connection, Library, LibraryError, StatementParams};
 
-/// What a statement wants of its connection.
+/// Database and settings that a statement needs on its connection.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct SessionSettings {
+    /// `None` for the database "default".
     pub(super) database: Option<String>,
     pub(super) settings: Vec<(String, String)>,
+    /// See [`super::request::HttpRequest::readonly`].
     pub(super) readonly: u8,
 }
 
-/// The connections that nobody uses now, with what was set on each.
+/// Permits and idle connections.
 pub(super) struct ConnectionPool {
     library: Arc<Library>,
     data_dir: PathBuf,
-    /// What the engine is started with.
+    /// Arguments for the first connection, which starts the engine.
     arguments: Vec<String>,
     permits: [Arc<Semaphore>; Workload::ALL.len()],
-    /// The writer's and the probe's.
+    /// Connections of the writer and the probe, with their current state.
     idle_writer: Mutex<Vec<(SessionSettings, Connection)>>,
-    /// Those of panels, the one used last behind the others.
+    /// Connections of panels, the most recently used last.
     idle_panels: Mutex<Vec<(SessionSettings, Connection)>>,
-    /// Held so that the engine runs while no other is open.
+    /// The engine stops when its last connection closes, so this one stays open.
     keep_alive: Mutex<Option<Connection>>,
 }
 
 impl ConnectionPool {
-    /// Opens the first connection, which starts the engine.
+    /// Starts the engine.
     pub(super) fn open(
         library: Arc<Library>,
         data_dir: PathBuf,
@@ -57,16 +60,16 @@ impl ConnectionPool {
         })
     }
 
-    /// A place among the running statements of a class.
+    /// Waits for a permit to run a statement.
     pub(super) async fn acquire_permit(&self, workload: Workload) -> OwnedSemaphorePermit {
         let permits = Arc::clone(&self.permits[workload as usize]);
         permits.acquire_owned().await.expect("the pool never closes its permits")
     }
 
-    /// Waits until no statement runs, lets none begin, and closes the connections.
+    /// Takes all permits, which waits for running statements and blocks new ones, and then closes the connections.
     pub(super) async fn close(&self) {
         for workload in Workload::ALL {
-            let all = u32::try_from(workload.concurrency_limit()).expect("it is a small number");
+            let all = u32::try_from(workload.concurrency_limit()).expect("limits are small");
             let permits = self.permits[workload as usize].acquire_many(all).await;
             permits.expect("the pool never closes its permits").forget();
         }
@@ -75,13 +78,13 @@ impl ConnectionPool {
         lock(&self.keep_alive).take();
     }
 
-    /// Runs `work` on a connection that has the wished database and settings. Blocks.
+    /// Runs `work` on a connection with this database and these settings. Blocks.
     pub(super) fn with_connection<T>(
         &self,
         workload: Workload,
         session: &SessionSettings,
-        work: impl FnOnce(&mut Connection) -> Result<T, String>,
-    ) -> Result<T, String> {
+        work: impl FnOnce(&mut Connection) -> Result<T, EngineError>,
+    ) -> Result<T, EngineError> {
         match workload {
             Workload::Writer | Workload::Probe if session.readonly == 0 => {
                 self.with_writer_connection(session, work)
@@ -95,15 +98,15 @@ impl ConnectionPool {
         }
     }
 
-    /// A connection whose statement failed is closed: who knows what state it is in.
+    /// A connection whose statement failed is closed, since its state is unknown.
     fn with_writer_connection<T>(
         &self,
         session: &SessionSettings,
-        work: impl FnOnce(&mut Connection) -> Result<T, String>,
-    ) -> Result<T, String> {
+        work: impl FnOnce(&mut Connection) -> Result<T, EngineError>,
+    ) -> Result<T, EngineError> {
         let idle = {
             let mut idle = lock(&self.idle_writer);
-            // The one that needs the fewest changes: inserts get those of inserts.
+            // The connection that needs the fewest changes, so that inserts reuse those of inserts.
             let closest = (0..idle.len()).min_by_key(|at| session.statements_from(&idle[*at].0).len());
             closest.map(|closest| idle.remove(closest))
         };
@@ -124,8 +127,8 @@ impl ConnectionPool {
     fn with_panels_connection<T>(
         &self,
         session: &SessionSettings,
-        work: impl FnOnce(&mut Connection) -> Result<T, String>,
-    ) -> Result<T, String> {
+        work: impl FnOnce(&mut Connection) -> Result<T, EngineError>,
+    ) -> Result<T, EngineError> {
         let idle = {
             let mut idle = lock(&self.idle_panels);
             let at = idle.iter().rposition(|(known, _)| known == session);
@@ -133,7 +136,7 @@ impl ConnectionPool {
         };
         let mut connection = match idle {
             Some(mut connection) => {
-                // A statement may have chosen another one.
+                // `readonly = 1` allows USE, so the last statement may have changed the database.
                 execute(&mut connection, &session.use_statement())?;
                 connection
             }
@@ -148,10 +151,9 @@ impl ConnectionPool {
         result
     }
 
-    /// A new connection.
-    fn connect(&self, workload: Workload, session: &SessionSettings) -> Result<Connection, String> {
-        let opened = self.library.connect(&self.data_dir, &self.arguments);
-        let mut connection = opened.map_err(|error| error.to_string())?;
+    /// Opens a connection and applies the workload's priority and the session's settings.
+    fn connect(&self, workload: Workload, session: &SessionSettings) -> Result<Connection, LibraryError> {
+        let mut connection = self.library.connect(&self.data_dir, &self.arguments)?;
         if let Some(statement) = workload.priority_statement() {
             execute(&mut connection, &statement)?;
         }
@@ -178,14 +180,14 @@ impl SessionSettings {
         format!("USE {}", quote_literal(self.database(), '`'))
     }
 
-    /// The statements that bring a connection from what was wished before to what is wished now.
+    /// Statements that change a connection from `previous` to these settings.
     fn statements_from(&self, previous: &Self) -> Vec<String> {
         let mut statements = Vec::new();
         if self.database() != previous.database() {
             statements.push(self.use_statement());
         }
         let unchanged = |(name, value): &&(String, String)| {
-            previous.settings.iter().any(|(other, then)| (other, then) == (name, value))
+            previous.settings.iter().any(|(other, old_value)| (other, old_value) == (name, value))
         };
         let removed = |(name, _): &&(String, String)| !self.settings.iter().any(|(other, _)| other == name);
         let set = self.settings.iter().filter(|setting| !unchanged(setting));
@@ -199,11 +201,11 @@ impl SessionSettings {
     }
 }
 
-fn execute(connection: &mut Connection, statement: &str) -> Result<(), String> {
+fn execute(connection: &mut Connection, statement: &str) -> Result<(), LibraryError> {
     connection.query(statement, "Null", &StatementParams::new()).map(|_| ())
 }
 
-/// The text as a literal of ClickHouse's SQL.
+/// Quotes and escapes the text as ClickHouse's SQL requires.
 fn quote_literal(text: &str, quote: char) -> String {
     let mut out = String::with_capacity(text.len() + 2);
     out.push(quote);

@@ -1,30 +1,32 @@
-//! What a request asks, as ClickHouse's HTTP protocol says it: in the address, in headers, and in a multipart body.
+//! The parameters of a request in ClickHouse's HTTP protocol: in the URL, in headers and in a multipart body.
 
 use http::HeaderMap;
 use http::request::Parts;
 
+use super::error::EngineError;
+
 /// A request without its body.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct HttpRequest {
-    /// The part of the statement in the address.
+    /// The statement, or its first part: the body continues it.
     pub(super) query: String,
     pub(super) database: Option<String>,
     pub(super) default_format: Option<String>,
     pub(super) query_id: Option<String>,
     pub(super) user: Option<String>,
     pub(super) password: Option<String>,
-    /// Settings of the statement.
+    /// ClickHouse settings for this statement, as names and values.
     pub(super) settings: Vec<(String, String)>,
-    /// Parameters of the statement, in ClickHouse's escaped form.
+    /// Query parameters (`param_x`), as names and values. Values are escaped as in ClickHouse's TabSeparated.
     pub(super) params: Vec<(String, String)>,
-    /// Whether the answer may be compressed as Accept-Encoding says.
+    /// Whether the response may be compressed according to Accept-Encoding. Off by default, as in ClickHouse.
     pub(super) compress_response: bool,
-    /// 0: anything; 1: only reading, no settings; 2: only reading.
+    /// ClickHouse's `readonly`: 0 allows anything, 1 only reads, 2 reads and changes of settings.
     pub(super) readonly: u8,
 }
 
-/// Parameters of the protocol that are no settings of a statement. Those without effect here are about a session, which
-/// lasts for one statement, about progress headers, and about buffering, which the front does as it likes.
+/// Parameters of the protocol that are accepted without effect. A session lasts for one statement, there are no progress
+/// headers, and only its format determines whether a response is streamed.
 const IGNORED_PARAMETERS: [&str; 12] = [
     "session_id",
     "session_timeout",
@@ -41,8 +43,9 @@ const IGNORED_PARAMETERS: [&str; 12] = [
 ];
 
 impl HttpRequest {
-    /// Reads the address and the headers. An error is for the client.
-    pub(super) fn from_parts(parts: &Parts) -> Result<Self, String> {
+    /// Reads the URL and the headers. Credentials in headers override those in the URL; a database or format in the URL
+    /// overrides that in the headers.
+    pub(super) fn from_parts(parts: &Parts) -> Result<Self, EngineError> {
         let mut request =
             Self { readonly: if parts.method == http::Method::POST { 0 } else { 2 }, ..Self::default() };
         let pairs = form_urlencoded::parse(parts.uri.query().unwrap_or_default().as_bytes());
@@ -59,8 +62,8 @@ impl HttpRequest {
         Ok(request)
     }
 
-    /// Takes one named value, from the address or from a part of a multipart body.
-    pub(super) fn set_parameter(&mut self, name: &str, value: String) -> Result<(), String> {
+    /// Sets a parameter of the URL or of a multipart body. Parts of a statement are concatenated.
+    pub(super) fn set_parameter(&mut self, name: &str, value: String) -> Result<(), EngineError> {
         match name {
             "query" => self.query.push_str(&value),
             "database" => self.database = Some(value).filter(|name| !name.is_empty()),
@@ -69,25 +72,16 @@ impl HttpRequest {
             "user" => self.user = Some(value),
             "password" => self.password = Some(value),
             "enable_http_compression" => self.compress_response = is_enabled(&value),
-            "compress" | "decompress" if is_enabled(&value) => {
-                return Err(exception(
-                    48,
-                    "NOT_IMPLEMENTED",
-                    &format!(
-                        "{name}=1 (ClickHouse's own block compression) is not supported by the embedded engine; \
-                              use Content-Encoding and Accept-Encoding with gzip or zstd"
-                    ),
-                ));
+            "compress" if is_enabled(&value) => {
+                return Err(EngineError::BlockCompression { parameter: "compress" });
+            }
+            "decompress" if is_enabled(&value) => {
+                return Err(EngineError::BlockCompression { parameter: "decompress" });
             }
             "compress" | "decompress" => {}
             "readonly" => {
-                let requested = value.parse().map_err(|_| {
-                    exception(
-                        27,
-                        "CANNOT_PARSE_INPUT_ASSERTION_FAILED",
-                        &format!("readonly is {value:?}; 0, 1 or 2 is possible"),
-                    )
-                })?;
+                let requested = value.parse().map_err(|_| EngineError::InvalidReadonly { value })?;
+                // A GET request stays read-only.
                 self.readonly = if self.readonly == 0 { requested } else { self.readonly };
             }
             _ if IGNORED_PARAMETERS.contains(&name) => {}
@@ -95,7 +89,7 @@ impl HttpRequest {
                 Some(param) => self.params.push((param.to_owned(), value)),
                 None => {
                     if name.is_empty() || !name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_') {
-                        return Err(exception(115, "UNKNOWN_SETTING", &format!("{name:?} is no setting")));
+                        return Err(EngineError::InvalidSettingName { name: name.to_owned() });
                     }
                     self.settings.push((name.to_owned(), value));
                 }
@@ -105,16 +99,11 @@ impl HttpRequest {
     }
 }
 
-/// An error in ClickHouse's words.
-pub(super) fn exception(code: i32, name: &str, message: &str) -> String {
-    format!("Code: {code}. DB::Exception: {message}. ({name})")
-}
-
 fn is_enabled(value: &str) -> bool {
     !matches!(value, "" | "0" | "false")
 }
 
-/// User and password of the headers.
+/// User and password in the headers of the protocol, or in basic authentication.
 fn credentials(headers: &HeaderMap) -> Option<(String, String)> {
     let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
     if let Some(user) = text("x-clickhouse-user") {
@@ -135,7 +124,7 @@ fn credentials(headers: &HeaderMap) -> Option<(String, String)> {
 mod tests {
     use super::*;
 
-    fn parse_request(method: &str, uri: &str, headers: &[(&str, &str)]) -> Result<HttpRequest, String> {
+    fn parse_request(method: &str, uri: &str, headers: &[(&str, &str)]) -> Result<HttpRequest, EngineError> {
         let mut request = http::Request::builder().method(method).uri(uri);
         for (name, value) in headers {
             request = request.header(*name, *value);
@@ -171,16 +160,15 @@ mod tests {
         let named =
             parse_request("POST", "/", &[("x-clickhouse-user", "u"), ("x-clickhouse-key", "k")]).unwrap();
         assert_eq!((named.user.as_deref(), named.password.as_deref()), (Some("u"), Some("k")));
-        let address = parse_request("POST", "/?user=u&password=w", &[]).unwrap();
-        assert_eq!((address.user.as_deref(), address.password.as_deref()), (Some("u"), Some("w")));
+        let url = parse_request("POST", "/?user=u&password=w", &[]).unwrap();
+        assert_eq!((url.user.as_deref(), url.password.as_deref()), (Some("u"), Some("w")));
     }
 
     #[test]
     fn invalid_settings_are_rejected_by_name() {
-        assert!(
-            parse_request("POST", "/?max_threads%3D1%3Bx=2", &[]).unwrap_err().contains("UNKNOWN_SETTING")
-        );
-        assert!(parse_request("POST", "/?decompress=1", &[]).unwrap_err().contains("decompress=1"));
+        let error = |uri| parse_request("POST", uri, &[]).unwrap_err().response_text();
+        assert!(error("/?max_threads%3D1%3Bx=2").contains("UNKNOWN_SETTING"));
+        assert!(error("/?decompress=1").contains("decompress=1"));
         assert!(parse_request("POST", "/?decompress=0", &[]).is_ok());
     }
 }

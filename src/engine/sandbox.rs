@@ -1,9 +1,9 @@
-//! What the operating system lets the engine's process do.
+//! Isolation of the engine's process from the rest of the machine.
 //!
-//! The engine has no users and no rights of its own: whoever may send it a statement could read any file of this machine
-//! with `file()`, write one with INTO OUTFILE and open any address with `url()`. So the process gives up these rights
-//! itself, for good, before the engine starts: it runs in a folder and with an environment of its own ([`reexec_isolated`]), and
-//! under Landlock ([`confine`]). docs/decisions/0006-engine-isolation.md lists the rules and how they were found.
+//! The engine library has no access control: any statement could read files with `file()`, write files with INTO OUTFILE
+//! and open addresses with `url()`. So the process drops these rights permanently before it starts the engine. It runs
+//! with a separate working directory and environment ([`reexec_isolated`]), and under Landlock ([`confine`]).
+//! docs/decisions/0006-engine-isolation.md lists the rules and how they were found.
 
 use std::ffi::OsString;
 use std::fmt;
@@ -14,34 +14,45 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// The engine's working directory and HOME, inside its data folder. It is emptied at every start, since the engine would
-/// read a configuration file that a statement has left there.
+use crate::config::engine_environment;
+
+/// Working directory and HOME of the engine's process, in its data folder. Emptied at each start, since the engine would
+/// read a configuration file that a statement wrote there.
 const HOME: &str = "home";
-
-/// The environment variables that the engine's process keeps: its own settings, the time zone, and what the loader and a
-/// panic's backtrace need.
-const INHERITED_VARIABLES: [&str; 4] = ["TZ", "LD_LIBRARY_PATH", "RUST_BACKTRACE", "RUST_LOG"];
-
-/// The prefix of the engine command's own variables.
-const ENGINE_VARIABLE_PREFIX: &str = "MILLRACE_ENGINE_";
 
 /// How far the kernel confines the engine's process.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Confinement {
-    /// To its data folder, without TCP.
+    /// To its data folder, without TCP connections.
     Full,
-    /// Not in every respect, or not at all, for this reason.
+    /// Not completely, or not at all. Contains the reason.
     Partial(String),
 }
 
 impl Confinement {
-    /// The line of a confinement that [`fmt::Display`] wrote.
+    /// Parses what [`fmt::Display`] wrote.
     pub fn parse(text: &str) -> Self {
         match text {
             ENFORCED => Self::Full,
             reason => Self::Partial(reason.to_owned()),
         }
     }
+}
+
+/// Why the process is not confined although the kernel could.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfineError {
+    /// Landlock confines the calling thread and those that it starts, not its siblings.
+    #[error("{0} threads are running, but only a process with one thread can be confined")]
+    Threads(usize),
+    /// The process cannot be protected from core dumps and debuggers.
+    #[cfg(target_os = "linux")]
+    #[error("PR_SET_DUMPABLE failed: {0}")]
+    Dumpable(rustix::io::Errno),
+    /// The kernel rejected a rule.
+    #[cfg(target_os = "linux")]
+    #[error(transparent)]
+    Landlock(#[from] landlock::RulesetError),
 }
 
 const ENFORCED: &str = "enforced";
@@ -55,22 +66,22 @@ impl fmt::Display for Confinement {
     }
 }
 
-/// Makes the data folder, for the owner alone, and gives its absolute path.
+/// Creates the data folder with access for its owner only, and returns its absolute path.
 pub fn create_data_dir(path: &Path) -> io::Result<PathBuf> {
     fs::DirBuilder::new().recursive(true).mode(0o700).create(path)?;
     fs::set_permissions(path, fs::Permissions::from_mode(0o700))?;
     path.canonicalize()
 }
 
-/// Replaces this process by one of the same program with these arguments, which has an environment and a working
-/// directory of its own, with this variable. Returns only if that fails.
+/// Executes this program again with `arguments`, in an empty working directory and with a reduced environment plus
+/// `variable`. Returns only on failure.
 ///
-/// The engine reads ./config.xml, ./clickhouse-local.xml and $HOME/.clickhouse-local/config.xml where they exist.
+/// Without it, the engine would read ./config.xml, ./clickhouse-local.xml and $HOME/.clickhouse-local/config.xml.
 pub fn reexec_isolated(data_dir: &Path, arguments: &[OsString], variable: (&str, &str)) -> io::Error {
     let isolated_command = || -> io::Result<Command> {
         let home = data_dir.join(HOME);
         fs::DirBuilder::new().recursive(true).mode(0o700).create(&home)?;
-        // Another engine may hold the folder: its working directory must not go, only what is in it.
+        // Only the content is removed: the folder may be the working directory of a running engine.
         for entry in fs::read_dir(&home)? {
             let entry = entry?;
             if entry.file_type()?.is_dir() {
@@ -80,16 +91,8 @@ pub fn reexec_isolated(data_dir: &Path, arguments: &[OsString], variable: (&str,
             }
         }
         let mut command = Command::new(std::env::current_exe()?);
-        command.args(arguments).env_clear().current_dir(&home).env("HOME", &home);
-        for (name, value) in std::env::vars_os() {
-            let inherited = name.to_str().is_some_and(|name| {
-                INHERITED_VARIABLES.contains(&name) || name.starts_with(ENGINE_VARIABLE_PREFIX)
-            });
-            if inherited {
-                command.env(name, value);
-            }
-        }
-        command.env(variable.0, variable.1);
+        command.args(arguments).current_dir(&home);
+        command.env_clear().envs(engine_environment()).env("HOME", &home).env(variable.0, variable.1);
         Ok(command)
     };
     match isolated_command() {
@@ -98,24 +101,24 @@ pub fn reexec_isolated(data_dir: &Path, arguments: &[OsString], variable: (&str,
     }
 }
 
-/// Confines this process and every thread that it starts from here on. An error says that it is not confined although
-/// the kernel could.
+/// Confines this process and all threads that it starts later. Must be called while the process has one thread. A kernel
+/// without Landlock is not an error, but [`Confinement::Partial`].
 #[cfg(target_os = "linux")]
-pub fn confine(data_dir: &Path) -> Result<Confinement, String> {
+pub fn confine(data_dir: &Path) -> Result<Confinement, ConfineError> {
     let threads = fs::read_dir("/proc/self/task").map_or(1, Iterator::count);
     if threads != 1 {
-        return Err(format!("{threads} threads run already, which would stay unconfined"));
+        return Err(ConfineError::Threads(threads));
     }
-    // No core files with events in them, and no other process of the same user looks into this one's memory.
+    // Prevents core files, which contain events, and access to this process's memory by the user's other processes.
     rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable)
-        .map_err(|error| format!("the process cannot be made undumpable: {error}"))?;
-    linux::confine(data_dir).map_err(|error| error.to_string())
+        .map_err(ConfineError::Dumpable)?;
+    Ok(linux::confine(data_dir)?)
 }
 
-/// There is no Landlock here.
+/// Landlock exists on Linux only.
 #[cfg(not(target_os = "linux"))]
-pub fn confine(_data_dir: &Path) -> Result<Confinement, String> {
-    Ok(Confinement::Partial("not enforced: Landlock is a part of Linux".to_owned()))
+pub fn confine(_data_dir: &Path) -> Result<Confinement, ConfineError> {
+    Ok(Confinement::Partial("not enforced: Landlock exists on Linux only".to_owned()))
 }
 
 #[cfg(target_os = "linux")]
@@ -129,12 +132,11 @@ mod linux {
 
     use super::Confinement;
 
-    /// The rights that are taken away, unless a rule gives them back. Version 6 came with Linux 6.12.
+    /// All rights of this version are denied unless a rule grants them. Version 6 is in Linux 6.12.
     const ABI: ABI = ABI::V6;
 
-    /// What the engine may read outside of its data folder, where it exists: the number of cores and the memory limit,
-    /// the machine's time zone, and random bytes. It does without all else that it looks for, such as /proc, the
-    /// resolver's files, locales and the debugging symbols of its library.
+    /// Paths outside the data folder that the engine may read: number of cores and memory limit, time zone, random bytes.
+    /// It also looks for /proc, resolver files, locales and its debugging symbols, but works without them.
     const READABLE_PATHS: [&str; 5] = [
         "/sys/fs/cgroup",
         "/sys/devices/system/cpu",
@@ -144,12 +146,12 @@ mod linux {
     ];
 
     pub(super) fn confine(data_dir: &Path) -> Result<Confinement, RulesetError> {
-        // Before ABI 2 (Linux 5.19) nothing could be moved or linked from one folder to another, which the engine does.
+        // Before ABI 2 (Linux 5.19), Landlock forbids renames and links between folders, which the engine needs.
         let rename =
             Ruleset::default().set_compatibility(CompatLevel::HardRequirement).handle_access(AccessFs::Refer);
         if rename.is_err() {
             return Ok(Confinement::Partial(
-                "not enforced: the kernel has no Landlock, or one older than Linux 5.19".to_owned(),
+                "not enforced: Landlock of Linux 5.19 or later is required".to_owned(),
             ));
         }
         let read = AccessFs::from_read(ABI) & !AccessFs::Execute;
@@ -177,19 +179,19 @@ mod linux {
         })
     }
 
-    /// What a kernel with this version of Landlock does not confine.
+    /// Describes what a kernel with this version of Landlock does not restrict.
     fn missing_restrictions(abi: ABI) -> String {
-        let lacks = if abi < ABI::V3 {
+        let unrestricted = if abi < ABI::V3 {
             "truncating files (Linux 6.2), TCP (6.7), and signals and abstract sockets (6.12) are"
         } else if abi < ABI::V4 {
             "TCP (Linux 6.7), and signals and abstract sockets (6.12) are"
         } else {
             "signals and abstract sockets (Linux 6.12) are"
         };
-        format!("partly enforced: {lacks} not restricted by this kernel")
+        format!("partly enforced: {unrestricted} not restricted by this kernel")
     }
 
-    /// A path that is not there needs no rule.
+    /// `None` for a path that does not exist.
     fn rule(path: &Path, access: BitFlags<AccessFs>) -> Option<PathBeneath<PathFd>> {
         let opened = PathFd::new(path).ok()?;
         let access = if path.is_dir() { access } else { access & AccessFs::from_file(ABI) };

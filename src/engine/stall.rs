@@ -1,15 +1,15 @@
-//! How slow a client may be that holds a permit, or wants one.
+//! The minimum transfer rate of a client that holds a permit or is about to get one.
 
 use std::time::Duration;
 
-/// How long a client may take for the next bytes, if it was fast enough before.
+/// Maximum time without a transfer.
 const STALL_GRACE: Duration = Duration::from_secs(10);
-/// A client must manage so many bytes a second on average, beyond [`STALL_GRACE`]: slower than any network that an analyst sits
-/// on, and faster than a client that moves a byte now and then to keep its permit.
+/// Minimum average rate beyond [`STALL_GRACE`]. Any usable network is faster; a client that transfers a byte now and then
+/// to keep its permit is slower.
 const MIN_BYTES_PER_SECOND: u64 = 16 << 10;
 
-/// How long one client may still be waited for. Bytes that it reads or sends earn time, up to [`STALL_GRACE`]; the time in which
-/// it waits for the engine costs none.
+/// How much longer the engine waits for a client. Transferred bytes add time, up to [`STALL_GRACE`]. Only the time in which
+/// the engine waits for the client is subtracted.
 #[derive(Debug)]
 pub(super) struct StallTimeout {
     remaining: Duration,
@@ -20,12 +20,12 @@ impl StallTimeout {
         Self { remaining: STALL_GRACE }
     }
 
-    /// How long the client may be waited for now.
+    /// Maximum time to wait for the next transfer.
     pub(super) fn remaining(&self) -> Duration {
         self.remaining
     }
 
-    /// The client moved so many bytes after it was waited for.
+    /// Records that the client transferred `bytes` after the engine had waited for `waited`.
     pub(super) fn record_transfer(&mut self, waited: Duration, bytes: usize) {
         let earned = Duration::from_millis((bytes as u64).saturating_mul(1_000) / MIN_BYTES_PER_SECOND);
         self.remaining = self.remaining.saturating_sub(waited).saturating_add(earned).min(STALL_GRACE);
@@ -40,7 +40,7 @@ mod tests {
     fn silent_and_trickling_clients_time_out_but_slow_networks_do_not() {
         let mut trickle = StallTimeout::new();
         trickle.record_transfer(Duration::ZERO, 1 << 30);
-        assert_eq!(trickle.remaining(), STALL_GRACE, "a fast start buys no longer silence");
+        assert_eq!(trickle.remaining(), STALL_GRACE, "a fast start does not extend the grace");
         for _ in 0..10 {
             trickle.record_transfer(Duration::from_secs(1), 1);
         }

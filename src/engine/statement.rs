@@ -1,69 +1,70 @@
-//! Just enough of ClickHouse's SQL to know what a statement is: whether it answers, whether data follows it, and in which
-//! format. What is not understood is given to the engine as it is, which says what is wrong with it.
+//! A minimal parser of ClickHouse's SQL. It determines the kind of a statement, its output format, and where the data of an
+//! INSERT begins. Statements that it does not understand are passed to the engine, which reports what is invalid.
 //!
-//! One request holds one statement. The library would carry out what stands behind a semicolon as well, so this is decided
-//! here, for every caller, before anything runs; blanks, comments and further semicolons may follow.
+//! A request must contain one statement. The library would also execute what follows a semicolon, so the parser rejects
+//! this for all users before anything runs. Whitespace, comments and more semicolons may follow.
+
+use prost::encoding::decode_varint;
 
 use crate::clickhouse::lexer::{self, Lexer, Token};
 
-/// The format of an answer where nothing names one.
+/// Output format if neither the statement nor the request names one.
 const DEFAULT_FORMAT: &str = "TabSeparated";
 
-/// What is to be done with a statement.
+/// How a statement is executed.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum StatementKind {
-    /// It answers with rows, which can be streamed.
+    /// Returns rows, which can be streamed.
     Select {
-        /// The format it names.
+        /// Format in the statement.
         format: Option<String>,
     },
-    /// It answers with few rows, which the engine does not stream.
+    /// Returns few rows, which the library does not stream.
     Show {
-        /// The format it names.
+        /// Format in the statement.
         format: Option<String>,
     },
-    /// It takes data: the format of the data, where it is named, and where in the text the data begins.
+    /// Is followed by data.
     Insert {
-        /// The format of the data, where it is named.
+        /// Format of the data in the statement.
         format: Option<String>,
-        /// The data's first byte.
+        /// Offset of the data in the text; the length of the text if it contains no data.
         data_start: usize,
     },
-    /// Everything else.
+    /// Any other statement. Its result, if it has one, is not streamed.
     Other,
 }
 
-/// A statement in a text.
+/// A statement at the beginning of a text.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Statement {
-    /// What is to be done with it.
     pub(super) kind: StatementKind,
-    /// Where it ends: before its semicolon, and before the format of the data that it takes.
+    /// Offset of its end: before its semicolon, and before FORMAT or VALUES of an INSERT with data.
     pub(super) end: usize,
 }
 
-/// Why a text is no statement that can be carried out.
+/// Why a text is rejected. Positions are in bytes, from 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub(super) enum StatementError {
-    /// Something stands behind its semicolon.
+pub enum StatementError {
+    /// A second statement. The message begins like ClickHouse's.
     #[error(
-        "Multi-statements are not allowed: something follows the semicolon at position {0}; send one statement a request"
+        "Multi-statements are not allowed: text follows the semicolon at position {0}; send one statement per request"
     )]
     MultipleStatements(usize),
-    /// Data in the text of an INSERT … SELECT, which the engine would pass over.
+    /// Data after an INSERT … SELECT, which the library would ignore.
     #[error(
-        "data follows the INSERT … SELECT at position {0}, which the embedded engine does not read; insert the data \
-         itself, with INSERT INTO … FORMAT"
+        "the embedded engine does not read data after an INSERT … SELECT (at position {0}); insert the data directly with \
+         INSERT INTO … FORMAT"
     )]
     DataAfterInsertSelect(usize),
 }
 
-/// The output format of an answer.
+/// Output format: that of the statement, or else the request's default, or else [`DEFAULT_FORMAT`].
 pub(super) fn output_format<'a>(named: Option<&'a str>, default: Option<&'a str>) -> &'a str {
     named.or(default).unwrap_or(DEFAULT_FORMAT)
 }
 
-/// Looks at the text of a statement, which may be followed by data.
+/// Parses the statement at the beginning of a text. The data of an INSERT may follow it.
 pub(super) fn parse(text: &[u8]) -> Result<Statement, StatementError> {
     let mut tokens = TopLevelTokens { lexer: Lexer::new(text) };
     let Some(first) = tokens.next() else {
@@ -77,7 +78,7 @@ pub(super) fn parse(text: &[u8]) -> Result<Statement, StatementError> {
     let is_show = ["SHOW", "DESCRIBE", "DESC", "EXISTS", "EXPLAIN", "CHECK"]
         .iter()
         .any(|keyword| first.is_keyword(keyword));
-    let (format, end, has_insert) = parse_clauses(&mut tokens, text.len())?;
+    let Clauses { format, end, has_insert } = parse_clauses(&mut tokens, text.len())?;
     let kind = match () {
         // WITH … INSERT INTO … SELECT.
         () if has_insert => StatementKind::Other,
@@ -88,19 +89,19 @@ pub(super) fn parse(text: &[u8]) -> Result<Statement, StatementError> {
     Ok(Statement { kind, end })
 }
 
-/// What stands at the begin of every piece of a streamed answer and belongs only at the begin of the first.
+/// Header at the beginning of each chunk of a streamed result. Only that of the first chunk is sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum ChunkHeader {
-    /// Nothing.
+    /// No header.
     Empty,
-    /// So many lines.
+    /// This number of lines.
     Lines(usize),
-    /// Names and types of the columns, as in `RowBinaryWithNamesAndTypes`.
+    /// Names and types of the columns in binary, as in `RowBinaryWithNamesAndTypes`.
     NamesAndTypes,
 }
 
-/// Whether an answer in this format can be streamed: the engine gives each piece as if it were a whole answer, so only
-/// formats whose pieces can be put behind each other qualify. Others are made as a whole.
+/// Header of a format that can be streamed; `None` for other formats. The library formats each chunk like a complete
+/// result, so only formats whose chunks can be concatenated without their headers can be streamed.
 pub(super) fn streaming_header(format: &str) -> Option<ChunkHeader> {
     match format {
         "TabSeparated" | "TSV" | "TabSeparatedRaw" | "TSVRaw" | "CSV" | "JSONEachRow"
@@ -113,7 +114,7 @@ pub(super) fn streaming_header(format: &str) -> Option<ChunkHeader> {
 }
 
 impl ChunkHeader {
-    /// How many bytes of this piece it takes.
+    /// Length of the header of this chunk, in bytes.
     pub(super) fn length(self, chunk: &[u8]) -> usize {
         match self {
             Self::Empty => 0,
@@ -129,41 +130,35 @@ impl ChunkHeader {
 
 fn names_and_types_length(chunk: &[u8]) -> Option<usize> {
     let mut rest = chunk;
-    let columns = read_varint(&mut rest)?;
+    // ClickHouse's variable-length integers are those of Protocol Buffers.
+    let columns = decode_varint(&mut rest).ok()?;
     for _ in 0..columns.checked_mul(2)? {
-        let length = read_varint(&mut rest)?;
+        let length = usize::try_from(decode_varint(&mut rest).ok()?).ok()?;
         rest = rest.get(length..)?;
     }
     Some(chunk.len() - rest.len())
 }
 
-/// A LEB128 number.
-fn read_varint(bytes: &mut &[u8]) -> Option<usize> {
-    let mut value = 0_usize;
-    for shift in (0..usize::BITS).step_by(7) {
-        let (&byte, rest) = bytes.split_first()?;
-        *bytes = rest;
-        value |= usize::from(byte & 0x7f).checked_shl(shift)?;
-        if byte < 0x80 {
-            return Some(value);
-        }
-    }
-    None
+/// What [`parse_clauses`] finds.
+struct Clauses {
+    /// Name in the FORMAT clause.
+    format: Option<String>,
+    /// Offset of the statement's end.
+    end: usize,
+    /// Whether the statement contains INSERT INTO.
+    has_insert: bool,
 }
 
-/// Reads a statement to its end. FORMAT counts as its last clause only: with a name, and then the end, a semicolon or
-/// SETTINGS. Gives the format, the end, and whether an INSERT is in it.
-fn parse_clauses(
-    tokens: &mut TopLevelTokens<'_>,
-    length: usize,
-) -> Result<(Option<String>, usize, bool), StatementError> {
+/// Reads a statement to its end. FORMAT is a clause only if a name follows, and then the end, a semicolon or SETTINGS.
+/// Otherwise it is an identifier.
+fn parse_clauses(tokens: &mut TopLevelTokens<'_>, length: usize) -> Result<Clauses, StatementError> {
     let (mut format, mut has_insert) = (None, false);
     let mut lookahead = tokens.next();
     while let Some(token) = lookahead {
         lookahead = tokens.next();
         if token.is_symbol(b';') {
             tokens.expect_only_semicolons(lookahead, token)?;
-            return Ok((format, token.start, has_insert));
+            return Ok(Clauses { format, end: token.start, has_insert });
         }
         has_insert |= token.is_keyword("INSERT") && lookahead.is_some_and(|next| next.is_keyword("INTO"));
         if token.is_keyword("FORMAT")
@@ -173,7 +168,7 @@ fn parse_clauses(
             format = Some(name_of(name));
         }
     }
-    Ok((format, length, has_insert))
+    Ok(Clauses { format, end: length, has_insert })
 }
 
 fn parse_insert(text: &[u8], mut tokens: TopLevelTokens<'_>) -> Result<Statement, StatementError> {
@@ -185,7 +180,7 @@ fn parse_insert(text: &[u8], mut tokens: TopLevelTokens<'_>) -> Result<Statement
             return parse_insert_select(text, tokens);
         }
         if token.is_keyword("WATCH") || token.is_keyword("INFILE") {
-            let (_, end, _) = parse_clauses(&mut tokens, text.len())?;
+            let Clauses { end, .. } = parse_clauses(&mut tokens, text.len())?;
             return Ok(Statement { kind: StatementKind::Other, end });
         }
         if token.is_keyword("VALUES") {
@@ -213,7 +208,7 @@ fn parse_insert(text: &[u8], mut tokens: TopLevelTokens<'_>) -> Result<Statement
     Ok(Statement { kind: StatementKind::Insert { format: None, data_start: text.len() }, end: text.len() })
 }
 
-/// An INSERT … SELECT. The format that it names would be that of data behind it, which `input()` reads.
+/// Parses an INSERT … SELECT. Its FORMAT would be that of data after it, which `input()` reads in a ClickHouse server.
 fn parse_insert_select(text: &[u8], mut tokens: TopLevelTokens<'_>) -> Result<Statement, StatementError> {
     let mut rest = tokens.clone();
     let mut lookahead = rest.next();
@@ -222,7 +217,7 @@ fn parse_insert_select(text: &[u8], mut tokens: TopLevelTokens<'_>) -> Result<St
         if token.is_symbol(b';') {
             break;
         }
-        // Behind the name of a format stands data, which may look like anything.
+        // After the name of a format and a line break, any text but a semicolon or SETTINGS is data.
         if token.is_keyword("FORMAT")
             && let Some(name) = lookahead.filter(is_name)
             && let Some(data) =
@@ -232,11 +227,11 @@ fn parse_insert_select(text: &[u8], mut tokens: TopLevelTokens<'_>) -> Result<St
             return Err(StatementError::DataAfterInsertSelect(data.start + 1));
         }
     }
-    let (_, end, _) = parse_clauses(&mut tokens, text.len())?;
+    let Clauses { end, .. } = parse_clauses(&mut tokens, text.len())?;
     Ok(Statement { kind: StatementKind::Other, end })
 }
 
-/// Data begins behind the blanks that follow the format's name, and behind one line break.
+/// Offset of the data: after the whitespace that follows the format's name, an optional semicolon, and one line break.
 fn skip_to_data(text: &[u8], mut pos: usize) -> usize {
     while matches!(text.get(pos), Some(b' ' | b'\t' | b'\x0c')) {
         pos += 1;
@@ -261,7 +256,7 @@ fn name_of(token: Token<'_>) -> String {
     String::from_utf8_lossy(token.bytes).into_owned()
 }
 
-/// The tokens that stand outside of parentheses; of what stands within, only the opening one.
+/// Tokens outside parentheses. A parenthesized part is returned as its opening parenthesis.
 #[derive(Clone)]
 struct TopLevelTokens<'a> {
     lexer: Lexer<'a>,
@@ -275,7 +270,7 @@ impl<'a> TopLevelTokens<'a> {
             while depth > 0
                 && let Some(token) = self.lexer.clone().next()
             {
-                // A statement ends with its semicolon, whatever is open.
+                // A semicolon ends the statement even in an open parenthesis.
                 if token.is_symbol(b';') {
                     break;
                 }
@@ -290,7 +285,7 @@ impl<'a> TopLevelTokens<'a> {
         self.clone().next()
     }
 
-    /// Checks that `next` and all that follows are semicolons.
+    /// Checks that `next` and all tokens after it are semicolons.
     fn expect_only_semicolons(
         &mut self,
         mut next: Option<Token<'a>>,

@@ -1,17 +1,19 @@
-//! Keeps the engine's process running.
+//! Runs the engine as a child process, and restarts it when it exits or hangs.
 
 use std::io;
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
+use std::process::{ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use backon::{Backoff, BackoffBuilder, ExponentialBuilder};
 use tokio::io::{AsyncBufRead, AsyncBufReadExt, BufReader};
-use tokio::process::{Child, ChildStdin, Command};
+use tokio::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 
 use super::accounts::{DEFAULT_USER, PANELS_USER, PROBE_USER, WRITER_USER};
 use super::sandbox::Confinement;
@@ -19,66 +21,88 @@ use crate::atomic_file;
 use crate::clickhouse::{ClickHouse, Endpoint, ErrorKind};
 use crate::config::EngineConfig;
 
-/// The variable that tells the child its password: arguments can be seen by every user of the machine.
+/// Variable with the password of [`DEFAULT_USER`]. Not an argument, since every user of the machine can read arguments.
 pub const PASSWORD_ENV: &str = "MILLRACE_ENGINE_PASSWORD";
-/// The variable that tells the child the key of the server's own users.
+/// Variable with the key of the server's own users.
 pub const SERVER_KEY_ENV: &str = "MILLRACE_ENGINE_SERVER_KEY";
-/// How the child's line begins that says where it listens.
+/// Prefix of the line on the child's standard output that contains its URL. The child accepts connections from then on.
 pub const READY_PREFIX: &str = "listening on ";
-
-/// How the child's line begins that says how far it is confined; it comes before the other.
+/// Prefix of the line with the child's [`Confinement`]. It precedes the line with the URL.
 pub const CONFINEMENT_PREFIX: &str = "sandbox: ";
 
-/// How long a start may take. A large database is loaded in it.
+/// Maximum time from the start of the child to its URL. ClickHouse loads all tables in this time.
 const START_TIMEOUT: Duration = Duration::from_secs(120);
-/// How long the child may take to end by itself.
+/// Maximum time for the child to exit after its standard input is closed. It is killed after that.
 const STOP_TIMEOUT: Duration = Duration::from_secs(8);
-/// The wait before the first restart; it doubles up to the last.
-const INITIAL_BACKOFF: Duration = Duration::from_millis(100);
-const MAX_BACKOFF: Duration = Duration::from_secs(5);
-/// How often the child is probed.
-const PROBE_INTERVAL: Duration = Duration::from_secs(3);
-/// How long it may take to answer a probe, a query that reads nothing. A busy machine may need seconds.
-const PROBE_TIMEOUT: Duration = Duration::from_secs(10);
-/// After so many probes in a row without an answer it counts as hung.
-const MAX_MISSED_PROBES: u32 = 3;
-/// A child that was killed because of a report is not killed for another one before this: the cause, such as a full disk,
-/// may still be there.
-const MIN_RESTART_INTERVAL: Duration = Duration::from_secs(60);
-/// The longest line of the child's standard error that is logged whole.
-const MAX_LINE_BYTES: usize = 4_096;
-/// A child that ran so long was healthy, and the wait begins anew.
+/// Maximum time to read the rest of the standard error of a child that has exited. A process that the engine started may
+/// keep the pipe open.
+const STDERR_DRAIN_TIMEOUT: Duration = Duration::from_secs(1);
+/// Delays before restarts: 100 ms, doubled for each further restart.
+const RESTART_BACKOFF: ExponentialBuilder = ExponentialBuilder::new()
+    .with_factor(2.0)
+    .with_min_delay(Duration::from_millis(100))
+    .with_max_delay(MAX_RESTART_DELAY)
+    .without_max_times();
+/// Maximum delay before a restart.
+const MAX_RESTART_DELAY: Duration = Duration::from_secs(5);
+/// The backoff starts over after a child that ran for longer than this.
 const BACKOFF_RESET_AFTER: Duration = Duration::from_secs(30);
+/// Time between two probes.
+const PROBE_INTERVAL: Duration = Duration::from_secs(3);
+/// Maximum time for the response to a probe, a query that reads no data. On a busy machine it can take seconds.
+const PROBE_TIMEOUT: Duration = Duration::from_secs(10);
+/// The child is considered hung after this many probes in a row without a response.
+const MAX_MISSED_PROBES: u32 = 3;
+/// Minimum time between two requested restarts. A restart does not fix every cause: a disk may still be full.
+const MIN_RESTART_INTERVAL: Duration = Duration::from_secs(60);
+/// Longer lines of the child's standard error are truncated in the log.
+const MAX_LINE_BYTES: usize = 4_096;
 
-/// What the supervisor needs.
+/// Configuration of the supervisor.
 #[derive(Clone, Debug)]
 pub struct SupervisorConfig {
-    /// The engine's data folder.
+    /// Data folder of the engine.
     pub data_dir: PathBuf,
-    /// The library; none for the one that `make engine` brings.
+    /// Path of the engine library. `None` for [`crate::config::default_engine_library`].
     pub library: Option<PathBuf>,
-    /// Where to write down how other ClickHouse clients reach the engine, for the owner's eyes only.
+    /// File for URL, user and password of the engine, for other ClickHouse clients. Only its owner can read it.
     pub endpoint_file: PathBuf,
-    /// What the engine may use.
+    /// Memory limit and sandbox of the engine.
     pub engine: EngineConfig,
 }
 
-/// Why the engine could not be started at all.
+/// Why a start of the engine failed.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    /// It ended at once, with this last word.
+    /// The child exited. Contains the last line of its standard error.
     #[error("the embedded ClickHouse did not start: {0}")]
     Exited(String),
-    /// There is no process.
+    /// The child runs, but is not ready. It is killed.
+    #[error("the embedded ClickHouse did not start: it was not ready after {} s", START_TIMEOUT.as_secs())]
+    TimedOut,
+    /// The child could not be started, or its standard output could not be read.
     #[error("the embedded ClickHouse did not start: {0}")]
-    Spawn(#[from] std::io::Error),
+    Spawn(io::Error),
 }
 
-/// The handle of the supervised engine.
+/// Why a running engine is restarted.
+#[derive(Debug, thiserror::Error)]
+enum EngineFailure {
+    #[error("the embedded ClickHouse exited ({0})")]
+    Exited(ExitStatus),
+    #[error("the embedded ClickHouse cannot be waited for ({0})")]
+    Wait(io::Error),
+    #[error("the embedded ClickHouse did not answer {0} probes in a row and was killed")]
+    Hung(u32),
+    #[error("the embedded ClickHouse was killed, since it needs a restart ({0})")]
+    RestartRequested(String),
+}
+
+/// Handle of the supervised engine. Clones share its state.
 #[derive(Clone, Debug)]
 pub struct EngineHandle {
-    endpoint: watch::Receiver<Option<Endpoint>>,
-    panels: watch::Receiver<Option<Endpoint>>,
+    writer_endpoint: watch::Receiver<Option<Endpoint>>,
+    panels_endpoint: watch::Receiver<Option<Endpoint>>,
     restart_requests: mpsc::Sender<String>,
     status: Arc<EngineStatus>,
 }
@@ -97,45 +121,46 @@ impl EngineStatus {
 }
 
 impl EngineHandle {
-    /// Where the writer finds the engine; none while it is down.
+    /// Endpoint for the writer. `None` while the engine is down.
     pub fn endpoint(&self) -> watch::Receiver<Option<Endpoint>> {
-        self.endpoint.clone()
+        self.writer_endpoint.clone()
     }
 
-    /// Where panels find it: they have connections of their own, and can only read.
+    /// Endpoint for panels, with separate permits and read-only connections. `None` while the engine is down.
     pub fn panels_endpoint(&self) -> watch::Receiver<Option<Endpoint>> {
-        self.panels.clone()
+        self.panels_endpoint.clone()
     }
 
-    /// Where to report, with the reason, that the engine will not work again until it is restarted. It is then killed and
-    /// started again. Where a report waits already, further ones can be dropped.
+    /// Sends the reason for a restart that the engine needs. The channel holds one request; a sender may drop its request
+    /// when the channel is full. Requests within a minute of the last restart are ignored.
     pub fn restart_requests(&self) -> mpsc::Sender<String> {
         self.restart_requests.clone()
     }
 
-    /// How far the kernel confines the engine's process.
+    /// How far the kernel confines the engine's process. `None` until the first start reports it.
     pub fn confinement(&self) -> Option<Confinement> {
         self.status.confinement.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// How often it was started again.
+    /// Number of restarts, failed attempts included.
     pub fn restarts(&self) -> u64 {
         self.status.restarts.load(Relaxed)
     }
 
-    /// Why it is down; none while it runs.
+    /// Why the engine is down. `None` while it runs.
     pub fn last_error(&self) -> Option<String> {
         self.status.last_error.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 
-/// Starts the engine and keeps it running until `stop`. The first start must succeed; later ones are tried for ever.
+/// Starts the engine and returns once it is ready. The returned task restarts it until `stop`, and then stops it. A first
+/// start that fails is an error; restarts are retried indefinitely.
 pub async fn start(
     config: SupervisorConfig,
     stop: CancellationToken,
 ) -> Result<(EngineHandle, JoinHandle<()>), StartError> {
-    let (endpoint_sender, endpoint) = watch::channel(None);
-    let (panels_sender, panels) = watch::channel(None);
+    let (writer_sender, writer_endpoint) = watch::channel(None);
+    let (panels_sender, panels_endpoint) = watch::channel(None);
     let (restart_requests, restart_receiver) = mpsc::channel(1);
     let status = Arc::new(EngineStatus::default());
     let secret = || uuid::Uuid::new_v4().simple().to_string();
@@ -143,30 +168,34 @@ pub async fn start(
         config,
         password: secret(),
         server_key: secret(),
-        endpoint: endpoint_sender,
-        panels: panels_sender,
+        writer_endpoint: writer_sender,
+        panels_endpoint: panels_sender,
         status: Arc::clone(&status),
     };
     let first = supervisor.spawn().await?;
     let supervisor_task = tokio::spawn(supervisor.run(first, restart_receiver, stop));
-    Ok((EngineHandle { endpoint, panels, restart_requests, status }, supervisor_task))
+    Ok((EngineHandle { writer_endpoint, panels_endpoint, restart_requests, status }, supervisor_task))
 }
 
+/// A child that is ready. Dropping it kills the child.
 struct EngineProcess {
     child: Child,
-    /// The child ends when this does, also when this process is killed. Held apart, since `wait` would close it.
+    /// The child exits when this pipe closes, so it does not outlive this process. Not in `child`, since [`Child::wait`]
+    /// would close it.
     stdin: ChildStdin,
+    /// Forwards the standard error to the log. Ends when the child exits, and returns the last line.
+    stderr_task: AbortOnDropHandle<String>,
     url: String,
 }
 
 struct Supervisor {
     config: SupervisorConfig,
-    /// Of the user for people.
+    /// Password of [`DEFAULT_USER`].
     password: String,
-    /// Of the server's own users.
+    /// Key of the server's own users.
     server_key: String,
-    endpoint: watch::Sender<Option<Endpoint>>,
-    panels: watch::Sender<Option<Endpoint>>,
+    writer_endpoint: watch::Sender<Option<Endpoint>>,
+    panels_endpoint: watch::Sender<Option<Endpoint>>,
     status: Arc<EngineStatus>,
 }
 
@@ -177,57 +206,76 @@ impl Supervisor {
         mut restart_receiver: mpsc::Receiver<String>,
         stop: CancellationToken,
     ) {
-        let mut process = Some(first);
+        let mut engine = first;
         let mut last_requested_restart = None;
-        let mut backoff = INITIAL_BACKOFF;
+        let mut backoff = RESTART_BACKOFF.build();
         loop {
-            if let Some(mut engine) = process.take() {
-                let started = Instant::now();
-                let why = tokio::select! {
-                    () = stop.cancelled() => return self.terminate(engine).await,
-                    ended = engine.child.wait() => {
-                        let status = ended.map_or_else(|error| error.to_string(), |status| status.to_string());
-                        format!("ended ({status})")
-                    }
-                    missed_probes = wait_until_hung(self.endpoint_for(PROBE_USER, &engine.url)) => {
-                        self.kill(&mut engine).await;
-                        format!("did not answer {missed_probes} probes in a row and was killed")
-                    }
-                    reason = next_restart_request(&mut restart_receiver, &mut last_requested_restart) => {
-                        self.kill(&mut engine).await;
-                        format!("was killed, since it needs a restart ({reason})")
-                    }
-                };
-                self.unpublish();
-                tracing::error!("the embedded ClickHouse {why}; it is started again");
-                self.status.set_error(Some(format!("the embedded ClickHouse {why}; it is started again")));
-                if started.elapsed() > BACKOFF_RESET_AFTER {
-                    backoff = INITIAL_BACKOFF;
+            let started = Instant::now();
+            let failure = tokio::select! {
+                () = stop.cancelled() => return self.terminate(engine).await,
+                status = engine.child.wait() => status.map_or_else(EngineFailure::Wait, EngineFailure::Exited),
+                missed_probes = wait_until_hung(self.endpoint_for(PROBE_USER, &engine.url)) => {
+                    EngineFailure::Hung(missed_probes)
                 }
-            }
-            tokio::select! {
-                () = stop.cancelled() => return,
-                () = tokio::time::sleep(backoff) => {}
-            }
-            backoff = (backoff * 2).min(MAX_BACKOFF);
-            self.status.restarts.fetch_add(1, Relaxed);
-            let spawned = tokio::select! {
-                // The child ends by itself when its handle is dropped.
-                () = stop.cancelled() => return,
-                spawned = self.spawn() => spawned,
+                reason = next_restart_request(&mut restart_receiver, &mut last_requested_restart) => {
+                    EngineFailure::RestartRequested(reason)
+                }
             };
-            match spawned {
-                Ok(engine) => process = Some(engine),
+            self.unpublish();
+            if matches!(failure, EngineFailure::Hung(_) | EngineFailure::RestartRequested(_)) {
+                kill(&mut engine.child).await;
+            }
+            join_stderr_task(engine.stderr_task).await;
+            tracing::error!("{failure}; restarting");
+            self.status.set_error(Some(format!("{failure}; it is being restarted")));
+            if started.elapsed() > BACKOFF_RESET_AFTER {
+                backoff = RESTART_BACKOFF.build();
+            }
+            engine = tokio::select! {
+                // A child that is starting is killed, since its handle is dropped.
+                () = stop.cancelled() => return,
+                restarted = self.restart(&mut backoff) => restarted,
+            };
+        }
+    }
+
+    /// Starts a child. Retries with backoff until one is ready.
+    async fn restart(&self, backoff: &mut impl Backoff) -> EngineProcess {
+        loop {
+            tokio::time::sleep(backoff.next().unwrap_or(MAX_RESTART_DELAY)).await;
+            self.status.restarts.fetch_add(1, Relaxed);
+            match self.spawn().await {
+                Ok(engine) => return engine,
                 Err(error) => {
-                    tracing::error!(%error, "the embedded ClickHouse could not be started again");
+                    tracing::error!(%error, "restart of the embedded ClickHouse failed; retrying");
                     self.status.set_error(Some(error.to_string()));
                 }
             }
         }
     }
 
-    /// Starts a child and waits until it says where it listens.
+    /// Starts a child, waits until it is ready, and publishes its endpoints.
     async fn spawn(&self) -> Result<EngineProcess, StartError> {
+        let mut child = self.command().and_then(|mut command| command.spawn()).map_err(StartError::Spawn)?;
+        let stdin = child.stdin.take().expect("stdin is piped");
+        let stdout = child.stdout.take().expect("stdout is piped");
+        let stderr = child.stderr.take().expect("stderr is piped");
+        let stderr_task = AbortOnDropHandle::new(tokio::spawn(forward_stderr(stderr)));
+        match tokio::time::timeout(START_TIMEOUT, self.read_url(stdout)).await {
+            Ok(Ok(Some(url))) => {
+                self.publish(&url);
+                Ok(EngineProcess { child, stdin, stderr_task, url })
+            }
+            Ok(Ok(None)) => {
+                let last_line = join_stderr_task(stderr_task).await;
+                Err(StartError::Exited(last_line.trim_start_matches("millrace: ").to_owned()))
+            }
+            Ok(Err(error)) => Err(StartError::Spawn(error)),
+            Err(_) => Err(StartError::TimedOut),
+        }
+    }
+
+    fn command(&self) -> io::Result<Command> {
         let mut command = Command::new(std::env::current_exe()?);
         command
             .args(["engine", "--exit-with-parent", "--listen", "127.0.0.1:0", "--data-dir"])
@@ -243,131 +291,123 @@ impl Supervisor {
         if let Some(library) = &self.config.library {
             command.arg("--library").arg(library);
         }
-        let mut child = command.spawn()?;
-        let stdin = child.stdin.take().expect("it was piped");
-        let stderr = child.stderr.take().expect("it was piped");
-        let stdout = child.stdout.take().expect("it was piped");
-        let last_stderr_line = Arc::new(Mutex::new(String::new()));
-        let stderr_task = tokio::spawn(forward_stderr(stderr, Arc::clone(&last_stderr_line)));
-        let mut lines = BufReader::new(stdout).lines();
-        let ready = async {
-            while let Some(line) = lines.next_line().await? {
-                if let Some(confinement) = line.strip_prefix(CONFINEMENT_PREFIX) {
-                    self.set_confinement(Confinement::parse(confinement));
-                }
-                if let Some(url) = line.strip_prefix(READY_PREFIX) {
-                    return Ok(Some(url.to_owned()));
-                }
-            }
-            Ok::<_, std::io::Error>(None)
-        };
-        match tokio::time::timeout(START_TIMEOUT, ready).await {
-            Ok(Ok(Some(url))) => {
-                self.publish(&url);
-                Ok(EngineProcess { child, stdin, url })
-            }
-            Ok(ended) => {
-                ended?;
-                // Its standard error ends with it.
-                stderr_task.await.ok();
-                let message = last_stderr_line.lock().unwrap_or_else(PoisonError::into_inner).clone();
-                Err(StartError::Exited(message.trim_start_matches("millrace: ").to_owned()))
-            }
-            Err(_) => {
-                Err(StartError::Exited(format!("it was not ready after {} s", START_TIMEOUT.as_secs())))
-            }
-        }
+        Ok(command)
     }
 
-    /// The endpoint of one of the server's own users.
+    /// Reads the child's standard output until its URL. `None` if the child exits before.
+    async fn read_url(&self, stdout: ChildStdout) -> io::Result<Option<String>> {
+        let mut lines = BufReader::new(stdout).lines();
+        while let Some(line) = lines.next_line().await? {
+            if let Some(confinement) = line.strip_prefix(CONFINEMENT_PREFIX) {
+                self.set_confinement(Confinement::parse(confinement));
+            }
+            if let Some(url) = line.strip_prefix(READY_PREFIX) {
+                return Ok(Some(url.to_owned()));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Endpoint with one of the server's own users.
     fn endpoint_for(&self, user: &str, url: &str) -> Endpoint {
         Endpoint { url: url.to_owned(), user: user.to_owned(), password: self.server_key.clone() }
     }
 
     fn publish(&self, url: &str) {
-        tracing::info!(url, "the embedded ClickHouse is ready");
+        tracing::info!(url, "embedded ClickHouse is ready");
         let default_endpoint =
             Endpoint { url: url.to_owned(), user: DEFAULT_USER.to_owned(), password: self.password.clone() };
         if let Err(error) = write_endpoint_file(&self.config.endpoint_file, &default_endpoint) {
             let file = self.config.endpoint_file.display();
-            tracing::warn!(%error, %file, "how to reach the embedded ClickHouse could not be written down");
+            tracing::warn!(%error, %file, "endpoint file of the embedded ClickHouse not written");
         }
         self.status.set_error(None);
-        self.panels.send_replace(Some(self.endpoint_for(PANELS_USER, url)));
-        self.endpoint.send_replace(Some(self.endpoint_for(WRITER_USER, url)));
+        self.panels_endpoint.send_replace(Some(self.endpoint_for(PANELS_USER, url)));
+        self.writer_endpoint.send_replace(Some(self.endpoint_for(WRITER_USER, url)));
     }
 
     fn unpublish(&self) {
-        self.endpoint.send_replace(None);
-        self.panels.send_replace(None);
+        self.writer_endpoint.send_replace(None);
+        self.panels_endpoint.send_replace(None);
     }
 
-    /// The log says once how far the engine is confined.
+    /// Stores the confinement. Logs it only if it changed, not at every restart.
     fn set_confinement(&self, confinement: Confinement) {
-        let mut known = self.status.confinement.lock().unwrap_or_else(PoisonError::into_inner);
-        if known.as_ref() == Some(&confinement) {
+        let mut current = self.status.confinement.lock().unwrap_or_else(PoisonError::into_inner);
+        if current.as_ref() == Some(&confinement) {
             return;
         }
         match &confinement {
-            Confinement::Full => {
-                tracing::info!("the kernel keeps the embedded ClickHouse in its data folder")
-            }
+            Confinement::Full => tracing::info!("embedded ClickHouse is confined to its data folder"),
             Confinement::Partial(reason) => tracing::warn!(
                 reason,
-                "the kernel does not keep the embedded ClickHouse in its data folder: statements may reach other files \
-                 or addresses"
+                "embedded ClickHouse is not fully confined: statements may reach files outside its data folder, or addresses"
             ),
         }
-        *known = Some(confinement);
+        *current = Some(confinement);
     }
 
-    async fn kill(&self, engine: &mut EngineProcess) {
-        self.unpublish();
-        if let Err(error) = engine.child.kill().await {
-            tracing::error!(%error, "the embedded ClickHouse cannot be killed");
-        }
-    }
-
+    /// Closes the child's standard input and waits until it exits. Kills it after [`STOP_TIMEOUT`].
     async fn terminate(&self, engine: EngineProcess) {
-        let EngineProcess { mut child, stdin, .. } = engine;
+        let EngineProcess { mut child, stdin, stderr_task, .. } = engine;
         self.unpublish();
         drop(stdin);
         match tokio::time::timeout(STOP_TIMEOUT, child.wait()).await {
-            Ok(Ok(status)) if status.success() => tracing::debug!("the embedded ClickHouse ended"),
-            Ok(ended) => tracing::warn!(?ended, "the embedded ClickHouse ended badly"),
+            Ok(Ok(status)) if status.success() => tracing::debug!("embedded ClickHouse stopped"),
+            Ok(Ok(status)) => tracing::warn!(%status, "embedded ClickHouse failed while stopping"),
+            Ok(Err(error)) => tracing::warn!(%error, "embedded ClickHouse cannot be waited for"),
             Err(_) => {
-                tracing::warn!("the embedded ClickHouse did not end in time and is killed");
-                if let Err(error) = child.kill().await {
-                    tracing::error!(%error, "the embedded ClickHouse cannot be killed");
-                }
+                let timeout_s = STOP_TIMEOUT.as_secs();
+                tracing::warn!(timeout_s, "embedded ClickHouse did not stop in time; killing it");
+                kill(&mut child).await;
             }
         }
+        join_stderr_task(stderr_task).await;
     }
 }
 
-/// Returns the number of probes in a row that had no answer, once there are too many.
+async fn kill(child: &mut Child) {
+    if let Err(error) = child.kill().await {
+        tracing::error!(%error, "embedded ClickHouse cannot be killed");
+    }
+}
+
+/// Waits until the standard error of a child that has exited is forwarded. Returns its last line, or nothing after
+/// [`STDERR_DRAIN_TIMEOUT`], when the task is aborted.
+async fn join_stderr_task(task: AbortOnDropHandle<String>) -> String {
+    match tokio::time::timeout(STDERR_DRAIN_TIMEOUT, task).await {
+        Ok(Ok(last_line)) => last_line,
+        Ok(Err(error)) => {
+            tracing::error!(%error, "reading the standard error of the embedded ClickHouse failed");
+            String::new()
+        }
+        Err(_) => String::new(),
+    }
+}
+
+/// Probes the engine until [`MAX_MISSED_PROBES`] probes in a row have no response. Returns their number.
 async fn wait_until_hung(endpoint: Endpoint) -> u32 {
     let (_sender, endpoint) = watch::channel(Some(endpoint));
     let engine = ClickHouse::new(endpoint, "default");
     let mut missed_probes = 0;
     while missed_probes < MAX_MISSED_PROBES {
         tokio::time::sleep(PROBE_INTERVAL).await;
-        let why = match tokio::time::timeout(PROBE_TIMEOUT, engine.version()).await {
+        let reason = match tokio::time::timeout(PROBE_TIMEOUT, engine.version()).await {
             Ok(Err(error)) if error.kind == ErrorKind::Unreachable => error.to_string(),
-            // An error is an answer as well.
+            // An engine that returns an error is not hung.
             Ok(_) => {
                 missed_probes = 0;
                 continue;
             }
-            Err(_) => format!("no answer in {} s", PROBE_TIMEOUT.as_secs()),
+            Err(_) => format!("no response in {} s", PROBE_TIMEOUT.as_secs()),
         };
         missed_probes += 1;
-        tracing::warn!(missed_probes, why, "the embedded ClickHouse did not answer a probe");
+        tracing::warn!(missed_probes, reason, "embedded ClickHouse did not answer a probe");
     }
     missed_probes
 }
 
-/// Returns the reason of the next report for which the child is to be killed.
+/// Reason of the next request at least [`MIN_RESTART_INTERVAL`] after the previous one that was accepted.
 async fn next_restart_request(
     restart_receiver: &mut mpsc::Receiver<String>,
     last_restart: &mut Option<Instant>,
@@ -388,16 +428,18 @@ fn write_endpoint_file(path: &Path, endpoint: &Endpoint) -> io::Result<()> {
     atomic_file::replace(path, [serde_json::to_vec(endpoint)?])
 }
 
-/// Passes the child's words on to the log, and keeps the last ones.
-async fn forward_stderr(stderr: tokio::process::ChildStderr, last_stderr_line: Arc<Mutex<String>>) {
+/// Logs the lines of the child's standard error. Returns the last one.
+async fn forward_stderr(stderr: ChildStderr) -> String {
     let mut stderr = BufReader::new(stderr);
+    let mut last_line = String::new();
     while let Ok(Some(line)) = bounded_line(&mut stderr).await {
         tracing::warn!(target: "millrace::engine", "{line}");
-        *last_stderr_line.lock().unwrap_or_else(PoisonError::into_inner) = line;
+        last_line = line;
     }
+    last_line
 }
 
-/// The next line, of which no more than [`MAX_LINE_BYTES`] are kept; none at the end.
+/// Reads a line and keeps its first [`MAX_LINE_BYTES`]. `None` at the end.
 async fn bounded_line(reader: &mut (impl AsyncBufRead + Unpin)) -> io::Result<Option<String>> {
     let mut kept = Vec::new();
     let mut length = 0;

@@ -65,7 +65,7 @@ async fn a_disk_filled_during_an_outage_drains_when_clickhouse_returns() {
     // The engine is away for as long as its library is.
     let library = elsewhere.path().join("library.so");
     let configured = std::env::var_os("MILLRACE_ENGINE_LIB").filter(|path| !path.is_empty());
-    let real_library = configured.map_or_else(millrace::engine::default_library, Into::into);
+    let real_library = configured.map_or_else(millrace::config::default_engine_library, Into::into);
     std::os::unix::fs::symlink(&real_library, &library).unwrap();
     let variables = [("MILLRACE_ENGINE_LIB", library.to_str().unwrap())];
     let server = TestServer::start_on(std::sync::Arc::clone(&disk.folder), &variables);

@@ -1,4 +1,4 @@
-//! The embedded ClickHouse as other clients see it: ClickHouse's HTTP protocol.
+//! ClickHouse's HTTP protocol, as the embedded engine serves it.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -8,12 +8,12 @@ use crate::common::TIMEOUT;
 
 const PASSWORD: &str = "se'cret";
 
-/// An engine that runs alone. Dropping it kills it.
+/// A standalone engine. Dropping it kills its process.
 pub(crate) struct EngineProcess {
     child: Child,
     pub(crate) address: String,
     pub(crate) folder: tempfile::TempDir,
-    /// What it said before it was ready.
+    /// The lines on its standard output before it was ready.
     pub(crate) output: Vec<String>,
 }
 
@@ -22,7 +22,7 @@ impl EngineProcess {
         Self::start_with(|command| command.env("MILLRACE_ENGINE_PASSWORD", PASSWORD))
     }
 
-    /// With changes to its command.
+    /// Starts an engine whose command `configure` has changed.
     pub(crate) fn start_with(configure: impl Fn(&mut Command) -> &mut Command) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let mut command = Command::new(env!("CARGO_BIN_EXE_millrace"));
@@ -37,7 +37,7 @@ impl EngineProcess {
         let address = loop {
             let mut line = String::new();
             let read = std::io::BufRead::read_line(&mut lines, &mut line).unwrap();
-            assert!(read > 0, "it does not say where it listens: {output:?}");
+            assert!(read > 0, "the engine exited before it was ready: {output:?}");
             match line.trim().strip_prefix("listening on http://") {
                 Some(address) => break address.to_owned(),
                 None => output.push(line.trim().to_owned()),
@@ -46,7 +46,7 @@ impl EngineProcess {
         Self { child, address, folder, output }
     }
 
-    /// A request as it goes over the wire: status, head and body.
+    /// Sends a request. Returns the response's status, its head in lower case, and its body, or [`TRUNCATED`].
     pub(crate) fn request(
         &self,
         method: &str,
@@ -66,7 +66,7 @@ impl EngineProcess {
         let mut response = Vec::new();
         stream.read_to_end(&mut response).unwrap();
         let end =
-            response.windows(4).position(|window| window == b"\r\n\r\n").expect("the answer has a head");
+            response.windows(4).position(|window| window == b"\r\n\r\n").expect("the response has a head");
         let head = String::from_utf8_lossy(&response[..end]).to_lowercase();
         let status = head[9..12].parse().unwrap();
         let mut body = response[end + 4..].to_vec();
@@ -90,11 +90,11 @@ impl EngineProcess {
 }
 
 impl EngineProcess {
-    /// Kills it, and starts another one on its folder that ends at once.
+    /// Kills the process, and runs another engine on its data folder that exits as soon as it has started.
     pub(crate) fn restart_and_exit(&mut self, library: &std::path::Path) -> std::process::ExitStatus {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
-        // It ends with its standard input.
+        // Its standard input is at the end, so it exits.
         Command::new(env!("CARGO_BIN_EXE_millrace"))
             .args(["engine", "--exit-with-parent", "--listen", "127.0.0.1:0", "--data-dir"])
             .arg(self.folder.path())
@@ -113,8 +113,8 @@ impl Drop for EngineProcess {
     }
 }
 
-/// What a chunked answer without its end is read as.
-const TRUNCATED: &[u8] = b"the answer was broken off";
+/// Stands for the body of a chunked response without its terminating chunk.
+const TRUNCATED: &[u8] = b"the response is truncated";
 
 fn decode_chunked(mut rest: &[u8]) -> Option<Vec<u8>> {
     let mut body = Vec::new();
@@ -150,7 +150,7 @@ fn the_http_protocol_matches_clickhouse() {
     ] {
         assert!(head.contains(header), "{head} lacks {header}");
     }
-    // Who may ask, and what a GET may not do.
+    // Wrong credentials, and a GET request that is not read-only.
     let (status, head, body) = engine.request("POST", "/", &[], b"SELECT 1");
     assert_eq!(status, 403);
     assert!(
@@ -170,19 +170,19 @@ fn the_http_protocol_matches_clickhouse() {
         assert_eq!(found, status, "{query}: {response}");
         assert!(response.starts_with(code), "{query}: {response}");
     }
-    // Settings and the database hold for one statement.
+    // Settings and the database apply to one statement.
     assert_eq!(engine.post_ok("/?max_threads=3", "SELECT getSetting('max_threads')"), "3");
     assert_ne!(engine.post_ok("/", "SELECT getSetting('max_threads')"), "3");
     assert_eq!(engine.post_ok("/?database=system", "SELECT currentDatabase()"), "system");
     assert_eq!(engine.post_ok("/", "SELECT currentDatabase()"), "default");
     assert_eq!(engine.post("/?no_such_setting=1", b"SELECT 1").0, 404);
-    // Parameters come in the address and as multipart.
+    // Query parameters in the URL and in a multipart body.
     assert_eq!(engine.post_ok("/?param_x=a%5Ctb", "SELECT {x:String}"), "a\\tb");
     let multipart = "--b\r\nContent-Disposition: form-data; name=\"query\"\r\n\r\nSELECT {n:UInt8} + 1\r\n\
                      --b\r\nContent-Disposition: form-data; name=\"param_n\"\r\n\r\n41\r\n--b--\r\n";
     let headers = [credentials, ("Content-Type", "multipart/form-data; boundary=b")];
     assert_eq!(engine.request("POST", "/", &headers, multipart.as_bytes()).2, b"42\n");
-    // Statements that are no SELECT.
+    // Statements other than SELECT.
     engine.post_ok("/", "CREATE TABLE t (a UInt32, b String) ENGINE = MergeTree ORDER BY a");
     assert_eq!(engine.post_ok("/", "EXISTS t"), "1");
     assert!(engine.post_ok("/?default_format=JSONEachRow", "DESCRIBE t").contains("\"name\":\"a\""));
@@ -214,7 +214,7 @@ fn data_can_be_inserted_and_selected_in_any_format() {
             "{format}"
         );
     }
-    // Compressed both ways.
+    // Compressed requests and responses.
     let headers = [credentials[0], credentials[1], ("Content-Encoding", "gzip")];
     let body = gzip(b"INSERT INTO t FORMAT TSV\n6\tgzip\n");
     assert_eq!(engine.request("POST", "/", &headers, &body).0, 200);
@@ -235,15 +235,15 @@ fn data_can_be_inserted_and_selected_in_any_format() {
         assert_eq!(plain.lines().count(), 100_000);
         assert_eq!(plain.lines().last(), Some("99999"));
     }
-    // An error in a result without bytes is one as well.
+    // An error in a result without bytes is reported.
     let (status, response) =
         engine.post("/", b"SELECT throwIf(number = 3000000) FROM numbers(4000000) FORMAT Null");
     assert_ne!(status, 200, "{response}");
-    // A broken body inserts nothing.
+    // An invalid row rejects the whole body.
     let (status, output) = engine.post("/?query=INSERT+INTO+t+FORMAT+CSV", b"8,\"x\"\nnine,\"y\"\n");
     assert_eq!(status, 400, "{output}");
     assert_eq!(engine.post_ok("/", "SELECT count() FROM t"), "7");
-    // An error in the middle of an answer is not taken for its end.
+    // A response that fails after its beginning has no regular end.
     let (status, _, body) =
         engine.request("POST", "/", &credentials, b"SELECT throwIf(number = 3000000) FROM numbers(4000000)");
     if status == 200 {
@@ -253,7 +253,7 @@ fn data_can_be_inserted_and_selected_in_any_format() {
     }
 }
 
-/// Whoever asks: what stands behind a semicolon is not carried out, and data is not taken for a statement.
+/// A second statement is not executed, also in read-only requests, and data is not parsed as a statement.
 #[test]
 fn a_request_must_hold_one_statement() {
     let engine = EngineProcess::start();
@@ -282,10 +282,10 @@ fn a_request_must_hold_one_statement() {
     }
     assert_eq!(engine.post_ok("/", "EXISTS second"), "0");
     assert_eq!(engine.post_ok("/", "SELECT count() FROM t"), "0");
-    // In two halves, in the address and in the body.
+    // One statement in the URL and one in the body.
     let target = format!("/?query={}", "SHOW+TABLES;");
     assert_eq!(engine.post(&target, second.as_bytes()).0, 400);
-    // A semicolon at the end is none too many, nor is one in a quote, a comment or a heredoc.
+    // Semicolons are allowed at the end, and in quotes, comments and heredocs.
     for (text, response) in [
         ("SELECT 1;", "1"),
         ("SELECT 1 ; -- done; SELECT 2", "1"),
@@ -299,7 +299,7 @@ fn a_request_must_hold_one_statement() {
     engine.post_ok("/", "INSERT INTO t FORMAT TSV\n3\t; DROP TABLE t\n");
     engine.post_ok("/?query=INSERT+INTO+t+FORMAT+CSV", "4,\"x;y\"\n");
     assert_eq!(engine.post_ok("/", "SELECT count(), sum(a) FROM t"), "4\t10");
-    // What the engine would have passed over in silence.
+    // The library would silently ignore this data.
     let (status, response) =
         engine.post("/", b"INSERT INTO t SELECT * FROM input('a Int64, b String') FORMAT CSV\n5,x");
     assert_eq!(status, 400, "{response}");
@@ -334,13 +334,13 @@ fn a_statement_is_executed_verbatim_or_rejected() {
         assert!(response.starts_with("Code: 62.") && response.contains("not UTF-8 at byte"), "{response}");
     }
     assert_eq!(engine.post_ok("/", "SELECT hex('\\xFF')"), "FF");
-    // Data is bytes.
+    // Data may contain any bytes.
     engine.post_ok("/", "CREATE TABLE t (a String) ENGINE = MergeTree ORDER BY a");
     assert_eq!(engine.post("/", b"INSERT INTO t FORMAT RowBinary\n\x01\xff"), (200, String::new()));
     assert_eq!(engine.post_ok("/", "SELECT hex(a) FROM t"), "FF");
 }
 
-/// The message of an error in the middle of an answer is in the answer's encoding, so that a client can read it.
+/// An error after the beginning of a compressed response is compressed as well, so that a client can read it.
 #[test]
 fn an_error_in_a_compressed_response_is_readable() {
     let engine = EngineProcess::start();
@@ -361,10 +361,10 @@ fn an_error_in_a_compressed_response_is_readable() {
         assert!(response.starts_with(b"HTTP/1.1 200"), "{}", String::from_utf8_lossy(&response[..end]));
         let mut body = Vec::new();
         let mut rest = &response[end + 4..];
-        // Chunks without their end: the answer is broken off.
+        // The terminating chunk is missing.
         while let Some(at) = rest.windows(2).position(|window| window == b"\r\n") {
             let length = usize::from_str_radix(std::str::from_utf8(&rest[..at]).unwrap(), 16).unwrap();
-            assert_ne!(length, 0, "the answer has an end");
+            assert_ne!(length, 0, "the response is complete");
             body.extend_from_slice(&rest[at + 2..at + 2 + length]);
             rest = &rest[at + 2 + length + 2..];
         }
@@ -392,7 +392,7 @@ fn a_repeated_token_is_deduplicated_and_readers_run_during_inserts() {
     }
     engine.post_ok("/?insert_deduplication_token=two&async_insert=0", "INSERT INTO t FORMAT TSV\n1\n2\n");
     assert_eq!(engine.post_ok("/", "SELECT count() FROM t"), "4");
-    // Readers that take their time do not hold up an insert or each other: these have an endless answer before them.
+    // Readers of infinite results delay neither inserts nor each other.
     let readers: Vec<TcpStream> = (0..4)
         .map(|_| {
             let mut stream = TcpStream::connect(&engine.address).unwrap();
@@ -400,9 +400,9 @@ fn a_repeated_token_is_deduplicated_and_readers_run_during_inserts() {
                         Authorization: Basic ZGVmYXVsdDpzZSdjcmV0\r\n\r\n";
             stream.write_all(head.as_bytes()).unwrap();
             stream.set_read_timeout(Some(TIMEOUT)).unwrap();
-            let mut begin = [0; 12];
-            stream.read_exact(&mut begin).unwrap();
-            assert_eq!(&begin, b"HTTP/1.1 200");
+            let mut status_line = [0; 12];
+            stream.read_exact(&mut status_line).unwrap();
+            assert_eq!(&status_line, b"HTTP/1.1 200");
             stream
         })
         .collect();

@@ -1,4 +1,4 @@
-//! What the embedded engine's process may touch, whoever sends it a statement.
+//! Isolation of the embedded engine: from the machine's files and network, and between its clients.
 
 use std::fs;
 use std::io::Write as _;
@@ -9,7 +9,7 @@ use millrace::proto::v1::Status;
 use crate::common::{TIMEOUT, TestServer, event, events_request};
 use crate::engine::EngineProcess;
 
-/// Whether this kernel can confine a process; a test says so where it cannot be made.
+/// Whether the kernel confines the engine. Prints a note if not, since the test is then skipped.
 fn is_sandboxed(output: &[String]) -> bool {
     let sandboxed = output.iter().any(|line| line == "sandbox: enforced");
     if !sandboxed {
@@ -49,19 +49,19 @@ fn a_statement_cannot_reach_outside_the_data_folder() {
         format!("SELECT * FROM mysql('127.0.0.1:{port}', 'd', 't', 'u', 'p')"),
         "SELECT * FROM executable('cat', 'TSV', 'a String', (SELECT 'x'))".into(),
     ] {
-        // url() would try again for minutes.
+        // url() retries for minutes by default.
         let (status, response) = engine.post("/?http_max_tries=1", statement.as_bytes());
         assert_ne!(status, 200, "{statement}: {response}");
         assert!(!response.contains("root:") && !response.contains("secret\n"), "{statement}: {response}");
     }
-    // No folder can be listed, so that there are no such files.
+    // Folders outside cannot be listed, so the pattern matches no file.
     let listed = format!("SELECT * FROM file('{}*', 'RawBLOB', 'a String')", path("secre"));
     assert_eq!(engine.post_ok("/", &listed), "");
-    assert!(listener.accept().is_err(), "nobody opened the address");
+    assert!(listener.accept().is_err(), "a statement opened a connection");
     assert!(!outside.path().join("written").exists());
     assert_eq!(fs::read_to_string(path("secret")).unwrap(), "secret");
 
-    // Its own work goes on: merges, mutations, links between tables, results that spill to the disk, a restart's files.
+    // The engine still works: merges, mutations, links between tables, sorts that spill to disk.
     engine
         .post_ok("/", "CREATE TABLE t (a UInt64, b String) ENGINE = MergeTree ORDER BY a PARTITION BY a % 2");
     for _ in 0..3 {
@@ -88,8 +88,8 @@ fn stray_configuration_files_are_ignored() {
     }
     fs::create_dir(home.path().join(".clickhouse-local")).unwrap();
     fs::write(home.path().join(".clickhouse-local/config.xml"), config).unwrap();
-    // The default place of the library is below HOME.
-    let library = millrace::engine::default_library();
+    // The default path of the library is in HOME, which the test changes.
+    let library = millrace::config::default_engine_library();
     let mut engine = EngineProcess::start_with(|command| {
         command
             .env("MILLRACE_ENGINE_PASSWORD", "se'cret")
@@ -101,12 +101,12 @@ fn stray_configuration_files_are_ignored() {
     assert_eq!(engine.post_ok("/", "SELECT timezone()"), "Europe/Lisbon");
     let cache = "SELECT value FROM system.server_settings WHERE name = 'mark_cache_size'";
     assert_ne!(engine.post_ok("/", cache), "12345");
-    // What a statement writes into the working directory is not read by the next start.
+    // A file that a statement writes to the working directory is removed by the next start.
     engine.post_ok("/", &format!("SELECT '{config}' INTO OUTFILE 'config.xml' FORMAT LineAsString"));
-    let left = engine.folder.path().join("home/config.xml");
-    assert!(left.exists());
+    let written = engine.folder.path().join("home/config.xml");
+    assert!(written.exists());
     assert!(engine.restart_and_exit(&library).success());
-    assert!(!left.exists());
+    assert!(!written.exists());
 }
 
 #[test]
@@ -118,7 +118,7 @@ fn a_standalone_engine_requires_a_password() {
     }
     let generated = engine.output.iter().find_map(|line| line.strip_prefix("password of the user default: "));
     let headers =
-        [("X-ClickHouse-User", "default"), ("X-ClickHouse-Key", generated.expect("it says its password"))];
+        [("X-ClickHouse-User", "default"), ("X-ClickHouse-Key", generated.expect("the password is printed"))];
     assert_eq!(engine.request("POST", "/", &headers, b"SELECT 1").0, 200);
 }
 
@@ -137,10 +137,10 @@ fn the_engine_has_a_memory_limit() {
     assert_eq!(engine.post_ok("/", merges), cores.to_string());
 
     let engine = EngineProcess::start();
-    let generated: u64 = engine.post_ok("/", limit).parse().unwrap();
+    let default_limit: u64 = engine.post_ok("/", limit).parse().unwrap();
     let meminfo = fs::read_to_string("/proc/meminfo").unwrap();
     let total: u64 = meminfo.split_whitespace().nth(1).unwrap().parse().unwrap();
-    assert!(generated > 0 && generated <= total * 1_024 / 4 * 3, "{generated} of {total} KiB");
+    assert!(default_limit > 0 && default_limit <= total * 1_024 / 4 * 3, "{default_limit} of {total} KiB");
 }
 
 #[tokio::test]
@@ -148,7 +148,7 @@ async fn health_reports_the_confinement_of_the_engine() {
     let server = TestServer::start();
     let sandbox = server.health().await.clickhouse.unwrap().engine_sandbox;
     if sandbox == "enforced" {
-        // The journal, and the other secrets of the data folder, are outside as well.
+        // The server's own files, such as the journal, are outside the engine's data folder.
         server.ingest().await.send_events(events_request(vec![event("x")])).await.unwrap();
         server.wait_until_landed().await;
         let file = fs::read(server.data_dir().join("engine.json")).unwrap();
@@ -171,12 +171,12 @@ async fn health_reports_the_confinement_of_the_engine() {
 
     let mut server = TestServer::start_with(&[("MILLRACE_ENGINE_SANDBOX", "off")]);
     let health = server.health().await;
-    assert_eq!(health.status(), Status::Ok, "it is a note, not a fault");
+    assert_eq!(health.status(), Status::Ok, "an unconfined engine is not a fault");
     assert_eq!(health.clickhouse.unwrap().engine_sandbox, "off (MILLRACE_ENGINE_SANDBOX)");
-    server.wait_for_log_line("the kernel does not keep the embedded ClickHouse in its data folder");
+    server.wait_for_log_line("embedded ClickHouse is not fully confined");
 }
 
-/// A request of the user "default" whose result is read by the caller, or not.
+/// Sends a request, or its beginning, without reading the response.
 fn start_request(engine: &EngineProcess, request: &[u8]) -> TcpStream {
     let mut stream = TcpStream::connect(&engine.address).unwrap();
     stream.set_read_timeout(Some(TIMEOUT)).unwrap();
@@ -188,14 +188,14 @@ fn start_request(engine: &EngineProcess, request: &[u8]) -> TcpStream {
 fn slow_readers_and_writers_lose_their_permits() {
     let engine = EngineProcess::start();
     let credentials = "Authorization: Basic ZGVmYXVsdDpzZSdjcmV0\r\n"; // default:se'cret
-    // Twice as many of each as there are permits. These never read their endless results:
+    // Each kind of client takes twice the number of permits. These do not read their infinite results:
     let mut clients = Vec::new();
     for _ in 0..16 {
         let request =
             format!("GET /?query=SELECT+number+FROM+system.numbers HTTP/1.1\r\nHost: x\r\n{credentials}\r\n");
         clients.push(start_request(&engine, request.as_bytes()));
     }
-    // These never send the rest of their statement, or of their data:
+    // These do not send the rest of their statement or data:
     engine.post_ok("/", "CREATE TABLE t (a UInt64) ENGINE = MergeTree ORDER BY a");
     for target in ["/", "/?query=INSERT+INTO+t+FORMAT+TSV"] {
         for _ in 0..16 {
@@ -205,7 +205,7 @@ fn slow_readers_and_writers_lose_their_permits() {
             clients.push(start_request(&engine, request.as_bytes()));
         }
     }
-    // And these send more than is waited for before the statement gets its permit:
+    // These send more than a statement needs to get a permit, and then stop:
     let mut partial_body = "7\n".repeat(1 << 20).into_bytes();
     partial_body.truncate(1_300_000);
     for _ in 0..16 {
@@ -216,11 +216,11 @@ fn slow_readers_and_writers_lose_their_permits() {
         stream.write_all(&partial_body).ok();
         clients.push(stream);
     }
-    assert_eq!(engine.post_ok("/", "SELECT 1"), "1", "a permit is free within the test's patience");
-    assert_eq!(engine.post_ok("/", "SELECT count() FROM t"), "0", "what was cut off is not inserted");
+    assert_eq!(engine.post_ok("/", "SELECT 1"), "1", "a permit is free before the timeout");
+    assert_eq!(engine.post_ok("/", "SELECT count() FROM t"), "0", "truncated data is not inserted");
 }
 
-/// Where `server` tells people to find its engine, and a client of it that keeps its connection.
+/// The URL in `engine.json` of the server, and a client that uses it as the user "default".
 pub(crate) fn default_user_client(server: &TestServer) -> (String, clickhouse::Client) {
     let file = fs::read(server.data_dir().join("engine.json")).unwrap();
     let endpoint: serde_json::Value = serde_json::from_slice(&file).unwrap();
@@ -268,7 +268,7 @@ async fn slow_database_clients_do_not_delay_events_or_panels() {
     let server =
         TestServer::start_with(&[("FLUSH_INTERVAL_MS", "20"), ("FLUSH_SIZE", "1"), ("PANEL_CACHE_MS", "0")]);
     let (_, client) = default_user_client(&server);
-    // All of these wait for their reader, or for a permit, at first.
+    // More clients than permits, which do not read their results.
     let mut readers = Vec::new();
     for _ in 0..32 {
         let mut cursor = client.query("SELECT number FROM system.numbers").fetch_bytes("TSV").unwrap();
@@ -284,7 +284,7 @@ async fn slow_database_clients_do_not_delay_events_or_panels() {
         server.dashboard().await.get_active_users(request).await.unwrap();
     }
     assert_eq!(server.health().await.status(), Status::Ok);
-    // Slow ones lose their permits, so that another person's query runs as well.
+    // Slow clients lose their permits, so that another ad hoc query can run.
     assert_eq!(client.query("SELECT count() FROM events").fetch_one::<u64>().await.unwrap(), 20);
     drop(readers);
 }

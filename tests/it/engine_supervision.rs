@@ -1,4 +1,4 @@
-//! An engine that lives but does not work is killed and started again.
+//! Restarts of an engine that runs but does not work.
 
 use crate::common::{TestServer, event, events_request, send_signal};
 
@@ -9,7 +9,7 @@ async fn a_hung_engine_is_killed_and_restarted() {
     server.wait_until_landed().await;
     let hung = server.engine_pid().unwrap();
     send_signal(hung, "STOP");
-    // These are on their way, or wait in the journal.
+    // These events are in an insert without a response, or in the journal.
     server.ingest().await.send_events(events_request(vec![event("during"); 7])).await.unwrap();
     server.wait_for_log_line("did not answer 3 probes in a row and was killed");
     let health = server.wait_until_landed().await;
@@ -22,7 +22,7 @@ async fn a_hung_engine_is_killed_and_restarted() {
 }
 
 /// ClickHouse/ClickHouse#118350: after a failed write of the deduplication log, every INSERT fails with this message until
-/// a restart. The write cannot be made to fail from here, so a view fails in its words.
+/// a restart. The test cannot make the write fail, so a view fails with the same message.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_engine_with_broken_inserts_is_restarted_once() {
     let mut server = TestServer::start_with(&[("FLUSH_INTERVAL_MS", "20"), ("FLUSH_SIZE", "1")]);
@@ -38,11 +38,11 @@ async fn an_engine_with_broken_inserts_is_restarted_once() {
         .await;
     ingest.send_events(events_request(vec![event("during"); 7])).await.unwrap();
     server.wait_for_log_line("was killed, since it needs a restart");
-    let back = |health: &millrace::proto::v1::Health| {
+    let restarted = |health: &millrace::proto::v1::Health| {
         health.clickhouse.as_ref().is_some_and(|engine| engine.reachable && engine.engine_restarts == 1)
     };
-    server.wait_for_health("back", back).await;
-    // Here the restart has not helped: it is not tried again at once.
+    server.wait_for_health("restarted", restarted).await;
+    // The restart did not fix the cause, and must not be repeated immediately.
     server.wait_for_health("failing", |health| health.summary.contains(message)).await;
     server.sql("DROP VIEW broken").await;
     let health = server.wait_until_landed().await;

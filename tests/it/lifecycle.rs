@@ -192,7 +192,7 @@ async fn a_data_directory_is_locked_by_one_server() {
         &[],
     );
     assert_eq!(code, 1);
-    assert!(stderr.contains("another one may hold the folder"), "{stderr}");
+    assert!(stderr.contains("another engine may hold the folder"), "{stderr}");
 }
 
 #[tokio::test]

@@ -311,13 +311,13 @@ async fn ordinary_panels_are_published() {
     for (name, sql) in ORDINARY {
         write_panel(folder.path(), name, &format!("{HEADER}{parameters}{sql}"));
     }
-    // The example of the README, and the built-in panels as a user's own.
-    let readme = include_str!("../../README.md");
-    let example = readme.split("```sql\n").nth(1).unwrap().split("```").next().unwrap();
-    write_panel(folder.path(), "readme", example);
+    // The example of docs/panels.md, and copies of the built-in panels.
+    let docs = include_str!("../../docs/panels.md");
+    let example = docs.split("```sql\n").nth(1).unwrap().split("```").next().unwrap();
+    write_panel(folder.path(), "docs_example", example);
     let built_in = Path::new(env!("CARGO_MANIFEST_DIR")).join("queries/panels");
     let mut names: Vec<String> = ORDINARY.iter().map(|(name, _)| (*name).to_owned()).collect();
-    names.push("readme".to_owned());
+    names.push("docs_example".to_owned());
     for entry in std::fs::read_dir(built_in).unwrap() {
         let path = entry.unwrap().path();
         let name = format!("my_{}", path.file_stem().unwrap().to_str().unwrap());

@@ -13,7 +13,7 @@ WITH per_bucket AS
         roundDown(toUnixTimestamp(start), {buckets:Array(UInt32)}) AS bucket,
         ifNull(uniqUpToMerge(100)(few_sessions), 0) AS capped_count,
         ifNull(groupBitmapMerge(sessions), 0) AS set_bits,
-        if(capped_count <= 100, capped_count, greatest(101, toUInt64(round(-1048576 * log(1 - least(set_bits, 1048575) / 1048576))))) AS active
+        {{distinct_count(capped_count, set_bits)}} AS active
     FROM
     (
         SELECT start, sessions, few_sessions
@@ -32,7 +32,7 @@ active_window AS
     SELECT
         ifNull(uniqUpToMerge(100)(few_sessions), 0) AS capped_count,
         ifNull(groupBitmapMerge(sessions), 0) AS set_bits,
-        if(capped_count <= 100, capped_count, greatest(101, toUInt64(round(-1048576 * log(1 - least(set_bits, 1048575) / 1048576))))) AS active
+        {{distinct_count(capped_count, set_bits)}} AS active
     FROM minutes
     WHERE minute >= {range_end:DateTime('UTC')} - toIntervalMinute({window_minutes:UInt16})
       AND minute < {range_end:DateTime('UTC')}

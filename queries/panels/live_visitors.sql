@@ -7,7 +7,7 @@
 -- distinct: unique_visitors
 -- parameter: window_minutes UInt16 = 5 from 1 to 60: length of the window, in minutes
 SELECT
-    if(capped_count <= 100, capped_count, greatest(101, toUInt64(round(-1048576 * log(1 - least(set_bits, 1048575) / 1048576))))) AS unique_visitors,
+    {{distinct_count(capped_count, set_bits)}} AS unique_visitors,
     views AS total_views,
     -- Only views with a duration count.
     if(timed_views = 0, 0, total_duration_ms / timed_views) AS avg_duration_ms

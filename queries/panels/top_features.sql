@@ -36,7 +36,7 @@ per_feature AS
 )
 SELECT
     feature,
-    if(capped_count <= 100, capped_count, greatest(101, toUInt64(round(-1048576 * log(1 - least(set_bits, 1048575) / 1048576))))) AS unique_users,
+    {{distinct_count(capped_count, set_bits)}} AS unique_users,
     events
 FROM per_feature
 ORDER BY unique_users DESC, events DESC, feature

@@ -39,7 +39,7 @@ per_page AS
 SELECT
     page_url,
     views,
-    if(capped_count <= 100, capped_count, greatest(101, toUInt64(round(-1048576 * log(1 - least(set_bits, 1048575) / 1048576))))) AS visitors,
+    {{distinct_count(capped_count, set_bits)}} AS visitors,
     if(timed_views = 0, 0, total_duration_ms / timed_views) AS avg_duration_ms
 FROM per_page
 ORDER BY views DESC, page_url

@@ -14,7 +14,7 @@ per_bucket AS
         sum(rollup_rows.views) AS views,
         ifNull(uniqUpToMerge(100)(few_visitors), 0) AS capped_count,
         ifNull(groupBitmapMerge(rollup_rows.visitors), 0) AS set_bits,
-        if(capped_count <= 100, capped_count, greatest(101, toUInt64(round(-1048576 * log(1 - least(set_bits, 1048575) / 1048576))))) AS visitors
+        {{distinct_count(capped_count, set_bits)}} AS visitors
     FROM
     (
         SELECT start AS row_start, country_code, views, visitors, few_visitors

@@ -13,7 +13,7 @@
 //!
 //! `title` and `chart` are required. `distinct` names the columns that are distinct counts, so that the result can say
 //! whether they are exact. `grain: coarse` selects [`Granularity::Coarse`]. docs/panels.md documents the header and the
-//! parameters that every panel has ([`STANDARD_PARAMETERS`]).
+//! parameters that every panel has (`STANDARD_PARAMETERS`).
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -21,6 +21,7 @@ use std::time::Duration;
 
 use super::parameter::{InvalidDefinition, Parameter};
 use super::range::Granularity;
+use super::template;
 
 /// The panels that are compiled into the binary.
 const BUILT_IN: &[(&str, &str)] = &[
@@ -94,7 +95,7 @@ pub struct Panel {
     pub distinct: Vec<String>,
     /// Its own parameters.
     pub parameters: Vec<Parameter>,
-    /// The file with its header. This text is executed and shown.
+    /// The file with its header and with templates expanded. This text is executed and shown.
     pub sql: String,
     /// Whether it is compiled in. A file of the same name replaces it.
     pub built_in: bool,
@@ -138,7 +139,7 @@ impl Catalog {
     }
 }
 
-/// Parses a panel's file. The statement itself is not checked.
+/// Parses a panel's file and expands its templates. The statement itself is not checked.
 pub fn parse(name: &str, text: &str) -> Result<Panel, BrokenPanel> {
     let broken = |line: usize, message: String| BrokenPanel {
         file: format!("{name}.sql"),
@@ -177,6 +178,7 @@ pub fn parse(name: &str, text: &str) -> Result<Panel, BrokenPanel> {
     if text.lines().skip(header_lines).all(|line| line.trim().is_empty()) {
         return Err(broken(header_lines + 1, "the file has no statement after its header".into()));
     }
+    let sql = template::expand(text).map_err(|error| broken(error.line, error.to_string()))?;
     Ok(Panel {
         name: name.to_owned(),
         title,
@@ -187,7 +189,7 @@ pub fn parse(name: &str, text: &str) -> Result<Panel, BrokenPanel> {
         granularity,
         distinct,
         parameters,
-        sql: text.trim_end().trim_end_matches(';').to_owned(),
+        sql: sql.trim_end().trim_end_matches(';').to_owned(),
         built_in: false,
     })
 }
@@ -290,6 +292,7 @@ mod tests {
         on_disk.sort();
         assert_eq!(panels.keys().cloned().collect::<Vec<_>>(), on_disk);
         assert!(panels.values().all(|panel| panel.built_in && !panel.description.is_empty()));
+        assert!(panels.values().all(|panel| !panel.sql.contains("{{")), "templates are expanded");
     }
 
     #[test]
@@ -312,6 +315,7 @@ mod tests {
                 "\"buckets\" is taken",
             ),
             ("-- title: x\n-- chart: line\n\n", 3, "no statement"),
+            ("-- title: x\n-- chart: line\nSELECT\n  {{distinct_count(a)}}", 4, "distinct_count"),
         ];
         for (text, line, part) in cases {
             let broken = parse("p", text).unwrap_err();

@@ -4,7 +4,8 @@
 //! at most every `MILLRACE_WATCH_MIN_INTERVAL_MS`. Each distinct query is computed once, no matter how many clients share
 //! it.
 //!
-//! - [`catalog`]: panel files ([`parameter`]), built in or from the panels folder ([`directory`], checked by [`sandbox`]).
+//! - [`catalog`]: panel files ([`parameter`], `template`), built in or from the panels folder ([`directory`], checked by
+//!   [`sandbox`]).
 //! - [`query`]: validation, execution and caching of a query, over the buckets of its time range ([`range`]). The result is
 //!   a [`table`].
 //! - [`subscriptions`]: results pushed to subscribers.
@@ -19,6 +20,7 @@ pub mod range;
 pub mod sandbox;
 pub mod subscriptions;
 pub mod table;
+mod template;
 
 pub use query::{PanelError, PanelQuery, PanelResult, Panels};
 

@@ -53,8 +53,7 @@ const MAX_QUEUE_WAIT: Duration = Duration::from_secs(5);
 /// How often the same error of a panel is logged.
 const LOG_INTERVAL: Duration = Duration::from_secs(60);
 
-/// Distinct counts up to this value are exact; larger ones are estimates
-/// (docs/decisions/0003-rollups.md).
+/// Distinct counts up to this value are exact; larger ones are estimates (`template.rs`).
 pub const MAX_EXACT_DISTINCT: u64 = 100;
 
 /// A panel with its range, time zone and parameters. [Validated](Panels::validate) queries are equal if they ask for the

@@ -1,9 +1,9 @@
-//! How fresh a watched panel is: from the call of SendEvents to the update that shows the event, at 10, 1,000 and 20,000
-//! events a second, with default settings and with FLUSH_INTERVAL_MS=200; and how long after the first of 1,000 watchers
-//! the last one has the same update.
+//! The freshness of subscribed panels: the time from a call of SendEvents to the update that contains the event, at 10,
+//! 1,000 and 20,000 events per second, with default settings and with FLUSH_INTERVAL_MS=200. Also the fan-out delay: the
+//! time between the first and the last of 1,000 subscribers to get the same update.
 //!
 //! `cargo bench --bench freshness -- [--seconds N]`.
-#![expect(clippy::unwrap_used, reason = "a measurement that cannot go on panics")]
+#![expect(clippy::unwrap_used, reason = "a benchmark panics if it cannot continue")]
 
 #[path = "../tests/it/common.rs"]
 #[expect(dead_code, reason = "shared with the tests")]
@@ -20,13 +20,13 @@ use tonic::Streaming;
 use v1::watch_panels_response::Value;
 
 const SUBSCRIBERS: usize = 1_000;
-/// HTTP/2 has so many streams a connection.
+/// Below the server's limit of 128 streams per connection.
 const SUBSCRIBERS_PER_CONNECTION: usize = 100;
 
 fn main() {
     let arguments: Vec<String> = std::env::args().collect();
     if !arguments.iter().any(|argument| argument == "--bench") {
-        println!("not measured: `cargo bench` does");
+        println!("skipped: run it with `cargo bench`");
         return;
     }
     let seconds = arguments.iter().position(|argument| argument == "--seconds");
@@ -44,8 +44,8 @@ fn main() {
             settings.first().map_or("default".to_owned(), |(name, value)| format!("{name}={value}"));
         report(&format!("{rate:>9}  {settings:<22}"), &mut times);
     }
-    let mut spreads = runtime.block_on(fan_out_delays());
-    report(&format!("last of {SUBSCRIBERS} watchers after the first:"), &mut spreads);
+    let mut delays = runtime.block_on(fan_out_delays());
+    report(&format!("last of {SUBSCRIBERS} subscribers after the first:"), &mut delays);
 }
 
 fn report(label: &str, times: &mut [Duration]) {
@@ -73,7 +73,7 @@ fn signups_started(update: &v1::WatchPanelsResponse) -> u64 {
     }
 }
 
-/// Sends sign-ups one by one at random moments beside other events, and takes the time until each is in the funnel.
+/// Sends sign-ups at random intervals, next to a load of other events, and measures the time until each is in the funnel.
 async fn measure(rate: u64, settings: &[(&str, &str)], duration: Duration) -> Vec<Duration> {
     let server = TestServer::start_with(&[settings, &[("MILLRACE_LOG", "info")]].concat());
     let load_producer = ProducerConfig::new(server.url()).connect().await.unwrap();
@@ -99,17 +99,17 @@ async fn measure(rate: u64, settings: &[(&str, &str)], duration: Duration) -> Ve
     while started_at.elapsed() < duration {
         let pause = rand::rng().random_range(50..500);
         tokio::time::sleep(Duration::from_millis(pause)).await;
-        let called = Instant::now();
+        let called_at = Instant::now();
         producer.send_events(events_request(vec![event("signup_started")])).await.unwrap();
-        let wanted = times.len() as u64 + 1;
-        while signups_started(&stream.message().await.unwrap().unwrap()) < wanted {}
-        times.push(called.elapsed());
+        let expected = times.len() as u64 + 1;
+        while signups_started(&stream.message().await.unwrap().unwrap()) < expected {}
+        times.push(called_at.elapsed());
     }
     load_task.await.unwrap();
     times
 }
 
-/// For each of some updates, how long after the first watcher the last one has it.
+/// For each update, the time between the first and the last subscriber to get it. Updates that all skipped are left out.
 async fn fan_out_delays() -> Vec<Duration> {
     const UPDATES: u64 = 20;
     let server = TestServer::start_with(&[("MILLRACE_LOG", "info")]);
@@ -141,10 +141,10 @@ async fn fan_out_delays() -> Vec<Duration> {
         tokio::time::sleep(Duration::from_millis(600)).await;
     }
     let seen = subscribers.join_all().await;
-    let at = |wanted: u64| {
-        let times = seen.iter().flatten().filter(move |(started, _)| *started == wanted).map(|(_, at)| *at);
+    let delay = |update: u64| {
+        let times = seen.iter().flatten().filter(move |(started, _)| *started == update).map(|(_, at)| *at);
         let (first, last) = (times.clone().min()?, times.max()?);
         Some(last - first)
     };
-    (1..=UPDATES).filter_map(at).collect()
+    (1..=UPDATES).filter_map(delay).collect()
 }

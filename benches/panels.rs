@@ -1,9 +1,9 @@
-//! What a panel costs at 1, 10 and 100 million events over 24 hours: p50 and p99 of each call through gRPC with the cache
-//! off, and beside it the median of the same question asked of the events themselves.
+//! The latency of panels at 1, 10 and 100 million events over 24 hours: p50 and p99 of QueryPanel with caching disabled,
+//! next to the median of an equivalent query on the raw events.
 //!
-//! `cargo bench --bench panels`, or with fewer events `BENCH_EVENTS=1000000,10000000 cargo bench --bench panels`. Each size
-//! is filled by `millrace generate` into a fresh folder of the system's temporary folder: 100 million events take 4 GB.
-#![expect(clippy::unwrap_used, reason = "a measurement that cannot go on panics")]
+//! `cargo bench --bench panels`, or with fewer events `BENCH_EVENTS=1000000,10000000 cargo bench --bench panels`. For each
+//! size, `millrace generate` fills a new temporary folder; 100 million events take 4 GB.
+#![expect(clippy::unwrap_used, reason = "a benchmark panics if it cannot continue")]
 
 #[path = "../tests/it/common.rs"]
 #[expect(dead_code, reason = "shared with the tests")]
@@ -20,7 +20,7 @@ const RAW_SAMPLES: usize = 3;
 const RANGES: [(TimeRange, &str, u64); 2] =
     [(TimeRange::TimeRange1h, "1h", 3_600), (TimeRange::TimeRange24h, "24h", 86_400)];
 
-/// The panels, with their question asked of the events: of the last SECONDS, by buckets of STEP seconds.
+/// Each panel and its query on the raw events, of the last SECONDS seconds in buckets of STEP seconds.
 const PANELS: [(&str, &str); 8] = [
     (
         "active_users",
@@ -45,9 +45,9 @@ const PANELS: [(&str, &str); 8] = [
     ),
     (
         "top_features",
-        "SELECT JSONExtractString(properties, 'feature') AS feature, uniqCombined64(ifNull(user_id, session_id)) AS users, \
-         count() FROM events WHERE event_name = 'feature_used' AND timestamp >= now() - SECONDS GROUP BY feature ORDER BY \
-         users DESC LIMIT 10",
+        "SELECT JSONExtractString(properties, 'feature') AS feature, uniqCombined64(ifNull(user_id, session_id)) AS \
+         users, count() FROM events WHERE event_name = 'feature_used' AND timestamp >= now() - SECONDS GROUP BY \
+         feature ORDER BY users DESC LIMIT 10",
     ),
     (
         "top_pages",
@@ -57,9 +57,9 @@ const PANELS: [(&str, &str); 8] = [
     ),
     (
         "traffic_anomaly",
-        "SELECT countIf(timestamp >= toStartOfHour(now())), countIf(timestamp < now() - 604800) FROM events WHERE event_name \
-         = 'page_view' AND (timestamp >= toStartOfHour(now()) OR timestamp BETWEEN toStartOfHour(now()) - 604800 AND \
-         now() - 604800)",
+        "SELECT countIf(timestamp >= toStartOfHour(now())), countIf(timestamp < now() - 604800) FROM events WHERE \
+         event_name = 'page_view' AND (timestamp >= toStartOfHour(now()) OR timestamp BETWEEN toStartOfHour(now()) - \
+         604800 AND now() - 604800)",
     ),
     (
         "traffic_by_country",
@@ -71,12 +71,12 @@ const PANELS: [(&str, &str); 8] = [
 
 fn main() {
     if !std::env::args().any(|argument| argument == "--bench") {
-        println!("not measured: `cargo bench` does");
+        println!("skipped: run it with `cargo bench`");
         return;
     }
     let sizes = std::env::var("BENCH_EVENTS").unwrap_or_else(|_| "1000000,10000000,100000000".into());
     let sizes: Vec<u64> =
-        sizes.split(',').map(|size| size.parse().expect("BENCH_EVENTS is a list of numbers")).collect();
+        sizes.split(',').map(|size| size.parse().expect("BENCH_EVENTS takes a list of numbers")).collect();
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let mut first: Vec<Duration> = Vec::new();
     for size in sizes {
@@ -87,12 +87,12 @@ fn main() {
             let ratios =
                 measured.iter().zip(&first).map(|(now, before)| now.as_secs_f64() / before.as_secs_f64());
             let ratios: Vec<String> = ratios.map(|ratio| format!("{ratio:.1}")).collect();
-            println!("p50 over that of the first size, in the order above: {}\n", ratios.join(" "));
+            println!("p50 relative to the first size, in the order above: {}\n", ratios.join(" "));
         }
     }
 }
 
-/// Fills a server and asks it; gives the p50 of each panel and range.
+/// Fills a server with events, queries it, and returns the p50 of each panel and range.
 async fn measure(events: u64) -> Vec<Duration> {
     let server = TestServer::start_with(&[("PANEL_CACHE_MS", "0"), ("MILLRACE_LOG", "info")]);
     let rate = events as f64 / 86_400.0;
@@ -142,12 +142,12 @@ async fn measure(events: u64) -> Vec<Duration> {
     medians
 }
 
-/// Waits until ClickHouse's merges have ended, which would take a core from what is measured.
+/// Waits until no merge has run for 5 seconds: merges would compete with the queries for cores.
 async fn wait_for_merges(server: &TestServer) {
-    let mut quiet = 0;
-    while quiet < 5 {
+    let mut idle_seconds = 0;
+    while idle_seconds < 5 {
         let merges = server.sql("SELECT count() FROM system.merges").await;
-        quiet = if merges == "0" { quiet + 1 } else { 0 };
+        idle_seconds = if merges == "0" { idle_seconds + 1 } else { 0 };
         tokio::time::sleep(Duration::from_secs(1)).await;
     }
 }

@@ -1,9 +1,9 @@
 -- title: Error rate
--- description: Which share of the events are errors
+-- description: Share of events that are errors
 -- unit: %
 -- chart: line
 -- refresh: 5s
--- parameter: threshold_pct Float64 = 1 from 0 to 100: the share that is still acceptable
+-- parameter: threshold_pct Float64 = 1 from 0 to 100: the highest acceptable rate
 WITH per_bucket AS
 (
     SELECT
@@ -16,7 +16,7 @@ WITH per_bucket AS
 )
 SELECT
     toDateTime(bucket, 'UTC') AS bucket_start,
-    -- A bucket without events has no errors either.
+    -- 0 for a bucket without events.
     if(per_bucket.events = 0, 0, round(100 * per_bucket.errors / per_bucket.events, 4)) AS error_rate_pct,
     per_bucket.errors AS errors,
     per_bucket.events AS events,

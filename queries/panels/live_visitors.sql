@@ -1,15 +1,15 @@
 -- title: Live visitors
--- description: How many people look at pages now
+-- description: People viewing pages right now
 -- unit: visitors
 -- chart: number
 -- refresh: 5s
--- Up to 100 people are counted; beyond, their number follows from the bits that they set (queries/schema/0002_minutes.sql).
+-- Distinct counts are exact up to 100 and estimated above (docs/decisions/0003-rollups.md).
 -- distinct: unique_visitors
--- parameter: window_minutes UInt16 = 5 from 1 to 60: how many minutes back counts as now
+-- parameter: window_minutes UInt16 = 5 from 1 to 60: length of the window, in minutes
 SELECT
-    if(capped_count <= 100, capped_count, greatest(101, toUInt64(round(-1048576 * log(1 - least(set_bits, 1048575) / 1048576))))) AS unique_visitors,
+    {{distinct_count(capped_count, set_bits)}} AS unique_visitors,
     views AS total_views,
-    -- Over the views that say how long they lasted.
+    -- Only views with a duration count.
     if(timed_views = 0, 0, total_duration_ms / timed_views) AS avg_duration_ms
 FROM
 (

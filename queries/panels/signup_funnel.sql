@@ -1,5 +1,5 @@
 -- title: Sign-up funnel
--- description: How many sign-ups were started and completed, by the hour, or by the day for 7 days
+-- description: Sign-ups started and completed, per hour, or per day for 7 days
 -- unit: sign-ups
 -- chart: bar
 -- refresh: 5s
@@ -18,7 +18,7 @@ SELECT
     toDateTime(bucket, 'UTC') AS bucket_start,
     per_bucket.started AS started,
     per_bucket.completed AS completed,
-    -- Where nothing was started there is no rate; over 100 where sign-ups of an earlier bucket were completed.
+    -- NULL if none was started. Above 100 if sign-ups that started in an earlier bucket were completed in this one.
     if(started = 0, NULL, round(100 * completed / started, 2)) AS conversion_pct,
     bucket = {buckets:Array(UInt32)}[-1] AS incomplete
 FROM (SELECT arrayJoin({buckets:Array(UInt32)}) AS bucket) AS all_buckets

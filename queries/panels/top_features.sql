@@ -1,14 +1,14 @@
 -- title: Top features
--- description: Which features are used, by how many people
+-- description: Features by number of users
 -- unit: users
 -- chart: horizontal-bar
 -- refresh: 10s
--- Up to 100 people are counted; beyond, their number follows from the bits that they set (queries/schema/0002_minutes.sql).
+-- Distinct counts are exact up to 100 and estimated above (docs/decisions/0003-rollups.md).
 -- distinct: unique_users
--- parameter: limit UInt16 = 10 from 1 to 100: how many features at most
+-- parameter: limit UInt16 = 10 from 1 to 100: maximum number of features
 WITH rollup_rows AS
 (
-    -- As few rows as cover the range: six hours where they are whole, then hours, quarters and minutes at its ends.
+    -- The fewest rows that cover the range: 6 hours in the middle, then hours, quarter hours and minutes towards its ends.
     SELECT feature, users, few_users, events
     FROM feature_steps
     WHERE
@@ -36,7 +36,7 @@ per_feature AS
 )
 SELECT
     feature,
-    if(capped_count <= 100, capped_count, greatest(101, toUInt64(round(-1048576 * log(1 - least(set_bits, 1048575) / 1048576))))) AS unique_users,
+    {{distinct_count(capped_count, set_bits)}} AS unique_users,
     events
 FROM per_feature
 ORDER BY unique_users DESC, events DESC, feature

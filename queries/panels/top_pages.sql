@@ -1,14 +1,14 @@
 -- title: Top pages
--- description: Which pages are looked at, by how many people and for how long
+-- description: Pages by views, with visitors and average duration
 -- unit: views
 -- chart: table
 -- refresh: 10s
--- Up to 100 people are counted; beyond, their number follows from the bits that they set (queries/schema/0002_minutes.sql).
+-- Distinct counts are exact up to 100 and estimated above (docs/decisions/0003-rollups.md).
 -- distinct: visitors
--- parameter: limit UInt16 = 20 from 1 to 100: how many pages at most
+-- parameter: limit UInt16 = 20 from 1 to 100: maximum number of pages
 WITH rollup_rows AS
 (
-    -- As few rows as cover the range: six hours where they are whole, then hours, quarters and minutes at its ends.
+    -- The fewest rows that cover the range: 6 hours in the middle, then hours, quarter hours and minutes towards its ends.
     SELECT page_url, views, visitors, few_visitors, duration_ms, duration_views
     FROM page_steps
     WHERE
@@ -39,7 +39,7 @@ per_page AS
 SELECT
     page_url,
     views,
-    if(capped_count <= 100, capped_count, greatest(101, toUInt64(round(-1048576 * log(1 - least(set_bits, 1048575) / 1048576))))) AS visitors,
+    {{distinct_count(capped_count, set_bits)}} AS visitors,
     if(timed_views = 0, 0, total_duration_ms / timed_views) AS avg_duration_ms
 FROM per_page
 ORDER BY views DESC, page_url

@@ -1,5 +1,5 @@
 -- title: This hour against last week
--- description: Page views of this hour so far, against the same part of the same hour a week ago
+-- description: Page views of the current hour so far, compared with the same part of that hour a week ago
 -- unit: views
 -- chart: number
 -- refresh: 5s
@@ -10,7 +10,7 @@ SELECT
         WHERE minute >= {hour_start:DateTime('UTC')} AND minute < {range_end:DateTime('UTC')}
     ), 0) AS current_views,
     ifNull((
-        -- Up to the minute that is running now, so that both sides are equally long to the minute.
+        -- Includes the current minute, like the sum above.
         SELECT sum(views)
         FROM country_minutes
         WHERE minute >= {week_ago_start:DateTime('UTC')} AND minute <= {week_ago_now:DateTime('UTC')}

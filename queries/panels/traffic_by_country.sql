@@ -1,9 +1,9 @@
 -- title: Traffic by country
--- description: Which countries the page views come from
+-- description: Page views and visitors by country
 -- unit: views
 -- chart: line
 -- refresh: 10s
--- Up to 100 people are counted; beyond, their number follows from the bits that they set (queries/schema/0002_minutes.sql).
+-- Distinct counts are exact up to 100 and estimated above (docs/decisions/0003-rollups.md).
 -- distinct: visitors
 WITH
 per_bucket AS
@@ -14,21 +14,21 @@ per_bucket AS
         sum(rollup_rows.views) AS views,
         ifNull(uniqUpToMerge(100)(few_visitors), 0) AS capped_count,
         ifNull(groupBitmapMerge(rollup_rows.visitors), 0) AS set_bits,
-        if(capped_count <= 100, capped_count, greatest(101, toUInt64(round(-1048576 * log(1 - least(set_bits, 1048575) / 1048576))))) AS visitors
+        {{distinct_count(capped_count, set_bits)}} AS visitors
     FROM
     (
         SELECT start AS row_start, country_code, views, visitors, few_visitors
         FROM country_steps
         WHERE step = {step:UInt16} AND start >= {range_start:DateTime('UTC')} AND start < {steps_end:DateTime('UTC')}
         UNION ALL
-        -- The bucket of the present, and all of them where they are shorter than a step.
+        -- The current bucket, and all buckets if they are narrower than the rollup's levels.
         SELECT minute AS row_start, country_code, views, visitors, few_visitors
         FROM country_minutes
         WHERE minute >= {steps_end:DateTime('UTC')} AND minute < {range_end:DateTime('UTC')}
     ) AS rollup_rows
     GROUP BY bucket, country
 ),
--- A country of any bucket is in every bucket, so that its line has no holes.
+-- Every country has a row in every bucket, so that its line has no gaps.
 grid AS
 (
     SELECT bucket, country

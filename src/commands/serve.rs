@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::clickhouse::{ClickHouse, Endpoint, rebuild, schema};
 use crate::config::{ClickHouseConfig, ServeConfig};
-use crate::dashboard::grpc::DashboardHandler;
+use crate::dashboard::{self, grpc::DashboardHandler};
 use crate::engine::{self, EngineHandle, SupervisorConfig};
 use crate::event::ValidationRules;
 use crate::health::grpc::HealthHandler;
@@ -100,13 +100,19 @@ pub async fn run(config: ServeConfig) -> anyhow::Result<()> {
     let (health_collector, view) = HealthCollector::start(sources).await;
     let health_task = tokio::spawn(health_collector.run(stop_services.clone()));
     let (catalog_sender, catalog) = watch::channel(Arc::new(Catalog::built_in()?));
-    let panels = Panels::new(storage.panels_clickhouse, config.panels.panel_cache, catalog);
+    let panels = Panels::new(
+        storage.panels_clickhouse,
+        config.panels.panel_cache,
+        catalog,
+        dashboard::messages::check_result,
+    );
     let subscriptions = Subscriptions::new(
         panels.clone(),
         writer.stats().landed(),
         demand,
         config.panels.watch_min_interval,
         usize::try_from(config.panels.watch_max_queries_per_client)?,
+        stop_services.clone(),
     );
     let panel_directory =
         DirectoryWatcher::new(config.panels.panels_dir.clone(), panels.clone(), catalog_sender);
@@ -119,7 +125,7 @@ pub async fn run(config: ServeConfig) -> anyhow::Result<()> {
     let (router, reporter) = server::router(Handlers {
         ingest: IngestHandler::new(ingester.clone(), stop_services.clone()),
         ingester,
-        dashboard: DashboardHandler::new(panels.clone(), subscriptions, stop_services.clone()),
+        dashboard: DashboardHandler::new(panels.clone(), subscriptions.clone(), stop_services.clone()),
         panels,
         health: HealthHandler::new(view.clone()),
         view: view.clone(),
@@ -162,6 +168,7 @@ pub async fn run(config: ServeConfig) -> anyhow::Result<()> {
         for task in services.into_iter().chain(tasks.deferred_schema) {
             clean &= task.join().await;
         }
+        subscriptions.join().await;
         stop_writer.cancel();
         clean &= tasks.writer.join().await;
         if let Err(error) = journal.close().await {

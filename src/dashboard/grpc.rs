@@ -3,8 +3,6 @@
 use std::collections::{BTreeMap, HashSet};
 use std::net::SocketAddr;
 use std::pin::Pin;
-use std::sync::Arc;
-use std::time::Duration;
 
 use axum::extract::ConnectInfo;
 use tokio_stream::wrappers::WatchStream;
@@ -12,38 +10,33 @@ use tokio_stream::{Stream, StreamExt as _, StreamMap};
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status};
 
-use crate::clickhouse::ErrorKind;
+use super::messages;
 use crate::edge;
-use crate::error::{Error, ErrorCode};
-use crate::panels::catalog::{Catalog, abbreviate};
-use crate::panels::range::TimeRange;
-use crate::panels::subscriptions::{ClientAddress, PanelUpdate, Subscriptions};
-use crate::panels::{PanelError, PanelQuery, PanelResult, Panels, messages};
+use crate::error::Error;
+use crate::panels::subscriptions::{ClientAddress, Subscriptions};
+use crate::panels::{PanelError, PanelQuery, PanelResult, Panels, abbreviate};
 use crate::proto::v1;
 use v1::dashboard_service_server::DashboardService;
 
-/// When a caller should ask again that found ClickHouse away.
-const RETRY_DELAY: Duration = Duration::from_secs(1);
-
-/// How many panels one call may watch.
+/// How many queries a call of WatchPanels may have.
 const MAX_QUERIES: usize = 100;
 
-/// The gRPC door.
+/// Implements DashboardService.
 #[derive(Debug)]
 pub struct DashboardHandler {
     panels: Panels,
     subscriptions: Subscriptions,
-    /// Ends the streams.
+    /// Ends the streams of WatchPanels.
     stop: CancellationToken,
 }
 
 impl DashboardHandler {
-    /// A door to the panels, whose streams end with `stop`.
+    /// Streams of WatchPanels end when `stop` is cancelled, or when their connection shuts down.
     pub fn new(panels: Panels, subscriptions: Subscriptions, stop: CancellationToken) -> Self {
         Self { panels, subscriptions, stop }
     }
 
-    /// Asks a built-in panel and shapes the answer.
+    /// Queries a built-in panel and converts the result into its typed message.
     async fn query_message<T>(
         &self,
         panel: &str,
@@ -66,33 +59,13 @@ fn parse_query(
     time_zone: Option<String>,
     parameters: BTreeMap<String, String>,
 ) -> Result<PanelQuery, Error> {
-    let range = TimeRange::from_proto(time_range).ok_or_else(|| {
+    let range = messages::time_range(time_range).ok_or_else(|| {
         Error::invalid(format!(
-            "time_range: {time_range} is not known; TIME_RANGE_1H, TIME_RANGE_6H, TIME_RANGE_24H or TIME_RANGE_7D is \
-             expected"
+            "time_range: {time_range} is invalid; expected TIME_RANGE_1H, TIME_RANGE_6H, TIME_RANGE_24H or TIME_RANGE_7D"
         ))
     })?;
     let time_zone = time_zone.filter(|zone| !zone.is_empty());
     Ok(PanelQuery { panel: panel.to_owned(), range, time_zone, parameters })
-}
-
-impl From<PanelError> for Error {
-    fn from(error: PanelError) -> Self {
-        let kind = match &error {
-            PanelError::UnknownPanel { .. } => ErrorCode::NotFound,
-            PanelError::InvalidQuery(_) => ErrorCode::Invalid,
-            PanelError::Busy | PanelError::MemoryExhausted(_) => ErrorCode::Busy { retry_after: RETRY_DELAY },
-            PanelError::InvalidResult { .. } => ErrorCode::Internal,
-            PanelError::ClickHouse { source, .. } => match source.kind {
-                ErrorKind::Unreachable | ErrorKind::Transient => {
-                    ErrorCode::Unavailable { retry_after: RETRY_DELAY }
-                }
-                ErrorKind::LimitExceeded => ErrorCode::TimedOut,
-                ErrorKind::Permanent => ErrorCode::Internal,
-            },
-        };
-        Self::new(kind, error.to_string())
-    }
 }
 
 #[tonic::async_trait]
@@ -170,7 +143,7 @@ impl DashboardService for DashboardHandler {
         &self,
         _: Request<v1::ListPanelsRequest>,
     ) -> Result<Response<v1::ListPanelsResponse>, Status> {
-        Ok(Response::new(list_response(&self.panels.catalog().borrow())))
+        Ok(Response::new(messages::list_response(&self.panels.catalog().borrow())))
     }
 
     async fn query_panel(
@@ -180,8 +153,7 @@ impl DashboardService for DashboardHandler {
         let v1::QueryPanelRequest { panel, time_range, time_zone, parameters } = request.into_inner();
         let query = parse_query(&panel, time_range, time_zone, parameters.into_iter().collect())?;
         let result = self.panels.query(query).await.map_err(Error::from)?;
-        let table = result.table.to_proto(result.context.clone());
-        Ok(Response::new(v1::QueryPanelResponse { table: Some(table) }))
+        Ok(Response::new(v1::QueryPanelResponse { table: Some(messages::table(&result)) }))
     }
 
     type WatchPanelsStream = Pin<Box<dyn Stream<Item = Result<v1::WatchPanelsResponse, Status>> + Send>>;
@@ -191,26 +163,24 @@ impl DashboardService for DashboardHandler {
         request: Request<v1::WatchPanelsRequest>,
     ) -> Result<Response<Self::WatchPanelsStream>, Status> {
         let stop = edge::connection_shutdown(request.extensions(), &self.stop);
-        // Without an address, all who have none are one.
-        let address =
-            request.extensions().get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(peer)| peer.ip());
-        let client = ClientAddress::new(address);
+        let peer = request.extensions().get::<ConnectInfo<SocketAddr>>();
+        let client = ClientAddress::new(peer.map(|ConnectInfo(address)| address.ip()));
         let v1::WatchPanelsRequest { queries } = request.into_inner();
         let mut updates = StreamMap::with_capacity(queries.len());
         for (id, query) in self.parse_queries(queries)? {
             let panel = query.panel.clone();
-            let (receiver, permit) = self.subscriptions.subscribe(query, client).map_err(|error| {
-                Error::new(ErrorCode::Busy { retry_after: RETRY_DELAY }, error.to_string())
-            })?;
-            // A value that is not there yet is no value: each is sent once it is computed or has failed.
+            let (receiver, permit) = self.subscriptions.subscribe(query, client).map_err(Error::from)?;
+            // Without the initial update, which has neither a result nor an error.
             let stream = WatchStream::new(receiver).filter(move |update| {
                 let _permit = &permit;
-                update.value.is_some() || update.stale.is_some()
+                update.result.is_some() || update.stale.is_some()
             });
             updates.insert((id, panel), stream);
         }
-        let responses = updates.map(|((id, panel), update)| Ok(watch_response(id, panel, update)));
-        // Ends with the server or its connection, so that clients connect again elsewhere instead of holding up the stop.
+        let responses = updates.map(|((id, panel), update)| {
+            messages::watch_response(id, panel, &update).map_err(|error| Error::from(error).into())
+        });
+        // Ends with the connection or the server, so that clients reconnect elsewhere and do not delay the shutdown.
         let ended = futures_util::stream::once(async move { stop.cancelled().await });
         let ended = ended.map(|()| Err(edge::connection_closing_error().into()));
         Ok(Response::new(Box::pin(until_error(responses.merge(ended)))))
@@ -218,11 +188,11 @@ impl DashboardService for DashboardHandler {
 }
 
 impl DashboardHandler {
-    /// The questions of a request with their ids.
+    /// Validates the queries of a request. Each has an id, the panel's name by default.
     fn parse_queries(&self, queries: Vec<v1::PanelQuery>) -> Result<Vec<(String, PanelQuery)>, Error> {
         if queries.is_empty() || queries.len() > MAX_QUERIES {
             return Err(Error::invalid(format!(
-                "queries: there are {}; 1 to {MAX_QUERIES} panels can be watched by one call",
+                "queries: {} are given; a call can watch 1 to {MAX_QUERIES} panels",
                 queries.len()
             )));
         }
@@ -237,7 +207,7 @@ impl DashboardHandler {
             let id = if id.is_empty() { panel } else { id };
             if !ids.insert(id.clone()) {
                 return Err(at(Error::invalid(format!(
-                    "id: {:?} is there twice; give each query an id of its own",
+                    "id: {:?} is used twice; give each query of a call its own id",
                     abbreviate(&id)
                 ))));
             }
@@ -247,48 +217,7 @@ impl DashboardHandler {
     }
 }
 
-/// The catalogue as the contract has it.
-pub(super) fn list_response(catalog: &Catalog) -> v1::ListPanelsResponse {
-    let panels = catalog.panels.values().map(|panel| v1::Panel {
-        name: panel.name.clone(),
-        title: panel.title.clone(),
-        description: panel.description.clone(),
-        unit: panel.unit.clone(),
-        chart: panel.chart.into(),
-        refresh: prost_types::Duration::try_from(panel.refresh).ok(),
-        parameters: panel
-            .parameters
-            .iter()
-            .map(|parameter| v1::PanelParameter {
-                name: parameter.name.clone(),
-                r#type: parameter.kind.name().to_owned(),
-                default_value: parameter.default.clone(),
-                description: parameter.description.clone(),
-            })
-            .collect(),
-        sql: panel.sql.clone(),
-        built_in: panel.built_in,
-    });
-    let broken = catalog.broken.iter().map(|broken| v1::BrokenPanel {
-        file: broken.file.clone(),
-        line: broken.line,
-        message: broken.message.clone(),
-    });
-    v1::ListPanelsResponse { panels: panels.collect(), broken: broken.collect() }
-}
-
-fn watch_response(id: String, panel: String, update: PanelUpdate) -> v1::WatchPanelsResponse {
-    let (stale_reason, stale_since) = update.stale.map(|stale| (stale.reason, stale.since)).unzip();
-    v1::WatchPanelsResponse {
-        id,
-        panel,
-        value: update.value.map(Arc::unwrap_or_clone),
-        stale_reason,
-        stale_since,
-    }
-}
-
-/// The stream up to its first error, that one included.
+/// The stream up to and including its first error.
 fn until_error<T>(
     stream: impl Stream<Item = Result<T, Status>> + Send,
 ) -> impl Stream<Item = Result<T, Status>> + Send {

@@ -7,10 +7,10 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
 
-use super::grpc;
+use super::messages;
 use crate::error::{Error, ErrorCode};
 use crate::panels::range::TimeRange;
-use crate::panels::{PanelQuery, Panels, messages};
+use crate::panels::{PanelQuery, Panels};
 use crate::proto::json::to_json;
 use crate::proto::v1;
 
@@ -21,13 +21,16 @@ pub fn routes(panels: Panels) -> Router {
         .route("/panels/{name}", get(query_panel))
         .route("/dashboard/{name}", get(query_dashboard))
         .fallback(async || {
-            Error::new(ErrorCode::NotFound, "there are /api/panels, /api/panels/NAME and /api/dashboard/NAME")
+            Error::new(
+                ErrorCode::NotFound,
+                "unknown path; available: /api/panels, /api/panels/NAME and /api/dashboard/NAME",
+            )
         })
         .with_state(panels)
 }
 
 async fn list_panels(State(panels): State<Panels>) -> Response {
-    let list = grpc::list_response(&panels.catalog().borrow());
+    let list = messages::list_response(&panels.catalog().borrow());
     Json(to_json("ListPanelsResponse", &list)).into_response()
 }
 
@@ -37,11 +40,11 @@ async fn query_panel(
     Query(parameters): Query<BTreeMap<String, String>>,
 ) -> Result<Response, Error> {
     let result = panels.query(parse_query(name, parameters)?).await?;
-    let table = Some(result.table.to_proto(result.context.clone()));
-    Ok(Json(to_json("QueryPanelResponse", &v1::QueryPanelResponse { table })).into_response())
+    let response = v1::QueryPanelResponse { table: Some(messages::table(&result)) };
+    Ok(Json(to_json("QueryPanelResponse", &response)).into_response())
 }
 
-/// A built-in panel by its name with hyphens, as the JSON of its message.
+/// The typed message of a built-in panel, whose name may have hyphens instead of underscores.
 async fn query_dashboard(
     State(panels): State<Panels>,
     Path(name): Path<String>,
@@ -49,13 +52,13 @@ async fn query_dashboard(
 ) -> Result<Response, Error> {
     let panel = name.replace('-', "_");
     let result = panels.query(parse_query(panel.clone(), parameters)?).await?;
-    let value = messages::panel_value(&panel, &result)?.ok_or_else(|| {
+    let value = messages::typed_value(&result)?.ok_or_else(|| {
         Error::new(
             ErrorCode::NotFound,
-            format!("the panel {panel:?} has no message of its own; ask /api/panels/{panel}"),
+            format!("the panel {panel:?} has no typed message; use /api/panels/{panel}"),
         )
     })?;
-    // The panel's message is the field of its name in the update of a watched panel.
+    // WatchPanelsResponse has a field for each built-in panel, named like the panel.
     let update = v1::WatchPanelsResponse { value: Some(value), ..Default::default() };
     Ok(Json(to_json("WatchPanelsResponse", &update)[&panel].take()).into_response())
 }
@@ -68,7 +71,7 @@ fn parse_query(panel: String, mut parameters: BTreeMap<String, String>) -> Resul
         Some("7d") => TimeRange::Week,
         Some(other) => {
             return Err(Error::invalid(format!(
-                "time_range: {other:?} is not known; 1h, 6h, 24h or 7d is expected"
+                "time_range: {other:?} is invalid; expected 1h, 6h, 24h or 7d"
             )));
         }
     };

@@ -1,4 +1,6 @@
-//! The doors through which panels go out.
+//! Panels over gRPC and HTTP: requests become queries of [`panels`](crate::panels), results become messages.
 
+mod error;
 pub mod grpc;
 pub mod http;
+pub mod messages;

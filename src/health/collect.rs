@@ -1,4 +1,4 @@
-//! Gathers the state of the parts into one.
+//! Collects the health of all parts into one message.
 
 use std::time::{Duration, Instant};
 
@@ -13,29 +13,25 @@ use crate::writer::dead_letter::DeadLetters;
 use crate::writer::{Writer, WriterStats};
 use v1::Status;
 
-/// How often the state is looked at.
+/// How often health is collected.
 const COLLECT_INTERVAL: Duration = Duration::from_secs(1);
-/// How long ClickHouse may take to answer before it counts as unreachable.
+/// ClickHouse counts as unreachable if it does not respond within this time.
 const PING_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// The writer's task runs every half second; after so long without a sign of it, something holds it up for good.
+/// The writer counts as stalled after this time without a heartbeat. It sends one every half second.
 const WRITER_STALLED_AFTER: Duration = Duration::from_secs(15);
 
-/// The parts whose state is told.
+/// The parts that health is collected from.
 pub struct HealthSources {
-    /// ClickHouse.
     pub clickhouse: ClickHouse,
-    /// The embedded engine; none with CLICKHOUSE_URL.
+    /// `None` with `CLICKHOUSE_URL`.
     pub engine: Option<EngineHandle>,
-    /// The writer.
     pub writer: Writer,
-    /// The journal.
     pub journal: Journal,
-    /// The batches that were set aside.
     pub dead_letters: DeadLetters,
 }
 
-/// The last state that was seen, with the counters of this moment. Cheap to clone.
+/// The health that was last collected, with current counters. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct HealthView {
     latest: watch::Receiver<v1::Health>,
@@ -43,35 +39,35 @@ pub struct HealthView {
 }
 
 impl HealthView {
-    /// The state now.
+    /// The latest health.
     pub fn current(&self) -> v1::Health {
         let mut health = self.latest.borrow().clone();
         let stats = self.writer.stats();
         set_counters(&mut health, stats);
-        // Here too and not only by the collector, which may hang as well.
+        // The collector does the same, but may hang together with the writer.
         report_writer_stall(&mut health, stats);
         health
     }
 
-    /// What the gatherer sees from here on.
+    /// Changes each time health is collected.
     pub fn subscribe(&self) -> watch::Receiver<v1::Health> {
         self.latest.clone()
     }
 }
 
-/// Says that events are not accepted when the writer's task does not run.
+/// Sets the status to down if the writer has stalled.
 fn report_writer_stall(health: &mut v1::Health, stats: &WriterStats) {
     let time_since_heartbeat = stats.time_since_heartbeat();
     if time_since_heartbeat > WRITER_STALLED_AFTER {
         health.status = Status::Down.into();
         health.summary = format!(
-            "no events are accepted: the writer has not run for {} s; restart the server, which loses nothing",
+            "no events are accepted: the writer has not run for {} s; restart the server, acknowledged events are kept",
             time_since_heartbeat.as_secs()
         );
     }
 }
 
-/// The counters, which cost nothing to read.
+/// Sets the fields that are cheap enough to read on each request.
 fn set_counters(health: &mut v1::Health, stats: &WriterStats) {
     health.buffer_size = stats.unlanded();
     health.last_flush = stats.last_flush_ms().map(proto::timestamp_from_millis);
@@ -81,16 +77,17 @@ fn set_counters(health: &mut v1::Health, stats: &WriterStats) {
     health.events_inserted = stats.inserted();
 }
 
-/// The task that looks.
+/// Collects health periodically.
 pub struct HealthCollector {
     sources: HealthSources,
     started: Instant,
+    /// As of ClickHouse's last response; empty before the first.
     clickhouse_version: String,
     state: watch::Sender<v1::Health>,
 }
 
 impl HealthCollector {
-    /// Looks once, and gives the view of what is seen from here on.
+    /// Collects health once, and returns the view for its readers.
     pub async fn start(sources: HealthSources) -> (Self, HealthView) {
         let (state, latest) = watch::channel(v1::Health::default());
         let view = HealthView { latest, writer: sources.writer.clone() };
@@ -100,7 +97,7 @@ impl HealthCollector {
         (collector, view)
     }
 
-    /// Looks until `stop`.
+    /// Collects health every second until `stop` is cancelled.
     pub async fn run(mut self, stop: CancellationToken) {
         let mut ticks = tokio::time::interval(COLLECT_INTERVAL);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -108,7 +105,7 @@ impl HealthCollector {
         loop {
             tokio::select! {
                 () = stop.cancelled() => return,
-                // The engine died or is back, which nobody should learn a second later. A constant endpoint never changes.
+                // The engine has died or restarted. With CLICKHOUSE_URL the endpoint never changes.
                 Ok(()) = endpoint.changed() => {}
                 _ = ticks.tick() => {}
             }
@@ -120,8 +117,8 @@ impl HealthCollector {
     }
 
     async fn collect(&mut self) {
-        let clickhouse = self.clickhouse().await;
-        let dead_letters = self.dead_letters();
+        let clickhouse = self.collect_clickhouse().await;
+        let dead_letters = self.collect_dead_letters();
         let stats = self.sources.writer.stats();
         let journal = self.sources.journal.stats();
         let journal = v1::JournalHealth {
@@ -158,7 +155,7 @@ impl HealthCollector {
         self.log_change(&previous);
     }
 
-    /// One line when the state changes, none while it stays.
+    /// Logs changes of status or summary.
     fn log_change(&self, previous: &v1::Health) {
         let now = self.state.borrow();
         if (now.status, &now.summary) == (previous.status, &previous.summary) {
@@ -170,24 +167,23 @@ impl HealthCollector {
         }
     }
 
-    async fn clickhouse(&mut self) -> v1::ClickHouseHealth {
+    async fn collect_clickhouse(&mut self) -> v1::ClickHouseHealth {
         let engine = self.sources.engine.as_ref();
-        let version = match tokio::time::timeout(PING_TIMEOUT, self.sources.clickhouse.version()).await {
-            Ok(version) => version.map_err(|error| error.to_string()),
-            Err(_) => Err(format!("ClickHouse gave no answer in {} s", PING_TIMEOUT.as_secs())),
-        };
-        let (reachable, error) = match version {
-            Ok(version) => {
+        let error = match tokio::time::timeout(PING_TIMEOUT, self.sources.clickhouse.version()).await {
+            Ok(Ok(version)) => {
                 self.clickhouse_version = version;
-                (true, String::new())
+                None
             }
-            Err(error) => (false, engine.and_then(EngineHandle::last_error).unwrap_or(error)),
+            Ok(Err(error)) => Some(error.to_string()),
+            Err(_) => Some(format!("ClickHouse did not respond within {} s", PING_TIMEOUT.as_secs())),
         };
+        // The supervisor knows better why its engine does not respond.
+        let error = error.map(|error| engine.and_then(EngineHandle::last_error).unwrap_or(error));
         v1::ClickHouseHealth {
-            reachable,
+            reachable: error.is_none(),
             embedded: engine.is_some(),
             version: self.clickhouse_version.clone(),
-            error,
+            error: error.unwrap_or_default(),
             engine_restarts: engine.map_or(0, EngineHandle::restarts),
             engine_sandbox: engine
                 .and_then(EngineHandle::confinement)
@@ -195,8 +191,8 @@ impl HealthCollector {
         }
     }
 
-    /// As the writer knows them, without a look at the disk.
-    fn dead_letters(&self) -> v1::DeadLetterHealth {
+    /// From the index in memory, without reading the folder.
+    fn collect_dead_letters(&self) -> v1::DeadLetterHealth {
         let letters = self.sources.dead_letters.summary();
         v1::DeadLetterHealth {
             batches: letters.letters,
@@ -208,7 +204,7 @@ impl HealthCollector {
     }
 }
 
-/// The worst of the parts, and the line for the person on call.
+/// The worst status of all parts, and one line for the person on call: the most severe fault and what to do.
 fn status_of(
     clickhouse: &v1::ClickHouseHealth,
     journal: &v1::JournalHealth,
@@ -223,21 +219,22 @@ fn status_of(
     }
     if !clickhouse.reachable {
         let line = format!(
-            "ClickHouse is unreachable: {}; events are kept on disk, panels are not answered",
+            "ClickHouse is unreachable: {}; events are kept on disk, panels are unavailable",
             clickhouse.error
         );
         return (Status::Degraded, line);
     }
     if !dead_letters.error.is_empty() {
         let line = format!(
-            "dead letters cannot be read: {}; they may hold events, the others are brought back",
+            "dead letters cannot be read: {}; they may contain events; the others are replayed",
             dead_letters.error
         );
         return (Status::Degraded, line);
     }
     if dead_letters.refused_batches > 0 {
         let line = format!(
-            "ClickHouse refused {} batches; see `millrace dead-letters list`, mend, then `millrace dead-letters replay`",
+            "ClickHouse rejected {} batches; see `millrace dead-letters list`, fix the cause, then run `millrace \
+             dead-letters replay`",
             dead_letters.refused_batches
         );
         return (Status::Degraded, line);
@@ -247,24 +244,25 @@ fn status_of(
     }
     if dead_letters.batches > 0 {
         let mut line = format!(
-            "{} batches ({} events) that could not be inserted are being brought back",
+            "{} batches ({} events) could not be inserted and are being replayed",
             dead_letters.batches, dead_letters.events
         );
         if !dead_letters.last_error.is_empty() {
-            line = format!("{line}; the last try failed: {}", dead_letters.last_error);
+            line = format!("{line}; the last attempt failed: {}", dead_letters.last_error);
         }
         return (Status::Degraded, line);
     }
     if let Some(error) = sync_error {
         let line = format!(
-            "ClickHouse's files could not be synced: {error}; what has landed stays in the journal; check the disk, then \
-             restart the server, which compares both"
+            "ClickHouse's files could not be synced: {error}; landed events stay in the journal; check the disk, then \
+             restart the server, which reconciles the two"
         );
         return (Status::Degraded, line);
     }
     if let Some(damage) = journal_damage {
         let line = format!(
-            "the journal was damaged when the server started: {damage}; check the disk; this line goes with the next start"
+            "the journal was damaged when the server started: {damage}; check the disk; the next restart clears this \
+             message"
         );
         return (Status::Degraded, line);
     }
@@ -302,7 +300,7 @@ mod tests {
         assert_eq!(status_with(false, "disk full", (2, 1), Some("x")).0, Status::Down);
         let (status, line) = status_with(false, "", (2, 1), Some("x"));
         assert!(status == Status::Degraded && line.contains("unreachable: refused"), "{line}");
-        assert!(status_with(true, "", (2, 1), Some("x")).1.contains("refused 1 batches"));
+        assert!(status_with(true, "", (2, 1), Some("x")).1.contains("rejected 1 batches"));
         assert!(status_with(true, "", (2, 0), Some("timeout")).1.contains("inserts fail: timeout"));
         assert!(status_with(true, "", (2, 0), None).1.contains("2 batches (9 events)"));
     }
@@ -330,6 +328,6 @@ mod tests {
         assert!(status == Status::Degraded && line.contains("cannot be read: x.json: EOF"), "{line}");
         let waiting =
             v1::DeadLetterHealth { batches: 1, last_error: "READONLY".into(), ..Default::default() };
-        assert!(status_with(waiting).1.ends_with("the last try failed: READONLY"));
+        assert!(status_with(waiting).1.ends_with("the last attempt failed: READONLY"));
     }
 }

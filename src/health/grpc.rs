@@ -1,4 +1,4 @@
-//! HealthService, and grpc.health.v1.Health kept in step with it.
+//! HealthService, and the status of grpc.health.v1.Health.
 
 use std::pin::Pin;
 
@@ -13,21 +13,19 @@ use super::HealthView;
 use crate::proto::v1;
 use v1::health_service_server::HealthService;
 
-/// The gRPC names of the services.
+/// A service's name in grpc.health.v1.Health.
 pub const INGEST: &str = "millrace.v1.IngestService";
-/// See [`INGEST`].
 pub const DASHBOARD: &str = "millrace.v1.DashboardService";
-/// See [`INGEST`].
 pub const HEALTH: &str = "millrace.v1.HealthService";
 
-/// Shows what the gatherer saw.
+/// Implements HealthService.
 #[derive(Debug)]
 pub struct HealthHandler {
     view: HealthView,
 }
 
 impl HealthHandler {
-    /// A door to this view.
+    /// Serves the health of `view`.
     pub fn new(view: HealthView) -> Self {
         Self { view }
     }
@@ -43,7 +41,7 @@ impl HealthService for HealthHandler {
 
     async fn watch(&self, _: Request<v1::WatchRequest>) -> Result<Response<Self::WatchStream>, Status> {
         let mut last_sent = None;
-        // A slow reader sees the newest state, never a queue of old ones. The uptime alone is no change.
+        // WatchStream holds only the latest health, so a slow reader skips some. The uptime alone is not a change.
         let changes = WatchStream::new(self.view.subscribe()).filter_map(move |health| {
             let comparable = v1::Health { uptime: None, ..health.clone() };
             if last_sent.as_ref() == Some(&comparable) {
@@ -56,7 +54,8 @@ impl HealthService for HealthHandler {
     }
 }
 
-/// Tells load balancers which services they may send to, until `stop`; from then on none.
+/// Sets the status of each service for load balancers until `stop` is cancelled, then sets all to not serving. Ingest does
+/// not serve while events are not accepted, the dashboard while ClickHouse is unreachable.
 pub async fn report_serving_status(reporter: HealthReporter, view: HealthView, stop: CancellationToken) {
     let mut view = view.subscribe();
     loop {

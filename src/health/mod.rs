@@ -1,5 +1,5 @@
-//! How the server is. The [`HealthCollector`] looks at the parts once a second and whenever asked for a fresh look; the gRPC
-//! services only show what it saw.
+//! The server's health. The [`HealthCollector`] checks all parts once a second, and when the engine's address changes; the
+//! gRPC services and the HTTP endpoints only read its [`HealthView`].
 
 mod collect;
 pub mod grpc;

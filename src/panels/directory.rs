@@ -1,7 +1,7 @@
-//! The folder of panels: read when the server starts and whenever a file in it has changed.
+//! The panels folder: its files are loaded at the start and whenever they change.
 //!
-//! A file is a panel once ClickHouse has answered it. One that it refuses is reported with its line and ClickHouse's
-//! message; where it had been a panel before, or has the name of a built-in one, that one stays.
+//! A file becomes a panel when it has passed the sandbox and ClickHouse has executed it. A file that fails is reported with
+//! its line and the reason. The previous version of the panel stays, or the built-in panel of the same name.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -14,54 +14,53 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::catalog::{self, BrokenPanel, Catalog, Panel};
-use super::messages;
 use super::query::{Explain, PanelError, PanelQuery, Panels};
 use super::sandbox::{self, Location, Violation};
 use crate::clickhouse::{ClickHouseError, ErrorKind};
 
-/// How often the folder is looked at. Looking is a `stat` of each file, which also works where the system gives no notice
-/// of changes, as on network drives and in containers.
+/// How often the folder is scanned. A scan is one `stat` per file. Unlike inotify, it also works on network drives and
+/// container mounts.
 const SCAN_INTERVAL: Duration = Duration::from_secs(1);
-/// The largest file that is read as a panel.
+/// Larger files are rejected.
 const MAX_FILE_BYTES: u64 = 256 << 10;
-/// How many files are read as panels; those behind, by name, are reported.
+/// Further files, in the order of their names, are ignored and reported.
 const MAX_FILES: usize = 500;
-
-/// How long after ClickHouse was too busy for a file it is asked again.
+/// Delay before a file is retried that ClickHouse was too busy to execute.
 const RETRY_DELAY: Duration = Duration::from_secs(10);
 
-/// What tells that a file has changed.
+/// Modification time and size: a file is loaded again when they change.
 type FileVersion = (SystemTime, u64);
 
-/// The task that keeps the catalogue like the folder.
+/// Keeps the catalog up to date with the panels folder.
 pub struct DirectoryWatcher {
     path: PathBuf,
     panels: Panels,
     catalog: watch::Sender<Arc<Catalog>>,
     built_in: Catalog,
-    /// What was found in each file, by name.
+    /// By panel name.
     files: BTreeMap<String, FileState>,
-    /// What is wrong with the folder itself.
+    /// Why the folder cannot be read.
     directory_error: Option<BrokenPanel>,
 }
 
-/// A file as it was read last.
+/// The result of loading a file.
 struct FileState {
     version: FileVersion,
-    /// When it is read again, though it has not changed: what ClickHouse said may pass.
+    /// When an unchanged file is loaded again, after an error that may be temporary.
     retry_at: Option<Instant>,
+    /// The last usable version. `None` if there was none, or if the file equals the built-in panel.
     panel: Option<Arc<Panel>>,
     broken: Option<BrokenPanel>,
 }
 
 impl DirectoryWatcher {
-    /// Keeps `catalog`, whose receiver the panels hold. It begins with the built-in panels.
+    /// Updates `catalog`, which initially holds the built-in panels. `panels` must read from it.
     pub fn new(path: PathBuf, panels: Panels, catalog: watch::Sender<Arc<Catalog>>) -> Self {
         let built_in = (**catalog.borrow()).clone();
         Self { path, panels, catalog, built_in, files: BTreeMap::new(), directory_error: None }
     }
 
-    /// Looks every second, until `stop`.
+    /// Scans the folder every second until `stop` is cancelled.
     pub async fn run(mut self, stop: CancellationToken) {
         let mut ticks = tokio::time::interval(SCAN_INTERVAL);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -70,20 +69,26 @@ impl DirectoryWatcher {
                 () = stop.cancelled() => return,
                 _ = ticks.tick() => {}
             }
+            // Not cancelled, so that its blocking task is always joined.
+            let found = self.list_files().await;
             tokio::select! {
                 () = stop.cancelled() => return,
-                () = self.scan() => {}
+                () = self.apply(found) => {}
             }
         }
     }
 
-    /// Takes in what has changed since the last look.
-    async fn scan(&mut self) {
+    async fn list_files(&self) -> io::Result<BTreeMap<String, FileVersion>> {
         let path = self.path.clone();
-        let found = match tokio::task::spawn_blocking(move || list_sql_files(&path)).await {
-            Ok(Ok(found)) => found,
-            Ok(Err(error)) => return self.report_directory_error(&error),
-            Err(_) => return,
+        let found = tokio::task::spawn_blocking(move || list_sql_files(&path)).await;
+        found.map_err(io::Error::other).flatten()
+    }
+
+    /// Loads new and changed files, and publishes the catalog if it has changed.
+    async fn apply(&mut self, found: io::Result<BTreeMap<String, FileVersion>>) {
+        let found = match found {
+            Ok(found) => found,
+            Err(error) => return self.report_directory_error(&error),
         };
         let mut changed = self.directory_error.take().is_some();
         let count = self.files.len();
@@ -103,7 +108,7 @@ impl DirectoryWatcher {
         }
     }
 
-    /// Takes a new or changed file in. False where ClickHouse could not be asked: the next look asks again.
+    /// Loads a file. Returns false if nothing has changed because ClickHouse is unreachable; the next scan retries.
     async fn load(&mut self, name: String, version: FileVersion) -> bool {
         let previous = self.files.get(&name).and_then(|file| file.panel.clone());
         let (panel, broken, retry_at) = match self.read_panel(&name, version.1).await {
@@ -117,25 +122,25 @@ impl DirectoryWatcher {
                 panel = name,
                 line = broken.line,
                 reason = broken.message,
-                "a panel's file is broken"
+                "panel file is broken"
             ),
-            (None, Some(_)) => tracing::info!(panel = name, "a panel was read from the folder"),
+            (None, Some(_)) => tracing::info!(panel = name, "panel loaded"),
             (None, None) => {}
         }
         self.files.insert(name, FileState { version, retry_at, panel, broken });
         true
     }
 
-    /// Reads a file; none for the text of a built-in panel.
+    /// Reads, checks and executes a file. Returns `None` if it equals the built-in panel of its name.
     async fn read_panel(&self, name: &str, bytes: u64) -> Result<Option<Panel>, LoadError> {
         let broken =
             |line, message| LoadError::Permanent(BrokenPanel { file: format!("{name}.sql"), line, message });
         if bytes > MAX_FILE_BYTES {
-            return Err(broken(0, format!("the file has {bytes} bytes; {MAX_FILE_BYTES} are possible")));
+            return Err(broken(0, format!("the file has {bytes} bytes; the maximum is {MAX_FILE_BYTES}")));
         }
         let text = match tokio::fs::read_to_string(self.path.join(format!("{name}.sql"))).await {
             Ok(text) => text,
-            // It is gone again, which the next look sees.
+            // Deleted since the scan; the next scan removes the panel.
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(LoadError::Unavailable),
             Err(error) => return Err(broken(0, format!("the file cannot be read: {error}"))),
         };
@@ -182,13 +187,13 @@ impl DirectoryWatcher {
             if result.table.column_index(column).is_none() {
                 return Err(broken(
                     line_containing(&text, "distinct"),
-                    format!("distinct: the answer has no column {column:?}"),
+                    format!("distinct: the result has no column {column:?}"),
                 ));
             }
         }
         if built_in.is_some() {
-            // Typed calls read the answer's columns.
-            messages::panel_value(name, &result).map_err(load_error)?;
+            // The typed calls of the built-in panel read its columns.
+            self.panels.check_result(&result).map_err(load_error)?;
         }
         Ok(Some(panel))
     }
@@ -197,12 +202,12 @@ impl DirectoryWatcher {
         let broken = (error.kind() != io::ErrorKind::NotFound).then(|| BrokenPanel {
             file: self.path.display().to_string(),
             line: 0,
-            message: format!("the folder of panels (MILLRACE_PANELS_DIR) cannot be read: {error}"),
+            message: format!("MILLRACE_PANELS_DIR: the folder cannot be read: {error}"),
         });
         if let Some(broken) = broken.as_ref().filter(|broken| self.directory_error.as_ref() != Some(broken)) {
-            tracing::warn!(reason = broken.message, "the panels of the folder stay as they were");
+            tracing::warn!(reason = broken.message, "panels folder is unreadable; keeping the loaded panels");
         }
-        // A folder that is not there has no panels.
+        // A missing folder counts as an empty one.
         let emptied = broken.is_none() && !std::mem::take(&mut self.files).is_empty();
         if emptied || self.directory_error != broken {
             self.directory_error = broken;
@@ -224,7 +229,7 @@ impl DirectoryWatcher {
                 file: self.path.display().to_string(),
                 line: 0,
                 message: format!(
-                    "there are {} panels; the first {MAX_FILES} by name are shown",
+                    "the folder has {} panels; only the first {MAX_FILES} by name are available",
                     self.files.len()
                 ),
             });
@@ -237,17 +242,17 @@ impl DirectoryWatcher {
     }
 }
 
-/// Why a file is no panel.
+/// Why a file is not a panel.
 enum LoadError {
-    /// ClickHouse cannot be asked now.
+    /// ClickHouse is unreachable, or the file has been deleted.
     Unavailable,
-    /// ClickHouse refuses it, and may take it later.
+    /// ClickHouse cannot execute it now.
     Transient(BrokenPanel),
-    /// It never will be as it is.
+    /// It fails until it is changed.
     Permanent(BrokenPanel),
 }
 
-/// The .sql files of the folder, by name.
+/// The `.sql` files of a folder, by name without the extension. Hidden files are ignored.
 fn list_sql_files(directory: &Path) -> io::Result<BTreeMap<String, FileVersion>> {
     let mut found = BTreeMap::new();
     for entry in std::fs::read_dir(directory)? {
@@ -256,7 +261,7 @@ fn list_sql_files(directory: &Path) -> io::Result<BTreeMap<String, FileVersion>>
         let (Some(name), true) = (name, path.extension().is_some_and(|extension| extension == "sql")) else {
             continue;
         };
-        // A file that goes while the folder is listed is not there.
+        // Deleted since read_dir.
         let Ok(metadata) = std::fs::metadata(&path) else { continue };
         if metadata.is_file() {
             found.insert(name.to_owned(), (metadata.modified()?, metadata.len()));
@@ -265,20 +270,21 @@ fn list_sql_files(directory: &Path) -> io::Result<BTreeMap<String, FileVersion>>
     Ok(found)
 }
 
-/// ClickHouse's message, and what it means for a panel where that is not plain.
+/// ClickHouse's message for viewers, explained if it is about readonly=1.
 fn describe_error(error: &ClickHouseError) -> String {
     const READONLY: i32 = 164;
     let message = error.viewer_message();
     if error.code == Some(READONLY) {
         return format!(
             "a panel is one SELECT that reads tables; writes, settings, and functions that read files or open addresses \
-             are refused: {message}"
+             are not allowed: {message}"
         );
     }
     message
 }
 
-/// The line that ClickHouse's message names: "(line 5, col 8)", or the one with the name that it does not know.
+/// The line in ClickHouse's message, "(line 5, col 8)", or the first line with the identifier that it quotes; 0 if
+/// neither exists.
 fn line_of_error(message: &str, text: &str) -> u32 {
     let named = message.split_once("(line ").and_then(|(_, rest)| rest.split(',').next()?.parse().ok());
     named.unwrap_or_else(|| {
@@ -287,7 +293,7 @@ fn line_of_error(message: &str, text: &str) -> u32 {
     })
 }
 
-/// The first line behind the header that holds `part`, or else the first in all; 0 for none.
+/// The first line of the statement that contains `part`, or else of the header; 0 if no line does.
 fn line_containing(text: &str, part: &str) -> u32 {
     let with = |header: bool| {
         text.lines().position(|line| line.contains(part) && (header || !line.trim_start().starts_with("--")))

@@ -1,20 +1,36 @@
-//! Panels: named SQL files, asked with parameters, answered as tables and as typed messages.
+//! Panels: named SQL statements with parameters, answered from the rollups.
 //!
-//! An answer is computed from the rollups when it is asked for, and is at most `PANEL_CACHE_MS` old. Who watches gets the
-//! next answer when a batch has landed, at most every `MILLRACE_WATCH_MIN_INTERVAL_MS`; however many watch, each question
-//! is computed once.
+//! A result is computed on request and reused for `PANEL_CACHE_MS`. A subscriber gets a new result when a batch has landed,
+//! at most every `MILLRACE_WATCH_MIN_INTERVAL_MS`. Each distinct query is computed once, no matter how many clients share
+//! it.
 //!
-//! A panel comes with Millrace (`catalog.rs`) or lies in the folder (`directory.rs`); both are asked in the same way
-//! (`query.rs`), over the buckets of the range (`range.rs`), and read as a table (`table.rs`) or its message
-//! (`messages.rs`). `subscriptions.rs` is the watching.
+//! - [`catalog`]: panel files ([`parameter`], `template`), built in or from the panels folder ([`directory`], checked by
+//!   [`sandbox`]).
+//! - [`query`]: validation, execution and caching of a query, over the buckets of its time range ([`range`]). The result is
+//!   a [`table`].
+//! - [`subscriptions`]: results pushed to subscribers.
+//!
+//! Nothing here knows protobuf: `dashboard` converts requests and results.
 
 pub mod catalog;
 pub mod directory;
-pub mod messages;
+pub mod parameter;
 pub mod query;
 pub mod range;
 pub mod sandbox;
 pub mod subscriptions;
 pub mod table;
+mod template;
 
 pub use query::{PanelError, PanelQuery, PanelResult, Panels};
+
+/// How much of a caller's text an error message repeats.
+const MAX_QUOTED_CHARS: usize = 100;
+
+/// A caller's text for an error message, at most [`MAX_QUOTED_CHARS`] long.
+pub(crate) fn abbreviate(text: &str) -> String {
+    match text.char_indices().nth(MAX_QUOTED_CHARS) {
+        None => text.to_owned(),
+        Some((end, _)) => format!("{}…", &text[..end]),
+    }
+}

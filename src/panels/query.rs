@@ -1,4 +1,4 @@
-//! Asking a panel: parameters checked, one computation however many ask at once, answers used again for a while.
+//! Executes panel queries: validation, concurrency limits, single-flight and caching.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -9,24 +9,24 @@ use jiff::Timestamp;
 use moka::future::Cache;
 use tokio::sync::{Semaphore, watch};
 
-use super::catalog::{Catalog, Panel, abbreviate};
-use super::range::{Buckets, HourComparison, TimeRange, hour_comparison, parse_time_zone};
+use super::abbreviate;
+use super::catalog::{Catalog, Panel};
+use super::parameter::InvalidValue;
+use super::range::{Buckets, HourComparison, TimeRange, UnknownTimeZone, parse_time_zone};
 use super::table::{Cell, ResultTable};
 use crate::clickhouse::{ClickHouse, ClickHouseError};
-use crate::proto::{self, v1};
 
-/// How much the kept answers may weigh together, in bytes; those used longest ago go first.
+/// The size of all cached results, in bytes. The least recently used are evicted.
 const MAX_CACHE_BYTES: u64 = 32 << 20;
 
-/// What a kept answer costs beside its table: question, context and the cache's own books. It also bounds how many
-/// answers are kept, since an empty one weighs this much.
+/// The cost of a cached result besides its table and its query. It also bounds the number of empty results.
 const RESULT_OVERHEAD_BYTES: usize = 1_024;
 
-/// How long ClickHouse's answer is waited for: a bit longer than a statement may take.
+/// How long ClickHouse may take to respond. Longer than `max_execution_time`, so that its own error arrives first.
 const QUERY_TIMEOUT: Duration = Duration::from_secs(12);
 
-/// What a panel's statement may do and cost. With readonly=1 it can neither write, nor change these settings, nor use a
-/// table function that reads files or opens addresses: those need the right to make temporary tables.
+/// The limits of a panel's statement. With readonly=1 it cannot write, change these settings, or use table functions that
+/// read files or open addresses, which need the right to create temporary tables.
 const QUERY_SETTINGS: [(&str, &str); 12] = [
     ("readonly", "1"),
     ("max_execution_time", "10"),
@@ -38,108 +38,147 @@ const QUERY_SETTINGS: [(&str, &str); 12] = [
     ("output_format_json_quote_64bit_integers", "0"),
     ("output_format_json_quote_denormals", "0"),
     ("join_use_nulls", "0"),
-    // Compiling a statement at its third run takes longer than it could ever save on rows this few.
+    // ClickHouse compiles a statement on its third run, which takes longer than it saves on so few rows.
     ("compile_expressions", "0"),
     ("compile_aggregate_expressions", "0"),
 ];
 
-/// How many answers are computed at a time for those who ask; those who watch have turns of their own (`subscriptions.rs`), and inserts
-/// need the engine as well.
+/// How many requested results are computed at once. Subscriptions have their own limit, and inserts need the engine too.
 const MAX_CONCURRENT_QUERIES: usize = 4;
-/// How many different questions may wait for that. Further ones are told to come back.
+/// How many further queries may wait. Beyond that they are rejected as [`PanelError::Busy`].
 const MAX_QUEUED_QUERIES: usize = 60;
-/// How long a question waits.
+/// How long a query waits before it is rejected as [`PanelError::Busy`].
 const MAX_QUEUE_WAIT: Duration = Duration::from_secs(5);
 
-/// How often the same refusal of a panel is logged.
+/// How often the same error of a panel is logged.
 const LOG_INTERVAL: Duration = Duration::from_secs(60);
 
-/// Distinct counts up to here are exact: the rollups keep so many hashes whole. Beyond it counts are off by 0.1 % or so; see
-/// docs/decisions/0003-rollups.md.
+/// Distinct counts up to this value are exact; larger ones are estimates (`template.rs`).
 pub const MAX_EXACT_DISTINCT: u64 = 100;
 
-/// A question. Those that ask for the same are equal once they are [`checked`](Panels::validate).
+/// A panel with its range, time zone and parameters. [Validated](Panels::validate) queries are equal if they ask for the
+/// same result.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct PanelQuery {
     /// The panel's name.
     pub panel: String,
-    /// How far back.
+    /// The range, which ends now.
     pub range: TimeRange,
-    /// An IANA name; none for UTC.
+    /// An IANA name; `None` is UTC.
     pub time_zone: Option<String>,
-    /// Values for its parameters; the others have their defaults.
+    /// Values by parameter name. Parameters without a value have their default.
     pub parameters: BTreeMap<String, String>,
 }
 
-/// An answer.
+/// The result of a query.
 #[derive(Debug)]
 pub struct PanelResult {
-    /// The figures.
+    /// The panel's name.
+    pub panel: String,
+    /// The rows that ClickHouse returned.
     pub table: ResultTable,
     /// What they were computed for.
-    pub context: v1::PanelContext,
+    pub context: ResultContext,
 }
 
-/// Why there is no answer.
+/// The time frame of a result, and whether it is exact.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ResultContext {
+    /// The start of the first bucket, in seconds since 1970 UTC.
+    pub range_start: i64,
+    /// The end of the range, exclusive, in seconds since 1970 UTC: the start of the next minute.
+    pub range_end: i64,
+    /// The IANA name of the time zone that the buckets follow.
+    pub time_zone: String,
+    /// When the query was sent.
+    pub computed_at: Timestamp,
+    /// Whether a distinct count is above [`MAX_EXACT_DISTINCT`].
+    pub approximate: bool,
+}
+
+/// Why there is no result.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum PanelError {
-    /// There is no such panel.
-    #[error("panel: {name:?} is not known; there are {available}")]
+    /// No panel has this name.
+    #[error("panel: {name:?} is not known; available panels: {available}")]
     UnknownPanel {
-        /// What was asked.
+        /// The name, abbreviated.
         name: String,
-        /// What there is.
+        /// The names of all panels.
         available: String,
     },
-    /// The question is wrong.
-    #[error("{0}")]
-    InvalidQuery(String),
-    /// Too many questions are asked at a time.
-    #[error("too many different panels are asked for at once; ask again in a second, or watch the panel")]
+    /// The panel has no such parameter.
+    #[error("parameters: the panel {panel} has no parameter {name:?}; it has {available}")]
+    UnknownParameter {
+        /// The panel.
+        panel: String,
+        /// The name, abbreviated.
+        name: String,
+        /// The names of its parameters.
+        available: String,
+    },
+    /// A parameter's value has the wrong type or is out of bounds.
+    #[error(transparent)]
+    InvalidValue(#[from] InvalidValue),
+    /// The time zone does not exist.
+    #[error(transparent)]
+    UnknownTimeZone(#[from] UnknownTimeZone),
+    /// Too many queries are running and waiting.
+    #[error("too many different panel queries at once; retry in a second, or subscribe with WatchPanels")]
     Busy,
-    /// The value of a panel that is watched found no room.
-    #[error(
-        "the panels that are watched take all of the memory for them ({0} MiB); end this one with a LIMIT"
-    )]
+    /// The results of all subscribed queries have reached their limit, in MiB.
+    #[error("the results of all subscribed panels exceed {0} MiB; return fewer rows, for example with LIMIT")]
     MemoryExhausted(usize),
-    /// ClickHouse gave no answer.
+    /// ClickHouse did not return a result.
     #[error("the panel {panel} cannot be computed: {}", source.viewer_message())]
     ClickHouse {
         /// The panel.
         panel: String,
-        /// What ClickHouse said.
+        /// ClickHouse's error, which may contain values. Viewers get only its `viewer_message`.
         source: ClickHouseError,
     },
-    /// ClickHouse's answer is not readable.
-    #[error("the answer of the panel {panel} is not readable: {reason}")]
+    /// ClickHouse's result cannot be decoded, or lacks what the panel's typed message needs.
+    #[error("the result of the panel {panel} is invalid: {reason}")]
     InvalidResult {
         /// The panel.
         panel: String,
-        /// What is wrong with it.
+        /// The column or row at fault.
         reason: String,
     },
 }
 
-/// The handle of the panels: cheap to clone.
+/// Checks that a result can be converted into its panel's message. The API layer provides it, because panels do not know
+/// protobuf.
+pub type ResultCheck = fn(&PanelResult) -> Result<(), PanelError>;
+
+/// Computes and caches results. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Panels {
     clickhouse: ClickHouse,
     catalog: watch::Receiver<Arc<Catalog>>,
-    /// By the checksum of the panel's file and the question. None where answers are not kept.
+    check_result: ResultCheck,
+    /// The key contains a checksum of the panel's text, so a changed file never gets an old result. `None` if caching is
+    /// disabled.
     cache: Option<Cache<(u32, PanelQuery), Arc<PanelResult>>>,
-    /// Who asks needs a place, and then a turn.
+    /// Running and waiting queries.
     queue_permits: Arc<Semaphore>,
+    /// Running queries.
     query_permits: Arc<Semaphore>,
-    /// Which code was logged for a panel, and when. Panels come from files, so there are few.
+    /// The last error that was logged for each panel. Panels come from files, so there are few.
     logged: Arc<Mutex<LoggedErrors>>,
 }
 
-/// A code and a time by the panel's name.
+/// Error code and time by panel.
 type LoggedErrors = HashMap<String, (Option<i32>, Instant)>;
 
 impl Panels {
-    /// The panels of a catalogue. Answers are used again for `cache_ttl`.
-    pub fn new(clickhouse: ClickHouse, cache_ttl: Duration, catalog: watch::Receiver<Arc<Catalog>>) -> Self {
+    /// Serves the panels of `catalog`. Results are reused for `cache_ttl`; zero disables caching.
+    pub fn new(
+        clickhouse: ClickHouse,
+        cache_ttl: Duration,
+        catalog: watch::Receiver<Arc<Catalog>>,
+        check_result: ResultCheck,
+    ) -> Self {
         let cache = (!cache_ttl.is_zero()).then(|| {
             Cache::builder()
                 .time_to_live(cache_ttl)
@@ -152,32 +191,38 @@ impl Panels {
                 })
                 .build()
         });
-        let queue_permits = Arc::new(Semaphore::new(MAX_CONCURRENT_QUERIES + MAX_QUEUED_QUERIES));
-        let query_permits = Arc::new(Semaphore::new(MAX_CONCURRENT_QUERIES));
-        Self { clickhouse, catalog, cache, queue_permits, query_permits, logged: Arc::default() }
+        Self {
+            clickhouse,
+            catalog,
+            check_result,
+            cache,
+            queue_permits: Arc::new(Semaphore::new(MAX_CONCURRENT_QUERIES + MAX_QUEUED_QUERIES)),
+            query_permits: Arc::new(Semaphore::new(MAX_CONCURRENT_QUERIES)),
+            logged: Arc::default(),
+        }
     }
 
-    /// The panels there are now; changes with the folder.
+    /// The current panels. Changes when a file in the panels folder does.
     pub fn catalog(&self) -> watch::Receiver<Arc<Catalog>> {
         self.catalog.clone()
     }
 
-    /// The database that is asked.
+    /// The connection that queries use.
     pub fn clickhouse(&self) -> &ClickHouse {
         &self.clickhouse
     }
 
-    /// Brings a question into its shortest form, or says what is wrong with it.
+    /// Validates a query and brings it into canonical form: values that equal their default are removed.
     pub fn validate(&self, mut query: PanelQuery) -> Result<PanelQuery, PanelError> {
         let panel = self.panel(&query.panel)?;
-        let zone = parse_time_zone(query.time_zone.as_deref()).map_err(PanelError::InvalidQuery)?;
+        let zone = parse_time_zone(query.time_zone.as_deref())?;
         query.time_zone = zone.iana_name().filter(|name| *name != "UTC").map(str::to_owned);
         let mut parameters = BTreeMap::new();
         for (name, value) in &query.parameters {
-            let definition = panel.parameters.iter().find(|parameter| parameter.name == *name);
-            let definition = definition.ok_or_else(|| unknown_parameter(&panel, name))?;
-            let value = definition.canonicalize(value).map_err(PanelError::InvalidQuery)?;
-            if value != definition.default {
+            let parameter = panel.parameters.iter().find(|parameter| parameter.name == *name);
+            let parameter = parameter.ok_or_else(|| unknown_parameter(&panel, name))?;
+            let value = parameter.canonicalize(value)?;
+            if value != parameter.default {
                 parameters.insert(name.clone(), value);
             }
         }
@@ -185,7 +230,7 @@ impl Panels {
         Ok(query)
     }
 
-    /// Answers a question. Those who ask the same at the same time share one computation.
+    /// Returns the cached result of a query, or computes it. Identical concurrent queries share one computation.
     pub async fn query(&self, query: PanelQuery) -> Result<Arc<PanelResult>, PanelError> {
         let query = self.validate(query)?;
         let panel = self.panel(&query.panel)?;
@@ -199,7 +244,7 @@ impl Panels {
         }
     }
 
-    /// Answers a checked question anew. Whoever asks it for a while gets this answer.
+    /// Computes a validated query and replaces its cached result. The caller limits concurrency.
     pub async fn refresh(&self, query: &PanelQuery) -> Result<Arc<PanelResult>, PanelError> {
         let panel = self.panel(&query.panel)?;
         let result = Arc::new(self.compute(&panel, query).await?);
@@ -209,7 +254,7 @@ impl Panels {
         Ok(result)
     }
 
-    /// The panel of this name.
+    /// The panel with this name.
     pub fn panel(&self, name: &str) -> Result<Arc<Panel>, PanelError> {
         let catalog = self.catalog.borrow();
         catalog.panels.get(name).cloned().ok_or_else(|| PanelError::UnknownPanel {
@@ -218,7 +263,11 @@ impl Panels {
         })
     }
 
-    /// Computes an answer when it is its turn. Questions beyond the bound are refused, since each would only make all wait.
+    /// See [`ResultCheck`].
+    pub(super) fn check_result(&self, result: &PanelResult) -> Result<(), PanelError> {
+        (self.check_result)(result)
+    }
+
     async fn compute_with_permit(
         &self,
         panel: &Panel,
@@ -230,41 +279,38 @@ impl Panels {
         self.compute(panel, query).await
     }
 
-    /// Computes the answer of a panel, which need not be in the catalogue.
+    /// Computes a query of a panel, which need not be in the catalog.
     pub(super) async fn compute(&self, panel: &Panel, query: &PanelQuery) -> Result<PanelResult, PanelError> {
         let time_frame = TimeFrame::new(panel, query)?;
         let response = self.fetch("", panel, query, &time_frame).await?;
-        let table = ResultTable::from_json_compact(&response).map_err(|error| PanelError::InvalidResult {
-            panel: panel.name.clone(),
-            reason: error.to_string(),
-        })?;
-        let context = v1::PanelContext {
-            range_start: Some(proto::timestamp_from_millis(time_frame.buckets.starts[0] * 1_000)),
-            range_end: Some(proto::timestamp_from_millis(time_frame.buckets.end * 1_000)),
+        let table = decode(panel, &response)?;
+        let context = ResultContext {
+            range_start: time_frame.buckets.starts[0],
+            range_end: time_frame.buckets.end,
             time_zone: time_frame.zone_name,
-            computed_at: Some(proto::timestamp_from_millis(time_frame.now.as_millisecond())),
+            computed_at: time_frame.now,
             approximate: is_approximate(&table, &panel.distinct),
         };
-        Ok(PanelResult { table, context })
+        Ok(PanelResult { panel: panel.name.clone(), table, context })
     }
 
-    /// The rows of `EXPLAIN` of a panel's statement, before anything of it is published.
+    /// The rows of `EXPLAIN` for a panel's statement.
     pub(super) async fn explain(&self, panel: &Panel, explain: Explain) -> Result<Vec<String>, PanelError> {
         let query = PanelQuery::with_defaults(&panel.name);
-        // On the line of the statement's first, so that the lines in an error are those of the file.
+        // The prefix shares the statement's first line, so that the lines in ClickHouse's errors are those of the file.
         let response = self.fetch(explain.prefix(), panel, &query, &TimeFrame::new(panel, &query)?).await?;
-        let invalid_result = |reason: String| PanelError::InvalidResult { panel: panel.name.clone(), reason };
-        let table =
-            ResultTable::from_json_compact(&response).map_err(|error| invalid_result(error.to_string()))?;
-        let rows = table.rows.into_iter().map(|mut row| match (row.pop(), row.pop()) {
+        let rows = decode(panel, &response)?.rows.into_iter().map(|mut row| match (row.pop(), row.pop()) {
             (Some(Cell::Text(text)), None) => Ok(text),
-            _ => Err(invalid_result("EXPLAIN gives other than one text a row".to_owned())),
+            _ => Err(PanelError::InvalidResult {
+                panel: panel.name.clone(),
+                reason: "a row of EXPLAIN is not a single string".to_owned(),
+            }),
         });
         rows.collect()
     }
 
-    /// What viewers are not told is for the operator: once, and again when it changes or a minute has passed, since a
-    /// panel that is watched is tried every second.
+    /// Logs an error whose message viewers do not get. A subscribed panel is retried every second, so the same error of a
+    /// panel is logged once per [`LOG_INTERVAL`].
     fn log(&self, panel: &str, error: &ClickHouseError) {
         if error.viewer_message() == error.message {
             return;
@@ -274,7 +320,7 @@ impl Panels {
             logged.get(panel).is_some_and(|(code, at)| *code == error.code && at.elapsed() < LOG_INTERVAL);
         if !already_logged {
             logged.insert(panel.to_owned(), (error.code, Instant::now()));
-            tracing::warn!(panel, %error, "ClickHouse refused a panel");
+            tracing::warn!(panel, %error, "panel query failed");
         }
     }
 
@@ -323,12 +369,12 @@ impl Panels {
     }
 }
 
-/// What ClickHouse is asked about a statement.
+/// A variant of EXPLAIN.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Explain {
-    /// The tree that its parser makes. Nothing is carried out.
+    /// The parser's tree. Executes nothing.
     Ast,
-    /// What its analyzer takes each name for. Scalar subqueries are carried out.
+    /// The names as the analyzer resolves them. Executes scalar subqueries.
     QueryTree,
 }
 
@@ -341,7 +387,7 @@ impl Explain {
     }
 }
 
-/// The time that a panel is asked for.
+/// The time-dependent parameters of one execution.
 struct TimeFrame {
     now: Timestamp,
     zone_name: String,
@@ -352,29 +398,34 @@ struct TimeFrame {
 impl TimeFrame {
     fn new(panel: &Panel, query: &PanelQuery) -> Result<Self, PanelError> {
         let now = Timestamp::now();
-        let zone = parse_time_zone(query.time_zone.as_deref()).map_err(PanelError::InvalidQuery)?;
+        let zone = parse_time_zone(query.time_zone.as_deref())?;
         let buckets = Buckets::new(query.range, panel.granularity, &zone, now);
         let zone_name = zone.iana_name().unwrap_or("UTC").to_owned();
-        Ok(Self { now, zone_name, buckets, hour: hour_comparison(&zone, now) })
+        Ok(Self { now, zone_name, buckets, hour: HourComparison::new(&zone, now) })
     }
 }
 
 impl PanelQuery {
-    /// About how much memory it takes, in bytes.
+    /// Memory use in bytes, estimated.
     fn estimated_bytes(&self) -> usize {
         let parameters =
             self.parameters.iter().map(|(name, value)| name.len() + value.len() + 2 * size_of::<String>());
         self.panel.len() + self.time_zone.as_ref().map_or(0, String::len) + parameters.sum::<usize>()
     }
 
-    /// The last hour of a panel with its defaults, in UTC.
+    /// The last hour in UTC, with default parameters.
     pub(super) fn with_defaults(panel: &str) -> Self {
         Self { panel: panel.to_owned(), range: TimeRange::Hour, time_zone: None, parameters: BTreeMap::new() }
     }
 }
 
 fn timeout_message() -> String {
-    format!("ClickHouse gave no answer in {} s", QUERY_TIMEOUT.as_secs())
+    format!("ClickHouse did not respond within {} s", QUERY_TIMEOUT.as_secs())
+}
+
+fn decode(panel: &Panel, response: &[u8]) -> Result<ResultTable, PanelError> {
+    ResultTable::from_json_compact(response)
+        .map_err(|error| PanelError::InvalidResult { panel: panel.name.clone(), reason: error.to_string() })
 }
 
 fn cache_key(panel: &Panel, query: &PanelQuery) -> (u32, PanelQuery) {
@@ -382,13 +433,12 @@ fn cache_key(panel: &Panel, query: &PanelQuery) -> (u32, PanelQuery) {
 }
 
 fn unknown_parameter(panel: &Panel, name: &str) -> PanelError {
-    let known: Vec<&str> = panel.parameters.iter().map(|parameter| parameter.name.as_str()).collect();
-    let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
-    PanelError::InvalidQuery(format!(
-        "parameters: the panel {} has no {:?}; it has {known}",
-        panel.name,
-        abbreviate(name)
-    ))
+    let names: Vec<&str> = panel.parameters.iter().map(|parameter| parameter.name.as_str()).collect();
+    PanelError::UnknownParameter {
+        panel: panel.name.clone(),
+        name: abbreviate(name),
+        available: if names.is_empty() { "none".to_owned() } else { names.join(", ") },
+    }
 }
 
 fn is_approximate(table: &ResultTable, distinct: &[String]) -> bool {

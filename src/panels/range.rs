@@ -1,57 +1,46 @@
-//! From a time range and a time zone to the buckets that a panel shows.
+//! From a time range and a time zone to the buckets of a panel.
 //!
-//! Buckets follow the wall clock of the time zone: an hour begins at its full hour, a day at its midnight. Where the clock
-//! is put back, the hour that comes twice is two buckets, and a longer bucket is longer by it: a day is one bucket, whenever
-//! the clock changes. Where it is put forward, the bucket with the gap is shorter. The last bucket holds the present and is
-//! incomplete.
+//! Buckets follow the wall clock of the time zone: an hour starts at minute 0, a day at midnight. When the clock is put
+//! back, buckets of up to an hour are repeated: the repeated hour is a second bucket. A longer bucket becomes longer: a day
+//! is always one bucket. When the clock is put forward, the bucket with the gap is shorter. The last bucket contains the
+//! present and is incomplete.
 
 use jiff::tz::TimeZone;
 use jiff::{Span, Timestamp};
 
-use super::catalog::abbreviate;
-use crate::proto::v1;
+use super::abbreviate;
 
-/// Offsets of time zones are whole quarters of an hour, so on no smaller grid does a bucket of a quarter or more begin.
+/// UTC offsets of time zones are multiples of 15 minutes, so buckets of 15 minutes and more start on this grid.
 const GRID_MINUTES: i64 = 15;
-/// Buckets up to here are labelled by their hour, which may come twice; longer ones come once.
+/// Buckets up to this width are repeated when the clock is put back.
 const HOUR_MINUTES: i64 = 60;
-/// More than twice the most by which a clock is put back today: two hours, at Troll in Antarctica.
+/// Four times the largest backward clock change in use, two hours at Troll in Antarctica.
 const LOOKBACK_SECONDS: i64 = 8 * 3_600;
 
-/// How far back, and in which steps.
+/// How far back a query reaches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum TimeRange {
-    /// The last hour, by the minute.
+    /// The last hour.
     Hour,
-    /// The last 6 hours, by 5 minutes.
+    /// The last 6 hours.
     SixHours,
-    /// The last 24 hours, by 15 minutes.
+    /// The last 24 hours.
     Day,
-    /// The last 7 days, by 2 hours.
+    /// The last 7 days.
     Week,
 }
 
-/// How fine the buckets are.
+/// The width of buckets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
 pub enum Granularity {
-    /// As fine as the range allows.
+    /// 1 minute for an hour, 5 minutes for 6 hours, 15 minutes for a day, 2 hours for a week.
     #[default]
     Fine,
-    /// By the hour; by the day for 7 days.
+    /// A day for a week, otherwise an hour.
     Coarse,
 }
 
 impl TimeRange {
-    /// The range of a request.
-    pub fn from_proto(value: i32) -> Option<Self> {
-        match v1::TimeRange::try_from(value).ok()? {
-            v1::TimeRange::Unspecified | v1::TimeRange::TimeRange1h => Some(Self::Hour),
-            v1::TimeRange::TimeRange6h => Some(Self::SixHours),
-            v1::TimeRange::TimeRange24h => Some(Self::Day),
-            v1::TimeRange::TimeRange7d => Some(Self::Week),
-        }
-    }
-
     fn minutes(self) -> i64 {
         match self {
             Self::Hour => 60,
@@ -73,12 +62,12 @@ impl TimeRange {
     }
 }
 
-/// The buckets of a panel: at least the whole range.
+/// The buckets of a query. They cover the whole range; the first may start before it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Buckets {
-    /// Where each begins, ascending, in seconds since 1970 UTC.
+    /// The start of each, ascending, in seconds since 1970 UTC. Never empty.
     pub starts: Vec<i64>,
-    /// The first minute that does not count any more: the one after the present.
+    /// The end of the last, exclusive, in seconds since 1970 UTC: the start of the next minute.
     pub end: i64,
 }
 
@@ -89,8 +78,8 @@ impl Buckets {
         let grid = width.min(GRID_MINUTES) * 60;
         let now = now.as_second();
         let first = now - range.minutes() * 60;
-        // Back to a point from which the bucket that holds `first` surely began, and far enough from it that no clock which
-        // was put back before that point is still catching up.
+        // Start before the bucket that contains `first`, and early enough that `highest` is right: after a clock change
+        // before this point, the wall clock has caught up with its highest value again.
         let mut second = (first - width * 60 - LOOKBACK_SECONDS).div_euclid(grid) * grid;
         let mut starts = Vec::new();
         let mut previous = wall_clock_bucket(second - grid, width, zone);
@@ -100,7 +89,7 @@ impl Buckets {
             let is_start = if width <= HOUR_MINUTES {
                 bucket.number != previous.number || bucket.is_start
             } else {
-                // What the clock shows again belongs to the bucket in which it was put back.
+                // Repeated wall-clock time belongs to the bucket in which the clock was put back.
                 bucket.number > highest
             };
             if is_start {
@@ -117,32 +106,33 @@ impl Buckets {
     }
 }
 
-/// The steps of the rollups that stand for whole ranges of minutes, finest first.
+/// The rollup levels above the minute, finest first.
 const LEVEL_MINUTES: [i64; 3] = [15, 60, 360];
-/// Those that series are read from: of a bucket there is one row, or a few.
+/// The levels for series, coarsest first. A fine bucket is at most two rows of level 60, so level 360 would save nothing.
 const SERIES_LEVEL_MINUTES: [i64; 2] = [60, 15];
 
-/// Which rows of the rollups make up the buckets. Seconds since 1970 UTC.
+/// The rollup rows that make up a series: rows of one level up to `end`, rows of a minute from there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SeriesLevel {
-    /// The longest step of which every bucket but the last is made, in minutes; 1 where there is none.
+    /// The coarsest level that divides every bucket but the last; 1 if only minutes do. The parameter `step`.
     pub minutes: i64,
-    /// Where the steps end and the minutes begin: with the last bucket, which is of the present.
+    /// The start of the last bucket, or of the first one if the level is 1. The parameter `steps_end`. Seconds since 1970
+    /// UTC.
     pub end: i64,
 }
 
-/// A range put together of as few rows as cover it: six hours where they are whole, then hours, quarters and minutes at its
-/// ends. Seconds since 1970 UTC, ascending.
+/// The fewest rollup rows that cover a range: level 360 in the middle, then levels 60 and 15 and minutes towards both
+/// ends. Seconds since 1970 UTC, ascending from `from[0]` to `from[2]` and from `to[2]` to `to[0]`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RangePartition {
-    /// Where quarters, hours and six hours begin.
+    /// Where levels 15, 60 and 360 start: the parameters `quarters_from`, `hours_from` and `six_hours_from`.
     pub from: [i64; 3],
-    /// Where quarters, hours and six hours end.
+    /// Where levels 15, 60 and 360 end: the parameters `quarters_to`, `hours_to` and `six_hours_to`.
     pub to: [i64; 3],
 }
 
 impl Buckets {
-    /// Which rows make up the buckets.
+    /// The rollup rows of a panel with a value per bucket.
     pub fn series_level(&self) -> SeriesLevel {
         let last = self.starts[self.starts.len() - 1];
         let is_aligned = |minutes: &&i64| self.starts.iter().all(|start| start % (**minutes * 60) == 0);
@@ -152,14 +142,14 @@ impl Buckets {
         }
     }
 
-    /// Which rows cover the range.
+    /// The rollup rows of a panel with one value for the whole range.
     pub fn partition(&self) -> RangePartition {
         let (mut left, mut right) = (self.starts[0], self.end);
         let mut partition = RangePartition { from: [0; 3], to: [0; 3] };
         for (index, minutes) in LEVEL_MINUTES.into_iter().enumerate() {
             let width = minutes * 60;
             let (from, to) = ((left + width - 1).div_euclid(width) * width, right.div_euclid(width) * width);
-            // Where no step is whole, what is finer covers all.
+            // If no row of this level fits, the finer levels cover everything up to `right`.
             (left, right) = if from < to { (from, to) } else { (right, right) };
             (partition.from[index], partition.to[index]) = (left, right);
         }
@@ -168,9 +158,9 @@ impl Buckets {
 }
 
 struct WallClockBucket {
-    /// The number of the bucket by the wall clock.
+    /// Buckets since 1970 by the wall clock.
     number: i64,
-    /// Whether the wall clock stands at the begin of a bucket.
+    /// Whether the wall clock is at the first second of the bucket.
     is_start: bool,
 }
 
@@ -182,47 +172,49 @@ fn wall_clock_bucket(second: i64, bucket_minutes: i64, zone: &TimeZone) -> WallC
     WallClockBucket { number: wall.div_euclid(width), is_start: wall.rem_euclid(width) == 0 }
 }
 
-/// The time zone of a request: an IANA name.
-pub fn parse_time_zone(name: Option<&str>) -> Result<TimeZone, String> {
-    let name = name.unwrap_or_default();
-    if name.is_empty() {
-        return Ok(TimeZone::UTC);
-    }
-    TimeZone::get(name).map_err(|_| {
-        format!(
-            "time_zone: {:?} is not known; an IANA name like \"Europe/Madrid\" or \"UTC\" is expected",
-            abbreviate(name)
-        )
-    })
-}
+/// A time zone that the IANA database does not have.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("time_zone: {0:?} is not a known time zone; use an IANA name such as \"Europe/Madrid\" or \"UTC\"")]
+pub struct UnknownTimeZone(String);
 
-/// The start of the hour that holds `now`, and the same instants a week ago by the wall clock.
-pub fn hour_comparison(zone: &TimeZone, now: Timestamp) -> HourComparison {
-    let wall = now.to_zoned(zone.clone());
-    let into_hour = Span::new()
-        .minutes(i64::from(wall.minute()))
-        .seconds(i64::from(wall.second()))
-        .nanoseconds(i64::from(wall.subsec_nanosecond()));
-    let start = wall.checked_sub(into_hour).unwrap_or_else(|_| wall.clone());
-    let week_ago = |instant: &jiff::Zoned| {
-        instant.checked_sub(Span::new().days(7)).map_or_else(|_| instant.timestamp(), |past| past.timestamp())
-    };
-    HourComparison {
-        start: start.timestamp().as_second(),
-        week_ago_start: week_ago(&start).as_second(),
-        week_ago_now: week_ago(&wall).as_second(),
+/// The time zone with this IANA name; UTC for `None` and an empty name.
+pub fn parse_time_zone(name: Option<&str>) -> Result<TimeZone, UnknownTimeZone> {
+    match name {
+        None | Some("") => Ok(TimeZone::UTC),
+        Some(name) => TimeZone::get(name).map_err(|_| UnknownTimeZone(abbreviate(name))),
     }
 }
 
-/// See [`hour_comparison`]. Seconds since 1970 UTC.
+/// The current hour, and the same hour and moment a week ago by the wall clock. Seconds since 1970 UTC.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct HourComparison {
-    /// The start of this hour.
+    /// The start of the current hour.
     pub start: i64,
     /// The start of the same hour a week ago.
     pub week_ago_start: i64,
     /// The same moment a week ago.
     pub week_ago_now: i64,
+}
+
+impl HourComparison {
+    /// The hour that contains `now`.
+    pub fn new(zone: &TimeZone, now: Timestamp) -> Self {
+        let wall = now.to_zoned(zone.clone());
+        let into_hour = Span::new()
+            .minutes(i64::from(wall.minute()))
+            .seconds(i64::from(wall.second()))
+            .nanoseconds(i64::from(wall.subsec_nanosecond()));
+        let start = wall.checked_sub(into_hour).unwrap_or_else(|_| wall.clone());
+        let week_ago = |instant: &jiff::Zoned| {
+            let past = instant.checked_sub(Span::new().days(7));
+            past.map_or_else(|_| instant.timestamp(), |past| past.timestamp())
+        };
+        Self {
+            start: start.timestamp().as_second(),
+            week_ago_start: week_ago(&start).as_second(),
+            week_ago_now: week_ago(&wall).as_second(),
+        }
+    }
 }
 
 #[cfg(test)]
@@ -256,9 +248,8 @@ mod tests {
         }
     }
 
-    /// The minutes that a cover reads are those of the range, each once.
     #[test]
-    fn a_partition_reads_each_minute_of_the_range_once() {
+    fn rollup_bounds_are_sorted_and_aligned_to_their_level() {
         for (range, granularity) in [
             (TimeRange::Hour, Granularity::Fine),
             (TimeRange::SixHours, Granularity::Fine),
@@ -304,7 +295,7 @@ mod tests {
         assert_eq!(level_minutes(TimeRange::SixHours, "UTC"), 1);
         assert_eq!(level_minutes(TimeRange::Day, "UTC"), 15);
         assert_eq!(level_minutes(TimeRange::Week, "UTC"), 60);
-        assert_eq!(level_minutes(TimeRange::Week, "Asia/Kolkata"), 15, "half an hour off");
+        assert_eq!(level_minutes(TimeRange::Week, "Asia/Kolkata"), 15, "its offset is not a whole hour");
     }
 
     #[test]
@@ -331,7 +322,7 @@ mod tests {
         assert!(walls.iter().all(|wall| wall.ends_with("00:00")), "{walls:?}");
     }
 
-    /// Where the clock is put back to midnight, midnight comes twice, and the day once.
+    // Clocks that are put back to midnight.
     #[test]
     fn a_day_with_a_repeated_midnight_is_one_bucket() {
         for (zone, now, long) in [
@@ -364,8 +355,8 @@ mod tests {
 
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(1_000))]
-        /// All zones that there are: the buckets cover the range without gap or overlap, a day is one of them and begins
-        /// when it does, and of two hours or more no two are labelled alike.
+        /// For every time zone: buckets cover the range without gaps or overlaps, a bucket of a day starts with the day,
+        /// and buckets of two hours or more have distinct labels.
         #[test]
         fn buckets_cover_the_range_and_days_start_at_midnight(
             zone in select(jiff::tz::db().available().map(|name| name.to_string()).collect::<Vec<_>>()),
@@ -373,20 +364,22 @@ mod tests {
             offset in 0_i64..8 * 86_400,
         ) {
             let zone = TimeZone::get(&zone).unwrap();
-            // Soon after the clock has changed, where it does.
+            // Up to 8 days after a clock change, if the zone has one.
             let change = zone.following(Timestamp::from_second(from).unwrap()).next();
             let now = change.map_or(from, |change| change.timestamp().as_second()) + offset;
             let instant = |second: i64| Timestamp::from_second(second).unwrap().to_zoned(zone.clone());
             for range in [TimeRange::Hour, TimeRange::SixHours, TimeRange::Day, TimeRange::Week] {
                 for granularity in [Granularity::Fine, Granularity::Coarse] {
-                    let Buckets { starts, end } = Buckets::new(range, granularity, &zone, Timestamp::from_second(now).unwrap());
+                    let now_timestamp = Timestamp::from_second(now).unwrap();
+                    let Buckets { starts, end } = Buckets::new(range, granularity, &zone, now_timestamp);
                     let range_start = now - range.minutes() * 60;
                     prop_assert!(starts.windows(2).all(|pair| pair[0] < pair[1]));
                     prop_assert!(starts[0] <= range_start && starts.get(1).is_none_or(|&next| next > range_start));
                     prop_assert!(starts[starts.len() - 1] <= now && now < end && end - now <= 60);
                     let width = range.bucket_minutes(granularity);
                     if width > HOUR_MINUTES {
-                        let labels: Vec<_> = starts.iter().map(|&start| wall_clock_bucket(start, width, &zone).number).collect();
+                        let label = |&start: &i64| wall_clock_bucket(start, width, &zone).number;
+                        let labels: Vec<_> = starts.iter().map(label).collect();
                         prop_assert!(labels.windows(2).all(|pair| pair[0] < pair[1]), "{:?}", labels);
                     }
                     if width == 24 * 60 {
@@ -437,7 +430,7 @@ mod tests {
     fn a_week_ago_follows_the_wall_clock() {
         let zone = TimeZone::get("Europe/Madrid").unwrap();
         let now: Timestamp = "2026-10-28T12:34:56Z".parse().unwrap(); // 13:34:56 in winter time
-        let hour = hour_comparison(&zone, now);
+        let hour = HourComparison::new(&zone, now);
         assert_eq!(now.as_second() - hour.start, 34 * 60 + 56);
         assert_eq!(hour.start - hour.week_ago_start, 7 * 86_400 + 3_600);
         assert_eq!(hour.week_ago_now - hour.week_ago_start, 34 * 60 + 56);
@@ -445,7 +438,8 @@ mod tests {
 
     #[test]
     fn an_unknown_time_zone_is_named_in_the_error() {
-        assert!(parse_time_zone(Some("Mars/Olympus")).unwrap_err().contains("\"Mars/Olympus\""));
+        let error = parse_time_zone(Some("Mars/Olympus")).unwrap_err();
+        assert!(error.to_string().contains("\"Mars/Olympus\""), "{error}");
         assert_eq!(parse_time_zone(Some("")).unwrap(), TimeZone::UTC);
     }
 }

@@ -1,17 +1,17 @@
-//! Watching panels: one computation for each question, however many watch.
+//! Subscriptions to panels: each distinct query is computed by one task, no matter how many clients subscribe to it.
 //!
-//! A question that is watched has a task. It computes the answer at once, and again when a batch has landed, when the
-//! panel's own time has passed, and when the panel's file or ClickHouse's address has changed. Those who watch share a
-//! `watch` channel: it holds the newest value and no other, so a slow reader skips values and nothing queues up for it.
-//! The task ends with the last of them.
+//! A query's task computes the result at once, and again when a batch has landed, when the panel's refresh interval has
+//! passed, and when the panel's file or ClickHouse's address has changed. The subscribers share a `watch` channel, which
+//! holds only the latest result: a slow reader skips results, and nothing queues up for it. The task ends when its last
+//! subscriber leaves, or at shutdown.
 //!
-//! | bound | reached |
+//! | limit | at the limit |
 //! | --- | --- |
-//! | `MILLRACE_WATCH_MIN_INTERVAL_MS` between two computations, and a pause as long as the last one took | what lands meanwhile is in the next one |
-//! | four computations at a time | the others wait for their turn |
-//! | 2,000 different questions | further ones are refused |
-//! | `MILLRACE_WATCH_MAX_QUERIES_PER_CLIENT` of them from one address | further ones of that address are refused |
-//! | 64 MiB of values, as many bytes as their tables have | a question whose value finds no room keeps its last one, which is marked as stale |
+//! | `MILLRACE_WATCH_MIN_INTERVAL_MS` between computations of a query, which is idle half of the time | the next one waits |
+//! | 4 computations at once | other queries wait |
+//! | 2,000 distinct queries | further ones are rejected |
+//! | `MILLRACE_WATCH_MAX_QUERIES_PER_CLIENT` distinct queries of a client | further ones of the client are rejected |
+//! | 64 MiB for all results | a result that does not fit is dropped; the previous one stays, marked stale |
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
@@ -19,57 +19,60 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use jiff::Timestamp;
 use tokio::sync::{Semaphore, watch};
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
-use super::messages;
 use super::query::{PanelError, PanelQuery, PanelResult, Panels};
-use crate::proto::{self, v1::watch_panels_response::Value};
 
-/// How many answers are computed at a time: inserts and unary calls need the engine as well.
+/// How many results are computed at once. Inserts and unary calls need the engine too.
 const MAX_CONCURRENT_QUERIES: usize = 4;
-/// How many different questions are watched at a time. A dashboard asks about ten in each range and time zone.
+/// How many distinct queries may have subscribers. A dashboard has about ten, for each range and time zone.
 const MAX_ACTIVE_QUERIES: usize = 2_000;
-/// How many bytes the tables of all watched questions may have.
+/// Memory for the results of all subscribed queries.
 const MEMORY_BUDGET_BYTES: usize = 64 << 20;
-/// How long after a failure the next try is, if nothing else happens before.
+/// Delay before a failed query is retried. New data triggers a retry earlier.
 const RETRY_DELAY: Duration = Duration::from_secs(1);
 
-/// What a watcher sees of one question.
+/// The state of a subscribed query.
 #[derive(Clone, Debug, Default)]
 pub struct PanelUpdate {
-    /// The last value that could be computed; none while there is none.
-    pub value: Option<Arc<Value>>,
-    /// Why it is not of now.
+    /// The latest result; `None` until the first has been computed.
+    pub result: Option<Arc<PanelResult>>,
+    /// Set while the last computation has failed. `result` is then the last one that succeeded.
     pub stale: Option<Stale>,
 }
 
-/// A value that could not be computed anew.
-#[derive(Clone, Debug, PartialEq)]
+/// Why a result is out of date.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Stale {
-    /// Why.
+    /// The error of the last computation.
     pub reason: String,
-    /// Since when.
-    pub since: prost_types::Timestamp,
+    /// When the first computation failed after the last success.
+    pub since: Timestamp,
 }
 
-/// There are too many different questions.
+/// Why a subscription is rejected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SubscribeError {
-    /// Of all who watch.
+    /// All clients together have reached the limit of 2,000.
     #[error(
-        "{MAX_ACTIVE_QUERIES} different questions are watched already; watch panels that others watch, or ask QueryPanel"
+        "{MAX_ACTIVE_QUERIES} distinct queries have subscribers, which is the maximum; subscribe to a query that others \
+         use, or call QueryPanel"
     )]
     TooManyQueries,
-    /// Of the one who asks.
+    /// The client has reached its own limit.
     #[error(
-        "this address watches {0} different questions already, and no address may watch more \
-         (MILLRACE_WATCH_MAX_QUERIES_PER_CLIENT); watch fewer, or ask QueryPanel"
+        "this address has subscribed to {0} distinct queries, which is the maximum \
+         (MILLRACE_WATCH_MAX_QUERIES_PER_CLIENT); subscribe to fewer, or call QueryPanel"
     )]
     ClientQuotaExceeded(usize),
 }
 
-/// Who watches, as far as it can be told: an address. Of IPv6 the network, since a host has any number of addresses in it.
+/// Identifies a client for its quota: an IPv4 address, or the /64 network of an IPv6 address, since a host can use any
+/// address in it. Clients without an address share one quota.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct ClientAddress(Option<IpAddr>);
 
@@ -86,7 +89,7 @@ impl ClientAddress {
     }
 }
 
-/// A client's share in a question. It is the client's for as long as this is held.
+/// Counts a subscription towards its client's quota until it is dropped.
 #[derive(Debug)]
 pub struct QuotaPermit {
     inner: Arc<Inner>,
@@ -94,7 +97,7 @@ pub struct QuotaPermit {
     query: PanelQuery,
 }
 
-/// How often each client watches each question.
+/// The number of subscriptions by client and query. A query counts once for a client, however often it subscribes.
 #[derive(Debug, Default)]
 struct ClientQuotas(HashMap<ClientAddress, HashMap<PanelQuery, usize>>);
 
@@ -136,7 +139,7 @@ impl Drop for QuotaPermit {
     }
 }
 
-/// A part of the room for values.
+/// Bytes of [`MEMORY_BUDGET_BYTES`], released on drop.
 #[derive(Debug)]
 struct MemoryReservation {
     inner: Arc<Inner>,
@@ -159,7 +162,7 @@ impl Drop for MemoryReservation {
     }
 }
 
-/// The handle for watching: cheap to clone.
+/// The subscriptions of all clients. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Subscriptions(Arc<Inner>);
 
@@ -168,26 +171,31 @@ struct Inner {
     panels: Panels,
     /// Changes when a batch has landed.
     landed: watch::Receiver<u64>,
-    /// How often values are shown, while anybody watches: events are then flushed as often.
+    /// `min_interval` while there are subscribers: the writer then flushes as often.
     demand: watch::Sender<Option<Duration>>,
     min_interval: Duration,
     max_per_client: usize,
     compute_permits: Semaphore,
-    /// Locked for moments only, and never across an await; before `quotas`, where both are.
+    /// The sender of each query that has a task. Never locked across an await; locked before `quotas` if both are.
     active: Mutex<HashMap<PanelQuery, watch::Sender<PanelUpdate>>>,
     quotas: Mutex<ClientQuotas>,
-    /// The bytes of the values.
+    /// At most [`MEMORY_BUDGET_BYTES`].
     reserved_bytes: AtomicUsize,
+    /// The tasks of `active`.
+    tasks: TaskTracker,
+    stop: CancellationToken,
 }
 
 impl Subscriptions {
-    /// Panels that are computed at most every `min_interval`, when `landed` changes; of which a client may watch so many.
+    /// Recomputes subscribed queries when `landed` changes, each at most every `min_interval`. A client may subscribe to
+    /// `max_per_client` distinct queries. Cancelling `stop` ends all tasks.
     pub fn new(
         panels: Panels,
         landed: watch::Receiver<u64>,
         demand: watch::Sender<Option<Duration>>,
         min_interval: Duration,
         max_per_client: usize,
+        stop: CancellationToken,
     ) -> Self {
         Self(Arc::new(Inner {
             panels,
@@ -199,11 +207,13 @@ impl Subscriptions {
             active: Mutex::default(),
             quotas: Mutex::default(),
             reserved_bytes: AtomicUsize::new(0),
+            tasks: TaskTracker::new(),
+            stop,
         }))
     }
 
-    /// Watches a [checked](Panels::validate) question for a client, while the share is held. The first value may be none, until
-    /// it is computed.
+    /// Subscribes to a [validated](Panels::validate) query. The channel holds no result until the first has been computed.
+    /// The subscription counts towards the client's quota until the permit is dropped.
     pub fn subscribe(
         &self,
         query: PanelQuery,
@@ -223,10 +233,15 @@ impl Subscriptions {
         active.insert(query.clone(), sender.clone());
         let interval = Some(self.0.min_interval);
         self.0.demand.send_if_modified(|demand| std::mem::replace(demand, interval) != interval);
-        let task =
-            QueryTask { inner: Arc::clone(&self.0), query, sender, last_result: None, reservation: None };
-        tokio::spawn(task.run());
+        let task = QueryTask { inner: Arc::clone(&self.0), query, sender, reservation: None };
+        self.0.tasks.spawn(self.0.stop.clone().run_until_cancelled_owned(task.run()));
         Ok((receiver, permit))
+    }
+
+    /// Waits until all tasks have ended. Call it after cancelling `stop`.
+    pub async fn join(&self) {
+        self.0.tasks.close();
+        self.0.tasks.wait().await;
     }
 }
 
@@ -240,14 +255,12 @@ impl Inner {
     }
 }
 
-/// Owns one question that is watched.
+/// Computes one query for its subscribers.
 struct QueryTask {
     inner: Arc<Inner>,
     query: PanelQuery,
     sender: watch::Sender<PanelUpdate>,
-    /// The answer that was sent last.
-    last_result: Option<Arc<PanelResult>>,
-    /// The room that it takes.
+    /// Memory of the result in `sender`.
     reservation: Option<MemoryReservation>,
 }
 
@@ -258,7 +271,7 @@ impl QueryTask {
         let mut catalog = self.inner.panels.catalog();
         let mut endpoint = self.inner.panels.clickhouse().endpoint();
         loop {
-            // What changes from here on asks for another computation.
+            // Changes during the computation trigger another one.
             landed.mark_unchanged();
             catalog.mark_unchanged();
             endpoint.mark_unchanged();
@@ -275,7 +288,7 @@ impl QueryTask {
                 () = self.sender.closed() => {
                     if self.try_close() { return }
                 }
-                // None of the senders goes while a watcher is served; if one did, time alone would be left.
+                // The senders live as long as the server. If one were dropped, its branch would be disabled.
                 Ok(()) = landed.changed() => {}
                 Ok(()) = catalog.changed() => {}
                 Ok(()) = endpoint.changed() => {}
@@ -285,19 +298,23 @@ impl QueryTask {
         }
     }
 
-    /// Computes and tells who watches. Gives the times of the next computation: by itself, and the earliest.
+    /// Computes and publishes a result. Returns when to compute the next one without a trigger, and the earliest time for
+    /// it with one.
     async fn compute(&mut self) -> (Instant, Instant) {
         let started = Instant::now();
-        let result = self.inner.panels.refresh(&self.query).await;
+        let computed = self.inner.panels.refresh(&self.query).await;
         let elapsed = started.elapsed();
-        let next = match result.and_then(|result| Ok((to_value(&self.query.panel, &result)?, result))) {
-            Ok((value, result)) => {
-                if let Err(error) = self.publish(value, result) {
+        let checked = computed.and_then(|result| {
+            self.inner.panels.check_result(&result)?;
+            Ok(result)
+        });
+        let next = match checked {
+            Ok(result) => {
+                if let Err(error) = self.publish(result) {
                     self.publish_stale(&error);
                 }
-                let refresh =
-                    self.inner.panels.panel(&self.query.panel).map_or(RETRY_DELAY, |panel| panel.refresh);
-                started + refresh
+                let panel = self.inner.panels.panel(&self.query.panel);
+                started + panel.map_or(RETRY_DELAY, |panel| panel.refresh)
             }
             Err(error) => {
                 self.publish_stale(&error);
@@ -307,21 +324,22 @@ impl QueryTask {
         (next, started + self.inner.min_interval.max(2 * elapsed))
     }
 
-    fn publish(&mut self, value: Value, result: Arc<PanelResult>) -> Result<(), PanelError> {
-        let unchanged =
-            self.last_result.as_ref().is_some_and(|last_result| last_result.table == result.table);
-        if unchanged && self.sender.borrow().stale.is_none() {
+    fn publish(&mut self, result: Arc<PanelResult>) -> Result<(), PanelError> {
+        let unchanged = {
+            let update = self.sender.borrow();
+            update.stale.is_none() && update.result.as_ref().is_some_and(|last| last.table == result.table)
+        };
+        if unchanged {
             return Ok(());
         }
         let bytes = result.table.estimated_bytes();
         if self.reservation.as_ref().is_none_or(|reservation| reservation.bytes != bytes) {
-            // The old value stays until there is room for the new one beside it.
+            // Reserved in addition to the previous result, which subscribers keep if the new one does not fit.
             let reservation = MemoryReservation::acquire(&self.inner, bytes)
                 .ok_or(PanelError::MemoryExhausted(MEMORY_BUDGET_BYTES >> 20))?;
             self.reservation = Some(reservation);
         }
-        self.last_result = Some(result);
-        self.sender.send_replace(PanelUpdate { value: Some(Arc::new(value)), stale: None });
+        self.sender.send_replace(PanelUpdate { result: Some(result), stale: None });
         Ok(())
     }
 
@@ -329,23 +347,22 @@ impl QueryTask {
         let reason = error.to_string();
         self.sender.send_if_modified(|update| match &mut update.stale {
             Some(stale) if stale.reason == reason => false,
-            // It is stale since the first failure, whatever the reasons were.
+            // A new reason does not change since when the result is stale.
             Some(stale) => {
                 stale.reason = reason;
                 true
             }
-            none => {
-                let since = proto::timestamp_from_millis(jiff::Timestamp::now().as_millisecond());
-                *none = Some(Stale { reason, since });
+            None => {
+                update.stale = Some(Stale { reason, since: Timestamp::now() });
                 true
             }
         });
     }
 
-    /// Ends the question, unless somebody came to watch it meanwhile.
+    /// Removes the query, unless a client has subscribed in the meantime.
     fn try_close(&self) -> bool {
         let mut active = self.inner.active();
-        // Nobody subscribes without this lock.
+        // New receivers are only created under this lock.
         if self.sender.receiver_count() > 0 {
             return false;
         }
@@ -357,14 +374,11 @@ impl QueryTask {
     }
 }
 
-fn to_value(panel: &str, result: &PanelResult) -> Result<Value, PanelError> {
-    let message = messages::panel_value(panel, result)?;
-    Ok(message.unwrap_or_else(|| Value::Table(result.table.to_proto(result.context.clone()))))
-}
-
 #[cfg(test)]
 mod tests {
+    use super::super::catalog::Catalog;
     use super::*;
+    use crate::clickhouse::ClickHouse;
 
     #[test]
     fn a_client_is_an_ipv4_address_or_an_ipv6_network() {
@@ -386,7 +400,7 @@ mod tests {
             assert_eq!(quotas.acquire(a, query, 2), Ok(()));
         }
         assert_eq!(quotas.acquire(a, &z, 2), Err(SubscribeError::ClientQuotaExceeded(2)));
-        assert_eq!(quotas.acquire(b, &z, 2), Ok(()), "another client has its own share");
+        assert_eq!(quotas.acquire(b, &z, 2), Ok(()), "another client has its own quota");
         quotas.release(a, &y);
         assert_eq!(quotas.acquire(a, &z, 2), Ok(()));
         for query in [&x, &x, &x, &z] {
@@ -394,5 +408,23 @@ mod tests {
         }
         quotas.release(b, &z);
         assert!(quotas.0.is_empty());
+    }
+
+    #[tokio::test]
+    async fn cancellation_ends_the_tasks_of_active_subscriptions() {
+        let (_endpoint, endpoint) = watch::channel(None);
+        let (_catalog, catalog) = watch::channel(Arc::new(Catalog::built_in().unwrap()));
+        let panels = Panels::new(ClickHouse::new(endpoint, "test"), Duration::ZERO, catalog, |_| Ok(()));
+        let (_landed, landed) = watch::channel(0);
+        let stop = CancellationToken::new();
+        let subscriptions =
+            Subscriptions::new(panels, landed, watch::channel(None).0, Duration::ZERO, 1, stop.clone());
+        let query = PanelQuery::with_defaults("top_pages");
+        let (mut receiver, _permit) = subscriptions.subscribe(query, ClientAddress::new(None)).unwrap();
+        receiver.changed().await.unwrap();
+        assert!(receiver.borrow().stale.is_some(), "there is no ClickHouse");
+        stop.cancel();
+        subscriptions.join().await;
+        assert!(subscriptions.0.tasks.is_empty());
     }
 }

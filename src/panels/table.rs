@@ -1,24 +1,22 @@
-//! A panel's answer: columns and rows, with the types that ClickHouse gave them.
+//! The result of a statement: columns and rows, decoded from ClickHouse's JSONCompact format.
 
 use serde::Deserialize;
 
-use crate::proto::v1;
-
-/// A table.
+/// Columns and rows.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct ResultTable {
-    /// The columns.
+    /// In the order of the statement.
     pub columns: Vec<Column>,
-    /// The rows, a cell a column.
+    /// Each row has a cell for each column.
     pub rows: Vec<Vec<Cell>>,
 }
 
-/// A column.
+/// A column's name and type.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub struct Column {
-    /// Its name.
+    /// The name or alias in the statement.
     pub name: String,
-    /// Its ClickHouse type.
+    /// The ClickHouse type, such as `Nullable(UInt64)`.
     #[serde(rename = "type")]
     pub type_name: String,
 }
@@ -26,23 +24,22 @@ pub struct Column {
 /// A value.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Cell {
-    /// None.
+    /// NULL.
     Null,
-    /// A whole number that may be negative.
+    /// Int8 to Int64.
     Int(i64),
-    /// A whole number.
+    /// UInt8 to UInt64.
     UInt(u64),
-    /// A number.
+    /// Any other number.
     Float(f64),
-    /// A truth value.
+    /// Bool.
     Bool(bool),
-    /// Text, and what has no kind of its own.
+    /// String, and every type without a variant here: as JSON text.
     Text(String),
-    /// Milliseconds since 1970 UTC.
+    /// DateTime and DateTime64, in milliseconds since 1970 UTC.
     Timestamp(i64),
 }
 
-/// What a panel's statement answered, in the format JSONCompact.
 #[derive(Deserialize)]
 struct JsonCompact {
     meta: Vec<Column>,
@@ -50,7 +47,7 @@ struct JsonCompact {
 }
 
 impl ResultTable {
-    /// Reads an answer in the format JSONCompact.
+    /// Decodes a response in the format JSONCompact.
     pub fn from_json_compact(response: &[u8]) -> Result<Self, serde_json::Error> {
         let JsonCompact { meta, data } = serde_json::from_slice(response)?;
         let rows = data
@@ -62,12 +59,12 @@ impl ResultTable {
         Ok(Self { columns: meta, rows })
     }
 
-    /// The place of a column.
+    /// The index of the column with this name.
     pub fn column_index(&self, name: &str) -> Option<usize> {
         self.columns.iter().position(|column| column.name == name)
     }
 
-    /// About how much memory it takes, in bytes.
+    /// Memory use in bytes, estimated: struct sizes and string lengths, without the allocator's overhead.
     pub fn estimated_bytes(&self) -> usize {
         let texts =
             self.rows.iter().flatten().map(|cell| if let Cell::Text(text) = cell { text.len() } else { 0 });
@@ -78,43 +75,9 @@ impl ResultTable {
         let row = size_of::<Vec<Cell>>() + self.columns.len() * size_of::<Cell>();
         self.rows.len() * row + texts.sum::<usize>() + columns.sum::<usize>()
     }
-
-    /// The contract's table.
-    pub fn to_proto(&self, context: v1::PanelContext) -> v1::PanelTable {
-        v1::PanelTable {
-            columns: self
-                .columns
-                .iter()
-                .map(|column| v1::Column { name: column.name.clone(), r#type: column.type_name.clone() })
-                .collect(),
-            rows: self
-                .rows
-                .iter()
-                .map(|row| v1::Row {
-                    values: row.iter().map(|cell| v1::Value { kind: cell.to_proto() }).collect(),
-                })
-                .collect(),
-            context: Some(context),
-        }
-    }
 }
 
-impl Cell {
-    fn to_proto(&self) -> Option<v1::value::Kind> {
-        use v1::value::Kind;
-        Some(match self {
-            Self::Null => return None,
-            Self::Int(value) => Kind::Int64Value(*value),
-            Self::UInt(value) => Kind::Uint64Value(*value),
-            Self::Float(value) => Kind::DoubleValue(*value),
-            Self::Bool(value) => Kind::BoolValue(*value),
-            Self::Text(value) => Kind::StringValue(value.clone()),
-            Self::Timestamp(millis) => Kind::TimestampValue(crate::proto::timestamp_from_millis(*millis)),
-        })
-    }
-}
-
-/// The type without what does not change its values.
+/// The type without `LowCardinality`, `Nullable` and arguments, which do not change the JSON of its values.
 fn base_type(mut type_name: &str) -> &str {
     for wrapper in ["LowCardinality(", "Nullable("] {
         if let Some(inner) = type_name.strip_prefix(wrapper) {

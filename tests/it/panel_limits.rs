@@ -151,7 +151,7 @@ async fn the_query_cache_bounds_memory() {
     }
     let too_long = query_panel(&mut dashboard, "mine", "text", &"x".repeat(1_025)).await.unwrap_err();
     assert_eq!(too_long.code(), Code::InvalidArgument);
-    assert!(too_long.message().contains("1025 bytes; 1024 are possible"), "{too_long:?}");
+    assert!(too_long.message().contains("1025 bytes; the maximum is 1024"), "{too_long:?}");
     let before = server.rss_kib();
     let tasks: Vec<_> = (0..4)
         .map(|part| {

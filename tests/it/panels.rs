@@ -200,7 +200,11 @@ async fn invalid_queries_are_rejected_with_the_valid_values() {
         }
     };
     let cases = [
-        (query("sales", 0, None, None), Code::NotFound, "\"sales\" is not known; there are active_users"),
+        (
+            query("sales", 0, None, None),
+            Code::NotFound,
+            "\"sales\" is not known; available panels: active_users",
+        ),
         (query("top_pages", 9, None, None), Code::InvalidArgument, "TIME_RANGE_7D"),
         (query("top_pages", 1, Some("Mars/Base"), None), Code::InvalidArgument, "\"Mars/Base\""),
         (query("top_pages", 1, None, Some(("limit", "0"))), Code::InvalidArgument, "from 1 to 100"),

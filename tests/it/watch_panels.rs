@@ -232,7 +232,7 @@ async fn invalid_watched_queries_are_rejected_with_their_index() {
     let cases = [
         (vec![], "1 to 100 panels"),
         (vec![query("", "active_users"); 101], "1 to 100 panels"),
-        (vec![query("a", "active_users"), query("a", "error_rate")], "queries[1]: id: \"a\" is there twice"),
+        (vec![query("a", "active_users"), query("a", "error_rate")], "queries[1]: id: \"a\" is used twice"),
         (vec![query("a", "active_users"), zone], "queries[1]: time_zone: \"Mars/Olympus\""),
     ];
     for (queries, part) in cases {

@@ -1,11 +1,11 @@
-//! The check on the tree that ClickHouse's parser makes of a statement.
+//! The check of the tree that ClickHouse's parser makes of a statement.
 //!
-//! `EXPLAIN AST` prints a node a row, one blank deeper than its parent: the kind of the node, its name or value, and then its
-//! alias. Names hold no line breaks (`tokens.rs` sees to it), so a row is a node.
+//! `EXPLAIN AST` prints a node per row, indented by one space more than its parent: the node's kind, then its name or value,
+//! then its alias. Names contain no line breaks, which `tokens.rs` checks, so each row is one node.
 
-use super::{Violation, abbreviate_name, functions};
+use super::{Location, Violation, abbreviate_name, functions};
 
-/// The kinds of nodes that a SELECT is made of.
+/// The kinds of nodes that a SELECT consists of.
 const NODE_KINDS: [&str; 29] = [
     "ArrayJoin",
     "Asterisk",
@@ -38,7 +38,7 @@ const NODE_KINDS: [&str; 29] = [
     "WithElement",
 ];
 
-/// Functions that look for a table behind their second argument.
+/// Functions whose second argument may be a table's name.
 const IN_FUNCTIONS: [&str; 8] =
     ["in", "notin", "globalin", "globalnotin", "nullin", "notnullin", "globalnullin", "globalnotnullin"];
 
@@ -52,22 +52,23 @@ const TYPE_NAME_FUNCTIONS: [&str; 6] =
 /// A row of the tree.
 struct Node<'a> {
     kind: &'a str,
-    /// Its name or value, alias and number of children included.
+    /// Its name or value, alias and number of children.
     rest: &'a str,
+    /// An index into the tree's nodes.
     parent: Option<usize>,
-    /// Which child of its parent it is, from 0.
+    /// Its position among its parent's children, from 0.
     child_index: usize,
 }
 
 impl Node<'_> {
     /// The name, without alias and number of children.
     fn name(&self) -> &str {
-        let end = [" (alias ", " (children "].iter().filter_map(|mark| self.rest.find(mark)).min();
+        let end = [" (alias ", " (children "].iter().filter_map(|label| self.rest.find(label)).min();
         &self.rest[..end.unwrap_or(self.rest.len())]
     }
 }
 
-/// Checks the rows of `EXPLAIN AST`. Tables are to be of `database`.
+/// Checks the rows of `EXPLAIN AST`. Tables must be in `database`.
 pub fn check(rows: &[String], database: &str) -> Result<(), Violation> {
     let nodes = parse_tree(rows)?;
     if nodes.first().is_none_or(|first| first.kind != "SelectWithUnionQuery") {
@@ -81,8 +82,8 @@ pub fn check(rows: &[String], database: &str) -> Result<(), Violation> {
 
 fn not_a_select(what: &str) -> Violation {
     Violation::new(
-        super::Location::Unknown,
-        format!("a panel is one SELECT, and not {:?}", abbreviate_name(what.trim())),
+        Location::Unknown,
+        format!("a panel is one SELECT, not {:?}", abbreviate_name(what.trim())),
     )
 }
 
@@ -115,38 +116,38 @@ fn check_node(nodes: &[Node<'_>], at: usize, database: &str) -> Result<(), Viola
         return Err(match node.kind {
             "Set" => Violation::at_name(
                 "SETTINGS",
-                "a panel is one SELECT, without SETTINGS: its bounds are those of every panel",
+                "a panel is one SELECT without SETTINGS; all panels have the same limits",
             ),
             "ColumnsApplyTransformer" => Violation::at_name(
                 "APPLY",
-                "APPLY names a function without calling it and is refused in panels; call it for each column",
+                "APPLY is not allowed in panels: it names a function without calling it; call the function per column",
             ),
             _ => not_a_select(node.kind),
         });
     }
     match node.kind {
-        // Its further children are FORMAT and INTO OUTFILE.
+        // The further children of SelectWithUnionQuery are FORMAT and INTO OUTFILE.
         _ if parent_kind == "SelectWithUnionQuery"
             && (node.kind != "ExpressionList" || node.child_index > 0) =>
         {
             Err(Violation::at_name(
                 "FORMAT",
-                "a panel is one SELECT, without FORMAT and INTO OUTFILE: who asks chooses",
+                "a panel is one SELECT without FORMAT and INTO OUTFILE; the caller chooses the format",
             ))
         }
         "TableIdentifier" => check_table(node.name(), database),
         "Function" if parent_kind == "TableExpression" => {
             let name = node.name();
-            functions::check_table_function(name).map_err(|reason| denied_function(name, reason))
+            functions::check_table_function(name).map_err(|reason| Violation::denied_function(name, reason))
         }
         "Function" => {
             let name = node.name();
-            functions::check_function(name).map_err(|reason| denied_function(name, reason))
+            functions::check_function(name).map_err(|reason| Violation::denied_function(name, reason))
         }
         _ if parent_kind == "ExpressionList" => check_argument(nodes, node, database),
         _ => Ok(()),
     }?;
-    // A function as an argument has been checked by its name, and may still be in a place for a literal.
+    // The name of a function in an argument is allowed here, but the argument may have to be a literal.
     if node.kind == "Function" && parent_kind == "ExpressionList" {
         check_argument(nodes, node, database)
     } else {
@@ -154,15 +155,7 @@ fn check_node(nodes: &[Node<'_>], at: usize, database: &str) -> Result<(), Viola
     }
 }
 
-fn denied_function(name: &str, reason: &str) -> Violation {
-    Violation::at_name(
-        name,
-        format!("the function {} is refused in panels: it {reason}", abbreviate_name(name)),
-    )
-}
-
-/// A table, which has no database or the right one: whatever else a name without a database means (a WITH, an alias) is of
-/// the statement itself.
+/// A table must be in the database. A name without a database is in it too, or is defined by the statement (WITH, an alias).
 fn check_table(name: &str, database: &str) -> Result<(), Violation> {
     let (table_database, table) = name.split_once('.').unwrap_or((database, name));
     let is_plain_name = |name: &str| {
@@ -171,14 +164,10 @@ fn check_table(name: &str, database: &str) -> Result<(), Violation> {
     if table_database == database && is_plain_name(table) {
         return Ok(());
     }
-    let message = format!(
-        "the table {} is refused: a panel reads tables of the database {database}",
-        abbreviate_name(name)
-    );
-    Err(Violation::at_name(name.rsplit('.').next().unwrap_or(name), message))
+    Err(Violation::denied_table(name, database))
 }
 
-/// What stands directly in the arguments of a function.
+/// Checks a node that may be a direct argument of a function.
 fn check_argument(nodes: &[Node<'_>], node: &Node<'_>, database: &str) -> Result<(), Violation> {
     let list = node.parent.map(|list| &nodes[list]);
     let Some((list, function)) = list
@@ -198,7 +187,7 @@ fn check_argument(nodes: &[Node<'_>], node: &Node<'_>, database: &str) -> Result
         let base = aggregate.map(|aggregate| aggregate.split('(').next().unwrap_or(aggregate));
         if !base.is_some_and(functions::is_aggregate) {
             let message = format!(
-                "{} takes the name of an aggregate in quotes, one that panels may call",
+                "{} takes the quoted name of an aggregate function that panels may call",
                 function.name()
             );
             return Err(Violation::at_name(function.name(), message));
@@ -206,7 +195,7 @@ fn check_argument(nodes: &[Node<'_>], node: &Node<'_>, database: &str) -> Result
     }
     if TYPE_NAME_FUNCTIONS.contains(&caller.as_str()) && node.child_index == 1 && node.kind != "Literal" {
         let message =
-            format!("{} takes the name of a type as it is, not one that is computed", function.name());
+            format!("{} takes the name of a type as a literal, not as an expression", function.name());
         return Err(Violation::at_name(function.name(), message));
     }
     if node.kind != "Identifier" {
@@ -215,13 +204,13 @@ fn check_argument(nodes: &[Node<'_>], node: &Node<'_>, database: &str) -> Result
     if IN_FUNCTIONS.contains(&caller.as_str()) && node.child_index == 1 && name.contains('.') {
         return check_table(name, database);
     }
-    // ClickHouse takes it for the function where there is no such column.
+    // ClickHouse resolves the name to a function if there is no such column.
     let reason =
         if functions::is_higher_order(&caller) { functions::check_function(name).err() } else { None };
     match reason {
-        Some(reason) if !reason.starts_with("is not on the list") => {
+        Some(reason) if !reason.is_unlisted() => {
             let message = format!(
-                "{} would call the function {}, which {reason}; give the column another name, or say whose it is",
+                "{} would call the function {}, which {reason}; rename the column, or qualify it with its table",
                 function.name(),
                 abbreviate_name(name)
             );

@@ -1,20 +1,20 @@
-//! The reviewed list of functions, functions.txt: each heading is `= KIND: words`, and behind it stand names.
+//! The reviewed list of functions, functions.txt. Each heading is `= KIND: text`, followed by names.
 //!
-//! | kind | |
+//! | kind | allowed |
 //! | --- | --- |
-//! | ordinary | may be called |
-//! | aggregate | may be called, with combinators (`sumIf`, `uniqUpToMerge`) too |
-//! | table | may stand behind FROM and JOIN |
-//! | type | may stand in casts and parameters |
-//! | denied, denied-table | may not; the words say why |
+//! | ordinary | in calls |
+//! | aggregate | in calls, also with combinators (`sumIf`, `uniqUpToMerge`) |
+//! | table | after FROM and JOIN |
+//! | type | in casts and parameters |
+//! | denied, denied-table | nowhere; the text is the reason |
 //!
-//! Names are compared without regard to case, as ClickHouse does for many of them: no refused name is an allowed one in
-//! other letters, which a test makes sure of.
+//! Names are compared case-insensitively, since ClickHouse does so for many of them. A test checks that no denied name is an
+//! allowed one in another case.
 
 use std::collections::HashMap;
 use std::sync::LazyLock;
 
-/// What a name on the list is.
+/// The kind of a name on the list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum NameKind {
     Ordinary,
@@ -26,7 +26,7 @@ enum NameKind {
 
 const FUNCTION_LIST: &str = include_str!("functions.txt");
 
-/// What can be put behind the name of an aggregate, again and again.
+/// Suffixes of an aggregate's name, any number of them.
 const COMBINATORS: [&str; 15] = [
     "argmax",
     "argmin",
@@ -45,8 +45,8 @@ const COMBINATORS: [&str; 15] = [
     "tuple",
 ];
 
-/// By name in small letters. Functions, and what stands behind FROM, are apart: `format` is harmless as one and not as the
-/// other.
+/// The list, by lower-case name. Functions and table functions are separate: `format` is a harmless function, but not a
+/// harmless table function.
 struct NameLists {
     functions: HashMap<String, NameKind>,
     tables: HashMap<String, NameKind>,
@@ -78,38 +78,59 @@ static LISTS: LazyLock<NameLists> = LazyLock::new(|| {
     lists
 });
 
-/// Whether a function of this name may be called; else why not.
-pub fn check_function(name: &str) -> Result<(), &'static str> {
+/// Why a panel may not use a function. The text continues "the function f is not allowed in panels: it …".
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Denied {
+    /// No function of this name has been reviewed.
+    #[error("is not on the list of allowed functions")]
+    UnlistedFunction,
+    /// No table function of this name has been reviewed.
+    #[error("is not on the list of allowed table functions")]
+    UnlistedTableFunction,
+    /// It has been reviewed, with this reason.
+    #[error("{0}")]
+    Reviewed(&'static str),
+}
+
+impl Denied {
+    /// Whether the name is missing from the list.
+    pub fn is_unlisted(self) -> bool {
+        matches!(self, Self::UnlistedFunction | Self::UnlistedTableFunction)
+    }
+}
+
+/// Whether panels may call a function of this name.
+pub fn check_function(name: &str) -> Result<(), Denied> {
     let lower = name.to_ascii_lowercase();
     match LISTS.functions.get(&lower) {
-        Some(NameKind::Denied(reason)) => Err(reason),
+        Some(NameKind::Denied(reason)) => Err(Denied::Reviewed(reason)),
         Some(_) => Ok(()),
         None if is_combined_aggregate(&lower) => Ok(()),
-        None => Err("is not on the list of functions that panels may call"),
+        None => Err(Denied::UnlistedFunction),
     }
 }
 
-/// Whether a table function of this name may be read; else why not.
-pub fn check_table_function(name: &str) -> Result<(), &'static str> {
+/// Whether panels may read a table function of this name.
+pub fn check_table_function(name: &str) -> Result<(), Denied> {
     match LISTS.tables.get(&name.to_ascii_lowercase()) {
-        Some(NameKind::Denied(reason)) => Err(reason),
+        Some(NameKind::Denied(reason)) => Err(Denied::Reviewed(reason)),
         Some(_) => Ok(()),
-        None => Err("is not on the list of table functions that panels may read"),
+        None => Err(Denied::UnlistedTableFunction),
     }
 }
 
-/// Whether this is an aggregate on the list, with or without combinators.
+/// Whether this is an allowed aggregate function, with or without combinators.
 pub fn is_aggregate(name: &str) -> bool {
     let lower = name.to_ascii_lowercase();
     LISTS.functions.get(&lower) == Some(&NameKind::Aggregate) || is_combined_aggregate(&lower)
 }
 
-/// Whether this is the name of a type of values.
+/// Whether this is an allowed type.
 pub fn is_type(name: &str) -> bool {
     LISTS.types.contains_key(&name.to_ascii_lowercase())
 }
 
-/// Whether functions can be given to this one, and not only as lambdas: `arrayMap(lower, names)`.
+/// Whether an argument of this function can be the name of another function: `arrayMap(lower, names)`.
 pub fn is_higher_order(name: &str) -> bool {
     let lower = name.to_ascii_lowercase();
     lower.starts_with("array") || lower.starts_with("map")
@@ -157,7 +178,6 @@ mod tests {
         assert!(check_function("numbers").is_err() && check_table_function("numbers").is_ok());
     }
 
-    /// In other letters, with combinators, or as a type: no way around the list.
     #[test]
     fn a_denied_name_is_not_allowed_in_another_case_or_role() {
         let mut kind = "";

@@ -1,17 +1,17 @@
-//! What a panel's statement may be: one SELECT that reads the tables of the project's database, with functions whose result
-//! follows from their arguments.
+//! The checks of a panel's statement. It must be one SELECT that reads the tables of its own database and calls only
+//! functions whose result depends on nothing but their arguments.
 //!
-//! A statement is allowed by what it names: what is on no list is refused. It passes three checks, one after the other:
+//! The checks are allowlists: every name that is not listed is rejected. A statement passes three of them in this order:
 //!
-//! 1. [`tokens`]: on its tokens, before ClickHouse has seen it. Every name before a parenthesis is on the list
-//!    ([`functions`]); there is one statement, without FORMAT, INTO OUTFILE and SETTINGS.
-//! 2. [`ast`]: on the tree that ClickHouse's own parser makes of it (`EXPLAIN AST`, which carries nothing out). Every kind
-//!    of node is known, every table is of the database.
-//! 3. [`query_tree`]: on what ClickHouse's analyzer takes each name for (`EXPLAIN QUERY TREE`), whatever the way in which the
-//!    statement named it.
+//! 1. [`tokens`]: the text, before ClickHouse gets it. Every name before a parenthesis is on the list ([`functions`]). There
+//!    is one statement, without FORMAT, INTO OUTFILE and SETTINGS.
+//! 2. [`ast`]: the tree of ClickHouse's own parser (`EXPLAIN AST`, which executes nothing). All kinds of nodes are known,
+//!    and all tables are in the database.
+//! 3. [`query_tree`]: the names as ClickHouse's analyzer resolves them (`EXPLAIN QUERY TREE`), however the statement spells
+//!    them.
 //!
-//! Aliases, quotes and comments fool none of them: the first takes names from tokens as ClickHouse's lexer cuts them, and
-//! the others read every name that ClickHouse prints, so that an alias which looks like a node can only add one. See
+//! Aliases, quotes and comments cannot hide a name: the first check splits tokens like ClickHouse's lexer, and the others
+//! read every name that ClickHouse prints, so an alias that looks like a node can only add a name. See
 //! docs/decisions/0005-panel-sandbox.md.
 
 pub mod ast;
@@ -19,24 +19,26 @@ pub mod functions;
 pub mod query_tree;
 pub mod tokens;
 
-/// Why a statement is no panel. It never holds more of it than names.
+use functions::Denied;
+
+/// Why a statement is rejected. It is shown to viewers, and contains names of the statement but no values.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
 pub struct Violation {
-    /// The thing and the way out.
+    /// What is not allowed, and what to write instead.
     pub message: String,
-    /// Where it is.
+    /// Its position in the statement.
     pub location: Location,
 }
 
-/// Where in a statement something is.
+/// A position in a statement.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Location {
-    /// In this line, from 1.
+    /// A line, from 1.
     Line(u32),
-    /// Where this name is.
+    /// The first line that contains this name.
     Name(String),
-    /// Nowhere in particular.
+    /// No position is known.
     Unknown,
 }
 
@@ -48,9 +50,26 @@ impl Violation {
     fn at_name(name: &str, message: impl Into<String>) -> Self {
         Self::new(Location::Name(name.to_owned()), message)
     }
+
+    fn denied_function(name: &str, reason: Denied) -> Self {
+        Self::at_name(name, denied_function_message(name, reason))
+    }
+
+    /// `name` may be qualified.
+    fn denied_table(name: &str, database: &str) -> Self {
+        let message = format!(
+            "the table {} is not allowed: a panel reads tables of the database {database}",
+            abbreviate_name(name)
+        );
+        Self::at_name(name.rsplit('.').next().unwrap_or(name), message)
+    }
 }
 
-/// A name as a message shows it: not too much of it.
+fn denied_function_message(name: &str, reason: Denied) -> String {
+    format!("the function {} is not allowed in panels: it {reason}", abbreviate_name(name))
+}
+
+/// The first 64 characters of a name, for a message.
 fn abbreviate_name(name: &str) -> String {
     const MAX_CHARS: usize = 64;
     match name.char_indices().nth(MAX_CHARS) {

@@ -1,17 +1,14 @@
-//! The check on what ClickHouse's analyzer took each name of a statement for.
+//! The check of the names that ClickHouse's analyzer has resolved.
 //!
-//! `EXPLAIN QUERY TREE` prints a node a line, with marks before names: "function_name: plus, function_type: …". Every place
-//! where a mark stands counts, so an alias or a text that holds one can only add a name, never hide one.
+//! `EXPLAIN QUERY TREE` prints a node per line, with labels before names: "function_name: plus, function_type: …". Every
+//! occurrence of a label counts, so an alias or a string that contains one can only add a name, never hide one.
 
-use super::{Violation, abbreviate_name, functions};
+use super::{Location, Violation, functions};
 
-/// Checks the lines of `EXPLAIN QUERY TREE run_passes = 1`. Tables are to be of `database`.
+/// Checks the rows of `EXPLAIN QUERY TREE run_passes = 1`. Tables must be in `database`.
 pub fn check(rows: &[String], database: &str) -> Result<(), Violation> {
     if rows.is_empty() {
-        return Err(Violation::new(
-            super::Location::Unknown,
-            "ClickHouse does not say how it reads the statement",
-        ));
+        return Err(Violation::new(Location::Unknown, "ClickHouse returned no query tree for the statement"));
     }
     for row in rows {
         for name in names_after(row, "function_name: ") {
@@ -19,25 +16,16 @@ pub fn check(rows: &[String], database: &str) -> Result<(), Violation> {
                 Some((_, rest)) if until_comma(rest) == name => (name, functions::check_table_function(name)),
                 _ => (name, functions::check_function(name)),
             };
-            allowed.map_err(|reason| {
-                Violation::at_name(
-                    name,
-                    format!("the function {} is refused in panels: it {reason}", abbreviate_name(name)),
-                )
-            })?;
+            allowed.map_err(|reason| Violation::denied_function(name, reason))?;
         }
         for table in names_after(row, " table_name: ") {
             let in_database = table.strip_prefix(database).is_some_and(|rest| rest.starts_with('.'));
-            // What a SELECT without FROM reads, one row without a meaning, and what a recursive WITH keeps its rows in. No
-            // statement can name the latter: `ast.rs` knows no such database.
+            // A SELECT without FROM reads system.one; a recursive WITH keeps its rows in a temporary table. A statement
+            // cannot name either: `ast.rs` rejects their databases.
             let is_internal =
                 table == "system.one" || table.starts_with("_temporary_and_external_tables._tmp_");
             if !in_database && !is_internal {
-                let message = format!(
-                    "the table {} is refused: a panel reads tables of the database {database}",
-                    abbreviate_name(table)
-                );
-                return Err(Violation::at_name(table.rsplit('.').next().unwrap_or(table), message));
+                return Err(Violation::denied_table(table, database));
             }
         }
     }

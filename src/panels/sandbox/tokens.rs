@@ -1,9 +1,9 @@
-//! The check on a statement's text, before ClickHouse has seen it.
+//! The check of a statement's text, before ClickHouse gets it.
 
-use super::{Location, Violation, abbreviate_name, functions};
+use super::{Location, Violation, abbreviate_name, denied_function_message, functions};
 use crate::clickhouse::lexer::{Lexer, Token, TokenKind};
 
-/// Keywords that a parenthesis may follow, in small letters. None is the name of a function that is not on the list.
+/// Keywords that a parenthesis may follow, in lower case and sorted. None is the name of a denied function.
 const KEYWORDS: [&str; 63] = [
     "all",
     "and",
@@ -70,15 +70,15 @@ const KEYWORDS: [&str; 63] = [
     "with",
 ];
 
-/// Whether a parenthesis behind this word makes no call of it.
+/// Whether this word before a parenthesis is a keyword and not a call.
 pub fn is_keyword(word: &str) -> bool {
     KEYWORDS.binary_search(&word.to_ascii_lowercase().as_str()).is_ok()
 }
 
-/// How the refusals begin that are about the statement as a whole.
+/// The start of messages about the statement as a whole.
 const ONE_SELECT: &str = "a panel is one SELECT";
 
-/// Checks the text of a panel, header included.
+/// Checks the text of a panel, including its header.
 pub fn check(sql: &str) -> Result<(), Violation> {
     let checker = TokenChecker { sql, tokens: Lexer::new(sql.as_bytes()).collect() };
     checker.check_start()?;
@@ -88,7 +88,7 @@ pub fn check(sql: &str) -> Result<(), Violation> {
     Ok(())
 }
 
-/// The line of a byte, from 1.
+/// The line of a byte offset, from 1.
 fn line_at(sql: &str, at: usize) -> u32 {
     let breaks = sql.as_bytes()[..at].iter().filter(|byte| **byte == b'\n').count();
     u32::try_from(breaks + 1).unwrap_or(u32::MAX)
@@ -117,14 +117,14 @@ impl TokenChecker<'_> {
         self.tokens.get(at).map(|token| token.kind)
     }
 
-    /// The token as text. ClickHouse's lexer cuts only between characters, except within errors.
+    /// The token as text. ClickHouse's lexer splits only between characters, except within errors.
     fn word(&self, at: usize) -> &str {
         self.tokens.get(at).and_then(|token| std::str::from_utf8(token.bytes).ok()).unwrap_or_default()
     }
 
     fn check_start(&self) -> Result<(), Violation> {
         let first = (0..self.tokens.len()).find(|at| !self.is_symbol(*at, b'(')).unwrap_or(0);
-        // Behind EXPLAIN AST, WITH TOTALS would be taken for a clause of something else.
+        // After EXPLAIN AST, ClickHouse would parse WITH TOTALS as a clause of another statement.
         let clause = ["TOTALS", "ROLLUP", "CUBE"].iter().any(|word| self.is(first + 1, word));
         if self.is(first, "SELECT") || (self.is(first, "WITH") && !clause) {
             return Ok(());
@@ -132,7 +132,7 @@ impl TokenChecker<'_> {
         Err(self.violation(
             first,
             format!(
-                "{ONE_SELECT}: it begins with SELECT or WITH, not with {:?}",
+                "{ONE_SELECT} that begins with SELECT or WITH, not with {:?}",
                 abbreviate_name(self.word(first))
             ),
         ))
@@ -145,13 +145,13 @@ impl TokenChecker<'_> {
                 let found = self.sql[token.start..].chars().next().unwrap_or(' ');
                 Err(self.violation(
                     at,
-                    format!("at {found:?} a quote or a comment has no end, or the character is not SQL"),
+                    format!("unterminated quote or comment, or invalid character, at {found:?}"),
                 ))
             }
             TokenKind::Symbol if token.bytes == b";" => self.check_semicolon(at),
             TokenKind::Symbol if token.bytes == b"{" => self.check_parameter(at),
-            TokenKind::StringLiteral => self.check_text(at),
-            TokenKind::QuotedIdentifier => self.check_name(at),
+            TokenKind::StringLiteral => self.check_string(at),
+            TokenKind::QuotedIdentifier => self.check_quoted_name(at),
             TokenKind::BareWord => self.check_word(at),
             TokenKind::Symbol | TokenKind::Number => Ok(()),
         }
@@ -161,13 +161,16 @@ impl TokenChecker<'_> {
         if (at..self.tokens.len()).all(|at| self.is_symbol(at, b';')) {
             return Ok(());
         }
-        Err(self.violation(at, format!("{ONE_SELECT}: another statement stands behind the semicolon")))
+        Err(self.violation(at, format!("{ONE_SELECT}; remove the statement after the semicolon")))
     }
 
-    /// `{name:Type}`. A parameter of the type Identifier would put any name into the statement.
+    /// `{name:Type}`. A parameter of the type Identifier could insert any name into the statement.
     fn check_parameter(&self, at: usize) -> Result<(), Violation> {
         let invalid = || {
-            self.violation(at, "braces hold a parameter with a type of values, as in {limit:UInt16}; Identifier is no such type")
+            self.violation(
+                at,
+                "braces contain a parameter with the type of a value, such as {limit:UInt16}, not Identifier",
+            )
         };
         if self.kind(at + 1) != Some(TokenKind::BareWord) || !self.is_symbol(at + 2, b':') {
             return Err(invalid());
@@ -188,24 +191,25 @@ impl TokenChecker<'_> {
         Err(invalid())
     }
 
-    fn check_text(&self, at: usize) -> Result<(), Violation> {
+    fn check_string(&self, at: usize) -> Result<(), Violation> {
         const STATE: &[u8] = b"aggregatefunction";
         let bytes = self.tokens[at].bytes;
         if self.is_symbol(at + 1, b'(') {
-            return Err(
-                self.violation(at, "a text is no function; names stand without quotes, or in double ones")
-            );
+            return Err(self.violation(
+                at,
+                "a string cannot be called; write the function's name without quotes, or in double quotes",
+            ));
         }
         if bytes.windows(STATE.len()).any(|window| window.eq_ignore_ascii_case(STATE)) {
             return Err(self.violation(
                 at,
-                "a panel casts nothing to an AggregateFunction; merge the states of a table instead",
+                "casts to AggregateFunction are not allowed in panels; merge the states of a table instead",
             ));
         }
         Ok(())
     }
 
-    fn check_name(&self, at: usize) -> Result<(), Violation> {
+    fn check_quoted_name(&self, at: usize) -> Result<(), Violation> {
         let token = self.word(at);
         let inner = token.strip_prefix(['`', '"', '“']).and_then(|rest| rest.strip_suffix(['`', '"', '”']));
         let Some(name) = inner.filter(|name| {
@@ -214,7 +218,7 @@ impl TokenChecker<'_> {
         }) else {
             return Err(self.violation(
                 at,
-                "a quoted name holds something, and neither quotes, backslashes nor line breaks",
+                "a quoted name must not be empty or contain quotes, backslashes or line breaks",
             ));
         };
         if self.is_symbol(at + 1, b'(') { self.check_call(at, name) } else { Ok(()) }
@@ -223,17 +227,17 @@ impl TokenChecker<'_> {
     fn check_word(&self, at: usize) -> Result<(), Violation> {
         let word = self.word(at);
         if word.contains('$') {
-            return Err(self.violation(at, "a name with a \"$\" stands in quotes"));
+            return Err(self.violation(at, "a name that contains \"$\" must be quoted"));
         }
         if self.is(at, "INTO") && self.is(at + 1, "OUTFILE") {
             return Err(
-                self.violation(at, format!("{ONE_SELECT}, without INTO OUTFILE: its rows go to who asks"))
+                self.violation(at, format!("{ONE_SELECT} without INTO OUTFILE; its rows go to the caller"))
             );
         }
         let at_end =
             |at: usize| at >= self.tokens.len() || self.is_symbol(at, b';') || self.is(at, "SETTINGS");
         if self.is(at, "FORMAT") && self.kind(at + 1) == Some(TokenKind::BareWord) && at_end(at + 2) {
-            return Err(self.violation(at, format!("{ONE_SELECT}, without FORMAT: who asks chooses it")));
+            return Err(self.violation(at, format!("{ONE_SELECT} without FORMAT; the caller chooses it")));
         }
         if self.is(at, "SETTINGS")
             && self.kind(at + 1) == Some(TokenKind::BareWord)
@@ -241,7 +245,7 @@ impl TokenChecker<'_> {
         {
             let setting = abbreviate_name(self.word(at + 1));
             let message =
-                format!("{ONE_SELECT}, without SETTINGS ({setting}): its bounds are those of every panel");
+                format!("{ONE_SELECT} without SETTINGS ({setting}); all panels have the same limits");
             return Err(self.violation(at, message));
         }
         if !is_keyword(word) && self.is_symbol(at + 1, b'(') { self.check_call(at, word) } else { Ok(()) }
@@ -251,12 +255,10 @@ impl TokenChecker<'_> {
         let table = functions::check_table_function(name);
         match functions::check_function(name) {
             Err(reason) if table.is_err() && !functions::is_type(name) => {
-                // A table function's reason is the better one where there is no function of the name.
-                let reason =
-                    if reason.starts_with("is not") { table.err().unwrap_or(reason) } else { reason };
-                let message =
-                    format!("the function {} is refused in panels: it {reason}", abbreviate_name(name));
-                Err(self.violation(at, message))
+                // The reason for a table function of this name, if there is no function of the name.
+                let table_reason = table.err().filter(|_| reason.is_unlisted());
+                let reason = table_reason.filter(|reason| !reason.is_unlisted()).unwrap_or(reason);
+                Err(self.violation(at, denied_function_message(name, reason)))
             }
             _ => Ok(()),
         }
@@ -278,7 +280,7 @@ mod tests {
         for keyword in KEYWORDS {
             let reason =
                 functions::check_function(keyword).err().or(functions::check_table_function(keyword).err());
-            assert!(reason.is_none_or(|reason| reason.starts_with("is not on the list")), "{keyword}");
+            assert!(reason.is_none_or(functions::Denied::is_unlisted), "{keyword}");
         }
     }
 
@@ -305,7 +307,7 @@ mod tests {
             "SELECT $a b$, file('/x'), $a b$",
             "SELECT f(1)",
         ] {
-            assert!(violation(sql).message.contains("refused in panels") || sql.contains('$'), "{sql}");
+            assert!(violation(sql).message.contains("not allowed in panels") || sql.contains('$'), "{sql}");
         }
     }
 
@@ -315,7 +317,7 @@ mod tests {
         assert_eq!(rejected.location, Location::Line(3));
         assert_eq!(
             rejected.message,
-            "the function file is refused in panels: it reads files of the server or opens addresses"
+            "the function file is not allowed in panels: it reads files of the server or opens network addresses"
         );
     }
 
@@ -336,8 +338,8 @@ mod tests {
             ("SELECT {x}", "parameter"),
             ("SELECT 1 AS `a\nb`", "quoted name"),
             ("SELECT 1 AS `a``b`", "quoted name"),
-            ("SELECT * FROM 'file'('/x')", "no function"),
-            ("SELECT 'x", "no end"),
+            ("SELECT * FROM 'file'('/x')", "cannot be called"),
+            ("SELECT 'x", "unterminated"),
             ("SELECT '1'::AggregateFunction(sum, UInt8)", "AggregateFunction"),
             ("SELECT CAST('1', 'AGGREGATEFUNCTION(sum, UInt8)')", "AggregateFunction"),
         ] {

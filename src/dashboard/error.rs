@@ -1,0 +1,38 @@
+//! The errors of panels as the [`Error`] that gRPC and HTTP share.
+
+use std::time::Duration;
+
+use crate::clickhouse::ErrorKind;
+use crate::error::{Error, ErrorCode};
+use crate::panels::PanelError;
+use crate::panels::subscriptions::SubscribeError;
+
+/// When a client should retry after a limit, or while ClickHouse is unreachable.
+const RETRY_DELAY: Duration = Duration::from_secs(1);
+
+impl From<PanelError> for Error {
+    fn from(error: PanelError) -> Self {
+        let code = match &error {
+            PanelError::UnknownPanel { .. } => ErrorCode::NotFound,
+            PanelError::UnknownParameter { .. }
+            | PanelError::InvalidValue(_)
+            | PanelError::UnknownTimeZone(_) => ErrorCode::Invalid,
+            PanelError::Busy | PanelError::MemoryExhausted(_) => ErrorCode::Busy { retry_after: RETRY_DELAY },
+            PanelError::InvalidResult { .. } => ErrorCode::Internal,
+            PanelError::ClickHouse { source, .. } => match source.kind {
+                ErrorKind::Unreachable | ErrorKind::Transient => {
+                    ErrorCode::Unavailable { retry_after: RETRY_DELAY }
+                }
+                ErrorKind::LimitExceeded => ErrorCode::TimedOut,
+                ErrorKind::Permanent => ErrorCode::Internal,
+            },
+        };
+        Self::new(code, error.to_string())
+    }
+}
+
+impl From<SubscribeError> for Error {
+    fn from(error: SubscribeError) -> Self {
+        Self::new(ErrorCode::Busy { retry_after: RETRY_DELAY }, error.to_string())
+    }
+}

@@ -1,16 +1,17 @@
-# The engine library, from its npm package.
+# Downloads the engine library from npm.
 FROM node:22-bookworm-slim AS engine
 RUN apt-get update && apt-get install -y --no-install-recommends ca-certificates python3 && rm -rf /var/lib/apt/lists/*
 COPY scripts/fetch_engine.py /
 RUN XDG_CACHE_HOME=/cache python3 /fetch_engine.py
 
-# The dashboard page.
+# Builds the dashboard page.
 FROM node:22-bookworm-slim AS page
 WORKDIR /src
 COPY proto proto
 COPY web web
 RUN npm --prefix web ci --no-audit --no-fund && npm --prefix web run build
 
+# Builds the binary, with the page inside.
 FROM rust:1-bookworm AS build
 WORKDIR /src
 COPY . .

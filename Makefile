@@ -1,4 +1,4 @@
-# `make` lists what there is. Every target brings what it needs; tools go into a cache folder outside the repository.
+# `make` lists the targets. Each installs what it needs; tools go into a cache folder outside the repository.
 
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
@@ -14,7 +14,7 @@ GRPCURL := $(CACHE)/tools/test/go/bin/grpcurl-$(GRPCURL_VERSION)
 PYTHON_READY := $(CACHE)/tools/test/python/ready-$(shell cksum < tests/clients/requirements.txt | cut -d' ' -f1)
 NODE_READY := $(CACHE)/tools/test/node/ready-$(shell cat tests/clients/package-lock.json tests/clients/*.mjs | cksum | cut -d' ' -f1)
 
-# $(call need,COMMAND,HOW): stops with one line when a command is missing.
+# $(call need,COMMAND,HOW): fails with one line if a command is missing.
 need = command -v $(1) > /dev/null || { echo "$(1) is missing: $(2)" >&2; exit 1; }
 RUST := $(call need,cargo,install Rust 1.93 or newer with rustup)
 NODE := $(call need,npm,install Node.js 20 or newer)
@@ -26,23 +26,23 @@ help: ## List the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/\1\t\2/' | expand -t 16
 
 .PHONY: demo
-demo: ## Build, start a server with synthetic traffic on a throwaway folder, and say where to look
+demo: ## Build, start a server with synthetic traffic on a temporary folder, print its address
 	@scripts/demo.sh
 
 .PHONY: build
-build: page ## Build target/release/millrace, with the page in it
+build: page ## Build target/release/millrace, with the page inside
 	@$(RUST)
 	cargo build --release --locked
 
 .PHONY: page
-page: web/dist/index.html ## Build the dashboard page; the next build of the binary takes it in
+page: web/dist/index.html ## Build the dashboard page; the next build of the binary embeds it
 
 .PHONY: engine
-engine: ## Bring the engine library of the embedded ClickHouse
+engine: ## Download the library of the embedded ClickHouse
 	@$(PYTHON)
 	@python3 scripts/fetch_engine.py
 
-# npm notes here what it has installed.
+# npm writes this file after an install.
 WEB_READY := web/node_modules/.package-lock.json
 
 $(WEB_READY): web/package-lock.json
@@ -62,7 +62,7 @@ test: engine test-tools page ## Run every test
 	@$(MAKE) --no-print-directory test-page
 
 .PHONY: test-page
-test-page: page test-tools chromium engine ## Run the tests of the page alone, in a real browser; SCREENSHOTS=1 takes those of docs/
+test-page: page test-tools chromium engine ## Run the tests of the page in a real browser; SCREENSHOTS=1 updates docs/*.png
 	@$(RUST)
 	cargo build --locked
 	npm --prefix web test
@@ -76,9 +76,9 @@ heap-page: page chromium engine ## Measure the page's memory under live updates:
 	MINUTES=$(or $(MINUTES),10) npm --prefix web run heap
 
 .PHONY: chromium
-chromium: ## Bring the browser of the page's tests, and curl for one of its snippets, from Debian's packages
+chromium: ## Install Chromium for the page's tests, and curl for one of its snippets, from Debian's packages
 	@{ command -v $${CHROMIUM:-chromium} && command -v curl; } > /dev/null || { \
-	  command -v apt-get > /dev/null || { echo "chromium or curl is missing: install both, and name the browser in CHROMIUM" >&2; exit 1; }; \
+	  command -v apt-get > /dev/null || { echo "chromium or curl is missing: install both, and set CHROMIUM to the browser's command" >&2; exit 1; }; \
 	  sudo=$$([[ $$(id -u) == 0 ]] || echo sudo); \
 	  $$sudo apt-get update -qq && $$sudo apt-get install -y -qq --no-install-recommends chromium curl; \
 	}
@@ -108,7 +108,7 @@ power-cut-test: engine ## Cut the power of a real file system under load and cou
 	POWER_CUTS=$(or $(CUTS),50) cargo test --locked --test it power_cut -- --nocapture
 
 .PHONY: outage-test
-outage-test: engine ## Take ClickHouse away under load and count the events: SECONDS=600
+outage-test: engine ## Stop ClickHouse under load and count the events: SECONDS=600
 	@$(RUST)
 	OUTAGE_SECONDS=$(or $(SECONDS),600) cargo test --locked --test it outage -- --nocapture
 
@@ -118,12 +118,12 @@ simulate: ## Simulate the writer with a failing disk, a failing ClickHouse, cras
 	SIMULATE_SEEDS=$(or $(SEEDS),10000) cargo test --locked --lib writer::simulation::seeds -- --nocapture
 
 .PHONY: flood-test
-flood-test: engine ## Flood every way in: the server stays under 256 MB, and a producer beside goes on; needs ulimit -n 16000
+flood-test: engine ## Flood every entry point and check memory (256 MB) and another producer; needs ulimit -n 16000
 	@$(RUST)
 	FLOOD=large cargo test --locked --test it flood -- --nocapture --test-threads=1
 
 .PHONY: bench-journal
-bench-journal: ## Measure acknowledgements a second and their time
+bench-journal: ## Measure acknowledgements per second and their latency
 	@$(RUST)
 	cargo bench --locked --bench journal
 
@@ -133,12 +133,12 @@ bench-panels: engine ## Measure every panel at 1, 10 and 100 million events; EVE
 	BENCH_EVENTS=$(or $(EVENTS),1000000,10000000,100000000) cargo bench --locked --bench panels
 
 .PHONY: bench-freshness
-bench-freshness: engine ## Measure the time from an event to the update of a watched panel
+bench-freshness: engine ## Measure the time from an event to the update of a subscribed panel
 	@$(RUST)
 	cargo bench --locked --bench freshness
 
 .PHONY: bench-contention
-bench-contention: engine ## Measure inserts beside heavy queries of people and panels
+bench-contention: engine ## Measure inserts during heavy ad-hoc and panel queries
 	@$(RUST)
 	cargo test --locked --test it contention -- --ignored --nocapture
 
@@ -147,23 +147,23 @@ buf-lint: $(NODE_READY) ## Check the contracts
 	$(CACHE)/tools/test/node/node_modules/@bufbuild/buf-linux-x64/bin/buf lint
 
 .PHONY: buf-breaking
-buf-breaking: $(NODE_READY) ## Check that the contracts still fit those of the branch main
+buf-breaking: $(NODE_READY) ## Check that the contracts are compatible with those of the branch main
 	$(CACHE)/tools/test/node/node_modules/@bufbuild/buf-linux-x64/bin/buf breaking --against '.git#branch=main'
 
 .PHONY: deny
-deny: $(DENY) ## Check the dependencies' licences, sources and bans (`make audit` asks for known vulnerabilities too)
+deny: $(DENY) ## Check the dependencies' licences, sources and bans (vulnerabilities: `make audit`)
 	$(DENY) check bans licenses sources
 
 .PHONY: audit
-audit: $(DENY) ## Check the dependencies for known vulnerabilities, which needs the advisory database from the network
+audit: $(DENY) ## Check the dependencies for known vulnerabilities; downloads the advisory database
 	$(DENY) check advisories
 
 .PHONY: machete
-machete: $(MACHETE) ## Look for dependencies that nothing uses
+machete: $(MACHETE) ## Find unused dependencies
 	$(MACHETE)
 
 .PHONY: test-tools
-test-tools: $(GRPCURL) $(PYTHON_READY) $(NODE_READY) ## Bring the clients that the tests use
+test-tools: $(GRPCURL) $(PYTHON_READY) $(NODE_READY) ## Install the clients that the tests use
 
 $(DENY):
 	@$(RUST)
@@ -193,7 +193,7 @@ $(NODE_READY):
 	touch $@
 
 .PHONY: fuzz
-fuzz: ## Fuzz the journal's reader, event decoding, POST /events and the check of panels for ten minutes each; needs a nightly Rust
+fuzz: ## Fuzz the journal reader, event decoding, POST /events and the panel sandbox, ten minutes each; needs nightly Rust
 	@$(RUST)
 	@command -v cargo-fuzz > /dev/null || cargo install --locked cargo-fuzz
 	cargo +nightly fuzz run journal_reader -- -max_total_time=600 -rss_limit_mb=1024

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# A server with synthetic traffic on a throwaway folder. Ends with Ctrl-C, or after DEMO_SECONDS.
+# Runs a server with synthetic traffic on a temporary folder, until Ctrl-C or for DEMO_SECONDS.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -25,7 +25,7 @@ clean_up() {
 trap clean_up EXIT
 trap 'exit 130' INT TERM
 
-# The usual port, or a free one where that is taken.
+# The default port, or a free one if it is in use.
 port=$(python3 - << 'PYTHON'
 import socket
 for port in (8080, 0):
@@ -40,13 +40,13 @@ for port in (8080, 0):
 PYTHON
 )
 millrace=target/release/millrace
-# A day of traffic is inserted at once: larger batches than by default make that quicker.
+# Flushes more often than by default, so that live traffic shows up sooner.
 MILLRACE_LISTEN=127.0.0.1:$port MILLRACE_DATA_DIR=$folder/data FLUSH_INTERVAL_MS=500 \
   "$millrace" serve 2> "$folder/log" &
 server=$!
 for _ in $(seq 300); do
   grep -q 'millrace is ready' "$folder/log" && break
-  kill -0 "$server" 2> /dev/null || fail "the server ended: $(tail -n 1 "$folder/log")"
+  kill -0 "$server" 2> /dev/null || fail "the server exited: $(tail -n 1 "$folder/log")"
   sleep 0.1
 done
 echo "filling the last 24 hours with synthetic traffic"
@@ -57,18 +57,19 @@ traffic=$!
 
 cat << TEXT
 
-Millrace runs, with 50 synthetic events a second. The dashboard:
+Millrace is running, with 50 synthetic events per second. The dashboard:
 
   http://127.0.0.1:$port/
 
-Ask it with curl, or with grpcurl (from Debian's or Homebrew's packages, or: go install github.com/fullstorydev/grpcurl/cmd/grpcurl@latest):
+Query it with curl, or with grpcurl (a package of Debian and Homebrew, or:
+go install github.com/fullstorydev/grpcurl/cmd/grpcurl@latest):
 
   curl -s http://127.0.0.1:$port/api/dashboard/signup-funnel?time_range=1h
   grpcurl -plaintext 127.0.0.1:$port millrace.v1.HealthService/Check
   grpcurl -plaintext -d '{"time_range":"TIME_RANGE_1H"}' 127.0.0.1:$port millrace.v1.DashboardService/GetSignupFunnel
   grpcurl -plaintext -d '{"panel":"top_features","time_range":"TIME_RANGE_24H"}' 127.0.0.1:$port millrace.v1.DashboardService/QueryPanel
 
-The log is $folder/log. Ctrl-C ends it all and removes $folder.
+The log is $folder/log. Ctrl-C stops everything and deletes $folder.
 TEXT
 if [[ -n ${DEMO_SECONDS:-} ]]; then
   sleep "$DEMO_SECONDS"

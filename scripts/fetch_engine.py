@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
-"""Brings the engine library of the embedded ClickHouse into the cache folder, once.
+"""Downloads the library of the embedded ClickHouse into the cache folder, unless it is there, and prints its path.
 
-It is a file of the npm package @chdb/lib-linux-x64-gnu. Version and checksum are pinned here; where packages come from
-is what npm is set up with. A download that breaks off is resumed, or begun anew.
+It is a file of the npm package @chdb/lib-linux-x64-gnu. Version and checksum are pinned here; npm's configuration decides
+which registry it comes from. An interrupted download is resumed.
 """
 
 import base64
@@ -18,15 +18,15 @@ import urllib.error
 import urllib.request
 
 VERSION = "26.7.3-stable.1"
-# What npm itself checks (dist.integrity), by machine. No package is published for others at this version.
+# Package and checksum (dist.integrity, which npm checks too) by platform. This version has no package for other platforms.
 PACKAGES = {
     ("Linux", "x86_64"): (
         "@chdb/lib-linux-x64-gnu",
         "XP97mMqnc5tZpKQywR8N7cLTsHNiTmHr30pC5mzo3jWmukjKn2IBa60c2B/gWUNcuFjOMjWoorQICCqBVj5wpw==",
     ),
 }
-TRIES = 5
-PIECE_BYTES = 1 << 20
+ATTEMPTS = 5
+CHUNK_BYTES = 1 << 20
 
 
 def fail(line):
@@ -38,67 +38,67 @@ def cache_folder():
     return os.path.join(cache, "millrace", "engine", VERSION)
 
 
-def address(package):
+def tarball_url(package):
     if shutil.which("npm") is None:
-        fail("npm is missing; install Node.js 20 or newer, which has it")
-    asked = subprocess.run(
+        fail("npm is missing; install Node.js 20 or newer")
+    view = subprocess.run(
         ["npm", "view", f"{package}@{VERSION}", "dist.tarball"], capture_output=True, text=True, check=False
     )
-    found = asked.stdout.strip()
-    if asked.returncode != 0 or not found.startswith("http"):
-        reason = (asked.stderr.strip() or "it has no such package").splitlines()[-1]
-        fail(f"npm does not find {package}@{VERSION}: {reason}")
-    return found
+    url = view.stdout.strip()
+    if view.returncode != 0 or not url.startswith("http"):
+        reason = (view.stderr.strip() or "the registry has no such package").splitlines()[-1]
+        fail(f"npm cannot find {package}@{VERSION}: {reason}")
+    return url
 
 
-def show(done, total, shown):
-    """A bar on a terminal, a line every 10 % elsewhere; returns what was shown."""
+def report_progress(done, total, last_tenth):
+    """Prints a bar on a terminal, else a line every 10 %. Returns the tenth that has been reached."""
     percent = done * 100 // total if total else 0
     if sys.stderr.isatty():
         bar = "#" * (percent * 40 // 100)
         sys.stderr.write(f"\r[{bar:40}] {done >> 20}/{total >> 20} MB")
         if done >= total:
             sys.stderr.write("\n")
-    elif percent // 10 > shown:
+    elif percent // 10 > last_tenth:
         sys.stderr.write(f"{percent} % of {total >> 20} MB\n")
     return percent // 10
 
 
 def download(url, path):
-    """Appends what is missing of the file, in as many tries as it takes."""
-    for attempt in range(1, TRIES + 1):
+    """Downloads the rest of the file, in up to ATTEMPTS attempts."""
+    for attempt in range(1, ATTEMPTS + 1):
         have = os.path.getsize(path) if os.path.exists(path) else 0
         request = urllib.request.Request(url, headers={"Range": f"bytes={have}-"} if have else {})
         try:
-            with urllib.request.urlopen(request, timeout=60) as answer:
-                resumed = answer.status == 206
+            with urllib.request.urlopen(request, timeout=60) as response:
+                resumed = response.status == 206
                 have = have if resumed else 0
-                total = have + int(answer.headers.get("Content-Length") or 0)
-                shown = -1
+                total = have + int(response.headers.get("Content-Length") or 0)
+                last_tenth = -1
                 with open(path, "ab" if resumed else "wb") as file:
-                    while piece := answer.read(PIECE_BYTES):
-                        file.write(piece)
-                        have += len(piece)
-                        shown = show(have, total, shown)
+                    while chunk := response.read(CHUNK_BYTES):
+                        file.write(chunk)
+                        have += len(chunk)
+                        last_tenth = report_progress(have, total, last_tenth)
             if have >= total:
                 return
-            reason = f"it ended at {have} of {total} bytes"
+            reason = f"the connection closed after {have} of {total} bytes"
         except urllib.error.HTTPError as error:
-            if error.code == 416:  # the file is whole already
+            if error.code == 416:  # the file is already complete
                 return
             reason = str(error)
         except OSError as error:
             reason = str(error)
-        print(f"the download broke off ({reason}), try {attempt} of {TRIES}", file=sys.stderr)
+        print(f"the download was interrupted ({reason}), attempt {attempt} of {ATTEMPTS}", file=sys.stderr)
         time.sleep(min(2**attempt, 10))
-    fail(f"the download did not succeed in {TRIES} tries; run it again, and it goes on where it was")
+    fail(f"the download failed {ATTEMPTS} times; run this again to resume it")
 
 
 def checksum(path):
     digest = hashlib.sha512()
     with open(path, "rb") as file:
-        while piece := file.read(PIECE_BYTES):
-            digest.update(piece)
+        while chunk := file.read(CHUNK_BYTES):
+            digest.update(chunk)
     return base64.b64encode(digest.digest()).decode()
 
 
@@ -107,7 +107,7 @@ def main():
     if machine not in PACKAGES:
         fail(
             f"there is no engine library {VERSION} for {machine[0]} on {machine[1]}; "
-            "set CLICKHOUSE_URL to use a ClickHouse server, or MILLRACE_ENGINE_LIB to a libchdb of your own"
+            "set CLICKHOUSE_URL to use a ClickHouse server, or MILLRACE_ENGINE_LIB to your own libchdb"
         )
     package, expected = PACKAGES[machine]
     folder = cache_folder()
@@ -117,20 +117,20 @@ def main():
         return
     os.makedirs(folder, exist_ok=True)
     tarball = os.path.join(folder, "package.tgz.part")
-    url = address(package)
-    print(f"bringing {package}@{VERSION} (about 170 MB)", file=sys.stderr)
-    for second in (False, True):
+    url = tarball_url(package)
+    print(f"downloading {package}@{VERSION} (about 170 MB)", file=sys.stderr)
+    for is_retry in (False, True):
         download(url, tarball)
         found = checksum(tarball)
         if found == expected:
             break
         os.remove(tarball)
-        if second:
+        if is_retry:
             fail(f"{package}@{VERSION} has the checksum sha512-{found}; sha512-{expected} was expected")
-        print("the checksum is wrong, as after a bad resume; once more from the begin", file=sys.stderr)
+        print("the checksum is wrong, possibly after a bad resume; starting over", file=sys.stderr)
     draft = library + ".part"
     with tarfile.open(tarball) as archive, open(draft, "wb") as file:
-        shutil.copyfileobj(archive.extractfile("package/libchdb.so"), file, PIECE_BYTES)
+        shutil.copyfileobj(archive.extractfile("package/libchdb.so"), file, CHUNK_BYTES)
     os.chmod(draft, 0o755)
     os.replace(draft, library)
     os.remove(tarball)

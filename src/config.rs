@@ -1,7 +1,7 @@
-//! Flags and their environment variables, typed and checked once. Nothing else reads the environment.
+//! Flags and their environment variables, parsed and validated once. Nothing else reads the environment.
 //!
-//! Each area has its own struct, which is passed down to that area alone. A value that cannot be used stops the start
-//! with one line that names the variable, the value and what is allowed: [`explain_parse_error`] makes that line.
+//! Each area has its own struct and receives only that. An invalid value stops the start with one line that names the
+//! variable, the value and what is allowed: see [`explain_parse_error`].
 
 use std::ffi::OsString;
 use std::net::SocketAddr;
@@ -63,30 +63,67 @@ pub struct ServeConfig {
 }
 
 impl ServeConfig {
-    /// Checks the relations between settings. The error names the settings that conflict and how to resolve it.
-    pub fn validate(&self) -> Result<(), String> {
+    /// Checks the relations between settings.
+    pub fn validate(&self) -> Result<(), ConfigConflict> {
         // Snapshots repeat the ids in the journal. A larger share would fill the journal with ids.
-        let (ids, journal) = (self.writer.recent_event_ids, self.journal.journal_max_bytes);
-        let needed = ids * EVENT_ID_BYTES * MIN_JOURNAL_TO_IDS_RATIO;
-        if needed > journal {
-            return Err(format!(
-                "MILLRACE_RECENT_EVENT_IDS (--recent-event-ids): {ids} ids need a journal of at least {needed} bytes, but \
-                 MILLRACE_JOURNAL_MAX_BYTES (--journal-max-bytes) is {journal}: raise it, or remember at most {} ids",
-                journal / (EVENT_ID_BYTES * MIN_JOURNAL_TO_IDS_RATIO)
-            ));
+        let (ids, journal_bytes) = (self.writer.recent_event_ids, self.journal.journal_max_bytes);
+        let bytes_per_id = EVENT_ID_BYTES * MIN_JOURNAL_TO_IDS_RATIO;
+        if ids * bytes_per_id > journal_bytes {
+            return Err(ConfigConflict::TooManyEventIds {
+                ids,
+                needed_bytes: ids * bytes_per_id,
+                journal_bytes,
+                max_ids: journal_bytes / bytes_per_id,
+            });
         }
-        let (message, buffer) = (self.max_message_bytes, self.writer.max_buffer_bytes);
-        let needed = message * MIN_BUFFER_TO_MESSAGE_RATIO;
-        if buffer < needed {
-            return Err(format!(
-                "MILLRACE_MAX_BUFFER_BYTES (--max-buffer-bytes): {buffer} is less than {MIN_BUFFER_TO_MESSAGE_RATIO} times \
-                 MILLRACE_MAX_MESSAGE_BYTES ({message}), so one full message might need more memory than there is: raise it to {needed}, or \
-                 lower MILLRACE_MAX_MESSAGE_BYTES to {}",
-                buffer / MIN_BUFFER_TO_MESSAGE_RATIO
-            ));
+        let (message_bytes, buffer_bytes) = (self.max_message_bytes, self.writer.max_buffer_bytes);
+        if buffer_bytes < message_bytes * MIN_BUFFER_TO_MESSAGE_RATIO {
+            return Err(ConfigConflict::BufferTooSmall {
+                buffer_bytes,
+                message_bytes,
+                needed_bytes: message_bytes * MIN_BUFFER_TO_MESSAGE_RATIO,
+                max_message_bytes: buffer_bytes / MIN_BUFFER_TO_MESSAGE_RATIO,
+            });
         }
         Ok(())
     }
+}
+
+/// Two settings that are valid on their own and cannot be combined. The message is one line that names both and the way
+/// out.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ConfigConflict {
+    /// Snapshots of the event ids would fill the journal.
+    #[error(
+        "MILLRACE_RECENT_EVENT_IDS (--recent-event-ids): {ids} ids need a journal of at least {needed_bytes} bytes, but \
+         MILLRACE_JOURNAL_MAX_BYTES (--journal-max-bytes) is {journal_bytes}: raise it, or remember at most {max_ids} ids"
+    )]
+    TooManyEventIds {
+        /// MILLRACE_RECENT_EVENT_IDS.
+        ids: u64,
+        /// Minimum of MILLRACE_JOURNAL_MAX_BYTES for so many ids.
+        needed_bytes: u64,
+        /// MILLRACE_JOURNAL_MAX_BYTES.
+        journal_bytes: u64,
+        /// Maximum of MILLRACE_RECENT_EVENT_IDS for that journal.
+        max_ids: u64,
+    },
+    /// One message could need more memory than the whole buffer.
+    #[error(
+        "MILLRACE_MAX_BUFFER_BYTES (--max-buffer-bytes): {buffer_bytes} is less than {MIN_BUFFER_TO_MESSAGE_RATIO} times \
+         MILLRACE_MAX_MESSAGE_BYTES ({message_bytes}), so a single message could exceed it: raise it to {needed_bytes}, or \
+         lower MILLRACE_MAX_MESSAGE_BYTES to {max_message_bytes}"
+    )]
+    BufferTooSmall {
+        /// MILLRACE_MAX_BUFFER_BYTES.
+        buffer_bytes: u64,
+        /// MILLRACE_MAX_MESSAGE_BYTES.
+        message_bytes: u64,
+        /// Minimum of MILLRACE_MAX_BUFFER_BYTES for such messages.
+        needed_bytes: u64,
+        /// Maximum of MILLRACE_MAX_MESSAGE_BYTES for that buffer.
+        max_message_bytes: u64,
+    },
 }
 
 /// Size of an event id in a journal snapshot, and how many times all ids must fit into the journal.
@@ -142,7 +179,8 @@ pub struct ClickHouseConfig {
           value_parser = parse_http_url)]
     pub clickhouse_url: String,
     /// Database; created if it does not exist
-    #[arg(long, env = "CLICKHOUSE_DATABASE", value_name = "NAME", default_value = "millrace", value_parser = parse_identifier)]
+    #[arg(long, env = "CLICKHOUSE_DATABASE", value_name = "NAME", default_value = "millrace",
+          value_parser = parse_identifier)]
     pub clickhouse_database: String,
     /// User for inserts and the schema
     #[arg(long, env = "CLICKHOUSE_USER", value_name = "NAME", default_value = "default")]
@@ -288,7 +326,7 @@ pub struct PanelsConfig {
     pub watch_min_interval: Duration,
     /// Distinct queries (panel, range, time zone, parameters) that clients of one IP address may subscribe to. Behind a
     /// proxy, all clients have its address
-    #[arg(long, env = "MILLRACE_WATCH_MAX_QUERIES_PER_CLIENT", value_name = "QUESTIONS", default_value = "250",
+    #[arg(long, env = "MILLRACE_WATCH_MAX_QUERIES_PER_CLIENT", value_name = "QUERIES", default_value = "250",
           value_parser = |text: &str| parse_integer(text, 1..=2_000))]
     pub watch_max_queries_per_client: u64,
 }
@@ -339,49 +377,61 @@ pub fn engine_environment() -> impl Iterator<Item = (OsString, OsString)> {
     })
 }
 
-fn parse_integer(text: &str, allowed: RangeInclusive<u64>) -> Result<u64, String> {
-    let invalid = || format!("a whole number from {} to {} is allowed", allowed.start(), allowed.end());
-    let number = text.trim().parse().map_err(|_| invalid())?;
-    if allowed.contains(&number) { Ok(number) } else { Err(invalid()) }
+/// Why the value of one setting is invalid. Follows the setting and the value in [`explain_parse_error`].
+#[derive(Debug, thiserror::Error)]
+enum InvalidValue {
+    #[error("must be a whole number from {} to {}", .0.start(), .0.end())]
+    Integer(RangeInclusive<u64>),
+    #[error("must be 0 or a whole number from {} to {}", .0.start(), .0.end())]
+    EngineMemory(RangeInclusive<u64>),
+    #[error("must be an address like http://localhost:8123, or empty for the embedded engine")]
+    HttpUrl,
+    #[error("must be 1 to 64 letters, digits and underscores, and not begin with a digit")]
+    Identifier,
 }
 
-fn parse_engine_memory(text: &str) -> Result<u64, String> {
+fn parse_integer(text: &str, allowed: RangeInclusive<u64>) -> Result<u64, InvalidValue> {
+    match text.trim().parse() {
+        Ok(number) if allowed.contains(&number) => Ok(number),
+        _ => Err(InvalidValue::Integer(allowed)),
+    }
+}
+
+fn parse_engine_memory(text: &str) -> Result<u64, InvalidValue> {
     const ALLOWED: RangeInclusive<u64> = crate::engine::memory::MIN_LIMIT_BYTES..=1_125_899_906_842_624;
     match text.trim() {
         "0" => Ok(0),
-        text => parse_integer(text, ALLOWED).map_err(|allowed| format!("0, or {allowed}")),
+        text => parse_integer(text, ALLOWED).map_err(|_| InvalidValue::EngineMemory(ALLOWED)),
     }
 }
 
-fn parse_millis(text: &str, allowed: RangeInclusive<u64>) -> Result<Duration, String> {
+fn parse_millis(text: &str, allowed: RangeInclusive<u64>) -> Result<Duration, InvalidValue> {
     parse_integer(text, allowed).map(Duration::from_millis)
 }
 
-fn parse_http_url(text: &str) -> Result<String, String> {
+fn parse_http_url(text: &str) -> Result<String, InvalidValue> {
     let text = text.trim();
-    let invalid =
-        || "an address like http://localhost:8123, or nothing for the embedded engine, is allowed".to_owned();
     if text.is_empty() {
         return Ok(String::new());
     }
-    let uri: http::Uri = text.parse().map_err(|_| invalid())?;
+    let uri: http::Uri = text.parse().map_err(|_| InvalidValue::HttpUrl)?;
     match (uri.scheme_str(), uri.host()) {
         (Some("http" | "https"), Some(host)) if !host.is_empty() => Ok(text.trim_end_matches('/').to_owned()),
-        _ => Err(invalid()),
+        _ => Err(InvalidValue::HttpUrl),
     }
 }
 
-fn parse_identifier(text: &str) -> Result<String, String> {
-    let plain = text.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
-    let begins = text.chars().next().is_some_and(|c| c.is_ascii_alphabetic() || c == '_');
-    if plain && begins && text.len() <= 64 {
+fn parse_identifier(text: &str) -> Result<String, InvalidValue> {
+    let is_plain = text.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
+    let has_valid_start = text.chars().next().is_some_and(|c| c.is_ascii_alphabetic() || c == '_');
+    if is_plain && has_valid_start && text.len() <= 64 {
         Ok(text.to_owned())
     } else {
-        Err("1 to 64 letters, digits and underscores, not beginning with a digit, are allowed".to_owned())
+        Err(InvalidValue::Identifier)
     }
 }
 
-/// A refused command line as one line: the variable, the flag, the value and what is allowed.
+/// A rejected command line as one line: the variable, the flag, the value and what is allowed.
 pub fn explain_parse_error(error: &clap::Error, command: &clap::Command) -> String {
     use std::error::Error as _;
 
@@ -391,8 +441,8 @@ pub fn explain_parse_error(error: &clap::Error, command: &clap::Command) -> Stri
         _ => None,
     };
     let (Some(flag), Some(value)) = (text(ContextKind::InvalidArg), text(ContextKind::InvalidValue)) else {
-        let first = error.to_string();
-        return first.lines().next().unwrap_or_default().trim_start_matches("error: ").to_owned();
+        let message = error.to_string();
+        return message.lines().next().unwrap_or_default().trim_start_matches("error: ").to_owned();
     };
     let long = flag.trim_start_matches("--").split([' ', '=']).next().unwrap_or_default();
     let variable = command
@@ -401,12 +451,12 @@ pub fn explain_parse_error(error: &clap::Error, command: &clap::Command) -> Stri
         .find(|arg| arg.get_long() == Some(long))
         .and_then(|arg| arg.get_env())
         .map_or_else(String::new, |name| format!("{} ", name.to_string_lossy()));
-    let allowed = match (error.source(), text(ContextKind::ValidValue)) {
-        (_, Some(values)) => format!("one of {values} is allowed"),
-        (Some(source), None) => source.to_string(),
-        (None, None) => "it cannot be used".to_owned(),
+    let reason = match (error.source(), text(ContextKind::ValidValue)) {
+        (_, Some(values)) => format!(": must be one of {values}"),
+        (Some(source), None) => format!(": {source}"),
+        (None, None) => String::new(),
     };
-    format!("{variable}(--{long}): {value:?} cannot be used: {allowed}")
+    format!("{variable}(--{long}): {value:?} is invalid{reason}")
 }
 
 #[cfg(test)]
@@ -428,7 +478,7 @@ mod tests {
 
     fn error_line(args: &[&str]) -> String {
         let command_line = ["millrace", "serve"].iter().chain(args);
-        let error = Cli::try_parse_from(command_line).expect_err("the arguments are refused");
+        let error = Cli::try_parse_from(command_line).expect_err("the arguments are invalid");
         explain_parse_error(&error, &Cli::command())
     }
 
@@ -440,7 +490,7 @@ mod tests {
     fn parsed(args: &[&str]) -> ServeConfig {
         let command_line = ["millrace", "serve"].iter().chain(args);
         let Command::Serve(config) =
-            Cli::try_parse_from(command_line).expect("the arguments are fine").command;
+            Cli::try_parse_from(command_line).expect("the arguments are valid").command;
         config
     }
 
@@ -452,7 +502,7 @@ mod tests {
             .validate()
             .unwrap_err();
         assert_eq!(
-            many,
+            many.to_string(),
             "MILLRACE_RECENT_EVENT_IDS (--recent-event-ids): 10000000 ids need a journal of at least 2560000000 bytes, but \
              MILLRACE_JOURNAL_MAX_BYTES (--journal-max-bytes) is 1073741824: raise it, or remember at most 4194304 ids"
         );
@@ -463,21 +513,20 @@ mod tests {
         let cases = [
             (
                 ["--flush-size", "0"],
-                "FLUSH_SIZE (--flush-size): \"0\" cannot be used: a whole number from 1 to 1000000 is allowed",
+                "FLUSH_SIZE (--flush-size): \"0\" is invalid: must be a whole number from 1 to 1000000",
             ),
             (
                 ["--flush-interval-ms", "2s"],
-                "FLUSH_INTERVAL_MS (--flush-interval-ms): \"2s\" cannot be used: a whole number from 10 to 600000 is \
-                 allowed",
+                "FLUSH_INTERVAL_MS (--flush-interval-ms): \"2s\" is invalid: must be a whole number from 10 to 600000",
             ),
             (
                 ["--clickhouse-url", "localhost:8123"],
-                "CLICKHOUSE_URL (--clickhouse-url): \"localhost:8123\" cannot be used: an address like \
-                 http://localhost:8123, or nothing for the embedded engine, is allowed",
+                "CLICKHOUSE_URL (--clickhouse-url): \"localhost:8123\" is invalid: must be an address like \
+                 http://localhost:8123, or empty for the embedded engine",
             ),
             (
                 ["--log-format", "xml"],
-                "MILLRACE_LOG_FORMAT (--log-format): \"xml\" cannot be used: one of text, json is allowed",
+                "MILLRACE_LOG_FORMAT (--log-format): \"xml\" is invalid: must be one of text, json",
             ),
         ];
         for (args, line) in cases {
@@ -487,19 +536,11 @@ mod tests {
         assert_eq!(error_line(&["--nonsense", "1"]), "unexpected argument '--nonsense' found");
     }
 
-    fn relations(args: &[&str]) -> Result<(), String> {
-        let command_line = ["millrace", "serve"].iter().chain(args);
-        let Command::Serve(config) =
-            Cli::try_parse_from(command_line).expect("each value alone is allowed").command;
-        config.validate()
-    }
-
     #[test]
     fn a_buffer_too_small_for_a_message_is_rejected_in_one_line() {
-        assert_eq!(relations(&[]), Ok(()));
-        assert_eq!(relations(&["--max-buffer-bytes", "16777216"]), Ok(()));
-        let invalid = relations(&["--max-buffer-bytes", "16777216", "--max-message-bytes", "8388608"]);
-        let line = invalid.expect_err("one message might need 32 MB of 16");
+        assert_eq!(parsed(&["--max-buffer-bytes", "16777216"]).validate(), Ok(()));
+        let args = ["--max-buffer-bytes", "16777216", "--max-message-bytes", "8388608"];
+        let line = parsed(&args).validate().expect_err("one message could need 32 MiB").to_string();
         assert!(line.starts_with("MILLRACE_MAX_BUFFER_BYTES (--max-buffer-bytes): 16777216"), "{line}");
         assert!(
             line.contains("raise it to 33554432")
@@ -507,7 +548,7 @@ mod tests {
         );
     }
 
-    /// .env.example is what an operator reads: it lists every variable with its default.
+    /// Operators read .env.example instead of the code.
     #[test]
     fn the_example_file_lists_every_variable_with_its_default() {
         let command = Cli::command();

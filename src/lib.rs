@@ -1,17 +1,22 @@
 //! Millrace: real-time event analytics that a team runs itself.
 //!
-//! The way of an event, and where to read it:
+//! The modules, in the order in which an event travels:
 //!
-//! 1. [`ingest`]: a door decodes a request and hands it on. It keeps nothing.
-//! 2. [`event`]: one function says whether an event is valid, whichever the door.
-//! 3. [`journal`]: an append-only log on disk. *Acknowledged* means synced here.
-//! 4. [`writer`]: events become columns, columns become batches, batches are inserted, once each.
-//! 5. [`clickhouse`]: the one way to ClickHouse, and the schema; [`engine`] is the embedded one.
-//! 6. [`panels`]: named SQL files, asked with parameters, answered as tables and typed messages.
-//! 7. [`dashboard`]: the doors through which panels go out; `web_assets` is the browser's side, built from web/.
+//! 1. `edge`: accepts connections, and enforces limits and origins before a request is read.
+//! 2. [`ingest`]: gRPC and HTTP handlers decode requests and submit their events. They keep nothing.
+//! 3. [`event`]: decides whether an event is valid, the same way for every handler.
+//! 4. [`writer`]: admits events as columns, groups them into batches, and inserts each batch exactly once.
+//! 5. [`journal`]: the append-only log on disk. An event is *acknowledged* once it is synced here.
+//! 6. [`clickhouse`]: the client for ClickHouse, the schema, and repairs. [`engine`] is the embedded ClickHouse, a child
+//!    process that is reached like a server.
+//! 7. [`panels`]: SQL files, queried with parameters, whose results are tables and typed messages. Queries with subscribers
+//!    run again when a batch has landed.
+//! 8. [`dashboard`]: gRPC and HTTP handlers that return and stream the results. `web_assets` serves the page, built from
+//!    web/.
 //!
-//! Around it: [`config`] is read once, [`server`] is the port, `edge` what every request passes first, [`health`] says how everything is, [`commands`] are the
-//! program's, [`client`] is for producers written in Rust, and [`proto`] are the contracts.
+//! Around them: [`commands`] are the subcommands of the program, [`config`] its settings, [`server`] the one port for gRPC
+//! and HTTP, [`health`] the state of everything, [`error`] the mapping of errors to gRPC and HTTP, [`telemetry`] the log,
+//! `shutdown` the signals. [`proto`] has the contracts, and [`client`] is for producers written in Rust.
 
 mod atomic_file;
 mod blocking;

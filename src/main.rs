@@ -1,4 +1,4 @@
-//! The command line of Millrace.
+//! The command line: parses it and runs one command.
 
 use std::process::ExitCode;
 
@@ -18,15 +18,15 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Take events in and answer panels (the default)
+    /// Run the server: accept events, serve panels and the dashboard page (the default)
     Serve(Box<ServeConfig>),
     /// Send synthetic events to a server
     Generate(generate::GenerateArgs),
     /// Apply the schema, or print it
     Migrate(migrate::MigrateArgs),
-    /// List the batches that could not be inserted, or bring them back
+    /// List the batches that could not be inserted, or replay them
     DeadLetters(dead_letters::DeadLettersArgs),
-    /// Run the embedded ClickHouse alone (`serve` does so by itself)
+    /// Run the embedded ClickHouse alone (`serve` starts its own)
     Engine(engine::EngineArgs),
 }
 
@@ -44,7 +44,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// The command of the command line; `serve` where none is named.
+/// Parses the command line. Without a command it is `serve`.
 fn parse_command_line() -> Result<Command, ExitCode> {
     let mut args: Vec<_> = std::env::args_os().collect();
     let has_command = args.get(1).is_some_and(|arg| {
@@ -70,7 +70,7 @@ fn parse_command_line() -> Result<Command, ExitCode> {
 }
 
 fn run(command: Command) -> anyhow::Result<()> {
-    // Whatever a command or the engine keeps holds what users did: nobody else reads it.
+    // Everything that a command or the engine stores is about users, so files are private to their owner.
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
     match command {
         Command::Serve(config) => run_in_runtime(async {
@@ -81,7 +81,7 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Migrate(args) => run_in_runtime(migrate::run(args)),
         Command::DeadLetters(args) => run_in_runtime(dead_letters::run(args)),
         Command::Engine(args) => {
-            // The process confines itself, which must be before the runtime starts its threads.
+            // The process confines itself, before the runtime starts threads: Landlock applies per thread.
             let prepared = engine::prepare(args)?;
             run_in_runtime(engine::run(prepared))
         }
@@ -91,7 +91,7 @@ fn run(command: Command) -> anyhow::Result<()> {
 fn run_in_runtime(command: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let result = runtime.block_on(command);
-    // A blocking call that hangs, as on a dead disk, must not keep the process from ending.
+    // A blocking call that hangs, for example on a dead disk, must not keep the process alive.
     runtime.shutdown_background();
     result
 }

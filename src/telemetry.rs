@@ -1,20 +1,26 @@
-//! The log.
+//! The log: `tracing` to standard error.
 
 use std::io::{self, IsTerminal};
 
-use anyhow::Context;
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::ParseError;
 
 use crate::config::{LogConfig, LogFormat};
 
-/// Writes the log to standard error, from here on.
-pub fn init(config: &LogConfig) -> anyhow::Result<()> {
-    let filter = EnvFilter::try_new(&config.filter).with_context(|| {
-        format!(
-            "MILLRACE_LOG (--log): {:?} cannot be used: error, warn, info, debug or trace, also by module, is allowed",
-            config.filter
-        )
-    })?;
+/// The log filter does not parse.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "MILLRACE_LOG (--log): {filter:?} is invalid: must be error, warn, info, debug or trace, also per module"
+)]
+pub struct InvalidLogFilter {
+    filter: String,
+    source: ParseError,
+}
+
+/// Installs the global subscriber. Call once.
+pub fn init(config: &LogConfig) -> Result<(), InvalidLogFilter> {
+    let filter = EnvFilter::try_new(&config.filter)
+        .map_err(|source| InvalidLogFilter { filter: config.filter.clone(), source })?;
     let log = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(io::stderr)

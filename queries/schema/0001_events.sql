@@ -1,16 +1,17 @@
--- Every event, as it was accepted. The rollups are made from these rows when they are inserted.
+-- Every event, as it was accepted. Materialized views fill the rollups from the rows of each insert.
 --
--- Ordered by name first, since every question is about one kind of event.
+-- Ordered by name first: every query is about one kind of event.
 --
--- A partition is a week, in every table, and parts expire whole (ttl_only_drop_parts): nothing is rewritten to forget it,
--- and rows stay up to a week longer than RETENTION_DAYS. Days would expire more exactly, but ten years of them are
--- 3,650 partitions a table, and a batch with events of the last 90 days would make 90 parts in each of nine tables
--- instead of 14.
+-- In every table a partition is a week, and parts expire as a whole (ttl_only_drop_parts): nothing is rewritten to expire
+-- rows, and rows stay up to a week longer than RETENTION_DAYS. Partitions by day would expire more exactly, but ten years of
+-- them are 3,650 partitions per table, and a batch with events of the last 90 days would write 90 parts to each of nine
+-- tables instead of 14.
 --
--- `batch` is the id of the batch that an event came with, constant in a batch. With it one can see whether a batch is
--- stored, and how much of it, when its deduplication token is forgotten or lost. Ids grow with time (UUID version 7), so
--- granules hold few of them: the column takes 0.4 bytes an event, and `WHERE batch = X` reads hardly more than the batch.
--- ClickHouse compares UUIDs by their second half first, which does not grow; their numbers do, so the index is on those.
+-- `batch` is the id of the batch that inserted the event; every event of a batch has the same one. It tells whether, and
+-- how much of, a batch is stored when its deduplication token has expired or is lost. Ids grow with time (UUID version 7),
+-- so a granule holds few of them: the column takes 0.4 bytes per event, and `WHERE batch = X` reads little more than the
+-- batch. ClickHouse compares UUIDs by their second half first, which does not grow with time; as numbers they do, so the
+-- index is on the number.
 CREATE TABLE IF NOT EXISTS events
 (
     event_name   LowCardinality(String),

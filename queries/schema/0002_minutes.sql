@@ -1,10 +1,9 @@
--- What happened in each minute: active users, the sign-up funnel, the error rate.
+-- Active users, the sign-up funnel and the error rate, by minute.
 --
--- A row a minute, so a range reads only its minutes; small granules, so that it reads hardly more. Finished distinct
--- counts of minutes cannot be added up, so sessions are kept as a set that can be united: each session sets one of 2^20
--- bits, by its hash. From the number of bits follows the number of sessions (linear counting, Whang et al., 1990). Up to
--- 100 sessions are kept by their whole hashes as well, so that small numbers are exact. See
--- docs/decisions/0003-rollups.md.
+-- One row per minute and small granules, so that a range reads little more than its own minutes. Distinct counts of minutes
+-- cannot be added up, so sessions are kept as a set that can be merged: each session sets one of 2^20 bits, chosen by its
+-- hash. The number of sessions follows from the number of set bits (linear counting, Whang et al., 1990). Up to 100
+-- sessions are also kept by their full hashes, so that small numbers are exact. See docs/decisions/0003-rollups.md.
 CREATE TABLE IF NOT EXISTS minutes
 (
     minute            DateTime('UTC'),
@@ -22,19 +21,10 @@ TTL minute + toIntervalDay({{retention_days}})
 SETTINGS index_granularity = 64, {{table_settings}};
 
 CREATE MATERIALIZED VIEW IF NOT EXISTS minutes_view TO minutes AS
-SELECT
-    toStartOfMinute(timestamp) AS minute,
-    count() AS events,
-    countIf(event_name = 'error_occurred') AS errors,
-    countIf(event_name = 'signup_started') AS signups_started,
-    countIf(event_name = 'signup_completed') AS signups_completed,
-    -- An event without a session is no active user.
-    groupBitmapState(if(session_id = '', NULL, toUInt32(cityHash64(session_id) % 1048576))) AS sessions,
-    uniqUpToState(100)(nullIf(session_id, '')) AS few_sessions
-FROM events
-GROUP BY minute;
+{{rollups/minutes.sql}};
 
--- The sessions of longer steps: 15 and 60 minutes, in UTC, so that a long range unites few sets. They are made of the rows that the view above inserts, not of the events again.
+-- Sessions at longer levels, 15 and 60 minutes in UTC, so that a long range merges few sets. The view reads the rows that
+-- the view above inserts, not the events.
 CREATE TABLE IF NOT EXISTS session_steps
 (
     step         UInt16,
@@ -50,12 +40,4 @@ TTL start + toIntervalDay({{retention_days}})
 SETTINGS index_granularity = 64, {{table_settings}};
 
 CREATE MATERIALIZED VIEW IF NOT EXISTS session_steps_view TO session_steps AS
-SELECT
-    arrayJoin([15, 60])::UInt16 AS step,
-    toDateTime(intDiv(toUnixTimestamp(minute), step * 60) * step * 60, 'UTC') AS start,
-    -- As in every rollup: how many events a row was made of, so that it can be checked against others.
-    sum(minutes.events) AS events,
-    groupBitmapMergeState(sessions) AS sessions,
-    uniqUpToMergeState(100)(few_sessions) AS few_sessions
-FROM minutes
-GROUP BY step, start;
+{{rollups/session_steps.sql}};

@@ -1,7 +1,7 @@
-//! What is stored of a batch, by the column `batch`, and what it takes to repair it.
+//! Batches as ClickHouse stores them, identified by the column `batch`, and the operations that repair them.
 //!
-//! Needed where a deduplication token cannot be trusted: it was forgotten, because too many inserts came after it, or lost
-//! in a power cut.
+//! Needed where a deduplication token cannot be trusted: it has expired because of the number of later inserts, or it was
+//! lost in a power cut.
 
 use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
@@ -12,31 +12,38 @@ use futures_util::future::try_join_all;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::rollups::{QUARTER_SECONDS, ROLLUPS, RecomputeSpan, Rollup};
+use super::rollups::{ROLLUPS, RecomputeSpan, Rollup};
 use super::{ClickHouse, ClickHouseError};
 
-/// How many batches are looked up by one statement: they are listed in its address.
-const BATCHES_PER_LOOKUP: usize = 250;
-/// How many quarters are recomputed by one statement: ten days, where every quarter has events.
-const QUARTERS_PER_RECOMPUTE: usize = 1_000;
-/// How often it is looked whether what was under way has ended.
+const BATCH_EVENT_COUNTS: &str = include_str!("../../queries/maintenance/batch_event_counts.sql");
+pub(super) const BATCH_QUARTER_HOURS: &str =
+    include_str!("../../queries/maintenance/batch_quarter_hours.sql");
+const BROKEN_PARTS: &str = include_str!("../../queries/maintenance/broken_parts.sql");
+const RUNNING_WRITES: &str = include_str!("../../queries/maintenance/running_writes.sql");
+const PENDING_DELETES: &str = include_str!("../../queries/maintenance/pending_deletes.sql");
+const PARTITIONS: &str = include_str!("../../queries/maintenance/partitions.sql");
+
+/// Batches per statement: their ids are a parameter in the URL, 45 bytes each.
+const BATCHES_PER_STATEMENT: usize = 250;
+/// Quarter hours per recomputation, a parameter in the URL: at least ten days.
+const QUARTER_HOURS_PER_RECOMPUTE: usize = 1_000;
 const POLL_INTERVAL: Duration = Duration::from_millis(50);
-/// How long inserts and deletions that were under way may take to end; an insert takes half a minute at most.
+/// How long running inserts and deletes may take to end. An insert times out after half a minute.
 const QUIESCENCE_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// How much of a batch is in `events`.
+/// How much of a batch `events` has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BatchPresence {
     /// No event.
     Absent,
     /// Every event, once.
     Complete,
-    /// Some events, or some of them twice.
+    /// Some of the events, or some of them twice.
     Partial,
 }
 
 impl BatchPresence {
-    /// From the number of events that a batch has and the number that is stored.
+    /// Compares the number of events that a batch has with the number that is stored.
     pub fn from_counts(events: u64, stored: u64) -> Self {
         match stored {
             0 => Self::Absent,
@@ -46,8 +53,8 @@ impl BatchPresence {
     }
 }
 
-/// How many events of each of these batches are in `events`. Batches without any are left out. It says nothing about the
-/// rollups: their parts are written after those of `events`.
+/// Counts the stored events of each batch. Batches without any have no entry. Says nothing about the rollups, whose parts
+/// are written after those of `events`.
 pub async fn count_stored_events(
     clickhouse: &ClickHouse,
     batches: &[Uuid],
@@ -59,9 +66,9 @@ pub async fn count_stored_events(
     }
     let client = clickhouse.client()?;
     let mut stored = HashMap::with_capacity(batches.len());
-    for batches in batches.chunks(BATCHES_PER_LOOKUP) {
-        let query = "SELECT toString(batch) AS id, count() AS events FROM events WHERE batch IN {batches:Array(UUID)} GROUP BY batch";
-        let found: Vec<StoredBatch> = client.query_raw(query).param("batches", batches).fetch_all().await?;
+    for batches in batches.chunks(BATCHES_PER_STATEMENT) {
+        let found: Vec<StoredBatch> =
+            client.query_raw(BATCH_EVENT_COUNTS).param("batches", batches).fetch_all().await?;
         stored.extend(
             found.into_iter().filter_map(|batch| Some((Uuid::parse_str(&batch.id).ok()?, batch.events))),
         );
@@ -69,15 +76,14 @@ pub async fn count_stored_events(
     Ok(stored)
 }
 
-/// How many parts of this database's tables the engine found broken when it started, and set aside in `detached/`.
+/// Counts the parts of this database that the engine found broken at its start and moved to `detached/`.
 pub async fn count_broken_parts(clickhouse: &ClickHouse) -> Result<u64, ClickHouseError> {
-    let query = "SELECT count() FROM system.detached_parts WHERE database = currentDatabase() AND reason LIKE 'broken%'";
-    Ok(clickhouse.client()?.query_raw(query).fetch_one().await?)
+    Ok(clickhouse.client()?.query_raw(BROKEN_PARTS).fetch_one().await?)
 }
 
-/// Deletes every event of these batches, and returns when they are gone.
+/// Deletes every event of the batches. Returns when they are gone.
 pub async fn delete_events(clickhouse: &ClickHouse, batches: &[Uuid]) -> Result<(), ClickHouseError> {
-    for batches in batches.chunks(BATCHES_PER_LOOKUP) {
+    for batches in batches.chunks(BATCHES_PER_STATEMENT) {
         let delete =
             clickhouse.client()?.query_raw("DELETE FROM events WHERE batch IN {batches:Array(UUID)}");
         delete.param("batches", batches).with_setting("lightweight_deletes_sync", "2").execute().await?;
@@ -85,14 +91,15 @@ pub async fn delete_events(clickhouse: &ClickHouse, batches: &[Uuid]) -> Result<
     Ok(())
 }
 
-/// A table beside `events` whose rows go into it past the views, and without a token.
+/// A copy of the empty table `events`. Its rows are attached to `events` past the materialized views and past
+/// deduplication.
 #[derive(Debug)]
 pub struct StagingTable<'a>(&'a ClickHouse);
 
 impl<'a> StagingTable<'a> {
     const TABLE: &'static str = "events_repaired";
 
-    /// Makes it. What an earlier one held is dropped.
+    /// Creates the table, empty. Drops an earlier one.
     pub async fn create(clickhouse: &'a ClickHouse) -> Result<Self, ClickHouseError> {
         let staging = Self(clickhouse);
         staging.drop().await?;
@@ -100,7 +107,7 @@ impl<'a> StagingTable<'a> {
         Ok(staging)
     }
 
-    /// Inserts a batch in the Native format into it.
+    /// Inserts a batch in the Native format.
     pub async fn insert(
         &self,
         columns: &str,
@@ -110,14 +117,11 @@ impl<'a> StagingTable<'a> {
         self.0.insert_native(Self::TABLE, columns, body, &batch_id.to_string()).await
     }
 
-    /// Moves its rows into `events`, a partition at a time.
+    /// Attaches the rows to `events`, one partition at a time, and drops the table.
     pub async fn attach(self) -> Result<(), ClickHouseError> {
         let client = self.0.client()?;
-        let partitions = "SELECT DISTINCT partition_id FROM system.parts WHERE active AND database = currentDatabase() \
-                          AND table = {table:String} ORDER BY partition_id";
-        let partitions = client.query_raw(partitions).param("table", Self::TABLE);
-        for id in partitions.fetch_all::<String>().await? {
-            // Copies by hard links.
+        for id in partition_ids(&client, &[Self::TABLE]).await? {
+            // Hard links, not copies.
             let attach = format!("ALTER TABLE events ATTACH PARTITION ID '{id}' FROM {}", Self::TABLE);
             client.query_raw(&attach).execute().await?;
         }
@@ -129,57 +133,49 @@ impl<'a> StagingTable<'a> {
     }
 }
 
-/// Waits until ClickHouse carries out nothing any more that changes `events` or a rollup: an insert or a deletion of a
-/// caller that is gone, or a deletion that goes on after the engine was started again. Merges do not count.
+/// The ids of all partitions that any of the tables has.
+pub(super) async fn partition_ids(client: &Client, tables: &[&str]) -> Result<Vec<String>, ClickHouseError> {
+    Ok(client.query_raw(PARTITIONS).param("tables", tables).fetch_all().await?)
+}
+
+/// Waits until nothing changes `events` or a rollup: no insert or delete of a client that is gone, and no delete that
+/// continues after a restart of the engine. Merges do not count. Fails after [`QUIESCENCE_TIMEOUT`].
 pub async fn wait_until_quiescent(clickhouse: &ClickHouse) -> Result<(), ClickHouseError> {
     poll_until_quiescent(&clickhouse.client()?).await
 }
 
 pub(super) async fn poll_until_quiescent(client: &Client) -> Result<(), ClickHouseError> {
-    let rollups = ROLLUPS.iter().flat_map(|rollup| [rollup.minutes_table, rollup.levels_table]);
-    let tables: Vec<&str> = ["events"].into_iter().chain(rollups).collect();
-    let statements = format!(
-        "SELECT count() FROM system.processes WHERE query_kind IN ('Insert', 'Delete', 'Alter') AND \
-         current_database = currentDatabase() AND \
-         match(query, '(?i)^(INSERT INTO|DELETE FROM|ALTER TABLE) ({})\\\\b')",
-        tables.join("|")
-    );
-    let deletions = "SELECT count() FROM system.mutations WHERE NOT is_done AND database = currentDatabase() AND \
-                     table IN {tables:Array(String)} AND command LIKE '%\\\\_row\\\\_exists%'";
+    let tables: Vec<&str> = ["events"].into_iter().chain(ROLLUPS.iter().flat_map(Rollup::tables)).collect();
     let count = async |query: &str| client.query_raw(query).param("tables", &tables).fetch_one::<u64>().await;
     let quiescent = async {
-        while count(&statements).await? + count(deletions).await? > 0 {
+        // In this order: a statement that is aborted may leave a mutation, never the other way round.
+        while count(RUNNING_WRITES).await? + count(PENDING_DELETES).await? > 0 {
             tokio::time::sleep(POLL_INTERVAL).await;
         }
         Ok(())
     };
-    let timed_out = || {
-        ClickHouseError::unreachable("inserts or deletions that were under way did not end within a minute")
-    };
+    let timed_out = || ClickHouseError::unreachable("running inserts or deletes did not end within a minute");
     tokio::time::timeout(QUIESCENCE_TIMEOUT, quiescent).await.unwrap_or_else(|_| Err(timed_out()))
 }
 
-/// Recomputes the rows of every rollup for the quarters of an hour that these batches have events in, and for the longer
-/// steps that hold such a quarter. Returns the number of quarters.
+/// Recomputes every rollup for the quarter hours in which the batches have events, and for the windows around them.
+/// Returns the number of quarter hours.
 ///
-/// Nothing may be inserted meanwhile. It can be repeated: rows are deleted before they are written.
+/// Nothing may be inserted meanwhile. It can be repeated after a failure: rows are deleted before they are written.
 pub async fn recompute_rollups(clickhouse: &ClickHouse, batches: &[Uuid]) -> Result<u64, ClickHouseError> {
     let client = clickhouse.client()?;
-    let mut quarters = BTreeSet::new();
-    for batches in batches.chunks(BATCHES_PER_LOOKUP) {
-        let query = format!(
-            "SELECT DISTINCT toUInt32(intDiv(toUnixTimestamp(timestamp), {QUARTER_SECONDS})) FROM events \
-             WHERE batch IN {{batches:Array(UUID)}}"
-        );
-        quarters.extend(client.query_raw(&query).param("batches", batches).fetch_all::<u32>().await?);
+    let mut quarter_hours = BTreeSet::new();
+    for batches in batches.chunks(BATCHES_PER_STATEMENT) {
+        let query = client.query_raw(BATCH_QUARTER_HOURS).param("batches", batches);
+        quarter_hours.extend(query.fetch_all::<u32>().await?);
     }
-    let quarters: Vec<u32> = quarters.into_iter().collect();
-    for quarters in quarters.chunks(QUARTERS_PER_RECOMPUTE) {
-        let span = RecomputeSpan::of_quarters(quarters.to_vec());
-        // Most of the time is waiting for deletions, which ClickHouse carries out in its background.
+    let quarter_hours: Vec<u32> = quarter_hours.into_iter().collect();
+    for quarter_hours in quarter_hours.chunks(QUARTER_HOURS_PER_RECOMPUTE) {
+        let span = RecomputeSpan::of_quarter_hours(quarter_hours.to_vec());
+        // Concurrently: most of the time is spent waiting for deletes, which run in ClickHouse's background.
         try_join_all(ROLLUPS.iter().map(|rollup| recompute_rollup(&client, rollup, &span))).await?;
     }
-    Ok(quarters.len() as u64)
+    Ok(quarter_hours.len() as u64)
 }
 
 async fn recompute_rollup(
@@ -187,7 +183,7 @@ async fn recompute_rollup(
     rollup: &Rollup,
     span: &RecomputeSpan,
 ) -> Result<(), ClickHouseError> {
-    // The view of the steps is fed by what is written to the minutes, so the steps come last.
+    // Writing to the minutes also feeds the view of the longer levels, so those are replaced last.
     Rollup::delete_minute_rows(client, rollup.minutes_table, span).await?;
     rollup.write_minute_rows(client, rollup.minutes_table, span).await?;
     Rollup::delete_level_rows(client, rollup.levels_table, span).await?;

@@ -1,4 +1,4 @@
-//! The handle through which everything asks ClickHouse.
+//! The handle for every statement and insert that goes to ClickHouse.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,26 +10,26 @@ use tokio::sync::{mpsc, watch};
 
 use super::error::ClickHouseError;
 
-/// How long an insert may take. A batch is tried again after it, under the same token.
+/// Deadline of an insert. After it the batch is retried under the same token.
 const INSERT_TIMEOUT: Duration = Duration::from_secs(30);
-/// How much of a body is handed to the connection at once.
+/// Size of the chunks in which a body is sent.
 const CHUNK_BYTES: usize = 1 << 20;
 
-/// What an INSERT fails with when every later one will fail as well, until ClickHouse is restarted: an earlier write of
-/// the deduplication log failed, as on a full disk (ClickHouse/ClickHouse#118350).
+/// Message of a failed INSERT after which every later one fails too, until ClickHouse is restarted: an earlier write of the
+/// deduplication log failed, for example on a full disk (ClickHouse/ClickHouse#118350).
 const BROKEN_UNTIL_RESTART: &str = "Cannot write to canceled buffer";
 
-/// How inserts are done. The same on every try, so that ClickHouse makes the same blocks of the same bytes and knows a
-/// repeat by its token. A batch is one block, but not one commit: each partition that it has events of, and each table of a
-/// view, gets a part of its own, and an engine that dies in between leaves some of them. The retry adds those that are
-/// missing: each table knows the parts that it has by the token.
+/// Settings of every insert. They are the same on every attempt, so that ClickHouse forms the same blocks from the same
+/// bytes and recognizes a duplicate by its token. A batch is one block, but not one commit: it becomes a part per partition
+/// in `events` and in the table of each view, and an engine crash in between leaves some of them. The retry adds those that
+/// are missing, because each table remembers the tokens of its parts.
 const INSERT_SETTINGS: [(&str, &str); 11] = [
     ("async_insert", "0"),
     ("insert_deduplicate", "1"),
     ("deduplicate_insert", "enable"),
     ("deduplicate_blocks_in_dependent_materialized_views", "1"),
     ("max_insert_threads", "1"),
-    // Late events may be of as many weeks as the retention has; the default of 100 would refuse the batch.
+    // Late events may be of as many weeks as the retention has. The default of 100 would reject the batch.
     ("max_partitions_per_insert_block", "0"),
     ("max_insert_block_size", "1048576"),
     ("min_insert_block_size_rows", "1048576"),
@@ -38,55 +38,55 @@ const INSERT_SETTINGS: [(&str, &str); 11] = [
     ("wait_end_of_query", "1"),
 ];
 
-/// Where ClickHouse is and who asks.
+/// Address and credentials of a ClickHouse.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Endpoint {
-    /// Its HTTP address.
+    /// HTTP address, such as `http://127.0.0.1:8123`.
     pub url: String,
-    /// The user.
+    /// ClickHouse user.
     pub user: String,
-    /// The password.
+    /// Its password.
     pub password: String,
 }
 
-/// A database of a ClickHouse. Cheap to clone.
+/// A database in ClickHouse. Cheap to clone; clones share one connection pool.
 #[derive(Clone, Debug)]
 pub struct ClickHouse {
     endpoint: watch::Receiver<Option<Endpoint>>,
-    /// One connection pool for all; each use sets the address that holds then.
+    /// Holds the connection pool. Each use sets the current endpoint.
     client: Client,
     database: Arc<str>,
-    /// Who is told that ClickHouse needs a restart.
+    /// Receives the error message when ClickHouse needs a restart.
     restart_requests: Option<mpsc::Sender<String>>,
 }
 
 impl ClickHouse {
-    /// The database at this endpoint, which may be away for a while and come back elsewhere.
+    /// The endpoint may disappear for a while and return at another address.
     pub fn new(endpoint: watch::Receiver<Option<Endpoint>>, database: &str) -> Self {
         Self { endpoint, client: Client::default(), database: database.into(), restart_requests: None }
     }
 
-    /// Reports there, with the message, when an insert fails in a way that only a restart of ClickHouse ends.
+    /// Sends the error message of an insert that only a restart of ClickHouse can fix.
     pub fn with_restart_requests(self, restart_requests: mpsc::Sender<String>) -> Self {
         Self { restart_requests: Some(restart_requests), ..self }
     }
 
-    /// Where ClickHouse is; none while the embedded one is down.
+    /// The current endpoint. `None` while the embedded engine is down.
     pub fn endpoint(&self) -> watch::Receiver<Option<Endpoint>> {
         self.endpoint.clone()
     }
 
-    /// The database's name.
+    /// Name of the database.
     pub fn database(&self) -> &str {
         &self.database
     }
 
-    /// A client for statements in the database.
+    /// A client whose statements run in the database. Fails while the embedded engine is down.
     pub fn client(&self) -> Result<Client, ClickHouseError> {
         Ok(self.server_client()?.with_database(&*self.database))
     }
 
-    /// A client for statements that are of no database.
+    /// A client without a database: it may not exist yet. Fails while the embedded engine is down.
     pub fn server_client(&self) -> Result<Client, ClickHouseError> {
         match &*self.endpoint.borrow() {
             Some(Endpoint { url, user, password }) => {
@@ -96,12 +96,12 @@ impl ClickHouse {
         }
     }
 
-    /// ClickHouse's version: the cheapest question there is.
+    /// ClickHouse's version. The cheapest query, so also a ping.
     pub async fn version(&self) -> Result<String, ClickHouseError> {
         Ok(self.server_client()?.query("SELECT version()").fetch_one().await?)
     }
 
-    /// Inserts a body in the Native format. A body with a token that was inserted before adds nothing.
+    /// Inserts a body in the Native format. Adds nothing if `token` was inserted before.
     pub async fn insert_native(
         &self,
         table: &str,
@@ -114,7 +114,7 @@ impl ClickHouse {
             && error.message.contains(BROKEN_UNTIL_RESTART)
             && let Some(restart_requests) = &self.restart_requests
         {
-            // Full: it is told already.
+            // A full channel already holds a request.
             restart_requests.try_send(error.message.clone()).ok();
         }
         result
@@ -136,9 +136,9 @@ impl ClickHouse {
         for (name, value) in INSERT_SETTINGS {
             insert = insert.with_setting(name, value);
         }
-        for mut part in body {
-            while !part.is_empty() {
-                insert.send(part.split_to(part.len().min(CHUNK_BYTES))).await?;
+        for mut buffer in body {
+            while !buffer.is_empty() {
+                insert.send(buffer.split_to(buffer.len().min(CHUNK_BYTES))).await?;
             }
         }
         Ok(insert.end().await?)

@@ -1,48 +1,48 @@
-//! What ClickHouse's errors mean for who asked.
+//! Errors of ClickHouse, and what they mean: whether to retry, whether a batch is at fault, what a viewer may see.
 
 use clickhouse::error::Error;
 
-/// An answer that was no success.
+/// A statement that failed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
 pub struct ClickHouseError {
-    /// Whether asking again can help.
+    /// Whether a retry can succeed.
     pub kind: ErrorKind,
-    /// ClickHouse's error code, where it answered.
+    /// ClickHouse's error code. `None` if something else failed: the connection, a proxy, the decoding.
     pub code: Option<i32>,
-    /// What it said.
+    /// ClickHouse's message, or why there is none. May contain values of rows: see [`ClickHouseError::viewer_message`].
     pub message: String,
 }
 
-/// Whether asking again can help.
+/// Whether a retry can succeed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ErrorKind {
-    /// There was no answer. The statement may have been carried out.
+    /// No response. The statement may have been executed.
     Unreachable,
-    /// It answered that it can't now.
+    /// A retry may succeed.
     Transient,
-    /// It refuses what is in the statement or its data, and would again.
+    /// ClickHouse rejects the statement or its data. A retry fails too.
     Permanent,
-    /// The statement passed a bound on time, memory or rows.
+    /// The statement exceeded a limit on time, memory or rows.
     LimitExceeded,
 }
 
-/// What a failed insert says about its batch.
+/// Why an insert failed: because of its batch, or not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum InsertFailure {
-    /// There was no answer. ClickHouse may have the batch.
+    /// No response. ClickHouse may have the batch.
     Unreachable,
-    /// ClickHouse, or what stands before it, takes no insert now, whichever batch it is.
+    /// ClickHouse, or a proxy, accepts no insert now, whatever the batch.
     Environment,
-    /// It might take the batch another time, or it might be the batch: too many partitions, too much memory.
+    /// Unclear: ClickHouse is overloaded, or the batch has too many partitions or needs too much memory.
     Transient,
-    /// It does not accept what is in the batch, and would not again.
+    /// ClickHouse rejects the contents of the batch. A retry fails too.
     Rejected,
 }
 
-/// The codes that stay what they are however often a statement is sent: it is about the statement or its data. Every
-/// other code counts as transient, since setting a batch aside for a person is worse than one try too many. Names and
-/// numbers are those of ClickHouse's src/Common/ErrorCodes.cpp.
+/// Codes that are about the statement or its data, so that a retry fails too. Every unlisted code counts as transient: one
+/// retry too many is better than a batch that waits for a person. Names and numbers are from ClickHouse's
+/// src/Common/ErrorCodes.cpp.
 const PERMANENT_CODES: &[(i32, &str)] = &[
     (6, "CANNOT_PARSE_TEXT"),
     (7, "INCORRECT_NUMBER_OF_COLUMNS"),
@@ -76,7 +76,7 @@ const PERMANENT_CODES: &[(i32, &str)] = &[
     (497, "ACCESS_DENIED"),
 ];
 
-/// The codes that say that a statement passed a bound.
+/// Codes of statements that exceeded a limit.
 const LIMIT_CODES: &[(i32, &str)] = &[
     (158, "TOO_MANY_ROWS"),
     (159, "TIMEOUT_EXCEEDED"),
@@ -86,8 +86,8 @@ const LIMIT_CODES: &[(i32, &str)] = &[
     (396, "TOO_MANY_ROWS_OR_BYTES"),
 ];
 
-/// The codes of an insert that no batch is the cause of: rights, users, tables, disks, connections, the cluster. They end
-/// when a person or ClickHouse mends what they name, and say nothing about the batch.
+/// Codes of inserts that fail whatever the batch: permissions, users, tables, disks, connections, the cluster. They go away
+/// when a person or ClickHouse fixes the cause.
 const ENVIRONMENT_CODES: &[(i32, &str)] = &[
     (60, "UNKNOWN_TABLE"),
     (74, "CANNOT_READ_FROM_FILE_DESCRIPTOR"),
@@ -132,8 +132,8 @@ const ENVIRONMENT_CODES: &[(i32, &str)] = &[
     (999, "KEEPER_EXCEPTION"),
 ];
 
-/// The codes whose messages speak of the statement (its names and types) and of bounds. Every other message may hold
-/// values: of a row, of a file, of an address.
+/// Codes whose messages contain only names and types of the statement, and limits. Every other message may contain values of
+/// a row, a file or an address.
 const VIEWER_SAFE_CODES: &[i32] = &[
     42,  // NUMBER_OF_ARGUMENTS_DOESNT_MATCH
     43,  // ILLEGAL_TYPE_OF_ARGUMENT
@@ -163,27 +163,26 @@ const VIEWER_SAFE_CODES: &[i32] = &[
     457, // BAD_QUERY_PARAMETER
 ];
 
-/// What is said while there is no engine to send anything to.
 const STARTING_MESSAGE: &str = "the embedded ClickHouse is starting";
 
 impl ClickHouseError {
-    /// Whether the statement may have been carried out, wholly or in part: ClickHouse gave no answer, or a broken one.
+    /// Whether the statement may have been executed, in full or in part: the response is missing or broken.
     pub fn outcome_is_unknown(&self) -> bool {
         let never_sent = self.message.contains("Connection refused") || self.message == STARTING_MESSAGE;
         self.code.is_none() && !never_sent
     }
 
-    /// The embedded ClickHouse is down, so nothing was sent.
+    /// The embedded engine is down. Nothing was sent.
     pub(super) fn engine_starting() -> Self {
         Self::unreachable(STARTING_MESSAGE)
     }
 
-    /// What may be said to those who look at panels: ClickHouse's message where it can hold no values, else its code. The
-    /// whole message is for the log.
+    /// The message for viewers of panels: ClickHouse's, if it cannot contain values, else only its code. The full message is
+    /// for the log.
     pub fn viewer_message(&self) -> String {
         match (self.code, self.kind) {
             (Some(code), _) if VIEWER_SAFE_CODES.contains(&code) => {
-                // While it is executed, constants of the statement are values that something has computed.
+                // The rest quotes constants that were computed while the statement was executed: values.
                 let end = [": while executing", ": While executing"]
                     .iter()
                     .filter_map(|mark| self.message.find(mark))
@@ -192,25 +191,27 @@ impl ClickHouseError {
             }
             (Some(code), _) => {
                 let name = exception_name(&self.message).map_or_else(String::new, |name| format!(", {name}"));
-                format!("ClickHouse refused it (code {code}{name}); its message is in the server's log")
+                format!(
+                    "ClickHouse rejected the query (code {code}{name}); the message is in the server's log"
+                )
             }
             (None, ErrorKind::Unreachable) => self.message.clone(),
-            (None, _) => "ClickHouse's answer cannot be read; what it was is in the server's log".to_owned(),
+            (None, _) => "ClickHouse's response could not be read; it is in the server's log".to_owned(),
         }
     }
 
-    /// No answer.
+    /// An error without a response from ClickHouse.
     pub fn unreachable(message: impl Into<String>) -> Self {
         Self { kind: ErrorKind::Unreachable, code: None, message: message.into() }
     }
 
-    /// What this says about a batch that was to be inserted.
+    /// Interprets the error of an insert.
     pub fn insert_failure(&self) -> InsertFailure {
-        let environment = |code| ENVIRONMENT_CODES.iter().any(|(listed, _)| *listed == code);
+        let is_environment = |code| ENVIRONMENT_CODES.iter().any(|(listed, _)| *listed == code);
         match (self.kind, self.code) {
             (ErrorKind::Unreachable, _) => InsertFailure::Unreachable,
-            (_, Some(code)) if environment(code) => InsertFailure::Environment,
-            // ClickHouse names a code: without one it was a proxy that answered, or the connection broke half-way.
+            (_, Some(code)) if is_environment(code) => InsertFailure::Environment,
+            // ClickHouse always sends a code. Without one, a proxy responded or the connection broke in the middle.
             (_, None) => InsertFailure::Environment,
             (ErrorKind::Permanent, _) => InsertFailure::Rejected,
             (ErrorKind::Transient | ErrorKind::LimitExceeded, _) => InsertFailure::Transient,
@@ -235,7 +236,7 @@ impl From<Error> for ClickHouseError {
     fn from(error: Error) -> Self {
         match error {
             Error::BadResponse(message) => Self::from_exception(message.trim().to_owned()),
-            Error::TimedOut => Self::unreachable("ClickHouse gave no answer in time"),
+            Error::TimedOut => Self::unreachable("ClickHouse did not respond in time"),
             Error::Network(source) => {
                 // The innermost cause is what an operator can act on ("Connection refused").
                 let mut cause: &dyn std::error::Error = source.as_ref();
@@ -305,7 +306,7 @@ mod tests {
 
     #[test]
     fn no_code_is_listed_twice() {
-        // PERMANENT is also what panels are told, and there rights are a reason to stop asking.
+        // PERMANENT and ENVIRONMENT overlap: missing permissions are permanent for a panel, and not the fault of a batch.
         for lists in [[PERMANENT_CODES, LIMIT_CODES], [ENVIRONMENT_CODES, LIMIT_CODES]] {
             let mut codes: Vec<i32> = lists.concat().iter().map(|(code, _)| *code).collect();
             codes.sort_unstable();
@@ -323,7 +324,7 @@ mod tests {
                      toUInt8('root:x:0')'. (CANNOT_PARSE_TEXT) (version 26.7.2.1 (official build))";
         assert_eq!(
             shown(parse),
-            "ClickHouse refused it (code 6, CANNOT_PARSE_TEXT); its message is in the server's log"
+            "ClickHouse rejected the query (code 6, CANNOT_PARSE_TEXT); the message is in the server's log"
         );
         assert!(
             shown("Code: 210. DB::NetException: Connection refused (10.0.0.5:9000). (NETWORK_ERROR)")
@@ -334,6 +335,6 @@ mod tests {
         assert_eq!(shown(executing), "Code: 43. DB::Exception: Illegal type String");
         assert!(shown("Code: 47. DB::Exception: Unknown expression identifier `a`").contains("`a`"));
         assert!(!shown("<html>bad gateway 10.0.0.5</html>").contains("10.0.0.5"));
-        assert_eq!(ClickHouseError::unreachable("away").viewer_message(), "away");
+        assert_eq!(ClickHouseError::unreachable("no route").viewer_message(), "no route");
     }
 }

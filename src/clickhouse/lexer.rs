@@ -1,70 +1,70 @@
-//! ClickHouse's tokens, after its src/Parsers/Lexer.cpp: where a comment, a quoted text or a statement ends is decided here
-//! exactly as ClickHouse decides it.
+//! ClickHouse's lexer, ported from its src/Parsers/Lexer.cpp, so that comments, quoted text and statements end here exactly
+//! where they end for ClickHouse.
 
-/// What a token is.
+/// The kind of a token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TokenKind {
-    /// A keyword or a name without quotes.
+    /// A keyword or an unquoted name.
     BareWord,
-    /// A name in quotes.
+    /// A quoted name.
     QuotedIdentifier,
-    /// A string literal, heredocs among them.
+    /// A string literal, including heredocs.
     StringLiteral,
     /// A number.
     Number,
-    /// Anything else that stands alone: an operator of one character, a bracket, a comma.
+    /// A single character: an operator, a bracket, a comma.
     Symbol,
-    /// What ClickHouse refuses: a quote or a comment without its end, a stray character.
+    /// What ClickHouse rejects: an unterminated quote or comment, a stray character.
     Error,
 }
 
-/// A token that means something: neither blank nor comment.
+/// A significant token: not whitespace, not a comment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Token<'a> {
-    /// What it is.
+    /// Its kind.
     pub kind: TokenKind,
     /// Its bytes, quotes included.
     pub bytes: &'a [u8],
-    /// Where it begins.
+    /// Offset of its first byte.
     pub start: usize,
 }
 
 impl Token<'_> {
-    /// Whether it is this keyword.
+    /// Whether it is this keyword, in any case.
     pub fn is_keyword(&self, keyword: &str) -> bool {
         self.kind == TokenKind::BareWord && self.bytes.eq_ignore_ascii_case(keyword.as_bytes())
     }
 
-    /// Whether it is this sign.
+    /// Whether it is this symbol.
     pub fn is_symbol(&self, symbol: u8) -> bool {
         self.kind == TokenKind::Symbol && self.bytes == [symbol]
     }
 
-    /// Where it ends.
+    /// Offset after its last byte.
     pub fn end(&self) -> usize {
         self.start + self.bytes.len()
     }
 }
 
-/// The tokens of a text.
+/// An iterator over the tokens of a text.
 #[derive(Clone, Debug)]
 pub struct Lexer<'a> {
     text: &'a [u8],
     pos: usize,
-    /// What stood before, which decides what a dot is.
+    /// Determines whether a dot begins a number or is an operator.
     previous: PreviousToken,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum PreviousToken {
-    /// Something that a dot can belong to.
+    /// A name, a number or a closing bracket: a dot after it is an operator.
     Operand,
     Dot,
     Other,
 }
 
 impl<'a> Lexer<'a> {
-    /// The tokens of this text.
+    /// Starts at the beginning of `text`.
     pub fn new(text: &'a [u8]) -> Self {
         Self { text, pos: 0, previous: PreviousToken::Other }
     }
@@ -77,7 +77,7 @@ impl<'a> Lexer<'a> {
         &self.text[self.pos..]
     }
 
-    /// Past blanks and comments. False at a comment without an end.
+    /// Returns false at an unterminated comment.
     fn skip_whitespace_and_comments(&mut self) -> bool {
         loop {
             let rest = self.rest();
@@ -122,7 +122,7 @@ impl<'a> Lexer<'a> {
         }
     }
 
-    /// A number, or a name that begins with a digit.
+    /// Scans a number, or a name that begins with a digit.
     fn scan_number(&self) -> (TokenKind, usize) {
         let rest = self.rest();
         let byte = |pos: usize| rest.get(pos).copied().unwrap_or(0);
@@ -184,7 +184,7 @@ fn is_word_byte(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || byte == b'_'
 }
 
-/// The length of a blank beyond ASCII at the begin of the text, after ClickHouse's skipWhitespacesUTF8.
+/// Length of the non-ASCII whitespace character at the start of the text, else 0. From ClickHouse's skipWhitespacesUTF8.
 fn unicode_whitespace_length(text: &[u8]) -> usize {
     const WHITESPACE: [&str; 23] = [
         "\u{85}", "\u{a0}", "\u{1680}", "\u{180e}", "\u{2000}", "\u{2001}", "\u{2002}", "\u{2003}",
@@ -197,7 +197,7 @@ fn unicode_whitespace_length(text: &[u8]) -> usize {
         .map_or(0, |whitespace| whitespace.len())
 }
 
-/// The length of the comment at the begin of the text. Comments nest.
+/// Length of the comment at the start of the text. `None` if it is unterminated. Comments nest.
 fn comment_length(text: &[u8]) -> Option<usize> {
     let (mut depth, mut pos) = (1_usize, 2);
     while pos + 2 <= text.len() {
@@ -246,7 +246,7 @@ fn bytes_literal(text: &[u8]) -> (TokenKind, usize) {
     }
 }
 
-/// A heredoc (`$tag$…$tag$`), or a name that begins with a dollar.
+/// A heredoc (`$tag$…$tag$`), or a name that begins with a dollar sign.
 fn heredoc_or_word(text: &[u8]) -> (TokenKind, usize) {
     let name = 1 + text[1..].iter().take_while(|byte| is_word_byte(**byte)).count();
     if text.get(name) == Some(&b'$') {
@@ -262,7 +262,7 @@ fn word_length(text: &[u8]) -> usize {
     text.iter().take_while(|byte| is_word_byte(**byte) || **byte == b'$').count()
 }
 
-/// The end of the digits from `pos` on, which may be separated by underscores. `start`: none stood before.
+/// Returns the end of the digits at `pos`, which underscores may separate. `start`: no digit precedes them.
 fn digits(text: &[u8], mut pos: usize, mut start: bool, hex: bool) -> usize {
     let is_digit = |pos: usize| {
         text.get(pos).is_some_and(|byte| if hex { byte.is_ascii_hexdigit() } else { byte.is_ascii_digit() })
@@ -299,7 +299,7 @@ mod tests {
         assert_eq!(tokens("a -- b\n c // d\n e # f\n g #! h\n i"), ["a", "c", "e", "g", "i"]);
         assert_eq!(tokens("a /* b /* c */ d */ e"), ["a", "e"], "comments nest");
         assert_eq!(tokens("a /* b /* c */ d"), ["a", "/* b /* c */ d"]);
-        assert_eq!(tokens("a #b"), ["a", "#", "b"], "a comment needs a blank behind the sign");
+        assert_eq!(tokens("a #b"), ["a", "#", "b"], "a # comment needs a space after the sign");
         assert_eq!(tokens("a\u{a0}b\u{3000}c"), ["a", "b", "c"]);
     }
 

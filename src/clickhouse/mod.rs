@@ -1,9 +1,12 @@
-//! The one way to ClickHouse, embedded or not: the `clickhouse` crate over HTTP.
+//! The only code that talks to ClickHouse, embedded or not: the `clickhouse` crate over HTTP.
+//!
+//! Statements longer than a line are .sql files in `queries/`; [`schema`] lists those that create tables and views.
 
 mod client;
 mod error;
 mod retention;
 mod rollups;
+mod template;
 
 pub mod batches;
 pub mod lexer;

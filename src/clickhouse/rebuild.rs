@@ -1,37 +1,45 @@
-//! Rebuilding a rollup from the events, also while events stream in.
+//! Rebuilds a rollup from the events while events are being inserted.
 //!
-//! The rollup is built in tables beside it, a window of six hours at a time, while inserts go on. Then inserts are held
-//! back for a short while: `events` gets a constraint that no row fulfils. A new insert is refused before anything of it is
-//! written, and the writer tries it again later; one that is under way ends as it began, in `events` and in the rollups;
-//! and `events` can be read throughout. The windows whose number of events has changed since they were read are built
-//! again, and the new tables take the old ones' place, a partition at a time. So panels show the old figures until then and
-//! the new ones from then on, and inserts wait as long as the newest window and late events take.
+//! 1. New tables are built beside the rollup, one window of six hours at a time, while inserts continue.
+//! 2. Inserts are paused: `events` gets a constraint that no row satisfies. ClickHouse rejects a new insert before it
+//!    writes any of it, and the writer retries it. A running insert completes, in `events` and in the rollups. `events`
+//!    stays readable throughout.
+//! 3. Windows whose number of events has changed since they were read are built again: the newest one, and those with late
+//!    events. The pause lasts as long as this takes.
+//! 4. The new tables replace the partitions of the old ones, one at a time. Panels read the old rows until then and the new
+//!    rows from then on.
+//! 5. The constraint is dropped, and inserts continue.
 //!
-//! A rebuild that was killed leaves the rollup as it was, and may leave the constraint: starting it again finishes it, and
-//! a start of the server with the embedded database takes the constraint away. One batch is not exact: one that an engine
-//! that died left halfway just before, in the events and not in the rollup, is counted by the rebuild and again when it is
-//! sent again.
+//! A rebuild that is killed leaves the rollup as it was, and possibly the constraint. Running it again completes it; a
+//! server with the embedded database drops the constraint at its start ([`recover`]). One batch may be counted twice: if an
+//! engine crash just before left it in the events and not in the rollup, the rebuild counts it, and so does its retry.
 //!
-//! The new tables stay until the next start of the server, or the next rebuild: ClickHouse does not sync a replaced
-//! partition, so a power cut soon afterwards may leave it empty. The start compares, and says so.
+//! The new tables are kept until the next start of the server or the next rebuild. ClickHouse does not sync a replaced
+//! partition, so a power cut soon afterwards may leave it empty. [`recover`] compares the tables and reports a difference.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
+use backon::{ConstantBuilder, Retryable as _};
 use clickhouse::{Client, Row};
 use serde::{Deserialize, Serialize};
 
-use super::rollups::{ROLLUPS, RecomputeSpan, Rollup, WINDOW_SECONDS};
+use super::batches;
+use super::rollups::{ROLLUPS, RecomputeSpan, Rollup};
 use super::schema::{self, PAUSE_CONSTRAINT, SchemaError};
-use super::{ClickHouse, ClickHouseError, batches};
+use super::{ClickHouse, ClickHouseError};
 
-/// How often, and how far apart, it is tried to let inserts in again.
-const RESUME_RETRIES: u32 = 30;
-const RESUME_RETRY_DELAY: Duration = Duration::from_secs(1);
-/// A window of many events takes its time.
+pub(super) const WINDOW_EVENT_COUNTS: &str =
+    include_str!("../../queries/maintenance/window_event_counts.sql");
+
+/// For dropping the constraint at the end of a rebuild: nothing is inserted until that succeeds.
+const RESUME_BACKOFF: ConstantBuilder =
+    ConstantBuilder::new().with_delay(Duration::from_secs(1)).with_max_times(30);
+/// For one window of many events.
 const WINDOW_TIMEOUT: Duration = Duration::from_secs(3_600);
 
-/// Rebuilds a rollup and its steps; `progress` is told the events done and the events in all.
+/// Rebuilds a rollup, named by its table of minutes. `progress` receives the events done and the total. Returns the number
+/// of events.
 pub async fn rebuild_rollup(
     clickhouse: &ClickHouse,
     rollup: &str,
@@ -44,7 +52,7 @@ pub async fn rebuild_rollup(
     let client = clickhouse.client().map_err(statement_error(rollup))?;
     let mut rebuild = RollupRebuild { client, rollup: known, window_counts: BTreeMap::new() };
     let built = async {
-        // Where an earlier rebuild was cut off.
+        // An earlier rebuild may have been interrupted.
         resume_inserts(clickhouse).await?;
         rebuild.create_tables().await?;
         rebuild.build_windows(progress).await
@@ -57,20 +65,20 @@ pub async fn rebuild_rollup(
         rebuild.replace_partitions().await
     };
     let replaced = replaced.await.map_err(statement_error(rollup));
-    // Whether it worked or not: nothing is inserted until then.
+    // Also after a failure: nothing is inserted until then.
     resume_inserts_with_retries(clickhouse)
         .await
-        .map_err(|source| SchemaError::InsertsStillPaused { source })?;
+        .map_err(|error| SchemaError::InsertsStillPaused { error })?;
     replaced?;
-    tracing::info!(rollup, ms = paused_at.elapsed().as_millis(), "inserts waited for the end of the rebuild");
+    tracing::info!(rollup, paused_ms = paused_at.elapsed().as_millis(), "inserts resumed after the rebuild");
     Ok(rebuild.window_counts.values().sum())
 }
 
-/// Finishes what a rebuild left: lets inserts in again, and drops the tables that were kept to be compared. Only
-/// for a ClickHouse in which no rebuild can be at work: one that was just started.
+/// Cleans up after rebuilds: resumes inserts if they are paused, and drops the new tables unless the rollup has fewer events
+/// than they have. Only while no rebuild can be running: right after the embedded engine has started.
 pub async fn recover(clickhouse: &ClickHouse) -> Result<(), ClickHouseError> {
     if resume_inserts(clickhouse).await? {
-        tracing::warn!("a rebuild was cut off; the rollup is as it was, and events are inserted again");
+        tracing::warn!("a rebuild was interrupted; inserts resumed, the rollup is unchanged");
     }
     let client = clickhouse.client()?;
     let tables =
@@ -78,7 +86,7 @@ pub async fn recover(clickhouse: &ClickHouse) -> Result<(), ClickHouseError> {
     let tables = clickhouse.server_client()?.query_raw(tables).param("database", clickhouse.database());
     let tables: Vec<String> = tables.fetch_all().await?;
     for rollup in ROLLUPS {
-        for table in [rollup.minutes_table, rollup.levels_table] {
+        for table in rollup.tables() {
             if !tables.contains(&rebuild_table(table)) {
                 continue;
             }
@@ -87,7 +95,9 @@ pub async fn recover(clickhouse: &ClickHouse) -> Result<(), ClickHouseError> {
                 tracing::error!(
                     table,
                     rollup = rollup.minutes_table,
-                    "a rollup has fewer events than when it was rebuilt; start `millrace migrate --rebuild NAME` again"
+                    current,
+                    expected,
+                    "the rollup has lost events since its rebuild; run `millrace migrate --rebuild NAME` again"
                 );
                 continue;
             }
@@ -97,7 +107,7 @@ pub async fn recover(clickhouse: &ClickHouse) -> Result<(), ClickHouseError> {
     Ok(())
 }
 
-/// Lets inserts in again; false where they were not held back.
+/// Drops the constraint that pauses inserts. Returns whether there was one.
 async fn resume_inserts(clickhouse: &ClickHouse) -> Result<bool, ClickHouseError> {
     if !schema::inserts_are_paused(clickhouse).await? {
         return Ok(false);
@@ -107,24 +117,16 @@ async fn resume_inserts(clickhouse: &ClickHouse) -> Result<bool, ClickHouseError
     Ok(true)
 }
 
-/// The same with patience.
 async fn resume_inserts_with_retries(clickhouse: &ClickHouse) -> Result<bool, ClickHouseError> {
-    let mut attempts = 0;
-    loop {
-        match resume_inserts(clickhouse).await {
-            Err(_) if attempts < RESUME_RETRIES => attempts += 1,
-            result => return result,
-        }
-        tokio::time::sleep(RESUME_RETRY_DELAY).await;
-    }
+    (|| resume_inserts(clickhouse)).retry(RESUME_BACKOFF).sleep(tokio::time::sleep).await
 }
 
 fn statement_error(rollup: &str) -> impl Fn(ClickHouseError) -> SchemaError {
     let file = format!("rebuild of {rollup}");
-    move |source| SchemaError::Statement { file: file.clone(), source }
+    move |error| SchemaError::Statement { file: file.clone(), error }
 }
 
-/// The table that a rollup is built in.
+/// The table in which the new rows of `table` are built.
 fn rebuild_table(table: &str) -> String {
     format!("{table}_rebuilt")
 }
@@ -134,7 +136,7 @@ async fn drop_rebuild_table(client: &Client, table: &str) -> Result<(), ClickHou
 }
 
 impl Rollup {
-    /// The events that the rows of a table and of the one built beside it were made of.
+    /// The number of events behind the rows of `table`, and behind those of its new table.
     async fn event_counts(&self, client: &Client, table: &str) -> Result<[u64; 2], ClickHouseError> {
         let sum = |table: &str| {
             let sum = format!("SELECT sum({}) FROM {table}", self.count_column);
@@ -148,7 +150,7 @@ impl Rollup {
 struct RollupRebuild {
     client: Client,
     rollup: Rollup,
-    /// The windows that are built, each with its number of events when it was read.
+    /// Windows already built, with the number of events each had when it was read.
     window_counts: BTreeMap<u32, u64>,
 }
 
@@ -163,52 +165,47 @@ impl RollupRebuild {
         Ok(self.client.query_raw(statement).execute().await?)
     }
 
-    /// Makes the empty tables.
+    /// Creates the new tables, empty. Drops those of an earlier rebuild.
     async fn create_tables(&self) -> Result<(), ClickHouseError> {
-        for table in [self.rollup.minutes_table, self.rollup.levels_table] {
+        for table in self.rollup.tables() {
             drop_rebuild_table(&self.client, table).await?;
             self.execute(&format!("CREATE TABLE {} AS {table}", rebuild_table(table))).await?;
         }
         Ok(())
     }
 
-    /// Lets no insert begin, and waits for those that are under way.
+    /// Adds the constraint, and waits for running inserts.
     async fn pause_inserts(&self) -> Result<(), ClickHouseError> {
         self.execute(&format!("ALTER TABLE events ADD CONSTRAINT IF NOT EXISTS {PAUSE_CONSTRAINT} CHECK 0"))
             .await?;
         batches::poll_until_quiescent(&self.client).await
     }
 
-    /// Builds the windows that have not been, and those that have another number of events than when they were read.
+    /// Builds the windows that are missing, and those whose number of events has changed since they were read.
     async fn build_windows(&mut self, progress: impl Fn(u64, u64)) -> Result<(), ClickHouseError> {
-        // Counted before they are read: an event that comes in between makes a difference the next time.
-        let windows = format!(
-            "SELECT toUInt32(intDiv(toUnixTimestamp(timestamp), {WINDOW_SECONDS})) AS window, count() AS events FROM events \
-             GROUP BY window ORDER BY window"
-        );
-        let windows: Vec<WindowCount> = self.client.query_raw(&windows).fetch_all().await?;
-        let all = windows.iter().map(|window| window.events).sum();
+        // Counted before they are read, so that an event inserted in between shows as a change next time.
+        let windows: Vec<WindowCount> = self.client.query_raw(WINDOW_EVENT_COUNTS).fetch_all().await?;
+        let total = windows.iter().map(|window| window.events).sum();
         let mut done = 0;
-        progress(done, all);
-        for WindowCount { window, events: counted } in windows {
-            let before = self.window_counts.get(&window).copied();
-            if before != Some(counted) {
-                let building = self.build_window(window, before.is_some());
+        progress(done, total);
+        for WindowCount { window, events } in windows {
+            let previous = self.window_counts.get(&window).copied();
+            if previous != Some(events) {
+                let building = self.build_window(window, previous.is_some());
                 let timed_out = || ClickHouseError::unreachable("six hours of events took over an hour");
                 tokio::time::timeout(WINDOW_TIMEOUT, building).await.map_err(|_| timed_out())??;
-                self.window_counts.insert(window, counted);
+                self.window_counts.insert(window, events);
             }
-            done += counted;
-            progress(done, all);
+            done += events;
+            progress(done, total);
         }
         Ok(())
     }
 
-    async fn build_window(&self, window: u32, rebuilding: bool) -> Result<(), ClickHouseError> {
+    async fn build_window(&self, window: u32, has_rows: bool) -> Result<(), ClickHouseError> {
         let span = RecomputeSpan::of_window(window);
-        let [minutes_table, levels_table] =
-            [self.rollup.minutes_table, self.rollup.levels_table].map(rebuild_table);
-        if rebuilding {
+        let [minutes_table, levels_table] = self.rollup.tables().map(rebuild_table);
+        if has_rows {
             Rollup::delete_minute_rows(&self.client, &minutes_table, &span).await?;
             Rollup::delete_level_rows(&self.client, &levels_table, &span).await?;
         }
@@ -216,24 +213,20 @@ impl RollupRebuild {
         self.rollup.write_level_rows(&self.client, &levels_table, &minutes_table, &span).await
     }
 
-    /// Puts the new tables' partitions in the place of the old ones.
+    /// Replaces every partition of the rollup with that of its new table.
     async fn replace_partitions(&self) -> Result<(), ClickHouseError> {
-        for table in [self.rollup.minutes_table, self.rollup.levels_table] {
-            let partitions = "SELECT DISTINCT partition_id FROM system.parts WHERE active AND database = currentDatabase() \
-                              AND table IN ({old:String}, {new:String}) ORDER BY partition_id";
-            let partitions = self.client.query_raw(partitions).param("old", table);
-            for id in partitions.param("new", rebuild_table(table)).fetch_all::<String>().await? {
-                // One that is not in the new table is emptied by it.
-                let replace =
-                    format!("ALTER TABLE {table} REPLACE PARTITION ID '{id}' FROM {}", rebuild_table(table));
+        for table in self.rollup.tables() {
+            let new_table = rebuild_table(table);
+            // Of both tables: a partition that the new one does not have is emptied.
+            for id in batches::partition_ids(&self.client, &[table, &new_table]).await? {
+                let replace = format!("ALTER TABLE {table} REPLACE PARTITION ID '{id}' FROM {new_table}");
                 self.execute(&replace).await?;
             }
             let [current, expected] = self.rollup.event_counts(&self.client, table).await?;
             if current != expected {
                 return Err(ClickHouseError::unreachable(format!(
-                    "{table} holds {current} events and not {expected} after its partitions were replaced; the rebuilt table is \
-                     kept as {}",
-                    rebuild_table(table)
+                    "after its partitions were replaced, {table} has {current} events instead of {expected}; the new \
+                     rows are still in {new_table}"
                 )));
             }
         }

@@ -1,88 +1,115 @@
-//! Recomputing the rows of a rollup for a piece of time, from what its view reads.
+//! The rollups: their tables, the SELECTs that compute them, and the recomputation of a span of time.
+//!
+//! A SELECT is a file of `queries/rollups` with a placeholder for its source. The materialized view of the schema reads the
+//! source table, a recomputation reads a part of it. So both compute the same rows.
 
 use clickhouse::Client;
 
-use super::{ClickHouseError, schema};
+use super::ClickHouseError;
+use super::template::render;
 
-/// A rollup by the minute, and the one of longer steps that is made of it.
+/// The events of a span, as the source of rows by minute.
+const SPAN_EVENTS: &str = include_str!("../../queries/maintenance/span_events.sql");
+/// The rows by minute of a span, as the source of rows at longer levels.
+const SPAN_MINUTES: &str = include_str!("../../queries/maintenance/span_minutes.sql");
+const DELETE_SPAN_MINUTES: &str = include_str!("../../queries/maintenance/delete_span_minutes.sql");
+const DELETE_SPAN_LEVELS: &str = include_str!("../../queries/maintenance/delete_span_levels.sql");
+
+/// A rollup: a table with a row per minute, and a table with rows at longer levels that is computed from it.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Rollup {
     pub(super) minutes_table: &'static str,
     pub(super) levels_table: &'static str,
-    /// The column of both that counts the events that a row was made of.
+    /// The column of both tables with the number of events behind a row.
     pub(super) count_column: &'static str,
+    minutes_select: &'static str,
+    levels_select: &'static str,
 }
 
-/// All of them.
+macro_rules! rollup {
+    ($minutes_table:literal, $levels_table:literal, $count_column:literal) => {
+        Rollup {
+            minutes_table: $minutes_table,
+            levels_table: $levels_table,
+            count_column: $count_column,
+            minutes_select: include_str!(concat!("../../queries/rollups/", $minutes_table, ".sql")),
+            levels_select: include_str!(concat!("../../queries/rollups/", $levels_table, ".sql")),
+        }
+    };
+}
+
 pub(super) const ROLLUPS: [Rollup; 4] = [
-    Rollup { minutes_table: "minutes", levels_table: "session_steps", count_column: "events" },
-    Rollup { minutes_table: "feature_minutes", levels_table: "feature_steps", count_column: "events" },
-    Rollup { minutes_table: "page_minutes", levels_table: "page_steps", count_column: "views" },
-    Rollup { minutes_table: "country_minutes", levels_table: "country_steps", count_column: "views" },
+    rollup!("minutes", "session_steps", "events"),
+    rollup!("feature_minutes", "feature_steps", "events"),
+    rollup!("page_minutes", "page_steps", "views"),
+    rollup!("country_minutes", "country_steps", "views"),
 ];
 
-/// The shortest step, in seconds.
-pub(super) const QUARTER_SECONDS: u32 = 15 * 60;
-/// The longest step, in seconds. Every other is a part of it, and it is a part of a day.
-pub(super) const WINDOW_SECONDS: u32 = 360 * 60;
+/// Length of the shortest level, in seconds. `queries/maintenance` has the number too.
+const QUARTER_HOUR_SECONDS: u32 = 15 * 60;
+/// Length of the longest level, in seconds. A multiple of every other level, and a part of a day. `queries/maintenance` has
+/// the number too.
+const WINDOW_SECONDS: u32 = 360 * 60;
 
-/// A piece of time, made of whole quarters of an hour. Times are in seconds since 1970.
+/// A span of time to recompute: whole quarter hours, not necessarily adjacent. At the longer levels it is the windows
+/// around them.
 #[derive(Clone, Debug)]
 pub(super) struct RecomputeSpan {
-    /// Its quarters, ascending: their starts divided by [`QUARTER_SECONDS`].
-    quarters: Vec<u32>,
-    /// The windows that they lie in: their starts divided by [`WINDOW_SECONDS`].
+    /// Ascending: Unix time divided by [`QUARTER_HOUR_SECONDS`].
+    quarter_hours: Vec<u32>,
+    /// Ascending: Unix time divided by [`WINDOW_SECONDS`].
     windows: Vec<u32>,
 }
 
 impl RecomputeSpan {
     /// One whole window.
     pub(super) fn of_window(window: u32) -> Self {
-        let quarters_per_window = WINDOW_SECONDS / QUARTER_SECONDS;
-        Self::of_quarters((window * quarters_per_window..(window + 1) * quarters_per_window).collect())
+        let per_window = WINDOW_SECONDS / QUARTER_HOUR_SECONDS;
+        Self::of_quarter_hours((window * per_window..(window + 1) * per_window).collect())
     }
 
-    /// These quarters, which are ascending, and not none.
-    pub(super) fn of_quarters(quarters: Vec<u32>) -> Self {
-        let mut windows: Vec<u32> =
-            quarters.iter().map(|quarter| quarter / (WINDOW_SECONDS / QUARTER_SECONDS)).collect();
+    /// `quarter_hours` must be ascending and not empty.
+    pub(super) fn of_quarter_hours(quarter_hours: Vec<u32>) -> Self {
+        let per_window = WINDOW_SECONDS / QUARTER_HOUR_SECONDS;
+        let mut windows: Vec<u32> = quarter_hours.iter().map(|quarter| quarter / per_window).collect();
         windows.dedup();
-        Self { quarters, windows }
+        Self { quarter_hours, windows }
     }
 
-    /// The condition that a time is in one of the quarters.
-    fn quarters_condition(&self, time: &str) -> String {
-        listed_condition(time, QUARTER_SECONDS, &self.quarters)
+    /// Executes a statement with the parameters `start`, `end` and `quarter_hours`.
+    async fn execute_on_quarter_hours(
+        &self,
+        client: &Client,
+        statement: &str,
+    ) -> Result<(), ClickHouseError> {
+        let bounds = unix_bounds(&self.quarter_hours, QUARTER_HOUR_SECONDS);
+        execute(client, statement, bounds, ("quarter_hours", &self.quarter_hours)).await
     }
 
-    /// The condition that a time is in one of the windows.
-    fn windows_condition(&self, time: &str) -> String {
-        listed_condition(time, WINDOW_SECONDS, &self.windows)
-    }
-
-    /// The condition that a date is one of those of the piece, or between them.
-    fn dates_condition(&self, date: &str) -> String {
-        let [first, last] = [self.windows[0], self.windows[self.windows.len() - 1]];
-        let day = |window: u32| format!("toDate(toDateTime({}, 'UTC'))", window * WINDOW_SECONDS);
-        format!("{date} >= {} AND {date} <= {}", day(first), day(last))
+    /// Executes a statement with the parameters `start`, `end` and `windows`.
+    async fn execute_on_windows(&self, client: &Client, statement: &str) -> Result<(), ClickHouseError> {
+        let bounds = unix_bounds(&self.windows, WINDOW_SECONDS);
+        execute(client, statement, bounds, ("windows", &self.windows)).await
     }
 }
 
-/// The condition that a time, divided by `unit`, is listed; with bounds that the primary key is read by.
-fn listed_condition(time: &str, unit: u32, listed: &[u32]) -> String {
-    let (from, to) = (listed[0] * unit, (listed[listed.len() - 1] + 1) * unit);
-    let listed: Vec<String> = listed.iter().map(u32::to_string).collect();
-    format!(
-        "{time} >= toDateTime({from}, 'UTC') AND {time} < toDateTime({to}, 'UTC') AND \
-         intDiv(toUnixTimestamp({time}), {unit}) IN ({})",
-        listed.join(", ")
-    )
+/// The start of the first and the end of the last interval, in Unix seconds.
+fn unix_bounds(intervals: &[u32], seconds: u32) -> (u32, u32) {
+    (intervals[0] * seconds, (intervals[intervals.len() - 1] + 1) * seconds)
 }
 
-async fn execute(client: &Client, statement: &str) -> Result<(), ClickHouseError> {
-    // The same rows may be written twice, after they were deleted: they are no repeat.
+async fn execute(
+    client: &Client,
+    statement: &str,
+    (start, end): (u32, u32),
+    (name, intervals): (&str, &[u32]),
+) -> Result<(), ClickHouseError> {
     let statement = client
         .query_raw(statement)
+        .param("start", start)
+        .param("end", end)
+        .param(name, intervals)
+        // A recomputation may write the very rows that were deleted before: they are not duplicates.
         .with_setting("insert_deduplicate", "0")
         .with_setting("deduplicate_insert", "disable")
         .with_setting("max_partitions_per_insert_block", "0")
@@ -90,24 +117,38 @@ async fn execute(client: &Client, statement: &str) -> Result<(), ClickHouseError
     Ok(statement.execute().await?)
 }
 
+fn render_select(select: &str, source: &str) -> String {
+    render(select.trim_end(), [("source", source)])
+}
+
 impl Rollup {
-    /// Writes the rows by the minute into `target`, from the events.
+    pub(super) fn tables(&self) -> [&'static str; 2] {
+        [self.minutes_table, self.levels_table]
+    }
+
+    /// The SELECTs of the two materialized views, by the name that the schema files use for them.
+    pub(super) fn view_selects(&self) -> [(String, String); 2] {
+        [
+            (format!("rollups/{}.sql", self.minutes_table), render_select(self.minutes_select, "events")),
+            (
+                format!("rollups/{}.sql", self.levels_table),
+                render_select(self.levels_select, self.minutes_table),
+            ),
+        ]
+    }
+
+    /// Computes the span's rows by minute from the events, into `target`.
     pub(super) async fn write_minute_rows(
         &self,
         client: &Client,
         target: &str,
         span: &RecomputeSpan,
     ) -> Result<(), ClickHouseError> {
-        let source = format!(
-            "FROM (SELECT * FROM events WHERE {} AND {})\n",
-            span.dates_condition("date"),
-            span.quarters_condition("timestamp")
-        );
-        let select = schema::view_select(self.minutes_table).replacen("FROM events\n", &source, 1);
-        execute(client, &format!("INSERT INTO {target} {select}")).await
+        let select = render_select(self.minutes_select, &format!("({SPAN_EVENTS})"));
+        span.execute_on_quarter_hours(client, &format!("INSERT INTO {target}\n{select}")).await
     }
 
-    /// Writes the rows of the steps into `target`, from the rows by the minute in `minutes_table`.
+    /// Computes the span's rows at longer levels from the rows by minute of `minutes_table`, into `target`.
     pub(super) async fn write_level_rows(
         &self,
         client: &Client,
@@ -115,32 +156,29 @@ impl Rollup {
         minutes_table: &str,
         span: &RecomputeSpan,
     ) -> Result<(), ClickHouseError> {
-        let name = self.minutes_table;
-        // The view's columns are of the rollup, under its name.
-        let source = format!(
-            "FROM (SELECT * FROM {minutes_table} WHERE {}) AS {name}\n",
-            span.windows_condition("minute")
-        );
-        let select = schema::view_select(self.levels_table).replacen(&format!("FROM {name}\n"), &source, 1);
-        execute(client, &format!("INSERT INTO {target} {select}")).await
+        let minutes = render(SPAN_MINUTES, [("minutes_table", minutes_table)]);
+        // The SELECT qualifies columns with the rollup's own table name.
+        let source = format!("({minutes}) AS {}", self.minutes_table);
+        let select = render_select(self.levels_select, &source);
+        span.execute_on_windows(client, &format!("INSERT INTO {target}\n{select}")).await
     }
 
-    /// Deletes the piece's rows by the minute, and returns when they are gone.
+    /// Deletes the span's rows by minute. Returns when they are gone.
     pub(super) async fn delete_minute_rows(
         client: &Client,
         table: &str,
         span: &RecomputeSpan,
     ) -> Result<(), ClickHouseError> {
-        execute(client, &format!("DELETE FROM {table} WHERE {}", span.quarters_condition("minute"))).await
+        span.execute_on_quarter_hours(client, &render(DELETE_SPAN_MINUTES, [("table", table)])).await
     }
 
-    /// The same for the rows of the steps.
+    /// Deletes the span's rows at longer levels. Returns when they are gone.
     pub(super) async fn delete_level_rows(
         client: &Client,
         table: &str,
         span: &RecomputeSpan,
     ) -> Result<(), ClickHouseError> {
-        execute(client, &format!("DELETE FROM {table} WHERE {}", span.windows_condition("start"))).await
+        span.execute_on_windows(client, &render(DELETE_SPAN_LEVELS, [("table", table)])).await
     }
 }
 
@@ -149,22 +187,41 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_span_covers_its_quarters_and_their_windows() {
+    fn a_span_covers_its_quarter_hours_and_their_windows() {
         let day = 20_000 * 86_400;
-        let span = RecomputeSpan::of_quarters(vec![
-            day / QUARTER_SECONDS,
-            day / QUARTER_SECONDS + 1,
-            day / QUARTER_SECONDS + 28,
-        ]);
+        let first = day / QUARTER_HOUR_SECONDS;
+        let span = RecomputeSpan::of_quarter_hours(vec![first, first + 1, first + 28]);
         assert_eq!(span.windows, [day / WINDOW_SECONDS, day / WINDOW_SECONDS + 1]);
-        assert!(span.quarters_condition("t").starts_with(&format!(
-            "t >= toDateTime({day}, 'UTC') AND t < toDateTime({}, 'UTC') AND ",
-            day + 29 * QUARTER_SECONDS
-        )));
-        assert!(
-            span.windows_condition("t")
-                .contains(&format!("t < toDateTime({}, 'UTC')", day + 2 * WINDOW_SECONDS))
+        assert_eq!(
+            unix_bounds(&span.quarter_hours, QUARTER_HOUR_SECONDS),
+            (day, day + 29 * QUARTER_HOUR_SECONDS)
         );
-        assert_eq!(RecomputeSpan::of_window(day / WINDOW_SECONDS).quarters.len(), 24);
+        assert_eq!(unix_bounds(&span.windows, WINDOW_SECONDS), (day, day + 2 * WINDOW_SECONDS));
+        assert_eq!(RecomputeSpan::of_window(day / WINDOW_SECONDS).quarter_hours.len(), 24);
+    }
+
+    #[test]
+    fn every_select_reads_its_source_once() {
+        for rollup in ROLLUPS {
+            for select in [rollup.minutes_select, rollup.levels_select] {
+                assert_eq!(select.matches("FROM {{source}}\n").count(), 1, "{select}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_sql_files_have_the_lengths_of_the_intervals() {
+        let quarter_hour = format!(", {QUARTER_HOUR_SECONDS})");
+        let window = format!(", {WINDOW_SECONDS})");
+        for (file, length) in [
+            (SPAN_EVENTS, &quarter_hour),
+            (DELETE_SPAN_MINUTES, &quarter_hour),
+            (super::super::batches::BATCH_QUARTER_HOURS, &quarter_hour),
+            (SPAN_MINUTES, &window),
+            (DELETE_SPAN_LEVELS, &window),
+            (super::super::rebuild::WINDOW_EVENT_COUNTS, &window),
+        ] {
+            assert!(file.contains(length.as_str()), "{file}");
+        }
     }
 }

@@ -1,15 +1,16 @@
-//! The schema: numbered files, applied once each.
+//! The schema: numbered files, each applied once.
 //!
-//! A file's statements and the row that says that it was applied are separate steps, and a process may be killed between
-//! any two: the next start applies the whole file again. So every statement must be one that can be carried out twice
-//! (`IF NOT EXISTS`, `ADD COLUMN IF NOT EXISTS`, …); a test applies each file twice.
+//! Applying a file and recording that it was applied are separate steps, and the process may be killed between any two
+//! statements: the next start then applies the whole file again. So every statement must be idempotent (`IF NOT EXISTS`,
+//! `ADD COLUMN IF NOT EXISTS`, …). A test applies each file twice.
 
 use clickhouse::Row;
 use serde::Deserialize;
 
-use super::{ClickHouse, ClickHouseError, ErrorKind, retention};
+use super::rollups::{ROLLUPS, Rollup};
+use super::{ClickHouse, ClickHouseError, ErrorKind, retention, template};
 
-/// The files of queries/schema, in their order.
+/// The files of `queries/schema`, in the order in which they are applied.
 const SCHEMA_FILES: &[(&str, &str)] = &[
     ("0001_events", include_str!("../../queries/schema/0001_events.sql")),
     ("0002_minutes", include_str!("../../queries/schema/0002_minutes.sql")),
@@ -18,77 +19,75 @@ const SCHEMA_FILES: &[(&str, &str)] = &[
     ("0005_country_minutes", include_str!("../../queries/schema/0005_country_minutes.sql")),
 ];
 
-/// What all tables have in common; `{{table_settings}}` in the files.
+/// Settings of every table: `{{table_settings}}` in the files.
 ///
-/// - `non_replicated_deduplication_window`: the tokens of so many inserts are remembered, so a batch that is sent again adds
-///   nothing. An insert begins every 100 ms at most, so they are those of a quarter of an hour at least.
-/// - `ttl_only_drop_parts`: rows expire by the part, and none is rewritten for it; `materialize_ttl_recalculate_only`: a new
-///   retention neither.
-/// - `min_rows_to_fsync_after_merge`: a merged part is on the disk before the parts it was made of are deleted. Without it
-///   a power cut could cost rows of any age. Inserts are not synced: the journal keeps what was inserted a short while ago.
-/// - `max_suspicious_broken_parts`: after a power cut the newest parts are broken. ClickHouse sets them aside and starts
-///   however many there are; what they held is inserted again from the journal (`writer/reconcile.rs`).
+/// - `non_replicated_deduplication_window`: how many insert tokens a table remembers, so that a batch that is sent again
+///   adds nothing. Inserts begin at least 100 ms apart, so the tokens go back a quarter of an hour or more.
+/// - `ttl_only_drop_parts`: rows expire by whole parts, and no part is rewritten. `materialize_ttl_recalculate_only`: nor is
+///   it rewritten for a new retention.
+/// - `min_rows_to_fsync_after_merge`: a merged part is synced before its source parts are deleted. Without it, a power cut
+///   could lose rows of any age. Inserts are not synced: the journal still has recent batches.
+/// - `max_suspicious_broken_parts`: after a power cut the newest parts are broken. ClickHouse moves them to `detached/` and
+///   starts, no matter how many there are. Their rows are inserted again from the journal (`writer/reconcile.rs`).
 const TABLE_SETTINGS: &str = "non_replicated_deduplication_window = 10000, ttl_only_drop_parts = 1, \
     materialize_ttl_recalculate_only = 1, min_rows_to_fsync_after_merge = 1, max_suspicious_broken_parts = 1000000, \
     max_suspicious_broken_parts_bytes = 1000000000000";
 
-/// The constraint of `events` that holds inserts back while a rebuild ends: no row fulfils it.
+/// The constraint on `events` that pauses inserts at the end of a rebuild: no row satisfies it.
 pub(super) const PAUSE_CONSTRAINT: &str = "inserts_wait_for_a_rebuild";
 
-/// Remembers what was applied.
-const CREATE_MIGRATIONS_TABLE: &str = "CREATE TABLE IF NOT EXISTS schema_migrations \
-    (name String, checksum UInt32, applied_at DateTime64(3, 'UTC') DEFAULT now64(3)) \
-    ENGINE = MergeTree ORDER BY name SETTINGS fsync_after_insert = 1, fsync_part_directory = 1";
+const CREATE_MIGRATIONS_TABLE: &str = include_str!("../../queries/maintenance/schema_migrations.sql");
+const INSERTS_PAUSED: &str = include_str!("../../queries/maintenance/inserts_paused.sql");
 
-/// Why the schema is not as it should be.
+/// Why the schema could not be applied, or a rollup not rebuilt.
 #[derive(Debug, thiserror::Error)]
 pub enum SchemaError {
-    /// ClickHouse did not carry a statement out.
-    #[error("{file}: {source}")]
+    /// ClickHouse did not execute a statement.
+    #[error("{file}: {error}")]
     Statement {
-        /// The file, or what was being done.
+        /// The schema file, or the operation.
         file: String,
-        /// What ClickHouse said.
-        source: ClickHouseError,
+        /// ClickHouse's error. Not a `source`: the message has it already.
+        error: ClickHouseError,
     },
-    /// A rebuild did not end.
+    /// A rebuild has not finished.
     #[error(
-        "the table events has the constraint {PAUSE_CONSTRAINT}: a rebuild is under way or was interrupted; let it end, or start \
-         `millrace migrate --rebuild NAME` again"
+        "the table events has the constraint {PAUSE_CONSTRAINT}: a rebuild is running or was interrupted; wait for it, or \
+         run `millrace migrate --rebuild NAME` again"
     )]
     RebuildUnfinished,
-    /// Inserts could not be let in again.
+    /// Inserts could not be resumed at the end of a rebuild.
     #[error(
-        "the table events still has the constraint {PAUSE_CONSTRAINT}, so nothing is inserted: {source}; start \
+        "the table events still has the constraint {PAUSE_CONSTRAINT}, so nothing is inserted: {error}; run \
          `millrace migrate --rebuild NAME` again"
     )]
     InsertsStillPaused {
-        /// What ClickHouse said.
-        source: ClickHouseError,
+        /// ClickHouse's error.
+        error: ClickHouseError,
     },
-    /// There is no such rollup.
-    #[error("--rebuild: {name:?} is not known; one of {known} is possible")]
+    /// No rollup has this name.
+    #[error("--rebuild: there is no rollup {name:?}; use one of {known}")]
     UnknownRollup {
-        /// What was asked.
+        /// The name from the command line.
         name: String,
-        /// What there is.
+        /// The names of all rollups.
         known: String,
     },
-    /// A file was changed after it was applied.
+    /// A file was changed after it had been applied.
     #[error(
-        "the schema file {name} differs from the one that was applied; put a change into a new file, or start the \
-         version that made this database"
+        "the schema file {name} differs from the one that was applied; put the change into a new file, or start the \
+         version that created this database"
     )]
     FileChanged {
-        /// The file.
+        /// Name of the file.
         name: String,
     },
 }
 
 impl SchemaError {
-    /// Whether ClickHouse did not answer at all.
+    /// Whether ClickHouse did not respond at all.
     pub fn is_unreachable(&self) -> bool {
-        matches!(self, Self::Statement { source, .. } if source.kind == ErrorKind::Unreachable)
+        matches!(self, Self::Statement { error, .. } if error.kind == ErrorKind::Unreachable)
     }
 }
 
@@ -98,16 +97,17 @@ struct AppliedFile {
     checksum: u32,
 }
 
-/// The files as they are applied, for reading.
+/// The name and text of every file, with placeholders filled in. For display.
 pub fn rendered_files(retention_days: u64) -> impl Iterator<Item = (&'static str, String)> {
     SCHEMA_FILES.iter().map(move |(name, text)| (*name, render(text, retention_days)))
 }
 
-/// Brings the database to the schema; gives the names of the files that were applied now.
+/// Creates the database if needed, applies the files that are missing, and applies the retention. Returns the names of the
+/// files that were applied now.
 pub async fn apply(clickhouse: &ClickHouse, retention_days: u64) -> Result<Vec<&'static str>, SchemaError> {
     let statement_error = |file: &str| {
         let file = file.to_owned();
-        move |source: ClickHouseError| SchemaError::Statement { file, source }
+        move |error: ClickHouseError| SchemaError::Statement { file, error }
     };
     let database = format!("CREATE DATABASE IF NOT EXISTS `{}`", clickhouse.database());
     let server = clickhouse.server_client().map_err(statement_error("database"))?;
@@ -124,7 +124,7 @@ pub async fn apply(clickhouse: &ClickHouse, retention_days: u64) -> Result<Vec<&
 
     let mut applied = Vec::new();
     for (name, text) in SCHEMA_FILES {
-        // Without the retention, which may change.
+        // The retention may change, so the checksum leaves it out.
         let checksum = crc32c::crc32c(render(text, 0).as_bytes());
         match known.iter().find(|known| known.name == *name) {
             Some(known) if known.checksum == checksum => continue,
@@ -149,33 +149,22 @@ pub async fn apply(clickhouse: &ClickHouse, retention_days: u64) -> Result<Vec<&
     Ok(applied)
 }
 
-/// Whether inserts are held back. The database need not be there yet.
+/// Whether a rebuild has paused inserts. The database need not exist yet.
 pub(super) async fn inserts_are_paused(clickhouse: &ClickHouse) -> Result<bool, ClickHouseError> {
-    let tables = "SELECT count() FROM system.tables WHERE database = {database:String} AND name = 'events' AND \
-                  position(create_table_query, {constraint:String}) > 0";
-    let tables = clickhouse.server_client()?.query_raw(tables).param("database", clickhouse.database());
-    Ok(tables.param("constraint", PAUSE_CONSTRAINT).fetch_one::<u64>().await? > 0)
-}
-
-/// The SELECT of the view that fills a table.
-pub(super) fn view_select(table: &str) -> String {
-    let head = format!("CREATE MATERIALIZED VIEW IF NOT EXISTS {table}_view TO {table} AS\n");
-    // No view says how long anything is kept.
-    let all: Vec<String> = rendered_files(0).map(|(_, text)| text).collect();
-    let view = all
-        .iter()
-        .flat_map(|text| split_statements(text))
-        .find_map(|statement| Some(statement.split_once(&head)?.1));
-    // The last statement of a file keeps its semicolon.
-    view.map(|select| format!("{}\n", select.trim_end_matches(';'))).expect("every rollup has its view")
+    let tables = clickhouse.server_client()?.query_raw(INSERTS_PAUSED);
+    let tables = tables.param("database", clickhouse.database()).param("constraint", PAUSE_CONSTRAINT);
+    Ok(tables.fetch_one::<u64>().await? > 0)
 }
 
 fn render(text: &str, retention_days: u64) -> String {
-    text.replace("{{retention_days}}", &retention_days.to_string())
-        .replace("{{table_settings}}", TABLE_SETTINGS)
+    let settings = [
+        ("retention_days".to_owned(), retention_days.to_string()),
+        ("table_settings".to_owned(), TABLE_SETTINGS.to_owned()),
+    ];
+    template::render(text, settings.into_iter().chain(ROLLUPS.iter().flat_map(Rollup::view_selects)))
 }
 
-/// The statements of a file: each ends with a semicolon at the end of a line.
+/// The statements of a file. Each ends with a semicolon at the end of a line.
 fn split_statements(text: &str) -> impl Iterator<Item = &str> {
     text.split(";\n").map(str::trim).filter(|statement| !statement.is_empty())
 }
@@ -210,29 +199,14 @@ mod tests {
     }
 
     #[test]
-    fn every_rollup_has_a_view_whose_source_can_be_replaced() {
-        for rollup in crate::clickhouse::rollups::ROLLUPS {
-            let (minutes_table, levels_table) = (rollup.minutes_table, rollup.levels_table);
-            assert_eq!(
-                view_select(minutes_table)
-                    .matches(
-                        "FROM events
-"
-                    )
-                    .count(),
-                1,
-                "{minutes_table}"
-            );
-            assert_eq!(
-                view_select(levels_table)
-                    .matches(&format!(
-                        "FROM {minutes_table}
-"
-                    ))
-                    .count(),
-                1,
-                "{levels_table}"
-            );
+    fn every_rollup_has_both_views() {
+        let all: String = rendered_files(7).map(|(_, text)| text).collect();
+        for rollup in ROLLUPS {
+            for ((_, select), table) in rollup.view_selects().iter().zip(rollup.tables()) {
+                let view =
+                    format!("CREATE MATERIALIZED VIEW IF NOT EXISTS {table}_view TO {table} AS\n{select};\n");
+                assert!(all.contains(&view), "{view}");
+            }
         }
     }
 

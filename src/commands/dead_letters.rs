@@ -1,7 +1,8 @@
-//! `millrace dead-letters`: the batches that ClickHouse did not take.
+//! `millrace dead-letters`: lists the batches that could not be inserted, or replays them.
 //!
-//! `replay` works with a server or without one. A running server holds the data folder: then the letters are marked, and
-//! the server brings them back. Without one, this command starts ClickHouse itself.
+//! `replay` works with and without a running server. A running server holds the lock of the data folder: then this command
+//! requeues the letters and the server replays them. Otherwise this command connects to ClickHouse, or starts the embedded
+//! one, and replays them itself.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -18,16 +19,16 @@ use crate::config::ClickHouseConfig;
 use crate::writer::dead_letter::{DeadLetter, DeadLetterListing, DeadLetters};
 use crate::writer::replay::{self, ReplayOutcome};
 
-/// How long a running server may take to bring the letters back.
+/// How long to wait for a running server to replay the letters.
 const SERVER_TIMEOUT: Duration = Duration::from_secs(60);
 const POLL_INTERVAL: Duration = Duration::from_millis(250);
 
-/// What to do with the dead letters.
+/// Arguments of `millrace dead-letters`.
 #[derive(Args, Clone, Debug)]
 pub struct DeadLettersArgs {
     #[command(subcommand)]
     action: DeadLettersAction,
-    /// The data folder of the server
+    /// Data folder of the server
     #[arg(long, env = "MILLRACE_DATA_DIR", value_name = "FOLDER", default_value = "./data", global = true)]
     data_dir: PathBuf,
 }
@@ -36,13 +37,13 @@ pub struct DeadLettersArgs {
 enum DeadLettersAction {
     /// List them, oldest first
     List {
-        /// One JSON object a line
+        /// One JSON object per line
         #[arg(long)]
         json: bool,
     },
-    /// Bring them back, also those that ClickHouse refused
+    /// Replay them, including those that ClickHouse refused
     Replay {
-        /// The batches; all of them where none is named
+        /// Batches to replay; all of them by default
         #[arg(value_name = "BATCH_ID")]
         batches: Vec<Uuid>,
         #[command(flatten)]
@@ -53,7 +54,7 @@ enum DeadLettersAction {
 /// Runs the command.
 pub async fn run(args: DeadLettersArgs) -> anyhow::Result<()> {
     if !args.data_dir.is_dir() {
-        bail!("MILLRACE_DATA_DIR (--data-dir): {} is no folder", args.data_dir.display());
+        bail!("MILLRACE_DATA_DIR (--data-dir): {} is not a folder", args.data_dir.display());
     }
     let letters = DeadLetters::open(&args.data_dir)?;
     letters.refresh();
@@ -104,12 +105,12 @@ fn format_letter(letter: &DeadLetter) -> String {
     )
 }
 
-/// What cannot be read may hold events, so nobody should take the rest for all.
+/// An unreadable file may contain events, so the command must not look complete without it.
 fn ensure_all_readable(problems: &[String]) -> anyhow::Result<()> {
     match problems {
         [] => Ok(()),
         problems => {
-            bail!("{} files cannot be read and may hold events: {}", problems.len(), problems.join("; "))
+            bail!("{} files cannot be read and may contain events: {}", problems.len(), problems.join("; "))
         }
     }
 }
@@ -118,7 +119,7 @@ fn select_letters(letters: &DeadLetters, batches: &[Uuid]) -> anyhow::Result<Vec
     let found = letters.list().letters;
     for id in batches {
         if !found.iter().any(|letter| letter.batch_id == *id) {
-            bail!("BATCH_ID: there is no dead letter {id}; `millrace dead-letters list` names them");
+            bail!("BATCH_ID: there is no dead letter {id}; `millrace dead-letters list` lists all");
         }
     }
     Ok(found.into_iter().filter(|letter| batches.is_empty() || batches.contains(&letter.batch_id)).collect())
@@ -134,7 +135,7 @@ async fn replay_locally(
     let storage = serve::connect_storage(&config, data_dir, stop.clone()).await?;
     schema::apply(&storage.clickhouse, config.retention_days).await?;
     let durability = serve::durability(&storage, data_dir)?;
-    // The data folder is locked, so no server inserts.
+    // Replays share this lock with the writer's inserts. Here the data folder is locked, so there is no writer.
     let insert_lock = tokio::sync::Mutex::new(());
     let mut failed = 0;
     for letter in selected {
@@ -142,23 +143,23 @@ async fn replay_locally(
         let outcome =
             replay::replay_letter(&storage.clickhouse, letters, &durability, &insert_lock, &letter, 0).await;
         if outcome == ReplayOutcome::Landed {
-            println!("{}  brought back  {} events", letter.batch_id, letter.events);
+            println!("{}  replayed  {} events", letter.batch_id, letter.events);
         } else {
             failed += 1;
-            println!("{}  stays  {}", letter.batch_id, failure_reason(letters, letter.batch_id));
+            println!("{}  failed  {}", letter.batch_id, failure_reason(letters, letter.batch_id));
         }
     }
     stop.cancel();
     if let Some((_, supervisor_task)) = storage.engine {
-        supervisor_task.await.context("the engine could not be ended")?;
+        supervisor_task.await.context("the engine's supervisor panicked")?;
     }
     if failed > 0 {
-        bail!("{failed} batches stay in {}", letters.folder().display());
+        bail!("{failed} batches remain in {}", letters.folder().display());
     }
     Ok(())
 }
 
-/// Why a letter stays.
+/// Why the replay of a letter failed.
 fn failure_reason(letters: &DeadLetters, batch_id: Uuid) -> String {
     let DeadLetterListing { letters, problems } = letters.list();
     match letters.into_iter().find(|letter| letter.batch_id == batch_id) {
@@ -171,7 +172,7 @@ async fn replay_through_server(letters: &DeadLetters, selected: Vec<DeadLetter>)
     for letter in &selected {
         letters.requeue(letter)?;
     }
-    println!("a server holds the data folder; it brings {} batches back", selected.len());
+    println!("a server is running on the data folder; it replays {} batches", selected.len());
     let deadline = Instant::now() + SERVER_TIMEOUT;
     let mut pending = selected;
     let mut remaining = 0;
@@ -181,28 +182,27 @@ async fn replay_through_server(letters: &DeadLetters, selected: Vec<DeadLetter>)
         let current = letters.list().letters;
         pending.retain(|letter| match current.iter().find(|known| known.batch_id == letter.batch_id) {
             None => {
-                println!("{}  brought back  {} events", letter.batch_id, letter.events);
+                println!("{}  replayed  {} events", letter.batch_id, letter.events);
                 false
             }
             Some(DeadLetter { last_attempt_at: None, .. }) => true,
-            Some(tried) => {
+            Some(attempted) => {
                 remaining += 1;
-                let state =
-                    if tried.rejected { "refused again" } else { "stays, and is tried again by itself" };
-                println!("{}  {state}  {}", tried.batch_id, tried.reason);
+                let state = if attempted.rejected { "refused again" } else { "failed, will be retried" };
+                println!("{}  {state}  {}", attempted.batch_id, attempted.reason);
                 false
             }
         });
         if Instant::now() > deadline && !pending.is_empty() {
             bail!(
-                "{} batches are still waiting after {} s; ask HealthService.Check why",
+                "{} batches are still waiting after {} s; see `GET /health` for the reason",
                 pending.len(),
                 SERVER_TIMEOUT.as_secs()
             );
         }
     }
     if remaining > 0 {
-        bail!("{remaining} batches stay in {}", letters.folder().display());
+        bail!("{remaining} batches remain in {}", letters.folder().display());
     }
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! `millrace engine`: the embedded ClickHouse in a process of its own.
+//! `millrace engine`: the embedded ClickHouse, in a confined process.
 
 use std::ffi::OsString;
 use std::future::IntoFuture;
@@ -21,58 +21,58 @@ use crate::engine::{
 };
 use crate::shutdown::ShutdownSignals;
 
-/// How long statements that run may take to end when the engine is told to.
+/// How long running statements may take at a shutdown.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// How long a connection may have unread data, in milliseconds.
+/// Sent data that the client does not acknowledge for so long closes its connection. In milliseconds.
 #[cfg(target_os = "linux")]
 const TCP_USER_TIMEOUT_MS: u32 = 60_000;
 
-/// How the engine is run.
+/// Arguments of `millrace engine`.
 #[derive(Args, Clone, Debug)]
 pub struct EngineArgs {
-    /// The folder of the database
+    /// Folder of the database
     #[arg(long, value_name = "FOLDER", default_value = "./data/clickhouse")]
     data_dir: PathBuf,
-    /// The address to listen on
+    /// Address to listen on
     #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:8123")]
     listen: SocketAddr,
-    /// The engine library; the copy that `make engine` brings where it is not given
+    /// Path of the engine library; by default the copy that `make engine` downloads
     #[arg(long, env = "MILLRACE_ENGINE_LIB", value_name = "FILE")]
     library: Option<PathBuf>,
-    /// The password of the user "default"; where it is empty, one is made and printed
+    /// Password of the user "default"; if empty, one is generated and printed
     #[arg(long, env = PASSWORD_ENV, hide_env_values = true, value_name = "PASSWORD", default_value = "")]
     password: String,
-    /// The key of the server's own users, set by `serve`
+    /// Shared secret of the server's own users, set by `serve`
     #[arg(long, env = SERVER_KEY_ENV, hide = true, hide_env_values = true)]
     server_key: Option<String>,
     #[command(flatten)]
     engine: EngineConfig,
-    /// End when the standard input ends, as it does when the process that holds it is gone
+    /// Exit when standard input is closed, as it is when the parent process exits
     #[arg(long)]
     exit_with_parent: bool,
-    /// Set by the engine itself: this process has its own environment and working directory
+    /// Set by the engine when it re-executes itself with a clean environment and working directory
     #[arg(long, hide = true)]
     isolated: bool,
 }
 
-/// A confined process that is ready to start the engine.
+/// What [`run`] needs, opened before the process confined itself.
 pub struct PreparedEngine {
     data_dir: PathBuf,
     listener: std::net::TcpListener,
     library: Arc<Library>,
     confinement: Confinement,
     server: EngineServerConfig,
-    /// Whether the password was made here, and must be told.
+    /// The password was not given, so it has to be printed.
     generated_password: bool,
     exit_with_parent: bool,
 }
 
-/// Takes what the engine needs of the machine, and then gives up the right to anything else. To be called while this
-/// process has one thread; see [`sandbox`].
+/// Opens the port, loads the library, and then confines the process to the data folder. Call it while the process has one
+/// thread; see [`sandbox`]. Re-executes the process first, unless `--isolated` is set.
 pub fn prepare(args: EngineArgs) -> anyhow::Result<PreparedEngine> {
     let data_dir = sandbox::create_data_dir(&args.data_dir)
-        .with_context(|| format!("--data-dir: {} cannot be made", args.data_dir.display()))?;
+        .with_context(|| format!("--data-dir: {} could not be created", args.data_dir.display()))?;
     let library =
         args.library.filter(|path| !path.as_os_str().is_empty()).unwrap_or_else(default_engine_library);
     let library = std::path::absolute(library)?;
@@ -84,21 +84,21 @@ pub fn prepare(args: EngineArgs) -> anyhow::Result<PreparedEngine> {
         engine_args.extend(["--engine-memory-bytes".into(), args.engine.memory_bytes.to_string().into()]);
         engine_args.extend(["--engine-sandbox".into(), args.engine.sandbox.to_string().into()]);
         let error = sandbox::reexec_isolated(&data_dir, &engine_args, (PASSWORD_ENV, &args.password));
-        return Err(error).context("the engine's own process cannot be started");
+        return Err(error).context("the engine could not re-execute itself");
     }
     let listener = std::net::TcpListener::bind(args.listen)
-        .with_context(|| format!("--listen: {} cannot be listened on", args.listen))?;
+        .with_context(|| format!("--listen: {} could not be bound", args.listen))?;
     listener.set_nonblocking(true)?;
-    // Loaded before, so that the folders of the system's libraries need no rule.
+    // Loaded before the confinement, so that the folders of system libraries need no rule.
     let loaded = Library::load(&library)?;
-    // The memory limits are read before as well.
+    // The cgroup's limit is read before the confinement too.
     let memory_bytes = match args.engine.memory_bytes {
         0 => memory::default_limit(),
         bytes => bytes,
     };
     let confinement = match args.engine.sandbox {
         Switch::On => sandbox::confine(&data_dir)
-            .map_err(|error| anyhow!("the engine's process cannot be confined: {error}"))?,
+            .map_err(|error| anyhow!("the engine's process could not be confined: {error}"))?,
         Switch::Off => Confinement::Partial("off (MILLRACE_ENGINE_SANDBOX)".to_owned()),
     };
     let generated_password = args.password.is_empty();
@@ -114,7 +114,7 @@ pub fn prepare(args: EngineArgs) -> anyhow::Result<PreparedEngine> {
     })
 }
 
-/// Runs the engine until it is told to end.
+/// Runs the engine until a signal, or until the parent exits if `--exit-with-parent` is set.
 pub async fn run(prepared: PreparedEngine) -> anyhow::Result<()> {
     let PreparedEngine {
         data_dir,
@@ -134,18 +134,18 @@ pub async fn run(prepared: PreparedEngine) -> anyhow::Result<()> {
     }
     let starting = Arc::clone(&library);
     let server = tokio::task::spawn_blocking(move || {
-        // A failed start needs the end of the engine as well.
+        // The engine's threads run even if the start fails.
         EngineServer::start(Arc::clone(&starting), data_dir, server).inspect_err(|_| starting.shutdown())
     })
     .await??;
     let server = Arc::new(server);
     let stop = CancellationToken::new();
-    // Without it, an answer's second packet would wait for the client's delayed acknowledgement of the first: 40 ms.
+    // With Nagle's algorithm, the second packet of a response would wait for the client's delayed ACK of the first: 40 ms.
     let listener = listener.tap_io(|stream| {
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(%error, "TCP_NODELAY could not be set");
         }
-        // A client that reads nothing for so long is gone, with what waits for it in memory.
+        // Frees the memory of responses that a vanished client never reads.
         #[cfg(target_os = "linux")]
         if let Err(error) = rustix::net::sockopt::set_tcp_user_timeout(&*stream, TCP_USER_TIMEOUT_MS) {
             tracing::debug!(%error, "TCP_USER_TIMEOUT could not be set");
@@ -163,24 +163,25 @@ pub async fn run(prepared: PreparedEngine) -> anyhow::Result<()> {
         () = parent_gone => {}
     }
     stop.cancel();
-    // Idle connections of clients would keep the server; statements are what is waited for.
+    // Waits for running statements only: idle client connections would keep the HTTP server alive.
     let closed = tokio::time::timeout(DRAIN_TIMEOUT, server.close()).await;
     server_task.abort();
     server_task.await.ok();
     if closed.is_err() {
-        bail!("statements still ran after {} s; the engine ends without them", DRAIN_TIMEOUT.as_secs());
+        bail!("statements were still running after {} s; exiting without them", DRAIN_TIMEOUT.as_secs());
     }
     tokio::task::spawn_blocking(move || library.shutdown()).await?;
     Ok(())
 }
 
-/// Blocks a thread of its own, which ends with the process.
+/// Returns when standard input is closed. Reads it on a separate thread, which cannot be cancelled and ends with the
+/// process.
 async fn stdin_closed() {
-    let (ended, end) = tokio::sync::oneshot::channel();
+    let (closed_tx, closed_rx) = tokio::sync::oneshot::channel();
     std::thread::spawn(move || {
         let mut sink = [0; 64];
         while matches!(std::io::stdin().read(&mut sink), Ok(read) if read > 0) {}
-        ended.send(()).ok();
+        closed_tx.send(()).ok();
     });
-    end.await.ok();
+    closed_rx.await.ok();
 }

@@ -1,4 +1,4 @@
-//! `millrace migrate`: brings the database to the schema, and makes rollups anew.
+//! `millrace migrate`: applies the schema, prints it, or rebuilds a rollup.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -14,17 +14,17 @@ use crate::clickhouse::rebuild::rebuild_rollup;
 use crate::clickhouse::{ClickHouse, schema};
 use crate::config::ClickHouseConfig;
 
-/// What to migrate.
+/// Arguments of `millrace migrate`.
 #[derive(Args, Clone, Debug)]
 pub struct MigrateArgs {
-    /// Print the statements instead of carrying them out
+    /// Print the schema instead of applying it
     #[arg(long)]
     print: bool,
-    /// Make a rollup anew from the events, also beside a server at work: minutes, feature_minutes, page_minutes or
+    /// Rebuild a rollup from the events, also while a server is running: minutes, feature_minutes, page_minutes or
     /// country_minutes
     #[arg(long, value_name = "NAME", conflicts_with = "print")]
     rebuild: Option<String>,
-    /// The folder of the embedded database
+    /// Data folder of the server
     #[arg(long, env = "MILLRACE_DATA_DIR", value_name = "FOLDER", default_value = "./data")]
     data_dir: PathBuf,
     #[command(flatten)]
@@ -47,11 +47,11 @@ pub async fn run(args: MigrateArgs) -> anyhow::Result<()> {
     {
         return rebuild_with_progress(&clickhouse, rollup).await;
     }
-    // A server at work applies the schema itself, and holds the embedded database.
+    // A running server applies the schema itself, and owns the embedded database.
     let _lock = if config.clickhouse_url.is_empty() { Some(serve::lock_data_dir(&data_dir)?) } else { None };
     let stop = CancellationToken::new();
     let storage = serve::connect_storage(&config, &data_dir, stop.clone()).await?;
-    let done = async {
+    let migrated = async {
         if let Some(rollup) = &rebuild {
             return rebuild_with_progress(&storage.clickhouse, rollup).await;
         }
@@ -61,30 +61,30 @@ pub async fn run(args: MigrateArgs) -> anyhow::Result<()> {
         }
         Ok(())
     };
-    let done = done.await;
+    let migrated = migrated.await;
     stop.cancel();
     if let Some((_, supervisor_task)) = storage.engine {
         supervisor_task.await?;
     }
-    done
+    migrated
 }
 
-/// Two rebuilds at a time would take the events from each other.
+/// Two rebuilds at the same time would write to the same tables.
 fn lock_rebuild(data_dir: &Path) -> anyhow::Result<File> {
     std::fs::create_dir_all(data_dir)?;
     let path = data_dir.join("rebuild.lock");
-    let file = File::create(&path).with_context(|| format!("{} cannot be written", path.display()))?;
-    file.try_lock().with_context(|| format!("another rebuild holds {}; let it end", path.display()))?;
+    let file = File::create(&path).with_context(|| format!("{} could not be created", path.display()))?;
+    file.try_lock().with_context(|| format!("another rebuild holds {}; wait for it", path.display()))?;
     Ok(file)
 }
 
-/// The embedded ClickHouse of a server that runs on this folder; none where none does.
+/// The embedded ClickHouse of the server that runs on this data folder, if one does.
 fn running_server(config: &ClickHouseConfig, data_dir: &Path) -> anyhow::Result<Option<ClickHouse>> {
     if serve::lock_data_dir(data_dir).is_ok() {
         return Ok(None);
     }
     let path = serve::endpoint_file(data_dir);
-    let text = std::fs::read(&path).with_context(|| format!("{} cannot be read", path.display()))?;
+    let text = std::fs::read(&path).with_context(|| format!("{} could not be read", path.display()))?;
     let (_, endpoint) = watch::channel(Some(serde_json::from_slice(&text)?));
     Ok(Some(ClickHouse::new(endpoint, &config.clickhouse_database)))
 }
@@ -94,8 +94,8 @@ async fn rebuild_with_progress(clickhouse: &ClickHouse, rollup: &str) -> anyhow:
         "{wide_bar} {human_pos} of {human_len} events, {eta} left",
     )?);
     let started = std::time::Instant::now();
-    let events = rebuild_rollup(clickhouse, rollup, |done, all| {
-        bar.set_length(all);
+    let events = rebuild_rollup(clickhouse, rollup, |done, total| {
+        bar.set_length(total);
         bar.set_position(done);
     })
     .await?;

@@ -1,7 +1,7 @@
-//! `millrace serve`.
+//! `millrace serve`: starts the server, waits for a signal or a failed task, and stops it.
 //!
-//! The order of the start: configuration, the data folder's lock, the port, ClickHouse, the schema, the journal, the
-//! writer, the services. The order of the stop is the other way round.
+//! The start in order: configuration, lock of the data folder, port, journal, ClickHouse, schema, writer, services. The stop
+//! in order: services (no new requests; what they submitted is acknowledged), writer (flushes everything), journal, engine.
 
 use std::fs::File;
 use std::future::Future;
@@ -36,33 +36,35 @@ use crate::writer::dead_letter::DeadLetters;
 use crate::writer::durability::Durability;
 use crate::writer::{self, RecoveredState, WriterDependencies};
 
-/// Runs the server until a signal ends it.
+/// Runs the server until SIGTERM or SIGINT.
 pub async fn run(config: ServeConfig) -> anyhow::Result<()> {
-    config.validate().map_err(anyhow::Error::msg)?;
+    config.validate()?;
     let mut signals = ShutdownSignals::install()?;
     let _lock = lock_data_dir(&config.data_dir)?;
     let listener = server::listen(config.listen).await?;
     let address = listener.local_addr()?;
 
-    // First of all, since a journal of a later version must stop the start before anything is changed.
+    // Before ClickHouse: a journal of a newer version must fail the start before anything is changed.
     let (journal, recovered) = open_journal(&config).await?;
 
-    // Each part has its own token: they end one after the other.
+    // One token per stage: they are stopped one after the other.
     let [stop_services, stop_writer, stop_engine] = std::array::from_fn(|_| CancellationToken::new());
     let storage = tokio::select! {
         storage = connect_storage(&config.clickhouse, &config.data_dir, stop_engine.clone()) => storage?,
         () = signals.recv() => return Ok(()),
     };
     if storage.engine.is_some() {
-        rebuild::recover(&storage.clickhouse).await.context("the events cannot get their name back")?;
+        rebuild::recover(&storage.clickhouse)
+            .await
+            .context("an interrupted rebuild could not be cleaned up")?;
     }
     let schema_applied = schema::apply(&storage.clickhouse, config.clickhouse.retention_days);
     let mut deferred_schema = None;
     match schema_applied.await {
         Ok(_) => {}
-        // A server that is away for a while must not keep this one from taking events.
+        // Events are accepted without ClickHouse, so an outage of it must not fail the start.
         Err(error) if error.is_unreachable() => {
-            tracing::warn!(%error, "ClickHouse is unreachable; the schema is applied when it is there");
+            tracing::warn!(%error, "ClickHouse is unreachable; applying the schema later");
             let deferred = apply_schema_when_reachable(
                 storage.clickhouse.clone(),
                 config.clickhouse.retention_days,
@@ -73,7 +75,8 @@ pub async fn run(config: ServeConfig) -> anyhow::Result<()> {
         Err(error) => return Err(error.into()),
     }
 
-    let dead_letters = DeadLetters::open(&config.data_dir).context("the dead letters cannot be kept")?;
+    let dead_letters =
+        DeadLetters::open(&config.data_dir).context("the folder of dead letters could not be opened")?;
     let durability = durability(&storage, &config.data_dir)?;
     let (demand, _) = watch::channel(None);
     let (writer, writer_task) = writer::start(WriterDependencies {
@@ -88,7 +91,7 @@ pub async fn run(config: ServeConfig) -> anyhow::Result<()> {
         stop: stop_writer.clone(),
     })
     .await
-    .context("it cannot be told whether the machine went down since the last use")?;
+    .context("whether the machine lost power since the last run could not be determined")?;
 
     let sources = HealthSources {
         clickhouse: storage.clickhouse.clone(),
@@ -151,7 +154,7 @@ pub async fn run(config: ServeConfig) -> anyhow::Result<()> {
 
     tokio::select! {
         () = signals.recv() => {}
-        // What a task that is gone should do would never be done. Everything accepted is in the journal.
+        // Nothing would do the work of that task any more. Everything acknowledged is in the journal.
         error = tasks.first_exit() => {
             stop_engine.cancel();
             if let Some(engine) = tasks.engine.filter(|engine| engine.name != error.name) {
@@ -160,7 +163,10 @@ pub async fn run(config: ServeConfig) -> anyhow::Result<()> {
             return Err(error.into());
         }
     }
-    tracing::info!(grace_ms = config.shutdown_grace.as_millis(), "stopping; a second signal ends at once");
+    tracing::info!(
+        grace_ms = config.shutdown_grace.as_millis(),
+        "stopping; a second signal exits immediately"
+    );
     let drained = async {
         let mut clean = true;
         stop_services.cancel();
@@ -172,7 +178,7 @@ pub async fn run(config: ServeConfig) -> anyhow::Result<()> {
         stop_writer.cancel();
         clean &= tasks.writer.join().await;
         if let Err(error) = journal.close().await {
-            tracing::error!(%error, "the journal could not be closed");
+            tracing::error!(%error, "journal could not be closed");
             clean = false;
         }
         stop_engine.cancel();
@@ -184,15 +190,15 @@ pub async fn run(config: ServeConfig) -> anyhow::Result<()> {
     tokio::select! {
         result = tokio::time::timeout(config.shutdown_grace, drained) => match result {
             Ok(true) => tracing::info!("stopped"),
-            Ok(false) => bail!("a part of the server ended badly; what is left is in the journal"),
-            Err(_) => tracing::warn!("stopped at the end of the grace; what is left is in the journal"),
+            Ok(false) => bail!("a task failed during the shutdown; the remaining events are in the journal"),
+            Err(_) => tracing::warn!("stopped after the grace period; the remaining events are in the journal"),
         },
-        () = signals.recv() => tracing::warn!("stopped at once; what is left is in the journal"),
+        () = signals.recv() => tracing::warn!("stopped by a second signal; the remaining events are in the journal"),
     }
     Ok(())
 }
 
-/// A task that runs until it is stopped.
+/// A task that runs until its token is cancelled. An earlier end is a fault.
 struct ServerTask {
     name: &'static str,
     handle: JoinHandle<()>,
@@ -203,42 +209,42 @@ impl ServerTask {
         Self { name, handle }
     }
 
-    /// Waits for its end; whether that was a good one.
+    /// Waits for the task to end. Returns false if it panicked.
     async fn join(self) -> bool {
         let ended = self.handle.await;
         match &ended {
-            Ok(()) => tracing::debug!(part = self.name, "ended"),
-            Err(error) => tracing::error!(part = self.name, %error, "ended badly"),
+            Ok(()) => tracing::debug!(task = self.name, "task ended"),
+            Err(error) => tracing::error!(task = self.name, %error, "task failed"),
         }
         ended.is_ok()
     }
 }
 
-/// The tasks without which the server is none.
+/// Every task that the server needs. It stops if any of them ends.
 struct ServerTasks {
     server: ServerTask,
     panel_directory: ServerTask,
     health: ServerTask,
     health_reporter: ServerTask,
-    /// Applies the schema where ClickHouse was not there at the start.
+    /// Applies the schema. `None` if that was done at the start.
     deferred_schema: Option<ServerTask>,
     writer: ServerTask,
     engine: Option<ServerTask>,
 }
 
-/// A task ended that should run.
+/// A task ended without being stopped.
 #[derive(Debug, thiserror::Error)]
 #[error(
-    "the {name} task ended ({why}), so the server stops; nothing that was acknowledged is lost: start it again, and \
-     report this line"
+    "the {name} task ended unexpectedly ({reason}), so the server stops; acknowledged events are in the journal: start it \
+     again, and report this line"
 )]
 struct TaskExit {
     name: &'static str,
-    why: String,
+    reason: String,
 }
 
 impl ServerTasks {
-    /// The first task to end although nobody stopped it.
+    /// Waits until a task ends, and returns it.
     async fn first_exit(&mut self) -> TaskExit {
         let Self { server, panel_directory, health, health_reporter, deferred_schema, writer, engine } = self;
         let tasks = [server, panel_directory, health, health_reporter, writer];
@@ -250,8 +256,8 @@ async fn first_exit(mut tasks: Vec<&mut ServerTask>) -> TaskExit {
     std::future::poll_fn(|cx| {
         for task in &mut tasks {
             if let Poll::Ready(ended) = Pin::new(&mut task.handle).poll(cx) {
-                let why = ended.map_or_else(|error| error.to_string(), |()| "without an error".to_owned());
-                return Poll::Ready(TaskExit { name: task.name, why });
+                let reason = ended.map_or_else(|error| error.to_string(), |()| "without an error".to_owned());
+                return Poll::Ready(TaskExit { name: task.name, reason });
             }
         }
         Poll::Pending
@@ -259,7 +265,7 @@ async fn first_exit(mut tasks: Vec<&mut ServerTask>) -> TaskExit {
     .await
 }
 
-/// Reads the journal, and goes on with it once everything in it is understood.
+/// Reads the whole journal, and opens it for appending only if every record could be read.
 async fn open_journal(config: &ServeConfig) -> anyhow::Result<(Journal, RecoveredState)> {
     let folder = config.data_dir.join("journal");
     let journal = JournalConfig {
@@ -277,15 +283,15 @@ async fn open_journal(config: &ServeConfig) -> anyhow::Result<(Journal, Recovere
     opening.await?
 }
 
-/// ClickHouse, and the supervised engine where it is the embedded one.
+/// ClickHouse, and the supervisor of the engine if it is the embedded one.
 pub(super) struct Storage {
     pub(super) clickhouse: ClickHouse,
-    /// The same, as the user that panels are asked as.
+    /// The same database, as the user of panel queries.
     pub(super) panels_clickhouse: ClickHouse,
     pub(super) engine: Option<(EngineHandle, JoinHandle<()>)>,
 }
 
-/// Finds the ClickHouse of the configuration, and starts it where it is the embedded one.
+/// Connects to the configured ClickHouse server, or starts the embedded engine. `stop` stops the engine.
 pub(super) async fn connect_storage(
     config: &ClickHouseConfig,
     data_dir: &Path,
@@ -319,47 +325,47 @@ pub(super) async fn connect_storage(
     Ok(Storage { clickhouse, panels_clickhouse, engine: None })
 }
 
-/// How what lands there becomes safe from a power cut.
+/// How landed batches become safe from a power cut.
 pub(super) fn durability(storage: &Storage, data_dir: &Path) -> anyhow::Result<Durability> {
     match storage.engine {
         Some(_) => {
             let folder = clickhouse_dir(data_dir);
             Durability::for_embedded(&folder)
-                .with_context(|| format!("{} cannot be opened", folder.display()))
+                .with_context(|| format!("{} could not be opened", folder.display()))
         }
         None => Ok(Durability::for_server()),
     }
 }
 
-/// Where the embedded database keeps its files.
+/// Folder of the embedded database.
 pub(super) fn clickhouse_dir(data_dir: &Path) -> PathBuf {
     data_dir.join("clickhouse")
 }
 
-/// Where the address of the embedded database is told to other processes.
+/// File with the address and the password of the embedded database, for other processes.
 pub(super) fn endpoint_file(data_dir: &Path) -> PathBuf {
     data_dir.join("engine.json")
 }
 
-/// Takes the data folder for this process. The lock goes with the file.
+/// Creates and locks the data folder. The lock is released when the file is dropped.
 pub(super) fn lock_data_dir(data_dir: &Path) -> anyhow::Result<File> {
-    let shown = data_dir.display();
+    let folder = data_dir.display();
     std::fs::create_dir_all(data_dir)
-        .with_context(|| format!("MILLRACE_DATA_DIR (--data-dir): {shown} cannot be made"))?;
-    // Earlier versions made it as the umask said.
+        .with_context(|| format!("MILLRACE_DATA_DIR (--data-dir): {folder} could not be created"))?;
+    // Earlier versions created it with the umask's permissions.
     let permissions = std::os::unix::fs::PermissionsExt::from_mode(0o700);
     if let Err(error) = std::fs::set_permissions(data_dir, permissions) {
-        tracing::warn!(%error, "{shown} cannot be kept from other users");
+        tracing::warn!(%error, %folder, "permissions of the data folder could not be restricted");
     }
     let path = data_dir.join("lock");
-    let file = File::create(&path).with_context(|| format!("{} cannot be written", path.display()))?;
+    let file = File::create(&path).with_context(|| format!("{} could not be created", path.display()))?;
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(std::fs::TryLockError::WouldBlock) => bail!(
-            "MILLRACE_DATA_DIR (--data-dir): another millrace holds {shown}; stop it, or choose another folder"
+            "MILLRACE_DATA_DIR (--data-dir): another millrace uses {folder}; stop it, or choose another folder"
         ),
         Err(std::fs::TryLockError::Error(error)) => {
-            Err(error).with_context(|| format!("{} cannot be locked", path.display()))
+            Err(error).with_context(|| format!("{} could not be locked", path.display()))
         }
     }
 }
@@ -372,12 +378,12 @@ async fn apply_schema_when_reachable(clickhouse: ClickHouse, retention_days: u64
         }
         match schema::apply(&clickhouse, retention_days).await {
             Ok(_) => {
-                tracing::info!("the schema is applied");
-                // Like every other task, it ends when it is stopped.
+                tracing::info!("schema applied");
+                // A task that ends before it is stopped counts as failed.
                 return stop.cancelled().await;
             }
             Err(error) if error.is_unreachable() => {}
-            Err(error) => tracing::error!(%error, "the schema cannot be applied"),
+            Err(error) => tracing::error!(%error, "schema could not be applied; retrying"),
         }
     }
 }
@@ -389,11 +395,14 @@ mod tests {
     #[tokio::test]
     async fn a_task_that_panics_or_returns_is_reported_by_name() {
         let mut runs = ServerTask::new("writer", tokio::spawn(std::future::pending()));
-        let mut panics = ServerTask::new("health", tokio::spawn(async { panic!("out of ideas") }));
+        let mut panics = ServerTask::new("health", tokio::spawn(async { panic!("test panic") }));
         let error = first_exit(vec![&mut runs, &mut panics]).await.to_string();
-        assert!(error.starts_with("the health task ended (") && error.contains("out of ideas"), "{error}");
+        assert!(
+            error.starts_with("the health task ended unexpectedly (") && error.contains("test panic"),
+            "{error}"
+        );
         let mut returns = ServerTask::new("engine", tokio::spawn(async {}));
         let error = first_exit(vec![&mut runs, &mut returns]).await.to_string();
-        assert!(error.starts_with("the engine task ended (without an error)"), "{error}");
+        assert!(error.starts_with("the engine task ended unexpectedly (without an error)"), "{error}");
     }
 }

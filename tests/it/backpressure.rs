@@ -1,4 +1,4 @@
-//! The bound on what waits on the disk: unary calls are told to come back, a stream is slowed, and nothing is lost.
+//! The journal's size limit: unary calls are rejected with a retry delay, streams are slowed down, and nothing is lost.
 
 use std::time::Duration;
 
@@ -11,15 +11,15 @@ use v1::event::PropertiesKind;
 
 use crate::common::{TestClickHouse, TestServer, event, events_request, free_address};
 
-/// The smallest bound that the configuration allows.
+/// The smallest allowed limit: 256 MiB.
 const SMALLEST_JOURNAL: (&str, &str) = ("MILLRACE_JOURNAL_MAX_BYTES", "268435456");
 
-/// With what was acknowledged before, more than the bound holds.
+/// Together with what was acknowledged before, more than the journal can hold.
 const STREAMED_EVENTS: u64 = 3_000;
 
-/// 60 KB: it takes few of them to reach the smallest bound that the configuration allows.
+/// 60 KB, so that few of them reach the limit.
 fn large_event() -> v1::Event {
-    let text = format!(r#"{{"filling":"{}"}}"#, "x".repeat(60_000));
+    let text = format!(r#"{{"padding":"{}"}}"#, "x".repeat(60_000));
     v1::Event { properties_kind: Some(PropertiesKind::PropertiesJson(text)), ..event("large") }
 }
 
@@ -34,18 +34,18 @@ async fn a_full_journal_rejects_unary_calls_and_blocks_streams() {
         match ingest.send_events(events_request(vec![large_event(); 50])).await {
             Ok(response) => acknowledged += response.into_inner().accepted,
             Err(error) if error.message().contains("the journal is full") => break error,
-            // A slow disk is told apart from a full one: then the same request may go through at once.
+            // A slow disk is a different error: the same request may succeed immediately.
             Err(busy) => assert_eq!(busy.code(), Code::ResourceExhausted, "{busy:?}"),
         }
-        assert!(acknowledged < 10_000, "600 MB were taken, and no bound was reached");
+        assert!(acknowledged < 10_000, "600 MB were accepted without reaching the limit");
     };
     assert_eq!(error.code(), Code::ResourceExhausted, "{error:?}");
     assert!(error.get_error_details().retry_info().and_then(|info| info.retry_delay).is_some());
     let health = server.wait_for_health("down", |health| health.status() == Status::Down).await;
     assert!(health.summary.contains("no events are accepted"), "{}", health.summary);
 
-    // A stream is not refused: its producer waits until there is room. What it sends does not fit, however much of what was
-    // sent before has moved from the journal to the dead letters meanwhile.
+    // A stream is not rejected: its producer waits for free space. Its events do not fit, however much of the earlier ones
+    // has moved from the journal to the dead letters meanwhile.
     let producer = ProducerConfig::new(server.url()).batch_events(10).connect().await.unwrap();
     let streaming = tokio::spawn(async move {
         for _ in 0..STREAMED_EVENTS {
@@ -54,7 +54,7 @@ async fn a_full_journal_rejects_unary_calls_and_blocks_streams() {
         producer.close().await.unwrap()
     });
     tokio::time::sleep(Duration::from_secs(1)).await;
-    assert!(!streaming.is_finished(), "there is no room for what it sent");
+    assert!(!streaming.is_finished(), "the journal has no space for the streamed events");
 
     let folder = tempfile::tempdir().unwrap();
     let clickhouse = TestClickHouse::start(&address, folder.path());
@@ -73,7 +73,7 @@ async fn an_event_id_does_not_pin_the_journal() {
     let server = TestServer::start_with(&[SMALLEST_JOURNAL]);
     let named = v1::Event { event_id: Some(uuid::Uuid::new_v4().to_string()), ..event("named") };
     server.ingest().await.send_events(events_request(vec![named.clone()])).await.unwrap();
-    // Twice the bound.
+    // Twice the limit.
     let producer = ProducerConfig::new(server.url()).batch_events(10).connect().await.unwrap();
     for _ in 0..9_000 {
         producer.send(large_event()).await.unwrap();
@@ -99,7 +99,7 @@ async fn a_server_started_with_a_full_journal_drains_it() {
             Err(error) if error.message().contains("the journal is full") => break,
             Err(busy) => assert_eq!(busy.code(), Code::ResourceExhausted, "{busy:?}"),
         }
-        assert!(acknowledged < 10_000, "600 MB were taken, and no bound was reached");
+        assert!(acknowledged < 10_000, "600 MB were accepted without reaching the limit");
     }
     let folder = server.shared_data_dir();
     drop(server); // kill -9
@@ -113,7 +113,7 @@ async fn a_server_started_with_a_full_journal_drains_it() {
     acknowledged += loop {
         match ingest.send_events(events_request(vec![large_event(); 50])).await {
             Ok(response) => break response.into_inner().accepted,
-            // What has landed is kept for a while, until somebody needs the room.
+            // Landed batches are kept for a while; a request that needs the space releases them.
             Err(busy) => assert_eq!(busy.code(), Code::ResourceExhausted, "{busy:?}"),
         }
         tokio::time::sleep(Duration::from_millis(100)).await;

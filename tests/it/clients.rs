@@ -1,4 +1,4 @@
-//! Clients that others wrote, in other languages. `make test` brings them; where they are is in MILLRACE_TEST_TOOLS.
+//! Third-party clients in other languages. `make test` installs them and sets MILLRACE_TEST_TOOLS to their folder.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -7,7 +7,9 @@ use crate::common::TestServer;
 
 fn tools_dir() -> PathBuf {
     let tools = std::env::var_os("MILLRACE_TEST_TOOLS");
-    PathBuf::from(tools.expect("MILLRACE_TEST_TOOLS names the clients that `make test` brings; run that"))
+    PathBuf::from(
+        tools.expect("MILLRACE_TEST_TOOLS is set by `make test`, which installs the clients; run that"),
+    )
 }
 
 fn clients_dir() -> PathBuf {
@@ -64,7 +66,7 @@ fn a_python_client_works_with_generated_stubs() {
     );
 }
 
-/// How a ClickHouse client reaches the embedded engine.
+/// Address and password of the embedded engine, for a ClickHouse client.
 fn clickhouse_env(server: &TestServer) -> [(&'static str, String); 2] {
     let file = std::fs::read(server.data_dir().join("engine.json")).unwrap();
     let endpoint: serde_json::Value = serde_json::from_slice(&file).unwrap();

@@ -1,4 +1,4 @@
-//! Starts the real binary with the real engine, and talks to it as clients do.
+//! Starts the real binary with the real engine, and connects to it as clients do.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
@@ -14,10 +14,10 @@ use v1::dashboard_service_client::DashboardServiceClient;
 use v1::health_service_client::HealthServiceClient;
 use v1::ingest_service_client::IngestServiceClient;
 
-/// How long anything may take before a test says that it hangs. Nothing is measured against it.
+/// Deadline after which a wait counts as hung. Generous: no test fails because the machine is slow.
 pub(crate) const TIMEOUT: Duration = Duration::from_secs(180);
 
-/// A running server on a folder of its own. Dropping it ends it.
+/// A running server with a temporary data folder. Dropping it kills it (SIGKILL).
 pub(crate) struct TestServer {
     pub(crate) child: Child,
     pub(crate) address: String,
@@ -30,12 +30,12 @@ impl TestServer {
         Self::start_with(&[])
     }
 
-    /// With these environment variables.
+    /// Starts with additional environment variables.
     pub(crate) fn start_with(env: &[(&str, &str)]) -> Self {
         Self::start_on(Arc::new(tempfile::tempdir().unwrap()), env)
     }
 
-    /// On a folder that a server used before.
+    /// Starts on the data folder of an earlier server.
     pub(crate) fn start_on(data_dir: Arc<TempDir>, env: &[(&str, &str)]) -> Self {
         let mut server = Self::spawn(data_dir, env);
         let ready = server.wait_for_log_line("millrace is ready");
@@ -43,7 +43,7 @@ impl TestServer {
             .split("address=")
             .nth(1)
             .and_then(|rest| rest.split_whitespace().next())
-            .expect("the line names the address")
+            .expect("the line has the address")
             .to_owned();
         server
     }
@@ -79,7 +79,7 @@ impl TestServer {
         self.data_dir.path()
     }
 
-    /// The folder, to start another server on it.
+    /// Keeps the data folder for another server.
     pub(crate) fn shared_data_dir(&self) -> Arc<TempDir> {
         Arc::clone(&self.data_dir)
     }
@@ -88,7 +88,7 @@ impl TestServer {
         self.log.lock().unwrap().join("\n")
     }
 
-    /// Waits until a line of the log holds `part`, and gives the line.
+    /// Waits for a log line that contains `part`, and returns it.
     pub(crate) fn wait_for_log_line(&mut self, part: &str) -> String {
         let deadline = Instant::now() + TIMEOUT;
         loop {
@@ -122,7 +122,7 @@ impl TestServer {
         client.check(v1::CheckRequest {}).await.unwrap().into_inner().health.unwrap()
     }
 
-    /// Waits until the state is as wished.
+    /// Polls health until the predicate holds. `description` is for the failure message.
     pub(crate) async fn wait_for_health(
         &self,
         description: &str,
@@ -134,19 +134,37 @@ impl TestServer {
             if predicate(&health) {
                 return health;
             }
-            assert!(Instant::now() < deadline, "health never was {description}: {health:#?}\n{}", self.log());
+            assert!(Instant::now() < deadline, "health was never {description}: {health:#?}\n{}", self.log());
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     }
 
-    /// Waits until ClickHouse has everything that was accepted.
+    /// Waits until every accepted event is in ClickHouse.
     pub(crate) async fn wait_until_landed(&self) -> v1::Health {
         self.wait_for_health("landed", |health| health.buffer_size == 0).await
     }
 
-    /// Asks the embedded ClickHouse, past Millrace, as any ClickHouse client can.
+    /// Runs a query on the embedded ClickHouse directly. Returns the result as TabSeparated.
     pub(crate) async fn sql(&self, query: &str) -> String {
         self.try_sql(query).await.unwrap_or_else(|error| panic!("{query}: {error}"))
+    }
+
+    /// Runs a query whose result is one row of numbers.
+    pub(crate) async fn sql_numbers(&self, query: &str) -> Vec<u64> {
+        let row = self.sql(query).await;
+        row.split('\t').map(|number| number.parse().unwrap()).collect()
+    }
+
+    /// Compares the `sent` events with those in ClickHouse. Each must have its producer as its session and a property `n`
+    /// that is unique per producer.
+    pub(crate) async fn count_deliveries(&self, sent: u64) -> DeliveryCounts {
+        let counts = self
+            .sql_numbers(
+                "SELECT count(), uniqExact(session_id, JSONExtractUInt(properties, 'n')) FROM events",
+            )
+            .await;
+        let (stored, distinct) = (counts[0], counts[1]);
+        DeliveryCounts { stored, lost: sent - distinct, duplicated: stored - distinct }
     }
 
     pub(crate) async fn try_sql(&self, query: &str) -> Result<String, clickhouse::error::Error> {
@@ -165,17 +183,17 @@ impl TestServer {
         self.child.id()
     }
 
-    /// The process of the embedded engine.
+    /// Process id of the embedded engine.
     pub(crate) fn engine_pid(&self) -> Option<u32> {
         child_of(self.pid())
     }
 
-    /// How much memory the server has, without the engine's, in KiB.
+    /// Resident memory of the server in KiB, without the engine.
     pub(crate) fn rss_kib(&self) -> u64 {
         self.proc_status_kib("VmRSS:")
     }
 
-    /// A figure of the server's own memory, in KiB.
+    /// A field of the server's /proc/PID/status, in KiB.
     pub(crate) fn proc_status_kib(&self, field: &str) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).unwrap();
         let line = status.lines().find_map(|line| line.strip_prefix(field)).unwrap();
@@ -186,7 +204,7 @@ impl TestServer {
         send_signal(self.pid(), signal);
     }
 
-    /// Ends it as an operator does, and gives its exit status and its log.
+    /// Stops it with SIGTERM. Returns the exit status and the log.
     pub(crate) fn stop(mut self) -> (std::process::ExitStatus, String) {
         self.signal("TERM");
         (self.wait(), self.log())
@@ -198,7 +216,7 @@ impl TestServer {
             if let Some(status) = self.child.try_wait().unwrap() {
                 return status;
             }
-            assert!(Instant::now() < deadline, "the server does not end:\n{}", self.log());
+            assert!(Instant::now() < deadline, "the server does not exit:\n{}", self.log());
             std::thread::sleep(Duration::from_millis(20));
         }
     }
@@ -209,7 +227,7 @@ impl Drop for TestServer {
         let engine = self.engine_pid();
         self.child.kill().ok();
         self.child.wait().ok();
-        // It ends by itself when its parent is gone; its folder must not go before.
+        // The engine exits after its parent. Its folder must not be deleted before.
         if let Some(engine) = engine {
             let deadline = Instant::now() + Duration::from_secs(20);
             while Path::new(&format!("/proc/{engine}")).exists() && Instant::now() < deadline {
@@ -222,7 +240,18 @@ impl Drop for TestServer {
     }
 }
 
-/// An HTTP/1.1 request as it goes over the wire: the head and the body.
+/// The result of [`TestServer::count_deliveries`].
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct DeliveryCounts {
+    /// Events in ClickHouse.
+    pub(crate) stored: u64,
+    /// Events that were sent and are not in ClickHouse.
+    pub(crate) lost: u64,
+    /// Additional copies of events in ClickHouse.
+    pub(crate) duplicated: u64,
+}
+
+/// Sends an HTTP/1.1 request over a new connection. Returns the head and the body of the response.
 pub(crate) fn http_request(
     server: &TestServer,
     method: &str,
@@ -244,11 +273,11 @@ pub(crate) fn http_request(
     (String::from_utf8_lossy(&response[..end]).into_owned(), response[end + 4..].to_vec())
 }
 
-/// A ClickHouse that is not the server's own, as CLICKHOUSE_URL names one. Dropping it kills it.
+/// A ClickHouse server for CLICKHOUSE_URL: a separate engine process. Dropping it kills it.
 pub(crate) struct TestClickHouse(Child);
 
 impl TestClickHouse {
-    /// The password of its user "default".
+    /// Password of its user "default".
     pub(crate) const PASSWORD: &str = "a password for tests";
 
     pub(crate) fn start(address: &str, folder: &Path) -> Self {
@@ -263,13 +292,13 @@ impl TestClickHouse {
         Self(child)
     }
 
-    /// Asks it, past Millrace.
+    /// A client for the database `millrace`.
     pub(crate) fn client(url: &str) -> clickhouse::Client {
         let client = clickhouse::Client::default().with_url(url).with_database("millrace");
         client.with_user("default").with_password(Self::PASSWORD)
     }
 
-    /// Ends it as its supervisor does, and gives its exit status.
+    /// Stops it by closing its standard input, as a supervisor does. Returns the exit status.
     pub(crate) fn stop(mut self) -> std::process::ExitStatus {
         drop(self.0.stdin.take());
         self.0.wait().unwrap()
@@ -283,13 +312,13 @@ impl Drop for TestClickHouse {
     }
 }
 
-/// A small file system in memory.
+/// A small tmpfs, for tests of a full disk.
 pub(crate) struct SmallDisk {
     pub(crate) folder: Arc<tempfile::TempDir>,
 }
 
 impl SmallDisk {
-    /// None, and on standard error why, where mounting is not permitted.
+    /// `None` if mounting is not permitted; prints the reason to standard error.
     pub(crate) fn mount(megabytes: u32) -> Option<Self> {
         let folder = tempfile::tempdir().unwrap();
         let size = format!("size={megabytes}m");
@@ -300,11 +329,11 @@ impl SmallDisk {
             Ok(output) => String::from_utf8_lossy(&output.stderr).trim().to_owned(),
             Err(error) => error.to_string(),
         };
-        eprintln!("NOT TESTED, a full disk needs a small one, and mounting a tmpfs failed: {reason}");
+        eprintln!("NOT TESTED: a full disk; mounting a tmpfs failed: {reason}");
         None
     }
 
-    /// Fills what is left.
+    /// Writes a file that uses up the free space.
     pub(crate) fn fill(&self) {
         let mut size = 64 << 20;
         let mut file = std::fs::File::create(self.folder.path().join("ballast")).unwrap();
@@ -315,6 +344,7 @@ impl SmallDisk {
         }
     }
 
+    /// Deletes that file.
     pub(crate) fn free_space(&self) {
         std::fs::remove_file(self.folder.path().join("ballast")).unwrap();
     }
@@ -326,12 +356,11 @@ impl Drop for SmallDisk {
     }
 }
 
-/// An address that is free now.
+/// A loopback address that is free now.
 pub(crate) fn free_address() -> String {
     std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string()
 }
 
-/// Sends a signal, by the process's id.
 pub(crate) fn send_signal(pid: u32, signal: &str) {
     let status = Command::new("kill").args([&format!("-{signal}"), &pid.to_string()]).status().unwrap();
     assert!(status.success(), "kill -{signal} {pid}");
@@ -345,7 +374,7 @@ fn child_of(pid: u32) -> Option<u32> {
     })
 }
 
-/// A valid event of now.
+/// A valid event with the current time.
 pub(crate) fn event(name: &str) -> v1::Event {
     v1::Event {
         event_name: name.into(),
@@ -359,12 +388,11 @@ pub(crate) fn now() -> prost_types::Timestamp {
     millrace::proto::timestamp_from_millis(jiff::Timestamp::now().as_millisecond())
 }
 
-/// Events, as SendEvents takes them.
 pub(crate) fn events_request(events: Vec<v1::Event>) -> v1::SendEventsRequest {
     v1::SendEventsRequest { events, ..Default::default() }
 }
 
-/// Sends bytes as messages, and reads none.
+/// A codec that sends raw bytes as messages and discards the responses.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct RawCodec;
 

@@ -1,4 +1,4 @@
-//! Measures how long inserts take beside heavy queries of people and panels: `make bench-contention`.
+//! Measures insert latency during heavy ad-hoc and panel queries: `make bench-contention`.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
@@ -9,20 +9,21 @@ use millrace::proto::v1;
 use crate::common::{TestServer, event, events_request};
 use crate::engine_isolation::default_user_client;
 
-/// Inserts that are measured in each part.
+/// Inserts measured per part.
 const INSERTS: u64 = 100;
+/// Events per insert.
 const EVENTS: usize = 500;
 const HEAVY_QUERIES: usize = 8;
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "it measures; `make bench-contention`"]
+#[ignore = "a measurement: `make bench-contention`"]
 async fn insert_latency_under_heavy_queries() {
     let server = TestServer::start_with(&[
         ("FLUSH_SIZE", "500"),
         ("FLUSH_MIN_INTERVAL_MS", "0"),
         ("PANEL_CACHE_MS", "0"),
     ]);
-    measure(&server, "to warm up").await;
+    measure(&server, "warm-up").await;
     let alone = measure(&server, "alone").await;
     let stop = Arc::new(AtomicBool::new(false));
     let (queries, panels) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
@@ -38,8 +39,8 @@ async fn insert_latency_under_heavy_queries() {
             }
         }));
     }
-    let with_queries = measure(&server, "beside 8 heavy queries").await;
-    println!("  {} of the queries ended", queries.swap(0, Relaxed));
+    let with_queries = measure(&server, "during 8 heavy queries").await;
+    println!("  {} queries completed", queries.swap(0, Relaxed));
     for _ in 0..4 {
         let (mut dashboard, stop, panels) =
             (server.dashboard().await, Arc::clone(&stop), Arc::clone(&panels));
@@ -51,18 +52,18 @@ async fn insert_latency_under_heavy_queries() {
         }));
     }
     let with_queries_and_panels =
-        measure(&server, "beside 8 heavy queries and 4 panels without a pause").await;
-    println!("  {} of the queries and {} panels ended", queries.load(Relaxed), panels.load(Relaxed));
+        measure(&server, "during 8 heavy queries and 4 panels without a pause").await;
+    println!("  {} queries and {} panels completed", queries.load(Relaxed), panels.load(Relaxed));
     stop.store(true, Relaxed);
-    for (name, part) in [("queries", with_queries), ("queries and panels", with_queries_and_panels)] {
-        println!("beside {name}: p50 x {:.2}, p99 x {:.2}", part.0 / alone.0, part.1 / alone.1);
+    for (name, latency) in [("queries", with_queries), ("queries and panels", with_queries_and_panels)] {
+        println!("during {name}: p50 x {:.2}, p99 x {:.2}", latency.0 / alone.0, latency.1 / alone.1);
     }
     for task in load {
         task.abort();
     }
 }
 
-/// From the acknowledgement of a batch to its landing, in milliseconds: the middle, and the 99th of a hundred.
+/// Time from the acknowledgement of a batch to its landing in milliseconds: p50 and p99.
 async fn measure(server: &TestServer, name: &str) -> (f64, f64) {
     let mut ingest = server.ingest().await;
     let mut times = Vec::new();
@@ -76,6 +77,6 @@ async fn measure(server: &TestServer, name: &str) -> (f64, f64) {
     }
     times.sort_by(f64::total_cmp);
     let (p50, p99) = (times[times.len() / 2], times[times.len() * 99 / 100]);
-    println!("an insert of {EVENTS} events {name}: p50 {p50:.0} ms, p99 {p99:.0} ms");
+    println!("insert of {EVENTS} events, {name}: p50 {p50:.0} ms, p99 {p99:.0} ms");
     (p50, p99)
 }

@@ -1,4 +1,4 @@
-//! Batches that were set aside: each is brought back by itself, and none hides or holds up another.
+//! Dead letters: each is replayed automatically, and none hides or blocks another.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -28,7 +28,7 @@ fn dead_letters_dir(data_dir: &Path) -> PathBuf {
     data_dir.join("dead-letters")
 }
 
-/// The bytes of a batch with one event.
+/// A batch with one event, in the Native format.
 fn native_body(name: &str, batch_id: Uuid) -> Vec<u8> {
     let now_ms = jiff::Timestamp::now().as_millisecond();
     let rules =
@@ -38,7 +38,7 @@ fn native_body(name: &str, batch_id: Uuid) -> Vec<u8> {
     columns.into_native(batch_id).concat()
 }
 
-/// A letter as a server leaves it behind; `dead_lettered_at` is its place in the order.
+/// Writes a dead letter as a server does. `dead_lettered_at` determines its position in the order.
 fn put_dead_letter(data_dir: &Path, dead_lettered_at: &str, name: &str, more: serde_json::Value) -> Uuid {
     let batch_id = Uuid::new_v4();
     let body = native_body(name, batch_id);
@@ -53,12 +53,12 @@ fn put_dead_letter(data_dir: &Path, dead_lettered_at: &str, name: &str, more: se
     batch_id
 }
 
-/// A time at which a letter is set aside that is sent again under its token.
+/// A `dead_lettered_at` so recent that the letter is replayed under its token.
 fn recent_time() -> String {
     jiff::Timestamp::now().to_string()
 }
 
-/// Has ClickHouse refuse the events of this name, with an answer that says that it might take them later.
+/// Makes ClickHouse reject events of this name, with an error code that counts as transient.
 async fn reject_events_named(server: &TestServer, name: &str) {
     server.sql(&format!("ALTER TABLE events ADD CONSTRAINT no_poison CHECK event_name != '{name}'")).await;
 }
@@ -67,7 +67,7 @@ fn listed_dead_letter(data_dir: &Path, batch_id: Uuid) -> serde_json::Value {
     let output = run_millrace(&["dead-letters", "list", "--json", "--data-dir", data_dir.to_str().unwrap()]);
     let lines = String::from_utf8_lossy(&output.stdout).into_owned();
     let line = lines.lines().find(|line| line.contains(&batch_id.to_string()));
-    serde_json::from_str(line.unwrap_or_else(|| panic!("{batch_id} is not in {output:?}"))).unwrap()
+    serde_json::from_str(line.unwrap_or_else(|| panic!("{batch_id} is missing in {output:?}"))).unwrap()
 }
 
 fn dead_letter_health(health: &v1::Health) -> &v1::DeadLetterHealth {
@@ -86,7 +86,7 @@ async fn a_failing_batch_does_not_block_others() {
     let poison = put_dead_letter(folder.path(), &recent_time(), "poison", serde_json::json!({}));
     put_dead_letter(folder.path(), &recent_time(), "good", serde_json::json!({}));
     let health = server
-        .wait_for_health("without the good one", |health| {
+        .wait_for_health("done with the good batch", |health| {
             dead_letter_health(health).batches == 1 && health.events_inserted == 1
         })
         .await;
@@ -101,17 +101,17 @@ async fn a_batch_is_rejected_after_too_many_attempts() {
     let folder = temp_data_dir();
     let server = TestServer::start_on(Arc::clone(&folder), &[]);
     reject_events_named(&server, "poison").await;
-    // All tries but the last have been made: they take hours.
+    // All attempts but the last: they would take hours.
     let poison = put_dead_letter(folder.path(), &recent_time(), "poison", serde_json::json!({"tries": 23}));
     let health =
-        server.wait_for_health("refused", |health| dead_letter_health(health).refused_batches == 1).await;
+        server.wait_for_health("rejected", |health| dead_letter_health(health).refused_batches == 1).await;
     assert!(health.summary.contains("millrace dead-letters list"), "{}", health.summary);
     let letter = listed_dead_letter(folder.path(), poison);
     assert_eq!((&letter["tries"], &letter["code"]), (&24.into(), &469.into()));
     let data_dir = folder.path().to_str().unwrap();
     let shown = output_text(&run_millrace(&["dead-letters", "list", "--data-dir", data_dir]));
     assert!(shown.contains("refused") && shown.contains("24 tries"), "{shown}");
-    // A person gives it all its tries again; it still does not go in, and says so.
+    // A replay by hand resets the attempts. It fails again, and reports why.
     let replayed = run_millrace(&["dead-letters", "replay", "--data-dir", data_dir]);
     assert!(
         !replayed.status.success() && output_text(&replayed).contains("no_poison"),
@@ -126,18 +126,18 @@ async fn a_batch_is_rejected_after_too_many_attempts() {
 async fn errors_of_the_table_do_not_count_as_attempts() {
     let folder = temp_data_dir();
     let mut server = TestServer::start_on(Arc::clone(&folder), &[]);
-    // The table is away, as in the middle of a rebuild.
+    // The table is missing.
     server.sql("RENAME TABLE events TO events_away").await;
     let batches = [("a", "2026-01-02T00:00:00Z"), ("b", "2026-01-03T00:00:00Z")]
         .map(|(name, at)| put_dead_letter(folder.path(), at, name, serde_json::json!({"tries": 23})));
     server.wait_for_log_line("UNKNOWN_TABLE");
-    server.wait_for_health("saying why", |health| health.summary.contains("UNKNOWN_TABLE")).await;
+    server.wait_for_health("naming the error", |health| health.summary.contains("UNKNOWN_TABLE")).await;
     for batch in batches {
         let letter = listed_dead_letter(folder.path(), batch);
         assert_eq!((&letter["tries"], &letter["refused"]), (&23.into(), &false.into()), "{letter}");
     }
     server.sql("RENAME TABLE events_away TO events").await;
-    server.wait_for_health("bringing them in", |health| health.events_inserted == 2).await;
+    server.wait_for_health("done with both", |health| health.events_inserted == 2).await;
     assert_eq!(server.sql("SELECT groupArraySorted(5)(event_name) FROM events").await, "['a','b']");
 }
 
@@ -166,20 +166,20 @@ async fn an_unreadable_dead_letter_is_reported_and_does_not_hide_others() {
 async fn partial_files_of_a_crash_are_removed_at_startup() {
     let dir = temp_data_dir();
     fs::create_dir_all(dead_letters_dir(dir.path())).unwrap();
-    // A letter whose removal was cut short, and two whose writing was.
-    for left in ["native", "draft", "4711-1.draft"] {
-        fs::write(dead_letters_dir(dir.path()).join(format!("{}.{left}", Uuid::new_v4())), "left").unwrap();
+    // One interrupted removal, two interrupted writes.
+    for suffix in ["native", "draft", "4711-1.draft"] {
+        fs::write(dead_letters_dir(dir.path()).join(format!("{}.{suffix}", Uuid::new_v4())), "x").unwrap();
     }
     let good =
         put_dead_letter(dir.path(), "2026-01-02T00:00:00Z", "good", serde_json::json!({"refused": true}));
     let mut server = TestServer::start_on(Arc::clone(&dir), &[]);
     let line = server.wait_for_log_line("swept");
     assert!(line.contains("files=3"), "{line}");
-    let mut left: Vec<_> =
+    let mut files: Vec<_> =
         fs::read_dir(dead_letters_dir(dir.path())).unwrap().map(|entry| entry.unwrap().file_name()).collect();
-    left.sort();
+    files.sort();
     assert_eq!(
-        left,
+        files,
         [format!("{good}.json"), format!("{good}.native")].map(Into::<std::ffi::OsString>::into)
     );
 }

@@ -1,4 +1,4 @@
-//! Connections and requests that behave badly, and pages of another origin.
+//! Misbehaving connections and requests, and pages of other origins.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -18,14 +18,14 @@ use crate::h2::{
 const SEND: &str = "/millrace.v1.IngestService/SendEvents";
 const ENHANCE_YOUR_CALM: u32 = 11;
 
-/// A connection that says so much; gives what the server says until it closes.
+/// Sends bytes over a new connection. Returns everything that the server sends until it closes the connection.
 fn read_until_closed(server: &TestServer, request_bytes: &[u8]) -> Vec<u8> {
     let mut stream = TcpStream::connect(&server.address).unwrap();
     stream.set_read_timeout(Some(TIMEOUT)).unwrap();
     stream.write_all(request_bytes).unwrap();
     let mut response = Vec::new();
     if let Err(error) = stream.read_to_end(&mut response) {
-        // It did not read what came last.
+        // The server closed it without reading everything.
         assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset, "the server closes the connection");
     }
     response
@@ -77,14 +77,14 @@ fn a_stalled_unary_body_times_out_and_an_idle_stream_does_not() {
     connection.send(&frame(HEADERS, END_HEADERS, 3, &grpc_header_block(SEND, &[]))).unwrap();
     connection.send(&frame(DATA, 0, 3, &[0, 0, 0, 0, 100, 0x1a])).unwrap();
     let ended = loop {
-        let frame = connection.next_frame(TIMEOUT).expect("the connection stays");
+        let frame = connection.next_frame(TIMEOUT).expect("the connection is open");
         if frame.kind == HEADERS && frame.flags & END_STREAM > 0 {
             break frame.stream;
         }
     };
     assert_eq!(ended, 3);
     connection.send(&frame(PING, 0, 0, &[7; 8])).unwrap();
-    while connection.next_frame(TIMEOUT).expect("the stream keeps it").kind != PING {}
+    while connection.next_frame(TIMEOUT).expect("the stream keeps it open").kind != PING {}
 }
 
 #[tokio::test]
@@ -104,7 +104,7 @@ async fn connections_are_limited_per_address() {
                 break;
             }
         }
-        assert!(Instant::now() < deadline, "places are given back");
+        assert!(Instant::now() < deadline, "closed connections still count");
     }
 }
 
@@ -114,22 +114,21 @@ async fn the_max_age_of_a_connection_is_transparent_to_its_producer() {
     let producer = ProducerConfig::new(server.url()).connect().await.unwrap();
     let mut dashboard = server.dashboard().await;
     let queries = vec![v1::PanelQuery { panel: "active_users".into(), time_range: 1, ..Default::default() }];
-    let watching = dashboard.watch_panels(v1::WatchPanelsRequest { queries }).await.unwrap().into_inner();
+    let mut stream = dashboard.watch_panels(v1::WatchPanelsRequest { queries }).await.unwrap().into_inner();
     let mut sent = 0_u64;
     let deadline = Instant::now() + TIMEOUT;
     while producer.totals().reconnects < 2 {
         producer.send(event("a")).await.unwrap();
         sent += 1;
-        assert!(Instant::now() < deadline, "its connection never grew old");
+        assert!(Instant::now() < deadline, "the connection never reached its maximum age");
         tokio::time::sleep(Duration::from_millis(2)).await;
     }
     let totals = producer.close().await.unwrap();
     assert_eq!((totals.acknowledged, totals.rejected), (sent, 0));
-    let mut watching = watching;
     let ended = loop {
-        match watching.message().await {
+        match stream.message().await {
             Ok(Some(_)) => {}
-            Ok(None) => panic!("the watch ends with a status"),
+            Ok(None) => panic!("the stream ended without a status"),
             Err(status) => break status,
         }
     };
@@ -141,7 +140,7 @@ async fn the_max_age_of_a_connection_is_transparent_to_its_producer() {
     );
 }
 
-/// Writes for as long as the server takes it, and reads what it says in the end.
+/// Sends frames until the server closes the connection. Returns the code of its GOAWAY and the number of frames sent.
 fn send_frames_until_closed(
     server: &TestServer,
     mut frames: impl FnMut(u32) -> Vec<u8>,
@@ -176,7 +175,7 @@ async fn http2_abuse_closes_the_connection_without_memory_growth() {
         &server,
         |n| match n {
             0 => frame(HEADERS, 0, 1, &block),
-            _ => frame(CONTINUATION, 0, 1, &grpc_header_block("/", &[("filling", &"x".repeat(8_000))])),
+            _ => frame(CONTINUATION, 0, 1, &grpc_header_block("/", &[("padding", &"x".repeat(8_000))])),
         },
         100_000,
     );
@@ -211,13 +210,13 @@ async fn http2_abuse_closes_the_connection_without_memory_growth() {
     let grown = server.rss_kib().saturating_sub(before);
     println!("memory grew by {grown} KiB");
     assert!(grown < 32 << 10, "{grown} KiB");
-    // A header list above 8 KiB is refused for its stream alone.
+    // A header list above 8 KiB fails only its own stream.
     let mut connection = Connection::open(&server.address);
     let long = grpc_header_block(SEND, &[("long", &"x".repeat(12_000))]);
     connection.send(&frame(HEADERS, END_HEADERS | END_STREAM, 1, &long)).unwrap();
     loop {
-        let next = connection.next_frame(TIMEOUT).expect("an answer");
-        assert!(next.kind != GOAWAY, "only the stream is refused");
+        let next = connection.next_frame(TIMEOUT).expect("a response");
+        assert!(next.kind != GOAWAY, "only the stream fails");
         if next.stream == 1 {
             break;
         }
@@ -225,7 +224,7 @@ async fn http2_abuse_closes_the_connection_without_memory_growth() {
     assert_eq!(server.health().await.status(), v1::Status::Ok);
 }
 
-/// A request of HTTP/1.1 with these lines; gives its status and the answer.
+/// Sends an HTTP/1.1 request with these header lines; SELF is the server's address. Returns the status and the response.
 fn http1_request(
     server: &TestServer,
     method: &str,
@@ -255,7 +254,7 @@ async fn cross_origin_requests_are_denied() {
     let post = |headers: &[&str]| http1_request(&server, "POST", "/events", headers, &events);
     let get = |path: &str, headers: &[&str]| http1_request(&server, "GET", path, headers, "");
 
-    // curl, scripts, the own page, a proxy with a name of its own, and a development server in front.
+    // curl, the dashboard page, another allowed origin, a development server, a proxy with its own name.
     assert_eq!(post(&["Host: SELF", json]).0, 200);
     assert_eq!(post(&["Host: SELF", json, "Origin: http://SELF"]).0, 200);
     assert_eq!(post(&["Host: SELF", json, "Origin: https://public.example"]).0, 200);
@@ -265,7 +264,7 @@ async fn cross_origin_requests_are_denied() {
     assert_eq!(get("/readyz", &["Host: pod.example"]).0, 200, "a probe");
 
     let cases = [
-        // What a page may send without being asked for: text/plain, forms, no type at all.
+        // What a page may send without a CORS preflight: text/plain, no content type.
         (post(&["Host: SELF", "Content-Type: text/plain"]), 415, "application/json is expected"),
         (post(&["Host: SELF"]), 415, "application/json is expected"),
         (post(&["Host: SELF", json, "Origin: https://evil.example"]), 403, "MILLRACE_ALLOWED_ORIGINS"),
@@ -295,7 +294,7 @@ async fn cross_origin_requests_are_denied() {
         );
         assert!(response.contains("cross-origin-resource-policy: same-origin"), "{response}");
     }
-    // gRPC-Web, as the page speaks it, and as another page would.
+    // gRPC-Web, from the dashboard page and from another page.
     let web = "Content-Type: application/grpc-web+proto";
     let list = "/millrace.v1.DashboardService/ListPanels";
     let empty = "\0\0\0\0\0";
@@ -310,7 +309,7 @@ async fn cross_origin_requests_are_denied() {
     assert_eq!(http1_request(&server, "POST", list, &["Host: evil.example", web], empty).0, 403);
 }
 
-/// A gRPC client that knows the server by a name of its network, as in a cluster.
+/// As in a cluster, where clients know the server by a name of the internal network.
 #[tokio::test]
 async fn a_grpc_client_may_use_any_authority() {
     let server = TestServer::start();
@@ -325,7 +324,7 @@ async fn a_grpc_client_may_use_any_authority() {
     assert_eq!(ingest.send_events(events_request(vec![event("a")])).await.unwrap().into_inner().accepted, 1);
 }
 
-/// Everything below a folder that somebody else may read or write.
+/// Collects the paths below a folder that other users can read or write.
 fn accessible_to_others(path: &Path, found: &mut Vec<String>) {
     let metadata = path.symlink_metadata().unwrap();
     let mode = metadata.permissions().mode();
@@ -342,7 +341,7 @@ fn accessible_to_others(path: &Path, found: &mut Vec<String>) {
 #[tokio::test]
 async fn stored_files_are_private_to_their_owner() {
     let folder = std::sync::Arc::new(tempfile::tempdir().unwrap());
-    // As a server of before has left it.
+    // As an earlier version created it.
     std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
     let server = TestServer::start_on(folder, &[]);
     server.ingest().await.send_events(events_request(vec![event("a"); 100])).await.unwrap();
@@ -351,7 +350,7 @@ async fn stored_files_are_private_to_their_owner() {
     accessible_to_others(server.data_dir(), &mut found);
     assert_eq!(found.len(), 0, "the first: {:?}", found.first());
 
-    // A ClickHouse that is not there: what is accepted becomes a dead letter.
+    // Without ClickHouse, accepted events become a dead letter.
     let url = format!("http://{}", free_address());
     let server = TestServer::start_with(&[("CLICKHOUSE_URL", &url)]);
     server.ingest().await.send_events(events_request(vec![event("a"); 100])).await.unwrap();

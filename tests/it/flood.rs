@@ -1,6 +1,6 @@
-//! Every way in is flooded; the server stays small and healthy, and a producer beside the flood goes on.
+//! Floods every entry point: the server's memory stays bounded, it stays healthy, and another producer is unaffected.
 //!
-//! `make flood-test` is the large one and prints the figures, a test run is a small part of it.
+//! `make flood-test` runs at full scale and prints the figures; the default is a fraction of it.
 
 use std::io::{Read, Write};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -22,19 +22,19 @@ use v1::event::PropertiesKind;
 
 use crate::common::{RawCodec, TIMEOUT, TestServer, event, events_request, http_request};
 
-/// What the server may take at most, whatever comes.
+/// Maximum resident memory of the server.
 const MAX_RSS_KIB: u64 = 256 * 1_024;
 
 fn is_large() -> bool {
     std::env::var("FLOOD").is_ok_and(|size| size == "large")
 }
 
-/// So much of the large test's, or of the small one's.
+/// Picks the number for the current scale.
 fn scale(large: usize, small: usize) -> usize {
     if is_large() { large } else { small }
 }
 
-/// A well-behaved producer beside the flood.
+/// A well-behaved producer that sends during the flood.
 struct BackgroundProducer {
     producer: Producer,
     ended: Arc<AtomicBool>,
@@ -72,12 +72,12 @@ impl BackgroundProducer {
         Self { producer, ended, sending, timing }
     }
 
-    /// How many events it sent, and the times of its unary calls, ascending.
+    /// Stops it. Returns the number of events sent, and the latencies of its unary calls in ascending order.
     async fn end(self) -> (u64, Vec<Duration>) {
         self.ended.store(true, Ordering::Relaxed);
         let sent = self.sending.await.unwrap();
         let totals = self.producer.close().await.unwrap();
-        assert_eq!((totals.accepted, totals.rejected), (sent, 0), "the producer beside it noticed nothing");
+        assert_eq!((totals.accepted, totals.rejected), (sent, 0), "the other producer is unaffected");
         let mut times = self.timing.await.unwrap();
         times.sort();
         assert!(!times.is_empty());
@@ -92,7 +92,7 @@ fn percentile(times: &[Duration], percent: usize) -> Duration {
 fn report(server: &TestServer, flood: &str, started_at: Instant) {
     let (now, peak) = (server.proc_status_kib("VmRSS:"), server.proc_status_kib("VmHWM:"));
     println!(
-        "{flood:<44} {:>7.1?}  memory {:>4} MB now, {:>4} MB at most",
+        "{flood:<44} {:>7.1?}  memory {:>4} MB now, {:>4} MB peak",
         started_at.elapsed(),
         now >> 10,
         peak >> 10
@@ -100,12 +100,12 @@ fn report(server: &TestServer, flood: &str, started_at: Instant) {
     assert!(peak < MAX_RSS_KIB, "{flood}: {peak} KiB");
 }
 
-/// Two million empty events: 4 MB, or a few kilobytes where they are compressed.
+/// Two million empty events: 4 MB, or a few kilobytes compressed.
 fn empty_events_message() -> Bytes {
     [0x1a, 0].repeat(2_000_000).into()
 }
 
-/// Sends bytes as the one message of a call.
+/// Sends bytes as the only message of a call. Returns the status.
 async fn raw_call(
     server: &TestServer,
     method: &'static str,
@@ -124,7 +124,7 @@ async fn raw_call(
         let messages = Request::new(tokio_stream::once(message));
         client.client_streaming(messages, path, RawCodec).await.map(|_| ())
     };
-    result.expect_err("no empty event is accepted")
+    result.expect_err("empty events are rejected")
 }
 
 const SEND: &str = "/millrace.v1.IngestService/SendEvents";
@@ -145,7 +145,7 @@ async fn decompression_bombs(server: &TestServer) {
     assert_eq!(too_large.code(), Code::ResourceExhausted, "{too_large:?}");
 }
 
-/// One event whose properties take far more memory than bytes.
+/// Events whose properties need far more memory than bytes on the wire.
 async fn expensive_events(server: &TestServer) {
     use prost_types::{ListValue, Struct, Value, value::Kind};
     let list = Value { kind: Some(Kind::ListValue(ListValue { values: vec![Value::default(); 150_000] })) };
@@ -173,7 +173,7 @@ fn invalid_event() -> v1::Event {
     v1::Event { event_name: "\u{7f}".repeat(64), ..event("") }
 }
 
-/// Streams whose acknowledgements nobody reads: they stop being read themselves.
+/// Streams whose acknowledgements are never read: the server stops reading them.
 async fn unread_streams(server: &TestServer) {
     let mut streams = Vec::new();
     for _ in 0..scale(16, 2) {
@@ -197,7 +197,7 @@ async fn unread_streams(server: &TestServer) {
         sent
     });
     let sent: usize = futures_util::future::join_all(sending).await.into_iter().sum();
-    println!("    {sent} requests of 1,000 bad events went into streams that nobody reads");
+    println!("    {sent} requests of 1,000 invalid events sent into unread streams");
 }
 
 async fn rejected_requests(server: &TestServer) {
@@ -244,14 +244,14 @@ async fn panel_parameters(server: &TestServer) {
     }
 }
 
-/// Requests whose responses nobody reads.
+/// Requests whose responses are never read.
 async fn unread_responses(server: &TestServer) {
     let requests = "GET /api/panels HTTP/1.1\r\nHost: x\r\n\r\n".repeat(200);
     let mut connections = Vec::new();
     for _ in 0..scale(400, 50) {
         let mut stream = std::net::TcpStream::connect(&server.address).unwrap();
         stream.set_nonblocking(true).unwrap();
-        // As much as it takes.
+        // As much as fits.
         stream.write_all(requests.as_bytes()).ok();
         connections.push(stream);
     }
@@ -263,7 +263,7 @@ fn oversized_heads(server: &TestServer) {
         let mut stream = std::net::TcpStream::connect(&server.address).unwrap();
         stream.set_read_timeout(Some(TIMEOUT)).unwrap();
         let head = format!("GET / HTTP/1.1\r\nHost: x\r\nLong: {}\r\n\r\n", "x".repeat(1 << 20));
-        // The server answers and closes before it has all of it.
+        // The server may respond and close the connection before it has read everything.
         stream.write_all(head.as_bytes()).ok();
         let mut response = Vec::new();
         stream.read_to_end(&mut response).ok();
@@ -275,7 +275,7 @@ fn oversized_heads(server: &TestServer) {
     }
 }
 
-/// Bodies that stop half way.
+/// Bodies that stop halfway.
 async fn truncated_bodies(server: &TestServer) {
     let head = "POST /events HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 4000000\r\n\r\n";
     let half = " ".repeat(2_000_000);
@@ -286,7 +286,7 @@ async fn truncated_bodies(server: &TestServer) {
             let mut stream = std::net::TcpStream::connect(address).unwrap();
             stream.set_read_timeout(Some(TIMEOUT)).unwrap();
             stream.write_all(head.as_bytes()).unwrap();
-            // The server may have had enough before.
+            // The server may close the connection earlier.
             stream.write_all(half.as_bytes()).ok();
             let mut response = Vec::new();
             stream.read_to_end(&mut response).ok();
@@ -313,7 +313,7 @@ async fn memory_stays_bounded_under_request_floods() {
         }};
     }
     flood!("bombs: 2,000,000 empty events, compressed", decompression_bombs(&server).await);
-    flood!("events that grow when they are decoded", expensive_events(&server).await);
+    flood!("events that grow when decoded", expensive_events(&server).await);
     flood!("unread streams", unread_streams(&server).await);
     flood!("rejected requests", rejected_requests(&server).await);
     flood!("panel parameters", panel_parameters(&server).await);
@@ -322,7 +322,7 @@ async fn memory_stays_bounded_under_request_floods() {
     flood!("half bodies", truncated_bodies(&server).await);
     let (sent, times) = background.end().await;
     println!(
-        "{sent} events beside it; SendEvents p50 {:.1?}, p99 {:.1?}",
+        "{sent} events of the other producer; SendEvents p50 {:.1?}, p99 {:.1?}",
         percentile(&times, 50),
         percentile(&times, 99)
     );
@@ -355,7 +355,7 @@ async fn idle_sockets_are_closed_without_blocking_others() {
         stream.try_write(first_bytes).ok();
         closed.spawn(async move {
             let ended = tokio::time::timeout(TIMEOUT, stream.read(&mut [0; 16])).await;
-            assert!(matches!(ended.expect("it is closed"), Ok(0) | Err(_)));
+            assert!(matches!(ended.expect("the server closes it"), Ok(0) | Err(_)));
             connected.elapsed()
         });
     }
@@ -366,8 +366,8 @@ async fn idle_sockets_are_closed_without_blocking_others() {
     }
     let (sent, times) = background.end().await;
     println!(
-        "{sockets} silent sockets, made in {connecting:.1?}: the last was closed {longest:.1?} after it was made; \
-         {sent} events beside them, SendEvents p50 {:.1?}, p99 {:.1?}",
+        "{sockets} silent sockets, opened in {connecting:.1?}, each closed after at most {longest:.1?}; \
+         {sent} events of the other producer, SendEvents p50 {:.1?}, p99 {:.1?}",
         percentile(&times, 50),
         percentile(&times, 99)
     );

@@ -1,4 +1,4 @@
-//! HTTP/2 by hand, for what no client library would send.
+//! A minimal HTTP/2 client that can send what client libraries refuse to send.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
@@ -26,11 +26,11 @@ pub(crate) struct Frame {
     pub(crate) payload: Vec<u8>,
 }
 
-/// A connection whose frames the test writes.
+/// A connection on which the test sends frames.
 pub(crate) struct Connection(TcpStream);
 
 impl Connection {
-    /// With the preface and empty settings sent.
+    /// Connects, and sends the preface and empty settings.
     pub(crate) fn open(address: &str) -> Self {
         let stream = TcpStream::connect(address).unwrap();
         stream.set_nodelay(true).unwrap();
@@ -41,19 +41,19 @@ impl Connection {
         connection
     }
 
-    /// An error is a connection that the server has ended.
+    /// Fails if the server has closed the connection.
     pub(crate) fn send(&mut self, bytes: &[u8]) -> std::io::Result<()> {
         self.0.write_all(bytes)
     }
 
-    /// The next frame; none when the server has ended the connection. Settings are acknowledged.
+    /// Reads the next frame, and acknowledges settings. `None` if the server has closed the connection.
     pub(crate) fn next_frame(&mut self, timeout: Duration) -> Option<Frame> {
         self.0.set_read_timeout(Some(timeout)).unwrap();
         let mut head = [0; 9];
         if let Err(error) = self.0.read_exact(&mut head) {
             assert!(
                 !matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut),
-                "the connection was not ended within {timeout:?}"
+                "neither a frame nor the end of the connection within {timeout:?}"
             );
             return None;
         }
@@ -68,7 +68,7 @@ impl Connection {
         Some(next)
     }
 
-    /// Reads to the connection's end, and gives the error code of the last GOAWAY.
+    /// Reads until the server closes the connection. Returns the error code of the last GOAWAY.
     pub(crate) fn goaway_code(&mut self, timeout: Duration) -> Option<u32> {
         let mut code = None;
         while let Some(frame) = self.next_frame(timeout) {
@@ -100,7 +100,7 @@ pub(crate) fn grpc_header_block(path: &str, extra: &[(&str, &str)]) -> Vec<u8> {
     block
 }
 
-/// An integer with a prefix of seven bits (RFC 7541, 5.1), of a string that is not Huffman-coded.
+/// Appends the length of a string without Huffman coding: an integer with a prefix of seven bits (RFC 7541, 5.1).
 fn put_length(block: &mut Vec<u8>, length: usize) {
     if length < 127 {
         block.push(length as u8);

@@ -1,4 +1,4 @@
-//! HTTP with JSON.
+//! The HTTP API with JSON.
 
 use millrace::proto::v1;
 use serde_json::{Value, json};
@@ -88,7 +88,7 @@ async fn errors_are_problem_details() {
     assert_eq!(
         (all_rejected.status, &all_rejected.json()["rejected"]),
         (400, &json!("1")),
-        "no event was taken"
+        "no event is valid"
     );
     let cases = [
         (post(&server, &too_many), 400, "501 were sent; POST /events takes at most 500"),
@@ -105,7 +105,7 @@ async fn errors_are_problem_details() {
         assert_eq!(response.status, status, "{}", response.body);
         assert!(response.headers.contains("content-type: application/problem+json"), "{}", response.headers);
         let detail = response.json()["detail"].as_str().unwrap().to_owned();
-        assert!(detail.contains(part), "{detail:?} lacks {part:?}");
+        assert!(detail.contains(part), "{detail:?} does not contain {part:?}");
     }
     assert_eq!(get(&server, "/").status, 200);
     assert_eq!(server.health().await.status(), v1::Status::Ok);

@@ -1,4 +1,4 @@
-//! Events in through every call, against the real server and engine.
+//! Every ingest RPC, against the real server and engine.
 
 use crate::common::{RawCodec, TestServer, event, events_request};
 use millrace::proto::v1;
@@ -146,7 +146,7 @@ async fn invalid_requests_get_a_status_code_and_a_reason() {
     for (request, code, part) in cases {
         let error = ingest.send_events(request).await.unwrap_err();
         assert_eq!(error.code(), code, "{error:?}");
-        assert!(error.message().contains(part), "{} lacks {part:?}", error.message());
+        assert!(error.message().contains(part), "{} does not contain {part:?}", error.message());
     }
     let mixed = [("p", 1), ("q", 1)].map(|(producer_id, sequence)| v1::UploadEventsRequest {
         producer_id: producer_id.into(),
@@ -162,7 +162,6 @@ async fn invalid_requests_get_a_status_code_and_a_reason() {
     assert_eq!(response.accepted, 1);
 }
 
-/// Bytes that no client library would send.
 #[tokio::test]
 async fn undecodable_bytes_are_an_invalid_argument() {
     let server = TestServer::start();
@@ -172,7 +171,7 @@ async fn undecodable_bytes_are_an_invalid_argument() {
     assert!(error.message().contains("event_name"), "{}", error.message());
 }
 
-/// Sends bytes as the message of SendEvents.
+/// Sends bytes as the message of SendEvents. Returns the status.
 async fn raw_call(server: &TestServer, message: &'static [u8]) -> tonic::Status {
     let mut client = tonic::client::Grpc::new(server.channel().await);
     client.ready().await.unwrap();

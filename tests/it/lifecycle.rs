@@ -1,4 +1,4 @@
-//! Starts, stops, crashes and wrong settings.
+//! Starts, stops, crashes and invalid settings.
 
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -9,7 +9,7 @@ use millrace::journal::{Journal, JournalConfig};
 use millrace::proto::v1;
 use v1::Status;
 
-/// Runs the program to its end: exit code and standard error.
+/// Runs the program until it exits. Returns the exit code and standard error.
 fn run_millrace(args: &[&str], variables: &[(&str, &str)]) -> (i32, String) {
     let output = Command::new(env!("CARGO_BIN_EXE_millrace"))
         .args(args)
@@ -32,7 +32,7 @@ async fn acknowledged_events_survive_sigkill() {
     };
     let mut ingest = server.ingest().await;
     assert_eq!(ingest.send_events(request(1, &named)).await.unwrap().into_inner().accepted, 2);
-    assert_eq!(server.health().await.buffer_size, 2, "nothing is flushed yet");
+    assert_eq!(server.health().await.buffer_size, 2, "flushed too early");
     let folder = server.shared_data_dir();
     drop(server); // kill -9
 
@@ -84,8 +84,11 @@ async fn sigterm_flushes_everything_and_exits_0() {
     let (folder, engine) = (server.shared_data_dir(), server.engine_pid().unwrap());
     let (status, log) = server.stop();
     assert_eq!(status.code(), Some(0));
-    assert!(log.contains("stopped") && !log.contains("grace;"), "{log}");
-    assert!(!std::path::Path::new(&format!("/proc/{engine}")).exists(), "the engine is still there:\n{log}");
+    assert!(log.contains("stopped") && !log.contains("grace period"), "{log}");
+    assert!(
+        !std::path::Path::new(&format!("/proc/{engine}")).exists(),
+        "the engine is still running:\n{log}"
+    );
     let server = TestServer::start_on(folder, &[]);
     assert_eq!(server.sql("SELECT count() FROM events").await, "10");
     assert_eq!(server.health().await.buffer_size, 0);
@@ -94,17 +97,17 @@ async fn sigterm_flushes_everything_and_exits_0() {
 #[tokio::test]
 async fn a_second_signal_exits_immediately() {
     let mut server = TestServer::start();
-    // A stream that does not end by itself would be waited for.
+    // With a frozen engine the orderly stop cannot finish.
     send_signal(server.engine_pid().unwrap(), "STOP");
     server.ingest().await.send_events(events_request(vec![event("a")])).await.unwrap();
     server.signal("TERM");
-    server.wait_for_log_line("a second signal ends at once");
+    server.wait_for_log_line("a second signal exits immediately");
     let engine = server.engine_pid().unwrap();
     server.signal("TERM");
     let status = server.wait();
     send_signal(engine, "CONT");
     assert_eq!(status.code(), Some(0));
-    assert!(server.log().contains("stopped at once"), "{}", server.log());
+    assert!(server.log().contains("stopped by a second signal"), "{}", server.log());
     let server = TestServer::start_on(server.shared_data_dir(), &[]);
     server.wait_until_landed().await;
     assert_eq!(server.sql("SELECT count() FROM events").await, "1");
@@ -117,7 +120,7 @@ async fn the_engine_exits_when_the_server_is_killed() {
     send_signal(server.pid(), "KILL");
     let deadline = Instant::now() + TIMEOUT;
     while std::path::Path::new(&format!("/proc/{engine}")).exists() {
-        assert!(Instant::now() < deadline, "the engine {engine} outlives its server");
+        assert!(Instant::now() < deadline, "the engine {engine} is still running");
         std::thread::sleep(Duration::from_millis(20));
     }
 }
@@ -133,13 +136,13 @@ fn a_failed_start_prints_one_line() {
             &[("MILLRACE_MAX_BUFFER_BYTES", "16777216"), ("MILLRACE_MAX_MESSAGE_BYTES", "8388608")],
             "MILLRACE_MAX_BUFFER_BYTES (--max-buffer-bytes): 16777216 is less than 4 times",
         ),
-        (&[("FLUSH_SIZE", "many")], "FLUSH_SIZE (--flush-size): \"many\" cannot be used"),
+        (&[("FLUSH_SIZE", "many")], "FLUSH_SIZE (--flush-size): \"many\" is invalid"),
         (&[("MILLRACE_LISTEN", &port)], "cannot be listened on"),
         (&[("MILLRACE_ENGINE_LIB", "/nonexistent/libchdb.so")], "`make engine`"),
-        (&[("CLICKHOUSE_URL", "ftp://x")], "CLICKHOUSE_URL (--clickhouse-url): \"ftp://x\" cannot be used"),
+        (&[("CLICKHOUSE_URL", "ftp://x")], "CLICKHOUSE_URL (--clickhouse-url): \"ftp://x\" is invalid"),
         (
             &[("MILLRACE_DATA_DIR", "/proc/nothing")],
-            "MILLRACE_DATA_DIR (--data-dir): /proc/nothing cannot be made",
+            "MILLRACE_DATA_DIR (--data-dir): /proc/nothing could not be created",
         ),
     ];
     for (variables, part) in cases {
@@ -151,7 +154,7 @@ fn a_failed_start_prints_one_line() {
         all.extend(variables);
         let (code, stderr) = run_millrace(&["serve"], &all);
         assert_ne!(code, 0);
-        assert!(stderr.contains(part), "{stderr:?} lacks {part:?}");
+        assert!(stderr.contains(part), "{stderr:?} does not contain {part:?}");
         assert_eq!(stderr.lines().count(), 1, "{stderr:?}");
     }
 }
@@ -162,7 +165,7 @@ async fn a_journal_of_a_newer_version_fails_the_start_and_is_untouched() {
     let journal_dir = folder.path().join("journal");
     let (journal, recovery) = Journal::open(&journal_dir, JournalConfig::default()).unwrap();
     assert_eq!(recovery.count(), 0);
-    journal.submit(99, vec![bytes::Bytes::from_static(b"of a later version")]).unwrap().await.unwrap();
+    journal.submit(99, vec![bytes::Bytes::from_static(b"from a newer version")]).unwrap().await.unwrap();
     journal.close().await.unwrap();
     let files = || {
         let entries = std::fs::read_dir(&journal_dir).unwrap().map(|entry| entry.unwrap().path());
@@ -186,7 +189,7 @@ async fn a_data_directory_is_locked_by_one_server() {
     let (code, stderr) =
         run_millrace(&["serve", "--listen", "127.0.0.1:0", "--data-dir", data_dir, "--log", "off"], &[]);
     assert_eq!(code, 1);
-    assert!(stderr.contains("another millrace holds") && stderr.contains(data_dir), "{stderr}");
+    assert!(stderr.contains("another millrace uses") && stderr.contains(data_dir), "{stderr}");
     let (code, stderr) = run_millrace(
         &["engine", "--listen", "127.0.0.1:0", "--data-dir", &format!("{data_dir}/clickhouse")],
         &[],
@@ -197,14 +200,14 @@ async fn a_data_directory_is_locked_by_one_server() {
 
 #[tokio::test]
 async fn events_accepted_without_clickhouse_are_inserted_later() {
-    // A second engine plays the server that CLICKHOUSE_URL names; at first nobody listens there.
+    // A second engine acts as the server of CLICKHOUSE_URL. At first nothing listens there.
     let address = free_address();
     let url = format!("http://{address}");
     let server =
         TestServer::start_with(&[("CLICKHOUSE_URL", &url), ("FLUSH_INTERVAL_MS", "50"), ("FLUSH_SIZE", "1")]);
     server.ingest().await.send_events(events_request(vec![event("early"); 5])).await.unwrap();
     let health = server
-        .wait_for_health("setting batches aside", |health| health.dead_letters.as_ref().unwrap().batches > 0)
+        .wait_for_health("dead-lettering batches", |health| health.dead_letters.as_ref().unwrap().batches > 0)
         .await;
     assert_eq!((health.status(), health.buffer_size), (Status::Degraded, 5));
     assert!(health.summary.contains("ClickHouse is unreachable"), "{}", health.summary);
@@ -214,7 +217,7 @@ async fn events_accepted_without_clickhouse_are_inserted_later() {
         .unwrap();
     assert!(String::from_utf8_lossy(&listed.stdout).contains("1 batches, 5 events"), "{listed:?}");
     let listed = server.dashboard().await.list_panels(v1::ListPanelsRequest {}).await;
-    assert!(listed.is_ok(), "the catalogue needs no ClickHouse");
+    assert!(listed.is_ok(), "listing panels does not need ClickHouse");
     let error =
         server.dashboard().await.get_error_rate(v1::GetErrorRateRequest::default()).await.unwrap_err();
     assert_eq!(error.code(), tonic::Code::Unavailable);
@@ -222,7 +225,9 @@ async fn events_accepted_without_clickhouse_are_inserted_later() {
     let folder = tempfile::tempdir().unwrap();
     let engine = TestClickHouse::start(&address, folder.path());
     server
-        .wait_for_health("ok once ClickHouse is there", |h| h.status() == Status::Ok && h.buffer_size == 0)
+        .wait_for_health("ok once ClickHouse is reachable", |h| {
+            h.status() == Status::Ok && h.buffer_size == 0
+        })
         .await;
     let client = TestClickHouse::client(&url);
     let count: u64 = client.query("SELECT count() FROM events").fetch_one().await.unwrap();

@@ -1,4 +1,4 @@
-//! What an operator does: retention, the printed schema, dead letters, health, gRPC-Web and load balancers.
+//! Operations: retention, schema, dead letters, health, rebuilds, load balancers and gRPC-Web.
 
 use std::process::{Command, Output, Stdio};
 use std::time::Instant;
@@ -26,7 +26,7 @@ async fn changing_the_retention_alters_every_table() {
     let all = "country_minutes\ncountry_steps\nevents\nfeature_minutes\nfeature_steps\nminutes\npage_minutes\npage_steps\n\
                session_steps";
     assert_eq!(server.sql(&ttls.replace("DAYS", "30")).await, all);
-    // The event that is kept is younger, the one that is refused older than the retention.
+    // One event younger than the retention, one older.
     let aged_event = |days: i64| v1::Event {
         timestamp: Some(prost_types::Timestamp { seconds: now().seconds - days * 86_400, nanos: 0 }),
         ..event("old")
@@ -63,15 +63,16 @@ const TABLES: [&str; 9] = [
 async fn a_longer_retention_keeps_rows_about_to_expire() {
     let server = TestServer::start_with(&[("RETENTION_DAYS", "1")]);
     for table in TABLES {
-        // Nothing expires before the retention is changed, whatever the machine's load.
+        // Prevents expiry before the retention is changed.
         server
             .sql(&format!("ALTER TABLE {table} MODIFY SETTING max_number_of_merges_with_ttl_in_pool = 0"))
             .await;
     }
     server
         .sql(
-            "INSERT INTO events (event_name, timestamp, session_id, properties) SELECT ['page_view', 'feature_used'][1 + number % 2], \
-             now64(3) - toIntervalHour(30) - number, toString(number % 7), '{\"page_url\":\"/\",\"feature\":\"f\"}' FROM numbers(1000)",
+            "INSERT INTO events (event_name, timestamp, session_id, properties) \
+             SELECT ['page_view', 'feature_used'][1 + number % 2], now64(3) - toIntervalHour(30) - number, \
+             toString(number % 7), '{\"page_url\":\"/\",\"feature\":\"f\"}' FROM numbers(1000)",
         )
         .await;
     let figures = async |server: &TestServer| {
@@ -88,7 +89,7 @@ async fn a_longer_retention_keeps_rows_about_to_expire() {
     };
     let before = figures(&server).await;
     assert_eq!(before, ["1000", "1000", "2000", "500", "1500", "500", "1500", "500", "1000"]);
-    // As if an earlier start had been killed between its two steps.
+    // As if an earlier start had been killed after changing the definition.
     server
         .sql("ALTER TABLE minutes MODIFY TTL minute + toIntervalDay(90) SETTINGS materialize_ttl_after_modify = 0")
         .await;
@@ -103,7 +104,7 @@ async fn a_longer_retention_keeps_rows_about_to_expire() {
         server.sql("SELECT count(), uniqExact(table_name) FROM schema_retention WHERE days = 90").await,
         "9\t9"
     );
-    // A shorter one holds for what is there too: ClickHouse drops it in its background.
+    // A shorter retention applies to stored rows too: ClickHouse drops them in the background.
     let folder = server.shared_data_dir();
     server.stop();
     let server = TestServer::start_on(folder, &[("RETENTION_DAYS", "1")]);
@@ -112,7 +113,7 @@ async fn a_longer_retention_keeps_rows_about_to_expire() {
     for table in TABLES {
         server.sql(&format!("ALTER TABLE {table} RESET SETTING max_number_of_merges_with_ttl_in_pool")).await;
         while server.sql(&format!("SELECT count() FROM {table}")).await != "0" {
-            assert!(Instant::now() < deadline, "{table} keeps what has expired");
+            assert!(Instant::now() < deadline, "{table} still has expired rows");
             server.sql(&format!("OPTIMIZE TABLE {table} FINAL")).await;
         }
     }
@@ -128,7 +129,7 @@ async fn schema_migrations_are_idempotent() {
             server.sql(statement).await;
         }
     }
-    // A start that was killed between a file and its row applies the file again.
+    // A start that was killed before it recorded a file applies the file again.
     server.sql("TRUNCATE TABLE schema_migrations").await;
     let folder = server.shared_data_dir();
     server.stop();
@@ -136,7 +137,8 @@ async fn schema_migrations_are_idempotent() {
     assert_eq!(server.sql("SELECT count() FROM schema_migrations").await, "5");
     server.ingest().await.send_events(events_request(vec![event("page_view")])).await.unwrap();
     server.wait_until_landed().await;
-    let figures = "SELECT count(), (SELECT sum(events) FROM minutes), (SELECT sum(views) FROM country_steps WHERE step = 60) FROM events";
+    let figures = "SELECT count(), (SELECT sum(events) FROM minutes), \
+                   (SELECT sum(views) FROM country_steps WHERE step = 60) FROM events";
     assert_eq!(server.sql(figures).await, "2\t2\t2");
 }
 
@@ -162,18 +164,20 @@ fn the_schema_can_be_printed_and_applied_without_a_server() {
 #[tokio::test]
 async fn a_batch_rejected_by_clickhouse_waits_for_a_replay() {
     let server = TestServer::start();
-    // Something the data can't fit: the kind of mistake that a person makes and mends.
+    // A schema that does not fit the batch, as after a mistake by a person.
     server.sql("ALTER TABLE events DROP COLUMN device_type").await;
     server.ingest().await.send_events(events_request(vec![event("a"), event("b")])).await.unwrap();
     let health = server
-        .wait_for_health("refusing", |health| health.dead_letters.as_ref().unwrap().refused_batches == 1)
+        .wait_for_health("aware of the rejected batch", |health| {
+            health.dead_letters.as_ref().unwrap().refused_batches == 1
+        })
         .await;
     assert_eq!((health.status(), health.buffer_size), (Status::Degraded, 2));
     assert!(health.summary.contains("millrace dead-letters list"), "{}", health.summary);
     let data_dir = server.data_dir().to_str().unwrap();
     let listed = output_text(&run_millrace(&["dead-letters", "list", "--data-dir", data_dir]));
     assert!(listed.contains("refused  2 events") && listed.contains("NO_SUCH_COLUMN"), "{listed}");
-    // Tried again too early it is refused again, and stays.
+    // Replayed before the fix, it is rejected again.
     let early = run_millrace(&["dead-letters", "replay", "--data-dir", data_dir]);
     assert!(
         !early.status.success() && output_text(&early).contains("refused again"),
@@ -183,7 +187,7 @@ async fn a_batch_rejected_by_clickhouse_waits_for_a_replay() {
     server.sql("ALTER TABLE events ADD COLUMN device_type LowCardinality(String)").await;
     let replayed = run_millrace(&["dead-letters", "replay", "--data-dir", data_dir]);
     assert!(
-        replayed.status.success() && output_text(&replayed).contains("brought back  2 events"),
+        replayed.status.success() && output_text(&replayed).contains("replayed  2 events"),
         "{}",
         output_text(&replayed)
     );
@@ -239,8 +243,8 @@ async fn rollups_are_rebuilt_exactly_during_ingestion() {
             .args(more)
             .output()
     };
-    let past = generate(&["--rate", "2", "--backfill", "48h"]).await.unwrap();
-    assert!(past.status.success(), "{past:?}");
+    let backfill = generate(&["--rate", "2", "--backfill", "48h"]).await.unwrap();
+    assert!(backfill.status.success(), "{backfill:?}");
     server.wait_until_landed().await;
     let live = tokio::spawn(generate(&["--rate", "2000", "--duration", "12s", "--producer-id", "live"]));
     let migrate = |rollup: &str| {
@@ -251,7 +255,7 @@ async fn rollups_are_rebuilt_exactly_during_ingestion() {
     };
     let unknown = migrate("nothing").await;
     assert!(String::from_utf8_lossy(&unknown.stderr).contains("minutes, feature_minutes"), "{unknown:?}");
-    // A rollup that lost something, and one that holds too much.
+    // One rollup with missing rows, one with duplicate rows.
     server.sql("DELETE FROM minutes WHERE minute < now() - 86400").await;
     server.sql("INSERT INTO page_minutes SELECT * FROM page_minutes").await;
     for rollup in ["minutes", "page_minutes", "feature_minutes", "country_minutes"] {
@@ -268,13 +272,13 @@ async fn rollups_are_rebuilt_exactly_during_ingestion() {
     server.wait_until_landed().await;
     assert_rollups_match_events(&server).await;
     assert_eq!(server.sql("SELECT count() - uniqExact(event_id) FROM events").await, "0");
-    // They are kept until the next start has compared them.
-    let kept = "SELECT count() FROM system.tables WHERE endsWith(name, '_rebuilt')";
-    assert_eq!(server.sql(kept).await, "8");
+    // The new tables are kept until the next start has compared them.
+    let rebuild_tables = "SELECT count() FROM system.tables WHERE endsWith(name, '_rebuilt')";
+    assert_eq!(server.sql(rebuild_tables).await, "8");
     let folder = server.shared_data_dir();
     server.stop();
     let server = TestServer::start_on(folder, &[]);
-    assert_eq!(server.sql(kept).await, "0");
+    assert_eq!(server.sql(rebuild_tables).await, "0");
 }
 
 #[tokio::test]
@@ -285,17 +289,17 @@ async fn an_interrupted_rebuild_is_recovered_at_the_next_start() {
     server.wait_until_landed().await;
     server.sql("ALTER TABLE events ADD CONSTRAINT inserts_wait_for_a_rebuild CHECK 0").await;
     server.sql("CREATE TABLE minutes_rebuilt AS minutes").await;
-    // What comes meanwhile waits, in the journal and then among the dead letters.
+    // Events accepted meanwhile wait in the journal, and then as a dead letter.
     server.ingest().await.send_events(events_request(vec![event("y")])).await.unwrap();
     server
-        .wait_for_health("set aside", |health| {
+        .wait_for_health("with a dead letter", |health| {
             health.dead_letters.as_ref().is_some_and(|letters| letters.batches > 0)
         })
         .await;
     server.signal("KILL");
     drop(server);
     let server = TestServer::start_on(folder, &[]);
-    assert_eq!(server.health().await.buffer_size, 1, "what is set aside has not landed");
+    assert_eq!(server.health().await.buffer_size, 1, "a dead letter has not landed");
     server.wait_until_landed().await;
     assert_eq!(server.sql("SELECT count(), uniqExact(event_id) FROM events").await, "2\t2");
     assert_eq!(server.sql("SELECT sum(events) FROM minutes").await, "2");

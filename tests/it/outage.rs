@@ -1,6 +1,6 @@
-//! ClickHouse is gone for a while, at 20,000 events a second: no producer notices, and nothing is lost.
+//! An outage of ClickHouse at 20,000 events per second: no producer gets an error, and no event is lost.
 //!
-//! `make outage-test SECONDS=600` is the long one, a test run ten seconds.
+//! `make outage-test SECONDS=600` runs a long one; the default is ten seconds.
 
 use std::time::{Duration, Instant};
 
@@ -30,8 +30,8 @@ async fn a_clickhouse_outage_loses_no_events_and_causes_no_errors() {
 
     let started_at = Instant::now();
     let (mut sent, mut longest) = (0_u64, Duration::ZERO);
-    let length = outage_duration() + Duration::from_secs(4);
-    while started_at.elapsed() < length {
+    let test_duration = outage_duration() + Duration::from_secs(4);
+    while started_at.elapsed() < test_duration {
         if started_at.elapsed() > Duration::from_secs(2) {
             drop(clickhouse.take());
         }
@@ -47,7 +47,7 @@ async fn a_clickhouse_outage_loses_no_events_and_causes_no_errors() {
     assert_eq!(
         (totals.accepted, totals.rejected, totals.reconnects),
         (sent, 0, 0),
-        "the producer noticed nothing"
+        "the producer is unaffected"
     );
     let health = server.health().await;
     assert_eq!(health.status(), Status::Degraded);
@@ -61,10 +61,10 @@ async fn a_clickhouse_outage_loses_no_events_and_causes_no_errors() {
     let clickhouse = TestClickHouse::start(&address, folder.path());
     let deadline = restored_at + Duration::from_secs(60) + outage_duration();
     while server.health().await.buffer_size > 0 {
-        assert!(Instant::now() < deadline, "not everything came in:\n{}", server.log());
+        assert!(Instant::now() < deadline, "not every event has landed:\n{}", server.log());
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
-    println!("everything was in ClickHouse {:?} after it was back", restored_at.elapsed());
+    println!("every event had landed {:?} after ClickHouse was started again", restored_at.elapsed());
     let client = TestClickHouse::client(&url);
     let query =
         "SELECT count(), uniqExact(event_id), ifNull((SELECT sum(events) FROM minutes), 0) FROM events";

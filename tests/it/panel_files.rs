@@ -1,4 +1,4 @@
-//! Panels as files: they come, change, break and go while the server runs.
+//! Panel files that are added, changed, broken and removed while the server runs.
 
 use std::path::Path;
 
@@ -26,7 +26,7 @@ ORDER BY events DESC, event_name
 ";
 
 fn write_panel(folder: &Path, name: &str, text: &str) {
-    // As editors do: a reader never sees half of it.
+    // Renamed into place, as editors do, so that the server never reads half a file.
     let temporary = folder.join("half-written");
     std::fs::write(&temporary, text).unwrap();
     std::fs::rename(temporary, folder.join(name)).unwrap();
@@ -97,7 +97,7 @@ async fn a_panel_file_can_be_added_queried_watched_and_removed() {
     };
     assert_eq!(rows(stream.message().await.unwrap().unwrap()), 2);
 
-    // A changed file is another question, whatever was kept.
+    // A changed file is a new query: the cached result does not count.
     write_panel(folder.path(), "by_name.sql", &format!("{EVENTS_BY_NAME}LIMIT 1"));
     assert_eq!(rows(stream.message().await.unwrap().unwrap()), 1);
     assert_eq!(query(&server, "by_name", None).await.unwrap().rows.len(), 1);
@@ -110,7 +110,7 @@ async fn a_panel_file_can_be_added_queried_watched_and_removed() {
         gone.stale_reason.as_ref().is_some_and(|reason| reason.contains("\"by_name\" is not known")),
         "{gone:?}"
     );
-    assert_eq!(rows(gone), 1, "who watches keeps the last value");
+    assert_eq!(rows(gone), 1, "a subscriber keeps the last value");
 }
 
 #[tokio::test]
@@ -169,16 +169,16 @@ async fn an_invalid_panel_file_is_reported_with_its_line() {
         let broken = list.broken.iter().find(|broken| broken.file == format!("{name}.sql"));
         let broken = broken.unwrap_or_else(|| panic!("{name} is not reported: {list:?}"));
         println!("{}:{}: {}", broken.file, broken.line, broken.message);
-        assert!(broken.message.contains(part), "{broken:?} lacks {part:?}");
-        assert!(*line == 0 || broken.line == *line, "{broken:?} is not of line {line}");
+        assert!(broken.message.contains(part), "{broken:?} does not contain {part:?}");
+        assert!(*line == 0 || broken.line == *line, "{broken:?} should name line {line}");
         assert!(!broken.message.contains("secret\\n"), "{broken:?}");
         assert!(!has_panel(&list, name), "{name}");
     }
     assert!(!secret.path().join("secret.txt.2").exists());
     assert_eq!(server.sql("SELECT count() FROM events").await, "0");
-    assert!(listener.accept().is_err(), "nobody opened the address");
+    assert!(listener.accept().is_err(), "the address was opened");
     assert_eq!(query(&server, "sound", None).await.unwrap().rows.len(), 1);
-    // A file that does not answer as the typed call needs leaves the built-in panel in place.
+    // A file whose result does not fit the typed RPC does not replace the built-in panel.
     let built_in = list.panels.iter().find(|panel| panel.name == "active_users").unwrap();
     assert!(built_in.built_in);
     assert!(list.broken.iter().any(|broken| broken.file == "active_users.sql"));
@@ -195,7 +195,7 @@ async fn panel_queries_run_as_their_own_clickhouse_user() {
     let mut server = TestServer::start_with(&[("CLICKHOUSE_URL", &url), ("CLICKHOUSE_PANEL_USER", "panels")]);
     server.ingest().await.send_events(events_request(vec![event("x")])).await.unwrap();
     server.wait_until_landed().await;
-    // The embedded engine has no such user; only the panels are refused. Who it was is for the operator.
+    // The engine has no such user, so only panel queries fail. The user's name is for the log, not for viewers.
     let error = query(&server, "active_users", None).await.unwrap_err();
     assert!(
         error.message().contains("AUTHENTICATION_FAILED") && !error.message().contains("panels:"),

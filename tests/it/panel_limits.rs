@@ -1,4 +1,4 @@
-//! Callers who ask more than their share: of panels to watch, of answers at a time, of memory for them.
+//! Limits per client: subscribed queries, concurrent queries, memory for results.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -54,7 +54,7 @@ async fn query_panel(
     Ok(dashboard.query_panel(request).await?.into_inner().table.unwrap())
 }
 
-/// A server with a panel of this text, once it is published.
+/// Starts a server with the panel `mine`, and waits until it is published.
 async fn with_panel(sql: &str, variables: &[(&str, &str)]) -> (TestServer, tempfile::TempDir) {
     let folder = tempfile::tempdir().unwrap();
     let text = format!("-- title: A panel\n-- chart: table\n{sql}");
@@ -80,7 +80,7 @@ async fn watched_queries_are_limited_per_address() {
     let server = TestServer::start_with(&[("MILLRACE_WATCH_MAX_QUERIES_PER_CLIENT", "20")]);
     let mut greedy = dashboard_from_address(&server, [127, 0, 0, 1]).await;
     let mut first = watch(&mut greedy, "top_pages", "limit", numbers(1..=15)).await.unwrap();
-    // The same questions in other words are no further ones, on this connection and on another of the address.
+    // The same queries in another form do not count again, even on another connection of the address.
     let same = ["1", "+1", "0001"].map(str::to_owned);
     let mut again = dashboard_from_address(&server, [127, 0, 0, 1]).await;
     let _same = watch(&mut again, "top_pages", "limit", same).await.unwrap();
@@ -89,12 +89,12 @@ async fn watched_queries_are_limited_per_address() {
     assert_eq!(error.code(), Code::ResourceExhausted, "{error:?}");
     assert!(error.message().contains("MILLRACE_WATCH_MAX_QUERIES_PER_CLIENT"), "{error:?}");
     assert!(error.get_error_details().retry_info().is_some(), "{error:?}");
-    // A call that is refused for its last question has taken none of the others.
+    // A call that is rejected because of its last query does not count its other queries.
     let mut other = dashboard_from_address(&server, [127, 0, 0, 2]).await;
     assert!(watch(&mut other, "top_pages", "limit", numbers(30..=50)).await.is_err());
     let mut others = watch(&mut other, "top_pages", "limit", numbers(51..=70)).await.unwrap();
     assert!(others.message().await.unwrap().is_some());
-    // What is not watched any more is free again.
+    // The queries of a closed stream do not count any more.
     assert!(first.message().await.unwrap().is_some());
     drop(first);
     let deadline = std::time::Instant::now() + TIMEOUT;
@@ -106,7 +106,9 @@ async fn watched_queries_are_limited_per_address() {
 
 #[tokio::test]
 async fn excess_queries_are_rejected_with_a_retry_delay() {
-    let sql = "-- parameter: n UInt32 = 1\nSELECT max(cityHash64(number, {n:UInt32})) AS h FROM numbers(100000000 * least(1, {n:UInt32} - 1) + 1)";
+    let sql = "-- parameter: n UInt32 = 1\n\
+               SELECT max(cityHash64(number, {n:UInt32})) AS h \
+               FROM numbers(100000000 * least(1, {n:UInt32} - 1) + 1)";
     let (server, _folder) = with_panel(sql, &[]).await;
     let dashboard = server.dashboard().await;
     let tasks: Vec<_> = (2..=200)
@@ -119,7 +121,7 @@ async fn excess_queries_are_rejected_with_a_retry_delay() {
     for task in tasks {
         match task.await.unwrap() {
             Ok(_) => answered += 1,
-            // A machine that is busy with other things may take longer than a panel may.
+            // On a busy machine a query may exceed its time limit.
             Err(status) if status.code() == Code::DeadlineExceeded => {}
             Err(status) => {
                 assert_eq!(status.code(), Code::ResourceExhausted, "{status:?}");
@@ -130,7 +132,7 @@ async fn excess_queries_are_rejected_with_a_retry_delay() {
             }
         }
     }
-    println!("{answered} answered, {rejected} told to come back");
+    println!("{answered} answered, {rejected} rejected with a retry delay");
     assert!(rejected > 0);
     query_panel(&mut dashboard.clone(), "active_users", "window_minutes", "7").await.unwrap();
 }
@@ -142,7 +144,7 @@ async fn the_query_cache_bounds_memory() {
         "-- parameter: text String = x\nSELECT {text:String} AS text, repeat({text:String}, 20) AS padding";
     let (server, _folder) = with_panel(sql, &[("PANEL_CACHE_MS", "3600000")]).await;
     let mut dashboard = server.dashboard().await;
-    // Text is a value whatever it holds, and nothing else.
+    // Text is passed as a value, whatever it contains.
     for text in
         ["it's", "a\\tb\n\tc", "{x:Identifier}", "`\"$$", "\u{1f600}", "\\N", "'; DROP TABLE events; --"]
     {
@@ -168,7 +170,7 @@ async fn the_query_cache_bounds_memory() {
         task.await.unwrap();
     }
     let grown = server.rss_kib().saturating_sub(before) / 1_024;
-    println!("{QUERIES} questions of 21 KB each: {grown} MiB more");
+    println!("{QUERIES} queries with results of 21 KB each: {grown} MiB more");
     assert!(grown < 128, "{grown} MiB more");
 }
 

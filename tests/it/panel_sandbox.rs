@@ -1,4 +1,4 @@
-//! What a panel's file may hold: hostile ones are refused and tell nothing, ordinary ones are published.
+//! The panel sandbox: hostile panel files are rejected without leaking anything, ordinary ones are published.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -7,7 +7,7 @@ use millrace::proto::v1;
 
 use crate::common::{TIMEOUT, TestServer, event, events_request, http_request};
 
-/// What stands in the files that panels try to read.
+/// Content of the file that hostile panels try to read.
 const SECRET: &str = "SECRET-7f3a9c";
 const HEADER: &str = "-- title: A panel\n-- chart: table\n";
 
@@ -15,7 +15,7 @@ fn write_panel(folder: &Path, name: &str, text: &str) {
     std::fs::write(folder.join(format!("{name}.sql")), text).unwrap();
 }
 
-/// The catalogue, once it says something about each of these files.
+/// Waits until each of these files is published or reported as broken. Returns the catalog.
 async fn wait_until_checked(server: &TestServer, names: &[&str]) -> v1::ListPanelsResponse {
     let mut dashboard = server.dashboard().await;
     let deadline = std::time::Instant::now() + 2 * TIMEOUT;
@@ -33,10 +33,10 @@ async fn wait_until_checked(server: &TestServer, names: &[&str]) -> v1::ListPane
     }
 }
 
-/// Statements that reach beyond the tables, by name. `FILE` and `URL` stand for what they reach for.
+/// Statements that reach beyond the tables, by name. FILE and URL are placeholders for their targets.
 #[rustfmt::skip]
 const HOSTILE: &[(&str, &str)] = &[
-    // Files, by every name and every way to write it.
+    // Files, in every notation.
     ("file", "SELECT file('FILE')"),
     ("file_cased", "SELECT File('FILE'), FILE('FILE')"),
     ("file_backticks", "SELECT `file`('FILE') AS x"),
@@ -122,7 +122,7 @@ const HOSTILE: &[(&str, &str)] = &[
     ("table_values_select", "SELECT * FROM values('a String', (SELECT file('FILE')))"),
     ("table_numbers_file", "SELECT * FROM numbers(length(file('FILE')))"),
     ("table_parts", "SELECT * FROM mergeTreeIndex(currentDatabase(), 'events')"),
-    // Tables of others.
+    // Tables outside of the database.
     ("system", "SELECT query FROM system.processes"),
     ("system_in", "SELECT 1 WHERE 'x' IN system.one"),
     ("system_in_quoted", "SELECT 1 WHERE 'x' IN `system`.`one`"),
@@ -134,7 +134,7 @@ const HOSTILE: &[(&str, &str)] = &[
     ("information_schema", "SELECT * FROM information_schema.tables"),
     ("other_database", "SELECT * FROM default.secrets"),
     ("parameter_table", "SELECT * FROM {t:Identifier}"),
-    // What says where and who this is.
+    // Information about the server and the user.
     ("host", "SELECT hostName()"),
     ("user", "SELECT currentUser()"),
     ("setting", "SELECT getSetting('max_memory_usage')"),
@@ -142,7 +142,7 @@ const HOSTILE: &[(&str, &str)] = &[
     ("macro", "SELECT getMacro('x')"),
     ("lines", "SELECT addressToLine(1)"),
     ("sleeps", "SELECT sleep(3)"),
-    // No SELECT, more than one, or more than a SELECT.
+    // Not a single plain SELECT.
     ("two", "SELECT 1; SELECT toUInt8(file('FILE'))"),
     ("two_hidden", "SELECT 1 /* ; */ ;-- \nSELECT 2"),
     ("closes_parenthesis", "SELECT 1) UNION ALL (SELECT file('FILE')"),
@@ -177,7 +177,7 @@ async fn hostile_panels_are_rejected_without_leaking() {
     let folder = tempfile::tempdir().unwrap();
     for (name, sql) in HOSTILE {
         let sql = sql.replace("FILE", file.to_str().unwrap()).replace("URL", &format!("http://{address}/"));
-        // Words that hold FILE, and were meant so.
+        // Restores OUTFILE.
         let sql = sql.replace(&format!("OUT{}", file.display()), "OUTFILE");
         write_panel(
             folder.path(),
@@ -199,12 +199,12 @@ async fn hostile_panels_are_rejected_without_leaking() {
     let (_, page) = http_request(&server, "GET", "/api/panels", "application/json", b"");
     assert!(!String::from_utf8_lossy(&page).contains(SECRET));
     assert!(!server.log().contains(SECRET));
-    assert!(listener.accept().is_err(), "nobody opened the address");
-    assert_eq!(std::fs::read_dir(secrets.path()).unwrap().count(), 1, "nothing was written");
+    assert!(listener.accept().is_err(), "the address was opened");
+    assert_eq!(std::fs::read_dir(secrets.path()).unwrap().count(), 1, "a file was written");
     assert_eq!(server.sql("SELECT count() FROM events").await, "0");
 }
 
-/// The second and the third check do not lean on the first: each finds by itself what was named.
+/// The second and the third check do not depend on the first: each rejects hostile statements on its own.
 #[tokio::test]
 async fn each_check_is_independent() {
     use millrace::panels::sandbox::{ast, query_tree};
@@ -219,7 +219,7 @@ async fn each_check_is_independent() {
             continue;
         }
         let sql = sql.replace("FILE", "/nowhere/x");
-        // A statement that ClickHouse refuses is no panel either.
+        // Skipped if ClickHouse itself rejects the statement.
         if let Ok(tree) = server.try_sql(&format!("EXPLAIN AST {sql}")).await {
             let needs_resolution =
                 name.starts_with("state") || name.starts_with("format") || name.starts_with("file_of");
@@ -227,7 +227,7 @@ async fn each_check_is_independent() {
             assert!(rejected || needs_resolution, "{name}: {tree}");
             by_syntax += usize::from(rejected);
         }
-        // What opens addresses would wait for them.
+        // These would wait for their addresses.
         if name.starts_with("table_") || *name == "sleeps" {
             continue;
         }
@@ -237,14 +237,14 @@ async fn each_check_is_independent() {
             by_resolution += usize::from(query_tree::check(&rows(tree), "millrace").is_err());
         }
     }
-    println!("found by syntax {by_syntax}, by resolution {by_resolution}");
+    println!("rejected by syntax {by_syntax}, by resolution {by_resolution}");
     assert!(by_syntax >= 70 && by_resolution >= 10, "{by_syntax} {by_resolution}");
     let by_name = "SELECT arrayMap(file, materialize(['x'])) AS `function_name: plus,`";
     let tree = server.sql(&format!("EXPLAIN QUERY TREE run_passes = 1, passes = 1 {by_name}")).await;
     assert!(query_tree::check(&rows(tree), "millrace").is_err());
 }
 
-/// Statements as people write them.
+/// Realistic panels.
 #[rustfmt::skip]
 const ORDINARY: &[(&str, &str)] = &[
     ("count", "SELECT count() AS events FROM events"),
@@ -311,13 +311,13 @@ async fn ordinary_panels_are_published() {
     for (name, sql) in ORDINARY {
         write_panel(folder.path(), name, &format!("{HEADER}{parameters}{sql}"));
     }
-    // The example of docs/panels.md, and copies of the built-in panels.
-    let docs = include_str!("../../docs/panels.md");
-    let example = docs.split("```sql\n").nth(1).unwrap().split("```").next().unwrap();
-    write_panel(folder.path(), "docs_example", example);
+    // The example of the documentation, and the built-in panels as a user's own.
+    let documentation = include_str!("../../docs/panels.md");
+    let example = documentation.split("```sql\n").nth(1).unwrap().split("```").next().unwrap();
+    write_panel(folder.path(), "documented", example);
     let built_in = Path::new(env!("CARGO_MANIFEST_DIR")).join("queries/panels");
     let mut names: Vec<String> = ORDINARY.iter().map(|(name, _)| (*name).to_owned()).collect();
-    names.push("docs_example".to_owned());
+    names.push("documented".to_owned());
     for entry in std::fs::read_dir(built_in).unwrap() {
         let path = entry.unwrap().path();
         let name = format!("my_{}", path.file_stem().unwrap().to_str().unwrap());
@@ -335,7 +335,7 @@ async fn ordinary_panels_are_published() {
     assert!(broken.is_empty(), "{broken:#?}");
 }
 
-/// The list of functions was made of a version of the engine. What a newer one brings has to be judged, not forgotten.
+/// The list was made from one version of the engine. Every function of a newer one must be reviewed.
 #[tokio::test]
 async fn every_engine_function_is_listed() {
     use millrace::panels::sandbox::functions;

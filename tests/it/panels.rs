@@ -1,11 +1,11 @@
-//! Panels against the same figures computed in plain SQL over the events.
+//! Compares panels with the same figures computed in plain SQL over the events.
 
 use crate::common::{TestServer, event, events_request};
 use millrace::proto::v1;
 use tonic::Code;
 use v1::TimeRange;
 
-/// A server with lifelike traffic of the last hour.
+/// Starts a server and sends generated traffic of the last hour.
 async fn server_with_traffic(events: u64) -> TestServer {
     let server = TestServer::start_with(&[("PANEL_CACHE_MS", "0")]);
     let generate = tokio::process::Command::new(env!("CARGO_BIN_EXE_millrace"))
@@ -26,7 +26,7 @@ fn seconds(timestamp: Option<prost_types::Timestamp>) -> i64 {
     timestamp.unwrap().seconds
 }
 
-/// Within 1 %, or equal where it is said to be exact.
+/// Within 1 % if the panel says that it is approximate, else equal.
 fn assert_close(figure: u64, exact: &str, approximate: bool) {
     let exact: u64 = exact.parse().unwrap();
     if approximate {
@@ -36,7 +36,6 @@ fn assert_close(figure: u64, exact: &str, approximate: bool) {
     }
 }
 
-/// One million events over one stream; every panel equals plain SQL.
 #[tokio::test]
 async fn panels_match_plain_sql_over_a_million_events() {
     let server = server_with_traffic(1_000_000).await;
@@ -218,7 +217,7 @@ async fn invalid_queries_are_rejected_with_the_valid_values() {
     for (query, code, part) in cases {
         let error = dashboard.query_panel(query).await.unwrap_err();
         assert_eq!(error.code(), code, "{error:?}");
-        assert!(error.message().contains(part), "{} lacks {part:?}", error.message());
+        assert!(error.message().contains(part), "{} does not contain {part:?}", error.message());
     }
 }
 

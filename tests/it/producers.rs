@@ -1,4 +1,4 @@
-//! Producers that the server has forgotten, and how many it remembers.
+//! Forgotten producers, and the limit on remembered ones.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -15,14 +15,14 @@ use tonic_types::StatusExt;
 
 use crate::common::{TestServer, event, events_request, free_address};
 
-/// The shortest time that a producer may be remembered.
+/// The minimum of the setting.
 const ONE_HOUR: (&str, &str) = ("MILLRACE_PRODUCER_IDLE_HOURS", "1");
 
-/// Lets two hours pass, as far as the server of this folder can tell: its journal says that the producer's last request
-/// was received two hours ago. The server is not running.
+/// Makes the producer's last request two hours older, by appending a snapshot to the journal. The server must not be
+/// running.
 async fn age_producer_by_two_hours(data_dir: &Path, producer_id: &str, last_sequence: u64) {
     let (journal, recovery) = Journal::open(&data_dir.join("journal"), JournalConfig::default()).unwrap();
-    assert!(recovery.last().is_some_and(|record| record.is_ok()), "the server has written something");
+    assert!(recovery.last().is_some_and(|record| record.is_ok()), "the journal is empty");
     let long_ago = jiff::Timestamp::now().as_millisecond() - 2 * 3_600_000;
     let producers = vec![(producer_id.to_owned(), last_sequence, long_ago)];
     for part in (Snapshot { producers, ..Snapshot::default() }).encode(1 << 20) {
@@ -60,7 +60,7 @@ async fn a_forgotten_producer_resumes() {
     age_producer_by_two_hours(folder.path(), "quiet", 5).await;
 
     let server = TestServer::start_on(folder, &settings);
-    // Another's request: forgetting may be put off until the journal is written.
+    // A request of another producer: the server may forget only when it writes to the journal.
     server.ingest().await.send_events(events_request(vec![event("other")])).await.unwrap();
     for _ in 0..5 {
         producer.send(event("after")).await.unwrap();
@@ -81,7 +81,7 @@ async fn a_repeat_from_a_forgotten_producer_is_rejected() {
     server.stop();
     age_producer_by_two_hours(folder.path(), "p", 1).await;
 
-    // Also after a further restart, which finds the producer in no record.
+    // Also after another restart, when no record has the producer.
     for _ in 0..2 {
         let server = TestServer::start_on(Arc::clone(&folder), &[ONE_HOUR]);
         let mut ingest = server.ingest().await;
@@ -102,7 +102,7 @@ async fn a_repeat_from_a_forgotten_producer_is_rejected() {
         |sequence| v1::SendEventsRequest { start_new_numbering: true, ..numbered_request("p", sequence) };
     let error = ingest.send_events(new_numbering(2)).await.unwrap_err();
     assert_eq!(error.code(), Code::InvalidArgument, "{error:?}");
-    // The first request of the new numbering, whose acknowledgement is lost, twice.
+    // The first request of the new numbering, and two retries after lost acknowledgements.
     for (accepted, duplicates) in [(1, 0), (0, 1), (0, 1)] {
         let response = ingest.send_events(new_numbering(1)).await.unwrap().into_inner();
         assert_eq!((response.accepted, response.duplicates), (accepted, duplicates));
@@ -112,7 +112,7 @@ async fn a_repeat_from_a_forgotten_producer_is_rejected() {
     assert!(producer.known && producer.last_durable_sequence == 2);
     server.wait_until_landed().await;
     let count = server.sql("SELECT countIf(event_name = 'numbered') FROM events").await;
-    assert_eq!(count, "3", "once before it was forgotten, and twice since");
+    assert_eq!(count, "3", "one event from before, two since");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -123,7 +123,7 @@ async fn junk_producer_ids_do_not_evict_active_producers() {
     for n in 0..10 {
         ingest.send_events(numbered_request(&format!("active-{n}"), 1)).await.unwrap();
     }
-    // Without events: what it is about is who sends.
+    // Without events, to be fast.
     let junk =
         |n: u64| v1::SendEventsRequest { events: Vec::new(), ..numbered_request(&format!("junk-{n}"), 1) };
     let callers: Vec<_> = (0..CALLERS)
@@ -142,7 +142,7 @@ async fn junk_producer_ids_do_not_evict_active_producers() {
     for caller in callers {
         errors.extend(caller.await.unwrap());
     }
-    assert_eq!(errors.len(), 10, "the active ones keep their places");
+    assert_eq!(errors.len(), 10, "the active ones are not evicted");
     for error in errors {
         assert_eq!(error.code(), Code::ResourceExhausted, "{error:?}");
         assert!(error.get_error_details().retry_info().is_some_and(|info| info.retry_delay.is_some()));
@@ -153,10 +153,10 @@ async fn junk_producer_ids_do_not_evict_active_producers() {
         assert_eq!((repeated.accepted, repeated.duplicates), (0, 1));
         ingest.send_events(numbered_request(&format!("active-{n}"), 2)).await.unwrap();
     }
-    // Who has no number is not affected.
+    // Requests without a producer id are unaffected.
     ingest.send_events(events_request(vec![event("plain")])).await.unwrap();
 
-    // All of it again after a crash.
+    // The same after a crash.
     let folder = server.shared_data_dir();
     drop(server);
     let server = TestServer::start_on(folder, &[("MILLRACE_LOG", "info")]);

@@ -1,4 +1,4 @@
-//! Repairs what a power cut can leave in ClickHouse, state by state.
+//! Reconciliation: repairs every state in which a power cut can leave ClickHouse.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
@@ -23,7 +23,7 @@ use crate::rollup_assertions::assert_rollups_match_events;
 
 const EVENTS: u64 = 600;
 
-/// ClickHouse with batches that were inserted as the writer does, and the journal that has them.
+/// ClickHouse with batches inserted as by the writer, and the journal with the same batches.
 struct ReconcileFixture {
     server: TestServer,
     clickhouse: ClickHouse,
@@ -33,7 +33,7 @@ struct ReconcileFixture {
 }
 
 impl ReconcileFixture {
-    /// Even batches have events of some minutes, odd ones of three months.
+    /// Even batches have events of a few minutes, odd ones of three months.
     async fn with_batches(count: usize) -> Self {
         let server = TestServer::start();
         let (endpoint, receiver) = watch::channel(engine_endpoint(&server));
@@ -62,7 +62,7 @@ impl ReconcileFixture {
         let started_at = Instant::now();
         let report = self.try_reconcile().await.unwrap();
         println!(
-            "{} batches, {} quarters: {:?}",
+            "{} batches, {} quarter hours: {:?}",
             self.batches.len(),
             report.quarter_hours,
             started_at.elapsed()
@@ -78,7 +78,7 @@ impl ReconcileFixture {
         reconcile(&self.clickhouse, &durability, &expected, read).await
     }
 
-    /// Goes on with the engine that the server has started instead of a dead one.
+    /// Waits for the engine that the server starts after a kill, and connects to it.
     async fn reconnect_to_engine(&self) {
         let is_reachable = async || {
             self.clickhouse
@@ -107,7 +107,7 @@ impl ReconcileFixture {
     }
 }
 
-/// Where the server's engine is, once it has started.
+/// The endpoint of the server's engine, once it has started.
 fn engine_endpoint(server: &TestServer) -> Option<Endpoint> {
     let file = std::fs::read(server.data_dir().join("engine.json")).ok()?;
     serde_json::from_slice(&file).ok()
@@ -146,22 +146,22 @@ async fn batches_lost_or_duplicated_by_a_power_cut_are_repaired() {
     let mut fixture = ReconcileFixture::with_batches(8).await;
     fixture.assert_exact().await;
     let batches = fixture.batches.clone();
-    // Gone from the events, while the rollups and the token have it.
+    // Missing in the events, but in the rollups and with a token.
     fixture.sql(&format!("DELETE FROM events WHERE batch = '{}'", batches[1])).await;
-    // Some of its events are gone, and of another one a whole partition.
+    // One batch without some of its events, another one without a whole partition.
     fixture
         .sql(&format!("DELETE FROM events WHERE batch = '{}' AND sipHash64(event_id) % 3 = 0", batches[2]))
         .await;
-    let of_third = format!("FROM events WHERE batch = '{}'", batches[3]);
-    let week = fixture.sql(&format!("SELECT min(toMonday(date)) {of_third}")).await;
-    fixture.sql(&format!("DELETE {of_third} AND toMonday(date) = '{week}'")).await;
-    // The part survived and its token did not, so that it was inserted twice.
+    let of_batch_3 = format!("FROM events WHERE batch = '{}'", batches[3]);
+    let week = fixture.sql(&format!("SELECT min(toMonday(date)) {of_batch_3}")).await;
+    fixture.sql(&format!("DELETE {of_batch_3} AND toMonday(date) = '{week}'")).await;
+    // Inserted twice, because the part survived and its token did not.
     fixture.insert(batches[4], "another token").await;
     // Sealed, and never inserted.
     let sealed = Uuid::now_v7();
     fixture.journal.insert(sealed, random_columns(&mut StdRng::seed_from_u64(8), true));
     fixture.batches.push(sealed);
-    // Parts of the rollups are gone.
+    // Rollups with missing rows.
     fixture.sql("DELETE FROM minutes WHERE toUnixTimestamp(minute) % 120 = 0").await;
     fixture.sql("DELETE FROM page_minutes WHERE page_url = '/1'").await;
     fixture.sql("DELETE FROM country_steps WHERE step = 15").await;
@@ -184,12 +184,12 @@ async fn batches_lost_or_duplicated_by_a_power_cut_are_repaired() {
     assert!(report.rejected.is_empty() && report.incomplete.is_empty(), "{report:?}");
     fixture.assert_exact().await;
 
-    // Once more there is nothing to do.
+    // A second run has nothing to repair.
     let report = fixture.reconcile().await;
     assert_eq!((report.complete, report.repaired.len()), (9, 0));
     fixture.assert_exact().await;
 
-    // What was repaired is lost again.
+    // Repaired batches can be repaired again.
     fixture.sql(&format!("DELETE FROM events WHERE batch IN ('{}', '{sealed}')", batches[1])).await;
     let report = fixture.reconcile().await;
     assert_eq!(report.repaired, [batches[1], sealed]);
@@ -204,7 +204,7 @@ async fn an_interrupted_repair_is_completed_by_the_next_one() {
     let expected: Vec<ExpectedBatch> =
         fixture.batches.iter().map(|&batch_id| ExpectedBatch { batch_id, events: EVENTS }).collect();
     let last = fixture.batches[3];
-    // The journal's disk fails at the last one.
+    // Reading the last batch from the journal fails.
     let durability = Durability::for_server();
     let interrupted = reconcile(&fixture.clickhouse, &durability, &expected, async |batch| {
         if batch == last {
@@ -215,7 +215,7 @@ async fn an_interrupted_repair_is_completed_by_the_next_one() {
     });
     assert!(interrupted.await.is_err());
     let report = fixture.reconcile().await;
-    // Nothing had been attached yet.
+    // Nothing had been attached before the failure.
     assert_eq!((report.complete, report.repaired.as_slice()), (0, fixture.batches.as_slice()));
     fixture.assert_exact().await;
 }
@@ -246,5 +246,5 @@ async fn repairs_are_exact_despite_engine_crashes() {
         }
         fixture.assert_exact().await;
     }
-    println!("{interrupted} repairs were cut off");
+    println!("{interrupted} repairs were interrupted");
 }

@@ -1,45 +1,51 @@
-//! Every rollup against plain SQL over the events.
+//! Compares every rollup with plain SQL over the events.
 
 use crate::common::TestServer;
 
-/// What a rollup says, and what the events say; a row of each is one text.
+/// For each rollup table: its name, a query of its rows, and a query that computes the same rows from the events. A row is
+/// one text.
 fn rollup_comparisons() -> Vec<(&'static str, String, String)> {
-    let bits = |who: &str| format!("uniqExactIf(cityHash64({who}) % 1048576, {who} != '')");
-    let few = |who: &str| format!("least(101, uniqExactIf({who}, {who} != ''))");
-    let merged =
+    let set_bits = |person: &str| format!("uniqExactIf(cityHash64({person}) % 1048576, {person} != '')");
+    let capped_count = |person: &str| format!("least(101, uniqExactIf({person}, {person} != ''))");
+    let merged_set =
         |set: &str| format!("ifNull(groupBitmapMerge({set}), 0), ifNull(uniqUpToMerge(100)(few_{set}), 0)");
     let start = "toDateTime(intDiv(toUnixTimestamp(timestamp), step * 60) * step * 60, 'UTC')";
-    let duration = "if((JSONExtract(properties, 'duration_ms', 'Nullable(Float64)') AS given) >= 0 AND given <= 1e9, given, NULL)";
-    let who = "(ifNull(user_id, session_id) AS who)";
-    let text = |columns: &str, rest: &str| format!("SELECT toString(tuple({columns})) FROM {rest}");
-    let mut all = vec![
+    let duration = "if((JSONExtract(properties, 'duration_ms', 'Nullable(Float64)') AS given) >= 0 AND given <= 1e9, \
+                    given, NULL)";
+    let visitor = "(ifNull(user_id, session_id) AS visitor)";
+    let rows = |columns: &str, rest: &str| format!("SELECT toString(tuple({columns})) FROM {rest}");
+    let mut comparisons = vec![
         (
             "minutes",
-            text(
+            rows(
                 &format!(
                     "minute, sum(minutes.events), sum(errors), sum(signups_started), sum(signups_completed), {}",
-                    merged("sessions")
+                    merged_set("sessions")
                 ),
                 "minutes GROUP BY minute",
             ),
-            text(
+            rows(
                 &format!(
                     "toStartOfMinute(timestamp) AS minute, count(), countIf(event_name = 'error_occurred'), \
                      countIf(event_name = 'signup_started'), countIf(event_name = 'signup_completed'), {}, {}",
-                    bits("session_id"),
-                    few("session_id")
+                    set_bits("session_id"),
+                    capped_count("session_id")
                 ),
                 "events GROUP BY toStartOfMinute(timestamp)",
             ),
         ),
         (
             "session_steps",
-            text(
-                &format!("step, start, sum(session_steps.events), {}", merged("sessions")),
+            rows(
+                &format!("step, start, sum(session_steps.events), {}", merged_set("sessions")),
                 "session_steps GROUP BY step, start",
             ),
-            text(
-                &format!("step, {start}, count(), {}, {}", bits("session_id"), few("session_id")),
+            rows(
+                &format!(
+                    "step, {start}, count(), {}, {}",
+                    set_bits("session_id"),
+                    capped_count("session_id")
+                ),
                 &format!(
                     "(SELECT *, arrayJoin([15, 60])::UInt16 AS step FROM events) GROUP BY step, {start}"
                 ),
@@ -48,10 +54,11 @@ fn rollup_comparisons() -> Vec<(&'static str, String, String)> {
     ];
     let page = "substringUTF8(JSONExtractString(properties, 'page_url'), 1, 500)";
     let feature = "substringUTF8(JSONExtractString(properties, 'feature'), 1, 200)";
-    // Rollup, its key, what the key is in an event, which events, the steps, its columns, what they are in an event.
     let durations = format!(", round(sum(ifNull({duration}, 0))), count({duration})");
-    let kept = ", round(sum(duration_ms)), sum(duration_views)";
-    for (name, steps_name, key, value, events, steps, count, set, has_duration_steps) in [
+    let duration_sums = ", round(sum(duration_ms)), sum(duration_views)";
+    // The table of minutes and that of longer levels; their key, and its expression over the events; which events count;
+    // the levels; columns of the tables; whether there are durations: `Some(true)` if the longer levels have them too.
+    for (name, levels_name, key, key_expression, filter, levels, count, set, durations_in_levels) in [
         (
             "feature_minutes",
             "feature_steps",
@@ -86,46 +93,53 @@ fn rollup_comparisons() -> Vec<(&'static str, String, String)> {
             Some(false),
         ),
     ] {
-        let with = |has: bool, text: &str| if has { text.to_owned() } else { String::new() };
-        let people = format!("{}, {}", bits("who"), few("who"));
-        all.push((
+        let only_if = |condition: bool, text: &str| if condition { text.to_owned() } else { String::new() };
+        let visitors = format!("{}, {}", set_bits("visitor"), capped_count("visitor"));
+        comparisons.push((
             name,
-            text(
+            rows(
                 &format!(
                     "minute, toString({key}), sum({name}.{count}), {}{}",
-                    merged(set),
-                    with(has_duration_steps.is_some(), kept)
+                    merged_set(set),
+                    only_if(durations_in_levels.is_some(), duration_sums)
                 ),
                 &format!("{name} GROUP BY minute, {key}"),
             ),
-            text(
+            rows(
                 &format!(
-                    "toStartOfMinute(timestamp) AS minute, key, count(), {people}{}",
-                    with(has_duration_steps.is_some(), &durations)
+                    "toStartOfMinute(timestamp) AS minute, key, count(), {visitors}{}",
+                    only_if(durations_in_levels.is_some(), &durations)
                 ),
-                &format!("(SELECT *, {value} AS key, {who} FROM events WHERE {events}) GROUP BY toStartOfMinute(timestamp), key"),
+                &format!(
+                    "(SELECT *, {key_expression} AS key, {visitor} FROM events WHERE {filter}) \
+                     GROUP BY toStartOfMinute(timestamp), key"
+                ),
             ),
         ));
-        let timed = has_duration_steps == Some(true);
-        all.push((
-            steps_name,
-            text(
-                &format!("step, start, toString({key}), sum({steps_name}.{count}), {}{}", merged(set), with(timed, kept)),
-                &format!("{steps_name} GROUP BY step, start, {key}"),
-            ),
-            text(
-                &format!("step, {start}, key, count(), {people}{}", with(timed, &durations)),
+        let has_durations = durations_in_levels == Some(true);
+        comparisons.push((
+            levels_name,
+            rows(
                 &format!(
-                    "(SELECT *, {value} AS key, {who}, arrayJoin({steps})::UInt16 AS step FROM events WHERE {events}) \
-                     GROUP BY step, {start}, key"
+                    "step, start, toString({key}), sum({levels_name}.{count}), {}{}",
+                    merged_set(set),
+                    only_if(has_durations, duration_sums)
+                ),
+                &format!("{levels_name} GROUP BY step, start, {key}"),
+            ),
+            rows(
+                &format!("step, {start}, key, count(), {visitors}{}", only_if(has_durations, &durations)),
+                &format!(
+                    "(SELECT *, {key_expression} AS key, {visitor}, arrayJoin({levels})::UInt16 AS step FROM events \
+                     WHERE {filter}) GROUP BY step, {start}, key"
                 ),
             ),
         ));
     }
-    all
+    comparisons
 }
 
-/// Fails with the first rows that differ.
+/// Panics with the first rows that differ.
 pub(crate) async fn assert_rollups_match_events(server: &TestServer) {
     for (name, rollup, events) in rollup_comparisons() {
         let unexpected = server.sql(&format!("{rollup} EXCEPT {events}")).await;
@@ -133,7 +147,7 @@ pub(crate) async fn assert_rollups_match_events(server: &TestServer) {
         let first = |rows: &str| rows.lines().take(3).collect::<Vec<_>>().join("\n");
         assert!(
             unexpected.is_empty() && missing.is_empty(),
-            "{name}: {} rows are not as in the events, such as\n{}\n{} are missing, such as\n{}",
+            "{name}: {} unexpected rows, such as\n{}\n{} missing rows, such as\n{}",
             unexpected.lines().count(),
             first(&unexpected),
             missing.lines().count(),

@@ -1,4 +1,4 @@
-//! The rollups against the events they were made of.
+//! Compares rollups with plain SQL over a million random events.
 
 use millrace::client::ProducerConfig;
 use millrace::proto::v1;
@@ -10,7 +10,7 @@ use crate::common::{TestServer, now};
 
 const EVENTS: usize = 1_000_000;
 
-/// Late by up to two days, early by up to nine minutes, in no order.
+/// Out of order: late by up to two days, early by up to nine minutes.
 fn random_event(random: &mut StdRng) -> v1::Event {
     let names =
         ["page_view", "page_view", "feature_used", "signup_started", "signup_completed", "error_occurred"];
@@ -65,12 +65,16 @@ async fn rollups_match_a_million_random_events() {
     let people = |set: &str| PEOPLE.replace("SET", set);
     let mut comparisons = vec![(
         "minute",
-        format!("(sum(minutes.events), sum(errors), sum(signups_started), sum(signups_completed)) AS counts, {} FROM minutes GROUP BY minute", people("sessions")),
+        format!(
+            "(sum(minutes.events), sum(errors), sum(signups_started), sum(signups_completed)) AS counts, {} FROM minutes \
+             GROUP BY minute",
+            people("sessions")
+        ),
         "toStartOfMinute(timestamp) AS minute, (count(), countIf(event_name = 'error_occurred'), countIf(event_name = \
          'signup_started'), countIf(event_name = 'signup_completed')) AS counts, uniqExact(session_id) AS people FROM \
          events GROUP BY minute".to_owned(),
     )];
-    for (table, steps, key, key_expression, name, count) in [
+    for (table, levels_table, key, key_expression, name, count) in [
         (
             "feature_minutes",
             "feature_steps",
@@ -98,7 +102,7 @@ async fn rollups_match_a_million_random_events() {
         comparisons.push((
             "start",
             format!(
-                "sum({steps}.{count}) AS counts, {} FROM {steps} WHERE step = 60 GROUP BY start",
+                "sum({levels_table}.{count}) AS counts, {} FROM {levels_table} WHERE step = 60 GROUP BY start",
                 people(set)
             ),
             format!(

@@ -1,4 +1,4 @@
-//! WatchPanels: what is seen at once, what is seen after an event, and what is seen when ClickHouse is away.
+//! WatchPanels: initial values, updates after events, and outages of ClickHouse.
 
 use std::time::Duration;
 
@@ -23,11 +23,11 @@ fn watch_request(queries: Vec<v1::PanelQuery>) -> v1::WatchPanelsRequest {
 }
 
 async fn next_update(stream: &mut Streaming<v1::WatchPanelsResponse>) -> v1::WatchPanelsResponse {
-    let next = tokio::time::timeout(TIMEOUT, stream.message()).await.expect("an update comes");
-    next.unwrap().expect("the stream goes on")
+    let next = tokio::time::timeout(TIMEOUT, stream.message()).await.expect("an update arrives");
+    next.unwrap().expect("the stream is open")
 }
 
-/// The next update for which `predicate` holds.
+/// Returns the next update for which `predicate` holds.
 async fn wait_for_update(
     stream: &mut Streaming<v1::WatchPanelsResponse>,
     predicate: impl Fn(&v1::WatchPanelsResponse) -> bool,
@@ -49,7 +49,7 @@ fn active_users(update: &v1::WatchPanelsResponse) -> u64 {
 
 #[tokio::test]
 async fn every_panel_sends_an_initial_value_and_updates() {
-    // Nothing but the watcher makes a batch due before ten minutes are over.
+    // Without demand a batch would be due only after ten minutes.
     let server = TestServer::start_with(&[("FLUSH_INTERVAL_MS", "600000")]);
     let mut dashboard = server.dashboard().await;
     let names = dashboard.list_panels(v1::ListPanelsRequest {}).await.unwrap().into_inner().panels;
@@ -76,10 +76,13 @@ async fn every_panel_sends_an_initial_value_and_updates() {
         }
     }
 
-    // A panel whose value did not change is silent: no page was viewed.
+    // A panel whose value has not changed sends no update: there was no page view.
     server.ingest().await.send_events(events_request(vec![event("signup_started")])).await.unwrap();
-    let twice = |update: &v1::WatchPanelsResponse| matches!(&update.value, Some(Value::SignupFunnel(funnel)) if funnel.started == 2);
-    wait_for_update(&mut stream, twice).await;
+    let shows_both = |update: &v1::WatchPanelsResponse| match &update.value {
+        Some(Value::SignupFunnel(funnel)) => funnel.started == 2,
+        _ => false,
+    };
+    wait_for_update(&mut stream, shows_both).await;
     let stopped = server.stop();
     assert!(stopped.0.success(), "{}", stopped.1);
     let end = loop {
@@ -113,7 +116,7 @@ async fn values_become_stale_during_an_outage_and_recover() {
     assert!(stale.stale_since.is_some());
     assert!(stale.stale_reason.as_ref().unwrap().contains("active_users"), "{stale:?}");
 
-    // Who comes now sees the mark as well.
+    // A new subscriber gets the stale value too.
     let late = dashboard.watch_panels(watch_request(vec![query("b", "active_users")])).await.unwrap();
     let late = next_update(&mut late.into_inner()).await;
     assert_eq!((late.id.as_str(), late.stale_since), ("b", stale.stale_since));
@@ -123,7 +126,7 @@ async fn values_become_stale_during_an_outage_and_recover() {
     assert_eq!((active_users(&fresh), fresh.stale_since), (1, None));
 }
 
-/// The statements that ClickHouse has run for panels.
+/// The number of SELECTs that ClickHouse has run.
 async fn select_count(server: &TestServer) -> u64 {
     let counted = server.sql("SELECT sum(value) FROM system.events WHERE event = 'SelectQuery'").await;
     counted.parse().unwrap()
@@ -142,9 +145,9 @@ async fn a_thousand_subscribers_cost_as_many_queries_as_one() {
         let mut dashboard = server.dashboard().await;
         for number in 0..subscribers {
             if number % 100 == 0 {
-                dashboard = server.dashboard().await; // HTTP/2 has so many streams a connection
+                dashboard = server.dashboard().await; // the limit of streams per connection
             }
-            // The same question in different words.
+            // The same query in different forms.
             let mut query = query(&format!("w{number}"), "active_users");
             query.time_zone = (number % 2 == 0).then(|| "UTC".to_owned());
             if number % 3 == 0 {
@@ -156,9 +159,9 @@ async fn a_thousand_subscribers_cost_as_many_queries_as_one() {
             assert_eq!(next_update(stream).await.id, format!("w{number}"));
         }
         let memory = server.rss_kib().saturating_sub(memory_before);
-        println!("{subscribers} watchers: {} KiB each", memory / subscribers as u64);
+        println!("{subscribers} subscribers: {} KiB each", memory / subscribers as u64);
         if subscribers == SUBSCRIBERS {
-            assert!(memory < 50 * SUBSCRIBERS as u64, "{memory} KiB for {SUBSCRIBERS} watchers");
+            assert!(memory < 50 * SUBSCRIBERS as u64, "{memory} KiB for {SUBSCRIBERS} subscribers");
         }
         let before = select_count(&server).await;
         for number in 0..EVENTS {
@@ -173,8 +176,8 @@ async fn a_thousand_subscribers_cost_as_many_queries_as_one() {
             wait_for_update(stream, |update| active_users(update) == last).await;
         }
     }
-    // Each computation is two statements' worth of selects at most, one for each event; health asks a little as well.
-    println!("selects for {EVENTS} events with 1 and with {SUBSCRIBERS} watchers: {selects_for:?}");
+    // At most two SELECTs per computation, and one computation per event. Health checks add a few.
+    println!("SELECTs for {EVENTS} events with 1 and with {SUBSCRIBERS} subscribers: {selects_for:?}");
     assert!(selects_for[1] <= 2 * selects_for[0], "{selects_for:?}");
 }
 
@@ -197,7 +200,7 @@ async fn a_slow_subscriber_gets_the_latest_value() {
     {
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
-    // The smallest windows that HTTP/2 begins with: less than one value fits.
+    // The default flow-control windows of HTTP/2: less than one value fits.
     let endpoint = tonic::transport::Channel::from_shared(server.url()).unwrap();
     let endpoint = endpoint.initial_stream_window_size(65_535).initial_connection_window_size(65_535);
     let channel = endpoint.connect().await.unwrap();
@@ -220,7 +223,7 @@ async fn a_slow_subscriber_gets_the_latest_value() {
     while seen.last() != Some(&UPDATES) {
         seen.push(events(&next_update(&mut stream).await));
     }
-    assert!(seen.len() <= 5, "what was on its way, and the newest: {seen:?}");
+    assert!(seen.len() <= 5, "more than the values in flight and the newest: {seen:?}");
 }
 
 #[tokio::test]
@@ -238,7 +241,7 @@ async fn invalid_watched_queries_are_rejected_with_their_index() {
     for (queries, part) in cases {
         let error = dashboard.watch_panels(watch_request(queries)).await.unwrap_err();
         assert_eq!(error.code(), Code::InvalidArgument, "{error:?}");
-        assert!(error.message().contains(part), "{} lacks {part:?}", error.message());
+        assert!(error.message().contains(part), "{} does not contain {part:?}", error.message());
     }
     let error = dashboard.watch_panels(watch_request(vec![query("", "nothing")])).await.unwrap_err();
     assert_eq!(error.code(), Code::NotFound);

@@ -11,10 +11,9 @@
 //! 7. [`dashboard`]: the doors through which panels go out; `web_assets` is the browser's side, built from web/.
 //!
 //! Around it: [`config`] is read once, [`server`] is the port, `edge` what every request passes first, [`health`] says how everything is, [`commands`] are the
-//! program's, [`client`] is for producers written in Rust, and [`proto`] are the contracts.
+//! program's, and [`proto`] are the contracts. The client for producers written in Rust is the crate [`millrace_client`].
 
 pub mod clickhouse;
-pub mod client;
 pub mod commands;
 pub mod config;
 pub mod dashboard;

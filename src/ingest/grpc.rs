@@ -13,8 +13,8 @@ use super::stream::{self, RequestOutcome};
 use super::wire::EventsRequest;
 use crate::edge::{self, body::BodyPermit};
 use crate::error::Error;
-use crate::proto::ingest_server::ingest_service_server::IngestService;
 use crate::proto::v1;
+use crate::proto::v1::ingest_service_server::IngestService;
 
 /// How many events SendEvents takes.
 pub const MAX_SEND_EVENTS: usize = 500;

@@ -1,7 +1,7 @@
 //! The rollups against the events they were made of.
 
-use millrace::client::ProducerConfig;
 use millrace::proto::v1;
+use millrace_client::ProducerConfig;
 use rand::rngs::StdRng;
 use rand::seq::IndexedRandom as _;
 use rand::{Rng as _, SeedableRng as _};

@@ -12,9 +12,9 @@ use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::Endpoint;
 
-use crate::client::{ProducerConfig, Totals};
 use crate::proto::{self, v1};
 use crate::shutdown::ShutdownSignals;
+use millrace_client::{ProducerConfig, Totals};
 use traffic::{Scenario, Traffic};
 use v1::ingest_service_client::IngestServiceClient;
 

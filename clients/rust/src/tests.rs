@@ -12,7 +12,12 @@ use tonic::{Code, Request, Response, Status, Streaming};
 use tonic_types::{ErrorDetails, StatusExt};
 
 use super::*;
-use v1::ingest_service_server::{IngestService, IngestServiceServer};
+use server::ingest_service_server::{IngestService, IngestServiceServer};
+
+#[expect(clippy::allow_attributes, unreachable_pub, reason = "generated code")]
+mod server {
+    include!(concat!(env!("OUT_DIR"), "/server/millrace.v1.rs"));
+}
 
 /// What a stream does: acknowledges so many requests, then ends with a status when the next one comes; with UNAVAILABLE at
 /// once, as a server that stops does.

@@ -1,32 +1,6 @@
-//! A client for producers written in Rust.
-//!
-//! What it promises: an event that [`Producer::send`] took is stored exactly once, as long as this process lives and the
-//! server comes back within an hour; once [`Producer::flush`] has returned, it is stored even if both die. Events are sent
-//! in requests that are numbered from 1 within the producer. What is not acknowledged is kept and sent again after a
-//! reconnect, in order and under its number, so the server knows what it has. A process that ends before `flush` may have
-//! lost what it sent last: one that must not, keeps its events until then, and begins again after the last one that was
-//! acknowledged.
-//!
-//! A server forgets a producer that sends nothing for long (`MILLRACE_PRODUCER_IDLE_HOURS`, a week by default; at least an
-//! hour). The producer then begins again with 1 by itself, and goes on ([`Totals::renumbered`]); an event that is sent after
-//! the pause is stored exactly once as any other. Only what was sent before the pause and never acknowledged may be stored
-//! or not, and nobody can tell: it is sent again, so that nothing is lost, and counted in [`Totals::possible_duplicates`]. Give
-//! events an `event_id` to find them.
-//!
-//! A producer id belongs to one producer at a time. The default one is random, so that a restart begins anew.
-//!
-//! ```no_run
-//! # async fn example(event: millrace::proto::v1::Event) -> Result<(), millrace::client::ClientError> {
-//! use millrace::client::ProducerConfig;
-//!
-//! let producer = ProducerConfig::new("http://127.0.0.1:8080").connect().await?;
-//! producer.send(event).await?;
-//! let totals = producer.close().await?;
-//! println!("{} events are stored", totals.accepted);
-//! # Ok(())
-//! # }
-//! ```
+#![doc = include_str!("../README.md")]
 
+pub mod proto;
 mod send_window;
 mod task;
 
@@ -36,7 +10,7 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot, watch};
 use tonic::transport::Endpoint;
 
-use crate::proto::v1;
+use proto::v1;
 pub use send_window::Totals;
 
 /// How many events the server takes in a request of a stream.

@@ -111,7 +111,7 @@ type TaskHandle = JoinHandle<Result<Totals, ClientError>>;
 /// A connected producer; cheap to clone.
 ///
 /// Its background task batches, sends and resends. [`close`](Self::close) ends the task and joins it. If every clone is
-/// dropped without `close`, the task is detached: it ends once what was sent is acknowledged, or when the runtime shuts down.
+/// dropped without `close`, the task is detached: it ends once what was sent is acknowledged, or with the runtime.
 #[derive(Clone, Debug)]
 pub struct Producer {
     id: Arc<str>,

@@ -155,8 +155,8 @@ async fn upload(
     let producer_id =
         args.producer_id.clone().unwrap_or_else(|| format!("generate-{}", uuid::Uuid::new_v4()));
     let generator_bar = bar.clone();
-    // Generating events is CPU-bound, so it runs on a blocking thread. If this future is dropped, the thread ends at its next
-    // send, and the runtime joins it.
+    // Generating events is CPU-bound, so it runs on a blocking thread. If this future is dropped, the thread ends at its
+    // next send, and the runtime joins it.
     let generator = tokio::task::spawn_blocking(move || {
         let mut events = events.peekable();
         let (mut sequence, mut sent) = (0, 0);

@@ -1,5 +1,5 @@
-//! Simulates the traffic of a small SaaS product: sessions view pages, sign up in two steps, use features and run into errors,
-//! more of them in busy hours. Deterministic: the same seed, scenario, start and rate generate the same events.
+//! Simulates the traffic of a small SaaS product: sessions view pages, sign up in two steps, use features and run into
+//! errors, more of them in busy hours. Deterministic: the same seed, scenario, start and rate generate the same events.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;

@@ -57,8 +57,8 @@ web/dist/index.html: $(WEB_READY) $(shell find web/src web/index.html web/*.ts w
 .PHONY: test
 test: engine test-tools page ## Run every test
 	@$(RUST)
-	MILLRACE_TEST_TOOLS=$(CACHE)/tools/test cargo test --locked --all-targets
-	cargo test --locked --doc
+	MILLRACE_TEST_TOOLS=$(CACHE)/tools/test cargo test --locked --workspace --all-targets
+	cargo test --locked --workspace --doc
 	@$(MAKE) --no-print-directory test-page
 
 .PHONY: test-page
@@ -87,13 +87,13 @@ chromium: ## Install Chromium for the page's tests, and curl for one of its snip
 lint: buf-lint deny machete $(WEB_READY) ## Check formatting, lints, documentation, contracts and dependencies
 	@$(RUST)
 	npm --prefix web run lint
-	cargo fmt --check
-	cargo clippy --locked --all-targets -- -D warnings
-	RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --document-private-items
+	cargo fmt --all --check
+	cargo clippy --locked --workspace --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings" cargo doc --locked --workspace --no-deps --document-private-items
 
 .PHONY: fmt
 fmt: $(WEB_READY) ## Format the code
-	cargo fmt
+	cargo fmt --all
 	npm --prefix web run fmt
 
 .PHONY: crash-test

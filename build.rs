@@ -1,4 +1,5 @@
-//! Compiles the contracts in proto/ and keeps their descriptors for gRPC reflection; takes in the page, where it is built.
+//! Generates the servers of the contracts in proto/, keeps their descriptors for gRPC reflection, and embeds the page if it
+//! has been built.
 
 use std::error::Error;
 use std::fmt::Write as _;
@@ -20,22 +21,16 @@ fn main() -> Result<(), Box<dyn Error>> {
     let descriptors = protox::compile(files, [PROTO_ROOT])?;
     let out = PathBuf::from(std::env::var("OUT_DIR")?);
     std::fs::write(out.join("descriptors.bin"), descriptors.encode_to_vec())?;
-    // The server of IngestService a second time: its requests are not decoded as a whole (src/ingest/wire.rs).
-    let mut ingest = descriptors.clone();
-    ingest.file.retain(|file| file.name().ends_with("/ingest.proto"));
-    std::fs::create_dir_all(out.join("ingest"))?;
-    let events = ["SendEvents", "StreamEvents", "UploadEvents"];
-    let mut builder = tonic_prost_build::configure()
+    // The messages are those of the client crate, except the requests with events, which src/ingest/wire.rs reads.
+    let mut services = tonic_prost_build::configure()
         .codec_path(CODEC)
         .build_client(false)
-        .out_dir(out.join("ingest"))
-        .extern_path(".millrace.v1", "crate::proto::v1");
-    for call in events {
-        builder =
-            builder.extern_path(format!(".millrace.v1.{call}Request"), "crate::ingest::wire::EventsRequest");
+        .extern_path(".millrace.v1", "::millrace_client::proto::v1");
+    for call in ["SendEvents", "StreamEvents", "UploadEvents"] {
+        services =
+            services.extern_path(format!(".millrace.v1.{call}Request"), "crate::ingest::wire::EventsRequest");
     }
-    builder.compile_fds(ingest)?;
-    tonic_prost_build::configure().codec_path(CODEC).compile_fds(descriptors)?;
+    services.compile_fds(descriptors)?;
     embed_page(&out)
 }
 

@@ -1,4 +1,4 @@
-//! What a valid event is. Every door calls [`validate`], so that one set of rules holds whichever way an event came.
+//! Validates events. Every handler calls [`validate`], so the same rules apply to gRPC and HTTP.
 
 use std::borrow::Cow;
 use std::time::Duration;
@@ -15,13 +15,14 @@ pub const MAX_EVENT_NAME_BYTES: usize = 128;
 pub const MAX_ID_BYTES: usize = 256;
 /// The largest `properties`, in bytes of JSON.
 pub const MAX_PROPERTIES_BYTES: usize = 64 * 1024;
-/// How deep `properties` may nest. Real events stay under ten levels; the bound keeps readers of the column safe.
+/// How deep `properties` may nest. Real events have fewer than ten levels; the limit protects readers of the column whose
+/// JSON parser recurses.
 pub const MAX_PROPERTIES_DEPTH: usize = 32;
 
-/// How much of a refused value is quoted in the reason, in bytes.
+/// How much of an invalid value the reason quotes, in bytes.
 const MAX_QUOTED_BYTES: usize = 40;
 
-/// The device classes that panels tell apart.
+/// The kind of device, as far as panels distinguish them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DeviceType {
     /// A desktop or laptop computer.
@@ -30,7 +31,7 @@ pub enum DeviceType {
     Mobile,
     /// A tablet.
     Tablet,
-    /// Anything else, or not known.
+    /// Any other value, or none.
     Unknown,
 }
 
@@ -42,7 +43,7 @@ impl DeviceType {
             .unwrap_or(Self::Unknown)
     }
 
-    /// The name as it is stored.
+    /// The value of the column `device_type`.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Desktop => "desktop",
@@ -53,7 +54,7 @@ impl DeviceType {
     }
 }
 
-/// An event that obeys every rule. Only [`validate`] makes one.
+/// An event that passed validation. Only [`validate`] creates one.
 #[derive(Debug, PartialEq)]
 pub struct ValidEvent<'a> {
     event_name: &'a str,
@@ -67,59 +68,59 @@ pub struct ValidEvent<'a> {
 }
 
 impl ValidEvent<'_> {
-    /// What happened.
+    /// 1 to [`MAX_EVENT_NAME_BYTES`] bytes without control characters.
     pub fn event_name(&self) -> &str {
         self.event_name
     }
-    /// When it happened, in milliseconds since 1970 UTC.
+    /// Milliseconds since 1970 UTC, by the producer's clock.
     pub fn timestamp_ms(&self) -> i64 {
         self.timestamp_ms
     }
-    /// The session, or empty.
+    /// May be empty.
     pub fn session_id(&self) -> &str {
         self.session_id
     }
-    /// The user, never empty.
+    /// `None` if the producer sent an empty one.
     pub fn user_id(&self) -> Option<&str> {
         self.user_id
     }
-    /// The device class.
+    /// [`DeviceType::Unknown`] unless the producer sent one of the others.
     pub fn device_type(&self) -> DeviceType {
         self.device_type
     }
-    /// Two upper-case letters.
+    /// Two upper-case letters; `ZZ` if the producer sent none.
     pub fn country_code(&self) -> [u8; 2] {
         self.country_code
     }
-    /// The text of a JSON object.
+    /// A JSON object as text, at most [`MAX_PROPERTIES_BYTES`]; `{}` if the producer sent none.
     pub fn properties(&self) -> &str {
         &self.properties
     }
-    /// The id that the producer gave.
+    /// The id that the producer sent, if any. The ingester generates the others.
     pub fn event_id(&self) -> Option<Uuid> {
         self.event_id
     }
 }
 
-/// Why an event is refused.
+/// Why an event is invalid.
 #[derive(Debug, PartialEq, Eq)]
 pub struct ValidationError {
-    /// The field at fault.
+    /// The invalid field.
     pub field: &'static str,
-    /// What is wrong with it and what is allowed.
+    /// What is wrong with its value and what is allowed. Follows the field's name in messages.
     pub reason: String,
 }
 
-/// The rules that depend on the configuration.
+/// The configurable rules.
 #[derive(Clone, Copy, Debug)]
 pub struct ValidationRules {
-    /// Older events would be deleted at once, so they are refused.
+    /// Maximum age of an event (`RETENTION_DAYS`). ClickHouse would delete older ones right after the insert.
     pub retention: Duration,
-    /// How far a producer's clock may run ahead.
+    /// How far a timestamp may be in the future (`MILLRACE_MAX_CLOCK_SKEW_MS`).
     pub max_clock_skew: Duration,
 }
 
-/// Checks one event against the rules, as of `now_ms` (milliseconds since 1970 UTC).
+/// Checks an event against the rules at the time `now_ms` (milliseconds since 1970 UTC). Returns the first violation.
 pub fn validate<'a>(
     event: &'a v1::Event,
     rules: &ValidationRules,
@@ -151,13 +152,13 @@ fn validate_event_name(name: &str) -> Result<&str, ValidationError> {
     if name.len() > MAX_EVENT_NAME_BYTES {
         return invalid(
             "event_name",
-            format!("{} has {} bytes; at most {MAX_EVENT_NAME_BYTES} are allowed", quoted(name), name.len()),
+            format!("{} has {} bytes; the limit is {MAX_EVENT_NAME_BYTES}", quoted(name), name.len()),
         );
     }
     if let Some(c) = name.chars().find(|c| c.is_control()) {
         return invalid(
             "event_name",
-            format!("{} holds the control character U+{:04X}", quoted(name), u32::from(c)),
+            format!("{} contains the control character U+{:04X}", quoted(name), u32::from(c)),
         );
     }
     Ok(name)
@@ -169,7 +170,7 @@ fn validate_timestamp(
     now_ms: i64,
 ) -> Result<i64, ValidationError> {
     let Some(timestamp) = timestamp else {
-        return invalid("timestamp", "is missing; the time at which the event happened is required");
+        return invalid("timestamp", "is missing; the time of the event is required");
     };
     if !(0..1_000_000_000).contains(&timestamp.nanos) {
         return invalid(
@@ -184,7 +185,7 @@ fn validate_timestamp(
         return invalid(
             "timestamp",
             format!(
-                "{} lies in the future; at most {} s after the server's clock, which says {}, are allowed",
+                "{} is in the future; the limit is {} s after the server's time, which is {}",
                 format_timestamp(millis),
                 rules.max_clock_skew.as_secs(),
                 format_timestamp(now_ms)
@@ -196,7 +197,7 @@ fn validate_timestamp(
         return invalid(
             "timestamp",
             format!(
-                "{} is older than the retention of {} days, which begins at {}",
+                "{} is older than the retention of {} days; the limit is {}",
                 format_timestamp(millis),
                 rules.retention.as_secs() / 86_400,
                 format_timestamp(earliest)
@@ -210,7 +211,7 @@ fn validate_id<'a>(field: &'static str, text: &'a str) -> Result<&'a str, Valida
     if text.len() > MAX_ID_BYTES {
         return invalid(
             field,
-            format!("{} has {} bytes; at most {MAX_ID_BYTES} are allowed", quoted(text), text.len()),
+            format!("{} has {} bytes; the limit is {MAX_ID_BYTES}", quoted(text), text.len()),
         );
     }
     Ok(text)
@@ -222,10 +223,9 @@ fn parse_country_code(text: &str) -> Result<[u8; 2], ValidationError> {
         [a, b] if a.is_ascii_alphabetic() && b.is_ascii_alphabetic() => {
             Ok([a.to_ascii_uppercase(), b.to_ascii_uppercase()])
         }
-        _ => invalid(
-            "country_code",
-            format!("{} is not two letters of ISO 3166-1 alpha-2, as in \"ES\"", quoted(text)),
-        ),
+        _ => {
+            invalid("country_code", format!("{} is not an ISO 3166-1 alpha-2 code like \"ES\"", quoted(text)))
+        }
     }
 }
 
@@ -259,28 +259,25 @@ fn validate_properties_json(text: &str) -> Result<&str, ValidationError> {
     if !text.starts_with('{') {
         return invalid(FIELD, format!("{} is not a JSON object", quoted(text)));
     }
-    // The depth first: it bounds what the parser has to walk into.
+    // The depth is checked first, because the parser recurses.
     let depth = nesting_depth(text);
     if depth > MAX_PROPERTIES_DEPTH {
-        return invalid(FIELD, format!("nests {depth} deep; at most {MAX_PROPERTIES_DEPTH} are allowed"));
+        return invalid(FIELD, format!("nests {depth} levels deep; the limit is {MAX_PROPERTIES_DEPTH}"));
     }
     match serde_json::from_str::<IgnoredAny>(text) {
         Ok(_) => Ok(text),
-        Err(error) => invalid(FIELD, format!("is not JSON: {error}")),
+        Err(error) => invalid(FIELD, format!("is not valid JSON: {error}")),
     }
 }
 
 fn check_properties_size(field: &'static str, bytes: usize) -> Result<(), ValidationError> {
     if bytes > MAX_PROPERTIES_BYTES {
-        return invalid(
-            field,
-            format!("has {bytes} bytes of JSON; at most {MAX_PROPERTIES_BYTES} are allowed"),
-        );
+        return invalid(field, format!("has {bytes} bytes of JSON; the limit is {MAX_PROPERTIES_BYTES}"));
     }
     Ok(())
 }
 
-/// The deepest nesting of objects and arrays, counted without recursion. Exact for valid JSON.
+/// The maximum depth of objects and arrays, counted without recursion. Exact for valid JSON.
 fn nesting_depth(json: &str) -> usize {
     let (mut depth, mut max_depth) = (0_usize, 0_usize);
     let (mut in_string, mut escaped) = (false, false);
@@ -307,7 +304,7 @@ fn nesting_depth(json: &str) -> usize {
     max_depth
 }
 
-/// Writes a `Struct` as JSON, in the order of its keys.
+/// Appends a `Struct` as JSON, sorted by key.
 fn write_struct(object: &prost_types::Struct, depth: usize, out: &mut String) -> Result<(), ValidationError> {
     check_depth(depth)?;
     out.push('{');
@@ -346,14 +343,14 @@ fn write_value(value: &prost_types::Value, depth: usize, out: &mut String) -> Re
     Ok(())
 }
 
-/// A `Struct` has only doubles; whole ones are written as integers, which is what the producer meant.
+/// A `Struct` has only doubles. Whole ones are written as integers, which is what the producer most likely meant.
 fn write_number(value: f64, out: &mut String) -> Result<(), ValidationError> {
-    const MAX_SAFE_INTEGER: f64 = 9_007_199_254_740_991.0; // 2^53 - 1: beyond it a double skips integers
+    const MAX_SAFE_INTEGER: f64 = 9_007_199_254_740_991.0; // 2^53 - 1: above it, doubles skip integers
     if !value.is_finite() {
-        return invalid("properties", format!("holds {value}, which is no JSON number"));
+        return invalid("properties", format!("contains {value}, which JSON cannot represent"));
     }
     if value.fract() == 0.0 && value.abs() <= MAX_SAFE_INTEGER {
-        #[expect(clippy::cast_possible_truncation, reason = "whole and within 2^53")]
+        #[expect(clippy::cast_possible_truncation, reason = "whole and at most 2^53 - 1")]
         let whole = value as i64;
         out.push_str(&whole.to_string());
     } else {
@@ -368,12 +365,12 @@ fn write_string(text: &str, out: &mut String) {
 
 fn check_depth(depth: usize) -> Result<(), ValidationError> {
     if depth > MAX_PROPERTIES_DEPTH {
-        return invalid("properties", format!("nest deeper than the {MAX_PROPERTIES_DEPTH} levels allowed"));
+        return invalid("properties", format!("nests more than {MAX_PROPERTIES_DEPTH} levels deep"));
     }
     Ok(())
 }
 
-/// The value for a message: in quotes, and cut where it is long.
+/// The value in quotes, truncated to [`MAX_QUOTED_BYTES`].
 fn quoted(text: &str) -> String {
     let mut end = text.len().min(MAX_QUOTED_BYTES);
     while !text.is_char_boundary(end) {
@@ -434,7 +431,7 @@ mod tests {
     }
 
     fn validation_error(event: &v1::Event) -> ValidationError {
-        validate(event, &RULES, NOW_MS).expect_err("the event breaks a rule")
+        validate(event, &RULES, NOW_MS).expect_err("the event violates a rule")
     }
 
     #[test]
@@ -459,7 +456,7 @@ mod tests {
         let valid = validate(&event, &RULES, NOW_MS).unwrap();
         assert_eq!((valid.device_type(), valid.country_code()), (DeviceType::Mobile, *b"ES"));
         assert_eq!(valid.timestamp_ms(), NOW_MS + 123);
-        assert_eq!(valid.user_id(), None, "an empty user_id is none");
+        assert_eq!(valid.user_id(), None, "an empty user_id counts as absent");
     }
 
     #[test]
@@ -494,8 +491,8 @@ mod tests {
             (v1::Event { country_code: "4ß".into(), ..event() }, "country_code", "4ß"),
             (v1::Event { event_id: Some("abc".into()), ..event() }, "event_id", "\"abc\""),
             (json("[1]"), "properties_json", "not a JSON object"),
-            (json("{\"a\":}"), "properties_json", "not JSON"),
-            (json("{} {}"), "properties_json", "not JSON"),
+            (json("{\"a\":}"), "properties_json", "not valid JSON"),
+            (json("{} {}"), "properties_json", "not valid JSON"),
             (
                 json(&format!("{{\"a\":{}{}}}", "[".repeat(1_000), "]".repeat(1_000))),
                 "properties_json",

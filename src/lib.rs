@@ -16,12 +16,12 @@
 //!
 //! Around them: [`commands`] are the subcommands of the program, [`config`] its settings, [`server`] the one port for gRPC
 //! and HTTP, [`health`] the state of everything, [`error`] the mapping of errors to gRPC and HTTP, [`telemetry`] the log,
-//! `shutdown` the signals. [`proto`] has the contracts, and [`client`] is for producers written in Rust.
+//! `shutdown` the signals. [`proto`] has the contracts. The client for
+//! producers written in Rust is the crate [`millrace_client`].
 
 mod atomic_file;
 mod blocking;
 pub mod clickhouse;
-pub mod client;
 pub mod commands;
 pub mod config;
 pub mod dashboard;

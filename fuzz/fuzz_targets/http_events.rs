@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use libfuzzer_sys::fuzz_target;
 use millrace::event::ValidationRules;
-use millrace::ingest::{http, wire::EventsRequest};
+use millrace::ingest::{MAX_SEND_EVENTS, http, wire::EventsRequest};
 use millrace::proto::codec::FromWire;
 
 const NOW_MS: i64 = 1_800_000_000_000;
@@ -30,6 +30,6 @@ fuzz_target!(|bytes: &[u8]| {
 fn check_body(body: &[u8]) {
     if let Some([elements, accepted, rejected]) = http::fuzz_post_events(body, &RULES, NOW_MS) {
         assert_eq!(accepted + rejected, elements);
-        assert!(elements <= 500);
+        assert!(elements <= MAX_SEND_EVENTS);
     }
 }

@@ -1,25 +1,21 @@
-//! IngestService.
+//! IngestService over gRPC.
 
 use std::pin::Pin;
 
-use tokio_stream::wrappers::ReceiverStream;
 use tokio_stream::{Stream, StreamExt};
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status, Streaming};
 
-use super::Ingester;
 use super::ingester::{MAX_PRODUCER_ID_BYTES, RejectionBudget, Rejections, check_event_count};
-use super::stream::{self, RequestOutcome};
+use super::stream::{self, Outcomes, RequestOutcome, StreamError};
 use super::wire::EventsRequest;
+use super::{Ingester, MAX_SEND_EVENTS};
 use crate::edge::{self, body::BodyPermit};
 use crate::error::Error;
-use crate::proto::ingest_server::ingest_service_server::IngestService;
 use crate::proto::v1;
+use v1::ingest_service_server::IngestService;
 
-/// How many events SendEvents takes.
-pub const MAX_SEND_EVENTS: usize = 500;
-
-/// The gRPC door.
+/// Serves IngestService.
 #[derive(Debug)]
 pub struct IngestHandler {
     ingester: Ingester,
@@ -27,10 +23,19 @@ pub struct IngestHandler {
 }
 
 impl IngestHandler {
-    /// A door to the writer. When `stopping` is cancelled, streams are no longer read: what was read is acknowledged,
-    /// then the stream ends with UNAVAILABLE.
+    /// When `stopping` is cancelled, streams are no longer read: what was read is acknowledged, then the stream ends with
+    /// UNAVAILABLE.
     pub fn new(ingester: Ingester, stopping: CancellationToken) -> Self {
         Self { ingester, stopping }
+    }
+
+    fn run_stream(
+        &self,
+        mut request: Request<Streaming<EventsRequest>>,
+        stopping: CancellationToken,
+    ) -> Outcomes<Status> {
+        let body_permit = request.extensions_mut().remove::<BodyPermit>();
+        stream::run(self.ingester.clone(), body_permit, request.into_inner(), stopping)
     }
 }
 
@@ -40,11 +45,11 @@ impl IngestService for IngestHandler {
         &self,
         request: Request<Streaming<EventsRequest>>,
     ) -> Result<Response<v1::UploadEventsResponse>, Status> {
-        // Its one response comes at the end, so it outlasts the age of its connection.
-        let mut outcomes = stream::run(self.ingester.clone(), request, self.stopping.clone());
+        // Not ended by the maximum age of its connection: its only response is the one at the end.
+        let mut outcomes = self.run_stream(request, self.stopping.clone());
         let mut total = v1::UploadEventsResponse::default();
         let mut rejections = Rejections::default();
-        while let Some(outcome) = outcomes.recv().await {
+        while let Some(outcome) = outcomes.next().await {
             let outcome = outcome?;
             total.accepted += outcome.accepted;
             total.rejected += outcome.rejected;
@@ -62,9 +67,9 @@ impl IngestService for IngestHandler {
         &self,
         request: Request<Streaming<EventsRequest>>,
     ) -> Result<Response<Self::StreamEventsStream>, Status> {
-        let ending = edge::connection_shutdown(request.extensions(), &self.stopping);
-        let outcomes = stream::run(self.ingester.clone(), request, ending);
-        let responses = ReceiverStream::new(outcomes).map(|outcome| outcome.map(to_stream_response));
+        let stopping = edge::connection_shutdown(request.extensions(), &self.stopping);
+        let outcomes = self.run_stream(request, stopping);
+        let responses = outcomes.map(|outcome| outcome.map(to_stream_response).map_err(Status::from));
         Ok(Response::new(Box::pin(responses)))
     }
 
@@ -81,7 +86,7 @@ impl IngestService for IngestHandler {
         let writer = &self.ingester.writer;
         let permit = writer.try_reserve(request.max_columns_bytes()).await.map_err(Error::from)?;
         let decoded = self.ingester.decode_request(0, request, &RejectionBudget::for_unary())?;
-        drop(body_permit); // it is decoded
+        drop(body_permit); // the message is decoded
         let pending_ack = writer.try_submit(decoded.request, permit).await.map_err(Error::from)?;
         let ack = pending_ack.await.map_err(Error::from)?;
         Ok(Response::new(v1::SendEventsResponse {
@@ -100,7 +105,7 @@ impl IngestService for IngestHandler {
         let producer_id = request.into_inner().producer_id;
         if producer_id.is_empty() || producer_id.len() > MAX_PRODUCER_ID_BYTES {
             return Err(Error::invalid(format!(
-                "producer_id has {} bytes; 1 to {MAX_PRODUCER_ID_BYTES} are allowed",
+                "producer_id has {} bytes; use 1 to {MAX_PRODUCER_ID_BYTES}",
                 producer_id.len()
             ))
             .into());
@@ -112,6 +117,15 @@ impl IngestService for IngestHandler {
             last_seen: producer.map(|producer| crate::proto::timestamp_from_millis(producer.last_seen_ms)),
             known: producer.is_some(),
         }))
+    }
+}
+
+impl From<StreamError<Status>> for Status {
+    fn from(error: StreamError<Status>) -> Self {
+        match error {
+            StreamError::Read(status) => status,
+            StreamError::Ingest(error) => error.into(),
+        }
     }
 }
 

@@ -1,4 +1,4 @@
-//! `POST /events`: a JSON array of events, for what has no gRPC.
+//! `POST /events`: a JSON array of events, for senders without gRPC.
 
 use std::fmt;
 
@@ -11,20 +11,19 @@ use http::{HeaderMap, StatusCode};
 use serde::de::{Deserializer as _, IgnoredAny, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
-use super::grpc::MAX_SEND_EVENTS;
-use super::ingester::{DecodedRequest, Ingester, RejectionBudget, check_event_count};
+use super::ingester::{DecodedRequest, Ingester, MAX_SEND_EVENTS, RejectionBudget, check_event_count};
 use crate::edge::body;
 use crate::error::{Error, problem_response};
 use crate::event::MAX_PROPERTIES_BYTES;
 use crate::proto::json::{from_json, to_json};
 use crate::proto::v1;
 
-/// The largest event as JSON: `properties` may have 64 KiB, and more where its text is escaped.
+/// The largest event as JSON, in bytes: `properties` has up to 64 KiB, and more if its text is escaped.
 const MAX_EVENT_JSON_BYTES: usize = 256 << 10;
-/// How many values an event may hold: more do not fit into 64 KiB of JSON.
+/// The most JSON values in an event: more do not fit into 64 KiB.
 const MAX_EVENT_VALUES: usize = MAX_PROPERTIES_BYTES / 2;
 
-/// The route `/events`.
+/// The route `/events`. A body of more than `max_body_bytes` gets a 413.
 pub fn routes(ingester: Ingester, max_body_bytes: usize) -> Router {
     let handler = move |State(ingester): State<Ingester>, request: Request| {
         post_events(ingester, request, max_body_bytes)
@@ -37,12 +36,13 @@ async fn post_events(
     request: Request,
     max_body_bytes: usize,
 ) -> Result<Response, Response> {
-    // Browsers let any page send text/plain, forms, and bodies without a type; what is sent as JSON they ask for first.
+    // Prevents cross-site requests: browsers need a preflight for JSON, but not for text, forms and untyped bodies.
     if !is_json_content_type(request.headers()) {
-        let detail = "Content-Type: application/json is expected; with curl: --json or -H 'content-type: application/json'";
+        let detail = "Content-Type: application/json is expected; with curl, use --json or \
+                      -H 'content-type: application/json'";
         return Err(problem_response(StatusCode::UNSUPPORTED_MEDIA_TYPE, detail));
     }
-    // Holds what the body takes until it is decoded.
+    // `parts` has the permit for the memory of the body.
     let (parts, body) = request.into_parts();
     let body = body::read_to_end(body, max_body_bytes)
         .await
@@ -66,7 +66,7 @@ async fn post_events(
     Ok((status, Json(to_json("SendEventsResponse", &response))).into_response())
 }
 
-/// Decodes and validates the events one after the other.
+/// Parses and validates the events one at a time, so that only one is in memory in its parsed form.
 fn decode_events(ingester: &Ingester, elements: &[&RawValue]) -> Result<DecodedRequest, Error> {
     let rejection_budget = RejectionBudget::for_unary();
     let mut decoder = ingester.decoder(0, String::new(), 0, &rejection_budget)?;
@@ -90,7 +90,7 @@ fn is_json_content_type(headers: &HeaderMap) -> bool {
         || (media_type.starts_with("application/") && media_type.ends_with("+json"))
 }
 
-/// The elements of the array, none of which is parsed. They are counted while they are found.
+/// Splits the array into its elements without parsing them. Fails if there are more than [`MAX_SEND_EVENTS`].
 fn parse_array(body: &[u8]) -> Result<Vec<&RawValue>, Error> {
     let mut reader = serde_json::Deserializer::from_slice(body);
     let read = reader.deserialize_seq(ArrayVisitor).and_then(|elements| reader.end().map(|()| elements));
@@ -103,7 +103,7 @@ fn parse_array(body: &[u8]) -> Result<Vec<&RawValue>, Error> {
     Ok(elements)
 }
 
-/// Keeps as many elements as a request may hold, and counts all.
+/// Keeps the first [`MAX_SEND_EVENTS`] elements, and counts all.
 struct ArrayVisitor;
 
 impl<'a> Visitor<'a> for ArrayVisitor {
@@ -132,7 +132,7 @@ impl<'a> Visitor<'a> for ArrayVisitor {
     }
 }
 
-/// The most that an event of JSON can take as columns: numbers like 1e15 are longer when they are written out.
+/// An upper bound for the size of an event in columns. It can be larger than the JSON: 1e15 becomes 1000000000000000.
 fn max_columns_bytes(element: &RawValue) -> usize {
     const FIXED_COLUMN_BYTES: usize = 64;
     let text = element.get().len();
@@ -142,16 +142,17 @@ fn max_columns_bytes(element: &RawValue) -> usize {
 fn parse_event(element: &RawValue) -> Result<v1::Event, String> {
     let text = element.get();
     if text.len() > MAX_EVENT_JSON_BYTES {
-        return Err(format!("has {} bytes of JSON; at most {MAX_EVENT_JSON_BYTES} are allowed", text.len()));
+        return Err(format!("has {} bytes of JSON; the limit is {MAX_EVENT_JSON_BYTES}", text.len()));
     }
     let values = count_values(text);
     if values > MAX_EVENT_VALUES {
-        return Err(format!("holds {values} values; at most {MAX_EVENT_VALUES} are allowed"));
+        return Err(format!("holds {values} values; the limit is {MAX_EVENT_VALUES}"));
     }
     from_json("Event", text)
 }
 
-/// How many values there are at most, by what separates them. Parsed, each takes some hundred bytes.
+/// An upper bound for the number of values, from the separators. Checked before parsing, because a parsed value takes a few
+/// hundred bytes.
 fn count_values(json: &str) -> usize {
     let (mut values, mut in_string, mut escaped) = (1, false, false);
     for byte in json.bytes() {
@@ -166,8 +167,8 @@ fn count_values(json: &str) -> usize {
     values
 }
 
-/// For the fuzzer: what `POST /events` does with a body before the writer sees it. Gives how many events there are, how
-/// many can be read and how many cannot; none for a body that is refused.
+/// For the fuzzer: handles a body like `POST /events`, without a writer. Returns the number of events, of accepted and of
+/// rejected ones; `None` if the body is rejected as a whole.
 #[doc(hidden)]
 pub fn fuzz_post_events(
     body: &[u8],
@@ -190,7 +191,7 @@ pub fn fuzz_post_events(
     }
     assert!(
         columns.size_bytes() <= max_bytes,
-        "{} bytes of columns, {max_bytes} were expected",
+        "{} bytes of columns; the upper bound was {max_bytes}",
         columns.size_bytes()
     );
     Some([count, accepted, rejected])
@@ -201,10 +202,13 @@ mod tests {
     use super::*;
 
     proptest::proptest! {
-        /// As the fuzzer does, in little.
+        /// A short version of the fuzz target.
         #[test]
         fn every_element_is_either_accepted_or_rejected(
-            words in proptest::collection::vec("[\\[\\]{},:]|1e[0-9]{1,3}|null|\"[a-z\u{1}\\\\]{0,9}\"|\\{\"event_name\":\"a\"\\}", 0..12),
+            words in proptest::collection::vec(
+                "[\\[\\]{},:]|1e[0-9]{1,3}|null|\"[a-z\u{1}\\\\]{0,9}\"|\\{\"event_name\":\"a\"\\}",
+                0..12,
+            ),
         ) {
             let retention = std::time::Duration::from_secs(86_400);
             let rules = crate::event::ValidationRules { retention, max_clock_skew: retention };
@@ -235,7 +239,7 @@ mod tests {
         let many = raw(format!(r#"{{"event_name":"a","properties":{{"x":[{}0]}}}}"#, "0,".repeat(40_000)));
         assert!(parse_event(&many).unwrap_err().contains("40005 values"));
         let texts = raw(format!(r#"{{"event_name":"a","properties":{{"x":"{}\"{{"}}}}"#, ",".repeat(40_000)));
-        assert!(parse_event(&texts).is_ok(), "commas in a text separate nothing");
+        assert!(parse_event(&texts).is_ok(), "separators in a string do not count");
         let long = raw(format!(r#"{{"event_name":"{}"}}"#, "a".repeat(300_000)));
         assert!(parse_event(&long).unwrap_err().contains("300017 bytes"));
     }

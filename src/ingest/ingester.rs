@@ -1,4 +1,4 @@
-//! From a request's events to columns and rejections.
+//! Decodes and validates the events of a request into columns and rejections.
 
 use std::sync::Arc;
 
@@ -15,31 +15,34 @@ use crate::proto::v1;
 use crate::writer::columns::EventColumns;
 use crate::writer::{WriteRequest, Writer};
 
-/// The longest producer_id, in bytes.
+/// The longest `producer_id`, in bytes.
 pub(super) const MAX_PRODUCER_ID_BYTES: usize = 128;
-/// How many events a request of a stream may hold: 20 ms of work.
+/// The most events in a request of SendEvents and `POST /events`.
+pub const MAX_SEND_EVENTS: usize = 500;
+/// The most events in a request of a stream: about 20 ms of work.
 pub(super) const MAX_STREAM_EVENTS: usize = 20_000;
-/// The largest encoded event. 64 KiB of JSON are 32,768 numbers at most, which are eleven bytes each in a `Struct`.
+/// The largest encoded event, in bytes. 64 KiB of JSON hold at most 32,768 numbers, of eleven bytes each in a `Struct`.
 const MAX_EVENT_BYTES: usize = 384 << 10;
-/// How many rejections one response lists, and how many bytes of them; all of them are counted. The responses of a stream
-/// list less: those that its client does not read wait in the server.
+/// The most rejections in one response, and the most bytes of them. Further ones are only counted. A stream's responses have
+/// fewer bytes, because those that its client does not read stay in the server's memory.
 const MAX_REJECTIONS: usize = 1_000;
 const MAX_REJECTION_BYTES: usize = 128 << 10;
 const MAX_STREAM_REJECTION_BYTES: usize = 32 << 10;
-/// How many bytes of rejections may be on their way to the client of one stream, and to all clients.
+/// How many bytes of rejections may wait to be sent, to the client of one stream and to all clients. Beyond that a response
+/// only counts its rejections.
 const STREAM_REJECTION_BUDGET_BYTES: usize = 1 << 20;
 const TOTAL_REJECTION_BUDGET_BYTES: usize = 16 << 20;
 
-/// What every handler needs to take a request in.
+/// Decodes requests for every handler; cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Ingester {
-    /// The one writer.
+    /// The writer that the decoded requests are submitted to.
     pub writer: Writer,
     rules: ValidationRules,
     total_rejection_budget: Arc<Semaphore>,
 }
 
-/// A request after validation.
+/// A validated request: the columns of its valid events, and the rejections of the others.
 #[derive(Debug)]
 pub(super) struct DecodedRequest {
     pub(super) request: WriteRequest,
@@ -47,7 +50,7 @@ pub(super) struct DecodedRequest {
     pub(super) rejections: Rejections,
 }
 
-/// Rejections on their way to a client, with the memory that is set aside for them.
+/// The rejections of a response that was not sent yet, with the memory reserved for them.
 #[derive(Debug, Default)]
 pub(super) struct Rejections {
     list: Vec<v1::Rejection>,
@@ -64,22 +67,22 @@ impl Rejections {
         }
     }
 
-    /// Adds those of a further request, as far as a response may list them.
+    /// Adds the rejections of a further request, up to the limits of a unary response.
     pub(super) fn extend(&mut self, more: Self) {
         for rejection in more.list {
             self.push(rejection, MAX_REJECTION_BYTES);
         }
     }
 
-    /// For the response, which is written next.
+    /// Releases the memory: the response is encoded next.
     pub(super) fn into_list(self) -> Vec<v1::Rejection> {
         self.list
     }
 
-    /// Where there is no memory for the list, the count has to do.
-    fn reserve_memory(mut self, to: [&Arc<Semaphore>; 2]) -> Self {
-        let bytes = u32::try_from(self.bytes).expect("it is bounded");
-        for semaphore in to {
+    /// Drops the list if a budget is exhausted.
+    fn reserve_memory(mut self, budgets: [&Arc<Semaphore>; 2]) -> Self {
+        let bytes = u32::try_from(self.bytes).expect("at most MAX_REJECTION_BYTES");
+        for semaphore in budgets {
             match Arc::clone(semaphore).try_acquire_many_owned(bytes) {
                 Ok(permit) => self._permits.push(permit),
                 Err(_) => return Self::default(),
@@ -89,11 +92,12 @@ impl Rejections {
     }
 }
 
-/// Who reads the rejections.
+/// The limits on the rejections of one call.
 #[derive(Clone, Debug)]
 pub(super) struct RejectionBudget {
-    /// For those that are on their way to it.
+    /// Bytes that wait to be sent to the client of this call.
     in_flight: Arc<Semaphore>,
+    /// Bytes per response.
     max_bytes: usize,
 }
 
@@ -102,25 +106,23 @@ impl RejectionBudget {
         Self { in_flight: Arc::new(Semaphore::new(STREAM_REJECTION_BUDGET_BYTES)), max_bytes }
     }
 
-    /// The caller of a unary call.
     pub(super) fn for_unary() -> Self {
         Self::new(MAX_REJECTION_BYTES)
     }
 
-    /// The client of a stream.
     pub(super) fn for_stream() -> Self {
         Self::new(MAX_STREAM_REJECTION_BYTES)
     }
 }
 
 impl DecodedRequest {
-    /// With what the producer says about its numbering.
+    /// Sets `start_new_numbering`; an error unless the request is the first of a producer.
     pub(super) fn with_new_numbering(mut self, start_new_numbering: bool) -> Result<Self, Error> {
         let WriteRequest { producer_id, sequence, .. } = &self.request;
         if start_new_numbering && (producer_id.is_empty() || *sequence != 1) {
             return Err(Error::invalid(format!(
-                "start_new_numbering: the request has the producer_id {producer_id:?} and the sequence {sequence}; a new \
-                 numbering is a producer's and begins with 1"
+                "start_new_numbering: the request has producer_id {producer_id:?} and sequence {sequence}; a new numbering \
+                 requires a producer_id and sequence 1"
             )));
         }
         self.request.start_new_numbering = start_new_numbering;
@@ -129,12 +131,12 @@ impl DecodedRequest {
 }
 
 impl Ingester {
-    /// What the handlers share.
+    /// `rules` are those of the configuration.
     pub fn new(writer: Writer, rules: ValidationRules) -> Self {
         Self { writer, rules, total_rejection_budget: Arc::new(Semaphore::new(TOTAL_REJECTION_BUDGET_BYTES)) }
     }
 
-    /// Decodes and validates the events of the `request_index`th request of a stream, one after the other.
+    /// Decodes and validates the events one at a time. `request_index` is the position of the request in its stream, from 0.
     pub(super) fn decode_request(
         &self,
         request_index: u64,
@@ -147,21 +149,21 @@ impl Ingester {
         let mut event = v1::Event::default();
         for (index, bytes) in (0_u32..).zip(request.events()) {
             if bytes.len() > MAX_EVENT_BYTES {
-                let reason = format!("has {} bytes; at most {MAX_EVENT_BYTES} are allowed", bytes.len());
+                let reason = format!("has {} bytes; the limit is {MAX_EVENT_BYTES}", bytes.len());
                 decoder.reject(index, "event", reason);
                 continue;
             }
-            // Its strings keep their memory from one event to the next.
+            // `clear` keeps the capacity of the strings for the next event.
             event.clear();
             event
                 .merge(bytes)
-                .map_err(|error| Error::invalid(format!("the message is unreadable: {error}")))?;
+                .map_err(|error| Error::invalid(format!("the message cannot be decoded: {error}")))?;
             decoder.push_event(index, &event);
         }
         decoder.finish().with_new_numbering(start_new_numbering)
     }
 
-    /// Begins a request whose events are decoded elsewhere.
+    /// Starts a request whose events the caller decodes.
     pub(super) fn decoder<'a>(
         &'a self,
         request_index: u64,
@@ -190,7 +192,7 @@ impl Ingester {
     }
 }
 
-/// A request whose events come one after the other.
+/// Collects the columns and rejections of one request.
 pub(super) struct RequestDecoder<'a> {
     ingester: &'a Ingester,
     rejection_budget: &'a RejectionBudget,
@@ -226,12 +228,12 @@ impl RequestDecoder<'_> {
     }
 }
 
-/// A UUID of version 7: it begins with the time, so that the column compresses well.
+/// A UUID of version 7. It starts with the time, so the column compresses well.
 fn new_event_id(now_ms: i64, rng: &mut impl Rng) -> Uuid {
     uuid::Builder::from_unix_timestamp_millis(now_ms.unsigned_abs(), &rng.random()).into_uuid()
 }
 
-/// Checks how many events a request holds.
+/// `alternative` ends the error text, for example ", or use UploadEvents".
 pub(super) fn check_event_count(
     events: usize,
     max: usize,
@@ -240,7 +242,7 @@ pub(super) fn check_event_count(
 ) -> Result<(), Error> {
     if events > max {
         return Err(Error::invalid(format!(
-            "events: {events} were sent; {call} takes at most {max}: send them in parts{alternative}"
+            "events: {events} were sent; {call} takes at most {max}; split the request{alternative}"
         )));
     }
     Ok(())
@@ -249,13 +251,13 @@ pub(super) fn check_event_count(
 fn check_producer_and_sequence(producer_id: &str, sequence: u64) -> Result<(), Error> {
     if producer_id.len() > MAX_PRODUCER_ID_BYTES {
         return Err(Error::invalid(format!(
-            "producer_id has {} bytes; at most {MAX_PRODUCER_ID_BYTES} are allowed",
+            "producer_id has {} bytes; the limit is {MAX_PRODUCER_ID_BYTES}",
             producer_id.len()
         )));
     }
     if !producer_id.is_empty() && sequence == 0 {
         return Err(Error::invalid(format!(
-            "sequence is missing; with the producer_id {producer_id:?} requests are numbered from 1"
+            "sequence is missing; number the requests of producer_id {producer_id:?} from 1"
         )));
     }
     Ok(())

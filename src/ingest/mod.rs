@@ -1,5 +1,8 @@
-//! The doors through which events come in. A door decodes and validates, hands the columns to the writer and passes on
-//! its word; it keeps nothing. An acknowledgement means what the writer says it means.
+//! The services and endpoints that receive events: gRPC and `POST /events`.
+//!
+//! A handler decodes and validates a request, submits its columns to the [writer](crate::writer) and returns the writer's
+//! acknowledgement. Handlers keep no state across requests, except the last producer id of a stream. What an acknowledgement
+//! guarantees is defined by the writer.
 
 pub mod grpc;
 pub mod http;
@@ -7,4 +10,4 @@ mod ingester;
 mod stream;
 pub mod wire;
 
-pub use ingester::Ingester;
+pub use ingester::{Ingester, MAX_SEND_EVENTS};

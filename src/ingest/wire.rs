@@ -1,27 +1,27 @@
-//! Requests as they come over the wire: what counts is known before an event is decoded.
+//! Requests with events, parsed without decoding the events.
 //!
-//! An empty event is two bytes on the wire and a few hundred in memory, so a message of 4 MB, which compression makes a few
-//! kilobytes, would take half a gigabyte as a `Vec<Event>`. Here a message stays the bytes that it is; its events are
-//! counted by walking over them, and decoded one at a time.
+//! An empty event has two bytes on the wire and a few hundred in memory. A message of 4 MB, compressed to a few kilobytes,
+//! would take half a gigabyte as a `Vec<Event>`. So a request keeps its encoded bytes: its events are counted by skipping
+//! from one to the next, and decoded one at a time.
 
 use bytes::Bytes;
 use tonic::Status;
 
 use crate::proto::codec::FromWire;
 
-/// The most that an event is as columns beside its texts: seven values of fixed width, and the lengths of the texts.
+/// Upper bound for what an event takes in columns besides its texts: seven values of fixed width, and the texts' lengths.
 const FIXED_COLUMN_BYTES: usize = 64;
-/// By how much a `Struct` may grow when it becomes JSON: a control character of one byte is `\u0001` there.
+/// By how much a `Struct` may grow as JSON: a control character of one byte becomes `\u0001`.
 const STRUCT_TO_JSON_FACTOR: usize = 6;
 
 /// A `SendEventsRequest`, `StreamEventsRequest` or `UploadEventsRequest`: the three have the same fields.
 #[derive(Debug, Default)]
 pub struct EventsRequest {
-    /// The producer; empty for none.
+    /// The producer id, or empty.
     pub producer_id: String,
-    /// The number within the producer.
+    /// Number of this request within the producer, from 1; 0 if not set.
     pub sequence: u64,
-    /// Whether the producer's numbering begins anew with it.
+    /// Whether the request starts a new numbering of its producer.
     pub start_new_numbering: bool,
     events: usize,
     max_columns_bytes: usize,
@@ -29,27 +29,27 @@ pub struct EventsRequest {
 }
 
 impl EventsRequest {
-    /// How many events there are.
+    /// The number of events.
     pub fn len(&self) -> usize {
         self.events
     }
 
-    /// Whether there is none.
+    /// Whether the request has no events.
     pub fn is_empty(&self) -> bool {
         self.events == 0
     }
 
-    /// The size of the message.
+    /// The size of the encoded request.
     pub fn message_bytes(&self) -> usize {
         self.message.len()
     }
 
-    /// The most that the events can take as columns.
+    /// Upper bound for the size of the events in columns.
     pub fn max_columns_bytes(&self) -> usize {
         self.max_columns_bytes
     }
 
-    /// The encoded events, in their order.
+    /// The encoded events, in order.
     pub fn events(&self) -> impl Iterator<Item = &[u8]> {
         MessageFields(&self.message).map_while(Result::ok).filter_map(|field| match field {
             (3, WireValue::Bytes(event)) => Some(event),
@@ -72,7 +72,7 @@ impl EventsRequest {
                     request.max_columns_bytes += max_columns_bytes(event)?;
                 }
                 (4, WireValue::Varint(yes)) => request.start_new_numbering = yes != 0,
-                (1..=4, _) => return Err(MalformedMessage("a field has another type than in the contract")),
+                (1..=4, _) => return Err(MalformedMessage("a field does not have the type of the contract")),
                 _ => {}
             }
         }
@@ -84,11 +84,11 @@ impl EventsRequest {
 impl FromWire for EventsRequest {
     fn from_wire(message: Bytes) -> Result<Self, Status> {
         Self::parse(message)
-            .map_err(|error| Status::invalid_argument(format!("the message is unreadable: {error}")))
+            .map_err(|error| Status::invalid_argument(format!("the message cannot be decoded: {error}")))
     }
 }
 
-/// The most that an encoded event can take as columns.
+/// Upper bound for the size of an encoded event in columns.
 fn max_columns_bytes(event: &[u8]) -> Result<usize, MalformedMessage> {
     const PROPERTIES: u32 = 7;
     let mut is_struct = false;
@@ -99,26 +99,25 @@ fn max_columns_bytes(event: &[u8]) -> Result<usize, MalformedMessage> {
     Ok(FIXED_COLUMN_BYTES + text_bytes)
 }
 
-/// Why bytes are no message.
+/// Why bytes can't be parsed as a protobuf message.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 struct MalformedMessage(&'static str);
 
-/// A field's value, as far as it is looked at.
+/// The value of a field; fixed-width values are skipped.
 enum WireValue<'a> {
     Varint(u64),
     Bytes(&'a [u8]),
     Fixed,
 }
 
-/// The fields of an encoded message, by their numbers.
+/// Iterates over the fields of an encoded message: number and value. The first error is the last item.
 struct MessageFields<'a>(&'a [u8]);
 
 impl<'a> MessageFields<'a> {
     fn read_field(&mut self) -> Result<(u32, WireValue<'a>), MalformedMessage> {
         let key = self.read_varint()?;
-        let number =
-            u32::try_from(key >> 3).map_err(|_| MalformedMessage("the number of a field is too large"))?;
+        let number = u32::try_from(key >> 3).map_err(|_| MalformedMessage("a field number is too large"))?;
         let value = match key & 7 {
             0 => WireValue::Varint(self.read_varint()?),
             1 => self.read_bytes(8).map(|_| WireValue::Fixed)?,
@@ -127,15 +126,15 @@ impl<'a> MessageFields<'a> {
                 WireValue::Bytes(self.read_bytes(length)?)
             }
             5 => self.read_bytes(4).map(|_| WireValue::Fixed)?,
-            _ => return Err(MalformedMessage("a field has a type that proto3 does not have")),
+            _ => return Err(MalformedMessage("a field has a wire type that proto3 does not have")),
         };
         Ok((number, value))
     }
 
     fn read_bytes(&mut self, length: usize) -> Result<&'a [u8], MalformedMessage> {
-        let (taken, rest) = self.0.split_at_checked(length).ok_or(TRUNCATED)?;
+        let (bytes, rest) = self.0.split_at_checked(length).ok_or(TRUNCATED)?;
         self.0 = rest;
-        Ok(taken)
+        Ok(bytes)
     }
 
     fn read_varint(&mut self) -> Result<u64, MalformedMessage> {
@@ -148,16 +147,15 @@ impl<'a> MessageFields<'a> {
                 return Ok(number);
             }
         }
-        Err(MalformedMessage("a number has more than 64 bits"))
+        Err(MalformedMessage("a varint has more than 64 bits"))
     }
 }
 
-const TRUNCATED: MalformedMessage = MalformedMessage("it ends early");
+const TRUNCATED: MalformedMessage = MalformedMessage("the message is truncated");
 
 impl<'a> Iterator for MessageFields<'a> {
     type Item = Result<(u32, WireValue<'a>), MalformedMessage>;
 
-    /// Nothing follows an error.
     fn next(&mut self) -> Option<Self::Item> {
         if self.0.is_empty() {
             return None;
@@ -217,7 +215,12 @@ mod tests {
 
     proptest! {
         #[test]
-        fn parsing_agrees_with_prost(events in events(), producer_id in "[a-zü]{0,9}", sequence in any::<u64>(), start_new_numbering in any::<bool>()) {
+        fn parsing_agrees_with_prost(
+            events in events(),
+            producer_id in "[a-zü]{0,9}",
+            sequence in any::<u64>(),
+            start_new_numbering in any::<bool>(),
+        ) {
             let message = v1::StreamEventsRequest { producer_id, sequence, events, start_new_numbering };
             let request = EventsRequest::from_wire(message.encode_to_vec().into()).unwrap();
             prop_assert_eq!(&request.producer_id, &message.producer_id);
@@ -260,9 +263,9 @@ mod tests {
     #[test]
     fn malformed_bytes_are_rejected_with_the_reason() {
         for (bytes, part) in [
-            (&[0x1a, 5, 0][..], "ends early"),
+            (&[0x1a, 5, 0][..], "truncated"),
             (&[0x0a, 1, 0xff], "producer_id is not UTF-8"),
-            (&[0x18, 1], "another type"),
+            (&[0x18, 1], "type of the contract"),
             (&[0x23], "proto3 does not have"),
             (&[0xff; 11], "more than 64 bits"),
         ] {

@@ -3,16 +3,13 @@
 pub mod codec;
 pub mod json;
 
-/// Messages and services of the package `millrace.v1`.
+/// Messages, clients and servers of the package `millrace.v1`. The messages and clients are those of the crate
+/// `millrace-client`. The server of IngestService does not decode its requests as a whole: see [`crate::ingest::wire`].
 #[expect(clippy::allow_attributes, reason = "generated code")]
 pub mod v1 {
-    tonic::include_proto!("millrace.v1");
-}
+    pub use millrace_client::proto::v1::*;
 
-/// The server of IngestService, whose requests are not decoded as a whole: see [`crate::ingest::wire`].
-#[expect(clippy::allow_attributes, reason = "generated code")]
-pub mod ingest_server {
-    include!(concat!(env!("OUT_DIR"), "/ingest/millrace.v1.rs"));
+    tonic::include_proto!("millrace.v1");
 }
 
 /// The encoded `FileDescriptorSet` of the contracts, served by gRPC reflection.

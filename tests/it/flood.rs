@@ -9,8 +9,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use millrace::client::{Producer, ProducerConfig};
 use millrace::proto::v1;
+use millrace_client::{Producer, ProducerConfig};
 use prost::Message;
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpSocket;

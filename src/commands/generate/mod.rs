@@ -1,4 +1,4 @@
-//! `millrace generate`: synthetic events to a server.
+//! `millrace generate`: sends synthetic events to a server.
 
 mod traffic;
 
@@ -12,45 +12,45 @@ use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::Endpoint;
 
-use crate::client::{ProducerConfig, Totals};
 use crate::proto::{self, v1};
 use crate::shutdown::ShutdownSignals;
+use millrace_client::{ProducerConfig, Totals};
 use traffic::{Scenario, Traffic};
 use v1::ingest_service_client::IngestServiceClient;
 
-/// How many events a request of an upload holds: about 200 KB, far below the largest message.
+/// Events per request of an upload: about 200 KB, far below the default limit of a message.
 const EVENTS_PER_REQUEST: usize = 1_000;
-/// How many requests may be made ahead of the connection.
+/// How many generated requests may wait for the connection. At the limit the generator waits.
 const MAX_QUEUED_REQUESTS: usize = 16;
 const HOUR_MS: i64 = 3_600_000;
-/// How long a server may be away before live traffic gives up.
-const RECONNECT_TIMEOUT: Duration = Duration::from_secs(60);
+/// How long the server may acknowledge nothing before live traffic fails.
+const STALL_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// What to send.
+/// Arguments of `millrace generate`.
 #[derive(Args, Clone, Debug)]
 pub struct GenerateArgs {
-    /// The server
+    /// URL of the server
     #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:8080")]
     target: String,
-    /// Events a second, on average over a day
+    /// Events per second, on average over a day
     #[arg(long, value_name = "EVENTS", default_value = "100", value_parser = parse_rate)]
     rate: f64,
     /// How long to send live traffic: 90s, 10m, 2h, or forever
     #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
     duration: Option<Duration>,
-    /// Send so many events of the last hour, as fast as possible, over one stream
+    /// Send this many events, spread over the last hour, as fast as possible in one upload
     #[arg(long, value_name = "EVENTS", conflicts_with_all = ["duration", "backfill"])]
     count: Option<u64>,
-    /// First fill so much of the past, as fast as possible: 24h, 7d
+    /// First send the events of this much of the past, as fast as possible: 24h, 7d
     #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
     backfill: Option<Duration>,
-    /// The same seed sends the same traffic
+    /// Seed of the random generator; the same seed generates the same traffic
     #[arg(long, value_name = "NUMBER", default_value = "1")]
     seed: u64,
-    /// What happens beside everyday business
+    /// What the traffic simulates
     #[arg(long, value_enum, default_value = "steady")]
     scenario: Scenario,
-    /// The producer's name; a random one by default
+    /// Producer id; random by default
     #[arg(long, value_name = "NAME")]
     producer_id: Option<String>,
 }
@@ -59,14 +59,14 @@ fn parse_rate(text: &str) -> Result<f64, String> {
     text.parse()
         .ok()
         .filter(|rate| (0.001..=10_000_000.0).contains(rate))
-        .ok_or_else(|| "0.001 to 10000000 is allowed".into())
+        .ok_or_else(|| "use a rate of 0.001 to 10000000".into())
 }
 
 fn parse_duration(text: &str) -> Result<Duration, String> {
     if text == "forever" {
         return Ok(Duration::from_secs(u64::from(u32::MAX)));
     }
-    let invalid = || "a number with s, m, h or d behind it, or forever, is allowed".to_owned();
+    let invalid = || "use a number followed by s, m, h or d, or forever".to_owned();
     let unit = text.chars().last().ok_or_else(invalid)?;
     let seconds = match unit {
         's' => 1,
@@ -79,7 +79,6 @@ fn parse_duration(text: &str) -> Result<Duration, String> {
     Ok(Duration::from_secs(u64::from(number) * seconds))
 }
 
-/// What became of the events.
 #[derive(Default)]
 struct SendTotals {
     sent: u64,
@@ -89,7 +88,9 @@ struct SendTotals {
     first_rejection: Option<v1::Rejection>,
 }
 
-/// Runs the command.
+/// Sends events until the end or a signal, then prints the totals. Fails if an event was rejected.
+///
+/// A signal ends it immediately: events that were not acknowledged by then may be lost.
 pub async fn run(args: GenerateArgs) -> anyhow::Result<()> {
     let mut signals = ShutdownSignals::install()?;
     let started = Instant::now();
@@ -108,7 +109,7 @@ pub async fn run(args: GenerateArgs) -> anyhow::Result<()> {
         total.accepted as f64 / seconds
     );
     if let Some(rejection) = total.first_rejection {
-        bail!("{} events were refused; the first: {} {}", total.rejected, rejection.field, rejection.reason);
+        bail!("{} events were rejected; the first: {} {}", total.rejected, rejection.field, rejection.reason);
     }
     Ok(())
 }
@@ -118,7 +119,7 @@ async fn send(args: &GenerateArgs, total: &mut SendTotals) -> anyhow::Result<()>
     if let Some(count) = args.count {
         let rate = count as f64 / (HOUR_MS as f64 / 1_000.0);
         let traffic = Traffic::new(args.seed, args.scenario, now_ms - HOUR_MS, rate, false);
-        // Few events are spread unevenly: those that would lie ahead happen now.
+        // Few events are spread unevenly, so some would be in the future.
         let events = traffic.take(usize::try_from(count)?).map(move |(at_ms, event)| {
             let timestamp = Some(proto::timestamp_from_millis(at_ms.min(now_ms)));
             v1::Event { timestamp, ..event }
@@ -139,23 +140,23 @@ async fn send(args: &GenerateArgs, total: &mut SendTotals) -> anyhow::Result<()>
     }
 }
 
-/// Sends events over one UploadEvents stream, as fast as the server takes them.
+/// Sends events over one UploadEvents call, as fast as the server reads them.
 async fn upload(
     args: &GenerateArgs,
     events: impl Iterator<Item = v1::Event> + Send + 'static,
     expected: u64,
     total: &mut SendTotals,
 ) -> anyhow::Result<()> {
-    let channel = Endpoint::from_shared(args.target.clone())?
-        .connect()
-        .await
-        .with_context(|| format!("{} cannot be reached; is `millrace serve` running there?", args.target))?;
+    let channel = Endpoint::from_shared(args.target.clone())?.connect().await.with_context(|| {
+        format!("cannot connect to {}; check that `millrace serve` is running there", args.target)
+    })?;
     let bar = progress(expected);
     let (requests, outbound) = mpsc::channel(MAX_QUEUED_REQUESTS);
     let producer_id =
         args.producer_id.clone().unwrap_or_else(|| format!("generate-{}", uuid::Uuid::new_v4()));
-    let counting = bar.clone();
-    // Making events keeps a processor busy, so it has a thread to itself.
+    let generator_bar = bar.clone();
+    // Generating events is CPU-bound, so it runs on a blocking thread. If this future is dropped, the thread ends at its
+    // next send, and the runtime joins it.
     let generator = tokio::task::spawn_blocking(move || {
         let mut events = events.peekable();
         let (mut sequence, mut sent) = (0, 0);
@@ -170,19 +171,18 @@ async fn upload(
                 ..Default::default()
             };
             if requests.blocking_send(request).is_err() {
-                break; // the stream ended; its status says why
+                break; // the call has ended; its status has the reason
             }
             sent += count;
-            counting.inc(count);
+            generator_bar.inc(count);
         }
         sent
     });
     let response = IngestServiceClient::new(channel).upload_events(ReceiverStream::new(outbound)).await;
     total.sent += generator.await?;
     bar.finish_and_clear();
-    let response = response
-        .map_err(|status| anyhow::anyhow!("the upload was refused: {}", status.message()))?
-        .into_inner();
+    let response =
+        response.map_err(|status| anyhow::anyhow!("the upload failed: {}", status.message()))?.into_inner();
     total.accepted += response.accepted;
     total.rejected += response.rejected;
     total.duplicates += response.duplicates;
@@ -190,9 +190,9 @@ async fn upload(
     Ok(())
 }
 
-/// Sends events as their time comes.
+/// Sends each event at its timestamp. Dropping the future detaches the producer's task, which ends with the runtime.
 async fn live_traffic(args: &GenerateArgs, duration: Duration, total: &mut SendTotals) -> anyhow::Result<()> {
-    let mut config = ProducerConfig::new(&args.target).stall_timeout(RECONNECT_TIMEOUT);
+    let mut config = ProducerConfig::new(&args.target).stall_timeout(STALL_TIMEOUT);
     if let Some(producer_id) = &args.producer_id {
         config = config.producer_id(format!("{producer_id}-live"));
     }
@@ -216,7 +216,7 @@ async fn live_traffic(args: &GenerateArgs, duration: Duration, total: &mut SendT
         total.first_rejection = totals.rejections.first().cloned();
     };
     let mut sent = 0;
-    // Another seed than the past's, so that its sessions are others.
+    // Not the seed of the backfill, so that the sessions are different.
     for (at_ms, event) in Traffic::new(args.seed.wrapping_add(1), args.scenario, start_ms, args.rate, false) {
         if at_ms > end_ms {
             break;
@@ -236,14 +236,14 @@ async fn live_traffic(args: &GenerateArgs, duration: Duration, total: &mut SendT
     Ok(())
 }
 
-/// A bar on a terminal, a line now and then elsewhere.
+/// A progress bar on stderr; hidden unless that is a terminal.
 fn progress(expected: u64) -> ProgressBar {
     let bar = ProgressBar::new(expected);
     if !std::io::stderr().is_terminal() {
         bar.set_draw_target(ProgressDrawTarget::hidden());
     }
     let style = ProgressStyle::with_template("{bar:40} {human_pos}/{human_len} events  {per_sec}  {elapsed}");
-    bar.with_style(style.expect("the template is well formed"))
+    bar.with_style(style.expect("the template is valid"))
 }
 
 #[cfg(test)]

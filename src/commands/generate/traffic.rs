@@ -1,5 +1,5 @@
-//! Traffic of a small SaaS product: people come by the hour of the day, look at pages, sign up in two steps, use features
-//! and hit errors. Deterministic: the same seed, scenario, start and rate give the same events.
+//! Simulates the traffic of a small SaaS product: sessions view pages, sign up in two steps, use features and run into
+//! errors, more of them in busy hours. Deterministic: the same seed, scenario, start and rate generate the same events.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -12,22 +12,22 @@ use rand::{Rng, SeedableRng};
 use crate::proto::{self, v1};
 use v1::event::PropertiesKind;
 
-/// What happens beside everyday business.
+/// What the traffic simulates.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(super) enum Scenario {
-    /// Nothing.
+    /// Everyday traffic.
     Steady,
-    /// Many sign up, and every other ten minutes most of them do not get through the second step.
+    /// Many sign-ups; in every other ten minutes most of them fail at the second step.
     Campaign,
-    /// Every other ten minutes, errors pass what is acceptable.
+    /// A high error rate in every other ten minutes.
     Incident,
 }
 
-/// Events that an average session has, measured over many: what turns a rate of events into one of sessions.
+/// Average number of events in a session, measured over many. Converts the rate of events to a rate of sessions.
 const EVENTS_PER_SESSION: f64 = 4.7;
-/// So long before the first event sessions begin, so that the rate is even from the first one on.
+/// Sessions start this long before the first event, so that the rate is steady from there on.
 const WARM_UP_MS: i64 = 20 * 60 * 1_000;
-/// How long a scenario's good and bad times last.
+/// Length of the alternating normal and incident phases.
 const PHASE_MS: i64 = 10 * 60 * 1_000;
 const USERS: u32 = 20_000;
 
@@ -58,32 +58,34 @@ const ERRORS: [(&str, &str); 4] = [
     ("500", "internal error"),
     ("503", "upstream timeout"),
     ("422", "invalid card number"),
-    ("409", "the document was changed by somebody else"),
+    ("409", "the document was changed by another user"),
 ];
 const COUNTRIES: [&str; 14] =
     ["US", "US", "US", "DE", "GB", "IN", "FR", "ES", "BR", "JP", "CA", "NL", "AU", ""];
 const DEVICES: [&str; 8] =
     ["desktop", "desktop", "desktop", "desktop", "mobile", "mobile", "mobile", "tablet"];
 
-/// How busy each hour of the day is, in UTC, against the average of 1.
+/// Load in each hour of the day (UTC), relative to an average of 1.
 const DAY_CURVE: [f64; 24] = [
     0.45, 0.38, 0.34, 0.32, 0.35, 0.45, 0.62, 0.85, 1.1, 1.3, 1.4, 1.42, 1.38, 1.45, 1.55, 1.6, 1.55, 1.45,
     1.3, 1.2, 1.1, 0.95, 0.78, 0.6,
 ];
 
-/// Endless events in the order of their times.
+/// An infinite iterator over events, sorted by time.
 pub(super) struct Traffic {
-    random: StdRng,
+    rng: StdRng,
     scenario: Scenario,
     start_ms: i64,
-    /// Sessions that begin in a millisecond of an average hour.
+    /// Session starts per millisecond, in an average hour.
     sessions_per_ms: f64,
-    /// Whether the day has its curve; without it the rate is even.
+    /// Whether the rate follows [`DAY_CURVE`].
     daily_curve: bool,
     next_session_ms: f64,
+    /// How many sessions have started.
     sessions: u64,
-    /// What each running session does next.
+    /// The next action of each active session.
     schedule: BinaryHeap<Reverse<ScheduledAction>>,
+    /// The active sessions; those in `free_slots` have ended.
     slots: Vec<Session>,
     free_slots: Vec<usize>,
 }
@@ -100,7 +102,7 @@ struct Session {
     user_id: Option<String>,
     device: &'static str,
     country: &'static str,
-    /// What is still to come, last first.
+    /// The remaining actions, last first.
     plan: Vec<SessionAction>,
 }
 
@@ -114,11 +116,11 @@ enum SessionAction {
 }
 
 impl Traffic {
-    /// Traffic from `start_ms` on, at `rate` events a second on average.
+    /// Traffic from `start_ms` on, with `rate` events per second on average.
     pub(super) fn new(seed: u64, scenario: Scenario, start_ms: i64, rate: f64, daily_curve: bool) -> Self {
         let warm_up_start_ms = start_ms - WARM_UP_MS;
         Self {
-            random: StdRng::seed_from_u64(seed),
+            rng: StdRng::seed_from_u64(seed),
             scenario,
             start_ms,
             sessions_per_ms: rate / EVENTS_PER_SESSION / 1_000.0,
@@ -138,7 +140,7 @@ impl Traffic {
         } else {
             1.0
         };
-        self.next_session_ms += exponential(&mut self.random, 1.0 / (self.sessions_per_ms * load));
+        self.next_session_ms += exponential(&mut self.rng, 1.0 / (self.sessions_per_ms * load));
         self.sessions += 1;
         let session = self.new_session(at_ms);
         let slot = match self.free_slots.pop() {
@@ -155,31 +157,31 @@ impl Traffic {
     }
 
     fn new_session(&mut self, at_ms: i64) -> Session {
-        let random = &mut self.random;
-        let mut plan = vec![SessionAction::View(PAGES[skewed_index(random, 4)])];
+        let rng = &mut self.rng;
+        let mut plan = vec![SessionAction::View(PAGES[skewed_index(rng, 4)])];
         let campaign = self.scenario == Scenario::Campaign;
-        let returning = random.random_bool(if campaign { 0.3 } else { 0.5 });
+        let returning = rng.random_bool(if campaign { 0.3 } else { 0.5 });
         if returning {
-            // A few people come often, most seldom.
-            let user = (f64::from(USERS) * random.random::<f64>().powi(3)) as u32;
+            // A few users return often, most rarely.
+            let user = (f64::from(USERS) * rng.random::<f64>().powi(3)) as u32;
             plan.push(SessionAction::LogIn(user));
-            for _ in 0..geometric(random, 0.22) {
-                plan.push(if random.random_bool(0.7) {
+            for _ in 0..geometric(rng, 0.22) {
+                plan.push(if rng.random_bool(0.7) {
                     SessionAction::Use
                 } else {
                     SessionAction::View("/app")
                 });
             }
         } else {
-            for _ in 0..geometric(random, 0.32) {
-                plan.push(SessionAction::View(PAGES[skewed_index(random, PAGES.len())]));
+            for _ in 0..geometric(rng, 0.32) {
+                plan.push(SessionAction::View(PAGES[skewed_index(rng, PAGES.len())]));
             }
-            if random.random_bool(if campaign { 0.45 } else { 0.14 }) {
+            if rng.random_bool(if campaign { 0.45 } else { 0.14 }) {
                 plan.extend([SessionAction::View("/signup"), SessionAction::StartSignup]);
                 let broken = campaign && is_incident_phase(at_ms);
-                if random.random_bool(if broken { 0.15 } else { 0.64 }) {
+                if rng.random_bool(if broken { 0.15 } else { 0.64 }) {
                     plan.push(SessionAction::CompleteSignup);
-                    for _ in 0..geometric(random, 0.35) {
+                    for _ in 0..geometric(rng, 0.35) {
                         plan.push(SessionAction::Use);
                     }
                 }
@@ -187,10 +189,10 @@ impl Traffic {
         }
         plan.reverse();
         Session {
-            id: format!("s{:x}-{:08x}", self.sessions, random.random::<u32>()),
+            id: format!("s{:x}-{:08x}", self.sessions, rng.random::<u32>()),
             user_id: None,
-            device: DEVICES[random.random_range(0..DEVICES.len())],
-            country: COUNTRIES[random.random_range(0..COUNTRIES.len())],
+            device: DEVICES[rng.random_range(0..DEVICES.len())],
+            country: COUNTRIES[rng.random_range(0..COUNTRIES.len())],
             plan,
         }
     }
@@ -199,22 +201,22 @@ impl Traffic {
         if self.scenario == Scenario::Incident && is_incident_phase(at_ms) { 0.05 } else { 0.004 }
     }
 
-    /// What a session does now, and when it does something again.
+    /// Performs the next action of a session, and schedules the one after it.
     fn advance_session(&mut self, at_ms: i64, slot: usize) -> v1::Event {
         let error_rate = self.error_rate(at_ms);
-        let random = &mut self.random;
+        let rng = &mut self.rng;
         let session = &mut self.slots[slot];
-        let is_error = random.random_bool(error_rate);
+        let is_error = rng.random_bool(error_rate);
         let action = if is_error { None } else { session.plan.pop() };
         let mut properties = String::with_capacity(96);
         let written = match action {
             None => {
-                let (code, message) = ERRORS[random.random_range(0..ERRORS.len())];
+                let (code, message) = ERRORS[rng.random_range(0..ERRORS.len())];
                 write!(properties, r#"{{"code":"{code}","message":"{message}"}}"#).map(|()| "error_occurred")
             }
             Some(SessionAction::View(page)) => {
-                let referrer = REFERRERS[random.random_range(0..REFERRERS.len())];
-                let duration = exponential(random, 18_000.0) as u64;
+                let referrer = REFERRERS[rng.random_range(0..REFERRERS.len())];
+                let duration = exponential(rng, 18_000.0) as u64;
                 let text = format_args!(
                     r#"{{"page_url":"{page}","referrer":"{referrer}","duration_ms":{duration}}}"#
                 )
@@ -223,7 +225,7 @@ impl Traffic {
                 Ok("page_view")
             }
             Some(SessionAction::StartSignup) => {
-                let plan = PLANS[random.random_range(0..PLANS.len())];
+                let plan = PLANS[rng.random_range(0..PLANS.len())];
                 write!(properties, r#"{{"plan":"{plan}"}}"#).map(|()| "signup_started")
             }
             Some(SessionAction::CompleteSignup) => {
@@ -237,7 +239,7 @@ impl Traffic {
                 Ok("login")
             }
             Some(SessionAction::Use) => {
-                let feature = FEATURES[skewed_index(random, FEATURES.len())];
+                let feature = FEATURES[skewed_index(rng, FEATURES.len())];
                 write!(properties, r#"{{"feature":"{feature}"}}"#).map(|()| "feature_used")
             }
         };
@@ -254,9 +256,8 @@ impl Traffic {
         if session.plan.is_empty() {
             self.free_slots.push(slot);
         } else {
-            // Most look on soon, some come back from a coffee.
-            let pause =
-                exponential(random, 12_000.0) + if random.random_bool(0.05) { 120_000.0 } else { 500.0 };
+            // Most continue soon, some take a break.
+            let pause = exponential(rng, 12_000.0) + if rng.random_bool(0.05) { 120_000.0 } else { 500.0 };
             self.schedule.push(Reverse(ScheduledAction { at_ms: at_ms + pause as i64, slot }));
         }
         event
@@ -264,7 +265,7 @@ impl Traffic {
 }
 
 impl Iterator for Traffic {
-    /// When, in milliseconds since 1970 UTC, and what.
+    /// The time in milliseconds since 1970 UTC, and the event.
     type Item = (i64, v1::Event);
 
     fn next(&mut self) -> Option<Self::Item> {
@@ -289,18 +290,18 @@ fn is_incident_phase(at_ms: i64) -> bool {
     at_ms.div_euclid(PHASE_MS).rem_euclid(2) == 1
 }
 
-fn exponential(random: &mut StdRng, mean: f64) -> f64 {
-    -mean * (1.0 - random.random::<f64>()).ln()
+fn exponential(rng: &mut StdRng, mean: f64) -> f64 {
+    -mean * (1.0 - rng.random::<f64>()).ln()
 }
 
-/// How often something with this chance of ending goes on.
-fn geometric(random: &mut StdRng, end: f64) -> usize {
-    (exponential(random, -1.0 / (1.0 - end).ln()) as usize).min(200)
+/// How often something repeats that ends with this probability each time; at most 200.
+fn geometric(rng: &mut StdRng, end: f64) -> usize {
+    (exponential(rng, -1.0 / (1.0 - end).ln()) as usize).min(200)
 }
 
-/// An index below `count`; low ones come more often.
-fn skewed_index(random: &mut StdRng, count: usize) -> usize {
-    let fraction: f64 = random.random();
+/// An index below `count`; low ones are more likely.
+fn skewed_index(rng: &mut StdRng, count: usize) -> usize {
+    let fraction: f64 = rng.random();
     ((fraction * fraction * count as f64) as usize).min(count - 1)
 }
 
@@ -329,7 +330,7 @@ mod tests {
         let events = traffic(3, Scenario::Steady, 60_000);
         let seconds = (events.last().unwrap().0 - START) as f64 / 1_000.0;
         let rate = events.len() as f64 / seconds;
-        assert!((85.0..115.0).contains(&rate), "{rate} events a second");
+        assert!((85.0..115.0).contains(&rate), "{rate} events per second");
         assert!(events.windows(2).all(|pair| pair[0].0 <= pair[1].0));
     }
 

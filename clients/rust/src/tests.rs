@@ -1,4 +1,4 @@
-//! The client against servers that say what a test tells them to: what a real one says only after days, or never.
+//! The producer against a scripted server, for responses that a real server gives only after days, or never.
 
 use std::collections::VecDeque;
 use std::pin::Pin;
@@ -6,22 +6,29 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use tokio::net::TcpListener;
+use tokio::sync::mpsc;
 use tokio_stream::wrappers::{ReceiverStream, TcpListenerStream};
 use tokio_stream::{Stream, StreamExt};
 use tonic::{Code, Request, Response, Status, Streaming};
 use tonic_types::{ErrorDetails, StatusExt};
 
 use super::*;
-use v1::ingest_service_server::{IngestService, IngestServiceServer};
+use crate::proto::v1;
+use server::ingest_service_server::{IngestService, IngestServiceServer};
 
-/// What a stream does: acknowledges so many requests, then ends with a status when the next one comes; with UNAVAILABLE at
-/// once, as a server that stops does.
+#[expect(clippy::allow_attributes, unreachable_pub, reason = "generated code")]
+mod server {
+    include!(concat!(env!("OUT_DIR"), "/server/millrace.v1.rs"));
+}
+
+/// Acknowledges this many requests, then ends the stream when the next request arrives; immediately if `end_status` is
+/// UNAVAILABLE, like a server that shuts down.
 struct ScriptedStream {
     acknowledges: usize,
     end_status: Option<Status>,
 }
 
-/// A server that plays a script. Streams beyond it acknowledge everything.
+/// A server that follows a script. Streams beyond the script acknowledge everything.
 #[derive(Clone, Default)]
 struct ScriptedServer(Arc<Mutex<ScriptState>>);
 
@@ -47,7 +54,7 @@ impl ScriptedServer {
         self.0.lock().unwrap().streams.clone()
     }
 
-    /// Serves until the test ends, and gives the address.
+    /// Serves until the runtime of the test shuts down. Returns the URL.
     async fn serve(&self) -> String {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
@@ -66,7 +73,7 @@ fn known_producer(last_durable_sequence: u64) -> v1::GetProducerResponse {
 }
 
 fn status_with(code: Code) -> Option<Status> {
-    Some(Status::new(code, "as the script says"))
+    Some(Status::new(code, "scripted"))
 }
 
 #[tonic::async_trait]
@@ -147,7 +154,7 @@ async fn a_producer_forgotten_during_an_open_stream_starts_a_new_numbering() {
     let producer = script.producer().await;
     producer.send(v1::Event::default()).await.unwrap();
     producer.flush().await.unwrap();
-    // Here a week passes.
+    // A week passes, and the server forgets the producer.
     producer.send(v1::Event::default()).await.unwrap();
     producer.send(v1::Event::default()).await.unwrap();
     let totals = producer.close().await.unwrap();
@@ -161,7 +168,7 @@ async fn a_producer_forgotten_during_an_open_stream_starts_a_new_numbering() {
 async fn a_first_request_with_a_lost_ack_is_not_resent() {
     let script = ScriptedServer::default();
     script.on_get_producer(v1::GetProducerResponse::default());
-    script.on_stream(0, None); // the stream ends without a word, and the request is stored
+    script.on_stream(0, None); // the stream ends without a response, but the request is stored
     script.on_get_producer(known_producer(1));
     let producer = script.producer().await;
     producer.send(v1::Event::default()).await.unwrap();
@@ -187,8 +194,8 @@ async fn a_server_without_the_known_field_is_supported() {
 #[tokio::test]
 async fn the_retry_delay_of_the_server_is_honored() {
     let script = ScriptedServer::default();
-    let wait = Duration::from_millis(700);
-    let full = ErrorDetails::with_retry_info(Some(wait));
+    let retry_delay = Duration::from_millis(700);
+    let full = ErrorDetails::with_retry_info(Some(retry_delay));
     script.on_get_producer(known_producer(0));
     script.on_stream(0, Some(Status::with_error_details(Code::ResourceExhausted, "full", full)));
     script.on_get_producer(known_producer(0));
@@ -197,13 +204,13 @@ async fn the_retry_delay_of_the_server_is_honored() {
     producer.close().await.unwrap();
     let opened_at = script.0.lock().unwrap().opened_at.clone();
     assert_eq!(opened_at.len(), 2);
-    // The refusal came after the stream was opened, so this holds on any machine.
-    assert!(opened_at[1] - opened_at[0] >= wait);
+    // The rejection is later than the opening of the stream, so the lower bound holds on a machine of any speed.
+    assert!(opened_at[1] - opened_at[0] >= retry_delay);
 }
 
 #[tokio::test]
 async fn the_producer_fails_after_repeated_rejections() {
-    // As a server that takes smaller messages does, and says nothing of coming back.
+    // Like a server with a lower message limit: no retry delay.
     let script = ScriptedServer::default();
     for _ in 0..10 {
         script.on_get_producer(known_producer(0));
@@ -225,7 +232,7 @@ async fn large_events_are_batched_up_to_one_mebibyte() {
     for _ in 0..18 {
         producer.send(large()).await.unwrap();
     }
-    // The first request is full, and goes without a flush or the delay.
+    // The first request is full, so it is sent before the delay and without a flush.
     let mut totals = producer.totals();
     while totals.acknowledged == 0 {
         tokio::time::sleep(Duration::from_millis(10)).await;
@@ -245,7 +252,39 @@ async fn a_task_without_handles_does_not_reconnect() {
     producer.flush().await.unwrap();
     totals.wait_for(|totals| totals.reconnects == 1).await.unwrap();
     drop(producer);
-    // The task holds the sender, and looks for the server until then.
+    // The task owns the sender of the totals.
     let ended = async { while totals.changed().await.is_ok() {} };
     tokio::time::timeout(Duration::from_secs(60), ended).await.unwrap();
+}
+
+#[tokio::test]
+async fn close_ends_the_task_and_closes_the_clones() {
+    let script = ScriptedServer::default();
+    script.on_get_producer(known_producer(0));
+    let producer = script.producer().await;
+    let clone = producer.clone();
+    clone.send(v1::Event::default()).await.unwrap();
+    assert_eq!(producer.close().await.unwrap().acknowledged, 1);
+    assert!(matches!(clone.send(v1::Event::default()).await, Err(ClientError::Closed)));
+    assert!(matches!(clone.flush().await, Err(ClientError::Closed)));
+    assert!(clone.totals.has_changed().is_err(), "the task, which owns the sender, has ended");
+    assert!(matches!(clone.close().await, Err(ClientError::Closed)));
+}
+
+#[tokio::test]
+async fn close_returns_the_failure_of_the_task() {
+    let script = ScriptedServer::default();
+    script.on_get_producer(known_producer(0));
+    script.on_stream(0, status_with(Code::InvalidArgument));
+    let producer = script.producer().await;
+    producer.send(v1::Event::default()).await.unwrap();
+    assert!(matches!(producer.close().await, Err(ClientError::Rejected(_))));
+}
+
+#[tokio::test]
+async fn an_unreachable_server_fails_the_connect() {
+    let refused = ProducerConfig::new("http://127.0.0.1:1").connect().await.unwrap_err();
+    assert!(matches!(refused, ClientError::Unavailable { .. }), "{refused}");
+    let invalid = ProducerConfig::new("not a url").connect().await.unwrap_err();
+    assert!(matches!(invalid, ClientError::InvalidUrl { .. }), "{invalid}");
 }

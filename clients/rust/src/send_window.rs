@@ -1,64 +1,65 @@
-//! What is sent and not acknowledged: pure.
+//! The requests that were sent and not acknowledged. Pure: time is passed in.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant, SystemTime};
 
-use super::ClientError;
+use crate::ClientError;
 use crate::proto::v1;
 
-/// How many rejections are kept to be looked at.
+/// How many rejections [`Totals`] keeps.
 const MAX_KEPT_REJECTIONS: usize = 100;
-/// A server remembers a producer for so long at least (see ingest.proto). So it has not stored what was sent later than
-/// this before it says that it does not know the producer.
+/// A server remembers a producer for at least this long after its last request (see ingest.proto). If it does not know the
+/// producer, it has not stored what was sent within this time.
 const MIN_PRODUCER_RETENTION: Duration = Duration::from_secs(3_600);
 
-/// What became of the events so far.
+/// Counts of a producer's events since it was connected.
 #[derive(Clone, Debug, Default)]
 pub struct Totals {
-    /// Events in acknowledged requests. Requests are acknowledged in order, so these are the first ones that were sent.
+    /// Events in acknowledged requests. Requests are acknowledged in order, so these are the first events that were sent.
     pub acknowledged: u64,
     /// Events that are stored.
     pub accepted: u64,
-    /// Events that the server refused.
+    /// Events that the server rejected as invalid.
     pub rejected: u64,
-    /// Events that the server had already, mostly because their acknowledgement was lost.
+    /// Events that the server had already stored, by their `event_id` or because their acknowledgement was lost.
     pub duplicates: u64,
-    /// The first rejections.
+    /// The first 100 rejections.
     pub rejections: Vec<v1::Rejection>,
-    /// How often the connection was made anew.
+    /// How often the stream was lost.
     pub reconnects: u64,
-    /// How often the server did not know the producer any more, and its requests were numbered from 1 again.
+    /// How often the server had forgotten the producer, and its requests were renumbered from 1.
     pub renumbered: u64,
-    /// Events that may be stored twice: they were sent, more than an hour passed without an acknowledgement, and then the
-    /// server did not know the producer any more. So they were sent again.
+    /// Events that may be stored twice: they were unacknowledged for an hour, then the server had forgotten the producer, so
+    /// they were sent again.
     pub possible_duplicates: u64,
-    /// Why the producer ended.
-    pub(super) failure: Option<ClientError>,
+    /// Why the producer failed.
+    pub(crate) failure: Option<ClientError>,
 }
 
-/// What the server says about the producer at a connect.
+/// What the server knows of the producer when it connects.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum ProducerStatus {
-    /// It has every request up to this one.
+pub(crate) enum ProducerStatus {
+    /// Every request up to this sequence is durable.
     DurableThrough(u64),
-    /// It has never seen the producer, or has forgotten it.
+    /// The producer is new, or the server has forgotten it.
     Unknown,
 }
 
-/// What follows from it.
+/// The effect of a [`ProducerStatus`] on the window.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct ResumeOutcome {
-    /// Events that turned out to be stored.
-    pub(super) acknowledged: u64,
-    /// Whether the producer was known before and the requests have new numbers.
-    pub(super) renumbered: bool,
-    /// Events that are sent again and may be stored.
-    pub(super) possible_duplicates: u64,
+pub(crate) struct ResumeOutcome {
+    /// Events in requests that are durable although their acknowledgement was lost.
+    pub(crate) acknowledged: u64,
+    /// Whether the server had forgotten the producer and the requests have new numbers.
+    pub(crate) renumbered: bool,
+    /// Events that are sent again although the server may have stored them.
+    pub(crate) possible_duplicates: u64,
 }
 
-/// Requests in the order of their numbers.
+/// Unacknowledged requests in the order of their sequences.
 #[derive(Debug, Default)]
-pub(super) struct SendWindow {
+pub(crate) struct SendWindow {
+    /// Of the last request that was sent; 0 before the first.
     last_sequence: u64,
     unacknowledged: VecDeque<SentRequest>,
 }
@@ -66,23 +67,23 @@ pub(super) struct SendWindow {
 #[derive(Debug)]
 struct SentRequest {
     request: v1::StreamEventsRequest,
-    /// When it was first sent under its number.
+    /// When it was first sent under its current sequence.
     first_sent_at: ClockReading,
 }
 
-/// A moment, by two clocks: one stands still while a machine sleeps, the other may be set.
+/// A moment by two clocks: the monotonic one stops while the machine is suspended, the wall clock can be set.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct ClockReading {
-    pub(super) monotonic: Instant,
-    pub(super) wall: SystemTime,
+pub(crate) struct ClockReading {
+    pub(crate) monotonic: Instant,
+    pub(crate) wall: SystemTime,
 }
 
 impl ClockReading {
-    pub(super) fn now() -> Self {
+    pub(crate) fn now() -> Self {
         Self { monotonic: Instant::now(), wall: SystemTime::now() }
     }
 
-    /// Whether less time than that passed for certain.
+    /// Whether less than `limit` has passed by both clocks, and the wall clock was not set back.
     fn is_certainly_within(self, limit: Duration, now: Self) -> bool {
         let wall_elapsed = now.wall.duration_since(self.wall);
         now.monotonic.saturating_duration_since(self.monotonic) < limit
@@ -91,10 +92,11 @@ impl ClockReading {
 }
 
 impl SendWindow {
-    /// Takes what the server says at a connect: what it has is acknowledged, and where it does not know the producer, what
-    /// is left is numbered from 1. An error is a server that lost what it had acknowledged, or a second producer with the
-    /// same id.
-    pub(super) fn resume(
+    /// Drops the requests that are durable. If the server does not know the producer, renumbers the others from 1.
+    ///
+    /// Fails if the server lost what it had acknowledged, or if it has requests that were not sent from here, which happens
+    /// when two producers use one id.
+    pub(crate) fn resume(
         &mut self,
         status: ProducerStatus,
         now: ClockReading,
@@ -106,14 +108,11 @@ impl SendWindow {
         if self.last_sequence == 0 {
             self.last_sequence = last_durable;
         }
-        let first = self.unacknowledged.front().map_or(self.last_sequence + 1, |sent| sent.request.sequence);
-        if last_durable + 1 < first || last_durable > self.last_sequence {
-            return Err(ClientError::Rejected(format!(
-                "it says that the last request is {last_durable}, but {} was the last that it acknowledged and {} the last \
-                 that was sent; a second producer may have the same producer_id",
-                first - 1,
-                self.last_sequence
-            )));
+        let first_sent = self.unacknowledged.front().map(|sent| sent.request.sequence);
+        let last_acknowledged = first_sent.map_or(self.last_sequence, |sequence| sequence - 1);
+        if !(last_acknowledged..=self.last_sequence).contains(&last_durable) {
+            let last_sent = self.last_sequence;
+            return Err(ClientError::SequenceMismatch { last_durable, last_acknowledged, last_sent });
         }
         Ok(ResumeOutcome { acknowledged: self.acknowledge(last_durable), ..ResumeOutcome::default() })
     }
@@ -124,7 +123,7 @@ impl SendWindow {
             if !sent.first_sent_at.is_certainly_within(MIN_PRODUCER_RETENTION, now) {
                 resumed.possible_duplicates += sent.request.events.len() as u64;
             }
-            sent.first_sent_at = now; // from here on only the sending under the new number is uncertain
+            sent.first_sent_at = now; // it counts from the new sequence on
             resumed.renumbered |= sent.request.sequence != sequence;
             sent.request.sequence = sequence;
             sent.request.start_new_numbering = sequence == 1;
@@ -135,8 +134,8 @@ impl SendWindow {
         resumed
     }
 
-    /// Numbers a request and keeps it. It is sent now.
-    pub(super) fn push(
+    /// Numbers a request that is sent now, and keeps it until it is acknowledged.
+    pub(crate) fn push(
         &mut self,
         producer_id: &str,
         events: Vec<v1::Event>,
@@ -147,15 +146,15 @@ impl SendWindow {
             producer_id: producer_id.to_owned(),
             sequence: self.last_sequence,
             events,
-            // Only a producer that the server does not know begins with 1: it is asked before.
+            // `resume` leaves 0 only for a producer that the server does not know.
             start_new_numbering: self.last_sequence == 1,
         };
         self.unacknowledged.push_back(SentRequest { request, first_sent_at: now });
         &self.unacknowledged[self.unacknowledged.len() - 1].request
     }
 
-    /// Everything up to here is durable; gives how many events that were.
-    pub(super) fn acknowledge(&mut self, sequence: u64) -> u64 {
+    /// Drops the requests up to `sequence`, which are durable, and returns the number of their events.
+    pub(crate) fn acknowledge(&mut self, sequence: u64) -> u64 {
         let mut events = 0;
         while let Some(sent) = self.unacknowledged.pop_front_if(|sent| sent.request.sequence <= sequence) {
             events += sent.request.events.len() as u64;
@@ -163,17 +162,17 @@ impl SendWindow {
         events
     }
 
-    pub(super) fn unacknowledged(&self) -> impl Iterator<Item = &v1::StreamEventsRequest> {
+    pub(crate) fn unacknowledged(&self) -> impl Iterator<Item = &v1::StreamEventsRequest> {
         self.unacknowledged.iter().map(|sent| &sent.request)
     }
 
-    pub(super) fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.unacknowledged.len()
     }
 }
 
 impl Totals {
-    pub(super) fn add_response(&mut self, acknowledged: u64, response: v1::StreamEventsResponse) {
+    pub(crate) fn add_response(&mut self, acknowledged: u64, response: v1::StreamEventsResponse) {
         self.acknowledged += acknowledged;
         self.accepted += response.accepted;
         self.rejected += response.rejected;
@@ -182,8 +181,8 @@ impl Totals {
         self.rejections.extend(response.rejections.into_iter().take(remaining));
     }
 
-    pub(super) fn add_resume_outcome(&mut self, resumed: ResumeOutcome) {
-        // Their acknowledgement was lost, so how many of them were refused is not known.
+    pub(crate) fn add_resume_outcome(&mut self, resumed: ResumeOutcome) {
+        // Their responses were lost, and with them the number of rejected events.
         self.acknowledged += resumed.acknowledged;
         self.accepted += resumed.acknowledged;
         self.renumbered += u64::from(resumed.renumbered);
@@ -223,7 +222,7 @@ mod tests {
         window.push("p", events(1), now);
         window.push("p", events(1), now);
         assert_eq!(sequences(&window), [(1, true), (2, false)]);
-        // It did not arrive; this is no new numbering.
+        // The request did not arrive, so the numbering is the same.
         assert_eq!(window.resume(ProducerStatus::Unknown, now).unwrap(), ResumeOutcome::default());
         assert_eq!(sequences(&window), [(1, true), (2, false)]);
     }
@@ -259,7 +258,7 @@ mod tests {
         assert_eq!(
             idle,
             ResumeOutcome { renumbered: true, ..ResumeOutcome::default() },
-            "nothing was on its way"
+            "nothing was unacknowledged"
         );
         window.resume(ProducerStatus::DurableThrough(57), start).unwrap();
         window.push("p", events(10), start);

@@ -1,0 +1,172 @@
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::JoinHandle;
+use tonic::transport::Endpoint;
+
+use crate::proto::v1;
+use crate::task::ProducerTask;
+use crate::{ClientError, Totals};
+
+/// The most events that the server accepts in one request of a stream.
+const MAX_REQUEST_EVENTS: usize = 20_000;
+/// Capacity of the channel to the background task, in events. When it is full, [`Producer::send`] waits.
+const COMMAND_QUEUE_CAPACITY: usize = 1_024;
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(10);
+
+/// Settings of a [`Producer`].
+#[derive(Clone, Debug)]
+pub struct ProducerConfig {
+    pub(crate) url: String,
+    pub(crate) producer_id: String,
+    pub(crate) batch_events: usize,
+    pub(crate) batch_delay: Duration,
+    pub(crate) max_unacknowledged: usize,
+    pub(crate) stall_timeout: Option<Duration>,
+}
+
+impl ProducerConfig {
+    /// The default settings for the server at `url`, for example `http://127.0.0.1:8080`.
+    pub fn new(url: impl Into<String>) -> Self {
+        Self {
+            url: url.into(),
+            producer_id: format!("producer-{}", uuid::Uuid::new_v4()),
+            batch_events: 500,
+            batch_delay: Duration::from_millis(20),
+            max_unacknowledged: 64,
+            stall_timeout: None,
+        }
+    }
+
+    /// The id under which the server keeps the last sequence, 1 to 128 bytes; random by default. A fixed id lets a later
+    /// process continue the numbering. Only one producer may use an id at a time.
+    #[must_use]
+    pub fn producer_id(mut self, id: impl Into<String>) -> Self {
+        self.producer_id = id.into();
+        self
+    }
+
+    /// Events per request, clamped to 1 to 20,000; 500 by default. A request is also sent once its events have 1 MiB.
+    #[must_use]
+    pub fn batch_events(mut self, events: usize) -> Self {
+        self.batch_events = events.clamp(1, MAX_REQUEST_EVENTS);
+        self
+    }
+
+    /// How long an incomplete request waits for more events after its first one; 20 ms by default.
+    #[must_use]
+    pub fn batch_delay(mut self, delay: Duration) -> Self {
+        self.batch_delay = delay;
+        self
+    }
+
+    /// How many requests may be unacknowledged, at least 1; 64 by default. They are kept in memory. At the limit,
+    /// [`Producer::send`] waits.
+    #[must_use]
+    pub fn max_unacknowledged(mut self, requests: usize) -> Self {
+        self.max_unacknowledged = requests.max(1);
+        self
+    }
+
+    /// How long the server may be unavailable, or reject requests, without acknowledging anything before the producer fails;
+    /// unlimited by default.
+    #[must_use]
+    pub fn stall_timeout(mut self, timeout: Duration) -> Self {
+        self.stall_timeout = Some(timeout);
+        self
+    }
+
+    /// Connects, and resumes after the producer's last durable sequence.
+    ///
+    /// Fails if this first connection does; later ones are retried. Starts the background task that owns the connection: see
+    /// [`Producer`].
+    pub async fn connect(self) -> Result<Producer, ClientError> {
+        let endpoint = Endpoint::from_shared(self.url.clone())
+            .map_err(|error| ClientError::InvalidUrl { url: self.url.clone(), reason: error.to_string() })?
+            .connect_timeout(CONNECT_TIMEOUT)
+            .http2_keep_alive_interval(KEEP_ALIVE_INTERVAL)
+            .tcp_nodelay(true);
+        let id = Arc::from(self.producer_id.as_str());
+        let (commands, command_receiver) = mpsc::channel(COMMAND_QUEUE_CAPACITY);
+        let (totals_sender, totals) = watch::channel(Totals::default());
+        let mut task = ProducerTask::new(self, endpoint, totals_sender);
+        let stream = task.connect().await.map_err(|failure| failure.error)?;
+        let task = tokio::spawn(task.run(command_receiver, stream));
+        Ok(Producer { id, commands, totals, task: Arc::new(Mutex::new(Some(task))) })
+    }
+}
+
+pub(crate) enum Command {
+    Event(v1::Event),
+    /// Completed once everything before it is acknowledged.
+    Flush(oneshot::Sender<Result<Totals, ClientError>>),
+    /// No event follows. The task ends once everything before it is acknowledged.
+    Close,
+}
+
+type TaskHandle = JoinHandle<Result<Totals, ClientError>>;
+
+/// A connected producer; cheap to clone.
+///
+/// Its background task batches, sends and resends. [`close`](Self::close) ends the task and joins it. If every clone is
+/// dropped without `close`, the task is detached: it ends once what was sent is acknowledged, or with the runtime.
+#[derive(Clone, Debug)]
+pub struct Producer {
+    id: Arc<str>,
+    commands: mpsc::Sender<Command>,
+    pub(crate) totals: watch::Receiver<Totals>,
+    /// Taken by the first `close`.
+    task: Arc<Mutex<Option<TaskHandle>>>,
+}
+
+impl Producer {
+    /// The producer id, as sent to the server.
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+
+    /// Queues an event. Waits while [`max_unacknowledged`](ProducerConfig::max_unacknowledged) requests are in flight.
+    ///
+    /// Returning `Ok` does not mean that the event is stored: see [`flush`](Self::flush).
+    pub async fn send(&self, event: v1::Event) -> Result<(), ClientError> {
+        self.commands.send(Command::Event(event)).await.map_err(|_| self.failure())
+    }
+
+    /// Waits until every event that was sent before is acknowledged, which means on the server's disk.
+    pub async fn flush(&self) -> Result<Totals, ClientError> {
+        let (reply, flushed) = oneshot::channel();
+        self.commands.send(Command::Flush(reply)).await.map_err(|_| self.failure())?;
+        flushed.await.map_err(|_| self.failure())?
+    }
+
+    /// Waits until every event that was sent before is acknowledged, then ends the background task and joins it.
+    ///
+    /// The clones are closed too: their `send` and `flush` fail with [`ClientError::Closed`], and so does a second `close`.
+    pub async fn close(self) -> Result<Totals, ClientError> {
+        let task = self.task.lock().expect("no holder of the lock panics").take();
+        let Some(task) = task else {
+            return Err(self.failure());
+        };
+        // Not delivered if the task has failed; then the join returns the error.
+        self.commands.send(Command::Close).await.ok();
+        match task.await {
+            Ok(result) => result,
+            Err(error) => match error.try_into_panic() {
+                Ok(panic) => std::panic::resume_unwind(panic),
+                Err(_cancelled) => Err(ClientError::Closed),
+            },
+        }
+    }
+
+    /// The totals so far.
+    pub fn totals(&self) -> Totals {
+        self.totals.borrow().clone()
+    }
+
+    /// Why the task no longer receives commands.
+    fn failure(&self) -> ClientError {
+        self.totals.borrow().failure.clone().unwrap_or(ClientError::Closed)
+    }
+}

@@ -159,7 +159,7 @@ pub struct EdgeConfig {
         hide_default_value = true
     )]
     pub allowed_hosts: String,
-    /// Other origins whose pages may use the server, comma-separated: https://example.com. Needed behind a proxy that
+    /// Other origins whose pages may use the server, comma-separated (`https://example.com`). Needed behind a proxy that
     /// changes the Host header
     #[arg(
         long,

@@ -24,7 +24,7 @@ use std::io::IoSlice;
 
 use bytes::Bytes;
 
-use super::Lsn;
+use super::entry::Lsn;
 
 /// Bytes of a frame's header, and of a whole mark.
 pub const HEADER_BYTES: usize = 28;

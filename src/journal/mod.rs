@@ -10,6 +10,20 @@
 //! does not lock the folder: that only one
 //! process has it open is the caller's to see to.
 //!
+//! # Reading order
+//!
+//! Each file imports only files above it in this list:
+//!
+//! 1. [`entry`]: LSNs, records and damage. `error.rs`: [`JournalError`].
+//! 2. [`frame`]: the bytes of one record or durability mark.
+//! 3. `config.rs`: the limits, [`JournalConfig`].
+//! 4. `segment.rs`: segment files, their names, and the segment that is being written.
+//! 5. `read_buffer.rs`, then [`reader`]: the entries of one segment, with damage skipped.
+//! 6. [`recovery`]: the directory after a restart, and the records of all its segments.
+//! 7. `queue.rs`: what callers and the journal thread share.
+//! 8. `appender.rs`: the journal thread.
+//! 9. This file: the handle.
+//!
 //! # On disk
 //!
 //! A folder of segments. `segment.rs` has the naming and why there is no segment header, [`frame`] the frames. A segment
@@ -86,6 +100,8 @@
 //! Besides, the active segment's space is reserved ahead: the folder may take `segment_bytes` more than `max_bytes`.
 
 mod appender;
+mod config;
+pub mod entry;
 mod error;
 pub mod frame;
 mod queue;
@@ -93,6 +109,8 @@ mod read_buffer;
 pub mod reader;
 pub mod recovery;
 mod segment;
+#[cfg(test)]
+mod tests;
 
 use std::collections::VecDeque;
 use std::fs;
@@ -105,93 +123,14 @@ use bytes::Bytes;
 use tokio::sync::watch;
 
 use appender::Appender;
+pub use config::JournalConfig;
+pub use entry::{Damage, JournalRecord, Lsn, MAX_LSN};
 pub use error::JournalError;
-use frame::{HEADER_BYTES, MAX_PAYLOAD_BYTES, Payload};
-pub use queue::PendingAppend;
+use frame::{HEADER_BYTES, Payload};
 use queue::{AppendClass, AppendQueue, SharedQueue};
-pub use reader::JournalRecord;
+pub use queue::{JournalStats, PendingAppend};
 use recovery::JournalDir;
-pub use recovery::{Damage, Recovery};
-
-/// A record's place in the order of appends: 1 for the first one ever, one more for each.
-pub type Lsn = u64;
-
-/// No record has a larger one. A frame or a file that says so is damaged: numbers near the end of `u64` would be taken
-/// for a place in the order, and leave none to go on with.
-pub const MAX_LSN: Lsn = u64::MAX / 2;
-
-/// How much the journal may take.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct JournalConfig {
-    /// How large a segment gets: what is deleted at once.
-    pub segment_bytes: u64,
-    /// How much may be on disk. Where there is more at the start, what leads to a release is taken all the same.
-    pub max_bytes: u64,
-    /// The part of `max_bytes` only [`Journal::submit_reserved`] may use: for the records that lead to a release, since
-    /// a full journal that could not take these would stay full.
-    pub reserve_bytes: u64,
-    /// How much may wait for the disk in memory.
-    pub queue_bytes: u64,
-}
-
-impl Default for JournalConfig {
-    fn default() -> Self {
-        Self { segment_bytes: 64 << 20, max_bytes: 4 << 30, reserve_bytes: 64 << 20, queue_bytes: 32 << 20 }
-    }
-}
-
-impl JournalConfig {
-    /// The smallest segment: smaller ones cost more in files than they save in space.
-    pub const MIN_SEGMENT_BYTES: u64 = 4096;
-
-    fn validate(&self) -> Result<(), JournalError> {
-        let Self { segment_bytes, max_bytes, reserve_bytes, queue_bytes } = *self;
-        if segment_bytes < Self::MIN_SEGMENT_BYTES {
-            let least = Self::MIN_SEGMENT_BYTES;
-            return Err(JournalError::Config(format!(
-                "segments of {segment_bytes} bytes are too small: at least {least} are needed"
-            )));
-        }
-        if queue_bytes == 0 {
-            return Err(JournalError::Config(
-                "a queue of 0 bytes takes nothing: allow at least 1".to_owned(),
-            ));
-        }
-        // All but the active segment can be released: what that may hold must leave room for the next record.
-        let least = segment_bytes.saturating_mul(2).saturating_add(reserve_bytes);
-        if max_bytes < least {
-            return Err(JournalError::Config(format!(
-                "{max_bytes} bytes in all are too few: at least {least} are needed, two segments of {segment_bytes} \
-                 and the reserve of {reserve_bytes}"
-            )));
-        }
-        Ok(())
-    }
-
-    fn max_payload_bytes(&self) -> usize {
-        let in_a_segment = usize::try_from(self.segment_bytes).unwrap_or(usize::MAX) - 2 * HEADER_BYTES;
-        in_a_segment.min(MAX_PAYLOAD_BYTES)
-    }
-}
-
-/// How the journal is.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct JournalStats {
-    /// In segments on disk.
-    pub disk_bytes: u64,
-    /// The configured bound on that.
-    pub max_bytes: u64,
-    /// Segment files.
-    pub segments: usize,
-    /// Nothing before this is on disk. What is there from it on may be partly released.
-    pub first_lsn: Lsn,
-    /// The last record that is durable; 0 before the first.
-    pub durable_lsn: Lsn,
-    /// Whether all appends can be made durable now. False while the disk fails or lacks space, and once closed.
-    pub durable: bool,
-    /// What last failed, also when it is over.
-    pub last_error: Option<String>,
-}
+pub use recovery::Recovery;
 
 /// The handle: cheap to clone. When the last one is dropped, the thread writes what was submitted, and ends.
 #[derive(Clone, Debug)]

@@ -11,10 +11,30 @@ use std::time::Instant;
 
 use tokio::sync::{oneshot, watch};
 
+use super::config::JournalConfig;
+use super::entry::Lsn;
 use super::error::JournalError;
 use super::frame::Payload;
 use super::segment::{FaultInjector, MARK_BYTES};
-use super::{JournalConfig, JournalStats, Lsn};
+
+/// How the journal is.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct JournalStats {
+    /// In segments on disk.
+    pub disk_bytes: u64,
+    /// The configured bound on that.
+    pub max_bytes: u64,
+    /// Segment files.
+    pub segments: usize,
+    /// Nothing before this is on disk. What is there from it on may be partly released.
+    pub first_lsn: Lsn,
+    /// The last record that is durable; 0 before the first.
+    pub durable_lsn: Lsn,
+    /// Whether all appends can be made durable now. False while the disk fails or lacks space, and once closed.
+    pub durable: bool,
+    /// What last failed, also when it is over.
+    pub last_error: Option<String>,
+}
 
 /// Records in the order of their LSNs, and whom to tell once they are durable.
 #[derive(Debug, Default)]

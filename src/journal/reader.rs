@@ -5,58 +5,10 @@ use std::ops::RangeInclusive;
 
 use bytes::Bytes;
 
+use super::entry::{DamageKind, JournalRecord, Lsn, MAX_LSN, SegmentEntry};
 use super::frame::{FrameHeader, FrameType, HEADER_BYTES};
 use super::read_buffer::ReadBuffer;
 use super::segment::SegmentName;
-use super::{Lsn, MAX_LSN};
-
-/// A record as it was appended.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct JournalRecord {
-    /// Its place in the order of appends.
-    pub lsn: Lsn,
-    /// What the caller called it.
-    pub kind: u8,
-    /// The caller's bytes.
-    pub payload: Bytes,
-}
-
-/// What is wrong at a damaged place.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum DamageKind {
-    /// No frame's header here: found the next one by scanning.
-    InvalidHeader,
-    /// The header is whole, the payload is not: stepped over by its length.
-    ChecksumMismatch,
-    /// The file ends within a frame.
-    Truncated,
-    /// Records are missing, though all that is there is whole.
-    MissingRecords,
-    /// The file's name is not a segment's: it was not read.
-    InvalidFileName,
-}
-
-/// What a segment's next bytes are.
-#[derive(Debug, PartialEq, Eq)]
-pub enum SegmentEntry {
-    /// A whole record.
-    Record(JournalRecord),
-    /// A durability mark.
-    Mark,
-    /// A frame of a later version, stepped over.
-    Unknown,
-    /// Something else: `bytes` from `offset` on.
-    Damage {
-        /// Where it begins.
-        offset: u64,
-        /// How far it goes.
-        bytes: u64,
-        /// The records this cost.
-        lost: Option<RangeInclusive<Lsn>>,
-        /// What is wrong.
-        kind: DamageKind,
-    },
-}
 
 /// Reads the frames of one segment, in memory bounded by the largest frame.
 #[derive(Debug)]

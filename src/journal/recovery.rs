@@ -1,48 +1,13 @@
 //! Reading back after a start: the folder made ready, its records, and what was found damaged.
 
 use std::collections::VecDeque;
-use std::fmt;
 use std::fs::File;
-use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 
-use super::Lsn;
+use super::entry::{Damage, JournalRecord, SegmentEntry};
 use super::error::JournalError;
-use super::reader::{DamageKind, JournalRecord, SegmentEntry, SegmentReader, ValidPrefix, find_valid_prefix};
+use super::reader::{SegmentReader, ValidPrefix, find_valid_prefix};
 use super::segment::{self, SealedSegment};
-
-/// A place that did not hold what was written there.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Damage {
-    /// The segment.
-    pub file: PathBuf,
-    /// Where the damaged frame begins.
-    pub offset: u64,
-    /// Up to the next frame that could be read.
-    pub bytes: u64,
-    /// The records this cost; none where it hit a durability mark.
-    pub lost: Option<RangeInclusive<Lsn>>,
-    /// What is wrong there.
-    pub kind: DamageKind,
-}
-
-impl fmt::Display for Damage {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let kind = match self.kind {
-            DamageKind::InvalidHeader => "no valid record header",
-            DamageKind::ChecksumMismatch => "the record's checksum is wrong",
-            DamageKind::Truncated => "the file ends within a record",
-            DamageKind::MissingRecords => "records are missing",
-            DamageKind::InvalidFileName => "not the name of a journal segment, the file was not read",
-        };
-        write!(f, "{}: byte {}: {kind}", self.file.display(), self.offset)?;
-        match &self.lost {
-            Some(lost) if lost.start() == lost.end() => write!(f, "; record {} is lost", lost.start()),
-            Some(lost) => write!(f, "; records {} to {} are lost", lost.start(), lost.end()),
-            None => write!(f, "; no record is lost"),
-        }
-    }
-}
 
 /// An end of the newest segment that was cut off: appends that were never acknowledged.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -25,11 +25,9 @@ use std::path::{Path, PathBuf};
 use rustix::fs::FallocateFlags;
 use rustix::io::Errno;
 
+use super::entry::{Damage, DamageKind, Lsn, MAX_LSN};
 use super::error::{JournalError, is_out_of_space};
 use super::frame::{FrameHeader, HEADER_BYTES, Payload};
-use super::reader::DamageKind;
-use super::recovery::Damage;
-use super::{Lsn, MAX_LSN};
 
 const SUFFIX: &str = ".journal";
 

@@ -1,0 +1,58 @@
+//! The bounds of a journal.
+
+use super::error::JournalError;
+use super::frame::{HEADER_BYTES, MAX_PAYLOAD_BYTES};
+
+/// How much the journal may take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct JournalConfig {
+    /// How large a segment gets: what is deleted at once.
+    pub segment_bytes: u64,
+    /// How much may be on disk. Where there is more at the start, what leads to a release is taken all the same.
+    pub max_bytes: u64,
+    /// The part of `max_bytes` only [`Journal::submit_reserved`] may use: for the records that lead to a release, since
+    /// a full journal that could not take these would stay full.
+    pub reserve_bytes: u64,
+    /// How much may wait for the disk in memory.
+    pub queue_bytes: u64,
+}
+
+impl Default for JournalConfig {
+    fn default() -> Self {
+        Self { segment_bytes: 64 << 20, max_bytes: 4 << 30, reserve_bytes: 64 << 20, queue_bytes: 32 << 20 }
+    }
+}
+
+impl JournalConfig {
+    /// The smallest segment: smaller ones cost more in files than they save in space.
+    pub const MIN_SEGMENT_BYTES: u64 = 4096;
+
+    pub(super) fn validate(&self) -> Result<(), JournalError> {
+        let Self { segment_bytes, max_bytes, reserve_bytes, queue_bytes } = *self;
+        if segment_bytes < Self::MIN_SEGMENT_BYTES {
+            let least = Self::MIN_SEGMENT_BYTES;
+            return Err(JournalError::Config(format!(
+                "segments of {segment_bytes} bytes are too small: at least {least} are needed"
+            )));
+        }
+        if queue_bytes == 0 {
+            return Err(JournalError::Config(
+                "a queue of 0 bytes takes nothing: allow at least 1".to_owned(),
+            ));
+        }
+        // All but the active segment can be released: what that may hold must leave room for the next record.
+        let least = segment_bytes.saturating_mul(2).saturating_add(reserve_bytes);
+        if max_bytes < least {
+            return Err(JournalError::Config(format!(
+                "{max_bytes} bytes in all are too few: at least {least} are needed, two segments of {segment_bytes} \
+                 and the reserve of {reserve_bytes}"
+            )));
+        }
+        Ok(())
+    }
+
+    pub(super) fn max_payload_bytes(&self) -> usize {
+        let in_a_segment = usize::try_from(self.segment_bytes).unwrap_or(usize::MAX) - 2 * HEADER_BYTES;
+        in_a_segment.min(MAX_PAYLOAD_BYTES)
+    }
+}

@@ -7,6 +7,8 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use backon::{BackoffBuilder as _, ExponentialBackoff, ExponentialBuilder};
+
 use super::config::JournalConfig;
 use super::entry::Lsn;
 use super::error::JournalError;
@@ -30,22 +32,32 @@ pub(super) struct Appender {
     /// When the deletion of released segments is tried again, after one failed.
     retry_delete_at: Option<Instant>,
     last_error: Option<JournalError>,
-    backoff: Backoff,
+    retries: RetrySchedule,
     /// Of the appends that the last failure failed.
     failed_generation: Generation,
 }
 
-/// When to try again, and how long to wait after that.
+/// 10 ms, 20 ms, 40 ms and so on up to 1 s, without an end.
+const RETRY_BACKOFF: ExponentialBuilder = ExponentialBuilder::new()
+    .with_min_delay(MIN_RETRY_DELAY)
+    .with_max_delay(MAX_RETRY_DELAY)
+    .without_max_times();
+
+/// The next retry, and the delays of those after it.
 #[derive(Debug)]
-struct Backoff {
+struct RetrySchedule {
     retry_at: Option<Instant>,
-    delay: Duration,
+    delays: ExponentialBackoff,
 }
 
-impl Backoff {
+impl RetrySchedule {
+    fn new() -> Self {
+        Self { retry_at: None, delays: RETRY_BACKOFF.build() }
+    }
+
     fn schedule_retry(&mut self) {
-        self.retry_at = Some(Instant::now() + self.delay);
-        self.delay = (self.delay * 2).min(MAX_RETRY_DELAY);
+        let delay = self.delays.next().expect("the number of retries is unlimited");
+        self.retry_at = Some(Instant::now() + delay);
     }
 
     fn is_due(&self) -> bool {
@@ -53,7 +65,7 @@ impl Backoff {
     }
 
     fn reset(&mut self) {
-        *self = Self { retry_at: None, delay: MIN_RETRY_DELAY };
+        *self = Self::new();
     }
 }
 
@@ -79,7 +91,7 @@ impl Appender {
             released_lsn: 0,
             retry_delete_at: None,
             last_error: None,
-            backoff: Backoff { retry_at: None, delay: MIN_RETRY_DELAY },
+            retries: RetrySchedule::new(),
             failed_generation: Generation::default(),
         };
         match appender.create_segment(first_lsn, config.segment_bytes) {
@@ -94,7 +106,7 @@ impl Appender {
     pub(super) fn run(mut self) -> Result<(), JournalError> {
         let _close_on_drop = CloseOnDrop(Arc::clone(&self.shared));
         loop {
-            let wake_at = self.backoff.retry_at.into_iter().chain(self.retry_delete_at).min();
+            let wake_at = self.retries.retry_at.into_iter().chain(self.retry_delete_at).min();
             let mut work = self.shared.wait_for_work(self.released_lsn, wake_at);
             if work.release_lsn > self.released_lsn
                 || self.retry_delete_at.is_some_and(|at| at <= Instant::now())
@@ -108,7 +120,7 @@ impl Appender {
             if work.closing && idle {
                 return self.finish();
             }
-            if self.backoff.is_due() {
+            if self.retries.is_due() {
                 if self.active.is_some() { self.grow_to_full_size() } else { self.retry_after_failure() }
             }
         }
@@ -133,7 +145,7 @@ impl Appender {
             Ok(last) => {
                 self.durable_lsn = last;
                 if active.space_error().is_none() {
-                    self.backoff.reset();
+                    self.retries.reset();
                 }
                 self.shared.lock().mark_written(frame_bytes, self.disk_bytes());
                 self.publish_stats();
@@ -181,12 +193,12 @@ impl Appender {
         match space_error {
             Some(space_error) => {
                 self.last_error = Some(space_error.clone());
-                self.backoff.schedule_retry();
+                self.retries.schedule_retry();
                 self.shared.lock().open_reserved_only(space_error);
             }
             None => {
                 // The next wait stays as long as it was until an append has succeeded.
-                self.backoff.retry_at = None;
+                self.retries.retry_at = None;
                 self.shared.lock().reopen();
             }
         }
@@ -207,7 +219,7 @@ impl Appender {
         queue.set_disk_bytes(disk_bytes);
         drop(queue);
         self.failed_generation = failed_generation;
-        self.backoff.schedule_retry();
+        self.retries.schedule_retry();
         self.publish_stats();
         let outcome = Err(cause);
         group.complete(group.records.len(), &outcome);
@@ -219,7 +231,7 @@ impl Appender {
         let unobserved = Arc::strong_count(&self.failed_generation) - 1;
         if unobserved > 0 {
             tracing::debug!(unobserved, "failed appends wait to be seen by their callers");
-            self.backoff.retry_at = Some(Instant::now() + MIN_RETRY_DELAY);
+            self.retries.retry_at = Some(Instant::now() + MIN_RETRY_DELAY);
             return;
         }
         // A new name at each try: what an earlier try may have left can then not be taken for this segment.
@@ -239,7 +251,7 @@ impl Appender {
             }
             Err(error) => {
                 self.last_error = Some(error.clone());
-                self.backoff.schedule_retry();
+                self.retries.schedule_retry();
                 self.shared.lock().update_failure(error);
                 self.publish_stats();
             }
@@ -254,7 +266,7 @@ impl Appender {
                 tracing::info!("the disk has space again: the journal takes all appends");
                 self.resume_appends();
             }
-            Err(error) if error.is_out_of_space() => self.backoff.schedule_retry(),
+            Err(error) if error.is_out_of_space() => self.retries.schedule_retry(),
             Err(error) => self.fail(error, CommitGroup::default()),
         }
     }
@@ -373,6 +385,15 @@ mod tests {
     fn enqueue(shared: &SharedQueue, bytes: usize) -> Result<PendingAppend, JournalError> {
         let payload = Payload::new(1, vec![Bytes::from(vec![0; bytes])], bytes).unwrap();
         shared.submit(payload, AppendClass::Normal).map_err(|(error, _)| error)
+    }
+
+    #[test]
+    fn retry_delays_double_up_to_the_maximum() {
+        let delays: Vec<_> = RETRY_BACKOFF.build().take(9).map(|delay| delay.as_secs_f32() * 1e3).collect();
+        assert_eq!(
+            delays.iter().map(|millis| millis.round()).collect::<Vec<_>>(),
+            [10.0, 20.0, 40.0, 80.0, 160.0, 320.0, 640.0, 1000.0, 1000.0]
+        );
     }
 
     #[test]

@@ -83,7 +83,7 @@ fn list(folder: &Path, files: &mut Vec<PathBuf>) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-fn media_type(name: &str) -> Result<&'static str, String> {
+fn media_type(name: &str) -> Result<&'static str, Box<dyn Error>> {
     Ok(match name.rsplit_once('.').map_or("", |(_, extension)| extension) {
         "html" => "text/html; charset=utf-8",
         "js" => "text/javascript; charset=utf-8",
@@ -93,7 +93,7 @@ fn media_type(name: &str) -> Result<&'static str, String> {
         "ico" => "image/x-icon",
         "json" | "webmanifest" => "application/json",
         "txt" => "text/plain; charset=utf-8",
-        _ => return Err(format!("{PAGE}/{name}: build.rs does not know the media type of this file")),
+        _ => return Err(format!("{PAGE}/{name}: unknown media type; add the extension to build.rs").into()),
     })
 }
 

@@ -126,7 +126,7 @@ async fn enforce_origin_policy(
     let checked = policy.check(request.method(), request.uri(), request.version(), request.headers());
     let mut response = match checked {
         Ok(()) => next.run(request).await,
-        Err(reason) => problem_response(StatusCode::FORBIDDEN, &reason),
+        Err(error) => problem_response(StatusCode::FORBIDDEN, &error.to_string()),
     };
     response.headers_mut().insert("cross-origin-resource-policy", HeaderValue::from_static("same-origin"));
     response.headers_mut().insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));

@@ -351,8 +351,32 @@ impl ProgressTimer {
     }
 }
 
-/// Reads the body of a request that is not gRPC, up to `max_bytes` bytes. An error has its HTTP status.
-pub(crate) async fn read_to_end(body: AxumBody, max_bytes: usize) -> Result<Bytes, (StatusCode, String)> {
+/// Why the body of an HTTP request could not be read.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum BodyError {
+    #[error("the body is larger than the maximum of {max_bytes} bytes (MILLRACE_MAX_MESSAGE_BYTES)")]
+    TooLarge { max_bytes: usize },
+    /// [`ReceivedBody`] has ended it: too slow, or the budget is exhausted.
+    #[error("{}", .0.message())]
+    Aborted(Status),
+    #[error("the body cannot be read: {0}")]
+    Read(#[source] axum::Error),
+}
+
+impl BodyError {
+    /// The HTTP status of the response.
+    pub(crate) fn status(&self) -> StatusCode {
+        match self {
+            Self::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::Aborted(status) if status.code() == Code::DeadlineExceeded => StatusCode::REQUEST_TIMEOUT,
+            Self::Aborted(_) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Read(_) => StatusCode::BAD_REQUEST,
+        }
+    }
+}
+
+/// Reads the whole body of an HTTP request, at most `max_bytes`. gRPC bodies are read by tonic.
+pub(crate) async fn read_to_end(body: AxumBody, max_bytes: usize) -> Result<Bytes, BodyError> {
     let error = match axum::body::to_bytes(body, max_bytes).await {
         Ok(bytes) => return Ok(bytes),
         Err(error) => error,
@@ -360,20 +384,14 @@ pub(crate) async fn read_to_end(body: AxumBody, max_bytes: usize) -> Result<Byte
     let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(&error);
     while let Some(error) = cause {
         if error.is::<http_body_util::LengthLimitError>() {
-            let message =
-                format!("the body is larger than the {max_bytes} bytes allowed (MILLRACE_MAX_MESSAGE_BYTES)");
-            return Err((StatusCode::PAYLOAD_TOO_LARGE, message));
+            return Err(BodyError::TooLarge { max_bytes });
         }
         if let Some(status) = error.downcast_ref::<Status>() {
-            let code = match status.code() {
-                Code::DeadlineExceeded => StatusCode::REQUEST_TIMEOUT,
-                _ => StatusCode::SERVICE_UNAVAILABLE,
-            };
-            return Err((code, status.message().to_owned()));
+            return Err(BodyError::Aborted(status.clone()));
         }
         cause = error.source();
     }
-    Err((StatusCode::BAD_REQUEST, format!("the body cannot be read: {error}")))
+    Err(BodyError::Read(error))
 }
 
 /// A response's body with what is to be held until it is sent.

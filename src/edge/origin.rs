@@ -15,6 +15,23 @@ use http::{HeaderMap, Method, Uri, Version};
 
 use super::body::is_grpc;
 
+/// Why a request is forbidden.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum OriginError {
+    /// `Host` or `:authority` names another server.
+    #[error("Host: {host:?} is not a name of this server; if it should be, add it to MILLRACE_ALLOWED_HOSTS")]
+    UnknownHost { host: String },
+    /// `Origin` is neither this server nor configured.
+    #[error(
+        "Origin: {origin:?} is not the origin of this server; pages of other origins may not send events or read \
+         panels. If the page is yours, add its origin to MILLRACE_ALLOWED_ORIGINS"
+    )]
+    CrossOrigin { origin: String },
+    /// A browser's subresource request from another site, without `Origin`.
+    #[error("Sec-Fetch-Site: pages of other sites may not send events or read panels")]
+    CrossSite,
+}
+
 /// The names and origins of the configuration.
 #[derive(Debug)]
 pub(crate) struct OriginPolicy {
@@ -36,14 +53,17 @@ impl OriginPolicy {
         Self { any_host: hosts.iter().any(|host| host == "*"), hosts, origins: parse_list(origins) }
     }
 
-    /// Why a request is refused, if it is.
+    /// Allows a request, or says why not.
+    ///
+    /// # Errors
+    /// The first of its headers that is not allowed.
     pub(crate) fn check(
         &self,
         method: &Method,
         uri: &Uri,
         version: Version,
         headers: &HeaderMap,
-    ) -> Result<(), String> {
+    ) -> Result<(), OriginError> {
         let probe = matches!(uri.path(), "/livez" | "/readyz");
         if probe && (method == Method::GET || method == Method::HEAD) {
             return Ok(());
@@ -56,10 +76,7 @@ impl OriginPolicy {
         let authority = uri.authority().map(|authority| authority.as_str().as_bytes());
         let hosts = || authority.into_iter().chain(headers.get_all(HOST).iter().map(|host| host.as_bytes()));
         if let Some(host) = hosts().find(|host| !self.allows_host(host)) {
-            return Err(format!(
-                "Host: {:?} is not a name of this server; put it into MILLRACE_ALLOWED_HOSTS if it is one",
-                String::from_utf8_lossy(host)
-            ));
+            return Err(OriginError::UnknownHost { host: String::from_utf8_lossy(host).into_owned() });
         }
         if let Some(origin) = origin {
             let origin = origin.to_str().unwrap_or_default().to_ascii_lowercase();
@@ -69,19 +86,14 @@ impl OriginPolicy {
             let is_same = |host: &[u8]| is_same_origin(&origin, host);
             if headers.get_all(ORIGIN).iter().count() > 1 || hosts().next().is_none() || !hosts().all(is_same)
             {
-                return Err(format!(
-                    "Origin: {origin:?} is not this server's own; a page from elsewhere may neither send events nor read \
-                     panels. If the page is yours, put its origin into MILLRACE_ALLOWED_ORIGINS"
-                ));
+                return Err(OriginError::CrossOrigin { origin });
             }
             return Ok(());
         }
         let header = |name: &str| headers.get(name).map(|value| value.as_bytes());
         let cross_site = matches!(header("sec-fetch-site"), Some(b"cross-site" | b"same-site"));
         if cross_site && header("sec-fetch-mode") != Some(b"navigate") {
-            return Err(
-                "Sec-Fetch-Site: a page from elsewhere may neither send events nor read panels".to_owned()
-            );
+            return Err(OriginError::CrossSite);
         }
         Ok(())
     }
@@ -113,7 +125,7 @@ fn is_same_origin(origin: &str, host: &[u8]) -> bool {
 mod tests {
     use super::*;
 
-    fn check(policy: &OriginPolicy, request: &str) -> Result<(), String> {
+    fn check(policy: &OriginPolicy, request: &str) -> Result<(), OriginError> {
         let mut lines = request.split(" | ");
         let (method, uri) = lines.next().unwrap().split_once(' ').unwrap();
         let mut headers = HeaderMap::new();
@@ -194,7 +206,7 @@ mod tests {
                 "Sec-Fetch",
             ),
         ] {
-            let reason = check(&policy, request).expect_err(request);
+            let reason = check(&policy, request).expect_err(request).to_string();
             assert!(reason.contains(part), "{request}: {reason}");
         }
     }

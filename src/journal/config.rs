@@ -1,7 +1,38 @@
 //! The bounds of a journal.
 
-use super::error::JournalError;
 use super::frame::{HEADER_BYTES, MAX_PAYLOAD_BYTES};
+
+/// Why a [`JournalConfig`] is invalid.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum JournalConfigError {
+    /// Below [`JournalConfig::MIN_SEGMENT_BYTES`].
+    #[error(
+        "segment_bytes: {segment_bytes} is too small; at least {} bytes are required",
+        JournalConfig::MIN_SEGMENT_BYTES
+    )]
+    SegmentTooSmall {
+        /// As configured.
+        segment_bytes: u64,
+    },
+    /// A queue that admits nothing.
+    #[error("queue_bytes: 0 would reject every append; at least 1 byte is required")]
+    QueueEmpty,
+    /// Not enough for the reserve, the active segment and one sealed segment.
+    #[error(
+        "max_bytes: {max_bytes} is too small; at least {min_bytes} bytes are required: two segments of {segment_bytes} \
+         bytes and a reserve of {reserve_bytes} bytes"
+    )]
+    TooSmall {
+        /// As configured.
+        max_bytes: u64,
+        /// The minimum for the other two values.
+        min_bytes: u64,
+        /// As configured.
+        segment_bytes: u64,
+        /// As configured.
+        reserve_bytes: u64,
+    },
+}
 
 /// How much the journal may take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,26 +58,18 @@ impl JournalConfig {
     /// The smallest segment: smaller ones cost more in files than they save in space.
     pub const MIN_SEGMENT_BYTES: u64 = 4096;
 
-    pub(super) fn validate(&self) -> Result<(), JournalError> {
+    pub(super) fn validate(&self) -> Result<(), JournalConfigError> {
         let Self { segment_bytes, max_bytes, reserve_bytes, queue_bytes } = *self;
         if segment_bytes < Self::MIN_SEGMENT_BYTES {
-            let least = Self::MIN_SEGMENT_BYTES;
-            return Err(JournalError::Config(format!(
-                "segments of {segment_bytes} bytes are too small: at least {least} are needed"
-            )));
+            return Err(JournalConfigError::SegmentTooSmall { segment_bytes });
         }
         if queue_bytes == 0 {
-            return Err(JournalError::Config(
-                "a queue of 0 bytes takes nothing: allow at least 1".to_owned(),
-            ));
+            return Err(JournalConfigError::QueueEmpty);
         }
         // All but the active segment can be released: what that may hold must leave room for the next record.
-        let least = segment_bytes.saturating_mul(2).saturating_add(reserve_bytes);
-        if max_bytes < least {
-            return Err(JournalError::Config(format!(
-                "{max_bytes} bytes in all are too few: at least {least} are needed, two segments of {segment_bytes} \
-                 and the reserve of {reserve_bytes}"
-            )));
+        let min_bytes = segment_bytes.saturating_mul(2).saturating_add(reserve_bytes);
+        if max_bytes < min_bytes {
+            return Err(JournalConfigError::TooSmall { max_bytes, min_bytes, segment_bytes, reserve_bytes });
         }
         Ok(())
     }

@@ -6,6 +6,8 @@ use std::sync::Arc;
 
 use thiserror::Error;
 
+use super::config::JournalConfigError;
+
 /// Why something was not made durable. Cloned to every append of a failed group.
 #[derive(Clone, Debug, Error)]
 pub enum JournalError {
@@ -46,9 +48,9 @@ pub enum JournalError {
         /// The most a payload may have here.
         max_bytes: u64,
     },
-    /// The configuration can't work.
+    /// [`super::JournalConfig`] is invalid.
     #[error("journal configuration: {0}")]
-    Config(String),
+    Config(#[from] JournalConfigError),
     /// The journal was closed.
     #[error("the journal is closed")]
     Closed,

@@ -14,9 +14,9 @@
 //!
 //! Each file imports only files above it in this list:
 //!
-//! 1. [`entry`]: LSNs, records and damage. `error.rs`: [`JournalError`].
+//! 1. [`entry`]: LSNs, records and damage.
 //! 2. [`frame`]: the bytes of one record or durability mark.
-//! 3. `config.rs`: the limits, [`JournalConfig`].
+//! 3. `config.rs`: the limits, [`JournalConfig`]. `error.rs`: [`JournalError`].
 //! 4. `segment.rs`: segment files, their names, and the segment that is being written.
 //! 5. `read_buffer.rs`, then [`reader`]: the entries of one segment, with damage skipped.
 //! 6. [`recovery`]: the directory after a restart, and the records of all its segments.
@@ -123,7 +123,7 @@ use bytes::Bytes;
 use tokio::sync::watch;
 
 use appender::Appender;
-pub use config::JournalConfig;
+pub use config::{JournalConfig, JournalConfigError};
 pub use entry::{Damage, JournalRecord, Lsn, MAX_LSN};
 pub use error::JournalError;
 use frame::{HEADER_BYTES, Payload};

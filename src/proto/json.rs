@@ -22,21 +22,32 @@ fn descriptor(name: &str) -> MessageDescriptor {
 pub fn to_json(name: &str, message: &impl Message) -> Value {
     let mut dynamic = DynamicMessage::new(descriptor(name));
     let options = SerializeOptions::new().use_proto_field_name(true).skip_default_fields(false);
-    let json = dynamic.transcode_from(message).map_err(|error| error.to_string()).and_then(|()| {
-        let serializer = serde_json::value::Serializer;
-        dynamic.serialize_with_options(serializer, &options).map_err(|error| error.to_string())
-    });
-    json.expect("a message of the contracts has its JSON")
+    dynamic.transcode_from(message).expect("callers name the type of the message");
+    let json = dynamic.serialize_with_options(serde_json::value::Serializer, &options);
+    json.expect("every message of the contracts can be JSON")
 }
 
-/// The message that a JSON object stands for, or what is wrong with it.
-pub fn from_json<M: Message + Default>(name: &str, json: &str) -> Result<M, String> {
+/// Why JSON is not a message.
+#[derive(Debug, thiserror::Error)]
+pub enum JsonError {
+    /// Not JSON, or a field that the message does not have, or a value of another type. With line and column.
+    #[error(transparent)]
+    Parse(#[from] serde_json::Error),
+    /// The parsed message is not one of the generated type.
+    #[error(transparent)]
+    Transcode(#[from] prost::DecodeError),
+}
+
+/// Parses the proto3 JSON of the message `name`. Accepts both spellings of field names.
+///
+/// # Errors
+/// See [`JsonError`].
+pub fn from_json<M: Message + Default>(name: &str, json: &str) -> Result<M, JsonError> {
     let mut reader = serde_json::Deserializer::from_str(json);
     let options = DeserializeOptions::new();
-    let dynamic = DynamicMessage::deserialize_with_options(descriptor(name), &mut reader, &options)
-        .map_err(|error| error.to_string())?;
-    reader.end().map_err(|error| error.to_string())?;
-    dynamic.transcode_to().map_err(|error| error.to_string())
+    let dynamic = DynamicMessage::deserialize_with_options(descriptor(name), &mut reader, &options)?;
+    reader.end()?;
+    Ok(dynamic.transcode_to()?)
 }
 
 #[cfg(test)]
@@ -56,7 +67,7 @@ mod tests {
         let event: v1::Event = from_json("Event", json).unwrap();
         assert_eq!((event.event_name.as_str(), event.session_id.as_str()), ("a", "s"));
         assert_eq!(event.timestamp.unwrap().nanos, 500_000_000);
-        let refused = from_json::<v1::Event>("Event", r#"{"name": "a"}"#).unwrap_err();
-        assert!(refused.contains("name") && refused.contains("line 1"), "{refused}");
+        let error = from_json::<v1::Event>("Event", r#"{"name": "a"}"#).unwrap_err().to_string();
+        assert!(error.contains("name") && error.contains("line 1"), "{error}");
     }
 }

@@ -197,9 +197,9 @@ async fn a_missing_segment_is_reported_with_its_records() {
 fn an_invalid_configuration_is_rejected_with_the_minimum() {
     let dir = tempfile::tempdir().unwrap();
     for (config, message) in [
-        (JournalConfig { max_bytes: 10_191, ..CONFIG }, "at least 10192 are needed"),
-        (JournalConfig { segment_bytes: 4_095, ..CONFIG }, "at least 4096 are needed"),
-        (JournalConfig { queue_bytes: 0, ..CONFIG }, "allow at least 1"),
+        (JournalConfig { max_bytes: 10_191, ..CONFIG }, "at least 10192 bytes are required"),
+        (JournalConfig { segment_bytes: 4_095, ..CONFIG }, "at least 4096 bytes are required"),
+        (JournalConfig { queue_bytes: 0, ..CONFIG }, "at least 1 byte is required"),
     ] {
         let error = Journal::open(dir.path(), config).unwrap_err();
         assert!(error.to_string().contains(message), "{error}");

@@ -21,6 +21,7 @@ use tonic_web::GrpcWebLayer;
 
 use crate::config::EdgeConfig;
 use crate::dashboard::{self, grpc::DashboardHandler};
+pub use crate::edge::ConnectionTasks;
 use crate::edge::{self, origin::OriginPolicy};
 use crate::error::problem_response;
 use crate::health::grpc::HealthHandler;
@@ -112,9 +113,16 @@ pub fn router(handlers: Handlers) -> (Router, HealthReporter) {
     (router, reporter)
 }
 
-/// Serves until `stop`, then lets the calls that are under way end.
-pub async fn serve(listener: TcpListener, router: Router, config: EdgeConfig, stop: CancellationToken) {
-    edge::serve(listener, router, &config, stop).await;
+/// Accepts connections until `stop`, then waits up to 2 s for active calls to end. The caller closes
+/// `connection_tasks` after that.
+pub async fn serve(
+    listener: TcpListener,
+    router: Router,
+    config: EdgeConfig,
+    connection_tasks: ConnectionTasks,
+    stop: CancellationToken,
+) {
+    edge::serve(listener, router, &config, connection_tasks, stop).await;
 }
 
 /// Refuses what a page of another origin sends, and has browsers keep it from reading anything.

@@ -29,7 +29,7 @@ use crate::panels::Panels;
 use crate::panels::catalog::Catalog;
 use crate::panels::directory::DirectoryWatcher;
 use crate::panels::subscriptions::Subscriptions;
-use crate::server::{self, Handlers};
+use crate::server::{self, ConnectionTasks, Handlers};
 use crate::shutdown::ShutdownSignals;
 use crate::writer::boot::BootMarker;
 use crate::writer::dead_letter::DeadLetters;
@@ -126,10 +126,17 @@ pub async fn run(config: ServeConfig) -> anyhow::Result<()> {
         max_message_bytes: usize::try_from(config.max_message_bytes)?,
         edge: config.edge.clone(),
     });
+    let connection_tasks = ConnectionTasks::default();
     let mut tasks = ServerTasks {
         server: ServerTask::new(
             "server",
-            tokio::spawn(server::serve(listener, router, config.edge, stop_services.clone())),
+            tokio::spawn(server::serve(
+                listener,
+                router,
+                config.edge,
+                connection_tasks.clone(),
+                stop_services.clone(),
+            )),
         ),
         panel_directory: ServerTask::new("panels folder", panel_directory_task),
         health: ServerTask::new("health", health_task),
@@ -172,6 +179,7 @@ pub async fn run(config: ServeConfig) -> anyhow::Result<()> {
         if let Some(engine) = tasks.engine {
             clean &= engine.join().await;
         }
+        connection_tasks.close().await;
         clean
     };
     tokio::select! {

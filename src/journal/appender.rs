@@ -1,5 +1,5 @@
-//! The thread that owns the files: group commit, rolling to the next segment, deleting released ones, and getting well
-//! after the disk failed.
+//! The journal thread, which owns the files: group commit, new segments, deletion of released ones, and recovery from disk
+//! failures.
 
 use std::collections::VecDeque;
 use std::path::PathBuf;
@@ -18,32 +18,33 @@ use super::segment::{self, ActiveSegment, MARK_BYTES, SealedSegment, SegmentName
 const MIN_RETRY_DELAY: Duration = Duration::from_millis(10);
 const MAX_RETRY_DELAY: Duration = Duration::from_secs(1);
 
-/// The files, and how well the disk is.
+/// The state of the journal thread.
 #[derive(Debug)]
 pub(super) struct Appender {
     shared: Arc<SharedQueue>,
     dir: PathBuf,
     config: JournalConfig,
+    /// Oldest first.
     sealed: VecDeque<SealedSegment>,
-    /// None while the disk fails; a short one while it only lacks space.
+    /// `None` while the disk fails; a short segment while the disk is full.
     active: Option<ActiveSegment>,
     durable_lsn: Lsn,
     released_lsn: Lsn,
-    /// When the deletion of released segments is tried again, after one failed.
+    /// Set after the deletion of a released segment has failed.
     retry_delete_at: Option<Instant>,
     last_error: Option<JournalError>,
     retries: RetrySchedule,
-    /// Of the appends that the last failure failed.
+    /// The appends that failed with the last disk failure.
     failed_generation: Generation,
 }
 
-/// 10 ms, 20 ms, 40 ms and so on up to 1 s, without an end.
+/// 10 ms, 20 ms, 40 ms, ... 640 ms, then 1 s indefinitely.
 const RETRY_BACKOFF: ExponentialBuilder = ExponentialBuilder::new()
     .with_min_delay(MIN_RETRY_DELAY)
     .with_max_delay(MAX_RETRY_DELAY)
     .without_max_times();
 
-/// The next retry, and the delays of those after it.
+/// When to retry the creation or growth of the active segment.
 #[derive(Debug)]
 struct RetrySchedule {
     retry_at: Option<Instant>,
@@ -70,9 +71,9 @@ impl RetrySchedule {
 }
 
 impl Appender {
-    /// Continues a folder whose newest records are `sealed`, in a new segment that begins with `first_lsn`. Where that can't
-    /// be made the journal starts out failed, and goes on trying: what is there can be read and released all the same.
-    /// On a disk that is merely full it soon takes what leads to a release.
+    /// Starts a new segment from `first_lsn` after the `sealed` ones. If it cannot be created, the journal starts in the
+    /// failed state and retries; existing records can be read and released meanwhile. On a full disk it accepts reserved
+    /// appends after the first retry.
     pub(super) fn start(
         shared: Arc<SharedQueue>,
         dir: PathBuf,
@@ -102,7 +103,7 @@ impl Appender {
         appender
     }
 
-    /// Works until the journal is closed. Returns the error that kept the last appends from being taken, if one does.
+    /// Runs until the journal is closed. Fails with the last error if the disk is failing at that time.
     pub(super) fn run(mut self) -> Result<(), JournalError> {
         let _close_on_drop = CloseOnDrop(Arc::clone(&self.shared));
         loop {
@@ -126,11 +127,11 @@ impl Appender {
         }
     }
 
-    /// Makes the first records of the group durable: as many as the segment takes, with one sync.
+    /// Makes the first records of the group durable with one sync: as many as fit into the active segment.
     fn commit(&mut self, group: &mut CommitGroup) {
         let Some(active) = &mut self.active else {
-            // The rest of a group whose first part failed was failed with it.
-            unreachable!("appends are queued only while there is a segment");
+            // After a failure in the middle of a group, `fail` has taken the rest of it.
+            unreachable!("appends are queued only while there is an active segment");
         };
         let count = group.count_fitting(active.free_bytes());
         if count == 0 {
@@ -142,8 +143,8 @@ impl Appender {
         }
         let frame_bytes = group.records[..count].iter().map(|(_, payload)| payload.frame_bytes()).sum();
         match active.append(&group.records[..count], &self.shared.faults) {
-            Ok(last) => {
-                self.durable_lsn = last;
+            Ok(last_lsn) => {
+                self.durable_lsn = last_lsn;
                 if active.space_error().is_none() {
                     self.retries.reset();
                 }
@@ -155,8 +156,8 @@ impl Appender {
         }
     }
 
-    /// Room for so many bytes, of which the first are the record `first_lsn`: in the active segment, if it is a short one
-    /// that can grow, or in the next.
+    /// Makes space for `bytes`, which start with the record `first_lsn`: grows the active segment if it is short, or seals
+    /// it and creates the next one.
     fn ensure_space(&mut self, first_lsn: Lsn, bytes: u64) -> Result<(), JournalError> {
         let segment_bytes = self.config.segment_bytes;
         let mut min_bytes = segment_bytes;
@@ -169,7 +170,7 @@ impl Appender {
                 self.resume_appends();
                 return Ok(());
             }
-            // Every record of this group is reserved.
+            // While the segment is short, all records are reserved ones, for which the next may be short as well.
             min_bytes = bytes;
         }
         if let Some(full) = self.active.take() {
@@ -180,14 +181,14 @@ impl Appender {
         Ok(())
     }
 
-    /// A short segment of at least `min_bytes` bytes, where the disk lacks the space for a whole one.
+    /// Creates the active segment; without enough disk space, a short one of at least `min_bytes`.
     fn create_segment(&mut self, first_lsn: Lsn, min_bytes: u64) -> Result<(), JournalError> {
         let name = SegmentName { first_lsn, durable_lsn: self.durable_lsn, salt: rand::random() };
         self.active = Some(ActiveSegment::create(&self.dir, name, min_bytes, self.config.segment_bytes)?);
         Ok(())
     }
 
-    /// There is an active segment: takes what it is for, and goes on trying where it is a short one.
+    /// Accepts the appends that the active segment is for. If it is short, schedules the next attempt to grow it.
     fn resume_appends(&mut self) {
         let space_error = self.active.as_ref().and_then(ActiveSegment::space_error).cloned();
         match space_error {
@@ -197,7 +198,7 @@ impl Appender {
                 self.shared.lock().open_reserved_only(space_error);
             }
             None => {
-                // The next wait stays as long as it was until an append has succeeded.
+                // The delay of the next failure keeps growing until an append has succeeded: see `commit`.
                 self.retries.retry_at = None;
                 self.shared.lock().reopen();
             }
@@ -205,10 +206,9 @@ impl Appender {
         self.publish_stats();
     }
 
-    /// The disk failed: nothing of this group counts, nothing that is queued behind it, and the segment is not written
-    /// again.
+    /// Handles a disk failure: abandons the active segment, and fails this group and all queued appends.
     fn fail(&mut self, cause: JournalError, mut group: CommitGroup) {
-        tracing::error!(error = %cause, appends = group.records.len(), "the journal can't write");
+        tracing::error!(error = %cause, appends = group.records.len(), "journal write failed");
         self.last_error = Some(cause.clone());
         if let Some(active) = self.active.take() {
             self.sealed.push_back(active.abandon());
@@ -226,27 +226,27 @@ impl Appender {
         queued.complete(queued.records.len(), &outcome);
     }
 
-    /// Begins a new segment, once every failed append has been seen to have failed.
+    /// Creates a new segment, unless callers have not yet observed the failure of their appends.
     fn retry_after_failure(&mut self) {
         let unobserved = Arc::strong_count(&self.failed_generation) - 1;
         if unobserved > 0 {
-            tracing::debug!(unobserved, "failed appends wait to be seen by their callers");
+            tracing::debug!(unobserved, "waiting until callers have observed their failed appends");
             self.retries.retry_at = Some(Instant::now() + MIN_RETRY_DELAY);
             return;
         }
-        // A new name at each try: what an earlier try may have left can then not be taken for this segment.
+        // Each attempt uses a new name, so that the leftover of an earlier one is never confused with this segment.
         let first_lsn = self.shared.lock().skip_lsn();
         match self.create_segment(first_lsn, JournalConfig::MIN_SEGMENT_BYTES) {
             Ok(()) => {
                 match self.active.as_ref().and_then(ActiveSegment::space_error) {
-                    None => tracing::info!(first_lsn, "the journal takes appends again"),
+                    None => tracing::info!(first_lsn, "journal has recovered and accepts appends"),
                     Some(space_error) => {
-                        tracing::warn!(first_lsn, error = %space_error, "the journal takes only what leads to a release");
+                        tracing::warn!(first_lsn, error = %space_error, "disk full; journal accepts only reserved appends");
                     }
                 }
                 self.delete_empty_segments();
                 self.resume_appends();
-                // The last segment had to stay while there was no other.
+                // Without an active segment, the last sealed one could not be deleted.
                 self.release(self.released_lsn);
             }
             Err(error) => {
@@ -258,12 +258,12 @@ impl Appender {
         }
     }
 
-    /// Tries whether there is space again to make the short segment a whole one.
+    /// Grows the short segment to full size if the disk has enough space again.
     fn grow_to_full_size(&mut self) {
         let Some(active) = &mut self.active else { return };
         match active.grow(self.config.segment_bytes) {
             Ok(()) => {
-                tracing::info!("the disk has space again: the journal takes all appends");
+                tracing::info!("disk has space again; journal accepts all appends");
                 self.resume_appends();
             }
             Err(error) if error.is_out_of_space() => self.retries.schedule_retry(),
@@ -271,8 +271,8 @@ impl Appender {
         }
     }
 
-    /// Deletes the segments that hold nothing from `up_to` on. One segment always stays, so that its name keeps the
-    /// LSNs from beginning again.
+    /// Deletes the segments that have no records from `up_to` on. Keeps at least one segment: a restart needs its name to
+    /// continue the LSNs.
     fn release(&mut self, up_to: Lsn) {
         self.released_lsn = up_to;
         self.retry_delete_at = None;
@@ -281,8 +281,8 @@ impl Appender {
                 break;
             }
             if let Err(error) = segment::delete_segment(&self.dir, oldest) {
-                // Appends are not concerned.
-                tracing::warn!(%error, "a released segment can't be deleted and is tried again");
+                // Appends can continue.
+                tracing::warn!(%error, "cannot delete a released segment; retrying");
                 self.last_error = Some(error);
                 self.retry_delete_at = Some(Instant::now() + MAX_RETRY_DELAY);
                 break;
@@ -293,13 +293,13 @@ impl Appender {
         self.publish_stats();
     }
 
-    /// Deletes segments that hold nothing that counts. Only while there is an active one: see [`Appender::release`].
+    /// Deletes segments without valid records. Only with an active segment: see [`Appender::release`].
     fn delete_empty_segments(&mut self) {
         let dir = &self.dir;
         self.sealed.retain(|segment| {
-            segment.last_lsn >= segment.name.first_lsn
+            !segment.is_empty()
                 || segment::delete_segment(dir, segment).is_err_and(|error| {
-                    tracing::warn!(%error, "an empty segment can't be deleted");
+                    tracing::warn!(%error, "cannot delete an empty segment");
                     true
                 })
         });
@@ -328,13 +328,13 @@ impl Appender {
         let Some(active) = self.active.take() else {
             return Err(self.last_error.take().unwrap_or(JournalError::Closed));
         };
-        // Everything is durable but the last mark; with it, a start need not guess at the tail.
+        // Syncs the last mark, so that the next start finds no torn tail.
         let sealed = active.seal();
         segment::truncate(&sealed.path, sealed.bytes)
     }
 }
 
-/// However the thread ends, also by a panic, nobody goes on waiting for it.
+/// Fails all queued appends when the thread ends, even by a panic, so that no caller waits indefinitely.
 struct CloseOnDrop(Arc<SharedQueue>);
 
 impl Drop for CloseOnDrop {
@@ -375,7 +375,7 @@ mod tests {
         queue_bytes: 16 << 10,
     };
 
-    /// For a test that is the thread itself.
+    /// An appender that the test drives itself.
     fn appender_without_thread(dir: &Path) -> (Arc<SharedQueue>, Appender) {
         let shared = Arc::new(SharedQueue::new(AppendQueue::new(CONFIG, 1, 0)));
         let appender = Appender::start(Arc::clone(&shared), dir.to_owned(), CONFIG, VecDeque::new(), 1);
@@ -445,7 +445,7 @@ mod tests {
         shared.faults.failing_syncs.store(1, Ordering::SeqCst);
         assert_eq!(append(&mut appender), 3);
         appender.release(10);
-        // As a process that is killed before the disk is well leaves it.
+        // The process is killed before the disk has recovered.
         drop(appender);
         let journal_dir = JournalDir::scan(dir.path()).unwrap();
         let kept: Vec<_> =

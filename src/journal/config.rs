@@ -1,4 +1,4 @@
-//! The bounds of a journal.
+//! The limits of a journal.
 
 use super::frame::{HEADER_BYTES, MAX_PAYLOAD_BYTES};
 
@@ -34,17 +34,17 @@ pub enum JournalConfigError {
     },
 }
 
-/// How much the journal may take.
+/// The limits of a journal. See "Limits" in the module documentation for what happens at each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct JournalConfig {
-    /// How large a segment gets: what is deleted at once.
+    /// Maximum size of a segment, the unit of deletion. Default 64 MiB, at least [`Self::MIN_SEGMENT_BYTES`].
     pub segment_bytes: u64,
-    /// How much may be on disk. Where there is more at the start, what leads to a release is taken all the same.
+    /// Maximum size on disk. Default 4 GiB, at least two segments and the reserve.
     pub max_bytes: u64,
-    /// The part of `max_bytes` only [`Journal::submit_reserved`] may use: for the records that lead to a release, since
-    /// a full journal that could not take these would stay full.
+    /// The part of `max_bytes` that only [`super::Journal::submit_reserved`] may use. Default 64 MiB. A full journal could
+    /// never be released without space for the records that lead to a release.
     pub reserve_bytes: u64,
-    /// How much may wait for the disk in memory.
+    /// Maximum size of the frames that are queued in memory. Default 32 MiB, at least 1.
     pub queue_bytes: u64,
 }
 
@@ -55,7 +55,7 @@ impl Default for JournalConfig {
 }
 
 impl JournalConfig {
-    /// The smallest segment: smaller ones cost more in files than they save in space.
+    /// Minimum of `segment_bytes`, one file system block: smaller segments would not save disk space.
     pub const MIN_SEGMENT_BYTES: u64 = 4096;
 
     pub(super) fn validate(&self) -> Result<(), JournalConfigError> {
@@ -66,7 +66,7 @@ impl JournalConfig {
         if queue_bytes == 0 {
             return Err(JournalConfigError::QueueEmpty);
         }
-        // All but the active segment can be released: what that may hold must leave room for the next record.
+        // The active segment cannot be released. A full one must leave space for the next segment.
         let min_bytes = segment_bytes.saturating_mul(2).saturating_add(reserve_bytes);
         if max_bytes < min_bytes {
             return Err(JournalConfigError::TooSmall { max_bytes, min_bytes, segment_bytes, reserve_bytes });
@@ -75,7 +75,8 @@ impl JournalConfig {
     }
 
     pub(super) fn max_payload_bytes(&self) -> usize {
-        let in_a_segment = usize::try_from(self.segment_bytes).unwrap_or(usize::MAX) - 2 * HEADER_BYTES;
-        in_a_segment.min(MAX_PAYLOAD_BYTES)
+        // A segment must also hold the record's header and the durability mark.
+        let fits_segment = usize::try_from(self.segment_bytes).unwrap_or(usize::MAX) - 2 * HEADER_BYTES;
+        fits_segment.min(MAX_PAYLOAD_BYTES)
     }
 }

@@ -1,4 +1,4 @@
-//! What a segment holds, as its reader yields it: records, durability marks, and damage.
+//! The entries of a segment, as [`super::reader`] yields them: records, durability marks and damage.
 
 use std::fmt;
 use std::ops::RangeInclusive;
@@ -6,84 +6,84 @@ use std::path::PathBuf;
 
 use bytes::Bytes;
 
-/// A record's place in the order of appends: 1 for the first one ever, one more for each.
+/// Log sequence number: 1 for the first record of a journal, one more for each further record.
 pub type Lsn = u64;
 
-/// No record has a larger one. A frame or a file that says so is damaged: numbers near the end of `u64` would be taken
-/// for a place in the order, and leave none to go on with.
+/// The largest LSN. A frame or file name with a larger one is damaged: if it were accepted, a value near `u64::MAX` would
+/// leave no LSNs for further records.
 pub const MAX_LSN: Lsn = u64::MAX / 2;
 
 /// A record as it was appended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct JournalRecord {
-    /// Its place in the order of appends.
+    /// Assigned by [`super::Journal::submit`].
     pub lsn: Lsn,
-    /// What the caller called it.
+    /// Set by the caller; opaque to the journal.
     pub kind: u8,
-    /// The caller's bytes.
+    /// The caller's parts, concatenated.
     pub payload: Bytes,
 }
 
-/// What is wrong at a damaged place.
+/// Why bytes of a segment, or a file, are damaged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DamageKind {
-    /// No frame's header here: found the next one by scanning.
+    /// No valid frame header. Skipped by scanning for the next one.
     InvalidHeader,
-    /// The header is whole, the payload is not: stepped over by its length.
+    /// The header is valid, the payload is not. Skipped by the length in the header.
     ChecksumMismatch,
-    /// The file ends within a frame.
+    /// The file ends inside a frame.
     Truncated,
-    /// Records are missing, though all that is there is whole.
+    /// Gap between the LSNs of two valid frames, or before the end of the segment.
     MissingRecords,
-    /// The file's name is not a segment's: it was not read.
+    /// The file has the suffix of a segment but not a valid name. It was not read.
     InvalidFileName,
 }
 
-/// What a segment's next bytes are.
+/// The next bytes of a segment.
 #[derive(Debug, PartialEq, Eq)]
 pub enum SegmentEntry {
-    /// A whole record.
+    /// A record with valid checksums.
     Record(JournalRecord),
     /// A durability mark.
     Mark,
-    /// A frame of a later version, stepped over.
+    /// A frame of a later version, which was skipped.
     Unknown,
-    /// Something else: `bytes` from `offset` on.
+    /// Bytes that were skipped. See [`Damage`].
     Damage {
-        /// Where it begins.
+        /// Start in the file.
         offset: u64,
-        /// How far it goes.
+        /// Length; 0 for [`DamageKind::MissingRecords`].
         bytes: u64,
-        /// The records this cost.
+        /// Records that were lost.
         lost: Option<RangeInclusive<Lsn>>,
-        /// What is wrong.
+        /// The kind of damage.
         kind: DamageKind,
     },
 }
 
-/// A place that did not hold what was written there.
+/// A damaged range of a segment file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Damage {
-    /// The segment.
+    /// Path of the segment.
     pub file: PathBuf,
-    /// Where the damaged frame begins.
+    /// Start of the damaged frame in the file.
     pub offset: u64,
-    /// Up to the next frame that could be read.
+    /// Length up to the next valid frame, or to the end of the file.
     pub bytes: u64,
-    /// The records this cost; none where it hit a durability mark.
+    /// Records that were lost; `None` if only a durability mark was damaged.
     pub lost: Option<RangeInclusive<Lsn>>,
-    /// What is wrong there.
+    /// The kind of damage.
     pub kind: DamageKind,
 }
 
 impl fmt::Display for Damage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let kind = match self.kind {
-            DamageKind::InvalidHeader => "no valid record header",
-            DamageKind::ChecksumMismatch => "the record's checksum is wrong",
-            DamageKind::Truncated => "the file ends within a record",
+            DamageKind::InvalidHeader => "no valid frame header",
+            DamageKind::ChecksumMismatch => "checksum mismatch in the payload",
+            DamageKind::Truncated => "the file ends inside a frame",
             DamageKind::MissingRecords => "records are missing",
-            DamageKind::InvalidFileName => "not the name of a journal segment, the file was not read",
+            DamageKind::InvalidFileName => "invalid segment file name; the file was not read",
         };
         write!(f, "{}: byte {}: {kind}", self.file.display(), self.offset)?;
         match &self.lost {

@@ -1,4 +1,5 @@
-//! Compiles the contracts in proto/ and keeps their descriptors for gRPC reflection; takes in the page, where it is built.
+//! Compiles the contracts in proto/, writes their descriptors for gRPC reflection, and embeds the dashboard page if it is
+//! built.
 
 use std::error::Error;
 use std::fmt::Write as _;
@@ -10,42 +11,42 @@ use prost::Message as _;
 
 const PROTO_ROOT: &str = "proto";
 const CODEC: &str = "crate::proto::codec::Codec";
-/// What `make page` builds.
+/// The output of `make page`.
 const PAGE: &str = "web/dist";
 
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo:rerun-if-changed={PROTO_ROOT}");
     let files = proto_files(Path::new(PROTO_ROOT).join("millrace/v1").as_path())?;
-    // protox compiles in this process, so that a build needs no protoc.
+    // protox is a protobuf compiler in Rust, so the build needs no protoc.
     let descriptors = protox::compile(files, [PROTO_ROOT])?;
     let out = PathBuf::from(std::env::var("OUT_DIR")?);
     std::fs::write(out.join("descriptors.bin"), descriptors.encode_to_vec())?;
-    // The server of IngestService a second time: its requests are not decoded as a whole (src/ingest/wire.rs).
+    // The server of IngestService is generated separately: its requests are decoded event by event (src/ingest/wire.rs).
     let mut ingest = descriptors.clone();
     ingest.file.retain(|file| file.name().ends_with("/ingest.proto"));
     std::fs::create_dir_all(out.join("ingest"))?;
-    let events = ["SendEvents", "StreamEvents", "UploadEvents"];
+    let event_methods = ["SendEvents", "StreamEvents", "UploadEvents"];
     let mut builder = tonic_prost_build::configure()
         .codec_path(CODEC)
         .build_client(false)
         .out_dir(out.join("ingest"))
         .extern_path(".millrace.v1", "crate::proto::v1");
-    for call in events {
-        builder =
-            builder.extern_path(format!(".millrace.v1.{call}Request"), "crate::ingest::wire::EventsRequest");
+    for method in event_methods {
+        let request = format!(".millrace.v1.{method}Request");
+        builder = builder.extern_path(request, "crate::ingest::wire::EventsRequest");
     }
     builder.compile_fds(ingest)?;
     tonic_prost_build::configure().codec_path(CODEC).compile_fds(descriptors)?;
     embed_page(&out)
 }
 
-/// Writes web_assets.rs: the list of the page's files, gzipped, which is empty where the page is not built.
+/// Writes web_assets.rs: the list of the page's gzipped files, empty if the page is not built.
 fn embed_page(out: &Path) -> Result<(), Box<dyn Error>> {
-    println!("cargo:rerun-if-changed=build.rs"); // which `make page` touches
+    println!("cargo:rerun-if-changed=build.rs"); // `make page` touches it
     let mut files = Vec::new();
     if Path::new(PAGE).join("index.html").exists() {
         println!("cargo:rerun-if-changed={PAGE}");
-        list(Path::new(PAGE), &mut files)?;
+        list_files(Path::new(PAGE), &mut files)?;
     }
     files.sort();
     let mut code = String::from("const ASSETS: &[Asset] = &[\n");
@@ -57,7 +58,7 @@ fn embed_page(out: &Path) -> Result<(), Box<dyn Error>> {
         let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
         encoder.write_all(&content)?;
         std::fs::write(&gzipped, encoder.finish()?)?;
-        let name = file.strip_prefix(PAGE)?.to_str().ok_or("the page's file names are UTF-8")?;
+        let name = file.strip_prefix(PAGE)?.to_str().ok_or("a file name in web/dist is not UTF-8")?;
         let path = if name == "index.html" { "/".to_owned() } else { format!("/{name}") };
         writeln!(
             code,
@@ -71,11 +72,11 @@ fn embed_page(out: &Path) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-fn list(folder: &Path, files: &mut Vec<PathBuf>) -> Result<(), Box<dyn Error>> {
-    for entry in std::fs::read_dir(folder)? {
+fn list_files(dir: &Path, files: &mut Vec<PathBuf>) -> Result<(), Box<dyn Error>> {
+    for entry in std::fs::read_dir(dir)? {
         let path = entry?.path();
         if path.is_dir() {
-            list(&path, files)?;
+            list_files(&path, files)?;
         } else {
             files.push(path);
         }
@@ -97,9 +98,9 @@ fn media_type(name: &str) -> Result<&'static str, Box<dyn Error>> {
     })
 }
 
-fn proto_files(folder: &Path) -> Result<Vec<PathBuf>, Box<dyn Error>> {
+fn proto_files(dir: &Path) -> Result<Vec<PathBuf>, Box<dyn Error>> {
     let mut files = Vec::new();
-    for entry in std::fs::read_dir(folder)? {
+    for entry in std::fs::read_dir(dir)? {
         files.push(entry?.path());
     }
     files.sort();

@@ -1,4 +1,4 @@
-//! The log.
+//! Logging.
 
 use std::io::{self, IsTerminal};
 
@@ -7,11 +7,11 @@ use tracing_subscriber::EnvFilter;
 
 use crate::config::{LogConfig, LogFormat};
 
-/// Writes the log to standard error, from here on.
+/// Installs the global subscriber, which writes to stderr. Only once per process.
 pub fn init(config: &LogConfig) -> anyhow::Result<()> {
     let filter = EnvFilter::try_new(&config.filter).with_context(|| {
         format!(
-            "MILLRACE_LOG (--log): {:?} cannot be used: error, warn, info, debug or trace, also by module, is allowed",
+            "MILLRACE_LOG (--log): {:?} is not a valid filter; use error, warn, info, debug or trace, optionally per module",
             config.filter
         )
     })?;

@@ -179,6 +179,7 @@ pub async fn run(config: ServeConfig) -> anyhow::Result<()> {
         if let Some(engine) = tasks.engine {
             clean &= engine.join().await;
         }
+        // Calls that outlived the server's own grace period could wait for the writer until here.
         connection_tasks.close().await;
         clean
     };

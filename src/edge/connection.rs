@@ -22,7 +22,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{ConnectionService, ConnectionTasks, EdgeState};
 
-/// For the preamble, and for each HTTP/1 request header.
+/// Timeout of the preamble, and of each HTTP/1 request header.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(5);
 /// A connection without a request for this long is shut down.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
@@ -33,9 +33,9 @@ const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(5);
 /// The resolution of the three timeouts above.
 const CHECK_INTERVAL: Duration = Duration::from_secs(1);
 
-/// HTTP/2 sends a PING after this time without a frame from the peer,
+/// HTTP/2: time without a frame from the peer before a PING is sent.
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(30);
-/// and closes the connection when the PING is not acknowledged in time.
+/// HTTP/2: the connection is closed if the PING is not acknowledged within this time.
 const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(20);
 /// The flow control window of one HTTP/2 stream: large enough that it does not limit a fast producer.
 const STREAM_WINDOW_BYTES: u32 = 1 << 20;
@@ -121,7 +121,7 @@ pub(super) async fn serve(
     } else {
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
-            // Includes the idle time before a further request. The monitor has the shorter timeout for the first one.
+            // Includes the idle time before a request. The monitor applies the shorter HEADER_TIMEOUT.
             .header_read_timeout(IDLE_TIMEOUT)
             .max_header_size(MAX_HTTP1_HEADER_BYTES)
             .serve_connection(io, service);
@@ -136,7 +136,7 @@ fn jittered(age: Duration) -> Duration {
 
 /// Runs the streams of an HTTP/2 connection, each in a task that is joined at shutdown.
 ///
-/// A stream's task ends with its connection: hyper polls it for a reset, which a closed connection counts as.
+/// A stream's task ends when its connection is closed: h2 then reports a reset of the stream, which hyper polls for.
 #[derive(Clone)]
 struct StreamExecutor(ConnectionTasks);
 
@@ -153,7 +153,7 @@ where
 /// The first bytes of a connection, and the protocol that they show.
 struct Preamble {
     stream: TcpStream,
-    /// What was read of the stream so far.
+    /// Bytes that were read from the stream.
     bytes: io::Cursor<Vec<u8>>,
     http2: bool,
 }
@@ -180,7 +180,7 @@ impl Preamble {
     }
 }
 
-/// What the timeouts of a connection need to know. Times are milliseconds since `started`; 0 means unset.
+/// The activity of a connection, from which its timeouts are derived. Times are milliseconds since `started`; 0 means unset.
 pub(super) struct Activity {
     started: Instant,
     /// Requests whose response has not been sent completely.
@@ -189,7 +189,7 @@ pub(super) struct Activity {
     idle_since: AtomicU64,
     /// The first byte that was received after the last request.
     header_since: AtomicU64,
-    /// The first write that was not accepted since the last one that was.
+    /// The first blocked write after the last successful one.
     write_blocked_since: AtomicU64,
 }
 
@@ -260,8 +260,8 @@ struct ConnectionMonitor {
 }
 
 impl ConnectionMonitor {
-    /// Polls the connection until it ends or a timeout closes it. `shut_down` begins its graceful shutdown;
-    /// `header_pending_for` returns `None` for HTTP/2, whose idle frames can't be told from an incomplete header.
+    /// Polls the connection until it ends or a timeout closes it. `shut_down` starts its graceful shutdown.
+    /// `header_pending_for` returns `None` for HTTP/2, where bytes without a request may be other frames than a header.
     async fn drive<C>(
         self,
         connection: C,

@@ -7,16 +7,16 @@
 //! | limit | when it is reached | reported to |
 //! | --- | --- | --- |
 //! | connections: `MILLRACE_MAX_CONNECTIONS`, per address `MILLRACE_MAX_CONNECTIONS_PER_ADDRESS`; at most the open file limit less 256 | the new connection is closed | the log, at most once in 10 s |
-//! | preamble (HTTP/2: preface and the header of the first frame) and the first HTTP/1 request header: 5 s | the connection is closed | nobody |
+//! | preamble (HTTP/2: preface and the header of the first frame), and each HTTP/1 request header: 5 s | the connection is closed | - |
 //! | no request: 60 s | GOAWAY or `Connection: close`, then the connection is closed | the client |
 //! | age: `MILLRACE_MAX_CONNECTION_AGE_MS` ± 10 % | GOAWAY or `Connection: close`; StreamEvents and WatchPanels end with UNAVAILABLE once everything is acknowledged; uploads may finish | the client |
-//! | no HTTP/2 frame from the peer: PING after 30 s, its acknowledgement within 20 s | the connection is closed | nobody |
-//! | the peer reads nothing: 30 s | the connection is closed | nobody |
+//! | no HTTP/2 frame from the peer: PING after 30 s, its acknowledgement within 20 s | the connection is closed | - |
+//! | the peer reads nothing: 30 s | the connection is closed | - |
 //! | active requests: twice the maximum number of connections | 503, RESOURCE_EXHAUSTED | the caller |
 //! | HTTP/2 streams per connection: 128 | HTTP/2 makes the client wait | the client |
 //! | header list: 8 KiB; HTTP/1 request line and headers: 16 KiB | 431 | the caller |
 //! | streams that the peer resets before they are accepted: 20; that its errors reset: 128 | GOAWAY, then the connection is closed | the client |
-//! | HTTP/2 windows: 32 MiB in total; a new connection gets a sixteenth of the rest, at least 64 KiB, at most 4 MiB | less data is in flight | nobody |
+//! | HTTP/2 windows: 32 MiB in total; a new connection gets a sixteenth of the rest, at least 64 KiB, at most 4 MiB | less data is in flight | - |
 //! | a body, or a message of a stream: 10 s without a byte, or less than 16 KiB/s after 10 s | 408, DEADLINE_EXCEEDED | the caller |
 //! | request bytes that are not decoded yet: 32 MiB in total | the body waits 5 s, then 503, RESOURCE_EXHAUSTED with a retry delay | the caller |
 //! | a message or body, compressed or decompressed: `MILLRACE_MAX_MESSAGE_BYTES` | 413, RESOURCE_EXHAUSTED | the caller |
@@ -25,9 +25,9 @@
 //! | columns of a message: reserved from `MILLRACE_MAX_BUFFER_BYTES` before the first event is decoded | streams wait; unary calls are rejected with a retry delay | the caller |
 //! | buffers that streams retain for messages above 64 KiB: 64 MiB in total | the stream ends with RESOURCE_EXHAUSTED and a retry delay, once its requests are acknowledged | the caller |
 //! | requests of a stream that wait for the disk: 256; acknowledgements that its client has not read: 64 | the stream is not read | the client, by flow control |
-//! | rejections in a response: 1,000 and 128 KiB, on a stream 32 KiB | further ones are only counted | nobody |
-//! | rejections that a stream's client has not read: 1 MiB | those of further responses are only counted | nobody |
-//! | rejections that are being sent: 16 MiB in total | those of further responses are only counted | nobody |
+//! | rejections in a response: 1,000 and 128 KiB, on a stream 32 KiB | further ones are only counted | - |
+//! | rejections that a stream's client has not read: 1 MiB | those of further responses are only counted | - |
+//! | rejections that are being sent: 16 MiB in total | those of further responses are only counted | - |
 
 pub(crate) mod body;
 mod connection;
@@ -84,8 +84,8 @@ pub(crate) fn connection_closing_error() -> Error {
 
 /// The tasks of all connections, and of the streams of HTTP/2 connections.
 ///
-/// Owned by whoever runs [`serve`]: calls that are still active when it returns may need the parts that stop after it,
-/// so their connections are closed last.
+/// Owned by the caller of [`crate::server::serve`]: calls that are still active when it returns may wait for parts that
+/// stop later, so their connections are closed last.
 #[derive(Clone, Debug, Default)]
 pub struct ConnectionTasks {
     tasks: TaskTracker,
@@ -93,7 +93,7 @@ pub struct ConnectionTasks {
 }
 
 impl ConnectionTasks {
-    /// Closes the connections that are still open, and joins all tasks. Only after [`serve`] has returned.
+    /// Closes the connections that are still open, and joins all tasks. Only after [`crate::server::serve`] has returned.
     pub async fn close(self) {
         self.tasks.close();
         self.abort.cancel();

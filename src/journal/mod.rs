@@ -1,7 +1,7 @@
 //! The journal: an append-only, checksummed, segmented log on disk with group commit.
 //!
 //! *Durable* means that `fdatasync` has returned. A record is a `kind` byte and an opaque payload; the journal knows
-//! neither who appends nor what a record means. [`Journal::submit`] assigns the next LSN (log sequence number) at once;
+//! neither its callers nor what a record means. [`Journal::submit`] assigns the next LSN (log sequence number) immediately;
 //! the returned [`PendingAppend`] resolves when the record is durable. One thread owns the files: it takes all records
 //! that are queued, writes them with one vectored write, syncs once, and completes them all.
 //!
@@ -74,9 +74,9 @@
 //!   before it knows that an earlier one was lost. So poll every `PendingAppend`, or drop it.
 //!
 //! A full disk is such a failure as well, since no segment can be preallocated. But only releases free disk space, and a
-//! release needs records of its own. So the new segment may be a *short* one, which preallocates what the disk still
-//! has, at most 1 MiB more than the next record needs. It accepts [`Journal::submit_reserved`] under the rules above, and
-//! nothing else:
+//! caller can only release after it has appended further records. So the new segment may be a *short* one, which
+//! preallocates what the disk still has, at most 1 MiB more than the next record needs. It accepts
+//! [`Journal::submit_reserved`] under the rules above, and nothing else:
 //!
 //! | state | starts with | [`Journal::submit`] | [`Journal::submit_reserved`] | ends with |
 //! | --- | --- | --- | --- | --- |
@@ -290,7 +290,7 @@ impl Journal {
         Ok(Recovery::from_segments(segments).skip_while(is_before_range))
     }
 
-    /// Releases all records below `up_to`. Returns at once; segments that hold no later records are deleted soon.
+    /// Releases all records below `up_to`. Does not wait; segments without later records are deleted soon.
     /// Released records in other segments are still recovered after a restart.
     pub fn release(&self, up_to: Lsn) {
         self.inner.shared.release(up_to);
@@ -308,13 +308,13 @@ impl Journal {
         self.inner.shared.stats.subscribe()
     }
 
-    /// Rejects further appends, makes queued records durable, and joins the journal thread. Later calls return at once.
+    /// Rejects further appends, makes queued records durable, and joins the journal thread. Later calls return immediately.
     ///
     /// # Errors
     /// When the disk fails. Queued appends have then failed with the same error.
     pub async fn close(&self) -> Result<(), JournalError> {
         self.inner.shared.close();
-        let thread = self.inner.thread.lock().expect("nothing that holds this lock panics").take();
+        let thread = self.inner.thread.lock().expect("no code that holds this lock panics").take();
         let Some(thread) = thread else { return Ok(()) };
         let joined = tokio::task::spawn_blocking(move || thread.join()).await;
         // Both errors mean a panic, which the panic hook has logged.

@@ -79,8 +79,8 @@ enum QueueState {
     Closed,
 }
 
-/// Shared by all appends between two failures, each until its caller has observed the outcome. So the strong count tells
-/// whether appends may be accepted after a failure. See "When the disk fails" in mod.rs.
+/// Shared by all appends between two failures, each until its caller has observed the outcome. Its strong count shows
+/// whether appends may be accepted again after a failure. See "When the disk fails" in mod.rs.
 pub(super) type Generation = Arc<()>;
 
 /// The state that callers and the journal thread share.

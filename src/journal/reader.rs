@@ -316,9 +316,9 @@ mod tests {
     #[test]
     fn a_truncated_file_reports_the_missing_records() {
         let (bytes, starts) = segment();
-        let cut = &bytes[..starts[4] + HEADER_BYTES + 1];
+        let truncated = &bytes[..starts[4] + HEADER_BYTES + 1];
         let damage = (starts[4] as u64, HEADER_BYTES as u64 + 1, Some(4..=5), DamageKind::Truncated);
-        assert_eq!(read(cut, 5), (vec![1, 2, 3], vec![damage]));
+        assert_eq!(read(truncated, 5), (vec![1, 2, 3], vec![damage]));
         let between = (starts[4] as u64, 0, Some(4..=5), DamageKind::MissingRecords);
         assert_eq!(read(&bytes[..starts[4]], 5), (vec![1, 2, 3], vec![between]));
     }
@@ -361,10 +361,11 @@ mod tests {
     #[test]
     fn a_torn_tail_is_truncated_at_its_first_hole() {
         let (bytes, starts) = segment();
-        for cut in 0..=bytes.len() {
-            let ValidPrefix { end, last_lsn } = valid_prefix_of(&bytes[..cut]);
-            let complete = starts.iter().copied().chain([bytes.len()]).rfind(|&start| start <= cut).unwrap();
-            assert_eq!(end, complete as u64, "cut at {cut}");
+        for length in 0..=bytes.len() {
+            let ValidPrefix { end, last_lsn } = valid_prefix_of(&bytes[..length]);
+            let complete =
+                starts.iter().copied().chain([bytes.len()]).rfind(|&start| start <= length).unwrap();
+            assert_eq!(end, complete as u64, "truncated to {length} bytes");
             assert_eq!(
                 last_lsn,
                 [0, 1, 2, 3, 3, 4, 5, 5][starts.iter().filter(|&&start| start < complete).count()]

@@ -481,8 +481,8 @@ mod tests {
     #[test]
     fn a_missing_directory_is_an_error_with_its_path() {
         let dir = tempfile::tempdir().unwrap();
-        let gone = dir.path().join("gone");
-        let error = ActiveSegment::create(&gone, name(1, 0), SEGMENT_BYTES, SEGMENT_BYTES).unwrap_err();
-        assert!(error.to_string().contains("gone/00000000000000000001"), "{error}");
+        let missing = dir.path().join("missing");
+        let error = ActiveSegment::create(&missing, name(1, 0), SEGMENT_BYTES, SEGMENT_BYTES).unwrap_err();
+        assert!(error.to_string().contains("missing/00000000000000000001"), "{error}");
     }
 }

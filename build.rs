@@ -11,13 +11,13 @@ use prost::Message as _;
 
 const PROTO_ROOT: &str = "proto";
 const CODEC: &str = "crate::proto::codec::Codec";
-/// What `make page` builds.
+/// The output of `make page`.
 const PAGE: &str = "web/dist";
 
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo:rerun-if-changed={PROTO_ROOT}");
     let files = proto_files(Path::new(PROTO_ROOT).join("millrace/v1").as_path())?;
-    // protox compiles in this process, so that a build needs no protoc.
+    // protox is a protobuf compiler in Rust, so the build needs no protoc.
     let descriptors = protox::compile(files, [PROTO_ROOT])?;
     let out = PathBuf::from(std::env::var("OUT_DIR")?);
     std::fs::write(out.join("descriptors.bin"), descriptors.encode_to_vec())?;
@@ -34,13 +34,13 @@ fn main() -> Result<(), Box<dyn Error>> {
     embed_page(&out)
 }
 
-/// Writes web_assets.rs: the list of the page's files, gzipped, which is empty where the page is not built.
+/// Writes web_assets.rs: the list of the page's gzipped files, empty if the page is not built.
 fn embed_page(out: &Path) -> Result<(), Box<dyn Error>> {
-    println!("cargo:rerun-if-changed=build.rs"); // which `make page` touches
+    println!("cargo:rerun-if-changed=build.rs"); // `make page` touches it
     let mut files = Vec::new();
     if Path::new(PAGE).join("index.html").exists() {
         println!("cargo:rerun-if-changed={PAGE}");
-        list(Path::new(PAGE), &mut files)?;
+        list_files(Path::new(PAGE), &mut files)?;
     }
     files.sort();
     let mut code = String::from("const ASSETS: &[Asset] = &[\n");
@@ -52,7 +52,7 @@ fn embed_page(out: &Path) -> Result<(), Box<dyn Error>> {
         let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
         encoder.write_all(&content)?;
         std::fs::write(&gzipped, encoder.finish()?)?;
-        let name = file.strip_prefix(PAGE)?.to_str().ok_or("the page's file names are UTF-8")?;
+        let name = file.strip_prefix(PAGE)?.to_str().ok_or("a file name in web/dist is not UTF-8")?;
         let path = if name == "index.html" { "/".to_owned() } else { format!("/{name}") };
         writeln!(
             code,
@@ -66,11 +66,11 @@ fn embed_page(out: &Path) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-fn list(folder: &Path, files: &mut Vec<PathBuf>) -> Result<(), Box<dyn Error>> {
-    for entry in std::fs::read_dir(folder)? {
+fn list_files(dir: &Path, files: &mut Vec<PathBuf>) -> Result<(), Box<dyn Error>> {
+    for entry in std::fs::read_dir(dir)? {
         let path = entry?.path();
         if path.is_dir() {
-            list(&path, files)?;
+            list_files(&path, files)?;
         } else {
             files.push(path);
         }
@@ -78,7 +78,7 @@ fn list(folder: &Path, files: &mut Vec<PathBuf>) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-fn media_type(name: &str) -> Result<&'static str, String> {
+fn media_type(name: &str) -> Result<&'static str, Box<dyn Error>> {
     Ok(match name.rsplit_once('.').map_or("", |(_, extension)| extension) {
         "html" => "text/html; charset=utf-8",
         "js" => "text/javascript; charset=utf-8",
@@ -88,13 +88,13 @@ fn media_type(name: &str) -> Result<&'static str, String> {
         "ico" => "image/x-icon",
         "json" | "webmanifest" => "application/json",
         "txt" => "text/plain; charset=utf-8",
-        _ => return Err(format!("{PAGE}/{name}: build.rs does not know the media type of this file")),
+        _ => return Err(format!("{PAGE}/{name}: unknown media type; add the extension to build.rs").into()),
     })
 }
 
-fn proto_files(folder: &Path) -> Result<Vec<PathBuf>, Box<dyn Error>> {
+fn proto_files(dir: &Path) -> Result<Vec<PathBuf>, Box<dyn Error>> {
     let mut files = Vec::new();
-    for entry in std::fs::read_dir(folder)? {
+    for entry in std::fs::read_dir(dir)? {
         files.push(entry?.path());
     }
     files.sort();

@@ -1,8 +1,7 @@
-//! What an acknowledgement costs: synced bytes and acknowledgements a second for 1, 8 and 64 producers that each wait for
-//! theirs before the next, and how long one takes at a paced 50,000 events a second.
+//! Throughput and latency of acknowledgements: closed-loop with 1, 8 and 64 producers, and paced at 50,000 events/s.
 //!
-//! `cargo bench --bench journal -- [--seconds N] [--dir FOLDER]`. The disk under FOLDER is what is measured: not a tmpfs.
-//! Exits with 1 when the paced p99 is above 50 ms.
+//! `cargo bench --bench journal -- [--seconds N] [--dir DIRECTORY]`. Measures the disk of DIRECTORY, so it must not be a
+//! tmpfs. Exits with 1 if the paced p99 is above 50 ms.
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -17,7 +16,7 @@ use tokio::time::MissedTickBehavior;
 const PRODUCERS: [usize; 3] = [1, 8, 64];
 const PAYLOAD_BYTES: [usize; 2] = [4 << 10, 128 << 10];
 
-/// The paced run: 8 producers, requests of 100 events of 132 bytes.
+/// The paced run: 8 producers, and requests of 100 events of 132 bytes each.
 const PACED_PRODUCERS: usize = 8;
 const PACED_EVENTS: usize = 100;
 const EVENT_BYTES: usize = 132;
@@ -26,7 +25,7 @@ const MAX_PACED_P99: Duration = Duration::from_millis(50);
 
 fn main() -> anyhow::Result<ExitCode> {
     let Some((seconds, dir)) = arguments()? else {
-        println!("not measured: `cargo bench` does");
+        println!("skipped: run it with `cargo bench`");
         return Ok(ExitCode::SUCCESS);
     };
     let runtime = tokio::runtime::Runtime::new()?;
@@ -45,7 +44,7 @@ fn main() -> anyhow::Result<ExitCode> {
     let payload_bytes = PACED_EVENTS * EVENT_BYTES;
     let latencies =
         runtime.block_on(measure(&dir, PACED_PRODUCERS, payload_bytes, seconds, Some(interval)))?;
-    println!("\npaced at {PACED_EVENTS_PER_SECOND} events/s, {PACED_EVENTS} a request:");
+    println!("\npaced at {PACED_EVENTS_PER_SECOND} events/s, {PACED_EVENTS} per request:");
     report(PACED_PRODUCERS, payload_bytes, seconds, &latencies);
     let events_per_second = (latencies.len() * PACED_EVENTS) as f64 / seconds.as_secs_f64();
     println!("{events_per_second:.0} events/s acknowledged");
@@ -60,7 +59,7 @@ fn main() -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// None where cargo runs this among the tests: then the disk and the processors are not its own.
+/// `None` under `cargo test --all-targets`, where other processes use the disk and the CPUs.
 fn arguments() -> anyhow::Result<Option<(Duration, PathBuf)>> {
     let (mut seconds, mut dir) = (5, PathBuf::from(env!("CARGO_TARGET_TMPDIR")));
     let mut measure = false;
@@ -69,16 +68,16 @@ fn arguments() -> anyhow::Result<Option<(Duration, PathBuf)>> {
         match argument.as_str() {
             "--bench" => measure = true, // from `cargo bench`
             "--seconds" => seconds = arguments.next().context("--seconds needs a number")?.parse()?,
-            "--dir" => dir = arguments.next().context("--dir needs a folder")?.into(),
-            other => bail!("unknown argument {other}: --seconds N and --dir FOLDER are known"),
+            "--dir" => dir = arguments.next().context("--dir needs a directory")?.into(),
+            other => bail!("unknown argument {other}; expected --seconds N or --dir DIRECTORY"),
         }
     }
     ensure!(seconds > 0, "--seconds must be at least 1");
     Ok(measure.then(|| (Duration::from_secs(seconds), dir)))
 }
 
-/// Runs the producers, and returns how long each acknowledgement took, sorted. With `interval`, a producer sends one record
-/// in that time, and a record's time counts from when it was due: a late start is not forgotten.
+/// Runs the producers, and returns the sorted latencies of the acknowledgements. With `interval`, each producer sends one
+/// record per interval, and latency counts from when the record was due, which avoids coordinated omission.
 async fn measure(
     dir: &Path,
     producers: usize,
@@ -108,15 +107,15 @@ async fn measure(
                 };
                 let lsn = journal.append(1, vec![payload.clone()]).await?;
                 latencies.push(due.elapsed());
-                // As after landing in ClickHouse: segments go about as fast as they come.
+                // As after landing in ClickHouse: segments are deleted about as fast as they are created.
                 journal.release(lsn);
             }
             anyhow::Ok(latencies)
         });
     }
     let mut latencies = Vec::new();
-    while let Some(done) = tasks.join_next().await {
-        latencies.extend(done??);
+    while let Some(producer_latencies) = tasks.join_next().await {
+        latencies.extend(producer_latencies??);
     }
     journal.close().await?;
     latencies.sort_unstable();
@@ -133,8 +132,7 @@ fn report(producers: usize, payload_bytes: usize, seconds: Duration, latencies: 
     );
 }
 
-/// Of sorted times.
-fn quantile(sorted: &[Duration], at: f64) -> Duration {
-    let index = (sorted.len() as f64 * at) as usize;
+fn quantile(sorted: &[Duration], quantile: f64) -> Duration {
+    let index = (sorted.len() as f64 * quantile) as usize;
     sorted.get(index.min(sorted.len().saturating_sub(1))).copied().unwrap_or_default()
 }

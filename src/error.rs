@@ -1,7 +1,7 @@
-//! The few kinds of errors that callers can tell apart, and their mappings to gRPC and to HTTP.
+//! The error codes that callers can distinguish, and their mappings to gRPC and HTTP.
 //!
-//! Each part has its own error type with the words; this module only says which kind it is. The kinds are few on purpose:
-//! a caller either mends the request, waits and tries again, or asks the operator.
+//! Each module has its own error type with the message text, and maps it to one of these codes. There are few codes because
+//! a caller has few options: fix the request, retry with a delay, or contact the operator.
 
 use std::time::Duration;
 
@@ -14,51 +14,51 @@ use tonic_types::{ErrorDetails, StatusExt};
 /// What a caller can do about an error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ErrorCode {
-    /// The request is wrong; sending it again is useless.
+    /// The request is invalid. A retry fails again.
     Invalid,
-    /// There is no such thing.
+    /// The named resource does not exist.
     NotFound,
-    /// The request does not fit to what was sent before.
+    /// The sequence of the request contradicts earlier requests.
     OutOfOrder,
-    /// A bound is reached; the same request may be sent again after a while.
+    /// A limit is reached. The same request may succeed later.
     Busy {
-        /// How long to wait.
+        /// Delay before a retry.
         retry_after: Duration,
     },
-    /// Something that the server stands on does not answer; the same request may be sent again after a while.
+    /// A dependency of the server, such as ClickHouse, is unavailable. The same request may succeed later.
     Unavailable {
-        /// How long to wait.
+        /// Delay before a retry.
         retry_after: Duration,
     },
-    /// The call took longer than it may.
+    /// The call has exceeded its deadline.
     TimedOut,
-    /// A defect of the server.
+    /// A bug in the server.
     Internal,
 }
 
-/// An error on its way to a caller.
+/// An error that is returned to a caller.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
 pub struct Error {
-    /// What the caller can do.
+    /// Tells programs how to react.
     pub code: ErrorCode,
-    /// The thing, the value and the way out.
+    /// For people: names the thing, the value and the way out.
     pub message: String,
 }
 
 impl Error {
-    /// An error of this kind.
+    /// An error with any code.
     pub fn new(code: ErrorCode, message: impl Into<String>) -> Self {
         Self { code, message: message.into() }
     }
 
-    /// A request that is wrong.
+    /// An [`ErrorCode::Invalid`] error.
     pub fn invalid(message: impl Into<String>) -> Self {
         Self::new(ErrorCode::Invalid, message)
     }
 }
 
-/// The one mapping to gRPC. Waits are told in `google.rpc.RetryInfo`.
+/// The only mapping to gRPC. Retry delays are in `google.rpc.RetryInfo`.
 impl From<Error> for Status {
     fn from(error: Error) -> Self {
         let (grpc_code, retry_after) = match error.code {
@@ -81,7 +81,7 @@ impl From<Error> for Status {
     }
 }
 
-/// The one mapping to HTTP: a problem of RFC 9457. Waits are told in `Retry-After`.
+/// The only mapping to HTTP: problem details (RFC 9457). Retry delays are in `Retry-After`.
 impl IntoResponse for Error {
     fn into_response(self) -> Response {
         let (status, retry_after) = match self.code {
@@ -95,7 +95,7 @@ impl IntoResponse for Error {
         };
         let mut response = problem_response(status, &self.message);
         if let Some(delay) = retry_after {
-            // Whole seconds, rounded up.
+            // Retry-After has whole seconds. Rounded up, so that a client is not too early.
             response
                 .headers_mut()
                 .insert(RETRY_AFTER, HeaderValue::from(delay.as_millis().div_ceil(1_000) as u64));
@@ -104,7 +104,7 @@ impl IntoResponse for Error {
     }
 }
 
-/// A problem of RFC 9457.
+/// A response with problem details (RFC 9457).
 pub(crate) fn problem_response(status: StatusCode, detail: &str) -> Response {
     let problem = serde_json::json!({
         "title": status.canonical_reason(),

@@ -21,6 +21,7 @@ use tonic_web::GrpcWebLayer;
 
 use crate::config::EdgeConfig;
 use crate::dashboard::{self, grpc::DashboardHandler};
+pub use crate::edge::ConnectionTasks;
 use crate::edge::{self, origin::OriginPolicy};
 use crate::error::problem_response;
 use crate::health::grpc::HealthHandler;
@@ -34,42 +35,43 @@ use crate::web_assets;
 use v1::dashboard_service_server::DashboardServiceServer;
 use v1::health_service_server::HealthServiceServer;
 
-/// The services behind the port.
+/// The handlers of all services, and the settings of the router.
 pub struct Handlers {
     /// IngestService.
     pub ingest: IngestHandler,
-    /// Events in JSON.
+    /// `POST /events`.
     pub ingester: Ingester,
     /// DashboardService.
     pub dashboard: DashboardHandler,
-    /// Panels in JSON.
+    /// `/api/panels`.
     pub panels: Panels,
     /// HealthService.
     pub health: HealthHandler,
-    /// What the other health services show.
+    /// `/health`, `/readyz` and grpc.health.v1.Health.
     pub view: HealthView,
-    /// The largest message, in bytes.
+    /// `MILLRACE_MAX_MESSAGE_BYTES`: the limit of gRPC messages and HTTP bodies, after decompression.
     pub max_message_bytes: usize,
-    /// Who may use it.
+    /// Allowed hosts and origins.
     pub edge: EdgeConfig,
 }
 
-/// Why the port cannot be had.
+/// Why the server cannot listen on its address.
 #[derive(Debug, thiserror::Error)]
 #[error(
-    "MILLRACE_LISTEN (--listen): {address} cannot be listened on: {source}; stop what uses it, or choose another port"
+    "MILLRACE_LISTEN (--listen): cannot listen on {address}: {source}; stop the process that uses it, or choose another \
+     port"
 )]
 pub struct ListenError {
     address: SocketAddr,
     source: std::io::Error,
 }
 
-/// Takes the port.
+/// Binds the address of `MILLRACE_LISTEN`.
 pub async fn listen(address: SocketAddr) -> Result<TcpListener, ListenError> {
     TcpListener::bind(address).await.map_err(|source| ListenError { address, source })
 }
 
-/// All that is served, and the reporter of grpc.health.v1.Health.
+/// Builds the router of all services, and the reporter of grpc.health.v1.Health for [`report_health`].
 pub fn router(handlers: Handlers) -> (Router, HealthReporter) {
     let Handlers { ingest, ingester, dashboard, panels, health, view, max_message_bytes, edge } = handlers;
     let policy = Arc::new(OriginPolicy::new(&edge.allowed_hosts, &edge.allowed_origins));
@@ -91,8 +93,8 @@ pub fn router(handlers: Handlers) -> (Router, HealthReporter) {
         .add_service(dashboard_v1)
         .add_service(HealthServiceServer::new(health))
         .add_service(health_v1)
-        .add_service(reflection().build_v1().expect("the descriptors were made by the build"))
-        .add_service(reflection().build_v1alpha().expect("the descriptors were made by the build"))
+        .add_service(reflection().build_v1().expect("build.rs writes valid descriptors"))
+        .add_service(reflection().build_v1alpha().expect("build.rs writes valid descriptors"))
         .prepare()
         .into_axum_router()
         .layer(axum::middleware::map_response(move |response| {
@@ -112,12 +114,19 @@ pub fn router(handlers: Handlers) -> (Router, HealthReporter) {
     (router, reporter)
 }
 
-/// Serves until `stop`, then lets the calls that are under way end.
-pub async fn serve(listener: TcpListener, router: Router, config: EdgeConfig, stop: CancellationToken) {
-    edge::serve(listener, router, &config, stop).await;
+/// Accepts connections until `stop`, then waits up to 2 s for active calls to end. The caller then closes
+/// `connection_tasks`.
+pub async fn serve(
+    listener: TcpListener,
+    router: Router,
+    config: EdgeConfig,
+    connection_tasks: ConnectionTasks,
+    stop: CancellationToken,
+) {
+    edge::serve(listener, router, &config, connection_tasks, stop).await;
 }
 
-/// Refuses what a page of another origin sends, and has browsers keep it from reading anything.
+/// Rejects requests of pages from other origins, and sets the headers that keep such pages from embedding responses.
 async fn enforce_origin_policy(
     State(policy): State<Arc<OriginPolicy>>,
     request: Request,
@@ -126,14 +135,14 @@ async fn enforce_origin_policy(
     let checked = policy.check(request.method(), request.uri(), request.version(), request.headers());
     let mut response = match checked {
         Ok(()) => next.run(request).await,
-        Err(reason) => problem_response(StatusCode::FORBIDDEN, &reason),
+        Err(error) => problem_response(StatusCode::FORBIDDEN, &error.to_string()),
     };
     response.headers_mut().insert("cross-origin-resource-policy", HeaderValue::from_static("same-origin"));
     response.headers_mut().insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     response
 }
 
-/// Whether events are taken.
+/// 503 if no events are accepted.
 async fn readyz(State(view): State<HealthView>) -> Response {
     let health = view.current();
     let status =
@@ -141,13 +150,13 @@ async fn readyz(State(view): State<HealthView>) -> Response {
     (status, format!("{}\n", health.summary)).into_response()
 }
 
-/// HealthService's answer as JSON.
+/// The response of HealthService as JSON.
 async fn health_json(State(view): State<HealthView>) -> Response {
     Json(to_json("Health", &view.current())).into_response()
 }
 
-/// tonic refuses a message over the limit with OUT_OF_RANGE, where the gRPC specification has RESOURCE_EXHAUSTED, and
-/// does not say which setting the limit is.
+/// Replaces tonic's error for messages above the limit: it is OUT_OF_RANGE, where the gRPC specification has
+/// RESOURCE_EXHAUSTED, and does not name the setting.
 async fn explain_message_limit(response: Response, max_message_bytes: usize) -> Result<Response, Infallible> {
     let too_large = Status::from_header_map(response.headers()).is_some_and(|status| {
         status.code() == Code::OutOfRange && status.message().starts_with(TONIC_TOO_LARGE_PREFIX)
@@ -156,16 +165,16 @@ async fn explain_message_limit(response: Response, max_message_bytes: usize) -> 
         return Ok(response);
     }
     let status = Status::resource_exhausted(format!(
-        "the message is larger than the {max_message_bytes} bytes allowed (MILLRACE_MAX_MESSAGE_BYTES); send fewer \
-         events in each request"
+        "the message is larger than the maximum of {max_message_bytes} bytes (MILLRACE_MAX_MESSAGE_BYTES); send fewer \
+         events per request"
     ));
     Ok(status.into_http())
 }
 
-/// How tonic's message begins.
+/// The start of tonic's error message. `tests/it` checks it against the tonic version in use.
 const TONIC_TOO_LARGE_PREFIX: &str = "Error, decoded message length too large";
 
-/// Keeps grpc.health.v1.Health in step until `stop`.
+/// Keeps grpc.health.v1.Health in sync with the health view until `stop`.
 pub async fn report_health(reporter: HealthReporter, view: HealthView, stop: CancellationToken) {
     health::grpc::report_serving_status(reporter, view, stop).await;
 }

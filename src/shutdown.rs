@@ -1,4 +1,4 @@
-//! The signals that end the program.
+//! The signals that stop the server.
 
 use std::io;
 
@@ -12,12 +12,12 @@ pub(crate) struct ShutdownSignals {
 }
 
 impl ShutdownSignals {
-    /// Catches them from here on.
+    /// Installs the handlers, which replace the default action: the process no longer exits on these signals.
     pub(crate) fn install() -> io::Result<Self> {
         Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
     }
 
-    /// Waits for the next one.
+    /// Waits for the next signal of either kind.
     pub(crate) async fn recv(&mut self) {
         tokio::select! {
             _ = self.terminate.recv() => {}

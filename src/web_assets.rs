@@ -1,7 +1,6 @@
-//! The dashboard page, which is part of the binary.
+//! The dashboard page, embedded in the binary.
 //!
-//! `build.rs` takes in what `make page` has built in web/dist, gzipped. A binary that was built without it serves a line
-//! that says so.
+//! `build.rs` embeds the output of `make page` in web/dist, gzipped. A binary without it serves a hint instead.
 
 use std::io::Read as _;
 
@@ -16,32 +15,34 @@ use http::{HeaderMap, HeaderValue, StatusCode};
 
 /// A file of the page.
 struct Asset {
-    /// Where it is served.
+    /// Path of the URL.
     path: &'static str,
     media_type: &'static str,
     gzipped: &'static [u8],
-    /// In quotes, as the header wants it.
+    /// With quotes, as in the header.
     etag: &'static str,
 }
 
 include!(concat!(env!("OUT_DIR"), "/web_assets.rs"));
 
-/// Nothing comes from elsewhere, and no other site shows the page within its own.
+/// Only resources of this server may be loaded, and no other site may embed the page.
 const CONTENT_SECURITY: HeaderValue =
     HeaderValue::from_static("default-src 'self'; img-src 'self' data: blob:; frame-ancestors 'none'");
-/// Files below /assets have a name of their own for each content.
+/// For files in /assets, whose names contain a hash of their content.
 const CACHE_IMMUTABLE: HeaderValue = HeaderValue::from_static("public, max-age=31536000, immutable");
 const CACHE_REVALIDATE: HeaderValue = HeaderValue::from_static("no-cache");
 
-/// The routes of the page.
+/// One route for each file of the page.
 pub(crate) fn routes() -> Router {
     let mut router = Router::new();
     for asset in ASSETS {
         router = router.route(asset.path, get(async |headers: HeaderMap| asset.respond(&headers)));
     }
     if ASSETS.is_empty() {
-        router = router
-            .route("/", get(async || "the dashboard page is not in this binary; `make build` builds both\n"));
+        router = router.route(
+            "/",
+            get(async || "this binary was built without the dashboard page; `make build` includes it\n"),
+        );
     }
     router
 }
@@ -69,7 +70,7 @@ impl Asset {
         let mut decompressed = Vec::new();
         flate2::read::GzDecoder::new(self.gzipped)
             .read_to_end(&mut decompressed)
-            .expect("the build gzipped it");
+            .expect("build.rs writes valid gzip");
         (headers, decompressed).into_response()
     }
 }

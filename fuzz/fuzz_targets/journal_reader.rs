@@ -1,8 +1,9 @@
-//! Arbitrary bytes as a journal segment: the reader does not panic, looks at every byte once, yields nothing but what
-//! stands there with right checksums, and a folder holding them opens, and opens again to the same records.
+//! Arbitrary bytes as a journal segment. The reader does not panic, its entries cover the segment without gaps or overlaps,
+//! and it yields only records that are in the segment with valid checksums. A directory with the segment can be opened, and
+//! opening it again recovers the same records.
 //!
-//! Random bytes alone would never get past a checksum. So the input describes pieces: raw bytes, and frames that are
-//! right or wrong in one of their fields but have a right header checksum.
+//! Random bytes alone would never pass a checksum. So the input is a list of fragments: raw bytes, and frames with a valid
+//! header checksum whose other fields may be invalid.
 //!
 //! `cargo +nightly fuzz run journal_reader -- -max_total_time=600 -rss_limit_mb=512`
 
@@ -13,9 +14,10 @@ use std::path::Path;
 
 use libfuzzer_sys::arbitrary::{self, Arbitrary};
 use libfuzzer_sys::fuzz_target;
-use millrace::journal::reader::{SegmentReader, SegmentEntry};
+use millrace::journal::entry::SegmentEntry;
 use millrace::journal::frame::{FrameHeader, FrameType};
-use millrace::journal::{Journal, JournalConfig, Lsn, JournalRecord};
+use millrace::journal::reader::SegmentReader;
+use millrace::journal::{Journal, JournalConfig, JournalRecord, Lsn};
 
 const SALT: u32 = 0x0bad_5eed;
 const FIRST_LSN: Lsn = 3;
@@ -30,7 +32,7 @@ enum Fragment {
         kind: u8,
         payload: Vec<u8>,
     },
-    /// One whose header says what it likes.
+    /// A record with arbitrary header fields.
     Frame {
         kind: u8,
         version: Option<u8>,
@@ -39,7 +41,7 @@ enum Fragment {
         crc: Option<u32>,
         payload: Vec<u8>,
     },
-    /// One of another segment: a right frame, but for the salt.
+    /// A valid frame of another segment, with another salt.
     Foreign {
         payload: Vec<u8>,
     },
@@ -47,7 +49,7 @@ enum Fragment {
     MarkAt {
         lsn: u64,
     },
-    /// One bit of what stands so far.
+    /// Flips one bit of the fragments so far.
     Flip {
         at: u16,
         bit: u8,
@@ -106,7 +108,7 @@ fn frame(lsn: Lsn, kind: u8, payload: &[u8], salt: u32) -> Vec<u8> {
     [&header.encode(salt)[..], payload].concat()
 }
 
-/// Each step begins where the one before ended, and a record is what stands there.
+/// Each entry starts where the previous one ended, and a record has the bytes of the segment there.
 fn check_reader(content: &[u8], limit: Lsn) {
     let mut reader = SegmentReader::new(content, SALT, FIRST_LSN, limit);
     let (mut before, mut last) = (0, FIRST_LSN - 1);
@@ -122,7 +124,7 @@ fn check_reader(content: &[u8], limit: Lsn) {
             SegmentEntry::Mark | SegmentEntry::Unknown => assert!(from < to),
             SegmentEntry::Damage { offset, bytes, lost, .. } => {
                 assert_eq!((offset, offset + bytes), (before, reader.offset()));
-                assert!(bytes > 0 || lost.is_some(), "a step that goes nowhere");
+                assert!(bytes > 0 || lost.is_some(), "an entry without bytes or lost records");
                 if let Some(lost) = lost {
                     assert!(lost.start() > &last && lost.end() <= &limit, "{lost:?} after {last}");
                     last = *lost.end();
@@ -136,7 +138,7 @@ fn check_reader(content: &[u8], limit: Lsn) {
 fn check_recovery_is_stable(content: &[u8]) {
     let shared_memory = Path::new("/dev/shm");
     let dir = if shared_memory.is_dir() { tempfile::tempdir_in(shared_memory) } else { tempfile::tempdir() };
-    let dir = dir.expect("a folder can be made");
+    let dir = dir.expect("a directory can be created");
     let segment = dir.path().join(format!("{FIRST_LSN:020}-{:020}-{SALT:08x}.journal", 0));
     fs::write(segment, content).expect("the segment can be written");
     let first = recover(dir.path());
@@ -148,8 +150,8 @@ fn check_recovery_is_stable(content: &[u8]) {
 }
 
 fn recover(dir: &Path) -> Vec<JournalRecord> {
-    let (_journal, recovery) = Journal::open(dir, CONFIG).expect("damage is no error");
-    let records: Vec<_> = recovery.map(|record| record.expect("damage is no error")).collect();
+    let (_journal, recovery) = Journal::open(dir, CONFIG).expect("damage is not an error");
+    let records: Vec<_> = recovery.map(|record| record.expect("damage is not an error")).collect();
     assert!(records.is_sorted_by(|one, next| one.lsn < next.lsn));
     records
 }

@@ -29,7 +29,7 @@ use crate::panels::Panels;
 use crate::panels::catalog::Catalog;
 use crate::panels::directory::DirectoryWatcher;
 use crate::panels::subscriptions::Subscriptions;
-use crate::server::{self, Handlers};
+use crate::server::{self, ConnectionTasks, Handlers};
 use crate::shutdown::ShutdownSignals;
 use crate::writer::boot::BootMarker;
 use crate::writer::dead_letter::DeadLetters;
@@ -135,10 +135,17 @@ pub async fn run(config: ServeConfig) -> anyhow::Result<()> {
         max_message_bytes: usize::try_from(config.max_message_bytes)?,
         edge: config.edge.clone(),
     });
+    let connection_tasks = ConnectionTasks::default();
     let mut tasks = ServerTasks {
         server: ServerTask::new(
             "server",
-            tokio::spawn(server::serve(listener, router, config.edge, stop_services.clone())),
+            tokio::spawn(server::serve(
+                listener,
+                router,
+                config.edge,
+                connection_tasks.clone(),
+                stop_services.clone(),
+            )),
         ),
         panel_directory: ServerTask::new("panels folder", panel_directory_task),
         health: ServerTask::new("health", health_task),
@@ -185,6 +192,8 @@ pub async fn run(config: ServeConfig) -> anyhow::Result<()> {
         if let Some(engine) = tasks.engine {
             clean &= engine.join().await;
         }
+        // Calls that outlived the server's own grace period could wait for the writer until here.
+        connection_tasks.close().await;
         clean
     };
     tokio::select! {

@@ -1,5 +1,5 @@
-//! Bodies on their way: a request's must make progress and is charged while it is not decoded; a response's holds what the
-//! request holds.
+//! Request and response bodies. A request body must make progress, and its bytes count against a budget until they are
+//! decoded. A response body holds the permits of its request until it has been sent.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -20,20 +20,20 @@ use tonic::{Code, Status};
 
 use crate::error::{Error, ErrorCode};
 
-/// How long a body, or a message of a stream, may make no progress at all.
+/// A body, or a message of a stream, may pause for this long.
 const STALL_TIMEOUT: Duration = Duration::from_secs(10);
-/// What it must bring on average after the first ten seconds: 4 MiB in four minutes, over the slowest of links.
+/// The minimum average rate after the first [`STALL_TIMEOUT`]: a message of 4 MiB may take four minutes.
 const MIN_BYTES_PER_SECOND: f64 = 16_384.0;
-/// How many bytes of requests may be received and not decoded, of all requests together.
+/// Bytes of all requests that are received and not decoded.
 const BUDGET_BYTES: usize = 32 << 20;
-/// What streams may keep between two messages, of all streams together: tonic's buffer stays as large as the largest
-/// message of its stream. Buffers of the usual size are not counted.
+/// Buffers that all streams together retain between messages: tonic's buffer stays as large as the largest message of its
+/// stream. [`DEFAULT_BUFFER_BYTES`] of each are not counted.
 const RETAINED_BYTES: usize = 64 << 20;
 const DEFAULT_BUFFER_BYTES: usize = 64 << 10;
-/// How long a request waits for its share of the budget.
+/// How long a body waits for the budget before its request fails.
 const BUDGET_TIMEOUT: Duration = Duration::from_secs(5);
 const RETRY_DELAY: Duration = Duration::from_secs(1);
-/// The calls whose client may be silent between two messages for as long as it likes.
+/// Methods whose clients may be idle between two messages without a limit.
 const CLIENT_STREAMING_METHODS: [&str; 3] = ["/StreamEvents", "/UploadEvents", "/ServerReflectionInfo"];
 
 /// Whether a request is gRPC or gRPC-Web.
@@ -41,10 +41,12 @@ pub(crate) fn is_grpc(headers: &HeaderMap) -> bool {
     headers.get(CONTENT_TYPE).is_some_and(|value| value.as_bytes().starts_with(b"application/grpc"))
 }
 
-/// The bytes that requests may hold before they are decoded.
+/// The memory budget of all request bodies.
 #[derive(Clone, Debug)]
 pub(crate) struct BodyBudget {
+    /// [`BUDGET_BYTES`] permits, one per byte.
     received: Arc<Semaphore>,
+    /// [`RETAINED_BYTES`] permits, one per byte.
     retained: Arc<Semaphore>,
 }
 
@@ -57,7 +59,8 @@ impl Default for BodyBudget {
     }
 }
 
-/// What one request holds of the budget: in its extensions, so that a service can keep it until it has decoded.
+/// The bytes that one request has acquired from the budget. It is in the request's extensions, so that a handler can hold
+/// it until the request is decoded.
 #[derive(Clone, Debug)]
 pub(crate) struct BodyPermit(Arc<PermitState>);
 
@@ -65,8 +68,8 @@ pub(crate) struct BodyPermit(Arc<PermitState>);
 struct PermitState {
     budget: BodyBudget,
     held: Mutex<Option<OwnedSemaphorePermit>>,
-    /// The largest message that was inflated.
-    inflated: AtomicUsize,
+    /// Size of the largest decompressed message.
+    decompressed: AtomicUsize,
 }
 
 impl BodyPermit {
@@ -78,7 +81,7 @@ impl BodyPermit {
         }
     }
 
-    /// Gives back all but so many bytes.
+    /// Releases all but `bytes`.
     fn shrink_to(&self, bytes: usize) {
         let mut held = self.0.held.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(permit) = held.as_mut() {
@@ -86,14 +89,17 @@ impl BodyPermit {
         }
     }
 
-    /// Makes sure that a message of so many bytes is charged: it may have been inflated since it was received.
+    /// Acquires what is missing for a message of `bytes`, which may be larger than what was received: it is decompressed.
+    ///
+    /// # Errors
+    /// [`ErrorCode::Busy`] if the budget is exhausted. Does not wait.
     pub(crate) fn grow_to(&self, bytes: usize) -> Result<(), Error> {
         let held = self.0.held.lock().unwrap_or_else(PoisonError::into_inner);
         let remaining_bytes =
             bytes.saturating_sub(held.as_ref().map_or(0, OwnedSemaphorePermit::num_permits));
         drop(held);
         if remaining_bytes > 0 {
-            self.0.inflated.fetch_max(bytes, Relaxed);
+            self.0.decompressed.fetch_max(bytes, Relaxed);
         }
         match Arc::clone(&self.0.budget.received).try_acquire_many_owned(permits(remaining_bytes)) {
             Ok(permit) => {
@@ -106,26 +112,26 @@ impl BodyPermit {
 }
 
 fn permits(bytes: usize) -> u32 {
-    u32::try_from(bytes.min(BUDGET_BYTES)).expect("the budget is less than 4 GB")
+    u32::try_from(bytes.min(BUDGET_BYTES)).expect("the budget is less than 4 GiB")
 }
 
 fn budget_exhausted() -> Error {
-    let message = "too many bytes of requests are being received; send the same request again later";
+    let message = "too many request bytes are being received; retry later";
     Error::new(ErrorCode::Busy { retry_after: RETRY_DELAY }, message)
 }
 
-/// The body of a request.
+/// The body of a request, with its timeouts and its permit.
 pub(crate) struct ReceivedBody<B> {
     inner: B,
     body_permit: BodyPermit,
-    /// Where the messages are; none for a body that is one whole.
+    /// `None` for bodies that are not binary gRPC: they count as one message.
     messages: Option<GrpcMessageTracker>,
-    /// Whether silence between messages is allowed.
+    /// Whether the client may be idle between messages.
     may_idle: bool,
     progress_timer: ProgressTimer,
-    /// For the buffer that a stream keeps.
+    /// Permit for the buffer that a stream retains.
     retained: Option<OwnedSemaphorePermit>,
-    /// A frame that waits for its share of the budget.
+    /// A frame that waits for the budget.
     blocked: Option<BlockedFrame>,
     failed: bool,
 }
@@ -136,12 +142,12 @@ struct BlockedFrame {
 }
 
 impl<B> ReceivedBody<B> {
-    /// Puts the charge into the request's extensions.
+    /// Adds a [`BodyPermit`] to the request's extensions.
     pub(crate) fn new(inner: B, parts: &mut Parts, budget: &BodyBudget) -> Self {
         let body_permit = BodyPermit(Arc::new(PermitState {
             budget: budget.clone(),
             held: Mutex::default(),
-            inflated: AtomicUsize::new(0),
+            decompressed: AtomicUsize::new(0),
         }));
         parts.extensions.insert(body_permit.clone());
         let text = parts.headers.get(CONTENT_TYPE).is_some_and(|value| value.as_bytes().ends_with(b"-text"));
@@ -159,21 +165,23 @@ impl<B> ReceivedBody<B> {
         }
     }
 
-    /// Whether the client owes bytes now.
+    /// Whether the client must send bytes now.
     fn awaits_client(&self) -> bool {
         !self.may_idle || self.messages.as_ref().is_none_or(|messages| messages.incomplete_bytes() > 0)
     }
 
-    /// Pays for the buffers that stay when the messages so far are decoded; false where there is no memory for them.
+    /// Acquires permits for the buffers that the stream retains after its largest message. Returns false if the budget is
+    /// exhausted.
     fn charge_retained_buffers(&mut self) -> bool {
         let largest_message = self.messages.as_ref().map_or(0, |messages| messages.largest_message);
         let bytes = largest_message.max(DEFAULT_BUFFER_BYTES) - DEFAULT_BUFFER_BYTES
-            + self.body_permit.0.inflated.load(Relaxed);
-        let more = bytes.saturating_sub(self.retained.as_ref().map_or(0, OwnedSemaphorePermit::num_permits));
-        if more == 0 {
+            + self.body_permit.0.decompressed.load(Relaxed);
+        let missing =
+            bytes.saturating_sub(self.retained.as_ref().map_or(0, OwnedSemaphorePermit::num_permits));
+        if missing == 0 {
             return true;
         }
-        match Arc::clone(&self.body_permit.0.budget.retained).try_acquire_many_owned(permits(more)) {
+        match Arc::clone(&self.body_permit.0.budget.retained).try_acquire_many_owned(permits(missing)) {
             Ok(permit) => {
                 match &mut self.retained {
                     Some(retained) => retained.merge(permit),
@@ -223,7 +231,7 @@ where
             return Poll::Ready(Some(Ok(Frame::data(frame))));
         }
         if this.may_idle {
-            // Who asks for more has decoded what was whole.
+            // tonic polls for more only after it has decoded all complete messages.
             this.body_permit
                 .shrink_to(this.messages.as_ref().map_or(0, GrpcMessageTracker::incomplete_bytes));
             if !this.awaits_client() && !this.charge_retained_buffers() {
@@ -273,19 +281,20 @@ where
 
 fn stalled() -> Status {
     Status::deadline_exceeded(format!(
-        "the request makes no progress: at least {MIN_BYTES_PER_SECOND} bytes a second, and no pause of {} s, are \
-         expected until it is complete",
+        "the request makes no progress: until it is complete, at least {MIN_BYTES_PER_SECOND} bytes per second and no pause \
+         of {} s are expected",
         STALL_TIMEOUT.as_secs()
     ))
 }
 
-/// Follows the frames of gRPC: a flag, the length (four bytes, big-endian), the message.
+/// Tracks the messages of a gRPC body, each with a header of a flag byte and a length (four bytes, big-endian).
 #[derive(Debug, Default)]
 struct GrpcMessageTracker {
+    /// The header of the current message, as far as it was received.
     header: Vec<u8>,
-    /// What is missing of the message whose head is complete.
+    /// Bytes of the current message that are missing, once its header is complete.
     remaining_bytes: usize,
-    /// What has come of the message that is not complete, its head included.
+    /// Bytes of the current message that were received, with its header.
     received_bytes: usize,
     largest_message: usize,
 }
@@ -322,12 +331,13 @@ impl GrpcMessageTracker {
     }
 }
 
-/// How fast bytes come while they are waited for.
+/// Measures the rate of received bytes during the time that was spent waiting for them.
 #[derive(Default)]
 struct ProgressTimer {
     bytes: usize,
-    /// The time that was spent waiting, without the wait that lasts.
+    /// Duration of all completed waits.
     waited: Duration,
+    /// Start and timeout of the current wait.
     wait: Option<(Instant, Pin<Box<Sleep>>)>,
 }
 
@@ -339,7 +349,7 @@ impl ProgressTimer {
         }
     }
 
-    /// Ready once the client has taken too long.
+    /// Ready when the client has exceeded the timeout or falls below the minimum rate.
     fn poll_stalled(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let (waited, bytes) = (self.waited, self.bytes);
         let (_, timer) = self.wait.get_or_insert_with(|| {
@@ -351,8 +361,32 @@ impl ProgressTimer {
     }
 }
 
-/// Reads the body of a request that is not gRPC, up to `max_bytes` bytes. An error has its HTTP status.
-pub(crate) async fn read_to_end(body: AxumBody, max_bytes: usize) -> Result<Bytes, (StatusCode, String)> {
+/// Why the body of an HTTP request could not be read.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum BodyError {
+    #[error("the body is larger than the maximum of {max_bytes} bytes (MILLRACE_MAX_MESSAGE_BYTES)")]
+    TooLarge { max_bytes: usize },
+    /// [`ReceivedBody`] has ended it: too slow, or the budget is exhausted.
+    #[error("{}", .0.message())]
+    Aborted(Status),
+    #[error("the body cannot be read: {0}")]
+    Read(#[source] axum::Error),
+}
+
+impl BodyError {
+    /// The HTTP status of the response.
+    pub(crate) fn status(&self) -> StatusCode {
+        match self {
+            Self::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::Aborted(status) if status.code() == Code::DeadlineExceeded => StatusCode::REQUEST_TIMEOUT,
+            Self::Aborted(_) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Read(_) => StatusCode::BAD_REQUEST,
+        }
+    }
+}
+
+/// Reads the whole body of an HTTP request, at most `max_bytes`. gRPC bodies are read by tonic.
+pub(crate) async fn read_to_end(body: AxumBody, max_bytes: usize) -> Result<Bytes, BodyError> {
     let error = match axum::body::to_bytes(body, max_bytes).await {
         Ok(bytes) => return Ok(bytes),
         Err(error) => error,
@@ -360,23 +394,17 @@ pub(crate) async fn read_to_end(body: AxumBody, max_bytes: usize) -> Result<Byte
     let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(&error);
     while let Some(error) = cause {
         if error.is::<http_body_util::LengthLimitError>() {
-            let message =
-                format!("the body is larger than the {max_bytes} bytes allowed (MILLRACE_MAX_MESSAGE_BYTES)");
-            return Err((StatusCode::PAYLOAD_TOO_LARGE, message));
+            return Err(BodyError::TooLarge { max_bytes });
         }
         if let Some(status) = error.downcast_ref::<Status>() {
-            let code = match status.code() {
-                Code::DeadlineExceeded => StatusCode::REQUEST_TIMEOUT,
-                _ => StatusCode::SERVICE_UNAVAILABLE,
-            };
-            return Err((code, status.message().to_owned()));
+            return Err(BodyError::Aborted(status.clone()));
         }
         cause = error.source();
     }
-    Err((StatusCode::BAD_REQUEST, format!("the body cannot be read: {error}")))
+    Err(BodyError::Read(error))
 }
 
-/// A response's body with what is to be held until it is sent.
+/// A response body that holds a guard until it has been sent or dropped.
 pub(super) struct GuardedBody<G> {
     inner: AxumBody,
     _guard: G,
@@ -416,7 +444,7 @@ mod tests {
 
     use super::*;
 
-    /// A body that brings what it is sent.
+    /// A body of the chunks that are sent to a channel.
     struct ChannelBody(mpsc::Receiver<Bytes>);
 
     impl Body for ChannelBody {
@@ -441,7 +469,7 @@ mod tests {
         error.downcast_ref::<Status>().unwrap().code()
     }
 
-    /// A message of `length` bytes of which `sent` are sent.
+    /// The header of a message of `length` bytes, and its first `sent` bytes.
     fn message(length: u32, sent: usize) -> Bytes {
         [&[0][..], &length.to_be_bytes(), &vec![7; sent]].concat().into()
     }
@@ -449,12 +477,16 @@ mod tests {
     #[test]
     fn message_boundaries_are_tracked_for_any_chunking() {
         let stream = [message(3, 3), message(0, 0), message(300, 300), message(10, 4)].concat();
-        for cut in 1..40 {
+        for chunk_bytes in 1..40 {
             let mut messages = GrpcMessageTracker::default();
-            for part in stream.chunks(cut) {
-                messages.advance(part);
+            for chunk in stream.chunks(chunk_bytes) {
+                messages.advance(chunk);
             }
-            assert_eq!((messages.incomplete_bytes(), messages.remaining_bytes), (9, 6), "in parts of {cut}");
+            assert_eq!(
+                (messages.incomplete_bytes(), messages.remaining_bytes),
+                (9, 6),
+                "in chunks of {chunk_bytes}"
+            );
             messages.advance(&[0; 6]);
             assert_eq!(messages.incomplete_bytes(), 0);
         }
@@ -467,7 +499,7 @@ mod tests {
         sender.send(message(3, 3)).await.unwrap();
         body.frame().await.unwrap().unwrap();
         assert!(tokio::time::timeout(Duration::from_secs(3_600), body.frame()).await.is_err());
-        assert_eq!(budget.received.available_permits(), BUDGET_BYTES, "it is decoded");
+        assert_eq!(budget.received.available_permits(), BUDGET_BYTES, "the message is decoded");
         sender.send(message(3, 1)).await.unwrap();
         body.frame().await.unwrap().unwrap();
         assert_eq!(budget.received.available_permits(), BUDGET_BYTES - 6);
@@ -531,6 +563,6 @@ mod tests {
         let waiting = tokio::spawn(async move { body.frame().await.unwrap().is_ok() });
         tokio::time::sleep(Duration::from_secs(1)).await;
         drop(blocking_body);
-        assert!(waiting.await.unwrap(), "it is received once there is room");
+        assert!(waiting.await.unwrap(), "received when the budget is free again");
     }
 }

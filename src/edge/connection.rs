@@ -1,7 +1,8 @@
-//! One connection from its first byte to its end.
+//! Serves one connection: protocol detection, hyper, and the timeouts that hyper lacks.
 //!
-//! hyper has no timer before it knows the protocol (hyperium/hyper#3756) and none for connections that open no stream, so
-//! both are here: the protocol is found out first, under a deadline, and a connection is looked at now and then.
+//! hyper has no timeout before it has detected the protocol (hyperium/hyper#3756), and none for connections without
+//! requests. So [`Preamble`] detects the protocol under a deadline, and [`ConnectionMonitor`] checks the connection once
+//! a second.
 
 use std::io;
 use std::net::SocketAddr;
@@ -13,57 +14,80 @@ use std::time::{Duration, Instant};
 
 use bytes::Buf as _;
 use hyper::server::conn::{http1, http2};
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::rt::{TokioIo, TokioTimer};
 use rand::Rng as _;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_util::sync::CancellationToken;
 
-use super::{ConnectionService, EdgeState};
+use super::{ConnectionService, ConnectionTasks, EdgeState};
 
-type BoxError = Box<dyn std::error::Error + Send + Sync>;
-
-/// How long the first bytes and the head of a request may take.
+/// Timeout of the preamble, and of each HTTP/1 request header.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(5);
-/// How long a connection may have no request.
+/// A connection without a request for this long is shut down.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
-/// How long the peer may take nothing of what there is to send.
+/// A connection is closed when the peer has read nothing for this long while there are bytes to send.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
-/// How long a connection that was asked to end may stay without a request.
+/// After GOAWAY or `Connection: close`, a connection without a request for this long is closed.
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(5);
-/// How often a connection is looked at.
+/// The resolution of the three timeouts above.
 const CHECK_INTERVAL: Duration = Duration::from_secs(1);
 
-/// A connection that is silent for so long is asked for a sign of life, and closed without one.
+/// HTTP/2: time without a frame from the peer before a PING is sent.
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(30);
+/// HTTP/2: the connection is closed if the PING is not acknowledged within this time.
 const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(20);
-/// What HTTP/2 may have on the way in one stream: enough that a fast producer isn't stopped by the window.
+/// The flow control window of one HTTP/2 stream: large enough that it does not limit a fast producer.
 const STREAM_WINDOW_BYTES: u32 = 1 << 20;
+/// Concurrent streams of one HTTP/2 connection.
 const MAX_STREAMS: u32 = 128;
 const MAX_HEADER_LIST_BYTES: u32 = 8 << 10;
-/// HTTP/1: with the request line, which carries the parameters of panels.
+/// Larger than in HTTP/2, since it includes the request line with the parameters of a panel.
 const MAX_HTTP1_HEADER_BYTES: usize = 16 << 10;
-/// Streams that the peer's errors have reset, and those that it reset itself before they were accepted (CVE-2023-44487).
+/// Streams of one connection that this server resets because of errors of the peer, before GOAWAY.
 const MAX_LOCAL_ERROR_RESETS: usize = 128;
+/// Streams that the peer has reset before the server accepted them, before GOAWAY: rapid reset (CVE-2023-44487).
 const MAX_PENDING_RESETS: usize = 20;
-/// What one stream may have waiting to be sent.
+/// Response bytes that one HTTP/2 stream buffers until the peer's window allows them.
 const SEND_BUFFER_BYTES: usize = 64 << 10;
 
 const HTTP2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-/// The preface and the head of the first frame.
+/// The preface and the header of the first frame.
 const PREAMBLE_BYTES: usize = HTTP2_PREFACE.len() + 9;
+/// The frame type of SETTINGS (RFC 9113, section 6.5).
 const SETTINGS_FRAME: u8 = 4;
 
-/// Serves a connection to its end.
-pub(super) async fn serve(stream: TcpStream, peer: SocketAddr, edge: &EdgeState) -> Result<(), BoxError> {
+/// Why a connection did not end cleanly. Logged at debug level only: any client can cause it.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum ConnectionError {
+    #[error("timed out after {} s waiting for the first bytes", HEADER_TIMEOUT.as_secs())]
+    PreambleTimeout,
+    #[error("timed out after {} s waiting for a complete request header", HEADER_TIMEOUT.as_secs())]
+    HeaderTimeout,
+    #[error("the peer has read nothing for {} s", WRITE_TIMEOUT.as_secs())]
+    WriteTimeout,
+    #[error("the HTTP/2 preface is not followed by a SETTINGS frame")]
+    MissingSettings,
+    #[error(transparent)]
+    Io(#[from] io::Error),
+    #[error(transparent)]
+    Http(#[from] hyper::Error),
+}
+
+/// Serves a connection until it is closed.
+pub(super) async fn serve(
+    stream: TcpStream,
+    peer: SocketAddr,
+    edge: &EdgeState,
+) -> Result<(), ConnectionError> {
     let started = Instant::now();
     let result = tokio::select! {
         () = edge.stop.cancelled() => return Ok(()),
         result = tokio::time::timeout(HEADER_TIMEOUT, Preamble::read(stream)) => result,
     };
-    let preamble = result.map_err(|_| "its first bytes took too long")??;
+    let preamble = result.map_err(|_| ConnectionError::PreambleTimeout)??;
     let Some(preamble) = preamble else {
-        return Ok(()); // it was closed again, as port scans and load balancers do
+        return Ok(()); // closed without a request, as port scans and load balancers do
     };
     let shutdown = edge.stop.child_token();
     let activity = Arc::new(Activity::new(started));
@@ -81,7 +105,7 @@ pub(super) async fn serve(stream: TcpStream, peer: SocketAddr, edge: &EdgeState)
     let io = TokioIo::new(TrackedIo { stream: preamble.stream, read_ahead: preamble.bytes, activity });
     if http2 {
         let window = edge.flow_control.reserve();
-        let connection = http2::Builder::new(TokioExecutor::new())
+        let connection = http2::Builder::new(StreamExecutor(edge.connection_tasks.clone()))
             .timer(TokioTimer::new())
             .initial_stream_window_size(STREAM_WINDOW_BYTES.min(window.bytes))
             .initial_connection_window_size(window.bytes)
@@ -97,7 +121,7 @@ pub(super) async fn serve(stream: TcpStream, peer: SocketAddr, edge: &EdgeState)
     } else {
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
-            // The first head is looked after here; this is for those that follow, which may come late.
+            // Includes the idle time before a request. The monitor applies the shorter HEADER_TIMEOUT.
             .header_read_timeout(IDLE_TIMEOUT)
             .max_header_size(MAX_HTTP1_HEADER_BYTES)
             .serve_connection(io, service);
@@ -105,32 +129,49 @@ pub(super) async fn serve(stream: TcpStream, peer: SocketAddr, edge: &EdgeState)
     }
 }
 
-/// So that connections which began together, as after a restart, do not end together.
+/// Connections that were opened together, as after a restart, should not be closed together.
 fn jittered(age: Duration) -> Duration {
     age.mul_f64(rand::rng().random_range(0.9..1.1))
 }
 
-/// What a connection began with.
+/// Runs the streams of an HTTP/2 connection, each in a task that is joined at shutdown.
+///
+/// A stream's task ends when its connection is closed: h2 then reports a reset of the stream, which hyper polls for.
+#[derive(Clone)]
+struct StreamExecutor(ConnectionTasks);
+
+impl<F> hyper::rt::Executor<F> for StreamExecutor
+where
+    F: Future + Send + 'static,
+    F::Output: Send + 'static,
+{
+    fn execute(&self, stream: F) {
+        self.0.tasks.spawn(stream);
+    }
+}
+
+/// The first bytes of a connection, and the protocol that they show.
 struct Preamble {
     stream: TcpStream,
+    /// Bytes that were read from the stream.
     bytes: io::Cursor<Vec<u8>>,
     http2: bool,
 }
 
 impl Preamble {
-    /// Reads until the protocol is known; none for a connection that ends before.
-    async fn read(mut stream: TcpStream) -> io::Result<Option<Self>> {
+    /// Reads until the protocol is known. `None` if the peer closes the connection before that.
+    async fn read(mut stream: TcpStream) -> Result<Option<Self>, ConnectionError> {
         let mut bytes = Vec::with_capacity(PREAMBLE_BYTES);
         loop {
             let compared = bytes.len().min(HTTP2_PREFACE.len());
             let is_http1 = bytes[..compared] != HTTP2_PREFACE[..compared];
             if is_http1 || bytes.len() >= PREAMBLE_BYTES {
                 if !is_http1 && bytes[HTTP2_PREFACE.len() + 3] != SETTINGS_FRAME {
-                    return Err(io::Error::new(io::ErrorKind::InvalidData, "the preface lacks its SETTINGS"));
+                    return Err(ConnectionError::MissingSettings);
                 }
                 return Ok(Some(Self { stream, bytes: io::Cursor::new(bytes), http2: !is_http1 }));
             }
-            // Not more than what tells: the rest is hyper's.
+            // No more than detection needs: hyper reads the rest.
             let missing = (PREAMBLE_BYTES - bytes.len()) as u64;
             if (&mut stream).take(missing).read_buf(&mut bytes).await? == 0 {
                 return Ok(None);
@@ -139,20 +180,20 @@ impl Preamble {
     }
 }
 
-/// What happens on a connection. Times are milliseconds since its begin; 0 is none.
+/// The activity of a connection, from which its timeouts are derived. Times are milliseconds since `started`; 0 means unset.
 pub(super) struct Activity {
     started: Instant,
-    /// Requests whose response is not sent yet.
+    /// Requests whose response has not been sent completely.
     active_requests: AtomicUsize,
-    /// Since when there has been no request.
+    /// The end of the last request.
     idle_since: AtomicU64,
-    /// Since when bytes come that are no request yet.
+    /// The first byte that was received after the last request.
     header_since: AtomicU64,
-    /// Since when the peer takes nothing.
+    /// The first blocked write after the last successful one.
     write_blocked_since: AtomicU64,
 }
 
-/// A request under way.
+/// Counts as an active request until it is dropped.
 pub(super) struct ActiveRequest(Arc<Activity>);
 
 impl Activity {
@@ -176,7 +217,6 @@ impl Activity {
         u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX).max(1)
     }
 
-    /// Notes the time unless there is one.
     fn set_if_unset(&self, since: &AtomicU64) {
         if since.load(Relaxed) == 0 {
             since.store(self.elapsed_millis(), Relaxed);
@@ -194,12 +234,12 @@ impl Activity {
         Some(Duration::from_millis(self.elapsed_millis().saturating_sub(since)))
     }
 
-    /// How long there has been no request.
+    /// `None` while there is a request.
     fn idle_for(&self) -> Option<Duration> {
         (self.active_requests.load(Relaxed) == 0).then(|| self.elapsed_since(&self.idle_since)).flatten()
     }
 
-    /// How long the head of a request has been coming.
+    /// Time since the first byte of a request header that is still incomplete.
     fn header_pending_for(&self) -> Option<Duration> {
         (self.active_requests.load(Relaxed) == 0).then(|| self.elapsed_since(&self.header_since)).flatten()
     }
@@ -212,7 +252,7 @@ impl Drop for ActiveRequest {
     }
 }
 
-/// Looks after a connection.
+/// Applies the timeouts and the maximum age to a connection.
 struct ConnectionMonitor {
     activity: Arc<Activity>,
     shutdown: CancellationToken,
@@ -220,16 +260,16 @@ struct ConnectionMonitor {
 }
 
 impl ConnectionMonitor {
-    /// `header_pending_for` says how long a head has been coming, where the protocol lets that be known.
-    async fn drive<C, E>(
+    /// Polls the connection until it ends or a timeout closes it. `shut_down` starts its graceful shutdown.
+    /// `header_pending_for` returns `None` for HTTP/2, where bytes without a request may be other frames than a header.
+    async fn drive<C>(
         self,
         connection: C,
         shut_down: impl Fn(Pin<&mut C>),
         header_pending_for: impl Fn(&Activity) -> Option<Duration>,
-    ) -> Result<(), BoxError>
+    ) -> Result<(), ConnectionError>
     where
-        C: Future<Output = Result<(), E>>,
-        E: Into<BoxError>,
+        C: Future<Output = hyper::Result<()>>,
     {
         let mut connection = std::pin::pin!(connection);
         let mut check_timer = tokio::time::interval(CHECK_INTERVAL);
@@ -246,20 +286,20 @@ impl ConnectionMonitor {
             }
             let activity = &self.activity;
             if header_pending_for(activity).is_some_and(|elapsed| elapsed >= HEADER_TIMEOUT) {
-                return Err("the head of a request took too long".into());
+                return Err(ConnectionError::HeaderTimeout);
             }
             if activity
                 .elapsed_since(&activity.write_blocked_since)
                 .is_some_and(|elapsed| elapsed >= WRITE_TIMEOUT)
             {
-                return Err("the peer does not take what it is sent".into());
+                return Err(ConnectionError::WriteTimeout);
             }
             let idle = activity.idle_for();
             let old = self.max_age.is_some_and(|max_age| activity.started.elapsed() >= max_age);
             if old || idle.is_some_and(|idle| idle >= IDLE_TIMEOUT) {
                 self.shutdown.cancel();
             }
-            // A peer that goes on after GOAWAY without a request has nothing to lose.
+            // Some peers keep the connection open after GOAWAY. Without a request nothing is lost by closing it.
             let shutdown_timed_out =
                 shutdown_requested_at.is_some_and(|requested| requested.elapsed() >= SHUTDOWN_TIMEOUT);
             if shutdown_timed_out && idle.is_some_and(|idle| idle >= SHUTDOWN_TIMEOUT) {
@@ -269,7 +309,7 @@ impl ConnectionMonitor {
     }
 }
 
-/// The connection's bytes, those that were read already first.
+/// The stream of a connection: replays the preamble, and records activity.
 struct TrackedIo {
     stream: TcpStream,
     read_ahead: io::Cursor<Vec<u8>>,
@@ -295,7 +335,6 @@ impl AsyncRead for TrackedIo {
 }
 
 impl TrackedIo {
-    /// Notes whether the peer takes what it is sent.
     fn track_write<T>(&self, written: Poll<T>) -> Poll<T> {
         match written {
             Poll::Pending => self.activity.set_if_unset(&self.activity.write_blocked_since),

@@ -1,4 +1,4 @@
-//! How many connections there may be, and how much may be on its way to them.
+//! Limits on connections, and on the data that may be in flight to the server.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -7,42 +7,42 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-/// File descriptors that connections leave to the journal, the dead letters, the engine's connections and the log.
+/// File descriptors reserved for the journal, the dead letters, connections to ClickHouse, and the log.
 const RESERVED_FILE_DESCRIPTORS: u64 = 256;
-/// Refused connections are logged so often at most.
+/// Minimum interval between two log lines about rejected connections.
 const LOG_INTERVAL: Duration = Duration::from_secs(10);
-/// HTTP/2 windows of all connections together.
+/// HTTP/2 windows of all connections together. Exceeded only when every connection has the minimum.
 const TOTAL_WINDOW_BYTES: u32 = 32 << 20;
-/// A connection's windows: the least is what HTTP/2 begins with, the most lets a fast producer run.
+/// HTTP/2 window of one connection: from the protocol's initial window to one that does not limit a fast producer.
 const WINDOW_BYTES: std::ops::RangeInclusive<u32> = 65_535..=4 << 20;
 
-/// How many connections the process can hold: the setting, or less where the limit of open files leaves less.
+/// The maximum number of connections: as configured, or less if the open file limit requires it.
 pub(super) fn connection_limit(configured: u64) -> usize {
     let files = raise_open_file_limit();
     let limit = configured.min(files.saturating_sub(RESERVED_FILE_DESCRIPTORS)).max(1);
     if limit < configured {
         tracing::warn!(
             "MILLRACE_MAX_CONNECTIONS: {configured} connections need {} open files, but the limit is {files} (ulimit -Hn); \
-             at most {limit} are held",
+             using {limit}",
             configured + RESERVED_FILE_DESCRIPTORS
         );
     }
     usize::try_from(limit).unwrap_or(usize::MAX)
 }
 
-/// Raises the soft limit of open files to the hard one, which any process may, and gives it.
+/// Raises the soft open file limit to the hard one, which needs no privileges, and returns it.
 fn raise_open_file_limit() -> u64 {
     let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
     match setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }) {
         Ok(()) => maximum.unwrap_or(u64::MAX),
         Err(error) => {
-            tracing::warn!(%error, "the limit of open files could not be raised");
+            tracing::warn!(%error, "cannot raise the open file limit");
             current.unwrap_or(u64::MAX)
         }
     }
 }
 
-/// The open connections.
+/// Limits the open connections, in total and per address. Further ones are rejected.
 pub(super) struct ConnectionLimiter {
     max_total: usize,
     max_per_address: usize,
@@ -53,12 +53,12 @@ pub(super) struct ConnectionLimiter {
 struct OpenConnections {
     total: usize,
     addresses: HashMap<IpAddr, usize>,
-    /// Refused since the last line of the log.
+    /// Connections rejected since the last log line.
     rejected: u64,
     logged_at: Option<Instant>,
 }
 
-/// An open connection's place, which dropping gives back.
+/// Counts as an open connection until it is dropped.
 pub(super) struct ConnectionPermit {
     open: Arc<Mutex<OpenConnections>>,
     address: IpAddr,
@@ -69,7 +69,7 @@ impl ConnectionLimiter {
         Self { max_total, max_per_address, open: Arc::default() }
     }
 
-    /// A place for a connection from this address, if there is one.
+    /// Returns `None` at a limit. IPv4-mapped IPv6 addresses count as IPv4.
     pub(super) fn try_acquire(&self, address: IpAddr) -> Option<ConnectionPermit> {
         let address = address.to_canonical();
         let mut open = lock(&self.open);
@@ -91,12 +91,13 @@ impl OpenConnections {
             return;
         }
         tracing::warn!(
-            "{} connections were closed at once: {} of {} are open (MILLRACE_MAX_CONNECTIONS), {from_address} of {} from \
-             {address} (MILLRACE_MAX_CONNECTIONS_PER_ADDRESS)",
-            self.rejected,
-            self.total,
-            limiter.max_total,
-            limiter.max_per_address
+            rejected = self.rejected,
+            open = self.total,
+            max_open = limiter.max_total,
+            %address,
+            open_from_address = from_address,
+            max_per_address = limiter.max_per_address,
+            "connections rejected: MILLRACE_MAX_CONNECTIONS or MILLRACE_MAX_CONNECTIONS_PER_ADDRESS is reached"
         );
         (self.rejected, self.logged_at) = (0, Some(Instant::now()));
     }
@@ -115,20 +116,21 @@ impl Drop for ConnectionPermit {
     }
 }
 
-/// What may be on its way to this server: bytes that it has promised to take.
+/// The HTTP/2 windows of all connections: bytes that peers may send before the server has read them.
 #[derive(Default)]
 pub(super) struct FlowControlBudget {
     reserved_bytes: Arc<Mutex<u32>>,
 }
 
-/// A connection's share, which dropping gives back.
+/// The window of one connection, released when it is dropped.
 pub(super) struct FlowControlWindow {
     reserved_bytes: Arc<Mutex<u32>>,
     pub(super) bytes: u32,
 }
 
 impl FlowControlBudget {
-    /// A sixteenth of what is left: the first connections get much, and however many come, the sum has a bound.
+    /// Reserves a sixteenth of the rest, within [`WINDOW_BYTES`]: few connections get large windows, and many connections
+    /// add only the minimum each.
     pub(super) fn reserve(&self) -> FlowControlWindow {
         let mut reserved_bytes = lock(&self.reserved_bytes);
         let quota = TOTAL_WINDOW_BYTES.saturating_sub(*reserved_bytes) / 16;
@@ -145,7 +147,7 @@ impl Drop for FlowControlWindow {
     }
 }
 
-/// Counters stay whole whatever happens to another thread.
+/// Ignores poisoning: a panic cannot leave these counters inconsistent.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -162,13 +164,13 @@ mod tests {
         let [a, b] = [1, 2].map(|last| IpAddr::from(Ipv4Addr::new(10, 0, 0, last)));
         let first = limiter.try_acquire(a).unwrap();
         let second = limiter.try_acquire(a);
-        assert!(second.is_some() && limiter.try_acquire(a).is_none(), "two of one address");
+        assert!(second.is_some() && limiter.try_acquire(a).is_none(), "two from one address");
         let third = limiter.try_acquire(b);
-        assert!(third.is_some() && limiter.try_acquire(b).is_none(), "three in all");
+        assert!(third.is_some() && limiter.try_acquire(b).is_none(), "three in total");
         drop(first);
         let mapped = IpAddr::from(Ipv4Addr::new(10, 0, 0, 1).to_ipv6_mapped());
         let again = limiter.try_acquire(mapped);
-        assert!(again.is_some(), "a place was given back");
+        assert!(again.is_some(), "a permit was released");
         assert!(limiter.try_acquire(a).is_none(), "the same address in IPv6");
         drop((again, second, third));
         assert_eq!(lock(&limiter.open).addresses.len(), 0);

@@ -1,34 +1,33 @@
-//! What every connection and every request passes before a service sees it: caps, time-outs, budgets, and where a request
-//! comes from.
+//! Connections and requests before a service handles them: limits, timeouts, budgets, and the check of the origin.
 //!
-//! # Bounds
+//! # Limits
 //!
-//! | bound | when it is reached | who is told |
+//! Values that are not settings follow from the protocols and from the other limits.
+//!
+//! | limit | when it is reached | reported to |
 //! | --- | --- | --- |
-//! | connections: `MILLRACE_MAX_CONNECTIONS`, of one address `MILLRACE_MAX_CONNECTIONS_PER_ADDRESS`, and 256 file descriptors left | the new one is closed | the log, once in 10 s |
-//! | first byte, the first request's head, the preface and the first SETTINGS: 5 s | the connection is closed | nobody |
-//! | no request for 60 s | GOAWAY or `Connection: close`, then the end | the client |
-//! | age: `MILLRACE_MAX_CONNECTION_AGE_MS` ± 10 % | GOAWAY; StreamEvents and WatchPanels end with UNAVAILABLE once all is acknowledged; an upload may finish | the client |
-//! | silent peer (HTTP/2): a ping after 30 s, its answer 20 s later | the connection is closed | nobody |
-//! | bytes that the peer does not take for 30 s | the connection is closed | nobody |
-//! | requests under way: twice the connections | 503, RESOURCE_EXHAUSTED | the caller |
-//! | streams of a connection: 128 | HTTP/2 has the client wait | the client |
-//! | header list 8 KiB (HTTP/1: the head 16 KiB) | 431 | the caller |
-//! | streams that the peer resets before they are accepted: 20; that its errors reset: 128 | GOAWAY, the end | the client |
-//! | HTTP/2 windows: 32 MiB for all; a connection gets a sixteenth of what is left, 64 KiB to 4 MiB | less is on its way | nobody |
-//! | a body, or a message of a stream, without progress for 10 s, or below 16 KiB/s after 10 s | 408, DEADLINE_EXCEEDED | the caller |
-//! | bytes of requests that are not decoded yet: 32 MiB for all | they wait 5 s, then 503, RESOURCE_EXHAUSTED with a wait | the caller |
-//! | a message or body: `MILLRACE_MAX_MESSAGE_BYTES`, also while it is inflated | 413, RESOURCE_EXHAUSTED | the caller |
-//! | events of a message: 500 for SendEvents and `POST /events`, 20,000 on streams; counted before they are decoded | 400, INVALID_ARGUMENT | the caller |
-//! | one event: 384 KiB encoded, 256 KiB or 32,768 values of JSON | it is rejected, its neighbours are not | the caller |
-//! | columns of a message: taken from `MILLRACE_MAX_BUFFER_BYTES` before the first event is decoded | streams wait, unary calls are told to come back | the caller |
-//! | buffers that streams keep for messages above 64 KiB: 64 MiB for all | the stream ends once its requests are acknowledged: RESOURCE_EXHAUSTED with a wait | the caller |
-//! | requests of a stream that wait for the disk: 256; acknowledgements that its client does not read: 64 | the stream is not read | the client, by flow control |
-//! | rejections of a response: 1,000 and 128 KiB, on a stream 32 KiB | the rest is only counted | nobody |
-//! | rejections that a stream's client has not read: 1 MiB | those of further responses are only counted | nobody |
-//! | rejections on their way: 16 MiB for all | those of further responses are only counted | nobody |
-//!
-//! What is no setting here follows from what the protocols and the other bounds need.
+//! | connections: `MILLRACE_MAX_CONNECTIONS`, per address `MILLRACE_MAX_CONNECTIONS_PER_ADDRESS`; at most the open file limit less 256 | the new connection is closed | the log, at most once in 10 s |
+//! | preamble (HTTP/2: preface and the header of the first frame), and each HTTP/1 request header: 5 s | the connection is closed | - |
+//! | no request: 60 s | GOAWAY or `Connection: close`, then the connection is closed | the client |
+//! | age: `MILLRACE_MAX_CONNECTION_AGE_MS` ± 10 % | GOAWAY or `Connection: close`; StreamEvents and WatchPanels end with UNAVAILABLE once everything is acknowledged; uploads may finish | the client |
+//! | no HTTP/2 frame from the peer: PING after 30 s, its acknowledgement within 20 s | the connection is closed | - |
+//! | the peer reads nothing: 30 s | the connection is closed | - |
+//! | active requests: twice the maximum number of connections | 503, RESOURCE_EXHAUSTED | the caller |
+//! | HTTP/2 streams per connection: 128 | HTTP/2 makes the client wait | the client |
+//! | header list: 8 KiB; HTTP/1 request line and headers: 16 KiB | 431 | the caller |
+//! | streams that the peer resets before they are accepted: 20; that its errors reset: 128 | GOAWAY, then the connection is closed | the client |
+//! | HTTP/2 windows: 32 MiB in total; a new connection gets a sixteenth of the rest, at least 64 KiB, at most 4 MiB | less data is in flight | - |
+//! | a body, or a message of a stream: 10 s without a byte, or less than 16 KiB/s after 10 s | 408, DEADLINE_EXCEEDED | the caller |
+//! | request bytes that are not decoded yet: 32 MiB in total | the body waits 5 s, then 503, RESOURCE_EXHAUSTED with a retry delay | the caller |
+//! | a message or body, compressed or decompressed: `MILLRACE_MAX_MESSAGE_BYTES` | 413, RESOURCE_EXHAUSTED | the caller |
+//! | events per message: 500 for SendEvents and `POST /events`, 20,000 on streams; counted before they are decoded | 400, INVALID_ARGUMENT | the caller |
+//! | one event: 384 KiB encoded; in JSON 256 KiB or 32,768 values | the event is rejected, others in the message are not | the caller |
+//! | columns of a message: reserved from `MILLRACE_MAX_BUFFER_BYTES` before the first event is decoded | streams wait; unary calls are rejected with a retry delay | the caller |
+//! | buffers that streams retain for messages above 64 KiB: 64 MiB in total | the stream ends with RESOURCE_EXHAUSTED and a retry delay, once its requests are acknowledged | the caller |
+//! | requests of a stream that wait for the disk: 256; acknowledgements that its client has not read: 64 | the stream is not read | the client, by flow control |
+//! | rejections in a response: 1,000 and 128 KiB, on a stream 32 KiB | further ones are only counted | - |
+//! | rejections that a stream's client has not read: 1 MiB | those of further responses are only counted | - |
+//! | rejections that are being sent: 16 MiB in total | those of further responses are only counted | - |
 
 pub(crate) mod body;
 mod connection;
@@ -61,79 +60,106 @@ use body::{BodyBudget, ReceivedBody};
 use connection::Activity;
 use limits::{ConnectionLimiter, FlowControlBudget};
 
-/// How long clients may take to end their connections at a stop. Calls end by themselves far sooner.
+/// How long [`serve`] waits at shutdown for clients to close their connections. Calls usually end much earlier.
 const SHUTDOWN_GRACE: Duration = Duration::from_secs(2);
-/// The wait after `accept` failed, which it does when the process has no file descriptor left.
+/// Delay after a failed `accept`, for example without a free file descriptor.
 const ACCEPT_RETRY_DELAY: Duration = Duration::from_millis(100);
 
-/// Cancelled when the connection of a request should end: long streams then end by themselves.
+/// Cancelled when a connection is to be closed, so that its long-lived streams end.
 #[derive(Clone, Debug)]
 struct ConnectionShutdown(CancellationToken);
 
-/// When the connection should end that a request came by; `stop` for a request that came by none.
+/// The shutdown token of a request's connection; `stop` for a request without one, as in tests.
 pub(crate) fn connection_shutdown(extensions: &Extensions, stop: &CancellationToken) -> CancellationToken {
     extensions.get::<ConnectionShutdown>().map_or_else(|| stop.clone(), |shutdown| shutdown.0.clone())
 }
 
-/// What a stream ends with whose connection should end.
+/// The error that ends a stream when its connection is to be closed.
 pub(crate) fn connection_closing_error() -> Error {
     const RETRY_DELAY: Duration = Duration::from_millis(100);
-    let message = "the connection is to end, since the server stops or the connection is old \
-                   (MILLRACE_MAX_CONNECTION_AGE_MS); connect again and send what was not acknowledged";
+    let message = "the connection is closing, because the server is stopping or the connection has reached its maximum \
+                   age (MILLRACE_MAX_CONNECTION_AGE_MS); reconnect and resend what was not acknowledged";
     Error::new(ErrorCode::Unavailable { retry_after: RETRY_DELAY }, message)
 }
 
-/// What connections share.
+/// The tasks of all connections, and of the streams of HTTP/2 connections.
+///
+/// Owned by the caller of [`crate::server::serve`]: calls that are still active when it returns may wait for parts that
+/// stop later, so their connections are closed last.
+#[derive(Clone, Debug, Default)]
+pub struct ConnectionTasks {
+    tasks: TaskTracker,
+    abort: CancellationToken,
+}
+
+impl ConnectionTasks {
+    /// Closes the connections that are still open, and joins all tasks. Only after [`crate::server::serve`] has returned.
+    pub async fn close(self) {
+        self.tasks.close();
+        self.abort.cancel();
+        self.tasks.wait().await;
+    }
+}
+
+/// State that all connections share.
 struct EdgeState {
     router: Router,
     connections: ConnectionLimiter,
     flow_control: FlowControlBudget,
-    /// Requests under way.
+    /// One permit per active request.
     requests: Arc<Semaphore>,
     budget: BodyBudget,
+    /// `None` for unlimited.
     max_age: Option<Duration>,
+    connection_tasks: ConnectionTasks,
     stop: CancellationToken,
 }
 
-/// Serves until `stop`, then lets the calls that are under way end.
+/// Accepts connections until `stop`, then waits up to [`SHUTDOWN_GRACE`] for active calls to end.
 pub(crate) async fn serve(
     listener: TcpListener,
     router: Router,
     config: &EdgeConfig,
+    connection_tasks: ConnectionTasks,
     stop: CancellationToken,
 ) {
     let max_connections = limits::connection_limit(config.max_connections);
     let max_per_address = usize::try_from(config.max_connections_per_address).unwrap_or(usize::MAX);
-    let shared = Arc::new(EdgeState {
+    let edge = Arc::new(EdgeState {
         router,
         connections: ConnectionLimiter::new(max_connections, max_per_address),
         flow_control: FlowControlBudget::default(),
         requests: Arc::new(Semaphore::new(2 * max_connections)),
         budget: BodyBudget::default(),
         max_age: (!config.max_connection_age.is_zero()).then_some(config.max_connection_age),
+        connection_tasks: connection_tasks.clone(),
         stop: stop.clone(),
     });
-    let tasks = TaskTracker::new();
     loop {
         let (stream, address) = tokio::select! {
             () = stop.cancelled() => break,
             accepted = accept(&listener) => accepted,
         };
-        let Some(permit) = shared.connections.try_acquire(address.ip()) else {
+        let Some(permit) = edge.connections.try_acquire(address.ip()) else {
             continue;
         };
-        let shared = Arc::clone(&shared);
-        tasks.spawn(async move {
+        let edge = Arc::clone(&edge);
+        connection_tasks.tasks.spawn(async move {
             let _permit = permit;
-            if let Err(error) = connection::serve(stream, address, &shared).await {
-                tracing::debug!(%error, %address, "a connection ended with an error");
+            let abort = &edge.connection_tasks.abort;
+            let connection = connection::serve(stream, address, &edge);
+            if let Some(Err(error)) = abort.run_until_cancelled(connection).await {
+                tracing::debug!(%error, %address, "connection failed");
             }
         });
     }
     drop(listener);
-    tasks.close();
-    if tokio::time::timeout(SHUTDOWN_GRACE, tasks.wait()).await.is_err() {
-        tracing::debug!("connections that clients keep open are left to the end of the process");
+    connection_tasks.tasks.close();
+    if tokio::time::timeout(SHUTDOWN_GRACE, connection_tasks.tasks.wait()).await.is_err() {
+        tracing::debug!(
+            tasks = connection_tasks.tasks.len(),
+            "connections are still open after the grace period"
+        );
     }
 }
 
@@ -141,21 +167,21 @@ async fn accept(listener: &TcpListener) -> (TcpStream, SocketAddr) {
     loop {
         match listener.accept().await {
             Ok((stream, address)) => {
-                // Acknowledgements are small, and late ones slow the producer.
+                // Acknowledgements are small: Nagle's algorithm would delay them, and with them the producer.
                 if let Err(error) = stream.set_nodelay(true) {
-                    tracing::debug!(%error, "TCP_NODELAY could not be set");
+                    tracing::debug!(%error, "cannot set TCP_NODELAY");
                 }
                 return (stream, address);
             }
             Err(error) => {
-                tracing::warn!(%error, "a connection could not be accepted");
+                tracing::warn!(%error, "cannot accept a connection");
                 tokio::time::sleep(ACCEPT_RETRY_DELAY).await;
             }
         }
     }
 }
 
-/// The router behind one connection.
+/// hyper's service for one connection: limits around the router.
 #[derive(Clone)]
 struct ConnectionService {
     router: Router,
@@ -183,16 +209,55 @@ impl hyper::service::Service<Request<Incoming>> for ConnectionService {
         let router = self.router.clone();
         Box::pin(async move {
             let response = router.oneshot(Request::from_parts(parts, Body::new(body))).await?;
-            // The request is under way until its response has been sent.
+            // The request counts as active until its response has been sent.
             Ok(response.map(|body| Body::new(body::GuardedBody::new(body, (active_request, permit)))))
         })
     }
 }
 
 fn overloaded_response(request: &Request<Incoming>) -> Response {
-    const MESSAGE: &str = "too many requests are under way; send the same request again later";
+    const MESSAGE: &str = "too many active requests; retry later";
     if body::is_grpc(request.headers()) {
         return Status::resource_exhausted(MESSAGE).into_http();
     }
     problem_response(StatusCode::SERVICE_UNAVAILABLE, MESSAGE).into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use tonic::service::Routes;
+    use tonic_health::pb::HealthCheckRequest;
+    use tonic_health::pb::health_client::HealthClient;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn connections_with_active_calls_are_closed_and_joined_after_the_grace_period() {
+        let (_reporter, health) = tonic_health::server::health_reporter();
+        let router = Routes::new(health).prepare().into_axum_router();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (tasks, stop) = (ConnectionTasks::default(), CancellationToken::new());
+        let server = tokio::spawn({
+            let (tasks, stop) = (tasks.clone(), stop.clone());
+            let config = EdgeConfig {
+                max_connections: 10,
+                max_connections_per_address: 10,
+                max_connection_age: Duration::ZERO,
+                allowed_hosts: String::new(),
+                allowed_origins: String::new(),
+            };
+            async move { serve(listener, router, &config, tasks, stop).await }
+        });
+        let endpoint = tonic::transport::Endpoint::from_shared(format!("http://{address}")).unwrap();
+        let mut client = HealthClient::new(endpoint.connect().await.unwrap());
+        let mut statuses = client.watch(HealthCheckRequest::default()).await.unwrap().into_inner();
+        statuses.message().await.unwrap().unwrap();
+
+        stop.cancel();
+        server.await.unwrap();
+        assert_eq!(tasks.tasks.len(), 2, "the connection and its stream");
+        tasks.close().await;
+        statuses.message().await.unwrap_err();
+    }
 }

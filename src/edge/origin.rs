@@ -1,21 +1,39 @@
-//! Where a request comes from: a browser's page of another origin must neither send events nor read panels.
+//! Rejects requests of browser pages from other origins: they must neither send events nor read panels.
 //!
-//! Two things tell. *Host*: a page whose name was made to lead here (DNS rebinding) is of the same origin for its browser,
-//! but names itself in `Host`. So a name with a dot, which anybody could own, has to be listed in `MILLRACE_ALLOWED_HOSTS`;
-//! addresses, names without a dot (`localhost`, the names of containers and of hosts in the same domain) and `*.localhost`
-//! cannot be owned by anybody. *Origin*: browsers send it with every POST and with every request that a page of another
-//! origin may read. It has to be the host itself, or be listed in `MILLRACE_ALLOWED_ORIGINS`; `Sec-Fetch-Site` tells of
-//! those requests that carry none.
+//! - *Host* protects against DNS rebinding: a page whose DNS name was pointed at this server is same-origin for the
+//!   browser, but sends its own name as `Host`. Names with a dot, which an attacker could register, must be listed in
+//!   `MILLRACE_ALLOWED_HOSTS`. IP addresses, `*.localhost`, and names without a dot (`localhost`, names of containers and of
+//!   hosts in the same domain) cannot be registered, so they are always allowed.
+//! - *Origin*: browsers send it with every POST, and with every request whose response a page of another origin may read.
+//!   It must equal the host, or be listed in `MILLRACE_ALLOWED_ORIGINS`.
+//! - *Sec-Fetch-Site* covers cross-site requests without `Origin`, such as images and scripts.
 //!
-//! gRPC clients that are no browser are not asked for their host: they send POST over HTTP/2 without an `Origin`, which
-//! no browser does. Nor are probes of `/livez` and `/readyz`.
+//! Two kinds of requests are exempt: native gRPC clients, since no browser sends POST over HTTP/2 without `Origin`, and
+//! probes of `/livez` and `/readyz`.
 
 use http::header::{HOST, ORIGIN};
 use http::{HeaderMap, Method, Uri, Version};
 
 use super::body::is_grpc;
 
-/// The names and origins of the configuration.
+/// Why a request is forbidden.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum OriginError {
+    /// `Host` or `:authority` names another server.
+    #[error("Host: {host:?} is not a name of this server; if it should be, add it to MILLRACE_ALLOWED_HOSTS")]
+    UnknownHost { host: String },
+    /// `Origin` is neither this server nor configured.
+    #[error(
+        "Origin: {origin:?} is not the origin of this server; pages of other origins may not send events or read \
+         panels. If the page is yours, add its origin to MILLRACE_ALLOWED_ORIGINS"
+    )]
+    CrossOrigin { origin: String },
+    /// A browser's subresource request from another site, without `Origin`.
+    #[error("Sec-Fetch-Site: pages of other sites may not send events or read panels")]
+    CrossSite,
+}
+
+/// The allowed hosts and origins.
 #[derive(Debug)]
 pub(crate) struct OriginPolicy {
     /// Lower-case names, without ports.
@@ -26,7 +44,7 @@ pub(crate) struct OriginPolicy {
 }
 
 impl OriginPolicy {
-    /// From the settings' lists, which are separated by commas.
+    /// Takes the comma-separated lists of the settings.
     pub(crate) fn new(hosts: &str, origins: &str) -> Self {
         let parse_list = |text: &str| -> Vec<String> {
             let words = text.split(',').map(|word| word.trim().trim_end_matches('/').to_ascii_lowercase());
@@ -36,14 +54,17 @@ impl OriginPolicy {
         Self { any_host: hosts.iter().any(|host| host == "*"), hosts, origins: parse_list(origins) }
     }
 
-    /// Why a request is refused, if it is.
+    /// Allows a request, or says why not.
+    ///
+    /// # Errors
+    /// The first of its headers that is not allowed.
     pub(crate) fn check(
         &self,
         method: &Method,
         uri: &Uri,
         version: Version,
         headers: &HeaderMap,
-    ) -> Result<(), String> {
+    ) -> Result<(), OriginError> {
         let probe = matches!(uri.path(), "/livez" | "/readyz");
         if probe && (method == Method::GET || method == Method::HEAD) {
             return Ok(());
@@ -52,14 +73,11 @@ impl OriginPolicy {
         if version == Version::HTTP_2 && method == Method::POST && origin.is_none() && is_grpc(headers) {
             return Ok(());
         }
-        // HTTP/2 has the host in the address; a request may have both, and then both count.
+        // HTTP/2 has the host in `:authority`. If a request has both, both must be allowed.
         let authority = uri.authority().map(|authority| authority.as_str().as_bytes());
         let hosts = || authority.into_iter().chain(headers.get_all(HOST).iter().map(|host| host.as_bytes()));
         if let Some(host) = hosts().find(|host| !self.allows_host(host)) {
-            return Err(format!(
-                "Host: {:?} is not a name of this server; put it into MILLRACE_ALLOWED_HOSTS if it is one",
-                String::from_utf8_lossy(host)
-            ));
+            return Err(OriginError::UnknownHost { host: String::from_utf8_lossy(host).into_owned() });
         }
         if let Some(origin) = origin {
             let origin = origin.to_str().unwrap_or_default().to_ascii_lowercase();
@@ -69,19 +87,14 @@ impl OriginPolicy {
             let is_same = |host: &[u8]| is_same_origin(&origin, host);
             if headers.get_all(ORIGIN).iter().count() > 1 || hosts().next().is_none() || !hosts().all(is_same)
             {
-                return Err(format!(
-                    "Origin: {origin:?} is not this server's own; a page from elsewhere may neither send events nor read \
-                     panels. If the page is yours, put its origin into MILLRACE_ALLOWED_ORIGINS"
-                ));
+                return Err(OriginError::CrossOrigin { origin });
             }
             return Ok(());
         }
         let header = |name: &str| headers.get(name).map(|value| value.as_bytes());
         let cross_site = matches!(header("sec-fetch-site"), Some(b"cross-site" | b"same-site"));
         if cross_site && header("sec-fetch-mode") != Some(b"navigate") {
-            return Err(
-                "Sec-Fetch-Site: a page from elsewhere may neither send events nor read panels".to_owned()
-            );
+            return Err(OriginError::CrossSite);
         }
         Ok(())
     }
@@ -100,12 +113,14 @@ impl OriginPolicy {
     }
 }
 
-/// Whether an origin is `http://HOST` or `https://HOST`, where the port may be left out that goes without saying.
+/// Whether `origin` is `http://HOST` or `https://HOST`. Default ports may be omitted on either side.
 fn is_same_origin(origin: &str, host: &[u8]) -> bool {
     let host = String::from_utf8_lossy(host).to_ascii_lowercase();
     [("http://", ":80"), ("https://", ":443")].into_iter().any(|(scheme, port)| {
-        let short = |authority: &str| authority.strip_suffix(port).unwrap_or(authority).to_owned();
-        origin.strip_prefix(scheme).is_some_and(|own| !own.is_empty() && short(own) == short(&host))
+        let without_port = |authority: &str| authority.strip_suffix(port).unwrap_or(authority).to_owned();
+        origin
+            .strip_prefix(scheme)
+            .is_some_and(|authority| !authority.is_empty() && without_port(authority) == without_port(&host))
     })
 }
 
@@ -113,7 +128,7 @@ fn is_same_origin(origin: &str, host: &[u8]) -> bool {
 mod tests {
     use super::*;
 
-    fn check(policy: &OriginPolicy, request: &str) -> Result<(), String> {
+    fn check(policy: &OriginPolicy, request: &str) -> Result<(), OriginError> {
         let mut lines = request.split(" | ");
         let (method, uri) = lines.next().unwrap().split_once(' ').unwrap();
         let mut headers = HeaderMap::new();
@@ -194,7 +209,7 @@ mod tests {
                 "Sec-Fetch",
             ),
         ] {
-            let reason = check(&policy, request).expect_err(request);
+            let reason = check(&policy, request).expect_err(request).to_string();
             assert!(reason.contains(part), "{request}: {reason}");
         }
     }

@@ -46,7 +46,7 @@ async fn post_events(
     let (parts, body) = request.into_parts();
     let body = body::read_to_end(body, max_body_bytes)
         .await
-        .map_err(|(status, detail)| problem_response(status, &detail))?;
+        .map_err(|error| problem_response(error.status(), &error.to_string()))?;
     let elements = parse_array(&body).map_err(Error::into_response)?;
     let max_bytes = elements.iter().map(|element| max_columns_bytes(element)).sum();
     let permit = ingester.writer.try_reserve(max_bytes).await.map_err(into_response)?;
@@ -148,7 +148,7 @@ fn parse_event(element: &RawValue) -> Result<v1::Event, String> {
     if values > MAX_EVENT_VALUES {
         return Err(format!("holds {values} values; the limit is {MAX_EVENT_VALUES}"));
     }
-    from_json("Event", text)
+    from_json("Event", text).map_err(|error| error.to_string())
 }
 
 /// An upper bound for the number of values, from the separators. Checked before parsing, because a parsed value takes a few

@@ -1,5 +1,5 @@
-//! The thread that owns the files: group commit, rolling to the next segment, deleting released ones, and getting well
-//! after the disk failed.
+//! The journal thread, which owns the files: group commit, new segments, deletion of released ones, and recovery from disk
+//! failures.
 
 use std::collections::VecDeque;
 use std::path::PathBuf;
@@ -7,44 +7,58 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use backon::{BackoffBuilder as _, ExponentialBackoff, ExponentialBuilder};
+
+use super::config::JournalConfig;
+use super::entry::Lsn;
 use super::error::JournalError;
-use super::queue::{CommitGroup, Generation, SharedQueue};
+use super::queue::{CommitGroup, Generation, JournalStats, SharedQueue};
 use super::segment::{self, ActiveSegment, MARK_BYTES, SealedSegment, SegmentName};
-use super::{JournalConfig, JournalStats, Lsn};
 
 const MIN_RETRY_DELAY: Duration = Duration::from_millis(10);
 const MAX_RETRY_DELAY: Duration = Duration::from_secs(1);
 
-/// The files, and how well the disk is.
+/// The state of the journal thread.
 #[derive(Debug)]
 pub(super) struct Appender {
     shared: Arc<SharedQueue>,
     dir: PathBuf,
     config: JournalConfig,
+    /// Oldest first.
     sealed: VecDeque<SealedSegment>,
-    /// None while the disk fails; a short one while it only lacks space.
+    /// `None` while the disk fails; a short segment while the disk is full.
     active: Option<ActiveSegment>,
     durable_lsn: Lsn,
     released_lsn: Lsn,
-    /// When the deletion of released segments is tried again, after one failed.
+    /// Set after the deletion of a released segment has failed.
     retry_delete_at: Option<Instant>,
     last_error: Option<JournalError>,
-    backoff: Backoff,
-    /// Of the appends that the last failure failed.
+    retries: RetrySchedule,
+    /// The appends that failed with the last disk failure.
     failed_generation: Generation,
 }
 
-/// When to try again, and how long to wait after that.
+/// 10 ms, 20 ms, 40 ms, ... 640 ms, then 1 s indefinitely.
+const RETRY_BACKOFF: ExponentialBuilder = ExponentialBuilder::new()
+    .with_min_delay(MIN_RETRY_DELAY)
+    .with_max_delay(MAX_RETRY_DELAY)
+    .without_max_times();
+
+/// When to retry the creation or growth of the active segment.
 #[derive(Debug)]
-struct Backoff {
+struct RetrySchedule {
     retry_at: Option<Instant>,
-    delay: Duration,
+    delays: ExponentialBackoff,
 }
 
-impl Backoff {
+impl RetrySchedule {
+    fn new() -> Self {
+        Self { retry_at: None, delays: RETRY_BACKOFF.build() }
+    }
+
     fn schedule_retry(&mut self) {
-        self.retry_at = Some(Instant::now() + self.delay);
-        self.delay = (self.delay * 2).min(MAX_RETRY_DELAY);
+        let delay = self.delays.next().expect("the number of retries is unlimited");
+        self.retry_at = Some(Instant::now() + delay);
     }
 
     fn is_due(&self) -> bool {
@@ -52,14 +66,14 @@ impl Backoff {
     }
 
     fn reset(&mut self) {
-        *self = Self { retry_at: None, delay: MIN_RETRY_DELAY };
+        *self = Self::new();
     }
 }
 
 impl Appender {
-    /// Continues a folder whose newest records are `sealed`, in a new segment that begins with `first_lsn`. Where that can't
-    /// be made the journal starts out failed, and goes on trying: what is there can be read and released all the same.
-    /// On a disk that is merely full it soon takes what leads to a release.
+    /// Starts a new segment from `first_lsn` after the `sealed` ones. If it cannot be created, the journal starts in the
+    /// failed state and retries; existing records can be read and released meanwhile. On a full disk it accepts reserved
+    /// appends after the first retry.
     pub(super) fn start(
         shared: Arc<SharedQueue>,
         dir: PathBuf,
@@ -78,7 +92,7 @@ impl Appender {
             released_lsn: 0,
             retry_delete_at: None,
             last_error: None,
-            backoff: Backoff { retry_at: None, delay: MIN_RETRY_DELAY },
+            retries: RetrySchedule::new(),
             failed_generation: Generation::default(),
         };
         match appender.create_segment(first_lsn, config.segment_bytes) {
@@ -89,11 +103,11 @@ impl Appender {
         appender
     }
 
-    /// Works until the journal is closed. Returns the error that kept the last appends from being taken, if one does.
+    /// Runs until the journal is closed. Fails with the last error if the disk is failing at that time.
     pub(super) fn run(mut self) -> Result<(), JournalError> {
         let _close_on_drop = CloseOnDrop(Arc::clone(&self.shared));
         loop {
-            let wake_at = self.backoff.retry_at.into_iter().chain(self.retry_delete_at).min();
+            let wake_at = self.retries.retry_at.into_iter().chain(self.retry_delete_at).min();
             let mut work = self.shared.wait_for_work(self.released_lsn, wake_at);
             if work.release_lsn > self.released_lsn
                 || self.retry_delete_at.is_some_and(|at| at <= Instant::now())
@@ -107,17 +121,17 @@ impl Appender {
             if work.closing && idle {
                 return self.finish();
             }
-            if self.backoff.is_due() {
+            if self.retries.is_due() {
                 if self.active.is_some() { self.grow_to_full_size() } else { self.retry_after_failure() }
             }
         }
     }
 
-    /// Makes the first records of the group durable: as many as the segment takes, with one sync.
+    /// Makes the first records of the group durable with one sync: as many as fit into the active segment.
     fn commit(&mut self, group: &mut CommitGroup) {
         let Some(active) = &mut self.active else {
-            // The rest of a group whose first part failed was failed with it.
-            unreachable!("appends are queued only while there is a segment");
+            // After a failure in the middle of a group, `fail` has taken the rest of it.
+            unreachable!("appends are queued only while there is an active segment");
         };
         let count = group.count_fitting(active.free_bytes());
         if count == 0 {
@@ -129,10 +143,10 @@ impl Appender {
         }
         let frame_bytes = group.records[..count].iter().map(|(_, payload)| payload.frame_bytes()).sum();
         match active.append(&group.records[..count], &self.shared.faults) {
-            Ok(last) => {
-                self.durable_lsn = last;
+            Ok(last_lsn) => {
+                self.durable_lsn = last_lsn;
                 if active.space_error().is_none() {
-                    self.backoff.reset();
+                    self.retries.reset();
                 }
                 self.shared.lock().mark_written(frame_bytes, self.disk_bytes());
                 self.publish_stats();
@@ -142,8 +156,8 @@ impl Appender {
         }
     }
 
-    /// Room for so many bytes, of which the first are the record `first_lsn`: in the active segment, if it is a short one
-    /// that can grow, or in the next.
+    /// Makes space for `bytes`, which start with the record `first_lsn`: grows the active segment if it is short, or seals
+    /// it and creates the next one.
     fn ensure_space(&mut self, first_lsn: Lsn, bytes: u64) -> Result<(), JournalError> {
         let segment_bytes = self.config.segment_bytes;
         let mut min_bytes = segment_bytes;
@@ -156,7 +170,7 @@ impl Appender {
                 self.resume_appends();
                 return Ok(());
             }
-            // Every record of this group is reserved.
+            // While the segment is short, all records are reserved ones, for which the next may be short as well.
             min_bytes = bytes;
         }
         if let Some(full) = self.active.take() {
@@ -167,35 +181,34 @@ impl Appender {
         Ok(())
     }
 
-    /// A short segment of at least `min_bytes` bytes, where the disk lacks the space for a whole one.
+    /// Creates the active segment; without enough disk space, a short one of at least `min_bytes`.
     fn create_segment(&mut self, first_lsn: Lsn, min_bytes: u64) -> Result<(), JournalError> {
         let name = SegmentName { first_lsn, durable_lsn: self.durable_lsn, salt: rand::random() };
         self.active = Some(ActiveSegment::create(&self.dir, name, min_bytes, self.config.segment_bytes)?);
         Ok(())
     }
 
-    /// There is an active segment: takes what it is for, and goes on trying where it is a short one.
+    /// Accepts the appends that the active segment is for. If it is short, schedules the next attempt to grow it.
     fn resume_appends(&mut self) {
         let space_error = self.active.as_ref().and_then(ActiveSegment::space_error).cloned();
         match space_error {
             Some(space_error) => {
                 self.last_error = Some(space_error.clone());
-                self.backoff.schedule_retry();
+                self.retries.schedule_retry();
                 self.shared.lock().open_reserved_only(space_error);
             }
             None => {
-                // The next wait stays as long as it was until an append has succeeded.
-                self.backoff.retry_at = None;
+                // The delay of the next failure keeps growing until an append has succeeded: see `commit`.
+                self.retries.retry_at = None;
                 self.shared.lock().reopen();
             }
         }
         self.publish_stats();
     }
 
-    /// The disk failed: nothing of this group counts, nothing that is queued behind it, and the segment is not written
-    /// again.
+    /// Handles a disk failure: abandons the active segment, and fails this group and all queued appends.
     fn fail(&mut self, cause: JournalError, mut group: CommitGroup) {
-        tracing::error!(error = %cause, appends = group.records.len(), "the journal can't write");
+        tracing::error!(error = %cause, appends = group.records.len(), "journal write failed");
         self.last_error = Some(cause.clone());
         if let Some(active) = self.active.take() {
             self.sealed.push_back(active.abandon());
@@ -206,60 +219,60 @@ impl Appender {
         queue.set_disk_bytes(disk_bytes);
         drop(queue);
         self.failed_generation = failed_generation;
-        self.backoff.schedule_retry();
+        self.retries.schedule_retry();
         self.publish_stats();
         let outcome = Err(cause);
         group.complete(group.records.len(), &outcome);
         queued.complete(queued.records.len(), &outcome);
     }
 
-    /// Begins a new segment, once every failed append has been seen to have failed.
+    /// Creates a new segment, unless callers have not yet observed the failure of their appends.
     fn retry_after_failure(&mut self) {
         let unobserved = Arc::strong_count(&self.failed_generation) - 1;
         if unobserved > 0 {
-            tracing::debug!(unobserved, "failed appends wait to be seen by their callers");
-            self.backoff.retry_at = Some(Instant::now() + MIN_RETRY_DELAY);
+            tracing::debug!(unobserved, "waiting until callers have observed their failed appends");
+            self.retries.retry_at = Some(Instant::now() + MIN_RETRY_DELAY);
             return;
         }
-        // A new name at each try: what an earlier try may have left can then not be taken for this segment.
+        // Each attempt uses a new name, so that the leftover of an earlier one is never confused with this segment.
         let first_lsn = self.shared.lock().skip_lsn();
         match self.create_segment(first_lsn, JournalConfig::MIN_SEGMENT_BYTES) {
             Ok(()) => {
                 match self.active.as_ref().and_then(ActiveSegment::space_error) {
-                    None => tracing::info!(first_lsn, "the journal takes appends again"),
+                    None => tracing::info!(first_lsn, "journal has recovered and accepts appends"),
                     Some(space_error) => {
-                        tracing::warn!(first_lsn, error = %space_error, "the journal takes only what leads to a release");
+                        tracing::warn!(first_lsn, error = %space_error, "disk full; journal accepts only reserved appends");
                     }
                 }
                 self.delete_empty_segments();
                 self.resume_appends();
-                // The last segment had to stay while there was no other.
+                // Without an active segment, the last sealed one could not be deleted.
                 self.release(self.released_lsn);
             }
             Err(error) => {
                 self.last_error = Some(error.clone());
-                self.backoff.schedule_retry();
+                self.retries.schedule_retry();
                 self.shared.lock().update_failure(error);
                 self.publish_stats();
             }
         }
     }
 
-    /// Tries whether there is space again to make the short segment a whole one.
+    /// Grows the short segment to full size if the disk has enough space again.
     fn grow_to_full_size(&mut self) {
         let Some(active) = &mut self.active else { return };
         match active.grow(self.config.segment_bytes) {
             Ok(()) => {
-                tracing::info!("the disk has space again: the journal takes all appends");
+                tracing::info!("disk has space again; journal accepts all appends");
                 self.resume_appends();
             }
-            Err(error) if error.is_out_of_space() => self.backoff.schedule_retry(),
+            Err(error) if error.is_out_of_space() => self.retries.schedule_retry(),
             Err(error) => self.fail(error, CommitGroup::default()),
         }
     }
 
-    /// Deletes the segments that hold nothing from `up_to` on. One segment always stays, so that its name keeps the
-    /// LSNs from beginning again.
+    /// Deletes the segments that have no records from `up_to` on. Keeps at least one segment: a restart needs its name to
+    /// continue the LSNs.
     fn release(&mut self, up_to: Lsn) {
         self.released_lsn = up_to;
         self.retry_delete_at = None;
@@ -268,8 +281,8 @@ impl Appender {
                 break;
             }
             if let Err(error) = segment::delete_segment(&self.dir, oldest) {
-                // Appends are not concerned.
-                tracing::warn!(%error, "a released segment can't be deleted and is tried again");
+                // Appends can continue.
+                tracing::warn!(%error, "cannot delete a released segment; retrying");
                 self.last_error = Some(error);
                 self.retry_delete_at = Some(Instant::now() + MAX_RETRY_DELAY);
                 break;
@@ -280,13 +293,13 @@ impl Appender {
         self.publish_stats();
     }
 
-    /// Deletes segments that hold nothing that counts. Only while there is an active one: see [`Appender::release`].
+    /// Deletes segments without valid records. Only with an active segment: see [`Appender::release`].
     fn delete_empty_segments(&mut self) {
         let dir = &self.dir;
         self.sealed.retain(|segment| {
-            segment.last_lsn >= segment.name.first_lsn
+            !segment.is_empty()
                 || segment::delete_segment(dir, segment).is_err_and(|error| {
-                    tracing::warn!(%error, "an empty segment can't be deleted");
+                    tracing::warn!(%error, "cannot delete an empty segment");
                     true
                 })
         });
@@ -315,13 +328,13 @@ impl Appender {
         let Some(active) = self.active.take() else {
             return Err(self.last_error.take().unwrap_or(JournalError::Closed));
         };
-        // Everything is durable but the last mark; with it, a start need not guess at the tail.
+        // Syncs the last mark, so that the next start finds no torn tail.
         let sealed = active.seal();
         segment::truncate(&sealed.path, sealed.bytes)
     }
 }
 
-/// However the thread ends, also by a panic, nobody goes on waiting for it.
+/// Fails all queued appends when the thread ends, even by a panic, so that no caller waits indefinitely.
 struct CloseOnDrop(Arc<SharedQueue>);
 
 impl Drop for CloseOnDrop {
@@ -344,16 +357,15 @@ impl Drop for CloseOnDrop {
 
 #[cfg(test)]
 mod tests {
-    use std::fs;
     use std::path::Path;
     use std::sync::atomic::Ordering;
 
     use bytes::Bytes;
     use futures_util::FutureExt as _;
 
-    use super::super::queue::{AppendClass, AppendQueue};
+    use super::super::frame::Payload;
+    use super::super::queue::{AppendClass, AppendQueue, PendingAppend};
     use super::super::recovery::JournalDir;
-    use super::super::{Journal, JournalRecord, Payload, PendingAppend, Recovery};
     use super::*;
 
     const CONFIG: JournalConfig = JournalConfig {
@@ -363,11 +375,7 @@ mod tests {
         queue_bytes: 16 << 10,
     };
 
-    fn open(dir: &Path) -> (Journal, Recovery) {
-        Journal::open(dir, CONFIG).unwrap()
-    }
-
-    /// For a test that is the thread itself.
+    /// An appender that the test drives itself.
     fn appender_without_thread(dir: &Path) -> (Arc<SharedQueue>, Appender) {
         let shared = Arc::new(SharedQueue::new(AppendQueue::new(CONFIG, 1, 0)));
         let appender = Appender::start(Arc::clone(&shared), dir.to_owned(), CONFIG, VecDeque::new(), 1);
@@ -379,69 +387,13 @@ mod tests {
         shared.submit(payload, AppendClass::Normal).map_err(|(error, _)| error)
     }
 
-    fn submit(journal: &Journal, payload: &'static str) -> PendingAppend {
-        journal.submit(1, vec![Bytes::from_static(payload.as_bytes())]).unwrap()
-    }
-
-    fn payloads(recovery: impl Iterator<Item = Result<JournalRecord, JournalError>>) -> Vec<(Lsn, String)> {
-        let record = |record: Result<JournalRecord, JournalError>| {
-            let record = record.unwrap();
-            (record.lsn, String::from_utf8(record.payload.to_vec()).unwrap())
-        };
-        recovery.map(record).collect()
-    }
-
-    /// As a process that is killed now would leave it.
-    fn copy_dir(dir: &Path) -> tempfile::TempDir {
-        let copy = tempfile::tempdir().unwrap();
-        for entry in fs::read_dir(dir).unwrap() {
-            let path = entry.unwrap().path();
-            fs::copy(&path, copy.path().join(path.file_name().unwrap())).unwrap();
-        }
-        copy
-    }
-
-    fn fail_syncs(journal: &Journal, count: usize) {
-        journal.inner.shared.faults.failing_syncs.store(count, Ordering::SeqCst);
-    }
-
-    async fn wait_for_durable(journal: &Journal, durable: bool) {
-        journal.watch_stats().wait_for(|stats| stats.durable == durable).await.unwrap();
-    }
-
-    #[tokio::test]
-    async fn records_of_a_failed_sync_are_not_recovered() {
-        let dir = tempfile::tempdir().unwrap();
-        let (journal, _) = open(dir.path());
-        assert_eq!(submit(&journal, "kept").await.unwrap(), 1);
-        fail_syncs(&journal, 1);
-        let pending = submit(&journal, "failed");
-        let error = pending.await.unwrap_err();
-        assert!(matches!(error, JournalError::Disk { .. }), "{error}");
-        wait_for_durable(&journal, true).await;
-        assert!(journal.stats().last_error.is_some_and(|last| last.contains("os error 5")));
-        let after = submit(&journal, "after").await.unwrap();
-        assert!(after > 2, "the failed append's number is not given again");
-        let crashed = copy_dir(dir.path());
-        let (_, recovery) = open(crashed.path());
-        assert_eq!(payloads(recovery), [(1, "kept".to_owned()), (after, "after".to_owned())]);
-    }
-
-    #[tokio::test]
-    async fn a_panic_of_the_journal_thread_is_reported_in_stats_and_to_every_append() {
-        let dir = tempfile::tempdir().unwrap();
-        let (journal, _) = open(dir.path());
-        journal.inner.shared.faults.panic_on_sync.store(true, Ordering::SeqCst);
-        let error = submit(&journal, "in its hands").await.unwrap_err();
-        assert!(matches!(error, JournalError::Panicked), "{error}");
-        wait_for_durable(&journal, false).await;
-        let last_error = journal.stats().last_error.expect("it says why");
-        assert!(last_error.contains("thread has panicked"), "{last_error}");
-        for refused in [journal.submit(1, vec![]), journal.submit_reserved(1, vec![])] {
-            assert!(matches!(refused, Err(JournalError::Panicked)), "{refused:?}");
-        }
-        assert!(matches!(journal.wait_for_space(1).await, Err(JournalError::Panicked)));
-        assert!(matches!(journal.close().await, Err(JournalError::Panicked)));
+    #[test]
+    fn retry_delays_double_up_to_the_maximum() {
+        let delays: Vec<_> = RETRY_BACKOFF.build().take(9).map(|delay| delay.as_secs_f32() * 1e3).collect();
+        assert_eq!(
+            delays.iter().map(|millis| millis.round()).collect::<Vec<_>>(),
+            [10.0, 20.0, 40.0, 80.0, 160.0, 320.0, 640.0, 1000.0, 1000.0]
+        );
     }
 
     #[test]
@@ -477,67 +429,6 @@ mod tests {
         }
     }
 
-    #[tokio::test]
-    async fn a_failing_disk_is_retried_until_it_recovers() {
-        let dir = tempfile::tempdir().unwrap();
-        let (journal, _) = open(dir.path());
-        submit(&journal, "kept").await.unwrap();
-        fail_syncs(&journal, 3);
-        let mut failures = 0;
-        let lsn = loop {
-            wait_for_durable(&journal, true).await;
-            match submit(&journal, "at last").await {
-                Ok(lsn) => break lsn,
-                Err(_) => failures += 1,
-            }
-        };
-        assert_eq!(failures, 3);
-        journal.close().await.unwrap();
-        let (_, recovery) = open(dir.path());
-        assert_eq!(payloads(recovery), [(1, "kept".to_owned()), (lsn, "at last".to_owned())]);
-    }
-
-    #[tokio::test]
-    async fn a_missing_directory_fails_appends_until_it_is_back() {
-        let dir = tempfile::tempdir().unwrap();
-        let (home, away) = (dir.path().join("journal"), dir.path().join("away"));
-        let (journal, _) = open(&home);
-        submit(&journal, "kept").await.unwrap();
-        fs::rename(&home, &away).unwrap();
-        // The open file still takes these; the next segment can't be made.
-        let full = Bytes::from(vec![0; 3000]);
-        journal.append(2, vec![full.clone()]).await.unwrap();
-        let error = journal.append(2, vec![full.clone()]).await.unwrap_err();
-        assert!(error.to_string().contains(".journal: No such file"), "{error}");
-        assert!(!journal.stats().durable);
-        journal.wait_for_space(1).await.unwrap_err();
-        fs::rename(&away, &home).unwrap();
-        wait_for_durable(&journal, true).await;
-        journal.append(2, vec![full]).await.unwrap();
-        journal.close().await.unwrap();
-        let (_, recovery) = open(&home);
-        assert_eq!(recovery.count(), 3);
-    }
-
-    #[tokio::test]
-    async fn a_failed_append_is_not_recovered_even_if_the_file_was_not_truncated() {
-        let dir = tempfile::tempdir().unwrap();
-        let (journal, _) = open(dir.path());
-        submit(&journal, "kept").await.unwrap();
-        let failed = submit(&journal, "failed").await.unwrap();
-        journal.close().await.unwrap();
-        // The folder as it would be if the second append had failed, its file could not be cut, and a third went well.
-        let next = SegmentName { first_lsn: failed + 2, durable_lsn: 1, salt: 5 };
-        let mut active = segment::ActiveSegment::create(dir.path(), next, 0, CONFIG.segment_bytes).unwrap();
-        let third = Payload::new(1, vec![Bytes::from_static(b"third")], 10).unwrap();
-        active.append(&[(next.first_lsn, third)], &segment::FaultInjector::default()).unwrap();
-        let (_, mut recovery) = open(dir.path());
-        let recovered = payloads(&mut recovery);
-        assert_eq!(recovered, [(1, "kept".to_owned()), (next.first_lsn, "third".to_owned())]);
-        let report = recovery.report();
-        assert_eq!((report.damage_count, &report.torn_tail), (0, &None));
-    }
-
     #[test]
     fn lsns_continue_after_everything_was_released_and_the_disk_failed() {
         let dir = tempfile::tempdir().unwrap();
@@ -554,7 +445,7 @@ mod tests {
         shared.faults.failing_syncs.store(1, Ordering::SeqCst);
         assert_eq!(append(&mut appender), 3);
         appender.release(10);
-        // As a process that is killed before the disk is well leaves it.
+        // The process is killed before the disk has recovered.
         drop(appender);
         let journal_dir = JournalDir::scan(dir.path()).unwrap();
         let kept: Vec<_> =

@@ -1,4 +1,4 @@
-//! What can go wrong, in the words a caller passes on.
+//! The errors of the journal. Their texts reach clients and the health summary.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -6,56 +6,58 @@ use std::sync::Arc;
 
 use thiserror::Error;
 
-/// Why something was not made durable. Cloned to every append of a failed group.
+use super::config::JournalConfigError;
+
+/// Why a record was not made durable. Cloned for every append of a failed group.
 #[derive(Clone, Debug, Error)]
 pub enum JournalError {
-    /// The disk refused. The journal goes on trying by itself, and takes appends again once it succeeds.
-    #[error("journal {}: {source}; nothing is made durable until this disk takes writes again", path.display())]
+    /// A file operation failed. The journal retries automatically, and accepts appends once it succeeds.
+    #[error("journal {}: {source}; nothing is made durable until this disk accepts writes again", path.display())]
     Disk {
-        /// The file or folder.
+        /// The file or directory.
         path: PathBuf,
-        /// What the system said.
+        /// The error of the system call.
         source: Arc<io::Error>,
     },
-    /// The bound on bytes on disk. Room comes when whole segments are released.
+    /// The maximum size on disk is reached. Ends when whole segments are released.
     #[error(
-        "the journal is full: it holds {used_bytes} of at most {max_bytes} bytes; room comes when records that have \
-         landed are released, or by a larger bound"
+        "the journal is full: it holds {used_bytes} of at most {max_bytes} bytes; space is freed when records that \
+         have landed are released; or raise MILLRACE_JOURNAL_MAX_BYTES"
     )]
     Full {
         /// On disk and queued.
         used_bytes: u64,
-        /// What this append may fill.
+        /// The maximum for this class of append.
         max_bytes: u64,
     },
-    /// The bound on bytes in memory. Room comes with the next sync.
+    /// The queue in memory is full. Ends with the next sync.
     #[error(
-        "the journal is behind: {queued_bytes} of at most {max_bytes} bytes wait for the disk; try again at once"
+        "the journal is behind: {queued_bytes} of at most {max_bytes} bytes wait for the disk; retry immediately"
     )]
     Busy {
         /// Queued and being written.
         queued_bytes: u64,
-        /// What this append may fill.
+        /// The maximum for this class of append.
         max_bytes: u64,
     },
-    /// The payload does not fit a segment, or passes [`super::frame::MAX_PAYLOAD_BYTES`].
-    #[error("a journal record of {bytes} bytes is too large: at most {max_bytes} are possible; split it")]
+    /// The payload does not fit into a segment, or is larger than [`super::frame::MAX_PAYLOAD_BYTES`].
+    #[error("a journal record of {bytes} bytes is too large; the maximum is {max_bytes} bytes")]
     TooLarge {
-        /// Of the payload.
+        /// Length of the payload.
         bytes: u64,
-        /// The most a payload may have here.
+        /// The maximum for the configured segment size.
         max_bytes: u64,
     },
-    /// The configuration can't work.
+    /// [`super::JournalConfig`] is invalid.
     #[error("journal configuration: {0}")]
-    Config(String),
-    /// The journal was closed.
+    Config(#[from] JournalConfigError),
+    /// [`super::Journal::close`] was called.
     #[error("the journal is closed")]
     Closed,
-    /// The thread that writes has panicked. The journal stays as it is until it is opened again.
+    /// The journal thread has panicked. The journal stays unusable until it is opened again.
     #[error(
-        "the journal's thread has panicked, as the log says; nothing is made durable until the server is started again, \
-         which loses nothing that was acknowledged"
+        "the journal thread has panicked (see the log); nothing is made durable until the server is restarted, which \
+         loses nothing that was acknowledged"
     )]
     Panicked,
 }
@@ -65,7 +67,7 @@ impl JournalError {
         Self::Disk { path: path.to_owned(), source: Arc::new(source) }
     }
 
-    /// Whether it is for lack of space: then something smaller may still succeed.
+    /// Whether the disk or quota is full, so that a smaller write may still succeed.
     pub(super) fn is_out_of_space(&self) -> bool {
         matches!(self, Self::Disk { source, .. } if is_out_of_space(source))
     }

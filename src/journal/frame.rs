@@ -1,92 +1,92 @@
-//! Framing: how one record, or one durability mark, lies in a segment. Pure functions over bytes.
+//! Framing: the bytes of one record or one durability mark in a segment. Pure functions over bytes.
 //!
-//! A frame is a header of [`HEADER_BYTES`] and then the payload. Integers are little-endian.
+//! A frame is a header of [`HEADER_BYTES`], followed by the payload. Integers are little-endian.
 //!
-//! | bytes | field | |
+//! | bytes | field | value |
 //! | --- | --- | --- |
-//! | 0..4 | magic | `a7 6d 72 6a`: where a scan for the next frame stops |
+//! | 0..4 | magic | `a7 6d 72 6a`, found by a scan for the next frame |
 //! | 4 | version | 1 |
-//! | 5 | shape | 0 a record, 1 a durability mark |
-//! | 6 | kind | the caller's; 0 in a mark |
-//! | 7 | | 0 |
+//! | 5 | type | 0 for a record, 1 for a durability mark |
+//! | 6 | kind | set by the caller; 0 in a mark |
+//! | 7 | reserved | 0 |
 //! | 8..12 | length | of the payload; 0 in a mark |
-//! | 12..20 | LSN | of the record; in a mark, of the last record that is durable |
+//! | 12..20 | LSN | of the record; in a mark, of the last durable record |
 //! | 20..24 | payload checksum | CRC-32C |
-//! | 24..28 | header checksum | CRC-32C of bytes 0..24, begun from the segment's salt |
+//! | 24..28 | header checksum | CRC-32C of bytes 0..24, seeded with the salt of the segment |
 //!
-//! The header has its own checksum, so that a record with a damaged payload can be stepped over by its length. The salt
-//! is random for each segment and never leaves the disk: a sender who puts something like a frame inside a payload can
-//! not make a reader, looking for the next frame after damage, take it for one.
+//! The header has its own checksum, so that a record with a damaged payload can be skipped by its length. The salt is
+//! random for each segment and never leaves the disk. So a client cannot forge a frame inside a payload: a scan for the
+//! next frame after damage rejects its header checksum.
 //!
-//! Later versions may change what follows the header, but not the header: that is what lets this reader step over them.
+//! Later versions may change what follows the header, but not the header, so that this reader can skip their frames.
 
 use std::io::IoSlice;
 
 use bytes::Bytes;
 
-use super::Lsn;
+use super::entry::Lsn;
 
-/// Bytes of a frame's header, and of a whole mark.
+/// Length of a frame's header, and of a complete mark.
 pub const HEADER_BYTES: usize = 28;
 
-/// The largest payload. A request of 4 MiB of the smallest events grows about fourfold as columns; what a reader has
-/// to hold at once is bounded by this.
+/// Maximum length of a payload, and so of a reader's buffer. A 4 MiB request of the smallest events needs about 16 MiB as
+/// columns.
 pub const MAX_PAYLOAD_BYTES: usize = 32 << 20;
 
 /// The first bytes of a frame.
 pub const MAGIC: [u8; 4] = [0xa7, b'm', b'r', b'j'];
 
-/// The version this build writes.
+/// The version that this build writes.
 pub const VERSION: u8 = 1;
 
 const FRAME_TYPE_RECORD: u8 = 0;
 const FRAME_TYPE_MARK: u8 = 1;
 const CHECKSUMMED_BYTES: usize = 24;
 
-/// What a frame is.
+/// The version and type of a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FrameType {
     /// A caller's record.
     Record {
-        /// What the caller calls it; opaque here.
+        /// Set by the caller; opaque to the journal.
         kind: u8,
     },
-    /// Everything up to the mark's LSN was durable when the mark was written.
+    /// A durability mark: all records up to its LSN were durable when it was written.
     Mark,
-    /// Of a version or shape that this build does not know.
+    /// A version or type that this build does not know.
     Unknown {
         /// The version found.
         version: u8,
     },
 }
 
-/// A header whose checksum was right.
+/// A decoded header with a valid checksum.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FrameHeader {
-    /// What the frame is.
+    /// From the version, type and kind bytes.
     pub frame_type: FrameType,
-    /// Bytes of payload that follow.
+    /// Length of the payload that follows the header.
     pub payload_bytes: u32,
-    /// Which record, or up to which record.
+    /// Of the record; in a mark, of the last durable record.
     pub lsn: Lsn,
     /// CRC-32C of the payload.
     pub payload_crc: u32,
 }
 
 impl FrameHeader {
-    /// The header of a record.
+    /// A record's header.
     #[must_use]
     pub fn record(lsn: Lsn, kind: u8, payload_bytes: u32, payload_crc: u32) -> Self {
         Self { frame_type: FrameType::Record { kind }, payload_bytes, lsn, payload_crc }
     }
 
-    /// A durability mark: everything up to `lsn` is on disk.
+    /// A durability mark: all records up to `lsn` are durable.
     #[must_use]
     pub fn mark(lsn: Lsn) -> Self {
         Self { frame_type: FrameType::Mark, payload_bytes: 0, lsn, payload_crc: 0 }
     }
 
-    /// The header's bytes in the segment with this salt.
+    /// Encodes the header for the segment with this salt.
     #[must_use]
     pub fn encode(&self, salt: u32) -> [u8; HEADER_BYTES] {
         let (version, frame_type, kind) = match self.frame_type {
@@ -105,8 +105,8 @@ impl FrameHeader {
         bytes
     }
 
-    /// The header in these bytes, if they are one of the segment with this salt. A length that no writer may use makes
-    /// it none, whatever its checksum, so that a reader's memory stays bounded.
+    /// Decodes a header of the segment with this salt. `None` if a checksum or the magic is wrong, and for lengths above
+    /// [`MAX_PAYLOAD_BYTES`], so that the memory of a reader stays bounded.
     #[must_use]
     pub fn decode(bytes: &[u8; HEADER_BYTES], salt: u32) -> Option<Self> {
         if bytes[..4] != MAGIC
@@ -126,7 +126,7 @@ impl FrameHeader {
             .then_some(header)
     }
 
-    /// Bytes of header and payload.
+    /// Length of header and payload.
     #[must_use]
     pub fn frame_bytes(&self) -> usize {
         HEADER_BYTES + self.payload_bytes as usize
@@ -137,8 +137,8 @@ fn read_u32_le(bytes: &[u8; HEADER_BYTES], at: usize) -> u32 {
     u32::from_le_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]])
 }
 
-/// A payload in the parts the caller had it in, with what its header needs to say of it. Its checksum is computed on
-/// the caller's thread, before the record joins the queue.
+/// A payload in the caller's parts, with the values for its header. The checksum is computed on the caller's thread,
+/// before the record is queued.
 #[derive(Debug)]
 pub(super) struct Payload {
     pub(super) kind: u8,
@@ -148,7 +148,7 @@ pub(super) struct Payload {
 }
 
 impl Payload {
-    /// The payload, unless it is longer than a frame may be: then its length.
+    /// Fails with the payload's length if that is larger than `max_bytes`.
     pub(super) fn new(kind: u8, parts: Vec<Bytes>, max_bytes: usize) -> Result<Self, usize> {
         let bytes = parts.iter().map(Bytes::len).sum::<usize>();
         if bytes > max_bytes.min(MAX_PAYLOAD_BYTES) {
@@ -166,7 +166,7 @@ impl Payload {
         FrameHeader::record(lsn, self.kind, self.bytes, self.crc).encode(salt)
     }
 
-    /// The parts as they are written, without a copy.
+    /// The parts for a vectored write, without a copy.
     pub(super) fn slices(&self) -> impl Iterator<Item = IoSlice<'_>> {
         self.parts.iter().filter(|part| !part.is_empty()).map(|part| IoSlice::new(part))
     }

@@ -1,20 +1,33 @@
 //! The journal: an append-only, checksummed, segmented log on disk with group commit.
 //!
-//! *Durable* means that `fdatasync` has returned for it. A record is a small `kind` and opaque bytes; the journal knows
-//! neither who appends nor what it means. [`Journal::submit`] gives a record its place in the order, its LSN (log
-//! sequence number), at once; the returned [`PendingAppend`] resolves when it is durable. One thread owns the files: it
-//! takes everything that was submitted since it last looked, writes it in one go, syncs once, and completes it all.
+//! *Durable* means that `fdatasync` has returned. A record is a `kind` byte and an opaque payload; the journal knows
+//! neither its callers nor what a record means. [`Journal::submit`] assigns the next LSN (log sequence number) immediately;
+//! the returned [`PendingAppend`] resolves when the record is durable. One thread owns the files: it takes all records
+//! that are queued, writes them with one vectored write, syncs once, and completes them all.
 //!
-//! [`Journal::open`] gives back what an earlier process left, as a [`Recovery`], and goes on in a new segment, so that
-//! recovery never reads a file that is being written; [`Journal::read`] does, but not beyond what it was asked for. It
-//! does not lock the folder: that only one
-//! process has it open is the caller's to see to.
+//! [`Journal::open`] returns the records of earlier processes as a [`Recovery`], and starts a new segment, so that
+//! recovery never reads a file that is being written. [`Journal::read`] may read the active segment, but only up to the
+//! LSN it is given. The journal does not lock its directory: the caller makes sure that only one process opens it.
+//!
+//! # Reading order
+//!
+//! Each file imports only files above it in this list:
+//!
+//! 1. [`entry`]: LSNs, records and damage.
+//! 2. [`frame`]: the bytes of one record or durability mark.
+//! 3. `config.rs`: the limits, [`JournalConfig`]. `error.rs`: [`JournalError`].
+//! 4. `segment.rs`: segment files, their names, and the segment that is being written.
+//! 5. `read_buffer.rs`, then [`reader`]: the entries of one segment, with damage skipped.
+//! 6. [`recovery`]: the directory after a restart, and the records of all its segments.
+//! 7. `queue.rs`: what callers and the journal thread share.
+//! 8. `appender.rs`: the journal thread.
+//! 9. This file: the handle.
 //!
 //! # On disk
 //!
-//! A folder of segments. `segment.rs` has the naming and why there is no segment header, [`frame`] the frames. A segment
-//! is frames and nothing else, each group of records followed by a *durability mark*, written once the group's sync has
-//! returned and before anybody is told:
+//! The directory holds segments; `segment.rs` describes their names. A segment is a sequence of frames without a header
+//! (see [`frame`]). Each group of records is followed by a *durability mark*, which is written after the group's sync
+//! has returned and before any caller is notified:
 //!
 //! ```text
 //! 00000000000000000001-00000000000000000000-1c7f09aa.journal   1 2 3 mark(3) 4 mark(4) 5 6 ...
@@ -23,69 +36,72 @@
 //!
 //! # Invariants
 //!
-//! 1. LSNs begin with 1 and grow by one with each accepted submit. One that was given is never given again by this
-//!    process, also when its append failed, and never by a later process if it was durable.
-//! 2. Every segment but the newest was durable, as far as it counts, before the next one was made.
-//! 3. What a segment holds above the `AFTER` in the next segment's name is void: it belongs to a failed append.
-//! 4. Segments are deleted oldest first, each deletion durable before the next, and never the last one left.
-//! 5. A mark is true: what lies before it in its segment was durable when it was written.
+//! 1. LSNs start at 1 and grow by one with each accepted submit. A process never assigns an LSN twice, even if the append
+//!    failed; a later process never assigns the LSN of a durable record.
+//! 2. Every segment but the newest was durable, up to its last valid record, before the next one was created.
+//! 3. Records of a segment above the `AFTER` in the next segment's name are void: their append failed.
+//! 4. Segments are deleted oldest first. Each deletion is durable before the next one. The last segment is never deleted.
+//! 5. Everything before a mark in its segment was durable when the mark was written.
 //!
 //! # Torn or damaged
 //!
-//! A process may be killed, or power cut, in the middle of a group. Then the newest segment ends in a *torn tail*, in
-//! which any page may be missing, not only the last ones. Nothing in it was acknowledged. It is cut at its first hole:
-//! what comes behind a hole must not be recovered, since a caller that saw a producer's seventh request after a restart
-//! would take the sixth for stored. A flipped bit in what *was* durable is the opposite: it costs its own record, and
-//! what comes behind it must be kept.
+//! A crash or a power cut can interrupt the write of a group. The newest segment then ends in a *torn tail*, in which any
+//! page may be missing, not only the last ones. None of its records was acknowledged. Recovery truncates it at its first
+//! hole and drops what follows: a caller that recovered the seventh request of a producer would conclude that the sixth
+//! is stored. A flipped bit in a *durable* record is the opposite case: only that record is lost, and the records after
+//! it must be kept.
 //!
-//! The marks tell the two apart. Up to the newest segment's last valid mark, and anywhere in an older segment, a hole is
-//! damage: reported with file, offset and the LSNs it cost, and stepped over, by its length where the record's header is
-//! whole, else by scanning for the next valid header. Beyond the last mark it is a torn tail: cut off, synced, and
-//! reported with its length. The mark itself is not synced; a killed process leaves it behind all the same, and after
-//! a power cut that loses it the group before it is still whole. Only a power cut and a flipped bit in the very last
-//! group together cost more than the damaged record.
+//! The marks tell the two cases apart. Up to the last valid mark of the newest segment, and anywhere in an older segment,
+//! a hole is damage. It is reported with file, offset and lost LSNs, and skipped: by its length if the record's header is
+//! intact, else by scanning for the next valid header. After the last mark, a hole is a torn tail, which is truncated,
+//! synced, and reported with its length. The mark itself is not synced. It survives a crash of the process; if a power cut
+//! loses it, its group is still intact. Only a power cut together with a flipped bit in the very last group loses more
+//! than the damaged record.
 //!
-//! Frames of a later version are stepped over, and counted.
+//! Frames of a later version are skipped and counted.
 //!
 //! # When the disk fails
 //!
-//! After a failed write or sync the kernel may have dropped what it could not write and will not say so again. So the
-//! file is closed and never written again, cut to what was durable, and a new segment is begun, tried again with growing
-//! pauses (10 ms to 1 s) for as long as it takes. Meanwhile:
+//! After a failed write or sync, the kernel may have dropped dirty pages, and it does not report that again. So the file
+//! is closed, truncated to its durable length and never written again. The journal starts a new segment, and retries that
+//! indefinitely with a backoff of 10 ms to 1 s. Meanwhile:
 //!
-//! - Every append of the group fails, and every append queued behind it: the order is a promise, and what follows a
-//!   failed record in it may depend on it. None of them comes back after a restart, unless the process is killed before
-//!   the file could be cut and the next segment made; then a first part of them, without a hole, may.
-//! - [`Journal::submit`] fails at once with the same cause. This lasts, disk well or not, until every [`PendingAppend`]
-//!   from before the failure has resolved at its caller or was dropped: else a caller could submit the next record
-//!   of a row before it knows that the row has lost one. So: poll what you were given, or drop it.
+//! - Every append of the group fails, and every append queued behind it: later records may depend on earlier ones, so
+//!   none may become durable without them. A restart recovers none of them, with one exception: if the process dies
+//!   before the file was truncated and the next segment was created, a contiguous first part of them may be recovered.
+//! - [`Journal::submit`] fails immediately with the same cause, even if the disk works again, until every [`PendingAppend`]
+//!   from before the failure has resolved or was dropped. Otherwise a caller could submit the next record of a series
+//!   before it knows that an earlier one was lost. So poll every `PendingAppend`, or drop it.
 //!
-//! A full disk is such a failure too: no whole segment can be reserved. But what would make room on it are releases, and
-//! these need records. So what is begun anew may be a *short* segment, with as much space as there is, 1 MiB at most
-//! ahead. It takes what [`Journal::submit_reserved`] gives, after everything above, and nothing else:
+//! A full disk is such a failure as well, since no segment can be preallocated. But only releases free disk space, and a
+//! caller can only release after it has appended further records. So the new segment may be a *short* one, which
+//! preallocates what the disk still has, at most 1 MiB more than the next record needs. It accepts
+//! [`Journal::submit_reserved`] under the rules above, and nothing else:
 //!
-//! | state | begins | [`Journal::submit`] | [`Journal::submit_reserved`] | ends |
+//! | state | starts with | [`Journal::submit`] | [`Journal::submit_reserved`] | ends with |
 //! | --- | --- | --- | --- | --- |
-//! | open | with a whole segment | taken | taken | with a failed write, sync or new segment |
-//! | short | with a short segment, after a failure | the disk's error | taken; the segment grows with it, or another short one is begun | when the segment can be made a whole one: open; or with a failure |
-//! | failed | with a failure | its cause | its cause | when every failed append was seen, and a segment could be made: open or short |
+//! | open | a full-size segment | accepted | accepted | a failed write, sync or segment creation |
+//! | short | a short segment after a failure | the disk's error | accepted; the segment grows, or another short one follows | enough space to grow to full size: open; or a failure |
+//! | failed | a failure | its cause | its cause | all failed appends observed and a segment created: open or short |
 //!
-//! A short segment is made a whole one in place, tried with the same pauses. On disk it is a segment as any other, and
-//! [`JournalStats::durable`] is false while it is the active one.
+//! A short segment grows to full size in place, with the same backoff. On disk it looks like any other segment. While it
+//! is the active one, [`JournalStats::durable`] is false.
 //!
-//! # Bounds
+//! # Limits
 //!
-//! | bound | when it is reached |
+//! | limit | when it is reached |
 //! | --- | --- |
-//! | `max_bytes` less `reserve_bytes`, on disk and queued | [`Journal::submit`] and [`Journal::append`] are told [`JournalError::Full`]; who can wait awaits [`Journal::wait_for_space`]; ends when segments are released |
-//! | `max_bytes`, or if that is more, what [`Journal::open`] found and `reserve_bytes` | [`Journal::submit_reserved`] is told [`JournalError::Full`] |
-//! | `queue_bytes`, in memory | [`Journal::submit`] is told [`JournalError::Busy`], [`Journal::append`] waits; ends with the next sync. One record larger than the bound is taken when the queue is empty. [`Journal::submit_reserved`] has `reserve_bytes` more |
-//! | a payload of `segment_bytes` less two headers, or [`frame::MAX_PAYLOAD_BYTES`] | told [`JournalError::TooLarge`] |
-//! | memory of a [`Recovery`] | one frame and one chunk; [`recovery::MAX_LISTED_DAMAGE`] damaged places are listed, more are counted |
+//! | `max_bytes` less `reserve_bytes`, on disk and queued | [`Journal::submit`] and [`Journal::append`] return [`JournalError::Full`] until segments are released; [`Journal::wait_for_space`] waits for that |
+//! | `max_bytes`, or the size that [`Journal::open`] found plus `reserve_bytes` if that is larger | [`Journal::submit_reserved`] returns [`JournalError::Full`] |
+//! | `queue_bytes`, in memory | [`Journal::submit`] returns [`JournalError::Busy`], [`Journal::append`] waits, until the next sync. An empty queue accepts one larger record. [`Journal::submit_reserved`] has `reserve_bytes` more |
+//! | a payload of `segment_bytes` less two headers, or of [`frame::MAX_PAYLOAD_BYTES`] | [`JournalError::TooLarge`] |
+//! | memory of a [`Recovery`] | one frame and one chunk; at most [`recovery::MAX_LISTED_DAMAGE`] damaged places are listed, further ones are counted |
 //!
-//! Besides, the active segment's space is reserved ahead: the folder may take `segment_bytes` more than `max_bytes`.
+//! The active segment is preallocated, so the directory may take `segment_bytes` more disk space than `max_bytes`.
 
 mod appender;
+mod config;
+pub mod entry;
 mod error;
 pub mod frame;
 mod queue;
@@ -93,6 +109,8 @@ mod read_buffer;
 pub mod reader;
 pub mod recovery;
 mod segment;
+#[cfg(test)]
+mod tests;
 
 use std::collections::VecDeque;
 use std::fs;
@@ -105,101 +123,23 @@ use bytes::Bytes;
 use tokio::sync::watch;
 
 use appender::Appender;
+pub use config::{JournalConfig, JournalConfigError};
+pub use entry::{Damage, JournalRecord, Lsn, MAX_LSN};
 pub use error::JournalError;
-use frame::{HEADER_BYTES, MAX_PAYLOAD_BYTES, Payload};
-pub use queue::PendingAppend;
+use frame::{HEADER_BYTES, Payload};
 use queue::{AppendClass, AppendQueue, SharedQueue};
-pub use reader::JournalRecord;
+pub use queue::{JournalStats, PendingAppend};
 use recovery::JournalDir;
-pub use recovery::{Damage, Recovery};
+pub use recovery::Recovery;
 
-/// A record's place in the order of appends: 1 for the first one ever, one more for each.
-pub type Lsn = u64;
-
-/// No record has a larger one. A frame or a file that says so is damaged: numbers near the end of `u64` would be taken
-/// for a place in the order, and leave none to go on with.
-pub const MAX_LSN: Lsn = u64::MAX / 2;
-
-/// How much the journal may take.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct JournalConfig {
-    /// How large a segment gets: what is deleted at once.
-    pub segment_bytes: u64,
-    /// How much may be on disk. Where there is more at the start, what leads to a release is taken all the same.
-    pub max_bytes: u64,
-    /// The part of `max_bytes` only [`Journal::submit_reserved`] may use: for the records that lead to a release, since
-    /// a full journal that could not take these would stay full.
-    pub reserve_bytes: u64,
-    /// How much may wait for the disk in memory.
-    pub queue_bytes: u64,
-}
-
-impl Default for JournalConfig {
-    fn default() -> Self {
-        Self { segment_bytes: 64 << 20, max_bytes: 4 << 30, reserve_bytes: 64 << 20, queue_bytes: 32 << 20 }
-    }
-}
-
-impl JournalConfig {
-    /// The smallest segment: smaller ones cost more in files than they save in space.
-    pub const MIN_SEGMENT_BYTES: u64 = 4096;
-
-    fn validate(&self) -> Result<(), JournalError> {
-        let Self { segment_bytes, max_bytes, reserve_bytes, queue_bytes } = *self;
-        if segment_bytes < Self::MIN_SEGMENT_BYTES {
-            let least = Self::MIN_SEGMENT_BYTES;
-            return Err(JournalError::Config(format!(
-                "segments of {segment_bytes} bytes are too small: at least {least} are needed"
-            )));
-        }
-        if queue_bytes == 0 {
-            return Err(JournalError::Config(
-                "a queue of 0 bytes takes nothing: allow at least 1".to_owned(),
-            ));
-        }
-        // All but the active segment can be released: what that may hold must leave room for the next record.
-        let least = segment_bytes.saturating_mul(2).saturating_add(reserve_bytes);
-        if max_bytes < least {
-            return Err(JournalError::Config(format!(
-                "{max_bytes} bytes in all are too few: at least {least} are needed, two segments of {segment_bytes} \
-                 and the reserve of {reserve_bytes}"
-            )));
-        }
-        Ok(())
-    }
-
-    fn max_payload_bytes(&self) -> usize {
-        let in_a_segment = usize::try_from(self.segment_bytes).unwrap_or(usize::MAX) - 2 * HEADER_BYTES;
-        in_a_segment.min(MAX_PAYLOAD_BYTES)
-    }
-}
-
-/// How the journal is.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct JournalStats {
-    /// In segments on disk.
-    pub disk_bytes: u64,
-    /// The configured bound on that.
-    pub max_bytes: u64,
-    /// Segment files.
-    pub segments: usize,
-    /// Nothing before this is on disk. What is there from it on may be partly released.
-    pub first_lsn: Lsn,
-    /// The last record that is durable; 0 before the first.
-    pub durable_lsn: Lsn,
-    /// Whether all appends can be made durable now. False while the disk fails or lacks space, and once closed.
-    pub durable: bool,
-    /// What last failed, also when it is over.
-    pub last_error: Option<String>,
-}
-
-/// The handle: cheap to clone. When the last one is dropped, the thread writes what was submitted, and ends.
+/// A cheap, cloneable handle. When the last one is dropped, the journal thread writes what is queued and exits;
+/// [`Journal::close`] also waits for that.
 #[derive(Clone, Debug)]
 pub struct Journal {
     inner: Arc<Inner>,
 }
 
-/// A folder that was looked at and not yet changed.
+/// A directory that was scanned and has not been changed yet.
 #[derive(Debug)]
 pub struct ScannedJournal {
     dir: PathBuf,
@@ -208,16 +148,16 @@ pub struct ScannedJournal {
 }
 
 impl ScannedJournal {
-    /// Cuts the newest segment's torn tail, syncs what is left of it, and begins a new segment.
+    /// Truncates the torn tail of the newest segment, syncs the rest of it, and starts a new segment.
     ///
     /// # Errors
-    /// When the tail can't be cut or synced: then what was read is not known to be durable. A disk that is merely full is
-    /// no error: the journal then begins as failed.
+    /// When the tail cannot be truncated and synced: it is then unknown whether the scanned records are durable. When the
+    /// thread cannot be spawned. A full disk is not an error: the journal then starts in the failed state.
     pub fn start(self) -> Result<Journal, JournalError> {
         let Self { dir, config, journal_dir } = self;
         journal_dir.truncate_torn_tail()?;
         let segments = journal_dir.segments;
-        // An empty newest segment keeps its name: the next one's is beyond it.
+        // The name of an empty newest segment is not reused.
         let next_lsn = segments.back().map_or(1, |newest| newest.last_lsn.max(newest.name.first_lsn) + 1);
         let disk_bytes = segments.iter().map(|segment| segment.bytes).sum();
         let shared = Arc::new(SharedQueue::new(AppendQueue::new(config, next_lsn, disk_bytes)));
@@ -247,21 +187,21 @@ impl Drop for Inner {
 }
 
 impl Journal {
-    /// Opens the journal in this folder, which is made if there is none, and begins a new segment: [`Journal::scan`]
-    /// and [`ScannedJournal::start`] in one, for callers that go on whatever the records say.
+    /// Opens the journal in `dir`: [`Journal::scan`] and [`ScannedJournal::start`] in one, for callers that need not
+    /// see the records before the directory is changed.
     ///
     /// # Errors
-    /// Those of the two.
+    /// See [`Journal::scan`] and [`ScannedJournal::start`].
     pub fn open(dir: &Path, config: JournalConfig) -> Result<(Self, Recovery), JournalError> {
         let (scanned, recovery) = Self::scan(dir, config)?;
         Ok((scanned.start()?, recovery))
     }
 
-    /// Looks at the journal in this folder, which is made if there is none, and changes nothing in it. Reads the newest
-    /// segment to its end, so it blocks for some tens of milliseconds.
+    /// Scans the journal in `dir` without changing it. Creates the directory if it is missing. Blocks for tens of
+    /// milliseconds, since it reads the newest segment completely.
     ///
     /// # Errors
-    /// When the configuration can't work, and when what is there can't be read.
+    /// When the configuration is invalid, and when the directory cannot be created or read.
     pub fn scan(dir: &Path, config: JournalConfig) -> Result<(ScannedJournal, Recovery), JournalError> {
         config.validate()?;
         create_dir_durably(dir)?;
@@ -270,11 +210,11 @@ impl Journal {
         Ok((ScannedJournal { dir: dir.to_owned(), config, journal_dir }, recovery))
     }
 
-    /// Appends a record, given in any number of parts, and waits until it is durable; also, first, while the queue is
-    /// full.
+    /// Appends a record, whose payload is the concatenation of `parts`, and waits until it is durable. Waits while the
+    /// queue is full.
     ///
     /// # Errors
-    /// Then the record is not durable and will not be. When this future is dropped, that is unknown.
+    /// The record is not durable and will not be. If this future is dropped, the outcome is unknown.
     pub async fn append(&self, kind: u8, parts: Vec<Bytes>) -> Result<Lsn, JournalError> {
         let mut payload = self.build_payload(kind, parts)?;
         let mut changes = self.inner.shared.stats.subscribe();
@@ -288,19 +228,20 @@ impl Journal {
         }
     }
 
-    /// Gives a record its place in the order, and returns before it is durable. The order of calls is the order of LSNs.
+    /// Queues a record under the next LSN, and returns before it is durable. LSNs have the order of the calls.
     ///
     /// # Errors
-    /// Then it has no place: nothing was queued.
+    /// Nothing was queued, and no LSN was assigned.
     pub fn submit(&self, kind: u8, parts: Vec<Bytes>) -> Result<PendingAppend, JournalError> {
         let payload = self.build_payload(kind, parts)?;
         self.inner.shared.submit(payload, AppendClass::Normal).map_err(|(error, _)| error)
     }
 
-    /// The same for a record that leads to a release: it may use the reserve.
+    /// Like [`Journal::submit`], for records that lead to a release: they may use `reserve_bytes`, and a short segment
+    /// accepts them.
     ///
     /// # Errors
-    /// Then it has no place: nothing was queued.
+    /// Nothing was queued, and no LSN was assigned.
     pub fn submit_reserved(&self, kind: u8, parts: Vec<Bytes>) -> Result<PendingAppend, JournalError> {
         let payload = self.build_payload(kind, parts)?;
         self.inner.shared.submit(payload, AppendClass::Reserved).map_err(|(error, _)| error)
@@ -312,10 +253,10 @@ impl Journal {
             .map_err(|bytes| JournalError::TooLarge { bytes: bytes as u64, max_bytes: max_bytes as u64 })
     }
 
-    /// Waits until a payload of this size would be taken. Another caller may be quicker: submit, and wait again.
+    /// Waits until a payload of this size would be accepted. Another caller may use the space first, so submit in a loop.
     ///
     /// # Errors
-    /// At once, when waiting is no use: the disk fails, or the journal is closed.
+    /// Immediately if waiting does not help: the disk fails, or the journal is closed.
     pub async fn wait_for_space(&self, payload_bytes: usize) -> Result<(), JournalError> {
         let mut changes = self.inner.shared.stats.subscribe();
         loop {
@@ -327,65 +268,65 @@ impl Journal {
         }
     }
 
-    /// Reads durable records back, oldest first, while others are appended. They must not have been released. Blocks.
+    /// Reads records, oldest first, also during appends. They must be durable and not released. Blocks on file reads.
     ///
     /// # Errors
-    /// When the folder can't be read; each item, when its segment can't.
+    /// When the directory cannot be read. An item is an error when its segment cannot be read.
     pub fn read(
         &self,
         lsns: RangeInclusive<Lsn>,
     ) -> Result<impl Iterator<Item = Result<JournalRecord, JournalError>> + use<>, JournalError> {
         let (first_lsn, last_lsn) = lsns.into_inner();
-        // Names that are none were reported at the start.
+        // `scan` has reported files with invalid names.
         let mut segments = VecDeque::from(segment::list_segments(&self.inner.dir, &mut Vec::new())?);
         for segment in &mut segments {
-            // What comes behind may be half written now, and would look damaged.
+            // Later records may be partially written, and would look damaged.
             segment.last_lsn = segment.last_lsn.min(last_lsn);
         }
         segments.retain(|segment| !segment.is_empty() && segment.last_lsn >= first_lsn);
-        let before = move |record: &Result<JournalRecord, JournalError>| {
-            record.as_ref().is_ok_and(|r| r.lsn < first_lsn)
+        let is_before_range = move |record: &Result<JournalRecord, JournalError>| {
+            record.as_ref().is_ok_and(|record| record.lsn < first_lsn)
         };
-        Ok(Recovery::from_segments(segments).skip_while(before))
+        Ok(Recovery::from_segments(segments).skip_while(is_before_range))
     }
 
-    /// Everything before `up_to` may go. Segments that hold nothing else are deleted soon; the rest of it may be
-    /// recovered once more.
+    /// Releases all records below `up_to`. Does not wait; segments without later records are deleted soon.
+    /// Released records in other segments are still recovered after a restart.
     pub fn release(&self, up_to: Lsn) {
         self.inner.shared.release(up_to);
     }
 
-    /// How the journal is.
+    /// The current stats.
     #[must_use]
     pub fn stats(&self) -> JournalStats {
         self.inner.shared.stats.borrow().clone()
     }
 
-    /// The same, with a signal at every change: each sync, roll, release, failure and recovery.
+    /// A receiver of the stats, which change with each sync, new segment, release, failure and recovery of the disk.
     #[must_use]
     pub fn watch_stats(&self) -> watch::Receiver<JournalStats> {
         self.inner.shared.stats.subscribe()
     }
 
-    /// Takes no more appends, makes what was submitted durable, and waits for the thread to end.
+    /// Rejects further appends, makes queued records durable, and joins the journal thread. Later calls return immediately.
     ///
     /// # Errors
-    /// When the disk fails: what was submitted was then told so too.
+    /// When the disk fails. Queued appends have then failed with the same error.
     pub async fn close(&self) -> Result<(), JournalError> {
         self.inner.shared.close();
-        let thread = self.inner.thread.lock().expect("nothing that holds this lock panics").take();
+        let thread = self.inner.thread.lock().expect("no code that holds this lock panics").take();
         let Some(thread) = thread else { return Ok(()) };
         let joined = tokio::task::spawn_blocking(move || thread.join()).await;
-        // Both mean a panic, which the panic hook has reported.
+        // Both errors mean a panic, which the panic hook has logged.
         joined.map_err(|_| JournalError::Panicked)?.map_err(|_| JournalError::Panicked)?
     }
 }
 
-/// Makes the folder and those above it that are missing, and syncs each that got a new entry.
+/// Creates the directory and its missing parents, and syncs each directory that got a new entry.
 fn create_dir_durably(dir: &Path) -> Result<(), JournalError> {
     let missing = dir.ancestors().take_while(|dir| !dir.as_os_str().is_empty() && !dir.exists()).count();
     fs::create_dir_all(dir).map_err(|error| JournalError::disk(dir, error))?;
-    // The last one's parent is synced also where nothing was made: whoever made it may not have done so.
+    // The parent is synced even if nothing was created: the process that created `dir` may have crashed before its sync.
     for parent in dir.ancestors().skip(1).take(missing.max(1)) {
         segment::sync_dir(if parent.as_os_str().is_empty() { Path::new(".") } else { parent })?;
     }

@@ -1,6 +1,7 @@
-//! Between the callers and the thread: the order of appends, the bounds, and whether appends are taken at all.
+//! The queue between callers and the journal thread: LSNs, limits, and admission.
 //!
-//! [`AppendQueue`] is the state and its rules, synchronous and without files; [`SharedQueue`] is its lock and its two signals.
+//! [`AppendQueue`] is the state and its rules, synchronous and without files. [`SharedQueue`] adds the lock, the condition
+//! variable that wakes the thread, and the stats that wake callers.
 
 use std::future::Future;
 use std::mem;
@@ -11,12 +12,33 @@ use std::time::Instant;
 
 use tokio::sync::{oneshot, watch};
 
+use super::config::JournalConfig;
+use super::entry::Lsn;
 use super::error::JournalError;
 use super::frame::Payload;
 use super::segment::{FaultInjector, MARK_BYTES};
-use super::{JournalConfig, JournalStats, Lsn};
 
-/// Records in the order of their LSNs, and whom to tell once they are durable.
+/// The state of the journal, published by the journal thread.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct JournalStats {
+    /// Size of all segments on disk, without preallocated space.
+    pub disk_bytes: u64,
+    /// [`JournalConfig::max_bytes`].
+    pub max_bytes: u64,
+    /// Number of segment files.
+    pub segments: usize,
+    /// The lowest LSN that may be on disk. Records from here on may already be released.
+    pub first_lsn: Lsn,
+    /// The last durable record; 0 before the first one.
+    pub durable_lsn: Lsn,
+    /// Whether [`super::Journal::submit`] can make records durable. False while the disk fails or is full, and after the
+    /// journal was closed.
+    pub durable: bool,
+    /// The last error. Kept after recovery.
+    pub last_error: Option<String>,
+}
+
+/// Records in LSN order, and the senders that complete their [`PendingAppend`]s.
 #[derive(Debug, Default)]
 pub(super) struct CommitGroup {
     pub(super) records: Vec<(Lsn, Payload)>,
@@ -24,12 +46,12 @@ pub(super) struct CommitGroup {
 }
 
 impl CommitGroup {
-    /// How many of the first records fit into a segment with this much room, beside the mark that follows them.
+    /// How many of the first records fit into `free_bytes`, together with a mark.
     pub(super) fn count_fitting(&self, free_bytes: u64) -> usize {
-        let mut left = free_bytes.saturating_sub(MARK_BYTES);
-        let fits = |(_, payload): &&(Lsn, Payload)| match left.checked_sub(payload.frame_bytes()) {
+        let mut remaining_bytes = free_bytes.saturating_sub(MARK_BYTES);
+        let fits = |(_, payload): &&(Lsn, Payload)| match remaining_bytes.checked_sub(payload.frame_bytes()) {
             Some(rest) => {
-                left = rest;
+                remaining_bytes = rest;
                 true
             }
             None => false,
@@ -37,53 +59,54 @@ impl CommitGroup {
         self.records.iter().take_while(fits).count()
     }
 
-    /// Tells the callers of the first `count` records, and forgets these.
+    /// Completes and removes the first `count` records.
     pub(super) fn complete(&mut self, count: usize, outcome: &Result<(), JournalError>) {
         self.records.drain(..count);
         for completion in self.completions.drain(..count) {
-            // A caller that no longer waits does not need to know.
+            // The receiver is gone if the caller has dropped its PendingAppend.
             drop(completion.send(outcome.clone()));
         }
     }
 }
 
-/// Whether appends are taken.
+/// Which appends are accepted. See "When the disk fails" in mod.rs.
 #[derive(Debug)]
 enum QueueState {
     Open,
-    /// Only reserved appends are taken: the disk has no space for a whole segment.
+    /// Only reserved ones: the disk has no space for a full-size segment.
     ReservedOnly(JournalError),
     Failed(JournalError),
     Closed,
 }
 
-/// Held by every append whose outcome its caller has not seen. See "When the disk fails" in mod.rs.
+/// Shared by all appends between two failures, each until its caller has observed the outcome. Its strong count shows
+/// whether appends may be accepted again after a failure. See "When the disk fails" in mod.rs.
 pub(super) type Generation = Arc<()>;
 
-/// What the callers and the thread share.
+/// The state that callers and the journal thread share.
 #[derive(Debug)]
 pub(super) struct AppendQueue {
     config: JournalConfig,
     state: QueueState,
     next_lsn: Lsn,
     group: CommitGroup,
-    /// Frames queued or being written.
+    /// Size of the frames that are queued or being written.
     queued_bytes: u64,
     disk_bytes: u64,
-    /// The bound for reserved appends.
+    /// Maximum size on disk for reserved appends.
     max_reserved_bytes: u64,
     release_lsn: Lsn,
     generation: Generation,
 }
 
-/// Which part of the bounds an append may use.
+/// Which limits apply to an append: only reserved ones may use `reserve_bytes`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum AppendClass {
     Normal,
     Reserved,
 }
 
-/// What the thread is woken for.
+/// What the journal thread was woken for.
 #[derive(Debug)]
 pub(super) struct AppenderWork {
     pub(super) group: CommitGroup,
@@ -92,8 +115,8 @@ pub(super) struct AppenderWork {
 }
 
 impl AppendQueue {
-    /// For a journal that was found with `disk_bytes`. These may be more than its bound, which was larger then: reserved
-    /// appends must be taken all the same, since without these nothing would ever be released.
+    /// `disk_bytes` may be above `max_bytes`, if that was larger before the restart. Reserved appends must be accepted even
+    /// then, since nothing could be released without them.
     pub(super) fn new(config: JournalConfig, next_lsn: Lsn, disk_bytes: u64) -> Self {
         Self {
             config,
@@ -108,7 +131,7 @@ impl AppendQueue {
         }
     }
 
-    /// Whether a frame of this size is taken now.
+    /// Whether a frame of this size would be accepted now.
     fn check_admission(&self, frame_bytes: u64, class: AppendClass) -> Result<(), JournalError> {
         match &self.state {
             QueueState::Open => {}
@@ -128,7 +151,7 @@ impl AppendQueue {
         if used_bytes + frame_bytes > max_bytes {
             return Err(JournalError::Full { used_bytes, max_bytes });
         }
-        // One that is larger than the bound goes alone.
+        // An empty queue accepts a frame that is larger than the limit.
         if self.queued_bytes > 0 && self.queued_bytes + frame_bytes > max_queued {
             return Err(JournalError::Busy { queued_bytes: self.queued_bytes, max_bytes: max_queued });
         }
@@ -145,7 +168,7 @@ impl AppendQueue {
         PendingAppend { lsn, outcome, unobserved: Some(Arc::clone(&self.generation)) }
     }
 
-    /// The thread has brought these bytes to disk, which now holds `disk_bytes`.
+    /// These queued bytes are durable, and the segments now have `disk_bytes`.
     pub(super) fn mark_written(&mut self, frame_bytes: u64, disk_bytes: u64) {
         self.queued_bytes -= frame_bytes;
         self.disk_bytes = disk_bytes;
@@ -155,8 +178,8 @@ impl AppendQueue {
         self.disk_bytes = disk_bytes;
     }
 
-    /// Takes no more appends. Returns those that were still queued, which fail for the same reason, since they were
-    /// submitted after one that failed, and the generation that must have been seen before appends are taken again.
+    /// Rejects appends with `cause`. Returns the queued appends, which must fail as well since an earlier one has failed,
+    /// and the generation that must be observed completely before appends are accepted again.
     pub(super) fn fail(&mut self, cause: JournalError) -> (CommitGroup, Generation) {
         if !matches!(self.state, QueueState::Closed) {
             self.state = QueueState::Failed(cause);
@@ -165,14 +188,14 @@ impl AppendQueue {
         (mem::take(&mut self.group), mem::take(&mut self.generation))
     }
 
-    /// Appends are still refused, now for this.
+    /// Replaces the cause with which appends are rejected.
     pub(super) fn update_failure(&mut self, cause: JournalError) {
         if matches!(self.state, QueueState::Failed(_)) {
             self.state = QueueState::Failed(cause);
         }
     }
 
-    /// Takes reserved appends, and refuses others for this.
+    /// Accepts reserved appends, and rejects others with `cause`.
     pub(super) fn open_reserved_only(&mut self, cause: JournalError) {
         if matches!(self.state, QueueState::Failed(_) | QueueState::ReservedOnly(_)) {
             self.state = QueueState::ReservedOnly(cause);
@@ -185,17 +208,17 @@ impl AppendQueue {
         }
     }
 
-    /// An LSN that names a new segment: one that no append and no other segment was given.
+    /// Skips an LSN, and returns the next one: the unique name of a new segment, even if the segments before it are empty.
     pub(super) fn skip_lsn(&mut self) -> Lsn {
         self.next_lsn += 1;
         self.next_lsn
     }
 }
 
-/// The queue's lock and signals.
+/// The queue with its lock and its signals.
 #[derive(Debug)]
 pub(super) struct SharedQueue {
-    // A std mutex: held for a few assignments, never across an await or a file operation.
+    // A std mutex is enough: it is held for a few assignments, never across an await or a file operation.
     queue: Mutex<AppendQueue>,
     wake: Condvar,
     pub(super) stats: watch::Sender<JournalStats>,
@@ -209,10 +232,10 @@ impl SharedQueue {
     }
 
     pub(super) fn lock(&self) -> MutexGuard<'_, AppendQueue> {
-        self.queue.lock().expect("nothing that holds the queue's lock panics")
+        self.queue.lock().expect("no code that holds this lock panics")
     }
 
-    /// Gives the payload its place in the order, or gives it back.
+    /// Queues the payload under the next LSN, or returns it with the reason.
     pub(super) fn submit(
         &self,
         payload: Payload,
@@ -241,13 +264,13 @@ impl SharedQueue {
         self.wake.notify_one();
     }
 
-    /// Takes no more appends; what is queued is still written.
+    /// Rejects further appends. Queued ones are still written.
     pub(super) fn close(&self) {
         self.lock().state = QueueState::Closed;
         self.wake.notify_one();
     }
 
-    /// Waits until there is something to do: appends, a release beyond `released_lsn`, the end, or `wake_at`.
+    /// Blocks until there are appends, a release above `released_lsn`, a close, or `wake_at` is reached.
     pub(super) fn wait_for_work(&self, released_lsn: Lsn, wake_at: Option<Instant>) -> AppenderWork {
         let mut queue = self.lock();
         loop {
@@ -268,17 +291,17 @@ impl SharedQueue {
                 Some(at) => self.wake.wait_timeout(queue, at - now).map(|(queue, _)| queue).ok(),
                 None => self.wake.wait(queue).ok(),
             };
-            queue = woken.expect("nothing that holds the queue's lock panics");
+            queue = woken.expect("no code that holds this lock panics");
         }
     }
 }
 
-/// An append that has its place in the order and is not durable yet: a future of its LSN, once it is.
+/// An append that has an LSN and may not be durable yet. Resolves to the LSN when it is durable.
 ///
-/// An error means that it is not durable and will not be, and neither is any that was submitted after it so far.
-/// Dropping it does not undo the append; its outcome is then unknown.
+/// After an error the record will not become durable, nor will any record that was submitted after it until then.
+/// Dropping the future does not cancel the append; the outcome is then unknown.
 #[derive(Debug)]
-#[must_use = "until this resolves the record is not durable"]
+#[must_use = "the record is durable only when this resolves"]
 pub struct PendingAppend {
     lsn: Lsn,
     outcome: oneshot::Receiver<Result<(), JournalError>>,
@@ -286,7 +309,7 @@ pub struct PendingAppend {
 }
 
 impl PendingAppend {
-    /// The record's place in the order, known before it is durable.
+    /// The record's LSN, assigned at submit.
     #[must_use]
     pub fn lsn(&self) -> Lsn {
         self.lsn
@@ -297,7 +320,7 @@ impl Future for PendingAppend {
     type Output = Result<Lsn, JournalError>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        // The sender goes without a word only when the thread panicked.
+        // The thread completes every append unless it panics.
         let outcome = ready!(Pin::new(&mut self.outcome).poll(cx)).unwrap_or(Err(JournalError::Panicked));
         self.unobserved = None;
         Poll::Ready(outcome.map(|()| self.lsn))
@@ -314,7 +337,7 @@ mod tests {
     const CONFIG: JournalConfig =
         JournalConfig { segment_bytes: 10_000, max_bytes: 30_000, reserve_bytes: 2_000, queue_bytes: 3_000 };
 
-    /// Whose frame has this many bytes.
+    /// A payload whose frame has this length.
     fn payload(frame_bytes: usize) -> Payload {
         Payload::new(0, vec![Bytes::from(vec![0; frame_bytes - HEADER_BYTES])], frame_bytes).unwrap()
     }
@@ -353,7 +376,7 @@ mod tests {
         queue.mark_written(2_500, 2_500);
         assert!(
             queue.check_admission(9_000, AppendClass::Normal).is_ok(),
-            "alone, one may be larger than the bound"
+            "an empty queue accepts a frame above the limit"
         );
         drop(pending);
     }
@@ -395,7 +418,7 @@ mod tests {
     fn without_space_for_a_full_segment_only_reserved_appends_are_accepted() {
         let mut queue = AppendQueue::new(CONFIG, 1, 0);
         queue.open_reserved_only(disk_error());
-        assert!(queue.check_admission(50, AppendClass::Normal).is_ok(), "only a failed journal becomes so");
+        assert!(queue.check_admission(50, AppendClass::Normal).is_ok(), "an open queue stays open");
         queue.fail(disk_error());
         queue.open_reserved_only(disk_error());
         assert!(matches!(queue.check_admission(50, AppendClass::Normal), Err(JournalError::Disk { .. })));

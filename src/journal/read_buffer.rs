@@ -1,20 +1,20 @@
-//! A sliding view over a source of bytes, no larger than the largest frame and a chunk.
+//! A sliding buffer over a segment file.
 
 use std::io::{self, Read};
 
 use super::frame::MAGIC;
 
-/// The bytes of a source that are being looked at.
+/// The unconsumed bytes that were read from a source; at most the largest frame and one chunk.
 #[derive(Debug)]
 pub(super) struct ReadBuffer<R> {
     source: R,
     bytes: Vec<u8>,
     start: usize,
-    /// Of `bytes[start]` in the source.
+    /// Position of `bytes[start]` in the source.
     offset: u64,
 }
 
-/// How much is read at once.
+/// Minimum size of a read.
 pub(super) const CHUNK_BYTES: usize = 256 << 10;
 
 impl<R: Read> ReadBuffer<R> {
@@ -22,7 +22,7 @@ impl<R: Read> ReadBuffer<R> {
         Self { source, bytes: Vec::new(), start: 0, offset: 0 }
     }
 
-    /// Where in the source [`ReadBuffer::bytes`] begins.
+    /// Position of [`ReadBuffer::bytes`] in the source.
     pub(super) fn offset(&self) -> u64 {
         self.offset
     }
@@ -31,7 +31,7 @@ impl<R: Read> ReadBuffer<R> {
         &self.bytes[self.start..]
     }
 
-    /// Looks at `min_bytes` bytes at least, unless the source ends before. Returns how many there are.
+    /// Reads until at least `min_bytes` are buffered or the source ends. Returns the number of buffered bytes.
     pub(super) fn fill(&mut self, min_bytes: usize) -> io::Result<usize> {
         let available = self.bytes().len();
         if available >= min_bytes {
@@ -49,11 +49,11 @@ impl<R: Read> ReadBuffer<R> {
         self.offset += bytes as u64;
     }
 
-    /// Goes to the next place that begins as a frame does; false, and at the end, if there is none.
+    /// Consumes everything before the next [`MAGIC`]. Returns false, with everything consumed, if there is no further one.
     pub(super) fn seek_magic(&mut self) -> io::Result<bool> {
         loop {
             let filled = self.fill(MAGIC.len())?;
-            if let Some(at) = self.bytes().windows(MAGIC.len()).position(|four| four == MAGIC) {
+            if let Some(at) = self.bytes().windows(MAGIC.len()).position(|window| window == MAGIC) {
                 self.consume(at);
                 return Ok(true);
             }

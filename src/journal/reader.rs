@@ -1,97 +1,49 @@
-//! Reading one segment's bytes: its frames in order, with damage stepped over. Pure but for `read`.
+//! Reads the frames of one segment in order, and skips damage.
 
 use std::io::{self, Read};
 use std::ops::RangeInclusive;
 
 use bytes::Bytes;
 
+use super::entry::{DamageKind, JournalRecord, Lsn, MAX_LSN, SegmentEntry};
 use super::frame::{FrameHeader, FrameType, HEADER_BYTES};
 use super::read_buffer::ReadBuffer;
 use super::segment::SegmentName;
-use super::{Lsn, MAX_LSN};
 
-/// A record as it was appended.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct JournalRecord {
-    /// Its place in the order of appends.
-    pub lsn: Lsn,
-    /// What the caller called it.
-    pub kind: u8,
-    /// The caller's bytes.
-    pub payload: Bytes,
-}
-
-/// What is wrong at a damaged place.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum DamageKind {
-    /// No frame's header here: found the next one by scanning.
-    InvalidHeader,
-    /// The header is whole, the payload is not: stepped over by its length.
-    ChecksumMismatch,
-    /// The file ends within a frame.
-    Truncated,
-    /// Records are missing, though all that is there is whole.
-    MissingRecords,
-    /// The file's name is not a segment's: it was not read.
-    InvalidFileName,
-}
-
-/// What a segment's next bytes are.
-#[derive(Debug, PartialEq, Eq)]
-pub enum SegmentEntry {
-    /// A whole record.
-    Record(JournalRecord),
-    /// A durability mark.
-    Mark,
-    /// A frame of a later version, stepped over.
-    Unknown,
-    /// Something else: `bytes` from `offset` on.
-    Damage {
-        /// Where it begins.
-        offset: u64,
-        /// How far it goes.
-        bytes: u64,
-        /// The records this cost.
-        lost: Option<RangeInclusive<Lsn>>,
-        /// What is wrong.
-        kind: DamageKind,
-    },
-}
-
-/// Reads the frames of one segment, in memory bounded by the largest frame.
+/// Reads the entries of one segment. Its memory is bounded by the largest frame and one chunk.
 #[derive(Debug)]
 pub struct SegmentReader<R> {
     buffer: ReadBuffer<R>,
     salt: u32,
-    /// The next record's LSN, if none is missing.
+    /// LSN of the next record, unless records are missing.
     expected: Lsn,
-    /// The last record that counts: known from the next segment's name, `Lsn::MAX` where there is none.
+    /// The last LSN to read: from the next segment's name, or `Lsn::MAX` for the newest segment.
     limit: Lsn,
 }
 
 impl<R: Read> SegmentReader<R> {
-    /// A reader of a segment with this salt, of the records `first` to `limit` (`Lsn::MAX`: as many as there are).
+    /// Reads the records `first` to `limit` of a segment with this salt; with `Lsn::MAX`, to the end of the segment.
     pub fn new(source: R, salt: u32, first: Lsn, limit: Lsn) -> Self {
         Self { buffer: ReadBuffer::new(source), salt, expected: first, limit }
     }
 
-    /// How far the steps so far went.
+    /// End of the last entry in the file.
     pub fn offset(&self) -> u64 {
         self.buffer.offset()
     }
 
-    /// The last record that the steps so far read, or know to be missing.
+    /// The last LSN that was read or reported as lost.
     pub fn last_lsn(&self) -> Lsn {
         self.expected - 1
     }
 
-    /// The next step, or `None` where nothing that counts is left.
+    /// The next entry; `None` at the end of the segment, or after the record `limit`.
     ///
     /// # Errors
-    /// What the source's `read` says.
+    /// Errors of the source. Damage is an entry, not an error.
     #[expect(
         clippy::should_implement_trait,
-        reason = "an iterator of Result<Option<_>> reads worse than this"
+        reason = "callers use `?`, which Option<Result<_>> needs a transpose for"
     )]
     pub fn next(&mut self) -> io::Result<Option<SegmentEntry>> {
         if self.expected > self.limit {
@@ -125,12 +77,12 @@ impl<R: Read> SegmentReader<R> {
         self.read_frame(offset, &header)
     }
 
-    /// The valid header at the window's start, if there is one that can be next.
+    /// Decodes the header at the start of the buffer, if it is valid and its LSN is possible here.
     fn read_header(&mut self) -> io::Result<Option<FrameHeader>> {
         self.buffer.fill(HEADER_BYTES)?;
         let Some(bytes) = self.buffer.bytes().first_chunk() else { return Ok(None) };
         Ok(FrameHeader::decode(bytes, self.salt).filter(|header| {
-            // A mark speaks of records before it. A later version's frame may be either.
+            // A mark has the LSN of the record before it. A frame of a later version may be a record or a mark.
             let earliest = match header.frame_type {
                 FrameType::Record { .. } => self.expected,
                 FrameType::Mark | FrameType::Unknown { .. } => self.expected - 1,
@@ -139,7 +91,7 @@ impl<R: Read> SegmentReader<R> {
         }))
     }
 
-    /// Reads what belongs to a header that can be next.
+    /// Reads the frame with this header at `offset`.
     fn read_frame(&mut self, offset: u64, header: &FrameHeader) -> io::Result<Option<SegmentEntry>> {
         let wanted = header.frame_bytes();
         let available = self.buffer.fill(wanted)?;
@@ -168,7 +120,7 @@ impl<R: Read> SegmentReader<R> {
         Ok(Some(entry))
     }
 
-    /// There is no header at `offset`: finds the next one.
+    /// Scans for the next valid header, since there is none at `offset`.
     fn resync(&mut self, offset: u64) -> io::Result<Option<SegmentEntry>> {
         let available = self.buffer.fill(1)?;
         if available == 0 {
@@ -195,14 +147,14 @@ impl<R: Read> SegmentReader<R> {
         Ok(Some(self.damage_to_end(offset, 0, DamageKind::InvalidHeader)))
     }
 
-    /// Nothing can be read from `offset` to the end, which is `available` further on.
+    /// Reports the rest of the segment as damaged: from `offset` to the end of the file.
     fn damage_to_end(&mut self, offset: u64, available: usize, kind: DamageKind) -> SegmentEntry {
         self.buffer.consume(available);
         let lost = if self.limit == Lsn::MAX { None } else { self.skip_to(self.limit + 1) };
         SegmentEntry::Damage { offset, bytes: self.buffer.offset() - offset, lost, kind }
     }
 
-    /// Expects `next`, and says which records are missing before it.
+    /// Makes `next` the expected LSN, and returns the LSNs that are missing before it.
     fn skip_to(&mut self, next: Lsn) -> Option<RangeInclusive<Lsn>> {
         let missing = (next > self.expected).then(|| self.expected..=next - 1);
         self.expected = self.expected.max(next);
@@ -210,15 +162,17 @@ impl<R: Read> SegmentReader<R> {
     }
 }
 
-/// How far a segment that was being written when the process ended can be believed.
+/// The part of the newest segment before its torn tail.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct ValidPrefix {
+    /// Length in bytes.
     pub(super) end: u64,
+    /// The last record in it; `durable_lsn` of the segment's name if there is none.
     pub(super) last_lsn: Lsn,
 }
 
-/// Finds that out. See "Torn or damaged" in mod.rs: up to the last mark everything was durable, whatever it looks like
-/// now; beyond it nothing after the first hole may count.
+/// Finds where the torn tail of the newest segment starts: at the first hole after the last mark. A hole before that mark
+/// is damage. See "Torn or damaged" in mod.rs.
 pub(super) fn find_valid_prefix<R: Read>(
     reader: &mut SegmentReader<R>,
     name: SegmentName,
@@ -254,7 +208,7 @@ mod tests {
         FrameHeader::mark(lsn).encode(SALT).to_vec()
     }
 
-    /// Three records and their mark, two and theirs.
+    /// Three records and a mark, two records and a mark; and the offset of each frame.
     fn segment() -> (Vec<u8>, Vec<usize>) {
         let frames = [
             record(1, b"one"),
@@ -279,7 +233,7 @@ mod tests {
 
     type DamageSummary = (u64, u64, Option<RangeInclusive<Lsn>>, DamageKind);
 
-    /// LSNs of the records, and the damage.
+    /// The LSNs of the records, and the damage.
     fn read(bytes: &[u8], limit: Lsn) -> (Vec<Lsn>, Vec<DamageSummary>) {
         let (mut lsns, mut damage) = (Vec::new(), Vec::new());
         for entry in read_entries(bytes, 1, limit) {
@@ -362,9 +316,9 @@ mod tests {
     #[test]
     fn a_truncated_file_reports_the_missing_records() {
         let (bytes, starts) = segment();
-        let cut = &bytes[..starts[4] + HEADER_BYTES + 1];
+        let truncated = &bytes[..starts[4] + HEADER_BYTES + 1];
         let damage = (starts[4] as u64, HEADER_BYTES as u64 + 1, Some(4..=5), DamageKind::Truncated);
-        assert_eq!(read(cut, 5), (vec![1, 2, 3], vec![damage]));
+        assert_eq!(read(truncated, 5), (vec![1, 2, 3], vec![damage]));
         let between = (starts[4] as u64, 0, Some(4..=5), DamageKind::MissingRecords);
         assert_eq!(read(&bytes[..starts[4]], 5), (vec![1, 2, 3], vec![between]));
     }
@@ -398,7 +352,7 @@ mod tests {
 
     #[test]
     fn an_lsn_above_the_maximum_is_not_a_record() {
-        let bytes = [record(MAX_LSN + 1, b"end of days"), record(1, b"one"), mark(1)].concat();
+        let bytes = [record(MAX_LSN + 1, b"too large"), record(1, b"one"), mark(1)].concat();
         let (lsns, damage) = read(&bytes, Lsn::MAX);
         assert_eq!((lsns, damage.len()), (vec![1], 1));
         assert_eq!(valid_prefix_of(&bytes).last_lsn, 1);
@@ -407,16 +361,17 @@ mod tests {
     #[test]
     fn a_torn_tail_is_truncated_at_its_first_hole() {
         let (bytes, starts) = segment();
-        for cut in 0..=bytes.len() {
-            let ValidPrefix { end, last_lsn } = valid_prefix_of(&bytes[..cut]);
-            let whole = starts.iter().copied().chain([bytes.len()]).rfind(|&start| start <= cut).unwrap();
-            assert_eq!(end, whole as u64, "cut at {cut}");
+        for length in 0..=bytes.len() {
+            let ValidPrefix { end, last_lsn } = valid_prefix_of(&bytes[..length]);
+            let complete =
+                starts.iter().copied().chain([bytes.len()]).rfind(|&start| start <= length).unwrap();
+            assert_eq!(end, complete as u64, "truncated to {length} bytes");
             assert_eq!(
                 last_lsn,
-                [0, 1, 2, 3, 3, 4, 5, 5][starts.iter().filter(|&&start| start < whole).count()]
+                [0, 1, 2, 3, 3, 4, 5, 5][starts.iter().filter(|&&start| start < complete).count()]
             );
         }
-        // Record 4 is missing from the last group, record 5 is there, their mark is not.
+        // Of the last group, record 4 and the mark are missing; record 5 is intact.
         let mut torn = bytes[..starts[6]].to_vec();
         torn[starts[4]..starts[5]].fill(0);
         assert_eq!(valid_prefix_of(&torn), ValidPrefix { end: starts[4] as u64, last_lsn: 3 });

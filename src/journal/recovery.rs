@@ -1,79 +1,45 @@
-//! Reading back after a start: the folder made ready, its records, and what was found damaged.
+//! Recovery after a restart: the state of the directory, its records, and a report of damage.
 
 use std::collections::VecDeque;
-use std::fmt;
 use std::fs::File;
-use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 
-use super::Lsn;
+use super::entry::{Damage, JournalRecord, SegmentEntry};
 use super::error::JournalError;
-use super::reader::{DamageKind, JournalRecord, SegmentEntry, SegmentReader, ValidPrefix, find_valid_prefix};
+use super::reader::{SegmentReader, ValidPrefix, find_valid_prefix};
 use super::segment::{self, SealedSegment};
 
-/// A place that did not hold what was written there.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Damage {
-    /// The segment.
-    pub file: PathBuf,
-    /// Where the damaged frame begins.
-    pub offset: u64,
-    /// Up to the next frame that could be read.
-    pub bytes: u64,
-    /// The records this cost; none where it hit a durability mark.
-    pub lost: Option<RangeInclusive<Lsn>>,
-    /// What is wrong there.
-    pub kind: DamageKind,
-}
-
-impl fmt::Display for Damage {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let kind = match self.kind {
-            DamageKind::InvalidHeader => "no valid record header",
-            DamageKind::ChecksumMismatch => "the record's checksum is wrong",
-            DamageKind::Truncated => "the file ends within a record",
-            DamageKind::MissingRecords => "records are missing",
-            DamageKind::InvalidFileName => "not the name of a journal segment, the file was not read",
-        };
-        write!(f, "{}: byte {}: {kind}", self.file.display(), self.offset)?;
-        match &self.lost {
-            Some(lost) if lost.start() == lost.end() => write!(f, "; record {} is lost", lost.start()),
-            Some(lost) => write!(f, "; records {} to {} are lost", lost.start(), lost.end()),
-            None => write!(f, "; no record is lost"),
-        }
-    }
-}
-
-/// An end of the newest segment that was cut off: appends that were never acknowledged.
+/// The torn tail of the newest segment: appends that were never acknowledged. Truncated by
+/// [`super::ScannedJournal::start`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TornTail {
-    /// The segment.
+    /// Path of the segment.
     pub file: PathBuf,
-    /// Its length now.
+    /// Length of the segment without the tail.
     pub offset: u64,
-    /// What was cut off.
+    /// Length of the tail.
     pub bytes: u64,
 }
 
-/// What reading back found beside the records.
+/// What recovery found besides records.
 #[derive(Clone, Debug, Default)]
 pub struct RecoveryReport {
-    /// The damaged places, oldest first; at most [`MAX_LISTED_DAMAGE`], the further ones are only counted.
+    /// Damaged ranges, oldest first; at most [`MAX_LISTED_DAMAGE`].
     pub damage: Vec<Damage>,
-    /// How many damaged places there are.
+    /// Number of damaged ranges, including those that are not listed.
     pub damage_count: u64,
-    /// Frames of later versions, which were stepped over.
+    /// Number of frames of later versions, which were skipped.
     pub unknown_versions: u64,
-    /// The cut end, if one was cut.
+    /// `None` if the newest segment ended cleanly.
     pub torn_tail: Option<TornTail>,
 }
 
-/// How many damaged places a [`RecoveryReport`] lists.
+/// Maximum length of [`RecoveryReport::damage`].
 pub const MAX_LISTED_DAMAGE: usize = 1000;
 
 impl RecoveryReport {
     fn add_damage(&mut self, damage: Damage) {
-        tracing::warn!(%damage, "the journal is damaged");
+        tracing::warn!(%damage, "journal is damaged");
         self.damage_count += 1;
         if self.damage.len() < MAX_LISTED_DAMAGE {
             self.damage.push(damage);
@@ -81,10 +47,10 @@ impl RecoveryReport {
     }
 }
 
-/// The retained records, oldest first, read as they are asked for: an iterator that holds one record and one chunk.
+/// A lazy iterator over the retained records, oldest first. Holds one record and one chunk in memory.
 ///
-/// It reads the segments that were there at the start; what is appended later is not in it. Read it to its end before
-/// releasing beyond what was read. After an `Err` it ends: a disk that can't be read is not a record less.
+/// It reads the segments that existed when it was created, without later appends. Release only records that it has
+/// yielded, until it ends. It ends after the first `Err`: an unreadable disk must not look like missing records.
 #[derive(Debug)]
 pub struct Recovery {
     segments: VecDeque<SealedSegment>,
@@ -101,12 +67,12 @@ impl Recovery {
         Self { segments, current: None, report }
     }
 
-    /// The records of these segments.
+    /// Reads these segments, each up to its `last_lsn`.
     pub(super) fn from_segments(segments: VecDeque<SealedSegment>) -> Self {
         Self { segments, current: None, report: RecoveryReport::default() }
     }
 
-    /// What was found so far; complete once the iterator has ended.
+    /// The report so far; complete when the iterator has ended.
     #[must_use]
     pub fn report(&self) -> &RecoveryReport {
         &self.report
@@ -150,17 +116,17 @@ pub(super) fn open_segment(segment: &SealedSegment) -> Result<SegmentReader<File
     Ok(SegmentReader::new(file, segment.name.salt, segment.name.first_lsn, segment.last_lsn))
 }
 
-/// The folder as a start finds it.
+/// The journal directory as a restart finds it.
 #[derive(Debug)]
 pub(super) struct JournalDir {
-    /// All segments, sealed, oldest first.
+    /// All segments, oldest first. The newest one ends before its torn tail.
     pub(super) segments: VecDeque<SealedSegment>,
     pub(super) damage: Vec<Damage>,
     pub(super) torn_tail: Option<TornTail>,
 }
 
 impl JournalDir {
-    /// Lists the segments, and finds where the newest one's torn tail begins.
+    /// Lists the segments, and finds the torn tail of the newest one. Changes nothing.
     pub(super) fn scan(dir: &Path) -> Result<Self, JournalError> {
         let mut damage = Vec::new();
         let mut segments = VecDeque::from(segment::list_segments(dir, &mut damage)?);
@@ -178,13 +144,13 @@ impl JournalDir {
         Ok(Self { segments, damage, torn_tail })
     }
 
-    /// Cuts off the torn tail.
+    /// Truncates the torn tail, and syncs the newest segment.
     pub(super) fn truncate_torn_tail(&self) -> Result<(), JournalError> {
         let Some(newest) = self.segments.back() else { return Ok(()) };
-        // Also where nothing is torn: what a killed process wrote and did not sync is about to be believed.
+        // Without a torn tail the segment still needs a sync: a killed process may have written records without one.
         segment::truncate(&newest.path, newest.bytes)?;
         if let Some(TornTail { file, offset, bytes }) = &self.torn_tail {
-            tracing::info!(path = %file.display(), end = offset, bytes, "cut the torn tail of the journal");
+            tracing::info!(path = %file.display(), end = offset, bytes, "truncated the torn tail of the journal");
         }
         Ok(())
     }

@@ -1,20 +1,20 @@
-//! Segment files: what their names say, and the few things done to them.
+//! Segment files: their names, and how they are created, written, truncated and deleted.
 //!
-//! A segment has no header. What must be known of it is in its name, which the file system changes as a whole:
+//! A segment has no header. Its metadata is in its name, which the file system changes atomically:
 //!
 //! `FIRST-AFTER-SALT.journal`
 //!
-//! - `FIRST`, 20 digits: no record in it has a smaller LSN. Unique, and so are the names' order and the LSNs' order.
-//! - `AFTER`, 20 digits: the last LSN that was durable when the segment was made. Whatever an older segment holds above
-//!   it belongs to an append that failed, and is void.
-//! - `SALT`, 8 hex digits: what the header checksums begin from (see [`super::frame`]).
+//! - `FIRST`, 20 digits: the lowest LSN that a record in it may have. Unique, so the names sort like the LSNs.
+//! - `AFTER`, 20 digits: the last durable LSN when the segment was created. Records above it in older segments are void:
+//!   their append failed.
+//! - `SALT`, 8 hex digits: the seed of the header checksums (see [`super::frame`]).
 //!
-//! Space for the whole segment is reserved when it is made, without changing its length: so a full disk is met there
-//! and not in the middle of a group of appends, and the end of the file is the end of what was written. (Reserving costs
-//! nothing that could be measured; writing zeros ahead makes a sync 30 % quicker and every byte be written twice.)
+//! A new segment is preallocated with `fallocate`, without changing its length. So a full disk is detected there and not
+//! in the middle of a group, and the length of the file is the end of the written data. Preallocation has no measurable
+//! cost. Writing zeros ahead would make a sync 30 % faster, but would write every byte twice.
 //!
-//! Where the disk has no space for a whole segment, one can be made *short*, with as much as there is, and grow later.
-//! On disk it is a segment as any other.
+//! If the disk has no space for a full-size segment, a *short* one is created with the space that is left. It can grow
+//! later, and looks like any other segment on disk.
 
 use std::fmt;
 use std::fs::{self, File, OpenOptions};
@@ -25,25 +25,23 @@ use std::path::{Path, PathBuf};
 use rustix::fs::FallocateFlags;
 use rustix::io::Errno;
 
+use super::entry::{Damage, DamageKind, Lsn, MAX_LSN};
 use super::error::{JournalError, is_out_of_space};
 use super::frame::{FrameHeader, HEADER_BYTES, Payload};
-use super::reader::DamageKind;
-use super::recovery::Damage;
-use super::{Lsn, MAX_LSN};
 
 const SUFFIX: &str = ".journal";
 
-/// The most buffers the kernel takes in one vectored write.
+/// Maximum number of buffers in one vectored write (Linux: `IOV_MAX`).
 const MAX_SLICES: usize = 1024;
 
-/// What is reserved ahead in a short segment, if there is as much: it takes thousands of the records that lead to a
-/// release, and is little to a disk on which others want space too.
+/// Maximum space that a short segment preallocates beyond the next record: enough for thousands of the records that lead
+/// to a release, and little enough to leave space for other users of the disk.
 const SHORT_SEGMENT_BYTES: u64 = 1 << 20;
 
-/// What file systems commonly give space in.
+/// The common allocation unit of file systems.
 const BLOCK_BYTES: u64 = 4096;
 
-/// What a segment's name says of it.
+/// The metadata in a segment's name: `FIRST`, `AFTER` and `SALT`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct SegmentName {
     pub(super) first_lsn: Lsn,
@@ -64,29 +62,30 @@ impl SegmentName {
         let durable_lsn = fields.next()?.parse().ok()?;
         let salt = u32::from_str_radix(fields.next()?, 16).ok()?;
         let parsed = Self { first_lsn, durable_lsn, salt };
-        // Written back it must be the same: one segment, one name.
+        // Only the canonical spelling is valid, so that no two files are the same segment.
         (parsed.to_string() == name && durable_lsn < first_lsn && first_lsn <= MAX_LSN).then_some(parsed)
     }
 }
 
-/// A segment that is no longer written.
+/// A segment that is not written any more.
 #[derive(Clone, Debug)]
 pub(super) struct SealedSegment {
     pub(super) name: SegmentName,
     pub(super) path: PathBuf,
-    /// The last record in it that counts; `name.durable_lsn` where there is none.
+    /// The last valid record; `name.durable_lsn` if there is none.
     pub(super) last_lsn: Lsn,
     pub(super) bytes: u64,
 }
 
 impl SealedSegment {
-    /// Whether nothing in it counts.
+    /// Whether it has no valid record.
     pub(super) fn is_empty(&self) -> bool {
         self.last_lsn < self.name.first_lsn
     }
 }
 
-/// The segments in the folder, oldest first, with `last_lsn` as far as the names tell: for the newest it is `Lsn::MAX`.
+/// Lists the segments of the directory, oldest first. Each `last_lsn` is an upper bound from the name of the next segment;
+/// the newest segment has `Lsn::MAX`. Files with invalid names are added to `damage`.
 pub(super) fn list_segments(
     dir: &Path,
     damage: &mut Vec<Damage>,
@@ -101,7 +100,7 @@ pub(super) fn list_segments(
                 Ok(metadata) => {
                     found.push(SealedSegment { name, path, last_lsn: Lsn::MAX, bytes: metadata.len() })
                 }
-                // The journal's thread deletes what was released, also while this lists.
+                // The journal thread may delete released segments concurrently.
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                 Err(error) => return Err(JournalError::disk(&path, error)),
             }
@@ -122,12 +121,12 @@ pub(super) fn list_segments(
     Ok(found)
 }
 
-/// Makes what happened to the folder's entries durable.
+/// Makes created and deleted entries of the directory durable.
 pub(super) fn sync_dir(dir: &Path) -> Result<(), JournalError> {
     File::open(dir).and_then(|dir| dir.sync_all()).map_err(|error| JournalError::disk(dir, error))
 }
 
-/// Deletes a segment, durably: so that a crash never leaves a younger one missing between older ones.
+/// Deletes a segment durably, so that a crash never leaves a gap between older and newer segments.
 pub(super) fn delete_segment(dir: &Path, segment: &SealedSegment) -> Result<(), JournalError> {
     match fs::remove_file(&segment.path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => {
@@ -137,7 +136,7 @@ pub(super) fn delete_segment(dir: &Path, segment: &SealedSegment) -> Result<(), 
     }
 }
 
-/// Cuts a file to its first `bytes`, durably, and gives back what was reserved beyond them.
+/// Truncates a file durably to `bytes`, and frees the space that was preallocated beyond them.
 pub(super) fn truncate(path: &Path, bytes: u64) -> Result<(), JournalError> {
     let truncate = |path| {
         let file = OpenOptions::new().write(true).open(path)?;
@@ -147,26 +146,26 @@ pub(super) fn truncate(path: &Path, bytes: u64) -> Result<(), JournalError> {
     truncate(path).map_err(|error| JournalError::disk(path, error))
 }
 
-/// The segment being written.
+/// The segment that is being written.
 #[derive(Debug)]
 pub(super) struct ActiveSegment {
     name: SegmentName,
     path: PathBuf,
     file: File,
-    /// Where the next frame goes; what is before it is durable, but for the last mark.
+    /// Offset of the next frame. Everything before it is durable, except the last mark.
     end: u64,
-    /// Up to here space is reserved.
+    /// Offset up to which space is preallocated.
     preallocated_bytes: u64,
-    /// What is reserved in a whole segment.
+    /// Full size, from the configuration.
     segment_bytes: u64,
-    /// Why this is a short one.
+    /// Set while this is a short segment: why it could not be preallocated at full size.
     space_error: Option<JournalError>,
     last_lsn: Lsn,
 }
 
 impl ActiveSegment {
-    /// A new, empty segment with room for `segment_bytes` bytes, durable in its folder. Where the disk lacks the space, a short
-    /// one with room for at least `min_bytes`.
+    /// Creates an empty segment of `segment_bytes`, durable in its directory. Without enough disk space it is a short
+    /// one of at least `min_bytes`.
     pub(super) fn create(
         dir: &Path,
         name: SegmentName,
@@ -196,9 +195,9 @@ impl ActiveSegment {
         match synced {
             Ok(segment) => Ok(segment),
             Err(error) => {
-                // Empty, and its name is not used again: if it can't be deleted either, it harms no reader.
+                // If it can't be deleted, it does no harm: it is empty, and its name is not reused.
                 if let Err(remove_error) = fs::remove_file(&path) {
-                    tracing::debug!(path = %path.display(), error = %remove_error, "an unfinished segment stays");
+                    tracing::debug!(path = %path.display(), error = %remove_error, "cannot delete unfinished segment");
                 }
                 Err(error)
             }
@@ -213,18 +212,18 @@ impl ActiveSegment {
         self.end
     }
 
-    /// How many bytes still fit.
+    /// Preallocated bytes that are not written yet.
     pub(super) fn free_bytes(&self) -> u64 {
         self.preallocated_bytes - self.end
     }
 
-    /// Why this is a short segment, if it is one.
+    /// The disk's error if this is a short segment.
     pub(super) fn space_error(&self) -> Option<&JournalError> {
         self.space_error.as_ref()
     }
 
-    /// Makes a short segment a whole one, or where the disk lacks the space, one of at least `min_bytes` bytes. What it holds
-    /// is not touched, also where there is no space for these either.
+    /// Grows a short segment to full size or, without enough disk space, to at least `min_bytes`. After an error the
+    /// segment is still usable with the space that it had.
     pub(super) fn grow(&mut self, min_bytes: u64) -> Result<(), JournalError> {
         self.preallocate(min_bytes).map_err(|error| JournalError::disk(&self.path, error))
     }
@@ -258,7 +257,7 @@ impl ActiveSegment {
             return Ok(());
         };
         if self.file.metadata()?.blocks() > blocks {
-            // ext4 leaves it with all there was, which others may need: those that bring about a release.
+            // A failed fallocate on ext4 keeps all remaining disk space allocated. Other writers need it to reach a release.
             self.file.set_len(self.end)?;
             if preallocate(&self.file, self.preallocated_bytes).is_err() {
                 self.preallocated_bytes = self.end;
@@ -267,9 +266,9 @@ impl ActiveSegment {
         Err(error)
     }
 
-    /// Writes these records in one go, makes them durable, and marks that they are. Returns the last one's LSN.
+    /// Writes these records, syncs them, and writes a durability mark. Returns the last LSN.
     ///
-    /// After an error the file must not be written again: what it holds beyond [`ActiveSegment::bytes`] is unknown.
+    /// After an error the file must not be written again: its content beyond [`ActiveSegment::bytes`] is undefined.
     pub(super) fn append(
         &mut self,
         records: &[(Lsn, Payload)],
@@ -299,45 +298,45 @@ impl ActiveSegment {
         let end = write_all_at(&self.file, &mut slices, self.end)?;
         faults.before_sync()?;
         rustix::fs::fdatasync(&self.file)?;
-        // Not synced itself: it survives the process at once and a power cut soon. See "Torn or damaged" in mod.rs.
+        // The mark is not synced. See "Torn or damaged" in mod.rs.
         let mark = FrameHeader::mark(last_lsn).encode(self.name.salt);
         write_all_at(&self.file, &mut [IoSlice::new(&mark)], end)
     }
 
-    /// Ends the segment, and gives back what was reserved and not used.
+    /// Seals the segment, and frees the preallocated space that was not used.
     pub(super) fn seal(self) -> SealedSegment {
         if let Err(error) = self.file.set_len(self.end) {
-            // Only space is lost by it, and only until the segment is released.
-            tracing::warn!(path = %self.path.display(), %error, "a segment keeps its reserved space");
+            // Costs only disk space, and only until the segment is released.
+            tracing::warn!(path = %self.path.display(), %error, "cannot free unused space of a sealed segment");
         }
         SealedSegment { name: self.name, path: self.path, last_lsn: self.last_lsn, bytes: self.end }
     }
 
-    /// Ends the segment after a failed append: the file is closed, and cut, through a new descriptor, to what was
-    /// durable. The failed tail is void even where this fails too, by the name of the segment that follows.
+    /// Seals the segment after a failed append: closes the file, and truncates it to its durable length through a new file
+    /// descriptor. If that fails, the name of the next segment makes the failed tail void.
     pub(super) fn abandon(self) -> SealedSegment {
         let Self { name, path, file, end, last_lsn, .. } = self;
         drop(file);
         if let Err(error) = truncate(&path, end) {
-            tracing::warn!(%error, "a segment keeps the tail of a failed append");
+            tracing::warn!(%error, "cannot truncate a segment after a failed append");
         }
         SealedSegment { name, path, last_lsn, bytes: end }
     }
 }
 
-/// Reserves the file's first `bytes` without changing its length.
+/// Allocates the file's first `bytes` without changing its length.
 fn preallocate(file: &File, bytes: u64) -> io::Result<()> {
     match rustix::fs::fallocate(file, FallocateFlags::KEEP_SIZE, 0, bytes) {
-        // Some file systems can't reserve: there a full disk is met by a write.
+        // File systems without fallocate report a full disk at the write.
         Ok(()) | Err(Errno::OPNOTSUPP) => Ok(()),
         Err(error) => Err(error.into()),
     }
 }
 
-/// Bytes a mark takes.
+/// Length of a durability mark.
 pub(super) const MARK_BYTES: u64 = HEADER_BYTES as u64;
 
-/// Writes all of it from `offset` on, and returns the offset behind it.
+/// Writes all slices at `offset`, and returns the offset after them.
 fn write_all_at(file: &File, mut slices: &mut [IoSlice<'_>], mut offset: u64) -> io::Result<u64> {
     while !slices.is_empty() {
         let count = slices.len().min(MAX_SLICES);
@@ -354,12 +353,11 @@ fn write_all_at(file: &File, mut slices: &mut [IoSlice<'_>], mut offset: u64) ->
     Ok(offset)
 }
 
-/// A disk that fails to sync can't be had on demand: this is where tests make one. Outside tests there is nothing to it.
+/// Lets tests fail a sync. Empty in other builds.
 #[derive(Debug, Default)]
 pub(super) struct FaultInjector {
     #[cfg(test)]
     pub(super) failing_syncs: std::sync::atomic::AtomicUsize,
-    /// The next sync panics.
     #[cfg(test)]
     pub(super) panic_on_sync: std::sync::atomic::AtomicBool,
 }
@@ -373,7 +371,7 @@ impl FaultInjector {
     #[cfg(test)]
     fn before_sync(&self) -> io::Result<()> {
         use std::sync::atomic::Ordering::SeqCst;
-        assert!(!self.panic_on_sync.load(SeqCst), "a test wants the journal's thread to panic");
+        assert!(!self.panic_on_sync.load(SeqCst), "injected panic of the journal thread");
         match self.failing_syncs.fetch_update(SeqCst, SeqCst, |left| left.checked_sub(1)) {
             Ok(_) => Err(Errno::IO.into()),
             Err(_) => Ok(()),
@@ -444,14 +442,14 @@ mod tests {
         let metadata = || fs::metadata(&path).unwrap();
         assert_eq!(metadata().len(), 0);
         if metadata().blocks() == 0 {
-            eprintln!("this file system can't reserve space: nothing to see here");
+            eprintln!("NOT TESTED: this file system does not support fallocate");
         }
         assert_eq!(active.append(&[record(1, b"a"), record(2, b"bc")], &faults).unwrap(), 2);
         let bytes = 3 * HEADER_BYTES as u64 + 3;
         assert_eq!((active.bytes(), metadata().len()), (bytes, bytes));
         let sealed = active.seal();
         assert_eq!((sealed.last_lsn, sealed.bytes), (2, bytes));
-        assert!(metadata().blocks() * 512 <= 64 << 10, "{} blocks stay", metadata().blocks());
+        assert!(metadata().blocks() * 512 <= 64 << 10, "{} blocks are still allocated", metadata().blocks());
     }
 
     #[test]
@@ -483,8 +481,8 @@ mod tests {
     #[test]
     fn a_missing_directory_is_an_error_with_its_path() {
         let dir = tempfile::tempdir().unwrap();
-        let gone = dir.path().join("gone");
-        let error = ActiveSegment::create(&gone, name(1, 0), SEGMENT_BYTES, SEGMENT_BYTES).unwrap_err();
-        assert!(error.to_string().contains("gone/00000000000000000001"), "{error}");
+        let missing = dir.path().join("missing");
+        let error = ActiveSegment::create(&missing, name(1, 0), SEGMENT_BYTES, SEGMENT_BYTES).unwrap_err();
+        assert!(error.to_string().contains("missing/00000000000000000001"), "{error}");
     }
 }

@@ -1,4 +1,4 @@
-//! How messages are read: as tonic-prost does, but a message that cannot be decoded is the sender's fault.
+//! tonic's codec for protobuf, except that an undecodable message is an error of the client.
 
 use std::marker::PhantomData;
 
@@ -8,21 +8,24 @@ use tonic::Status;
 use tonic::codec::{DecodeBuf, Decoder};
 use tonic_prost::ProstEncoder;
 
-/// What can be read from the bytes of a message: messages as a whole, and what looks at the bytes itself.
+/// A type that is decoded from the bytes of a message: every prost message, and types that defer decoding.
 pub trait FromWire: Sized {
-    /// Reads it, or says what is wrong with the bytes.
+    /// Decodes the message.
+    ///
+    /// # Errors
+    /// INVALID_ARGUMENT if the bytes are not such a message.
     fn from_wire(message: Bytes) -> Result<Self, Status>;
 }
 
 impl<M: Message + Default> FromWire for M {
     fn from_wire(message: Bytes) -> Result<Self, Status> {
         M::decode(message)
-            .map_err(|error| Status::invalid_argument(format!("the message is unreadable: {error}")))
+            .map_err(|error| Status::invalid_argument(format!("the message cannot be decoded: {error}")))
     }
 }
 
-/// tonic-prost answers undecodable bytes with INTERNAL, which tells a client to report a defect of the server. This
-/// answers INVALID_ARGUMENT with the field at fault.
+/// Like tonic-prost's codec, which fails with INTERNAL for undecodable bytes. That code means a bug in the server; this
+/// codec fails with INVALID_ARGUMENT and names the field.
 #[derive(Debug)]
 pub struct Codec<T, U>(PhantomData<(T, U)>);
 

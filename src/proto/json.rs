@@ -1,4 +1,4 @@
-//! The proto3 JSON of messages, with the field names of the contracts.
+//! proto3 JSON of the contracts' messages, with the field names of the .proto files.
 
 use std::sync::LazyLock;
 
@@ -9,34 +9,46 @@ use prost_reflect::{
 use serde_json::Value;
 
 static DESCRIPTOR_POOL: LazyLock<DescriptorPool> = LazyLock::new(|| {
-    DescriptorPool::decode(super::FILE_DESCRIPTOR_SET).expect("the descriptors were made by the build")
+    DescriptorPool::decode(super::FILE_DESCRIPTOR_SET).expect("build.rs writes valid descriptors")
 });
 
-/// A message of `millrace.v1` by its name there.
+/// The descriptor of a message of `millrace.v1`.
 fn descriptor(name: &str) -> MessageDescriptor {
     let descriptor = DESCRIPTOR_POOL.get_message_by_name(&format!("millrace.v1.{name}"));
     descriptor.expect("callers name messages of the contracts")
 }
 
-/// The JSON of a message. Fields that are not set are there with their defaults, so that a reader finds zeros.
+/// Converts the message `name` to JSON. Unset scalar fields have their defaults, so that readers need not handle missing
+/// ones; unset messages are omitted.
 pub fn to_json(name: &str, message: &impl Message) -> Value {
     let mut dynamic = DynamicMessage::new(descriptor(name));
     let options = SerializeOptions::new().use_proto_field_name(true).skip_default_fields(false);
-    let json = dynamic.transcode_from(message).map_err(|error| error.to_string()).and_then(|()| {
-        let serializer = serde_json::value::Serializer;
-        dynamic.serialize_with_options(serializer, &options).map_err(|error| error.to_string())
-    });
-    json.expect("a message of the contracts has its JSON")
+    dynamic.transcode_from(message).expect("callers name the type of the message");
+    let json = dynamic.serialize_with_options(serde_json::value::Serializer, &options);
+    json.expect("every message of the contracts has a JSON form")
 }
 
-/// The message that a JSON object stands for, or what is wrong with it.
-pub fn from_json<M: Message + Default>(name: &str, json: &str) -> Result<M, String> {
+/// Why JSON is not a message.
+#[derive(Debug, thiserror::Error)]
+pub enum JsonError {
+    /// Invalid JSON, an unknown field, or a value of the wrong type. The text has line and column.
+    #[error(transparent)]
+    Parse(#[from] serde_json::Error),
+    /// The parsed message cannot be converted to the generated type.
+    #[error(transparent)]
+    Transcode(#[from] prost::DecodeError),
+}
+
+/// Parses the proto3 JSON of the message `name`. Field names may be in snake_case or lowerCamelCase.
+///
+/// # Errors
+/// See [`JsonError`].
+pub fn from_json<M: Message + Default>(name: &str, json: &str) -> Result<M, JsonError> {
     let mut reader = serde_json::Deserializer::from_str(json);
     let options = DeserializeOptions::new();
-    let dynamic = DynamicMessage::deserialize_with_options(descriptor(name), &mut reader, &options)
-        .map_err(|error| error.to_string())?;
-    reader.end().map_err(|error| error.to_string())?;
-    dynamic.transcode_to().map_err(|error| error.to_string())
+    let dynamic = DynamicMessage::deserialize_with_options(descriptor(name), &mut reader, &options)?;
+    reader.end()?;
+    Ok(dynamic.transcode_to()?)
 }
 
 #[cfg(test)]
@@ -52,11 +64,13 @@ mod tests {
 
     #[test]
     fn an_event_is_parsed_in_either_field_spelling_and_errors_have_a_position() {
-        let json = r#"{"event_name": "a", "sessionId": "s", "timestamp": "2026-11-21T10:00:00.5Z", "properties": {"x": [1]}}"#;
+        let json = r#"{
+            "event_name": "a", "sessionId": "s", "timestamp": "2026-11-21T10:00:00.5Z", "properties": {"x": [1]}
+        }"#;
         let event: v1::Event = from_json("Event", json).unwrap();
         assert_eq!((event.event_name.as_str(), event.session_id.as_str()), ("a", "s"));
         assert_eq!(event.timestamp.unwrap().nanos, 500_000_000);
-        let refused = from_json::<v1::Event>("Event", r#"{"name": "a"}"#).unwrap_err();
-        assert!(refused.contains("name") && refused.contains("line 1"), "{refused}");
+        let error = from_json::<v1::Event>("Event", r#"{"name": "a"}"#).unwrap_err().to_string();
+        assert!(error.contains("name") && error.contains("line 1"), "{error}");
     }
 }

@@ -1,4 +1,4 @@
-//! The contracts of proto/millrace/v1, as generated at build time.
+//! Code that build.rs generates from proto/millrace/v1.
 
 pub mod codec;
 pub mod json;
@@ -15,8 +15,9 @@ pub mod v1 {
 /// The encoded `FileDescriptorSet` of the contracts, served by gRPC reflection.
 pub const FILE_DESCRIPTOR_SET: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));
 
-/// Milliseconds since 1970 UTC as a protobuf timestamp.
+/// Converts Unix milliseconds to a protobuf timestamp.
 pub fn timestamp_from_millis(millis: i64) -> prost_types::Timestamp {
-    let nanos = i32::try_from(millis.rem_euclid(1_000)).expect("a remainder of 1,000 is small") * 1_000_000;
+    let nanos =
+        i32::try_from(millis.rem_euclid(1_000)).expect("rem_euclid(1_000) is below 1,000") * 1_000_000;
     prost_types::Timestamp { seconds: millis.div_euclid(1_000), nanos }
 }

@@ -137,7 +137,7 @@ async fn invalid_requests_get_a_status_code_and_a_reason() {
         (
             events_request(vec![huge]),
             Code::ResourceExhausted,
-            "1000000 bytes allowed (MILLRACE_MAX_MESSAGE_BYTES)",
+            "maximum of 1000000 bytes (MILLRACE_MAX_MESSAGE_BYTES)",
         ),
         (numbered_request(&"p".repeat(129), 1), Code::InvalidArgument, "producer_id has 129 bytes"),
         (numbered_request("p", 0), Code::InvalidArgument, "sequence is missing"),

@@ -137,7 +137,7 @@ fn a_failed_start_prints_one_line() {
             "MILLRACE_MAX_BUFFER_BYTES (--max-buffer-bytes): 16777216 is less than 4 times",
         ),
         (&[("FLUSH_SIZE", "many")], "FLUSH_SIZE (--flush-size): \"many\" is invalid"),
-        (&[("MILLRACE_LISTEN", &port)], "cannot be listened on"),
+        (&[("MILLRACE_LISTEN", &port)], "cannot listen on"),
         (&[("MILLRACE_ENGINE_LIB", "/nonexistent/libchdb.so")], "`make engine`"),
         (&[("CLICKHOUSE_URL", "ftp://x")], "CLICKHOUSE_URL (--clickhouse-url): \"ftp://x\" is invalid"),
         (

@@ -1,4 +1,4 @@
-//! The journal as its callers see it.
+//! The API of the journal on real files.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -61,7 +61,7 @@ async fn repeated_opens_leave_no_files_and_never_reuse_an_lsn() {
         let (journal, _) = Journal::open(dir.path(), CONFIG).unwrap();
         assert!(segments(dir.path()).len() <= 1 + usize::from(round > 2), "{:?}", segments(dir.path()));
         let newest = segments(dir.path()).pop();
-        assert!(newest > before, "an empty segment's name is not used again: {newest:?} after {before:?}");
+        assert!(newest > before, "the name of an empty segment is not reused: {newest:?} after {before:?}");
         before = newest;
         if round == 2 {
             last = journal.append(1, bytes(10)).await.unwrap();
@@ -93,7 +93,7 @@ async fn released_segments_are_deleted_and_lsns_continue() {
     assert_eq!(
         recovery.map(|record| record.unwrap().lsn).collect::<Vec<_>>(),
         [4],
-        "it shared the last segment"
+        "the last segment is kept"
     );
     assert_eq!(journal.append(1, vec![]).await.unwrap(), 5);
 }
@@ -147,11 +147,11 @@ async fn concurrent_appends_wait_for_the_queue_and_become_durable() {
 async fn a_record_must_fit_into_a_segment() {
     let dir = tempfile::tempdir().unwrap();
     let (journal, _) = Journal::open(dir.path(), CONFIG).unwrap();
-    let most = 4096 - 2 * HEADER_BYTES;
-    let error = journal.append(1, bytes(most + 1)).await.unwrap_err();
+    let max_bytes = 4096 - 2 * HEADER_BYTES;
+    let error = journal.append(1, bytes(max_bytes + 1)).await.unwrap_err();
     assert!(matches!(error, JournalError::TooLarge { bytes: 4041, max_bytes: 4040 }), "{error}");
-    journal.append(1, bytes(most)).await.unwrap();
-    journal.append(1, bytes(most)).await.unwrap();
+    journal.append(1, bytes(max_bytes)).await.unwrap();
+    journal.append(1, bytes(max_bytes)).await.unwrap();
 }
 
 #[tokio::test]
@@ -174,7 +174,7 @@ async fn bit_flips_are_reported_and_lose_only_their_record() {
     assert_eq!((damage.len(), damage[0].offset, damage[0].lost.clone()), (1, second, Some(2..=2)));
     let message = damage[0].to_string();
     assert!(
-        message.ends_with(".journal: byte 156: the record's checksum is wrong; record 2 is lost"),
+        message.ends_with(".journal: byte 156: checksum mismatch in the payload; record 2 is lost"),
         "{message}"
     );
 }
@@ -197,9 +197,9 @@ async fn a_missing_segment_is_reported_with_its_records() {
 fn an_invalid_configuration_is_rejected_with_the_minimum() {
     let dir = tempfile::tempdir().unwrap();
     for (config, message) in [
-        (JournalConfig { max_bytes: 10_191, ..CONFIG }, "at least 10192 are needed"),
-        (JournalConfig { segment_bytes: 4_095, ..CONFIG }, "at least 4096 are needed"),
-        (JournalConfig { queue_bytes: 0, ..CONFIG }, "allow at least 1"),
+        (JournalConfig { max_bytes: 10_191, ..CONFIG }, "at least 10192 bytes are required"),
+        (JournalConfig { segment_bytes: 4_095, ..CONFIG }, "at least 4096 bytes are required"),
+        (JournalConfig { queue_bytes: 0, ..CONFIG }, "at least 1 byte is required"),
     ] {
         let error = Journal::open(dir.path(), config).unwrap_err();
         assert!(error.to_string().contains(message), "{error}");
@@ -225,7 +225,7 @@ async fn durable_records_are_readable_during_appends() {
     }
 }
 
-/// Batches that wait for ClickHouse are read back while those that landed are let go.
+/// As the writer does: it reads batches for retries while landed ones are released.
 #[tokio::test(flavor = "multi_thread", worker_threads = 3)]
 async fn retained_records_are_readable_during_releases() {
     let dir = tempfile::tempdir().unwrap();
@@ -234,16 +234,16 @@ async fn retained_records_are_readable_during_releases() {
     let reader = journal.clone();
     let stop = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
     let stopped = std::sync::Arc::clone(&stop);
-    // What the reader reads now or later.
+    // The lowest LSN that the reader still needs.
     let wanted = std::sync::Arc::new(std::sync::atomic::AtomicU64::new(0));
-    let reader_wants = std::sync::Arc::clone(&wanted);
+    let reader_wanted = std::sync::Arc::clone(&wanted);
     let reading = tokio::task::spawn_blocking(move || {
         let mut reads = 0_u64;
         while !stopped.load(std::sync::atomic::Ordering::Relaxed) {
             let newest = reader.stats().durable_lsn;
             if newest > 0 {
-                reader_wants.store(newest, std::sync::atomic::Ordering::SeqCst);
-                let read = reader.read(newest..=newest).expect("the folder can be listed");
+                reader_wanted.store(newest, std::sync::atomic::Ordering::SeqCst);
+                let read = reader.read(newest..=newest).expect("the directory can be listed");
                 assert_eq!(read.map(|record| record.unwrap().lsn).collect::<Vec<_>>(), [newest]);
                 reads += 1;
             }
@@ -251,7 +251,7 @@ async fn retained_records_are_readable_during_releases() {
         reads
     });
     for _ in 0..1_000 {
-        // Every record has a segment of its own; the last 20 stay, and what is being read.
+        // Each record fills a segment. The last 20 are kept, and those that the reader needs.
         let lsn = journal.append(1, bytes(4_000)).await.unwrap();
         journal.release(lsn.saturating_sub(20).min(wanted.load(std::sync::atomic::Ordering::SeqCst)));
     }

@@ -1,4 +1,4 @@
-//! A disk that is really full: a small tmpfs of the test's own.
+//! The journal on a full disk: a small tmpfs for each test.
 
 use std::fs;
 use std::path::Path;
@@ -8,7 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use millrace::journal::{Journal, JournalConfig, JournalError, Lsn};
 
-/// Two segments fit on the disk beside a little else, the third does not.
+/// On the 4 MiB disk, two segments fit beside the ballast file, a third does not.
 const CONFIG: JournalConfig =
     JournalConfig { segment_bytes: 1 << 20, max_bytes: 1 << 30, reserve_bytes: 0, queue_bytes: 1 << 20 };
 
@@ -16,7 +16,7 @@ const CONFIG: JournalConfig =
 pub(crate) struct SmallDisk(tempfile::TempDir);
 
 impl SmallDisk {
-    /// None, and on stderr why, where mounting is not permitted.
+    /// `None`, with the reason on stderr, if mounting is not permitted.
     pub(crate) fn mount(megabytes: u32) -> Option<Self> {
         let dir = tempfile::tempdir().unwrap();
         let size = format!("size={megabytes}m");
@@ -27,13 +27,13 @@ impl SmallDisk {
             Ok(output) => {
                 let stderr = String::from_utf8_lossy(&output.stderr);
                 eprintln!(
-                    "NOT TESTED, a full disk needs a small one: mounting a tmpfs failed: {}",
+                    "NOT TESTED: a full disk needs a small tmpfs, and mounting one failed: {}",
                     stderr.trim()
                 );
                 None
             }
             Err(error) => {
-                eprintln!("NOT TESTED, a full disk needs a small one: `mount` can't be run: {error}");
+                eprintln!("NOT TESTED: a full disk needs a small tmpfs, and `mount` cannot be run: {error}");
                 None
             }
         }
@@ -47,7 +47,11 @@ impl SmallDisk {
 impl Drop for SmallDisk {
     fn drop(&mut self) {
         let unmounted = Command::new("umount").arg("--lazy").arg(self.0.path()).status();
-        assert!(unmounted.is_ok_and(|status| status.success()), "{} stays mounted", self.0.path().display());
+        assert!(
+            unmounted.is_ok_and(|status| status.success()),
+            "{} is still mounted",
+            self.0.path().display()
+        );
     }
 }
 
@@ -56,7 +60,7 @@ async fn wait_until_durable(journal: &Journal) {
     let durable_again = changes.wait_for(|stats| stats.durable);
     tokio::time::timeout(Duration::from_secs(10), durable_again)
         .await
-        .expect("it gets well by itself")
+        .expect("the journal recovers automatically")
         .unwrap();
 }
 
@@ -88,7 +92,7 @@ async fn nothing_is_acked_on_a_full_disk_and_service_resumes_with_free_space() {
     wait_until_durable(&journal).await;
     acknowledged.push(journal.append(1, vec![payload.clone()]).await.unwrap());
 
-    // Full again; this time a release makes the room.
+    // Fill the disk again. This time a release frees the space.
     while let Ok(lsn) = journal.append(1, vec![payload.clone()]).await {
         acknowledged.push(lsn);
     }
@@ -102,11 +106,11 @@ async fn nothing_is_acked_on_a_full_disk_and_service_resumes_with_free_space() {
     let recovered: Vec<_> = recovery.by_ref().map(|record| record.unwrap().lsn).collect();
     acknowledged.retain(|lsn| *lsn >= recovered[0]);
     assert!(recovered[0] <= oldest_kept);
-    assert_eq!(recovered, acknowledged, "what was acknowledged, and nothing else");
+    assert_eq!(recovered, acknowledged, "exactly the acknowledged records");
     assert_eq!(recovery.report().damage_count, 0);
 }
 
-/// Appends a record that leads to a release, as soon as it is taken.
+/// Appends a reserved record, and retries until it is accepted.
 async fn append_reserved(journal: &Journal, bytes: usize) -> Lsn {
     let appended = async {
         loop {
@@ -116,7 +120,7 @@ async fn append_reserved(journal: &Journal, bytes: usize) -> Lsn {
             }
         }
     };
-    tokio::time::timeout(Duration::from_secs(10), appended).await.expect("a reserved record is taken")
+    tokio::time::timeout(Duration::from_secs(10), appended).await.expect("a reserved record is accepted")
 }
 
 #[tokio::test]
@@ -133,7 +137,7 @@ async fn a_full_disk_accepts_only_reserved_records() {
     }
     assert!(acknowledged.len() > 10, "{}", acknowledged.len());
 
-    // The last one needs more than the small segment has been given so far.
+    // The last record needs more than the short segment has preallocated.
     for bytes in [60, 60, 600_000] {
         acknowledged.push(append_reserved(&journal, bytes).await);
         assert!(!journal.stats().durable);
@@ -162,7 +166,7 @@ async fn a_full_disk_accepts_only_reserved_records() {
     let recovered: Vec<_> = recovery.by_ref().map(|record| record.unwrap().lsn).collect();
     acknowledged.retain(|lsn| *lsn >= recovered[0]);
     assert!(recovered[0] <= oldest_kept);
-    assert_eq!(recovered, acknowledged, "what was acknowledged, and nothing else");
+    assert_eq!(recovered, acknowledged, "exactly the acknowledged records");
     assert_eq!(recovery.report().damage_count, 0);
 }
 

@@ -1,4 +1,4 @@
-//! The journal on real files: as its callers see it, under random crashes and damage, and on a full disk.
+//! The journal on real files: its API, a model test with random crashes and damage, and a full disk.
 
 #[cfg(test)]
 mod api;

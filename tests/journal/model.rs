@@ -1,10 +1,10 @@
-//! The journal against a model of it, under random appends, releases, crashes, torn tails, flipped bits, and disks that
-//! fill up or go away: what was durable and not released is always recovered, nothing else ever is, and damage costs its own
-//! record and is reported where it is.
+//! A model test of the journal under random appends, releases, crashes, torn tails, flipped bits, and disks that are full or
+//! unavailable. Durable records that are not released are always recovered. No other record is, except for a contiguous first
+//! part of a group whose sync had not returned. Damage loses only its own record, and is reported with its position.
 //!
-//! Crashes are made on copies of the real files. A killed process leaves what it has written: the copy as it is. A power
-//! cut leaves of the last group, whose sync had not returned, any part: its mark goes, and the bytes before it are cut
-//! and holed at random.
+//! Crashes are simulated on copies of the real files. A killed process leaves everything that it has written: the copy is
+//! not changed. A power cut may lose any part of the last group, whose sync had not returned: its mark is removed, and
+//! the bytes before it are truncated and zeroed at random.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
@@ -22,7 +22,7 @@ use proptest::sample::Index;
 
 use super::disk_full::SmallDisk;
 
-/// More than all a run writes, twice.
+/// More than twice what a run writes.
 const SMALL_DISK_MEGABYTES: usize = 8;
 
 /// Small segments, so that a few records fill one.
@@ -31,26 +31,26 @@ const CONFIG: JournalConfig =
 
 #[derive(Clone, Debug)]
 enum Operation {
-    /// Records of these sizes, submitted together, all awaited.
+    /// Submits records of these sizes together, and awaits them all.
     Append(Vec<usize>),
-    /// Up to one of the records there are.
+    /// Releases everything before one of the durable records.
     Release(Index),
     Close,
-    /// The process is killed with nothing under way.
+    /// Kills the process while it is idle.
     Kill,
-    /// The process is killed while it writes records of these sizes.
+    /// Kills the process while it writes records of these sizes.
     KillWriting(Vec<usize>),
-    /// Power is cut before the last sync returned: this much of the last group is there, but for these sectors.
+    /// Cuts power before the last sync has returned: the last group is truncated, and these sectors are zeroed.
     PowerCut {
         length: Index,
         holes: Vec<Index>,
     },
-    /// Closed, and bits flipped in as many frames.
+    /// Closes the journal, and flips one bit for each item: frame, byte, bit.
     Flip(Vec<(Index, Index, u8)>),
-    /// The folder is not there while these are appended, and then it is again.
+    /// Moves the directory away while records of these sizes are appended, and then back.
     DiskGone(Vec<usize>),
-    /// The disk has so many pages left while these are appended, and then these as reserved ones; perhaps the process is
-    /// killed then; and then there is space again.
+    /// Fills the disk up to some free pages, appends records of these sizes, and then reserved ones. Optionally kills the
+    /// process. Frees the space again.
     DiskFull {
         pages: u64,
         unreserved: Vec<usize>,
@@ -80,7 +80,7 @@ fn op() -> impl Strategy<Value = Operation> {
     ]
 }
 
-/// A frame as it lies in a segment.
+/// The position and header of a frame in a segment.
 #[derive(Clone, Debug)]
 struct Frame {
     file: PathBuf,
@@ -94,7 +94,6 @@ impl Frame {
         self.header.frame_type == FrameType::Mark
     }
 
-    /// Whether this is the last of them.
     fn is_last_of(&self, all: &[Self]) -> bool {
         all.last().is_some_and(|last| last.file == self.file && last.start == self.start)
     }
@@ -106,7 +105,7 @@ fn segments(dir: &Path) -> Vec<PathBuf> {
     paths
 }
 
-/// The frames of a segment up to the first that is damaged.
+/// The frames of a segment, up to the first damaged one.
 fn frames(file: &Path) -> Vec<Frame> {
     let name = file.file_stem().unwrap().to_str().unwrap();
     let salt = u32::from_str_radix(&name[name.len() - 8..], 16).unwrap();
@@ -121,19 +120,19 @@ fn frames(file: &Path) -> Vec<Frame> {
     found
 }
 
-/// In memory where that is possible: the crashes are made by hand, and real syncs would take 20 times as long.
+/// In memory if possible: crashes are simulated anyway, and real syncs would take 20 times as long.
 fn scratch_dir() -> PathBuf {
     let shared_memory = PathBuf::from("/dev/shm");
     if shared_memory.is_dir() { shared_memory } else { std::env::temp_dir() }
 }
 
-/// Copies what is there, oldest first, as a kill would leave it.
+/// Copies the segments, oldest first, as a killed process would leave them.
 fn copy(from: &Path, disk: &Path) -> tempfile::TempDir {
     let to = tempfile::tempdir_in(disk).unwrap();
     fs::create_dir(to.path().join("journal")).unwrap();
     for path in segments(from) {
         match fs::copy(&path, to.path().join("journal").join(path.file_name().unwrap())) {
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {} // released meanwhile
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {} // released concurrently
             copied => drop(copied.unwrap()),
         }
     }
@@ -141,17 +140,17 @@ fn copy(from: &Path, disk: &Path) -> tempfile::TempDir {
 }
 
 struct Model<'a> {
-    /// The small disk, if one could be had.
+    /// The small disk, if it could be mounted.
     disk: Option<&'a Path>,
     temp_dir: tempfile::TempDir,
     journal: Journal,
-    /// Everything that may be recovered, with its bytes.
+    /// The payloads of all records that may be recovered.
     written: BTreeMap<Lsn, Vec<u8>>,
-    /// What of it must be.
+    /// Those that must be recovered.
     durable: BTreeSet<Lsn>,
     released: Lsn,
     appends: u64,
-    /// Where bits were flipped already: once more could mend them.
+    /// Frames with a flipped bit: flipping it again could repair them.
     damaged: BTreeSet<(OsString, usize)>,
 }
 
@@ -176,7 +175,7 @@ impl<'a> Model<'a> {
         self.temp_dir.path().join("journal")
     }
 
-    /// Bytes that no other record has, with what looks like a frame's beginning among them.
+    /// Unique bytes that contain the magic of frame headers.
     fn payload(&mut self, size: usize) -> Vec<u8> {
         self.appends += 1;
         let mut random = self.appends.wrapping_mul(0x9e37_79b9_7f4a_7c15);
@@ -194,15 +193,14 @@ impl<'a> Model<'a> {
         let mut changes = self.journal.watch_stats();
         let durable_again = changes.wait_for(|stats| stats.durable);
         let durable_again = tokio::time::timeout(Duration::from_secs(10), durable_again).await;
-        durable_again.unwrap_or_else(|_| panic!("it does not get well: {:?}", self.journal.stats())).unwrap();
+        durable_again.unwrap_or_else(|_| panic!("not recovered: {:?}", self.journal.stats())).unwrap();
     }
 
-    /// As a kill would leave it.
     fn copy(&self) -> tempfile::TempDir {
         copy(&self.dir(), self.disk.unwrap_or(&scratch_dir()))
     }
 
-    /// Submits these, and returns what is not known to be durable.
+    /// Submits records of these sizes, and returns the appends that were accepted.
     fn submit(&mut self, sizes: &[usize], reserved: bool) -> Vec<millrace::journal::PendingAppend> {
         let mut pending = Vec::new();
         for &size in sizes {
@@ -233,7 +231,7 @@ impl<'a> Model<'a> {
         }
     }
 
-    /// Goes on with another folder, or this one again, and checks what comes back.
+    /// Opens another directory, or the same one again, and checks the recovered records.
     fn reopen(&mut self, temp_dir: Option<tempfile::TempDir>) -> RecoveryReport {
         if let Some(temp_dir) = temp_dir {
             self.temp_dir = temp_dir;
@@ -250,8 +248,8 @@ impl<'a> Model<'a> {
             recovered.insert(record.lsn, record.payload.to_vec());
         }
         let missing: Vec<_> = self.durable.iter().filter(|lsn| !recovered.contains_key(lsn)).collect();
-        assert!(missing.is_empty(), "{missing:?} were durable and not released: {:?}", recovery.report());
-        // What is not recovered now must never be.
+        assert!(missing.is_empty(), "durable records {missing:?} are missing: {:?}", recovery.report());
+        // Records that were not recovered now must not be recovered later.
         self.durable = recovered.keys().copied().filter(|lsn| *lsn >= self.released).collect();
         self.written = recovered;
         recovery.report().clone()
@@ -280,10 +278,10 @@ impl<'a> Model<'a> {
             Operation::PowerCut { length, holes } => self.power_cut(length, &holes),
             Operation::Flip(flips) => self.flip(&flips).await,
             Operation::DiskGone(sizes) => {
-                let away = self.temp_dir.path().join("away");
-                fs::rename(self.dir(), &away).unwrap();
+                let moved_dir = self.temp_dir.path().join("moved");
+                fs::rename(self.dir(), &moved_dir).unwrap();
                 self.append(&sizes, false).await;
-                fs::rename(&away, self.dir()).unwrap();
+                fs::rename(&moved_dir, self.dir()).unwrap();
                 self.wait_until_durable().await;
             }
             Operation::DiskFull { pages, unreserved, reserved, kill } => {
@@ -292,13 +290,13 @@ impl<'a> Model<'a> {
                 fs::write(&ballast, vec![0; (SMALL_DISK_MEGABYTES + 1) << 20]).unwrap_err();
                 let filled = fs::OpenOptions::new().write(true).open(&ballast).unwrap();
                 filled.set_len(filled.metadata().unwrap().len().saturating_sub(pages * 4096)).unwrap();
-                // Space is only given back once nobody has it open.
+                // The space is freed only when the file is closed.
                 drop(filled);
                 self.append(&unreserved, false).await;
                 for size in reserved {
                     self.append(&[size], true).await;
                     if !self.journal.stats().durable {
-                        // Until it has begun a short segment; whether it can depends on what it had reserved.
+                        // Long enough to create a short segment, if the free space allows one.
                         tokio::time::sleep(Duration::from_millis(3)).await;
                     }
                 }
@@ -348,7 +346,7 @@ impl<'a> Model<'a> {
         self.assert_recovered_prefix(&group);
     }
 
-    /// Of records whose sync did not return, what is recovered has no hole.
+    /// Checks that the recovered records of an unsynced group are contiguous.
     fn assert_recovered_prefix(&self, lsns: &[Lsn]) {
         let recovered = lsns.iter().filter(|lsn| self.written.contains_key(lsn)).count();
         assert!(lsns[..recovered].iter().all(|lsn| self.written.contains_key(lsn)), "{lsns:?}");
@@ -365,7 +363,7 @@ impl<'a> Model<'a> {
         let mut lost: BTreeMap<Lsn, Frame> = BTreeMap::new();
         for (frame, byte, bit) in flips {
             let frame = frame.get(&all);
-            // Without the very last mark, other damage in the last group is taken for a torn tail.
+            // Without the last mark, other damage in the last group looks like a torn tail.
             let last_mark = frame.is_mark() && files.last() == Some(&frame.file) && frame.is_last_of(&all);
             let position = (frame.file.file_name().unwrap().to_owned(), frame.start);
             if last_mark && flips.len() > 1 || !self.damaged.insert(position) {
@@ -384,7 +382,7 @@ impl<'a> Model<'a> {
         let before: Vec<_> = self.written.keys().copied().collect();
         let report = self.reopen(None);
         for lsn in before {
-            // What is released may be gone with its segment.
+            // Released records may be deleted with their segment.
             let recovered = self.written.contains_key(&lsn);
             assert!(
                 if lost.contains_key(&lsn) { !recovered } else { recovered || lsn < self.released },
@@ -413,7 +411,7 @@ fn recovery_matches_the_model() {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
             if let Some(disk) = disk {
-                // A run that failed, while it is made smaller, leaves it.
+                // Left over when proptest shrinks a failed run.
                 fs::remove_file(disk.join("ballast")).ok();
             }
             let mut model = Model::new(disk);

@@ -12,8 +12,8 @@ mod common;
 use std::time::{Duration, Instant};
 
 use common::{TestServer, event, events_request};
-use millrace::proto::v1;
 use millrace_client::ProducerConfig;
+use millrace_client::proto::v1;
 use rand::Rng as _;
 use tokio::task::JoinSet;
 use tonic::Streaming;

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail, ensure};
 use bytes::Bytes;
-use millrace::journal::{Journal, JournalConfig};
+use millrace::internals::journal::{Journal, JournalConfig};
 use tokio::task::JoinSet;
 use tokio::time::MissedTickBehavior;
 

@@ -12,7 +12,7 @@ mod common;
 use std::time::{Duration, Instant};
 
 use common::TestServer;
-use millrace::proto::v1;
+use millrace_client::proto::v1;
 use v1::TimeRange;
 
 const SAMPLES: usize = 60;

@@ -14,7 +14,7 @@ use clap::{Args, ValueEnum};
 
 /// The settings of `millrace serve`.
 #[derive(Args, Clone, Debug)]
-pub struct ServeConfig {
+pub(crate) struct ServeConfig {
     /// Address for gRPC, gRPC-Web and HTTP
     #[arg(long, env = "MILLRACE_LISTEN", value_name = "HOST:PORT", default_value = "127.0.0.1:8080")]
     pub listen: SocketAddr,
@@ -64,7 +64,7 @@ pub struct ServeConfig {
 
 impl ServeConfig {
     /// Checks the relations between settings.
-    pub fn validate(&self) -> Result<(), ConfigConflict> {
+    pub(crate) fn validate(&self) -> Result<(), ConfigConflict> {
         // Snapshots repeat the ids in the journal. A larger share would fill the journal with ids.
         let (ids, journal_bytes) = (self.writer.recent_event_ids, self.journal.journal_max_bytes);
         let bytes_per_id = EVENT_ID_BYTES * MIN_JOURNAL_TO_IDS_RATIO;
@@ -92,7 +92,7 @@ impl ServeConfig {
 /// Two settings that are valid on their own and cannot be combined. The message is one line that names both and the way
 /// out.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum ConfigConflict {
+pub(crate) enum ConfigConflict {
     /// Snapshots of the event ids would fill the journal.
     #[error(
         "MILLRACE_RECENT_EVENT_IDS (--recent-event-ids): {ids} ids need a journal of at least {needed_bytes} bytes, but \
@@ -135,7 +135,7 @@ const MIN_BUFFER_TO_MESSAGE_RATIO: u64 = 4;
 
 /// Limits on connections, and the hosts and origins that browsers may use.
 #[derive(Args, Clone, Debug)]
-pub struct EdgeConfig {
+pub(crate) struct EdgeConfig {
     /// Maximum number of open connections. Further ones are closed
     #[arg(long, env = "MILLRACE_MAX_CONNECTIONS", value_name = "CONNECTIONS", default_value = "2048",
           value_parser = |text: &str| parse_integer(text, 1..=1_000_000))]
@@ -173,7 +173,7 @@ pub struct EdgeConfig {
 
 /// Which ClickHouse to use, and how long it keeps rows.
 #[derive(Args, Clone, Debug)]
-pub struct ClickHouseConfig {
+pub(crate) struct ClickHouseConfig {
     /// HTTP address of a ClickHouse server. Empty for the embedded engine
     #[arg(long, env = "CLICKHOUSE_URL", value_name = "URL", default_value = "", hide_default_value = true,
           value_parser = parse_http_url)]
@@ -235,7 +235,7 @@ pub struct ClickHouseConfig {
 
 /// Limits of the embedded engine.
 #[derive(Args, Clone, Debug)]
-pub struct EngineConfig {
+pub(crate) struct EngineConfig {
     /// Memory limit of the embedded engine in bytes, at least 268435456. 0 for three quarters of the machine's memory, or
     /// of the cgroup's limit if that is lower
     #[arg(long = "engine-memory-bytes", env = "MILLRACE_ENGINE_MEMORY_BYTES", value_name = "BYTES", default_value = "0",
@@ -254,7 +254,7 @@ pub struct EngineConfig {
 
 /// An on/off setting.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Switch {
+pub(crate) enum Switch {
     /// Enabled
     On,
     /// Disabled
@@ -272,7 +272,7 @@ impl std::fmt::Display for Switch {
 
 /// Limits of the journal.
 #[derive(Args, Clone, Debug)]
-pub struct JournalSettings {
+pub(crate) struct JournalSettings {
     /// Disk space in bytes for events that are not in ClickHouse yet (journal and dead letters). At the limit, requests are
     /// slowed down or rejected with a retry delay
     #[arg(long, env = "MILLRACE_JOURNAL_MAX_BYTES", value_name = "BYTES", default_value = "8589934592",
@@ -282,7 +282,7 @@ pub struct JournalSettings {
 
 /// When events are flushed to ClickHouse, and how much memory they may use.
 #[derive(Args, Clone, Debug)]
-pub struct WriterConfig {
+pub(crate) struct WriterConfig {
     /// Number of events at which a batch is inserted
     #[arg(long, env = "FLUSH_SIZE", value_name = "EVENTS", default_value = "1000",
           value_parser = |text: &str| parse_integer(text, 1..=1_000_000))]
@@ -311,7 +311,7 @@ pub struct WriterConfig {
 
 /// Caching and limits of panels.
 #[derive(Args, Clone, Debug)]
-pub struct PanelsConfig {
+pub(crate) struct PanelsConfig {
     /// How long a panel's result is reused, in milliseconds. 0 to recompute each time
     #[arg(long = "panel-cache-ms", env = "PANEL_CACHE_MS", value_name = "MS", default_value = "3000",
           value_parser = |text: &str| parse_millis(text, 0..=3_600_000))]
@@ -333,7 +333,7 @@ pub struct PanelsConfig {
 
 /// The log.
 #[derive(Args, Clone, Debug)]
-pub struct LogConfig {
+pub(crate) struct LogConfig {
     /// Log filter: error, warn, info, debug or trace, also per module ("info,millrace::writer=debug")
     #[arg(long = "log", env = "MILLRACE_LOG", value_name = "FILTER", default_value = "info")]
     pub filter: String,
@@ -344,7 +344,7 @@ pub struct LogConfig {
 
 /// The format of a log line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum LogFormat {
+pub(crate) enum LogFormat {
     /// One line of text per event, for people
     Text,
     /// One JSON object per line
@@ -369,7 +369,7 @@ const ENGINE_INHERITED_VARIABLES: [&str; 4] = ["TZ", "LD_LIBRARY_PATH", "RUST_BA
 const ENGINE_VARIABLE_PREFIX: &str = "MILLRACE_ENGINE_";
 
 /// The part of this process's environment that the isolated engine process inherits.
-pub fn engine_environment() -> impl Iterator<Item = (OsString, OsString)> {
+pub(crate) fn engine_environment() -> impl Iterator<Item = (OsString, OsString)> {
     std::env::vars_os().filter(|(name, _)| {
         name.to_str().is_some_and(|name| {
             ENGINE_INHERITED_VARIABLES.contains(&name) || name.starts_with(ENGINE_VARIABLE_PREFIX)
@@ -432,7 +432,7 @@ fn parse_identifier(text: &str) -> Result<String, InvalidValue> {
 }
 
 /// A rejected command line as one line: the variable, the flag, the value and what is allowed.
-pub fn explain_parse_error(error: &clap::Error, command: &clap::Command) -> String {
+pub(crate) fn explain_parse_error(error: &clap::Error, command: &clap::Command) -> String {
     use std::error::Error as _;
 
     let text = |kind| match error.get(kind) {

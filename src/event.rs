@@ -17,7 +17,7 @@ pub const MAX_ID_BYTES: usize = 256;
 pub const MAX_PROPERTIES_BYTES: usize = 64 * 1024;
 /// How deep `properties` may nest. Real events have fewer than ten levels; the limit protects readers of the column whose
 /// JSON parser recurses.
-pub const MAX_PROPERTIES_DEPTH: usize = 32;
+pub(crate) const MAX_PROPERTIES_DEPTH: usize = 32;
 
 /// How much of an invalid value the reason quotes, in bytes.
 const MAX_QUOTED_BYTES: usize = 40;

@@ -3,39 +3,135 @@
 //! The modules, in the order in which an event travels:
 //!
 //! 1. `edge`: accepts connections, and enforces limits and origins before a request is read.
-//! 2. [`ingest`]: gRPC and HTTP handlers decode requests and submit their events. They keep nothing.
-//! 3. [`event`]: decides whether an event is valid, the same way for every handler.
-//! 4. [`writer`]: admits events as columns, groups them into batches, and inserts each batch exactly once.
-//! 5. [`journal`]: the append-only log on disk. An event is *acknowledged* once it is synced here.
-//! 6. [`clickhouse`]: the client for ClickHouse, the schema, and repairs. [`engine`] is the embedded ClickHouse, a child
+//! 2. `ingest`: gRPC and HTTP handlers decode requests and submit their events. They keep nothing.
+//! 3. `event`: decides whether an event is valid, the same way for every handler.
+//! 4. `writer`: admits events as columns, groups them into batches, and inserts each batch exactly once.
+//! 5. `journal`: the append-only log on disk. An event is *acknowledged* once it is synced here.
+//! 6. `clickhouse`: the client for ClickHouse, the schema, and repairs. `engine` is the embedded ClickHouse, a child
 //!    process that is reached like a server.
-//! 7. [`panels`]: SQL files, queried with parameters, whose results are tables and typed messages. Queries with subscribers
+//! 7. `panels`: SQL files, queried with parameters, whose results are tables and typed messages. Queries with subscribers
 //!    run again when a batch has landed.
-//! 8. [`dashboard`]: gRPC and HTTP handlers that return and stream the results. `web_assets` serves the page, built from
+//! 8. `dashboard`: gRPC and HTTP handlers that return and stream the results. `web_assets` serves the page, built from
 //!    web/.
 //!
-//! Around them: [`commands`] are the subcommands of the program, [`config`] its settings, [`server`] the one port for gRPC
-//! and HTTP, [`health`] the state of everything, [`error`] the mapping of errors to gRPC and HTTP, [`telemetry`] the log,
-//! `shutdown` the signals. [`proto`] has the contracts. The client for
-//! producers written in Rust is the crate [`millrace_client`].
+//! Around them: `commands` are the subcommands of the program, `config` its settings, `server` the one port for gRPC
+//! and HTTP, `health` the state of everything, `error` the mapping of errors to gRPC and HTTP, `telemetry` the log,
+//! `shutdown` the signals. `proto` has the contracts. The client for producers written in Rust is the crate
+//! `millrace-client`.
+//!
+//! The public API is [`cli::run`]: programs use the contracts, not this library. What the tests, benchmarks and fuzz targets
+//! of this repository use is in a hidden module.
 
 mod atomic_file;
 mod blocking;
-pub mod clickhouse;
-pub mod commands;
-pub mod config;
-pub mod dashboard;
+pub mod cli;
+mod clickhouse;
+mod commands;
+mod config;
+mod dashboard;
 mod edge;
-pub mod engine;
-pub mod error;
-pub mod event;
-pub mod health;
-pub mod ingest;
-pub mod journal;
-pub mod panels;
-pub mod proto;
-pub mod server;
+mod engine;
+mod error;
+mod event;
+mod health;
+mod ingest;
+mod journal;
+mod panels;
+mod proto;
+mod server;
 mod shutdown;
-pub mod telemetry;
+mod telemetry;
 mod web_assets;
-pub mod writer;
+mod writer;
+
+/// For the tests, benchmarks and fuzz targets of this repository. Not part of the public API.
+#[doc(hidden)]
+pub mod internals {
+    pub mod clickhouse {
+        pub use crate::clickhouse::{ClickHouse, ClickHouseError, Endpoint};
+        pub mod batches {
+            pub use crate::clickhouse::batches::{BatchPresence, count_stored_events};
+        }
+        pub mod lexer {
+            pub use crate::clickhouse::lexer::Lexer;
+        }
+        pub mod schema {
+            pub use crate::clickhouse::schema::rendered_files;
+        }
+    }
+    pub mod config {
+        pub use crate::config::default_engine_library;
+    }
+    pub mod event {
+        pub use crate::event::{
+            MAX_EVENT_NAME_BYTES, MAX_ID_BYTES, MAX_PROPERTIES_BYTES, ValidationRules, validate,
+        };
+    }
+    pub mod ingest {
+        pub use crate::ingest::MAX_SEND_EVENTS;
+        pub mod http {
+            pub use crate::ingest::http::fuzz_post_events;
+        }
+        pub mod wire {
+            pub use crate::ingest::wire::EventsRequest;
+        }
+    }
+    pub mod journal {
+        pub use crate::journal::{Journal, JournalConfig, JournalError, JournalRecord, Lsn, PendingAppend};
+        pub mod entry {
+            pub use crate::journal::entry::SegmentEntry;
+        }
+        pub mod frame {
+            pub use crate::journal::frame::{FrameHeader, FrameType, HEADER_BYTES, MAGIC};
+        }
+        pub mod reader {
+            pub use crate::journal::reader::SegmentReader;
+        }
+        pub mod recovery {
+            pub use crate::journal::recovery::RecoveryReport;
+        }
+    }
+    pub mod panels {
+        pub mod sandbox {
+            pub mod ast {
+                pub use crate::panels::sandbox::ast::check;
+            }
+            pub mod functions {
+                pub use crate::panels::sandbox::functions::{
+                    Denied, check_function, check_table_function, is_aggregate, is_higher_order, is_type,
+                };
+            }
+            pub mod query_tree {
+                pub use crate::panels::sandbox::query_tree::check;
+            }
+            pub mod tokens {
+                pub use crate::panels::sandbox::tokens::{check, is_keyword};
+            }
+        }
+    }
+    pub mod proto {
+        pub use crate::proto::timestamp_from_millis;
+        pub mod codec {
+            pub use crate::proto::codec::FromWire;
+        }
+    }
+    pub mod writer {
+        pub mod columns {
+            pub use crate::writer::columns::{COLUMN_NAMES, EventColumns};
+        }
+        pub mod durability {
+            pub use crate::writer::durability::Durability;
+        }
+        pub mod producers {
+            pub use crate::writer::producers::MAX_PRODUCERS;
+        }
+        pub mod reconcile {
+            pub use crate::writer::reconcile::{
+                BatchBody, ExpectedBatch, ReconcileError, ReconcileReport, reconcile,
+            };
+        }
+        pub mod record {
+            pub use crate::writer::record::{Snapshot, WriterRecord, kind};
+        }
+    }
+}

@@ -21,7 +21,7 @@ use tonic_web::GrpcWebLayer;
 
 use crate::config::EdgeConfig;
 use crate::dashboard::{self, grpc::DashboardHandler};
-pub use crate::edge::ConnectionTasks;
+pub(crate) use crate::edge::ConnectionTasks;
 use crate::edge::{self, origin::OriginPolicy};
 use crate::error::problem_response;
 use crate::health::grpc::HealthHandler;
@@ -36,7 +36,7 @@ use v1::dashboard_service_server::DashboardServiceServer;
 use v1::health_service_server::HealthServiceServer;
 
 /// The handlers of all services, and the settings of the router.
-pub struct Handlers {
+pub(crate) struct Handlers {
     /// IngestService.
     pub ingest: IngestHandler,
     /// `POST /events`.
@@ -61,18 +61,18 @@ pub struct Handlers {
     "MILLRACE_LISTEN (--listen): cannot listen on {address}: {source}; stop the process that uses it, or choose another \
      port"
 )]
-pub struct ListenError {
+pub(crate) struct ListenError {
     address: SocketAddr,
     source: std::io::Error,
 }
 
 /// Binds the address of `MILLRACE_LISTEN`.
-pub async fn listen(address: SocketAddr) -> Result<TcpListener, ListenError> {
+pub(crate) async fn listen(address: SocketAddr) -> Result<TcpListener, ListenError> {
     TcpListener::bind(address).await.map_err(|source| ListenError { address, source })
 }
 
 /// Builds the router of all services, and the reporter of grpc.health.v1.Health for [`report_health`].
-pub fn router(handlers: Handlers) -> (Router, HealthReporter) {
+pub(crate) fn router(handlers: Handlers) -> (Router, HealthReporter) {
     let Handlers { ingest, ingester, dashboard, panels, health, view, max_message_bytes, edge } = handlers;
     let policy = Arc::new(OriginPolicy::new(&edge.allowed_hosts, &edge.allowed_origins));
     let (reporter, health_v1) = tonic_health::server::health_reporter();
@@ -116,7 +116,7 @@ pub fn router(handlers: Handlers) -> (Router, HealthReporter) {
 
 /// Accepts connections until `stop`, then waits up to 2 s for active calls to end. The caller then closes
 /// `connection_tasks`.
-pub async fn serve(
+pub(crate) async fn serve(
     listener: TcpListener,
     router: Router,
     config: EdgeConfig,
@@ -175,6 +175,6 @@ async fn explain_message_limit(response: Response, max_message_bytes: usize) -> 
 const TONIC_TOO_LARGE_PREFIX: &str = "Error, decoded message length too large";
 
 /// Keeps grpc.health.v1.Health in sync with the health view until `stop`.
-pub async fn report_health(reporter: HealthReporter, view: HealthView, stop: CancellationToken) {
+pub(crate) async fn report_health(reporter: HealthReporter, view: HealthView, stop: CancellationToken) {
     health::grpc::report_serving_status(reporter, view, stop).await;
 }

@@ -12,13 +12,13 @@ use crate::config::{LogConfig, LogFormat};
 #[error(
     "MILLRACE_LOG (--log): {filter:?} is invalid: must be error, warn, info, debug or trace, also per module"
 )]
-pub struct InvalidLogFilter {
+pub(crate) struct InvalidLogFilter {
     filter: String,
     source: ParseError,
 }
 
 /// Installs the global subscriber. Call once.
-pub fn init(config: &LogConfig) -> Result<(), InvalidLogFilter> {
+pub(crate) fn init(config: &LogConfig) -> Result<(), InvalidLogFilter> {
     let filter = EnvFilter::try_new(&config.filter)
         .map_err(|source| InvalidLogFilter { filter: config.filter.clone(), source })?;
     let log = tracing_subscriber::fmt()

@@ -8,10 +8,10 @@
 use std::time::Duration;
 
 use libfuzzer_sys::fuzz_target;
-use millrace::event::{MAX_EVENT_NAME_BYTES, MAX_ID_BYTES, MAX_PROPERTIES_BYTES, ValidationRules, validate};
-use millrace::proto::v1;
-use millrace::writer::columns::EventColumns;
-use millrace::writer::record::WriterRecord;
+use millrace::internals::event::{MAX_EVENT_NAME_BYTES, MAX_ID_BYTES, MAX_PROPERTIES_BYTES, ValidationRules, validate};
+use millrace_client::proto::v1;
+use millrace::internals::writer::columns::EventColumns;
+use millrace::internals::writer::record::WriterRecord;
 use prost::Message;
 use uuid::Uuid;
 
@@ -27,7 +27,7 @@ fuzz_target!(|bytes: &[u8]| {
     if let Ok(mut event) = v1::Event::decode(bytes) {
         check_event(&event);
         // Few random bytes are a time within the retention.
-        event.timestamp = Some(millrace::proto::timestamp_from_millis(NOW_MS));
+        event.timestamp = Some(millrace::internals::proto::timestamp_from_millis(NOW_MS));
         check_event(&event);
     }
 });

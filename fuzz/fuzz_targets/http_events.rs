@@ -8,9 +8,9 @@
 use std::time::Duration;
 
 use libfuzzer_sys::fuzz_target;
-use millrace::event::ValidationRules;
-use millrace::ingest::{MAX_SEND_EVENTS, http, wire::EventsRequest};
-use millrace::proto::codec::FromWire;
+use millrace::internals::event::ValidationRules;
+use millrace::internals::ingest::{MAX_SEND_EVENTS, http, wire::EventsRequest};
+use millrace::internals::proto::codec::FromWire;
 
 const NOW_MS: i64 = 1_800_000_000_000;
 const RULES: ValidationRules =

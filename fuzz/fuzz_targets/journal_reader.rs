@@ -14,10 +14,10 @@ use std::path::Path;
 
 use libfuzzer_sys::arbitrary::{self, Arbitrary};
 use libfuzzer_sys::fuzz_target;
-use millrace::journal::entry::SegmentEntry;
-use millrace::journal::frame::{FrameHeader, FrameType};
-use millrace::journal::reader::SegmentReader;
-use millrace::journal::{Journal, JournalConfig, JournalRecord, Lsn};
+use millrace::internals::journal::entry::SegmentEntry;
+use millrace::internals::journal::frame::{FrameHeader, FrameType};
+use millrace::internals::journal::reader::SegmentReader;
+use millrace::internals::journal::{Journal, JournalConfig, JournalRecord, Lsn};
 
 const SALT: u32 = 0x0bad_5eed;
 const FIRST_LSN: Lsn = 3;

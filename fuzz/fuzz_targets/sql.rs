@@ -8,8 +8,8 @@
 use std::ops::ControlFlow;
 
 use libfuzzer_sys::fuzz_target;
-use millrace::clickhouse::lexer::Lexer;
-use millrace::panels::sandbox::{ast, functions, query_tree, tokens};
+use millrace::internals::clickhouse::lexer::Lexer;
+use millrace::internals::panels::sandbox::{ast, functions, query_tree, tokens};
 use sqlparser::ast::{Expr, Statement, TableFactor, Visit, Visitor, visit_expressions};
 use sqlparser::dialect::ClickHouseDialect;
 use sqlparser::parser::Parser;

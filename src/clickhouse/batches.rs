@@ -77,12 +77,12 @@ pub async fn count_stored_events(
 }
 
 /// Counts the parts of this database that the engine found broken at its start and moved to `detached/`.
-pub async fn count_broken_parts(clickhouse: &ClickHouse) -> Result<u64, ClickHouseError> {
+pub(crate) async fn count_broken_parts(clickhouse: &ClickHouse) -> Result<u64, ClickHouseError> {
     Ok(clickhouse.client()?.query_raw(BROKEN_PARTS).fetch_one().await?)
 }
 
 /// Deletes every event of the batches. Returns when they are gone.
-pub async fn delete_events(clickhouse: &ClickHouse, batches: &[Uuid]) -> Result<(), ClickHouseError> {
+pub(crate) async fn delete_events(clickhouse: &ClickHouse, batches: &[Uuid]) -> Result<(), ClickHouseError> {
     for batches in batches.chunks(BATCHES_PER_STATEMENT) {
         let delete =
             clickhouse.client()?.query_raw("DELETE FROM events WHERE batch IN {batches:Array(UUID)}");
@@ -94,13 +94,13 @@ pub async fn delete_events(clickhouse: &ClickHouse, batches: &[Uuid]) -> Result<
 /// A copy of the empty table `events`. Its rows are attached to `events` past the materialized views and past
 /// deduplication.
 #[derive(Debug)]
-pub struct StagingTable<'a>(&'a ClickHouse);
+pub(crate) struct StagingTable<'a>(&'a ClickHouse);
 
 impl<'a> StagingTable<'a> {
     const TABLE: &'static str = "events_repaired";
 
     /// Creates the table, empty. Drops an earlier one.
-    pub async fn create(clickhouse: &'a ClickHouse) -> Result<Self, ClickHouseError> {
+    pub(crate) async fn create(clickhouse: &'a ClickHouse) -> Result<Self, ClickHouseError> {
         let staging = Self(clickhouse);
         staging.drop().await?;
         clickhouse.client()?.query_raw("CREATE TABLE events_repaired AS events").execute().await?;
@@ -108,7 +108,7 @@ impl<'a> StagingTable<'a> {
     }
 
     /// Inserts a batch in the Native format.
-    pub async fn insert(
+    pub(crate) async fn insert(
         &self,
         columns: &str,
         body: Vec<Bytes>,
@@ -118,7 +118,7 @@ impl<'a> StagingTable<'a> {
     }
 
     /// Attaches the rows to `events`, one partition at a time, and drops the table.
-    pub async fn attach(self) -> Result<(), ClickHouseError> {
+    pub(crate) async fn attach(self) -> Result<(), ClickHouseError> {
         let client = self.0.client()?;
         for id in partition_ids(&client, &[Self::TABLE]).await? {
             // Hard links, not copies.
@@ -140,7 +140,7 @@ pub(super) async fn partition_ids(client: &Client, tables: &[&str]) -> Result<Ve
 
 /// Waits until nothing changes `events` or a rollup: no insert or delete of a client that is gone, and no delete that
 /// continues after a restart of the engine. Merges do not count. Fails after [`QUIESCENCE_TIMEOUT`].
-pub async fn wait_until_quiescent(clickhouse: &ClickHouse) -> Result<(), ClickHouseError> {
+pub(crate) async fn wait_until_quiescent(clickhouse: &ClickHouse) -> Result<(), ClickHouseError> {
     poll_until_quiescent(&clickhouse.client()?).await
 }
 
@@ -162,7 +162,10 @@ pub(super) async fn poll_until_quiescent(client: &Client) -> Result<(), ClickHou
 /// Returns the number of quarter hours.
 ///
 /// Nothing may be inserted meanwhile. It can be repeated after a failure: rows are deleted before they are written.
-pub async fn recompute_rollups(clickhouse: &ClickHouse, batches: &[Uuid]) -> Result<u64, ClickHouseError> {
+pub(crate) async fn recompute_rollups(
+    clickhouse: &ClickHouse,
+    batches: &[Uuid],
+) -> Result<u64, ClickHouseError> {
     let client = clickhouse.client()?;
     let mut quarter_hours = BTreeSet::new();
     for batches in batches.chunks(BATCHES_PER_STATEMENT) {

@@ -8,10 +8,11 @@ mod retention;
 mod rollups;
 mod template;
 
-pub mod batches;
-pub mod lexer;
-pub mod rebuild;
-pub mod schema;
+pub(crate) mod batches;
+pub(crate) mod lexer;
+pub(crate) mod rebuild;
+pub(crate) mod schema;
 
 pub use client::{ClickHouse, Endpoint};
-pub use error::{ClickHouseError, ErrorKind, InsertFailure};
+pub use error::ClickHouseError;
+pub(crate) use error::{ErrorKind, InsertFailure};

@@ -40,7 +40,7 @@ const WINDOW_TIMEOUT: Duration = Duration::from_secs(3_600);
 
 /// Rebuilds a rollup, named by its table of minutes. `progress` receives the events done and the total. Returns the number
 /// of events.
-pub async fn rebuild_rollup(
+pub(crate) async fn rebuild_rollup(
     clickhouse: &ClickHouse,
     rollup: &str,
     progress: impl Fn(u64, u64),
@@ -76,7 +76,7 @@ pub async fn rebuild_rollup(
 
 /// Cleans up after rebuilds: resumes inserts if they are paused, and drops the new tables unless the rollup has fewer events
 /// than they have. Only while no rebuild can be running: right after the embedded engine has started.
-pub async fn recover(clickhouse: &ClickHouse) -> Result<(), ClickHouseError> {
+pub(crate) async fn recover(clickhouse: &ClickHouse) -> Result<(), ClickHouseError> {
     if resume_inserts(clickhouse).await? {
         tracing::warn!("a rebuild was interrupted; inserts resumed, the rollup is unchanged");
     }

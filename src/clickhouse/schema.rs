@@ -41,7 +41,7 @@ const INSERTS_PAUSED: &str = include_str!("../../queries/maintenance/inserts_pau
 
 /// Why the schema could not be applied, or a rollup not rebuilt.
 #[derive(Debug, thiserror::Error)]
-pub enum SchemaError {
+pub(crate) enum SchemaError {
     /// ClickHouse did not execute a statement.
     #[error("{file}: {error}")]
     Statement {
@@ -86,7 +86,7 @@ pub enum SchemaError {
 
 impl SchemaError {
     /// Whether ClickHouse did not respond at all.
-    pub fn is_unreachable(&self) -> bool {
+    pub(crate) fn is_unreachable(&self) -> bool {
         matches!(self, Self::Statement { error, .. } if error.kind == ErrorKind::Unreachable)
     }
 }
@@ -104,7 +104,10 @@ pub fn rendered_files(retention_days: u64) -> impl Iterator<Item = (&'static str
 
 /// Creates the database if needed, applies the files that are missing, and applies the retention. Returns the names of the
 /// files that were applied now.
-pub async fn apply(clickhouse: &ClickHouse, retention_days: u64) -> Result<Vec<&'static str>, SchemaError> {
+pub(crate) async fn apply(
+    clickhouse: &ClickHouse,
+    retention_days: u64,
+) -> Result<Vec<&'static str>, SchemaError> {
     let statement_error = |file: &str| {
         let file = file.to_owned();
         move |error: ClickHouseError| SchemaError::Statement { file, error }

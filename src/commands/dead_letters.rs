@@ -25,7 +25,7 @@ const POLL_INTERVAL: Duration = Duration::from_millis(250);
 
 /// Arguments of `millrace dead-letters`.
 #[derive(Args, Clone, Debug)]
-pub struct DeadLettersArgs {
+pub(crate) struct DeadLettersArgs {
     #[command(subcommand)]
     action: DeadLettersAction,
     /// Data folder of the server
@@ -52,7 +52,7 @@ enum DeadLettersAction {
 }
 
 /// Runs the command.
-pub async fn run(args: DeadLettersArgs) -> anyhow::Result<()> {
+pub(crate) async fn run(args: DeadLettersArgs) -> anyhow::Result<()> {
     if !args.data_dir.is_dir() {
         bail!("MILLRACE_DATA_DIR (--data-dir): {} is not a folder", args.data_dir.display());
     }

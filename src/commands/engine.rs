@@ -30,7 +30,7 @@ const TCP_USER_TIMEOUT_MS: u32 = 60_000;
 
 /// Arguments of `millrace engine`.
 #[derive(Args, Clone, Debug)]
-pub struct EngineArgs {
+pub(crate) struct EngineArgs {
     /// Folder of the database
     #[arg(long, value_name = "FOLDER", default_value = "./data/clickhouse")]
     data_dir: PathBuf,
@@ -57,7 +57,7 @@ pub struct EngineArgs {
 }
 
 /// What [`run`] needs, opened before the process confined itself.
-pub struct PreparedEngine {
+pub(crate) struct PreparedEngine {
     data_dir: PathBuf,
     listener: std::net::TcpListener,
     library: Arc<Library>,
@@ -70,7 +70,7 @@ pub struct PreparedEngine {
 
 /// Opens the port, loads the library, and then confines the process to the data folder. Call it while the process has one
 /// thread; see [`sandbox`]. Re-executes the process first, unless `--isolated` is set.
-pub fn prepare(args: EngineArgs) -> anyhow::Result<PreparedEngine> {
+pub(crate) fn prepare(args: EngineArgs) -> anyhow::Result<PreparedEngine> {
     let data_dir = sandbox::create_data_dir(&args.data_dir)
         .with_context(|| format!("--data-dir: {} could not be created", args.data_dir.display()))?;
     let library =
@@ -115,7 +115,7 @@ pub fn prepare(args: EngineArgs) -> anyhow::Result<PreparedEngine> {
 }
 
 /// Runs the engine until a signal, or until the parent exits if `--exit-with-parent` is set.
-pub async fn run(prepared: PreparedEngine) -> anyhow::Result<()> {
+pub(crate) async fn run(prepared: PreparedEngine) -> anyhow::Result<()> {
     let PreparedEngine {
         data_dir,
         listener,

@@ -16,7 +16,7 @@ use crate::config::ClickHouseConfig;
 
 /// Arguments of `millrace migrate`.
 #[derive(Args, Clone, Debug)]
-pub struct MigrateArgs {
+pub(crate) struct MigrateArgs {
     /// Print the schema instead of applying it
     #[arg(long)]
     print: bool,
@@ -32,7 +32,7 @@ pub struct MigrateArgs {
 }
 
 /// Runs the command.
-pub async fn run(args: MigrateArgs) -> anyhow::Result<()> {
+pub(crate) async fn run(args: MigrateArgs) -> anyhow::Result<()> {
     let MigrateArgs { print, rebuild, data_dir, clickhouse: config } = args;
     if print {
         for (name, text) in schema::rendered_files(config.retention_days) {

@@ -1,7 +1,7 @@
 //! The subcommands, one file each.
 
-pub mod dead_letters;
-pub mod engine;
-pub mod generate;
-pub mod migrate;
-pub mod serve;
+pub(crate) mod dead_letters;
+pub(crate) mod engine;
+pub(crate) mod generate;
+pub(crate) mod migrate;
+pub(crate) mod serve;

@@ -37,7 +37,7 @@ use crate::writer::durability::Durability;
 use crate::writer::{self, RecoveredState, WriterDependencies};
 
 /// Runs the server until SIGTERM or SIGINT.
-pub async fn run(config: ServeConfig) -> anyhow::Result<()> {
+pub(crate) async fn run(config: ServeConfig) -> anyhow::Result<()> {
     config.validate()?;
     let mut signals = ShutdownSignals::install()?;
     let _lock = lock_data_dir(&config.data_dir)?;

@@ -23,7 +23,7 @@ const MAX_QUERIES: usize = 100;
 
 /// Implements DashboardService.
 #[derive(Debug)]
-pub struct DashboardHandler {
+pub(crate) struct DashboardHandler {
     panels: Panels,
     subscriptions: Subscriptions,
     /// Ends the streams of WatchPanels.
@@ -32,7 +32,7 @@ pub struct DashboardHandler {
 
 impl DashboardHandler {
     /// Streams of WatchPanels end when `stop` is cancelled, or when their connection shuts down.
-    pub fn new(panels: Panels, subscriptions: Subscriptions, stop: CancellationToken) -> Self {
+    pub(crate) fn new(panels: Panels, subscriptions: Subscriptions, stop: CancellationToken) -> Self {
         Self { panels, subscriptions, stop }
     }
 

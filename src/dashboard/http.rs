@@ -15,7 +15,7 @@ use crate::proto::json::to_json;
 use crate::proto::v1;
 
 /// The routes below `/api`.
-pub fn routes(panels: Panels) -> Router {
+pub(crate) fn routes(panels: Panels) -> Router {
     Router::new()
         .route("/panels", get(list_panels))
         .route("/panels/{name}", get(query_panel))

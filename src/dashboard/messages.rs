@@ -9,7 +9,7 @@ use crate::proto::{self, v1};
 use v1::watch_panels_response::Value;
 
 /// The range of a request. `None` if the enum has no such value.
-pub fn time_range(value: i32) -> Option<TimeRange> {
+pub(crate) fn time_range(value: i32) -> Option<TimeRange> {
     match v1::TimeRange::try_from(value).ok()? {
         v1::TimeRange::Unspecified | v1::TimeRange::TimeRange1h => Some(TimeRange::Hour),
         v1::TimeRange::TimeRange6h => Some(TimeRange::SixHours),
@@ -19,7 +19,7 @@ pub fn time_range(value: i32) -> Option<TimeRange> {
 }
 
 /// The response of ListPanels.
-pub fn list_response(catalog: &Catalog) -> v1::ListPanelsResponse {
+pub(crate) fn list_response(catalog: &Catalog) -> v1::ListPanelsResponse {
     let panels = catalog.panels.values().map(|panel| v1::Panel {
         name: panel.name.clone(),
         title: panel.title.clone(),
@@ -59,7 +59,7 @@ fn chart(chart: Chart) -> v1::Chart {
 }
 
 /// The result of any panel as a table.
-pub fn table(result: &PanelResult) -> v1::PanelTable {
+pub(crate) fn table(result: &PanelResult) -> v1::PanelTable {
     let ResultTable { columns, rows } = &result.table;
     v1::PanelTable {
         columns: columns
@@ -99,7 +99,7 @@ fn context(result: &PanelResult) -> v1::PanelContext {
 }
 
 /// The update of a subscribed query for one subscriber, who calls the query `id`.
-pub fn watch_response(
+pub(crate) fn watch_response(
     id: String,
     panel: String,
     update: &PanelUpdate,
@@ -120,12 +120,12 @@ pub fn watch_response(
 
 /// The [`ResultCheck`](crate::panels::query::ResultCheck) of this API: the columns of a built-in panel's message exist and
 /// have its types. Results of other panels pass.
-pub fn check_result(result: &PanelResult) -> Result<(), PanelError> {
+pub(crate) fn check_result(result: &PanelResult) -> Result<(), PanelError> {
     typed_value(result).map(drop)
 }
 
 /// The typed message of a built-in panel; `None` for other panels.
-pub fn typed_value(result: &PanelResult) -> Result<Option<Value>, PanelError> {
+pub(crate) fn typed_value(result: &PanelResult) -> Result<Option<Value>, PanelError> {
     Ok(Some(match result.panel.as_str() {
         "active_users" => Value::ActiveUsers(active_users(result)?),
         "signup_funnel" => Value::SignupFunnel(signup_funnel(result)?),

@@ -1,6 +1,6 @@
 //! Panels over gRPC and HTTP: requests become queries of [`panels`](crate::panels), results become messages.
 
 mod error;
-pub mod grpc;
-pub mod http;
-pub mod messages;
+pub(crate) mod grpc;
+pub(crate) mod http;
+pub(crate) mod messages;

@@ -87,14 +87,14 @@ pub(crate) fn connection_closing_error() -> Error {
 /// Owned by the caller of [`crate::server::serve`]: calls that are still active when it returns may wait for parts that
 /// stop later, so their connections are closed last.
 #[derive(Clone, Debug, Default)]
-pub struct ConnectionTasks {
+pub(crate) struct ConnectionTasks {
     tasks: TaskTracker,
     abort: CancellationToken,
 }
 
 impl ConnectionTasks {
     /// Closes the connections that are still open, and joins all tasks. Only after [`crate::server::serve`] has returned.
-    pub async fn close(self) {
+    pub(crate) async fn close(self) {
         self.tasks.close();
         self.abort.cancel();
         self.tasks.wait().await;

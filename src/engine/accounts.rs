@@ -3,7 +3,7 @@
 use subtle::ConstantTimeEq;
 
 /// User for ClickHouse clients other than the server, with the password in `engine.json`.
-pub const DEFAULT_USER: &str = "default";
+pub(crate) const DEFAULT_USER: &str = "default";
 // The server's own users. They share a key that only the server and its engine know.
 pub(super) const WRITER_USER: &str = "millrace-writer";
 pub(super) const PANELS_USER: &str = "millrace-panels";

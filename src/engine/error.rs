@@ -12,7 +12,7 @@ const UNKNOWN_EXCEPTION: i32 = 1002;
 
 /// Why a request fails. [`Self::response_text`] is what the client receives.
 #[derive(Debug, thiserror::Error)]
-pub enum EngineError {
+pub(crate) enum EngineError {
     /// The engine cannot be used, or it rejected the statement.
     #[error(transparent)]
     Library(#[from] LibraryError),

@@ -30,7 +30,7 @@ const MAX_MULTIPART_BYTES: u64 = 64 << 20;
 const PREFETCH_BYTES: usize = 1 << 20;
 
 /// A running engine.
-pub struct EngineServer {
+pub(crate) struct EngineServer {
     pool: ConnectionPool,
     accounts: Accounts,
     timezone: String,
@@ -41,7 +41,7 @@ pub struct EngineServer {
 
 impl EngineServer {
     /// Starts the engine on its data folder. Blocks until all tables are loaded.
-    pub fn start(
+    pub(crate) fn start(
         library: Arc<Library>,
         data_dir: std::path::PathBuf,
         config: EngineServerConfig,
@@ -63,7 +63,7 @@ impl EngineServer {
     }
 
     /// Waits for the running statements, and closes all connections to the engine. New statements wait indefinitely.
-    pub async fn close(&self) {
+    pub(crate) async fn close(&self) {
         self.pool.close().await;
         self.statements.close();
         self.statements.wait().await;
@@ -74,7 +74,7 @@ impl EngineServer {
 
 /// Configuration of the engine.
 #[derive(Clone)]
-pub struct EngineServerConfig {
+pub(crate) struct EngineServerConfig {
     /// Password of [`DEFAULT_USER`]. If it is empty, the user is disabled.
     pub password: String,
     /// Key of the server's own users. `None` in a standalone engine.
@@ -96,7 +96,7 @@ impl EngineServerConfig {
 
 /// Why the engine does not start.
 #[derive(Debug, thiserror::Error)]
-pub enum EngineServerError {
+pub(crate) enum EngineServerError {
     /// The library or the data folder cannot be used.
     #[error(transparent)]
     Library(#[from] LibraryError),
@@ -106,7 +106,7 @@ pub enum EngineServerError {
 }
 
 /// The HTTP interface of the engine. Every path accepts statements. GET requests for /ping or without a query return "Ok.".
-pub fn router(server: Arc<EngineServer>) -> Router {
+pub(crate) fn router(server: Arc<EngineServer>) -> Router {
     Router::new().fallback(handle).with_state(server)
 }
 

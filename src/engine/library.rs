@@ -19,7 +19,7 @@ use libloading::Symbol;
 
 /// Why the library cannot be used, or a statement failed.
 #[derive(Debug, thiserror::Error)]
-pub enum LibraryError {
+pub(crate) enum LibraryError {
     /// The file does not exist.
     #[error(
         "the engine library {} does not exist; download it with `make engine`, or set MILLRACE_ENGINE_LIB",
@@ -133,7 +133,7 @@ struct Functions {
 }
 
 /// The loaded library. Each connection keeps a reference to it.
-pub struct Library {
+pub(crate) struct Library {
     functions: Functions,
     /// Number of open connections.
     connections: AtomicUsize,
@@ -143,7 +143,7 @@ pub struct Library {
 
 impl Library {
     /// Loads the library and disables its signal handlers. Does not start the engine.
-    pub fn load(path: &Path) -> Result<Arc<Self>, LibraryError> {
+    pub(crate) fn load(path: &Path) -> Result<Arc<Self>, LibraryError> {
         if !path.is_file() {
             return Err(LibraryError::Missing { path: path.to_owned() });
         }
@@ -164,7 +164,7 @@ impl Library {
     }
 
     /// Opens a connection to the data folder. The first one starts the engine, with `extra_arguments`.
-    pub fn connect(
+    pub(crate) fn connect(
         self: &Arc<Self>,
         data_dir: &Path,
         extra_arguments: &[String],
@@ -186,7 +186,7 @@ impl Library {
     }
 
     /// Stops the engine. Without it, the process crashes at exit. Does nothing while a connection is open.
-    pub fn shutdown(&self) {
+    pub(crate) fn shutdown(&self) {
         let connections = self.connections.load(Relaxed);
         if connections > 0 {
             tracing::warn!(connections, "engine not stopped: connections are open");
@@ -265,7 +265,7 @@ impl ParamPointers {
 }
 
 /// A connection to the engine. Methods take `&mut self`, since it runs one statement at a time.
-pub struct Connection {
+pub(crate) struct Connection {
     library: Arc<Library>,
     handle: NonNull<ConnectionRef>,
 }
@@ -306,7 +306,7 @@ impl Connection {
     }
 
     /// Runs a statement and returns its complete result in `format`.
-    pub fn query(
+    pub(crate) fn query(
         &mut self,
         statement: &str,
         format: &str,
@@ -317,7 +317,7 @@ impl Connection {
     }
 
     /// Starts a statement whose result is fetched in chunks. Each chunk is in `format`, with the format's header.
-    pub fn stream<'a>(
+    pub(crate) fn stream<'a>(
         &'a mut self,
         statement: &str,
         format: &str,
@@ -329,7 +329,7 @@ impl Connection {
     }
 
     /// Starts an INSERT whose data, in `format`, is appended in chunks.
-    pub fn insert<'a>(
+    pub(crate) fn insert<'a>(
         &'a mut self,
         statement: &str,
         format: &str,
@@ -356,7 +356,7 @@ impl Drop for Connection {
 }
 
 /// A result, or a chunk of it. Its bytes are in the library's memory until it is dropped.
-pub struct ResultChunk {
+pub(crate) struct ResultChunk {
     library: Arc<Library>,
     result: *mut RawResult,
 }
@@ -383,7 +383,7 @@ impl ResultChunk {
     }
 
     /// The bytes of the result, in the statement's format.
-    pub fn bytes(&self) -> &[u8] {
+    pub(crate) fn bytes(&self) -> &[u8] {
         // SAFETY: the result is valid until it is dropped.
         let (buffer, length) = unsafe {
             (
@@ -404,7 +404,7 @@ impl ResultChunk {
     }
 
     /// Counters of the statement up to this chunk.
-    pub fn summary(&self) -> StatementSummary {
+    pub(crate) fn summary(&self) -> StatementSummary {
         let functions = &self.library.functions;
         StatementSummary {
             read_rows: self.counter(functions.storage_rows_read),
@@ -433,7 +433,7 @@ impl Drop for ResultChunk {
 
 /// Counters of a statement.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct StatementSummary {
+pub(crate) struct StatementSummary {
     /// Rows read from storage.
     pub read_rows: u64,
     /// Bytes read from storage.
@@ -447,7 +447,7 @@ pub struct StatementSummary {
 }
 
 /// A running statement. Dropping it before the end of the result cancels the statement.
-pub struct ResultStream<'a> {
+pub(crate) struct ResultStream<'a> {
     connection: &'a mut Connection,
     handle: ResultChunk,
     finished: bool,
@@ -455,7 +455,7 @@ pub struct ResultStream<'a> {
 
 impl ResultStream<'_> {
     /// The next chunk that has bytes. `None` at the end.
-    pub fn next(&mut self) -> Result<Option<ResultChunk>, LibraryError> {
+    pub(crate) fn next(&mut self) -> Result<Option<ResultChunk>, LibraryError> {
         if self.finished {
             return Ok(None);
         }
@@ -490,7 +490,7 @@ impl Drop for ResultStream<'_> {
 }
 
 /// A running INSERT. Dropping it without [`Self::finish`] cancels the INSERT.
-pub struct InsertStream<'a> {
+pub(crate) struct InsertStream<'a> {
     connection: &'a mut Connection,
     handle: InsertRef,
     finished: bool,
@@ -507,7 +507,7 @@ impl InsertStream<'_> {
     }
 
     /// Appends a chunk of the data. Rows may span chunks.
-    pub fn append(&mut self, data: &[u8]) -> Result<(), LibraryError> {
+    pub(crate) fn append(&mut self, data: &[u8]) -> Result<(), LibraryError> {
         // SAFETY: the handle is valid. The library copies the bytes before it returns.
         let state = unsafe {
             (self.connection.library.functions.insert_append)(self.handle, data.as_ptr().cast(), data.len())
@@ -519,7 +519,7 @@ impl InsertStream<'_> {
     }
 
     /// Ends the data and blocks until it is inserted. The result has the counters of the INSERT.
-    pub fn finish(mut self) -> Result<ResultChunk, LibraryError> {
+    pub(crate) fn finish(mut self) -> Result<ResultChunk, LibraryError> {
         self.finished = true;
         // SAFETY: the handle is valid, and `finish` consumes the stream.
         let result = unsafe { (self.connection.library.functions.insert_done)(self.handle) };

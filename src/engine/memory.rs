@@ -7,11 +7,11 @@ use std::path::Path;
 /// 256 MiB), the page cache and the system. ClickHouse's own default is nine tenths of the machine's memory.
 const MEMORY_FRACTION: (u64, u64) = (3, 4);
 /// Smallest limit, as a default or as a setting.
-pub const MIN_LIMIT_BYTES: u64 = 256 << 20;
+pub(crate) const MIN_LIMIT_BYTES: u64 = 256 << 20;
 
 /// Default memory limit of the engine in bytes: three quarters of the machine's memory, or of this process's cgroup limit
 /// if that is lower.
-pub fn default_limit() -> u64 {
+pub(crate) fn default_limit() -> u64 {
     limit_for(
         physical_memory(),
         cgroup_limit(Path::new("/sys/fs/cgroup"), &read_or_empty("/proc/self/cgroup")),

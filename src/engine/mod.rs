@@ -13,21 +13,20 @@ mod error;
 mod execute;
 mod http;
 mod library;
-pub mod memory;
+pub(crate) mod memory;
 mod pool;
 mod request;
-pub mod sandbox;
+pub(crate) mod sandbox;
 mod stall;
 mod statement;
 mod supervisor;
 
-pub use self::http::{EngineServer, EngineServerConfig, EngineServerError, router};
-pub use accounts::DEFAULT_USER;
-pub use library::{Library, LibraryError};
-pub use supervisor::{
-    CONFINEMENT_PREFIX, EngineHandle, PASSWORD_ENV, READY_PREFIX, SERVER_KEY_ENV, StartError,
-    SupervisorConfig, start,
+pub(crate) use self::http::{EngineServer, EngineServerConfig, router};
+pub(crate) use accounts::DEFAULT_USER;
+pub(crate) use library::Library;
+pub(crate) use supervisor::{
+    CONFINEMENT_PREFIX, EngineHandle, PASSWORD_ENV, READY_PREFIX, SERVER_KEY_ENV, SupervisorConfig, start,
 };
 
 /// Version of the engine library. `make engine` downloads it; `library.rs` has the types of its header.
-pub const VERSION: &str = "26.7.3-stable.1";
+pub(crate) const VERSION: &str = "26.7.3-stable.1";

@@ -22,7 +22,7 @@ const HOME: &str = "home";
 
 /// How far the kernel confines the engine's process.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Confinement {
+pub(crate) enum Confinement {
     /// To its data folder, without TCP connections.
     Full,
     /// Not completely, or not at all. Contains the reason.
@@ -31,7 +31,7 @@ pub enum Confinement {
 
 impl Confinement {
     /// Parses what [`fmt::Display`] wrote.
-    pub fn parse(text: &str) -> Self {
+    pub(crate) fn parse(text: &str) -> Self {
         match text {
             ENFORCED => Self::Full,
             reason => Self::Partial(reason.to_owned()),
@@ -41,7 +41,7 @@ impl Confinement {
 
 /// Why the process is not confined although the kernel could.
 #[derive(Debug, thiserror::Error)]
-pub enum ConfineError {
+pub(crate) enum ConfineError {
     /// Landlock confines the calling thread and those that it starts, not its siblings.
     #[error("{0} threads are running, but only a process with one thread can be confined")]
     Threads(usize),
@@ -67,7 +67,7 @@ impl fmt::Display for Confinement {
 }
 
 /// Creates the data folder with access for its owner only, and returns its absolute path.
-pub fn create_data_dir(path: &Path) -> io::Result<PathBuf> {
+pub(crate) fn create_data_dir(path: &Path) -> io::Result<PathBuf> {
     fs::DirBuilder::new().recursive(true).mode(0o700).create(path)?;
     fs::set_permissions(path, fs::Permissions::from_mode(0o700))?;
     path.canonicalize()
@@ -77,7 +77,7 @@ pub fn create_data_dir(path: &Path) -> io::Result<PathBuf> {
 /// `variable`. Returns only on failure.
 ///
 /// Without it, the engine would read ./config.xml, ./clickhouse-local.xml and $HOME/.clickhouse-local/config.xml.
-pub fn reexec_isolated(data_dir: &Path, arguments: &[OsString], variable: (&str, &str)) -> io::Error {
+pub(crate) fn reexec_isolated(data_dir: &Path, arguments: &[OsString], variable: (&str, &str)) -> io::Error {
     let isolated_command = || -> io::Result<Command> {
         let home = data_dir.join(HOME);
         fs::DirBuilder::new().recursive(true).mode(0o700).create(&home)?;
@@ -104,7 +104,7 @@ pub fn reexec_isolated(data_dir: &Path, arguments: &[OsString], variable: (&str,
 /// Confines this process and all threads that it starts later. Must be called while the process has one thread. A kernel
 /// without Landlock is not an error, but [`Confinement::Partial`].
 #[cfg(target_os = "linux")]
-pub fn confine(data_dir: &Path) -> Result<Confinement, ConfineError> {
+pub(crate) fn confine(data_dir: &Path) -> Result<Confinement, ConfineError> {
     let threads = fs::read_dir("/proc/self/task").map_or(1, Iterator::count);
     if threads != 1 {
         return Err(ConfineError::Threads(threads));

@@ -45,7 +45,7 @@ pub(super) struct Statement {
 
 /// Why a text is rejected. Positions are in bytes, from 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum StatementError {
+pub(crate) enum StatementError {
     /// A second statement. The message begins like ClickHouse's.
     #[error(
         "Multi-statements are not allowed: text follows the semicolon at position {0}; send one statement per request"

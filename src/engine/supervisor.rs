@@ -22,13 +22,13 @@ use crate::clickhouse::{ClickHouse, Endpoint, ErrorKind};
 use crate::config::EngineConfig;
 
 /// Variable with the password of [`DEFAULT_USER`]. Not an argument, since every user of the machine can read arguments.
-pub const PASSWORD_ENV: &str = "MILLRACE_ENGINE_PASSWORD";
+pub(crate) const PASSWORD_ENV: &str = "MILLRACE_ENGINE_PASSWORD";
 /// Variable with the key of the server's own users.
-pub const SERVER_KEY_ENV: &str = "MILLRACE_ENGINE_SERVER_KEY";
+pub(crate) const SERVER_KEY_ENV: &str = "MILLRACE_ENGINE_SERVER_KEY";
 /// Prefix of the line on the child's standard output that contains its URL. The child accepts connections from then on.
-pub const READY_PREFIX: &str = "listening on ";
+pub(crate) const READY_PREFIX: &str = "listening on ";
 /// Prefix of the line with the child's [`Confinement`]. It precedes the line with the URL.
-pub const CONFINEMENT_PREFIX: &str = "sandbox: ";
+pub(crate) const CONFINEMENT_PREFIX: &str = "sandbox: ";
 
 /// Maximum time from the start of the child to its URL. ClickHouse loads all tables in this time.
 const START_TIMEOUT: Duration = Duration::from_secs(120);
@@ -60,7 +60,7 @@ const MAX_LINE_BYTES: usize = 4_096;
 
 /// Configuration of the supervisor.
 #[derive(Clone, Debug)]
-pub struct SupervisorConfig {
+pub(crate) struct SupervisorConfig {
     /// Data folder of the engine.
     pub data_dir: PathBuf,
     /// Path of the engine library. `None` for [`crate::config::default_engine_library`].
@@ -73,7 +73,7 @@ pub struct SupervisorConfig {
 
 /// Why a start of the engine failed.
 #[derive(Debug, thiserror::Error)]
-pub enum StartError {
+pub(crate) enum StartError {
     /// The child exited. Contains the last line of its standard error.
     #[error("the embedded ClickHouse did not start: {0}")]
     Exited(String),
@@ -100,7 +100,7 @@ enum EngineFailure {
 
 /// Handle of the supervised engine. Clones share its state.
 #[derive(Clone, Debug)]
-pub struct EngineHandle {
+pub(crate) struct EngineHandle {
     writer_endpoint: watch::Receiver<Option<Endpoint>>,
     panels_endpoint: watch::Receiver<Option<Endpoint>>,
     restart_requests: mpsc::Sender<String>,
@@ -122,40 +122,40 @@ impl EngineStatus {
 
 impl EngineHandle {
     /// Endpoint for the writer. `None` while the engine is down.
-    pub fn endpoint(&self) -> watch::Receiver<Option<Endpoint>> {
+    pub(crate) fn endpoint(&self) -> watch::Receiver<Option<Endpoint>> {
         self.writer_endpoint.clone()
     }
 
     /// Endpoint for panels, with separate permits and read-only connections. `None` while the engine is down.
-    pub fn panels_endpoint(&self) -> watch::Receiver<Option<Endpoint>> {
+    pub(crate) fn panels_endpoint(&self) -> watch::Receiver<Option<Endpoint>> {
         self.panels_endpoint.clone()
     }
 
     /// Sends the reason for a restart that the engine needs. The channel holds one request; a sender may drop its request
     /// when the channel is full. Requests within a minute of the last restart are ignored.
-    pub fn restart_requests(&self) -> mpsc::Sender<String> {
+    pub(crate) fn restart_requests(&self) -> mpsc::Sender<String> {
         self.restart_requests.clone()
     }
 
     /// How far the kernel confines the engine's process. `None` until the first start reports it.
-    pub fn confinement(&self) -> Option<Confinement> {
+    pub(crate) fn confinement(&self) -> Option<Confinement> {
         self.status.confinement.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Number of restarts, failed attempts included.
-    pub fn restarts(&self) -> u64 {
+    pub(crate) fn restarts(&self) -> u64 {
         self.status.restarts.load(Relaxed)
     }
 
     /// Why the engine is down. `None` while it runs.
-    pub fn last_error(&self) -> Option<String> {
+    pub(crate) fn last_error(&self) -> Option<String> {
         self.status.last_error.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 
 /// Starts the engine and returns once it is ready. The returned task restarts it until `stop`, and then stops it. A first
 /// start that fails is an error; restarts are retried indefinitely.
-pub async fn start(
+pub(crate) async fn start(
     config: SupervisorConfig,
     stop: CancellationToken,
 ) -> Result<(EngineHandle, JoinHandle<()>), StartError> {

@@ -22,7 +22,7 @@ const PING_TIMEOUT: Duration = Duration::from_secs(2);
 const WRITER_STALLED_AFTER: Duration = Duration::from_secs(15);
 
 /// The parts that health is collected from.
-pub struct HealthSources {
+pub(crate) struct HealthSources {
     pub clickhouse: ClickHouse,
     /// `None` with `CLICKHOUSE_URL`.
     pub engine: Option<EngineHandle>,
@@ -33,14 +33,14 @@ pub struct HealthSources {
 
 /// The health that was last collected, with current counters. Cheap to clone.
 #[derive(Clone, Debug)]
-pub struct HealthView {
+pub(crate) struct HealthView {
     latest: watch::Receiver<v1::Health>,
     writer: Writer,
 }
 
 impl HealthView {
     /// The latest health.
-    pub fn current(&self) -> v1::Health {
+    pub(crate) fn current(&self) -> v1::Health {
         let mut health = self.latest.borrow().clone();
         let stats = self.writer.stats();
         set_counters(&mut health, stats);
@@ -50,7 +50,7 @@ impl HealthView {
     }
 
     /// Changes each time health is collected.
-    pub fn subscribe(&self) -> watch::Receiver<v1::Health> {
+    pub(crate) fn subscribe(&self) -> watch::Receiver<v1::Health> {
         self.latest.clone()
     }
 }
@@ -78,7 +78,7 @@ fn set_counters(health: &mut v1::Health, stats: &WriterStats) {
 }
 
 /// Collects health periodically.
-pub struct HealthCollector {
+pub(crate) struct HealthCollector {
     sources: HealthSources,
     started: Instant,
     /// As of ClickHouse's last response; empty before the first.
@@ -88,7 +88,7 @@ pub struct HealthCollector {
 
 impl HealthCollector {
     /// Collects health once, and returns the view for its readers.
-    pub async fn start(sources: HealthSources) -> (Self, HealthView) {
+    pub(crate) async fn start(sources: HealthSources) -> (Self, HealthView) {
         let (state, latest) = watch::channel(v1::Health::default());
         let view = HealthView { latest, writer: sources.writer.clone() };
         let mut collector =
@@ -98,7 +98,7 @@ impl HealthCollector {
     }
 
     /// Collects health every second until `stop` is cancelled.
-    pub async fn run(mut self, stop: CancellationToken) {
+    pub(crate) async fn run(mut self, stop: CancellationToken) {
         let mut ticks = tokio::time::interval(COLLECT_INTERVAL);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let mut endpoint = self.sources.clickhouse.endpoint();

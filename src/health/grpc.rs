@@ -14,19 +14,19 @@ use crate::proto::v1;
 use v1::health_service_server::HealthService;
 
 /// A service's name in grpc.health.v1.Health.
-pub const INGEST: &str = "millrace.v1.IngestService";
-pub const DASHBOARD: &str = "millrace.v1.DashboardService";
-pub const HEALTH: &str = "millrace.v1.HealthService";
+pub(crate) const INGEST: &str = "millrace.v1.IngestService";
+pub(crate) const DASHBOARD: &str = "millrace.v1.DashboardService";
+pub(crate) const HEALTH: &str = "millrace.v1.HealthService";
 
 /// Implements HealthService.
 #[derive(Debug)]
-pub struct HealthHandler {
+pub(crate) struct HealthHandler {
     view: HealthView,
 }
 
 impl HealthHandler {
     /// Serves the health of `view`.
-    pub fn new(view: HealthView) -> Self {
+    pub(crate) fn new(view: HealthView) -> Self {
         Self { view }
     }
 }
@@ -56,7 +56,11 @@ impl HealthService for HealthHandler {
 
 /// Sets the status of each service for load balancers until `stop` is cancelled, then sets all to not serving. Ingest does
 /// not serve while events are not accepted, the dashboard while ClickHouse is unreachable.
-pub async fn report_serving_status(reporter: HealthReporter, view: HealthView, stop: CancellationToken) {
+pub(crate) async fn report_serving_status(
+    reporter: HealthReporter,
+    view: HealthView,
+    stop: CancellationToken,
+) {
     let mut view = view.subscribe();
     loop {
         let (down, reachable) = {

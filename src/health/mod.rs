@@ -2,6 +2,6 @@
 //! gRPC services and the HTTP endpoints only read its [`HealthView`].
 
 mod collect;
-pub mod grpc;
+pub(crate) mod grpc;
 
-pub use collect::{HealthCollector, HealthSources, HealthView};
+pub(crate) use collect::{HealthCollector, HealthSources, HealthView};

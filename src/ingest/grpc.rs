@@ -17,7 +17,7 @@ use v1::ingest_service_server::IngestService;
 
 /// Serves IngestService.
 #[derive(Debug)]
-pub struct IngestHandler {
+pub(crate) struct IngestHandler {
     ingester: Ingester,
     stopping: CancellationToken,
 }
@@ -25,7 +25,7 @@ pub struct IngestHandler {
 impl IngestHandler {
     /// When `stopping` is cancelled, streams are no longer read: what was read is acknowledged, then the stream ends with
     /// UNAVAILABLE.
-    pub fn new(ingester: Ingester, stopping: CancellationToken) -> Self {
+    pub(crate) fn new(ingester: Ingester, stopping: CancellationToken) -> Self {
         Self { ingester, stopping }
     }
 

@@ -24,7 +24,7 @@ const MAX_EVENT_JSON_BYTES: usize = 256 << 10;
 const MAX_EVENT_VALUES: usize = MAX_PROPERTIES_BYTES / 2;
 
 /// The route `/events`. A body of more than `max_body_bytes` gets a 413.
-pub fn routes(ingester: Ingester, max_body_bytes: usize) -> Router {
+pub(crate) fn routes(ingester: Ingester, max_body_bytes: usize) -> Router {
     let handler = move |State(ingester): State<Ingester>, request: Request| {
         post_events(ingester, request, max_body_bytes)
     };

@@ -35,7 +35,7 @@ const TOTAL_REJECTION_BUDGET_BYTES: usize = 16 << 20;
 
 /// Decodes requests for every handler; cheap to clone.
 #[derive(Clone, Debug)]
-pub struct Ingester {
+pub(crate) struct Ingester {
     /// The writer that the decoded requests are submitted to.
     pub writer: Writer,
     rules: ValidationRules,
@@ -132,7 +132,7 @@ impl DecodedRequest {
 
 impl Ingester {
     /// `rules` are those of the configuration.
-    pub fn new(writer: Writer, rules: ValidationRules) -> Self {
+    pub(crate) fn new(writer: Writer, rules: ValidationRules) -> Self {
         Self { writer, rules, total_rejection_budget: Arc::new(Semaphore::new(TOTAL_REJECTION_BUDGET_BYTES)) }
     }
 

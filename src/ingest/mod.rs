@@ -4,10 +4,11 @@
 //! acknowledgement. Handlers keep no state across requests, except the last producer id of a stream. What an acknowledgement
 //! guarantees is defined by the writer.
 
-pub mod grpc;
-pub mod http;
+pub(crate) mod grpc;
+pub(crate) mod http;
 mod ingester;
 mod stream;
-pub mod wire;
+pub(crate) mod wire;
 
-pub use ingester::{Ingester, MAX_SEND_EVENTS};
+pub(crate) use ingester::Ingester;
+pub use ingester::MAX_SEND_EVENTS;

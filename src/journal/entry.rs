@@ -11,7 +11,7 @@ pub type Lsn = u64;
 
 /// The largest LSN. A frame or file name with a larger one is damaged: if it were accepted, a value near `u64::MAX` would
 /// leave no LSNs for further records.
-pub const MAX_LSN: Lsn = u64::MAX / 2;
+pub(crate) const MAX_LSN: Lsn = u64::MAX / 2;
 
 /// A record as it was appended.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -31,13 +31,13 @@ pub const HEADER_BYTES: usize = 28;
 
 /// Maximum length of a payload, and so of a reader's buffer. A 4 MiB request of the smallest events needs about 16 MiB as
 /// columns.
-pub const MAX_PAYLOAD_BYTES: usize = 32 << 20;
+pub(crate) const MAX_PAYLOAD_BYTES: usize = 32 << 20;
 
 /// The first bytes of a frame.
 pub const MAGIC: [u8; 4] = [0xa7, b'm', b'r', b'j'];
 
 /// The version that this build writes.
-pub const VERSION: u8 = 1;
+pub(crate) const VERSION: u8 = 1;
 
 const FRAME_TYPE_RECORD: u8 = 0;
 const FRAME_TYPE_MARK: u8 = 1;

@@ -101,13 +101,13 @@
 
 mod appender;
 mod config;
-pub mod entry;
+pub(crate) mod entry;
 mod error;
-pub mod frame;
+pub(crate) mod frame;
 mod queue;
 mod read_buffer;
-pub mod reader;
-pub mod recovery;
+pub(crate) mod reader;
+pub(crate) mod recovery;
 mod segment;
 #[cfg(test)]
 mod tests;
@@ -123,14 +123,15 @@ use bytes::Bytes;
 use tokio::sync::watch;
 
 use appender::Appender;
-pub use config::{JournalConfig, JournalConfigError};
-pub use entry::{Damage, JournalRecord, Lsn, MAX_LSN};
+pub use config::JournalConfig;
+pub use entry::{JournalRecord, Lsn};
 pub use error::JournalError;
 use frame::{HEADER_BYTES, Payload};
+pub(crate) use queue::JournalStats;
+pub use queue::PendingAppend;
 use queue::{AppendClass, AppendQueue, SharedQueue};
-pub use queue::{JournalStats, PendingAppend};
 use recovery::JournalDir;
-pub use recovery::Recovery;
+pub(crate) use recovery::Recovery;
 
 /// A cheap, cloneable handle. When the last one is dropped, the journal thread writes what is queued and exits;
 /// [`Journal::close`] also waits for that.

@@ -35,7 +35,7 @@ pub struct RecoveryReport {
 }
 
 /// Maximum length of [`RecoveryReport::damage`].
-pub const MAX_LISTED_DAMAGE: usize = 1000;
+pub(crate) const MAX_LISTED_DAMAGE: usize = 1000;
 
 impl RecoveryReport {
     fn add_damage(&mut self, damage: Damage) {

@@ -67,7 +67,7 @@ const STANDARD_PARAMETERS: [&str; 15] = [
 
 /// All panels at one point in time.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Catalog {
+pub(crate) struct Catalog {
     /// By name.
     pub panels: BTreeMap<String, Arc<Panel>>,
     /// The files that are not usable. A panel of the same name stays in `panels` if an earlier version was usable.
@@ -76,7 +76,7 @@ pub struct Catalog {
 
 /// A panel.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Panel {
+pub(crate) struct Panel {
     /// The file's name without `.sql`.
     pub name: String,
     /// The heading on the dashboard.
@@ -103,7 +103,7 @@ pub struct Panel {
 
 /// How a panel is drawn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Chart {
+pub(crate) enum Chart {
     /// The first column of the first row, large.
     Number,
     /// A line chart over the first column.
@@ -119,7 +119,7 @@ pub enum Chart {
 /// A file that is not a usable panel.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{file}:{line}: {message}")]
-pub struct BrokenPanel {
+pub(crate) struct BrokenPanel {
     /// The file's name; the folder's path if the folder itself cannot be read.
     pub file: String,
     /// The line of the problem, from 1; 0 if unknown.
@@ -130,7 +130,7 @@ pub struct BrokenPanel {
 
 impl Catalog {
     /// The built-in panels.
-    pub fn built_in() -> Result<Self, BrokenPanel> {
+    pub(crate) fn built_in() -> Result<Self, BrokenPanel> {
         let panels = BUILT_IN.iter().map(|(name, text)| {
             let panel = Panel { built_in: true, ..parse(name, text)? };
             Ok(((*name).to_owned(), Arc::new(panel)))
@@ -140,7 +140,7 @@ impl Catalog {
 }
 
 /// Parses a panel's file and expands its templates. The statement itself is not checked.
-pub fn parse(name: &str, text: &str) -> Result<Panel, BrokenPanel> {
+pub(crate) fn parse(name: &str, text: &str) -> Result<Panel, BrokenPanel> {
     let broken = |line: usize, message: String| BrokenPanel {
         file: format!("{name}.sql"),
         line: u32::try_from(line).unwrap_or(u32::MAX),

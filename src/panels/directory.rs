@@ -32,7 +32,7 @@ const RETRY_DELAY: Duration = Duration::from_secs(10);
 type FileVersion = (SystemTime, u64);
 
 /// Keeps the catalog up to date with the panels folder.
-pub struct DirectoryWatcher {
+pub(crate) struct DirectoryWatcher {
     path: PathBuf,
     panels: Panels,
     catalog: watch::Sender<Arc<Catalog>>,
@@ -55,13 +55,13 @@ struct FileState {
 
 impl DirectoryWatcher {
     /// Updates `catalog`, which initially holds the built-in panels. `panels` must read from it.
-    pub fn new(path: PathBuf, panels: Panels, catalog: watch::Sender<Arc<Catalog>>) -> Self {
+    pub(crate) fn new(path: PathBuf, panels: Panels, catalog: watch::Sender<Arc<Catalog>>) -> Self {
         let built_in = (**catalog.borrow()).clone();
         Self { path, panels, catalog, built_in, files: BTreeMap::new(), directory_error: None }
     }
 
     /// Scans the folder every second until `stop` is cancelled.
-    pub async fn run(mut self, stop: CancellationToken) {
+    pub(crate) async fn run(mut self, stop: CancellationToken) {
         let mut ticks = tokio::time::interval(SCAN_INTERVAL);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {

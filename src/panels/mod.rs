@@ -12,17 +12,17 @@
 //!
 //! Nothing here knows protobuf: `dashboard` converts requests and results.
 
-pub mod catalog;
-pub mod directory;
-pub mod parameter;
-pub mod query;
-pub mod range;
-pub mod sandbox;
-pub mod subscriptions;
-pub mod table;
+pub(crate) mod catalog;
+pub(crate) mod directory;
+pub(crate) mod parameter;
+pub(crate) mod query;
+pub(crate) mod range;
+pub(crate) mod sandbox;
+pub(crate) mod subscriptions;
+pub(crate) mod table;
 mod template;
 
-pub use query::{PanelError, PanelQuery, PanelResult, Panels};
+pub(crate) use query::{PanelError, PanelQuery, PanelResult, Panels};
 
 /// How much of a caller's text an error message repeats.
 const MAX_QUOTED_CHARS: usize = 100;

@@ -7,7 +7,7 @@ const MAX_VALUE_BYTES: usize = 1_024;
 
 /// A parameter of a panel, besides range and time zone.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Parameter {
+pub(crate) struct Parameter {
     /// ASCII letters, digits and `_`; used as `{name:Type}`.
     pub name: String,
     /// Its ClickHouse type.
@@ -22,7 +22,7 @@ pub struct Parameter {
 
 /// The types that a parameter may have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ParameterType {
+pub(crate) enum ParameterType {
     UInt16,
     UInt32,
     Int64,
@@ -55,7 +55,7 @@ pub enum InvalidValue {
 
 /// Why a parameter's definition is invalid.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum InvalidDefinition {
+pub(crate) enum InvalidDefinition {
     /// A part of it is missing or misplaced.
     #[error("parameter: {0:?} does not have the form \"name Type = default from 1 to 9: description\"")]
     Malformed(String),
@@ -76,7 +76,7 @@ impl ParameterType {
     const ALL: [Self; 5] = [Self::UInt16, Self::UInt32, Self::Int64, Self::Float64, Self::String];
 
     /// The name in ClickHouse.
-    pub fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::UInt16 => "UInt16",
             Self::UInt32 => "UInt32",
@@ -125,7 +125,7 @@ impl Parameter {
 
     /// Validates a value and returns its canonical form: `+5` and `0005` become `5`. Equal queries are then equal keys of
     /// the cache and of subscriptions.
-    pub fn canonicalize(&self, value: &str) -> Result<String, InvalidValue> {
+    pub(crate) fn canonicalize(&self, value: &str) -> Result<String, InvalidValue> {
         if value.len() > MAX_VALUE_BYTES {
             return Err(InvalidValue::TooLong { name: self.name.clone(), bytes: value.len() });
         }

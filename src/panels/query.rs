@@ -54,12 +54,12 @@ const MAX_QUEUE_WAIT: Duration = Duration::from_secs(5);
 const LOG_INTERVAL: Duration = Duration::from_secs(60);
 
 /// Distinct counts up to this value are exact; larger ones are estimates (`template.rs`).
-pub const MAX_EXACT_DISTINCT: u64 = 100;
+pub(crate) const MAX_EXACT_DISTINCT: u64 = 100;
 
 /// A panel with its range, time zone and parameters. [Validated](Panels::validate) queries are equal if they ask for the
 /// same result.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct PanelQuery {
+pub(crate) struct PanelQuery {
     /// The panel's name.
     pub panel: String,
     /// The range, which ends now.
@@ -72,7 +72,7 @@ pub struct PanelQuery {
 
 /// The result of a query.
 #[derive(Debug)]
-pub struct PanelResult {
+pub(crate) struct PanelResult {
     /// The panel's name.
     pub panel: String,
     /// The rows that ClickHouse returned.
@@ -83,7 +83,7 @@ pub struct PanelResult {
 
 /// The time frame of a result, and whether it is exact.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ResultContext {
+pub(crate) struct ResultContext {
     /// The start of the first bucket, in seconds since 1970 UTC.
     pub range_start: i64,
     /// The end of the range, exclusive, in seconds since 1970 UTC: the start of the next minute.
@@ -149,11 +149,11 @@ pub enum PanelError {
 
 /// Checks that a result can be converted into its panel's message. The API layer provides it, because panels do not know
 /// protobuf.
-pub type ResultCheck = fn(&PanelResult) -> Result<(), PanelError>;
+pub(crate) type ResultCheck = fn(&PanelResult) -> Result<(), PanelError>;
 
 /// Computes and caches results. Cheap to clone.
 #[derive(Clone, Debug)]
-pub struct Panels {
+pub(crate) struct Panels {
     clickhouse: ClickHouse,
     catalog: watch::Receiver<Arc<Catalog>>,
     check_result: ResultCheck,
@@ -173,7 +173,7 @@ type LoggedErrors = HashMap<String, (Option<i32>, Instant)>;
 
 impl Panels {
     /// Serves the panels of `catalog`. Results are reused for `cache_ttl`; zero disables caching.
-    pub fn new(
+    pub(crate) fn new(
         clickhouse: ClickHouse,
         cache_ttl: Duration,
         catalog: watch::Receiver<Arc<Catalog>>,
@@ -203,17 +203,17 @@ impl Panels {
     }
 
     /// The current panels. Changes when a file in the panels folder does.
-    pub fn catalog(&self) -> watch::Receiver<Arc<Catalog>> {
+    pub(crate) fn catalog(&self) -> watch::Receiver<Arc<Catalog>> {
         self.catalog.clone()
     }
 
     /// The connection that queries use.
-    pub fn clickhouse(&self) -> &ClickHouse {
+    pub(crate) fn clickhouse(&self) -> &ClickHouse {
         &self.clickhouse
     }
 
     /// Validates a query and brings it into canonical form: values that equal their default are removed.
-    pub fn validate(&self, mut query: PanelQuery) -> Result<PanelQuery, PanelError> {
+    pub(crate) fn validate(&self, mut query: PanelQuery) -> Result<PanelQuery, PanelError> {
         let panel = self.panel(&query.panel)?;
         let zone = parse_time_zone(query.time_zone.as_deref())?;
         query.time_zone = zone.iana_name().filter(|name| *name != "UTC").map(str::to_owned);
@@ -231,7 +231,7 @@ impl Panels {
     }
 
     /// Returns the cached result of a query, or computes it. Identical concurrent queries share one computation.
-    pub async fn query(&self, query: PanelQuery) -> Result<Arc<PanelResult>, PanelError> {
+    pub(crate) async fn query(&self, query: PanelQuery) -> Result<Arc<PanelResult>, PanelError> {
         let query = self.validate(query)?;
         let panel = self.panel(&query.panel)?;
         match &self.cache {
@@ -245,7 +245,7 @@ impl Panels {
     }
 
     /// Computes a validated query and replaces its cached result. The caller limits concurrency.
-    pub async fn refresh(&self, query: &PanelQuery) -> Result<Arc<PanelResult>, PanelError> {
+    pub(crate) async fn refresh(&self, query: &PanelQuery) -> Result<Arc<PanelResult>, PanelError> {
         let panel = self.panel(&query.panel)?;
         let result = Arc::new(self.compute(&panel, query).await?);
         if let Some(cache) = &self.cache {
@@ -255,7 +255,7 @@ impl Panels {
     }
 
     /// The panel with this name.
-    pub fn panel(&self, name: &str) -> Result<Arc<Panel>, PanelError> {
+    pub(crate) fn panel(&self, name: &str) -> Result<Arc<Panel>, PanelError> {
         let catalog = self.catalog.borrow();
         catalog.panels.get(name).cloned().ok_or_else(|| PanelError::UnknownPanel {
             name: abbreviate(name),

@@ -19,7 +19,7 @@ const LOOKBACK_SECONDS: i64 = 8 * 3_600;
 
 /// How far back a query reaches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum TimeRange {
+pub(crate) enum TimeRange {
     /// The last hour.
     Hour,
     /// The last 6 hours.
@@ -32,7 +32,7 @@ pub enum TimeRange {
 
 /// The width of buckets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
-pub enum Granularity {
+pub(crate) enum Granularity {
     /// 1 minute for an hour, 5 minutes for 6 hours, 15 minutes for a day, 2 hours for a week.
     #[default]
     Fine,
@@ -64,7 +64,7 @@ impl TimeRange {
 
 /// The buckets of a query. They cover the whole range; the first may start before it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Buckets {
+pub(crate) struct Buckets {
     /// The start of each, ascending, in seconds since 1970 UTC. Never empty.
     pub starts: Vec<i64>,
     /// The end of the last, exclusive, in seconds since 1970 UTC: the start of the next minute.
@@ -73,7 +73,7 @@ pub struct Buckets {
 
 impl Buckets {
     /// The buckets of a range that ends at `now`.
-    pub fn new(range: TimeRange, granularity: Granularity, zone: &TimeZone, now: Timestamp) -> Self {
+    pub(crate) fn new(range: TimeRange, granularity: Granularity, zone: &TimeZone, now: Timestamp) -> Self {
         let width = range.bucket_minutes(granularity);
         let grid = width.min(GRID_MINUTES) * 60;
         let now = now.as_second();
@@ -113,7 +113,7 @@ const SERIES_LEVEL_MINUTES: [i64; 2] = [60, 15];
 
 /// The rollup rows that make up a series: rows of one level up to `end`, rows of a minute from there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct SeriesLevel {
+pub(crate) struct SeriesLevel {
     /// The coarsest level that divides every bucket but the last; 1 if only minutes do. The parameter `step`.
     pub minutes: i64,
     /// The start of the last bucket, or of the first one if the level is 1. The parameter `steps_end`. Seconds since 1970
@@ -124,7 +124,7 @@ pub struct SeriesLevel {
 /// The fewest rollup rows that cover a range: level 360 in the middle, then levels 60 and 15 and minutes towards both
 /// ends. Seconds since 1970 UTC, ascending from `from[0]` to `from[2]` and from `to[2]` to `to[0]`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct RangePartition {
+pub(crate) struct RangePartition {
     /// Where levels 15, 60 and 360 start: the parameters `quarters_from`, `hours_from` and `six_hours_from`.
     pub from: [i64; 3],
     /// Where levels 15, 60 and 360 end: the parameters `quarters_to`, `hours_to` and `six_hours_to`.
@@ -133,7 +133,7 @@ pub struct RangePartition {
 
 impl Buckets {
     /// The rollup rows of a panel with a value per bucket.
-    pub fn series_level(&self) -> SeriesLevel {
+    pub(crate) fn series_level(&self) -> SeriesLevel {
         let last = self.starts[self.starts.len() - 1];
         let is_aligned = |minutes: &&i64| self.starts.iter().all(|start| start % (**minutes * 60) == 0);
         match SERIES_LEVEL_MINUTES.iter().find(is_aligned) {
@@ -143,7 +143,7 @@ impl Buckets {
     }
 
     /// The rollup rows of a panel with one value for the whole range.
-    pub fn partition(&self) -> RangePartition {
+    pub(crate) fn partition(&self) -> RangePartition {
         let (mut left, mut right) = (self.starts[0], self.end);
         let mut partition = RangePartition { from: [0; 3], to: [0; 3] };
         for (index, minutes) in LEVEL_MINUTES.into_iter().enumerate() {
@@ -178,7 +178,7 @@ fn wall_clock_bucket(second: i64, bucket_minutes: i64, zone: &TimeZone) -> WallC
 pub struct UnknownTimeZone(String);
 
 /// The time zone with this IANA name; UTC for `None` and an empty name.
-pub fn parse_time_zone(name: Option<&str>) -> Result<TimeZone, UnknownTimeZone> {
+pub(crate) fn parse_time_zone(name: Option<&str>) -> Result<TimeZone, UnknownTimeZone> {
     match name {
         None | Some("") => Ok(TimeZone::UTC),
         Some(name) => TimeZone::get(name).map_err(|_| UnknownTimeZone(abbreviate(name))),
@@ -187,7 +187,7 @@ pub fn parse_time_zone(name: Option<&str>) -> Result<TimeZone, UnknownTimeZone> 
 
 /// The current hour, and the same hour and moment a week ago by the wall clock. Seconds since 1970 UTC.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct HourComparison {
+pub(crate) struct HourComparison {
     /// The start of the current hour.
     pub start: i64,
     /// The start of the same hour a week ago.
@@ -198,7 +198,7 @@ pub struct HourComparison {
 
 impl HourComparison {
     /// The hour that contains `now`.
-    pub fn new(zone: &TimeZone, now: Timestamp) -> Self {
+    pub(crate) fn new(zone: &TimeZone, now: Timestamp) -> Self {
         let wall = now.to_zoned(zone.clone());
         let into_hour = Span::new()
             .minutes(i64::from(wall.minute()))

@@ -38,7 +38,7 @@ const RETRY_DELAY: Duration = Duration::from_secs(1);
 
 /// The state of a subscribed query.
 #[derive(Clone, Debug, Default)]
-pub struct PanelUpdate {
+pub(crate) struct PanelUpdate {
     /// The latest result; `None` until the first has been computed.
     pub result: Option<Arc<PanelResult>>,
     /// Set while the last computation has failed. `result` is then the last one that succeeded.
@@ -47,7 +47,7 @@ pub struct PanelUpdate {
 
 /// Why a result is out of date.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Stale {
+pub(crate) struct Stale {
     /// The error of the last computation.
     pub reason: String,
     /// When the first computation failed after the last success.
@@ -74,11 +74,11 @@ pub enum SubscribeError {
 /// Identifies a client for its quota: an IPv4 address, or the /64 network of an IPv6 address, since a host can use any
 /// address in it. Clients without an address share one quota.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct ClientAddress(Option<IpAddr>);
+pub(crate) struct ClientAddress(Option<IpAddr>);
 
 impl ClientAddress {
     /// The client at this address.
-    pub fn new(address: Option<IpAddr>) -> Self {
+    pub(crate) fn new(address: Option<IpAddr>) -> Self {
         Self(address.map(|address| match address.to_canonical() {
             IpAddr::V6(address) => {
                 let [a, b, c, d, ..] = address.segments();
@@ -91,7 +91,7 @@ impl ClientAddress {
 
 /// Counts a subscription towards its client's quota until it is dropped.
 #[derive(Debug)]
-pub struct QuotaPermit {
+pub(crate) struct QuotaPermit {
     inner: Arc<Inner>,
     client: ClientAddress,
     query: PanelQuery,
@@ -164,7 +164,7 @@ impl Drop for MemoryReservation {
 
 /// The subscriptions of all clients. Cheap to clone.
 #[derive(Clone, Debug)]
-pub struct Subscriptions(Arc<Inner>);
+pub(crate) struct Subscriptions(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
@@ -189,7 +189,7 @@ struct Inner {
 impl Subscriptions {
     /// Recomputes subscribed queries when `landed` changes, each at most every `min_interval`. A client may subscribe to
     /// `max_per_client` distinct queries. Cancelling `stop` ends all tasks.
-    pub fn new(
+    pub(crate) fn new(
         panels: Panels,
         landed: watch::Receiver<u64>,
         demand: watch::Sender<Option<Duration>>,
@@ -214,7 +214,7 @@ impl Subscriptions {
 
     /// Subscribes to a [validated](Panels::validate) query. The channel holds no result until the first has been computed.
     /// The subscription counts towards the client's quota until the permit is dropped.
-    pub fn subscribe(
+    pub(crate) fn subscribe(
         &self,
         query: PanelQuery,
         client: ClientAddress,
@@ -239,7 +239,7 @@ impl Subscriptions {
     }
 
     /// Waits until all tasks have ended. Call it after cancelling `stop`.
-    pub async fn join(&self) {
+    pub(crate) async fn join(&self) {
         self.0.tasks.close();
         self.0.tasks.wait().await;
     }

@@ -4,7 +4,7 @@ use serde::Deserialize;
 
 /// Columns and rows.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct ResultTable {
+pub(crate) struct ResultTable {
     /// In the order of the statement.
     pub columns: Vec<Column>,
     /// Each row has a cell for each column.
@@ -13,7 +13,7 @@ pub struct ResultTable {
 
 /// A column's name and type.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-pub struct Column {
+pub(crate) struct Column {
     /// The name or alias in the statement.
     pub name: String,
     /// The ClickHouse type, such as `Nullable(UInt64)`.
@@ -23,7 +23,7 @@ pub struct Column {
 
 /// A value.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Cell {
+pub(crate) enum Cell {
     /// NULL.
     Null,
     /// Int8 to Int64.
@@ -48,7 +48,7 @@ struct JsonCompact {
 
 impl ResultTable {
     /// Decodes a response in the format JSONCompact.
-    pub fn from_json_compact(response: &[u8]) -> Result<Self, serde_json::Error> {
+    pub(crate) fn from_json_compact(response: &[u8]) -> Result<Self, serde_json::Error> {
         let JsonCompact { meta, data } = serde_json::from_slice(response)?;
         let rows = data
             .into_iter()
@@ -60,12 +60,12 @@ impl ResultTable {
     }
 
     /// The index of the column with this name.
-    pub fn column_index(&self, name: &str) -> Option<usize> {
+    pub(crate) fn column_index(&self, name: &str) -> Option<usize> {
         self.columns.iter().position(|column| column.name == name)
     }
 
     /// Memory use in bytes, estimated: struct sizes and string lengths, without the allocator's overhead.
-    pub fn estimated_bytes(&self) -> usize {
+    pub(crate) fn estimated_bytes(&self) -> usize {
         let texts =
             self.rows.iter().flatten().map(|cell| if let Cell::Text(text) = cell { text.len() } else { 0 });
         let columns = self

@@ -27,7 +27,7 @@ impl<M: Message + Default> FromWire for M {
 /// Like tonic-prost's codec, which fails with INTERNAL for undecodable bytes. That code means a bug in the server; this
 /// codec fails with INVALID_ARGUMENT and names the field.
 #[derive(Debug)]
-pub struct Codec<T, U>(PhantomData<(T, U)>);
+pub(crate) struct Codec<T, U>(PhantomData<(T, U)>);
 
 impl<T, U> Default for Codec<T, U> {
     fn default() -> Self {
@@ -52,7 +52,7 @@ impl<T: Message + Send + 'static, U: FromWire + Send + 'static> tonic::codec::Co
 
 /// See [`Codec`].
 #[derive(Debug)]
-pub struct MessageDecoder<U>(PhantomData<U>);
+pub(crate) struct MessageDecoder<U>(PhantomData<U>);
 
 impl<U: FromWire> Decoder for MessageDecoder<U> {
     type Item = U;

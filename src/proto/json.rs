@@ -20,7 +20,7 @@ fn descriptor(name: &str) -> MessageDescriptor {
 
 /// Converts the message `name` to JSON. Unset scalar fields have their defaults, so that readers need not handle missing
 /// ones; unset messages are omitted.
-pub fn to_json(name: &str, message: &impl Message) -> Value {
+pub(crate) fn to_json(name: &str, message: &impl Message) -> Value {
     let mut dynamic = DynamicMessage::new(descriptor(name));
     let options = SerializeOptions::new().use_proto_field_name(true).skip_default_fields(false);
     dynamic.transcode_from(message).expect("callers name the type of the message");
@@ -30,7 +30,7 @@ pub fn to_json(name: &str, message: &impl Message) -> Value {
 
 /// Why JSON is not a message.
 #[derive(Debug, thiserror::Error)]
-pub enum JsonError {
+pub(crate) enum JsonError {
     /// Invalid JSON, an unknown field, or a value of the wrong type. The text has line and column.
     #[error(transparent)]
     Parse(#[from] serde_json::Error),
@@ -43,7 +43,7 @@ pub enum JsonError {
 ///
 /// # Errors
 /// See [`JsonError`].
-pub fn from_json<M: Message + Default>(name: &str, json: &str) -> Result<M, JsonError> {
+pub(crate) fn from_json<M: Message + Default>(name: &str, json: &str) -> Result<M, JsonError> {
     let mut reader = serde_json::Deserializer::from_str(json);
     let options = DeserializeOptions::new();
     let dynamic = DynamicMessage::deserialize_with_options(descriptor(name), &mut reader, &options)?;

@@ -1,19 +1,19 @@
 //! Code that build.rs generates from proto/millrace/v1.
 
-pub mod codec;
-pub mod json;
+pub(crate) mod codec;
+pub(crate) mod json;
 
 /// Messages, clients and servers of the package `millrace.v1`. The messages and clients are those of the crate
 /// `millrace-client`. The server of IngestService does not decode its requests as a whole: see [`crate::ingest::wire`].
 #[expect(clippy::allow_attributes, reason = "generated code")]
-pub mod v1 {
-    pub use millrace_client::proto::v1::*;
+pub(crate) mod v1 {
+    pub(crate) use millrace_client::proto::v1::*;
 
     tonic::include_proto!("millrace.v1");
 }
 
 /// The encoded `FileDescriptorSet` of the contracts, served by gRPC reflection.
-pub const FILE_DESCRIPTOR_SET: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));
+pub(crate) const FILE_DESCRIPTOR_SET: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));
 
 /// Converts Unix milliseconds to a protobuf timestamp.
 pub fn timestamp_from_millis(millis: i64) -> prost_types::Timestamp {

@@ -14,7 +14,7 @@ use crate::atomic_file::{self, with_path};
 
 /// The marker of a data folder, `boot.json`, as seen from the current boot.
 #[derive(Clone, Debug)]
-pub struct BootMarker {
+pub(crate) struct BootMarker {
     path: PathBuf,
     boot_id: String,
 }
@@ -32,7 +32,7 @@ impl BootMarker {
     ///
     /// # Errors
     /// When `boot_id_file` cannot be read.
-    pub fn new(data_dir: &Path, boot_id_file: &Path) -> io::Result<Self> {
+    pub(crate) fn new(data_dir: &Path, boot_id_file: &Path) -> io::Result<Self> {
         let boot_id = fs::read_to_string(boot_id_file).map_err(|error| with_path(boot_id_file, error))?;
         Ok(Self { path: data_dir.join("boot.json"), boot_id: boot_id.trim().to_owned() })
     }
@@ -42,7 +42,7 @@ impl BootMarker {
     ///
     /// # Errors
     /// When the marker exists and cannot be read or parsed.
-    pub fn is_unclean(&self) -> io::Result<bool> {
+    pub(crate) fn is_unclean(&self) -> io::Result<bool> {
         let text = match fs::read(&self.path) {
             Ok(text) => text,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(true),
@@ -54,17 +54,17 @@ impl BootMarker {
     }
 
     /// Marks the folder as in use: if the machine goes down from here on, the next boot is unclean.
-    pub fn mark_in_use(&self) -> io::Result<()> {
+    pub(crate) fn mark_in_use(&self) -> io::Result<()> {
         self.write(&MarkerFile { boot_id: self.boot_id.clone(), clean: false })
     }
 
     /// Makes the next start an unclean boot although the machine stays up: landed batches may be lost.
-    pub fn mark_unclean(&self) -> io::Result<()> {
+    pub(crate) fn mark_unclean(&self) -> io::Result<()> {
         self.write(&MarkerFile { boot_id: String::new(), clean: false })
     }
 
     /// Marks the use as cleanly ended: all batches have landed and are synced.
-    pub fn mark_clean(&self) -> io::Result<()> {
+    pub(crate) fn mark_clean(&self) -> io::Result<()> {
         self.write(&MarkerFile { boot_id: self.boot_id.clone(), clean: true })
     }
 

@@ -48,7 +48,7 @@ const MAX_ATTEMPT_DELAY: jiff::SignedDuration = jiff::SignedDuration::from_hours
 
 /// The metadata of a dead-lettered batch, as `ID.json` holds it. Fields keep the JSON keys of earlier versions.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct DeadLetter {
+pub(crate) struct DeadLetter {
     /// The id of the batch, which is also its deduplication token.
     pub batch_id: Uuid,
     /// When the batch was dead-lettered, as RFC 3339.
@@ -82,7 +82,7 @@ pub struct DeadLetter {
 
 impl DeadLetter {
     /// A copy without attempts: waiting, and due now.
-    pub fn untried(&self) -> Self {
+    pub(crate) fn untried(&self) -> Self {
         Self { rejected: false, attempts: 0, last_attempt_at: None, next_attempt_at: None, ..self.clone() }
     }
 
@@ -94,7 +94,7 @@ impl DeadLetter {
 
 /// All letters, and the files that cannot be read.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct DeadLetterListing {
+pub(crate) struct DeadLetterListing {
     /// Oldest first.
     pub letters: Vec<DeadLetter>,
     /// Paths and errors of the files that cannot be read. They may hold events.
@@ -103,7 +103,7 @@ pub struct DeadLetterListing {
 
 /// Totals over all letters.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct DeadLetterSummary {
+pub(crate) struct DeadLetterSummary {
     /// Number of letters, waiting or rejected.
     pub letters: u64,
     /// Number of rejected letters.
@@ -120,7 +120,7 @@ pub struct DeadLetterSummary {
 
 /// What [`DeadLetters::load`] deleted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct SweepReport {
+pub(crate) struct SweepReport {
     /// Number of files.
     pub files: u64,
     /// Total size of these files.
@@ -129,7 +129,7 @@ pub struct SweepReport {
 
 /// The folder `dead-letters` of a data folder. Cheap to clone; clones share the index.
 #[derive(Clone, Debug)]
-pub struct DeadLetters(Arc<Inner>);
+pub(crate) struct DeadLetters(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
@@ -175,20 +175,20 @@ impl FileVersion {
 
 impl DeadLetters {
     /// Creates the folder if it is missing. The index is empty until [`Self::load`] or [`Self::refresh`].
-    pub fn open(data_dir: &Path) -> io::Result<Self> {
+    pub(crate) fn open(data_dir: &Path) -> io::Result<Self> {
         let folder = data_dir.join("dead-letters");
         fs::create_dir_all(&folder).map_err(|error| with_path(&folder, error))?;
         Ok(Self(Arc::new(Inner { folder, disk: Mutex::default(), index: Mutex::default() })))
     }
 
     /// Absolute or relative, as the data folder was given.
-    pub fn folder(&self) -> &Path {
+    pub(crate) fn folder(&self) -> &Path {
         &self.0.folder
     }
 
     /// Deletes the remains of a crash and fills the index. Only for the process that holds the lock of the data folder,
     /// before its first [`Self::put`].
-    pub fn load(&self) -> SweepReport {
+    pub(crate) fn load(&self) -> SweepReport {
         let disk = self.lock_disk();
         let swept = self.sweep().unwrap_or_default(); // the scan reports an unreadable folder
         drop(disk);
@@ -223,7 +223,7 @@ impl DeadLetters {
     }
 
     /// Updates the index from the folder. Reads only letters that are new or changed.
-    pub fn refresh(&self) {
+    pub(crate) fn refresh(&self) {
         let _disk = self.lock_disk();
         let scan = self.scan();
         let mut index = self.lock_index();
@@ -293,7 +293,7 @@ impl DeadLetters {
     }
 
     /// Reads the index.
-    pub fn list(&self) -> DeadLetterListing {
+    pub(crate) fn list(&self) -> DeadLetterListing {
         let index = self.lock_index();
         let mut letters: Vec<_> = index.letters.values().map(|entry| entry.letter.clone()).collect();
         letters.sort_by(|a, b| (&a.dead_lettered_at, a.batch_id).cmp(&(&b.dead_lettered_at, b.batch_id)));
@@ -301,7 +301,7 @@ impl DeadLetters {
     }
 
     /// Reads the index.
-    pub fn summary(&self) -> DeadLetterSummary {
+    pub(crate) fn summary(&self) -> DeadLetterSummary {
         let index = self.lock_index();
         let letters = || index.letters.values().map(|entry| &entry.letter);
         let attempted = letters().filter(|letter| !letter.rejected && letter.last_attempt_at.is_some());
@@ -324,14 +324,14 @@ impl DeadLetters {
     }
 
     /// The oldest letter whose next attempt is due. Reads the index.
-    pub fn next_due(&self, now: Timestamp) -> Option<DeadLetter> {
+    pub(crate) fn next_due(&self, now: Timestamp) -> Option<DeadLetter> {
         let index = self.lock_index();
         let due = index.letters.values().map(|entry| &entry.letter).filter(|letter| letter.is_due(now));
         due.min_by_key(|letter| (&letter.dead_lettered_at, letter.batch_id)).cloned()
     }
 
     /// Stores a batch. On success it survives a power cut.
-    pub fn put(&self, letter: &DeadLetter, body: &[Bytes]) -> io::Result<()> {
+    pub(crate) fn put(&self, letter: &DeadLetter, body: &[Bytes]) -> io::Result<()> {
         let _disk = self.lock_disk();
         let path = self.body_path(letter.batch_id);
         atomic_file::replace(&path, body)?;
@@ -340,7 +340,7 @@ impl DeadLetters {
     }
 
     /// Replaces the metadata of a letter. The index is updated even if the write fails.
-    pub fn update(&self, letter: DeadLetter) -> io::Result<()> {
+    pub(crate) fn update(&self, letter: DeadLetter) -> io::Result<()> {
         let _disk = self.lock_disk();
         if let Some(entry) = self.lock_index().letters.get_mut(&letter.batch_id) {
             entry.letter = letter.clone();
@@ -350,7 +350,7 @@ impl DeadLetters {
     }
 
     /// Records, in the index only, that the body of a letter cannot be read, and when the next attempt is due.
-    pub fn record_body_error(&self, batch_id: Uuid, error: String, next_attempt: Timestamp) {
+    pub(crate) fn record_body_error(&self, batch_id: Uuid, error: String, next_attempt: Timestamp) {
         if let Some(entry) = self.lock_index().letters.get_mut(&batch_id) {
             entry.letter.next_attempt_at = Some(next_attempt.to_string());
             entry.body_error = Some(error);
@@ -358,18 +358,18 @@ impl DeadLetters {
     }
 
     /// Resets the attempts of a letter and makes it due now, also if it was rejected.
-    pub fn requeue(&self, letter: &DeadLetter) -> io::Result<()> {
+    pub(crate) fn requeue(&self, letter: &DeadLetter) -> io::Result<()> {
         self.update(letter.untried())
     }
 
     /// Reads the body of a letter.
-    pub fn body(&self, batch_id: Uuid) -> io::Result<Bytes> {
+    pub(crate) fn body(&self, batch_id: Uuid) -> io::Result<Bytes> {
         let path = self.body_path(batch_id);
         fs::read(&path).map(Bytes::from).map_err(|error| with_path(&path, error))
     }
 
     /// Deletes a letter whose batch has landed. The landed rows must be synced.
-    pub fn remove(&self, batch_id: Uuid) -> io::Result<()> {
+    pub(crate) fn remove(&self, batch_id: Uuid) -> io::Result<()> {
         let _disk = self.lock_disk();
         let letter = self.letter_path(batch_id);
         fs::remove_file(&letter).map_err(|error| with_path(&letter, error))?;

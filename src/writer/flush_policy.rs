@@ -6,7 +6,7 @@ use tokio::time::Instant;
 
 /// The size and time limits of a batch.
 #[derive(Clone, Copy, Debug)]
-pub struct BatchLimits {
+pub(crate) struct BatchLimits {
     /// A batch with this many events is due. It keeps growing while an insert is in flight (`FLUSH_SIZE`).
     pub flush_events: u64,
     /// Any batch is due this long after the last flush (`FLUSH_INTERVAL_MS`).
@@ -22,13 +22,13 @@ pub struct BatchLimits {
 
 impl BatchLimits {
     /// Whether a batch of this size must be sealed now.
-    pub fn is_full(&self, size: BatchSize) -> bool {
+    pub(crate) fn is_full(&self, size: BatchSize) -> bool {
         size.events >= self.max_events || size.bytes >= self.max_bytes
     }
 
     /// When a batch of this size is due, if no insert is in flight. `last_flush` is the time of the last seal, or of the
     /// start. `refresh_interval` is the shortest update interval of the active panel subscriptions, if there are any.
-    pub fn due_at(
+    pub(crate) fn due_at(
         &self,
         size: BatchSize,
         last_flush: Instant,
@@ -47,7 +47,7 @@ impl BatchLimits {
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct BatchSize {
+pub(crate) struct BatchSize {
     pub events: u64,
     /// See [`EventColumns::size_bytes`](super::columns::EventColumns::size_bytes).
     pub bytes: u64,

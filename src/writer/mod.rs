@@ -27,16 +27,16 @@
 //! | bytes on disk (`MILLRACE_JOURNAL_MAX_BYTES`) | streams wait; unary calls are rejected with a retry delay |
 //! | two sealed batches in memory | further batches are read from the journal when they are inserted |
 
-pub mod boot;
-pub mod columns;
-pub mod dead_letter;
-pub mod durability;
-pub mod flush_policy;
+pub(crate) mod boot;
+pub(crate) mod columns;
+pub(crate) mod dead_letter;
+pub(crate) mod durability;
+pub(crate) mod flush_policy;
 mod insert;
-pub mod producers;
-pub mod recent_ids;
-pub mod reconcile;
-pub mod record;
+pub(crate) mod producers;
+pub(crate) mod recent_ids;
+pub(crate) mod reconcile;
+pub(crate) mod record;
 mod recover;
 pub(crate) mod replay;
 #[cfg(test)]
@@ -53,9 +53,9 @@ use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
-pub use recover::{RecoverError, RecoveredState, recover};
-pub use stats::WriterStats;
-pub use task::{WriterDependencies, batch_limits, journal_reserve_bytes, start};
+pub(crate) use recover::{RecoveredState, recover};
+pub(crate) use stats::WriterStats;
+pub(crate) use task::{WriterDependencies, batch_limits, journal_reserve_bytes, start};
 
 use crate::error::{Error, ErrorCode};
 use columns::EventColumns;
@@ -74,7 +74,7 @@ const MAX_PERMIT_BYTES: usize = 16 << 20;
 
 /// The valid events of one request.
 #[derive(Debug)]
-pub struct WriteRequest {
+pub(crate) struct WriteRequest {
     /// Empty for a request without a producer.
     pub producer_id: String,
     /// Ignored without a producer.
@@ -88,7 +88,7 @@ pub struct WriteRequest {
 
 /// The acknowledgement of a request.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Ack {
+pub(crate) struct Ack {
     /// Number of events that this request added.
     pub accepted: u64,
     /// Number of events that were accepted before.
@@ -173,7 +173,7 @@ impl From<Stopping> for Error {
 /// Reserved memory for a request that is not decoded yet. Dropping it releases the memory.
 #[derive(Debug)]
 #[must_use = "dropping the permit releases the memory"]
-pub struct MemoryPermit(OwnedSemaphorePermit);
+pub(crate) struct MemoryPermit(OwnedSemaphorePermit);
 
 /// A submitted request.
 struct Submission {
@@ -188,7 +188,7 @@ struct Submission {
 /// The future acknowledgement of a submitted request. Resolves when the request is durable, or cannot become durable.
 #[derive(Debug)]
 #[must_use = "without the acknowledgement, the outcome of the request is unknown"]
-pub struct PendingAck(oneshot::Receiver<Result<Ack, SubmitError>>);
+pub(crate) struct PendingAck(oneshot::Receiver<Result<Ack, SubmitError>>);
 
 impl Future for PendingAck {
     type Output = Result<Ack, SubmitError>;
@@ -203,7 +203,7 @@ type ProducerQuery = (String, oneshot::Sender<Option<ProducerState>>);
 
 /// The handle of the writer's task. Cheap to clone.
 #[derive(Clone, Debug)]
-pub struct Writer {
+pub(crate) struct Writer {
     submissions: mpsc::Sender<Submission>,
     producer_queries: mpsc::Sender<ProducerQuery>,
     memory: Arc<Semaphore>,
@@ -212,7 +212,7 @@ pub struct Writer {
 
 impl Writer {
     /// Reserves memory for a request with at most `columns_bytes` of columns. Waits until the memory is free.
-    pub async fn reserve(&self, columns_bytes: usize) -> Result<MemoryPermit, SubmitError> {
+    pub(crate) async fn reserve(&self, columns_bytes: usize) -> Result<MemoryPermit, SubmitError> {
         let bytes = (columns_bytes + REQUEST_OVERHEAD_BYTES).min(MAX_PERMIT_BYTES);
         let bytes = u32::try_from(bytes).expect("MAX_PERMIT_BYTES fits into 32 bits");
         let permit = Arc::clone(&self.memory).acquire_many_owned(bytes).await;
@@ -221,7 +221,7 @@ impl Writer {
 
     /// Like [`Self::reserve`], but fails with [`SubmitError::Busy`] after 500 ms, or at once if the journal is full. For
     /// unary calls, which flow control does not slow.
-    pub async fn try_reserve(&self, columns_bytes: usize) -> Result<MemoryPermit, SubmitError> {
+    pub(crate) async fn try_reserve(&self, columns_bytes: usize) -> Result<MemoryPermit, SubmitError> {
         if let Some(reason) = self.stats.disk_full() {
             return Err(SubmitError::Busy(reason));
         }
@@ -232,7 +232,7 @@ impl Writer {
     }
 
     /// Submits a request. Waits for space in the queue and on disk. Requests of one caller keep their order.
-    pub async fn submit(
+    pub(crate) async fn submit(
         &self,
         request: WriteRequest,
         permit: MemoryPermit,
@@ -242,7 +242,7 @@ impl Writer {
 
     /// Like [`Self::submit`], but fails with [`SubmitError::Busy`] if the queue has no space for 500 ms. If the journal
     /// has no space, the acknowledgement fails with the same error. For unary calls, which flow control does not slow.
-    pub async fn try_submit(
+    pub(crate) async fn try_submit(
         &self,
         request: WriteRequest,
         permit: MemoryPermit,
@@ -260,13 +260,16 @@ impl Writer {
     }
 
     /// The state of a producer; `None` if the producer is not known.
-    pub async fn producer_state(&self, producer_id: String) -> Result<Option<ProducerState>, Stopping> {
+    pub(crate) async fn producer_state(
+        &self,
+        producer_id: String,
+    ) -> Result<Option<ProducerState>, Stopping> {
         let (reply, state) = oneshot::channel();
         self.producer_queries.send((producer_id, reply)).await.map_err(|_| Stopping)?;
         state.await.map_err(|_| Stopping)
     }
 
-    pub fn stats(&self) -> &WriterStats {
+    pub(crate) fn stats(&self) -> &WriterStats {
         &self.stats
     }
 

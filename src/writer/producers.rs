@@ -22,15 +22,15 @@ use lru::Lru;
 pub const MAX_PRODUCERS: usize = 100_000;
 /// Maximum number of forgotten producers that are kept as hashes. They take 9 MB, and cover at least four hours in
 /// which every request comes from a new producer.
-pub const MAX_FORGOTTEN_PRODUCERS: usize = 450_000;
+pub(crate) const MAX_FORGOTTEN_PRODUCERS: usize = 450_000;
 /// Minimum time for which a producer's state is kept after its last request. Part of the contract; clients rely on it.
-pub const MIN_PRODUCER_RETENTION: Duration = Duration::from_secs(3_600);
+pub(crate) const MIN_PRODUCER_RETENTION: Duration = Duration::from_secs(3_600);
 /// Maximum retry delay of a rejected new producer. A slot may become free earlier than predicted.
 const MAX_RETRY_DELAY_MS: i64 = 60_000;
 
 /// The state of one producer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct ProducerState {
+pub(crate) struct ProducerState {
     /// The last sequence appended to the journal.
     pub last_sequence: u64,
     /// The last durable sequence: lower than `last_sequence` while requests are pending.
@@ -41,7 +41,7 @@ pub struct ProducerState {
 
 /// The position of a request in its producer's sequence.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum SequenceCheck {
+pub(crate) enum SequenceCheck {
     Next,
     /// The request was admitted before. It is durable when everything admitted so far is.
     Duplicate,
@@ -60,7 +60,7 @@ pub enum SequenceCheck {
 
 /// The states of all producers. Owned by the writer's task.
 #[derive(Debug)]
-pub struct Producers {
+pub(crate) struct Producers {
     capacity: usize,
     lru: Lru,
     forgotten: ForgottenProducers,
@@ -74,12 +74,12 @@ impl Default for Producers {
 
 impl Producers {
     /// Keeps the state of `capacity` producers, and hashes of `forgotten_capacity` forgotten producers.
-    pub fn new(capacity: usize, forgotten_capacity: usize) -> Self {
+    pub(crate) fn new(capacity: usize, forgotten_capacity: usize) -> Self {
         Self { capacity, lru: Lru::default(), forgotten: ForgottenProducers::new(forgotten_capacity) }
     }
 
     /// Checks the sequence of a request. `start_new_numbering` is the request's flag.
-    pub fn check_sequence(
+    pub(crate) fn check_sequence(
         &self,
         producer_id: &str,
         sequence: u64,
@@ -119,12 +119,12 @@ impl Producers {
         }
     }
 
-    pub fn get(&self, producer_id: &str) -> Option<ProducerState> {
+    pub(crate) fn get(&self, producer_id: &str) -> Option<ProducerState> {
         self.lru.get(producer_id)
     }
 
     /// Records that a request was appended to the journal.
-    pub fn record_admitted(&mut self, producer_id: &str, sequence: u64, now_ms: i64) {
+    pub(crate) fn record_admitted(&mut self, producer_id: &str, sequence: u64, now_ms: i64) {
         if let Some(state) = self.lru.touch(producer_id) {
             state.last_sequence = sequence;
             state.last_seen_ms = now_ms;
@@ -138,20 +138,20 @@ impl Producers {
     }
 
     /// Records a duplicate request, which shows that the producer is active.
-    pub fn record_duplicate(&mut self, producer_id: &str, now_ms: i64) {
+    pub(crate) fn record_duplicate(&mut self, producer_id: &str, now_ms: i64) {
         if let Some(state) = self.lru.touch(producer_id) {
             state.last_seen_ms = now_ms;
         }
     }
 
-    pub fn mark_durable(&mut self, producer_id: &str, sequence: u64) {
+    pub(crate) fn mark_durable(&mut self, producer_id: &str, sequence: u64) {
         if let Some(state) = self.lru.get_mut(producer_id) {
             state.last_durable_sequence = state.last_durable_sequence.max(sequence);
         }
     }
 
     /// Discards the sequences that did not become durable.
-    pub fn roll_back(&mut self, producer_id: &str) {
+    pub(crate) fn roll_back(&mut self, producer_id: &str) {
         if let Some(state) = self.lru.get_mut(producer_id) {
             state.last_sequence = state.last_durable_sequence;
             if state.last_durable_sequence == 0 {
@@ -162,7 +162,7 @@ impl Producers {
 
     /// Sets the state of a producer from a journal record. Call it in the order of the records, then
     /// [`Self::finish_restore`].
-    pub fn restore(&mut self, producer_id: &str, last_durable_sequence: u64, last_seen_ms: i64) {
+    pub(crate) fn restore(&mut self, producer_id: &str, last_durable_sequence: u64, last_seen_ms: i64) {
         let restored =
             ProducerState { last_sequence: last_durable_sequence, last_durable_sequence, last_seen_ms };
         match self.lru.touch(producer_id) {
@@ -176,12 +176,12 @@ impl Producers {
     }
 
     /// Adds a forgotten producer from a journal record.
-    pub fn restore_forgotten(&mut self, hash: u64) {
+    pub(crate) fn restore_forgotten(&mut self, hash: u64) {
         self.forgotten.insert_hash(hash);
     }
 
     /// Ends a restore: forgets the producers beyond the capacity, as before the restart.
-    pub fn finish_restore(&mut self) {
+    pub(crate) fn finish_restore(&mut self) {
         self.lru.sort();
         while self.lru.len() > self.capacity {
             self.forget_oldest();
@@ -189,7 +189,7 @@ impl Producers {
     }
 
     /// Forgets the producers whose last request is older than `idle_since_ms`, unless they have pending requests.
-    pub fn expire_idle(&mut self, idle_since_ms: i64) {
+    pub(crate) fn expire_idle(&mut self, idle_since_ms: i64) {
         while self.lru.oldest().is_some_and(|(_, state)| {
             state.last_seen_ms < idle_since_ms && state.last_sequence == state.last_durable_sequence
         }) {
@@ -198,12 +198,12 @@ impl Producers {
     }
 
     /// Longest idle first.
-    pub fn iter(&self) -> impl Iterator<Item = (&str, ProducerState)> {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, ProducerState)> {
         self.lru.iter()
     }
 
     /// The hashes of the forgotten producers, oldest first.
-    pub fn forgotten(&self) -> impl Iterator<Item = u64> {
+    pub(crate) fn forgotten(&self) -> impl Iterator<Item = u64> {
         self.forgotten.iter()
     }
 

@@ -8,7 +8,7 @@ use uuid::Uuid;
 ///
 /// Recovery restores it from the journal: from the last snapshot and the events records after it.
 #[derive(Debug)]
-pub struct RecentIds {
+pub(crate) struct RecentIds {
     capacity: usize,
     seen: HashSet<Uuid>,
     /// The same ids with the LSN of the record that holds each, oldest first.
@@ -17,19 +17,19 @@ pub struct RecentIds {
 
 impl RecentIds {
     /// Size of one id in a snapshot.
-    pub const SNAPSHOT_BYTES: u64 = 16;
+    pub(crate) const SNAPSHOT_BYTES: u64 = 16;
 
     /// At `capacity` ids, each new id evicts the oldest. A capacity of 0 turns deduplication off.
-    pub fn new(capacity: usize) -> Self {
+    pub(crate) fn new(capacity: usize) -> Self {
         Self { capacity, seen: HashSet::new(), order: VecDeque::new() }
     }
 
-    pub fn contains(&self, id: Uuid) -> bool {
+    pub(crate) fn contains(&self, id: Uuid) -> bool {
         self.seen.contains(&id)
     }
 
     /// Adds the ids of the record `lsn`. LSNs must ascend from call to call.
-    pub fn insert(&mut self, lsn: u64, ids: impl IntoIterator<Item = Uuid>) {
+    pub(crate) fn insert(&mut self, lsn: u64, ids: impl IntoIterator<Item = Uuid>) {
         for id in ids {
             if self.capacity > 0 && self.seen.insert(id) {
                 self.order.push_back((lsn, id));
@@ -43,7 +43,7 @@ impl RecentIds {
     }
 
     /// Removes the ids of the record `lsn` and of all later records, which did not become durable.
-    pub fn roll_back(&mut self, lsn: u64) {
+    pub(crate) fn roll_back(&mut self, lsn: u64) {
         while let Some(&(last, id)) = self.order.back()
             && last >= lsn
         {
@@ -53,14 +53,14 @@ impl RecentIds {
     }
 
     /// Replaces the window with the ids of a snapshot whose last record is `lsn`.
-    pub fn restore(&mut self, lsn: u64, ids: impl IntoIterator<Item = Uuid>) {
+    pub(crate) fn restore(&mut self, lsn: u64, ids: impl IntoIterator<Item = Uuid>) {
         self.seen.clear();
         self.order.clear();
         self.insert(lsn, ids);
     }
 
     /// Oldest first.
-    pub fn iter(&self) -> impl ExactSizeIterator<Item = Uuid> + '_ {
+    pub(crate) fn iter(&self) -> impl ExactSizeIterator<Item = Uuid> + '_ {
         self.order.iter().map(|&(_, id)| id)
     }
 }

@@ -13,7 +13,7 @@ use super::record::{MalformedRecord, Seal, Snapshot, SnapshotPart, WriterRecord}
 use crate::journal::{JournalError, Lsn, Recovery};
 
 /// The writer's state as of the last durable record.
-pub struct RecoveredState {
+pub(crate) struct RecoveredState {
     pub(super) producers: Producers,
     pub(super) recent_ids: RecentIds,
     /// Sealed batches that have not landed, oldest first.
@@ -32,7 +32,7 @@ pub struct RecoveredState {
 
 /// Why recovery failed. Nothing on disk was changed.
 #[derive(Debug, thiserror::Error)]
-pub enum RecoverError {
+pub(crate) enum RecoverError {
     /// An undamaged record that this version cannot decode.
     #[error(
         "journal record {lsn} cannot be read: {source}; nothing was changed. Start the millrace version that wrote it. To \
@@ -55,7 +55,7 @@ pub enum RecoverError {
 ///
 /// # Errors
 /// When a record cannot be decoded: continuing would release acknowledged events.
-pub fn recover(
+pub(crate) fn recover(
     mut recovery: Recovery,
     recent_event_ids: usize,
     limits: &BatchLimits,

@@ -8,7 +8,7 @@ use tokio::sync::watch;
 
 /// Counters since the start of the server, and current faults.
 #[derive(Debug)]
-pub struct WriterStats {
+pub(crate) struct WriterStats {
     started: Instant,
     /// When the writer's task last ran, in milliseconds since `started`.
     heartbeat_ms: AtomicU64,
@@ -51,15 +51,15 @@ impl Default for WriterStats {
 
 impl WriterStats {
     /// Time since the last iteration of the writer's task. An idle task iterates every 500 ms.
-    pub fn time_since_heartbeat(&self) -> Duration {
+    pub(crate) fn time_since_heartbeat(&self) -> Duration {
         self.started.elapsed().saturating_sub(Duration::from_millis(self.heartbeat_ms.load(Relaxed)))
     }
     /// Damage that recovery found in the journal. Stays until the next start.
-    pub fn journal_damage(&self) -> Option<String> {
+    pub(crate) fn journal_damage(&self) -> Option<String> {
         self.journal_damage.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
     /// Why a checkpoint could not sync ClickHouse's files. Stays until the next start.
-    pub fn sync_error(&self) -> Option<String> {
+    pub(crate) fn sync_error(&self) -> Option<String> {
         self.sync_error.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
     pub(super) fn set_sync_error(&self, error: String) {
@@ -73,47 +73,47 @@ impl WriterStats {
     }
 
     /// Events acknowledged as accepted.
-    pub fn accepted(&self) -> u64 {
+    pub(crate) fn accepted(&self) -> u64 {
         self.accepted.load(Relaxed)
     }
     /// Events rejected as invalid.
-    pub fn rejected(&self) -> u64 {
+    pub(crate) fn rejected(&self) -> u64 {
         self.rejected.load(Relaxed)
     }
     /// Events dropped as duplicates.
-    pub fn duplicates(&self) -> u64 {
+    pub(crate) fn duplicates(&self) -> u64 {
         self.duplicates.load(Relaxed)
     }
     /// Events that landed in ClickHouse, including replayed dead letters.
-    pub fn inserted(&self) -> u64 {
+    pub(crate) fn inserted(&self) -> u64 {
         self.inserted.load(Relaxed)
     }
     /// Accepted events that are not in ClickHouse, including recovered events and those in dead letters.
-    pub fn unlanded(&self) -> u64 {
+    pub(crate) fn unlanded(&self) -> u64 {
         self.unlanded.load(Relaxed)
     }
     /// Size of all bodies in the dead-letter folder.
-    pub fn dead_letter_bytes(&self) -> u64 {
+    pub(crate) fn dead_letter_bytes(&self) -> u64 {
         self.dead_letter_bytes.load(Relaxed)
     }
     /// When a batch last landed, in milliseconds since 1970 UTC; `None` before the first.
-    pub fn last_flush_ms(&self) -> Option<i64> {
+    pub(crate) fn last_flush_ms(&self) -> Option<i64> {
         Some(self.last_flush_ms.load(Relaxed)).filter(|&ms| ms != 0)
     }
     /// Why the last insert failed; `None` after a success.
-    pub fn insert_error(&self) -> Option<String> {
+    pub(crate) fn insert_error(&self) -> Option<String> {
         self.insert_error.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
     /// Why the journal accepts no events; `None` while it does.
-    pub fn disk_full(&self) -> Option<String> {
+    pub(crate) fn disk_full(&self) -> Option<String> {
         self.disk_full.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
     /// The number of landed batches. Changes with each.
-    pub fn landed(&self) -> watch::Receiver<u64> {
+    pub(crate) fn landed(&self) -> watch::Receiver<u64> {
         self.landed.subscribe()
     }
 
-    pub fn count_rejected(&self, events: u64) {
+    pub(crate) fn count_rejected(&self, events: u64) {
         self.rejected.fetch_add(events, Relaxed);
     }
     pub(super) fn count_accepted(&self, events: u64) {

@@ -56,7 +56,7 @@ const SNAPSHOT_PART_BYTES: usize = 8 << 20;
 /// control slows the producers.
 const MAX_QUEUED_SUBMISSIONS: usize = 64;
 
-pub struct WriterDependencies {
+pub(crate) struct WriterDependencies {
     pub clickhouse: ClickHouse,
     pub journal: Journal,
     /// From [`recover`](super::recover()), for this journal.
@@ -74,7 +74,7 @@ pub struct WriterDependencies {
 }
 
 /// The batch limits of a configuration.
-pub fn batch_limits(config: &WriterConfig) -> BatchLimits {
+pub(crate) fn batch_limits(config: &WriterConfig) -> BatchLimits {
     BatchLimits {
         flush_events: config.flush_size,
         flush_interval: config.flush_interval,
@@ -86,7 +86,7 @@ pub fn batch_limits(config: &WriterConfig) -> BatchLimits {
 
 /// The part of the journal's maximum size that is reserved for records that lead to a release: seals, landed records, and
 /// two snapshots.
-pub fn journal_reserve_bytes(config: &WriterConfig) -> u64 {
+pub(crate) fn journal_reserve_bytes(config: &WriterConfig) -> u64 {
     const SEALS_AND_LANDED_BYTES: u64 = 32 << 20;
     // A producer takes at most 128 bytes for its id, and 18 bytes for the length of the id, a sequence and a time.
     let producers = (MAX_PRODUCERS * (128 + 18) + MAX_FORGOTTEN_PRODUCERS * 8) as u64;
@@ -98,7 +98,7 @@ pub fn journal_reserve_bytes(config: &WriterConfig) -> u64 {
 ///
 /// # Errors
 /// When the boot marker cannot be read.
-pub async fn start(dependencies: WriterDependencies) -> io::Result<(Writer, JoinHandle<()>)> {
+pub(crate) async fn start(dependencies: WriterDependencies) -> io::Result<(Writer, JoinHandle<()>)> {
     let WriterDependencies {
         clickhouse,
         journal,

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use millrace::proto::v1;
 use millrace_client::ProducerConfig;
+use millrace_client::proto::v1;
 use tonic::Code;
 use tonic_types::StatusExt;
 use v1::Status;

@@ -7,7 +7,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use millrace::proto::v1;
+use millrace_client::proto::v1;
 use tempfile::TempDir;
 use tonic::transport::Channel;
 use v1::dashboard_service_client::DashboardServiceClient;
@@ -389,7 +389,7 @@ pub(crate) fn event(name: &str) -> v1::Event {
 }
 
 pub(crate) fn now() -> prost_types::Timestamp {
-    millrace::proto::timestamp_from_millis(jiff::Timestamp::now().as_millisecond())
+    millrace::internals::proto::timestamp_from_millis(jiff::Timestamp::now().as_millisecond())
 }
 
 pub(crate) fn events_request(events: Vec<v1::Event>) -> v1::SendEventsRequest {

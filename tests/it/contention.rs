@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
-use millrace::proto::v1;
+use millrace_client::proto::v1;
 
 use crate::common::{TestServer, event, events_request};
 use crate::engine_isolation::default_user_client;

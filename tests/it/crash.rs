@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
-use millrace::proto::v1;
+use millrace_client::proto::v1;
 use millrace_client::{Producer, ProducerConfig};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};

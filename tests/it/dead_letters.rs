@@ -6,9 +6,9 @@ use std::process::{Command, Output, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
-use millrace::event::{ValidationRules, validate};
-use millrace::proto::v1;
-use millrace::writer::columns::EventColumns;
+use millrace::internals::event::{ValidationRules, validate};
+use millrace::internals::writer::columns::EventColumns;
+use millrace_client::proto::v1;
 use tempfile::TempDir;
 use tonic::Code;
 use uuid::Uuid;

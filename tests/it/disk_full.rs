@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use millrace::proto::v1;
+use millrace_client::proto::v1;
 use tonic::Code;
 use tonic_types::StatusExt;
 use v1::Status;
@@ -65,7 +65,8 @@ async fn a_disk_filled_during_an_outage_drains_when_clickhouse_returns() {
     // Without its library the engine cannot restart.
     let library = other_disk.path().join("library.so");
     let configured = std::env::var_os("MILLRACE_ENGINE_LIB").filter(|path| !path.is_empty());
-    let real_library = configured.map_or_else(millrace::config::default_engine_library, Into::into);
+    let real_library =
+        configured.map_or_else(millrace::internals::config::default_engine_library, Into::into);
     std::os::unix::fs::symlink(&real_library, &library).unwrap();
     let variables = [("MILLRACE_ENGINE_LIB", library.to_str().unwrap())];
     let server = TestServer::start_on(std::sync::Arc::clone(&disk.folder), &variables);

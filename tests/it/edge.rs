@@ -6,8 +6,8 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use millrace::proto::v1;
 use millrace_client::ProducerConfig;
+use millrace_client::proto::v1;
 
 use crate::common::{TIMEOUT, TestServer, event, events_request, free_address};
 use crate::h2::{

@@ -4,7 +4,7 @@ use std::fs;
 use std::io::Write as _;
 use std::net::{TcpListener, TcpStream};
 
-use millrace::proto::v1::Status;
+use millrace_client::proto::v1::Status;
 
 use crate::common::{TIMEOUT, TestServer, event, events_request};
 use crate::engine::EngineProcess;
@@ -89,7 +89,7 @@ fn stray_configuration_files_are_ignored() {
     fs::create_dir(home.path().join(".clickhouse-local")).unwrap();
     fs::write(home.path().join(".clickhouse-local/config.xml"), config).unwrap();
     // The default path of the library is in HOME, which the test changes.
-    let library = millrace::config::default_engine_library();
+    let library = millrace::internals::config::default_engine_library();
     let mut engine = EngineProcess::start_with(|command| {
         command
             .env("MILLRACE_ENGINE_PASSWORD", "se'cret")
@@ -254,7 +254,7 @@ async fn ad_hoc_sessions_do_not_affect_each_other() {
         assert_eq!(health.status(), Status::Ok, "after {statement}: {}", health.summary);
         let count = client.query("SELECT count() FROM events").fetch_one::<u64>().await;
         assert_eq!(count.unwrap_or_else(|error| panic!("after {statement}: {error}")), sent);
-        let request = millrace::proto::v1::GetActiveUsersRequest::default();
+        let request = millrace_client::proto::v1::GetActiveUsersRequest::default();
         let users = server.dashboard().await.get_active_users(request).await;
         assert_eq!(
             users.unwrap_or_else(|error| panic!("after {statement}: {error}")).into_inner().active_users,
@@ -280,7 +280,7 @@ async fn slow_database_clients_do_not_delay_events_or_panels() {
     for sent in 1..=20 {
         server.ingest().await.send_events(events_request(vec![event("x")])).await.unwrap();
         assert_eq!(server.wait_until_landed().await.events_inserted, sent);
-        let request = millrace::proto::v1::GetActiveUsersRequest::default();
+        let request = millrace_client::proto::v1::GetActiveUsersRequest::default();
         server.dashboard().await.get_active_users(request).await.unwrap();
     }
     assert_eq!(server.health().await.status(), Status::Ok);

@@ -38,7 +38,7 @@ async fn an_engine_with_broken_inserts_is_restarted_once() {
         .await;
     ingest.send_events(events_request(vec![event("during"); 7])).await.unwrap();
     server.wait_for_log_line("was killed, since it needs a restart");
-    let restarted = |health: &millrace::proto::v1::Health| {
+    let restarted = |health: &millrace_client::proto::v1::Health| {
         health.clickhouse.as_ref().is_some_and(|engine| engine.reachable && engine.engine_restarts == 1)
     };
     server.wait_for_health("restarted", restarted).await;

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use millrace::proto::v1;
+use millrace_client::proto::v1;
 use millrace_client::{Producer, ProducerConfig};
 use prost::Message;
 use tokio::io::AsyncReadExt;

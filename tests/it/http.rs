@@ -1,6 +1,6 @@
 //! The HTTP API with JSON.
 
-use millrace::proto::v1;
+use millrace_client::proto::v1;
 use serde_json::{Value, json};
 
 use crate::common::{TestServer, http_request};

@@ -1,7 +1,7 @@
 //! Every ingest RPC, against the real server and engine.
 
 use crate::common::{RawCodec, TestServer, event, events_request};
-use millrace::proto::v1;
+use millrace_client::proto::v1;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Code, Request};
 use v1::event::PropertiesKind;

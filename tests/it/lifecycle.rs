@@ -4,9 +4,9 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use crate::common::{TIMEOUT, TestClickHouse, TestServer, event, events_request, free_address, send_signal};
-use millrace::journal::{Journal, JournalConfig};
-use millrace::proto::v1;
+use millrace::internals::journal::{Journal, JournalConfig};
 use millrace_client::ProducerConfig;
+use millrace_client::proto::v1;
 use v1::Status;
 
 /// Runs the program until it exits. Returns the exit code and standard error.

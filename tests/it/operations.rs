@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use crate::common::{TIMEOUT, TestServer, event, events_request, http_request, now};
 use crate::rollup_assertions::assert_rollups_match_events;
-use millrace::proto::v1;
+use millrace_client::proto::v1;
 use prost::Message;
 use v1::Status;
 use v1::health_service_client::HealthServiceClient;
@@ -124,7 +124,7 @@ async fn schema_migrations_are_idempotent() {
     let server = TestServer::start();
     server.ingest().await.send_events(events_request(vec![event("page_view")])).await.unwrap();
     server.wait_until_landed().await;
-    for (_, text) in millrace::clickhouse::schema::rendered_files(90) {
+    for (_, text) in millrace::internals::clickhouse::schema::rendered_files(90) {
         for statement in text.split(";\n").filter(|statement| !statement.trim().is_empty()) {
             server.sql(statement).await;
         }

@@ -4,8 +4,8 @@
 
 use std::time::{Duration, Instant};
 
-use millrace::proto::v1;
 use millrace_client::ProducerConfig;
+use millrace_client::proto::v1;
 use v1::Status;
 
 use crate::common::{TestClickHouse, TestServer, event, free_address};

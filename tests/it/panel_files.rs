@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use millrace::proto::v1;
+use millrace_client::proto::v1;
 use tonic::Code;
 use v1::value::Kind;
 use v1::watch_panels_response::Value;

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::net::IpAddr;
 
-use millrace::proto::v1;
+use millrace_client::proto::v1;
 use tonic::{Code, Status, Streaming};
 use tonic_types::StatusExt as _;
 use v1::dashboard_service_client::DashboardServiceClient;

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use millrace::proto::v1;
+use millrace_client::proto::v1;
 
 use crate::common::{TIMEOUT, TestServer, event, events_request, http_request};
 
@@ -207,7 +207,7 @@ async fn hostile_panels_are_rejected_without_leaking() {
 /// The second and the third check do not depend on the first: each rejects hostile statements on its own.
 #[tokio::test]
 async fn each_check_is_independent() {
-    use millrace::panels::sandbox::{ast, query_tree};
+    use millrace::internals::panels::sandbox::{ast, query_tree};
     let server = TestServer::start();
     let rows = |text: String| text.lines().map(str::to_owned).collect::<Vec<_>>();
     let (mut by_syntax, mut by_resolution) = (0, 0);
@@ -338,7 +338,7 @@ async fn ordinary_panels_are_published() {
 /// The list was made from one version of the engine. Every function of a newer one must be reviewed.
 #[tokio::test]
 async fn every_engine_function_is_listed() {
-    use millrace::panels::sandbox::functions;
+    use millrace::internals::panels::sandbox::functions;
     let server = TestServer::start();
     let functions =
         server.sql("SELECT name FROM system.functions WHERE alias_to != '' OR origin = 'System'").await;

@@ -1,7 +1,7 @@
 //! Compares panels with the same figures computed in plain SQL over the events.
 
 use crate::common::{TestServer, event, events_request};
-use millrace::proto::v1;
+use millrace_client::proto::v1;
 use tonic::Code;
 use v1::TimeRange;
 

@@ -4,11 +4,11 @@ use std::path::Path;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use millrace::journal::{Journal, JournalConfig};
-use millrace::proto::v1;
-use millrace::writer::producers::MAX_PRODUCERS;
-use millrace::writer::record::{Snapshot, kind};
+use millrace::internals::journal::{Journal, JournalConfig};
+use millrace::internals::writer::producers::MAX_PRODUCERS;
+use millrace::internals::writer::record::{Snapshot, kind};
 use millrace_client::ProducerConfig;
+use millrace_client::proto::v1;
 use tempfile::TempDir;
 use tonic::Code;
 use tonic_types::StatusExt;

@@ -3,13 +3,15 @@
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
-use millrace::clickhouse::batches::{self, BatchPresence};
-use millrace::clickhouse::{ClickHouse, ClickHouseError, Endpoint};
-use millrace::event::{ValidationRules, validate};
-use millrace::proto::v1;
-use millrace::writer::columns::{COLUMN_NAMES, EventColumns};
-use millrace::writer::durability::Durability;
-use millrace::writer::reconcile::{BatchBody, ExpectedBatch, ReconcileError, ReconcileReport, reconcile};
+use millrace::internals::clickhouse::batches::{self, BatchPresence};
+use millrace::internals::clickhouse::{ClickHouse, ClickHouseError, Endpoint};
+use millrace::internals::event::{ValidationRules, validate};
+use millrace::internals::writer::columns::{COLUMN_NAMES, EventColumns};
+use millrace::internals::writer::durability::Durability;
+use millrace::internals::writer::reconcile::{
+    BatchBody, ExpectedBatch, ReconcileError, ReconcileReport, reconcile,
+};
+use millrace_client::proto::v1;
 use rand::rngs::StdRng;
 use rand::seq::IndexedRandom as _;
 use rand::{Rng as _, SeedableRng as _};

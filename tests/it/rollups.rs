@@ -1,7 +1,7 @@
 //! Compares rollups with plain SQL over a million random events.
 
-use millrace::proto::v1;
 use millrace_client::ProducerConfig;
+use millrace_client::proto::v1;
 use rand::rngs::StdRng;
 use rand::seq::IndexedRandom as _;
 use rand::{Rng as _, SeedableRng as _};

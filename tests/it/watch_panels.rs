@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use millrace::proto::v1;
+use millrace_client::proto::v1;
 use tonic::{Code, Streaming};
 use v1::TimeRange;
 use v1::watch_panels_response::Value;

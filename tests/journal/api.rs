@@ -4,8 +4,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
-use millrace::journal::frame::HEADER_BYTES;
-use millrace::journal::{Journal, JournalConfig, JournalError, JournalRecord};
+use millrace::internals::journal::frame::HEADER_BYTES;
+use millrace::internals::journal::{Journal, JournalConfig, JournalError, JournalRecord};
 
 const CONFIG: JournalConfig =
     JournalConfig { segment_bytes: 4096, max_bytes: 20_000, reserve_bytes: 2_000, queue_bytes: 8_000 };

@@ -6,7 +6,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use bytes::Bytes;
-use millrace::journal::{Journal, JournalConfig, JournalError, Lsn};
+use millrace::internals::journal::{Journal, JournalConfig, JournalError, Lsn};
 
 /// On the 4 MiB disk, two segments fit beside the ballast file, a third does not.
 const CONFIG: JournalConfig =

@@ -14,9 +14,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::FutureExt as _;
-use millrace::journal::frame::{FrameHeader, FrameType, MAGIC};
-use millrace::journal::recovery::RecoveryReport;
-use millrace::journal::{Journal, JournalConfig, JournalError, Lsn};
+use millrace::internals::journal::frame::{FrameHeader, FrameType, MAGIC};
+use millrace::internals::journal::recovery::RecoveryReport;
+use millrace::internals::journal::{Journal, JournalConfig, JournalError, Lsn};
 use proptest::prelude::*;
 use proptest::sample::Index;
 
@@ -201,7 +201,11 @@ impl<'a> Model<'a> {
     }
 
     /// Submits records of these sizes, and returns the appends that were accepted.
-    fn submit(&mut self, sizes: &[usize], reserved: bool) -> Vec<millrace::journal::PendingAppend> {
+    fn submit(
+        &mut self,
+        sizes: &[usize],
+        reserved: bool,
+    ) -> Vec<millrace::internals::journal::PendingAppend> {
         let mut pending = Vec::new();
         for &size in sizes {
             let payload = self.payload(size);

@@ -28,7 +28,7 @@ const STALL_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Arguments of `millrace generate`.
 #[derive(Args, Clone, Debug)]
-pub struct GenerateArgs {
+pub(crate) struct GenerateArgs {
     /// URL of the server
     #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:8080")]
     target: String,
@@ -91,7 +91,7 @@ struct SendTotals {
 /// Sends events until the end or a signal, then prints the totals. Fails if an event was rejected.
 ///
 /// A signal ends it immediately: events that were not acknowledged by then may be lost.
-pub async fn run(args: GenerateArgs) -> anyhow::Result<()> {
+pub(crate) async fn run(args: GenerateArgs) -> anyhow::Result<()> {
     let mut signals = ShutdownSignals::install()?;
     let started = Instant::now();
     let mut total = SendTotals::default();

@@ -14,10 +14,10 @@
 //! read every name that ClickHouse prints, so an alias that looks like a node can only add a name. See
 //! docs/decisions/0005-panel-sandbox.md.
 
-pub mod ast;
-pub mod functions;
-pub mod query_tree;
-pub mod tokens;
+pub(crate) mod ast;
+pub(crate) mod functions;
+pub(crate) mod query_tree;
+pub(crate) mod tokens;
 
 use functions::Denied;
 

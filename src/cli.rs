@@ -1,0 +1,100 @@
+//! The command line: parses it and runs one command.
+
+use std::process::ExitCode;
+
+use clap::error::ErrorKind;
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
+
+use crate::commands::{dead_letters, engine, generate, migrate, serve};
+use crate::config::{self, ServeConfig};
+use crate::telemetry;
+
+/// Real-time event analytics that a team runs itself.
+#[derive(Parser)]
+#[command(version, about, max_term_width = 110)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run the server: accept events, serve panels and the dashboard page (the default)
+    Serve(Box<ServeConfig>),
+    /// Send synthetic events to a server
+    Generate(generate::GenerateArgs),
+    /// Apply the schema, or print it
+    Migrate(migrate::MigrateArgs),
+    /// List the batches that could not be inserted, or replay them
+    DeadLetters(dead_letters::DeadLettersArgs),
+    /// Run the embedded ClickHouse alone (`serve` starts its own)
+    Engine(engine::EngineArgs),
+}
+
+/// Runs the command that the process was started with, and returns its exit code: 0 on success, 1 if the command failed, 2 if
+/// the command line is invalid.
+pub fn run() -> ExitCode {
+    let command = match parse_command_line() {
+        Ok(command) => command,
+        Err(code) => return code,
+    };
+    match run_command(command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("millrace: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Parses the command line. Without a command it is `serve`.
+fn parse_command_line() -> Result<Command, ExitCode> {
+    let mut args: Vec<_> = std::env::args_os().collect();
+    let has_command = args.get(1).is_some_and(|arg| {
+        let arg = arg.to_string_lossy();
+        !arg.starts_with('-') || ["-h", "--help", "-V", "--version"].contains(&arg.as_ref())
+    });
+    if !has_command {
+        args.insert(1, "serve".into());
+    }
+    let definition = Cli::command();
+    Cli::command().try_get_matches_from(args).and_then(|matches| Cli::from_arg_matches(&matches)).map_or_else(
+        |error| match error.kind() {
+            ErrorKind::DisplayHelp
+            | ErrorKind::DisplayVersion
+            | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => error.exit(),
+            _ => {
+                eprintln!("millrace: {}", config::explain_parse_error(&error, &definition));
+                Err(ExitCode::from(2))
+            }
+        },
+        |cli| Ok(cli.command),
+    )
+}
+
+fn run_command(command: Command) -> anyhow::Result<()> {
+    // Everything that a command or the engine stores is about users, so files are private to their owner.
+    rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
+    match command {
+        Command::Serve(config) => run_in_runtime(async {
+            telemetry::init(&config.log)?;
+            serve::run(*config).await
+        }),
+        Command::Generate(args) => run_in_runtime(generate::run(args)),
+        Command::Migrate(args) => run_in_runtime(migrate::run(args)),
+        Command::DeadLetters(args) => run_in_runtime(dead_letters::run(args)),
+        Command::Engine(args) => {
+            // The process confines itself, before the runtime starts threads: Landlock applies per thread.
+            let prepared = engine::prepare(args)?;
+            run_in_runtime(engine::run(prepared))
+        }
+    }
+}
+
+fn run_in_runtime(command: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let result = runtime.block_on(command);
+    // A blocking call that hangs, for example on a dead disk, must not keep the process alive.
+    runtime.shutdown_background();
+    result
+}

@@ -30,7 +30,7 @@ const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
 const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
 /// After GOAWAY or `Connection: close`, a connection without a request for this long is closed.
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(5);
-/// The resolution of the three timeouts above.
+/// How often the monitor checks these timeouts.
 const CHECK_INTERVAL: Duration = Duration::from_secs(1);
 
 /// HTTP/2: time without a frame from the peer before a PING is sent.

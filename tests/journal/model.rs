@@ -1,6 +1,6 @@
-//! A model test of the journal under random appends, releases, crashes, torn tails, flipped bits, and disks that are full or
-//! unavailable. Durable records that are not released are always recovered. No other record is, except for a contiguous first
-//! part of a group whose sync had not returned. Damage loses only its own record, and is reported with its position.
+//! A model test of the journal under random appends, releases, crashes, torn tails, flipped bits, and disks that are full
+//! or unavailable. Durable records that are not released are always recovered. No other record is, except for a contiguous
+//! first part of a group whose sync had not returned. Damage loses only its own record, and is reported with its position.
 //!
 //! Crashes are simulated on copies of the real files. A killed process leaves everything that it has written: the copy is
 //! not changed. A power cut may lose any part of the last group, whose sync had not returned: its mark is removed, and

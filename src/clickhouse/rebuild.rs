@@ -1,6 +1,6 @@
 //! Rebuilds a rollup from the events while events are being inserted.
 //!
-//! 1. New tables are built beside the rollup, one window of six hours at a time, while inserts continue.
+//! 1. New tables are built next to the rollup, one window of six hours at a time, while inserts continue.
 //! 2. Inserts are paused: `events` gets a constraint that no row satisfies. ClickHouse rejects a new insert before it
 //!    writes any of it, and the writer retries it. A running insert completes, in `events` and in the rollups. `events`
 //!    stays readable throughout.

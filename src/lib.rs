@@ -22,6 +22,11 @@
 //! The public API is [`cli::run`]: programs use the contracts, not this library. What the tests, benchmarks and fuzz targets
 //! of this repository use is in a hidden module.
 
+#![expect(
+    rustdoc::private_intra_doc_links,
+    reason = "the documentation is read with --document-private-items"
+)]
+
 mod atomic_file;
 mod blocking;
 pub mod cli;

@@ -89,6 +89,7 @@ lint: buf-lint deny machete $(WEB_READY) ## Check formatting, lints, documentati
 	npm --prefix web run lint
 	cargo fmt --all --check
 	cargo clippy --locked --workspace --all-targets -- -D warnings
+	cargo check --locked --manifest-path fuzz/Cargo.toml
 	RUSTDOCFLAGS="-D warnings" cargo doc --locked --workspace --no-deps --document-private-items
 
 .PHONY: fmt

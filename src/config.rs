@@ -561,6 +561,12 @@ mod tests {
                 Some(format!("{}={default}", arg.get_env()?.to_string_lossy()))
             })
             .collect();
+        let settings = include_str!("../docs/settings.md");
+        for arg in serve.get_arguments() {
+            let Some(variable) = arg.get_env() else { continue };
+            let name = variable.to_string_lossy();
+            assert!(settings.contains(&format!("`{name}`")), "docs/settings.md lacks {name}");
+        }
         let file = include_str!("../.env.example");
         let mut listed: Vec<&str> =
             file.lines().filter(|line| !line.starts_with('#') && line.contains('=')).collect();

@@ -1,7 +1,7 @@
 //! Batches as ClickHouse stores them, identified by the column `batch`, and the operations that repair them.
 //!
-//! Needed where a deduplication token cannot be trusted: it has expired because of the number of later inserts, or it was
-//! lost in a power cut.
+//! Needed where a deduplication token cannot be trusted: it has expired because of the number of later inserts, it was lost
+//! in a power cut, or an insert got no response.
 
 use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
@@ -28,7 +28,8 @@ const BATCHES_PER_STATEMENT: usize = 250;
 /// Quarter hours per recomputation, a parameter in the URL: at least ten days.
 const QUARTER_HOURS_PER_RECOMPUTE: usize = 1_000;
 const POLL_INTERVAL: Duration = Duration::from_millis(50);
-/// How long running inserts and deletes may take to end. An insert times out after half a minute.
+/// How long running inserts and deletes may take to end. The client gives up after
+/// `INSERT_TIMEOUT`, but ClickHouse may go on with the insert.
 const QUIESCENCE_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// How much of a batch `events` has.
@@ -154,7 +155,11 @@ pub(super) async fn poll_until_quiescent(client: &Client) -> Result<(), ClickHou
         }
         Ok(())
     };
-    let timed_out = || ClickHouseError::unreachable("running inserts or deletes did not end within a minute");
+    let timed_out = || {
+        ClickHouseError::unreachable(
+            "ClickHouse did not become idle within a minute: an insert or a delete is still running, or it does not respond",
+        )
+    };
     tokio::time::timeout(QUIESCENCE_TIMEOUT, quiescent).await.unwrap_or_else(|_| Err(timed_out()))
 }
 

@@ -10,7 +10,8 @@ use tokio::sync::{mpsc, watch};
 
 use super::error::ClickHouseError;
 
-/// Deadline of an insert. After it the batch is retried under the same token.
+/// Deadline for sending a chunk of an insert, and for its response. After it the outcome of the insert is unknown: the next
+/// attempt compares the batch with ClickHouse (`writer/reconcile.rs`).
 const INSERT_TIMEOUT: Duration = Duration::from_secs(30);
 /// Size of the chunks in which a body is sent.
 const CHUNK_BYTES: usize = 1 << 20;

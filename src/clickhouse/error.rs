@@ -17,7 +17,7 @@ pub struct ClickHouseError {
 /// Whether a retry can succeed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ErrorKind {
-    /// No response. The statement may have been executed.
+    /// No response. [`ClickHouseError::outcome_is_unknown`] says whether the statement may have been executed.
     Unreachable,
     /// A retry may succeed.
     Transient,

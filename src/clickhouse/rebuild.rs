@@ -11,8 +11,8 @@
 //! 5. The constraint is dropped, and inserts continue.
 //!
 //! A rebuild that is killed leaves the rollup as it was, and possibly the constraint. Running it again completes it; a
-//! server with the embedded database drops the constraint at its start ([`recover`]). One batch may be counted twice: if an
-//! engine crash just before left it in the events and not in the rollup, the rebuild counts it, and so does its retry.
+//! server with the embedded database drops the constraint at its start ([`recover`]). A batch whose
+//! insert got no response is counted once: its retry recomputes the rollups from the events.
 //!
 //! The new tables are kept until the next start of the server or the next rebuild. ClickHouse does not sync a replaced
 //! partition, so a power cut soon afterwards may leave it empty. [`recover`] compares the tables and reports a difference.

@@ -170,7 +170,7 @@ fn failure_reason(letters: &DeadLetters, batch_id: Uuid) -> String {
 
 async fn replay_through_server(letters: &DeadLetters, selected: Vec<DeadLetter>) -> anyhow::Result<()> {
     for letter in &selected {
-        letters.requeue(letter)?;
+        letters.requeue(letter.batch_id)?;
     }
     println!("a server is running on the data folder; it replays {} batches", selected.len());
     let deadline = Instant::now() + SERVER_TIMEOUT;

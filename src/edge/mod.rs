@@ -12,7 +12,7 @@
 //! | age: `MILLRACE_MAX_CONNECTION_AGE_MS` ± 10 % | GOAWAY or `Connection: close`; StreamEvents and WatchPanels end with UNAVAILABLE once everything is acknowledged; uploads may finish | the client |
 //! | no HTTP/2 frame from the peer: PING after 30 s, its acknowledgement within 20 s | the connection is closed | - |
 //! | the peer reads nothing: 30 s | the connection is closed | - |
-//! | active requests: twice the maximum number of connections | 503, RESOURCE_EXHAUSTED | the caller |
+//! | active requests: twice the maximum number of connections | 429, RESOURCE_EXHAUSTED with a retry delay | the caller |
 //! | HTTP/2 streams per connection: 128 | HTTP/2 makes the client wait | the client |
 //! | header list: 8 KiB; HTTP/1 request line and headers: 16 KiB | 431 | the caller |
 //! | streams that the peer resets before they are accepted: 20; that its errors reset: 128 | GOAWAY, then the connection is closed | the client |
@@ -45,7 +45,7 @@ use axum::Router;
 use axum::body::Body;
 use axum::extract::ConnectInfo;
 use axum::response::{IntoResponse as _, Response};
-use http::{Extensions, Request, StatusCode};
+use http::{Extensions, Request};
 use hyper::body::Incoming;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
@@ -55,7 +55,7 @@ use tonic::Status;
 use tower::ServiceExt as _;
 
 use crate::config::EdgeConfig;
-use crate::error::{Error, ErrorCode, problem_response};
+use crate::error::{Error, ErrorCode};
 use body::{BodyBudget, ReceivedBody};
 use connection::Activity;
 use limits::{ConnectionLimiter, FlowControlBudget};
@@ -158,7 +158,7 @@ pub(crate) async fn serve(
     if tokio::time::timeout(SHUTDOWN_GRACE, connection_tasks.tasks.wait()).await.is_err() {
         tracing::debug!(
             tasks = connection_tasks.tasks.len(),
-            "connections are still open after the grace period"
+            "connections are still open; they are closed when everything else has stopped"
         );
     }
 }
@@ -200,7 +200,7 @@ impl hyper::service::Service<Request<Incoming>> for ConnectionService {
     fn call(&self, request: Request<Incoming>) -> Self::Future {
         let active_request = self.activity.begin_request();
         let Ok(permit) = Arc::clone(&self.requests).try_acquire_owned() else {
-            return Box::pin(async move { Ok(overloaded_response(&request)) });
+            return Box::pin(async move { Ok(overloaded_response(request.headers())) });
         };
         let (mut parts, body) = request.into_parts();
         parts.extensions.insert(ConnectionShutdown(self.shutdown.clone()));
@@ -215,21 +215,45 @@ impl hyper::service::Service<Request<Incoming>> for ConnectionService {
     }
 }
 
-fn overloaded_response(request: &Request<Incoming>) -> Response {
-    const MESSAGE: &str = "too many active requests; retry later";
-    if body::is_grpc(request.headers()) {
-        return Status::resource_exhausted(MESSAGE).into_http();
+/// Retry delay of requests beyond the limit of active requests.
+const OVERLOAD_RETRY_DELAY: Duration = Duration::from_secs(1);
+
+fn overloaded_response(headers: &http::HeaderMap) -> Response {
+    // Without the delay, a client takes RESOURCE_EXHAUSTED for a request that can never succeed.
+    let error = Error::new(
+        ErrorCode::Busy { retry_after: OVERLOAD_RETRY_DELAY },
+        "too many active requests; retry after the delay",
+    );
+    match body::is_grpc(headers) {
+        true => Status::from(error).into_http(),
+        false => error.into_response(),
     }
-    problem_response(StatusCode::SERVICE_UNAVAILABLE, MESSAGE).into_response()
 }
 
 #[cfg(test)]
 mod tests {
+    use http::StatusCode;
     use tonic::service::Routes;
     use tonic_health::pb::HealthCheckRequest;
     use tonic_health::pb::health_client::HealthClient;
 
     use super::*;
+
+    #[test]
+    fn beyond_the_limit_of_active_requests_the_retry_delay_is_named() {
+        let http = overloaded_response(&http::HeaderMap::new());
+        assert_eq!(
+            (http.status(), &http.headers()["retry-after"]),
+            (StatusCode::TOO_MANY_REQUESTS, &"1".parse().unwrap())
+        );
+        let headers =
+            [(http::header::CONTENT_TYPE, "application/grpc".parse().unwrap())].into_iter().collect();
+        let status = Status::from_header_map(overloaded_response(&headers).headers()).unwrap();
+        assert_eq!(status.code(), tonic::Code::ResourceExhausted);
+        let retry_delay =
+            tonic_types::StatusExt::get_details_retry_info(&status).and_then(|info| info.retry_delay);
+        assert_eq!(retry_delay, Some(OVERLOAD_RETRY_DELAY));
+    }
 
     #[tokio::test]
     async fn connections_with_active_calls_are_closed_and_joined_after_the_grace_period() {

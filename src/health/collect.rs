@@ -219,7 +219,7 @@ fn status_of(
     }
     if !clickhouse.reachable {
         let line = format!(
-            "ClickHouse is unreachable: {}; events are kept on disk, panels are unavailable",
+            "ClickHouse is unreachable: {}; events are kept on disk, panels are unavailable; check that it is running",
             clickhouse.error
         );
         return (Status::Degraded, line);
@@ -233,14 +233,19 @@ fn status_of(
     }
     if dead_letters.refused_batches > 0 {
         let line = format!(
-            "ClickHouse rejected {} batches; see `millrace dead-letters list`, fix the cause, then run `millrace \
-             dead-letters replay`",
+            "{} dead-lettered batches need your attention: ClickHouse rejects them, or 24 attempts failed; see `millrace \
+             dead-letters list`, fix the cause, then run `millrace dead-letters replay`",
             dead_letters.refused_batches
         );
         return (Status::Degraded, line);
     }
     if let Some(error) = insert_error {
-        return (Status::Degraded, format!("inserts fail: {error}; events are kept on disk"));
+        return (
+            Status::Degraded,
+            format!(
+                "inserts fail: {error}; events are kept on disk and inserted when ClickHouse accepts them; check its log, load and disk"
+            ),
+        );
     }
     if dead_letters.batches > 0 {
         let mut line = format!(
@@ -300,7 +305,7 @@ mod tests {
         assert_eq!(status_with(false, "disk full", (2, 1), Some("x")).0, Status::Down);
         let (status, line) = status_with(false, "", (2, 1), Some("x"));
         assert!(status == Status::Degraded && line.contains("unreachable: refused"), "{line}");
-        assert!(status_with(true, "", (2, 1), Some("x")).1.contains("rejected 1 batches"));
+        assert!(status_with(true, "", (2, 1), Some("x")).1.contains("1 dead-lettered batches need"));
         assert!(status_with(true, "", (2, 0), Some("timeout")).1.contains("inserts fail: timeout"));
         assert!(status_with(true, "", (2, 0), None).1.contains("2 batches (9 events)"));
     }

@@ -2,7 +2,8 @@
 //!
 //! A dead letter is two files: the body `ID.native`, which is the body of the INSERT, and the letter `ID.json` with its
 //! metadata. The letter is written last; a body without a letter does not count. Both are synced before the journal releases
-//! the batch. Body and id are those of the sealed batch, so a replay cannot insert it twice.
+//! the batch. Body and id are those of the sealed batch, so a replay can recognize it by its
+//! token or by the column `batch`.
 //!
 //! A letter is either *waiting* (the replayer retries it when its next attempt is due) or *rejected* (ClickHouse does not
 //! accept its contents, or too many attempts failed; a person examines it and runs `millrace dead-letters replay`).
@@ -75,7 +76,7 @@ pub(crate) struct DeadLetter {
     #[serde(default, rename = "next_try_at")]
     pub next_attempt_at: Option<String>,
     /// Whether an insert may have ended without a response, so that ClickHouse may hold the batch or a part of it. Later
-    /// attempts do not clear it.
+    /// failures do not clear it. Set before each attempt; an attempt that gets a response restores the earlier value.
     #[serde(default)]
     pub outcome_unknown: bool,
 }
@@ -357,8 +358,15 @@ impl DeadLetters {
         }
     }
 
-    /// Resets the attempts of a letter and makes it due now, also if it was rejected.
-    pub(crate) fn requeue(&self, letter: &DeadLetter) -> io::Result<()> {
+    /// Resets the attempts of a letter and makes it due now, also if it was rejected. Does nothing if the letter is gone:
+    /// another process may have replayed it. Its current state is read first, which that process may have changed.
+    pub(crate) fn requeue(&self, batch_id: Uuid) -> io::Result<()> {
+        let path = self.letter_path(batch_id);
+        let letter: DeadLetter = match fs::read(&path) {
+            Ok(text) => serde_json::from_slice(&text).map_err(|error| with_path(&path, error.into()))?,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            Err(error) => return Err(with_path(&path, error)),
+        };
         self.update(letter.untried())
     }
 
@@ -487,7 +495,12 @@ mod tests {
         server.put(&letter(2, "u"), &[]).unwrap();
         let person = DeadLetters::open(data_dir.path()).unwrap();
         person.refresh();
-        person.requeue(&person.list().letters[0]).unwrap();
+        person.requeue(person.list().letters[0].batch_id).unwrap();
+        person.requeue(Uuid::from_u128(99)).unwrap();
+        assert!(
+            !person.letter_path(Uuid::from_u128(99)).exists(),
+            "a letter that was replayed meanwhile stays gone"
+        );
         person.remove(Uuid::from_u128(2)).unwrap();
         assert_eq!(server.summary().rejected, 1, "the index is not refreshed yet");
         server.refresh();

@@ -19,12 +19,20 @@
 //! timers. The inserter has its own task (`insert.rs`), so that a slow ClickHouse does not delay acknowledgements. A batch
 //! that cannot be inserted goes to the [`dead_letter`] folder, from which a third task (`replay.rs`) replays it.
 //!
+//! # When an insert fails
+//!
+//! A batch gets four attempts (`insert.rs`), with delays of 250 ms to 1 s between them. An attempt ends after 30 s
+//! without progress (`INSERT_TIMEOUT` in `clickhouse/client.rs`). After an attempt without a response, each further one waits up
+//! to a minute until ClickHouse is idle, and compares and repairs the batch instead of sending it under its token
+//! (`reconcile.rs`). After the fourth failure, or at once if ClickHouse rejects its contents, the batch is dead-lettered.
+//!
 //! # Limits
 //!
 //! | limit | when it is reached |
 //! | --- | --- |
 //! | bytes in memory (`MILLRACE_MAX_BUFFER_BYTES`) | streams wait; unary calls are rejected with a retry delay |
 //! | bytes on disk (`MILLRACE_JOURNAL_MAX_BYTES`) | streams wait; unary calls are rejected with a retry delay |
+//! | 100,000 producers, all active within the last hour | a new producer is rejected with a retry delay |
 //! | two sealed batches in memory | further batches are read from the journal when they are inserted |
 
 pub(crate) mod boot;

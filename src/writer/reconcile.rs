@@ -124,7 +124,7 @@ where
     }
     report.quarter_hours = batches::recompute_rollups(clickhouse, &ids).await?;
     durability.sync().await.map_err(ReconcileError::Sync)?;
-    tracing::warn!(
+    tracing::info!(
         complete = report.complete,
         repaired = report.repaired.len(),
         rejected = report.rejected.len(),

@@ -3,7 +3,8 @@
 //! | result of an attempt | the letter | the round |
 //! | --- | --- | --- |
 //! | landed | is deleted after a sync of ClickHouse's files | continues |
-//! | no response | is retried in the next round | ends: other letters would fail too |
+//! | connection refused, or the engine is starting | is retried in the next round | ends: other letters would fail too |
+//! | no response | is retried after 15 s; not counted | ends |
 //! | ClickHouse accepts no insert (access rights, missing table, full disk) | is retried after 15 s; not counted | ends |
 //! | other error | is retried after 5 s, doubling up to 10 min; rejected after 24 attempts | continues |
 //! | ClickHouse does not accept the contents | is rejected | continues |
@@ -248,8 +249,11 @@ fn after_failed_attempt(letter: DeadLetter, error: &ClickHouseError, now: Timest
     let attempts = letter.attempts.saturating_add(u32::from(counted));
     let rejected = failure == InsertFailure::Rejected || (counted && attempts >= MAX_ATTEMPTS);
     let retry_delay = match failure {
-        InsertFailure::Unreachable | InsertFailure::Rejected => None,
-        InsertFailure::Environment => Some(UNCOUNTED_RETRY_DELAY),
+        // A letter that was never sent is due as soon as ClickHouse is back.
+        InsertFailure::Unreachable if !error.outcome_is_unknown() => None,
+        InsertFailure::Rejected => None,
+        // An attempt blocks all inserts until its deadline.
+        InsertFailure::Unreachable | InsertFailure::Environment => Some(UNCOUNTED_RETRY_DELAY),
         InsertFailure::Transient => {
             let doubled = INITIAL_RETRY_DELAY.checked_mul(1 << (attempts - 1).min(10));
             Some(doubled.unwrap_or(MAX_RETRY_DELAY).min(MAX_RETRY_DELAY))

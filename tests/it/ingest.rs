@@ -143,6 +143,13 @@ async fn invalid_requests_get_a_status_code_and_a_reason() {
         (numbered_request("p", 0), Code::InvalidArgument, "sequence is missing"),
         (numbered_request("p", 3), Code::FailedPrecondition, "1 is the next"),
     ];
+    let oversized = v1::UploadEventsRequest { events: vec![event("a"); 20_001], ..Default::default() };
+    let error = ingest.upload_events(tokio_stream::iter([oversized])).await.unwrap_err();
+    assert_eq!(error.code(), Code::InvalidArgument, "{error:?}");
+    assert!(
+        error.message().contains("20001 were sent; a request of a stream takes at most 20000"),
+        "{error:?}"
+    );
     for (request, code, part) in cases {
         let error = ingest.send_events(request).await.unwrap_err();
         assert_eq!(error.code(), code, "{error:?}");

@@ -30,3 +30,10 @@ pub(crate) use supervisor::{
 
 /// Version of the engine library. `make engine` downloads it; `library.rs` has the types of its header.
 pub(crate) const VERSION: &str = "26.7.3-stable.1";
+
+/// The running program, also after an upgrade has replaced or deleted its file: a restarted engine has the version of its
+/// server.
+fn own_executable() -> std::io::Result<std::path::PathBuf> {
+    let path = std::env::current_exe()?;
+    Ok(if path.exists() { path } else { "/proc/self/exe".into() })
+}

@@ -90,7 +90,7 @@ pub(crate) fn reexec_isolated(data_dir: &Path, arguments: &[OsString], variable:
                 fs::remove_file(entry.path())?;
             }
         }
-        let mut command = Command::new(std::env::current_exe()?);
+        let mut command = Command::new(super::own_executable()?);
         command.args(arguments).current_dir(&home);
         command.env_clear().envs(engine_environment()).env("HOME", &home).env(variable.0, variable.1);
         Ok(command)

@@ -276,7 +276,7 @@ impl Supervisor {
     }
 
     fn command(&self) -> io::Result<Command> {
-        let mut command = Command::new(std::env::current_exe()?);
+        let mut command = Command::new(super::own_executable()?);
         command
             .args(["engine", "--exit-with-parent", "--listen", "127.0.0.1:0", "--data-dir"])
             .arg(&self.config.data_dir)

@@ -37,7 +37,12 @@ impl TestServer {
 
     /// Starts on the data folder of an earlier server.
     pub(crate) fn start_on(data_dir: Arc<TempDir>, env: &[(&str, &str)]) -> Self {
-        let mut server = Self::spawn(data_dir, env);
+        Self::start_program(Path::new(env!("CARGO_BIN_EXE_millrace")), data_dir, env)
+    }
+
+    /// Starts another copy of the binary.
+    pub(crate) fn start_program(program: &Path, data_dir: Arc<TempDir>, env: &[(&str, &str)]) -> Self {
+        let mut server = Self::spawn(program, data_dir, env);
         let ready = server.wait_for_log_line("millrace is ready");
         server.address = ready
             .split("address=")
@@ -48,8 +53,8 @@ impl TestServer {
         server
     }
 
-    fn spawn(data_dir: Arc<TempDir>, env: &[(&str, &str)]) -> Self {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_millrace"))
+    fn spawn(program: &Path, data_dir: Arc<TempDir>, env: &[(&str, &str)]) -> Self {
+        let mut child = Command::new(program)
             .arg("serve")
             .env("MILLRACE_LISTEN", "127.0.0.1:0")
             .env("MILLRACE_DATA_DIR", data_dir.path())

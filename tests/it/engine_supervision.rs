@@ -1,6 +1,9 @@
 //! Restarts of an engine that runs but does not work.
 
+use std::sync::Arc;
+
 use crate::common::{TestServer, event, events_request, send_signal};
+use crate::crash::kill_engine;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_hung_engine_is_killed_and_restarted() {
@@ -49,4 +52,21 @@ async fn an_engine_with_broken_inserts_is_restarted_once() {
     assert_eq!(health.clickhouse.unwrap().engine_restarts, 1);
     let counts = "SELECT count(), uniqExact(event_id), (SELECT sum(events) FROM minutes) FROM events";
     assert_eq!(server.sql(counts).await, "12\t12\t12");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_engine_is_restarted_after_an_upgrade_replaced_the_binary() {
+    let folder = tempfile::tempdir().unwrap();
+    let program = folder.path().join("millrace");
+    std::fs::copy(env!("CARGO_BIN_EXE_millrace"), &program).unwrap();
+    let server = TestServer::start_program(&program, Arc::new(tempfile::tempdir().unwrap()), &[]);
+    std::fs::remove_file(&program).unwrap();
+    kill_engine(&server);
+    let restarted = |health: &millrace_client::proto::v1::Health| {
+        health.clickhouse.as_ref().is_some_and(|engine| engine.reachable && engine.engine_restarts == 1)
+    };
+    server.wait_for_health("restarted", restarted).await;
+    server.ingest().await.send_events(events_request(vec![event("after"); 3])).await.unwrap();
+    server.wait_until_landed().await;
+    assert_eq!(server.sql("SELECT count() FROM events").await, "3");
 }

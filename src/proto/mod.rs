@@ -6,7 +6,7 @@ pub(crate) mod json;
 /// Messages, clients and servers of the package `millrace.v1`. The messages and clients are those of the crate
 /// `millrace-client`. The server of IngestService does not decode its requests as a whole: see [`crate::ingest::wire`].
 #[expect(clippy::allow_attributes, reason = "generated code")]
-#[cfg_attr(clippy, expect(unreachable_pub, reason = "generated code"))]
+#[allow(unreachable_pub, reason = "generated code")]
 pub(crate) mod v1 {
     pub(crate) use millrace_client::proto::v1::*;
 

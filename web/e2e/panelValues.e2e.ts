@@ -14,6 +14,10 @@ const env = testEnvironment((url) => generateEvents(url, "--rate", "50", "--back
 
 const formatNumber = (value: bigint | number) => new Intl.NumberFormat("en-GB").format(value);
 
+/** Not toFixed: it rounds the binary value, so that 64.35 becomes 64.3. */
+const formatFraction = (value: number, digits: number) =>
+  new Intl.NumberFormat("en-GB", { minimumFractionDigits: digits, maximumFractionDigits: digits }).format(value);
+
 /** Retries until the page shows the values of gRPC: panels over the last minutes change during the comparison. */
 async function expectPanelToShow(page: Page, name: string, expected: () => Promise<string[]>): Promise<void> {
   const deadline = Date.now() + 30_000;
@@ -37,7 +41,11 @@ test("each panel shows the values of the gRPC API", async () => {
   await expectPanelToShow(page, "signup_funnel", async () => {
     const { started, completed, conversionPct = 0 } = await client.getSignupFunnel(PANEL_REQUEST);
     expect(started).toBeGreaterThan(0n);
-    return [formatNumber(started), formatNumber(completed), `${conversionPct.toFixed(conversionPct >= 10 ? 1 : 2)} %`];
+    return [
+      formatNumber(started),
+      formatNumber(completed),
+      `${formatFraction(conversionPct, conversionPct >= 10 ? 1 : 2)} %`,
+    ];
   });
   await expectPanelToShow(page, "top_features", async () => {
     const { features } = await client.getTopFeatures(PANEL_REQUEST);

@@ -12,6 +12,7 @@ use axum::{Json, Router};
 use http::header::X_CONTENT_TYPE_OPTIONS;
 use http::{HeaderValue, StatusCode};
 use tokio::net::TcpListener;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tonic::codec::CompressionEncoding::{Gzip, Zstd};
 use tonic::service::Routes;
@@ -20,7 +21,7 @@ use tonic_health::server::HealthReporter;
 use tonic_web::GrpcWebLayer;
 
 use crate::config::EdgeConfig;
-use crate::dashboard::{self, grpc::DashboardHandler};
+use crate::dashboard::{self, grpc::DashboardHandler, heartbeat::DashboardState};
 pub(crate) use crate::edge::ConnectionTasks;
 use crate::edge::{self, origin::OriginPolicy};
 use crate::error::problem_response;
@@ -45,6 +46,8 @@ pub(crate) struct Handlers {
     pub dashboard: DashboardHandler,
     /// `/api/panels`.
     pub panels: Panels,
+    /// `/api/panels`.
+    pub dashboard_state: watch::Receiver<DashboardState>,
     /// HealthService.
     pub health: HealthHandler,
     /// `/health`, `/readyz` and grpc.health.v1.Health.
@@ -73,7 +76,17 @@ pub(crate) async fn listen(address: SocketAddr) -> Result<TcpListener, ListenErr
 
 /// Builds the router of all services, and the reporter of grpc.health.v1.Health for [`report_health`].
 pub(crate) fn router(handlers: Handlers) -> (Router, HealthReporter) {
-    let Handlers { ingest, ingester, dashboard, panels, health, view, max_message_bytes, edge } = handlers;
+    let Handlers {
+        ingest,
+        ingester,
+        dashboard,
+        panels,
+        dashboard_state,
+        health,
+        view,
+        max_message_bytes,
+        edge,
+    } = handlers;
     let policy = Arc::new(OriginPolicy::new(&edge.allowed_hosts, &edge.allowed_origins));
     let (reporter, health_v1) = tonic_health::server::health_reporter();
     let ingest_v1 = IngestServiceServer::new(ingest)
@@ -108,7 +121,7 @@ pub(crate) fn router(handlers: Handlers) -> (Router, HealthReporter) {
         .with_state(view)
         .merge(ingest::http::routes(ingester, max_message_bytes))
         .merge(web_assets::routes())
-        .nest("/api", dashboard::http::routes(panels))
+        .nest("/api", dashboard::http::routes(panels, dashboard_state))
         .merge(grpc)
         .layer(axum::middleware::from_fn_with_state(policy, enforce_origin_policy));
     (router, reporter)

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use millrace_client::proto::v1;
 use tempfile::TempDir;
+use tonic::Streaming;
 use tonic::transport::Channel;
 use v1::dashboard_service_client::DashboardServiceClient;
 use v1::health_service_client::HealthServiceClient;
@@ -254,6 +255,18 @@ pub(crate) struct DeliveryCounts {
     pub(crate) lost: u64,
     /// Additional copies of events in ClickHouse.
     pub(crate) duplicated: u64,
+}
+
+/// The next message of WatchPanels that is not a heartbeat; `None` at the end of the stream.
+pub(crate) async fn next_update(
+    stream: &mut Streaming<v1::WatchPanelsResponse>,
+) -> Result<Option<v1::WatchPanelsResponse>, tonic::Status> {
+    loop {
+        let next = tokio::time::timeout(TIMEOUT, stream.message()).await.expect("the stream is alive")?;
+        if next.as_ref().is_none_or(|update| update.heartbeat.is_none()) {
+            return Ok(next);
+        }
+    }
 }
 
 /// Sends an HTTP/1.1 request over a new connection. Returns the head and the body of the response.

@@ -19,8 +19,9 @@ use tonic::service::Routes;
 use tonic::{Code, Status};
 use tonic_health::server::HealthReporter;
 use tonic_web::GrpcWebLayer;
+use tower::ServiceExt as _;
 
-use crate::config::EdgeConfig;
+use crate::config::{BasePath, EdgeConfig};
 use crate::dashboard::{self, grpc::DashboardHandler, heartbeat::DashboardState};
 pub(crate) use crate::edge::ConnectionTasks;
 use crate::edge::{self, origin::OriginPolicy};
@@ -32,7 +33,7 @@ use crate::panels::Panels;
 use crate::proto::json::to_json;
 use crate::proto::v1::ingest_service_server::IngestServiceServer;
 use crate::proto::{self, v1};
-use crate::web_assets;
+use crate::web_assets::Page;
 use v1::dashboard_service_server::DashboardServiceServer;
 use v1::health_service_server::HealthServiceServer;
 
@@ -114,17 +115,47 @@ pub(crate) fn router(handlers: Handlers) -> (Router, HealthReporter) {
             explain_message_limit(response, max_message_bytes)
         }))
         .layer(GrpcWebLayer::new());
+    let page = Page::new(&edge.base_path);
+    let unknown = UnknownPaths { page: page.clone(), grpc: grpc.clone() };
     let router = Router::new()
         .route("/livez", get(async || "ok\n"))
         .route("/readyz", get(readyz))
         .route("/health", get(health_json))
         .with_state(view)
         .merge(ingest::http::routes(ingester, max_message_bytes))
-        .merge(web_assets::routes())
+        .merge(page.routes())
         .nest("/api", dashboard::http::routes(panels, dashboard_state))
         .merge(grpc)
+        .fallback(async move |request: Request| respond_to_unknown_path(unknown, request).await)
         .layer(axum::middleware::from_fn_with_state(policy, enforce_origin_policy));
-    (router, reporter)
+    (below(&edge.base_path, router), reporter)
+}
+
+/// Serves everything at the root and below a path: a proxy may keep the path or strip it.
+fn below(base_path: &BasePath, router: Router) -> Router {
+    if base_path.is_root() {
+        return router;
+    }
+    Router::new().nest_service(base_path.prefix(), router.clone()).fallback_service(router)
+}
+
+/// What responds to a path that no route has.
+#[derive(Clone)]
+struct UnknownPaths {
+    page: Page,
+    /// Responds with UNIMPLEMENTED in the protocol of the request.
+    grpc: Router,
+}
+
+async fn respond_to_unknown_path(unknown: UnknownPaths, request: Request) -> Response {
+    if edge::body::is_grpc(request.headers()) {
+        return unknown.grpc.oneshot(request).await.into_response();
+    }
+    if Page::has_view(request.method(), request.uri().path(), request.headers()) {
+        return unknown.page.respond(request.headers());
+    }
+    let detail = "unknown path; the page is at /, the HTTP API at /api/panels, /events and /health";
+    problem_response(StatusCode::NOT_FOUND, detail)
 }
 
 /// Accepts connections until `stop`, then waits up to 2 s for active calls to end. The caller then closes

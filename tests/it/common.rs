@@ -277,10 +277,21 @@ pub(crate) fn http_request(
     content_type: &str,
     body: &[u8],
 ) -> (String, Vec<u8>) {
+    http_request_with(server, method, path, &format!("Content-Type: {content_type}\r\n"), body)
+}
+
+/// Like [`http_request`], with any headers. Each ends with CRLF.
+pub(crate) fn http_request_with(
+    server: &TestServer,
+    method: &str,
+    path: &str,
+    headers: &str,
+    body: &[u8],
+) -> (String, Vec<u8>) {
     let mut stream = TcpStream::connect(&server.address).unwrap();
     stream.set_read_timeout(Some(TIMEOUT)).unwrap();
     let head = format!(
-        "{method} {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Type: {content_type}\r\nContent-Length: {}\r\n\r\n",
+        "{method} {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{headers}Content-Length: {}\r\n\r\n",
         body.len()
     );
     let mut writer = stream.try_clone().unwrap();

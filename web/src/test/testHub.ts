@@ -4,6 +4,7 @@ import { vi } from "vitest";
 import { createDashboardApi } from "../api/dashboard.ts";
 import { systemClock } from "../live/clock.ts";
 import { Hub } from "../live/hub.ts";
+import type { OpenPort } from "../live/openWorker.ts";
 import type { Call, ConnectionState, QueryState, WorkerMessage } from "../live/protocol.ts";
 import { type PanelQuery, queryKey } from "../query/query.ts";
 import { FakeServer } from "./fakeServer.ts";
@@ -19,7 +20,11 @@ export async function advance(ms = 0): Promise<void> {
   for (let turn = 0; turn < 20; turn += 1) await vi.advanceTimersByTimeAsync(0);
 }
 
-export class TestTab {
+interface Recipient {
+  receive(message: WorkerMessage): void;
+}
+
+export class TestTab implements Recipient {
   readonly messages: WorkerMessage[] = [];
   private pings: ReturnType<typeof setInterval> | undefined;
   private calls = 0;
@@ -30,6 +35,10 @@ export class TestTab {
   ) {
     if (visible) this.show();
     else this.hide();
+  }
+
+  receive(message: WorkerMessage): void {
+    this.messages.push(message);
   }
 
   show(): void {
@@ -89,12 +98,40 @@ export class TestHub {
   readonly server = new FakeServer();
   /** What `random` returns. */
   random = 0.5;
-  readonly hub = new Hub({
-    api: createDashboardApi(this.server.transport),
-    clock: systemClock,
-    random: () => this.random,
-    post: (tab, message) => (tab as TestTab).messages.push(structuredClone(message)),
-  });
+  /** The worker that new ports reach. */
+  worker = this.createWorker();
+
+  get hub(): Hub {
+    return this.worker.hub;
+  }
+
+  private createWorker(): { hub: Hub; alive: boolean } {
+    const hub = new Hub({
+      api: createDashboardApi(this.server.transport),
+      clock: systemClock,
+      random: () => this.random,
+      post: (tab, message) => (tab as Recipient).receive(structuredClone(message)),
+    });
+    return { hub, alive: true };
+  }
+
+  /** The generations of all ports opened so far. */
+  readonly opened: number[] = [];
+
+  /** Like a MessagePort: asynchronous, with structured clones. */
+  readonly openPort: OpenPort = (generation, onMessage) => {
+    this.opened.push(generation);
+    if (!this.worker.alive) this.worker = this.createWorker();
+    const { worker } = this;
+    const tab: Recipient = { receive: (message) => queueMicrotask(() => worker.alive && onMessage(message)) };
+    return {
+      post: (message) => {
+        const copy = structuredClone(message);
+        queueMicrotask(() => worker.alive && worker.hub.receive(tab, copy));
+      },
+      close: () => {},
+    };
+  };
 
   tab(visible = true): TestTab {
     return new TestTab(this.hub, visible);

@@ -1,41 +1,10 @@
 // What the tabs and the worker tell each other. All messages are plain data.
 
+import type { Catalog } from "../frame/catalog.ts";
 import type { Frame } from "../frame/frame.ts";
 import type { PanelQuery } from "../query/query.ts";
 
-export type ChartKind = "number" | "line" | "area" | "stacked" | "bar" | "horizontal-bar" | "table";
-
-/** An entry of the catalogue. */
-export interface PanelInfo {
-  name: string;
-  title: string;
-  description: string;
-  unit: string;
-  chart: ChartKind;
-  order: number;
-  size: "small" | "medium" | "large";
-  /** How many series or bars are drawn. */
-  top: number;
-  /** Names of the events that the panel reads. Empty if unknown. */
-  events: string[];
-  sql: string;
-  refreshSeconds: number;
-  builtIn: boolean;
-}
-
-export interface BrokenPanelInfo {
-  file: string;
-  /** 0 if unknown. */
-  line: number;
-  message: string;
-}
-
-export interface Catalog {
-  panels: PanelInfo[];
-  broken: BrokenPanelInfo[];
-  version: string;
-  hasEvents: boolean;
-}
+export type { BrokenPanelInfo, Catalog, ChartKind, PanelInfo } from "../frame/catalog.ts";
 
 /**
  * `loading`: no result yet. `live`: the frame is current. `stale`: the server or the connection cannot bring it up to date.
@@ -45,7 +14,10 @@ export type QueryStatus = "loading" | "live" | "stale" | "failed";
 
 export interface QueryState {
   status: QueryStatus;
-  /** When this status began: Unix milliseconds by the server's clock. */
+  /**
+   * When this status began: Unix milliseconds by the server's clock. If the connection is lost, that is when the server was
+   * last heard.
+   */
   since: number;
   /** Why the query is stale or failed. */
   reason?: string;
@@ -62,7 +34,7 @@ export type ConnectionPhase = "connecting" | "live" | "polling" | "stale" | "off
 
 export interface ConnectionState {
   phase: ConnectionPhase;
-  /** When this phase began, by the server's clock. */
+  /** When this phase began, by the server's clock. In `stale`, `offline` and `denied`: when the server was last heard. */
   since: number;
   reason?: string;
   /** Last time anything was heard from the server, by the server's clock. Undefined before the first message. */
@@ -75,9 +47,14 @@ export interface ConnectionState {
 
 /** From a tab to the worker. */
 export type TabMessage =
+  /** The first message. `base` is the document's base URL: the server's paths are relative to it. */
+  | { type: "hello"; base: string }
   /** Replaces the tab's queries. An empty list releases the stream. */
   | { type: "watch"; queries: PanelQuery[] }
-  /** Sent every 5 seconds while the tab is visible: the worker forgets a tab that is silent for 15 seconds. */
+  /**
+   * Sent every 5 seconds while the tab is visible, and when its visibility changes. The worker forgets a visible tab that is
+   * silent for 15 seconds.
+   */
   | { type: "ping"; visible: boolean }
   | { type: "retry" }
   | { type: "bye" }
@@ -98,6 +75,8 @@ export interface CallResults {
 
 /** From the worker to a tab. */
 export type WorkerMessage =
+  /** Answers a ping. `known` is false if the worker has forgotten the tab, which then sends its queries again. */
+  | { type: "pong"; known: boolean }
   | { type: "query"; key: string; state: QueryState }
   | { type: "connection"; state: ConnectionState; catalogVersion?: string; hasEvents?: boolean }
   | { type: "result"; id: number; result: CallResults[keyof CallResults] }

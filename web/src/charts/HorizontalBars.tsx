@@ -96,7 +96,7 @@ export function HorizontalBars({ frame, title, top }: Props) {
         aria-label={rankingSummary(title, frame, ranking)}
         // biome-ignore lint/a11y/noNoninteractiveTabindex: a scrollable region must be reachable by keyboard
         tabIndex={0}
-        className="min-h-0 flex-1 overflow-y-auto pr-1"
+        className="min-h-0 flex-1 overflow-y-auto pr-1 pb-5 [mask-image:linear-gradient(to_bottom,black_calc(100%-1.5rem),transparent)] [scrollbar-width:thin]"
       >
         <ul className="flex flex-col gap-2">
           {bars.map((bar) => (

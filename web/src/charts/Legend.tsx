@@ -11,7 +11,7 @@ interface Props {
 export function Legend({ plot, others, interval }: Props) {
   const { entries, notes } = legendText(plot, others, interval);
   return (
-    <div className="flex flex-wrap items-baseline gap-x-4 gap-y-0.5 text-xs text-muted">
+    <div className="flex flex-wrap items-center gap-x-4 gap-y-0.5 text-xs text-muted">
       <ul data-legend="" className="contents">
         {entries.map(({ key, color, line, label, value, note }) => (
           <li

@@ -11,7 +11,7 @@ import { drawBackground, drawMarks } from "./draw.ts";
 import { Legend } from "./Legend.tsx";
 import { PointTooltip } from "./PointTooltip.tsx";
 import { type Plot, type TimeChartKind, toPlot } from "./plot.ts";
-import { pointText, pointWords } from "./point.ts";
+import { pointAt, pointText, pointWords } from "./point.ts";
 import "./timeSeries.css";
 
 interface Props {
@@ -78,6 +78,12 @@ function chartOptions(drawn: { current: Drawn }, width: number, height: number, 
     legend: { show: false },
     cursor: {
       y: false,
+      // The line is at the point that the tooltip tells about.
+      move: (u, left, top) => {
+        const at = u.data[0]?.[u.posToIdx(left)];
+        return left < 0 || at === undefined ? [left, top] : [u.valToPos(at, "x"), top];
+      },
+      dataIdx: (_u, _series, nearest, at) => pointAt(drawn.current.plot, nearest, at) as number,
       drag: { x: false, y: false },
       points: {
         size: 9,
@@ -167,12 +173,15 @@ export default function TimeSeries({ frame, kind, title, top }: Props) {
       ...options.hooks,
       setCursor: [
         (u) => {
-          const index = u.cursor.idx;
-          const at = drawn.current?.plot.x[index ?? -1];
-          if (!pointing.current || index === null || index === undefined || at === undefined) return setCursor(null);
-          const left = u.valToPos(at, "x") + u.over.offsetLeft;
-          const height = (u.cursor.top ?? 0) + u.over.offsetTop;
-          setCursor((before) => (before?.index === index ? before : { index, x: left, y: height }));
+          const nearest = u.cursor.idx;
+          const at = drawn.current?.plot.x[nearest ?? -1];
+          const left = u.cursor.left ?? -1;
+          if (!pointing.current || !drawn.current || at === undefined || left < 0) return setCursor(null);
+          const index = pointAt(drawn.current.plot, nearest, u.posToVal(left, "x"));
+          if (index === null) return setCursor(null);
+          const x = u.valToPos(at, "x") + u.over.offsetLeft;
+          const y = (u.cursor.top ?? 0) + u.over.offsetTop;
+          setCursor((before) => (before?.index === index ? before : { index, x, y }));
         },
       ],
     };

@@ -15,6 +15,7 @@ interface Canvas {
   x: (at: number) => number;
   y: (value: number, axis: 0 | 1) => number;
   box: uPlot.BBox;
+  root: HTMLElement;
 }
 
 const canvasOf = (u: uPlot, ratio: number): Canvas => ({
@@ -23,6 +24,7 @@ const canvasOf = (u: uPlot, ratio: number): Canvas => ({
   x: (at) => u.valToPos(at, "x", true),
   y: (value, axis) => u.valToPos(value, `y${axis}`, true),
   box: u.bbox,
+  root: u.root,
 });
 
 function clipped({ ctx, box }: Canvas, draw: () => void): void {
@@ -226,8 +228,12 @@ function drawBars(canvas: Canvas, plot: Plot, series: PlotSeries, color: string)
 
 /** The values so far of lines and areas, as open dots. */
 function drawSoFar({ ctx, x, y, ratio }: Canvas, plot: Plot, colors: ChartColors): void {
-  for (const { soFar, shape, axis, color } of plot.series) {
+  const stacked =
+    plot.series.length > 1 && plot.series.some(({ low }) => low.some((value) => value !== null && value !== 0));
+  for (const [index, { soFar, shape, axis, color }] of plot.series.entries()) {
     if (!soFar || shape === "bar") continue;
+    // Of a stack only the top, which is the total.
+    if (stacked && index < plot.series.length - 1) continue;
     ctx.beginPath();
     ctx.arc(x(plot.x[plot.partialIndex] ?? 0), y(soFar.high, axis), 3.25 * ratio, 0, 2 * Math.PI);
     ctx.fillStyle = colors("--card");
@@ -240,7 +246,7 @@ function drawSoFar({ ctx, x, y, ratio }: Canvas, plot: Plot, colors: ChartColors
 
 function drawThreshold(canvas: Canvas, { threshold }: Plot, colors: ChartColors): void {
   if (!threshold) return;
-  const { ctx, box, y, ratio } = canvas;
+  const { ctx, box, y, ratio, root } = canvas;
   const at = Math.round(y(threshold.value, 0));
   ctx.save();
   ctx.strokeStyle = colors("--warn");
@@ -251,7 +257,7 @@ function drawThreshold(canvas: Canvas, { threshold }: Plot, colors: ChartColors)
   ctx.lineTo(box.left + box.width, at);
   ctx.stroke();
   ctx.setLineDash([]);
-  ctx.font = `500 ${11 * ratio}px ${getComputedStyle(ctx.canvas).fontFamily}`;
+  ctx.font = `500 ${11 * ratio}px ${getComputedStyle(root).fontFamily}`;
   ctx.textAlign = "right";
   // Above the line, or below it at the top of the chart.
   const above = at - box.top > 18 * ratio;

@@ -3,7 +3,7 @@ import type { FrameContext } from "../frame/frame.ts";
 import { toTimeSeries } from "../frame/timeSeries.ts";
 import { context, dimension, frame, HOUR, MINUTE, measure, START, timeColumn } from "../test/frames.ts";
 import { stack, type TimeChartKind, toPlot } from "./plot.ts";
-import { pointText, pointWords } from "./point.ts";
+import { pointAt, pointText, pointWords } from "./point.ts";
 import { tooltipPlace } from "./tooltipPlace.ts";
 
 const minutes = (count: number) => Array.from({ length: count }, (_, i) => START + i * MINUTE);
@@ -121,6 +121,13 @@ test("a point has its span, its series as drawn, shares and the total", () => {
   expect(pointWords(pointText(stacked, 1, context()))).toBe(
     "10:01–10:02, so far, as of 10:59:40: France no data, Spain 5 (100.0%), total 5",
   );
+});
+
+test("the cursor has no values outside of the buckets", () => {
+  const short = plot([timeColumn(minutes(3)), measure("views", [1, 2, 3])], "line");
+  expect(pointAt(short, 2, START + 2.9 * MINUTE)).toBe(2);
+  expect(pointAt(short, 2, START + 30 * MINUTE)).toBeNull();
+  expect(pointAt(short, null, START)).toBeNull();
 });
 
 test("the tooltip is beside the point and never over it", () => {

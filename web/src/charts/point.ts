@@ -2,7 +2,7 @@
 
 import type { FrameContext } from "../frame/frame.ts";
 import type { Series } from "../frame/timeSeries.ts";
-import { formatPercent, formatValue, isInlineUnit } from "../lib/format.ts";
+import { formatFixed, formatValue, isInlineUnit } from "../lib/format.ts";
 import { formatClock, formatInstant, formatSpan } from "../lib/time.ts";
 import type { Plot } from "./plot.ts";
 
@@ -24,6 +24,14 @@ export interface PointText {
   soFar: string;
 }
 
+/** The point at an instant, given the nearest one: null outside of its bucket, so that a gap has no values. */
+export function pointAt({ times, ends }: Plot, nearest: number | null | undefined, at: number): number | null {
+  const from = times[nearest ?? -1];
+  const to = ends[nearest ?? -1];
+  if (from === undefined || to === undefined || nearest === null || nearest === undefined) return null;
+  return from === to || (at >= from && at <= to) ? nearest : null;
+}
+
 export function pointText(plot: Plot, index: number, context: FrameContext): PointText {
   const { zone, computedAt } = context;
   const from = plot.times[index] ?? 0;
@@ -37,7 +45,7 @@ export function pointText(plot: Plot, index: number, context: FrameContext): Poi
   const share = (series: Series) => {
     const value = series.values[index] ?? null;
     return isStacked && total > 0 && value !== null && value >= 0 && stacked.some(({ key }) => key === series.key)
-      ? formatPercent((100 * value) / total)
+      ? `${formatFixed((100 * value) / total, 1)}%`
       : "";
   };
   const line = (series: Series) => ({

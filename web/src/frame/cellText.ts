@@ -16,11 +16,13 @@ export function cellFormat(column: FrameColumn, context: FrameContext): (cell: C
   const { zone, computedAt } = context;
   const plainDigits = column.type === "int" && (column.role === "dimension" || IDENTIFIER.test(column.name));
   const decimals = column.type === "float" && !isInlineUnit(column.unit) ? decimalsFor(column.values) : undefined;
+  // In all rows or in none.
+  const seconds = column.type === "time" && column.values.some((value) => Number(value) % 60_000 !== 0);
   return (cell) => {
     if (cell === null || cell === undefined) return "–";
     if (typeof cell === "boolean") return cell ? "yes" : "no";
     if (typeof cell === "string") return textOf(cell, column);
-    if (column.type === "time") return formatInstant(Number(cell), zone, computedAt);
+    if (column.type === "time") return formatInstant(Number(cell), zone, computedAt, seconds);
     if (column.type === "date") return formatDay(dayStart(Number(cell), zone), zone, computedAt);
     if (plainDigits) return String(cell).replace("-", "−");
     return formatValue(cell, column.unit, decimals);

@@ -142,8 +142,8 @@ const sameDay = (a: number, b: number, zone: string): boolean =>
   Math.floor(toWallClock(a, zone) / DAY) === Math.floor(toWallClock(b, zone) / DAY);
 
 /** "10:05", with seconds if there are any, and with the offset if the clock shows the time twice. */
-export function formatClock(at: number, zone: string): string {
-  const clock = at % MINUTE === 0 ? formatter(zone, "clock", CLOCK).format(at) : timeLabel(at, zone);
+export function formatClock(at: number, zone: string, seconds = at % MINUTE !== 0): string {
+  const clock = !seconds ? formatter(zone, "clock", CLOCK).format(at) : timeLabel(at, zone);
   return isAmbiguous(at, zone) ? `${clock} ${offsetLabel(at, zone)}` : clock;
 }
 
@@ -155,8 +155,8 @@ export function formatDay(at: number, zone: string, now: number): string {
 }
 
 /** "Sat 21 Nov, 10:05". */
-export const formatInstant = (at: number, zone: string, now: number): string =>
-  `${formatDay(at, zone, now)}, ${formatClock(at, zone)}`;
+export const formatInstant = (at: number, zone: string, now: number, seconds?: boolean): string =>
+  `${formatDay(at, zone, now)}, ${formatClock(at, zone, seconds)}`;
 
 /** "10:00–11:00" if it is the day of `now`, else with days: "Fri 20 Nov, 10:00–11:00". */
 export function formatSpan(start: number, end: number, zone: string, now: number): string {

@@ -121,6 +121,23 @@ function Body({
 
 /** One panel: title, figures, chart or table, menu, and its faults. All words are about the result that is drawn. */
 export const PanelCard = memo(function PanelCard(props: Props) {
+  const { info, drawn, className = "" } = props;
+  return (
+    <ErrorBoundary
+      resetKey={drawn?.frame}
+      fallback={(error, retry) => (
+        <section aria-label={info.title} data-panel={info.name} data-state="failed" className={`card ${className}`}>
+          <h2 className="mb-2 truncate text-sm font-medium">{info.title}</h2>
+          <Failure reason={`This panel could not be drawn.\n${error.message}`} onRetry={retry} />
+        </section>
+      )}
+    >
+      <CardContent {...props} />
+    </ErrorBoundary>
+  );
+});
+
+function CardContent(props: Props) {
   const { info, drawn, state, onRetry, onEnlarge, onAsTable, sqlActions, className = "" } = props;
   const element = useRef<HTMLElement>(null);
   const [ownAsTable, setOwnAsTable] = useState(false);
@@ -204,22 +221,15 @@ export const PanelCard = memo(function PanelCard(props: Props) {
         {drawn?.frame.context.approximate && " Distinct counts may be off by up to 1%."}
       </p>
       {card.placeholder && <p className="mb-1 text-xs text-muted">{card.placeholder}</p>}
-      <ErrorBoundary
-        resetKey={drawn?.frame}
-        fallback={(error, retry) => (
-          <Failure reason={`This panel could not be drawn.\n${error.message}`} onRetry={retry} />
-        )}
-      >
-        <Body
-          info={info}
-          drawn={drawn}
-          state={state}
-          card={card}
-          asTable={asTable}
-          large={onEnlarge === undefined}
-          onRetry={onRetry}
-        />
-      </ErrorBoundary>
+      <Body
+        info={info}
+        drawn={drawn}
+        state={state}
+        card={card}
+        asTable={asTable}
+        large={onEnlarge === undefined}
+        onRetry={onRetry}
+      />
       {exportError && (
         <p role="status" className="mt-2 text-xs text-danger">
           The PNG export failed: {exportError}
@@ -235,4 +245,4 @@ export const PanelCard = memo(function PanelCard(props: Props) {
       )}
     </section>
   );
-});
+}

@@ -70,7 +70,11 @@ export function DataTable({ frame, title }: Props) {
           onScroll={measure}
           className="min-h-0 w-full flex-1 overflow-auto [scrollbar-width:thin]"
         >
-          <table aria-rowcount={frame.rows + 1} className="w-full table-fixed text-sm" style={{ minWidth: total }}>
+          <table
+            aria-rowcount={frame.rows + 1}
+            className="w-full table-fixed text-sm in-data-dimmed:text-muted"
+            style={{ minWidth: total }}
+          >
             <colgroup>
               {columns.map(({ name, width }) => (
                 <col key={name} style={{ width }} />

@@ -53,7 +53,7 @@ function Bar({ bar, measures }: { bar: RankingBar; measures: RankingMeasure[] })
         const drawn = !bar.isOther && value !== null;
         return (
           <div key={measure.key} className="flex items-center gap-3">
-            <div className="relative mt-1 h-1.5 min-w-0 flex-1 overflow-hidden rounded-full bg-sunken">
+            <div className="relative mt-1 h-1.5 min-w-0 flex-1 overflow-hidden rounded-full bg-sunken in-data-dimmed:opacity-60">
               {drawn && (
                 <div
                   className="absolute inset-y-0 min-w-0.5 rounded-full"
@@ -98,7 +98,7 @@ export function HorizontalBars({ frame, title, top }: Props) {
         tabIndex={0}
         className="min-h-0 flex-1 overflow-y-auto pr-1 pb-5 [mask-image:linear-gradient(to_bottom,black_calc(100%-1.5rem),transparent)] [scrollbar-width:thin]"
       >
-        <ul className="flex flex-col gap-2">
+        <ul className="flex flex-col gap-2 in-data-dimmed:text-muted">
           {bars.map((bar) => (
             <Bar key={bar.key} bar={bar} measures={measures} />
           ))}

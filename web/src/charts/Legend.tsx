@@ -24,7 +24,7 @@ export function Legend({ plot, others, interval }: Props) {
               style={{ background: `var(${color})` }}
             />
             <span className="min-w-0 truncate">{label}</span>
-            <span className="font-medium text-ink tabular-nums">{value}</span>
+            <span className="font-medium text-ink tabular-nums in-data-dimmed:text-muted">{value}</span>
           </li>
         ))}
       </ul>

@@ -241,7 +241,8 @@ export default function TimeSeries({ frame, kind, title, top }: Props) {
           role="img"
           aria-label={`${summary} Arrow keys read single points.`}
           tabIndex={0}
-          className="absolute inset-0 rounded-md"
+          // Texts stay readable while the figures are old: only the marks fade.
+          className="absolute inset-0 rounded-md in-data-dimmed:opacity-60"
           onPointerEnter={() => {
             pointing.current = true;
           }}

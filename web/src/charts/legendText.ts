@@ -33,7 +33,7 @@ export function legendText(plot: Plot, others: { count: number; drawn: boolean }
   // What the values beside the names are, once for all of them.
   const meanings = [...new Set(entries.map(({ note }) => note))];
   const [meaning] = meanings;
-  const text = [what, meanings.length === 1 && meaning ? `${meaning}${entries.length > 1 ? "s" : ""} shown` : ""];
+  const text = [what, meanings.length === 1 && meaning ? `${meaning}${entries.length > 1 ? "s" : ""}` : ""];
   if (text.some(Boolean)) notes.push(text.filter(Boolean).join(", "));
   if (others.count > 0 && !others.drawn) notes.push(`${formatCount(others.count)} more not shown`);
   return { entries, notes };

@@ -37,8 +37,13 @@ function field(
   if (column.type === "date") return isoWithOffset(dayStart(Number(cell), "UTC"), "UTC").slice(0, 10);
   // Spreadsheets round numbers of more than 15 digits, but not text.
   if (variant === "spreadsheet" && typeof cell === "bigint") return `"=""${cell}"""`;
+  if (variant === "spreadsheet" && column.type === "float")
+    return String(Number(Number(cell).toPrecision(SHOWN_DIGITS)));
   return String(cell);
 }
+
+/** Nobody reads the digits of 17858.711828526066 in a spreadsheet. */
+const SHOWN_DIGITS = 10;
 
 const readable = (text: string, { name }: FrameColumn): string =>
   /(^|_)country(_code)?$/i.test(name) && /^([A-Z]{2})?$/.test(text) ? countryName(text) : text;

@@ -227,6 +227,7 @@ describe("CSV", () => {
 
   test("the file for spreadsheets has the words of the page, and numbers that are not escaped", () => {
     const countries = frame([dimension("country_code", ["ES"], { label: "Country" }), measure("change", [-5])]);
+    expect(toCsv(hostile, "spreadsheet")).toContain('"=""18446744073709551615""",17858.71183\r\n');
     expect(toCsv(countries, "spreadsheet")).toContain('"Country","change"\r\n"Spain",-5\r\n');
   });
 });

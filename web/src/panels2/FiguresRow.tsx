@@ -63,7 +63,7 @@ export function FiguresRow({ figures, frame, size, dimmed, approximate }: Props)
           {others.map((figure) => (
             <div key={figure.label} className="flex min-w-0 items-baseline gap-1.5">
               <dd
-                className="min-w-0 truncate font-medium text-ink tabular-nums"
+                className="min-w-0 truncate font-medium text-ink tabular-nums in-data-dimmed:text-muted"
                 data-figure=""
                 title={figureText(figure, frame)}
               >

@@ -27,7 +27,7 @@ interface Props {
   className?: string;
 }
 
-/** Enlarged charts have space for more series and bars. */
+/** Enlarged charts have space for more bars. More series would not be distinguishable. */
 const ENLARGED_FACTOR = 4;
 
 function Failure({ reason, onRetry }: { reason: string; onRetry: () => void }) {
@@ -94,7 +94,7 @@ function Body({
   const isNumber = info.chart === "number" && !asTable;
   const figures = isNumber ? figuresOf(frame) : frame.figures;
   return (
-    <div className={`flex min-h-0 flex-1 flex-col ${card.dimmed ? "opacity-60" : ""}`}>
+    <div className="flex min-h-0 flex-1 flex-col" data-dimmed={card.dimmed ? "" : undefined}>
       <FiguresRow
         figures={figures}
         frame={frame}
@@ -111,7 +111,7 @@ function Body({
             frameKey={queryKey(query)}
             kind={asTable ? "table" : info.chart}
             title={info.title}
-            top={info.top * (large ? ENLARGED_FACTOR : 1)}
+            top={large && info.chart === "horizontal-bar" ? info.top * ENLARGED_FACTOR : info.top}
           />
         )
       )}

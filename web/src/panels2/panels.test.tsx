@@ -43,7 +43,7 @@ test("figures of another range are marked, and named by their own range", () => 
 test("stale figures are dimmed and have their age, and the reason is not repeated on each card", () => {
   card({ frame: pages, state: { status: "stale", since: START + HOUR, reason: "the server cannot be reached" } });
   expect(region().querySelector("[data-as-of]")?.textContent).toBe("as of 10:59:40");
-  expect(region().querySelector(".opacity-60")).not.toBeNull();
+  expect(region().querySelector("[data-dimmed]")).not.toBeNull();
   expect(region().querySelector("[data-figure]")?.className).toContain("text-muted");
   expect(region().textContent).not.toContain("cannot be reached");
 });
@@ -119,5 +119,6 @@ test("an image states its span, zone, time and what is left out", () => {
     figures: ["10 page views"],
     caption: "11:00–12:00 · Madrid, UTC+1 · as of 11:59:40 · not current",
   });
+  expect(imageContent(top, many, false).figures).toEqual([]);
   expect(imageTable(many).note).toBe("15 more rows are left out. The CSV file has all.");
 });

@@ -21,7 +21,12 @@ interface LegendEntry {
 /** The legend is HTML, where the theme's variables are resolved. */
 function readLegend(card: HTMLElement): LegendEntry[] {
   return [...card.querySelectorAll<HTMLElement>("[data-legend] li")].map((item) => ({
-    text: item.textContent ?? "",
+    text:
+      [...item.children]
+        .map((part) => part.textContent)
+        .filter(Boolean)
+        .join(" ") ||
+      (item.textContent ?? ""),
     color: getComputedStyle(item.firstElementChild ?? item).backgroundColor,
   }));
 }

@@ -31,7 +31,7 @@ export function imageContent(info: PanelInfo, frame: Frame, stale: boolean): Ima
   const caption = [spanWords(context), zoneWords(context), `as of ${asOfWords(context, context.computedAt)}`, ...marks];
   return {
     title: info.title,
-    figures: figuresOf(frame).map((figure) => figureWords(figure, frame)),
+    figures: (info.chart === "number" ? figuresOf(frame) : frame.figures).map((figure) => figureWords(figure, frame)),
     caption: caption.join(" · "),
   };
 }

@@ -1,0 +1,25 @@
+// Exports a panel as a CSV or PNG file. Names and words come from the frame and its query.
+
+import type { CsvVariant } from "../frame/csv.ts";
+import { toCsv } from "../frame/csv.ts";
+import { downloadFile, panelFileName } from "../lib/download.ts";
+import type { PanelInfo } from "../live/protocol.ts";
+import type { DrawnFrame } from "./cardState.ts";
+
+export function downloadCsv(info: PanelInfo, { frame, query }: DrawnFrame, variant: CsvVariant): void {
+  const content = new Blob([toCsv(frame, variant)], { type: "text/csv;charset=utf-8" });
+  const name = variant === "raw" ? info.name : `${info.name}-spreadsheet`;
+  downloadFile(panelFileName(name, query.range, frame.context, "csv"), content);
+}
+
+/** `card` holds the drawn chart. */
+export async function downloadPng(
+  info: PanelInfo,
+  drawn: DrawnFrame,
+  stale: boolean,
+  card: HTMLElement,
+): Promise<void> {
+  const { toPng } = await import("./png.ts");
+  const { frame, query } = drawn;
+  downloadFile(panelFileName(info.name, query.range, frame.context, "png"), await toPng(info, frame, stale, card));
+}

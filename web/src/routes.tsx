@@ -85,8 +85,8 @@ export function createAppRouter(history?: RouterHistory) {
     basepath: basePath(),
     parseSearch,
     stringifySearch: (search) => formatSearch(search as Search),
-    // The document's own skeleton stays until the first page is there.
-    defaultPendingMs: 0,
+    // Without it, the Back button would also scroll to the top.
+    scrollRestoration: true,
     defaultErrorComponent: RouteError,
     defaultNotFoundComponent: NotFound,
   });

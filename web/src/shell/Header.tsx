@@ -5,6 +5,7 @@ import { preloadDialog } from "../ui/Dialog.tsx";
 import { Logo } from "../ui/icons.tsx";
 import { Menu } from "../ui/Menu.tsx";
 import { SegmentedControl } from "../ui/SegmentedControl.tsx";
+import { useConnection } from "./live.ts";
 import { usePause } from "./pause.tsx";
 import { StatusIndicator } from "./StatusIndicator.tsx";
 import type { Theme } from "./useTheme.ts";
@@ -25,20 +26,26 @@ interface Props {
 /** Always in sight. The order of the controls is the order of the focus. */
 export function Header({ view, onView, theme, onTheme, onKiosk, onHelp }: Props) {
   const { paused, waiting, toggle } = usePause();
+  const { hasEvents } = useConnection();
   const pauseLabel = paused ? strings.resume : strings.pause;
   return (
     <header className="shell-header">
-      <h1 className="shell-mark">
+      <h1 className="shell-mark lg:mr-2">
         <Logo />
         <span className="max-lg:sr-only">{strings.product}</span>
       </h1>
-      <SegmentedControl
-        label={strings.range}
-        options={RANGE_OPTIONS}
-        value={view.range}
-        onChange={(range) => onView({ range })}
-      />
-      <ZoneControl zone={view.zone} onChange={(zone) => onView({ zone })} />
+      {/* A range of nothing is noise. */}
+      {hasEvents !== false && (
+        <>
+          <SegmentedControl
+            label={strings.range}
+            options={RANGE_OPTIONS}
+            value={view.range}
+            onChange={(range) => onView({ range })}
+          />
+          <ZoneControl zone={view.zone} onChange={(zone) => onView({ zone })} />
+        </>
+      )}
       <span className="flex-1" />
       <StatusIndicator zone={view.zone} />
       {paused && (

@@ -43,7 +43,7 @@ export default function ComboboxPopup(props: Props) {
           <Combobox.Positioner
             className="ui-positioner"
             anchor={anchor}
-            align="end"
+            align="start"
             sideOffset={6}
             collisionPadding={8}
           >

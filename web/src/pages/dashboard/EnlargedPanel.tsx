@@ -78,7 +78,8 @@ function useArrowKeys(go: ((step: number) => void) | undefined): void {
       if (event.target instanceof Element && event.target.closest(OWN_ARROWS)) return;
       latest.current?.(step);
     };
-    window.addEventListener("keydown", onKeyDown);
-    return () => window.removeEventListener("keydown", onKeyDown);
+    // Capturing, because the dialog keeps arrow keys from what surrounds it.
+    window.addEventListener("keydown", onKeyDown, true);
+    return () => window.removeEventListener("keydown", onKeyDown, true);
   }, []);
 }

@@ -35,7 +35,7 @@ export function SetupChecklist({ panels, range, zone, onDone, dismissible }: Pro
         </h2>
         {dismissible && <IconButton icon="close" label={strings.dismiss} onClick={() => onDone?.()} />}
       </header>
-      <ul className="grid gap-x-6 gap-y-1.5 sm:grid-cols-2 xl:grid-cols-3">
+      <ul className={`grid gap-x-6 gap-y-1.5 sm:grid-cols-2 ${dismissible ? "xl:grid-cols-4" : ""}`}>
         {listed.map((panel) => (
           <Item
             key={panel.name}

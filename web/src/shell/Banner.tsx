@@ -26,7 +26,7 @@ export function Banner({ zone }: { zone: string }) {
       {shown && (
         <>
           <Icon name="warning" />
-          <p className="min-w-0 flex-1">
+          <p>
             <strong className="font-semibold">{words[phase](timeLabel(since, zone))}</strong>{" "}
             {lastHeardAt === undefined ? words.noFigures : words.figures(timeLabel(lastHeardAt, zone))}
             {reason && <span className="text-muted"> {reason}</span>}

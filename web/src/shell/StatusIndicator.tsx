@@ -51,14 +51,14 @@ export function StatusIndicator({ zone }: { zone: string }) {
   return (
     <Popover
       label={text}
-      className="ui-button ui-button-quiet min-w-0 shrink"
+      className="ui-button ui-button-quiet min-w-[var(--target)] shrink"
       data-connection={phase}
       data-as-of={lastHeardAt === undefined ? undefined : new Date(lastHeardAt).toISOString()}
       content={() => <Details state={state} issues={issues} zone={zone} />}
     >
       <StatusDot phase={dot} />
       <span className="truncate max-xl:hidden">{text}</span>
-      <span className="truncate xl:hidden">{short}</span>
+      <span className={`truncate xl:hidden ${troubled ? "max-sm:hidden" : ""}`}>{short}</span>
     </Popover>
   );
 }

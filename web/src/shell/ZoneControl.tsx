@@ -23,7 +23,7 @@ export function ZoneControl({ zone, onChange }: { zone: string; onChange: (zone:
       onChange={onChange}
       placeholder={strings.zoneSearch}
       empty={strings.zoneNone}
-      className="max-w-72 max-sm:px-2!"
+      className="max-w-72"
     >
       <Icon name="globe" className="text-muted" />
       <span className="truncate max-md:hidden">{timeZoneLabel(zone)}</span>

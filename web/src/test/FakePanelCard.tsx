@@ -3,29 +3,24 @@ import { Menu } from "../ui/Menu.tsx";
 import { Skeleton } from "../ui/placeholders.tsx";
 
 /** Stands in for the real card: the title, the lead figure, and a line. */
-export function FakePanelCard({ info, state, drawn, onEnlarge, enlarged }: PanelCardProps) {
-  const figure = drawn.frame?.figures[0];
-  const points = drawn.frame?.columns.find(({ role, values }) => role === "measure" && values.length > 1)?.values;
+export function FakePanelCard({ info, state, drawn, onEnlarge, className }: PanelCardProps) {
+  const figure = drawn?.frame.figures[0];
+  const points = drawn?.frame.columns.find(({ role, values }) => role === "measure" && values.length > 1)?.values;
   const max = Math.max(1, ...(points ?? []).map(Number));
   return (
-    <section
-      aria-label={info.title}
-      data-panel={info.name}
-      data-status={state.status}
-      className={enlarged ? "flex min-h-0 flex-1 flex-col" : "card h-full"}
-    >
+    <section aria-label={info.title} data-panel={info.name} data-status={state.status} className={`card ${className}`}>
       <header className="-mt-1 mb-1 flex items-center gap-2">
         <h2 className="min-w-0 flex-1 truncate font-medium text-muted">{info.title}</h2>
-        {!enlarged && (
+        {onEnlarge && (
           <Menu
             label={`${info.title}: more actions`}
-            items={[{ label: "Enlarge", icon: "expand", onSelect: onEnlarge }]}
+            items={[{ label: "Enlarge", icon: "expand", onSelect: () => onEnlarge(info.name) }]}
           />
         )}
       </header>
       <div
         className={
-          state.status === "stale" || drawn.placeholder
+          state.status === "stale" || drawn?.isPlaceholder
             ? "flex min-h-0 flex-1 flex-col opacity-60"
             : "flex min-h-0 flex-1 flex-col"
         }

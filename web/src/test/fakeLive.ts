@@ -6,9 +6,10 @@ import type { Frame } from "../frame/frame.ts";
 import type { Call, CallResults, Catalog, ConnectionState, PanelInfo, QueryState } from "../live/protocol.ts";
 import { type PanelQuery, queryKey } from "../query/query.ts";
 
-interface Drawn {
-  frame?: Frame;
-  query?: PanelQuery;
+/** A frame with the query that it answers. */
+interface LastFrame {
+  frame: Frame;
+  query: PanelQuery;
   placeholder: boolean;
 }
 
@@ -69,7 +70,7 @@ export class FakeLive {
   /** Queries that a card has asked for. */
   watched = new Map<string, PanelQuery>();
   private readonly states = new Map<string, QueryState>();
-  private readonly last = new Map<string, Drawn>();
+  private readonly last = new Map<string, LastFrame>();
   private readonly listeners = new Set<() => void>();
 
   subscribe = (listener: () => void) => {
@@ -106,14 +107,15 @@ export class FakeLive {
     return this.states.get(queryKey(query)) ?? LOADING;
   };
 
-  private readonly drawn = new Map<string, Drawn>();
+  private readonly drawn = new Map<string, LastFrame>();
   /** The frame of the query, else the last one of the same panel, as a placeholder. */
-  lastFrame = (query: PanelQuery): Drawn => {
+  lastFrame = (query: PanelQuery): LastFrame | null => {
     const frame = this.states.get(queryKey(query))?.frame;
     const last = this.last.get(query.panel);
-    const next: Drawn = frame ? { frame, query, placeholder: false } : { ...last, placeholder: last !== undefined };
+    if (!frame && !last) return null;
+    const next = frame ? { frame, query, placeholder: false } : { ...(last as LastFrame), placeholder: true };
     const cached = this.drawn.get(queryKey(query));
-    if (cached && cached.frame === next.frame && cached.placeholder === next.placeholder) return cached;
+    if (cached?.frame === next.frame && cached.placeholder === next.placeholder) return cached;
     this.drawn.set(queryKey(query), next);
     return next;
   };

@@ -16,8 +16,8 @@ export function figureTitle(figure: Figure | undefined): string {
 
 /** The tab's title shows the lead figure of a panel. */
 export function DocumentTitle({ panel, range, zone }: PanelQuery) {
-  const { frame } = useLastFrame(useMemo(() => ({ panel, range, zone }), [panel, range, zone]));
-  const title = figureTitle(frame?.figures[0]);
+  const last = useLastFrame(useMemo(() => ({ panel, range, zone }), [panel, range, zone]));
+  const title = figureTitle(last?.frame.figures[0]);
   useEffect(() => {
     document.title = title;
   }, [title]);

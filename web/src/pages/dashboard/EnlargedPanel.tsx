@@ -57,7 +57,7 @@ export function EnlargedPanel({ name, panels, view, onView }: Props) {
           onChange={(range) => onView({ range })}
         />
       </div>
-      <PanelSlot key={name} info={info} range={view.range} zone={view.zone} onEnlarge={() => {}} enlarged />
+      <PanelSlot key={name} info={info} range={view.range} zone={view.zone} />
     </Dialog>
   );
 }

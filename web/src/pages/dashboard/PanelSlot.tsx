@@ -6,6 +6,7 @@ import { useReportIssue } from "../../shell/panelIssues.tsx";
 import { useFrozen } from "../../shell/pause.tsx";
 import { strings } from "../../strings.ts";
 import { Button } from "../../ui/Button.tsx";
+import { CopyButton } from "../../ui/CopyButton.tsx";
 import { ErrorBoundary } from "../../ui/ErrorBoundary.tsx";
 import { EmptyState } from "../../ui/placeholders.tsx";
 import { PanelCard } from "./panelCard.ts";
@@ -14,20 +15,24 @@ interface Props {
   info: PanelInfo;
   range: PanelQuery["range"];
   zone: string;
-  onEnlarge: (panel: string) => void;
-  enlarged?: boolean;
+  /** Absent if the panel is enlarged. */
+  onEnlarge?: (panel: string) => void;
 }
 
 /** A panel with its data. Only this one renders when its data changes. */
-export const PanelSlot = memo(function PanelSlot({ info, range, zone, onEnlarge, enlarged }: Props) {
+export const PanelSlot = memo(function PanelSlot({ info, range, zone, onEnlarge }: Props) {
   const query = useMemo(() => ({ panel: info.name, range, zone }), [info.name, range, zone]);
   const state = useQueryState(query);
   const lastFrame = useLastFrame(query);
-  const drawn = useFrozen(lastFrame, queryKey(query), lastFrame.frame !== undefined && !lastFrame.placeholder);
+  const shown = useFrozen(lastFrame, queryKey(query), lastFrame !== null && !lastFrame.placeholder);
+  const drawn = useMemo(
+    () => (shown ? { frame: shown.frame, query: shown.query, isPlaceholder: shown.placeholder } : undefined),
+    [shown],
+  );
   const { retry } = useLive();
   return (
     <ErrorBoundary
-      resetKey={drawn.frame}
+      resetKey={drawn?.frame}
       fallback={(error, reset) => (
         <section aria-label={info.title} data-panel={info.name} className="card h-full">
           <EmptyState title={strings.cardFailed} action={<Button onClick={reset}>{strings.retry}</Button>}>
@@ -36,14 +41,15 @@ export const PanelSlot = memo(function PanelSlot({ info, range, zone, onEnlarge,
         </section>
       )}
     >
-      {!enlarged && <Issue info={info} query={query} />}
+      {onEnlarge && <Issue info={info} query={query} />}
       <PanelCard
         info={info}
         state={state}
         drawn={drawn}
-        onEnlarge={() => onEnlarge(info.name)}
+        onEnlarge={onEnlarge}
         onRetry={retry}
-        enlarged={enlarged}
+        sqlActions={<CopyButton text={info.sql} />}
+        className={onEnlarge ? "h-full" : "enlarged min-h-0 flex-1"}
       />
     </ErrorBoundary>
   );

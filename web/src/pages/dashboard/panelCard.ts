@@ -1,6 +1,6 @@
 // Which component draws a panel.
 
-import type { ComponentType } from "react";
+import type { ComponentType, ReactNode } from "react";
 import type { Frame } from "../../frame/frame.ts";
 import type { PanelInfo, QueryState } from "../../live/protocol.ts";
 import type { PanelQuery } from "../../query/query.ts";
@@ -9,12 +9,16 @@ import { FakePanelCard } from "../../test/FakePanelCard.tsx";
 
 export interface PanelCardProps {
   info: PanelInfo;
+  /** Of the selected query. */
   state: QueryState;
-  /** What is drawn: the last frame and the query that it answers. A placeholder answers another query. */
-  drawn: { frame?: Frame; query?: PanelQuery; placeholder: boolean };
-  onEnlarge: () => void;
+  /** The result to draw with the query that it answers. Undefined before the first one. */
+  drawn: { frame: Frame; query: PanelQuery; isPlaceholder: boolean } | undefined;
   onRetry: () => void;
-  enlarged?: boolean;
+  /** Absent if the panel is already enlarged. */
+  onEnlarge?: (panel: string) => void;
+  /** More in the header of the SQL dialog. */
+  sqlActions?: ReactNode;
+  className?: string;
 }
 
 export const PanelCard: ComponentType<PanelCardProps> = FakePanelCard;

@@ -17,9 +17,9 @@ import { Tooltip } from "../../ui/Tooltip.tsx";
 import { showToast } from "../../ui/toast.ts";
 
 // The gallery of charts, once there is one: the page then shows every chart kind as well.
-const galleries = import.meta.glob<{ default: () => ReactNode }>("../../charts/Gallery.tsx");
+const galleries = import.meta.glob<{ Gallery: () => ReactNode }>("../../{charts,panels,panels2}/Gallery.tsx");
 const loadGallery = Object.values(galleries)[0];
-const Gallery = loadGallery && lazy(loadGallery);
+const Gallery = loadGallery && lazy(async () => ({ default: (await loadGallery()).Gallery }));
 
 const Section = ({ title, children }: { title: string; children: ReactNode }) => (
   <section aria-label={title} className="card gap-4">

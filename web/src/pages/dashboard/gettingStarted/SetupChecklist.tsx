@@ -1,4 +1,5 @@
 import { useEffect, useMemo, useState } from "react";
+import type { Frame } from "../../../frame/frame.ts";
 import type { PanelInfo } from "../../../live/protocol.ts";
 import type { PanelQuery } from "../../../query/query.ts";
 import { useLastFrame } from "../../../shell/live.ts";
@@ -60,8 +61,8 @@ interface ItemProps {
 }
 
 function Item({ panel, range, zone, seen, onSeen }: ItemProps) {
-  const { frame } = useLastFrame(useMemo(() => ({ panel: panel.name, range, zone }), [panel.name, range, zone]));
-  const hasData = frame !== undefined && hasValues(frame);
+  const last = useLastFrame(useMemo(() => ({ panel: panel.name, range, zone }), [panel.name, range, zone]));
+  const hasData = last !== null && hasValues(last.frame);
   useEffect(() => {
     if (hasData && !seen) onSeen();
   });
@@ -85,7 +86,7 @@ function Item({ panel, range, zone, seen, onSeen }: ItemProps) {
 }
 
 /** Zero-filled buckets are rows without data. */
-function hasValues(frame: NonNullable<ReturnType<typeof useLastFrame>["frame"]>): boolean {
+function hasValues(frame: Frame): boolean {
   return frame.columns.some(
     ({ role, values }) =>
       role === "measure" && values.some((value) => value !== null && value !== 0 && value !== 0n && value !== ""),

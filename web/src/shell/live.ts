@@ -1,4 +1,20 @@
-// Where the page gets its live data from. The shell and the pages import it only from here.
+// Where the shell and the pages get their live data from.
 
-// biome-ignore lint/style/noRestrictedImports: until the live data and the card are there
-export { useConnection, useLastFrame, useLive, useQueryState } from "../test/fakeLive.ts";
+import { useMemo } from "react";
+import { useConnection as useConnectionInfo, useLiveStore } from "../live/hooks.tsx";
+import type { ConnectionState } from "../live/protocol.ts";
+
+export { useLastFrame, useQueryState } from "../live/hooks.tsx";
+
+export function useConnection(): { state: ConnectionState; catalogVersion?: string; hasEvents?: boolean } {
+  const info = useConnectionInfo();
+  return useMemo(() => {
+    const { catalogVersion, hasEvents, ...state } = info;
+    return { state, catalogVersion, hasEvents };
+  }, [info]);
+}
+
+export function useLive() {
+  const store = useLiveStore();
+  return useMemo(() => ({ call: store.call.bind(store), retry: store.retry.bind(store) }), [store]);
+}

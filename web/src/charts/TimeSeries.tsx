@@ -80,13 +80,17 @@ function chartOptions(drawn: { current: Drawn }, width: number, height: number, 
       y: false,
       // The line is at the point that the tooltip tells about.
       move: (u, left, top) => {
-        const at = u.data[0]?.[u.posToIdx(left)];
-        return left < 0 || at === undefined ? [left, top] : [u.valToPos(at, "x"), top];
+        const { plot } = drawn.current;
+        const at = u.posToVal(left, "x");
+        // The cursor of another chart may be outside of this one's span.
+        if (left < 0 || at < plot.start || at > plot.end) return [-10, -10];
+        const index = pointAt(plot, u.posToIdx(left), at);
+        return index === null ? [left, top] : [u.valToPos(plot.x[index] ?? at, "x"), top];
       },
       dataIdx: (_u, _series, nearest, at) => pointAt(drawn.current.plot, nearest, at) as number,
       drag: { x: false, y: false },
       points: {
-        size: 9,
+        size: (_, index) => (drawn.current.plot.series[index - 1]?.shape === "bar" ? 0 : 9),
         fill: (_, index) => drawn.current.colors(drawn.current.plot.series[index - 1]?.color ?? "--c1"),
       },
       sync: { key: CURSOR_GROUP, scales: ["x", null] },
@@ -210,8 +214,9 @@ export default function TimeSeries({ frame, kind, title, top }: Props) {
     const u = chart.current;
     const at = plot.x[index ?? -1];
     pointing.current = at !== undefined;
-    if (at === undefined) u?.setCursor({ left: -10, top: -10 });
-    else u?.setCursor({ left: u.valToPos(at, "x"), top: u.over.clientHeight / 2 });
+    const place = at === undefined ? { left: -10, top: -10 } : { left: u?.valToPos(at, "x"), top: 40 };
+    // The third argument, which the types lack, moves the cursors of the other charts too.
+    (u?.setCursor as ((opts: object, fireHook: boolean, publish: boolean) => void) | undefined)?.(place, true, true);
   };
   const onKeyDown = (event: KeyboardEvent) => {
     const last = plot.x.length - 1;

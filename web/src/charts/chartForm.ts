@@ -10,7 +10,7 @@ export function chartForm(kind: ChartKind, frame: Frame): ChartForm {
   if (kind === "number" || kind === "table") return kind;
   if (measure.length === 0) return "table";
   if (kind === "horizontal-bar") return dimension.length > 0 || time.length > 0 ? "horizontal-bar" : "table";
-  if (time.length > 0) return "time-series";
+  if (time.some(({ type }) => type === "time" || type === "date")) return "time-series";
   if (dimension.length === 0) return "table";
   return kind === "bar" ? "category-bars" : "horizontal-bar";
 }

@@ -1,7 +1,7 @@
 import { act, fireEvent, render, renderHook, screen, waitFor } from "@testing-library/react";
 import { afterEach, beforeAll, expect, test, vi } from "vitest";
 import { installBrowser } from "../test/browser.ts";
-import { dimension, frame, measure } from "../test/frames.ts";
+import { dimension, frame, measure, timeColumn } from "../test/frames.ts";
 import { SAMPLES } from "../test/panels.ts";
 import { figuresOf, figureView } from "./bigFigure.ts";
 import { Chart } from "./Chart.tsx";
@@ -43,6 +43,8 @@ test("a frame without the columns of its kind is drawn as what it has", () => {
   expect(chartForm("bar", ranked)).toBe("category-bars");
   expect(chartForm("area", frame([dimension("page", ["/"])]))).toBe("table");
   expect(chartForm("line", frame([measure("views", [1])]))).toBe("table");
+  const textTime = timeColumn(["10:00"], { type: "text" });
+  expect(chartForm("line", frame([textTime, measure("views", [1])]))).toBe("table");
 });
 
 test("zeros of counts are empty, zeros of ratios are values", () => {

@@ -40,7 +40,7 @@ export function legendText(plot: Plot, others: { count: number; drawn: boolean }
 }
 
 function legendValue({ values, additive, unit, whole }: PlotSeries, end: number): { value: string; note: string } {
-  const decimals = whole ? 0 : undefined;
+  const decimals = whole && unit !== "%" ? 0 : undefined;
   if (additive) {
     let sum = 0;
     for (const value of values) sum += value ?? 0;

@@ -75,7 +75,7 @@ const byHeight = (lines: PointLine[], { series }: Plot, index: number): PointLin
 
 function valueText({ unit, whole }: Series, value: number | null): string {
   if (value === null) return "no data";
-  const text = formatValue(value, unit, whole ? 0 : undefined);
+  const text = formatValue(value, unit, whole && unit !== "%" ? 0 : undefined);
   return unit && !isInlineUnit(unit) ? `${text}\u00a0${unit}` : text;
 }
 

@@ -1,6 +1,6 @@
 // The text of a cell, in the same words everywhere on the page.
 
-import { countryName, decimalsFor, formatCount, formatValue, isInlineUnit } from "../lib/format.ts";
+import { countryName, decimalsFor, formatCount, formatValue, isInlineUnit, percentDecimals } from "../lib/format.ts";
 import { dayStart, formatDay, formatInstant } from "../lib/time.ts";
 import type { Cell, Figure, Frame, FrameColumn, FrameContext } from "./frame.ts";
 
@@ -15,7 +15,7 @@ const MAX_TEXT = 2000;
 export function cellFormat(column: FrameColumn, context: FrameContext): (cell: Cell | undefined) => string {
   const { zone, computedAt } = context;
   const plainDigits = column.type === "int" && (column.role === "dimension" || IDENTIFIER.test(column.name));
-  const decimals = column.type === "float" && !isInlineUnit(column.unit) ? decimalsFor(column.values) : undefined;
+  const decimals = columnDecimals(column);
   // In all rows or in none.
   const seconds = column.type === "time" && column.values.some((value) => Number(value) % 60_000 !== 0);
   return (cell) => {
@@ -27,6 +27,11 @@ export function cellFormat(column: FrameColumn, context: FrameContext): (cell: C
     if (plainDigits) return String(cell).replace("-", "−");
     return formatValue(cell, column.unit, decimals);
   };
+}
+
+function columnDecimals({ type, unit, values }: FrameColumn): number | undefined {
+  if (unit === "%") return percentDecimals(values);
+  return type === "float" && !isInlineUnit(unit) ? decimalsFor(values) : undefined;
 }
 
 function textOf(text: string, { name, role }: FrameColumn): string {

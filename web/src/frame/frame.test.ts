@@ -135,11 +135,11 @@ describe("ranking", () => {
 
   test("negative values keep their sign and the scale covers them", () => {
     const ranking = toRanking(
-      frame([dimension("plan", ["free", "pro"]), measure("change", [-45.2, 12], { type: "float", unit: "%" })]),
+      frame([dimension("plan", ["free", "pro"]), measure("change", [-45.2, 3], { type: "float", unit: "%" })]),
       { top: 10 },
     );
-    expect(ranking?.measures[0]).toMatchObject({ min: -45.2, max: 12 });
-    expect(ranking?.bars.map(({ texts }) => texts[0])).toEqual(["−45.2%", "12.0%"]);
+    expect(ranking?.measures[0]).toMatchObject({ min: -45.2, max: 3 });
+    expect(ranking?.bars.map(({ texts }) => texts[0])).toEqual(["−45.2%", "3.0%"]);
   });
 
   test("the summary names the bars", () => {

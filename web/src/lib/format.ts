@@ -82,6 +82,18 @@ export function formatPercent(value: number): string {
   return `${formatFixed(value, twoDecimals >= 10 ? 1 : 2)}%`;
 }
 
+/** Decimals that are right for all percentages of a column: one, unless small ones would become alike. */
+export function percentDecimals(values: Iterable<unknown>): number {
+  let largest = 0;
+  let smallest = Number.POSITIVE_INFINITY;
+  for (const value of values) {
+    if (typeof value !== "number" || value === 0 || !Number.isFinite(value)) continue;
+    largest = Math.max(largest, Math.abs(value));
+    smallest = Math.min(smallest, Math.abs(value));
+  }
+  return largest >= 10 && smallest >= 1 ? 1 : 2;
+}
+
 /** A configured percentage: 1%, not 1.00%. */
 export const formatThreshold = (value: number): string => `${formatDecimal(value)}%`;
 
@@ -132,7 +144,7 @@ export function formatValue(value: number | bigint, unit: string, decimals?: num
   if (isBytes(unit)) return formatBytes(value);
   if (typeof value === "bigint" && !isInlineUnit(unit)) return formatCount(value);
   const number = Number(value);
-  if (unit === "%") return formatPercent(number);
+  if (unit === "%") return decimals === undefined ? formatPercent(number) : `${formatFixed(number, decimals)}%`;
   if (unit === "ms") return formatDuration(number);
   if (unit === "s") return formatDuration(number * 1000);
   return decimals === undefined ? formatDecimal(number) : formatFixed(number, decimals);

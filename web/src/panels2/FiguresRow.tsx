@@ -1,7 +1,7 @@
 import { BigFigure } from "../charts/BigFigure.tsx";
 import { figureText } from "../frame/cellText.ts";
 import type { Comparison, Figure, Frame } from "../frame/frame.ts";
-import { formatChange, formatCount, formatDecimal } from "../lib/format.ts";
+import { formatChange, formatCount, formatDecimal, isInlineUnit } from "../lib/format.ts";
 
 function comparedValue({ value }: Comparison): string {
   if (value === null) return "";
@@ -55,7 +55,7 @@ export function FiguresRow({ figures, frame, size, dimmed, approximate }: Props)
           )}
           <BigFigure figure={lead} frame={frame} size={size} dimmed={dimmed} />
         </span>
-        <span className="min-w-0 text-sm text-muted">{lead.label}</span>
+        <span className="min-w-0 text-sm text-muted">{lead.label || (isInlineUnit(lead.unit) ? "" : lead.unit)}</span>
         {lead.comparison && <ComparisonChip comparison={lead.comparison} />}
       </div>
       {others.length > 0 && (

@@ -33,7 +33,7 @@ const ENLARGED_FACTOR = 4;
 function Failure({ reason, onRetry }: { reason: string; onRetry: () => void }) {
   const { summary, details } = splitReason(reason);
   return (
-    <div role="alert" className="flex min-h-0 flex-1 flex-col items-start gap-2 overflow-y-auto text-sm">
+    <div data-failure="" className="flex min-h-0 flex-1 flex-col items-start gap-2 overflow-y-auto text-sm">
       <p className="text-ink">{summary}</p>
       {details && (
         <details className="w-full min-w-0 text-xs text-muted">
@@ -61,6 +61,11 @@ function Tags({ drawn, card }: { drawn: DrawnFrame | undefined; card: CardState 
           title="This panel has its own time span"
         >
           {span}
+        </span>
+      )}
+      {card.placeholder && (
+        <span className="shrink-0 text-xs whitespace-nowrap text-warn" title="The new range is loading">
+          {card.placeholder}
         </span>
       )}
       {card.asOf && (
@@ -220,7 +225,6 @@ function CardContent(props: Props) {
         {info.description}
         {drawn?.frame.context.approximate && " Distinct counts may be off by up to 1%."}
       </p>
-      {card.placeholder && <p className="mb-1 text-xs text-muted">{card.placeholder}</p>}
       <Body
         info={info}
         drawn={drawn}

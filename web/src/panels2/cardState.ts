@@ -38,7 +38,7 @@ export function cardState(info: PanelInfo, drawn: DrawnFrame | undefined, state:
     body: isEmpty(info.chart, frame) ? "empty" : "chart",
     dimmed: stale || isPlaceholder,
     asOf: stale ? `as of ${asOfWords(frame.context, now)}` : "",
-    placeholder: isPlaceholder ? `Still the ${RANGE_LABELS[query.range]}, the new range is loading` : "",
+    placeholder: isPlaceholder ? `still the ${RANGE_LABELS[query.range]}` : "",
   };
 }
 

@@ -1,6 +1,6 @@
 import { render, screen, within } from "@testing-library/react";
 import userEvent from "@testing-library/user-event";
-import { beforeAll, expect, test } from "vitest";
+import { beforeAll, expect, test, vi } from "vitest";
 import type { Frame } from "../frame/frame.ts";
 import { panelFileName } from "../lib/download.ts";
 import type { QueryState } from "../live/protocol.ts";
@@ -37,7 +37,7 @@ test("a live card has its figures and its chart, and nothing about its age", () 
 test("figures of another range are marked, and named by their own range", () => {
   card({ frame: pages, isPlaceholder: true, state: { status: "loading", since: 0 } });
   expect(region().hasAttribute("data-placeholder")).toBe(true);
-  expect(region().textContent).toContain("Still the last hour");
+  expect(region().textContent).toContain("still the last hour");
 });
 
 test("stale figures are dimmed and have their age, and the reason is not repeated on each card", () => {
@@ -61,9 +61,9 @@ test("an empty panel names the events and the span", () => {
 test("a rejected query says plainly why, with the details folded", () => {
   const reason = "There is no column page_ulr.\nCode: 47. DB::Exception: Unknown expression";
   card({ state: { status: "failed", since: 0, reason } });
-  const alert = within(region()).getByRole("alert");
-  expect(alert.querySelector("p")?.textContent).toBe("There is no column page_ulr.");
-  expect(alert.querySelector("details")?.open).toBe(false);
+  const failure = region().querySelector("[data-failure]");
+  expect(failure?.querySelector("p")?.textContent).toBe("There is no column page_ulr.");
+  expect(failure?.querySelector("details")?.open).toBe(false);
   expect(splitReason("Code: 62. DB::Exception: Syntax error")).toEqual({
     summary: "The panel's query failed.",
     details: "Code: 62. DB::Exception: Syntax error",
@@ -71,9 +71,12 @@ test("a rejected query says plainly why, with the details folded", () => {
 });
 
 test("an error while drawing stays in its card, and newer results are drawn again", () => {
+  // React reports errors that a boundary contains.
+  const reported = vi.spyOn(console, "error").mockImplementation(() => {});
   const broken = { ...pages, columns: null } as unknown as Frame;
   const { rerender } = card({ frame: broken });
   expect(region().textContent).toContain("This panel could not be drawn.");
+  reported.mockRestore();
   const drawn = { frame: pages, query: query("top_pages"), isPlaceholder: false };
   rerender(<PanelCard info={top} drawn={drawn} state={live} onRetry={() => {}} />);
   expect(region().querySelector("[data-figure]")?.textContent).toBe("10");
@@ -88,6 +91,13 @@ test("the description is a text on demand, and the values are a table on demand"
   await userEvent.click(screen.getByRole("button", { name: "Top pages: more actions" }));
   await userEvent.click(screen.getByRole("menuitem", { name: "Show as table" }));
   expect(within(region()).getByRole("table").textContent).toContain("/pricing");
+});
+
+test("a number without words has its unit beside it", () => {
+  const users = frame([measure("users", [18_446_744_073_709_551_615n], { unit: "users" })]);
+  card({ info: info("users", { title: "Users", chart: "number" }), frame: users });
+  expect(region("Users").textContent).toContain("users");
+  expect(region("Users").querySelector("[data-figure]")?.getAttribute("title")).toBe("18,446,744,073,709,551,615");
 });
 
 test("a comparison without enough history has no percentage", () => {

@@ -1,12 +1,12 @@
 import { act, cleanup, screen, waitFor, within } from "@testing-library/react";
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
-import { FakePanelCard } from "../../test/FakePanelCard.tsx";
+import { installBrowser } from "../../test/browser.ts";
 import { type FakeLive, numberFrame, panelInfo, replaceFake } from "../../test/fakeLive.ts";
 import { renderPage } from "../../test/renderPage.tsx";
 
-// These tests are about the page around live data: its source is a fake, and the card a plain one.
+// These tests are about the page around live data: its source is a fake.
 vi.mock("../../shell/live.ts", () => import("../../test/fakeLive.ts"));
-vi.mock("./panelCard.ts", () => ({ PanelCard: FakePanelCard }));
+installBrowser();
 
 const HOUR = { range: "1h", zone: "Europe/Madrid" } as const;
 const PANELS = [

@@ -9,7 +9,7 @@ import { Button } from "../../ui/Button.tsx";
 import { CopyButton } from "../../ui/CopyButton.tsx";
 import { ErrorBoundary } from "../../ui/ErrorBoundary.tsx";
 import { EmptyState } from "../../ui/placeholders.tsx";
-import { PanelCard } from "./panelCard.ts";
+import { PanelCard } from "../../panels/PanelCard.tsx";
 
 interface Props {
   info: PanelInfo;

@@ -70,10 +70,10 @@ test("a server without events shows the snippets until the first event arrives",
   server.events = 0n;
   const user = renderApp();
   expect(await screen.findByRole("heading", { name: "Send the first event" })).toBeTruthy();
-  expect(screen.getByRole("tabpanel").textContent).toContain("grpcurl -plaintext");
-  await user.click(screen.getByRole("tab", { name: "grpcurl" }));
-  await user.keyboard("{ArrowRight}");
   expect(screen.getByRole("tabpanel").textContent).toContain(`curl ${window.location.origin}/events`);
+  await user.click(screen.getByRole("tab", { name: "curl" }));
+  await user.keyboard("{ArrowRight}");
+  expect(screen.getByRole("tabpanel").textContent).toContain("python3");
   await waitFor(() => expect(server.streams.length).toBeGreaterThan(0));
   server.stream.push(usersUpdate(1n));
   await waitFor(() => expect(panel("Active users")).toBeTruthy());

@@ -1,17 +1,17 @@
 import { type KeyboardEvent, useId, useRef, useState } from "react";
 import { CopyButton } from "../../panels/CopyButton.tsx";
-import { SNIPPETS } from "./snippets.ts";
+import { snippets } from "./snippets.ts";
 
 /** Shown while the server has no events: snippets that send the first one. The panels replace it when an event arrives. */
 export function GettingStarted({ origin }: { origin: string }) {
   const [selected, setSelected] = useState(0);
   const tabs = useRef<HTMLDivElement>(null);
   const id = useId();
-  const snippet = SNIPPETS[selected] ?? SNIPPETS[0];
-  const text = snippet.text({ origin });
+  const all = snippets(origin);
+  const text = all[selected]?.text ?? "";
 
   function onKeyDown(event: KeyboardEvent) {
-    const last = SNIPPETS.length - 1;
+    const last = all.length - 1;
     const targets: Record<string, number> = {
       ArrowRight: selected === last ? 0 : selected + 1,
       ArrowLeft: selected === 0 ? last : selected - 1,
@@ -43,7 +43,7 @@ export function GettingStarted({ origin }: { origin: string }) {
       <div className="card p-0! overflow-hidden">
         <div className="flex flex-wrap items-center gap-1 border-b border-line p-2">
           <div ref={tabs} role="tablist" aria-label="Snippets" className="flex flex-1 flex-wrap gap-1">
-            {SNIPPETS.map(({ name }, index) => (
+            {all.map(({ id: name, label }, index) => (
               <button
                 key={name}
                 id={`${id}tab${index}`}
@@ -56,7 +56,7 @@ export function GettingStarted({ origin }: { origin: string }) {
                 onClick={() => setSelected(index)}
                 onKeyDown={onKeyDown}
               >
-                {name}
+                {label}
               </button>
             ))}
           </div>

@@ -13,6 +13,7 @@ mod engine;
 mod engine_isolation;
 mod engine_supervision;
 mod flood;
+mod generate;
 mod h2;
 mod http;
 mod ingest;

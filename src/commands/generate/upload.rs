@@ -18,15 +18,15 @@ use v1::ingest_service_client::IngestServiceClient;
 const EVENTS_PER_REQUEST: usize = 1_000;
 /// How many generated requests may wait for the connection. At the limit the generator waits.
 const MAX_QUEUED_REQUESTS: usize = 16;
-/// History is generated in parts of this length.
-const PART_MS: i64 = 24 * 3_600_000;
+/// History is sent in parts of this length.
+const PART_MS: i64 = 3_600_000;
 /// With `yield_to_live`, how many events may wait for their insert before the upload pauses: less than a second of inserts.
-const MAX_WAITING_EVENTS: u64 = 50_000;
+const MAX_WAITING_EVENTS: u64 = 20_000;
 /// With `yield_to_live`, the number of waiting events is queried after this many requests, and this often during a pause.
-const REQUESTS_PER_CHECK: u64 = 10;
+const REQUESTS_PER_CHECK: u64 = 5;
 const CHECK_INTERVAL: Duration = Duration::from_millis(50);
 
-/// The events of a period: the newest day first, since that is what people look at.
+/// The events of a period: the newest hour first, since that is what people look at.
 pub(super) fn history(traffic: Traffic, period: Range<i64>) -> impl Iterator<Item = v1::Event> + Send {
     let ends = std::iter::successors(Some(period.end), |end| Some(end - PART_MS));
     ends.take_while(move |end| *end > period.start).flat_map(move |end| {
@@ -113,8 +113,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn history_has_every_event_once_and_the_newest_day_first() {
-        let traffic = Traffic { seed: 1, scenario: Scenario::Everyday, average_rate: 0.1 };
+    fn history_has_every_event_once_and_the_newest_hour_first() {
+        let traffic = Traffic { seed: 1, scenario: Scenario::Everyday, average_rate: 2.0 };
         let end = 1_800_000_000_123;
         let period = end - 5 * PART_MS / 2..end;
         let history: Vec<v1::Event> = history(traffic, period.clone()).collect();

@@ -3,7 +3,7 @@
 import type { Locator, Page } from "playwright-core";
 
 /** `[data-connection]` of the status. */
-export type Connection = "connecting" | "live" | "polling" | "stale" | "offline";
+export type Connection = "connecting" | "live" | "polling" | "stale" | "offline" | "denied";
 
 /** No wait is shorter than this, whatever a figure's threshold is: the machine may be busy. */
 const PATIENCE_MS = 60_000;
@@ -94,5 +94,5 @@ export const wasReloaded = (page: Page) => page.evaluate(() => !("notReloaded" i
 /** Opens a card's menu and chooses an item. */
 export async function chooseInMenu(page: Page, panel: string, item: RegExp): Promise<void> {
   await card(page, panel).locator("[aria-haspopup=menu]").click();
-  await page.getByRole("menuitem", { name: item }).click();
+  await page.getByRole("menuitem", { name: item }).first().click();
 }

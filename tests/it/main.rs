@@ -13,11 +13,8 @@ mod engine;
 mod engine_isolation;
 mod engine_supervision;
 mod flood;
-<<<<<<< HEAD
 mod frames;
-=======
 mod generate;
->>>>>>> p11-first
 mod h2;
 mod http;
 mod ingest;

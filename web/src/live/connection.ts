@@ -4,8 +4,8 @@ import type { Failure } from "../api/errors.ts";
 import { type Clock, ClockOffset } from "./clock.ts";
 import type { ConnectionPhase, ConnectionState } from "./protocol.ts";
 
-/** The server sends a heartbeat every 5 seconds: after this silence two are missing. */
-export const SILENCE_MS = 12_000;
+/** The server sends a heartbeat every 5 seconds: two are missing. The rest of 12 seconds is for what people see of it. */
+export const SILENCE_MS = 11_500;
 
 export const isBroken = (phase: ConnectionPhase): boolean =>
   phase === "stale" || phase === "offline" || phase === "denied";

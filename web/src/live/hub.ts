@@ -34,7 +34,7 @@ const TICK_MS = 1_000;
 const SUSPENDED_MS = 5_000;
 const SILENCE: Failure = {
   kind: "slow",
-  reason: `nothing was heard from the server for ${SILENCE_MS / 1000} seconds`,
+  reason: `nothing was heard from the server for ${Math.round(SILENCE_MS / 1000)} seconds`,
   answered: false,
   rejectsPage: false,
 };

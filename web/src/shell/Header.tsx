@@ -54,7 +54,9 @@ export function Header({ view, onView, theme, onTheme, onKiosk, onHelp }: Props)
         </Button>
       )}
       <div className="flex flex-none items-center max-sm:hidden">
-        {!paused && <IconButton icon="pause" label={pauseLabel} shortcut={strings.shortcuts.space} onClick={toggle} />}
+        {!paused && hasEvents !== false && (
+          <IconButton icon="pause" label={pauseLabel} shortcut={strings.shortcuts.space} onClick={toggle} />
+        )}
         <IconButton
           icon={theme === "dark" ? "sun" : "moon"}
           label={strings.theme[theme]}

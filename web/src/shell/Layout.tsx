@@ -69,7 +69,7 @@ function Shell({ children }: { children: ReactNode }) {
         </>
       )}
       <main ref={main} tabIndex={-1} className="shell-main">
-        {!wall && <RejectedNote />}
+        {wall ? <h1 className="sr-only">{strings.product}</h1> : <RejectedNote />}
         {children}
         {wall && <KioskBar zone={zone} rangeLabel={strings.rangeTitle[range]} onLeave={toggleKiosk} />}
       </main>

@@ -17,16 +17,16 @@ export function ZoneControl({ zone, onChange }: { zone: string; onChange: (zone:
   }, [zone]);
   return (
     <Combobox
-      label={`${strings.zone}: ${zone}`}
+      label={strings.zone}
       value={zone}
       options={options}
       onChange={onChange}
       placeholder={strings.zoneSearch}
       empty={strings.zoneNone}
-      className="max-w-72"
+      className="max-w-72 min-w-[var(--target)]"
     >
       <Icon name="globe" className="text-muted" />
-      <span className="truncate max-md:hidden">{timeZoneLabel(zone)}</span>
+      <span className="truncate max-md:sr-only">{timeZoneLabel(zone)}</span>
       {zone !== "UTC" && <span className="font-normal text-muted max-lg:hidden">{zoneOffset(zone, Date.now())}</span>}
     </Combobox>
   );

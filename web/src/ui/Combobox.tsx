@@ -10,9 +10,9 @@ export interface Option {
 }
 
 export interface ComboboxProps {
-  /** Accessible name of the button and of the search field. */
+  /** Accessible name of the search field, and the beginning of the button's. */
   label: string;
-  /** Content of the button. */
+  /** Content of the button: the value. */
   children: ReactNode;
   value: string;
   /** Computed when the list opens. */
@@ -32,13 +32,8 @@ export function Combobox({ label, children, className = "", disabled, ...list }:
   const { open, setOpen, onOpenChange, trigger, triggerProps } = useLazyPopup(load, "listbox");
   return (
     <>
-      <button
-        type="button"
-        aria-label={label}
-        disabled={disabled}
-        className={`ui-button ui-button-quiet ${className}`}
-        {...triggerProps}
-      >
+      <button type="button" disabled={disabled} className={`ui-button ui-button-quiet ${className}`} {...triggerProps}>
+        <span className="sr-only">{label}: </span>
         {children}
         <Icon name="chevronDown" className="text-muted max-sm:hidden" />
       </button>

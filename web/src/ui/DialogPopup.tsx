@@ -19,9 +19,7 @@ export default function DialogPopup({ title, onClose, wide, actions, children }:
               <Icon name="close" />
             </Dialog.Close>
           </header>
-          <section className="ui-dialog-body" aria-label={title}>
-            {children}
-          </section>
+          <div className="ui-dialog-body">{children}</div>
         </Dialog.Popup>
       </Dialog.Portal>
     </Dialog.Root>

@@ -15,7 +15,7 @@ interface Props {
 export default function MenuPopup({ label, items, anchor, onOpenChange }: Props) {
   const selected = useRef(false);
   return (
-    <Menu.Root open modal={false} onOpenChange={onOpenChange}>
+    <Menu.Root open onOpenChange={onOpenChange}>
       <Menu.Portal>
         <Menu.Positioner className="ui-positioner" anchor={anchor} align="end" sideOffset={4} collisionPadding={8}>
           <Menu.Popup className="ui-popup ui-menu" aria-label={label} finalFocus={anchor}>

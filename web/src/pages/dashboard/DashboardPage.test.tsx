@@ -284,7 +284,7 @@ test("an unknown page says so", async () => {
 
 test("the time zone control searches all zones", async () => {
   const { user, search } = await openDashboard();
-  await user.click(screen.getByRole("button", { name: "Time zone: Europe/Madrid" }));
+  await user.click(screen.getByRole("button", { name: /^Time zone: Madrid/ }));
   await user.type(await screen.findByPlaceholderText("Search time zones"), "kolk");
   await user.click(await screen.findByRole("option", { name: /Asia\/Kolkata/ }));
   await waitFor(() => expect(search()).toContain("zone=Asia/Kolkata"));

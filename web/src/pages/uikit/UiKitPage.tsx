@@ -128,7 +128,7 @@ function Choices() {
       <Select label="Fruit" value={fruit} options={FRUIT} onChange={setFruit} />
       <Select label="Disabled" value="apple" options={FRUIT} onChange={setFruit} disabled />
       <Combobox
-        label={`Search fruit: ${fruit}`}
+        label="Fruit"
         value={fruit}
         options={() => FRUIT.map((option, index) => ({ ...option, detail: `${index + 1}` }))}
         onChange={setFruit}

@@ -8,7 +8,7 @@ import { delimiter, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import { afterAll, expect, test } from "vitest";
-import { snippets } from "../src/app/gettingStarted/snippets.ts";
+import { snippets } from "../src/pages/dashboard/gettingStarted/snippets.ts";
 import { openPage, waitForPanel } from "./browser.ts";
 import { dashboard, ingest, PANEL_REQUEST } from "./client.ts";
 import { testEnvironment } from "./environment.ts";

@@ -1,6 +1,6 @@
 import { type KeyboardEvent, useId, useRef, useState } from "react";
+import { snippets } from "../../pages/dashboard/gettingStarted/snippets.ts";
 import { CopyButton } from "../../panels/CopyButton.tsx";
-import { snippets } from "./snippets.ts";
 
 /** Shown while the server has no events: snippets that send the first one. The panels replace it when an event arrives. */
 export function GettingStarted({ origin }: { origin: string }) {

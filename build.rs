@@ -1,5 +1,5 @@
-//! Generates the servers of the contracts in proto/, keeps their descriptors for gRPC reflection, and embeds the page if it
-//! has been built.
+//! Generates the servers of the contracts in proto/, keeps their descriptors for gRPC reflection, lists the built-in panels,
+//! and embeds the page if it has been built.
 
 use std::error::Error;
 use std::fmt::Write as _;
@@ -11,6 +11,8 @@ use prost::Message as _;
 
 const PROTO_ROOT: &str = "proto";
 const CODEC: &str = "crate::proto::codec::Codec";
+/// The built-in panels.
+const PANELS: &str = "queries/panels";
 /// The output of `make page`.
 const PAGE: &str = "web/dist";
 
@@ -31,7 +33,27 @@ fn main() -> Result<(), Box<dyn Error>> {
             services.extern_path(format!(".millrace.v1.{call}Request"), "crate::ingest::wire::EventsRequest");
     }
     services.compile_fds(descriptors)?;
+    list_built_in_panels(&out)?;
     embed_page(&out)
+}
+
+/// Writes built_in_panels.rs: the files of queries/panels with their names, in the order of the names.
+fn list_built_in_panels(out: &Path) -> Result<(), Box<dyn Error>> {
+    println!("cargo:rerun-if-changed={PANELS}");
+    let mut files = Vec::new();
+    list_files(Path::new(PANELS), &mut files)?;
+    files.sort();
+    let mut code = String::from("const BUILT_IN: &[BuiltIn] = &[\n");
+    for file in files.iter().filter(|file| file.extension().is_some_and(|extension| extension == "sql")) {
+        let name = file
+            .file_stem()
+            .and_then(|stem| stem.to_str())
+            .ok_or("a file name in queries/panels is not UTF-8")?;
+        writeln!(code, "({name:?}, include_str!({:?})),", file.canonicalize()?)?;
+    }
+    code.push_str("];\n");
+    std::fs::write(out.join("built_in_panels.rs"), code)?;
+    Ok(())
 }
 
 /// Writes web_assets.rs: the list of the page's gzipped files, empty if the page is not built.

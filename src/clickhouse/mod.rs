@@ -6,7 +6,7 @@ mod client;
 mod error;
 mod retention;
 mod rollups;
-mod template;
+pub(crate) mod template;
 
 pub(crate) mod batches;
 pub(crate) mod lexer;

@@ -1,7 +1,7 @@
 //! Placeholders of .sql files, for what a query parameter cannot be: table names, subqueries, settings.
 
 /// Replaces each `{{name}}` with its value. Values come from this crate, never from users: they are not escaped.
-pub(super) fn render<N: AsRef<str>, V: AsRef<str>>(
+pub(crate) fn render<N: AsRef<str>, V: AsRef<str>>(
     template: &str,
     values: impl IntoIterator<Item = (N, V)>,
 ) -> String {

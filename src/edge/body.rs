@@ -32,7 +32,8 @@ const RETAINED_BYTES: usize = 64 << 20;
 const DEFAULT_BUFFER_BYTES: usize = 64 << 10;
 /// How long a body waits for the budget before its request fails.
 const BUDGET_TIMEOUT: Duration = Duration::from_secs(5);
-const RETRY_DELAY: Duration = Duration::from_secs(1);
+/// Retry delay of a request that is rejected at a limit.
+pub(super) const RETRY_DELAY: Duration = Duration::from_secs(1);
 /// Methods whose clients may be idle between two messages without a limit.
 const CLIENT_STREAMING_METHODS: [&str; 3] = ["/StreamEvents", "/UploadEvents", "/ServerReflectionInfo"];
 

@@ -215,13 +215,10 @@ impl hyper::service::Service<Request<Incoming>> for ConnectionService {
     }
 }
 
-/// Retry delay of requests beyond the limit of active requests.
-const OVERLOAD_RETRY_DELAY: Duration = Duration::from_secs(1);
-
 fn overloaded_response(headers: &http::HeaderMap) -> Response {
     // Without the delay, a client takes RESOURCE_EXHAUSTED for a request that can never succeed.
     let error = Error::new(
-        ErrorCode::Busy { retry_after: OVERLOAD_RETRY_DELAY },
+        ErrorCode::Busy { retry_after: body::RETRY_DELAY },
         "too many active requests; retry after the delay",
     );
     match body::is_grpc(headers) {
@@ -252,7 +249,7 @@ mod tests {
         assert_eq!(status.code(), tonic::Code::ResourceExhausted);
         let retry_delay =
             tonic_types::StatusExt::get_details_retry_info(&status).and_then(|info| info.retry_delay);
-        assert_eq!(retry_delay, Some(OVERLOAD_RETRY_DELAY));
+        assert_eq!(retry_delay, Some(body::RETRY_DELAY));
     }
 
     #[tokio::test]
@@ -270,6 +267,7 @@ mod tests {
                 max_connection_age: Duration::ZERO,
                 allowed_hosts: String::new(),
                 allowed_origins: String::new(),
+                base_path: "/".parse().unwrap(),
             };
             async move { serve(listener, router, &config, tasks, stop).await }
         });

@@ -165,6 +165,10 @@ impl DirectoryWatcher {
                     LoadError::Transient(broken_panel)
                 }
             }
+            PanelError::InvalidHeader { mismatch, .. } => {
+                let (key, column) = mismatch.line();
+                broken(header_line(&text, key, column), mismatch.to_string())
+            }
             other => broken(0, other.to_string()),
         };
         let violation_error = |violation: Violation| {
@@ -183,14 +187,6 @@ impl DirectoryWatcher {
         sandbox::query_tree::check(&query_tree, database).map_err(violation_error)?;
         let result =
             self.panels.compute(&panel, &PanelQuery::with_defaults(name)).await.map_err(load_error)?;
-        for column in &panel.distinct {
-            if result.table.column_index(column).is_none() {
-                return Err(broken(
-                    line_containing(&text, "distinct"),
-                    format!("distinct: the result has no column {column:?}"),
-                ));
-            }
-        }
         if built_in.is_some() {
             // The typed calls of the built-in panel read its columns.
             self.panels.check_result(&result).map_err(load_error)?;
@@ -299,6 +295,15 @@ fn line_containing(text: &str, part: &str) -> u32 {
         text.lines().position(|line| line.contains(part) && (header || !line.trim_start().starts_with("--")))
     };
     with(false).or_else(|| with(true)).map_or(0, |at| u32::try_from(at + 1).unwrap_or(u32::MAX))
+}
+
+/// The first line of the header with this key that names `part`; 0 if none does.
+fn header_line(text: &str, key: &str, part: &str) -> u32 {
+    let is_line = |line: &str| {
+        let header = line.trim().strip_prefix("--").and_then(|comment| comment.split_once(':'));
+        header.is_some_and(|(found, value)| found.trim() == key && value.contains(part))
+    };
+    text.lines().position(is_line).map_or(0, |at| u32::try_from(at + 1).unwrap_or(u32::MAX))
 }
 
 #[cfg(test)]

@@ -4,20 +4,23 @@
 //! at most every `MILLRACE_WATCH_MIN_INTERVAL_MS`. Each distinct query is computed once, no matter how many clients share
 //! it.
 //!
-//! - [`catalog`]: panel files ([`parameter`], `template`), built in or from the panels folder ([`directory`], checked by
-//!   [`sandbox`]).
+//! - [`catalog`]: panel files (`header`, [`parameter`], [`spec`], `template`), built in or from the panels folder
+//!   ([`directory`], checked by [`sandbox`]).
 //! - [`query`]: validation, execution and caching of a query, over the buckets of its time range ([`range`]). The result is
-//!   a [`table`].
+//!   a [`table`], with a [`frame`] that says how it is drawn.
 //! - [`subscriptions`]: results pushed to subscribers.
 //!
 //! Nothing here knows protobuf: `dashboard` converts requests and results.
 
 pub(crate) mod catalog;
 pub(crate) mod directory;
+pub(crate) mod frame;
+mod header;
 pub(crate) mod parameter;
 pub(crate) mod query;
 pub(crate) mod range;
 pub(crate) mod sandbox;
+pub(crate) mod spec;
 pub(crate) mod subscriptions;
 pub(crate) mod table;
 mod template;

@@ -11,8 +11,10 @@ use tokio::sync::{Semaphore, watch};
 
 use super::abbreviate;
 use super::catalog::{Catalog, Panel};
+use super::frame::{Frame, HeaderMismatch};
 use super::parameter::InvalidValue;
 use super::range::{Buckets, HourComparison, TimeRange, UnknownTimeZone, parse_time_zone};
+use super::spec::SpanStart;
 use super::table::{Cell, ResultTable};
 use crate::clickhouse::{ClickHouse, ClickHouseError};
 
@@ -77,14 +79,27 @@ pub(crate) struct PanelResult {
     pub panel: String,
     /// The rows that ClickHouse returned.
     pub table: ResultTable,
+    /// How it is drawn.
+    pub frame: Frame,
     /// What they were computed for.
     pub context: ResultContext,
+}
+
+impl PanelResult {
+    /// Whether subscribers need not be told about a later result. The range moves on with every result; what is drawn
+    /// changes with the buckets.
+    pub(super) fn shows_same(&self, later: &Self) -> bool {
+        self.table == later.table
+            && self.frame == later.frame
+            && self.context.partial_from == later.context.partial_from
+            && self.context.span == later.context.span
+    }
 }
 
 /// The time frame of a result, and whether it is exact.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct ResultContext {
-    /// The start of the first bucket, in seconds since 1970 UTC.
+    /// The start of the first bucket or of the panel's own span, in seconds since 1970 UTC.
     pub range_start: i64,
     /// The end of the range, exclusive, in seconds since 1970 UTC: the start of the next minute.
     pub range_end: i64,
@@ -94,6 +109,10 @@ pub(crate) struct ResultContext {
     pub computed_at: Timestamp,
     /// Whether a distinct count is above [`MAX_EXACT_DISTINCT`].
     pub approximate: bool,
+    /// The start of the last bucket, in seconds since 1970 UTC. `None` if the result has no time axis.
+    pub partial_from: Option<i64>,
+    /// The label of the panel's own span; `None` if the panel covers the requested range.
+    pub span: Option<String>,
 }
 
 /// Why there is no result.
@@ -137,6 +156,14 @@ pub enum PanelError {
         /// ClickHouse's error, which may contain values. Viewers get only its `viewer_message`.
         source: ClickHouseError,
     },
+    /// A line of the panel's header does not fit the result.
+    #[error("the header of the panel {panel} is invalid: {mismatch}")]
+    InvalidHeader {
+        /// The panel.
+        panel: String,
+        /// The line and the column.
+        mismatch: HeaderMismatch,
+    },
     /// ClickHouse's result cannot be decoded, or lacks what the panel's typed message needs.
     #[error("the result of the panel {panel} is invalid: {reason}")]
     InvalidResult {
@@ -145,6 +172,19 @@ pub enum PanelError {
         /// The column or row at fault.
         reason: String,
     },
+}
+
+impl PanelError {
+    /// Whether the query itself is at fault: it fails again unless the query or the panel is changed.
+    pub(crate) fn is_invalid_query(&self) -> bool {
+        matches!(
+            self,
+            Self::UnknownPanel { .. }
+                | Self::UnknownParameter { .. }
+                | Self::InvalidValue(_)
+                | Self::UnknownTimeZone(_)
+        )
+    }
 }
 
 /// Checks that a result can be converted into its panel's message. The API layer provides it, because panels do not know
@@ -244,8 +284,10 @@ impl Panels {
         }
     }
 
-    /// Computes a validated query and replaces its cached result. The caller limits concurrency.
+    /// Computes a query and replaces its cached result. The caller limits concurrency. The query was validated once, but its
+    /// panel may have changed.
     pub(crate) async fn refresh(&self, query: &PanelQuery) -> Result<Arc<PanelResult>, PanelError> {
+        self.validate(query.clone())?;
         let panel = self.panel(&query.panel)?;
         let result = Arc::new(self.compute(&panel, query).await?);
         if let Some(cache) = &self.cache {
@@ -284,14 +326,18 @@ impl Panels {
         let time_frame = TimeFrame::new(panel, query)?;
         let response = self.fetch("", panel, query, &time_frame).await?;
         let table = decode(panel, &response)?;
+        let frame = Frame::new(panel, query, &table)
+            .map_err(|mismatch| PanelError::InvalidHeader { panel: panel.name.clone(), mismatch })?;
         let context = ResultContext {
-            range_start: time_frame.buckets.starts[0],
+            range_start: time_frame.span_start(panel, query),
             range_end: time_frame.buckets.end,
+            partial_from: frame.has_time().then(|| time_frame.buckets.last_start()),
+            span: panel.spec.span.as_ref().map(|span| query.fill(panel, &span.label)),
             time_zone: time_frame.zone_name,
             computed_at: time_frame.now,
             approximate: is_approximate(&table, &panel.distinct),
         };
-        Ok(PanelResult { panel: panel.name.clone(), table, context })
+        Ok(PanelResult { panel: panel.name.clone(), table, frame, context })
     }
 
     /// The rows of `EXPLAIN` for a panel's statement.
@@ -403,6 +449,18 @@ impl TimeFrame {
         let zone_name = zone.iana_name().unwrap_or("UTC").to_owned();
         Ok(Self { now, zone_name, buckets, hour: HourComparison::new(&zone, now) })
     }
+
+    /// Where the result starts: with the range, unless the panel has a span of its own.
+    fn span_start(&self, panel: &Panel, query: &PanelQuery) -> i64 {
+        match panel.spec.span.as_ref().map(|span| &span.start) {
+            None => self.buckets.starts[0],
+            Some(SpanStart::Hour) => self.hour.start,
+            Some(SpanStart::Minutes(parameter)) => {
+                let minutes = query.value(panel, parameter).and_then(|minutes| minutes.parse::<u32>().ok());
+                self.buckets.end - 60 * i64::from(minutes.unwrap_or_default())
+            }
+        }
+    }
 }
 
 impl PanelQuery {
@@ -411,6 +469,23 @@ impl PanelQuery {
         let parameters =
             self.parameters.iter().map(|(name, value)| name.len() + value.len() + 2 * size_of::<String>());
         self.panel.len() + self.time_zone.as_ref().map_or(0, String::len) + parameters.sum::<usize>()
+    }
+
+    /// The value of one of the panel's parameters.
+    fn value<'a>(&'a self, panel: &'a Panel, parameter: &str) -> Option<&'a str> {
+        let default = || panel.parameters.iter().find(|known| known.name == parameter);
+        let value = self.parameters.get(parameter).or_else(|| Some(&default()?.default));
+        value.map(String::as_str)
+    }
+
+    /// Replaces `{parameter}` in a label by its value.
+    pub(super) fn fill(&self, panel: &Panel, label: &str) -> String {
+        let mut filled = label.to_owned();
+        for parameter in &panel.parameters {
+            let value = self.parameters.get(&parameter.name).unwrap_or(&parameter.default);
+            filled = filled.replace(&format!("{{{}}}", parameter.name), value);
+        }
+        filled
     }
 
     /// The last hour in UTC, with default parameters.
@@ -428,6 +503,7 @@ fn decode(panel: &Panel, response: &[u8]) -> Result<ResultTable, PanelError> {
         .map_err(|error| PanelError::InvalidResult { panel: panel.name.clone(), reason: error.to_string() })
 }
 
+/// The header is part of `sql`, so a changed label is a new result as well.
 fn cache_key(panel: &Panel, query: &PanelQuery) -> (u32, PanelQuery) {
     (crc32c::crc32c(panel.sql.as_bytes()), query.clone())
 }

@@ -5,6 +5,8 @@
 //! | --- | --- |
 //! | `{{distinct_count(capped_count, set_bits)}}` | a distinct count, from two columns of the statement |
 
+use crate::clickhouse::template::render;
+
 /// A distinct count from the two sets of a rollup (docs/decisions/0003-rollups.md):
 ///
 /// - `capped_count` is `uniqUpToMerge(100)`: exact up to 100
@@ -38,9 +40,7 @@ pub(super) fn expand(text: &str) -> Result<String, TemplateError> {
             return Err(TemplateError { line: text[..start].matches('\n').count() + 1 });
         };
         expanded.push_str(before);
-        expanded.push_str(
-            &DISTINCT_COUNT.replace("{{capped_count}}", capped_count).replace("{{set_bits}}", set_bits),
-        );
+        expanded.push_str(&render(DISTINCT_COUNT, [("capped_count", capped_count), ("set_bits", set_bits)]));
         rest = after;
     }
     expanded.push_str(rest);

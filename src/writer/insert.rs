@@ -2,6 +2,7 @@
 //! may have sent.
 
 use std::collections::HashSet;
+use std::fmt::Display;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
@@ -136,15 +137,8 @@ impl Inserter {
                 "reconciling batches of an earlier process with ClickHouse"
             );
         }
-        let report = loop {
-            match reconcile(&self.clickhouse, &self.durability, &expected, load).await {
-                Ok(report) => break report,
-                Err(error) => {
-                    self.stats.set_insert_error(Some(error.to_string()));
-                    tokio::time::sleep(FAULT_RETRY_DELAY).await;
-                }
-            }
-        };
+        let report =
+            self.retry_until_ok(|| reconcile(&self.clickhouse, &self.durability, &expected, load)).await;
         self.stats.set_insert_error(None);
         if unclean_boot {
             self.report_broken_parts().await;
@@ -176,15 +170,7 @@ impl Inserter {
             return sealed;
         }
         let ids: Vec<Uuid> = sealed.iter().map(|seal| seal.batch_id).collect();
-        let stored = loop {
-            match batches::count_stored_events(&self.clickhouse, &ids).await {
-                Ok(stored) => break stored,
-                Err(error) => {
-                    self.stats.set_insert_error(Some(error.to_string()));
-                    tokio::time::sleep(FAULT_RETRY_DELAY).await;
-                }
-            }
-        };
+        let stored = self.retry_until_ok(|| batches::count_stored_events(&self.clickhouse, &ids)).await;
         retain_possibly_sent(sealed, |batch_id| stored.contains_key(&batch_id))
     }
 
@@ -207,17 +193,8 @@ impl Inserter {
         Ok(BatchBody { events: letter.map_or(0, |letter| letter.events), native: vec![body] })
     }
 
-    /// Deletes letters whose events are in ClickHouse, after a sync of ClickHouse's files.
+    /// Deletes letters whose events are in ClickHouse. Reconciliation has synced ClickHouse's files since.
     async fn delete_letters(&self, letters: impl Iterator<Item = DeadLetter>) {
-        let letters: Vec<DeadLetter> = letters.collect();
-        if letters.is_empty() {
-            return;
-        }
-        if let Err(error) = self.durability.sync().await {
-            // The replayer compares them again later and finds them complete.
-            tracing::error!(%error, "cannot sync ClickHouse's files; reconciled dead letters stay");
-            return;
-        }
         for DeadLetter { batch_id, events, .. } in letters {
             let dead_letters = self.dead_letters.clone();
             match run_blocking(move || dead_letters.remove(batch_id)).await {
@@ -228,7 +205,7 @@ impl Inserter {
         self.stats.set_dead_letter_bytes(self.dead_letters.summary().bytes);
     }
 
-    /// Returns once the batch is in ClickHouse or in the dead-letter folder. Retries until one of both succeeds.
+    /// Returns once the batch is in ClickHouse or in the dead-letter folder. Retries until either succeeds.
     async fn store_batch(&self, batch: SealedBatch) {
         let SealedBatch { seal, buffered } = batch;
         let events = seal.events;
@@ -317,20 +294,30 @@ impl Inserter {
 
     /// Reads a batch that is not in memory. Retries until the disk can be read.
     async fn read_from_journal(&self, seal: Seal) -> BufferedEvents {
-        loop {
+        let read = || async {
             let journal = self.journal.clone();
-            let error = match run_blocking(move || read_batch_columns(&journal, seal)).await {
-                Ok(columns) => {
-                    let missing = seal.events.saturating_sub(u64::from(columns.rows()));
-                    if missing > 0 {
-                        tracing::error!(batch = %seal.batch_id, missing, "events are lost in a damaged journal");
-                    }
-                    return BufferedEvents { columns, permit: None };
-                }
-                Err(error) => error,
-            };
-            tracing::error!(batch = %seal.batch_id, %error, "cannot read a batch from the journal; retrying");
-            self.stats.set_insert_error(Some(error.to_string()));
+            run_blocking(move || read_batch_columns(&journal, seal)).await.inspect_err(|error| {
+                tracing::error!(batch = %seal.batch_id, %error, "cannot read a batch from the journal; retrying");
+            })
+        };
+        let columns = self.retry_until_ok(read).await;
+        let missing = seal.events.saturating_sub(u64::from(columns.rows()));
+        if missing > 0 {
+            tracing::error!(batch = %seal.batch_id, missing, "events are lost in a damaged journal");
+        }
+        BufferedEvents { columns, permit: None }
+    }
+
+    /// Repeats an operation until it succeeds. Meanwhile health shows its last error.
+    async fn retry_until_ok<T, E: Display, F: Future<Output = Result<T, E>>>(
+        &self,
+        operation: impl Fn() -> F,
+    ) -> T {
+        loop {
+            match operation().await {
+                Ok(output) => return output,
+                Err(error) => self.stats.set_insert_error(Some(error.to_string())),
+            }
             tokio::time::sleep(FAULT_RETRY_DELAY).await;
         }
     }

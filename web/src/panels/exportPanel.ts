@@ -1,28 +1,25 @@
-// Exports a panel as a CSV or PNG file.
+// Exports a panel as a CSV or PNG file. Names and words come from the frame and its query.
 
-import { toCsv } from "../lib/csv.ts";
-import { downloadFile, fileName } from "../lib/download.ts";
-import { toPng } from "../lib/png.ts";
-import type { Display, ShapedPanel } from "./panel.ts";
+import type { CsvVariant } from "../frame/csv.ts";
+import { toCsv } from "../frame/csv.ts";
+import { downloadFile, panelFileName } from "../lib/download.ts";
+import type { PanelInfo } from "../live/protocol.ts";
+import type { DrawnFrame } from "./cardState.ts";
 
-export function downloadCsv(name: string, shaped: ShapedPanel<unknown>, display: Display): void {
-  const content = new Blob([toCsv(shaped.table)], { type: "text/csv;charset=utf-8" });
-  downloadFile(fileName(name, display.range, new Date(), "csv"), content);
+export function downloadCsv(info: PanelInfo, { frame, query }: DrawnFrame, variant: CsvVariant): void {
+  const content = new Blob([toCsv(frame, variant)], { type: "text/csv;charset=utf-8" });
+  const name = variant === "raw" ? info.name : `${info.name}-spreadsheet`;
+  downloadFile(panelFileName(name, query.range, frame.context, "csv"), content);
 }
 
+/** `card` holds the drawn chart. */
 export async function downloadPng(
-  name: string,
-  title: string,
-  shaped: ShapedPanel<unknown>,
-  display: Display,
+  info: PanelInfo,
+  drawn: DrawnFrame,
+  stale: boolean,
   card: HTMLElement,
 ): Promise<void> {
-  const svg = card.querySelector<SVGSVGElement>("svg.recharts-surface");
-  // The legend is HTML outside the SVG. Its colours come from the page, where the theme's variables are resolved.
-  const legend = [...card.querySelectorAll<HTMLElement>("[data-legend] li")].map((item) => ({
-    text: item.textContent ?? "",
-    color: getComputedStyle(item.firstElementChild ?? item).backgroundColor,
-  }));
-  const image = { title, headline: shaped.headline, legend, svg, table: shaped.table, zone: display.zone };
-  downloadFile(fileName(name, display.range, new Date(), "png"), await toPng(image));
+  const { toPng } = await import("./png.ts");
+  const { frame, query } = drawn;
+  downloadFile(panelFileName(info.name, query.range, frame.context, "png"), await toPng(info, frame, stale, card));
 }

@@ -1,0 +1,89 @@
+// What the error of a call means: whether it is worth a retry, and how to tell people. The only table of status codes.
+
+import { fromBinary } from "@bufbuild/protobuf";
+import { BinaryReader } from "@bufbuild/protobuf/wire";
+import { type Duration, DurationSchema } from "@bufbuild/protobuf/wkt";
+import { Code, ConnectError } from "@connectrpc/connect";
+
+/** `permanent`: fails again unless the request or the server is changed. `slow`: a deadline has passed. */
+export type FailureKind = "transient" | "permanent" | "slow";
+
+export interface Failure {
+  kind: FailureKind;
+  /** For people. Starts in lower case and has no full stop, so that it can follow a colon. */
+  reason: string;
+  /** Whether the server responded. False if the connection, a proxy or the browser's deadline failed. */
+  answered: boolean;
+  /** Whether every request of this page would be rejected, not only this one. */
+  rejectsPage: boolean;
+  /** The server's own delay before a retry, if it has named one. */
+  retryAfterMs?: number;
+}
+
+/** The words are for errors without a message. */
+const CODES: Record<Code, { kind: FailureKind; words: string; rejectsPage?: true }> = {
+  [Code.Canceled]: { kind: "transient", words: "the request was cancelled" },
+  [Code.Unknown]: { kind: "transient", words: "the server has failed" },
+  [Code.InvalidArgument]: { kind: "permanent", words: "the server does not accept the request" },
+  [Code.DeadlineExceeded]: { kind: "slow", words: "no response in time" },
+  [Code.NotFound]: { kind: "permanent", words: "the server does not have it" },
+  [Code.AlreadyExists]: { kind: "permanent", words: "it exists already" },
+  [Code.PermissionDenied]: { kind: "permanent", words: "the server does not permit it", rejectsPage: true },
+  [Code.ResourceExhausted]: { kind: "transient", words: "the server is busy" },
+  [Code.FailedPrecondition]: { kind: "permanent", words: "the server is not in a state to do it" },
+  [Code.Aborted]: { kind: "transient", words: "the server has aborted the request" },
+  [Code.OutOfRange]: { kind: "permanent", words: "the request is out of range" },
+  [Code.Unimplemented]: { kind: "permanent", words: "the server does not offer this call", rejectsPage: true },
+  [Code.Internal]: { kind: "transient", words: "the server has failed" },
+  [Code.Unavailable]: { kind: "transient", words: "the server is not available" },
+  [Code.DataLoss]: { kind: "transient", words: "the server has lost data" },
+  [Code.Unauthenticated]: { kind: "permanent", words: "the server requires a sign-in", rejectsPage: true },
+};
+
+/** Messages of Chromium, Firefox and Safari for a refused or broken connection. */
+const NETWORK_ERROR =
+  /^(failed to fetch|network\s?error|error in (input|body) stream|load failed|the network connection was lost)/i;
+/** Connect's message if a response has no gRPC status: it comes from a proxy, or from a server that is not Millrace. */
+const HTTP_ERROR = /^HTTP (\d+)$/;
+/** Connect's message when its own timer ends a call. */
+const OWN_DEADLINE = "the operation timed out";
+
+export function toFailure(error: unknown): Failure {
+  const connectError = ConnectError.from(error);
+  const { code, rawMessage } = connectError;
+  const { kind, words, rejectsPage = false } = CODES[code] ?? CODES[Code.Unknown];
+  if (NETWORK_ERROR.test(rawMessage)) {
+    return { kind: "transient", reason: "the server cannot be reached", answered: false, rejectsPage: false };
+  }
+  if (code === Code.DeadlineExceeded && (rawMessage === "" || rawMessage === OWN_DEADLINE)) {
+    return { kind, reason: words, answered: false, rejectsPage };
+  }
+  const http = HTTP_ERROR.exec(rawMessage);
+  if (http) {
+    const gateway = Number(http[1]) >= 502 && Number(http[1]) <= 504;
+    return { kind, reason: `${words} (${rawMessage})`, answered: !gateway, rejectsPage };
+  }
+  return { kind, reason: rawMessage || words, answered: true, rejectsPage, retryAfterMs: retryDelayMs(connectError) };
+}
+
+/** The failure of one query of a stream, which has a code and a message only. */
+export const queryFailure = (code: number, message: string): Failure => ({
+  ...toFailure(new ConnectError(message, code)),
+  answered: true,
+});
+
+/** The delay of a google.rpc.RetryInfo. The message has one field: 1, a Duration. */
+function retryDelayMs(error: ConnectError): number | undefined {
+  for (const detail of error.details) {
+    if (!("type" in detail) || detail.type !== "google.rpc.RetryInfo") continue;
+    const reader = new BinaryReader(detail.value);
+    while (reader.pos < reader.len) {
+      const [field, wireType] = reader.tag();
+      if (field === 1) return durationMs(fromBinary(DurationSchema, reader.bytes()));
+      reader.skip(wireType, field);
+    }
+  }
+  return undefined;
+}
+
+export const durationMs = ({ seconds, nanos }: Duration): number => Number(seconds) * 1000 + nanos / 1e6;

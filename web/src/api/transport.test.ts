@@ -1,0 +1,124 @@
+// The real protocol over loopback: a gRPC-Web server of connect-node, below a sub-path.
+
+import { createServer, type Server } from "node:http";
+import type { AddressInfo } from "node:net";
+import { create } from "@bufbuild/protobuf";
+import { DurationSchema } from "@bufbuild/protobuf/wkt";
+import { Code, ConnectError } from "@connectrpc/connect";
+import { connectNodeAdapter } from "@connectrpc/connect-node";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { DashboardService } from "../gen/millrace/v1/dashboard_pb.ts";
+import { frameOf } from "../test/fakeServer.ts";
+import { createDashboardApi, type DashboardApi, type WatchEvent } from "./dashboard.ts";
+import { toFailure } from "./errors.ts";
+import { serverTransport } from "./transport.ts";
+
+let server: Server;
+let base: string;
+let api: DashboardApi;
+/** Resolved when the server notices that a stream was aborted. */
+let aborted: Promise<void>;
+
+const query = (panel: string) => ({ panel, range: "1h", zone: "UTC" }) as const;
+const never = new AbortController().signal;
+
+beforeAll(async () => {
+  let noticeAbort = () => {};
+  aborted = new Promise((done) => {
+    noticeAbort = done;
+  });
+  const handler = connectNodeAdapter({
+    requestPathPrefix: "/tools/millrace",
+    routes: ({ service }) =>
+      service(DashboardService, {
+        listPanels: () => ({ panels: [{ name: "a" }], version: "7" }),
+        queryPanel: async ({ panel }, { signal }) => {
+          if (panel === "slow") await new Promise((done) => signal.addEventListener("abort", done));
+          const detail = { desc: DurationSchema, value: create(DurationSchema, { seconds: 1n }) };
+          if (panel === "busy") throw new ConnectError("zu viel: 100 %", Code.ResourceExhausted, undefined, [detail]);
+          return { frame: frameOf(3) };
+        },
+        async *watchPanels({ queries }, { signal }) {
+          const id = queries[0]?.id ?? "";
+          yield { heartbeat: { serverTime: { seconds: 5n }, panelsVersion: "7", hasEvents: true } };
+          yield { id, value: { case: "frame" as const, value: frameOf(1) } };
+          if (queries[0]?.panel === "failing") throw new ConnectError("ClickHouse is unreachable", Code.Unavailable);
+          if (queries[0]?.panel === "cut") server.closeAllConnections();
+          signal.addEventListener("abort", noticeAbort);
+          if (!signal.aborted) await new Promise((done) => signal.addEventListener("abort", done));
+        },
+      }),
+  });
+  server = createServer(handler);
+  await new Promise<void>((done) => server.listen(0, "127.0.0.1", done));
+  base = `http://127.0.0.1:${(server.address() as AddressInfo).port}/tools/millrace/`;
+  api = createDashboardApi(serverTransport(base));
+});
+afterAll(() => {
+  server.closeAllConnections();
+  server.close();
+});
+
+async function events(panel: string, until: (event: WatchEvent) => boolean): Promise<WatchEvent[]> {
+  const control = new AbortController();
+  const list: WatchEvent[] = [];
+  for await (const event of api.watch([query(panel)], control.signal)) {
+    list.push(event);
+    if (until(event)) break;
+  }
+  control.abort();
+  return list;
+}
+
+test("calls go below the path of the document", async () => {
+  expect(await api.listPanels(never)).toMatchObject({ version: "7" });
+  const deeper = createDashboardApi(serverTransport(`${base}index.html?range=1h#top`));
+  expect(await deeper.queryPanel(query("a"), never)).toMatchObject({ figures: [{ value: 3 }] });
+});
+
+test("errors keep code, message and details", async () => {
+  const failure = await api.queryPanel(query("busy"), never).catch(toFailure);
+  expect(failure).toMatchObject({ kind: "transient", reason: "zu viel: 100 %", answered: true });
+});
+
+test("another path has no such call", async () => {
+  const wrong = createDashboardApi(serverTransport(new URL("/other/", base).href));
+  const failure = await wrong.listPanels(never).catch(toFailure);
+  expect(failure).toMatchObject({ kind: "permanent", reason: "the server does not offer this call (HTTP 404)" });
+});
+
+test("a port where nothing listens cannot be reached", async () => {
+  const nobody = createServer();
+  await new Promise<void>((done) => nobody.listen(0, "127.0.0.1", done));
+  const { port } = nobody.address() as AddressInfo;
+  await new Promise((done) => nobody.close(done));
+  const failure = await createDashboardApi(serverTransport(`http://127.0.0.1:${port}/`))
+    .listPanels(never)
+    .catch(toFailure);
+  expect(failure).toMatchObject({ kind: "transient", answered: false });
+});
+
+test("a call can be aborted", async () => {
+  const control = new AbortController();
+  const call = api.queryPanel(query("slow"), control.signal).catch(toFailure);
+  control.abort();
+  expect(await call).toMatchObject({ kind: "transient" });
+});
+
+test("a stream brings its messages, and the server notices when it is aborted", async () => {
+  expect(await events("a", (event) => event.type === "update")).toMatchObject([
+    { type: "heartbeat", serverTime: 5_000, catalogVersion: "7", hasEvents: true },
+    { type: "update", key: "a?range=1h&zone=UTC", frame: { figures: [{ value: 1 }] } },
+  ]);
+  await aborted;
+});
+
+test("a stream ends with the error of the server", async () => {
+  const failure = await events("failing", () => false).catch(toFailure);
+  expect(failure).toMatchObject({ kind: "transient", reason: "ClickHouse is unreachable", answered: true });
+});
+
+test("a stream whose connection is cut fails", async () => {
+  const failure = await events("cut", () => false).catch(toFailure);
+  expect(failure).toMatchObject({ kind: "transient", answered: false });
+});

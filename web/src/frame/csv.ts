@@ -1,0 +1,59 @@
+// A frame as a file.
+//
+// The raw file is for scripts: RFC 4180, the names of the statement, every digit. The file for spreadsheets opens rightly
+// with a double click: a byte order mark, the separator, the words of the page, and no text that runs as a formula.
+
+import { countryName } from "../lib/format.ts";
+import { dayStart, isoWithOffset } from "../lib/time.ts";
+import { shownColumns } from "./columns.ts";
+import type { Cell, Frame, FrameColumn } from "./frame.ts";
+
+export type CsvVariant = "raw" | "spreadsheet";
+
+export function toCsv(frame: Frame, variant: CsvVariant): string {
+  const columns = shownColumns(frame);
+  const quote = variant === "raw" ? quoteRaw : quoteForSpreadsheet;
+  const header = columns.map((column) => quote(variant === "raw" ? column.name : column.label)).join(",");
+  const lines = [header];
+  for (let row = 0; row < frame.rows; row += 1) {
+    const fields = columns.map((column) => field(column.values[row] ?? null, column, frame, variant, quote));
+    lines.push(fields.join(","));
+  }
+  const body = `${lines.join("\r\n")}\r\n`;
+  return variant === "raw" ? body : `\uFEFFsep=,\r\n${body}`;
+}
+
+function field(
+  cell: Cell,
+  column: FrameColumn,
+  { context: { zone } }: Frame,
+  variant: CsvVariant,
+  quote: (text: string) => string,
+): string {
+  if (cell === null) return "";
+  if (typeof cell === "string") return quote(variant === "spreadsheet" ? readable(cell, column) : cell);
+  if (typeof cell === "boolean") return String(cell);
+  if (column.type === "time") return isoWithOffset(Number(cell), zone);
+  if (column.type === "date") return isoWithOffset(dayStart(Number(cell), "UTC"), "UTC").slice(0, 10);
+  // Spreadsheets round numbers of more than 15 digits, but not text.
+  if (variant === "spreadsheet" && typeof cell === "bigint") return `"=""${cell}"""`;
+  if (variant === "spreadsheet" && column.type === "float")
+    return String(Number(Number(cell).toPrecision(SHOWN_DIGITS)));
+  return String(cell);
+}
+
+/** Nobody reads the digits of 17858.711828526066 in a spreadsheet. */
+const SHOWN_DIGITS = 10;
+
+const readable = (text: string, { name }: FrameColumn): string =>
+  /(^|_)country(_code)?$/i.test(name) && /^([A-Z]{2})?$/.test(text) ? countryName(text) : text;
+
+const quoteRaw = (text: string): string => (/[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text);
+
+/**
+ * Text comes from events, so from untrusted clients. A spreadsheet runs text that starts like a formula, also with full-width
+ * signs, and where the region's separator is a semicolon or a tab, after each of these.
+ */
+const FORMULA = /(^|[;,\t\r\n|])(\s*["']?\s*)([=+\-@＝＋－＠\t\r\n])/g;
+
+const quoteForSpreadsheet = (text: string): string => `"${text.replace(FORMULA, "$1'$2$3").replaceAll('"', '""')}"`;

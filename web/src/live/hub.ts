@@ -1,0 +1,408 @@
+// The worker's part of the page: it subscribes to the queries of all tabs with one stream, watches that the stream is alive,
+// falls back to calls while it is not, and tells each tab what it needs. No DOM and no globals.
+//
+//   tabs -> queries -> stream group (pending -> current) -> query states -> tabs
+//                      poller, while no stream serves a query
+
+import type { DashboardApi, WatchEvent } from "../api/dashboard.ts";
+import { type Failure, toFailure } from "../api/errors.ts";
+import { backoffDelayMs } from "../lib/backoff.ts";
+import type { PanelQuery } from "../query/query.ts";
+import { runCall } from "./calls.ts";
+import type { Clock } from "./clock.ts";
+import { Connection, type FailureSource, isBroken, SILENCE_MS } from "./connection.ts";
+import { POLL_INTERVAL_MS, Poller } from "./poller.ts";
+import type { Call, QueryState, TabMessage, WorkerMessage } from "./protocol.ts";
+import { QueryStates } from "./queryStates.ts";
+import { StreamGroup } from "./streamGroup.ts";
+import { type TabId, Tabs } from "./tabs.ts";
+
+/** Tabs mount and unmount their cards one after the other: one stream is opened for all changes. */
+export const DEBOUNCE_MS = 50;
+/** A stream that brings nothing for this long is held back by a proxy, or the server does not respond. */
+export const FIRST_MESSAGE_MS = 5_000;
+/** A stream must have lived this long to count as a success: one that breaks early is retried ever more slowly. */
+export const STABLE_STREAM_MS = 30_000;
+/** After a break, all browsers start to poll within this time. */
+export const MAX_FIRST_POLL_DELAY_MS = 2_000;
+/** A permanent error is retried at this interval: the server may have been changed. */
+export const DENIED_RETRY_MS = 60_000;
+/** A stream that no longer serves one of its queries is replaced after this time. */
+export const REOPEN_MS = 30_000;
+const TICK_MS = 1_000;
+/** A timer that is this late has been suspended. */
+const SUSPENDED_MS = 5_000;
+const SILENCE: Failure = {
+  kind: "slow",
+  reason: `nothing was heard from the server for ${Math.round(SILENCE_MS / 1000)} seconds`,
+  answered: false,
+  rejectsPage: false,
+};
+
+export interface HubOptions {
+  api: DashboardApi;
+  clock: Clock;
+  /** At least 0, less than 1. */
+  random: () => number;
+  post: (tab: TabId, message: WorkerMessage) => void;
+}
+
+export class Hub {
+  private readonly api: DashboardApi;
+  private readonly clock: Clock;
+  private readonly random: () => number;
+  private readonly post: (tab: TabId, message: WorkerMessage) => void;
+  private readonly tabs: Tabs;
+  private readonly states: QueryStates;
+  private readonly connection: Connection;
+  private readonly poller: Poller;
+  /** The stream group that serves the tabs. */
+  private current: StreamGroup | undefined;
+  /** The group that replaces `current` as soon as it is live. */
+  private pending: StreamGroup | undefined;
+  /** The queries to keep up to date, by key. */
+  private active = new Map<string, PanelQuery>();
+  /** Failures since a stream was last stable. */
+  private attempt = 0;
+  /** Whether queries that no stream serves are polled. */
+  private polling = false;
+  private reopenAt: number | undefined;
+  private debounceTimer: unknown;
+  private reconnectTimer: unknown;
+  private tickTimer: unknown;
+  private tickDueAt = 0;
+
+  constructor({ api, clock, random, post }: HubOptions) {
+    this.api = api;
+    this.clock = clock;
+    this.random = random;
+    this.post = post;
+    this.tabs = new Tabs(clock, post);
+    this.states = new QueryStates((key, state) => this.tabs.broadcast({ type: "query", key, state }, key));
+    this.connection = new Connection(clock, () => this.tabs.broadcast(this.connectionMessage()));
+    this.poller = new Poller({ clock, random, poll: (key, query, signal) => this.poll(key, query, signal) });
+  }
+
+  /** Handles a message of a tab. An unknown tab is added. */
+  receive(tab: TabId, message: TabMessage): void {
+    if (message.type === "bye") {
+      this.disconnect(tab);
+      return;
+    }
+    const known = this.tabs.touch(tab);
+    if (!known) this.post(tab, this.connectionMessage());
+    if (this.tickTimer === undefined) this.scheduleTick();
+    switch (message.type) {
+      case "watch":
+        this.watch(tab, message.queries);
+        break;
+      case "ping":
+        if (this.tabs.setVisible(tab, message.visible)) this.visibilityChanged(tab, message.visible);
+        this.post(tab, { type: "pong", known });
+        break;
+      case "retry":
+        this.retry();
+        break;
+      case "call":
+        void this.tabs.runCall(tab, (signal) => this.call(tab, message.id, message.call, signal));
+        return;
+      case "hello":
+        return;
+    }
+  }
+
+  /** The tab is gone. */
+  disconnect(tab: TabId): void {
+    this.tabs.remove(tab);
+    this.tabsChanged();
+    this.scheduleRefresh();
+  }
+
+  private watch(tab: TabId, queries: PanelQuery[]): void {
+    const added = this.tabs.watch(tab, queries);
+    this.tabsChanged();
+    for (const key of added) this.postState(tab, key);
+    this.scheduleRefresh();
+  }
+
+  private visibilityChanged(tab: TabId, visible: boolean): void {
+    if (!visible) return;
+    this.post(tab, this.connectionMessage());
+    for (const key of this.tabs.queriesOf(tab)) this.postState(tab, key);
+    this.scheduleRefresh();
+  }
+
+  private postState(tab: TabId, key: string): void {
+    const state = this.states.get(key);
+    if (state) this.post(tab, { type: "query", key, state });
+  }
+
+  private connectionMessage(): WorkerMessage {
+    const { state, catalogVersion, hasEvents } = this.connection;
+    return { type: "connection", state, catalogVersion, hasEvents };
+  }
+
+  private tabsChanged(): void {
+    const { phase, state } = this.connection;
+    const initial: QueryState = isBroken(phase)
+      ? { status: "stale", since: state.since, reason: state.reason }
+      : { status: "loading", since: this.connection.now() };
+    this.states.retain(this.tabs.queries(), initial);
+  }
+
+  // ---- streams
+
+  private scheduleRefresh(): void {
+    this.clock.clearTimeout(this.debounceTimer);
+    this.debounceTimer = this.clock.setTimeout(() => this.refresh(), DEBOUNCE_MS);
+  }
+
+  /** Opens a stream for the queries of the tabs if there is none for exactly these. */
+  private refresh(): void {
+    const before = this.active;
+    this.active = this.tabs.activeQueries();
+    const released = [...before.keys()].filter((key) => !this.active.has(key));
+    this.states.disconnect(released, "the page was in the background", this.connection.now());
+    if (this.active.size === 0) {
+      this.release();
+      return;
+    }
+    const newest = this.pending ?? this.current;
+    const reconnecting = this.reconnectTimer !== undefined;
+    if (!reconnecting && !(newest && sameKeys(newest.queries, this.active))) this.open();
+    else this.updatePolling();
+  }
+
+  private open(): void {
+    this.cancelReconnect();
+    this.reopenAt = undefined;
+    this.pending?.close();
+    const group: StreamGroup = new StreamGroup(this.api, this.clock, this.active, {
+      onLive: () => this.wentLive(group),
+      onEvent: (event) => this.handleEvent(event),
+      onFailure: (failure) => this.streamFailed(group, failure),
+    });
+    this.pending = group;
+    this.updatePolling();
+  }
+
+  private wentLive(group: StreamGroup): void {
+    if (this.current && this.isStable(this.current)) this.attempt = 0;
+    this.current?.close();
+    this.current = group;
+    this.pending = undefined;
+    this.polling = false;
+    this.connection.heard();
+    this.connection.setPhase("live");
+    this.updatePolling();
+  }
+
+  private handleEvent(event: WatchEvent): void {
+    this.connection.heard();
+    switch (event.type) {
+      case "heartbeat":
+        this.handleHeartbeat(event);
+        break;
+      case "update":
+        this.states.update(event.key, event.frame, this.connection.now(), event.staleReason, event.staleSince);
+        break;
+      case "error":
+        this.queryFailed(event.key, event.failure);
+        if (event.failure.kind !== "permanent") this.reopenAt ??= this.clock.now() + REOPEN_MS;
+        this.updatePolling(POLL_INTERVAL_MS * (0.5 + this.random() / 2));
+        break;
+    }
+  }
+
+  private handleHeartbeat({ serverTime, catalogVersion, hasEvents }: WatchEvent & { type: "heartbeat" }): void {
+    const before = this.connection.catalogVersion;
+    this.connection.heartbeat(serverTime, catalogVersion, hasEvents);
+    // A rejected query may be valid now: its panel may have been added or fixed.
+    if (before !== undefined && before !== catalogVersion && this.hasFailedQuery()) this.open();
+  }
+
+  private hasFailedQuery(): boolean {
+    return [...this.active.keys()].some((key) => this.states.get(key)?.status === "failed");
+  }
+
+  private streamFailed(group: StreamGroup, failure: Failure): void {
+    const established = group.liveSince !== undefined;
+    if (group === this.pending) this.pending = undefined;
+    if (group === this.current) this.current = undefined;
+    if (failure.kind === "permanent") {
+      this.deny(failure);
+      return;
+    }
+    if (this.isStable(group)) this.attempt = 0;
+    if (!this.current) this.setBroken(failure, established ? "stream" : "attempt");
+    if (!this.pending) this.scheduleReconnect(failure.retryAfterMs);
+    this.polling = true;
+    this.updatePolling(established ? MAX_FIRST_POLL_DELAY_MS * this.random() : 0);
+  }
+
+  private isStable({ liveSince }: StreamGroup): boolean {
+    return liveSince !== undefined && this.clock.now() - liveSince >= STABLE_STREAM_MS;
+  }
+
+  private setBroken(failure: Failure, source: FailureSource): void {
+    this.connection.failed(failure, source);
+    if (!isBroken(this.connection.phase)) return;
+    this.states.disconnect(this.active.keys(), failure.reason, this.connection.lastKnownAt());
+  }
+
+  /** The server rejects the page: calls would be rejected as well. */
+  private deny(failure: Failure): void {
+    this.closeStreams();
+    this.polling = false;
+    this.setBroken(failure, "attempt");
+    this.updatePolling();
+    this.reconnectIn(DENIED_RETRY_MS);
+  }
+
+  private scheduleReconnect(retryAfterMs = 0): void {
+    this.attempt += 1;
+    // Jitter also on the server's delay, which is the same for all browsers.
+    const delay = Math.max(backoffDelayMs(this.attempt, this.random), retryAfterMs * (1 + this.random() / 2));
+    this.reconnectIn(delay);
+  }
+
+  private reconnectIn(delayMs: number): void {
+    this.cancelReconnect();
+    this.reconnectTimer = this.clock.setTimeout(() => this.open(), delayMs);
+    this.connection.setRetryAt(this.clock.now() + delayMs);
+  }
+
+  private cancelReconnect(): void {
+    this.clock.clearTimeout(this.reconnectTimer);
+    this.reconnectTimer = undefined;
+    this.connection.setRetryAt(undefined);
+  }
+
+  private closeStreams(): void {
+    this.current?.close();
+    this.pending?.close();
+    this.current = undefined;
+    this.pending = undefined;
+  }
+
+  /** Nobody looks at the page: nothing is asked of the server. */
+  private release(): void {
+    this.closeStreams();
+    this.cancelReconnect();
+    this.polling = false;
+    this.updatePolling();
+    this.connection.setPhase("connecting");
+  }
+
+  /** Somebody has asked for an attempt. */
+  private retry(): void {
+    if (this.active.size === 0) return;
+    if (!this.current || this.hasFailedQuery()) this.open();
+    this.poller.pollNow();
+  }
+
+  // ---- polling
+
+  private updatePolling(delayMs = 0): void {
+    const uncovered = new Map<string, PanelQuery>();
+    for (const [key, query] of this.active) {
+      const covered = this.current?.queries.has(key) && !this.current.ended.has(key);
+      const ended = this.current?.ended.has(key);
+      if (!covered && (this.polling || ended) && this.states.get(key)?.status !== "failed") uncovered.set(key, query);
+    }
+    this.poller.update(uncovered, delayMs, delayMs > 0);
+  }
+
+  private async poll(key: string, query: PanelQuery, signal: AbortSignal): Promise<void> {
+    const startedAt = this.clock.now();
+    try {
+      const frame = await this.api.queryPanel(query, signal);
+      if (signal.aborted) return;
+      this.connection.heard();
+      if (!this.current) this.connection.setPhase("polling");
+      this.states.update(key, frame, this.connection.now());
+    } catch (error) {
+      if (!signal.aborted) this.pollFailed(key, toFailure(error), startedAt);
+    }
+  }
+
+  private pollFailed(key: string, failure: Failure, startedAt: number): void {
+    if (failure.rejectsPage) {
+      this.deny(failure);
+      return;
+    }
+    this.queryFailed(key, failure);
+    if (failure.retryAfterMs !== undefined) this.poller.pause(failure.retryAfterMs);
+    if (failure.answered) {
+      this.connection.heard();
+      if (this.current || this.connection.phase === "polling") {
+        this.updatePolling();
+        return;
+      }
+      if (failure.kind === "permanent") this.connection.setPhase("polling");
+      else this.setBroken(failure, "call");
+    } else if (!this.current && !this.connection.heardSince(startedAt)) {
+      // The other calls would fail as well. The next one is a probe.
+      if (failure.kind === "transient") this.poller.pause(POLL_INTERVAL_MS * (0.5 + this.random() / 2));
+      this.setBroken(failure, "call");
+    }
+    this.updatePolling();
+  }
+
+  private queryFailed(key: string, { kind, reason }: Failure): void {
+    this.states.fail(key, kind === "permanent" ? "failed" : "stale", reason, this.connection.now());
+  }
+
+  // ---- one-shot calls
+
+  private async call(tab: TabId, id: number, call: Call, signal: AbortSignal): Promise<void> {
+    try {
+      const result = await runCall(this.api, call, this.connection.now(), signal);
+      if (!signal.aborted) this.post(tab, { type: "result", id, result });
+    } catch (error) {
+      const { reason, kind } = toFailure(error);
+      if (!signal.aborted) this.post(tab, { type: "error", id, reason, permanent: kind === "permanent" });
+    }
+  }
+
+  // ---- time
+
+  /** Compares times and counts nothing, because browsers delay the timers of workers. */
+  private tick(): void {
+    const now = this.clock.now();
+    // After the computer has slept, the tabs' pings are as late as this timer.
+    if (now - this.tickDueAt > SUSPENDED_MS) this.tabs.touchAll();
+    if (this.tabs.removeSilent()) this.tabsChanged();
+    if (!sameKeys(this.active, this.tabs.activeQueries())) this.refresh();
+
+    for (const group of [this.current, this.pending]) {
+      if (group && now - group.lastHeardAt >= SILENCE_MS) {
+        group.fail(SILENCE);
+      }
+    }
+    if (this.connection.phase === "polling" && this.connection.silent) this.setBroken(SILENCE, "call");
+    if (this.pending && !this.polling && now - this.pending.openedAt >= FIRST_MESSAGE_MS) {
+      this.polling = true;
+      this.updatePolling();
+    }
+    if (this.reopenAt !== undefined && now >= this.reopenAt && this.current && !this.pending) this.open();
+    this.scheduleTick();
+  }
+
+  private scheduleTick(): void {
+    this.clock.clearTimeout(this.tickTimer);
+    const delay = this.nextTickMs();
+    this.tickDueAt = this.clock.now() + delay;
+    this.tickTimer = this.tabs.size > 0 ? this.clock.setTimeout(() => this.tick(), delay) : undefined;
+  }
+
+  /** Exact for the watchdog: the silence is noticed when it is over. */
+  private nextTickMs(): number {
+    const now = this.clock.now();
+    const deadlines = [this.current, this.pending].flatMap((group) => (group ? group.lastHeardAt + SILENCE_MS : []));
+    return Math.max(0, Math.min(TICK_MS, ...deadlines.map((at) => at - now)));
+  }
+}
+
+const sameKeys = (a: ReadonlyMap<string, unknown>, b: ReadonlyMap<string, unknown>): boolean =>
+  a.size === b.size && [...a.keys()].every((key) => b.has(key));

@@ -1,0 +1,69 @@
+// The state of every query that a tab has. Pure: no timers, no calls.
+
+import type { Frame } from "../frame/frame.ts";
+import { type PanelQuery, queryKey } from "../query/query.ts";
+import type { QueryState, QueryStatus } from "./protocol.ts";
+
+export class QueryStates {
+  private readonly queries = new Map<string, PanelQuery>();
+  private readonly states = new Map<string, QueryState>();
+
+  constructor(
+    /** Called after each change. */
+    private readonly onChange: (key: string, state: QueryState) => void,
+  ) {}
+
+  get(key: string): QueryState | undefined {
+    return this.states.get(key);
+  }
+
+  /** Keeps these queries and forgets all others. */
+  retain(queries: PanelQuery[], initial: QueryState): void {
+    const wanted = new Map(queries.map((query) => [queryKey(query), query]));
+    for (const key of this.queries.keys()) {
+      if (wanted.has(key)) continue;
+      this.queries.delete(key);
+      this.states.delete(key);
+    }
+    for (const [key, query] of wanted) {
+      if (this.queries.has(key)) continue;
+      this.queries.set(key, query);
+      this.states.set(key, initial);
+    }
+  }
+
+  /** A result from a stream or a call. An older one than the one held changes the status only. */
+  update(key: string, frame: Frame | undefined, now: number, staleReason?: string, staleSince?: number): void {
+    const held = this.states.get(key);
+    if (!held) return;
+    const older = frame && held.frame && frame.context.computedAt < held.frame.context.computedAt;
+    const newest = frame && !older ? frame : held.frame;
+    if (staleReason !== undefined) this.set(key, "stale", staleSince ?? now, staleReason, newest);
+    else if (frame) this.set(key, "live", now, undefined, newest);
+    else if (!newest) this.set(key, "loading", now, undefined, undefined);
+  }
+
+  fail(key: string, status: "stale" | "failed", reason: string, now: number): void {
+    const held = this.states.get(key);
+    if (held) this.set(key, status, now, reason, held.frame);
+  }
+
+  /** The connection cannot bring these up to date. A failed query stays failed. */
+  disconnect(keys: Iterable<string>, reason: string, since: number): void {
+    for (const key of keys) {
+      const status = this.states.get(key)?.status;
+      if (status === "live" || status === "loading") this.fail(key, "stale", reason, since);
+    }
+  }
+
+  private set(key: string, status: QueryStatus, since: number, reason: string | undefined, frame: Frame | undefined) {
+    const held = this.states.get(key);
+    const same = held?.status === status;
+    if (same && held.reason === reason && held.frame === frame) return;
+    const state: QueryState = { status, since: same ? held.since : since };
+    if (reason !== undefined) state.reason = reason;
+    if (frame) state.frame = frame;
+    this.states.set(key, state);
+    this.onChange(key, state);
+  }
+}

@@ -1,0 +1,48 @@
+import type { BrokenPanelInfo } from "../../live/protocol.ts";
+import { strings } from "../../strings.ts";
+import { Icon } from "../../ui/icons.tsx";
+
+/** Panel files that the server cannot load. Folded and below the figures: most viewers cannot do anything about them. */
+export function BrokenPanels({ broken }: { broken: BrokenPanelInfo[] }) {
+  if (broken.length === 0) return null;
+  return (
+    <details className="max-w-3xl" data-broken={broken.length}>
+      <summary className="ui-button ui-button-quiet cursor-pointer list-none border-line">
+        <Icon name="warning" className="text-warn" />
+        {strings.brokenPanels(broken.length)}
+      </summary>
+      <div className="card mt-2 gap-3">
+        <p className="text-muted">{strings.brokenHint}</p>
+        <ul className="flex flex-col gap-3">
+          {broken.map(({ file, line, message }) => {
+            const { plain, raw } = splitMessage(message);
+            return (
+              <li key={file} className="min-w-0 [overflow-wrap:anywhere]">
+                <p>{plain}</p>
+                <p className="font-mono text-xs text-muted">
+                  {file}
+                  {line > 0 && `:${line}`}
+                </p>
+                {raw && (
+                  <details className="mt-1 text-xs text-muted">
+                    <summary className="cursor-pointer">ClickHouse’s message</summary>
+                    <p className="mt-1 font-mono">{raw}</p>
+                  </details>
+                )}
+              </li>
+            );
+          })}
+        </ul>
+      </div>
+    </details>
+  );
+}
+
+/**
+ * A message of ClickHouse, "Code: 62. DB::Exception: Syntax error: failed at … (SYNTAX_ERROR) (version …)", as its plain
+ * part and itself. Other messages are plain.
+ */
+export function splitMessage(message: string): { plain: string; raw?: string } {
+  const found = /Code: \d+\.\s*DB::Exception:\s*(.+?)(?::\s|\.\s|\s\(|$)/s.exec(message);
+  return found?.[1] ? { plain: `${found[1]}.`.replace("..", "."), raw: message } : { plain: message };
+}

@@ -1,0 +1,53 @@
+// What a card says besides its figures.
+
+import { isEmpty } from "../charts/chartForm.ts";
+import type { Frame } from "../frame/frame.ts";
+import { asOfWords } from "../frame/words.ts";
+import { RANGE_LABELS } from "../lib/time.ts";
+import type { PanelInfo, QueryState } from "../live/protocol.ts";
+import type { PanelQuery } from "../query/query.ts";
+
+/** A result together with the query that it answers. */
+export interface DrawnFrame {
+  frame: Frame;
+  query: PanelQuery;
+  /** The query is not the selected one, whose first result is still awaited. */
+  isPlaceholder: boolean;
+}
+
+export type CardBody = "loading" | "failed" | "empty" | "chart";
+
+export interface CardState {
+  body: CardBody;
+  /** The figures are old: they are dimmed. */
+  dimmed: boolean;
+  /** Set while the figures are old. */
+  asOf: string;
+  /** Set while the figures of another range are shown. */
+  placeholder: string;
+}
+
+export function cardState(info: PanelInfo, drawn: DrawnFrame | undefined, state: QueryState, now: number): CardState {
+  const stale = state.status === "stale";
+  if (!drawn)
+    return { body: state.status === "failed" ? "failed" : "loading", dimmed: false, asOf: "", placeholder: "" };
+  const { frame, query, isPlaceholder } = drawn;
+  // A rejected query has no figures of its own, and those of another range would look like them.
+  if (state.status === "failed") return { body: "failed", dimmed: false, asOf: "", placeholder: "" };
+  return {
+    body: isEmpty(info.chart, frame) ? "empty" : "chart",
+    dimmed: stale || isPlaceholder,
+    asOf: stale ? `as of ${asOfWords(frame.context, now)}` : "",
+    placeholder: isPlaceholder ? `still the ${RANGE_LABELS[query.range]}` : "",
+  };
+}
+
+/** The first sentence for everyone; the rest, usually of ClickHouse, for those who can fix it. */
+export function splitReason(reason: string): { summary: string; details: string } {
+  const text = reason.trim();
+  const exception = text.search(/\bCode: \d+|\bDB::Exception/);
+  if (exception === 0) return { summary: "The panel's query failed.", details: text };
+  const end = exception > 0 ? exception : text.search(/\n/);
+  if (end <= 0) return { summary: text || "The reason is not known.", details: "" };
+  return { summary: text.slice(0, end).replace(/[\s:–-]+$/, ""), details: text.slice(end).trim() };
+}

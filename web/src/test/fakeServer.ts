@@ -1,0 +1,197 @@
+// A server for tests: the real client over an in-memory transport. Tests set the responses and failures.
+
+import { create, type MessageInitShape } from "@bufbuild/protobuf";
+import { timestampFromMs } from "@bufbuild/protobuf/wkt";
+import { Code, ConnectError, createRouterTransport, type Transport } from "@connectrpc/connect";
+import {
+  DashboardService,
+  type FrameSchema,
+  type ListPanelsResponseSchema,
+  type QueryPanelRequest,
+  type WatchPanelsRequest,
+  type WatchPanelsResponse,
+  WatchPanelsResponseSchema,
+} from "../gen/millrace/v1/dashboard_pb.ts";
+import { IngestService, type SendEventsRequest } from "../gen/millrace/v1/ingest_pb.ts";
+
+type Update = MessageInitShape<typeof WatchPanelsResponseSchema>;
+export type FrameInit = MessageInitShape<typeof FrameSchema>;
+
+export const HEARTBEAT_MS = 5_000;
+
+/** As in Chromium when nothing listens. */
+export const networkError = () => new ConnectError("Failed to fetch", Code.Unknown);
+
+/** A frame whose lead figure is `value`. */
+export const frameOf = (value: number, computedAt = Date.now()): FrameInit => ({
+  figures: [{ label: "value", value: { case: "uint64Value", value: BigInt(value) } }],
+  context: {
+    rangeStart: timestampFromMs(computedAt - 3_600_000),
+    rangeEnd: timestampFromMs(computedAt),
+    computedAt: timestampFromMs(computedAt),
+    timeZone: "UTC",
+  },
+});
+
+export class FakeStream {
+  readonly queue: Update[] = [];
+  failure: ConnectError | undefined;
+  wake = () => {};
+
+  constructor(
+    readonly request: WatchPanelsRequest,
+    readonly signal: AbortSignal,
+    private readonly server: FakeServer,
+  ) {}
+
+  get open(): boolean {
+    return !this.signal.aborted && !this.failure;
+  }
+
+  get panels(): string[] {
+    return this.request.queries.map((query) => query.panel);
+  }
+
+  push(update: Update): void {
+    this.queue.push(update);
+    this.wake();
+  }
+
+  /** Sends a frame for the first query of the panel. */
+  pushFrame(panel: string, frame: FrameInit, rest: Update = {}): void {
+    this.push({ id: this.idOf(panel), panel, value: { case: "frame", value: frame }, ...rest });
+  }
+
+  pushError(panel: string, code: Code, message: string): void {
+    this.push({ id: this.idOf(panel), panel, error: { code, message } });
+  }
+
+  heartbeat(): void {
+    const { catalogVersion, hasEvents, clockSkewMs } = this.server;
+    const serverTime = timestampFromMs(Date.now() + clockSkewMs);
+    this.push({ heartbeat: { serverTime, panelsVersion: catalogVersion, hasEvents } });
+  }
+
+  fail(error = new ConnectError("network error", Code.Unknown)): void {
+    this.failure = error;
+    this.wake();
+  }
+
+  private idOf(panel: string): string {
+    const query = this.request.queries.find((each) => each.panel === panel);
+    if (!query) throw new Error(`the stream has no query of panel ${panel}`);
+    return query.id;
+  }
+}
+
+export class FakeServer {
+  /** False: nothing listens. */
+  up = true;
+  /** True: connections are accepted, but nothing is sent. */
+  frozen = false;
+  /** True: a proxy holds the responses of streams back. */
+  buffered = false;
+  /** Set: WatchPanels and QueryPanel fail with it. */
+  rejection: ConnectError | undefined;
+  /** Set: QueryPanel fails for this panel. */
+  readonly panelErrors = new Map<string, ConnectError>();
+  /** How long QueryPanel takes. */
+  latencyMs = 0;
+  catalogVersion = "1";
+  hasEvents = true;
+  clockSkewMs = 0;
+  catalog: MessageInitShape<typeof ListPanelsResponseSchema> = { panels: [{ name: "a" }], version: "1" };
+  /** The lead figure of every panel, in streams and calls. */
+  value = 1;
+  /** All streams opened so far, including closed ones. */
+  readonly streams: FakeStream[] = [];
+  /** The calls of QueryPanel so far. */
+  readonly polls: { at: number; request: QueryPanelRequest }[] = [];
+  readonly sentEvents: SendEventsRequest[] = [];
+  concurrentPolls = 0;
+  maxConcurrentPolls = 0;
+  readonly transport: Transport;
+
+  constructor() {
+    this.transport = createRouterTransport(({ service }) => {
+      service(DashboardService, {
+        listPanels: async (_, { signal }) => {
+          await this.answer(signal);
+          return this.catalog;
+        },
+        queryPanel: async (request, { signal }) => {
+          this.polls.push({ at: Date.now(), request });
+          this.concurrentPolls += 1;
+          this.maxConcurrentPolls = Math.max(this.maxConcurrentPolls, this.concurrentPolls);
+          try {
+            if (this.latencyMs > 0) await new Promise((done) => setTimeout(done, this.latencyMs));
+            await this.answer(signal);
+            const error = this.rejection ?? this.panelErrors.get(request.panel);
+            if (error) throw error;
+            return { frame: frameOf(this.value) };
+          } finally {
+            this.concurrentPolls -= 1;
+          }
+        },
+        watchPanels: (request, { signal }) => this.watch(request, signal),
+      });
+      service(IngestService, {
+        sendEvents: async (request, { signal }) => {
+          await this.answer(signal);
+          this.sentEvents.push(request);
+          return { accepted: BigInt(request.events.length) };
+        },
+      });
+    });
+  }
+
+  get openStreams(): FakeStream[] {
+    return this.streams.filter((stream) => stream.open);
+  }
+
+  /** The newest stream. */
+  get stream(): FakeStream {
+    const last = this.streams.at(-1);
+    if (!last) throw new Error("no stream was opened");
+    return last;
+  }
+
+  /** Ends all connections and accepts no new ones. */
+  stop(): void {
+    this.up = false;
+    for (const stream of this.openStreams) stream.fail();
+  }
+
+  private async answer(signal: AbortSignal): Promise<void> {
+    if (this.frozen) await new Promise<void>((done) => signal.addEventListener("abort", () => done()));
+    if (!this.up) throw networkError();
+  }
+
+  private async *watch(request: WatchPanelsRequest, signal: AbortSignal): AsyncGenerator<WatchPanelsResponse> {
+    if (!this.up) throw networkError();
+    if (this.rejection) throw this.rejection;
+    const stream = new FakeStream(request, signal, this);
+    signal.addEventListener("abort", () => stream.wake());
+    this.streams.push(stream);
+    stream.heartbeat();
+    for (const { id, panel } of request.queries) {
+      stream.push({ id, panel, value: { case: "frame", value: frameOf(this.value) } });
+    }
+    const beat = setInterval(() => stream.heartbeat(), HEARTBEAT_MS);
+    try {
+      while (!signal.aborted) {
+        if (stream.failure) throw stream.failure;
+        const update = this.frozen || this.buffered ? undefined : stream.queue.shift();
+        if (update) {
+          yield create(WatchPanelsResponseSchema, update);
+          continue;
+        }
+        await new Promise<void>((done) => {
+          stream.wake = done;
+        });
+      }
+    } finally {
+      clearInterval(beat);
+    }
+  }
+}

@@ -1,0 +1,38 @@
+import { lazy, Suspense } from "react";
+import { Icon, type IconName } from "./icons.tsx";
+import { useLazyPopup } from "./useLazyPopup.ts";
+
+export interface MenuItem {
+  label: string;
+  onSelect: () => void;
+  icon?: IconName;
+  shortcut?: string;
+  disabled?: boolean;
+}
+
+export interface MenuProps {
+  /** Accessible name of the button and of the menu. */
+  label: string;
+  items: MenuItem[];
+  className?: string;
+}
+
+const load = () => import("./MenuPopup.tsx");
+const MenuPopup = lazy(load);
+
+/** A button with a menu of actions. */
+export function Menu({ label, items, className = "" }: MenuProps) {
+  const { open, onOpenChange, trigger, triggerProps } = useLazyPopup(load, "menu");
+  return (
+    <>
+      <button type="button" aria-label={label} className={`ui-icon-button ${className}`} {...triggerProps}>
+        <Icon name="more" />
+      </button>
+      {open && (
+        <Suspense>
+          <MenuPopup label={label} items={items} anchor={trigger} onOpenChange={onOpenChange} />
+        </Suspense>
+      )}
+    </>
+  );
+}

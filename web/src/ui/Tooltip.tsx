@@ -1,0 +1,41 @@
+import { lazy, type ReactNode, Suspense, useEffect, useRef, useState } from "react";
+
+const load = () => import("./TooltipPopup.tsx");
+const TooltipPopup = lazy(load);
+const DELAY_MS = 500;
+
+/** Shows a text beside a control on hover and on keyboard focus. The control needs its own accessible name. */
+export function Tooltip({ text, children }: { text: string; children: ReactNode }) {
+  const anchor = useRef<HTMLSpanElement>(null);
+  const [open, setOpen] = useState(false);
+  const timer = useRef<ReturnType<typeof setTimeout>>(undefined);
+  useEffect(() => () => clearTimeout(timer.current), []);
+  const show = (delay: number) => {
+    clearTimeout(timer.current);
+    timer.current = setTimeout(() => setOpen(true), delay);
+  };
+  const hide = () => {
+    clearTimeout(timer.current);
+    setOpen(false);
+  };
+  return (
+    // biome-ignore lint/a11y/noStaticElementInteractions: the control is the child; these events only show its name
+    <span
+      ref={anchor}
+      className="inline-flex flex-none"
+      onPointerEnter={(event) => event.pointerType === "mouse" && show(DELAY_MS)}
+      onPointerLeave={hide}
+      onPointerDown={hide}
+      onFocus={(event) => event.target.matches(":focus-visible") && show(DELAY_MS)}
+      onBlur={hide}
+      onKeyDown={hide}
+    >
+      {children}
+      {open && (
+        <Suspense>
+          <TooltipPopup text={text} anchor={anchor} onClose={hide} />
+        </Suspense>
+      )}
+    </span>
+  );
+}

@@ -32,6 +32,8 @@ export interface FaultProxy {
   calls(method: Method): number;
   /** How many calls of a method are in progress on connections that work. */
   active(method: Method): number;
+  /** Bytes of the response bodies, as sent to the browser, of the paths that end so. */
+  bodyBytes(suffix: string): number;
   /** The open connections, and with `including: "new"` also all later ones, swallow bytes both ways and stay open. */
   halfOpen(including?: "new"): void;
   /** Closes all connections and refuses new ones. */
@@ -54,6 +56,8 @@ export async function startProxy(target: string, { prepend, link }: ProxyOptions
   const upstream = new URL(target);
   const faults = new Map<string, Faults>();
   const calls = new Map<string, number>();
+  /** By path. */
+  const bodyBytes = new Map<string, number>();
   const inProgress = new Set<{ method: string; socket: Socket }>();
   const sockets = new Set<Socket>();
   /** Sockets that swallow bytes. */
@@ -68,7 +72,9 @@ export async function startProxy(target: string, { prepend, link }: ProxyOptions
   };
 
   /** Writes to a working connection, at the speed of the link. */
-  async function write(response: ServerResponse, socket: Socket, bytes: Buffer): Promise<void> {
+  async function write(response: ServerResponse, path: string, bytes: Buffer): Promise<void> {
+    const socket = response.req.socket;
+    bodyBytes.set(path, (bodyBytes.get(path) ?? 0) + bytes.length);
     for (let start = 0; start < bytes.length; start += link ? LINK_CHUNK_BYTES : bytes.length) {
       const chunk = link ? bytes.subarray(start, start + LINK_CHUNK_BYTES) : bytes;
       if (link) {
@@ -80,7 +86,8 @@ export async function startProxy(target: string, { prepend, link }: ProxyOptions
   }
 
   async function forward(from: IncomingMessage, to: ServerResponse): Promise<void> {
-    const path = from.url ?? "/";
+    const url = from.url ?? "/";
+    const path = url.split("?")[0] ?? "/";
     const method = path.split("/").at(-1) ?? "";
     const { delayMs = 0, buffer = false, fail } = faults.get(method) ?? {};
     calls.set(method, (calls.get(method) ?? 0) + 1);
@@ -101,11 +108,11 @@ export async function startProxy(target: string, { prepend, link }: ProxyOptions
       to.writeHead(200, headers).end();
       return;
     }
-    const rewrite = prepend !== undefined && path.split("?")[0]?.endsWith(".js") === true;
+    const rewrite = prepend !== undefined && path.endsWith(".js");
     const headers = { ...from.headers };
     if (rewrite) delete headers["accept-encoding"];
     const { hostname, port } = upstream;
-    const sent = openRequest({ hostname, port, path, method: from.method, headers, signal: closed.signal });
+    const sent = openRequest({ hostname, port, path: url, method: from.method, headers, signal: closed.signal });
     from.pipe(sent);
     const answer = await new Promise<IncomingMessage>((done, failed) =>
       sent.once("response", done).on("error", failed),
@@ -119,14 +126,14 @@ export async function startProxy(target: string, { prepend, link }: ProxyOptions
     };
     const held: Buffer[] = [];
     if (!buffer) start();
-    if (rewrite) await write(to, from.socket, Buffer.from(`${prepend};\n`));
+    if (rewrite) await write(to, path, Buffer.from(`${prepend};\n`));
     for await (const chunk of answer) {
       if (buffer) held.push(chunk);
-      else await write(to, from.socket, chunk);
+      else await write(to, path, chunk);
     }
     if (buffer) {
       start();
-      await write(to, from.socket, Buffer.concat(held));
+      await write(to, path, Buffer.concat(held));
     }
     if (!dead.has(from.socket)) to.end();
   }
@@ -155,6 +162,7 @@ export async function startProxy(target: string, { prepend, link }: ProxyOptions
     url: `http://127.0.0.1:${port}`,
     set: (method, wanted) => faults.set(method, wanted),
     calls: (method) => calls.get(method) ?? 0,
+    bodyBytes: (suffix) => [...bodyBytes].reduce((sum, [path, bytes]) => sum + (path.endsWith(suffix) ? bytes : 0), 0),
     active: (method) => [...inProgress].filter((call) => call.method === method && !dead.has(call.socket)).length,
     halfOpen(including) {
       swallowNew = including === "new";

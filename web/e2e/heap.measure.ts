@@ -12,8 +12,8 @@ const MINUTES = Number(process.env.MINUTES ?? 10);
 /** Events per second, high enough that every panel changes with each query. */
 const RATE = 60;
 const MB = 1024 * 1024;
-/** Over the whole measurement. Samples of a page that leaks nothing vary by some 100 KB. */
-const MAX_GROWTH_MB = 1;
+/** By the regression line over ten minutes: some 200 bytes per update. Single samples vary by 1 MB. */
+const MAX_GROWTH_MB = 2;
 
 async function heaps(browser: Browser, page: Page): Promise<CDPSession[]> {
   const workers = browser.targets().filter((target) => target.type() === "shared_worker");
@@ -51,7 +51,7 @@ test(`heap growth over ${MINUTES} minutes`, async () => {
   const page = await browser.newPage();
   await page.setViewport({ width: 1440, height: 1000 });
   await page.goto(`${server.url}/?range=1h`);
-  await page.waitForSelector("[data-panel] :is([data-figure], .headline-number)", { timeout: 60_000 });
+  await page.waitForSelector("[data-figure]", { timeout: 60_000 });
   // Counts DOM mutations in the panels as rendered updates.
   await page.evaluate(() => {
     const counter = { rendered: 0 };
@@ -71,7 +71,7 @@ test(`heap growth over ${MINUTES} minutes`, async () => {
   const sessions = await heaps(browser, page);
   const sample = async () => (await Promise.all(sessions.map(heapBytes))).reduce((sum, bytes) => sum + bytes, 0);
   // The first minute fills caches and compiles code. Growth after it would continue.
-  await new Promise((done) => setTimeout(done, Math.min(60_000, MINUTES * 6_000)));
+  await new Promise((done) => setTimeout(done, 60_000));
   const samples = [await sample()];
   console.log(`at the start: ${megabytes(samples[0] ?? 0)} in ${sessions.length} heap(s)`);
   const started = Date.now();

@@ -5,7 +5,7 @@ import { expect, test } from "vitest";
 import { openPage } from "./browser.ts";
 import { ingest } from "./client.ts";
 import { testEnvironment } from "./environment.ts";
-import { card } from "./hooks.ts";
+import { waitForFigures } from "./hooks.ts";
 import { measurement, quantile } from "./measurement.ts";
 import { IN_RANGE, panelFolder } from "./panelFiles.ts";
 import { generateEvents } from "./server.ts";
@@ -27,18 +27,19 @@ const env = testEnvironment((url) => generateEvents(url, "--rate", "2", "--backf
 
 test(`latency of ${EVENTS} events`, async () => {
   const { page, close } = await openPage(env.browser, `${env.url}/?range=24h&zone=utc`);
-  await card(page, "total_events").waitFor({ timeout: 60_000 });
+  await waitForFigures(page);
   const client = ingest(env.server.url);
   const latencies: number[] = [];
   for (let sent = 0; sent < EVENTS; sent += 1) {
     // Prepared before the event, so that the change is not missed. Resolves with the time of the frame that shows it.
     const shown = await page.evaluateHandle(() => {
       const card = document.querySelector('[data-panel="total_events"]') as HTMLElement;
-      const before = card.textContent;
+      const figure = () => card.querySelector("[data-figure]")?.textContent;
+      const before = figure();
       return {
         at: new Promise<number>((done) => {
           const observer = new MutationObserver(() => {
-            if (card.textContent === before) return;
+            if (figure() === before) return;
             observer.disconnect();
             requestAnimationFrame(() => done(performance.timeOrigin + performance.now()));
           });

@@ -88,9 +88,13 @@ fn embed_page(out: &Path) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
+/// Hidden files, such as Vite's manifest, are not part of the page.
 fn list_files(dir: &Path, files: &mut Vec<PathBuf>) -> Result<(), Box<dyn Error>> {
     for entry in std::fs::read_dir(dir)? {
         let path = entry?.path();
+        if path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b".")) {
+            continue;
+        }
         if path.is_dir() {
             list_files(&path, files)?;
         } else {
@@ -108,6 +112,7 @@ fn media_type(name: &str) -> Result<&'static str, Box<dyn Error>> {
         "svg" => "image/svg+xml",
         "png" => "image/png",
         "ico" => "image/x-icon",
+        "woff2" => "font/woff2",
         "json" | "webmanifest" => "application/json",
         "txt" => "text/plain; charset=utf-8",
         _ => return Err(format!("{PAGE}/{name}: unknown media type; add the extension to build.rs").into()),

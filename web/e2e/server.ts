@@ -95,14 +95,18 @@ export async function startServer(env: Record<string, string> = {}): Promise<Tes
 
 /** Sends synthetic events and returns when they are sent. */
 export async function generateEvents(url: string, ...options: string[]): Promise<void> {
-  await promisify(execFile)(BINARY, ["generate", "--target", url, ...options]);
+  await promisify(execFile)(BINARY, ["generate", "--target", url, "--scenario", "steady", ...options]);
 }
 
 /** Sends synthetic events until `close`. */
 export function startTraffic(url: string, rate: number): { close: () => Promise<void> } {
-  const child = spawn(BINARY, ["generate", "--target", url, "--rate", String(rate), "--duration", "forever"], {
-    stdio: "ignore",
-  });
+  const child = spawn(
+    BINARY,
+    ["generate", "--target", url, "--rate", String(rate), "--scenario", "steady", "--duration", "forever"],
+    {
+      stdio: "ignore",
+    },
+  );
   return {
     close: async () => {
       child.kill("SIGTERM");

@@ -58,7 +58,7 @@ function Tags({ drawn, card }: { drawn: DrawnFrame | undefined; card: CardState 
       {span && (
         <span
           data-span=""
-          className="shrink-0 rounded-md bg-sunken px-1.5 py-0.5 text-xs whitespace-nowrap text-muted"
+          className="shrink-0 rounded-md bg-sunken px-1.5 py-0.5 text-xs whitespace-nowrap text-muted @max-2xs:order-last"
           title="This panel has its own time span"
         >
           {span}
@@ -190,10 +190,14 @@ function CardContent(props: Props) {
       data-panel={info.name}
       data-state={state.status}
       data-placeholder={drawn?.isPlaceholder ? "" : undefined}
-      className={`card ${className}`}
+      className={`card @container ${className}`}
     >
-      <header className="mb-1 flex min-h-9 min-w-0 items-center gap-2">
-        <h2 id={titleId} className="min-w-0 truncate text-sm font-medium" title={info.title}>
+      <header className="mb-1 flex min-h-9 min-w-0 items-center gap-x-2 gap-y-1 @max-2xs:flex-wrap">
+        <h2
+          id={titleId}
+          className="line-clamp-2 min-w-0 text-sm font-medium @max-2xs:flex-1"
+          title={info.title}
+        >
           {info.title}
         </h2>
         {info.description && (
@@ -218,7 +222,7 @@ function CardContent(props: Props) {
             </svg>
           </button>
         )}
-        <span className="flex-1" />
+        <span className="flex-1 @max-2xs:hidden" />
         <Tags drawn={drawn} card={card} />
         {items.length > 0 && <Menu label={`${info.title}: more actions`} items={items} />}
       </header>

@@ -237,7 +237,8 @@ export default function TimeSeries({ frame, kind, title, top }: Props) {
 
   return (
     <div className="flex min-h-0 w-full flex-1 flex-col gap-2">
-      <Legend plot={plot} others={data.others} interval={data.interval} />
+      {/* The span cuts the first bucket, so two buckets do not tell their width. */}
+      <Legend plot={plot} others={data.others} interval={data.times.length < 3 ? null : data.interval} />
       <div className="relative min-h-28 w-full flex-1">
         {/* biome-ignore-start lint/a11y/noNoninteractiveTabindex: the arrow keys move from point to point */}
         {/* biome-ignore-start lint/a11y/noNoninteractiveElementInteractions: as above */}

@@ -24,7 +24,9 @@ export function tableColumns(frame: Frame): TableColumnView[] {
   const step = Math.max(1, Math.floor(frame.rows / SAMPLED_ROWS));
   return shownColumns(frame).map((column) => {
     const format = cellFormat(column, frame.context);
-    const label = column.unit && !isInlineUnit(column.unit) ? `${column.label} (${column.unit})` : column.label;
+    const named = column.label.toLowerCase().includes(column.unit.toLowerCase());
+    const label =
+      column.unit && !named && !isInlineUnit(column.unit) ? `${column.label} (${column.unit})` : column.label;
     let longest = label.length;
     for (let row = 0; row < frame.rows; row += step) longest = Math.max(longest, format(column.values[row]).length);
     const width = Math.min(MAX_WIDTH, Math.max(MIN_WIDTH, Math.ceil(longest * CHARACTER_WIDTH) + CELL_PADDING));

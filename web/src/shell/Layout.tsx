@@ -3,6 +3,7 @@ import { localTimeZone, RANGES } from "../lib/time.ts";
 import { strings } from "../strings.ts";
 import { IconButton } from "../ui/Button.tsx";
 import { Icon } from "../ui/icons.tsx";
+import { PopupContainer } from "../ui/popupContainer.ts";
 import { Toaster } from "../ui/Toaster.tsx";
 import { Banner } from "./Banner.tsx";
 import { Header } from "./Header.tsx";
@@ -33,6 +34,7 @@ function Shell({ children }: { children: ReactNode }) {
   const { toggle: togglePause } = usePause();
   const [helpOpen, setHelpOpen] = useState(false);
   const main = useRef<HTMLElement>(null);
+  const [popups, setPopups] = useState<HTMLElement | null>(null);
   const setWall = useCallback((on: boolean) => setView({ wall: on }), [setView]);
   const toggleKiosk = useKiosk(wall, setWall);
   const words = strings.shortcuts;
@@ -51,31 +53,34 @@ function Shell({ children }: { children: ReactNode }) {
   ]);
 
   return (
-    <div className="shell">
-      {!wall && (
-        <>
-          <button type="button" className="ui-button skip-link" onClick={() => main.current?.focus()}>
-            {strings.skipToPanels}
-          </button>
-          <Header
-            view={view}
-            onView={setView}
-            theme={theme}
-            onTheme={toggleTheme}
-            onKiosk={toggleKiosk}
-            onHelp={() => setHelpOpen(true)}
-          />
-          <Banner zone={zone} />
-        </>
-      )}
-      <main ref={main} tabIndex={-1} className="shell-main">
-        {wall ? <h1 className="sr-only">{strings.product}</h1> : <RejectedNote />}
-        {children}
-        {wall && <KioskBar zone={zone} rangeLabel={strings.rangeTitle[range]} onLeave={toggleKiosk} />}
-      </main>
-      {helpOpen && <HelpDialog onClose={() => setHelpOpen(false)} />}
-      <Toaster />
-    </div>
+    <PopupContainer value={popups ?? undefined}>
+      <div className="shell">
+        {!wall && (
+          <>
+            <button type="button" className="ui-button skip-link" onClick={() => main.current?.focus()}>
+              {strings.skipToPanels}
+            </button>
+            <Header
+              view={view}
+              onView={setView}
+              theme={theme}
+              onTheme={toggleTheme}
+              onKiosk={toggleKiosk}
+              onHelp={() => setHelpOpen(true)}
+            />
+            <Banner zone={zone} />
+          </>
+        )}
+        <main ref={main} tabIndex={-1} className="shell-main">
+          {wall ? <h1 className="sr-only">{strings.product}</h1> : <RejectedNote />}
+          {children}
+          {wall && <KioskBar zone={zone} rangeLabel={strings.rangeTitle[range]} onLeave={toggleKiosk} />}
+          <div ref={setPopups} />
+        </main>
+        {helpOpen && <HelpDialog onClose={() => setHelpOpen(false)} />}
+        <Toaster />
+      </div>
+    </PopupContainer>
   );
 }
 

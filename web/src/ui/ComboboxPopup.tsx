@@ -3,6 +3,7 @@ import { CSPProvider } from "@base-ui/react/csp-provider";
 import { type RefObject, useMemo } from "react";
 import type { Option } from "./Combobox.tsx";
 import { Icon } from "./icons.tsx";
+import { usePopupContainer } from "./popupContainer.ts";
 import type { CloseDetails } from "./useLazyPopup.ts";
 
 interface Props {
@@ -20,6 +21,7 @@ interface Props {
 const searchText = ({ label, detail }: Option) => `${label} ${detail ?? ""}`;
 
 export default function ComboboxPopup(props: Props) {
+  const container = usePopupContainer();
   const { label, value, options, onChange, placeholder, empty, anchor, onOpenChange, onDone } = props;
   const items = useMemo(options, [options]);
   const selected = items.find((item) => item.value === value) ?? null;
@@ -39,7 +41,7 @@ export default function ComboboxPopup(props: Props) {
           onDone();
         }}
       >
-        <Combobox.Portal>
+        <Combobox.Portal container={container}>
           <Combobox.Positioner
             className="ui-positioner"
             anchor={anchor}

@@ -3,6 +3,7 @@ import { useRef } from "react";
 import { strings } from "../strings.ts";
 import type { DialogProps } from "./Dialog.tsx";
 import { Icon } from "./icons.tsx";
+import { PopupContainer } from "./popupContainer.ts";
 
 export default function DialogPopup({ title, onClose, wide, actions, children }: DialogProps) {
   const popup = useRef<HTMLDivElement>(null);
@@ -19,7 +20,9 @@ export default function DialogPopup({ title, onClose, wide, actions, children }:
               <Icon name="close" />
             </Dialog.Close>
           </header>
-          <div className="ui-dialog-body">{children}</div>
+          <div className="ui-dialog-body">
+            <PopupContainer value={undefined}>{children}</PopupContainer>
+          </div>
         </Dialog.Popup>
       </Dialog.Portal>
     </Dialog.Root>

@@ -3,6 +3,7 @@ import { type RefObject, useRef } from "react";
 import { Icon } from "./icons.tsx";
 import { Kbd } from "./Kbd.tsx";
 import type { MenuItem } from "./Menu.tsx";
+import { usePopupContainer } from "./popupContainer.ts";
 import type { CloseDetails } from "./useLazyPopup.ts";
 
 interface Props {
@@ -13,10 +14,11 @@ interface Props {
 }
 
 export default function MenuPopup({ label, items, anchor, onOpenChange }: Props) {
+  const container = usePopupContainer();
   const selected = useRef(false);
   return (
     <Menu.Root open onOpenChange={onOpenChange}>
-      <Menu.Portal>
+      <Menu.Portal container={container}>
         <Menu.Positioner className="ui-positioner" anchor={anchor} align="end" sideOffset={4} collisionPadding={8}>
           <Menu.Popup className="ui-popup ui-menu" aria-label={label} finalFocus={anchor}>
             {items.map(({ label: text, icon, shortcut, disabled, onSelect }) => (

@@ -2,6 +2,7 @@ import { CSPProvider } from "@base-ui/react/csp-provider";
 import { Select } from "@base-ui/react/select";
 import type { RefObject } from "react";
 import { Icon } from "./icons.tsx";
+import { usePopupContainer } from "./popupContainer.ts";
 import type { CloseDetails } from "./useLazyPopup.ts";
 
 interface Props {
@@ -14,6 +15,7 @@ interface Props {
 }
 
 export default function SelectPopup({ label, value, options, anchor, onOpenChange, onChange }: Props) {
+  const container = usePopupContainer();
   return (
     // The content security policy allows no <style> elements.
     <CSPProvider disableStyleElements>
@@ -24,7 +26,7 @@ export default function SelectPopup({ label, value, options, anchor, onOpenChang
         onValueChange={(next) => next !== null && onChange(next)}
         onOpenChange={onOpenChange}
       >
-        <Select.Portal>
+        <Select.Portal container={container}>
           <Select.Positioner
             className="ui-positioner"
             anchor={anchor}

@@ -36,7 +36,11 @@ async function tabTo(page: Page, what: string, selector: string, pattern = ""): 
 async function arrowTo(page: Page, item: RegExp): Promise<void> {
   await page.getByRole("menu").waitFor();
   for (let step = 0; step < 20; step += 1) {
-    const focused = await page.evaluate(() => document.activeElement?.textContent ?? "");
+    // The menu itself has the focus at first, and the texts of all of its items.
+    const focused = await page.evaluate(() => {
+      const { activeElement } = document;
+      return activeElement?.matches("[role=menuitem]") ? activeElement.textContent : "";
+    });
     if (item.test(focused)) return page.keyboard.press("Enter");
     await page.keyboard.press("ArrowDown");
   }

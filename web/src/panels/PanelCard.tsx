@@ -193,11 +193,7 @@ function CardContent(props: Props) {
       className={`card @container ${className}`}
     >
       <header className="mb-1 flex min-h-9 min-w-0 items-center gap-x-2 gap-y-1 @max-2xs:flex-wrap">
-        <h2
-          id={titleId}
-          className="line-clamp-2 min-w-0 text-sm font-medium @max-2xs:flex-1"
-          title={info.title}
-        >
+        <h2 id={titleId} className="line-clamp-2 min-w-0 text-sm font-medium @max-2xs:flex-1" title={info.title}>
           {info.title}
         </h2>
         {info.description && (

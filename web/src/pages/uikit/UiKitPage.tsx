@@ -16,10 +16,7 @@ import { Tabs } from "../../ui/Tabs.tsx";
 import { Tooltip } from "../../ui/Tooltip.tsx";
 import { showToast } from "../../ui/toast.ts";
 
-// The gallery of charts, once there is one: the page then shows every chart kind as well.
-const galleries = import.meta.glob<{ Gallery: () => ReactNode }>("../../{charts,panels,panels2}/Gallery.tsx");
-const loadGallery = Object.values(galleries)[0];
-const Gallery = loadGallery && lazy(async () => ({ default: (await loadGallery()).Gallery }));
+const Gallery = lazy(async () => ({ default: (await import("./Gallery.tsx")).Gallery }));
 
 const Section = ({ title, children }: { title: string; children: ReactNode }) => (
   <section aria-label={title} className="card gap-4">
@@ -76,13 +73,11 @@ export default function UiKitPage() {
         </div>
       </Section>
       <States />
-      {Gallery && (
-        <section aria-label="Charts" className="lg:col-span-2">
-          <Suspense fallback={<Spinner />}>
-            <Gallery />
-          </Suspense>
-        </section>
-      )}
+      <section aria-label="Charts" className="lg:col-span-2">
+        <Suspense fallback={<Spinner />}>
+          <Gallery />
+        </Suspense>
+      </section>
     </div>
   );
 }

@@ -1,9 +1,9 @@
 // Every kind of chart and every state of a card, for the development page.
 
-import type { QueryState } from "../live/protocol.ts";
-import { HOUR, START } from "../test/frames.ts";
-import { info, query, SAMPLES, type Sample } from "../test/panels.ts";
-import { PanelCard } from "./PanelCard.tsx";
+import type { QueryState } from "../../live/protocol.ts";
+import { PanelCard } from "../../panels/PanelCard.tsx";
+import { HOUR, START } from "../../test/frames.ts";
+import { info, query, SAMPLES, type Sample } from "../../test/panels.ts";
 
 const ignore = () => {};
 const live: QueryState = { status: "live", since: START + HOUR };

@@ -5,15 +5,8 @@ import { afterEach } from "vitest";
 
 afterEach(cleanup);
 
-// Long enough for a machine under load.
-configure({ asyncUtilTimeout: 10_000 });
-
-HTMLDialogElement.prototype.showModal = function showModal() {
-  this.open = true;
-};
-HTMLDialogElement.prototype.close = function close() {
-  this.open = false;
-};
+// StrictMode as in main.tsx. The timeout is long enough for a machine under load.
+configure({ reactStrictMode: true, asyncUtilTimeout: 10_000 });
 
 window.matchMedia = (query: string): MediaQueryList =>
   ({

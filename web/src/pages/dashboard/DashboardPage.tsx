@@ -1,5 +1,6 @@
 import { QueryClientProvider } from "@tanstack/react-query";
 import { useCallback, useEffect, useMemo, useState } from "react";
+import { preloadCharts } from "../../charts/Chart.tsx";
 import { useConnection } from "../../shell/live.ts";
 import { useView } from "../../shell/view.ts";
 import { strings } from "../../strings.ts";
@@ -36,6 +37,7 @@ function Dashboard() {
   const [pending, finishSetup] = useSetupPending(hasEvents);
   const first = panels[0];
 
+  useEffect(preloadCharts, []);
   useEffect(() => {
     if (hasEvents === false) document.title = strings.product;
   }, [hasEvents]);

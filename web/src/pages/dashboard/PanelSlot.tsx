@@ -1,5 +1,6 @@
 import { memo, useMemo } from "react";
 import type { PanelInfo } from "../../live/protocol.ts";
+import { PanelCard } from "../../panels/PanelCard.tsx";
 import { type PanelQuery, queryKey } from "../../query/query.ts";
 import { useLastFrame, useLive, useQueryState } from "../../shell/live.ts";
 import { useReportIssue } from "../../shell/panelIssues.tsx";
@@ -9,7 +10,6 @@ import { Button } from "../../ui/Button.tsx";
 import { CopyButton } from "../../ui/CopyButton.tsx";
 import { ErrorBoundary } from "../../ui/ErrorBoundary.tsx";
 import { EmptyState } from "../../ui/placeholders.tsx";
-import { PanelCard } from "../../panels/PanelCard.tsx";
 
 interface Props {
   info: PanelInfo;

@@ -1,4 +1,5 @@
-import { lazy, type ReactNode, Suspense, useEffect, useState } from "react";
+import { type ReactNode, Suspense, useEffect, useState } from "react";
+import { lazyPart } from "../../lazyPart.ts";
 import { Button, IconButton } from "../../ui/Button.tsx";
 import { Combobox } from "../../ui/Combobox.tsx";
 import { CopyButton } from "../../ui/CopyButton.tsx";
@@ -19,7 +20,7 @@ import { showToast } from "../../ui/toast.ts";
 // The gallery of charts, once there is one: the page then shows every chart kind as well.
 const galleries = import.meta.glob<{ Gallery: () => ReactNode }>("../../{charts,panels,panels2}/Gallery.tsx");
 const loadGallery = Object.values(galleries)[0];
-const Gallery = loadGallery && lazy(async () => ({ default: (await loadGallery()).Gallery }));
+const Gallery = loadGallery && lazyPart(async () => ({ default: (await loadGallery()).Gallery }));
 
 const Section = ({ title, children }: { title: string; children: ReactNode }) => (
   <section aria-label={title} className="card gap-4">

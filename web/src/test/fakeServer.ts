@@ -95,12 +95,20 @@ export class FakeServer {
   rejection: ConnectError | undefined;
   /** Set: QueryPanel fails for this panel. */
   readonly panelErrors = new Map<string, ConnectError>();
+  /** Set: ListPanels fails with it. */
+  listError: ConnectError | undefined;
+  /** The calls of ListPanels so far. */
+  listCalls = 0;
   /** How long QueryPanel takes. */
   latencyMs = 0;
   catalogVersion = "1";
   hasEvents = true;
   clockSkewMs = 0;
-  catalog: MessageInitShape<typeof ListPanelsResponseSchema> = { panels: [{ name: "a" }], version: "1" };
+  catalog: MessageInitShape<typeof ListPanelsResponseSchema> = {
+    panels: [{ name: "a" }],
+    version: "1",
+    hasEvents: true,
+  };
   /** The lead figure of every panel, in streams and calls. */
   value = 1;
   /** All streams opened so far, including closed ones. */
@@ -116,7 +124,9 @@ export class FakeServer {
     this.transport = createRouterTransport(({ service }) => {
       service(DashboardService, {
         listPanels: async (_, { signal }) => {
+          this.listCalls += 1;
           await this.answer(signal);
+          if (this.listError) throw this.listError;
           return this.catalog;
         },
         queryPanel: async (request, { signal }) => {
@@ -154,6 +164,13 @@ export class FakeServer {
     const last = this.streams.at(-1);
     if (!last) throw new Error("no stream was opened");
     return last;
+  }
+
+  /** Another catalogue, which the open streams report. */
+  publish(catalog: typeof this.catalog & { version: string }): void {
+    this.catalog = catalog;
+    this.catalogVersion = catalog.version;
+    for (const stream of this.openStreams) stream.heartbeat();
   }
 
   /** Ends all connections and accepts no new ones. */

@@ -5,7 +5,7 @@ import { createDashboardApi } from "../api/dashboard.ts";
 import { systemClock } from "../live/clock.ts";
 import { Hub } from "../live/hub.ts";
 import type { OpenPort } from "../live/openWorker.ts";
-import type { Call, ConnectionState, QueryState, WorkerMessage } from "../live/protocol.ts";
+import type { Call, CatalogState, ConnectionState, QueryState, WorkerMessage } from "../live/protocol.ts";
 import { type PanelQuery, queryKey } from "../query/query.ts";
 import { FakeServer } from "./fakeServer.ts";
 
@@ -81,6 +81,12 @@ export class TestTab implements Recipient {
     const key = queryKey(query(panel, range));
     const last = this.messages.findLast((message) => message.type === "query" && message.key === key);
     return last?.type === "query" ? last.state : undefined;
+  }
+
+  get catalog(): CatalogState {
+    const last = this.messages.findLast((message) => message.type === "catalog");
+    if (last?.type !== "catalog") throw new Error("no catalogue was sent");
+    return last.state;
   }
 
   get connectionMessage() {

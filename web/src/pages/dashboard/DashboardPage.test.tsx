@@ -257,24 +257,20 @@ test("a server without events shows the snippets; the checklist stays until all 
 test("a rejected test event says why", async () => {
   const { user } = renderPage("/");
   live.answer = (call) => {
-    if (call.method === "sendEvent") throw new Error("the journal is full");
-    return live.catalog;
+    throw new Error(`the journal is full: ${call.method}`);
   };
   act(() => live.goLive({ panels: PANELS, hasEvents: false }));
   await user.click(await screen.findByRole("button", { name: "Send a test event" }));
-  expect((await screen.findAllByText("the journal is full")).length).toBeGreaterThan(0);
+  expect((await screen.findAllByText("the journal is full: sendEvent")).length).toBeGreaterThan(0);
 });
 
-test("a permanent error of the catalogue is shown with a retry", async () => {
-  const error = Object.assign(new Error("not allowed"), { permanent: true });
-  live.answer = () => {
-    throw error;
-  };
+test("a catalogue that cannot be loaded says why, and has a retry", async () => {
   const { user } = renderPage("/");
-  act(() => live.setConnection({ phase: "live", lastHeardAt: Date.now() }));
+  act(() => live.failCatalog("not allowed"));
   expect(await screen.findByText("not allowed")).toBeTruthy();
-  live.answer = () => ({ panels: PANELS, broken: [], version: "1", hasEvents: true });
   await user.click(screen.getByRole("button", { name: "Retry" }));
+  expect(live.retries).toBe(1);
+  act(() => live.goLive({ panels: PANELS }));
   expect(await screen.findByRole("region", { name: "Error rate" })).toBeTruthy();
 });
 

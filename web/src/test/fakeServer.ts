@@ -1,8 +1,9 @@
-// A server for tests: the real client over an in-memory transport. Tests set the responses and failures.
+// A server for tests: the real protocol in memory. Tests set the responses and failures.
 
 import { create, type MessageInitShape } from "@bufbuild/protobuf";
 import { timestampFromMs } from "@bufbuild/protobuf/wkt";
-import { Code, ConnectError, createRouterTransport, type Transport } from "@connectrpc/connect";
+import { Code, ConnectError, createConnectRouter } from "@connectrpc/connect";
+import { createAsyncIterable, createUniversalHandlerClient } from "@connectrpc/connect/protocol";
 import {
   DashboardService,
   type FrameSchema,
@@ -118,11 +119,14 @@ export class FakeServer {
   readonly sentEvents: SendEventsRequest[] = [];
   concurrentPolls = 0;
   maxConcurrentPolls = 0;
-  readonly transport: Transport;
+
+  /** gRPC-Web in memory. */
+  readonly fetch: typeof fetch;
 
   constructor() {
-    this.transport = createRouterTransport(({ service }) => {
-      service(DashboardService, {
+    const router = createConnectRouter({ connect: false, grpc: false });
+    router
+      .service(DashboardService, {
         listPanels: async (_, { signal }) => {
           this.listCalls += 1;
           await this.answer(signal);
@@ -144,15 +148,29 @@ export class FakeServer {
           }
         },
         watchPanels: (request, { signal }) => this.watch(request, signal),
-      });
-      service(IngestService, {
+      })
+      .service(IngestService, {
         sendEvents: async (request, { signal }) => {
           await this.answer(signal);
           this.sentEvents.push(request);
           return { accepted: BigInt(request.events.length) };
         },
       });
-    });
+    const handle = createUniversalHandlerClient(router.handlers);
+    this.fetch = async (url, { headers, body, signal } = {}) => {
+      const {
+        status,
+        header,
+        body: chunks,
+      } = await handle({
+        url: String(url),
+        method: "POST",
+        header: new Headers(headers),
+        body: createAsyncIterable([body as Uint8Array]),
+        signal: signal ?? undefined,
+      });
+      return new Response(toStream(chunks), { status, headers: header });
+    };
   }
 
   get openStreams(): FakeStream[] {
@@ -211,4 +229,14 @@ export class FakeServer {
       clearInterval(beat);
     }
   }
+}
+
+function toStream(chunks: AsyncIterable<Uint8Array>): ReadableStream<Uint8Array> {
+  const iterator = chunks[Symbol.asyncIterator]();
+  const pull = async (controller: ReadableStreamDefaultController<Uint8Array>) => {
+    const { done, value } = await iterator.next();
+    if (done) controller.close();
+    else controller.enqueue(value);
+  };
+  return new ReadableStream({ pull }, { highWaterMark: 0 });
 }

@@ -2,6 +2,7 @@
 
 import { vi } from "vitest";
 import { createDashboardApi } from "../api/dashboard.ts";
+import { grpcWebClient } from "../api/grpcWeb.ts";
 import { systemClock } from "../live/clock.ts";
 import { Hub } from "../live/hub.ts";
 import type { OpenPort } from "../live/openWorker.ts";
@@ -113,7 +114,7 @@ export class TestHub {
 
   private createWorker(): { hub: Hub; alive: boolean } {
     const hub = new Hub({
-      api: createDashboardApi(this.server.transport),
+      api: createDashboardApi(grpcWebClient("http://in-memory/", this.server.fetch)),
       clock: systemClock,
       random: () => this.random,
       post: (tab, message) => (tab as Recipient).receive(structuredClone(message)),

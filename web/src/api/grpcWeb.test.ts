@@ -11,7 +11,7 @@ import { DashboardService } from "../gen/millrace/v1/dashboard_pb.ts";
 import { frameOf } from "../test/fakeServer.ts";
 import { createDashboardApi, type DashboardApi, type WatchEvent } from "./dashboard.ts";
 import { toFailure } from "./errors.ts";
-import { serverTransport } from "./transport.ts";
+import { grpcWebClient } from "./grpcWeb.ts";
 
 let server: Server;
 let base: string;
@@ -52,7 +52,7 @@ beforeAll(async () => {
   server = createServer(handler);
   await new Promise<void>((done) => server.listen(0, "127.0.0.1", done));
   base = `http://127.0.0.1:${(server.address() as AddressInfo).port}/tools/millrace/`;
-  api = createDashboardApi(serverTransport(base));
+  api = createDashboardApi(grpcWebClient(base));
 });
 afterAll(() => {
   server.closeAllConnections();
@@ -72,7 +72,7 @@ async function events(panel: string, until: (event: WatchEvent) => boolean): Pro
 
 test("calls go below the path of the document", async () => {
   expect(await api.listPanels(never)).toMatchObject({ version: "7" });
-  const deeper = createDashboardApi(serverTransport(`${base}index.html?range=1h#top`));
+  const deeper = createDashboardApi(grpcWebClient(`${base}index.html?range=1h#top`));
   expect(await deeper.queryPanel(query("a"), never)).toMatchObject({ figures: [{ value: 3 }] });
 });
 
@@ -82,7 +82,7 @@ test("errors keep code, message and details", async () => {
 });
 
 test("another path has no such call", async () => {
-  const wrong = createDashboardApi(serverTransport(new URL("/other/", base).href));
+  const wrong = createDashboardApi(grpcWebClient(new URL("/other/", base).href));
   const failure = await wrong.listPanels(never).catch(toFailure);
   expect(failure).toMatchObject({ kind: "permanent", reason: "the server does not offer this call (HTTP 404)" });
 });
@@ -92,7 +92,7 @@ test("a port where nothing listens cannot be reached", async () => {
   await new Promise<void>((done) => nobody.listen(0, "127.0.0.1", done));
   const { port } = nobody.address() as AddressInfo;
   await new Promise((done) => nobody.close(done));
-  const failure = await createDashboardApi(serverTransport(`http://127.0.0.1:${port}/`))
+  const failure = await createDashboardApi(grpcWebClient(`http://127.0.0.1:${port}/`))
     .listPanels(never)
     .catch(toFailure);
   expect(failure).toMatchObject({ kind: "transient", answered: false });

@@ -34,7 +34,7 @@ export default function DashboardPage() {
 
   if (hasEvents === false) {
     return (
-      <Suspense>
+      <Suspense fallback={<LoadingGrid />}>
         <GettingStarted panels={panels} range={range} zone={zone} />
       </Suspense>
     );
@@ -55,17 +55,14 @@ export default function DashboardPage() {
       {wall ? (
         <KioskGrid {...grid} />
       ) : (
-        <>
-          {pending && (
-            <Suspense>
-              <SetupChecklist panels={panels} range={range} zone={zone} onDone={finishSetup} dismissible />
-            </Suspense>
-          )}
+        // One boundary for all: a list that came later would move the panels.
+        <Suspense fallback={<LoadingGrid />}>
+          {pending && <SetupChecklist panels={panels} range={range} zone={zone} onDone={finishSetup} dismissible />}
           <PanelGrid {...grid} />
           <footer className="mt-4">
             <BrokenPanels broken={catalog.broken} />
           </footer>
-        </>
+        </Suspense>
       )}
       {panel && (
         <Suspense>

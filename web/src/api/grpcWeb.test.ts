@@ -122,3 +122,41 @@ test("a stream whose connection is cut fails", async () => {
   const failure = await events("cut", () => false).catch(toFailure);
   expect(failure).toMatchObject({ kind: "transient", answered: false });
 });
+
+// Responses that this server never sends: a proxy does, or the network.
+const message = [0, 0, 0, 0, 3, 26, 1, 55];
+const trailers = (text: string) => [0x80, 0, 0, 0, text.length, ...new TextEncoder().encode(text)];
+const answer = (chunks: number[][], init?: ResponseInit) =>
+  createDashboardApi(
+    grpcWebClient("http://127.0.0.1/", async () => {
+      const body = new ReadableStream<Uint8Array>({
+        start: (stream) => {
+          for (const chunk of chunks) stream.enqueue(Uint8Array.from(chunk));
+          stream.close();
+        },
+      });
+      return new Response(body, init);
+    }),
+  ).listPanels(never);
+
+test("a response may arrive in pieces of any size", async () => {
+  const bytes = [...message, ...trailers("grpc-status: 0\r\n")];
+  expect(await answer(bytes.map((byte) => [byte]))).toMatchObject({ version: "7" });
+  expect(await answer([bytes])).toMatchObject({ version: "7" });
+});
+
+test.each<[string, number[][], ResponseInit | undefined, object]>([
+  ["ends without a status", [message], undefined, { kind: "transient", answered: false }],
+  ["ends within a message", [message.slice(0, 6)], undefined, { kind: "transient", answered: false }],
+  ["is a page of a proxy", [[60, 0, 0, 0, 1, 62]], undefined, { kind: "transient", answered: true }],
+  ["has no message", [trailers("grpc-status: 0\r\n")], undefined, { reason: "the response is not one message" }],
+  [
+    "has its status in the header",
+    [],
+    { headers: { "grpc-status": "7", "grpc-message": "no%20access 100%" } },
+    { kind: "permanent", rejectsPage: true, reason: "no%20access 100%" },
+  ],
+  ["is an error of a gateway", [], { status: 503 }, { kind: "transient", answered: false }],
+])("a response that %s is a failure", async (_, chunks, init, expected) => {
+  expect(await answer(chunks, init).catch(toFailure)).toMatchObject(expected);
+});

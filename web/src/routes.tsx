@@ -9,6 +9,7 @@ import {
   Outlet,
   type RouterHistory,
 } from "@tanstack/react-router";
+import { retryFailedParts } from "./lazyPart.ts";
 import { Layout } from "./shell/Layout.tsx";
 import {
   formatSearch,
@@ -27,7 +28,14 @@ const RouteError = ({ error, reset }: ErrorComponentProps) => (
     title={strings.pageFailed}
     action={
       <div className="flex gap-2">
-        <Button onClick={reset}>{strings.retry}</Button>
+        <Button
+          onClick={() => {
+            retryFailedParts();
+            reset();
+          }}
+        >
+          {strings.retry}
+        </Button>
         <Button onClick={() => location.reload()}>{strings.reload}</Button>
       </div>
     }

@@ -1,19 +1,24 @@
 // The calls of the page, with its own types. Errors go through `toFailure`.
 
-import { Code, ConnectError, createClient, type Transport } from "@connectrpc/connect";
 import type { Catalog } from "../frame/catalog.ts";
 import type { Frame } from "../frame/frame.ts";
-import {
-  DashboardService,
-  ResultFormat,
-  TimeRange,
-  type WatchPanelsResponse,
-} from "../gen/millrace/v1/dashboard_pb.ts";
-import { IngestService } from "../gen/millrace/v1/ingest_pb.ts";
+import { ResultFormat, TimeRange, type WatchPanelsResponse } from "../gen/millrace/v1/dashboard_pb.ts";
 import type { Range } from "../lib/time.ts";
 import { type PanelQuery, queryKey } from "../query/query.ts";
 import { decodeCatalog, decodeFrame, timestampMs } from "./decode.ts";
 import { type Failure, queryFailure, toFailure } from "./errors.ts";
+import type { GrpcWebClient } from "./grpcWeb.ts";
+import {
+  LIST_PANELS_REQUEST,
+  LIST_PANELS_RESPONSE,
+  QUERY_PANEL_REQUEST,
+  QUERY_PANEL_RESPONSE,
+  SEND_EVENTS_REQUEST,
+  SEND_EVENTS_RESPONSE,
+  WATCH_PANELS_REQUEST,
+  WATCH_PANELS_RESPONSE,
+} from "./schemas.ts";
+import { Code, StatusError } from "./status.ts";
 
 /** Deadline of unary calls. A panel responds in milliseconds unless something is wrong. */
 export const CALL_TIMEOUT_MS = 5_000;
@@ -43,6 +48,29 @@ export interface DashboardApi {
   sendEvent(event: EventToSend, at: number, signal: AbortSignal): Promise<{ accepted: number }>;
 }
 
+export const METHODS = {
+  listPanels: {
+    path: "millrace.v1.DashboardService/ListPanels",
+    request: LIST_PANELS_REQUEST,
+    response: LIST_PANELS_RESPONSE,
+  },
+  queryPanel: {
+    path: "millrace.v1.DashboardService/QueryPanel",
+    request: QUERY_PANEL_REQUEST,
+    response: QUERY_PANEL_RESPONSE,
+  },
+  watchPanels: {
+    path: "millrace.v1.DashboardService/WatchPanels",
+    request: WATCH_PANELS_REQUEST,
+    response: WATCH_PANELS_RESPONSE,
+  },
+  sendEvents: {
+    path: "millrace.v1.IngestService/SendEvents",
+    request: SEND_EVENTS_REQUEST,
+    response: SEND_EVENTS_RESPONSE,
+  },
+};
+
 const RANGES: Record<Range, TimeRange> = {
   "1h": TimeRange.TIME_RANGE_1H,
   "6h": TimeRange.TIME_RANGE_6H,
@@ -69,35 +97,33 @@ function decodeEvent(message: WatchPanelsResponse): WatchEvent {
     return { type: "heartbeat", serverTime: timestampMs(serverTime), catalogVersion: panelsVersion, hasEvents };
   }
   if (error) return { type: "error", key, failure: queryFailure(error.code, error.message) };
-  if (value.case !== undefined && value.case !== "frame") throw new Error(`panel ${message.panel} sent no frame`);
   return {
     type: "update",
     key,
-    frame: value.value && decodeFrame(value.value),
+    frame: value.case === "frame" ? decodeFrame(value.value) : undefined,
     staleReason,
     staleSince: staleSince && timestampMs(staleSince),
   };
 }
 
-export function createDashboardApi(transport: Transport): DashboardApi {
-  const dashboard = createClient(DashboardService, transport);
-  const ingest = createClient(IngestService, transport);
-
+export function createDashboardApi(client: GrpcWebClient): DashboardApi {
   async function* watch(queries: PanelQuery[], signal: AbortSignal): AsyncGenerator<WatchEvent> {
     const request = {
       queries: queries.map((query) => ({ id: queryKey(query), ...toRequest(query) })),
       resultFormat: ResultFormat.FRAME,
     };
-    for await (const message of dashboard.watchPanels(request, { signal })) {
+    for await (const message of client.stream(METHODS.watchPanels, request, { signal })) {
       yield toEvent(message);
     }
   }
 
   return {
     watch,
-    listPanels: async (signal) => decodeCatalog(await dashboard.listPanels({}, { signal, timeoutMs: CALL_TIMEOUT_MS })),
+    listPanels: async (signal) =>
+      decodeCatalog(await client.unary(METHODS.listPanels, {}, { signal, timeoutMs: CALL_TIMEOUT_MS })),
     queryPanel: async (query, signal) => {
-      const { frame } = await dashboard.queryPanel(
+      const { frame } = await client.unary(
+        METHODS.queryPanel,
         { ...toRequest(query), resultFormat: ResultFormat.FRAME },
         { signal, timeoutMs: CALL_TIMEOUT_MS },
       );
@@ -106,7 +132,8 @@ export function createDashboardApi(transport: Transport): DashboardApi {
     },
     sendEvent: async ({ eventName, sessionId, properties }, at, signal) => {
       const timestamp = { seconds: BigInt(Math.floor(at / 1000)), nanos: Math.floor(at % 1000) * 1_000_000 };
-      const response = await ingest.sendEvents(
+      const response = await client.unary(
+        METHODS.sendEvents,
         {
           events: [
             {
@@ -120,7 +147,7 @@ export function createDashboardApi(transport: Transport): DashboardApi {
         { signal, timeoutMs: CALL_TIMEOUT_MS },
       );
       const [rejection] = response.rejections;
-      if (rejection) throw new ConnectError(`${rejection.field}: ${rejection.reason}`, Code.InvalidArgument);
+      if (rejection) throw new StatusError(`${rejection.field}: ${rejection.reason}`, Code.InvalidArgument);
       return { accepted: Number(response.accepted) };
     },
   };

@@ -1,4 +1,4 @@
-import { create, type MessageInitShape } from "@bufbuild/protobuf";
+import { create, type MessageInitShape, toBinary } from "@bufbuild/protobuf";
 import { expect, test } from "vitest";
 import {
   Chart,
@@ -8,7 +8,9 @@ import {
   ListPanelsResponseSchema,
   PanelSize,
 } from "../gen/millrace/v1/dashboard_pb.ts";
+import { decode as decodeBytes } from "./codec.ts";
 import { decodeCatalog, decodeFrame } from "./decode.ts";
+import { FRAME, LIST_PANELS_RESPONSE } from "./schemas.ts";
 
 const context = {
   rangeStart: { seconds: 1_000n },
@@ -20,7 +22,8 @@ const context = {
   span: "last 5 minutes",
 };
 type FrameInit = Exclude<MessageInitShape<typeof FrameSchema>, Frame>;
-const decode = (frame: FrameInit) => decodeFrame(create(FrameSchema, { context, ...frame }));
+const decode = (frame: FrameInit) =>
+  decodeFrame(decodeBytes(FRAME, toBinary(FrameSchema, create(FrameSchema, { context, ...frame }))));
 const column = (values: NonNullable<FrameInit["columns"]>[number]["values"], rest = {}) =>
   decode({ rows: 2, columns: [{ name: "x", values, ...rest }] }).columns[0];
 
@@ -82,7 +85,7 @@ test("a column that does not fit the rows, or a frame without context, is reject
   expect(() => column({ case: "stringValues", value: { values: ["one"] } })).toThrow(
     "column x has 1 values for 2 rows",
   );
-  expect(() => decodeFrame(create(FrameSchema, {}))).toThrow("does not say what it was computed for");
+  expect(() => decode({ context: undefined })).toThrow("does not say what it was computed for");
 });
 
 test("figures have their comparison", () => {
@@ -119,24 +122,24 @@ test("figures have their comparison", () => {
 });
 
 test("the catalogue has a spec for each panel, also from a server that sends none", () => {
-  const catalog = decodeCatalog(
-    create(ListPanelsResponseSchema, {
-      panels: [
-        { name: "bare" },
-        {
-          name: "full",
-          title: "Full",
-          chart: Chart.STACKED,
-          refresh: { seconds: 1n, nanos: 500_000_000 },
-          spec: { order: 3, size: PanelSize.LARGE, top: 7, events: ["page_view"] },
-        },
-        { name: "newer", chart: 99 as Chart },
-      ],
-      broken: [{ file: "x.sql", line: 3, message: "no title" }],
-      version: "v",
-      hasEvents: true,
-    }),
-  );
+  const response = create(ListPanelsResponseSchema, {
+    panels: [
+      { name: "bare" },
+      {
+        name: "full",
+        title: "Full",
+        chart: Chart.STACKED,
+        refresh: { seconds: 1n, nanos: 500_000_000 },
+        spec: { order: 3, size: PanelSize.LARGE, top: 7, events: ["page_view"] },
+      },
+      { name: "newer", chart: 99 as Chart },
+    ],
+    broken: [{ file: "x.sql", line: 3, message: "no title" }],
+    version: "v",
+    hasEvents: true,
+  });
+  const bytes = toBinary(ListPanelsResponseSchema, response);
+  const catalog = decodeCatalog(decodeBytes(LIST_PANELS_RESPONSE, bytes));
   expect(catalog.panels).toMatchObject([
     { name: "bare", title: "bare", chart: "table", order: 1000, size: "medium", top: 10, events: [] },
     { name: "full", chart: "stacked", order: 3, size: "large", top: 7, events: ["page_view"], refreshSeconds: 1.5 },

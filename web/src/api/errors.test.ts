@@ -1,8 +1,8 @@
 import { create, toBinary } from "@bufbuild/protobuf";
 import { DurationSchema } from "@bufbuild/protobuf/wkt";
-import { Code, ConnectError } from "@connectrpc/connect";
 import { expect, test } from "vitest";
 import { toFailure } from "./errors.ts";
+import { Code, StatusError } from "./status.ts";
 
 test.each([
   "Failed to fetch",
@@ -21,7 +21,7 @@ test.each([
 });
 
 test("the server's message is kept without the status code prefix", () => {
-  expect(toFailure(new ConnectError("ClickHouse is unreachable", Code.Unavailable))).toMatchObject({
+  expect(toFailure(new StatusError("ClickHouse is unreachable", Code.Unavailable))).toMatchObject({
     kind: "transient",
     reason: "ClickHouse is unreachable",
     answered: true,
@@ -29,12 +29,12 @@ test("the server's message is kept without the status code prefix", () => {
 });
 
 test("an exceeded deadline is slow: of the browser without an answer, of the server with one", () => {
-  expect(toFailure(new ConnectError("the operation timed out", Code.DeadlineExceeded))).toMatchObject({
+  expect(toFailure(new StatusError("the operation timed out", Code.DeadlineExceeded))).toMatchObject({
     kind: "slow",
     reason: "no response in time",
     answered: false,
   });
-  expect(toFailure(new ConnectError("took more than 5 s", Code.DeadlineExceeded))).toMatchObject({
+  expect(toFailure(new StatusError("took more than 5 s", Code.DeadlineExceeded))).toMatchObject({
     kind: "slow",
     reason: "took more than 5 s",
     answered: true,
@@ -53,18 +53,18 @@ test.each([
   [Code.Internal, "transient", false],
   [Code.Aborted, "transient", false],
 ])("code %i is %s, and rejects the page: %s", (code, kind, rejectsPage) => {
-  const failure = toFailure(new ConnectError("", code));
+  const failure = toFailure(new StatusError("", code));
   expect(failure).toMatchObject({ kind, rejectsPage });
   expect(failure.reason).not.toBe("");
 });
 
 test("a gateway's error means that the server cannot be reached, another HTTP status is an answer", () => {
-  expect(toFailure(new ConnectError("HTTP 502", Code.Unavailable))).toMatchObject({
+  expect(toFailure(new StatusError("HTTP 502", Code.Unavailable))).toMatchObject({
     kind: "transient",
     answered: false,
     reason: "the server is not available (HTTP 502)",
   });
-  expect(toFailure(new ConnectError("HTTP 404", Code.Unimplemented))).toMatchObject({
+  expect(toFailure(new StatusError("HTTP 404", Code.Unimplemented))).toMatchObject({
     kind: "permanent",
     answered: true,
     reason: "the server does not offer this call (HTTP 404)",
@@ -73,7 +73,7 @@ test("a gateway's error means that the server cannot be reached, another HTTP st
 
 test("the server's retry delay is read", () => {
   const duration = toBinary(DurationSchema, create(DurationSchema, { seconds: 1n, nanos: 500_000_000 }));
-  const error = new ConnectError("busy", Code.ResourceExhausted);
+  const error = new StatusError("busy", Code.ResourceExhausted);
   error.details.push({ type: "google.rpc.RetryInfo", value: new Uint8Array([10, duration.length, ...duration]) });
   expect(toFailure(error).retryAfterMs).toBe(1_500);
 });

@@ -1,9 +1,10 @@
 // What the error of a call means: whether it is worth a retry, and how to tell people. The only table of status codes.
 
-import { fromBinary } from "@bufbuild/protobuf";
-import { BinaryReader } from "@bufbuild/protobuf/wire";
-import { type Duration, DurationSchema } from "@bufbuild/protobuf/wkt";
-import { Code, ConnectError } from "@connectrpc/connect";
+import type { Duration } from "@bufbuild/protobuf/wkt";
+import { decode, schema } from "./codec.ts";
+import { OWN_DEADLINE } from "./grpcWeb.ts";
+import { DURATION } from "./schemas.ts";
+import { Code, StatusError } from "./status.ts";
 
 /** `permanent`: fails again unless the request or the server is changed. `slow`: a deadline has passed. */
 export type FailureKind = "transient" | "permanent" | "slow";
@@ -43,47 +44,41 @@ const CODES: Record<Code, { kind: FailureKind; words: string; rejectsPage?: true
 /** Messages of Chromium, Firefox and Safari for a refused or broken connection. */
 const NETWORK_ERROR =
   /^(failed to fetch|network\s?error|error in (input|body) stream|load failed|the network connection was lost)/i;
-/** Connect's message if a response has no gRPC status: it comes from a proxy, or from a server that is not Millrace. */
+/** The client's message if a response has no gRPC status: it comes from a proxy, or from a server that is not Millrace. */
 const HTTP_ERROR = /^HTTP (\d+)$/;
-/** Connect's message when its own timer ends a call. */
-const OWN_DEADLINE = "the operation timed out";
 
 export function toFailure(error: unknown): Failure {
-  const connectError = ConnectError.from(error);
-  const { code, rawMessage } = connectError;
+  const code = error instanceof StatusError ? error.code : Code.Unknown;
+  const message = error instanceof Error ? error.message : String(error);
   const { kind, words, rejectsPage = false } = CODES[code] ?? CODES[Code.Unknown];
-  if (NETWORK_ERROR.test(rawMessage)) {
+  if (NETWORK_ERROR.test(message)) {
     return { kind: "transient", reason: "the server cannot be reached", answered: false, rejectsPage: false };
   }
-  if (code === Code.DeadlineExceeded && (rawMessage === "" || rawMessage === OWN_DEADLINE)) {
+  if (code === Code.DeadlineExceeded && (message === "" || message === OWN_DEADLINE)) {
     return { kind, reason: words, answered: false, rejectsPage };
   }
-  const http = HTTP_ERROR.exec(rawMessage);
+  const http = HTTP_ERROR.exec(message);
   if (http) {
     const gateway = Number(http[1]) >= 502 && Number(http[1]) <= 504;
-    return { kind, reason: `${words} (${rawMessage})`, answered: !gateway, rejectsPage };
+    return { kind, reason: `${words} (${message})`, answered: !gateway, rejectsPage };
   }
-  return { kind, reason: rawMessage || words, answered: true, rejectsPage, retryAfterMs: retryDelayMs(connectError) };
+  return { kind, reason: message || words, answered: true, rejectsPage, retryAfterMs: retryDelayMs(error) };
 }
 
 /** The failure of one query of a stream, which has a code and a message only. */
 export const queryFailure = (code: number, message: string): Failure => ({
-  ...toFailure(new ConnectError(message, code)),
+  ...toFailure(new StatusError(message, code)),
   answered: true,
 });
 
-/** The delay of a google.rpc.RetryInfo. The message has one field: 1, a Duration. */
-function retryDelayMs(error: ConnectError): number | undefined {
-  for (const detail of error.details) {
-    if (!("type" in detail) || detail.type !== "google.rpc.RetryInfo") continue;
-    const reader = new BinaryReader(detail.value);
-    while (reader.pos < reader.len) {
-      const [field, wireType] = reader.tag();
-      if (field === 1) return durationMs(fromBinary(DurationSchema, reader.bytes()));
-      reader.skip(wireType, field);
-    }
-  }
-  return undefined;
+/** google.rpc.RetryInfo. */
+const RETRY_INFO = schema<{ retryDelay?: Duration }>({ 1: ["retryDelay", DURATION] });
+
+function retryDelayMs(error: unknown): number | undefined {
+  const details = error instanceof StatusError ? error.details : [];
+  const info = details.find(({ type }) => type === "google.rpc.RetryInfo");
+  const delay = info && decode(RETRY_INFO, info.value).retryDelay;
+  return delay && durationMs(delay);
 }
 
 export const durationMs = ({ seconds, nanos }: Duration): number => Number(seconds) * 1000 + nanos / 1e6;

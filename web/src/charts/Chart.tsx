@@ -1,14 +1,21 @@
-import { lazy, Suspense, useRef } from "react";
+import { Suspense, useRef } from "react";
 import type { Frame } from "../frame/frame.ts";
+import { lazyPart } from "../lazyPart.ts";
 import type { ChartKind } from "../live/protocol.ts";
 import { chartForm } from "./chartForm.ts";
-import { DataTable } from "./DataTable.tsx";
 import { HorizontalBars } from "./HorizontalBars.tsx";
 import type { TimeChartKind } from "./plot.ts";
 import { useOnScreen, useThrottled } from "./useRedraw.ts";
 
-const TimeSeries = lazy(() => import("./TimeSeries.tsx"));
-const CategoryBars = lazy(() => import("./CategoryBars.tsx"));
+const TimeSeries = lazyPart(() => import("./TimeSeries.tsx"));
+const CategoryBars = lazyPart(() => import("./CategoryBars.tsx"));
+const DataTable = lazyPart(() => import("./DataTable.tsx"));
+
+/** Loads the charts of the default dashboard while its first figures are on their way. */
+export function preloadCharts(): void {
+  TimeSeries.preload();
+  DataTable.preload();
+}
 
 interface Props {
   frame: Frame;

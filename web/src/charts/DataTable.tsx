@@ -32,7 +32,7 @@ function Row({ row, columns, index }: { row: number; columns: TableColumnView[];
 }
 
 /** Only the rows that can be seen are in the document. */
-export function DataTable({ frame, title }: Props) {
+export default function DataTable({ frame, title }: Props) {
   const scroller = useRef<HTMLElement>(null);
   const columns = useMemo(() => tableColumns(frame), [frame]);
   const [more, setMore] = useState(false);

@@ -6,7 +6,7 @@ import { SAMPLES } from "../test/panels.ts";
 import { figuresOf, figureView } from "./bigFigure.ts";
 import { Chart } from "./Chart.tsx";
 import { chartForm, isEmpty } from "./chartForm.ts";
-import { DataTable } from "./DataTable.tsx";
+import DataTable from "./DataTable.tsx";
 import { barBox, runs } from "./draw.ts";
 import { barExtent, HorizontalBars, MiddleCut } from "./HorizontalBars.tsx";
 import { useThrottled } from "./useRedraw.ts";

@@ -33,3 +33,6 @@ export interface Catalog {
   version: string;
   hasEvents: boolean;
 }
+
+/** Whether the content is the same: it is plain data without absent fields. */
+export const sameCatalog = (a: Catalog, b: Catalog): boolean => JSON.stringify(a) === JSON.stringify(b);

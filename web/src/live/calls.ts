@@ -9,8 +9,6 @@ export function runCall(
   signal: AbortSignal,
 ): Promise<CallResults[keyof CallResults]> {
   switch (call.method) {
-    case "listPanels":
-      return api.listPanels(signal);
     case "queryPanel":
       return api.queryPanel(call.query, signal);
     case "sendEvent":

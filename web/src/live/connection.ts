@@ -70,6 +70,13 @@ export class Connection {
     this.onChange();
   }
 
+  /** From a call: no heartbeat says it. */
+  setHasEvents(hasEvents: boolean): void {
+    if (this.hasEvents === hasEvents) return;
+    this.hasEvents = hasEvents;
+    this.onChange();
+  }
+
   setPhase(phase: ConnectionPhase, reason?: string): void {
     const { current } = this;
     if (current.phase === phase && current.reason === reason) return;

@@ -4,7 +4,7 @@ import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import type { PanelQuery } from "../query/query.ts";
 import { type FakeServer, frameOf } from "../test/fakeServer.ts";
 import { advance as advanceTime, figure, query, TestHub } from "../test/testHub.ts";
-import { LiveProvider, useConnection, useLastFrame, useQueryState } from "./hooks.tsx";
+import { LiveProvider, useCatalog, useConnection, useLastFrame, useQueryState } from "./hooks.tsx";
 import { CallError, LiveStore } from "./store.ts";
 
 let hub: TestHub;
@@ -126,20 +126,40 @@ test("one message renders one card, and many messages of one frame render it onc
   expect(renders).toEqual({ a: before.a + 1, b: before.b });
 });
 
-test("the connection has the catalogue's version, and the store the server's time", async () => {
+test("the connection says whether there are events, and the store has the server's time", async () => {
   server.clockSkewMs = 60_000;
   renderCard(query("a"));
   const { result } = renderHook(() => useConnection(), { wrapper });
   expect(result.current.phase).toBe("connecting");
   await advance(200);
-  expect(result.current).toMatchObject({ phase: "live", catalogVersion: "1", hasEvents: true, clockOffsetMs: 60_000 });
+  expect(result.current).toMatchObject({ phase: "live", hasEvents: true, clockOffsetMs: 60_000 });
   expect(store.serverNow()).toBe(Date.now() + 60_000);
 });
 
+test("a catalogue with the same content renders nothing, also after the worker was replaced", async () => {
+  configure({ reactStrictMode: false });
+  let renders = 0;
+  const { result } = renderHook(
+    () => {
+      renders += 1;
+      return useCatalog();
+    },
+    { wrapper },
+  );
+  expect(result.current.catalog).toBeUndefined();
+  await advance(200);
+  expect(result.current.catalog).toMatchObject({ version: "1", panels: [{ name: "a" }] });
+  expect(renders).toBe(2);
+  hub.worker.alive = false;
+  await advance(25_000);
+  expect(hub.opened).toEqual([0, 1]);
+  expect(renders).toBe(2);
+});
+
 test("calls resolve with their result, or reject with words for people", async () => {
-  const list = store.call({ method: "listPanels" });
+  const frame = store.call({ method: "queryPanel", query: query("a") });
   await advance(0);
-  await expect(list).resolves.toMatchObject({ version: "1" });
+  await expect(frame).resolves.toMatchObject({ figures: [{ value: 1 }] });
   server.up = false;
   const failed = expect(store.call({ method: "queryPanel", query: query("a") })).rejects.toEqual(
     new CallError("the server cannot be reached", false),
@@ -184,7 +204,7 @@ test("a worker that leaves three pings unanswered is replaced by another one, an
   await advance(200);
   hub.worker.alive = false;
   server.value = 9;
-  const interrupted = expect(store.call({ method: "listPanels" })).rejects.toThrow("interrupted");
+  const interrupted = expect(store.call({ method: "queryPanel", query: query("a") })).rejects.toThrow("interrupted");
   await advance(14_000);
   expect(hub.opened).toEqual([0]);
   await advance(7_000);

@@ -9,7 +9,7 @@ import {
 } from "react";
 import type { Frame } from "../frame/frame.ts";
 import type { PanelQuery } from "../query/query.ts";
-import type { QueryState } from "./protocol.ts";
+import type { CatalogState, QueryState } from "./protocol.ts";
 import type { ConnectionInfo, LiveStore } from "./store.ts";
 
 const StoreContext = createContext<LiveStore | null>(null);
@@ -39,6 +39,12 @@ export function useConnection(): ConnectionInfo {
   const store = useLiveStore();
   const subscribe = useCallback((listener: () => void) => store.subscribeConnection(listener), [store]);
   return useSyncExternalStore(subscribe, () => store.connection());
+}
+
+export function useCatalog(): CatalogState {
+  const store = useLiveStore();
+  const subscribe = useCallback((listener: () => void) => store.subscribeCatalog(listener), [store]);
+  return useSyncExternalStore(subscribe, () => store.catalog());
 }
 
 /** A frame with the query that it answers, from which all words about it must come. */

@@ -1,3 +1,4 @@
+import { Code, ConnectError } from "@connectrpc/connect";
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import { type FakeServer, frameOf } from "../test/fakeServer.ts";
 import { advance, figure, query, TestHub, type TestTab } from "../test/testHub.ts";
@@ -202,15 +203,14 @@ test("a page that is opened in the background opens no stream until it is shown"
   expect(figure(tab.state("a"))).toBe(1);
 });
 
-test("heartbeats bring the version of the catalogue, and whether there are events", async () => {
+test("heartbeats say whether there are events", async () => {
   server.hasEvents = false;
   const tab = await hub.liveTab("a");
-  expect(tab.connectionMessage).toMatchObject({ catalogVersion: "1", hasEvents: false });
+  expect(tab.connectionMessage).toMatchObject({ hasEvents: false });
   server.hasEvents = true;
-  server.catalogVersion = "2";
   server.stream.heartbeat();
   await advance();
-  expect(tab.connectionMessage).toMatchObject({ catalogVersion: "2", hasEvents: true });
+  expect(tab.connectionMessage).toMatchObject({ hasEvents: true });
 });
 
 test("times are by the server's clock, whose offset is that of the least delayed heartbeat", async () => {
@@ -231,12 +231,10 @@ test("times are by the server's clock, whose offset is that of the least delayed
 
 test("one-shot calls return their results", async () => {
   const tab = hub.tab();
-  const list = tab.call({ method: "listPanels" });
   const frame = tab.call({ method: "queryPanel", query: query("a") });
   const sent = tab.call({ method: "sendEvent", eventName: "test", sessionId: "s", properties: { page: "/" } });
   await advance();
   const results = new Map(tab.messages.flatMap((each) => (each.type === "result" ? [[each.id, each.result]] : [])));
-  expect(results.get(list)).toMatchObject({ version: "1", panels: [{ name: "a", title: "a", chart: "table" }] });
   expect(results.get(frame)).toMatchObject({ figures: [{ value: 1 }] });
   expect(results.get(sent)).toEqual({ accepted: 1 });
   expect(server.sentEvents[0]?.events[0]).toMatchObject({
@@ -248,12 +246,72 @@ test("one-shot calls return their results", async () => {
 test("a one-shot call fails after five seconds, and is aborted when its tab goes", async () => {
   server.frozen = true;
   const tab = hub.tab();
-  const id = tab.call({ method: "listPanels" });
+  const id = tab.call({ method: "queryPanel", query: query("a") });
   await advance(5_100);
   expect(tab.messages).toContainEqual({ type: "error", id, reason: "no response in time", permanent: false });
-  tab.call({ method: "listPanels" });
+  tab.call({ method: "queryPanel", query: query("a") });
   tab.close();
   const sent = tab.messages.length;
   await advance(10_000);
   expect(tab.messages.length).toBe(sent);
+});
+
+test("the catalogue is loaded once for all tabs, and again when the stream reports another version", async () => {
+  const tab = await hub.liveTab("a");
+  const other = await hub.liveTab("b");
+  for (const each of [tab, other]) {
+    expect(each.catalog).toMatchObject({
+      catalog: { version: "1", panels: [{ name: "a", title: "a", chart: "table" }] },
+    });
+  }
+  await advance(60_000);
+  expect(server.listCalls).toBe(1);
+  server.publish({ panels: [{ name: "a" }, { name: "b" }], version: "2" });
+  await advance(100);
+  expect(tab.catalog).toMatchObject({ catalog: { version: "2", panels: [{ name: "a" }, { name: "b" }] } });
+  expect(server.listCalls).toBe(2);
+});
+
+test("a server without events is noticed without a query, and its first event as well", async () => {
+  server.catalog = { version: "1", hasEvents: false };
+  const tab = hub.tab();
+  await advance(100);
+  expect(tab.connectionMessage.hasEvents).toBe(false);
+  server.catalog = { version: "1", hasEvents: true };
+  await advance(10_000);
+  expect(tab.connectionMessage.hasEvents).toBe(true);
+});
+
+test("a catalogue that cannot be loaded has a reason, and is loaded on retry", async () => {
+  server.up = false;
+  const tab = hub.tab();
+  await advance(100);
+  expect(tab.catalog).toEqual({ failure: "the server cannot be reached" });
+  expect(tab.connection.phase).toBe("offline");
+  server.up = true;
+  tab.retry();
+  await advance(100);
+  expect(tab.catalog).toMatchObject({ catalog: { version: "1" } });
+  expect(tab.connection.phase).toBe("connecting");
+});
+
+test("a known catalogue stays while its next version cannot be loaded, which is tried again", async () => {
+  const tab = await hub.liveTab("a");
+  server.listError = new ConnectError("the disk is full", Code.Internal);
+  server.publish({ panels: [{ name: "b" }], version: "2" });
+  await advance(100);
+  expect(tab.catalog).toMatchObject({ catalog: { version: "1" }, failure: "the disk is full" });
+  server.listError = undefined;
+  await advance(3_000);
+  expect(tab.catalog).toMatchObject({ catalog: { version: "2" } });
+  expect(tab.catalog.failure).toBeUndefined();
+});
+
+test("hidden tabs load no catalogue", async () => {
+  const tab = hub.tab();
+  await advance(100);
+  tab.hide();
+  const calls = server.listCalls;
+  await advance(60_000);
+  expect(server.listCalls).toBe(calls);
 });

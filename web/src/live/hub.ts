@@ -3,12 +3,14 @@
 //
 //   tabs -> queries -> stream group (pending -> current) -> query states -> tabs
 //                      poller, while no stream serves a query
+//   heartbeats -> catalogue -> tabs
 
 import type { DashboardApi, WatchEvent } from "../api/dashboard.ts";
 import { type Failure, toFailure } from "../api/errors.ts";
 import { backoffDelayMs } from "../lib/backoff.ts";
 import type { PanelQuery } from "../query/query.ts";
 import { runCall } from "./calls.ts";
+import { CatalogLoader } from "./catalogLoader.ts";
 import type { Clock } from "./clock.ts";
 import { Connection, type FailureSource, isBroken, SILENCE_MS } from "./connection.ts";
 import { POLL_INTERVAL_MS, Poller } from "./poller.ts";
@@ -56,6 +58,7 @@ export class Hub {
   private readonly states: QueryStates;
   private readonly connection: Connection;
   private readonly poller: Poller;
+  private readonly catalog: CatalogLoader;
   /** The stream group that serves the tabs. */
   private current: StreamGroup | undefined;
   /** The group that replaces `current` as soon as it is live. */
@@ -81,6 +84,14 @@ export class Hub {
     this.states = new QueryStates((key, state) => this.tabs.broadcast({ type: "query", key, state }, key));
     this.connection = new Connection(clock, () => this.tabs.broadcast(this.connectionMessage()));
     this.poller = new Poller({ clock, random, poll: (key, query, signal) => this.poll(key, query, signal) });
+    this.catalog = new CatalogLoader({
+      api,
+      clock,
+      random,
+      onChange: () => this.tabs.broadcast(this.catalogMessage()),
+      onLoaded: ({ hasEvents }) => this.catalogLoaded(hasEvents),
+      onFailure: (failure) => this.catalogFailed(failure),
+    });
   }
 
   /** Handles a message of a tab. An unknown tab is added. */
@@ -90,7 +101,11 @@ export class Hub {
       return;
     }
     const known = this.tabs.touch(tab);
-    if (!known) this.post(tab, this.connectionMessage());
+    if (!known) {
+      this.post(tab, this.connectionMessage());
+      this.post(tab, this.catalogMessage());
+      this.updateCatalogPolling();
+    }
     if (this.tickTimer === undefined) this.scheduleTick();
     switch (message.type) {
       case "watch":
@@ -128,6 +143,8 @@ export class Hub {
   private visibilityChanged(tab: TabId, visible: boolean): void {
     if (!visible) return;
     this.post(tab, this.connectionMessage());
+    this.post(tab, this.catalogMessage());
+    this.updateCatalogPolling();
     for (const key of this.tabs.queriesOf(tab)) this.postState(tab, key);
     this.scheduleRefresh();
   }
@@ -138,8 +155,12 @@ export class Hub {
   }
 
   private connectionMessage(): WorkerMessage {
-    const { state, catalogVersion, hasEvents } = this.connection;
-    return { type: "connection", state, catalogVersion, hasEvents };
+    const { state, hasEvents } = this.connection;
+    return { type: "connection", state, hasEvents };
+  }
+
+  private catalogMessage(): WorkerMessage {
+    return { type: "catalog", state: this.catalog.state };
   }
 
   private tabsChanged(): void {
@@ -195,6 +216,7 @@ export class Hub {
     this.connection.heard();
     this.connection.setPhase("live");
     this.updatePolling();
+    this.updateCatalogPolling();
   }
 
   private handleEvent(event: WatchEvent): void {
@@ -217,6 +239,7 @@ export class Hub {
   private handleHeartbeat({ serverTime, catalogVersion, hasEvents }: WatchEvent & { type: "heartbeat" }): void {
     const before = this.connection.catalogVersion;
     this.connection.heartbeat(serverTime, catalogVersion, hasEvents);
+    this.catalog.report(catalogVersion);
     // A rejected query may be valid now: its panel may have been added or fixed.
     if (before !== undefined && before !== catalogVersion && this.hasFailedQuery()) this.open();
   }
@@ -238,6 +261,7 @@ export class Hub {
     if (!this.pending) this.scheduleReconnect(failure.retryAfterMs);
     this.polling = true;
     this.updatePolling(established ? MAX_FIRST_POLL_DELAY_MS * this.random() : 0);
+    this.updateCatalogPolling();
   }
 
   private isStable({ liveSince }: StreamGroup): boolean {
@@ -296,6 +320,7 @@ export class Hub {
 
   /** Somebody has asked for an attempt. */
   private retry(): void {
+    this.catalog.retry();
     if (this.active.size === 0) return;
     if (!this.current || this.hasFailedQuery()) this.open();
     this.poller.pollNow();
@@ -353,6 +378,26 @@ export class Hub {
     this.states.fail(key, kind === "permanent" ? "failed" : "stale", reason, this.connection.now());
   }
 
+  // ---- catalogue
+
+  private updateCatalogPolling(): void {
+    if (!this.tabs.someVisible) this.catalog.stop();
+    else if (this.current) this.catalog.stopPolling();
+    else this.catalog.poll();
+  }
+
+  /** Without queries there is no stream, and the catalogue alone says how the server is. */
+  private catalogLoaded(hasEvents: boolean): void {
+    this.connection.heard();
+    if (this.current) return;
+    if (this.active.size === 0) this.connection.setPhase("connecting");
+    this.connection.setHasEvents(hasEvents);
+  }
+
+  private catalogFailed(failure: Failure): void {
+    if (this.active.size === 0) this.setBroken(failure, "call");
+  }
+
   // ---- one-shot calls
 
   private async call(tab: TabId, id: number, call: Call, signal: AbortSignal): Promise<void> {
@@ -385,6 +430,7 @@ export class Hub {
       this.polling = true;
       this.updatePolling();
     }
+    this.updateCatalogPolling();
     if (this.reopenAt !== undefined && now >= this.reopenAt && this.current && !this.pending) this.open();
     this.scheduleTick();
   }

@@ -45,6 +45,12 @@ export interface ConnectionState {
   retryAt?: number;
 }
 
+/** The list of panels, and why its newest version could not be loaded. Empty until the first call has ended. */
+export interface CatalogState {
+  catalog?: Catalog;
+  failure?: string;
+}
+
 /** From a tab to the worker. */
 export type TabMessage =
   /** The first message. `base` is the document's base URL: the server's paths are relative to it. */
@@ -56,18 +62,17 @@ export type TabMessage =
    * silent for 15 seconds.
    */
   | { type: "ping"; visible: boolean }
+  /** Ends the wait for the next attempt to connect, and tries failed queries and the catalogue again. */
   | { type: "retry" }
   | { type: "bye" }
   | { type: "call"; id: number; call: Call };
 
 /** One-shot calls. */
 export type Call =
-  | { method: "listPanels" }
   | { method: "queryPanel"; query: PanelQuery }
   | { method: "sendEvent"; eventName: string; sessionId: string; properties: Record<string, string> };
 
 export interface CallResults {
-  listPanels: Catalog;
   queryPanel: Frame;
   /** Accepted events. */
   sendEvent: { accepted: number };
@@ -78,6 +83,7 @@ export type WorkerMessage =
   /** Answers a ping. `known` is false if the worker has forgotten the tab, which then sends its queries again. */
   | { type: "pong"; known: boolean }
   | { type: "query"; key: string; state: QueryState }
-  | { type: "connection"; state: ConnectionState; catalogVersion?: string; hasEvents?: boolean }
+  | { type: "catalog"; state: CatalogState }
+  | { type: "connection"; state: ConnectionState; hasEvents?: boolean }
   | { type: "result"; id: number; result: CallResults[keyof CallResults] }
   | { type: "error"; id: number; reason: string; permanent: boolean };

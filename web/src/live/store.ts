@@ -1,14 +1,13 @@
 // The tab's copy of what the worker knows, for React. One message changes one key, so it renders one card again.
 
+import { sameCatalog } from "../frame/catalog.ts";
 import { type PanelQuery, queryKey } from "../query/query.ts";
 import { type OpenPort, openWorker } from "./openWorker.ts";
-import type { Call, CallResults, ConnectionState, QueryState, WorkerMessage } from "./protocol.ts";
+import type { Call, CallResults, CatalogState, ConnectionState, QueryState, WorkerMessage } from "./protocol.ts";
 import { WorkerLink } from "./workerLink.ts";
 
 export interface ConnectionInfo extends ConnectionState {
-  /** Changes with the list of panels. Undefined before the first heartbeat. */
-  catalogVersion?: string;
-  /** Whether any event has been stored. Undefined before the first heartbeat. */
+  /** Whether any event has been stored. Undefined before the server has said so. */
   hasEvents?: boolean;
 }
 
@@ -38,13 +37,16 @@ export class LiveStore {
   private readonly queries = new Map<string, { query: PanelQuery; listeners: Set<Listener> }>();
   private readonly states = new Map<string, QueryState>();
   private readonly connectionListeners = new Set<Listener>();
+  private readonly catalogListeners = new Set<Listener>();
   private readonly calls = new Map<number, PendingCall>();
   private connectionInfo: ConnectionInfo = { phase: "connecting", since: Date.now(), clockOffsetMs: 0 };
+  private catalogState: CatalogState = {};
   private lastCall = 0;
   private watchScheduled = false;
   /** What has arrived since the last frame of the browser. */
   private readonly arrived = new Map<string, QueryState>();
   private arrivedConnection: ConnectionInfo | undefined;
+  private arrivedCatalog: CatalogState | undefined;
   private animationFrame: number | undefined;
 
   constructor(openPort: OpenPort = openWorker) {
@@ -103,6 +105,16 @@ export class LiveStore {
     return this.connectionInfo;
   }
 
+  subscribeCatalog(listener: Listener): () => void {
+    this.catalogListeners.add(listener);
+    return () => this.catalogListeners.delete(listener);
+  }
+
+  /** The same object until something changes. */
+  catalog(): CatalogState {
+    return this.catalogState;
+  }
+
   /** The server's clock, in Unix milliseconds. */
   serverNow(): number {
     return Date.now() + this.connectionInfo.clockOffsetMs;
@@ -148,9 +160,12 @@ export class LiveStore {
       case "connection":
         this.arrivedConnection = {
           ...message.state,
-          catalogVersion: message.catalogVersion ?? this.connectionInfo.catalogVersion,
           hasEvents: message.hasEvents ?? this.connectionInfo.hasEvents,
         };
+        this.scheduleFlush();
+        break;
+      case "catalog":
+        this.arrivedCatalog = message.state;
         this.scheduleFlush();
         break;
       case "result":
@@ -185,6 +200,10 @@ export class LiveStore {
       this.arrivedConnection = undefined;
       for (const listener of this.connectionListeners) listener();
     }
+    if (this.arrivedCatalog) {
+      this.takeCatalog(this.arrivedCatalog);
+      this.arrivedCatalog = undefined;
+    }
     for (const [key, state] of this.arrived) {
       const entry = this.queries.get(key);
       if (!entry) continue;
@@ -192,6 +211,15 @@ export class LiveStore {
       for (const listener of entry.listeners) listener();
     }
     this.arrived.clear();
+  }
+
+  /** A catalogue with the same content renders nothing. A worker that has been replaced has none at first. */
+  private takeCatalog({ catalog, failure }: CatalogState): void {
+    const held = this.catalogState;
+    const same = !catalog || (held.catalog && sameCatalog(held.catalog, catalog));
+    if (same && held.failure === failure) return;
+    this.catalogState = { catalog: same ? held.catalog : catalog, failure };
+    for (const listener of this.catalogListeners) listener();
   }
 }
 

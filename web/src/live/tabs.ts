@@ -32,6 +32,10 @@ export class Tabs {
     return this.tabs.size;
   }
 
+  get someVisible(): boolean {
+    return [...this.tabs.values()].some((tab) => tab.visible);
+  }
+
   /** Adds the tab if it is unknown, and notes that it is alive. Returns whether it was known. */
   touch(id: TabId): boolean {
     const now = this.clock.now();

@@ -2,7 +2,7 @@
 // message of a tab carries the base URL.
 
 import { createDashboardApi } from "../api/dashboard.ts";
-import { serverTransport } from "../api/transport.ts";
+import { grpcWebClient } from "../api/grpcWeb.ts";
 import { systemClock } from "./clock.ts";
 import { Hub } from "./hub.ts";
 import type { TabMessage, WorkerMessage } from "./protocol.ts";
@@ -17,7 +17,7 @@ let hub: Hub | undefined;
 
 const createHub = (base: string): Hub =>
   new Hub({
-    api: createDashboardApi(serverTransport(base)),
+    api: createDashboardApi(grpcWebClient(base)),
     clock: systemClock,
     random: Math.random,
     post: (tab, message) => (tab as Port).postMessage(message),

@@ -5,9 +5,9 @@ import { emptyWords } from "../frame/words.ts";
 import type { PanelInfo, QueryState } from "../live/protocol.ts";
 import { queryKey } from "../query/query.ts";
 import { Dialog } from "../ui/Dialog.tsx";
+import { ErrorBoundary } from "../ui/ErrorBoundary.tsx";
 import { Menu, type MenuItem } from "../ui/Menu.tsx";
 import { type CardState, cardState, type DrawnFrame, splitReason } from "./cardState.ts";
-import { ErrorBoundary } from "./ErrorBoundary.tsx";
 import { downloadCsv, downloadPng } from "./exportPanel.ts";
 import { FiguresRow } from "./FiguresRow.tsx";
 

@@ -89,8 +89,8 @@ test("the description is a text on demand, and the values are a table on demand"
   await userEvent.click(screen.getByRole("button", { name: "About Top pages" }));
   expect(description.hidden).toBe(false);
   await userEvent.click(screen.getByRole("button", { name: "Top pages: more actions" }));
-  await userEvent.click(screen.getByRole("menuitem", { name: "Show as table" }));
-  expect(within(region()).getByRole("table").textContent).toContain("/pricing");
+  await userEvent.click(await screen.findByRole("menuitem", { name: "Show as table" }));
+  expect((await within(region()).findByRole("table")).textContent).toContain("/pricing");
 });
 
 test("a number without words has its unit beside it", () => {

@@ -4,13 +4,13 @@ import { useMemo } from "react";
 import { useConnection as useConnectionInfo, useLiveStore } from "../live/hooks.tsx";
 import type { ConnectionState } from "../live/protocol.ts";
 
-export { useLastFrame, useQueryState } from "../live/hooks.tsx";
+export { useCatalog, useLastFrame, useQueryState } from "../live/hooks.tsx";
 
-export function useConnection(): { state: ConnectionState; catalogVersion?: string; hasEvents?: boolean } {
+export function useConnection(): { state: ConnectionState; hasEvents?: boolean } {
   const info = useConnectionInfo();
   return useMemo(() => {
-    const { catalogVersion, hasEvents, ...state } = info;
-    return { state, catalogVersion, hasEvents };
+    const { hasEvents, ...state } = info;
+    return { state, hasEvents };
   }, [info]);
 }
 

@@ -3,7 +3,15 @@
 
 import { useSyncExternalStore } from "react";
 import type { Frame } from "../frame/frame.ts";
-import type { Call, CallResults, Catalog, ConnectionState, PanelInfo, QueryState } from "../live/protocol.ts";
+import type {
+  Call,
+  CallResults,
+  Catalog,
+  CatalogState,
+  ConnectionState,
+  PanelInfo,
+  QueryState,
+} from "../live/protocol.ts";
 import { type PanelQuery, queryKey } from "../query/query.ts";
 
 /** A frame with the query that it answers. */
@@ -15,7 +23,6 @@ interface LastFrame {
 
 interface Connection {
   state: ConnectionState;
-  catalogVersion?: string;
   hasEvents?: boolean;
 }
 
@@ -58,10 +65,9 @@ export function numberFrame(value: number, label = "events", computedAt = Date.n
 
 export class FakeLive {
   connection: Connection = { state: { phase: "connecting", since: Date.now(), clockOffsetMs: 0 } };
-  catalog: Catalog = { panels: [], broken: [], version: "1", hasEvents: true };
+  catalog: CatalogState = {};
   /** Answers one-shot calls. Throw to fail. */
   answer: (call: Call) => unknown = (call) => {
-    if (call.method === "listPanels") return this.catalog;
     if (call.method === "sendEvent") return { accepted: 1 };
     throw new Error(`unexpected call ${call.method}`);
   };
@@ -88,12 +94,16 @@ export class FakeLive {
   }
 
   goLive(catalog: Partial<Catalog>) {
-    this.catalog = { ...this.catalog, ...catalog };
+    const before = this.catalog.catalog ?? { panels: [], broken: [], version: "1", hasEvents: true };
+    const next = { ...before, ...catalog };
+    this.catalog = { catalog: next };
     const now = Date.now();
-    this.setConnection(
-      { phase: "live", since: now, lastHeardAt: now },
-      { catalogVersion: this.catalog.version, hasEvents: this.catalog.hasEvents },
-    );
+    this.setConnection({ phase: "live", since: now, lastHeardAt: now }, { hasEvents: next.hasEvents });
+  }
+
+  failCatalog(failure: string) {
+    this.catalog = { ...this.catalog, failure };
+    this.notify();
   }
 
   push(query: PanelQuery, frame: Frame, change: Partial<QueryState> = {}) {
@@ -141,6 +151,7 @@ export const replaceFake = () => {
 const useFake = <T>(read: (source: FakeLive) => T): T => useSyncExternalStore(fake.subscribe, () => read(fake));
 
 export const useConnection = () => useFake((source) => source.connection);
+export const useCatalog = () => useFake((source) => source.catalog);
 export const useQueryState = (query: PanelQuery) => useFake((source) => source.state(query));
 export const useLastFrame = (query: PanelQuery) => useFake((source) => source.lastFrame(query));
 export const useLive = () => fake.live;

@@ -1,8 +1,9 @@
-// A server for tests: the real client over an in-memory transport. Tests set the responses and failures.
+// A server for tests: the real protocol in memory. Tests set the responses and failures.
 
 import { create, type MessageInitShape } from "@bufbuild/protobuf";
 import { timestampFromMs } from "@bufbuild/protobuf/wkt";
-import { Code, ConnectError, createRouterTransport, type Transport } from "@connectrpc/connect";
+import { Code, ConnectError, createConnectRouter } from "@connectrpc/connect";
+import { createAsyncIterable, createUniversalHandlerClient } from "@connectrpc/connect/protocol";
 import {
   DashboardService,
   type FrameSchema,
@@ -95,12 +96,20 @@ export class FakeServer {
   rejection: ConnectError | undefined;
   /** Set: QueryPanel fails for this panel. */
   readonly panelErrors = new Map<string, ConnectError>();
+  /** Set: ListPanels fails with it. */
+  listError: ConnectError | undefined;
+  /** The calls of ListPanels so far. */
+  listCalls = 0;
   /** How long QueryPanel takes. */
   latencyMs = 0;
   catalogVersion = "1";
   hasEvents = true;
   clockSkewMs = 0;
-  catalog: MessageInitShape<typeof ListPanelsResponseSchema> = { panels: [{ name: "a" }], version: "1" };
+  catalog: MessageInitShape<typeof ListPanelsResponseSchema> = {
+    panels: [{ name: "a" }],
+    version: "1",
+    hasEvents: true,
+  };
   /** The lead figure of every panel, in streams and calls. */
   value = 1;
   /** All streams opened so far, including closed ones. */
@@ -110,13 +119,18 @@ export class FakeServer {
   readonly sentEvents: SendEventsRequest[] = [];
   concurrentPolls = 0;
   maxConcurrentPolls = 0;
-  readonly transport: Transport;
+
+  /** gRPC-Web in memory. */
+  readonly fetch: typeof fetch;
 
   constructor() {
-    this.transport = createRouterTransport(({ service }) => {
-      service(DashboardService, {
+    const router = createConnectRouter({ connect: false, grpc: false });
+    router
+      .service(DashboardService, {
         listPanels: async (_, { signal }) => {
+          this.listCalls += 1;
           await this.answer(signal);
+          if (this.listError) throw this.listError;
           return this.catalog;
         },
         queryPanel: async (request, { signal }) => {
@@ -134,15 +148,29 @@ export class FakeServer {
           }
         },
         watchPanels: (request, { signal }) => this.watch(request, signal),
-      });
-      service(IngestService, {
+      })
+      .service(IngestService, {
         sendEvents: async (request, { signal }) => {
           await this.answer(signal);
           this.sentEvents.push(request);
           return { accepted: BigInt(request.events.length) };
         },
       });
-    });
+    const handle = createUniversalHandlerClient(router.handlers);
+    this.fetch = async (url, { headers, body, signal } = {}) => {
+      const {
+        status,
+        header,
+        body: chunks,
+      } = await handle({
+        url: String(url),
+        method: "POST",
+        header: new Headers(headers),
+        body: createAsyncIterable([body as Uint8Array]),
+        signal: signal ?? undefined,
+      });
+      return new Response(toStream(chunks), { status, headers: header });
+    };
   }
 
   get openStreams(): FakeStream[] {
@@ -154,6 +182,13 @@ export class FakeServer {
     const last = this.streams.at(-1);
     if (!last) throw new Error("no stream was opened");
     return last;
+  }
+
+  /** Another catalogue, which the open streams report. */
+  publish(catalog: typeof this.catalog & { version: string }): void {
+    this.catalog = catalog;
+    this.catalogVersion = catalog.version;
+    for (const stream of this.openStreams) stream.heartbeat();
   }
 
   /** Ends all connections and accepts no new ones. */
@@ -194,4 +229,14 @@ export class FakeServer {
       clearInterval(beat);
     }
   }
+}
+
+function toStream(chunks: AsyncIterable<Uint8Array>): ReadableStream<Uint8Array> {
+  const iterator = chunks[Symbol.asyncIterator]();
+  const pull = async (controller: ReadableStreamDefaultController<Uint8Array>) => {
+    const { done, value } = await iterator.next();
+    if (done) controller.close();
+    else controller.enqueue(value);
+  };
+  return new ReadableStream({ pull }, { highWaterMark: 0 });
 }

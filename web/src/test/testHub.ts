@@ -2,10 +2,11 @@
 
 import { vi } from "vitest";
 import { createDashboardApi } from "../api/dashboard.ts";
+import { grpcWebClient } from "../api/grpcWeb.ts";
 import { systemClock } from "../live/clock.ts";
 import { Hub } from "../live/hub.ts";
 import type { OpenPort } from "../live/openWorker.ts";
-import type { Call, ConnectionState, QueryState, WorkerMessage } from "../live/protocol.ts";
+import type { Call, CatalogState, ConnectionState, QueryState, WorkerMessage } from "../live/protocol.ts";
 import { type PanelQuery, queryKey } from "../query/query.ts";
 import { FakeServer } from "./fakeServer.ts";
 
@@ -83,6 +84,12 @@ export class TestTab implements Recipient {
     return last?.type === "query" ? last.state : undefined;
   }
 
+  get catalog(): CatalogState {
+    const last = this.messages.findLast((message) => message.type === "catalog");
+    if (last?.type !== "catalog") throw new Error("no catalogue was sent");
+    return last.state;
+  }
+
   get connectionMessage() {
     const last = this.messages.findLast((message) => message.type === "connection");
     if (last?.type !== "connection") throw new Error("no connection state was sent");
@@ -107,7 +114,7 @@ export class TestHub {
 
   private createWorker(): { hub: Hub; alive: boolean } {
     const hub = new Hub({
-      api: createDashboardApi(this.server.transport),
+      api: createDashboardApi(grpcWebClient("http://in-memory/", this.server.fetch)),
       clock: systemClock,
       random: () => this.random,
       post: (tab, message) => (tab as Recipient).receive(structuredClone(message)),

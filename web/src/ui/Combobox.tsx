@@ -1,4 +1,5 @@
-import { lazy, type ReactNode, Suspense } from "react";
+import { type ReactNode, Suspense } from "react";
+import { lazyPart } from "../lazyPart.ts";
 import { Icon } from "./icons.tsx";
 import { useLazyPopup } from "./useLazyPopup.ts";
 
@@ -24,12 +25,11 @@ export interface ComboboxProps {
   className?: string;
 }
 
-const load = () => import("./ComboboxPopup.tsx");
-const ComboboxPopup = lazy(load);
+const ComboboxPopup = lazyPart(() => import("./ComboboxPopup.tsx"));
 
 /** A button that opens a searchable list. */
 export function Combobox({ label, children, className = "", disabled, ...list }: ComboboxProps) {
-  const { open, setOpen, onOpenChange, trigger, triggerProps } = useLazyPopup(load, "listbox");
+  const { open, setOpen, onOpenChange, trigger, triggerProps } = useLazyPopup(ComboboxPopup.preload, "listbox");
   return (
     <>
       <button type="button" disabled={disabled} className={`ui-button ui-button-quiet ${className}`} {...triggerProps}>

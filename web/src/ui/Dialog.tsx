@@ -1,4 +1,5 @@
-import { lazy, type ReactNode, Suspense } from "react";
+import { type ReactNode, Suspense } from "react";
+import { lazyPart } from "../lazyPart.ts";
 
 export interface DialogProps {
   title: string;
@@ -10,11 +11,10 @@ export interface DialogProps {
   children: ReactNode;
 }
 
-const loadDialog = () => import("./DialogPopup.tsx");
-const DialogPopup = lazy(loadDialog);
+const DialogPopup = lazyPart(() => import("./DialogPopup.tsx"));
 
 /** Loads the dialog's code, for example when the pointer is over the button that opens it. */
-export const preloadDialog = () => void loadDialog().catch(() => {});
+export const preloadDialog = DialogPopup.preload;
 
 /**
  * A modal dialog, open as long as it is rendered. It traps the focus and returns it; Escape closes the innermost one. The

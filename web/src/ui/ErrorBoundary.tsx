@@ -1,4 +1,5 @@
 import { Component, type ReactNode } from "react";
+import { retryFailedParts } from "../lazyPart.ts";
 
 interface Props {
   /** Rendered instead of the children after they have thrown. `reset` renders them again. */
@@ -25,8 +26,13 @@ export class ErrorBoundary extends Component<Props, State> {
     return props.resetKey === state.resetKey ? null : { error: undefined, resetKey: props.resetKey };
   }
 
+  private readonly reset = (): void => {
+    retryFailedParts();
+    this.setState({ error: undefined });
+  };
+
   override render() {
     const { error } = this.state;
-    return error ? this.props.fallback(error, () => this.setState({ error: undefined })) : this.props.children;
+    return error ? this.props.fallback(error, this.reset) : this.props.children;
   }
 }

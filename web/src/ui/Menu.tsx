@@ -1,4 +1,5 @@
-import { lazy, Suspense } from "react";
+import { Suspense } from "react";
+import { lazyPart } from "../lazyPart.ts";
 import { Icon, type IconName } from "./icons.tsx";
 import { useLazyPopup } from "./useLazyPopup.ts";
 
@@ -17,12 +18,11 @@ export interface MenuProps {
   className?: string;
 }
 
-const load = () => import("./MenuPopup.tsx");
-const MenuPopup = lazy(load);
+const MenuPopup = lazyPart(() => import("./MenuPopup.tsx"));
 
 /** A button with a menu of actions. */
 export function Menu({ label, items, className = "" }: MenuProps) {
-  const { open, onOpenChange, trigger, triggerProps } = useLazyPopup(load, "menu");
+  const { open, onOpenChange, trigger, triggerProps } = useLazyPopup(MenuPopup.preload, "menu");
   return (
     <>
       <button type="button" aria-label={label} className={`ui-icon-button ${className}`} {...triggerProps}>

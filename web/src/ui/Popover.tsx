@@ -1,4 +1,5 @@
-import { type ComponentProps, lazy, type ReactNode, Suspense } from "react";
+import { type ComponentProps, type ReactNode, Suspense } from "react";
+import { lazyPart } from "../lazyPart.ts";
 import { useLazyPopup } from "./useLazyPopup.ts";
 
 export interface PopoverProps extends Omit<ComponentProps<"button">, "content" | "children"> {
@@ -11,12 +12,11 @@ export interface PopoverProps extends Omit<ComponentProps<"button">, "content" |
   align?: "start" | "center" | "end";
 }
 
-const load = () => import("./PopoverPopup.tsx");
-const PopoverPopup = lazy(load);
+const PopoverPopup = lazyPart(() => import("./PopoverPopup.tsx"));
 
 /** A button that shows details beside it. */
 export function Popover({ label, children, content, align = "start", className = "", ...props }: PopoverProps) {
-  const { open, onOpenChange, trigger, triggerProps } = useLazyPopup(load, "dialog");
+  const { open, onOpenChange, trigger, triggerProps } = useLazyPopup(PopoverPopup.preload, "dialog");
   return (
     <>
       <button type="button" className={className} {...props} {...triggerProps}>

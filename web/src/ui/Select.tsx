@@ -1,4 +1,5 @@
-import { lazy, Suspense } from "react";
+import { Suspense } from "react";
+import { lazyPart } from "../lazyPart.ts";
 import { Icon } from "./icons.tsx";
 import { useLazyPopup } from "./useLazyPopup.ts";
 
@@ -10,12 +11,11 @@ export interface SelectProps<T extends string> {
   disabled?: boolean;
 }
 
-const load = () => import("./SelectPopup.tsx");
-const SelectPopup = lazy(load);
+const SelectPopup = lazyPart(() => import("./SelectPopup.tsx"));
 
 /** One of a few values. For many, use a Combobox. */
 export function Select<T extends string>({ label, value, options, onChange, disabled }: SelectProps<T>) {
-  const { open, setOpen, onOpenChange, trigger, triggerProps } = useLazyPopup(load, "listbox");
+  const { open, setOpen, onOpenChange, trigger, triggerProps } = useLazyPopup(SelectPopup.preload, "listbox");
   const text = options.find((option) => option.value === value)?.label ?? value;
   return (
     <>

@@ -1,7 +1,8 @@
-import { lazy, Suspense, useEffect, useState } from "react";
+import { Suspense, useEffect, useState } from "react";
+import { lazyPart } from "../lazyPart.ts";
 import { onToast } from "./toast.ts";
 
-const ToastViewport = lazy(() => import("./ToastViewport.tsx"));
+const ToastViewport = lazyPart(() => import("./ToastViewport.tsx"));
 
 /** Shows the toasts. One per page. */
 export function Toaster() {

@@ -1,7 +1,7 @@
-import { lazy, type ReactNode, Suspense, useEffect, useRef, useState } from "react";
+import { type ReactNode, Suspense, useEffect, useRef, useState } from "react";
+import { lazyPart } from "../lazyPart.ts";
 
-const load = () => import("./TooltipPopup.tsx");
-const TooltipPopup = lazy(load);
+const TooltipPopup = lazyPart(() => import("./TooltipPopup.tsx"));
 const DELAY_MS = 500;
 
 /** Shows a text beside a control on hover and on keyboard focus. The control needs its own accessible name. */

@@ -10,12 +10,9 @@ export interface CloseDetails {
   cancel: () => void;
 }
 
-export function useLazyPopup(load: () => Promise<unknown>, haspopup: "menu" | "listbox" | "dialog") {
+export function useLazyPopup(preload: () => void, haspopup: "menu" | "listbox" | "dialog") {
   const trigger = useRef<HTMLButtonElement>(null);
   const [open, setOpen] = useState(false);
-  // A failed download is reported by the component that suspends on it. A preload fails without consequences.
-  const preload = useCallback(() => void load().catch(() => {}), [load]);
-
   const onOpenChange = useCallback((next: boolean, details: CloseDetails) => {
     // A press on the trigger is "outside" for the library: it would close the popup, and the click would open it again.
     if (!next && trigger.current?.contains(details.event.target as Node) && details.reason === "outside-press") {

@@ -1,57 +1,52 @@
-import { QueryClientProvider } from "@tanstack/react-query";
-import { useCallback, useEffect, useMemo, useState } from "react";
-import { useConnection } from "../../shell/live.ts";
+import { Suspense, useCallback, useEffect, useMemo } from "react";
+import { preloadCharts } from "../../charts/Chart.tsx";
+import { lazyPart } from "../../lazyPart.ts";
+import { useCatalog, useConnection, useLive } from "../../shell/live.ts";
 import { useView } from "../../shell/view.ts";
 import { strings } from "../../strings.ts";
 import { Button } from "../../ui/Button.tsx";
 import { EmptyState } from "../../ui/placeholders.tsx";
 import { BrokenPanels } from "./BrokenPanels.tsx";
-import { createQueryClient, useCatalog } from "./catalog.ts";
 import { DocumentTitle } from "./DocumentTitle.tsx";
-import { EnlargedPanel } from "./EnlargedPanel.tsx";
-import { GettingStarted } from "./gettingStarted/GettingStarted.tsx";
-import { SetupChecklist } from "./gettingStarted/SetupChecklist.tsx";
 import { useSetupPending } from "./gettingStarted/useSetupPending.ts";
 import { placePanels } from "./grid.ts";
 import { KioskGrid, PanelGrid } from "./PanelGrid.tsx";
 
-/** The client for one-shot calls belongs to the page, so that the first load of other pages does without it. */
-export default function DashboardPage() {
-  const [queries] = useState(createQueryClient);
-  return (
-    <QueryClientProvider client={queries}>
-      <Dashboard />
-    </QueryClientProvider>
-  );
-}
+const EnlargedPanel = lazyPart(() => import("./EnlargedPanel.tsx"));
+const GettingStarted = lazyPart(() => import("./gettingStarted/GettingStarted.tsx"));
+const SetupChecklist = lazyPart(() => import("./gettingStarted/SetupChecklist.tsx"));
 
-function Dashboard() {
+export default function DashboardPage() {
   const [view, setView] = useView();
   const { range, zone, panel, wall } = view;
-  const catalog = useCatalog();
-  const connection = useConnection();
-  const panels = useMemo(() => placePanels(catalog.data?.panels ?? []).map((placed) => placed.panel), [catalog.data]);
+  const { catalog, failure } = useCatalog();
+  const { hasEvents } = useConnection();
+  const { retry } = useLive();
+  const panels = useMemo(() => placePanels(catalog?.panels ?? []).map((placed) => placed.panel), [catalog]);
   const enlarge = useCallback((name: string) => setView({ panel: name }), [setView]);
-  const hasEvents = connection.hasEvents ?? catalog.data?.hasEvents;
   const [pending, finishSetup] = useSetupPending(hasEvents);
   const first = panels[0];
 
+  useEffect(preloadCharts, []);
   useEffect(() => {
     if (hasEvents === false) document.title = strings.product;
   }, [hasEvents]);
 
-  if (hasEvents === false) return <GettingStarted panels={panels} range={range} zone={zone} />;
-  if (catalog.isError) {
+  if (hasEvents === false) {
     return (
-      <EmptyState
-        title={strings.catalogFailed}
-        action={<Button onClick={() => void catalog.refetch()}>{strings.retry}</Button>}
-      >
-        {catalog.error.message}
+      <Suspense fallback={<LoadingGrid />}>
+        <GettingStarted panels={panels} range={range} zone={zone} />
+      </Suspense>
+    );
+  }
+  if (!catalog && failure !== undefined) {
+    return (
+      <EmptyState title={strings.catalogFailed} action={<Button onClick={retry}>{strings.retry}</Button>}>
+        {failure}
       </EmptyState>
     );
   }
-  if (!catalog.data) return <LoadingGrid />;
+  if (!catalog) return <LoadingGrid />;
   const grid = { panels, range, zone, onEnlarge: enlarge };
   return (
     <>
@@ -60,15 +55,20 @@ function Dashboard() {
       {wall ? (
         <KioskGrid {...grid} />
       ) : (
-        <>
+        // One boundary for all: a list that came later would move the panels.
+        <Suspense fallback={<LoadingGrid />}>
           {pending && <SetupChecklist panels={panels} range={range} zone={zone} onDone={finishSetup} dismissible />}
           <PanelGrid {...grid} />
           <footer className="mt-4">
-            <BrokenPanels broken={catalog.data.broken} />
+            <BrokenPanels broken={catalog.broken} />
           </footer>
-        </>
+        </Suspense>
       )}
-      {panel && <EnlargedPanel name={panel} panels={panels} view={view} onView={setView} />}
+      {panel && (
+        <Suspense>
+          <EnlargedPanel name={panel} panels={panels} view={view} onView={setView} />
+        </Suspense>
+      )}
     </>
   );
 }

@@ -17,7 +17,7 @@ interface Props {
 }
 
 /** One panel in a dialog, with the range and the way to its neighbours. */
-export function EnlargedPanel({ name, panels, view, onView }: Props) {
+export default function EnlargedPanel({ name, panels, view, onView }: Props) {
   const index = panels.findIndex((panel) => panel.name === name);
   const info = panels[index];
   const close = () => onView({ panel: undefined });

@@ -1,4 +1,5 @@
-import { lazy, type ReactNode, Suspense, useEffect, useState } from "react";
+import { type ReactNode, Suspense, useEffect, useState } from "react";
+import { lazyPart } from "../../lazyPart.ts";
 import { Button, IconButton } from "../../ui/Button.tsx";
 import { Combobox } from "../../ui/Combobox.tsx";
 import { CopyButton } from "../../ui/CopyButton.tsx";
@@ -16,7 +17,7 @@ import { Tabs } from "../../ui/Tabs.tsx";
 import { Tooltip } from "../../ui/Tooltip.tsx";
 import { showToast } from "../../ui/toast.ts";
 
-const Gallery = lazy(async () => ({ default: (await import("./Gallery.tsx")).Gallery }));
+const Gallery = lazyPart(async () => ({ default: (await import("./Gallery.tsx")).Gallery }));
 
 const Section = ({ title, children }: { title: string; children: ReactNode }) => (
   <section aria-label={title} className="card gap-4">

@@ -1,3 +1,4 @@
+import { QueryClient, QueryClientProvider, useMutation } from "@tanstack/react-query";
 import { useState } from "react";
 import type { PanelInfo } from "../../../live/protocol.ts";
 import type { PanelQuery } from "../../../query/query.ts";
@@ -7,7 +8,7 @@ import { Button } from "../../../ui/Button.tsx";
 import { CopyButton } from "../../../ui/CopyButton.tsx";
 import { Tabs } from "../../../ui/Tabs.tsx";
 import { showToast } from "../../../ui/toast.ts";
-import { SetupChecklist } from "./SetupChecklist.tsx";
+import SetupChecklist from "./SetupChecklist.tsx";
 import { snippets } from "./snippets.ts";
 
 const words = strings.gettingStarted;
@@ -22,8 +23,9 @@ interface Props {
 }
 
 /** Shown while the server has no events: ways to send the first one. The panels replace it when an event arrives. */
-export function GettingStarted({ panels, range, zone }: Props) {
+export default function GettingStarted({ panels, range, zone }: Props) {
   const list = snippets(serverAddress());
+  const [queries] = useState(() => new QueryClient());
   return (
     <section
       aria-label={words.title}
@@ -39,7 +41,9 @@ export function GettingStarted({ panels, range, zone }: Props) {
           <h2 className="text-2xl font-semibold tracking-tight">{words.title}</h2>
           <p className="mt-2 text-muted">{words.intro}</p>
         </div>
-        <SendTestEvent />
+        <QueryClientProvider client={queries}>
+          <SendTestEvent />
+        </QueryClientProvider>
       </div>
       <div className="card my-5 overflow-hidden p-0!">
         <Tabs
@@ -66,29 +70,21 @@ export function GettingStarted({ panels, range, zone }: Props) {
 
 function SendTestEvent() {
   const { call } = useLive();
-  const [sending, setSending] = useState(false);
-  const send = async () => {
-    setSending(true);
-    try {
-      await call({
+  const { mutate, isPending } = useMutation({
+    mutationFn: () =>
+      call({
         method: "sendEvent",
         eventName: "page_view",
         sessionId: `test-${Math.random().toString(36).slice(2, 10)}`,
         properties: { page_url: "/test", duration_ms: "1200" },
-      });
-      showToast({ title: words.sent, description: words.sentHint });
-    } catch (error) {
-      showToast({
-        title: words.sendFailed,
-        description: error instanceof Error ? error.message : String(error),
-        type: "error",
-      });
-    } finally {
-      setSending(false);
-    }
-  };
+      }),
+    onSuccess: () => showToast({ title: words.sent, description: words.sentHint }),
+    onError: ({ message }) => showToast({ title: words.sendFailed, description: message, type: "error" }),
+    // The browser's idea of being online says nothing about a server in the same network.
+    networkMode: "always",
+  });
   return (
-    <Button kind="primary" icon="send" disabled={sending} onClick={send}>
+    <Button kind="primary" icon="send" disabled={isPending} onClick={() => mutate()}>
       {words.sendTest}
     </Button>
   );

@@ -19,7 +19,7 @@ interface Props {
 }
 
 /** Which panels have had data so far, and which events the others need. */
-export function SetupChecklist({ panels, range, zone, onDone, dismissible }: Props) {
+export default function SetupChecklist({ panels, range, zone, onDone, dismissible }: Props) {
   const listed = useMemo(() => panels.filter(({ events }) => events.length > 0), [panels]);
   const [seen, setSeen] = useState<ReadonlySet<string>>(new Set());
   const done = listed.length > 0 && listed.every(({ name }) => seen.has(name));

@@ -11,7 +11,7 @@ import { DashboardService } from "../gen/millrace/v1/dashboard_pb.ts";
 import { frameOf } from "../test/fakeServer.ts";
 import { createDashboardApi, type DashboardApi, type WatchEvent } from "./dashboard.ts";
 import { toFailure } from "./errors.ts";
-import { serverTransport } from "./transport.ts";
+import { grpcWebClient } from "./grpcWeb.ts";
 
 let server: Server;
 let base: string;
@@ -52,7 +52,7 @@ beforeAll(async () => {
   server = createServer(handler);
   await new Promise<void>((done) => server.listen(0, "127.0.0.1", done));
   base = `http://127.0.0.1:${(server.address() as AddressInfo).port}/tools/millrace/`;
-  api = createDashboardApi(serverTransport(base));
+  api = createDashboardApi(grpcWebClient(base));
 });
 afterAll(() => {
   server.closeAllConnections();
@@ -72,7 +72,7 @@ async function events(panel: string, until: (event: WatchEvent) => boolean): Pro
 
 test("calls go below the path of the document", async () => {
   expect(await api.listPanels(never)).toMatchObject({ version: "7" });
-  const deeper = createDashboardApi(serverTransport(`${base}index.html?range=1h#top`));
+  const deeper = createDashboardApi(grpcWebClient(`${base}index.html?range=1h#top`));
   expect(await deeper.queryPanel(query("a"), never)).toMatchObject({ figures: [{ value: 3 }] });
 });
 
@@ -82,7 +82,7 @@ test("errors keep code, message and details", async () => {
 });
 
 test("another path has no such call", async () => {
-  const wrong = createDashboardApi(serverTransport(new URL("/other/", base).href));
+  const wrong = createDashboardApi(grpcWebClient(new URL("/other/", base).href));
   const failure = await wrong.listPanels(never).catch(toFailure);
   expect(failure).toMatchObject({ kind: "permanent", reason: "the server does not offer this call (HTTP 404)" });
 });
@@ -92,7 +92,7 @@ test("a port where nothing listens cannot be reached", async () => {
   await new Promise<void>((done) => nobody.listen(0, "127.0.0.1", done));
   const { port } = nobody.address() as AddressInfo;
   await new Promise((done) => nobody.close(done));
-  const failure = await createDashboardApi(serverTransport(`http://127.0.0.1:${port}/`))
+  const failure = await createDashboardApi(grpcWebClient(`http://127.0.0.1:${port}/`))
     .listPanels(never)
     .catch(toFailure);
   expect(failure).toMatchObject({ kind: "transient", answered: false });
@@ -121,4 +121,42 @@ test("a stream ends with the error of the server", async () => {
 test("a stream whose connection is cut fails", async () => {
   const failure = await events("cut", () => false).catch(toFailure);
   expect(failure).toMatchObject({ kind: "transient", answered: false });
+});
+
+// Responses that this server never sends: a proxy does, or the network.
+const message = [0, 0, 0, 0, 3, 26, 1, 55];
+const trailers = (text: string) => [0x80, 0, 0, 0, text.length, ...new TextEncoder().encode(text)];
+const answer = (chunks: number[][], init?: ResponseInit) =>
+  createDashboardApi(
+    grpcWebClient("http://127.0.0.1/", async () => {
+      const body = new ReadableStream<Uint8Array>({
+        start: (stream) => {
+          for (const chunk of chunks) stream.enqueue(Uint8Array.from(chunk));
+          stream.close();
+        },
+      });
+      return new Response(body, init);
+    }),
+  ).listPanels(never);
+
+test("a response may arrive in pieces of any size", async () => {
+  const bytes = [...message, ...trailers("grpc-status: 0\r\n")];
+  expect(await answer(bytes.map((byte) => [byte]))).toMatchObject({ version: "7" });
+  expect(await answer([bytes])).toMatchObject({ version: "7" });
+});
+
+test.each<[string, number[][], ResponseInit | undefined, object]>([
+  ["ends without a status", [message], undefined, { kind: "transient", answered: false }],
+  ["ends within a message", [message.slice(0, 6)], undefined, { kind: "transient", answered: false }],
+  ["is a page of a proxy", [[60, 0, 0, 0, 1, 62]], undefined, { kind: "transient", answered: true }],
+  ["has no message", [trailers("grpc-status: 0\r\n")], undefined, { reason: "the response is not one message" }],
+  [
+    "has its status in the header",
+    [],
+    { headers: { "grpc-status": "7", "grpc-message": "no%20access 100%" } },
+    { kind: "permanent", rejectsPage: true, reason: "no%20access 100%" },
+  ],
+  ["is an error of a gateway", [], { status: 503 }, { kind: "transient", answered: false }],
+])("a response that %s is a failure", async (_, chunks, init, expected) => {
+  expect(await answer(chunks, init).catch(toFailure)).toMatchObject(expected);
 });

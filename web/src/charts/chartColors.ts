@@ -21,7 +21,7 @@ export function readColors(element: HTMLElement): ChartColors {
   };
 }
 
-/** Counts changes of the theme: the chosen one and the system's. */
+/** Counts changes of what a canvas has to be drawn again for: the chosen theme, the system's, and fonts that have arrived. */
 export function useThemeVersion(): number {
   const [version, setVersion] = useState(0);
   useEffect(() => {
@@ -30,8 +30,11 @@ export function useThemeVersion(): number {
     observer.observe(document.documentElement, { attributes: true, attributeFilter: ["data-theme"] });
     const system = window.matchMedia("(prefers-color-scheme: dark)");
     system.addEventListener("change", changed);
+    // jsdom has no fonts.
+    document.fonts?.addEventListener("loadingdone", changed);
     return () => {
       observer.disconnect();
+      document.fonts?.removeEventListener("loadingdone", changed);
       system.removeEventListener("change", changed);
     };
   }, []);

@@ -27,7 +27,11 @@ export default function DashboardPage() {
   const [pending, finishSetup] = useSetupPending(hasEvents);
   const first = panels[0];
 
-  useEffect(preloadCharts, []);
+  // Not before the stream is open: on a slow link they would delay the first figures.
+  const connecting = connection.state.phase === "connecting";
+  useEffect(() => {
+    if (!connecting) preloadCharts();
+  }, [connecting]);
   useEffect(() => {
     if (hasEvents === false) document.title = strings.product;
   }, [hasEvents]);

@@ -20,7 +20,7 @@ export default function DashboardPage() {
   const [view, setView] = useView();
   const { range, zone, panel, wall } = view;
   const { catalog, failure } = useCatalog();
-  const { hasEvents } = useConnection();
+  const { hasEvents, state } = useConnection();
   const { retry } = useLive();
   const panels = useMemo(() => placePanels(catalog?.panels ?? []).map((placed) => placed.panel), [catalog]);
   const enlarge = useCallback((name: string) => setView({ panel: name }), [setView]);
@@ -28,7 +28,7 @@ export default function DashboardPage() {
   const first = panels[0];
 
   // Not before the stream is open: on a slow link they would delay the first figures.
-  const connecting = connection.state.phase === "connecting";
+  const connecting = state.phase === "connecting";
   useEffect(() => {
     if (!connecting) preloadCharts();
   }, [connecting]);

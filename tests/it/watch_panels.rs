@@ -249,6 +249,11 @@ async fn an_invalid_query_gets_an_error_of_its_own_and_the_others_are_served() {
         let update = next_update(&mut stream).await;
         updates.insert(update.id.clone(), update);
     }
+    let long = "p".repeat(10_000);
+    let mut stream =
+        dashboard.watch_panels(watch_request(vec![query("long", &long)])).await.unwrap().into_inner();
+    let rejected = next_update(&mut stream).await;
+    assert!(rejected.error.is_some() && rejected.panel.len() < 200, "{rejected:?}");
     for (id, code, part) in [
         ("zone", Code::InvalidArgument, "time_zone: \"Mars/Olympus\""),
         ("parameter", Code::InvalidArgument, "from 1 to 100"),

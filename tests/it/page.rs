@@ -39,6 +39,9 @@ async fn a_browser_gets_the_page_for_its_views_and_404_for_missing_files() {
         ("GET", "/favicon-gone.ico", ""),
         ("POST", "/panels/top_pages", HTML),
         ("GET", "/api/nothing", HTML),
+        ("GET", "/healthz", HTML),
+        ("GET", "/metrics", HTML),
+        ("GET", "/livez/x", HTML),
     ] {
         let (head, body) = http_request_with(&server, method, path, headers, b"");
         assert_eq!(status(&head), 404, "{method} {path}: {head}");
@@ -49,7 +52,12 @@ async fn a_browser_gets_the_page_for_its_views_and_404_for_missing_files() {
         http_request(&server, "POST", "/millrace.v1.Nothing/Call", "application/grpc-web+proto", b"");
     assert!(unknown.contains("grpc-status: 12"), "{unknown}");
     if root.to_lowercase().contains("content-type: text/html") {
-        for header in ["base-uri 'self'", "form-action 'none'", "cross-origin-opener-policy: same-origin"] {
+        for header in [
+            "vary: accept, accept-encoding",
+            "base-uri 'self'",
+            "form-action 'none'",
+            "cross-origin-opener-policy: same-origin",
+        ] {
             assert!(root.contains(header), "{header}: {root}");
         }
     } else {

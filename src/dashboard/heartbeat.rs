@@ -204,7 +204,9 @@ mod tests {
         receiver.wait_for(|state| !state.panels_version.is_empty()).await.unwrap();
         let started = Instant::now();
         landed_sender.send_replace(1);
-        receiver.wait_for(|state| state.has_events).await.unwrap();
+        let reported =
+            tokio::time::timeout(EVENTS_CHECK_INTERVAL, receiver.wait_for(|state| state.has_events));
+        drop(reported.await.expect("the landed batch reports it").unwrap());
         assert_eq!(started.elapsed(), Duration::ZERO);
         stop.cancel();
         task.await.unwrap();

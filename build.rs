@@ -15,6 +15,8 @@ const CODEC: &str = "crate::proto::codec::Codec";
 const PANELS: &str = "queries/panels";
 /// The output of `make page`.
 const PAGE: &str = "web/dist";
+/// src/web_assets.rs replaces it in the HTML if the page is served below a path.
+const BASE_TAG: &str = "<base href=\"/\" />";
 
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo:rerun-if-changed={PROTO_ROOT}");
@@ -68,6 +70,12 @@ fn embed_page(out: &Path) -> Result<(), Box<dyn Error>> {
     let mut code = String::from("const ASSETS: &[Asset] = &[\n");
     for (number, file) in files.iter().enumerate() {
         let content = std::fs::read(file)?;
+        if file == &Path::new(PAGE).join("index.html") {
+            let tags = std::str::from_utf8(&content)?.matches(BASE_TAG).count();
+            if tags != 1 {
+                return Err(format!("{PAGE}/index.html: has {tags} tags {BASE_TAG} instead of 1").into());
+            }
+        }
         let mut hash = DefaultHasher::new();
         content.hash(&mut hash);
         let gzipped = out.join(format!("page-{number}.gz"));

@@ -55,6 +55,7 @@ for _ in $(seq 3000); do
   kill -0 "$server" 2> /dev/null || fail "the server exited: $(tail -n 1 "$folder/log")"
   sleep 0.01
 done
+grep -qs 'millrace is ready' "$folder/log" || fail "the server is not ready after 30 s: $(tail -n 1 "$folder/log")"
 # Live traffic begins at once; the history fills up behind it, the newest hour first.
 "$millrace" generate --target "$url" --rate "$RATE" --backfill 28d --duration forever \
   > "$folder/traffic" 2> >(tee "$folder/progress" >&2) &
@@ -64,10 +65,15 @@ traffic=$!
 python3 - "$url/api/dashboard/error-rate?time_range=1h" "$traffic" << 'PYTHON' || fail "the traffic ended"
 import json, os, sys, time, urllib.request
 url, traffic = sys.argv[1:]
+# The server is local: no proxy of the environment.
+opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 while os.path.exists(f"/proc/{traffic}"):
-    with urllib.request.urlopen(url) as response:
-        if any(int(point["events"]) for point in json.load(response)["points"]):
-            sys.exit()
+    try:
+        with opener.open(url, timeout=5) as response:
+            if any(int(point["events"]) for point in json.load(response)["points"]):
+                sys.exit()
+    except OSError:
+        pass  # tried again while the traffic runs
     time.sleep(0.01)
 sys.exit(1)
 PYTHON
@@ -82,13 +88,16 @@ done
 megabytes() { echo "$((($1 + 500000) / 1000000)) MB"; }
 # $(memory PID): its resident memory.
 memory() { megabytes $((1024 * $(awk '/^VmRSS:/ { print $2 }' "/proc/$1/status"))); }
-engine=$(cat "/proc/$server/task"/*/children | awk '{ print $1; exit }')
+# A thread may end while its file is read.
+engine=$({ cat "/proc/$server/task"/*/children 2> /dev/null || true; } | awk 'NR == 1 { print $1 }')
+engine_memory=''
+[[ -z $engine ]] || engine_memory=", $(memory "$engine") engine"
 
 cat << TEXT
 
   binary                 $(megabytes "$(stat -c %s "$millrace")"), and $(megabytes "$(stat -c %s "$(python3 scripts/fetch_engine.py)")") for the engine's library
   start to live page     $((live_after / 1000)).$(printf %03d $((live_after % 1000))) s
-  memory                 $(memory "$server") server, $(memory "$engine") engine
+  memory                 $(memory "$server") server$engine_memory
   disk                   $(megabytes "$(du -sb "$folder/data" | cut -f1)") for four weeks of history
 
 Millrace is running. Its traffic follows the hours of the day and the days of the week: $RATE event per second on average.

@@ -174,12 +174,19 @@ pub(crate) struct EdgeConfig {
     pub base_path: BasePath,
 }
 
-/// A path of URLs: `/`, or one or more segments. Printed with a slash at the end.
+/// A path of URLs: `/` (or an empty text), or one or more segments. Printed with a slash at the end.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct BasePath(String);
 
-/// The first segments of the server's own paths.
-const OWN_PATHS: [&str; 6] = ["api", "assets", "events", "health", "livez", "readyz"];
+/// The first segments of the server's own paths, and of paths that monitoring requests by convention.
+const OWN_PATHS: [&str; 8] = ["api", "assets", "events", "health", "healthz", "livez", "metrics", "readyz"];
+/// The packages of the gRPC services. Each service is the first segment of a path.
+const GRPC_PACKAGES: [&str; 2] = ["millrace.", "grpc."];
+
+/// Whether a path with this first segment belongs to the server.
+pub(crate) fn is_own_path(first: &str) -> bool {
+    OWN_PATHS.contains(&first) || GRPC_PACKAGES.iter().any(|package| first.starts_with(package))
+}
 
 impl BasePath {
     /// Whether it is `/`.
@@ -203,9 +210,9 @@ impl std::str::FromStr for BasePath {
         let is_segment = |segment: &str| !segment.is_empty() && segment.chars().all(is_plain);
         let is_relative = |segment: &str| matches!(segment, "." | "..");
         let mut segments = path.split('/').skip(1);
-        let is_valid = text.starts_with('/')
+        let is_valid = (text.is_empty() || text.starts_with('/'))
             && segments.clone().all(|segment| is_segment(segment) && !is_relative(segment))
-            && segments.next().is_none_or(|first| !OWN_PATHS.contains(&first));
+            && segments.next().is_none_or(|first| !is_own_path(first));
         if is_valid { Ok(Self(path.to_owned())) } else { Err(InvalidValue::BasePath) }
     }
 }
@@ -434,7 +441,7 @@ pub(crate) enum InvalidValue {
     #[error("must be 1 to 64 letters, digits and underscores, and not begin with a digit")]
     Identifier,
     #[error(
-        "must be / or a path like /millrace, of letters, digits and -._~, that does not begin with a path of the server: {}",
+        "must be / or a path like /millrace, of letters, digits and -._~, that does not begin with a path of the server: {} or a gRPC service",
         OWN_PATHS.join(", ")
     )]
     BasePath,
@@ -589,17 +596,35 @@ mod tests {
     #[test]
     fn a_base_path_has_plain_segments() {
         let prefix = |path: &str| path.parse().map(|path: BasePath| path.prefix().to_owned()).ok();
-        for (path, expected) in
-            [("/", ""), ("/millrace", "/millrace"), ("/a/b-c/", "/a/b-c"), ("/~x/v1.0", "/~x/v1.0")]
-        {
+        for (path, expected) in [
+            ("", ""),
+            (" ", ""),
+            ("/", ""),
+            ("/millrace", "/millrace"),
+            ("/a/b-c/", "/a/b-c"),
+            ("/~x/v1.0", "/~x/v1.0"),
+        ] {
             assert_eq!(prefix(path).as_deref(), Some(expected), "{path}");
         }
-        for path in
-            ["", "millrace", "//", "/a//b", "/a/../b", "/{x}", "/a b", "/\"x", "/api", "/assets/x", "/x?y"]
-        {
+        for path in [
+            "millrace",
+            "//",
+            "/a//b",
+            "/a/../b",
+            "/{x}",
+            "/a b",
+            "/\"x",
+            "/api",
+            "/assets/x",
+            "/x?y",
+            "/metrics",
+            "/millrace.v1.DashboardService",
+            "/grpc.health.v1.Health/x",
+        ] {
             assert_eq!(prefix(path), None, "{path}");
         }
         assert_eq!(parsed(&["--base-path", "/x"]).edge.base_path.to_string(), "/x/");
+        assert_eq!(parsed(&["--base-path", ""]).edge.base_path.to_string(), "/");
         let line = error_line(&["--base-path", "x"]);
         assert!(
             line.starts_with("MILLRACE_BASE_PATH (--base-path): \"x\" is invalid: must be / or a path"),

@@ -21,7 +21,7 @@ use http::header::{
 };
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 
-use crate::config::BasePath;
+use crate::config::{self, BasePath};
 
 /// A file of the page.
 struct Asset {
@@ -45,7 +45,7 @@ const CACHE_IMMUTABLE: HeaderValue = HeaderValue::from_static("public, max-age=3
 const CACHE_REVALIDATE: HeaderValue = HeaderValue::from_static("no-cache");
 /// The files whose names contain a hash.
 const HASHED_FILES: &str = "/assets/";
-/// The tag of the page's HTML that other URLs are relative to.
+/// The tag of the page's HTML that other URLs are relative to. build.rs checks that the HTML has it.
 const BASE_TAG: &str = "<base href=\"/\" />";
 
 /// The page below a path.
@@ -78,11 +78,16 @@ impl Page {
     }
 
     /// Whether a request for an unknown path is for a view of the page, which has its own routes.
+    ///
+    /// A program that looks for a metric or a file must not take the page for it: paths of the server, and those whose first
+    /// segment has a dot like files and gRPC services, are not views.
     pub(crate) fn has_view(method: &Method, path: &str, headers: &HeaderMap) -> bool {
+        let first = path.split('/').nth(1).unwrap_or_default();
         let accepts_html =
             |accept: &HeaderValue| accept.to_str().is_ok_and(|accept| accept.contains("text/html"));
         (method == Method::GET || method == Method::HEAD)
-            && !path.starts_with(HASHED_FILES)
+            && !first.contains('.')
+            && !config::is_own_path(first)
             && headers.get_all(ACCEPT).iter().any(accepts_html)
     }
 
@@ -100,6 +105,7 @@ impl Page {
 /// A file of the page, as it is served.
 struct PageFile {
     immutable: bool,
+    vary: HeaderValue,
     media_type: &'static str,
     gzipped: Cow<'static, [u8]>,
     etag: HeaderValue,
@@ -107,8 +113,11 @@ struct PageFile {
 
 impl PageFile {
     fn new(asset: &Asset) -> Self {
+        // The path of a view has the HTML for browsers only.
+        let vary = if asset.path == "/" { "accept, accept-encoding" } else { "accept-encoding" };
         Self {
             immutable: asset.path.starts_with(HASHED_FILES),
+            vary: HeaderValue::from_static(vary),
             media_type: asset.media_type,
             gzipped: Cow::Borrowed(asset.gzipped),
             etag: HeaderValue::from_static(asset.etag),
@@ -137,7 +146,7 @@ impl PageFile {
         let mut headers = HeaderMap::new();
         headers.insert(ETAG, self.etag.clone());
         headers.insert(CACHE_CONTROL, if self.immutable { CACHE_IMMUTABLE } else { CACHE_REVALIDATE });
-        headers.insert(VARY, HeaderValue::from_static("accept-encoding"));
+        headers.insert(VARY, self.vary.clone());
         if request_headers.get(IF_NONE_MATCH) == Some(&self.etag) {
             return (StatusCode::NOT_MODIFIED, headers).into_response();
         }
@@ -186,7 +195,19 @@ mod tests {
         const HTML: Option<&str> = Some("text/html,application/xhtml+xml,*/*;q=0.8");
         assert!(has_view(Method::GET, "/panels/top_pages", HTML) && has_view(Method::HEAD, "/x", HTML));
         assert!(!has_view(Method::POST, "/panels/top_pages", HTML));
-        assert!(!has_view(Method::GET, "/assets/index-gone.js", HTML));
+        for path in [
+            "/assets/index-gone.js",
+            "/events/",
+            "/livez/x",
+            "/api",
+            "/healthz",
+            "/metrics",
+            "/favicon.ico",
+            "/millrace.v1.DashboardService/ListPanels",
+        ] {
+            assert!(!has_view(Method::GET, path, HTML), "{path}");
+        }
+        assert!(has_view(Method::GET, "/panels/v1.0", HTML), "a panel's name is not the first segment");
         assert!(!has_view(Method::GET, "/favicon.ico", Some("image/*,*/*;q=0.8")));
         assert!(!has_view(Method::GET, "/panels/top_pages", None));
     }

@@ -118,11 +118,15 @@ pub(crate) async fn run(config: ServeConfig) -> anyhow::Result<()> {
         usize::try_from(config.panels.watch_max_queries_per_client)?,
         stop_services.clone(),
     );
+    let panel_directory_task = DirectoryWatcher::start(
+        config.panels.panels_dir.clone(),
+        panels.clone(),
+        catalog_sender,
+        stop_services.clone(),
+    )
+    .await;
     let (dashboard_state_task, dashboard_state) = DashboardStateTask::start(panels.clone(), landed).await;
     let dashboard_state_task = tokio::spawn(dashboard_state_task.run(stop_services.clone()));
-    let panel_directory =
-        DirectoryWatcher::new(config.panels.panels_dir.clone(), panels.clone(), catalog_sender);
-    let panel_directory_task = tokio::spawn(panel_directory.run(stop_services.clone()));
     let rules = ValidationRules {
         retention: std::time::Duration::from_secs(config.clickhouse.retention_days * 86_400),
         max_clock_skew: config.max_clock_skew,

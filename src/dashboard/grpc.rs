@@ -24,6 +24,8 @@ use v1::dashboard_service_server::DashboardService;
 
 /// How many queries a call of WatchPanels may have.
 const MAX_QUERIES: usize = 100;
+/// The longest id of a query. Every update repeats it.
+const MAX_ID_BYTES: usize = 256;
 
 /// Implements DashboardService.
 #[derive(Debug)]
@@ -208,7 +210,7 @@ impl DashboardService for DashboardHandler {
                     let stream = query_updates(id.clone(), panel, receiver, permit, format);
                     updates.insert(id, Box::pin(stream));
                 }
-                Err(error) => errors.push(messages::query_error(id, panel, error)),
+                Err(error) => errors.push(messages::query_error(id, abbreviate(&panel), error)),
             }
         }
         let heartbeats = heartbeats(self.state.clone())
@@ -246,6 +248,13 @@ fn with_ids(queries: Vec<v1::PanelQuery>) -> Result<Vec<(String, v1::PanelQuery)
     let mut identified = Vec::with_capacity(queries.len());
     for (index, query) in queries.into_iter().enumerate() {
         let id = if query.id.is_empty() { query.panel.clone() } else { query.id.clone() };
+        if id.len() > MAX_ID_BYTES {
+            return Err(Error::invalid(format!(
+                "queries[{index}]: id: {:?} has {} bytes; the maximum is {MAX_ID_BYTES}",
+                abbreviate(&id),
+                id.len()
+            )));
+        }
         if !ids.insert(id.clone()) {
             return Err(Error::invalid(format!(
                 "queries[{index}]: id: {:?} is used twice; give each query of a call its own id",
@@ -281,4 +290,27 @@ fn take_through<S: Stream + Send>(
 ) -> impl Stream<Item = S::Item> + Send {
     let mut ended = false;
     stream.take_while(move |item| !std::mem::replace(&mut ended, is_last(item)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_has_at_most_256_bytes() {
+        let query = |id: &str, panel: &str| v1::PanelQuery {
+            id: id.into(),
+            panel: panel.into(),
+            ..Default::default()
+        };
+        let longest = "i".repeat(MAX_ID_BYTES);
+        assert_eq!(with_ids(vec![query(&longest, "p")]).unwrap()[0].0, longest);
+        let too_long = "i".repeat(MAX_ID_BYTES + 1);
+        // The panel's name is the default.
+        for query in [query(&too_long, "p"), query("", &too_long)] {
+            let message = with_ids(vec![query]).unwrap_err().message;
+            assert!(message.starts_with("queries[0]: id: ") && message.len() < 200, "{message}");
+            assert!(message.ends_with("has 257 bytes; the maximum is 256"), "{message}");
+        }
+    }
 }

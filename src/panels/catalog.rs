@@ -151,15 +151,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_built_in_panel_parses_and_is_registered() {
+    fn every_built_in_panel_parses_and_the_typed_calls_have_theirs() {
         let panels = Catalog::built_in().unwrap().panels;
-        let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("queries/panels");
-        let mut on_disk: Vec<String> = std::fs::read_dir(folder)
-            .unwrap()
-            .map(|entry| entry.unwrap().path().file_stem().unwrap().to_str().unwrap().to_owned())
-            .collect();
-        on_disk.sort();
-        assert_eq!(panels.keys().cloned().collect::<Vec<_>>(), on_disk);
+        for name in [
+            "active_users",
+            "signup_funnel",
+            "top_features",
+            "error_rate",
+            "live_visitors",
+            "top_pages",
+            "traffic_by_country",
+            "traffic_anomaly",
+        ] {
+            assert!(panels.contains_key(name), "{name}");
+        }
         assert!(panels.values().all(|panel| panel.built_in && !panel.description.is_empty()));
         assert!(panels.values().all(|panel| !panel.sql.contains("{{")), "templates are expanded");
     }

@@ -39,6 +39,9 @@ async fn a_browser_gets_the_page_for_its_views_and_404_for_missing_files() {
         ("GET", "/favicon-gone.ico", ""),
         ("POST", "/panels/top_pages", HTML),
         ("GET", "/api/nothing", HTML),
+        ("GET", "/healthz", HTML),
+        ("GET", "/metrics", HTML),
+        ("GET", "/livez/x", HTML),
     ] {
         let (head, body) = http_request_with(&server, method, path, headers, b"");
         assert_eq!(status(&head), 404, "{method} {path}: {head}");
@@ -49,7 +52,12 @@ async fn a_browser_gets_the_page_for_its_views_and_404_for_missing_files() {
         http_request(&server, "POST", "/millrace.v1.Nothing/Call", "application/grpc-web+proto", b"");
     assert!(unknown.contains("grpc-status: 12"), "{unknown}");
     if root.to_lowercase().contains("content-type: text/html") {
-        for header in ["base-uri 'self'", "form-action 'none'", "cross-origin-opener-policy: same-origin"] {
+        for header in [
+            "vary: accept, accept-encoding",
+            "base-uri 'self'",
+            "form-action 'none'",
+            "cross-origin-opener-policy: same-origin",
+        ] {
             assert!(root.contains(header), "{header}: {root}");
         }
     } else {
@@ -60,9 +68,13 @@ async fn a_browser_gets_the_page_for_its_views_and_404_for_missing_files() {
 #[tokio::test]
 async fn everything_is_served_below_the_base_path_and_at_the_root() {
     let server = TestServer::start_with(&[("MILLRACE_BASE_PATH", "/tools/millrace/")]);
-    let (_, page) = http_request_with(&server, "GET", "/", HTML, b"");
-    let html = String::from_utf8_lossy(&page);
-    assert!(!html.contains("<base") || html.contains("<base href=\"/tools/millrace/\" />"), "{html}");
+    let (head, page) = http_request_with(&server, "GET", "/", HTML, b"");
+    if head.to_lowercase().contains("content-type: text/html") {
+        let html = String::from_utf8_lossy(&page);
+        assert!(html.contains("<base href=\"/tools/millrace/\" />"), "{html}");
+    } else {
+        println!("NOT TESTED: the URLs of the page; the binary was built without it");
+    }
     for base in ["", "/tools/millrace"] {
         for path in ["/", "/panels/top_pages"] {
             let (head, view) = http_request_with(&server, "GET", &format!("{base}{path}"), HTML, b"");
@@ -78,7 +90,7 @@ async fn everything_is_served_below_the_base_path_and_at_the_root() {
             http_request(&server, "POST", &format!("{base}/events"), "application/json", event.as_bytes());
         assert_eq!(status(&head), 400, "the event is too old: {head}");
         let (_, list) = list_panels(&server, &format!("{base}/millrace.v1.DashboardService/ListPanels"));
-        assert_eq!(list.panels.len(), 8, "{base}");
+        assert!(list.panels.iter().any(|panel| panel.name == "top_pages"), "{base}: {list:?}");
     }
     let (without_slash, _) = http_request_with(&server, "GET", "/tools/millrace", HTML, b"");
     assert_eq!(status(&without_slash), 200);

@@ -188,17 +188,6 @@ async fn a_slow_subscriber_gets_the_latest_value() {
     std::fs::write(folder.path().join("wide.sql"), panel).unwrap();
     let server = TestServer::start_with(&[("MILLRACE_PANELS_DIR", folder.path().to_str().unwrap())]);
     let mut dashboard = server.dashboard().await;
-    while !dashboard
-        .list_panels(v1::ListPanelsRequest {})
-        .await
-        .unwrap()
-        .into_inner()
-        .panels
-        .iter()
-        .any(|p| p.name == "wide")
-    {
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
     // The default flow-control windows of HTTP/2: less than one value fits.
     let endpoint = tonic::transport::Channel::from_shared(server.url()).unwrap();
     let endpoint = endpoint.initial_stream_window_size(65_535).initial_connection_window_size(65_535);
@@ -260,6 +249,11 @@ async fn an_invalid_query_gets_an_error_of_its_own_and_the_others_are_served() {
         let update = next_update(&mut stream).await;
         updates.insert(update.id.clone(), update);
     }
+    let long = "p".repeat(10_000);
+    let mut stream =
+        dashboard.watch_panels(watch_request(vec![query("long", &long)])).await.unwrap().into_inner();
+    let rejected = next_update(&mut stream).await;
+    assert!(rejected.error.is_some() && rejected.panel.len() < 200, "{rejected:?}");
     for (id, code, part) in [
         ("zone", Code::InvalidArgument, "time_zone: \"Mars/Olympus\""),
         ("parameter", Code::InvalidArgument, "from 1 to 100"),
@@ -289,7 +283,7 @@ async fn heartbeats_report_the_server_and_arrive_without_updates() {
     assert!(heartbeat.server_time.is_some());
     assert_eq!((heartbeat.panels_version, heartbeat.has_events), (list.version, false));
 
-    // The first event is reported at once, although its query has ended.
+    // Heartbeats report the first event, although the query has ended.
     server.ingest().await.send_events(events_request(vec![event("x")])).await.unwrap();
     wait_for_heartbeat(&mut stream, |heartbeat| heartbeat.has_events).await;
     assert!(dashboard.list_panels(v1::ListPanelsRequest {}).await.unwrap().into_inner().has_events);
@@ -337,13 +331,11 @@ async fn a_removed_panel_ends_its_query_and_a_new_version_brings_it_back() {
     std::fs::write(&file, panel).unwrap();
     let server = TestServer::start_with(&[("MILLRACE_PANELS_DIR", folder.path().to_str().unwrap())]);
     let mut dashboard = server.dashboard().await;
-    let list = loop {
-        let list = dashboard.list_panels(v1::ListPanelsRequest {}).await.unwrap().into_inner();
-        if list.panels.iter().any(|panel| panel.name == "mine") {
-            break list;
-        }
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    };
+    let list = dashboard.list_panels(v1::ListPanelsRequest {}).await.unwrap().into_inner();
+    assert!(
+        list.panels.iter().any(|panel| panel.name == "mine"),
+        "the folder is loaded before the server accepts calls"
+    );
     let mut nine = query("nine", "mine");
     nine.parameters.insert("n".into(), "9".into());
     let queries = vec![query("mine", "mine"), nine.clone(), query("top_pages", "top_pages")];

@@ -11,6 +11,9 @@ use super::traffic::Traffic;
 /// How long the server may acknowledge nothing before live traffic fails.
 const STALL_TIMEOUT: Duration = Duration::from_secs(60);
 
+/// The longest sleep. The clock of sleeps stops while the machine is suspended.
+const MAX_SLEEP: Duration = Duration::from_secs(1);
+
 /// Sends the traffic from `start_ms` on, for a duration. Dropping the future detaches the producer's task, which ends with
 /// the runtime.
 pub(super) async fn send(
@@ -36,14 +39,9 @@ pub(super) async fn send(
         total.duplicates = totals.duplicates;
         total.first_rejection = totals.rejections.first().cloned();
     };
-    let elapsed_ms = jiff::Timestamp::now().as_millisecond() - start_ms;
-    let start = tokio::time::Instant::now() - Duration::from_millis(u64::try_from(elapsed_ms).unwrap_or(0));
     let mut sent = 0;
     for (at_ms, event) in traffic.events_from(start_ms) {
-        let due = start + Duration::from_millis(u64::try_from(at_ms.min(end_ms) - start_ms).unwrap_or(0));
-        if due > tokio::time::Instant::now() {
-            tokio::time::sleep_until(due).await;
-        }
+        sleep_until(at_ms.min(end_ms), || jiff::Timestamp::now().as_millisecond()).await;
         if at_ms > end_ms {
             break;
         }
@@ -60,4 +58,41 @@ pub(super) async fn send(
     }
     update_totals(sent, &totals);
     Ok(())
+}
+
+/// Sleeps until the system clock has reached a time in milliseconds. Unlike the clock of sleeps, it includes the time during
+/// which the machine was suspended: the events of that time are sent when it resumes.
+async fn sleep_until(due_ms: i64, now_ms: impl Fn() -> i64) {
+    loop {
+        match u64::try_from(due_ms - now_ms()) {
+            Ok(remaining_ms) if remaining_ms > 0 => {
+                tokio::time::sleep(MAX_SLEEP.min(Duration::from_millis(remaining_ms))).await;
+            }
+            _ => return,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::Instant;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn events_that_are_overdue_after_a_suspend_are_sent_at_once() {
+        const HOUR_MS: i64 = 3_600_000;
+        let started = Instant::now();
+        // Suspended for two hours after 2.5 s.
+        let now_ms = || {
+            let suspended_ms = if started.elapsed() < Duration::from_millis(2_500) { 0 } else { 2 * HOUR_MS };
+            i64::try_from(started.elapsed().as_millis()).unwrap() + suspended_ms
+        };
+        sleep_until(1_500, now_ms).await;
+        assert_eq!(started.elapsed(), Duration::from_millis(1_500));
+        sleep_until(HOUR_MS, now_ms).await;
+        assert_eq!(started.elapsed(), Duration::from_millis(2_500));
+        sleep_until(HOUR_MS + 500, now_ms).await;
+        assert_eq!(started.elapsed(), Duration::from_millis(2_500), "overdue");
+    }
 }

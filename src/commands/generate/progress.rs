@@ -55,6 +55,7 @@ impl Reporter {
             started,
             next_percent: PERCENT_PER_LINE,
             last_line: started,
+            last_waiting_line: None,
         }
     }
 
@@ -79,9 +80,20 @@ pub(super) struct UploadProgress {
     started: Instant,
     next_percent: u64,
     last_line: Instant,
+    /// When the last line about waiting for inserts was printed.
+    last_waiting_line: Option<Instant>,
 }
 
 impl UploadProgress {
+    /// Reports that the upload is slowed down, since the server has this many events to insert. Prints a line from time to time.
+    pub(super) fn waiting_for_inserts(&mut self, events: u64) -> std::io::Result<()> {
+        if self.last_waiting_line.is_some_and(|last| last.elapsed() < TIME_PER_LINE) {
+            return Ok(());
+        }
+        self.last_waiting_line = Some(Instant::now());
+        self.reporter.line(&describe_waiting(self.name, events))
+    }
+
     /// Adds sent events.
     pub(super) fn add(&mut self, events: u64) {
         self.sent += events;
@@ -130,6 +142,11 @@ fn describe(sent: u64, expected: u64, elapsed: Duration) -> String {
     )
 }
 
+/// Why an upload is slow.
+fn describe_waiting(name: &str, events: u64) -> String {
+    format!("{name}: waiting for inserts, {} accepted events are not inserted yet", HumanCount(events))
+}
+
 fn describe_duration(seconds: f64) -> String {
     if seconds < 100.0 {
         format!("{:.0} s", seconds.ceil())
@@ -151,6 +168,14 @@ mod tests {
         assert_eq!(
             describe(1_000, 1_000_000, Duration::from_secs(1)),
             "0 %, 1,000 of about 1,000,000 events, 1,000 events/s, about 17 min left"
+        );
+    }
+
+    #[test]
+    fn a_line_says_what_the_upload_waits_for() {
+        assert_eq!(
+            describe_waiting("history", 43_210),
+            "history: waiting for inserts, 43,210 accepted events are not inserted yet"
         );
     }
 

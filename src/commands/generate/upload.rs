@@ -4,6 +4,7 @@ use std::ops::Range;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::Channel;
 
@@ -25,6 +26,8 @@ const MAX_WAITING_EVENTS: u64 = 20_000;
 /// With `yield_to_live`, the number of waiting events is queried after this many requests, and this often during a pause.
 const REQUESTS_PER_CHECK: u64 = 5;
 const CHECK_INTERVAL: Duration = Duration::from_millis(50);
+/// The longest pause. Live traffic alone may keep more events waiting, and the upload advances all the same.
+const MAX_PAUSE: Duration = Duration::from_secs(1);
 
 /// The events of a period: the newest hour first, since that is what people look at.
 pub(super) fn history(traffic: Traffic, period: Range<i64>) -> impl Iterator<Item = v1::Event> + Send {
@@ -63,7 +66,10 @@ impl Upload {
             let mut sequence = 0;
             while events.peek().is_some() {
                 if yield_to_live && sequence % REQUESTS_PER_CHECK == 0 {
-                    wait_for_inserts(&mut health).await?;
+                    let waiting = wait_for_inserts(async || waiting_events(&mut health).await).await?;
+                    if waiting > MAX_WAITING_EVENTS {
+                        progress_of_requests.waiting_for_inserts(waiting)?;
+                    }
                 }
                 let events: Vec<_> = events.by_ref().take(EVENTS_PER_REQUEST).collect();
                 let count = events.len() as u64;
@@ -93,24 +99,47 @@ impl Upload {
     }
 }
 
-/// Waits while too many accepted events are not inserted yet.
-async fn wait_for_inserts(health: &mut HealthServiceClient<Channel>) -> anyhow::Result<()> {
+/// Waits while too many accepted events are not inserted yet, but not longer than [`MAX_PAUSE`]. Returns the last number of
+/// waiting events.
+async fn wait_for_inserts(
+    mut waiting_events: impl AsyncFnMut() -> anyhow::Result<u64>,
+) -> anyhow::Result<u64> {
+    let end = Instant::now() + MAX_PAUSE;
     loop {
-        let response = health.check(v1::CheckRequest {}).await;
-        let response =
-            response.map_err(|status| anyhow::anyhow!("the upload failed: {}", status.message()))?;
-        let waiting = response.into_inner().health.map_or(0, |health| health.buffer_size);
-        if waiting <= MAX_WAITING_EVENTS {
-            return Ok(());
+        let waiting = waiting_events().await?;
+        if waiting <= MAX_WAITING_EVENTS || Instant::now() >= end {
+            return Ok(waiting);
         }
         tokio::time::sleep(CHECK_INTERVAL).await;
     }
+}
+
+/// How many accepted events are not inserted yet.
+async fn waiting_events(health: &mut HealthServiceClient<Channel>) -> anyhow::Result<u64> {
+    let response = health.check(v1::CheckRequest {}).await;
+    let response = response.map_err(|status| anyhow::anyhow!("the upload failed: {}", status.message()))?;
+    Ok(response.into_inner().health.map_or(0, |health| health.buffer_size))
 }
 
 #[cfg(test)]
 mod tests {
     use super::super::traffic::Scenario;
     use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn an_upload_pauses_for_inserts_but_not_longer_than_a_second() {
+        let started = Instant::now();
+        let mut waiting = MAX_WAITING_EVENTS + 3;
+        let inserted = wait_for_inserts(async || {
+            waiting -= 1;
+            Ok(waiting)
+        });
+        assert_eq!(inserted.await.unwrap(), MAX_WAITING_EVENTS);
+        assert_eq!(started.elapsed(), 2 * CHECK_INTERVAL);
+        let started = Instant::now();
+        let waiting = wait_for_inserts(async || Ok(MAX_WAITING_EVENTS + 1)).await.unwrap();
+        assert_eq!((waiting, started.elapsed()), (MAX_WAITING_EVENTS + 1, MAX_PAUSE));
+    }
 
     #[test]
     fn history_has_every_event_once_and_the_newest_hour_first() {

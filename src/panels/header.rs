@@ -2,12 +2,15 @@
 
 use std::time::Duration;
 
-use super::parameter::{InvalidDefinition, Parameter};
+use super::abbreviate;
+use super::parameter::{InvalidDefinition, Parameter, ParameterType};
 use super::range::Granularity;
 use super::spec::{self, Chart, SpanStart, Spec};
 
 /// The longest `refresh`, in seconds.
 const MAX_REFRESH_SECONDS: u64 = 3_600;
+/// The longest `span`: a year.
+const MAX_SPAN_MINUTES: u32 = 525_600;
 
 /// The parameters that every panel has. A panel's own parameters must have other names.
 const STANDARD_PARAMETERS: [&str; 15] = [
@@ -175,6 +178,49 @@ impl Header {
                 });
             }
         }
+        let minutes =
+            minutes.and_then(|name| self.parameters.iter().find(|parameter| parameter.name == name));
+        if minutes.is_some_and(|parameter| !is_span(parameter)) {
+            let expected =
+                format!("a parameter UInt16 or UInt32 with bounds from 1 to {MAX_SPAN_MINUTES} minutes");
+            return Err(InvalidHeader::Value { key: "span", value: abbreviate(value), expected });
+        }
         Ok(())
+    }
+}
+
+/// Whether all values of a parameter can be the minutes of a span.
+fn is_span(Parameter { kind, bounds, .. }: &Parameter) -> bool {
+    let possible = 1.0..=f64::from(MAX_SPAN_MINUTES);
+    matches!(kind, ParameterType::UInt16 | ParameterType::UInt32)
+        && bounds.is_some_and(|(min, max)| possible.contains(&min) && possible.contains(&max))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn error(header: &str) -> String {
+        Header::parse(header).err().map(|(line, error)| format!("{line}: {error}")).unwrap_or_default()
+    }
+
+    #[test]
+    fn a_span_is_a_bounded_number_of_minutes() {
+        let span = |definition: &str| error(&format!("-- parameter: m {definition}\n-- span: m \"x\""));
+        assert_eq!(span("UInt16 = 5 from 1 to 60"), "");
+        assert_eq!(span("UInt32 = 5 from 1 to 525600: minutes"), "");
+        let expected = "2: span: \"m \\\"x\\\"\" is invalid; expected a parameter UInt16 or UInt32 with bounds from 1 to 525600 \
+                        minutes";
+        for wrong in [
+            "UInt32 = 60",
+            "UInt32 = 5 from 0 to 60",
+            "UInt32 = 5 from 1 to 525601",
+            "UInt32 = 5 from 1 to inf",
+            "Int64 = 5 from 1 to 60",
+            "Float64 = 5 from 1 to 60",
+            "String = 5",
+        ] {
+            assert_eq!(span(wrong), expected, "{wrong}");
+        }
     }
 }

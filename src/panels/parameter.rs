@@ -145,12 +145,18 @@ impl Parameter {
         match (number, self.bounds) {
             (Some((_, text)), None) => Ok(text),
             (Some((number, text)), Some((min, max))) if (min..=max).contains(&number) => Ok(text),
-            _ => Err(InvalidValue::Unexpected {
-                name: self.name.clone(),
-                value: abbreviate(value),
-                expected: self.expected_value(),
-            }),
+            _ => Err(self.unexpected(value)),
         }
+    }
+
+    /// Validates a value of a UInt16 or UInt32 parameter.
+    pub(super) fn parse_u32(&self, value: &str) -> Result<u32, InvalidValue> {
+        self.canonicalize(value)?.parse().map_err(|_| self.unexpected(value))
+    }
+
+    fn unexpected(&self, value: &str) -> InvalidValue {
+        let (name, value) = (self.name.clone(), abbreviate(value));
+        InvalidValue::Unexpected { name, value, expected: self.expected_value() }
     }
 
     fn expected_value(&self) -> String {

@@ -23,6 +23,8 @@ const MAX_TOP: u32 = 1_000;
 const DEFAULT_TOP_SERIES: u32 = 7;
 /// Bars of a ranking.
 const DEFAULT_TOP_BARS: u32 = 25;
+/// The longest label or title. A label in which parameters are replaced is cut.
+pub(super) const MAX_LABEL_CHARS: usize = 200;
 
 /// How a panel is drawn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -6,8 +6,14 @@
 
 use super::catalog::Panel;
 use super::query::PanelQuery;
-use super::spec::{Aggregate, Chart, ColumnSpec, Role, Threshold};
+use super::spec::{Aggregate, Chart, ColumnSpec, MAX_LABEL_CHARS, Role, Threshold};
 use super::table::{Cell, Kind, ResultTable};
+use super::{abbreviate, truncate};
+
+/// The longest text that is a figure. Longer ones are cut.
+const MAX_TEXT_CHARS: usize = 1_024;
+/// How many columns an error message lists.
+const MAX_LISTED_COLUMNS: usize = 20;
 
 /// How a result is drawn. The values are those of the result.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -59,17 +65,17 @@ pub(crate) struct Comparison {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum HeaderMismatch {
     /// The result has no such column.
-    #[error("{key}: the result has no column {column:?}; it has {available}")]
+    #[error("{key}: the result has no column {:?}; it has {available}", abbreviate(column))]
     UnknownColumn {
         /// The key of the line.
         key: &'static str,
         /// The name in the line.
         column: String,
-        /// The columns of the result.
+        /// The first columns of the result.
         available: String,
     },
     /// The column has another type.
-    #[error("{key}: the column {column:?} is a {type_name}; expected {expected}")]
+    #[error("{key}: the column {:?} is a {}; expected {expected}", abbreviate(column), abbreviate(type_name))]
     WrongType {
         /// The key of the line.
         key: &'static str,
@@ -117,7 +123,7 @@ impl Frame {
             frame.figures.push(Figure { label, unit, value, comparison });
         }
         if let (Chart::Number, [], Some(column)) = (panel.chart, &*frame.figures, frame.columns.first()) {
-            let value = table.rows.first().and_then(|row| row.first()).cloned().unwrap_or(Cell::Null);
+            let value = figure_value(table.column(0).next());
             let (label, unit) = (column.label.clone(), panel.unit.clone());
             frame.figures.push(Figure { label, unit, value, comparison: None });
         }
@@ -130,6 +136,21 @@ impl Frame {
             }
         };
         Ok(frame)
+    }
+
+    /// Memory use in bytes, estimated like that of [`ResultTable`].
+    pub(crate) fn estimated_bytes(&self) -> usize {
+        let columns = self
+            .columns
+            .iter()
+            .map(|FrameColumn { label, unit, .. }| size_of::<FrameColumn>() + label.len() + unit.len());
+        let text = |value: &Cell| if let Cell::Text(text) = value { text.len() } else { 0 };
+        let figures = self.figures.iter().map(|Figure { label, unit, value, comparison }| {
+            let compared =
+                comparison.as_ref().map_or(0, |compared| compared.label.len() + text(&compared.value));
+            size_of::<Figure>() + label.len() + unit.len() + text(value) + compared
+        });
+        columns.sum::<usize>() + figures.sum::<usize>()
     }
 
     /// Whether the result has a time axis.
@@ -180,14 +201,18 @@ fn label(panel: &Panel, query: &PanelQuery, spec: Option<&ColumnSpec>, name: &st
     let words = words.trim();
     let mut letters = words.chars();
     match letters.next() {
-        Some(first) => first.to_uppercase().chain(letters).collect(),
-        None => name.to_owned(),
+        Some(first) => truncate(&first.to_uppercase().chain(letters).collect::<String>(), MAX_LABEL_CHARS),
+        None => truncate(name, MAX_LABEL_CHARS),
     }
 }
 
 fn find_column(table: &ResultTable, key: &'static str, name: &str) -> Result<usize, HeaderMismatch> {
     table.column_index(name).ok_or_else(|| {
-        let names: Vec<&str> = table.columns.iter().map(|column| column.name.as_str()).collect();
+        let mut names: Vec<String> =
+            table.columns.iter().take(MAX_LISTED_COLUMNS).map(|column| abbreviate(&column.name)).collect();
+        if table.columns.len() > names.len() {
+            names.push(format!("and {} more", table.columns.len() - names.len()));
+        }
         HeaderMismatch::UnknownColumn { key, column: name.to_owned(), available: names.join(", ") }
     })
 }
@@ -220,11 +245,11 @@ fn aggregate(table: &ResultTable, aggregate: &Aggregate) -> Result<Cell, HeaderM
     Ok(match aggregate {
         Aggregate::First(column) => {
             let index = find_column(table, KEY, column)?;
-            table.column(index).next().cloned().unwrap_or(Cell::Null)
+            figure_value(table.column(index).next())
         }
         Aggregate::Last(column) => {
             let index = find_column(table, KEY, column)?;
-            table.column(index).last().cloned().unwrap_or(Cell::Null)
+            figure_value(table.column(index).last())
         }
         Aggregate::Sum(column) => {
             let sum = sum(table.column(find_number(table, KEY, column)?));
@@ -244,6 +269,14 @@ fn aggregate(table: &ResultTable, aggregate: &Aggregate) -> Result<Cell, HeaderM
             if whole == 0.0 { Cell::Null } else { Cell::Float(100.0 * part / whole) }
         }
     })
+}
+
+fn figure_value(cell: Option<&Cell>) -> Cell {
+    match cell {
+        None => Cell::Null,
+        Some(Cell::Text(text)) => Cell::Text(truncate(text, MAX_TEXT_CHARS)),
+        Some(value) => value.clone(),
+    }
 }
 
 /// A sum that is exact for integers.
@@ -387,6 +420,29 @@ mod tests {
         assert_eq!((frame.figures[0].label.as_str(), frame.figures[0].unit.as_str()), ("V", "ms"));
         assert_eq!(frame.figures[0].value, Cell::UInt(7));
         assert!(frame_of("-- chart: line", &column("UInt64", "7")).unwrap().figures.is_empty());
+    }
+
+    #[test]
+    fn the_memory_of_a_frame_is_bounded() {
+        let text = "x".repeat(100_000);
+        let result = column("String", &format!("\"{text}\""));
+        let frame = frame_of("-- chart: table\n-- figure: first(v) \"x\"", &result).unwrap();
+        assert_eq!(frame.figures[0].value, Cell::Text(format!("{}…", &text[..1_024])));
+        let bytes = frame.estimated_bytes();
+        assert!((1_024..4_096).contains(&bytes), "{bytes}");
+
+        let columns = |name: &str| {
+            let meta: Vec<String> =
+                (0..300).map(|index| format!(r#"{{"name":"{name}{index}","type":"UInt8"}}"#)).collect();
+            format!(r#"{{"meta": [{}], "data": []}}"#, meta.join(","))
+        };
+        let frame = frame_of("-- chart: table", &columns(&text)).unwrap();
+        assert!(frame.columns.iter().all(|column| column.label.chars().count() <= 201));
+        assert!(frame.estimated_bytes() > 300 * 200);
+        let error =
+            frame_of(&format!("-- chart: table\n-- column: {text} hidden"), &columns("a")).unwrap_err();
+        assert!(error.to_string().len() < 500, "{error}");
+        assert!(error.to_string().ends_with("a19, and 280 more"), "{error}");
     }
 
     #[test]

@@ -90,14 +90,14 @@ impl ParameterType {
 impl Parameter {
     /// Parses `name Type = default from MIN to MAX: description`. Bounds and description are optional.
     pub(super) fn parse(text: &str) -> Result<Self, InvalidDefinition> {
-        let malformed = || InvalidDefinition::Malformed(text.to_owned());
+        let malformed = || InvalidDefinition::Malformed(abbreviate(text));
         let (definition, description) = text.split_once(':').unwrap_or((text, ""));
         let (head, rest) = definition.split_once('=').ok_or_else(malformed)?;
         let (name, type_name) = head.trim().split_once(' ').ok_or_else(malformed)?;
         let type_name = type_name.trim();
         let kind = ParameterType::ALL.into_iter().find(|kind| kind.name() == type_name).ok_or_else(|| {
             InvalidDefinition::UnknownType {
-                found: type_name.to_owned(),
+                found: abbreviate(type_name),
                 supported: ParameterType::ALL.map(ParameterType::name).join(", "),
             }
         })?;

@@ -87,13 +87,15 @@ pub(crate) struct PanelResult {
 }
 
 impl PanelResult {
-    /// Whether subscribers need not be told about a later result. The range moves on with every result; what is drawn
-    /// changes with the buckets.
+    /// Whether a later result need not be sent to subscribers. The range moves on once a minute, and is shown.
     pub(super) fn shows_same(&self, later: &Self) -> bool {
-        self.table == later.table
-            && self.frame == later.frame
-            && self.context.partial_from == later.context.partial_from
-            && self.context.span == later.context.span
+        let context = ResultContext { computed_at: self.context.computed_at, ..later.context.clone() };
+        self.table == later.table && self.frame == later.frame && self.context == context
+    }
+
+    /// Memory use in bytes, estimated.
+    pub(super) fn estimated_bytes(&self) -> usize {
+        self.table.estimated_bytes() + self.frame.estimated_bytes()
     }
 }
 
@@ -225,10 +227,8 @@ impl Panels {
                 .time_to_live(cache_ttl)
                 .max_capacity(MAX_CACHE_BYTES)
                 .weigher(|(_, query): &(u32, PanelQuery), result: &Arc<PanelResult>| {
-                    u32::try_from(
-                        result.table.estimated_bytes() + query.estimated_bytes() + RESULT_OVERHEAD_BYTES,
-                    )
-                    .unwrap_or(u32::MAX)
+                    u32::try_from(result.estimated_bytes() + query.estimated_bytes() + RESULT_OVERHEAD_BYTES)
+                        .unwrap_or(u32::MAX)
                 })
                 .build()
         });
@@ -519,6 +519,33 @@ fn is_approximate(table: &ResultTable, distinct: &[String]) -> bool {
 mod tests {
     use super::super::catalog::parse;
     use super::*;
+
+    /// A result without rows, like that of a ranking without events.
+    fn empty_result(range_end: i64) -> PanelResult {
+        let context = ResultContext {
+            range_start: range_end - 3_600,
+            range_end,
+            time_zone: "UTC".into(),
+            computed_at: Timestamp::from_second(range_end - 1).unwrap(),
+            approximate: false,
+            partial_from: None,
+            span: None,
+        };
+        let (table, frame) = (ResultTable::default(), Frame::default());
+        PanelResult { panel: "p".into(), table, frame, context }
+    }
+
+    #[test]
+    fn a_result_is_sent_again_when_its_minute_has_passed() {
+        let result = empty_result(7_200);
+        let computed_at = Timestamp::from_second(7_150).unwrap();
+        let later = PanelResult {
+            context: ResultContext { computed_at, ..result.context.clone() },
+            ..empty_result(7_200)
+        };
+        assert!(result.shows_same(&later), "only the time of the computation differs");
+        assert!(!result.shows_same(&empty_result(7_260)));
+    }
 
     #[test]
     fn a_value_in_a_label_is_not_expanded_again() {

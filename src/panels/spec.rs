@@ -23,7 +23,15 @@ const MAX_TOP: u32 = 1_000;
 const DEFAULT_TOP_SERIES: u32 = 7;
 /// Bars of a ranking.
 const DEFAULT_TOP_BARS: u32 = 25;
-/// The longest label or title. A label in which parameters are replaced is cut.
+/// The most `figure` lines.
+pub(super) const MAX_FIGURES: usize = 16;
+/// The most `column` lines.
+pub(super) const MAX_COLUMNS: usize = 200;
+/// The most names in `events`.
+pub(super) const MAX_EVENTS: usize = 50;
+/// The longest unit.
+pub(super) const MAX_UNIT_CHARS: usize = 32;
+/// The longest label, title or name of an event. A label in which parameters are replaced is cut.
 pub(super) const MAX_LABEL_CHARS: usize = 200;
 
 /// How a panel is drawn.

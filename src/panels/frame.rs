@@ -153,9 +153,9 @@ impl Frame {
         columns.sum::<usize>() + figures.sum::<usize>()
     }
 
-    /// Whether the result has a time axis.
-    pub(crate) fn has_time(&self) -> bool {
-        self.columns.iter().any(|column| column.role == Role::Time)
+    /// The index of the time axis, if there is one.
+    pub(super) fn time_column(&self) -> Option<usize> {
+        self.columns.iter().position(|column| column.role == Role::Time)
     }
 }
 

@@ -112,8 +112,10 @@ pub(crate) struct ResultContext {
     pub computed_at: Timestamp,
     /// Whether a distinct count is above [`MAX_EXACT_DISTINCT`].
     pub approximate: bool,
-    /// The start of the last bucket, in seconds since 1970 UTC. `None` if the result has no time axis.
+    /// The start of the bucket that includes the present, in seconds since 1970 UTC. `None` if no bucket does.
     pub partial_from: Option<i64>,
+    /// The nominal width of a bucket. `None` if the result has no standard buckets.
+    pub bucket_seconds: Option<u32>,
     /// The label of the panel's own span; `None` if the panel covers the requested range.
     pub span: Option<String>,
 }
@@ -332,7 +334,8 @@ impl Panels {
         let context = ResultContext {
             range_start: time_frame.span_start(panel, query)?,
             range_end: time_frame.buckets.end,
-            partial_from: frame.has_time().then(|| time_frame.buckets.last_start()),
+            partial_from: time_frame.partial_from(panel, &table, &frame),
+            bucket_seconds: time_frame.bucket_seconds(panel, query, &frame),
             span: panel.spec.span.as_ref().map(|span| query.fill(panel, &span.label)),
             time_zone: time_frame.zone_name,
             computed_at: time_frame.now,
@@ -529,6 +532,7 @@ mod tests {
             computed_at: Timestamp::from_second(range_end - 1).unwrap(),
             approximate: false,
             partial_from: None,
+            bucket_seconds: None,
             span: None,
         };
         let (table, frame) = (ResultTable::default(), Frame::default());

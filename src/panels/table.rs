@@ -82,6 +82,14 @@ impl Cell {
         }
     }
 
+    /// Milliseconds or days since 1970, if it is a point in time.
+    pub(super) fn as_time(&self) -> Option<i64> {
+        match self {
+            Self::Timestamp(value) | Self::Date(value) => Some(*value),
+            _ => None,
+        }
+    }
+
     /// `None` for NULL, which every type may have.
     fn kind(&self) -> Option<Kind> {
         Some(match self {
@@ -111,9 +119,9 @@ impl std::fmt::Display for Cell {
                 Ok(timestamp) => timestamp.fmt(out),
                 Err(_) => millis.fmt(out),
             },
-            Self::Date(days) => match Span::new().try_days(*days).and_then(|span| EPOCH.checked_add(span)) {
-                Ok(date) => date.fmt(out),
-                Err(_) => days.fmt(out),
+            Self::Date(days) => match date_of(*days) {
+                Some(date) => date.fmt(out),
+                None => days.fmt(out),
             },
         }
     }
@@ -192,6 +200,11 @@ fn type_kind(type_name: &str) -> Kind {
         }
         _ => Kind::Text,
     }
+}
+
+/// The inverse of [`Cell::Date`].
+pub(super) fn date_of(days: i64) -> Option<Date> {
+    EPOCH.checked_add(Span::new().try_days(days).ok()?).ok()
 }
 
 fn days_since_epoch(date: Date) -> i64 {

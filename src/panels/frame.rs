@@ -7,7 +7,7 @@
 use super::catalog::Panel;
 use super::query::PanelQuery;
 use super::spec::{Aggregate, Chart, ColumnSpec, MAX_LABEL_CHARS, Role, Threshold};
-use super::table::{Cell, Kind, ResultTable};
+use super::table::{Cell, Kind, ResultTable, base_type};
 use super::{abbreviate, truncate};
 
 /// The longest text that is a figure. Longer ones are cut.
@@ -107,6 +107,9 @@ impl Frame {
         for column in &panel.distinct {
             find_column(table, "distinct", column)?;
         }
+        for column in &panel.spec.not_additive {
+            find_column(table, "not-additive", column)?;
+        }
         for column in &panel.spec.columns {
             find_column(table, "column", &column.name)?;
         }
@@ -122,9 +125,10 @@ impl Frame {
             let (label, unit) = (query.fill(panel, &spec.label), spec.unit.clone());
             frame.figures.push(Figure { label, unit, value, comparison });
         }
-        if let (Chart::Number, [], Some(column)) = (panel.chart, &*frame.figures, frame.columns.first()) {
-            let value = figure_value(table.column(0).next());
-            let (label, unit) = (column.label.clone(), panel.unit.clone());
+        let first = frame.columns.iter().enumerate().find(|(_, column)| column.role != Role::Hidden);
+        if let (Chart::Number, [], Some((index, column))) = (panel.chart, &*frame.figures, first) {
+            let value = figure_value(table.column(index).next());
+            let (label, unit) = (column.label.clone(), column.unit.clone());
             frame.figures.push(Figure { label, unit, value, comparison: None });
         }
         frame.threshold = match &panel.spec.threshold {
@@ -179,14 +183,17 @@ fn columns(panel: &Panel, query: &PanelQuery, table: &ResultTable) -> Vec<FrameC
         let role = spec.map_or_else(|| default_role(kind), |spec| spec.role);
         let default_unit = if role == Role::Measure { panel.unit.as_str() } else { "" };
         let unit = spec.and_then(|spec| spec.unit.as_deref()).unwrap_or(default_unit);
-        // Counts can be added up. Shares and means are floating-point numbers, which cannot be told from sums.
-        let is_count = matches!(kind, Kind::Int | Kind::UInt) || column.type_name.contains("Decimal");
+        // Counts can be added up. Floating-point numbers may be shares and means.
+        let is_count =
+            matches!(kind, Kind::Int | Kind::UInt) || base_type(&column.type_name).starts_with("Decimal");
+        let is_excluded =
+            panel.distinct.contains(&column.name) || panel.spec.not_additive.contains(&column.name);
         FrameColumn {
             label: label(panel, query, spec, &column.name),
             role,
             unit: unit.to_owned(),
             kind,
-            additive: is_count && unit != "%" && !panel.distinct.contains(&column.name),
+            additive: is_count && unit != "%" && !is_excluded,
         }
     };
     table.columns.iter().enumerate().map(column).collect()
@@ -420,6 +427,36 @@ mod tests {
         assert_eq!((frame.figures[0].label.as_str(), frame.figures[0].unit.as_str()), ("V", "ms"));
         assert_eq!(frame.figures[0].value, Cell::UInt(7));
         assert!(frame_of("-- chart: line", &column("UInt64", "7")).unwrap().figures.is_empty());
+        let default = |columns: &str| {
+            let result =
+                r#"{"meta": [{"name":"a","type":"UInt64"},{"name":"b","type":"UInt64"}], "data": [[1,2]]}"#;
+            let mut frame = frame_of(&format!("-- chart: number\n-- unit: ms\n{columns}"), result).unwrap();
+            frame.figures.pop().map(|figure| (figure.label, figure.unit, figure.value))
+        };
+        let figure =
+            |label: &str, unit: &str, value| Some((label.to_owned(), unit.to_owned(), Cell::UInt(value)));
+        assert_eq!(default("-- column: a measure %"), figure("A", "%", 1));
+        assert_eq!(default("-- column: a hidden"), figure("B", "ms", 2));
+        assert_eq!(default("-- column: a hidden\n-- column: b hidden"), None);
+    }
+
+    #[test]
+    fn only_counts_that_are_not_excluded_are_additive() {
+        let additive = |type_name: &str, header: &str| {
+            let frame = frame_of(&format!("-- chart: table\n{header}"), &column(type_name, "")).unwrap();
+            frame.columns[0].additive
+        };
+        for type_name in
+            ["UInt64", "Nullable(Int8)", "Decimal(18, 2)", "SimpleAggregateFunction(sum, UInt64)"]
+        {
+            assert!(additive(type_name, ""), "{type_name}");
+            assert!(!additive(type_name, "-- not-additive: v"), "{type_name}");
+        }
+        for type_name in ["Float64", "Array(Decimal(18, 2))", "Tuple(a Decimal(9, 1))", "String"] {
+            assert!(!additive(type_name, ""), "{type_name}");
+        }
+        let error = frame_of("-- chart: table\n-- not-additive: w", &column("UInt8", "")).unwrap_err();
+        assert_eq!(error.to_string(), "not-additive: the result has no column \"w\"; it has v");
     }
 
     #[test]

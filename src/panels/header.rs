@@ -1,12 +1,14 @@
 //! The header of a panel's file: comments of the form `-- key: value`.
 
+use std::iter;
 use std::time::Duration;
 
 use super::abbreviate;
 use super::parameter::{InvalidDefinition, Parameter, ParameterType};
 use super::range::Granularity;
 use super::spec::{
-    self, Chart, MAX_COLUMNS, MAX_EVENTS, MAX_FIGURES, MAX_LABEL_CHARS, MAX_UNIT_CHARS, SpanStart, Spec,
+    self, Aggregate, Chart, FigureSpec, MAX_COLUMNS, MAX_EVENTS, MAX_FIGURES, MAX_LABEL_CHARS,
+    MAX_UNIT_CHARS, SpanStart, Spec,
 };
 
 /// The longest `refresh`, in seconds.
@@ -37,8 +39,8 @@ const STANDARD_PARAMETERS: [&str; 15] = [
     "week_ago_now",
 ];
 
-const KEYS: &str = "title, description, unit, chart, order, size, top, events, refresh, grain, distinct, column, figure, \
-                    threshold, span, parameter";
+const KEYS: &str = "title, description, unit, chart, order, size, top, events, refresh, grain, distinct, not-additive, \
+                    column, figure, threshold, span, parameter";
 
 /// Why a line of the header is invalid.
 #[derive(Debug, thiserror::Error)]
@@ -53,6 +55,8 @@ pub(super) enum InvalidHeader {
     DuplicateParameter(String),
     #[error("column: {0:?} has two lines; remove one")]
     DuplicateColumn(String),
+    #[error("figure: sum({column}) adds up a column that is {key}; use first, last or max")]
+    NotAdditive { column: String, key: &'static str },
     #[error("{key}: {{{name}}} is not a parameter of the panel; it has {available}")]
     UnknownParameter { key: String, name: String, available: String },
     #[error(transparent)]
@@ -94,9 +98,10 @@ impl Header {
         for (number, key, value) in lines() {
             header.set(&key, &value).map_err(|error| (number, error))?;
         }
-        // A label may be above the parameter that it names.
+        // A label may be above the parameter that it names, and a figure above the properties of its column.
         for (number, key, value) in lines() {
             header.check_parameters(&key, &value).map_err(|error| (number, error))?;
+            header.check_sums(&key, &value).map_err(|error| (number, error))?;
         }
         Ok((header, comments().count()))
     }
@@ -164,7 +169,8 @@ impl Header {
                     _ => return Err(invalid("grain")("fine or coarse".to_owned())),
                 };
             }
-            "distinct" => self.distinct = value.split(',').map(|column| column.trim().to_owned()).collect(),
+            "distinct" => self.distinct = column_names(value),
+            "not-additive" => self.spec.not_additive = column_names(value),
             "parameter" => {
                 let parameter = Parameter::parse(value)?;
                 let name = parameter.name.as_str();
@@ -178,6 +184,21 @@ impl Header {
             // Prose may contain a colon.
             prose if prose.contains(' ') => {}
             unknown => return Err(InvalidHeader::UnknownKey(abbreviate(unknown))),
+        }
+        Ok(())
+    }
+
+    /// Checks that a figure does not add up what cannot be added up.
+    fn check_sums(&self, key: &str, value: &str) -> Result<(), InvalidHeader> {
+        let figure = (key == "figure").then(|| spec::parse_figure(value).ok()).flatten();
+        let Some(FigureSpec { aggregate, versus, .. }) = figure else { return Ok(()) };
+        for aggregate in iter::once(aggregate).chain(versus.map(|(aggregate, _)| aggregate)) {
+            let Aggregate::Sum(column) = aggregate else { continue };
+            for (key, columns) in [("distinct", &self.distinct), ("not-additive", &self.spec.not_additive)] {
+                if columns.contains(&column) {
+                    return Err(InvalidHeader::NotAdditive { column: abbreviate(&column), key });
+                }
+            }
         }
         Ok(())
     }
@@ -238,6 +259,10 @@ fn check_count(key: &'static str, count: usize, max: usize) -> Result<(), Invali
         return Err(InvalidHeader::TooMany { key, count, max });
     }
     Ok(())
+}
+
+fn column_names(value: &str) -> Vec<String> {
+    value.split(',').map(|column| column.trim().to_owned()).collect()
 }
 
 /// Whether all values of a parameter can be the minutes of a span.
@@ -308,6 +333,19 @@ mod tests {
                 "{rejected}"
             );
         }
+    }
+
+    #[test]
+    fn a_figure_is_not_the_sum_of_what_cannot_be_added_up() {
+        let sum = "-- figure: sum(a) \"x\"";
+        assert_eq!(error(&format!("{sum}\n-- distinct: b")), "");
+        assert_eq!(
+            error(&format!("{sum}\n-- distinct: b, a")),
+            "1: figure: sum(a) adds up a column that is distinct; use first, last or max"
+        );
+        let compared = "-- not-additive: a, b\n-- figure: max(a) \"x\" versus sum(b) \"y\"";
+        assert!(error(compared).starts_with("2: figure: sum(b) adds up a column that is not-additive"));
+        assert_eq!(error("-- distinct: a\n-- figure: max(a) \"x\""), "");
     }
 
     #[test]

@@ -102,6 +102,8 @@ pub(crate) struct Spec {
     pub top: Option<u32>,
     /// Names of the events that the panel reads.
     pub events: Vec<String>,
+    /// Columns whose values cannot be added up, although they are integers or decimals.
+    pub not_additive: Vec<String>,
     /// Columns that differ from the defaults.
     pub columns: Vec<ColumnSpec>,
     /// The most important one first.

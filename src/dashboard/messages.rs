@@ -123,6 +123,7 @@ pub(super) fn context(result: &PanelResult) -> v1::PanelContext {
         approximate: context.approximate,
         partial_from: context.partial_from.map(|start| proto::timestamp_from_millis(start * 1_000)),
         span: context.span.clone().unwrap_or_default(),
+        bucket_seconds: context.bucket_seconds.unwrap_or_default(),
     }
 }
 
@@ -438,6 +439,7 @@ mod tests {
             computed_at: jiff::Timestamp::UNIX_EPOCH,
             approximate: false,
             partial_from: None,
+            bucket_seconds: None,
             span: None,
         };
         let table = ResultTable::from_json_compact(json.as_bytes()).unwrap();

@@ -35,6 +35,8 @@ include!(concat!(env!("OUT_DIR"), "/built_in_panels.rs"));
 const DEFAULT_REFRESH: Duration = Duration::from_secs(10);
 /// The longest name of a panel.
 const MAX_NAME_BYTES: usize = 64;
+/// How many panels an error message names.
+const MAX_NAMES: usize = 20;
 
 /// All panels at one point in time.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -94,6 +96,15 @@ impl Catalog {
             Ok(((*name).to_owned(), Arc::new(panel)))
         });
         Ok(Self { panels: panels.collect::<Result<_, _>>()?, broken: Vec::new() })
+    }
+
+    /// The names of the panels for an error message. With more than [`MAX_NAMES`] the last ones are only counted.
+    pub(super) fn describe_names(&self) -> String {
+        let names: Vec<&str> = self.panels.keys().map(String::as_str).take(MAX_NAMES).collect();
+        match self.panels.len() - names.len() {
+            0 => names.join(", "),
+            more => format!("{} and {more} more", names.join(", ")),
+        }
     }
 }
 
@@ -167,6 +178,20 @@ mod tests {
         }
         assert!(panels.values().all(|panel| panel.built_in && !panel.description.is_empty()));
         assert!(panels.values().all(|panel| !panel.sql.contains("{{")), "templates are expanded");
+    }
+
+    #[test]
+    fn an_error_names_at_most_twenty_panels() {
+        let mut catalog = Catalog::default();
+        let panel = Arc::new(parse("p", "-- title: x\n-- chart: line\nSELECT 1").unwrap());
+        catalog.panels = (1..=20).map(|number| (format!("p{number:03}"), Arc::clone(&panel))).collect();
+        assert!(catalog.describe_names().ends_with("p019, p020"), "{}", catalog.describe_names());
+        catalog.panels.extend((21..=500).map(|number| (format!("p{number:03}"), Arc::clone(&panel))));
+        assert!(
+            catalog.describe_names().ends_with("p019, p020 and 480 more"),
+            "{}",
+            catalog.describe_names()
+        );
     }
 
     #[test]

@@ -6,8 +6,14 @@
 
 use super::catalog::Panel;
 use super::query::PanelQuery;
-use super::spec::{Aggregate, Chart, ColumnSpec, Role, Threshold};
-use super::table::{Cell, Kind, ResultTable};
+use super::spec::{Aggregate, Chart, ColumnSpec, MAX_LABEL_CHARS, Role, Threshold};
+use super::table::{Cell, Kind, ResultTable, base_type};
+use super::{abbreviate, truncate};
+
+/// The longest text that is a figure. Longer ones are cut.
+const MAX_TEXT_CHARS: usize = 1_024;
+/// How many columns an error message lists.
+const MAX_LISTED_COLUMNS: usize = 20;
 
 /// How a result is drawn. The values are those of the result.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -59,17 +65,17 @@ pub(crate) struct Comparison {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum HeaderMismatch {
     /// The result has no such column.
-    #[error("{key}: the result has no column {column:?}; it has {available}")]
+    #[error("{key}: the result has no column {:?}; it has {available}", abbreviate(column))]
     UnknownColumn {
         /// The key of the line.
         key: &'static str,
         /// The name in the line.
         column: String,
-        /// The columns of the result.
+        /// The first columns of the result.
         available: String,
     },
     /// The column has another type.
-    #[error("{key}: the column {column:?} is a {type_name}; expected {expected}")]
+    #[error("{key}: the column {:?} is a {}; expected {expected}", abbreviate(column), abbreviate(type_name))]
     WrongType {
         /// The key of the line.
         key: &'static str,
@@ -101,6 +107,9 @@ impl Frame {
         for column in &panel.distinct {
             find_column(table, "distinct", column)?;
         }
+        for column in &panel.spec.not_additive {
+            find_column(table, "not-additive", column)?;
+        }
         for column in &panel.spec.columns {
             find_column(table, "column", &column.name)?;
         }
@@ -116,9 +125,10 @@ impl Frame {
             let (label, unit) = (query.fill(panel, &spec.label), spec.unit.clone());
             frame.figures.push(Figure { label, unit, value, comparison });
         }
-        if let (Chart::Number, [], Some(column)) = (panel.chart, &*frame.figures, frame.columns.first()) {
-            let value = table.rows.first().and_then(|row| row.first()).cloned().unwrap_or(Cell::Null);
-            let (label, unit) = (column.label.clone(), panel.unit.clone());
+        let first = frame.columns.iter().enumerate().find(|(_, column)| column.role != Role::Hidden);
+        if let (Chart::Number, [], Some((index, column))) = (panel.chart, &*frame.figures, first) {
+            let value = figure_value(table.column(index).next());
+            let (label, unit) = (column.label.clone(), column.unit.clone());
             frame.figures.push(Figure { label, unit, value, comparison: None });
         }
         frame.threshold = match &panel.spec.threshold {
@@ -132,9 +142,24 @@ impl Frame {
         Ok(frame)
     }
 
-    /// Whether the result has a time axis.
-    pub(crate) fn has_time(&self) -> bool {
-        self.columns.iter().any(|column| column.role == Role::Time)
+    /// Memory use in bytes, estimated like that of [`ResultTable`].
+    pub(crate) fn estimated_bytes(&self) -> usize {
+        let columns = self
+            .columns
+            .iter()
+            .map(|FrameColumn { label, unit, .. }| size_of::<FrameColumn>() + label.len() + unit.len());
+        let text = |value: &Cell| if let Cell::Text(text) = value { text.len() } else { 0 };
+        let figures = self.figures.iter().map(|Figure { label, unit, value, comparison }| {
+            let compared =
+                comparison.as_ref().map_or(0, |compared| compared.label.len() + text(&compared.value));
+            size_of::<Figure>() + label.len() + unit.len() + text(value) + compared
+        });
+        columns.sum::<usize>() + figures.sum::<usize>()
+    }
+
+    /// The index of the time axis, if there is one.
+    pub(super) fn time_column(&self) -> Option<usize> {
+        self.columns.iter().position(|column| column.role == Role::Time)
     }
 }
 
@@ -158,14 +183,17 @@ fn columns(panel: &Panel, query: &PanelQuery, table: &ResultTable) -> Vec<FrameC
         let role = spec.map_or_else(|| default_role(kind), |spec| spec.role);
         let default_unit = if role == Role::Measure { panel.unit.as_str() } else { "" };
         let unit = spec.and_then(|spec| spec.unit.as_deref()).unwrap_or(default_unit);
-        // Counts can be added up. Shares and means are floating-point numbers, which cannot be told from sums.
-        let is_count = matches!(kind, Kind::Int | Kind::UInt) || column.type_name.contains("Decimal");
+        // Counts can be added up. Floating-point numbers may be shares and means.
+        let is_count =
+            matches!(kind, Kind::Int | Kind::UInt) || base_type(&column.type_name).starts_with("Decimal");
+        let is_excluded =
+            panel.distinct.contains(&column.name) || panel.spec.not_additive.contains(&column.name);
         FrameColumn {
             label: label(panel, query, spec, &column.name),
             role,
             unit: unit.to_owned(),
             kind,
-            additive: is_count && unit != "%" && !panel.distinct.contains(&column.name),
+            additive: is_count && unit != "%" && !is_excluded,
         }
     };
     table.columns.iter().enumerate().map(column).collect()
@@ -180,14 +208,18 @@ fn label(panel: &Panel, query: &PanelQuery, spec: Option<&ColumnSpec>, name: &st
     let words = words.trim();
     let mut letters = words.chars();
     match letters.next() {
-        Some(first) => first.to_uppercase().chain(letters).collect(),
-        None => name.to_owned(),
+        Some(first) => truncate(&first.to_uppercase().chain(letters).collect::<String>(), MAX_LABEL_CHARS),
+        None => truncate(name, MAX_LABEL_CHARS),
     }
 }
 
 fn find_column(table: &ResultTable, key: &'static str, name: &str) -> Result<usize, HeaderMismatch> {
     table.column_index(name).ok_or_else(|| {
-        let names: Vec<&str> = table.columns.iter().map(|column| column.name.as_str()).collect();
+        let mut names: Vec<String> =
+            table.columns.iter().take(MAX_LISTED_COLUMNS).map(|column| abbreviate(&column.name)).collect();
+        if table.columns.len() > names.len() {
+            names.push(format!("and {} more", table.columns.len() - names.len()));
+        }
         HeaderMismatch::UnknownColumn { key, column: name.to_owned(), available: names.join(", ") }
     })
 }
@@ -220,11 +252,11 @@ fn aggregate(table: &ResultTable, aggregate: &Aggregate) -> Result<Cell, HeaderM
     Ok(match aggregate {
         Aggregate::First(column) => {
             let index = find_column(table, KEY, column)?;
-            table.column(index).next().cloned().unwrap_or(Cell::Null)
+            figure_value(table.column(index).next())
         }
         Aggregate::Last(column) => {
             let index = find_column(table, KEY, column)?;
-            table.column(index).last().cloned().unwrap_or(Cell::Null)
+            figure_value(table.column(index).last())
         }
         Aggregate::Sum(column) => {
             let sum = sum(table.column(find_number(table, KEY, column)?));
@@ -244,6 +276,14 @@ fn aggregate(table: &ResultTable, aggregate: &Aggregate) -> Result<Cell, HeaderM
             if whole == 0.0 { Cell::Null } else { Cell::Float(100.0 * part / whole) }
         }
     })
+}
+
+fn figure_value(cell: Option<&Cell>) -> Cell {
+    match cell {
+        None => Cell::Null,
+        Some(Cell::Text(text)) => Cell::Text(truncate(text, MAX_TEXT_CHARS)),
+        Some(value) => value.clone(),
+    }
 }
 
 /// A sum that is exact for integers.
@@ -387,6 +427,59 @@ mod tests {
         assert_eq!((frame.figures[0].label.as_str(), frame.figures[0].unit.as_str()), ("V", "ms"));
         assert_eq!(frame.figures[0].value, Cell::UInt(7));
         assert!(frame_of("-- chart: line", &column("UInt64", "7")).unwrap().figures.is_empty());
+        let default = |columns: &str| {
+            let result =
+                r#"{"meta": [{"name":"a","type":"UInt64"},{"name":"b","type":"UInt64"}], "data": [[1,2]]}"#;
+            let mut frame = frame_of(&format!("-- chart: number\n-- unit: ms\n{columns}"), result).unwrap();
+            frame.figures.pop().map(|figure| (figure.label, figure.unit, figure.value))
+        };
+        let figure =
+            |label: &str, unit: &str, value| Some((label.to_owned(), unit.to_owned(), Cell::UInt(value)));
+        assert_eq!(default("-- column: a measure %"), figure("A", "%", 1));
+        assert_eq!(default("-- column: a hidden"), figure("B", "ms", 2));
+        assert_eq!(default("-- column: a hidden\n-- column: b hidden"), None);
+    }
+
+    #[test]
+    fn only_counts_that_are_not_excluded_are_additive() {
+        let additive = |type_name: &str, header: &str| {
+            let frame = frame_of(&format!("-- chart: table\n{header}"), &column(type_name, "")).unwrap();
+            frame.columns[0].additive
+        };
+        for type_name in
+            ["UInt64", "Nullable(Int8)", "Decimal(18, 2)", "SimpleAggregateFunction(sum, UInt64)"]
+        {
+            assert!(additive(type_name, ""), "{type_name}");
+            assert!(!additive(type_name, "-- not-additive: v"), "{type_name}");
+        }
+        for type_name in ["Float64", "Array(Decimal(18, 2))", "Tuple(a Decimal(9, 1))", "String"] {
+            assert!(!additive(type_name, ""), "{type_name}");
+        }
+        let error = frame_of("-- chart: table\n-- not-additive: w", &column("UInt8", "")).unwrap_err();
+        assert_eq!(error.to_string(), "not-additive: the result has no column \"w\"; it has v");
+    }
+
+    #[test]
+    fn the_memory_of_a_frame_is_bounded() {
+        let text = "x".repeat(100_000);
+        let result = column("String", &format!("\"{text}\""));
+        let frame = frame_of("-- chart: table\n-- figure: first(v) \"x\"", &result).unwrap();
+        assert_eq!(frame.figures[0].value, Cell::Text(format!("{}…", &text[..1_024])));
+        let bytes = frame.estimated_bytes();
+        assert!((1_024..4_096).contains(&bytes), "{bytes}");
+
+        let columns = |name: &str| {
+            let meta: Vec<String> =
+                (0..300).map(|index| format!(r#"{{"name":"{name}{index}","type":"UInt8"}}"#)).collect();
+            format!(r#"{{"meta": [{}], "data": []}}"#, meta.join(","))
+        };
+        let frame = frame_of("-- chart: table", &columns(&text)).unwrap();
+        assert!(frame.columns.iter().all(|column| column.label.chars().count() <= 201));
+        assert!(frame.estimated_bytes() > 300 * 200);
+        let error =
+            frame_of(&format!("-- chart: table\n-- column: {text} hidden"), &columns("a")).unwrap_err();
+        assert!(error.to_string().len() < 500, "{error}");
+        assert!(error.to_string().ends_with("a19, and 280 more"), "{error}");
     }
 
     #[test]

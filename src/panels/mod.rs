@@ -6,8 +6,8 @@
 //!
 //! - [`catalog`]: panel files (`header`, [`parameter`], [`spec`], `template`), built in or from the panels folder
 //!   ([`directory`], checked by [`sandbox`]).
-//! - [`query`]: validation, execution and caching of a query, over the buckets of its time range ([`range`]). The result is
-//!   a [`table`], with a [`frame`] that says how it is drawn.
+//! - [`query`]: validation, execution and caching of a query, over the buckets of its time range ([`range`], `time_frame`).
+//!   The result is a [`table`], with a [`frame`] that says how it is drawn.
 //! - [`subscriptions`]: results pushed to subscribers.
 //!
 //! Nothing here knows protobuf: `dashboard` converts requests and results.
@@ -24,6 +24,7 @@ pub(crate) mod spec;
 pub(crate) mod subscriptions;
 pub(crate) mod table;
 mod template;
+mod time_frame;
 
 pub(crate) use query::{PanelError, PanelQuery, PanelResult, Panels};
 
@@ -32,7 +33,12 @@ const MAX_QUOTED_CHARS: usize = 100;
 
 /// A caller's text for an error message, at most [`MAX_QUOTED_CHARS`] long.
 pub(crate) fn abbreviate(text: &str) -> String {
-    match text.char_indices().nth(MAX_QUOTED_CHARS) {
+    truncate(text, MAX_QUOTED_CHARS)
+}
+
+/// The first `max_chars` characters of a text, and an ellipsis if it is longer.
+fn truncate(text: &str, max_chars: usize) -> String {
+    match text.char_indices().nth(max_chars) {
         None => text.to_owned(),
         Some((end, _)) => format!("{}…", &text[..end]),
     }

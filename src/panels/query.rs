@@ -9,13 +9,14 @@ use jiff::Timestamp;
 use moka::future::Cache;
 use tokio::sync::{Semaphore, watch};
 
-use super::abbreviate;
 use super::catalog::{Catalog, Panel};
 use super::frame::{Frame, HeaderMismatch};
 use super::parameter::InvalidValue;
-use super::range::{Buckets, HourComparison, TimeRange, UnknownTimeZone, parse_time_zone};
-use super::spec::SpanStart;
+use super::range::{TimeRange, UnknownTimeZone, parse_time_zone};
+use super::spec::MAX_LABEL_CHARS;
 use super::table::{Cell, ResultTable};
+use super::time_frame::TimeFrame;
+use super::{abbreviate, truncate};
 use crate::clickhouse::{ClickHouse, ClickHouseError};
 
 /// The size of all cached results, in bytes. The least recently used are evicted.
@@ -86,13 +87,15 @@ pub(crate) struct PanelResult {
 }
 
 impl PanelResult {
-    /// Whether subscribers need not be told about a later result. The range moves on with every result; what is drawn
-    /// changes with the buckets.
+    /// Whether a later result need not be sent to subscribers. The range moves on once a minute, and is shown.
     pub(super) fn shows_same(&self, later: &Self) -> bool {
-        self.table == later.table
-            && self.frame == later.frame
-            && self.context.partial_from == later.context.partial_from
-            && self.context.span == later.context.span
+        let context = ResultContext { computed_at: self.context.computed_at, ..later.context.clone() };
+        self.table == later.table && self.frame == later.frame && self.context == context
+    }
+
+    /// Memory use in bytes, estimated.
+    pub(super) fn estimated_bytes(&self) -> usize {
+        self.table.estimated_bytes() + self.frame.estimated_bytes()
     }
 }
 
@@ -109,8 +112,10 @@ pub(crate) struct ResultContext {
     pub computed_at: Timestamp,
     /// Whether a distinct count is above [`MAX_EXACT_DISTINCT`].
     pub approximate: bool,
-    /// The start of the last bucket, in seconds since 1970 UTC. `None` if the result has no time axis.
+    /// The start of the bucket that includes the present, in seconds since 1970 UTC. `None` if no bucket does.
     pub partial_from: Option<i64>,
+    /// The nominal width of a bucket. `None` if the result has no standard buckets.
+    pub bucket_seconds: Option<u32>,
     /// The label of the panel's own span; `None` if the panel covers the requested range.
     pub span: Option<String>,
 }
@@ -224,10 +229,8 @@ impl Panels {
                 .time_to_live(cache_ttl)
                 .max_capacity(MAX_CACHE_BYTES)
                 .weigher(|(_, query): &(u32, PanelQuery), result: &Arc<PanelResult>| {
-                    u32::try_from(
-                        result.table.estimated_bytes() + query.estimated_bytes() + RESULT_OVERHEAD_BYTES,
-                    )
-                    .unwrap_or(u32::MAX)
+                    u32::try_from(result.estimated_bytes() + query.estimated_bytes() + RESULT_OVERHEAD_BYTES)
+                        .unwrap_or(u32::MAX)
                 })
                 .build()
         });
@@ -301,7 +304,7 @@ impl Panels {
         let catalog = self.catalog.borrow();
         catalog.panels.get(name).cloned().ok_or_else(|| PanelError::UnknownPanel {
             name: abbreviate(name),
-            available: catalog.panels.keys().map(String::as_str).collect::<Vec<_>>().join(", "),
+            available: catalog.describe_names(),
         })
     }
 
@@ -329,9 +332,10 @@ impl Panels {
         let frame = Frame::new(panel, query, &table)
             .map_err(|mismatch| PanelError::InvalidHeader { panel: panel.name.clone(), mismatch })?;
         let context = ResultContext {
-            range_start: time_frame.span_start(panel, query),
+            range_start: time_frame.span_start(panel, query)?,
             range_end: time_frame.buckets.end,
-            partial_from: frame.has_time().then(|| time_frame.buckets.last_start()),
+            partial_from: time_frame.partial_from(panel, &table, &frame),
+            bucket_seconds: time_frame.bucket_seconds(panel, query, &frame),
             span: panel.spec.span.as_ref().map(|span| query.fill(panel, &span.label)),
             time_zone: time_frame.zone_name,
             computed_at: time_frame.now,
@@ -433,36 +437,6 @@ impl Explain {
     }
 }
 
-/// The time-dependent parameters of one execution.
-struct TimeFrame {
-    now: Timestamp,
-    zone_name: String,
-    buckets: Buckets,
-    hour: HourComparison,
-}
-
-impl TimeFrame {
-    fn new(panel: &Panel, query: &PanelQuery) -> Result<Self, PanelError> {
-        let now = Timestamp::now();
-        let zone = parse_time_zone(query.time_zone.as_deref())?;
-        let buckets = Buckets::new(query.range, panel.granularity, &zone, now);
-        let zone_name = zone.iana_name().unwrap_or("UTC").to_owned();
-        Ok(Self { now, zone_name, buckets, hour: HourComparison::new(&zone, now) })
-    }
-
-    /// Where the result starts: with the range, unless the panel has a span of its own.
-    fn span_start(&self, panel: &Panel, query: &PanelQuery) -> i64 {
-        match panel.spec.span.as_ref().map(|span| &span.start) {
-            None => self.buckets.starts[0],
-            Some(SpanStart::Hour) => self.hour.start,
-            Some(SpanStart::Minutes(parameter)) => {
-                let minutes = query.value(panel, parameter).and_then(|minutes| minutes.parse::<u32>().ok());
-                self.buckets.end - 60 * i64::from(minutes.unwrap_or_default())
-            }
-        }
-    }
-}
-
 impl PanelQuery {
     /// Memory use in bytes, estimated.
     fn estimated_bytes(&self) -> usize {
@@ -471,21 +445,41 @@ impl PanelQuery {
         self.panel.len() + self.time_zone.as_ref().map_or(0, String::len) + parameters.sum::<usize>()
     }
 
-    /// The value of one of the panel's parameters.
-    fn value<'a>(&'a self, panel: &'a Panel, parameter: &str) -> Option<&'a str> {
-        let default = || panel.parameters.iter().find(|known| known.name == parameter);
-        let value = self.parameters.get(parameter).or_else(|| Some(&default()?.default));
-        value.map(String::as_str)
+    /// The value of one of the panel's parameters. `None` if it has no such parameter.
+    pub(super) fn value<'a>(&'a self, panel: &'a Panel, name: &str) -> Option<&'a str> {
+        let parameter = panel.parameters.iter().find(|parameter| parameter.name == name)?;
+        Some(self.parameters.get(name).unwrap_or(&parameter.default))
     }
 
-    /// Replaces `{parameter}` in a label by its value.
+    /// The value of the parameter that a panel's span names. Its header ensures type and bounds.
+    pub(super) fn span_minutes(&self, panel: &Panel, name: &str) -> Result<u32, PanelError> {
+        let parameter = panel.parameters.iter().find(|parameter| parameter.name == name);
+        let parameter = parameter.ok_or_else(|| unknown_parameter(panel, name))?;
+        Ok(parameter.parse_u32(self.parameters.get(name).unwrap_or(&parameter.default))?)
+    }
+
+    /// Replaces `{parameter}` in a label by its value, of at most [`MAX_LABEL_CHARS`]. A value is text: what looks like a
+    /// parameter in it stays, since values that contain each other would grow without bound.
     pub(super) fn fill(&self, panel: &Panel, label: &str) -> String {
-        let mut filled = label.to_owned();
-        for parameter in &panel.parameters {
-            let value = self.parameters.get(&parameter.name).unwrap_or(&parameter.default);
-            filled = filled.replace(&format!("{{{}}}", parameter.name), value);
+        let mut filled = String::with_capacity(label.len());
+        let mut rest = label;
+        while let Some((before, after)) = rest.split_once('{') {
+            filled.push_str(before);
+            let named =
+                after.split_once('}').and_then(|(name, after)| Some((self.value(panel, name)?, after)));
+            rest = match named {
+                Some((value, after)) => {
+                    filled.push_str(value);
+                    after
+                }
+                None => {
+                    filled.push('{');
+                    after
+                }
+            };
         }
-        filled
+        filled.push_str(rest);
+        truncate(&filled, MAX_LABEL_CHARS)
     }
 
     /// The last hour in UTC, with default parameters.
@@ -522,4 +516,56 @@ fn is_approximate(table: &ResultTable, distinct: &[String]) -> bool {
     table.rows.iter().any(|row| {
         columns.iter().any(|&at| matches!(row[at], Cell::UInt(count) if count > MAX_EXACT_DISTINCT))
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::catalog::parse;
+    use super::*;
+
+    /// A result without rows, like that of a ranking without events.
+    fn empty_result(range_end: i64) -> PanelResult {
+        let context = ResultContext {
+            range_start: range_end - 3_600,
+            range_end,
+            time_zone: "UTC".into(),
+            computed_at: Timestamp::from_second(range_end - 1).unwrap(),
+            approximate: false,
+            partial_from: None,
+            bucket_seconds: None,
+            span: None,
+        };
+        let (table, frame) = (ResultTable::default(), Frame::default());
+        PanelResult { panel: "p".into(), table, frame, context }
+    }
+
+    #[test]
+    fn a_result_is_sent_again_when_its_minute_has_passed() {
+        let result = empty_result(7_200);
+        let computed_at = Timestamp::from_second(7_150).unwrap();
+        let later = PanelResult {
+            context: ResultContext { computed_at, ..result.context.clone() },
+            ..empty_result(7_200)
+        };
+        assert!(result.shows_same(&later), "only the time of the computation differs");
+        assert!(!result.shows_same(&empty_result(7_260)));
+    }
+
+    #[test]
+    fn a_value_in_a_label_is_not_expanded_again() {
+        let panel = parse(
+            "p",
+            "-- title: T\n-- chart: number\n-- parameter: a String = x\n-- parameter: b String = y\nSELECT 1",
+        )
+        .unwrap();
+        let fill = |a: &str, b: &str, label: &str| {
+            let parameters = [("a", a), ("b", b)].map(|(name, value)| (name.to_owned(), value.to_owned()));
+            PanelQuery { parameters: parameters.into(), ..PanelQuery::with_defaults("p") }.fill(&panel, label)
+        };
+        assert_eq!(fill("{b}{b}", "{a}", "{a} and {b}"), "{b}{b} and {a}");
+        assert_eq!(fill("1", "2", "{a}{c} {b"), "1{c} {b");
+        let long = fill(&"ä".repeat(500), "", "{a}{a}{a}");
+        assert_eq!((long.chars().count(), long.ends_with('…')), (MAX_LABEL_CHARS + 1, true));
+        assert_eq!(PanelQuery::with_defaults("p").fill(&panel, "{a}, {b}"), "x, y");
+    }
 }

@@ -50,7 +50,8 @@ impl TimeRange {
         }
     }
 
-    fn bucket_minutes(self, granularity: Granularity) -> i64 {
+    /// The nominal width of a bucket. The first may be cut, and days with a clock change are longer or shorter.
+    pub(super) fn bucket_minutes(self, granularity: Granularity) -> u32 {
         match (granularity, self) {
             (Granularity::Fine, Self::Hour) => 1,
             (Granularity::Fine, Self::SixHours) => 5,
@@ -77,7 +78,8 @@ impl Buckets {
     pub(crate) fn new(range: TimeRange, granularity: Granularity, zone: &TimeZone, now: Timestamp) -> Self {
         let now = now.as_second();
         let first = now - range.minutes() * 60;
-        let starts_of = |granularity| bucket_starts(range.bucket_minutes(granularity), zone, first, now);
+        let starts_of =
+            |granularity| bucket_starts(range.bucket_minutes(granularity).into(), zone, first, now);
         let mut starts = starts_of(granularity);
         if granularity == Granularity::Coarse {
             // Cut, so that all panels of a range cover the same span.
@@ -397,7 +399,7 @@ mod tests {
                     prop_assert!(starts.windows(2).all(|pair| pair[0] < pair[1]));
                     prop_assert!(starts[0] <= range_start && starts.get(1).is_none_or(|&next| next > range_start));
                     prop_assert!(starts[starts.len() - 1] <= now && now < end && end - now <= 60);
-                    let width = range.bucket_minutes(granularity);
+                    let width = i64::from(range.bucket_minutes(granularity));
                     if width > HOUR_MINUTES {
                         let label = |&start: &i64| wall_clock_bucket(start, width, &zone).number;
                         let labels: Vec<_> = starts.iter().map(label).collect();

@@ -23,6 +23,16 @@ const MAX_TOP: u32 = 1_000;
 const DEFAULT_TOP_SERIES: u32 = 7;
 /// Bars of a ranking.
 const DEFAULT_TOP_BARS: u32 = 25;
+/// The most `figure` lines.
+pub(super) const MAX_FIGURES: usize = 16;
+/// The most `column` lines.
+pub(super) const MAX_COLUMNS: usize = 200;
+/// The most names in `events`.
+pub(super) const MAX_EVENTS: usize = 50;
+/// The longest unit.
+pub(super) const MAX_UNIT_CHARS: usize = 32;
+/// The longest label, title or name of an event. A label in which parameters are replaced is cut.
+pub(super) const MAX_LABEL_CHARS: usize = 200;
 
 /// How a panel is drawn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -92,6 +102,8 @@ pub(crate) struct Spec {
     pub top: Option<u32>,
     /// Names of the events that the panel reads.
     pub events: Vec<String>,
+    /// Columns whose values cannot be added up, although they are integers or decimals.
+    pub not_additive: Vec<String>,
     /// Columns that differ from the defaults.
     pub columns: Vec<ColumnSpec>,
     /// The most important one first.

@@ -346,7 +346,7 @@ impl QueryTask {
         if unchanged {
             return Ok(());
         }
-        let bytes = result.table.estimated_bytes();
+        let bytes = result.estimated_bytes();
         if self.reservation.as_ref().is_none_or(|reservation| reservation.bytes != bytes) {
             // Reserved in addition to the previous result, which subscribers keep if the new one does not fit.
             let reservation = MemoryReservation::acquire(&self.inner, bytes)
@@ -384,7 +384,7 @@ impl QueryTask {
         true
     }
 
-    /// Ends all subscriptions. A later subscriber starts anew.
+    /// Ends all subscriptions. A later subscriber starts a new task.
     fn end(&self, error: PanelError) {
         let mut active = self.inner.active();
         self.sender.send_replace(PanelUpdate { ended: Some(error), ..PanelUpdate::default() });

@@ -82,6 +82,14 @@ impl Cell {
         }
     }
 
+    /// Milliseconds or days since 1970, if it is a point in time.
+    pub(super) fn as_time(&self) -> Option<i64> {
+        match self {
+            Self::Timestamp(value) | Self::Date(value) => Some(*value),
+            _ => None,
+        }
+    }
+
     /// `None` for NULL, which every type may have.
     fn kind(&self) -> Option<Kind> {
         Some(match self {
@@ -111,9 +119,9 @@ impl std::fmt::Display for Cell {
                 Ok(timestamp) => timestamp.fmt(out),
                 Err(_) => millis.fmt(out),
             },
-            Self::Date(days) => match Span::new().try_days(*days).and_then(|span| EPOCH.checked_add(span)) {
-                Ok(date) => date.fmt(out),
-                Err(_) => days.fmt(out),
+            Self::Date(days) => match date_of(*days) {
+                Some(date) => date.fmt(out),
+                None => days.fmt(out),
             },
         }
     }
@@ -168,14 +176,23 @@ impl ResultTable {
     }
 }
 
-/// The type without `LowCardinality`, `Nullable` and arguments, which do not change the JSON of its values.
-fn base_type(mut type_name: &str) -> &str {
-    for wrapper in ["LowCardinality(", "Nullable("] {
-        if let Some(inner) = type_name.strip_prefix(wrapper) {
-            type_name = inner.strip_suffix(')').unwrap_or(inner);
-        }
+/// The type without `SimpleAggregateFunction`, `LowCardinality`, `Nullable` and arguments, which do not change the JSON of its
+/// values.
+pub(super) fn base_type(mut type_name: &str) -> &str {
+    while let Some(inner) = wrapped_type(type_name) {
+        type_name = inner;
     }
     type_name.split('(').next().unwrap_or(type_name)
+}
+
+fn wrapped_type(type_name: &str) -> Option<&str> {
+    let (wrapper, arguments) = type_name.strip_suffix(')')?.split_once('(')?;
+    match wrapper {
+        "LowCardinality" | "Nullable" => Some(arguments),
+        // The name of the function, then the type.
+        "SimpleAggregateFunction" => Some(arguments.split_once(", ")?.1),
+        _ => None,
+    }
 }
 
 fn type_kind(type_name: &str) -> Kind {
@@ -192,6 +209,11 @@ fn type_kind(type_name: &str) -> Kind {
         }
         _ => Kind::Text,
     }
+}
+
+/// The inverse of [`Cell::Date`].
+pub(super) fn date_of(days: i64) -> Option<Date> {
+    EPOCH.checked_add(Span::new().try_days(days).ok()?).ok()
 }
 
 fn days_since_epoch(date: Date) -> i64 {
@@ -232,9 +254,12 @@ mod tests {
         let response = br#"{"meta": [{"name":"u","type":"UInt64"},{"name":"i","type":"Nullable(Int64)"},
             {"name":"f","type":"Float64"},{"name":"t","type":"DateTime('UTC')"},{"name":"s","type":"LowCardinality(String)"},
             {"name":"a","type":"Array(UInt8)"},{"name":"n","type":"Nullable(Float64)"},{"name":"b","type":"Bool"},
-            {"name":"d","type":"Nullable(Date)"},{"name":"e","type":"Date32"}],
+            {"name":"d","type":"Nullable(Date)"},{"name":"e","type":"Date32"},
+            {"name":"m","type":"SimpleAggregateFunction(sum, UInt64)"},
+            {"name":"l","type":"SimpleAggregateFunction(anyLast, LowCardinality(Nullable(String)))"},
+            {"name":"c","type":"SimpleAggregateFunction(max, DateTime64(3, 'UTC'))"}],
             "data": [[18446744073709551615,-9223372036854775808,1,"2026-11-21T05:00:00Z","x",[1,2],null,true,
-            "2026-11-21","1969-12-31"]], "rows": 1}"#;
+            "2026-11-21","1969-12-31",18446744073709551615,"y","2026-11-21T05:00:00.250Z"]], "rows": 1}"#;
         let table = ResultTable::from_json_compact(response).unwrap();
         assert_eq!(
             table.rows[0],
@@ -249,6 +274,9 @@ mod tests {
                 Cell::Bool(true),
                 Cell::Date(20_778),
                 Cell::Date(-1),
+                Cell::UInt(u64::MAX),
+                Cell::Text("y".into()),
+                Cell::Timestamp(1_795_237_200_250),
             ]
         );
         let kinds: Vec<Kind> = (0..table.columns.len()).map(|index| table.kind(index)).collect();
@@ -264,7 +292,10 @@ mod tests {
                 Kind::Float,
                 Kind::Bool,
                 Kind::Date,
-                Kind::Date
+                Kind::Date,
+                Kind::UInt,
+                Kind::Text,
+                Kind::Timestamp,
             ]
         );
         assert_eq!(table.rows[0][8].to_string(), "2026-11-21");

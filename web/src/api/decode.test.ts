@@ -20,6 +20,7 @@ const context = {
   approximate: true,
   partialFrom: { seconds: 1_980n },
   span: "last 5 minutes",
+  bucketSeconds: 3_600,
 };
 type FrameInit = Exclude<MessageInitShape<typeof FrameSchema>, Frame>;
 const decode = (frame: FrameInit) =>
@@ -35,9 +36,11 @@ test("the context is in Unix milliseconds", () => {
     computedAt: 2_000_500,
     approximate: true,
     partialFrom: 1_980_000,
+    bucketSeconds: 3_600,
     span: "last 5 minutes",
   });
   expect(decode({ context: { ...context, partialFrom: undefined } }).context.partialFrom).toBeNull();
+  expect(decode({ context: { ...context, bucketSeconds: 0 } }).context.bucketSeconds).toBeNull();
 });
 
 test("64-bit integers keep every digit: a column with one that is not safe as a number holds bigints", () => {

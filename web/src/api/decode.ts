@@ -115,6 +115,7 @@ function decodeContext(context: PanelContext | undefined): FrameContext {
     computedAt: timestampMs(context.computedAt),
     approximate: context.approximate,
     partialFrom: context.partialFrom ? timestampMs(context.partialFrom) : null,
+    bucketSeconds: context.bucketSeconds || null,
     span: context.span,
   };
 }

@@ -35,6 +35,7 @@ const CONTEXT = schema<PanelContext>({
   5: ["approximate", "bool"],
   6: ["partialFrom", TIMESTAMP],
   7: ["span", "string"],
+  8: ["bucketSeconds", "uint32"],
 });
 
 const INT64_VALUES = schema({ 1: ["values", repeated("int64")] });

@@ -37,6 +37,22 @@ describe("time series", () => {
     expect((series?.ends[1] ?? 0) - (series?.times[1] ?? 0)).toBe(25 * HOUR);
   });
 
+  test("the width of the buckets is the nominal one, also if the first is cut", () => {
+    const cut = frame([timeColumn(minutes(-15, 0)), measure("started", [1, 2])], {
+      context: context({ bucketSeconds: 3600, partialFrom: START }),
+    });
+    const series = toTimeSeries(cut, { top: 5 });
+    expect(series?.interval).toBe(HOUR);
+    expect(series?.times).toEqual(minutes(-15, 0));
+    expect(series?.ends).toEqual([START, START + HOUR]);
+    expect(series?.partialIndex).toBe(1);
+    const days = [0, 1].map((day) => START / (24 * HOUR) + day).map(Math.floor);
+    const dated = frame([timeColumn(days, { type: "date" }), measure("started", [1, 2])], {
+      context: context({ bucketSeconds: 86_400 }),
+    });
+    expect(toTimeSeries(dated, { top: 5 })?.interval).toBe(24 * HOUR);
+  });
+
   test("irregular times are not buckets", () => {
     const series = toTimeSeries(frame([timeColumn(minutes(0, 3, 4, 9, 30)), measure("views", [1, 2, 3, 4, 5])]), {
       top: 5,

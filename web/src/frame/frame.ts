@@ -49,8 +49,10 @@ export interface FrameContext {
   computedAt: number;
   /** Distinct counts may be off by up to 1 %. */
   approximate: boolean;
-  /** Start of the running bucket: values from here on still change. Null if the panel has no buckets. */
+  /** Start of the running bucket: values from here on still change. Null if no bucket includes the present. */
   partialFrom: number | null;
+  /** Nominal width of a bucket; the first may be cut. Null if the panel does not use the buckets of the range. */
+  bucketSeconds: number | null;
   /** The panel's own span, for example "last 5 minutes". Empty if it covers the requested range. */
   span: string;
 }

@@ -25,7 +25,7 @@ export interface TimeSeries {
   times: number[];
   /** Ends of the buckets; equal to `times` if the times are not those of buckets. */
   ends: number[];
-  /** The most common step between buckets. Null if the times are irregular. */
+  /** The nominal width of the buckets, or else the most common step between them. Null if the times are irregular. */
   interval: number | null;
   /** Drawn, the largest first if they are values of a dimension. */
   series: Series[];
@@ -53,7 +53,7 @@ export function toTimeSeries(frame: Frame, { top }: TimeSeriesOptions): TimeSeri
   if (!clock || measure.length === 0) return null;
   const cells = Array.from({ length: frame.rows }, (_, row) => toNumber(clock.values[row]));
   const present = [...new Set(cells.filter((cell) => cell !== null))].sort((a, b) => a - b);
-  const step = commonInterval(present);
+  const step = bucketStep(frame, clock) ?? commonInterval(present);
   // Dates are compared as days, because the lengths of days in hours differ.
   const filled = step === null ? present : fillGaps(present, step);
   const indexOf = new Map(filled.map((cell, index) => [cell, index]));
@@ -71,6 +71,14 @@ export function toTimeSeries(frame: Frame, { top }: TimeSeriesOptions): TimeSeri
     return { ...base, series, details: detail.filter(isDrawable).map(read), others: { count: 0, drawn: false } };
   }
   return { ...base, details: [], ...seriesByValue(frame, dimension, measure, rowIndex, times.length, top) };
+}
+
+/** The nominal width of a bucket, in the unit of the column. The steps do not show it: the first bucket may be cut. */
+function bucketStep({ context: { bucketSeconds } }: Frame, clock: FrameColumn): number | null {
+  if (bucketSeconds === null) return null;
+  const width = bucketSeconds * 1000;
+  if (clock.type !== "date") return width;
+  return width % DAY === 0 ? width / DAY : null;
 }
 
 const isDrawable = ({ type }: FrameColumn) => type === "int" || type === "float";

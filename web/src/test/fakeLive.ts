@@ -58,6 +58,7 @@ export function numberFrame(value: number, label = "events", computedAt = Date.n
       computedAt,
       approximate: false,
       partialFrom: null,
+      bucketSeconds: null,
       span: "",
     },
   };

@@ -14,6 +14,7 @@ export const context = (overrides: Partial<FrameContext> = {}): FrameContext => 
   computedAt: START + HOUR - 20_000,
   approximate: false,
   partialFrom: null,
+  bucketSeconds: null,
   span: "",
   ...overrides,
 });

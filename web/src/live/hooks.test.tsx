@@ -214,14 +214,21 @@ test("a worker that leaves three pings unanswered is replaced by another one, an
   expect(figure(result.current.state)).toBe(9);
 });
 
-test("a tab whose main thread was blocked is known again after its next ping", async () => {
+test.each<[string, number, () => void]>([
+  ["ping", 5_000, () => {}],
+  ["retry", 200, () => store.retry()],
+])("a tab that was silent for too long sends its queries again after its next message, a %s", async (_, ms, send) => {
   const { result } = renderCard(query("a"));
   await advance(200);
-  const { worker } = hub;
-  worker.alive = false;
-  await advance(14_000);
-  worker.alive = true;
-  await advance(6_000);
-  expect(result.current.state.status).toBe("live");
+  hub.lossy = true;
+  await advance(17_000);
+  expect(server.openStreams, "the worker has forgotten the tab").toHaveLength(0);
+  hub.lossy = false;
+  hub.received.length = 0;
+  send();
+  await advance(ms);
+  expect(hub.received).toContain("watch");
+  expect(hub.opened, "the worker is not replaced").toEqual([0]);
   expect(server.openStreams).toHaveLength(1);
+  expect(result.current.state.status).toBe("live");
 });

@@ -105,6 +105,8 @@ export class Hub {
       this.post(tab, this.connectionMessage());
       this.post(tab, this.catalogMessage());
       this.updateCatalogPolling();
+      // The tab believes that its queries are known: it is told now, because its next ping comes from a known tab.
+      if (message.type === "retry" || message.type === "call") this.post(tab, { type: "pong", known });
     }
     if (this.tickTimer === undefined) this.scheduleTick();
     switch (message.type) {
@@ -345,7 +347,7 @@ export class Hub {
       if (signal.aborted) return;
       this.connection.heard();
       if (!this.current) this.connection.setPhase("polling");
-      this.states.update(key, frame, this.connection.now());
+      this.states.updateFromCall(key, frame, this.connection.now());
     } catch (error) {
       if (!signal.aborted) this.pollFailed(key, toFailure(error), startedAt);
     }
@@ -417,7 +419,7 @@ export class Hub {
     const now = this.clock.now();
     // After the computer has slept, the tabs' pings are as late as this timer.
     if (now - this.tickDueAt > SUSPENDED_MS) this.tabs.touchAll();
-    if (this.tabs.removeSilent()) this.tabsChanged();
+    if (this.tabs.removeGone()) this.tabsChanged();
     if (!sameKeys(this.active, this.tabs.activeQueries())) this.refresh();
 
     for (const group of [this.current, this.pending]) {

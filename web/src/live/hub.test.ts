@@ -324,6 +324,23 @@ test("a server without events is noticed without a query, and its first event as
   expect(tab.connectionMessage.hasEvents).toBe(true);
 });
 
+test.each([
+  ["panels", { panels: [], version: "1", hasEvents: true }],
+  ["events", { panels: [{ name: "a" }], version: "1", hasEvents: false }],
+])("a server without %s is live as soon as it responds", async (_, catalog) => {
+  server.catalog = catalog;
+  const tab = hub.tab();
+  tab.watch();
+  await advance(100);
+  expect(tab.connection.phase).toBe("live");
+  server.up = false;
+  await advance(10_000);
+  expect(tab.connection.phase).toBe("offline");
+  server.up = true;
+  await advance(11_000);
+  expect(tab.connection.phase).toBe("live");
+});
+
 test("a catalogue that cannot be loaded has a reason, and is loaded on retry", async () => {
   server.up = false;
   const tab = hub.tab();

@@ -57,6 +57,17 @@ export class QueryStates {
     if (held) this.set(key, status, now, reason, held.frame);
   }
 
+  /** Failed queries wait for another result. Returns whether there are any. */
+  retryFailed(keys: Iterable<string>, now: number): boolean {
+    const failed = [...keys].filter((key) => this.states.get(key)?.status === "failed");
+    for (const key of failed) {
+      const frame = this.states.get(key)?.frame;
+      if (frame) this.set(key, "stale", now, "waiting for the server", frame);
+      else this.set(key, "loading", now, undefined, undefined);
+    }
+    return failed.length > 0;
+  }
+
   /** The connection cannot bring these up to date. A failed query stays failed. */
   disconnect(keys: Iterable<string>, reason: string, since: number): void {
     for (const key of keys) {

@@ -92,6 +92,8 @@ export class FakeServer {
   frozen = false;
   /** True: a proxy holds the responses of streams back. */
   buffered = false;
+  /** So many of the next streams bring nothing: their connections are dead. */
+  deadStreams = 0;
   /** Set: WatchPanels and QueryPanel fail with it. */
   rejection: ConnectError | undefined;
   /** Set: QueryPanel fails for this panel. */
@@ -206,6 +208,8 @@ export class FakeServer {
     if (!this.up) throw networkError();
     if (this.rejection) throw this.rejection;
     const stream = new FakeStream(request, signal, this);
+    const dead = this.deadStreams > 0;
+    if (dead) this.deadStreams -= 1;
     signal.addEventListener("abort", () => stream.wake());
     this.streams.push(stream);
     stream.heartbeat();
@@ -216,7 +220,7 @@ export class FakeServer {
     try {
       while (!signal.aborted) {
         if (stream.failure) throw stream.failure;
-        const update = this.frozen || this.buffered ? undefined : stream.queue.shift();
+        const update = dead || this.frozen || this.buffered ? undefined : stream.queue.shift();
         if (update) {
           yield create(WatchPanelsResponseSchema, update);
           continue;

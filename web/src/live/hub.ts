@@ -43,7 +43,7 @@ const SUSPENDED_MS = 5_000;
 const SILENCE: Failure = {
   kind: "slow",
   reason: `nothing was heard from the server for ${Math.round(SILENCE_MS / 1000)} seconds`,
-  answered: false,
+  responded: false,
   rejectsPage: false,
 };
 
@@ -427,7 +427,7 @@ export class Hub {
     }
     this.queryFailed(key, failure);
     if (failure.retryAfterMs !== undefined) this.poller.pauseForServer(failure.retryAfterMs);
-    if (failure.answered) {
+    if (failure.responded) {
       this.connection.heard();
       if (this.current || this.connection.phase === "polling") {
         this.updatePolling();

@@ -126,6 +126,15 @@ export class TestHub {
   readonly opened: number[] = [];
   /** The types of the messages that ports have brought to workers. */
   readonly received: TabMessage["type"][] = [];
+  /** True: the worker loads its script. What tabs send waits. */
+  loading = false;
+  private waiting: (() => void)[] = [];
+
+  loaded(): void {
+    this.loading = false;
+    for (const deliver of this.waiting.splice(0)) deliver();
+  }
+
   /** True: what tabs send is lost. */
   lossy = false;
 
@@ -139,11 +148,13 @@ export class TestHub {
       post: (message) => {
         const copy = structuredClone(message);
         if (this.lossy) return;
-        queueMicrotask(() => {
+        const deliver = () => {
           if (!worker.alive) return;
           this.received.push(copy.type);
           worker.hub.receive(tab, copy);
-        });
+        };
+        if (this.loading) this.waiting.push(deliver);
+        else queueMicrotask(deliver);
       },
       close: () => {},
     };

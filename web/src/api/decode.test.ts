@@ -124,6 +124,12 @@ test("figures have their comparison", () => {
   ]);
 });
 
+test("NaN in a comparison is no value", () => {
+  const nan = { label: "last week", value: { case: "doubleValue" as const, value: Number.NaN }, changePct: Number.NaN };
+  const { figures } = decode({ figures: [{ label: "rate", comparison: nan }] });
+  expect(figures[0]?.comparison).toEqual({ label: "last week", value: null, changePct: null });
+});
+
 test("the catalogue has a spec for each panel, also from a server that sends none", () => {
   const response = create(ListPanelsResponseSchema, {
     panels: [

@@ -31,6 +31,9 @@ function integers(values: bigint[]): (number | bigint)[] {
   return numbers.every(Number.isSafeInteger) ? numbers : values;
 }
 
+/** ClickHouse divides zero by zero to NaN: there is no value. */
+const float = (value: number | undefined): number | null => (value === undefined || Number.isNaN(value) ? null : value);
+
 const ROLES: Record<ColumnRole, Role> = {
   [ColumnRole.UNSPECIFIED]: "detail",
   [ColumnRole.TIME]: "time",
@@ -46,8 +49,7 @@ function columnValues({ values }: FrameColumnMessage): { type: ColumnType; value
     case "uint64Values":
       return { type: "int", values: integers(values.value.values) };
     case "doubleValues":
-      // ClickHouse divides zero by zero to NaN: there is no value.
-      return { type: "float", values: values.value.values.map((value) => (Number.isNaN(value) ? null : value)) };
+      return { type: "float", values: values.value.values.map(float) };
     case "boolValues":
       return { type: "bool", values: [...values.value.values] };
     case "timestampValues":
@@ -72,8 +74,8 @@ function decodeColumn(message: FrameColumnMessage, rows: number): FrameColumn {
 }
 
 function decodeComparison({ label, value, changePct }: ComparisonMessage): Comparison {
-  const number = typeof value.value === "bigint" ? integer(value.value) : (value.value ?? null);
-  return { label, value: number, changePct: changePct ?? null };
+  const number = typeof value.value === "bigint" ? integer(value.value) : float(value.value);
+  return { label, value: number, changePct: float(changePct) };
 }
 
 function figureValue({ value }: FigureMessage): Cell {
@@ -82,7 +84,7 @@ function figureValue({ value }: FigureMessage): Cell {
     case "uint64Value":
       return integer(value.value);
     case "doubleValue":
-      return Number.isNaN(value.value) ? null : value.value;
+      return float(value.value);
     case "timestampValue":
       return timestampMs(value.value);
     case "stringValue":

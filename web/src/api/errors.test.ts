@@ -2,42 +2,44 @@ import { create, toBinary } from "@bufbuild/protobuf";
 import { DurationSchema } from "@bufbuild/protobuf/wkt";
 import { expect, test } from "vitest";
 import { toFailure } from "./errors.ts";
-import { Code, StatusError } from "./status.ts";
+import { Code, ConnectionLost, StatusError } from "./status.ts";
 
-test.each([
-  "Failed to fetch",
-  "network error",
-  "NetworkError when attempting to fetch resource.",
-  "Error in input stream",
-  "Error in body stream",
-  "Load failed",
-  "The network connection was lost.",
-])("the browser error %o means that the server cannot be reached", (message) => {
-  expect(toFailure(new TypeError(message))).toMatchObject({
+test("a lost connection means that the server cannot be reached, whatever the browser calls it", () => {
+  expect(toFailure(new ConnectionLost("Load failed"))).toEqual({
     kind: "transient",
     reason: "the server cannot be reached",
-    answered: false,
+    responded: false,
+    rejectsPage: false,
   });
+});
+
+test.each(["network error", "Load failed"])("the server's own message %o is not a lost connection", (message) => {
+  expect(toFailure(new StatusError(message, Code.Internal))).toMatchObject({ reason: message, responded: true });
+});
+
+test("an error of the page's own code is not a lost connection", () => {
+  const message = "Cannot read properties of undefined";
+  expect(toFailure(new TypeError(message))).toMatchObject({ reason: message, responded: true });
 });
 
 test("the server's message is kept without the status code prefix", () => {
   expect(toFailure(new StatusError("ClickHouse is unreachable", Code.Unavailable))).toMatchObject({
     kind: "transient",
     reason: "ClickHouse is unreachable",
-    answered: true,
+    responded: true,
   });
 });
 
-test("an exceeded deadline is slow: of the browser without an answer, of the server with one", () => {
+test("an exceeded deadline is slow: of the browser without a response, of the server with one", () => {
   expect(toFailure(new StatusError("the operation timed out", Code.DeadlineExceeded))).toMatchObject({
     kind: "slow",
     reason: "no response in time",
-    answered: false,
+    responded: false,
   });
   expect(toFailure(new StatusError("took more than 5 s", Code.DeadlineExceeded))).toMatchObject({
     kind: "slow",
     reason: "took more than 5 s",
-    answered: true,
+    responded: true,
   });
 });
 
@@ -58,15 +60,15 @@ test.each([
   expect(failure.reason).not.toBe("");
 });
 
-test("a gateway's error means that the server cannot be reached, another HTTP status is an answer", () => {
+test("a gateway's error means that the server cannot be reached, another HTTP status is a response", () => {
   expect(toFailure(new StatusError("HTTP 502", Code.Unavailable))).toMatchObject({
     kind: "transient",
-    answered: false,
+    responded: false,
     reason: "the server is not available (HTTP 502)",
   });
   expect(toFailure(new StatusError("HTTP 404", Code.Unimplemented))).toMatchObject({
     kind: "permanent",
-    answered: true,
+    responded: true,
     reason: "the server does not offer this call (HTTP 404)",
   });
 });

@@ -4,7 +4,7 @@ import type { Duration } from "@bufbuild/protobuf/wkt";
 import { decode, schema } from "./codec.ts";
 import { OWN_DEADLINE } from "./grpcWeb.ts";
 import { DURATION } from "./schemas.ts";
-import { Code, StatusError } from "./status.ts";
+import { Code, ConnectionLost, StatusError } from "./status.ts";
 
 /** `permanent`: fails again unless the request or the server is changed. `slow`: a deadline has passed. */
 export type FailureKind = "transient" | "permanent" | "slow";
@@ -14,7 +14,7 @@ export interface Failure {
   /** For people. Starts in lower case and has no full stop, so that it can follow a colon. */
   reason: string;
   /** Whether the server responded. False if the connection, a proxy or the browser's deadline failed. */
-  answered: boolean;
+  responded: boolean;
   /** Whether every request of this page would be rejected, not only this one. */
   rejectsPage: boolean;
   /** The server's own delay before a retry, if it has named one. */
@@ -41,34 +41,31 @@ const CODES: Record<Code, { kind: FailureKind; words: string; rejectsPage?: true
   [Code.Unauthenticated]: { kind: "permanent", words: "the server requires a sign-in", rejectsPage: true },
 };
 
-/** Messages of Chromium, Firefox and Safari for a refused or broken connection. */
-const NETWORK_ERROR =
-  /^(failed to fetch|network\s?error|error in (input|body) stream|load failed|the network connection was lost)/i;
 /** The client's message if a response has no gRPC status: it comes from a proxy, or from a server that is not Millrace. */
 const HTTP_ERROR = /^HTTP (\d+)$/;
 
 export function toFailure(error: unknown): Failure {
+  if (error instanceof ConnectionLost) {
+    return { kind: "transient", reason: "the server cannot be reached", responded: false, rejectsPage: false };
+  }
   const code = error instanceof StatusError ? error.code : Code.Unknown;
   const message = error instanceof Error ? error.message : String(error);
   const { kind, words, rejectsPage = false } = CODES[code] ?? CODES[Code.Unknown];
-  if (NETWORK_ERROR.test(message)) {
-    return { kind: "transient", reason: "the server cannot be reached", answered: false, rejectsPage: false };
-  }
   if (code === Code.DeadlineExceeded && (message === "" || message === OWN_DEADLINE)) {
-    return { kind, reason: words, answered: false, rejectsPage };
+    return { kind, reason: words, responded: false, rejectsPage };
   }
   const http = HTTP_ERROR.exec(message);
   if (http) {
     const gateway = Number(http[1]) >= 502 && Number(http[1]) <= 504;
-    return { kind, reason: `${words} (${message})`, answered: !gateway, rejectsPage };
+    return { kind, reason: `${words} (${message})`, responded: !gateway, rejectsPage };
   }
-  return { kind, reason: message || words, answered: true, rejectsPage, retryAfterMs: retryDelayMs(error) };
+  return { kind, reason: message || words, responded: true, rejectsPage, retryAfterMs: retryDelayMs(error) };
 }
 
 /** The failure of one query of a stream, which has a code and a message only. */
 export const queryFailure = (code: number, message: string): Failure => ({
   ...toFailure(new StatusError(message, code)),
-  answered: true,
+  responded: true,
 });
 
 /** google.rpc.RetryInfo. */

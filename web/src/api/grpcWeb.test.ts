@@ -78,7 +78,7 @@ test("calls go below the path of the document", async () => {
 
 test("errors keep code, message and details", async () => {
   const failure = await api.queryPanel(query("busy"), never).catch(toFailure);
-  expect(failure).toMatchObject({ kind: "transient", reason: "zu viel: 100 %", answered: true });
+  expect(failure).toMatchObject({ kind: "transient", reason: "zu viel: 100 %", responded: true });
 });
 
 test("another path has no such call", async () => {
@@ -95,7 +95,7 @@ test("a port where nothing listens cannot be reached", async () => {
   const failure = await createDashboardApi(grpcWebClient(`http://127.0.0.1:${port}/`))
     .listPanels(never)
     .catch(toFailure);
-  expect(failure).toMatchObject({ kind: "transient", answered: false });
+  expect(failure).toMatchObject({ kind: "transient", responded: false });
 });
 
 test("a call can be aborted", async () => {
@@ -115,18 +115,19 @@ test("a stream brings its messages, and the server notices when it is aborted", 
 
 test("a stream ends with the error of the server", async () => {
   const failure = await events("failing", () => false).catch(toFailure);
-  expect(failure).toMatchObject({ kind: "transient", reason: "ClickHouse is unreachable", answered: true });
+  expect(failure).toMatchObject({ kind: "transient", reason: "ClickHouse is unreachable", responded: true });
 });
 
 test("a stream whose connection is cut fails", async () => {
   const failure = await events("cut", () => false).catch(toFailure);
-  expect(failure).toMatchObject({ kind: "transient", answered: false });
+  expect(failure).toMatchObject({ kind: "transient", responded: false });
 });
 
 // Responses that this server never sends: a proxy does, or the network.
 const message = [0, 0, 0, 0, 3, 26, 1, 55];
 const trailers = (text: string) => [0x80, 0, 0, 0, text.length, ...new TextEncoder().encode(text)];
-const answer = (chunks: number[][], init?: ResponseInit) =>
+const GRPC_WEB = { "content-type": "application/grpc-web+proto" };
+const respond = (chunks: number[][], init: ResponseInit = { headers: GRPC_WEB }) =>
   createDashboardApi(
     grpcWebClient("http://127.0.0.1/", async () => {
       const body = new ReadableStream<Uint8Array>({
@@ -141,22 +142,49 @@ const answer = (chunks: number[][], init?: ResponseInit) =>
 
 test("a response may arrive in pieces of any size", async () => {
   const bytes = [...message, ...trailers("grpc-status: 0\r\n")];
-  expect(await answer(bytes.map((byte) => [byte]))).toMatchObject({ version: "7" });
-  expect(await answer([bytes])).toMatchObject({ version: "7" });
+  expect(await respond(bytes.map((byte) => [byte]))).toMatchObject({ version: "7" });
+  expect(await respond([bytes])).toMatchObject({ version: "7" });
 });
 
 test.each<[string, number[][], ResponseInit | undefined, object]>([
-  ["ends without a status", [message], undefined, { kind: "transient", answered: false }],
-  ["ends within a message", [message.slice(0, 6)], undefined, { kind: "transient", answered: false }],
-  ["is a page of a proxy", [[60, 0, 0, 0, 1, 62]], undefined, { kind: "transient", answered: true }],
+  ["ends without a status", [message], undefined, { kind: "transient", responded: false }],
+  ["ends within a message", [message.slice(0, 6)], undefined, { kind: "transient", responded: false }],
+  [
+    "is a page of a proxy",
+    [[...new TextEncoder().encode("<!doctype html><title>Sign in</title>")]],
+    { headers: { "content-type": "text/html" } },
+    { kind: "transient", responded: true, reason: "HTTP 200 is not gRPC-Web" },
+  ],
+  ["has a malformed message", [[0, 0, 0, 0, 1, 255]], undefined, { kind: "transient", responded: true }],
   ["has no message", [trailers("grpc-status: 0\r\n")], undefined, { reason: "the response is not one message" }],
   [
     "has its status in the header",
     [],
-    { headers: { "grpc-status": "7", "grpc-message": "no%20access 100%" } },
+    { headers: { ...GRPC_WEB, "grpc-status": "7", "grpc-message": "no%20access 100%" } },
     { kind: "permanent", rejectsPage: true, reason: "no%20access 100%" },
   ],
-  ["is an error of a gateway", [], { status: 503 }, { kind: "transient", answered: false }],
+  ["is an error of a gateway", [], { status: 503 }, { kind: "transient", responded: false }],
 ])("a response that %s is a failure", async (_, chunks, init, expected) => {
-  expect(await answer(chunks, init).catch(toFailure)).toMatchObject(expected);
+  expect(await respond(chunks, init).catch(toFailure)).toMatchObject(expected);
+});
+
+test.each(["Failed to fetch", "NetworkError when attempting to fetch resource.", "Load failed"])(
+  "the browser's error %o means that the server cannot be reached, before and during a response",
+  async (message) => {
+    const before = grpcWebClient("http://127.0.0.1/", () => Promise.reject(new TypeError(message)));
+    const broken = new ReadableStream({ pull: () => Promise.reject(new TypeError(message)) });
+    const during = grpcWebClient("http://127.0.0.1/", async () => new Response(broken, { headers: GRPC_WEB }));
+    for (const client of [before, during]) {
+      const failure = await createDashboardApi(client).listPanels(never).catch(toFailure);
+      expect(failure).toMatchObject({ reason: "the server cannot be reached", responded: false });
+    }
+  },
+);
+
+test("a defect of the page's code while it decodes is not a lost connection", async () => {
+  const broken = new Response(null, { headers: GRPC_WEB });
+  Object.defineProperty(broken, "body", { get: () => ({ getReader: () => ({}) }) });
+  const client = grpcWebClient("http://127.0.0.1/", async () => broken);
+  const failure = await createDashboardApi(client).listPanels(never).catch(toFailure);
+  expect(failure).toMatchObject({ reason: expect.stringContaining("not a function"), responded: true });
 });

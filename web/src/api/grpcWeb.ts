@@ -1,7 +1,7 @@
 // gRPC-Web over fetch: in binary, without compression, one request per call.
 
 import { decode, encode, type Init, repeated, type Schema, schema } from "./codec.ts";
-import { Code, StatusError } from "./status.ts";
+import { Code, ConnectionLost, StatusError } from "./status.ts";
 
 export interface Method<Request, Response> {
   /** Service and name, without a leading slash. */
@@ -28,8 +28,7 @@ export interface GrpcWebClient {
   ): AsyncGenerator<Response>;
 }
 
-/** The messages of errors that the server has not sent, for `toFailure`. */
-export const NETWORK_ERROR = "network error";
+/** The message of an error that the server has not sent, for `toFailure`. */
 export const OWN_DEADLINE = "the operation timed out";
 
 const ENVELOPE_HEADER = 5;
@@ -39,7 +38,7 @@ const TRAILER_FLAG = 0x80;
 export function grpcWebClient(base: string, send: typeof fetch = (...request) => fetch(...request)): GrpcWebClient {
   async function* stream<Request, Response>(
     { path, request: input, response: output }: Method<Request, Response>,
-    request: Init<Request>,
+    message: Init<Request>,
     { signal, timeoutMs }: CallOptions,
   ): AsyncGenerator<Response> {
     const abort = new AbortController();
@@ -57,16 +56,16 @@ export function grpcWebClient(base: string, send: typeof fetch = (...request) =>
     const headers = new Headers({ "content-type": "application/grpc-web+proto", "x-grpc-web": "1" });
     if (timeoutMs !== undefined) headers.set("grpc-timeout", `${timeoutMs}m`);
     try {
-      const body = envelope(encode(input, request));
+      const body = envelope(encode(input, message));
       const url = new URL(path, new URL(".", base));
-      const response = await send(url, { method: "POST", headers, body, signal: abort.signal, redirect: "error" });
+      const request = { method: "POST", headers, body, signal: abort.signal, redirect: "error" } as const;
+      const response = await send(url, request).catch(connectionLost);
       checkHttpStatus(response.status);
+      checkContentType(response);
       for await (const bytes of messages(response)) yield decode(output, bytes);
     } catch (error) {
       if (late) throw new StatusError(OWN_DEADLINE, Code.DeadlineExceeded);
       if (signal.aborted) throw new StatusError("the call was cancelled", Code.Canceled);
-      // fetch rejects with a TypeError if the connection fails. Each browser has its own message.
-      if (error instanceof TypeError) throw new StatusError(NETWORK_ERROR, Code.Unavailable);
       throw error;
     } finally {
       clearTimeout(timer);
@@ -86,6 +85,10 @@ export function grpcWebClient(base: string, send: typeof fetch = (...request) =>
       return response;
     },
   };
+}
+
+function connectionLost(error: Error): never {
+  throw new ConnectionLost(error.message);
 }
 
 function envelope(message: Uint8Array): Uint8Array<ArrayBuffer> {
@@ -110,7 +113,7 @@ async function* messages({ headers, body }: Response): AsyncGenerator<Uint8Array
     }
   }
   // A connection that breaks between two messages looks like the end of the response.
-  if (!ended) throw new TypeError("the response has no end");
+  if (!ended) throw new ConnectionLost("the response has no end");
 }
 
 async function* envelopes(
@@ -125,14 +128,14 @@ async function* envelopes(
       yield { flags: buffered[0] ?? 0, data: buffered.subarray(ENVELOPE_HEADER, end) };
       buffered = buffered.subarray(end);
     }
-    const next = await reader?.read();
+    const next = await reader?.read().catch(connectionLost);
     if (!next || next.done) break;
     const joined = new Uint8Array(buffered.length + next.value.length);
     joined.set(buffered);
     joined.set(next.value, buffered.length);
     buffered = joined;
   }
-  if (buffered.length > 0) throw new TypeError("the response ends within a message");
+  if (buffered.length > 0) throw new ConnectionLost("the response ends within a message");
 }
 
 /** Lines of names and values, like the header of HTTP/1. */
@@ -174,6 +177,12 @@ function decodeMessage(text: string): string {
   } catch {
     return text;
   }
+}
+
+/** A proxy may respond with a page of its own, for example to sign in. */
+function checkContentType({ status, headers }: Response): void {
+  if (headers.get("content-type")?.startsWith("application/grpc-web")) return;
+  throw new StatusError(`HTTP ${status} is not gRPC-Web`, Code.Unknown);
 }
 
 /** As in the gRPC specification. Such a response comes from a proxy, or from a server that is not Millrace. */

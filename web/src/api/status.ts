@@ -24,6 +24,11 @@ export interface StatusDetail {
   value: Uint8Array;
 }
 
+/** No response, or a broken one: the connection has failed. Each browser has its own message for it. */
+export class ConnectionLost extends Error {
+  override readonly name = "ConnectionLost";
+}
+
 /** A call has ended with a status other than OK. */
 export class StatusError extends Error {
   override readonly name = "StatusError";

@@ -20,8 +20,8 @@ export interface CatalogLoaderOptions {
   random: () => number;
   /** Called after each change. */
   onChange: () => void;
-  /** Called after each answer. */
-  onLoaded: (catalog: Catalog) => void;
+  /** Called after each response. `changed` is true if another version was held before. */
+  onLoaded: (catalog: Catalog, changed: boolean) => void;
   onFailure: (failure: Failure) => void;
 }
 
@@ -33,7 +33,7 @@ export class CatalogLoader {
   private polling = false;
   private loading: AbortController | undefined;
   private timer: unknown;
-  /** Failures since the last answer. */
+  /** Failures since the last response. */
   private attempt = 0;
 
   constructor(private readonly options: CatalogLoaderOptions) {}
@@ -62,14 +62,14 @@ export class CatalogLoader {
     if (this.state.catalog && this.state.failure === undefined) this.cancelTimer();
   }
 
-  /** Nobody looks at the page. */
+  /** No tab is visible. */
   stop(): void {
     this.polling = false;
     this.reported = undefined;
     this.cancel();
   }
 
-  /** Somebody has asked for an attempt. */
+  /** A user wants an attempt now. */
   retry(): void {
     if (!this.state.catalog || this.state.failure !== undefined) this.load();
   }
@@ -85,8 +85,9 @@ export class CatalogLoader {
     try {
       const catalog = await api.listPanels(signal);
       if (signal.aborted) return;
+      const held = this.state.catalog;
       this.settle({ catalog });
-      onLoaded(catalog);
+      onLoaded(catalog, held !== undefined && held.version !== catalog.version);
       if (this.polling) this.loadIn(CATALOG_POLL_MS * (0.9 + 0.2 * random()));
     } catch (error) {
       if (signal.aborted) return;

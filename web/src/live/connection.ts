@@ -107,7 +107,7 @@ export class Connection {
     if (source !== "call" && this.phase === "polling" && !this.silent) return;
     // Calls have found that nothing listens: a stream that was opened before is silent for the same reason.
     if (source === "attempt" && this.phase === "offline" && failure.kind === "slow") return;
-    const unreachable = failure.kind === "transient" && !failure.answered && source !== "stream";
+    const unreachable = failure.kind === "transient" && !failure.responded && source !== "stream";
     this.setPhase(unreachable ? "offline" : "stale", failure.reason);
   }
 }

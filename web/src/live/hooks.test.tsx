@@ -1,6 +1,6 @@
 import { act, configure, render, renderHook } from "@testing-library/react";
 import type { ReactNode } from "react";
-import { afterEach, beforeEach, expect, test, vi } from "vitest";
+import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import type { PanelQuery } from "../query/query.ts";
 import { type FakeServer, frameOf } from "../test/fakeServer.ts";
 import { advance as advanceTime, figure, query, TestHub } from "../test/testHub.ts";
@@ -214,14 +214,61 @@ test("a worker that leaves three pings unanswered is replaced by another one, an
   expect(figure(result.current.state)).toBe(9);
 });
 
-test("a tab whose main thread was blocked is known again after its next ping", async () => {
+test.each<[string, number, () => void]>([
+  ["ping", 5_000, () => {}],
+  ["retry", 200, () => store.retry()],
+])("a tab that was silent for too long sends its queries again after its next message, a %s", async (_, ms, send) => {
   const { result } = renderCard(query("a"));
   await advance(200);
-  const { worker } = hub;
-  worker.alive = false;
-  await advance(14_000);
-  worker.alive = true;
-  await advance(6_000);
-  expect(result.current.state.status).toBe("live");
+  hub.lossy = true;
+  await advance(17_000);
+  expect(server.openStreams, "the worker has forgotten the tab").toHaveLength(0);
+  hub.lossy = false;
+  hub.received.length = 0;
+  send();
+  await advance(ms);
+  expect(hub.received).toContain("watch");
+  expect(hub.opened, "the worker is not replaced").toEqual([0]);
   expect(server.openStreams).toHaveLength(1);
+  expect(result.current.state.status).toBe("live");
+});
+
+describe("a worker whose script loads slowly", () => {
+  beforeEach(() => {
+    store.stop();
+    hub.opened.length = 0;
+    hub.loading = true;
+    store = new LiveStore(hub.openPort);
+    store.start();
+  });
+
+  test("is not replaced", async () => {
+    const { result } = renderCard(query("a"));
+    await advance(40_000);
+    expect(hub.opened).toEqual([0]);
+    hub.loaded();
+    await advance(200);
+    expect(result.current.state.status).toBe("live");
+  });
+
+  test("is replaced after a minute, and then told that the tab has left", async () => {
+    renderCard(query("a"));
+    await advance(65_000);
+    expect(hub.opened).toEqual([0, 1]);
+    hub.received.length = 0;
+    hub.loaded();
+    expect(hub.received).toContain("bye");
+  });
+});
+
+test("a hidden tab does not report that the network is back", async () => {
+  await advance(200);
+  const reports = () => hub.received.filter((type) => type === "online").length;
+  window.dispatchEvent(new Event("online"));
+  await advance(0);
+  expect(reports()).toBe(1);
+  setVisibility("hidden");
+  window.dispatchEvent(new Event("online"));
+  await advance(0);
+  expect(reports()).toBe(1);
 });

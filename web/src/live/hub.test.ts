@@ -90,12 +90,25 @@ test("a query that no tab has any more is dropped, and late frames do not bring 
   expect(tab.messages.slice(sent)).toMatchObject([{ type: "query", state: { status: "loading" } }]);
 });
 
-test("an older frame does not replace a newer one", async () => {
+test("a frame of the stream replaces one with a later time: the server's clock may be set back", async () => {
   const tab = await hub.liveTab("a");
-  server.stream.pushFrame("a", frameOf(5, Date.now() + 1_000));
-  server.stream.pushFrame("a", frameOf(4, Date.now() + 500));
+  server.stream.pushFrame("a", frameOf(5));
+  server.stream.pushFrame("a", frameOf(4, Date.now() - 3_600_000));
   await advance();
+  expect(figure(tab.state("a"))).toBe(4);
+  expect(tab.state("a")?.status).toBe("live");
+});
+
+test("a slightly older frame of a call does not replace that of the stream", async () => {
+  const tab = await hub.liveTab("a");
+  server.stream.pushFrame("a", frameOf(5, Date.now() + 30_000));
+  await advance();
+  server.buffered = true;
+  server.stream.fail();
+  await advance(4_000);
+  expect(server.polls).toHaveLength(1);
   expect(figure(tab.state("a"))).toBe(5);
+  expect(tab.state("a")?.status).toBe("live");
 });
 
 test("more than 100 queries take several streams, which replace their predecessors together", async () => {
@@ -141,6 +154,35 @@ test("a visible tab that is silent for 15 seconds is forgotten, and comes back w
   expect(tab.messages.at(-1)).toEqual({ type: "pong", known: true });
 });
 
+test.each<[string, (tab: TestTab) => void]>([
+  ["retry", (tab) => tab.retry()],
+  ["call", (tab) => tab.call({ method: "queryPanel", query: query("a") })],
+])("a forgotten tab whose next message is a %s is told to send its queries", async (_, send) => {
+  const tab = await hub.liveTab("a");
+  tab.die();
+  await advance(17_000);
+  const sent = tab.messages.length;
+  send(tab);
+  expect(tab.messages.slice(sent)).toContainEqual({ type: "pong", known: false });
+  tab.show();
+  expect(tab.messages.at(-1)).toEqual({ type: "pong", known: true });
+});
+
+test("a tab that has been hidden for ten minutes is forgotten, and comes back with its queries", async () => {
+  const tab = await hub.liveTab("a");
+  tab.hide();
+  await advance(595_000);
+  const sent = tab.messages.length;
+  hub.hub.receive(tab, { type: "ping", visible: false });
+  expect(tab.messages.slice(sent)).toEqual([{ type: "pong", known: true }]);
+  await advance(602_000);
+  tab.show();
+  expect(tab.messages.at(-1)).toEqual({ type: "pong", known: false });
+  tab.watch(query("a"));
+  await advance(100);
+  expect(tab.state("a")?.status).toBe("live");
+});
+
 test("the dead tab's queries leave the stream of the others", async () => {
   const dead = await hub.liveTab("a");
   await hub.liveTab("b");
@@ -157,7 +199,7 @@ test("a hidden tab releases the stream after 30 seconds, and shows its last fram
   await advance(7_000);
   expect(server.openStreams).toHaveLength(0);
   const sent = tab.messages.length;
-  await advance(600_000);
+  await advance(500_000);
   expect(tab.messages.length, "nothing is sent to a hidden tab").toBe(sent);
   expect(server.streams).toHaveLength(1);
 
@@ -280,6 +322,23 @@ test("a server without events is noticed without a query, and its first event as
   server.catalog = { version: "1", hasEvents: true };
   await advance(10_000);
   expect(tab.connectionMessage.hasEvents).toBe(true);
+});
+
+test.each([
+  ["panels", { panels: [], version: "1", hasEvents: true }],
+  ["events", { panels: [{ name: "a" }], version: "1", hasEvents: false }],
+])("a server without %s is live as soon as it responds", async (_, catalog) => {
+  server.catalog = catalog;
+  const tab = hub.tab();
+  tab.watch();
+  await advance(100);
+  expect(tab.connection.phase).toBe("live");
+  server.up = false;
+  await advance(10_000);
+  expect(tab.connection.phase).toBe("offline");
+  server.up = true;
+  await advance(11_000);
+  expect(tab.connection.phase).toBe("live");
 });
 
 test("a catalogue that cannot be loaded has a reason, and is loaded on retry", async () => {

@@ -7,6 +7,7 @@
 
 import type { DashboardApi, WatchEvent } from "../api/dashboard.ts";
 import { type Failure, toFailure } from "../api/errors.ts";
+import type { Catalog } from "../frame/catalog.ts";
 import { backoffDelayMs } from "../lib/backoff.ts";
 import type { PanelQuery } from "../query/query.ts";
 import { runCall } from "./calls.ts";
@@ -29,15 +30,20 @@ export const STABLE_STREAM_MS = 30_000;
 export const MAX_FIRST_POLL_DELAY_MS = 2_000;
 /** A permanent error is retried at this interval: the server may have been changed. */
 export const DENIED_RETRY_MS = 60_000;
-/** A stream that no longer serves one of its queries is replaced after this time. */
+/** A stream that no longer serves one of its queries is replaced after this time, which doubles while that does not help. */
 export const REOPEN_MS = 30_000;
+export const MAX_REOPEN_MS = 600_000;
+/** Several tabs, and impatient people, send several retries: they start one attempt. */
+export const RETRY_INTERVAL_MS = 1_000;
+/** When a network is back, all browsers in it retry within this time. */
+export const MAX_ONLINE_DELAY_MS = 2_000;
 const TICK_MS = 1_000;
 /** A timer that is this late has been suspended. */
 const SUSPENDED_MS = 5_000;
 const SILENCE: Failure = {
   kind: "slow",
   reason: `nothing was heard from the server for ${Math.round(SILENCE_MS / 1000)} seconds`,
-  answered: false,
+  responded: false,
   rejectsPage: false,
 };
 
@@ -63,6 +69,12 @@ export class Hub {
   private current: StreamGroup | undefined;
   /** The group that replaces `current` as soon as it is live. */
   private pending: StreamGroup | undefined;
+  /** A second attempt beside `pending`, which may be on a connection that is dead without the browser's knowledge. */
+  private extra: StreamGroup | undefined;
+  /** One extra attempt after each stream that has worked: a proxy that buffers streams gets no more than the backoff allows. */
+  private mayOpenExtra = false;
+  /** How much earlier the extra attempt has started than the backoff allows: the next one waits longer by that. */
+  private extraLeadMs = 0;
   /** The queries to keep up to date, by key. */
   private active = new Map<string, PanelQuery>();
   /** Failures since a stream was last stable. */
@@ -70,6 +82,10 @@ export class Hub {
   /** Whether queries that no stream serves are polled. */
   private polling = false;
   private reopenAt: number | undefined;
+  /** By key: how many streams in succession have ended the query with a transient error. */
+  private readonly endings = new Map<string, number>();
+  private retriedAt = Number.NEGATIVE_INFINITY;
+  private onlineTimer: unknown;
   private debounceTimer: unknown;
   private reconnectTimer: unknown;
   private tickTimer: unknown;
@@ -89,7 +105,7 @@ export class Hub {
       clock,
       random,
       onChange: () => this.tabs.broadcast(this.catalogMessage()),
-      onLoaded: ({ hasEvents }) => this.catalogLoaded(hasEvents),
+      onLoaded: (catalog, changed) => this.catalogLoaded(catalog, changed),
       onFailure: (failure) => this.catalogFailed(failure),
     });
   }
@@ -105,6 +121,8 @@ export class Hub {
       this.post(tab, this.connectionMessage());
       this.post(tab, this.catalogMessage());
       this.updateCatalogPolling();
+      // The tab believes that its queries are known: it is told now, because its next ping comes from a known tab.
+      if (!["hello", "watch", "ping"].includes(message.type)) this.post(tab, { type: "pong", known });
     }
     if (this.tickTimer === undefined) this.scheduleTick();
     switch (message.type) {
@@ -117,6 +135,9 @@ export class Hub {
         break;
       case "retry":
         this.retry();
+        break;
+      case "online":
+        this.retryAfterOnline();
         break;
       case "call":
         void this.tabs.runCall(tab, (signal) => this.call(tab, message.id, message.call, signal));
@@ -184,8 +205,9 @@ export class Hub {
     this.active = this.tabs.activeQueries();
     const released = [...before.keys()].filter((key) => !this.active.has(key));
     this.states.disconnect(released, "the page was in the background", this.connection.now());
+    for (const key of released) this.endings.delete(key);
     if (this.active.size === 0) {
-      this.release();
+      if (before.size > 0) this.release();
       return;
     }
     const newest = this.pending ?? this.current;
@@ -198,20 +220,37 @@ export class Hub {
     this.cancelReconnect();
     this.reopenAt = undefined;
     this.pending?.close();
+    this.extra?.close();
+    this.extra = undefined;
+    this.pending = this.createGroup();
+    this.updatePolling();
+  }
+
+  private createGroup(): StreamGroup {
     const group: StreamGroup = new StreamGroup(this.api, this.clock, this.active, {
       onLive: () => this.wentLive(group),
-      onEvent: (event) => this.handleEvent(event),
+      onEvent: (event) => this.handleEvent(group, event),
       onFailure: (failure) => this.streamFailed(group, failure),
     });
-    this.pending = group;
-    this.updatePolling();
+    return group;
+  }
+
+  /** After a half-open connection, browsers send the next requests on other connections that have died with it. */
+  private openExtra(openedAt: number): void {
+    this.mayOpenExtra = false;
+    this.attempt += 1;
+    this.extraLeadMs = openedAt + SILENCE_MS + backoffDelayMs(this.attempt, this.random) - this.clock.now();
+    this.extra = this.createGroup();
   }
 
   private wentLive(group: StreamGroup): void {
     if (this.current && this.isStable(this.current)) this.attempt = 0;
-    this.current?.close();
+    for (const other of this.groups) if (other !== group) other.close();
     this.current = group;
     this.pending = undefined;
+    this.extra = undefined;
+    this.mayOpenExtra = true;
+    this.extraLeadMs = 0;
     this.polling = false;
     this.connection.heard();
     this.connection.setPhase("live");
@@ -219,7 +258,11 @@ export class Hub {
     this.updateCatalogPolling();
   }
 
-  private handleEvent(event: WatchEvent): void {
+  private get groups(): StreamGroup[] {
+    return [this.current, this.pending, this.extra].filter((group) => group !== undefined);
+  }
+
+  private handleEvent(group: StreamGroup, event: WatchEvent): void {
     this.connection.heard();
     switch (event.type) {
       case "heartbeat":
@@ -230,10 +273,17 @@ export class Hub {
         break;
       case "error":
         this.queryFailed(event.key, event.failure);
-        if (event.failure.kind !== "permanent") this.reopenAt ??= this.clock.now() + REOPEN_MS;
+        if (event.failure.kind !== "permanent") this.scheduleReopen(group, event.key);
         this.updatePolling(POLL_INTERVAL_MS * (0.5 + this.random() / 2));
         break;
     }
+  }
+
+  private scheduleReopen(group: StreamGroup, key: string): void {
+    const endings = this.isStable(group) ? 1 : (this.endings.get(key) ?? 0) + 1;
+    this.endings.set(key, endings);
+    const at = this.clock.now() + Math.min(REOPEN_MS * 2 ** (endings - 1), MAX_REOPEN_MS);
+    this.reopenAt = Math.min(this.reopenAt ?? at, at);
   }
 
   private handleHeartbeat({ serverTime, catalogVersion, hasEvents }: WatchEvent & { type: "heartbeat" }): void {
@@ -250,7 +300,11 @@ export class Hub {
 
   private streamFailed(group: StreamGroup, failure: Failure): void {
     const established = group.liveSince !== undefined;
-    if (group === this.pending) this.pending = undefined;
+    if (group === this.pending) {
+      this.pending = this.extra;
+      this.extra = undefined;
+    }
+    if (group === this.extra) this.extra = undefined;
     if (group === this.current) this.current = undefined;
     if (failure.kind === "permanent") {
       this.deny(failure);
@@ -287,7 +341,8 @@ export class Hub {
     this.attempt += 1;
     // Jitter also on the server's delay, which is the same for all browsers.
     const delay = Math.max(backoffDelayMs(this.attempt, this.random), retryAfterMs * (1 + this.random() / 2));
-    this.reconnectIn(delay);
+    this.reconnectIn(delay + this.extraLeadMs);
+    this.extraLeadMs = 0;
   }
 
   private reconnectIn(delayMs: number): void {
@@ -303,13 +358,13 @@ export class Hub {
   }
 
   private closeStreams(): void {
-    this.current?.close();
-    this.pending?.close();
+    for (const group of this.groups) group.close();
     this.current = undefined;
     this.pending = undefined;
+    this.extra = undefined;
   }
 
-  /** Nobody looks at the page: nothing is asked of the server. */
+  /** No tab needs a query: nothing is requested from the server. */
   private release(): void {
     this.closeStreams();
     this.cancelReconnect();
@@ -318,12 +373,26 @@ export class Hub {
     this.connection.setPhase("connecting");
   }
 
-  /** Somebody has asked for an attempt. */
+  /** A user wants an attempt now. */
   private retry(): void {
+    const now = this.clock.now();
+    if (now - this.retriedAt < RETRY_INTERVAL_MS) return;
+    this.retriedAt = now;
     this.catalog.retry();
     if (this.active.size === 0) return;
-    if (!this.current || this.hasFailedQuery()) this.open();
+    const retriesFailed = this.states.retryFailed(this.active.keys(), this.connection.now());
+    const justOpened = this.pending && now - this.pending.openedAt < RETRY_INTERVAL_MS;
+    if (!justOpened && (!this.current || retriesFailed)) this.open();
+    this.updatePolling();
     this.poller.pollNow();
+  }
+
+  /** The browser has a network again. Every tab reports it. */
+  private retryAfterOnline(): void {
+    this.onlineTimer ??= this.clock.setTimeout(() => {
+      this.onlineTimer = undefined;
+      if (this.tabs.someVisible) this.retry();
+    }, MAX_ONLINE_DELAY_MS * this.random());
   }
 
   // ---- polling
@@ -345,7 +414,7 @@ export class Hub {
       if (signal.aborted) return;
       this.connection.heard();
       if (!this.current) this.connection.setPhase("polling");
-      this.states.update(key, frame, this.connection.now());
+      this.states.updateFromCall(key, frame, this.connection.now());
     } catch (error) {
       if (!signal.aborted) this.pollFailed(key, toFailure(error), startedAt);
     }
@@ -357,8 +426,8 @@ export class Hub {
       return;
     }
     this.queryFailed(key, failure);
-    if (failure.retryAfterMs !== undefined) this.poller.pause(failure.retryAfterMs);
-    if (failure.answered) {
+    if (failure.retryAfterMs !== undefined) this.poller.pauseForServer(failure.retryAfterMs);
+    if (failure.responded) {
       this.connection.heard();
       if (this.current || this.connection.phase === "polling") {
         this.updatePolling();
@@ -387,11 +456,17 @@ export class Hub {
   }
 
   /** Without queries there is no stream, and the catalogue alone says how the server is. */
-  private catalogLoaded(hasEvents: boolean): void {
+  private catalogLoaded({ hasEvents, panels }: Catalog, changed: boolean): void {
     this.connection.heard();
     if (this.current) return;
-    if (this.active.size === 0) this.connection.setPhase("connecting");
+    if (this.active.size === 0) {
+      // Without panels or events, the page has nothing to query: no stream will follow.
+      if (panels.length === 0 || !hasEvents) this.connection.setPhase("live");
+      else if (isBroken(this.connection.phase)) this.connection.setPhase("connecting");
+    }
     this.connection.setHasEvents(hasEvents);
+    // A rejected query may be valid now.
+    if (changed && this.states.retryFailed(this.active.keys(), this.connection.now())) this.updatePolling();
   }
 
   private catalogFailed(failure: Failure): void {
@@ -417,18 +492,20 @@ export class Hub {
     const now = this.clock.now();
     // After the computer has slept, the tabs' pings are as late as this timer.
     if (now - this.tickDueAt > SUSPENDED_MS) this.tabs.touchAll();
-    if (this.tabs.removeSilent()) this.tabsChanged();
+    if (this.tabs.removeGone()) this.tabsChanged();
     if (!sameKeys(this.active, this.tabs.activeQueries())) this.refresh();
 
-    for (const group of [this.current, this.pending]) {
-      if (group && now - group.lastHeardAt >= SILENCE_MS) {
-        group.fail(SILENCE);
-      }
+    for (const group of this.groups) {
+      if (now - group.lastHeardAt >= SILENCE_MS) group.fail(SILENCE);
     }
     if (this.connection.phase === "polling" && this.connection.silent) this.setBroken(SILENCE, "call");
-    if (this.pending && !this.polling && now - this.pending.openedAt >= FIRST_MESSAGE_MS) {
-      this.polling = true;
-      this.updatePolling();
+    if (this.pending && now - this.pending.openedAt >= FIRST_MESSAGE_MS) {
+      const { openedAt } = this.pending;
+      if (this.mayOpenExtra && this.connection.heardSince(openedAt)) this.openExtra(openedAt);
+      if (!this.polling) {
+        this.polling = true;
+        this.updatePolling();
+      }
     }
     this.updateCatalogPolling();
     if (this.reopenAt !== undefined && now >= this.reopenAt && this.current && !this.pending) this.open();
@@ -445,7 +522,7 @@ export class Hub {
   /** Exact for the watchdog: the silence is noticed when it is over. */
   private nextTickMs(): number {
     const now = this.clock.now();
-    const deadlines = [this.current, this.pending].flatMap((group) => (group ? group.lastHeardAt + SILENCE_MS : []));
+    const deadlines = this.groups.map((group) => group.lastHeardAt + SILENCE_MS);
     return Math.max(0, Math.min(TICK_MS, ...deadlines.map((at) => at - now)));
   }
 }

@@ -24,6 +24,8 @@ export class Poller {
   private readonly targets = new Map<string, Target>();
   private running = 0;
   private pausedUntil = 0;
+  /** Named by the server: no user can shorten it. */
+  private serverPausedUntil = 0;
   private timer: unknown;
 
   constructor(private readonly options: PollerOptions) {}
@@ -47,13 +49,19 @@ export class Poller {
     this.schedule();
   }
 
-  /** No new calls for a while: the server cannot be reached, or has named a delay. */
+  /** No new calls for a while: the server cannot be reached. */
   pause(ms: number): void {
     this.pausedUntil = Math.max(this.pausedUntil, this.options.clock.now() + ms);
     this.schedule();
   }
 
-  /** Polls all queries now. */
+  /** No new calls for as long as the server says. */
+  pauseForServer(ms: number): void {
+    this.serverPausedUntil = Math.max(this.serverPausedUntil, this.options.clock.now() + ms);
+    this.schedule();
+  }
+
+  /** Polls all queries as soon as the server permits. */
   pollNow(): void {
     const now = this.options.clock.now();
     this.pausedUntil = 0;
@@ -68,7 +76,7 @@ export class Poller {
     const waiting = [...this.targets].filter(([, target]) => !target.abort).sort(([, a], [, b]) => a.nextAt - b.nextAt);
     for (const [key, target] of waiting) {
       if (this.running >= MAX_CONCURRENT_POLLS) return;
-      const delay = Math.max(target.nextAt, this.pausedUntil) - clock.now();
+      const delay = Math.max(target.nextAt, this.pausedUntil, this.serverPausedUntil) - clock.now();
       if (delay > 0) {
         this.timer = clock.setTimeout(() => this.schedule(), delay);
         return;

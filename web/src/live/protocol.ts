@@ -64,6 +64,8 @@ export type TabMessage =
   | { type: "ping"; visible: boolean }
   /** Ends the wait for the next attempt to connect, and tries failed queries and the catalogue again. */
   | { type: "retry" }
+  /** The browser has a network again. */
+  | { type: "online" }
   | { type: "bye" }
   | { type: "call"; id: number; call: Call };
 

@@ -4,6 +4,9 @@ import type { Frame } from "../frame/frame.ts";
 import { type PanelQuery, queryKey } from "../query/query.ts";
 import type { QueryState, QueryStatus } from "./protocol.ts";
 
+/** A frame that is older by more than this is no late response: the server's clock has been set back. */
+const MAX_LATE_MS = 60_000;
+
 export class QueryStates {
   private readonly queries = new Map<string, PanelQuery>();
   private readonly states = new Map<string, QueryState>();
@@ -32,12 +35,18 @@ export class QueryStates {
     }
   }
 
-  /** A result from a stream or a call. An older one than the one held changes the status only. */
+  /** A result from a call, whose response may be late: a slightly older frame than the one held changes the status only. */
+  updateFromCall(key: string, frame: Frame, now: number): void {
+    const held = this.states.get(key)?.frame;
+    const age = held ? held.context.computedAt - frame.context.computedAt : 0;
+    this.update(key, held && age > 0 && age <= MAX_LATE_MS ? held : frame, now);
+  }
+
+  /** A result from a stream, which is ordered: its frame replaces the one held, also after the server's clock was set back. */
   update(key: string, frame: Frame | undefined, now: number, staleReason?: string, staleSince?: number): void {
     const held = this.states.get(key);
     if (!held) return;
-    const older = frame && held.frame && frame.context.computedAt < held.frame.context.computedAt;
-    const newest = frame && !older ? frame : held.frame;
+    const newest = frame ?? held.frame;
     if (staleReason !== undefined) this.set(key, "stale", staleSince ?? now, staleReason, newest);
     else if (frame) this.set(key, "live", now, undefined, newest);
     else if (!newest) this.set(key, "loading", now, undefined, undefined);
@@ -46,6 +55,17 @@ export class QueryStates {
   fail(key: string, status: "stale" | "failed", reason: string, now: number): void {
     const held = this.states.get(key);
     if (held) this.set(key, status, now, reason, held.frame);
+  }
+
+  /** Failed queries wait for another result. Returns whether there are any. */
+  retryFailed(keys: Iterable<string>, now: number): boolean {
+    const failed = [...keys].filter((key) => this.states.get(key)?.status === "failed");
+    for (const key of failed) {
+      const frame = this.states.get(key)?.frame;
+      if (frame) this.set(key, "stale", now, "waiting for the server", frame);
+      else this.set(key, "loading", now, undefined, undefined);
+    }
+    return failed.length > 0;
   }
 
   /** The connection cannot bring these up to date. A failed query stays failed. */

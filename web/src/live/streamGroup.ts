@@ -71,7 +71,7 @@ export class StreamGroup {
       this.fail({
         kind: "transient",
         reason: "the server has ended the connection",
-        answered: true,
+        responded: true,
         rejectsPage: false,
       });
     } catch (error) {

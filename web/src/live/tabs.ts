@@ -11,6 +11,8 @@ export type TabId = unknown;
 export const SILENT_TAB_MS = 15_000;
 /** A hidden tab keeps its subscriptions for a while: people switch back and forth. */
 export const HIDDEN_TAB_MS = 30_000;
+/** A tab that has been hidden for this long may have been killed. If it lives, it is added again by its next message. */
+export const ABANDONED_TAB_MS = 600_000;
 
 interface Tab {
   queries: Map<string, PanelQuery>;
@@ -72,12 +74,14 @@ export class Tabs {
     this.tabs.delete(id);
   }
 
-  /** A hidden tab is not expected to ping: browsers suspend its timers. */
-  removeSilent(): boolean {
-    const silentSince = this.clock.now() - SILENT_TAB_MS;
-    const silent = [...this.tabs].filter(([, tab]) => tab.visible && tab.heardAt <= silentSince);
-    for (const [id] of silent) this.remove(id);
-    return silent.length > 0;
+  /** Returns whether there was one. A hidden tab is not expected to ping: browsers suspend its timers. */
+  removeGone(): boolean {
+    const now = this.clock.now();
+    const gone = [...this.tabs].filter(([, { visible, heardAt, hiddenAt }]) =>
+      visible ? now - heardAt >= SILENT_TAB_MS : now - Math.max(heardAt, hiddenAt) >= ABANDONED_TAB_MS,
+    );
+    for (const [id] of gone) this.remove(id);
+    return gone.length > 0;
   }
 
   /** The signal is aborted when the tab goes. */

@@ -7,12 +7,14 @@ import type { TabMessage, WorkerMessage } from "./protocol.ts";
 export const PING_MS = 5_000;
 /** A worker that leaves this many pings unanswered has died. Counted, because a suspended tab sends none. */
 export const UNANSWERED_PINGS = 3;
+/** Before its first message a worker may still load its script, which takes long on a slow link. */
+export const UNANSWERED_FIRST_PINGS = 12;
 
 export interface WorkerLinkHandlers {
   onMessage: (message: WorkerMessage) => void;
   /** The worker does not know what the tab watches. */
   onForgotten: () => void;
-  /** The worker has been replaced: it will not answer what was sent before. */
+  /** The worker has been replaced: it does not respond to what was sent before. */
   onReplaced: () => void;
 }
 
@@ -20,6 +22,8 @@ export class WorkerLink {
   private port: WorkerPort | undefined;
   private generation = 0;
   private unanswered = 0;
+  /** Whether the worker has sent anything. */
+  private heard = false;
   private timer: ReturnType<typeof setInterval> | undefined;
 
   constructor(
@@ -49,6 +53,7 @@ export class WorkerLink {
 
   private open(): void {
     this.unanswered = 0;
+    this.heard = false;
     const port = this.openPort(this.generation, (message) => {
       if (port === this.port) this.receive(message);
     });
@@ -60,6 +65,7 @@ export class WorkerLink {
 
   private receive(message: WorkerMessage): void {
     this.unanswered = 0;
+    this.heard = true;
     if (message.type !== "pong") this.handlers.onMessage(message);
     else if (!message.known) this.handlers.onForgotten();
   }
@@ -76,7 +82,7 @@ export class WorkerLink {
   };
 
   private ping(): void {
-    if (this.unanswered >= UNANSWERED_PINGS) {
+    if (this.unanswered >= (this.heard ? UNANSWERED_PINGS : UNANSWERED_FIRST_PINGS)) {
       this.replace();
       return;
     }
@@ -84,8 +90,9 @@ export class WorkerLink {
     this.post({ type: "ping", visible: true });
   }
 
+  /** Says goodbye, because a worker that was only slow must not serve the tab as well. */
   private replace(): void {
-    this.close();
+    this.leave();
     this.generation += 1;
     this.open();
     this.handlers.onReplaced();
@@ -109,5 +116,8 @@ export class WorkerLink {
     this.handlers.onReplaced();
   };
 
-  private readonly online = (): void => this.post({ type: "retry" });
+  /** A hidden tab needs nothing until it is shown. */
+  private readonly online = (): void => {
+    if (document.visibilityState === "visible") this.post({ type: "online" });
+  };
 }

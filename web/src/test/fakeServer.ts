@@ -20,8 +20,15 @@ export type FrameInit = MessageInitShape<typeof FrameSchema>;
 
 export const HEARTBEAT_MS = 5_000;
 
-/** As in Chromium when nothing listens. */
-export const networkError = () => new ConnectError("Failed to fetch", Code.Unknown);
+/** The connection of a request. */
+interface Connection {
+  broken: boolean;
+}
+/** The header by which a handler finds the connection of its request. */
+const CONNECTION = "x-connection";
+
+/** As in Chromium when nothing listens, or a connection breaks. */
+const broken = () => new TypeError("Failed to fetch");
 
 /** A frame whose lead figure is `value`. */
 export const frameOf = (value: number, computedAt = Date.now()): FrameInit => ({
@@ -36,7 +43,8 @@ export const frameOf = (value: number, computedAt = Date.now()): FrameInit => ({
 
 export class FakeStream {
   readonly queue: Update[] = [];
-  failure: ConnectError | undefined;
+  /** `broken`: the connection is. */
+  failure: ConnectError | "broken" | undefined;
   wake = () => {};
 
   constructor(
@@ -73,7 +81,8 @@ export class FakeStream {
     this.push({ heartbeat: { serverTime, panelsVersion: catalogVersion, hasEvents } });
   }
 
-  fail(error = new ConnectError("network error", Code.Unknown)): void {
+  /** Ends the stream with the error of the server, or breaks its connection. */
+  fail(error: ConnectError | "broken" = "broken"): void {
     this.failure = error;
     this.wake();
   }
@@ -92,6 +101,8 @@ export class FakeServer {
   frozen = false;
   /** True: a proxy holds the responses of streams back. */
   buffered = false;
+  /** So many of the next streams bring nothing: their connections are dead. */
+  deadStreams = 0;
   /** Set: WatchPanels and QueryPanel fail with it. */
   rejection: ConnectError | undefined;
   /** Set: QueryPanel fails for this panel. */
@@ -120,6 +131,8 @@ export class FakeServer {
   concurrentPolls = 0;
   maxConcurrentPolls = 0;
 
+  private readonly connections = new Map<string, Connection>();
+
   /** gRPC-Web in memory. */
   readonly fetch: typeof fetch;
 
@@ -127,19 +140,19 @@ export class FakeServer {
     const router = createConnectRouter({ connect: false, grpc: false });
     router
       .service(DashboardService, {
-        listPanels: async (_, { signal }) => {
+        listPanels: async (_, { signal, requestHeader }) => {
           this.listCalls += 1;
-          await this.answer(signal);
+          await this.respond(signal, requestHeader);
           if (this.listError) throw this.listError;
           return this.catalog;
         },
-        queryPanel: async (request, { signal }) => {
+        queryPanel: async (request, { signal, requestHeader }) => {
           this.polls.push({ at: Date.now(), request });
           this.concurrentPolls += 1;
           this.maxConcurrentPolls = Math.max(this.maxConcurrentPolls, this.concurrentPolls);
           try {
             if (this.latencyMs > 0) await new Promise((done) => setTimeout(done, this.latencyMs));
-            await this.answer(signal);
+            await this.respond(signal, requestHeader);
             const error = this.rejection ?? this.panelErrors.get(request.panel);
             if (error) throw error;
             return { frame: frameOf(this.value) };
@@ -147,17 +160,20 @@ export class FakeServer {
             this.concurrentPolls -= 1;
           }
         },
-        watchPanels: (request, { signal }) => this.watch(request, signal),
+        watchPanels: (request, { signal, requestHeader }) => this.watch(request, signal, requestHeader),
       })
       .service(IngestService, {
-        sendEvents: async (request, { signal }) => {
-          await this.answer(signal);
+        sendEvents: async (request, { signal, requestHeader }) => {
+          await this.respond(signal, requestHeader);
           this.sentEvents.push(request);
           return { accepted: BigInt(request.events.length) };
         },
       });
     const handle = createUniversalHandlerClient(router.handlers);
     this.fetch = async (url, { headers, body, signal } = {}) => {
+      const connection: Connection = { broken: false };
+      const id = String(this.connections.size);
+      this.connections.set(id, connection);
       const {
         status,
         header,
@@ -165,11 +181,12 @@ export class FakeServer {
       } = await handle({
         url: String(url),
         method: "POST",
-        header: new Headers(headers),
+        header: withHeader(headers, CONNECTION, id),
         body: createAsyncIterable([body as Uint8Array]),
         signal: signal ?? undefined,
       });
-      return new Response(toStream(chunks), { status, headers: header });
+      if (connection.broken) throw broken();
+      return new Response(toStream(chunks, connection), { status, headers: header });
     };
   }
 
@@ -197,15 +214,28 @@ export class FakeServer {
     for (const stream of this.openStreams) stream.fail();
   }
 
-  private async answer(signal: AbortSignal): Promise<void> {
-    if (this.frozen) await new Promise<void>((done) => signal.addEventListener("abort", () => done()));
-    if (!this.up) throw networkError();
+  /** The browser reports it, not the server. */
+  private breakConnection(header: Headers): never {
+    const connection = this.connections.get(header.get(CONNECTION) ?? "");
+    if (connection) connection.broken = true;
+    throw new ConnectError("the connection is broken", Code.Aborted);
   }
 
-  private async *watch(request: WatchPanelsRequest, signal: AbortSignal): AsyncGenerator<WatchPanelsResponse> {
-    if (!this.up) throw networkError();
+  private async respond(signal: AbortSignal, header: Headers): Promise<void> {
+    if (this.frozen) await new Promise<void>((done) => signal.addEventListener("abort", () => done()));
+    if (!this.up) this.breakConnection(header);
+  }
+
+  private async *watch(
+    request: WatchPanelsRequest,
+    signal: AbortSignal,
+    header: Headers,
+  ): AsyncGenerator<WatchPanelsResponse> {
+    if (!this.up) this.breakConnection(header);
     if (this.rejection) throw this.rejection;
     const stream = new FakeStream(request, signal, this);
+    const dead = this.deadStreams > 0;
+    if (dead) this.deadStreams -= 1;
     signal.addEventListener("abort", () => stream.wake());
     this.streams.push(stream);
     stream.heartbeat();
@@ -215,8 +245,9 @@ export class FakeServer {
     const beat = setInterval(() => stream.heartbeat(), HEARTBEAT_MS);
     try {
       while (!signal.aborted) {
+        if (stream.failure === "broken") this.breakConnection(header);
         if (stream.failure) throw stream.failure;
-        const update = this.frozen || this.buffered ? undefined : stream.queue.shift();
+        const update = dead || this.frozen || this.buffered ? undefined : stream.queue.shift();
         if (update) {
           yield create(WatchPanelsResponseSchema, update);
           continue;
@@ -231,11 +262,18 @@ export class FakeServer {
   }
 }
 
-function toStream(chunks: AsyncIterable<Uint8Array>): ReadableStream<Uint8Array> {
+function withHeader(headers: HeadersInit | undefined, name: string, value: string): Headers {
+  const all = new Headers(headers);
+  all.set(name, value);
+  return all;
+}
+
+function toStream(chunks: AsyncIterable<Uint8Array>, connection: Connection): ReadableStream<Uint8Array> {
   const iterator = chunks[Symbol.asyncIterator]();
   const pull = async (controller: ReadableStreamDefaultController<Uint8Array>) => {
     const { done, value } = await iterator.next();
-    if (done) controller.close();
+    if (connection.broken) controller.error(broken());
+    else if (done) controller.close();
     else controller.enqueue(value);
   };
   return new ReadableStream({ pull }, { highWaterMark: 0 });

@@ -6,7 +6,7 @@ import { grpcWebClient } from "../api/grpcWeb.ts";
 import { systemClock } from "../live/clock.ts";
 import { Hub } from "../live/hub.ts";
 import type { OpenPort } from "../live/openWorker.ts";
-import type { Call, CatalogState, ConnectionState, QueryState, WorkerMessage } from "../live/protocol.ts";
+import type { Call, CatalogState, ConnectionState, QueryState, TabMessage, WorkerMessage } from "../live/protocol.ts";
 import { type PanelQuery, queryKey } from "../query/query.ts";
 import { FakeServer } from "./fakeServer.ts";
 
@@ -124,6 +124,19 @@ export class TestHub {
 
   /** The generations of all ports opened so far. */
   readonly opened: number[] = [];
+  /** The types of the messages that ports have brought to workers. */
+  readonly received: TabMessage["type"][] = [];
+  /** True: the worker loads its script. What tabs send waits. */
+  loading = false;
+  private waiting: (() => void)[] = [];
+
+  loaded(): void {
+    this.loading = false;
+    for (const deliver of this.waiting.splice(0)) deliver();
+  }
+
+  /** True: what tabs send is lost. */
+  lossy = false;
 
   /** Like a MessagePort: asynchronous, with structured clones. */
   readonly openPort: OpenPort = (generation, onMessage) => {
@@ -134,7 +147,14 @@ export class TestHub {
     return {
       post: (message) => {
         const copy = structuredClone(message);
-        queueMicrotask(() => worker.alive && worker.hub.receive(tab, copy));
+        if (this.lossy) return;
+        const deliver = () => {
+          if (!worker.alive) return;
+          this.received.push(copy.type);
+          worker.hub.receive(tab, copy);
+        };
+        if (this.loading) this.waiting.push(deliver);
+        else queueMicrotask(deliver);
       },
       close: () => {},
     };

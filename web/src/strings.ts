@@ -102,6 +102,7 @@ export const strings = {
   catalogFailed: "The list of panels could not be loaded",
   cardFailed: "This panel could not be drawn",
   pageFailed: "This page could not be drawn",
+  partFailed: "This could not be loaded. The server may be unreachable, or may have been updated.",
   reload: "Reload",
   notFound: "Page not found",
   notFoundHint: "There is no page at this address.",

@@ -2,9 +2,14 @@
 
 import type { CsvVariant } from "../frame/csv.ts";
 import { toCsv } from "../frame/csv.ts";
+import { loadWhenIdle } from "../lazyPart.ts";
 import { downloadFile, panelFileName } from "../lib/download.ts";
 import type { PanelInfo } from "../live/protocol.ts";
 import type { DrawnFrame } from "./cardState.ts";
+
+const loadPng = () => import("./png.ts");
+// The download reports a failure, not the attempt in advance.
+loadWhenIdle(() => void loadPng().catch(() => {}));
 
 export function downloadCsv(info: PanelInfo, { frame, query }: DrawnFrame, variant: CsvVariant): void {
   const content = new Blob([toCsv(frame, variant)], { type: "text/csv;charset=utf-8" });
@@ -19,7 +24,7 @@ export async function downloadPng(
   stale: boolean,
   card: HTMLElement,
 ): Promise<void> {
-  const { toPng } = await import("./png.ts");
+  const { toPng } = await loadPng();
   const { frame, query } = drawn;
   downloadFile(panelFileName(info.name, query.range, frame.context, "png"), await toPng(info, frame, stale, card));
 }

@@ -5,6 +5,7 @@ import { useCatalog, useConnection, useLive } from "../../shell/live.ts";
 import { useView } from "../../shell/view.ts";
 import { strings } from "../../strings.ts";
 import { Button } from "../../ui/Button.tsx";
+import { ErrorBoundary, OptionalPart } from "../../ui/ErrorBoundary.tsx";
 import { EmptyState } from "../../ui/placeholders.tsx";
 import { BrokenPanels } from "./BrokenPanels.tsx";
 import { DocumentTitle } from "./DocumentTitle.tsx";
@@ -12,7 +13,7 @@ import { useSetupPending } from "./gettingStarted/useSetupPending.ts";
 import { placePanels } from "./grid.ts";
 import { KioskGrid, PanelGrid } from "./PanelGrid.tsx";
 
-const EnlargedPanel = lazyPart(() => import("./EnlargedPanel.tsx"));
+const EnlargedPanel = lazyPart(() => import("./EnlargedPanel.tsx"), "idle");
 const GettingStarted = lazyPart(() => import("./gettingStarted/GettingStarted.tsx"));
 const SetupChecklist = lazyPart(() => import("./gettingStarted/SetupChecklist.tsx"));
 
@@ -20,7 +21,7 @@ export default function DashboardPage() {
   const [view, setView] = useView();
   const { range, zone, panel, wall } = view;
   const { catalog, failure } = useCatalog();
-  const { hasEvents } = useConnection();
+  const { state, hasEvents } = useConnection();
   const { retry } = useLive();
   const panels = useMemo(() => placePanels(catalog?.panels ?? []).map((placed) => placed.panel), [catalog]);
   const enlarge = useCallback((name: string) => setView({ panel: name }), [setView]);
@@ -28,7 +29,7 @@ export default function DashboardPage() {
   const first = panels[0];
 
   // Not before the stream is open: on a slow link they would delay the first figures.
-  const connecting = connection.state.phase === "connecting";
+  const connecting = state.phase === "connecting";
   useEffect(() => {
     if (!connecting) preloadCharts();
   }, [connecting]);
@@ -61,7 +62,9 @@ export default function DashboardPage() {
       ) : (
         // One boundary for all: a list that came later would move the panels.
         <Suspense fallback={<LoadingGrid />}>
-          {pending && <SetupChecklist panels={panels} range={range} zone={zone} onDone={finishSetup} dismissible />}
+          <ErrorBoundary fallback={() => null}>
+            {pending && <SetupChecklist panels={panels} range={range} zone={zone} onDone={finishSetup} dismissible />}
+          </ErrorBoundary>
           <PanelGrid {...grid} />
           <footer className="mt-4">
             <BrokenPanels broken={catalog.broken} />
@@ -69,9 +72,9 @@ export default function DashboardPage() {
         </Suspense>
       )}
       {panel && (
-        <Suspense>
+        <OptionalPart onClose={() => setView({ panel: undefined })}>
           <EnlargedPanel name={panel} panels={panels} view={view} onView={setView} />
-        </Suspense>
+        </OptionalPart>
       )}
     </>
   );

@@ -131,6 +131,25 @@ test("one banner says since when and as of when, and offers a retry; the header 
   expect(document.querySelector("[data-banner]")).toBeNull();
 });
 
+test("figures of an earlier day have their date, on the cards, in the banner, in the status and on a wall", async () => {
+  const { user } = await openDashboard();
+  const friday = Date.now() - 3 * 24 * 3_600_000;
+  const date = new Intl.DateTimeFormat("en-GB", { day: "numeric", month: "short", timeZone: HOUR.zone }).format(friday);
+  const instant = new RegExp(`s of \\w{3} ${date}[^,]*, \\d\\d:\\d\\d:\\d\\d`);
+  act(() => {
+    // The state begins when the server was last heard.
+    const frame = numberFrame(5, "active sessions", friday);
+    live.push({ panel: "active_users", ...HOUR }, frame, { status: "stale", since: friday });
+    live.setConnection({ phase: "stale", since: friday, lastHeardAt: friday });
+  });
+  await waitFor(() => expect(panel("Active sessions").querySelector("[data-as-of]")?.textContent).toMatch(instant));
+  expect(document.querySelector("[data-banner]")?.textContent).toMatch(instant);
+  expect(document.querySelector("[data-connection]")?.textContent).toMatch(instant);
+  await user.keyboard("f");
+  await waitFor(() => expect(document.querySelector(".kiosk-bar")?.textContent).toMatch(instant));
+  await user.keyboard("{Escape}");
+});
+
 test("the age is measured by the server's clock", async () => {
   await openDashboard();
   const hour = 3_600_000;

@@ -1,7 +1,7 @@
 // Exports a panel as a CSV or PNG file. Names and words come from the frame and its query.
 
 import type { CsvVariant } from "../frame/csv.ts";
-import { toCsv } from "../frame/csv.ts";
+import { csvBytes } from "../frame/csv.ts";
 import { loadWhenIdle } from "../lazyPart.ts";
 import { downloadFile, panelFileName } from "../lib/download.ts";
 import type { PanelInfo } from "../live/protocol.ts";
@@ -12,7 +12,8 @@ const loadPng = () => import("./png.ts");
 loadWhenIdle(() => void loadPng().catch(() => {}));
 
 export function downloadCsv(info: PanelInfo, { frame, query }: DrawnFrame, variant: CsvVariant): void {
-  const content = new Blob([toCsv(frame, variant)], { type: "text/csv;charset=utf-8" });
+  const charset = variant === "raw" ? "utf-8" : "utf-16le";
+  const content = new Blob([csvBytes(frame, variant)], { type: `text/csv;charset=${charset}` });
   const name = variant === "raw" ? info.name : `${info.name}-spreadsheet`;
   downloadFile(panelFileName(name, query.range, frame.context, "csv"), content);
 }

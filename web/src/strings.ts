@@ -20,6 +20,7 @@ export const strings = {
   copyFailed: "Copy failed, select the text",
   retry: "Retry",
   dismiss: "Dismiss",
+  staleTitle: "Stale · ",
   loading: "Loading",
   noData: "No data",
   skipToPanels: "Skip to the panels",

@@ -32,9 +32,9 @@ export function usePause(): Pause {
 
 /**
  * `value` as it was when the page was paused. A value with another key, for example of another range, or one that is not
- * `settled`, is shown at once: the user has asked for it.
+ * `settled`, is shown at once: the user has requested it. `counts`: whether its updates are counted as waiting.
  */
-export function useFrozen<T>(value: T, key: string, settled: boolean): T {
+export function useFrozen<T>(value: T, key: string, settled: boolean, counts = true): T {
   const { paused, count } = usePause();
   const [held, setHeld] = useState<{ value: T; key: string }>();
   const usable = paused && held?.key === key;
@@ -47,7 +47,7 @@ export function useFrozen<T>(value: T, key: string, settled: boolean): T {
   useEffect(() => {
     if (counted.current === value) return;
     counted.current = value;
-    if (usable) count();
-  }, [value, usable, count]);
+    if (usable && counts) count();
+  }, [value, usable, count, counts]);
   return usable ? held.value : value;
 }

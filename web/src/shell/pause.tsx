@@ -4,13 +4,13 @@ import { createContext, type ReactNode, use, useCallback, useEffect, useMemo, us
 
 interface Pause {
   paused: boolean;
-  /** Updates that have arrived since. */
-  waiting: number;
   toggle: () => void;
   count: () => void;
 }
 
 const PauseContext = createContext<Pause | null>(null);
+/** Apart, because it changes with every update while paused, and only the header shows it. */
+const WaitingContext = createContext(0);
 
 export function PauseProvider({ children }: { children: ReactNode }) {
   const [paused, setPaused] = useState(false);
@@ -20,9 +20,16 @@ export function PauseProvider({ children }: { children: ReactNode }) {
     setWaiting(0);
   }, []);
   const count = useCallback(() => setWaiting((updates) => updates + 1), []);
-  const value = useMemo(() => ({ paused, waiting, toggle, count }), [paused, waiting, toggle, count]);
-  return <PauseContext value={value}>{children}</PauseContext>;
+  const value = useMemo(() => ({ paused, toggle, count }), [paused, toggle, count]);
+  return (
+    <PauseContext value={value}>
+      <WaitingContext value={waiting}>{children}</WaitingContext>
+    </PauseContext>
+  );
 }
+
+/** Updates that have arrived since the page was paused. */
+export const useWaiting = (): number => use(WaitingContext);
 
 export function usePause(): Pause {
   const pause = use(PauseContext);

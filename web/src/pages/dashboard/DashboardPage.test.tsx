@@ -213,22 +213,23 @@ test("an unknown panel is said in a dialog", async () => {
 });
 
 test("shortcuts do nothing under a dialog, on repeat, and when switched off", async () => {
-  const { user, search } = await openDashboard();
+  const { user, search, history } = await openDashboard();
+  const visited: string[] = [];
+  history.subscribe(({ location }) => visited.push(/range=(\w+)/.exec(location.search)?.[1] ?? ""));
   await user.keyboard("?");
   const help = await screen.findByRole("dialog", { name: "Keyboard shortcuts" });
   await user.keyboard("3");
-  expect(search()).toContain("range=1h");
   await user.click(within(help).getByRole("checkbox", { name: /Single-key shortcuts/ }));
   await user.keyboard("{Escape}");
   await noDialog();
   await user.keyboard("3");
-  expect(search()).toContain("range=1h");
   expect(localStorage.getItem("millrace.shortcuts")).toBe("off");
   localStorage.clear();
-  await user.keyboard("{2>3/}");
-  await waitFor(() => expect(search()).toContain("range=6h"));
   act(() => void window.dispatchEvent(new KeyboardEvent("keydown", { key: "3", repeat: true })));
-  expect(search()).toContain("range=6h");
+  await user.keyboard("2");
+  await waitFor(() => expect(search()).toContain("range=6h"));
+  // Navigation is asynchronous: an ignored key that had navigated would have done so by now.
+  expect(visited).toEqual(["6h"]);
 });
 
 test("the theme is switched, stored, and follows other tabs", async () => {

@@ -8,11 +8,31 @@ interface LazyPart<Props> extends FunctionComponent<Props> {
 }
 
 const failed = new Set<() => void>();
+const boundaries = new Set<() => void>();
 
-/** Makes the parts that could not be loaded load again. An error boundary calls it before it renders its children again. */
+/** Makes the parts that could not be loaded load again, and renders them. */
 export function retryFailedParts(): void {
+  if (failed.size === 0) return;
   for (const forget of failed) forget();
   failed.clear();
+  for (const retry of boundaries) retry();
+}
+
+/** Error boundaries that caught a failed load render their children again after `retryFailedParts`. */
+export function onRetryFailedParts(retry: () => void): () => void {
+  boundaries.add(retry);
+  return () => boundaries.delete(retry);
+}
+
+const idleLoads = new Set<() => void>();
+
+/** Code that must also work while the server cannot be reached, for example of an export. */
+export const loadWhenIdle = (load: () => void): void => void idleLoads.add(load);
+
+/** Loads what was registered with `loadWhenIdle`. */
+export function loadIdleParts(): void {
+  for (const load of idleLoads) load();
+  idleLoads.clear();
 }
 
 /**
@@ -21,6 +41,8 @@ export function retryFailedParts(): void {
  */
 export function lazyPart<Props extends object>(
   load: () => Promise<{ default: ComponentType<Props> }>,
+  /** Popups are small and are needed at any time: they are loaded in advance. */
+  when: "shown" | "idle" = "shown",
 ): LazyPart<Props> {
   let loading: Promise<{ default: ComponentType<Props> }> | undefined;
   let loaded: ComponentType<Props> | undefined;
@@ -48,5 +70,6 @@ export function lazyPart<Props extends object>(
     return createElement(component, props);
   }
   Part.preload = () => void request().catch(forget);
+  if (when === "idle") loadWhenIdle(Part.preload);
   return Part;
 }

@@ -9,7 +9,8 @@ import {
   Outlet,
   type RouterHistory,
 } from "@tanstack/react-router";
-import { retryFailedParts } from "./lazyPart.ts";
+import { useEffect } from "react";
+import { onRetryFailedParts, retryFailedParts } from "./lazyPart.ts";
 import { Layout } from "./shell/Layout.tsx";
 import {
   formatSearch,
@@ -23,26 +24,29 @@ import { strings } from "./strings.ts";
 import { Button } from "./ui/Button.tsx";
 import { EmptyState } from "./ui/placeholders.tsx";
 
-const RouteError = ({ error, reset }: ErrorComponentProps) => (
-  <EmptyState
-    title={strings.pageFailed}
-    action={
-      <div className="flex gap-2">
-        <Button
-          onClick={() => {
-            retryFailedParts();
-            reset();
-          }}
-        >
-          {strings.retry}
-        </Button>
-        <Button onClick={() => location.reload()}>{strings.reload}</Button>
-      </div>
-    }
-  >
-    {error instanceof Error ? error.message : String(error)}
-  </EmptyState>
-);
+function RouteError({ error, reset }: ErrorComponentProps) {
+  useEffect(() => onRetryFailedParts(reset), [reset]);
+  return (
+    <EmptyState
+      title={strings.pageFailed}
+      action={
+        <div className="flex gap-2">
+          <Button
+            onClick={() => {
+              retryFailedParts();
+              reset();
+            }}
+          >
+            {strings.retry}
+          </Button>
+          <Button onClick={() => location.reload()}>{strings.reload}</Button>
+        </div>
+      }
+    >
+      {error instanceof Error ? error.message : String(error)}
+    </EmptyState>
+  );
+}
 
 const NotFound = () => (
   <EmptyState

@@ -5,7 +5,7 @@ import type { ChartKind } from "../live/protocol.ts";
 import { chartForm } from "./chartForm.ts";
 import { HorizontalBars } from "./HorizontalBars.tsx";
 import type { TimeChartKind } from "./plot.ts";
-import { useOnScreen, useThrottled } from "./useRedraw.ts";
+import { useOnScreen, usePrinting, useThrottled } from "./useRedraw.ts";
 
 const TimeSeries = lazyPart(() => import("./TimeSeries.tsx"));
 const CategoryBars = lazyPart(() => import("./CategoryBars.tsx"));
@@ -33,7 +33,8 @@ const timeKind = (kind: ChartKind): TimeChartKind =>
 /** Draws a frame in any kind but `number`, which is text. */
 export function Chart({ frame, frameKey, kind, title, top }: Props) {
   const box = useRef<HTMLDivElement>(null);
-  const drawn = useThrottled(frame, frameKey, useOnScreen(box));
+  const throttled = useThrottled(frame, frameKey, useOnScreen(box));
+  const drawn = usePrinting() ? frame : throttled;
   const form = chartForm(kind, drawn);
   return (
     <div ref={box} data-chart={kind} className="flex min-h-0 w-full flex-1 flex-col">

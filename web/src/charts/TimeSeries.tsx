@@ -156,10 +156,15 @@ export default function TimeSeries({ frame, kind, title, top }: Props) {
   const data = useMemo(() => toTimeSeries(frame, { top }), [frame, top]);
   const plot = useMemo(() => (data ? toPlot(frame, data, kind, height) : null), [frame, data, kind, height]);
   const summary = useMemo(() => (data ? timeSeriesSummary(title, frame, data) : title), [title, frame, data]);
+  // Reading a colour recalculates styles: once for a theme, not for each result.
+  // biome-ignore lint/correctness/useExhaustiveDependencies: a change of the theme changes the colours
+  const colors = useMemo(() => container && readColors(container), [container, theme]);
   const chart = useRef<uPlot>(undefined);
   const drawn = useRef<Drawn>(undefined);
   const pointing = useRef(false);
   const [cursor, setCursor] = useState<{ index: number; x: number; y: number } | null>(null);
+  /** The point that a key has selected, as it was then: a running bucket changes every second, a pointer moves all the time. */
+  const [spoken, setSpoken] = useState("");
 
   // What uPlot cannot change after its creation.
   const structure = plot ? `${plot.axes.length} ${plot.series.map(({ axis }) => axis).join("")}` : "";
@@ -167,8 +172,7 @@ export default function TimeSeries({ frame, kind, title, top }: Props) {
 
   // biome-ignore lint/correctness/useExhaustiveDependencies: data, size and theme are passed on by the effect below
   useEffect(() => {
-    if (!container || !ready || !plot) return;
-    const colors = readColors(container);
+    if (!container || !colors || !ready || !plot) return;
     const current: { current: Drawn } = { current: { plot, zone: frame.context.zone, colors } };
     drawn.current = current.current;
     // The options read the ref of the component, so that new data needs no new chart.
@@ -197,16 +201,15 @@ export default function TimeSeries({ frame, kind, title, top }: Props) {
     };
   }, [container, ready, structure]);
 
-  // biome-ignore lint/correctness/useExhaustiveDependencies: a change of the theme changes the colours
   useEffect(() => {
     const u = chart.current;
-    if (!u || !plot || !container) return;
-    drawn.current = { plot, zone: frame.context.zone, colors: readColors(container) };
+    if (!u || !plot || !colors) return;
+    drawn.current = { plot, zone: frame.context.zone, colors };
     u.batch(() => {
       if (u.width !== width || u.height !== height) u.setSize({ width, height });
       u.setData(chartData(plot));
     });
-  }, [plot, frame, width, height, theme, container]);
+  }, [plot, frame, width, height, colors]);
 
   if (!data || !plot) return null;
 
@@ -227,9 +230,10 @@ export default function TimeSeries({ frame, kind, title, top }: Props) {
       Home: 0,
       End: last,
     };
-    if (event.key === "Escape" && cursor) moveTo(null);
-    else if (event.key in targets) moveTo(targets[event.key] ?? null);
-    else return;
+    const target = event.key in targets ? (targets[event.key] ?? null) : null;
+    if (target === null && !(event.key === "Escape" && cursor)) return;
+    moveTo(target);
+    setSpoken(target === null ? "" : pointWords(pointText(plot, target, frame.context)));
     event.preventDefault();
     event.stopPropagation();
   };
@@ -256,7 +260,10 @@ export default function TimeSeries({ frame, kind, title, top }: Props) {
             pointing.current = false;
             setCursor(null);
           }}
-          onBlur={() => moveTo(null)}
+          onBlur={() => {
+            moveTo(null);
+            setSpoken("");
+          }}
           onKeyDown={onKeyDown}
         />
         {/* biome-ignore-end lint/a11y/noNoninteractiveElementInteractions: as above */}
@@ -264,7 +271,7 @@ export default function TimeSeries({ frame, kind, title, top }: Props) {
         {point && cursor && <PointTooltip point={point} x={cursor.x} y={cursor.y} width={width} height={height} />}
       </div>
       <p role="status" className="sr-only">
-        {point ? pointWords(point) : ""}
+        {spoken}
       </p>
     </div>
   );

@@ -9,6 +9,7 @@ import { chartForm, isEmpty } from "./chartForm.ts";
 import DataTable from "./DataTable.tsx";
 import { barBox, runs } from "./draw.ts";
 import { barExtent, HorizontalBars, MiddleCut } from "./HorizontalBars.tsx";
+import TimeSeries from "./TimeSeries.tsx";
 import { useThrottled } from "./useRedraw.ts";
 
 beforeAll(installBrowser);
@@ -114,6 +115,61 @@ test("a chart over time describes itself, and the arrow keys read its points", a
   expect(screen.getByRole("status").textContent).toContain("so far, as of 11:00:22");
   fireEvent.keyDown(chart, { key: "Escape" });
   expect(screen.getByRole("status").textContent).toBe("");
+});
+
+test("a pointer and new results are not spoken, and blur ends the point", async () => {
+  const { info, frame } = sample("error_rate");
+  const { rerender } = render(<TimeSeries frame={frame} kind="line" title={info.title} top={5} />);
+  const chart = screen.getByRole("img");
+  await waitFor(() => expect(chart.querySelector("canvas")).not.toBeNull());
+  const status = () => screen.getByRole("status").textContent;
+  fireEvent.keyDown(chart, { key: "End" });
+  const spoken = status();
+  expect(spoken).toContain("so far, as of 11:00:22");
+  const later = { ...frame, context: { ...frame.context, computedAt: frame.context.computedAt + 1000 } };
+  rerender(<TimeSeries frame={later} kind="line" title={info.title} top={5} />);
+  expect(document.querySelector("[data-tooltip]")?.textContent).toContain("so far, as of 11:00:23");
+  expect(status()).toBe(spoken);
+  fireEvent.blur(chart);
+  expect(status()).toBe("");
+});
+
+test("colours are read once for a theme, not for each result", async () => {
+  const { info, frame } = sample("error_rate");
+  const { rerender } = render(<TimeSeries frame={frame} kind="line" title={info.title} top={5} />);
+  await waitFor(() => expect(screen.getByRole("img").querySelector("canvas")).not.toBeNull());
+  const read = vi.spyOn(window, "getComputedStyle");
+  rerender(<TimeSeries frame={{ ...frame }} kind="line" title={info.title} top={5} />);
+  expect(read.mock.calls.filter(([element]) => element instanceof HTMLSpanElement)).toEqual([]);
+  read.mockRestore();
+});
+
+test("printing draws the newest result, also of what is off the screen", () => {
+  vi.stubGlobal(
+    "IntersectionObserver",
+    class {
+      constructor(private readonly report: (entries: { isIntersecting: boolean }[]) => void) {}
+      observe = () => this.report([{ isIntersecting: false }]);
+      disconnect() {}
+    },
+  );
+  const bars = (page: string) => (
+    <Chart
+      frame={frame([dimension("page", [page]), measure("views", [1])])}
+      frameKey="a"
+      kind="horizontal-bar"
+      title="Pages"
+      top={5}
+    />
+  );
+  const { container, rerender } = render(bars("/old"));
+  rerender(bars("/new"));
+  expect(container.textContent).toContain("/old");
+  act(() => void window.dispatchEvent(new Event("beforeprint")));
+  expect(container.textContent).toContain("/new");
+  act(() => void window.dispatchEvent(new Event("afterprint")));
+  expect(container.textContent).toContain("/old");
+  vi.unstubAllGlobals();
 });
 
 test("results are drawn at most once a second while visible, and those of another query at once", () => {

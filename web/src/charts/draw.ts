@@ -226,14 +226,18 @@ function drawBars(canvas: Canvas, plot: Plot, series: PlotSeries, color: string)
   }
 }
 
+/** The series whose values so far are drawn as dots. Of a stack only its top, which is the total; of other lines each. */
+export function seriesWithDot({ series }: Pick<Plot, "series">): PlotSeries[] {
+  const stacked = series.some(({ low }) => low.some((value) => value !== null && value !== 0));
+  const inStack = ({ axis, shape }: PlotSeries) => stacked && axis === 0 && shape === "area";
+  const top = series.findLast(inStack);
+  return series.filter((one) => one.soFar && one.shape !== "bar" && (!inStack(one) || one === top));
+}
+
 /** The values so far of lines and areas, as open dots. */
 function drawSoFar({ ctx, x, y, ratio }: Canvas, plot: Plot, colors: ChartColors): void {
-  const stacked =
-    plot.series.length > 1 && plot.series.some(({ low }) => low.some((value) => value !== null && value !== 0));
-  for (const [index, { soFar, shape, axis, color }] of plot.series.entries()) {
-    if (!soFar || shape === "bar") continue;
-    // Of a stack only the top, which is the total.
-    if (stacked && index < plot.series.length - 1) continue;
+  for (const { soFar, axis, color } of seriesWithDot(plot)) {
+    if (!soFar) continue;
     ctx.beginPath();
     ctx.arc(x(plot.x[plot.partialIndex] ?? 0), y(soFar.high, axis), 3.25 * ratio, 0, 2 * Math.PI);
     ctx.fillStyle = colors("--card");

@@ -1,5 +1,5 @@
 import { intervalWords } from "../frame/words.ts";
-import { formatCount, formatValue, isInlineUnit } from "../lib/format.ts";
+import { formatCount, formatSum, isInlineUnit } from "../lib/format.ts";
 import type { Plot, PlotSeries } from "./plot.ts";
 
 export interface LegendEntry {
@@ -44,11 +44,11 @@ function legendValue({ values, additive, unit, whole }: PlotSeries, end: number)
   if (additive) {
     let sum = 0;
     for (const value of values) sum += value ?? 0;
-    return { value: formatValue(sum, unit, decimals), note: "total" };
+    return { value: formatSum(sum, unit, decimals), note: "total" };
   }
   for (let i = Math.min(end, values.length) - 1; i >= 0; i -= 1) {
     const value = values[i] ?? null;
-    if (value !== null) return { value: formatValue(value, unit, decimals), note: "last complete value" };
+    if (value !== null) return { value: formatSum(value, unit, decimals), note: "last complete value" };
   }
   return { value: "no data", note: "" };
 }

@@ -2,6 +2,8 @@ import { expect, test } from "vitest";
 import type { FrameContext } from "../frame/frame.ts";
 import { toTimeSeries } from "../frame/timeSeries.ts";
 import { context, dimension, frame, HOUR, MINUTE, measure, START, timeColumn } from "../test/frames.ts";
+import { seriesWithDot } from "./draw.ts";
+import { legendText } from "./legendText.ts";
 import { stack, type TimeChartKind, toPlot } from "./plot.ts";
 import { pointAt, pointText, pointWords } from "./point.ts";
 import { tooltipPlace } from "./tooltipPlace.ts";
@@ -139,6 +141,26 @@ test("the tooltip is beside the point and never over it", () => {
   for (let x = 0; x <= 330; x += 10) {
     for (const width of [100, 200, 300]) expect(covers(x, 90, { width, height: 120 })).toBe(false);
   }
+});
+
+test("digits beyond 2^53 are not invented", () => {
+  const columns = [timeColumn(minutes(2)), measure("ids", [9_007_199_254_740_993n, 18_446_744_073_709_551_615n])];
+  const large = plot(columns, "line");
+  expect(pointText(large, 0, context()).lines[0]?.value).toBe("9.01\u00a0×\u00a010¹⁵");
+  expect(legendText(large, { count: 0, drawn: true }, null).entries[0]?.value).toBe("1.85\u00a0×\u00a010¹⁹");
+});
+
+test("the values so far are dots: of a stack its top, and those of the right axis always", () => {
+  const columns = (mean: (number | null)[]) => [
+    timeColumn(minutes(2)),
+    measure("a", [1, 2]),
+    measure("b", [3, 4]),
+    measure("bytes", mean, { unit: "bytes" }),
+  ];
+  const dots = (source: ReturnType<typeof columns>) =>
+    seriesWithDot(plot(source, "stacked", { partialFrom: START + MINUTE })).map(({ key }) => key);
+  expect(dots(columns([5, 6]))).toEqual(["b", "bytes"]);
+  expect(dots(columns([5, null]))).toEqual(["b"]);
 });
 
 test("50,000 values are laid out without spreading them as arguments", () => {

@@ -2,7 +2,7 @@
 
 import type { FrameContext } from "../frame/frame.ts";
 import type { Series } from "../frame/timeSeries.ts";
-import { formatFixed, formatValue, isInlineUnit } from "../lib/format.ts";
+import { formatFixed, formatSum, isInlineUnit } from "../lib/format.ts";
 import { formatClock, formatInstant, formatSpan } from "../lib/time.ts";
 import type { Plot } from "./plot.ts";
 
@@ -63,7 +63,7 @@ export function pointText(plot: Plot, index: number, context: FrameContext): Poi
       ...(isStacked ? drawn.reverse() : plot.kind === "bar" ? drawn : byHeight(drawn, plot, index)),
       ...plot.details.map(line),
     ],
-    total: isStacked ? formatValue(total, stacked[0]?.unit ?? "") : "",
+    total: isStacked ? formatSum(total, stacked[0]?.unit ?? "") : "",
     soFar: running ? `so far, as of ${formatClock(Math.floor(computedAt / 1000) * 1000, zone)}` : "",
   };
 }
@@ -75,7 +75,7 @@ const byHeight = (lines: PointLine[], { series }: Plot, index: number): PointLin
 
 function valueText({ unit, whole }: Series, value: number | null): string {
   if (value === null) return "no data";
-  const text = formatValue(value, unit, whole && unit !== "%" ? 0 : undefined);
+  const text = formatSum(value, unit, whole && unit !== "%" ? 0 : undefined);
   return unit && !isInlineUnit(unit) ? `${text}\u00a0${unit}` : text;
 }
 

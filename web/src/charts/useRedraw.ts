@@ -1,6 +1,7 @@
-// When charts redraw: at most once a second, and only while they can be seen.
+// When charts redraw: at most once a second, and only while they can be seen or are printed.
 
 import { type RefObject, useEffect, useRef, useState } from "react";
+import { flushSync } from "react-dom";
 
 const MIN_INTERVAL_MS = 1000;
 
@@ -22,6 +23,23 @@ export function useOnScreen(ref: RefObject<HTMLElement | null>): boolean {
     return () => observer.disconnect();
   }, [ref]);
   return inView && tabVisible;
+}
+
+/** Whether the page is being printed: with all panels, so that charts off the screen have to be as new as their figures. */
+export function usePrinting(): boolean {
+  const [printing, setPrinting] = useState(false);
+  useEffect(() => {
+    // The browser takes the picture right after the event.
+    const before = () => flushSync(() => setPrinting(true));
+    const after = () => setPrinting(false);
+    window.addEventListener("beforeprint", before);
+    window.addEventListener("afterprint", after);
+    return () => {
+      window.removeEventListener("beforeprint", before);
+      window.removeEventListener("afterprint", after);
+    };
+  }, []);
+  return printing;
 }
 
 /** The latest value, at most once a second while `visible`. A value with another key is returned at once. */

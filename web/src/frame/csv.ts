@@ -1,7 +1,9 @@
 // A frame as a file.
 //
-// The raw file is for scripts: RFC 4180, the names of the statement, every digit. The file for spreadsheets opens rightly
-// with a double click: a byte order mark, the separator, the words of the page, and no text that runs as a formula.
+// The raw file is for scripts: RFC 4180, the names of the statement, every digit. The file for spreadsheets opens correctly
+// with a double click in every region: UTF-16 with tabs, the words of the page, and no text that runs as a formula. Excel
+// splits it at tabs whatever the list separator of the region is. In UTF-8 it would need a "sep=" line, which makes it
+// ignore the byte order mark.
 
 import { countryName } from "../lib/format.ts";
 import { dayStart, isoWithOffset } from "../lib/time.ts";
@@ -10,17 +12,27 @@ import type { Cell, Frame, FrameColumn } from "./frame.ts";
 
 export type CsvVariant = "raw" | "spreadsheet";
 
+/** The content of the file. */
+export function csvBytes(frame: Frame, variant: CsvVariant): Uint8Array<ArrayBuffer> {
+  const text = toCsv(frame, variant);
+  if (variant === "raw") return new TextEncoder().encode(text);
+  const bytes = new DataView(new ArrayBuffer(2 * text.length + 2));
+  bytes.setUint16(0, 0xfeff, true);
+  for (let i = 0; i < text.length; i += 1) bytes.setUint16(2 * i + 2, text.charCodeAt(i), true);
+  return new Uint8Array(bytes.buffer);
+}
+
 export function toCsv(frame: Frame, variant: CsvVariant): string {
+  const separator = variant === "raw" ? "," : "\t";
   const columns = shownColumns(frame);
   const quote = variant === "raw" ? quoteRaw : quoteForSpreadsheet;
-  const header = columns.map((column) => quote(variant === "raw" ? column.name : column.label)).join(",");
+  const header = columns.map((column) => quote(variant === "raw" ? column.name : column.label)).join(separator);
   const lines = [header];
   for (let row = 0; row < frame.rows; row += 1) {
     const fields = columns.map((column) => field(column.values[row] ?? null, column, frame, variant, quote));
-    lines.push(fields.join(","));
+    lines.push(fields.join(separator));
   }
-  const body = `${lines.join("\r\n")}\r\n`;
-  return variant === "raw" ? body : `\uFEFFsep=,\r\n${body}`;
+  return `${lines.join("\r\n")}\r\n`;
 }
 
 function field(
@@ -42,7 +54,7 @@ function field(
   return String(cell);
 }
 
-/** Nobody reads the digits of 17858.711828526066 in a spreadsheet. */
+/** 17858.711828526066 is noise in a spreadsheet. */
 const SHOWN_DIGITS = 10;
 
 const readable = (text: string, { name }: FrameColumn): string =>

@@ -1,7 +1,7 @@
 // Sentences about a frame. They are made from the frame's own context, never from the range that is selected now.
 
 import { formatCount, formatValue } from "../lib/format.ts";
-import { formatClock, formatInstant, formatSpan, offsetLabel, timeZoneLabel } from "../lib/time.ts";
+import { clockOrInstant, formatInstant, formatSpan, offsetLabel, timeZoneLabel } from "../lib/time.ts";
 import { figureText } from "./cellText.ts";
 import type { Figure, Frame, FrameContext } from "./frame.ts";
 import type { Ranking } from "./ranking.ts";
@@ -17,7 +17,7 @@ export const zoneWords = ({ zone, end }: FrameContext): string =>
 
 /** "11:22:36", with the day if it is not that of `now`. */
 export const asOfWords = ({ computedAt, zone }: FrameContext, now: number): string =>
-  Math.abs(now - computedAt) < 20 * 3_600_000 ? formatClock(computedAt, zone) : formatInstant(computedAt, zone, now);
+  clockOrInstant(computedAt, zone, now);
 
 /** "12 minutes", "1 hour". */
 export function intervalWords(ms: number): string {

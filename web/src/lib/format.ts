@@ -150,6 +150,12 @@ export function formatValue(value: number | bigint, unit: string, decimals?: num
   return decimals === undefined ? formatDecimal(number) : formatFixed(number, decimals);
 }
 
+/** A value that is drawn or added up, as floating point. Beyond 2^53 its last digits would be wrong: they are not shown. */
+export const formatSum = (value: number, unit: string, decimals?: number): string =>
+  Math.abs(value) > Number.MAX_SAFE_INTEGER && !isInlineUnit(unit)
+    ? formatCompact(value)
+    : formatValue(value, unit, decimals);
+
 /** Labels of an axis: one scale and one number of decimals for all of them, and no label is rounded. */
 export function formatTicks(ticks: number[], unit: string): string[] {
   if (unit === "ms" || unit === "s") return ticks.map((tick) => formatTickDuration(unit === "s" ? tick * 1000 : tick));

@@ -158,6 +158,10 @@ export function formatDay(at: number, zone: string, now: number): string {
 export const formatInstant = (at: number, zone: string, now: number, seconds?: boolean): string =>
   `${formatDay(at, zone, now)}, ${formatClock(at, zone, seconds)}`;
 
+/** "10:05:09", with the day if `now` is far from it: a clock alone would look like that of today. */
+export const clockOrInstant = (at: number, zone: string, now: number, seconds?: boolean): string =>
+  Math.abs(now - at) < 20 * HOUR ? formatClock(at, zone, seconds) : formatInstant(at, zone, now, seconds);
+
 /** "10:00–11:00" if it is the day of `now`, else with days: "Fri 20 Nov, 10:00–11:00". */
 export function formatSpan(start: number, end: number, zone: string, now: number): string {
   // A span that ends at midnight ends on the day before.

@@ -17,6 +17,8 @@ interface Props {
   drawn: DrawnFrame | undefined;
   /** Of the selected query. */
   state: QueryState;
+  /** The server's clock, from which the age of stale figures is told. Of the state's beginning if absent. */
+  serverNow?: number;
   onRetry: () => void;
   /** Absent if the panel is already enlarged. */
   onEnlarge?: (panel: string) => void;
@@ -144,7 +146,17 @@ export const PanelCard = memo(function PanelCard(props: Props) {
 });
 
 function CardContent(props: Props) {
-  const { info, drawn, state, onRetry, onEnlarge, onAsTable, sqlActions, className = "" } = props;
+  const {
+    info,
+    drawn,
+    state,
+    serverNow = state.since,
+    onRetry,
+    onEnlarge,
+    onAsTable,
+    sqlActions,
+    className = "",
+  } = props;
   const element = useRef<HTMLElement>(null);
   const [ownAsTable, setOwnAsTable] = useState(false);
   const [describing, setDescribing] = useState(false);
@@ -153,7 +165,7 @@ function CardContent(props: Props) {
   const titleId = useId();
   const descriptionId = useId();
   const asTable = props.asTable ?? ownAsTable;
-  const card = cardState(info, drawn, state, state.since);
+  const card = cardState(info, drawn, state, serverNow);
   const withValues = drawn !== undefined && card.body !== "failed";
 
   const items: MenuItem[] = [];

@@ -1,13 +1,19 @@
 // Exports a panel as a CSV or PNG file. Names and words come from the frame and its query.
 
 import type { CsvVariant } from "../frame/csv.ts";
-import { toCsv } from "../frame/csv.ts";
+import { csvBytes } from "../frame/csv.ts";
+import { loadWhenIdle } from "../lazyPart.ts";
 import { downloadFile, panelFileName } from "../lib/download.ts";
 import type { PanelInfo } from "../live/protocol.ts";
 import type { DrawnFrame } from "./cardState.ts";
 
+const loadPng = () => import("./png.ts");
+// The download reports a failure, not the attempt in advance.
+loadWhenIdle(() => void loadPng().catch(() => {}));
+
 export function downloadCsv(info: PanelInfo, { frame, query }: DrawnFrame, variant: CsvVariant): void {
-  const content = new Blob([toCsv(frame, variant)], { type: "text/csv;charset=utf-8" });
+  const charset = variant === "raw" ? "utf-8" : "utf-16le";
+  const content = new Blob([csvBytes(frame, variant)], { type: `text/csv;charset=${charset}` });
   const name = variant === "raw" ? info.name : `${info.name}-spreadsheet`;
   downloadFile(panelFileName(name, query.range, frame.context, "csv"), content);
 }
@@ -19,7 +25,7 @@ export async function downloadPng(
   stale: boolean,
   card: HTMLElement,
 ): Promise<void> {
-  const { toPng } = await import("./png.ts");
+  const { toPng } = await loadPng();
   const { frame, query } = drawn;
   downloadFile(panelFileName(info.name, query.range, frame.context, "png"), await toPng(info, frame, stale, card));
 }

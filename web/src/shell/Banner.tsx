@@ -1,4 +1,4 @@
-import { timeLabel } from "../lib/time.ts";
+import { clockOrInstant } from "../lib/time.ts";
 import { ageText, strings } from "../strings.ts";
 import { Button } from "../ui/Button.tsx";
 import { Icon } from "../ui/icons.tsx";
@@ -14,9 +14,10 @@ const words = strings.banner;
 export function Banner({ zone }: { zone: string }) {
   const { state } = useConnection();
   const { retry } = useLive();
-  const { phase, since, reason, lastHeardAt, retryAt } = state;
+  const { phase, since, reason, lastHeardAt, retryAt, clockOffsetMs } = state;
   const shown = phase === "stale" || phase === "offline" || phase === "denied";
   const now = useNow(shown);
+  const clock = (at: number) => clockOrInstant(at, zone, now + clockOffsetMs, true);
   return (
     <div
       role="status"
@@ -27,8 +28,8 @@ export function Banner({ zone }: { zone: string }) {
         <>
           <Icon name="warning" />
           <p>
-            <strong className="font-semibold">{words[phase](timeLabel(since, zone))}</strong>{" "}
-            {lastHeardAt === undefined ? words.noFigures : words.figures(timeLabel(lastHeardAt, zone))}
+            <strong className="font-semibold">{words[phase](clock(since))}</strong>{" "}
+            {lastHeardAt === undefined ? words.noFigures : words.figures(clock(lastHeardAt))}
             {reason && <span className="text-muted"> {reason}</span>}
           </p>
           {phase !== "denied" && (

@@ -6,7 +6,7 @@ import { Logo } from "../ui/icons.tsx";
 import { Menu } from "../ui/Menu.tsx";
 import { SegmentedControl } from "../ui/SegmentedControl.tsx";
 import { useConnection } from "./live.ts";
-import { usePause } from "./pause.tsx";
+import { usePause, useWaiting } from "./pause.tsx";
 import { StatusIndicator } from "./StatusIndicator.tsx";
 import type { Theme } from "./useTheme.ts";
 import type { View } from "./view.ts";
@@ -25,7 +25,8 @@ interface Props {
 
 /** Always in sight. The order of the controls is the order of the focus. */
 export function Header({ view, onView, theme, onTheme, onKiosk, onHelp }: Props) {
-  const { paused, waiting, toggle } = usePause();
+  const { paused, toggle } = usePause();
+  const waiting = useWaiting();
   const { hasEvents } = useConnection();
   const pauseLabel = paused ? strings.resume : strings.pause;
   return (

@@ -1,10 +1,9 @@
-import { timeLabel } from "../lib/time.ts";
+import { clockOrInstant, offsetLabel, timeLabel } from "../lib/time.ts";
 import { strings } from "../strings.ts";
 import { IconButton } from "../ui/Button.tsx";
 import { useConnection } from "./live.ts";
 import { StatusDot, statusText } from "./StatusIndicator.tsx";
 import { useNow } from "./useNow.ts";
-import { zoneOffset } from "./zones.ts";
 
 interface Props {
   zone: string;
@@ -33,9 +32,11 @@ export function KioskBar({ zone, rangeLabel, onLeave }: Props) {
       </span>
       <span>{rangeLabel}</span>
       <span className="flex-1" />
-      {!tone && lastHeardAt !== undefined && <span>{strings.asOf(timeLabel(lastHeardAt, zone))}</span>}
+      {!tone && lastHeardAt !== undefined && (
+        <span>{strings.asOf(clockOrInstant(lastHeardAt, zone, now + clockOffsetMs, true))}</span>
+      )}
       <time className="text-base font-semibold text-ink">{timeLabel(now + clockOffsetMs, zone)}</time>
-      <span>{zoneOffset(zone, now)}</span>
+      <span>{offsetLabel(now, zone)}</span>
       <IconButton icon="close" label={strings.kioskLeave} shortcut="Esc" className="kiosk-leave" onClick={onLeave} />
       <div className="kiosk-frame" data-tone={tone} aria-hidden="true" />
     </footer>

@@ -1,4 +1,5 @@
-import { type ReactNode, useCallback, useRef, useState } from "react";
+import { type ReactNode, useCallback, useEffect, useRef, useState } from "react";
+import { loadIdleParts, retryFailedParts } from "../lazyPart.ts";
 import { localTimeZone, RANGES } from "../lib/time.ts";
 import { strings } from "../strings.ts";
 import { IconButton } from "../ui/Button.tsx";
@@ -10,6 +11,7 @@ import { Header } from "./Header.tsx";
 import { HelpDialog } from "./HelpDialog.tsx";
 import { KioskBar } from "./KioskBar.tsx";
 import { useKiosk } from "./kiosk.ts";
+import { useConnection } from "./live.ts";
 import { PanelIssuesProvider } from "./panelIssues.tsx";
 import { PauseProvider, usePause } from "./pause.tsx";
 import { ShortcutProvider, useShortcuts } from "./shortcuts.tsx";
@@ -79,9 +81,31 @@ function Shell({ children }: { children: ReactNode }) {
         </main>
         {helpOpen && <HelpDialog onClose={() => setHelpOpen(false)} />}
         <Toaster />
+        <PartLoader />
       </div>
     </PopupContainer>
   );
+}
+
+/** After the first figures, because on a slow link popups would delay them. */
+const IDLE_TIMEOUT_MS = 5_000;
+
+/** Loads popups in advance, and again what could not be loaded while the server was away: a wall has nobody to retry. */
+function PartLoader() {
+  const { phase } = useConnection().state;
+  const reachable = phase === "live" || phase === "polling";
+  useEffect(() => {
+    if (!reachable) return;
+    retryFailedParts();
+    // Safari has no idle callbacks.
+    if (typeof requestIdleCallback === "undefined") {
+      const timer = setTimeout(loadIdleParts, IDLE_TIMEOUT_MS);
+      return () => clearTimeout(timer);
+    }
+    const callback = requestIdleCallback(loadIdleParts, { timeout: IDLE_TIMEOUT_MS });
+    return () => cancelIdleCallback(callback);
+  }, [reachable]);
+  return null;
 }
 
 /** Says what a link asked for and does not get: it would otherwise show another view than its sender saw. */

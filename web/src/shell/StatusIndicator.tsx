@@ -1,4 +1,4 @@
-import { timeLabel } from "../lib/time.ts";
+import { clockOrInstant } from "../lib/time.ts";
 import type { ConnectionPhase, ConnectionState } from "../live/protocol.ts";
 import { ageText, strings } from "../strings.ts";
 import { Popover } from "../ui/Popover.tsx";
@@ -33,7 +33,7 @@ export function statusText(state: ConnectionState, delayed: number, zone: string
   if (lastHeardAt === undefined || phase === "live" || phase === "connecting" || phase === "polling") return word;
   const age = ageMs(state, now) ?? 0;
   const start = phase === "stale" ? strings.noAnswerFor(ageText(age)) : word;
-  return `${start}, ${strings.figuresAsOf(timeLabel(lastHeardAt, zone))}`;
+  return `${start}, ${strings.figuresAsOf(clockOrInstant(lastHeardAt, zone, now + state.clockOffsetMs, true))}`;
 }
 
 /** The connection and the affected panels, with the details on demand. The banner announces faults, not this. */
@@ -73,19 +73,20 @@ function Details({ state, issues, zone }: { state: ConnectionState; issues: Pane
   const now = useNow();
   const { phase, since, reason, lastHeardAt } = state;
   const age = ageMs(state, now);
+  const clock = (at: number) => clockOrInstant(at, zone, now + state.clockOffsetMs, true);
   return (
     <div className="flex w-80 max-w-full flex-col gap-3">
       <p className="flex items-center gap-2 font-semibold">
         <StatusDot phase={phase} />
         {strings.connection[phase]}
-        <span className="font-normal text-muted">{strings.since(timeLabel(since, zone))}</span>
+        <span className="font-normal text-muted">{strings.since(clock(since))}</span>
       </p>
       <p className="text-muted">{reason ?? DETAILS[phase]}</p>
       {age !== null && lastHeardAt !== undefined && (
         <dl className="flex justify-between gap-3 border-t border-line pt-3">
           <dt className="text-muted">{strings.lastHeard}</dt>
           <dd className="whitespace-nowrap">
-            {timeLabel(lastHeardAt, zone)} ({ageText(age)})
+            {clock(lastHeardAt)} ({ageText(age)})
           </dd>
         </dl>
       )}
@@ -98,7 +99,7 @@ function Details({ state, issues, zone }: { state: ConnectionState; issues: Pane
                 {status === "failed" ? strings.failed : strings.delayed}
               </span>{" "}
               <span className="text-muted">
-                {strings.since(timeLabel(began, zone))}
+                {strings.since(clock(began))}
                 {why && `: ${why}`}
               </span>
             </li>

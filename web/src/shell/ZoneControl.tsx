@@ -1,9 +1,9 @@
 import { useCallback } from "react";
-import { localTimeZone, timeZoneLabel } from "../lib/time.ts";
+import { localTimeZone, offsetLabel, timeZoneLabel } from "../lib/time.ts";
 import { strings } from "../strings.ts";
 import { Combobox } from "../ui/Combobox.tsx";
 import { Icon } from "../ui/icons.tsx";
-import { zoneNames, zoneOffset } from "./zones.ts";
+import { zoneNames } from "./zones.ts";
 
 export function ZoneControl({ zone, onChange }: { zone: string; onChange: (zone: string) => void }) {
   const options = useCallback(() => {
@@ -12,7 +12,7 @@ export function ZoneControl({ zone, onChange }: { zone: string; onChange: (zone:
     return zoneNames(home, zone).map((name) => ({
       value: name,
       label: name.replaceAll("_", " "),
-      detail: name === home ? `${zoneOffset(name, now)}, ${strings.zoneHome}` : zoneOffset(name, now),
+      detail: name === home ? `${offsetLabel(now, name)}, ${strings.zoneHome}` : offsetLabel(now, name),
     }));
   }, [zone]);
   return (
@@ -27,7 +27,7 @@ export function ZoneControl({ zone, onChange }: { zone: string; onChange: (zone:
     >
       <Icon name="globe" className="text-muted" />
       <span className="truncate max-md:sr-only">{timeZoneLabel(zone)}</span>
-      {zone !== "UTC" && <span className="font-normal text-muted max-lg:hidden">{zoneOffset(zone, Date.now())}</span>}
+      {zone !== "UTC" && <span className="font-normal text-muted max-lg:hidden">{offsetLabel(Date.now(), zone)}</span>}
     </Combobox>
   );
 }

@@ -4,13 +4,13 @@ import { createContext, type ReactNode, use, useCallback, useEffect, useMemo, us
 
 interface Pause {
   paused: boolean;
-  /** Updates that have arrived since. */
-  waiting: number;
   toggle: () => void;
   count: () => void;
 }
 
 const PauseContext = createContext<Pause | null>(null);
+/** Apart, because it changes with every update while paused, and only the header shows it. */
+const WaitingContext = createContext(0);
 
 export function PauseProvider({ children }: { children: ReactNode }) {
   const [paused, setPaused] = useState(false);
@@ -20,9 +20,16 @@ export function PauseProvider({ children }: { children: ReactNode }) {
     setWaiting(0);
   }, []);
   const count = useCallback(() => setWaiting((updates) => updates + 1), []);
-  const value = useMemo(() => ({ paused, waiting, toggle, count }), [paused, waiting, toggle, count]);
-  return <PauseContext value={value}>{children}</PauseContext>;
+  const value = useMemo(() => ({ paused, toggle, count }), [paused, toggle, count]);
+  return (
+    <PauseContext value={value}>
+      <WaitingContext value={waiting}>{children}</WaitingContext>
+    </PauseContext>
+  );
 }
+
+/** Updates that have arrived since the page was paused. */
+export const useWaiting = (): number => use(WaitingContext);
 
 export function usePause(): Pause {
   const pause = use(PauseContext);
@@ -32,9 +39,9 @@ export function usePause(): Pause {
 
 /**
  * `value` as it was when the page was paused. A value with another key, for example of another range, or one that is not
- * `settled`, is shown at once: the user has asked for it.
+ * `settled`, is shown at once: the user has requested it. `counts`: whether its updates are counted as waiting.
  */
-export function useFrozen<T>(value: T, key: string, settled: boolean): T {
+export function useFrozen<T>(value: T, key: string, settled: boolean, counts = true): T {
   const { paused, count } = usePause();
   const [held, setHeld] = useState<{ value: T; key: string }>();
   const usable = paused && held?.key === key;
@@ -47,7 +54,7 @@ export function useFrozen<T>(value: T, key: string, settled: boolean): T {
   useEffect(() => {
     if (counted.current === value) return;
     counted.current = value;
-    if (usable) count();
-  }, [value, usable, count]);
+    if (usable && counts) count();
+  }, [value, usable, count, counts]);
   return usable ? held.value : value;
 }

@@ -1,5 +1,6 @@
-import { type ReactNode, Suspense } from "react";
+import type { ReactNode } from "react";
 import { lazyPart } from "../lazyPart.ts";
+import { OptionalPart } from "./ErrorBoundary.tsx";
 import { Icon } from "./icons.tsx";
 import { useLazyPopup } from "./useLazyPopup.ts";
 
@@ -25,7 +26,7 @@ export interface ComboboxProps {
   className?: string;
 }
 
-const ComboboxPopup = lazyPart(() => import("./ComboboxPopup.tsx"));
+const ComboboxPopup = lazyPart(() => import("./ComboboxPopup.tsx"), "idle");
 
 /** A button that opens a searchable list. */
 export function Combobox({ label, children, className = "", disabled, ...list }: ComboboxProps) {
@@ -38,7 +39,7 @@ export function Combobox({ label, children, className = "", disabled, ...list }:
         <Icon name="chevronDown" className="text-muted max-sm:hidden" />
       </button>
       {open && (
-        <Suspense>
+        <OptionalPart onClose={() => setOpen(false)}>
           <ComboboxPopup
             {...list}
             label={label}
@@ -46,7 +47,7 @@ export function Combobox({ label, children, className = "", disabled, ...list }:
             onOpenChange={onOpenChange}
             onDone={() => setOpen(false)}
           />
-        </Suspense>
+        </OptionalPart>
       )}
     </>
   );

@@ -1,5 +1,6 @@
-import { type ReactNode, Suspense } from "react";
+import type { ReactNode } from "react";
 import { lazyPart } from "../lazyPart.ts";
+import { OptionalPart } from "./ErrorBoundary.tsx";
 
 export interface DialogProps {
   title: string;
@@ -11,7 +12,7 @@ export interface DialogProps {
   children: ReactNode;
 }
 
-const DialogPopup = lazyPart(() => import("./DialogPopup.tsx"));
+const DialogPopup = lazyPart(() => import("./DialogPopup.tsx"), "idle");
 
 /** Loads the dialog's code, for example when the pointer is over the button that opens it. */
 export const preloadDialog = DialogPopup.preload;
@@ -21,7 +22,7 @@ export const preloadDialog = DialogPopup.preload;
  * content scrolls; the dialog itself never becomes wider than the window.
  */
 export const Dialog = (props: DialogProps) => (
-  <Suspense>
+  <OptionalPart onClose={props.onClose}>
     <DialogPopup {...props} />
-  </Suspense>
+  </OptionalPart>
 );

@@ -1,5 +1,5 @@
-import { Suspense } from "react";
 import { lazyPart } from "../lazyPart.ts";
+import { OptionalPart } from "./ErrorBoundary.tsx";
 import { Icon, type IconName } from "./icons.tsx";
 import { useLazyPopup } from "./useLazyPopup.ts";
 
@@ -18,20 +18,20 @@ export interface MenuProps {
   className?: string;
 }
 
-const MenuPopup = lazyPart(() => import("./MenuPopup.tsx"));
+const MenuPopup = lazyPart(() => import("./MenuPopup.tsx"), "idle");
 
 /** A button with a menu of actions. */
 export function Menu({ label, items, className = "" }: MenuProps) {
-  const { open, onOpenChange, trigger, triggerProps } = useLazyPopup(MenuPopup.preload, "menu");
+  const { open, setOpen, onOpenChange, trigger, triggerProps } = useLazyPopup(MenuPopup.preload, "menu");
   return (
     <>
       <button type="button" aria-label={label} className={`ui-icon-button ${className}`} {...triggerProps}>
         <Icon name="more" />
       </button>
       {open && (
-        <Suspense>
+        <OptionalPart onClose={() => setOpen(false)}>
           <MenuPopup label={label} items={items} anchor={trigger} onOpenChange={onOpenChange} />
-        </Suspense>
+        </OptionalPart>
       )}
     </>
   );

@@ -1,5 +1,6 @@
-import { type ComponentProps, type ReactNode, Suspense } from "react";
+import type { ComponentProps, ReactNode } from "react";
 import { lazyPart } from "../lazyPart.ts";
+import { OptionalPart } from "./ErrorBoundary.tsx";
 import { useLazyPopup } from "./useLazyPopup.ts";
 
 export interface PopoverProps extends Omit<ComponentProps<"button">, "content" | "children"> {
@@ -12,22 +13,22 @@ export interface PopoverProps extends Omit<ComponentProps<"button">, "content" |
   align?: "start" | "center" | "end";
 }
 
-const PopoverPopup = lazyPart(() => import("./PopoverPopup.tsx"));
+const PopoverPopup = lazyPart(() => import("./PopoverPopup.tsx"), "idle");
 
 /** A button that shows details beside it. */
 export function Popover({ label, children, content, align = "start", className = "", ...props }: PopoverProps) {
-  const { open, onOpenChange, trigger, triggerProps } = useLazyPopup(PopoverPopup.preload, "dialog");
+  const { open, setOpen, onOpenChange, trigger, triggerProps } = useLazyPopup(PopoverPopup.preload, "dialog");
   return (
     <>
       <button type="button" className={className} {...props} {...triggerProps}>
         {children}
       </button>
       {open && (
-        <Suspense>
+        <OptionalPart onClose={() => setOpen(false)}>
           <PopoverPopup label={label} anchor={trigger} align={align} onOpenChange={onOpenChange}>
             {content()}
           </PopoverPopup>
-        </Suspense>
+        </OptionalPart>
       )}
     </>
   );

@@ -1,5 +1,5 @@
-import { Suspense } from "react";
 import { lazyPart } from "../lazyPart.ts";
+import { OptionalPart } from "./ErrorBoundary.tsx";
 import { Icon } from "./icons.tsx";
 import { useLazyPopup } from "./useLazyPopup.ts";
 
@@ -11,7 +11,7 @@ export interface SelectProps<T extends string> {
   disabled?: boolean;
 }
 
-const SelectPopup = lazyPart(() => import("./SelectPopup.tsx"));
+const SelectPopup = lazyPart(() => import("./SelectPopup.tsx"), "idle");
 
 /** One of a few values. For many, use a Combobox. */
 export function Select<T extends string>({ label, value, options, onChange, disabled }: SelectProps<T>) {
@@ -30,7 +30,7 @@ export function Select<T extends string>({ label, value, options, onChange, disa
         <Icon name="chevronDown" className="text-muted" />
       </button>
       {open && (
-        <Suspense>
+        <OptionalPart onClose={() => setOpen(false)}>
           <SelectPopup
             label={label}
             value={value}
@@ -42,7 +42,7 @@ export function Select<T extends string>({ label, value, options, onChange, disa
               setOpen(false);
             }}
           />
-        </Suspense>
+        </OptionalPart>
       )}
     </>
   );

@@ -1,8 +1,9 @@
-import { Suspense, useEffect, useState } from "react";
+import { useEffect, useState } from "react";
 import { lazyPart } from "../lazyPart.ts";
+import { OptionalPart } from "./ErrorBoundary.tsx";
 import { onToast } from "./toast.ts";
 
-const ToastViewport = lazyPart(() => import("./ToastViewport.tsx"));
+const ToastViewport = lazyPart(() => import("./ToastViewport.tsx"), "idle");
 
 /** Shows the toasts. One per page. */
 export function Toaster() {
@@ -10,9 +11,9 @@ export function Toaster() {
   useEffect(() => onToast(() => setNeeded(true)), []);
   return (
     needed && (
-      <Suspense>
+      <OptionalPart>
         <ToastViewport />
-      </Suspense>
+      </OptionalPart>
     )
   );
 }

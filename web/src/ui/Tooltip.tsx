@@ -1,7 +1,8 @@
-import { type ReactNode, Suspense, useEffect, useRef, useState } from "react";
+import { type ReactNode, useEffect, useRef, useState } from "react";
 import { lazyPart } from "../lazyPart.ts";
+import { OptionalPart } from "./ErrorBoundary.tsx";
 
-const TooltipPopup = lazyPart(() => import("./TooltipPopup.tsx"));
+const TooltipPopup = lazyPart(() => import("./TooltipPopup.tsx"), "idle");
 const DELAY_MS = 500;
 
 /** Shows a text beside a control on hover and on keyboard focus. The control needs its own accessible name. */
@@ -32,9 +33,9 @@ export function Tooltip({ text, children }: { text: string; children: ReactNode 
     >
       {children}
       {open && (
-        <Suspense>
+        <OptionalPart>
           <TooltipPopup text={text} anchor={anchor} onClose={hide} />
-        </Suspense>
+        </OptionalPart>
       )}
     </span>
   );

@@ -5,6 +5,7 @@ import { useCatalog, useConnection, useLive } from "../../shell/live.ts";
 import { useView } from "../../shell/view.ts";
 import { strings } from "../../strings.ts";
 import { Button } from "../../ui/Button.tsx";
+import { ErrorBoundary, OptionalPart } from "../../ui/ErrorBoundary.tsx";
 import { EmptyState } from "../../ui/placeholders.tsx";
 import { BrokenPanels } from "./BrokenPanels.tsx";
 import { DocumentTitle } from "./DocumentTitle.tsx";
@@ -12,7 +13,7 @@ import { useSetupPending } from "./gettingStarted/useSetupPending.ts";
 import { placePanels } from "./grid.ts";
 import { KioskGrid, PanelGrid } from "./PanelGrid.tsx";
 
-const EnlargedPanel = lazyPart(() => import("./EnlargedPanel.tsx"));
+const EnlargedPanel = lazyPart(() => import("./EnlargedPanel.tsx"), "idle");
 const GettingStarted = lazyPart(() => import("./gettingStarted/GettingStarted.tsx"));
 const SetupChecklist = lazyPart(() => import("./gettingStarted/SetupChecklist.tsx"));
 
@@ -61,7 +62,9 @@ export default function DashboardPage() {
       ) : (
         // One boundary for all: a list that came later would move the panels.
         <Suspense fallback={<LoadingGrid />}>
-          {pending && <SetupChecklist panels={panels} range={range} zone={zone} onDone={finishSetup} dismissible />}
+          <ErrorBoundary fallback={() => null}>
+            {pending && <SetupChecklist panels={panels} range={range} zone={zone} onDone={finishSetup} dismissible />}
+          </ErrorBoundary>
           <PanelGrid {...grid} />
           <footer className="mt-4">
             <BrokenPanels broken={catalog.broken} />
@@ -69,9 +72,9 @@ export default function DashboardPage() {
         </Suspense>
       )}
       {panel && (
-        <Suspense>
+        <OptionalPart onClose={() => setView({ panel: undefined })}>
           <EnlargedPanel name={panel} panels={panels} view={view} onView={setView} />
-        </Suspense>
+        </OptionalPart>
       )}
     </>
   );

@@ -62,7 +62,8 @@ export default function EnlargedPanel({ name, panels, view, onView }: Props) {
   );
 }
 
-const OWN_ARROWS = "input, textarea, select, [role=tablist], [role=menu], [role=listbox], [role=application], canvas";
+/** What moves with the arrows itself: also charts and regions that scroll, which are focusable for that. */
+const OWN_ARROWS = "input, textarea, select, [tabindex='0']:not(button), [role=tablist], [role=menu], [role=listbox]";
 
 function useArrowKeys(go: ((step: number) => void) | undefined): void {
   const latest = useRef(go);

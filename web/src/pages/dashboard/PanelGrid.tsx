@@ -1,6 +1,7 @@
 import { type CSSProperties, useEffect, useMemo, useState } from "react";
 import type { PanelInfo } from "../../live/protocol.ts";
 import type { PanelQuery } from "../../query/query.ts";
+import { useQueryState } from "../../shell/live.ts";
 import { usePause } from "../../shell/pause.tsx";
 import { kioskPages, placePanels, SCREENS } from "./grid.ts";
 import { PanelSlot } from "./PanelSlot.tsx";
@@ -35,18 +36,20 @@ const PAGE_MS = 30_000;
 /** Fills the screen. If not all panels fit, it shows one screenful after the other. */
 export function KioskGrid({ panels, ...slot }: Props) {
   const pages = useMemo(() => kioskPages(panels), [panels]);
-  const [turn, setTurn] = useState(0);
+  const [pageIndex, setPageIndex] = useState(0);
   const { paused } = usePause();
-  const turning = pages.length > 1 && !paused;
+  const rotating = pages.length > 1 && !paused;
   useEffect(() => {
-    if (!turning) return;
-    const timer = setInterval(() => setTurn((current) => current + 1), PAGE_MS);
+    if (!rotating) return;
+    const timer = setInterval(() => setPageIndex((current) => current + 1), PAGE_MS);
     return () => clearInterval(timer);
-  }, [turning]);
-  const page = pages[turn % pages.length];
+  }, [rotating]);
+  const page = pages[pageIndex % pages.length];
   if (!page) return null;
   return (
     <div className="flex min-h-0 flex-1 flex-col gap-3" data-grid="kiosk">
+      {pages.length > 1 &&
+        panels.map(({ name }) => <Subscription key={name} panel={name} range={slot.range} zone={slot.zone} />)}
       {page.figures.length > 0 && (
         <div className="kiosk-figures">
           {page.figures.map((panel) => (
@@ -65,4 +68,10 @@ export function KioskGrid({ panels, ...slot }: Props) {
       </div>
     </div>
   );
+}
+
+/** Keeps the panels of the other screenfuls up to date, so that each appears complete and the stream stays the same. */
+function Subscription({ panel, range, zone }: PanelQuery) {
+  useQueryState(useMemo(() => ({ panel, range, zone }), [panel, range, zone]));
+  return null;
 }

@@ -2,9 +2,10 @@ import { memo, useMemo } from "react";
 import type { PanelInfo } from "../../live/protocol.ts";
 import { PanelCard } from "../../panels/PanelCard.tsx";
 import { type PanelQuery, queryKey } from "../../query/query.ts";
-import { useLastFrame, useLive, useQueryState } from "../../shell/live.ts";
+import { useConnection, useLastFrame, useLive, useQueryState } from "../../shell/live.ts";
 import { useReportIssue } from "../../shell/panelIssues.tsx";
 import { useFrozen } from "../../shell/pause.tsx";
+import { useNow } from "../../shell/useNow.ts";
 import { strings } from "../../strings.ts";
 import { Button } from "../../ui/Button.tsx";
 import { CopyButton } from "../../ui/CopyButton.tsx";
@@ -19,6 +20,8 @@ interface Props {
   onEnlarge?: (panel: string) => void;
 }
 
+const MINUTE_MS = 60_000;
+
 /** A panel with its data. Only this one renders when its data changes. */
 export const PanelSlot = memo(function PanelSlot({ info, range, zone, onEnlarge }: Props) {
   const query = useMemo(() => ({ panel: info.name, range, zone }), [info.name, range, zone]);
@@ -30,6 +33,9 @@ export const PanelSlot = memo(function PanelSlot({ info, range, zone, onEnlarge 
     [shown],
   );
   const { retry } = useLive();
+  const { clockOffsetMs } = useConnection().state;
+  const stale = state.status === "stale";
+  const now = useNow(stale) + clockOffsetMs;
   return (
     <ErrorBoundary
       resetKey={drawn?.frame}
@@ -45,6 +51,8 @@ export const PanelSlot = memo(function PanelSlot({ info, range, zone, onEnlarge 
       <PanelCard
         info={info}
         state={state}
+        // In whole minutes, because each change renders the card.
+        serverNow={stale ? Math.floor(now / MINUTE_MS) * MINUTE_MS : undefined}
         drawn={drawn}
         onEnlarge={onEnlarge}
         onRetry={retry}

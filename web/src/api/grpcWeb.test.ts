@@ -88,10 +88,10 @@ test("another path has no such call", async () => {
 });
 
 test("a port where nothing listens cannot be reached", async () => {
-  const nobody = createServer();
-  await new Promise<void>((done) => nobody.listen(0, "127.0.0.1", done));
-  const { port } = nobody.address() as AddressInfo;
-  await new Promise((done) => nobody.close(done));
+  const unused = createServer();
+  await new Promise<void>((done) => unused.listen(0, "127.0.0.1", done));
+  const { port } = unused.address() as AddressInfo;
+  await new Promise((done) => unused.close(done));
   const failure = await createDashboardApi(grpcWebClient(`http://127.0.0.1:${port}/`))
     .listPanels(never)
     .catch(toFailure);

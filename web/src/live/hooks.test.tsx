@@ -74,7 +74,7 @@ test("a new range shows the old frame with its own query, as a placeholder, unti
   await advance(200);
   expect(result.current.state.status).toBe("loading");
   expect(result.current.last).toEqual({ frame, query: query("a"), placeholder: true });
-  // The old stream is still open. What it sends is not the answer to the new query.
+  // The old stream is still open. What it sends does not belong to the new query.
   server.streams[0]?.pushFrame("a", frameOf(666));
   await advance(200);
   expect(result.current.last?.frame.figures[0]?.value).toBe(1);

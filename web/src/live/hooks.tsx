@@ -47,11 +47,11 @@ export function useCatalog(): CatalogState {
   return useSyncExternalStore(subscribe, () => store.catalog());
 }
 
-/** A frame with the query that it answers, from which all words about it must come. */
+/** A frame with its own query, from which all words about it must come. */
 export interface LastFrame {
   frame: Frame;
   query: PanelQuery;
-  /** The frame answers an earlier query of the card: the result of the current one has not arrived. */
+  /** The frame belongs to an earlier query of the card: the result of the current one has not arrived. */
   placeholder: boolean;
 }
 

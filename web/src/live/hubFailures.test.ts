@@ -221,7 +221,7 @@ test("a range change while the server is down keeps old and new apart", async ()
   expect(server.stream.request.queries.map(({ timeRange }) => timeRange)).toEqual([4]);
 });
 
-test("a range change that the server does not answer leaves the old stream alone and is polled", async () => {
+test("a range change that the server does not respond to leaves the old stream alone and is polled", async () => {
   const tab = await hub.liveTab("a");
   server.buffered = true;
   tab.watch(query("a", "7d"), query("b"));

@@ -26,7 +26,7 @@ export interface QueryState {
 }
 
 /**
- * `connecting`: no answer yet. `live`: the stream brings heartbeats. `polling`: the stream does not get through, calls do.
+ * `connecting`: no response yet. `live`: the stream brings heartbeats. `polling`: the stream does not get through, calls do.
  * `stale`: nothing has been heard for too long. `offline`: the server cannot be reached. `denied`: the server rejects the
  * page permanently.
  */
@@ -82,7 +82,10 @@ export interface CallResults {
 
 /** From the worker to a tab. */
 export type WorkerMessage =
-  /** Answers a ping. `known` is false if the worker has forgotten the tab, which then sends its queries again. */
+  /**
+   * The response to a ping. `known` is false if the worker has forgotten the tab, which then sends its queries again; that is
+   * also sent if the tab's next message is another one.
+   */
   | { type: "pong"; known: boolean }
   | { type: "query"; key: string; state: QueryState }
   | { type: "catalog"; state: CatalogState }

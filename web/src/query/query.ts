@@ -1,4 +1,4 @@
-// What a panel is asked: the panel, the range and the time zone.
+// The query of a panel: its name, the range and the time zone.
 
 import type { Range } from "../lib/time.ts";
 

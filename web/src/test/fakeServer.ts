@@ -129,7 +129,7 @@ export class FakeServer {
       .service(DashboardService, {
         listPanels: async (_, { signal }) => {
           this.listCalls += 1;
-          await this.answer(signal);
+          await this.respond(signal);
           if (this.listError) throw this.listError;
           return this.catalog;
         },
@@ -139,7 +139,7 @@ export class FakeServer {
           this.maxConcurrentPolls = Math.max(this.maxConcurrentPolls, this.concurrentPolls);
           try {
             if (this.latencyMs > 0) await new Promise((done) => setTimeout(done, this.latencyMs));
-            await this.answer(signal);
+            await this.respond(signal);
             const error = this.rejection ?? this.panelErrors.get(request.panel);
             if (error) throw error;
             return { frame: frameOf(this.value) };
@@ -151,7 +151,7 @@ export class FakeServer {
       })
       .service(IngestService, {
         sendEvents: async (request, { signal }) => {
-          await this.answer(signal);
+          await this.respond(signal);
           this.sentEvents.push(request);
           return { accepted: BigInt(request.events.length) };
         },
@@ -197,7 +197,7 @@ export class FakeServer {
     for (const stream of this.openStreams) stream.fail();
   }
 
-  private async answer(signal: AbortSignal): Promise<void> {
+  private async respond(signal: AbortSignal): Promise<void> {
     if (this.frozen) await new Promise<void>((done) => signal.addEventListener("abort", () => done()));
     if (!this.up) throw networkError();
   }

@@ -50,8 +50,8 @@ export const strings = {
   },
   pollingDetail: "The live stream does not get through, for example because a proxy buffers it. The panels are polled.",
   liveDetail: "New events are on the page within a second.",
-  connectingDetail: "Waiting for the first answer of the server.",
-  noAnswerFor: (age: string) => `No answer for ${age}`,
+  connectingDetail: "Waiting for the first response of the server.",
+  noResponseFor: (age: string) => `No response for ${age}`,
   figuresAsOf: (clock: string) => `figures as of ${clock}`,
   asOf: (clock: string) => `As of ${clock}`,
   staleSince: (clock: string) => `Stale since ${clock}`,
@@ -61,7 +61,7 @@ export const strings = {
   failed: "failed",
   since: (clock: string) => `since ${clock}`,
   banner: {
-    stale: (since: string) => `The server has not answered since ${since}.`,
+    stale: (since: string) => `The server has not responded since ${since}.`,
     offline: (since: string) => `The server has been unreachable since ${since}.`,
     denied: (since: string) => `The server has rejected this page since ${since}.`,
     figures: (clock: string) => `The figures are as of ${clock}.`,
@@ -90,10 +90,10 @@ export const strings = {
     "The address holds the range, the time zone and the enlarged panel: a shared link shows the same view.",
   ],
 
-  unknownZone: (asked: string, shown: string) =>
-    `The link asked for time zone ${asked}, which this browser does not know. Showing ${shown}.`,
-  unknownRange: (asked: string, shown: string) =>
-    `The link asked for range ${asked}, which does not exist. Showing ${shown}.`,
+  unknownZone: (requested: string, shown: string) =>
+    `The link requests time zone ${requested}, which this browser does not know. Showing ${shown}.`,
+  unknownRange: (requested: string, shown: string) =>
+    `The link requests range ${requested}, which does not exist. Showing ${shown}.`,
 
   panels: "Panels",
   brokenPanels: (count: number) => `${plural(count, "panel")} cannot be loaded`,
@@ -101,7 +101,6 @@ export const strings = {
   noPanels: "No panels",
   noPanelsHint: "Put a .sql file into the panel directory of the server. It appears here within seconds.",
   catalogFailed: "The list of panels could not be loaded",
-  cardFailed: "This panel could not be drawn",
   pageFailed: "This page could not be drawn",
   partFailed: "This could not be loaded. The server may be unreachable, or may have been updated.",
   reload: "Reload",

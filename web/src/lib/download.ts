@@ -13,12 +13,6 @@ export function downloadFile(name: string, content: Blob): void {
   setTimeout(() => URL.revokeObjectURL(url), 10_000);
 }
 
-/** For example error_rate-6h-2026-11-21T0705.csv */
-export function fileName(panel: string, range: string, at: Date, extension: string): string {
-  const stamp = at.toISOString().slice(0, 16).replace(":", "");
-  return `${panel}-${range}-${stamp}.${extension}`;
-}
-
 /**
  * For example error_rate-6h-2026-11-21T080500+0100.csv: the requested range, and the moment of the figures in their zone.
  */

@@ -2,6 +2,7 @@ import { expect, test } from "vitest";
 import {
   dayStart,
   formatClock,
+  formatDay,
   formatInstant,
   formatSpan,
   fromWallClock,
@@ -10,7 +11,6 @@ import {
   isRange,
   isTimeZone,
   offsetLabel,
-  tickLabel,
   timeZoneLabel,
   zoneOffset,
 } from "./time.ts";
@@ -22,13 +22,11 @@ const MADRID = "Europe/Madrid";
 const NOON = Date.UTC(2026, 10, 21, 12, 5);
 
 test("labels use the time zone", () => {
-  expect(tickLabel(NOON, "1h", "UTC")).toBe("12:05");
-  expect(tickLabel(NOON, "1h", "Asia/Kolkata")).toBe("17:35");
-});
-
-test("day labels use the date in the time zone", () => {
-  expect(tickLabel(Date.UTC(2026, 10, 20, 23), "7d", "UTC")).toContain("20");
-  expect(tickLabel(Date.UTC(2026, 10, 20, 23), "7d", MADRID)).toContain("21");
+  expect(formatClock(NOON, "UTC")).toBe("12:05");
+  expect(formatClock(NOON, "Asia/Kolkata")).toBe("17:35");
+  const late = Date.UTC(2026, 10, 20, 23);
+  expect(formatDay(late, "UTC", NOON)).toBe("Fri 20 Nov");
+  expect(formatDay(late, MADRID, NOON)).toBe("Sat 21 Nov");
 });
 
 test("unknown ranges and time zones are rejected", () => {

@@ -12,14 +12,6 @@ export const RANGE_LABELS: Record<Range, string> = {
   "7d": "last 7 days",
 };
 
-/** The bucket width of each range. */
-export const BUCKET_LABELS: Record<Range, string> = {
-  "1h": "a minute",
-  "6h": "5 minutes",
-  "24h": "15 minutes",
-  "7d": "2 hours",
-};
-
 export const isRange = (text: string | null): text is Range => RANGES.includes(text as Range);
 
 export function isTimeZone(name: string | null): name is string {
@@ -51,17 +43,6 @@ function formatter(zone: string, key: string, options: Intl.DateTimeFormatOption
 }
 
 const CLOCK = { hour: "2-digit", minute: "2-digit", hourCycle: "h23" } as const;
-
-/** Axis label: the time of day, or the date for the 7-day range. */
-export function tickLabel(at: number, range: Range, zone: string): string {
-  return range === "7d"
-    ? formatter(zone, "day", { weekday: "short", day: "numeric" }).format(at)
-    : formatter(zone, "clock", CLOCK).format(at);
-}
-
-/** Date and time, for tooltips and tables. */
-export const dateTimeLabel = (at: number, zone: string): string =>
-  formatter(zone, "instant", { weekday: "short", day: "numeric", month: "short", ...CLOCK }).format(at);
 
 /** Time of day to the second. */
 export const timeLabel = (at: number, zone: string): string =>

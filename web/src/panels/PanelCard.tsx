@@ -2,19 +2,20 @@ import { memo, type ReactNode, useId, useRef, useState } from "react";
 import { figuresOf } from "../charts/bigFigure.ts";
 import { Chart } from "../charts/Chart.tsx";
 import { emptyWords } from "../frame/words.ts";
+import type { LastFrame } from "../live/hooks.tsx";
 import type { PanelInfo, QueryState } from "../live/protocol.ts";
 import { queryKey } from "../query/query.ts";
 import { Dialog } from "../ui/Dialog.tsx";
 import { ErrorBoundary } from "../ui/ErrorBoundary.tsx";
 import { Menu, type MenuItem } from "../ui/Menu.tsx";
-import { type CardState, cardState, type DrawnFrame, splitReason } from "./cardState.ts";
+import { type CardState, cardState, splitReason } from "./cardState.ts";
 import { downloadCsv, downloadPng } from "./exportPanel.ts";
 import { FiguresRow } from "./FiguresRow.tsx";
 
 interface Props {
   info: PanelInfo;
   /** The result to draw with its query. Undefined before the first one. */
-  drawn: DrawnFrame | undefined;
+  drawn: LastFrame | undefined;
   /** Of the selected query. */
   state: QueryState;
   /** The server's clock, from which the age of stale figures is told. Of the state's beginning if absent. */
@@ -22,9 +23,6 @@ interface Props {
   onRetry: () => void;
   /** Absent if the panel is already enlarged. */
   onEnlarge?: (panel: string) => void;
-  /** Shows the values instead of the chart. Kept by the card if absent. */
-  asTable?: boolean;
-  onAsTable?: (asTable: boolean) => void;
   /** More in the header of the SQL dialog, for example a copy button. */
   sqlActions?: ReactNode;
   className?: string;
@@ -53,7 +51,7 @@ function Failure({ reason, onRetry }: { reason: string; onRetry: () => void }) {
   );
 }
 
-function Tags({ drawn, card }: { drawn: DrawnFrame | undefined; card: CardState }) {
+function Tags({ drawn, card }: { drawn: LastFrame | undefined; card: CardState }) {
   const span = drawn?.frame.context.span;
   return (
     <>
@@ -146,25 +144,14 @@ export const PanelCard = memo(function PanelCard(props: Props) {
 });
 
 function CardContent(props: Props) {
-  const {
-    info,
-    drawn,
-    state,
-    serverNow = state.since,
-    onRetry,
-    onEnlarge,
-    onAsTable,
-    sqlActions,
-    className = "",
-  } = props;
+  const { info, drawn, state, serverNow = state.since, onRetry, onEnlarge, sqlActions, className = "" } = props;
   const element = useRef<HTMLElement>(null);
-  const [ownAsTable, setOwnAsTable] = useState(false);
+  const [asTable, setAsTable] = useState(false);
   const [describing, setDescribing] = useState(false);
   const [sqlOpen, setSqlOpen] = useState(false);
   const [exportError, setExportError] = useState("");
   const titleId = useId();
   const descriptionId = useId();
-  const asTable = props.asTable ?? ownAsTable;
   const card = cardState(info, drawn, state, serverNow);
   const withValues = drawn !== undefined && card.body !== "failed";
 
@@ -174,10 +161,7 @@ function CardContent(props: Props) {
     if (info.chart !== "table") {
       items.push({
         label: asTable ? "Show as chart" : "Show as table",
-        onSelect: () => {
-          setOwnAsTable(!asTable);
-          onAsTable?.(!asTable);
-        },
+        onSelect: () => setAsTable(!asTable),
       });
     }
     items.push({ label: "Download CSV", onSelect: () => downloadCsv(info, drawn, "raw") });
@@ -187,7 +171,7 @@ function CardContent(props: Props) {
       onSelect: () => {
         if (!element.current) return;
         setExportError("");
-        const stale = state.status === "stale" || drawn.isPlaceholder;
+        const stale = state.status === "stale" || drawn.placeholder;
         downloadPng(info, drawn, stale, element.current).catch((error: unknown) => setExportError(String(error)));
       },
     });
@@ -201,7 +185,7 @@ function CardContent(props: Props) {
       aria-busy={card.body === "loading" || card.placeholder !== ""}
       data-panel={info.name}
       data-state={state.status}
-      data-placeholder={drawn?.isPlaceholder ? "" : undefined}
+      data-placeholder={drawn?.placeholder ? "" : undefined}
       className={`card @container ${className}`}
     >
       <header className="mb-1 flex min-h-9 min-w-0 items-center gap-x-2 gap-y-1 @max-2xs:flex-wrap">

@@ -1,19 +1,10 @@
 // What a card says besides its figures.
 
 import { isEmpty } from "../charts/chartForm.ts";
-import type { Frame } from "../frame/frame.ts";
 import { asOfWords } from "../frame/words.ts";
 import { RANGE_LABELS } from "../lib/time.ts";
+import type { LastFrame } from "../live/hooks.tsx";
 import type { PanelInfo, QueryState } from "../live/protocol.ts";
-import type { PanelQuery } from "../query/query.ts";
-
-/** A result together with the query that it answers. */
-export interface DrawnFrame {
-  frame: Frame;
-  query: PanelQuery;
-  /** The query is not the selected one, whose first result is still awaited. */
-  isPlaceholder: boolean;
-}
 
 export type CardBody = "loading" | "failed" | "empty" | "chart";
 
@@ -27,18 +18,18 @@ export interface CardState {
   placeholder: string;
 }
 
-export function cardState(info: PanelInfo, drawn: DrawnFrame | undefined, state: QueryState, now: number): CardState {
+export function cardState(info: PanelInfo, drawn: LastFrame | undefined, state: QueryState, now: number): CardState {
   const stale = state.status === "stale";
   if (!drawn)
     return { body: state.status === "failed" ? "failed" : "loading", dimmed: false, asOf: "", placeholder: "" };
-  const { frame, query, isPlaceholder } = drawn;
+  const { frame, query, placeholder } = drawn;
   // A rejected query has no figures of its own, and those of another range would look like them.
   if (state.status === "failed") return { body: "failed", dimmed: false, asOf: "", placeholder: "" };
   return {
     body: isEmpty(info.chart, frame) ? "empty" : "chart",
-    dimmed: stale || isPlaceholder,
+    dimmed: stale || placeholder,
     asOf: stale ? `as of ${asOfWords(frame.context, now)}` : "",
-    placeholder: isPlaceholder ? `still the ${RANGE_LABELS[query.range]}` : "",
+    placeholder: placeholder ? `still the ${RANGE_LABELS[query.range]}` : "",
   };
 }
 
@@ -46,7 +37,11 @@ export function cardState(info: PanelInfo, drawn: DrawnFrame | undefined, state:
 export function splitReason(reason: string): { summary: string; details: string } {
   const text = reason.trim();
   const exception = text.search(/\bCode: \d+|\bDB::Exception/);
-  if (exception === 0) return { summary: "The panel's query failed.", details: text };
+  if (exception === 0) {
+    // "Code: 62. DB::Exception: Syntax error: failed at … (SYNTAX_ERROR) (version …)"
+    const plain = /DB::Exception:\s*(.+?)(?::\s|\.\s|\s\(|$)/s.exec(text)?.[1];
+    return { summary: plain ? `${plain}.`.replace("..", ".") : "The panel's query failed.", details: text };
+  }
   const end = exception > 0 ? exception : text.search(/\n/);
   if (end <= 0) return { summary: text || "The reason is not known.", details: "" };
   return { summary: text.slice(0, end).replace(/[\s:–-]+$/, ""), details: text.slice(end).trim() };

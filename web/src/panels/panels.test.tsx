@@ -19,9 +19,9 @@ const pages = frame([dimension("page_url", ["/", "/pricing"]), measure("views", 
 });
 const top = info("top_pages", { title: "Top pages", chart: "horizontal-bar" });
 
-const card = (props: { info?: Sample["info"]; frame?: Frame; state?: QueryState; isPlaceholder?: boolean } = {}) => {
-  const { info = top, frame, state = live, isPlaceholder = false } = props;
-  const drawn = frame && { frame, query: query(info.name), isPlaceholder };
+const card = (props: { info?: Sample["info"]; frame?: Frame; state?: QueryState; placeholder?: boolean } = {}) => {
+  const { info = top, frame, state = live, placeholder = false } = props;
+  const drawn = frame && { frame, query: query(info.name), placeholder };
   return render(<PanelCard info={info} drawn={drawn} state={state} onRetry={() => {}} />);
 };
 const region = (name = "Top pages") => screen.getByRole("region", { name });
@@ -35,7 +35,7 @@ test("a live card has its figures and its chart, and nothing about its age", () 
 });
 
 test("figures of another range are marked, and named by their own range", () => {
-  card({ frame: pages, isPlaceholder: true, state: { status: "loading", since: 0 } });
+  card({ frame: pages, placeholder: true, state: { status: "loading", since: 0 } });
   expect(region().hasAttribute("data-placeholder")).toBe(true);
   expect(region().textContent).toContain("still the last hour");
 });
@@ -65,7 +65,7 @@ test("a rejected query says plainly why, with the details folded", () => {
   expect(failure?.querySelector("p")?.textContent).toBe("There is no column page_ulr.");
   expect(failure?.querySelector("details")?.open).toBe(false);
   expect(splitReason("Code: 62. DB::Exception: Syntax error")).toEqual({
-    summary: "The panel's query failed.",
+    summary: "Syntax error.",
     details: "Code: 62. DB::Exception: Syntax error",
   });
 });
@@ -77,7 +77,7 @@ test("an error while drawing stays in its card, and newer results are drawn agai
   const { rerender } = card({ frame: broken });
   expect(region().textContent).toContain("This panel could not be drawn.");
   reported.mockRestore();
-  const drawn = { frame: pages, query: query("top_pages"), isPlaceholder: false };
+  const drawn = { frame: pages, query: query("top_pages"), placeholder: false };
   rerender(<PanelCard info={top} drawn={drawn} state={live} onRetry={() => {}} />);
   expect(region().querySelector("[data-figure]")?.textContent).toBe("10");
 });

@@ -108,7 +108,7 @@ function PartLoader() {
   return null;
 }
 
-/** Says what a link asked for and does not get: it would otherwise show another view than its sender saw. */
+/** Says what a link requests and does not get: it would otherwise show another view than its sender saw. */
 function RejectedNote() {
   const rejected = useRejected();
   const [{ range, zone }] = useView();

@@ -25,14 +25,14 @@ export function ageMs({ lastHeardAt, clockOffsetMs }: ConnectionState, now: numb
   return lastHeardAt === undefined ? null : Math.max(0, now + clockOffsetMs - lastHeardAt);
 }
 
-/** The status in words, for example "No answer for 14 s, figures as of 11:22:36". */
+/** The status in words, for example "No response for 14 s, figures as of 11:22:36". */
 export function statusText(state: ConnectionState, delayed: number, zone: string, now: number): string {
   const { phase, lastHeardAt } = state;
   const word = strings.connection[phase];
   if (phase === "live" && delayed > 0) return strings.delayedPanels(delayed);
   if (lastHeardAt === undefined || phase === "live" || phase === "connecting" || phase === "polling") return word;
   const age = ageMs(state, now) ?? 0;
-  const start = phase === "stale" ? strings.noAnswerFor(ageText(age)) : word;
+  const start = phase === "stale" ? strings.noResponseFor(ageText(age)) : word;
   return `${start}, ${strings.figuresAsOf(clockOrInstant(lastHeardAt, zone, now + state.clockOffsetMs, true))}`;
 }
 

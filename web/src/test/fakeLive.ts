@@ -14,7 +14,7 @@ import type {
 } from "../live/protocol.ts";
 import { type PanelQuery, queryKey } from "../query/query.ts";
 
-/** A frame with the query that it answers. */
+/** A frame with the query that it belongs to. */
 interface LastFrame {
   frame: Frame;
   query: PanelQuery;
@@ -67,14 +67,14 @@ export function numberFrame(value: number, label = "events", computedAt = Date.n
 export class FakeLive {
   connection: Connection = { state: { phase: "connecting", since: Date.now(), clockOffsetMs: 0 } };
   catalog: CatalogState = {};
-  /** Answers one-shot calls. Throw to fail. */
-  answer: (call: Call) => unknown = (call) => {
+  /** Responds to one-shot calls. Throw to fail. */
+  respond: (call: Call) => unknown = (call) => {
     if (call.method === "sendEvent") return { accepted: 1 };
     throw new Error(`unexpected call ${call.method}`);
   };
   calls: Call[] = [];
   retries = 0;
-  /** Queries that a card has asked for. */
+  /** Queries that a card has requested. */
   watched = new Map<string, PanelQuery>();
   private readonly states = new Map<string, QueryState>();
   private readonly last = new Map<string, LastFrame>();
@@ -134,7 +134,7 @@ export class FakeLive {
   readonly live = {
     call: async <C extends Call>(call: C): Promise<CallResults[C["method"]]> => {
       this.calls.push(call);
-      return this.answer(call) as CallResults[C["method"]];
+      return this.respond(call) as CallResults[C["method"]];
     },
     retry: () => {
       this.retries += 1;

@@ -1,4 +1,4 @@
-// The page's font. It is loaded when the first figures have been asked for: on a slow link it would delay them by a second.
+// The page's font. It is loaded when the first figures have been requested: on a slow link it would delay them by a second.
 
 import latinExtended from "@fontsource-variable/inter/files/inter-latin-ext-wght-normal.woff2?url";
 import latin from "@fontsource-variable/inter/files/inter-latin-wght-normal.woff2?url";

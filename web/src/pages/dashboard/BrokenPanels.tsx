@@ -1,4 +1,5 @@
 import type { BrokenPanelInfo } from "../../live/protocol.ts";
+import { splitReason } from "../../panels/cardState.ts";
 import { strings } from "../../strings.ts";
 import { Icon } from "../../ui/icons.tsx";
 
@@ -15,18 +16,18 @@ export function BrokenPanels({ broken }: { broken: BrokenPanelInfo[] }) {
         <p className="text-muted">{strings.brokenHint}</p>
         <ul className="flex flex-col gap-3">
           {broken.map(({ file, line, message }) => {
-            const { plain, raw } = splitMessage(message);
+            const { summary, details } = splitReason(message);
             return (
               <li key={file} className="min-w-0 [overflow-wrap:anywhere]">
-                <p>{plain}</p>
+                <p>{summary}</p>
                 <p className="font-mono text-xs text-muted">
                   {file}
                   {line > 0 && `:${line}`}
                 </p>
-                {raw && (
+                {details && (
                   <details className="mt-1 text-xs text-muted">
-                    <summary className="cursor-pointer">ClickHouse’s message</summary>
-                    <p className="mt-1 font-mono">{raw}</p>
+                    <summary className="cursor-pointer">Details</summary>
+                    <p className="mt-1 font-mono">{details}</p>
                   </details>
                 )}
               </li>
@@ -36,13 +37,4 @@ export function BrokenPanels({ broken }: { broken: BrokenPanelInfo[] }) {
       </div>
     </details>
   );
-}
-
-/**
- * A message of ClickHouse, "Code: 62. DB::Exception: Syntax error: failed at … (SYNTAX_ERROR) (version …)", as its plain
- * part and itself. Other messages are plain.
- */
-export function splitMessage(message: string): { plain: string; raw?: string } {
-  const found = /Code: \d+\.\s*DB::Exception:\s*(.+?)(?::\s|\.\s|\s\(|$)/s.exec(message);
-  return found?.[1] ? { plain: `${found[1]}.`.replace("..", "."), raw: message } : { plain: message };
 }

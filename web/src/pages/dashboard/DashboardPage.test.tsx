@@ -53,9 +53,9 @@ test("the address is completed, keeps foreign parameters and the fragment, and c
 test("a link with an unknown time zone and range says what it shows instead", async () => {
   const { search, user } = await openDashboard("/?range=30d&zone=Mars/Olympus");
   const note = document.querySelector("[data-note]");
-  expect(note?.textContent).toContain("The link asked for time zone Mars/Olympus");
+  expect(note?.textContent).toContain("The link requests time zone Mars/Olympus");
   expect(note?.textContent).toContain("Showing Europe/Madrid");
-  expect(note?.textContent).toContain("The link asked for range 30d");
+  expect(note?.textContent).toContain("The link requests range 30d");
   expect(search()).toBe("?range=1h&zone=Europe/Madrid");
   await user.click(screen.getByRole("button", { name: "Dismiss" }));
   expect(document.querySelector("[data-note]")).toBeNull();
@@ -138,9 +138,9 @@ test("one banner says since when and as of when, and offers a retry; the header 
     live.setConnection({ phase: "stale", since: now - 2_000, lastHeardAt: now - 14_000, retryAt: now + 60_000 }),
   );
   const banner = document.querySelector("[role=status][data-banner]");
-  expect(banner?.textContent).toMatch(/has not answered since \d\d:\d\d:\d\d\. The figures are as of \d\d:\d\d:\d\d/);
+  expect(banner?.textContent).toMatch(/has not responded since \d\d:\d\d:\d\d\. The figures are as of \d\d:\d\d:\d\d/);
   expect(banner?.querySelector("[aria-hidden] ~ button, [aria-hidden=true]")).toBeTruthy();
-  expect(document.querySelector("[data-connection]")?.textContent).toMatch(/No answer for 1[45] s, figures as of/);
+  expect(document.querySelector("[data-connection]")?.textContent).toMatch(/No response for 1[45] s, figures as of/);
   await user.click(within(banner as HTMLElement).getByRole("button", { name: "Retry" }));
   expect(live.retries).toBe(1);
   act(() => live.setConnection({ phase: "live", lastHeardAt: Date.now() }));
@@ -170,7 +170,7 @@ test("the age is measured by the server's clock", async () => {
   await openDashboard();
   const hour = 3_600_000;
   act(() => live.setConnection({ phase: "stale", lastHeardAt: Date.now() + hour - 20_000, clockOffsetMs: hour }));
-  expect(document.querySelector("[data-connection]")?.textContent).toMatch(/No answer for 2[01] s/);
+  expect(document.querySelector("[data-connection]")?.textContent).toMatch(/No response for 2[01] s/);
 });
 
 test("an enlarged panel is in the address, has arrows and a range, and Back and Escape close it", async () => {
@@ -316,7 +316,7 @@ test("a server without events shows the snippets; the checklist stays until all 
 
 test("a rejected test event says why", async () => {
   const { user } = renderPage("/");
-  live.answer = (call) => {
+  live.respond = (call) => {
     throw new Error(`the journal is full: ${call.method}`);
   };
   act(() => live.goLive({ panels: PANELS, hasEvents: false }));

@@ -23,9 +23,7 @@ function Card({
   placeholder?: boolean;
   noFrame?: boolean;
 }) {
-  const drawn = noFrame
-    ? undefined
-    : { frame: sample.frame, query: query(sample.info.name), isPlaceholder: placeholder };
+  const drawn = noFrame ? undefined : { frame: sample.frame, query: query(sample.info.name), placeholder };
   return (
     <PanelCard
       info={sample.info}

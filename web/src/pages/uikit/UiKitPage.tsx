@@ -157,7 +157,7 @@ function Overlays() {
       <Button onClick={() => setOpen("wide")}>Wide dialog</Button>
       <Button onClick={() => setOpen("long")}>Long content</Button>
       <Button onClick={() => showToast({ title: "Saved", description: "The change is live." })}>Toast</Button>
-      <Button onClick={() => showToast({ title: "Not saved", description: "No answer.", type: "error" })}>
+      <Button onClick={() => showToast({ title: "Not saved", description: "No response.", type: "error" })}>
         Error toast
       </Button>
       {(open === "small" || open === "nested") && (

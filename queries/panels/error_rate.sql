@@ -29,8 +29,8 @@ WITH per_bucket AS
 )
 SELECT
     toDateTime(bucket, 'UTC') AS bucket_start,
-    -- 0 for a bucket without events.
-    if(per_bucket.events = 0, 0, round(100 * per_bucket.errors / per_bucket.events, 4)) AS error_rate_pct,
+    -- NULL for a bucket without events.
+    if(per_bucket.events = 0, NULL, round(100 * per_bucket.errors / per_bucket.events, 4)) AS error_rate_pct,
     per_bucket.errors AS errors,
     per_bucket.events AS events,
     {threshold_pct:Float64} AS threshold_pct,

@@ -19,8 +19,8 @@
 SELECT
     {{distinct_count(capped_count, set_bits)}} AS unique_visitors,
     views AS total_views,
-    -- Only views with a duration count.
-    if(timed_views = 0, 0, total_duration_ms / timed_views) AS avg_duration_ms
+    -- Only views with a duration count. NULL if there are none.
+    if(timed_views = 0, NULL, total_duration_ms / timed_views) AS avg_duration_ms
 FROM
 (
     SELECT

@@ -47,7 +47,8 @@ SELECT
     page_url,
     views,
     {{distinct_count(capped_count, set_bits)}} AS visitors,
-    if(timed_views = 0, 0, total_duration_ms / timed_views) AS avg_duration_ms
+    -- Only views with a duration count. NULL if there are none.
+    if(timed_views = 0, NULL, total_duration_ms / timed_views) AS avg_duration_ms
 FROM per_page
 ORDER BY views DESC, page_url
 LIMIT {limit:UInt16}

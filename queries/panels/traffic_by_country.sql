@@ -10,7 +10,7 @@
 -- Distinct counts are exact up to 100 and estimated above (docs/decisions/0003-rollups.md).
 -- distinct: visitors
 -- column: bucket_start time "Time"
--- The unit tells that the values are ISO 3166-1 codes, for which a dashboard can print names.
+-- The unit says that the values are ISO 3166-1 codes, for which a dashboard can print names.
 -- column: country_code dimension country "Country"
 -- column: views measure "Page views"
 -- column: visitors detail visitors "Visitors"

@@ -121,6 +121,7 @@ async fn frames_have_the_values_of_the_typed_messages() {
     );
     let context = shown.context.unwrap();
     assert_eq!((seconds(context.partial_from), context.span.as_str()), (*starts.last().unwrap(), ""));
+    assert_eq!(context.bucket_seconds, 60);
     assert!(typed.series.last().unwrap().incomplete);
 
     let typed = v1::GetSignupFunnelRequest { time_range, ..Default::default() };
@@ -141,6 +142,7 @@ async fn frames_have_the_values_of_the_typed_messages() {
         .collect();
     assert_eq!(conversion.nulls, nulls);
     assert!(column(&shown, "started").additive);
+    assert_eq!(shown.context.as_ref().unwrap().bucket_seconds, 3_600);
 
     let typed = v1::GetTopFeaturesRequest { time_range, ..Default::default() };
     let typed = dashboard.get_top_features(typed).await.unwrap().into_inner();
@@ -151,6 +153,7 @@ async fn frames_have_the_values_of_the_typed_messages() {
     let names: Vec<String> = typed.features.iter().map(|feature| feature.feature.clone()).collect();
     assert_eq!(strings(&shown, "feature"), names);
     assert_eq!(shown.context.as_ref().unwrap().partial_from, None, "there are no buckets");
+    assert_eq!(shown.context.as_ref().unwrap().bucket_seconds, 0);
 
     let typed = v1::GetErrorRateRequest { time_range, ..Default::default() };
     let typed = dashboard.get_error_rate(typed).await.unwrap().into_inner();
@@ -209,28 +212,61 @@ async fn frames_have_the_values_of_the_typed_messages() {
     let typed = v1::GetTrafficAnomalyRequest { time_range, ..Default::default() };
     let typed = dashboard.get_traffic_anomaly(typed).await.unwrap().into_inner();
     let shown = frame(&mut dashboard, "traffic_anomaly", range).await;
-    assert_eq!(figures(&shown), [("page views so far", "", count(typed.current_views))]);
-    let comparison = shown.figures[0].comparison.clone().unwrap();
+    assert_eq!(figures(&shown)[0], ("page views so far", "", count(typed.current_views)));
+    let comparison = shown.figures[1].comparison.clone().unwrap();
     let missing =
-        v1::Comparison { label: "at the same time last week".into(), value: None, change_pct: None };
+        v1::Comparison { label: "the same minutes last week".into(), value: None, change_pct: None };
     assert_eq!(comparison, missing, "the history is an hour");
     assert_eq!((typed.previous_views, typed.change_pct), (0, None));
     assert_eq!(shown.context.unwrap().span, "this hour");
 }
 
 #[tokio::test]
-async fn the_change_since_last_week_needs_a_history_that_long() {
+async fn a_rate_or_a_mean_of_nothing_is_null() {
     let server = TestServer::start_with(&[("PANEL_CACHE_MS", "600000")]);
-    let now = jiff::Timestamp::now();
-    let at = |ago: jiff::SignedDuration, name: &str| {
-        let seconds = (now - ago).as_second();
-        v1::Event { timestamp: Some(prost_types::Timestamp { seconds, nanos: 0 }), ..event(name) }
+    let untimed = v1::Event {
+        properties_kind: Some(v1::event::PropertiesKind::PropertiesJson(r#"{"page_url":"/"}"#.into())),
+        ..event("page_view")
     };
-    let week = jiff::SignedDuration::from_hours(7 * 24);
-    // Also of the next hours, in case this one ends.
-    let mut events: Vec<_> =
-        (0..120).map(|minute| at(week - jiff::SignedDuration::from_mins(minute), "page_view")).collect();
-    events.push(at(week + jiff::SignedDuration::from_hours(1), "x"));
+    server.ingest().await.send_events(events_request(vec![untimed])).await.unwrap();
+    server.wait_until_landed().await;
+    let mut dashboard = server.dashboard().await;
+    let range = TimeRange::TimeRange1h;
+
+    let shown = frame(&mut dashboard, "error_rate", range).await;
+    let empty: Vec<u32> =
+        (0..).zip(counts(&shown, "events")).filter(|(_, events)| *events == 0).map(|(row, _)| row).collect();
+    assert_eq!(empty.len(), 60, "one of the 61 minutes has the event");
+    assert_eq!(column(&shown, "error_rate_pct").nulls, empty);
+    let typed = v1::GetErrorRateRequest { time_range: range.into(), ..Default::default() };
+    let typed = dashboard.get_error_rate(typed).await.unwrap().into_inner();
+    assert!(typed.points.iter().all(|point| point.error_rate_pct == 0.0));
+
+    for panel in ["live_visitors", "top_pages"] {
+        let shown = frame(&mut dashboard, panel, range).await;
+        assert_eq!((shown.rows, &*column(&shown, "avg_duration_ms").nulls), (1, &[0][..]), "{panel}");
+    }
+    let shown = frame(&mut dashboard, "live_visitors", range).await;
+    assert_eq!(figures(&shown)[2], ("average view", "ms", None));
+}
+
+#[tokio::test]
+async fn the_complete_minutes_of_the_hour_are_compared_with_those_of_last_week() {
+    const WEEK: i64 = 7 * 86_400;
+    let server = TestServer::start_with(&[("PANEL_CACHE_MS", "600000")]);
+    let at = |seconds: i64, name: &str| v1::Event {
+        timestamp: Some(prost_types::Timestamp { seconds, nanos: 0 }),
+        ..event(name)
+    };
+    // Also of the next hour, in case this one ends.
+    let now = jiff::Timestamp::now().as_second();
+    let hour = now.div_euclid(3_600) * 3_600;
+    let views: Vec<i64> = (0..120)
+        .flat_map(|minute| [hour - WEEK + minute * 60, hour - WEEK + minute * 60 + 59])
+        .chain((hour..=now).step_by(15))
+        .collect();
+    let mut events: Vec<_> = views.iter().map(|&view| at(view, "page_view")).collect();
+    events.push(at(hour - WEEK - 60, "x"));
     server.ingest().await.send_events(events_request(events)).await.unwrap();
     server.wait_until_landed().await;
     let mut dashboard = server.dashboard().await;
@@ -238,10 +274,34 @@ async fn the_change_since_last_week_needs_a_history_that_long() {
     let request =
         v1::GetTrafficAnomalyRequest { time_range: TimeRange::TimeRange1h.into(), ..Default::default() };
     let typed = dashboard.get_traffic_anomaly(request).await.unwrap().into_inner();
-    let comparison = shown.figures[0].comparison.clone().unwrap();
-    assert!(typed.previous_views > 0 && typed.change_pct == Some(-100.0), "{typed:?}");
-    assert_eq!(comparison.value, Some(EarlierValue::Uint64Value(typed.previous_views)));
-    assert_eq!(comparison.change_pct, Some(-100.0));
+
+    let context = shown.context.clone().unwrap();
+    let (start, end) = (seconds(context.range_start), seconds(context.range_end));
+    let running_minute = end - 60;
+    let views_in = |from: i64, to: i64| views.iter().filter(|view| (from..to).contains(*view)).count() as u64;
+    let current = views_in(start, end);
+    let (compared, previous) =
+        (views_in(start, running_minute), views_in(start - WEEK, running_minute - WEEK));
+    let change = (previous > 0).then(|| 100.0 * (compared as f64 - previous as f64) / previous as f64);
+    // In the first minute of an hour there is nothing to compare.
+    let is_compared = running_minute > start;
+    assert_eq!(
+        figures(&shown),
+        [
+            ("page views so far", "", count(current)),
+            ("in complete minutes", "", is_compared.then_some(FigureValue::Uint64Value(compared))),
+        ]
+    );
+    let comparison = shown.figures[1].comparison.clone().unwrap();
+    assert_eq!(comparison.value, is_compared.then_some(EarlierValue::Uint64Value(previous)));
+    assert_eq!((typed.current_views, typed.previous_views), (current, previous));
+    for shown_change in [comparison.change_pct, typed.change_pct] {
+        assert_eq!(shown_change.is_some(), change.is_some());
+        assert!(
+            (shown_change.unwrap_or(0.0) - change.unwrap_or(0.0)).abs() < 0.01,
+            "{shown_change:?} {change:?}"
+        );
+    }
 }
 
 #[tokio::test]

@@ -62,25 +62,25 @@ test: engine test-tools page ## Run every test
 	@$(MAKE) --no-print-directory test-page
 
 .PHONY: test-page
-test-page: page test-tools chromium engine ## Run the tests of the page in a real browser; SCREENSHOTS=1 updates docs/*.png
+test-page: page test-tools browsers engine ## Run the tests of the page in real browsers; SCREENSHOTS=1 updates docs/*.png
 	@$(RUST)
 	cargo build --locked
 	npm --prefix web test
 	npm --prefix web run size
 	GRPCURL=$(GRPCURL) npm --prefix web run e2e
 
-.PHONY: heap-page
-heap-page: page chromium engine ## Measure the page's memory under live updates: MINUTES=10
+.PHONY: measure-page
+measure-page: page browsers engine ## Measure the page and compare with thresholds: CPU, latency, first load, memory over MINUTES=10
 	@$(RUST)
 	cargo build --locked
-	MINUTES=$(or $(MINUTES),10) npm --prefix web run heap
+	MINUTES=$(or $(MINUTES),10) npm --prefix web run measure -- $(ONLY)
 
-.PHONY: chromium
-chromium: ## Install Chromium for the page's tests, and curl for one of its snippets, from Debian's packages
-	@{ command -v $${CHROMIUM:-chromium} && command -v curl; } > /dev/null || { \
-	  command -v apt-get > /dev/null || { echo "chromium or curl is missing: install both, and set CHROMIUM to the browser's command" >&2; exit 1; }; \
+.PHONY: browsers
+browsers: ## Install Chromium and Firefox for the page's tests, and curl for one of its snippets, from Debian's packages
+	@{ command -v $${CHROMIUM:-chromium} && command -v $${FIREFOX:-firefox-esr} && command -v curl; } > /dev/null || { \
+	  command -v apt-get > /dev/null || { echo "chromium, firefox-esr or curl is missing: install them, and set CHROMIUM and FIREFOX to the browsers' commands" >&2; exit 1; }; \
 	  sudo=$$([[ $$(id -u) == 0 ]] || echo sudo); \
-	  $$sudo apt-get update -qq && $$sudo apt-get install -y -qq --no-install-recommends chromium curl; \
+	  $$sudo apt-get update -qq && $$sudo apt-get install -y -qq --no-install-recommends chromium firefox-esr curl; \
 	}
 
 .PHONY: lint

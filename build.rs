@@ -1,5 +1,5 @@
-//! Generates the servers of the contracts in proto/, keeps their descriptors for gRPC reflection, and embeds the page if it
-//! has been built.
+//! Generates the servers of the contracts in proto/, keeps their descriptors for gRPC reflection, lists the built-in panels,
+//! and embeds the page if it has been built.
 
 use std::error::Error;
 use std::fmt::Write as _;
@@ -11,8 +11,12 @@ use prost::Message as _;
 
 const PROTO_ROOT: &str = "proto";
 const CODEC: &str = "crate::proto::codec::Codec";
+/// The built-in panels.
+const PANELS: &str = "queries/panels";
 /// The output of `make page`.
 const PAGE: &str = "web/dist";
+/// src/web_assets.rs replaces it in the HTML if the page is served below a path.
+const BASE_TAG: &str = "<base href=\"/\" />";
 
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo:rerun-if-changed={PROTO_ROOT}");
@@ -31,7 +35,27 @@ fn main() -> Result<(), Box<dyn Error>> {
             services.extern_path(format!(".millrace.v1.{call}Request"), "crate::ingest::wire::EventsRequest");
     }
     services.compile_fds(descriptors)?;
+    list_built_in_panels(&out)?;
     embed_page(&out)
+}
+
+/// Writes built_in_panels.rs: the files of queries/panels with their names, in the order of the names.
+fn list_built_in_panels(out: &Path) -> Result<(), Box<dyn Error>> {
+    println!("cargo:rerun-if-changed={PANELS}");
+    let mut files = Vec::new();
+    list_files(Path::new(PANELS), &mut files)?;
+    files.sort();
+    let mut code = String::from("const BUILT_IN: &[BuiltIn] = &[\n");
+    for file in files.iter().filter(|file| file.extension().is_some_and(|extension| extension == "sql")) {
+        let name = file
+            .file_stem()
+            .and_then(|stem| stem.to_str())
+            .ok_or("a file name in queries/panels is not UTF-8")?;
+        writeln!(code, "({name:?}, include_str!({:?})),", file.canonicalize()?)?;
+    }
+    code.push_str("];\n");
+    std::fs::write(out.join("built_in_panels.rs"), code)?;
+    Ok(())
 }
 
 /// Writes web_assets.rs: the list of the page's gzipped files, empty if the page is not built.
@@ -46,6 +70,12 @@ fn embed_page(out: &Path) -> Result<(), Box<dyn Error>> {
     let mut code = String::from("const ASSETS: &[Asset] = &[\n");
     for (number, file) in files.iter().enumerate() {
         let content = std::fs::read(file)?;
+        if file == &Path::new(PAGE).join("index.html") {
+            let tags = std::str::from_utf8(&content)?.matches(BASE_TAG).count();
+            if tags != 1 {
+                return Err(format!("{PAGE}/index.html: has {tags} tags {BASE_TAG} instead of 1").into());
+            }
+        }
         let mut hash = DefaultHasher::new();
         content.hash(&mut hash);
         let gzipped = out.join(format!("page-{number}.gz"));
@@ -66,9 +96,13 @@ fn embed_page(out: &Path) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
+/// Hidden files, such as Vite's manifest, are not part of the page.
 fn list_files(dir: &Path, files: &mut Vec<PathBuf>) -> Result<(), Box<dyn Error>> {
     for entry in std::fs::read_dir(dir)? {
         let path = entry?.path();
+        if path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b".")) {
+            continue;
+        }
         if path.is_dir() {
             list_files(&path, files)?;
         } else {
@@ -86,6 +120,7 @@ fn media_type(name: &str) -> Result<&'static str, Box<dyn Error>> {
         "svg" => "image/svg+xml",
         "png" => "image/png",
         "ico" => "image/x-icon",
+        "woff2" => "font/woff2",
         "json" | "webmanifest" => "application/json",
         "txt" => "text/plain; charset=utf-8",
         _ => return Err(format!("{PAGE}/{name}: unknown media type; add the extension to build.rs").into()),

@@ -11,7 +11,7 @@ mod common;
 
 use std::time::{Duration, Instant};
 
-use common::{TestServer, event, events_request};
+use common::{TestServer, event, events_request, next_update};
 use millrace_client::ProducerConfig;
 use millrace_client::proto::v1;
 use rand::Rng as _;
@@ -62,7 +62,7 @@ fn report(label: &str, times: &mut [Duration]) {
 
 async fn subscribe(server: &TestServer, panel: &str) -> Streaming<v1::WatchPanelsResponse> {
     let query = v1::PanelQuery { panel: panel.into(), ..Default::default() };
-    let request = v1::WatchPanelsRequest { queries: vec![query] };
+    let request = v1::WatchPanelsRequest { queries: vec![query], ..Default::default() };
     server.dashboard().await.watch_panels(request).await.unwrap().into_inner()
 }
 
@@ -102,7 +102,7 @@ async fn measure(rate: u64, settings: &[(&str, &str)], duration: Duration) -> Ve
         let called_at = Instant::now();
         producer.send_events(events_request(vec![event("signup_started")])).await.unwrap();
         let expected = times.len() as u64 + 1;
-        while signups_started(&stream.message().await.unwrap().unwrap()) < expected {}
+        while signups_started(&next_update(&mut stream).await.unwrap().unwrap()) < expected {}
         times.push(called_at.elapsed());
     }
     load_task.await.unwrap();
@@ -120,12 +120,12 @@ async fn fan_out_delays() -> Vec<Duration> {
             dashboard = server.dashboard().await;
         }
         let query = v1::PanelQuery { panel: "signup_funnel".into(), ..Default::default() };
-        let request = v1::WatchPanelsRequest { queries: vec![query] };
+        let request = v1::WatchPanelsRequest { queries: vec![query], ..Default::default() };
         let mut stream = dashboard.watch_panels(request).await.unwrap().into_inner();
         subscribers.spawn(async move {
             let mut seen = Vec::new();
             loop {
-                let update = stream.message().await.unwrap().unwrap();
+                let update = next_update(&mut stream).await.unwrap().unwrap();
                 let started = signups_started(&update);
                 seen.push((started, Instant::now()));
                 if started == UPDATES {

@@ -97,7 +97,8 @@ async fn measure(events: u64) -> Vec<Duration> {
     let server = TestServer::start_with(&[("PANEL_CACHE_MS", "0"), ("MILLRACE_LOG", "info")]);
     let rate = events as f64 / 86_400.0;
     let filled = tokio::process::Command::new(env!("CARGO_BIN_EXE_millrace"))
-        .args(["generate", "--target", &server.url(), "--rate", &rate.to_string(), "--backfill", "24h"])
+        .args(["generate", "--target", &server.url(), "--rate", &rate.to_string()])
+        .args(["--backfill", "24h", "--scenario", "steady"])
         .status();
     assert!(filled.await.unwrap().success());
     server.wait_until_landed().await;

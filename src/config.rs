@@ -169,6 +169,58 @@ pub(crate) struct EdgeConfig {
         hide_default_value = true
     )]
     pub allowed_origins: String,
+    /// Path below which a proxy publishes the server, such as `/millrace`. Everything is served there and at the root
+    #[arg(long, env = "MILLRACE_BASE_PATH", value_name = "PATH", default_value = "/")]
+    pub base_path: BasePath,
+}
+
+/// A path of URLs: `/` (or an empty text), or one or more segments. Printed with a slash at the end.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct BasePath(String);
+
+/// The first segments of the server's own paths, and of paths that monitoring requests by convention.
+const OWN_PATHS: [&str; 8] = ["api", "assets", "events", "health", "healthz", "livez", "metrics", "readyz"];
+/// The packages of the gRPC services. Each service is the first segment of a path.
+const GRPC_PACKAGES: [&str; 2] = ["millrace.", "grpc."];
+
+/// Whether a path with this first segment belongs to the server.
+pub(crate) fn is_own_path(first: &str) -> bool {
+    OWN_PATHS.contains(&first) || GRPC_PACKAGES.iter().any(|package| first.starts_with(package))
+}
+
+impl BasePath {
+    /// Whether it is `/`.
+    pub(crate) fn is_root(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The path without a slash at the end; empty for `/`.
+    pub(crate) fn prefix(&self) -> &str {
+        &self.0
+    }
+}
+
+impl std::str::FromStr for BasePath {
+    type Err = InvalidValue;
+
+    fn from_str(text: &str) -> Result<Self, InvalidValue> {
+        let text = text.trim();
+        let path = text.strip_suffix('/').unwrap_or(text);
+        let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | '~');
+        let is_segment = |segment: &str| !segment.is_empty() && segment.chars().all(is_plain);
+        let is_relative = |segment: &str| matches!(segment, "." | "..");
+        let mut segments = path.split('/').skip(1);
+        let is_valid = (text.is_empty() || text.starts_with('/'))
+            && segments.clone().all(|segment| is_segment(segment) && !is_relative(segment))
+            && segments.next().is_none_or(|first| !is_own_path(first));
+        if is_valid { Ok(Self(path.to_owned())) } else { Err(InvalidValue::BasePath) }
+    }
+}
+
+impl std::fmt::Display for BasePath {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(out, "{}/", self.0)
+    }
 }
 
 /// Which ClickHouse to use, and how long it keeps rows.
@@ -379,7 +431,7 @@ pub(crate) fn engine_environment() -> impl Iterator<Item = (OsString, OsString)>
 
 /// Why the value of one setting is invalid. Follows the setting and the value in [`explain_parse_error`].
 #[derive(Debug, thiserror::Error)]
-enum InvalidValue {
+pub(crate) enum InvalidValue {
     #[error("must be a whole number from {} to {}", .0.start(), .0.end())]
     Integer(RangeInclusive<u64>),
     #[error("must be 0 or a whole number from {} to {}", .0.start(), .0.end())]
@@ -388,6 +440,11 @@ enum InvalidValue {
     HttpUrl,
     #[error("must be 1 to 64 letters, digits and underscores, and not begin with a digit")]
     Identifier,
+    #[error(
+        "must be / or a path like /millrace, of letters, digits and -._~, that does not begin with a path of the server: {} or a gRPC service",
+        OWN_PATHS.join(", ")
+    )]
+    BasePath,
 }
 
 fn parse_integer(text: &str, allowed: RangeInclusive<u64>) -> Result<u64, InvalidValue> {
@@ -534,6 +591,45 @@ mod tests {
         }
         assert!(error_line(&["--listen", "8080"]).starts_with("MILLRACE_LISTEN (--listen): \"8080\""));
         assert_eq!(error_line(&["--nonsense", "1"]), "unexpected argument '--nonsense' found");
+    }
+
+    #[test]
+    fn a_base_path_has_plain_segments() {
+        let prefix = |path: &str| path.parse().map(|path: BasePath| path.prefix().to_owned()).ok();
+        for (path, expected) in [
+            ("", ""),
+            (" ", ""),
+            ("/", ""),
+            ("/millrace", "/millrace"),
+            ("/a/b-c/", "/a/b-c"),
+            ("/~x/v1.0", "/~x/v1.0"),
+        ] {
+            assert_eq!(prefix(path).as_deref(), Some(expected), "{path}");
+        }
+        for path in [
+            "millrace",
+            "//",
+            "/a//b",
+            "/a/../b",
+            "/{x}",
+            "/a b",
+            "/\"x",
+            "/api",
+            "/assets/x",
+            "/x?y",
+            "/metrics",
+            "/millrace.v1.DashboardService",
+            "/grpc.health.v1.Health/x",
+        ] {
+            assert_eq!(prefix(path), None, "{path}");
+        }
+        assert_eq!(parsed(&["--base-path", "/x"]).edge.base_path.to_string(), "/x/");
+        assert_eq!(parsed(&["--base-path", ""]).edge.base_path.to_string(), "/");
+        let line = error_line(&["--base-path", "x"]);
+        assert!(
+            line.starts_with("MILLRACE_BASE_PATH (--base-path): \"x\" is invalid: must be / or a path"),
+            "{line}"
+        );
     }
 
     #[test]

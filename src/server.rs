@@ -12,15 +12,17 @@ use axum::{Json, Router};
 use http::header::X_CONTENT_TYPE_OPTIONS;
 use http::{HeaderValue, StatusCode};
 use tokio::net::TcpListener;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tonic::codec::CompressionEncoding::{Gzip, Zstd};
 use tonic::service::Routes;
 use tonic::{Code, Status};
 use tonic_health::server::HealthReporter;
 use tonic_web::GrpcWebLayer;
+use tower::ServiceExt as _;
 
-use crate::config::EdgeConfig;
-use crate::dashboard::{self, grpc::DashboardHandler};
+use crate::config::{BasePath, EdgeConfig};
+use crate::dashboard::{self, grpc::DashboardHandler, heartbeat::DashboardState};
 pub(crate) use crate::edge::ConnectionTasks;
 use crate::edge::{self, origin::OriginPolicy};
 use crate::error::problem_response;
@@ -31,7 +33,7 @@ use crate::panels::Panels;
 use crate::proto::json::to_json;
 use crate::proto::v1::ingest_service_server::IngestServiceServer;
 use crate::proto::{self, v1};
-use crate::web_assets;
+use crate::web_assets::Page;
 use v1::dashboard_service_server::DashboardServiceServer;
 use v1::health_service_server::HealthServiceServer;
 
@@ -45,6 +47,8 @@ pub(crate) struct Handlers {
     pub dashboard: DashboardHandler,
     /// `/api/panels`.
     pub panels: Panels,
+    /// `/api/panels`.
+    pub dashboard_state: watch::Receiver<DashboardState>,
     /// HealthService.
     pub health: HealthHandler,
     /// `/health`, `/readyz` and grpc.health.v1.Health.
@@ -73,7 +77,17 @@ pub(crate) async fn listen(address: SocketAddr) -> Result<TcpListener, ListenErr
 
 /// Builds the router of all services, and the reporter of grpc.health.v1.Health for [`report_health`].
 pub(crate) fn router(handlers: Handlers) -> (Router, HealthReporter) {
-    let Handlers { ingest, ingester, dashboard, panels, health, view, max_message_bytes, edge } = handlers;
+    let Handlers {
+        ingest,
+        ingester,
+        dashboard,
+        panels,
+        dashboard_state,
+        health,
+        view,
+        max_message_bytes,
+        edge,
+    } = handlers;
     let policy = Arc::new(OriginPolicy::new(&edge.allowed_hosts, &edge.allowed_origins));
     let (reporter, health_v1) = tonic_health::server::health_reporter();
     let ingest_v1 = IngestServiceServer::new(ingest)
@@ -101,17 +115,47 @@ pub(crate) fn router(handlers: Handlers) -> (Router, HealthReporter) {
             explain_message_limit(response, max_message_bytes)
         }))
         .layer(GrpcWebLayer::new());
+    let page = Page::new(&edge.base_path);
+    let unknown = UnknownPaths { page: page.clone(), grpc: grpc.clone() };
     let router = Router::new()
         .route("/livez", get(async || "ok\n"))
         .route("/readyz", get(readyz))
         .route("/health", get(health_json))
         .with_state(view)
         .merge(ingest::http::routes(ingester, max_message_bytes))
-        .merge(web_assets::routes())
-        .nest("/api", dashboard::http::routes(panels))
+        .merge(page.routes())
+        .nest("/api", dashboard::http::routes(panels, dashboard_state))
         .merge(grpc)
+        .fallback(async move |request: Request| respond_to_unknown_path(unknown, request).await)
         .layer(axum::middleware::from_fn_with_state(policy, enforce_origin_policy));
-    (router, reporter)
+    (below(&edge.base_path, router), reporter)
+}
+
+/// Serves everything at the root and below a path: a proxy may keep the path or strip it.
+fn below(base_path: &BasePath, router: Router) -> Router {
+    if base_path.is_root() {
+        return router;
+    }
+    Router::new().nest_service(base_path.prefix(), router.clone()).fallback_service(router)
+}
+
+/// What responds to a path that no route has.
+#[derive(Clone)]
+struct UnknownPaths {
+    page: Page,
+    /// Responds with UNIMPLEMENTED in the protocol of the request.
+    grpc: Router,
+}
+
+async fn respond_to_unknown_path(unknown: UnknownPaths, request: Request) -> Response {
+    if edge::body::is_grpc(request.headers()) {
+        return unknown.grpc.oneshot(request).await.into_response();
+    }
+    if Page::has_view(request.method(), request.uri().path(), request.headers()) {
+        return unknown.page.respond(request.headers());
+    }
+    let detail = "unknown path; the page is at /, the HTTP API at /api/panels, /events and /health";
+    problem_response(StatusCode::NOT_FOUND, detail)
 }
 
 /// Accepts connections until `stop`, then waits up to 2 s for active calls to end. The caller then closes

@@ -6,7 +6,7 @@ export default defineConfig({
   test: {
     environment: "jsdom",
     include: ["src/**/*.test.{ts,tsx}"],
-    setupFiles: ["src/lib/testSetup.ts"],
+    setupFiles: ["src/test/setup.ts"],
     // The tests expect this time zone.
     env: { TZ: "Europe/Madrid", DEBUG_PRINT_LIMIT: "2000" },
     testTimeout: 30_000,

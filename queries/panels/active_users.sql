@@ -1,11 +1,19 @@
--- title: Active users
--- description: Active sessions per bucket and right now
--- unit: users
--- chart: line
+-- title: Active sessions
+-- description: Distinct sessions with an event, over time and right now
+-- unit: sessions
+-- chart: area
+-- order: 10
+-- size: medium
 -- refresh: 5s
 -- Distinct counts are exact up to 100 and estimated above (docs/decisions/0003-rollups.md).
 -- distinct: active_users, active_now
 -- parameter: window_minutes UInt16 = 5 from 1 to 60: length of the window for active_now, in minutes
+-- figure: first(active_now) "sessions in the last {window_minutes} minutes"
+-- figure: max(active_users) "most in one bucket"
+-- column: bucket_start time "Time"
+-- column: active_users measure "Active sessions"
+-- column: active_now hidden
+-- column: incomplete hidden
 WITH per_bucket AS
 (
     -- Merging the states of a bucket's rows counts a session once, however many minutes it spans.

@@ -1,9 +1,20 @@
--- title: Sign-up funnel
+-- title: Sign-ups
 -- description: Sign-ups started and completed, per hour, or per day for 7 days
 -- unit: sign-ups
 -- chart: bar
+-- order: 40
+-- size: medium
+-- events: signup_started, signup_completed
 -- refresh: 5s
 -- grain: coarse
+-- figure: ratio(completed, started) "completed per started"
+-- figure: sum(started) "started"
+-- figure: sum(completed) "completed"
+-- column: bucket_start time "Time"
+-- column: started measure "Started"
+-- column: completed measure "Completed"
+-- column: conversion_pct detail % "Completed per started"
+-- column: incomplete hidden
 WITH per_bucket AS
 (
     SELECT

@@ -1,11 +1,17 @@
 -- title: Top features
--- description: Features by number of users
+-- description: Features by number of distinct users
 -- unit: users
 -- chart: horizontal-bar
+-- order: 60
+-- size: medium
+-- events: feature_used
 -- refresh: 10s
 -- Distinct counts are exact up to 100 and estimated above (docs/decisions/0003-rollups.md).
 -- distinct: unique_users
 -- parameter: limit UInt16 = 10 from 1 to 100: maximum number of features
+-- column: feature dimension "Feature"
+-- column: unique_users measure "Users"
+-- column: events detail events "Events"
 WITH rollup_rows AS
 (
     -- The fewest rows that cover the range: 6 hours in the middle, then hours, quarter hours and minutes towards its ends.

@@ -2,10 +2,17 @@
 -- description: Pages by views, with visitors and average duration
 -- unit: views
 -- chart: table
+-- order: 80
+-- size: large
+-- events: page_view
 -- refresh: 10s
 -- Distinct counts are exact up to 100 and estimated above (docs/decisions/0003-rollups.md).
 -- distinct: visitors
 -- parameter: limit UInt16 = 20 from 1 to 100: maximum number of pages
+-- column: page_url dimension "Page"
+-- column: views measure "Views"
+-- column: visitors measure visitors "Visitors"
+-- column: avg_duration_ms measure ms "Average duration"
 WITH rollup_rows AS
 (
     -- The fewest rows that cover the range: 6 hours in the middle, then hours, quarter hours and minutes towards its ends.
@@ -40,7 +47,8 @@ SELECT
     page_url,
     views,
     {{distinct_count(capped_count, set_bits)}} AS visitors,
-    if(timed_views = 0, 0, total_duration_ms / timed_views) AS avg_duration_ms
+    -- Only views with a duration count. NULL if there are none.
+    if(timed_views = 0, NULL, total_duration_ms / timed_views) AS avg_duration_ms
 FROM per_page
 ORDER BY views DESC, page_url
 LIMIT {limit:UInt16}

@@ -1,19 +1,49 @@
--- title: This hour against last week
--- description: Page views of the current hour so far, compared with the same part of that hour a week ago
+-- title: Page views this hour, week over week
+-- description: Page views of the current hour so far; its complete minutes compared with the same minutes a week ago
 -- unit: views
 -- chart: number
+-- order: 30
+-- size: small
+-- events: page_view
+-- span: hour_start "this hour"
 -- refresh: 5s
+-- figure: first(current_views) "page views so far"
+-- figure: first(compared_views) "in complete minutes" versus first(previous_views) "the same minutes last week"
+-- column: current_views measure views "This hour"
+-- column: compared_views detail views "In complete minutes"
+-- column: previous_views measure views "The same minutes a week ago"
+-- column: change_pct detail % "Change"
+WITH
+-- The running minute is not compared: that of last week is over, and rollups have no part of a minute.
+{range_end:DateTime('UTC')} - toIntervalMinute(1) AS running_minute,
+toStartOfMinute({week_ago_now:DateTime('UTC')}) AS running_minute_week_ago,
+{hour_start:DateTime('UTC')} < running_minute AS has_complete_minute
 SELECT
     ifNull((
         SELECT sum(views)
         FROM country_minutes
         WHERE minute >= {hour_start:DateTime('UTC')} AND minute < {range_end:DateTime('UTC')}
     ), 0) AS current_views,
-    ifNull((
-        -- Includes the current minute, like the sum above.
-        SELECT sum(views)
-        FROM country_minutes
-        WHERE minute >= {week_ago_start:DateTime('UTC')} AND minute <= {week_ago_now:DateTime('UTC')}
-    ), 0) AS previous_views,
-    if(previous_views = 0, NULL, round(100 * (toInt64(current_views) - toInt64(previous_views)) / previous_views, 2))
+    -- NULL in the first minute of the hour.
+    if(
+        has_complete_minute,
+        ifNull((
+            SELECT sum(views)
+            FROM country_minutes
+            WHERE minute >= {hour_start:DateTime('UTC')} AND minute < running_minute
+        ), 0),
+        NULL
+    ) AS compared_views,
+    -- Also NULL if the history does not go back to the start of that hour: part of it would be a wrong comparison.
+    if(
+        has_complete_minute
+            AND (SELECT minute FROM minutes WHERE minute <= {week_ago_start:DateTime('UTC')} LIMIT 1) IS NOT NULL,
+        ifNull((
+            SELECT sum(views)
+            FROM country_minutes
+            WHERE minute >= {week_ago_start:DateTime('UTC')} AND minute < running_minute_week_ago
+        ), 0),
+        NULL
+    ) AS previous_views,
+    if(previous_views = 0, NULL, round(100 * (toInt64(compared_views) - toInt64(previous_views)) / previous_views, 2))
         AS change_pct

@@ -1,10 +1,20 @@
--- title: Traffic by country
--- description: Page views and visitors by country
+-- title: Page views by country
+-- description: Page views over time, by country of the visitor
 -- unit: views
--- chart: line
+-- chart: stacked
+-- order: 70
+-- size: medium
+-- top: 5
+-- events: page_view
 -- refresh: 10s
 -- Distinct counts are exact up to 100 and estimated above (docs/decisions/0003-rollups.md).
 -- distinct: visitors
+-- column: bucket_start time "Time"
+-- The unit says that the values are ISO 3166-1 codes, for which a dashboard can print names.
+-- column: country_code dimension country "Country"
+-- column: views measure "Page views"
+-- column: visitors detail visitors "Visitors"
+-- column: incomplete hidden
 WITH
 per_bucket AS
 (

@@ -29,7 +29,7 @@ const BATCHES_PER_STATEMENT: usize = 250;
 const QUARTER_HOURS_PER_RECOMPUTE: usize = 1_000;
 const POLL_INTERVAL: Duration = Duration::from_millis(50);
 /// How long running inserts and deletes may take to end. The client gives up after
-/// `INSERT_TIMEOUT`, but ClickHouse may go on with the insert.
+/// `INSERT_TIMEOUT`, but ClickHouse may continue the insert.
 const QUIESCENCE_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// How much of a batch `events` has.

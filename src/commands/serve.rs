@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::clickhouse::{ClickHouse, Endpoint, rebuild, schema};
 use crate::config::{ClickHouseConfig, ServeConfig};
-use crate::dashboard::{self, grpc::DashboardHandler};
+use crate::dashboard::{self, grpc::DashboardHandler, heartbeat::DashboardStateTask};
 use crate::engine::{self, EngineHandle, SupervisorConfig};
 use crate::event::ValidationRules;
 use crate::health::grpc::HealthHandler;
@@ -102,6 +102,7 @@ pub(crate) async fn run(config: ServeConfig) -> anyhow::Result<()> {
     };
     let (health_collector, view) = HealthCollector::start(sources).await;
     let health_task = tokio::spawn(health_collector.run(stop_services.clone()));
+    let landed = writer.stats().landed();
     let (catalog_sender, catalog) = watch::channel(Arc::new(Catalog::built_in()?));
     let panels = Panels::new(
         storage.panels_clickhouse,
@@ -111,15 +112,21 @@ pub(crate) async fn run(config: ServeConfig) -> anyhow::Result<()> {
     );
     let subscriptions = Subscriptions::new(
         panels.clone(),
-        writer.stats().landed(),
+        landed.clone(),
         demand,
         config.panels.watch_min_interval,
         usize::try_from(config.panels.watch_max_queries_per_client)?,
         stop_services.clone(),
     );
-    let panel_directory =
-        DirectoryWatcher::new(config.panels.panels_dir.clone(), panels.clone(), catalog_sender);
-    let panel_directory_task = tokio::spawn(panel_directory.run(stop_services.clone()));
+    let panel_directory_task = DirectoryWatcher::start(
+        config.panels.panels_dir.clone(),
+        panels.clone(),
+        catalog_sender,
+        stop_services.clone(),
+    )
+    .await;
+    let (dashboard_state_task, dashboard_state) = DashboardStateTask::start(panels.clone(), landed).await;
+    let dashboard_state_task = tokio::spawn(dashboard_state_task.run(stop_services.clone()));
     let rules = ValidationRules {
         retention: std::time::Duration::from_secs(config.clickhouse.retention_days * 86_400),
         max_clock_skew: config.max_clock_skew,
@@ -128,8 +135,14 @@ pub(crate) async fn run(config: ServeConfig) -> anyhow::Result<()> {
     let (router, reporter) = server::router(Handlers {
         ingest: IngestHandler::new(ingester.clone(), stop_services.clone()),
         ingester,
-        dashboard: DashboardHandler::new(panels.clone(), subscriptions.clone(), stop_services.clone()),
+        dashboard: DashboardHandler::new(
+            panels.clone(),
+            subscriptions.clone(),
+            dashboard_state.clone(),
+            stop_services.clone(),
+        ),
         panels,
+        dashboard_state,
         health: HealthHandler::new(view.clone()),
         view: view.clone(),
         max_message_bytes: usize::try_from(config.max_message_bytes)?,
@@ -148,6 +161,7 @@ pub(crate) async fn run(config: ServeConfig) -> anyhow::Result<()> {
             )),
         ),
         panel_directory: ServerTask::new("panels folder", panel_directory_task),
+        dashboard_state: ServerTask::new("dashboard state", dashboard_state_task),
         health: ServerTask::new("health", health_task),
         health_reporter: ServerTask::new(
             "health reporter",
@@ -177,7 +191,8 @@ pub(crate) async fn run(config: ServeConfig) -> anyhow::Result<()> {
     let drained = async {
         let mut clean = true;
         stop_services.cancel();
-        let services = [tasks.server, tasks.panel_directory, tasks.health, tasks.health_reporter];
+        let services =
+            [tasks.server, tasks.panel_directory, tasks.dashboard_state, tasks.health, tasks.health_reporter];
         for task in services.into_iter().chain(tasks.deferred_schema) {
             clean &= task.join().await;
         }
@@ -233,6 +248,7 @@ impl ServerTask {
 struct ServerTasks {
     server: ServerTask,
     panel_directory: ServerTask,
+    dashboard_state: ServerTask,
     health: ServerTask,
     health_reporter: ServerTask,
     /// Applies the schema. `None` if that was done at the start.
@@ -255,8 +271,17 @@ struct TaskExit {
 impl ServerTasks {
     /// Waits until a task ends, and returns it.
     async fn first_exit(&mut self) -> TaskExit {
-        let Self { server, panel_directory, health, health_reporter, deferred_schema, writer, engine } = self;
-        let tasks = [server, panel_directory, health, health_reporter, writer];
+        let Self {
+            server,
+            panel_directory,
+            dashboard_state,
+            health,
+            health_reporter,
+            deferred_schema,
+            writer,
+            engine,
+        } = self;
+        let tasks = [server, panel_directory, dashboard_state, health, health_reporter, writer];
         first_exit(tasks.into_iter().chain(deferred_schema).chain(engine).collect()).await
     }
 }

@@ -18,7 +18,7 @@ impl From<PanelError> for Error {
             | PanelError::InvalidValue(_)
             | PanelError::UnknownTimeZone(_) => ErrorCode::Invalid,
             PanelError::Busy | PanelError::MemoryExhausted(_) => ErrorCode::Busy { retry_after: RETRY_DELAY },
-            PanelError::InvalidResult { .. } => ErrorCode::Internal,
+            PanelError::InvalidHeader { .. } | PanelError::InvalidResult { .. } => ErrorCode::Internal,
             PanelError::ClickHouse { source, .. } => match source.kind {
                 ErrorKind::Unreachable | ErrorKind::Transient => {
                     ErrorCode::Unavailable { retry_after: RETRY_DELAY }

@@ -5,35 +5,47 @@ use std::net::SocketAddr;
 use std::pin::Pin;
 
 use axum::extract::ConnectInfo;
+use tokio::sync::watch;
 use tokio_stream::wrappers::WatchStream;
 use tokio_stream::{Stream, StreamExt as _, StreamMap};
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status};
 
+use super::frame::frame;
+use super::heartbeat::{DashboardState, heartbeats, list_version};
 use super::messages;
 use crate::edge;
 use crate::error::Error;
-use crate::panels::subscriptions::{ClientAddress, Subscriptions};
+use crate::panels::subscriptions::{ClientAddress, PanelUpdate, QuotaPermit, Subscriptions};
 use crate::panels::{PanelError, PanelQuery, PanelResult, Panels, abbreviate};
 use crate::proto::v1;
+use v1::ResultFormat;
 use v1::dashboard_service_server::DashboardService;
 
 /// How many queries a call of WatchPanels may have.
 const MAX_QUERIES: usize = 100;
+/// The longest id of a query. Every update repeats it.
+const MAX_ID_BYTES: usize = 256;
 
 /// Implements DashboardService.
 #[derive(Debug)]
 pub(crate) struct DashboardHandler {
     panels: Panels,
     subscriptions: Subscriptions,
+    state: watch::Receiver<DashboardState>,
     /// Ends the streams of WatchPanels.
     stop: CancellationToken,
 }
 
 impl DashboardHandler {
     /// Streams of WatchPanels end when `stop` is cancelled, or when their connection shuts down.
-    pub(crate) fn new(panels: Panels, subscriptions: Subscriptions, stop: CancellationToken) -> Self {
-        Self { panels, subscriptions, stop }
+    pub(crate) fn new(
+        panels: Panels,
+        subscriptions: Subscriptions,
+        state: watch::Receiver<DashboardState>,
+        stop: CancellationToken,
+    ) -> Self {
+        Self { panels, subscriptions, state, stop }
     }
 
     /// Queries a built-in panel and converts the result into its typed message.
@@ -66,6 +78,23 @@ fn parse_query(
     })?;
     let time_zone = time_zone.filter(|zone| !zone.is_empty());
     Ok(PanelQuery { panel: panel.to_owned(), range, time_zone, parameters })
+}
+
+fn parse_format(result_format: i32) -> Result<ResultFormat, Error> {
+    messages::result_format(result_format).ok_or_else(|| {
+        Error::invalid(format!(
+            "result_format: {result_format} is invalid; expected RESULT_FORMAT_UNSPECIFIED or RESULT_FORMAT_FRAME"
+        ))
+    })
+}
+
+/// The response of ListPanels.
+pub(super) fn list_panels(
+    panels: &Panels,
+    state: &watch::Receiver<DashboardState>,
+) -> v1::ListPanelsResponse {
+    let list = messages::list_response(&panels.catalog().borrow());
+    v1::ListPanelsResponse { version: list_version(&list), has_events: state.borrow().has_events, ..list }
 }
 
 #[tonic::async_trait]
@@ -143,17 +172,23 @@ impl DashboardService for DashboardHandler {
         &self,
         _: Request<v1::ListPanelsRequest>,
     ) -> Result<Response<v1::ListPanelsResponse>, Status> {
-        Ok(Response::new(messages::list_response(&self.panels.catalog().borrow())))
+        Ok(Response::new(list_panels(&self.panels, &self.state)))
     }
 
     async fn query_panel(
         &self,
         request: Request<v1::QueryPanelRequest>,
     ) -> Result<Response<v1::QueryPanelResponse>, Status> {
-        let v1::QueryPanelRequest { panel, time_range, time_zone, parameters } = request.into_inner();
+        let v1::QueryPanelRequest { panel, time_range, time_zone, parameters, result_format } =
+            request.into_inner();
+        let format = parse_format(result_format)?;
         let query = parse_query(&panel, time_range, time_zone, parameters.into_iter().collect())?;
         let result = self.panels.query(query).await.map_err(Error::from)?;
-        Ok(Response::new(v1::QueryPanelResponse { table: Some(messages::table(&result)) }))
+        let (table, frame) = match format {
+            ResultFormat::Unspecified => (Some(messages::table(&result)), None),
+            ResultFormat::Frame => (None, Some(frame(&result))),
+        };
+        Ok(Response::new(v1::QueryPanelResponse { table, frame }))
     }
 
     type WatchPanelsStream = Pin<Box<dyn Stream<Item = Result<v1::WatchPanelsResponse, Status>> + Send>>;
@@ -165,62 +200,117 @@ impl DashboardService for DashboardHandler {
         let stop = edge::connection_shutdown(request.extensions(), &self.stop);
         let peer = request.extensions().get::<ConnectInfo<SocketAddr>>();
         let client = ClientAddress::new(peer.map(|ConnectInfo(address)| address.ip()));
-        let v1::WatchPanelsRequest { queries } = request.into_inner();
-        let mut updates = StreamMap::with_capacity(queries.len());
-        for (id, query) in self.parse_queries(queries)? {
+        let v1::WatchPanelsRequest { queries, result_format } = request.into_inner();
+        let format = parse_format(result_format)?;
+        let (mut updates, mut errors) = (StreamMap::with_capacity(queries.len()), Vec::new());
+        for (id, query) in with_ids(queries)? {
             let panel = query.panel.clone();
-            let (receiver, permit) = self.subscriptions.subscribe(query, client).map_err(Error::from)?;
-            // Without the initial update, which has neither a result nor an error.
-            let stream = WatchStream::new(receiver).filter(move |update| {
-                let _permit = &permit;
-                update.result.is_some() || update.stale.is_some()
-            });
-            updates.insert((id, panel), stream);
+            match self.subscribe(query, client) {
+                Ok((receiver, permit)) => {
+                    let stream = query_updates(id.clone(), panel, receiver, permit, format);
+                    updates.insert(id, Box::pin(stream));
+                }
+                Err(error) => errors.push(messages::query_error(id, abbreviate(&panel), error)),
+            }
         }
-        let responses = updates.map(|((id, panel), update)| {
-            messages::watch_response(id, panel, &update).map_err(|error| Error::from(error).into())
-        });
+        let heartbeats = heartbeats(self.state.clone())
+            .map(|heartbeat| v1::WatchPanelsResponse { heartbeat: Some(heartbeat), ..Default::default() });
+        let updates = futures_util::stream::iter(errors).merge(updates.map(|(_, update)| update));
         // Ends with the connection or the server, so that clients reconnect elsewhere and do not delay the shutdown.
         let ended = futures_util::stream::once(async move { stop.cancelled().await });
         let ended = ended.map(|()| Err(edge::connection_closing_error().into()));
-        Ok(Response::new(Box::pin(until_error(responses.merge(ended)))))
+        let responses = heartbeats.merge(updates).map(Ok).merge(ended);
+        Ok(Response::new(Box::pin(take_through(responses, Result::is_err))))
     }
 }
 
 impl DashboardHandler {
-    /// Validates the queries of a request. Each has an id, the panel's name by default.
-    fn parse_queries(&self, queries: Vec<v1::PanelQuery>) -> Result<Vec<(String, PanelQuery)>, Error> {
-        if queries.is_empty() || queries.len() > MAX_QUERIES {
-            return Err(Error::invalid(format!(
-                "queries: {} are given; a call can watch 1 to {MAX_QUERIES} panels",
-                queries.len()
-            )));
-        }
-        let mut ids = HashSet::new();
-        let mut parsed = Vec::with_capacity(queries.len());
-        for (index, request) in queries.into_iter().enumerate() {
-            let at = |error: Error| Error::new(error.code, format!("queries[{index}]: {error}"));
-            let v1::PanelQuery { id, panel, time_range, time_zone, parameters } = request;
-            let query =
-                parse_query(&panel, time_range, time_zone, parameters.into_iter().collect()).map_err(at)?;
-            let query = self.panels.validate(query).map_err(|error| at(error.into()))?;
-            let id = if id.is_empty() { panel } else { id };
-            if !ids.insert(id.clone()) {
-                return Err(at(Error::invalid(format!(
-                    "id: {:?} is used twice; give each query of a call its own id",
-                    abbreviate(&id)
-                ))));
-            }
-            parsed.push((id, query));
-        }
-        Ok(parsed)
+    fn subscribe(
+        &self,
+        query: v1::PanelQuery,
+        client: ClientAddress,
+    ) -> Result<(watch::Receiver<PanelUpdate>, QuotaPermit), Error> {
+        let v1::PanelQuery { id: _, panel, time_range, time_zone, parameters } = query;
+        let query = parse_query(&panel, time_range, time_zone, parameters.into_iter().collect())?;
+        Ok(self.subscriptions.subscribe(self.panels.validate(query)?, client)?)
     }
 }
 
-/// The stream up to and including its first error.
-fn until_error<T>(
-    stream: impl Stream<Item = Result<T, Status>> + Send,
-) -> impl Stream<Item = Result<T, Status>> + Send {
-    let mut failed = false;
-    stream.take_while(move |item| !std::mem::replace(&mut failed, item.is_err()))
+/// The queries of a request, each with its id: the panel's name by default.
+fn with_ids(queries: Vec<v1::PanelQuery>) -> Result<Vec<(String, v1::PanelQuery)>, Error> {
+    if queries.is_empty() || queries.len() > MAX_QUERIES {
+        return Err(Error::invalid(format!(
+            "queries: {} are given; a call can watch 1 to {MAX_QUERIES} panels",
+            queries.len()
+        )));
+    }
+    let mut ids = HashSet::new();
+    let mut identified = Vec::with_capacity(queries.len());
+    for (index, query) in queries.into_iter().enumerate() {
+        let id = if query.id.is_empty() { query.panel.clone() } else { query.id.clone() };
+        if id.len() > MAX_ID_BYTES {
+            return Err(Error::invalid(format!(
+                "queries[{index}]: id: {:?} has {} bytes; the maximum is {MAX_ID_BYTES}",
+                abbreviate(&id),
+                id.len()
+            )));
+        }
+        if !ids.insert(id.clone()) {
+            return Err(Error::invalid(format!(
+                "queries[{index}]: id: {:?} is used twice; give each query of a call its own id",
+                abbreviate(&id)
+            )));
+        }
+        identified.push((id, query));
+    }
+    Ok(identified)
+}
+
+/// The updates of one query, up to its end. The subscription counts for its client until the stream is dropped.
+fn query_updates(
+    id: String,
+    panel: String,
+    receiver: watch::Receiver<PanelUpdate>,
+    permit: QuotaPermit,
+    format: ResultFormat,
+) -> impl Stream<Item = v1::WatchPanelsResponse> + Send {
+    // Without the initial update, which has neither a result nor an error.
+    let updates = WatchStream::new(receiver).filter(|update| !update.is_initial());
+    let responses = updates.map(move |update| {
+        let _permit = &permit;
+        messages::watch_response(id.clone(), panel.clone(), &update, format)
+    });
+    take_through(responses, |response| response.error.is_some())
+}
+
+/// The stream up to and including the first item that is the last.
+fn take_through<S: Stream + Send>(
+    stream: S,
+    is_last: impl Fn(&S::Item) -> bool + Send,
+) -> impl Stream<Item = S::Item> + Send {
+    let mut ended = false;
+    stream.take_while(move |item| !std::mem::replace(&mut ended, is_last(item)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_has_at_most_256_bytes() {
+        let query = |id: &str, panel: &str| v1::PanelQuery {
+            id: id.into(),
+            panel: panel.into(),
+            ..Default::default()
+        };
+        let longest = "i".repeat(MAX_ID_BYTES);
+        assert_eq!(with_ids(vec![query(&longest, "p")]).unwrap()[0].0, longest);
+        let too_long = "i".repeat(MAX_ID_BYTES + 1);
+        // The panel's name is the default.
+        for query in [query(&too_long, "p"), query("", &too_long)] {
+            let message = with_ids(vec![query]).unwrap_err().message;
+            assert!(message.starts_with("queries[0]: id: ") && message.len() < 200, "{message}");
+            assert!(message.ends_with("has 257 bytes; the maximum is 256"), "{message}");
+        }
+    }
 }

@@ -6,8 +6,10 @@ use axum::extract::{Path, Query, State};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
+use tokio::sync::watch;
 
-use super::messages;
+use super::heartbeat::DashboardState;
+use super::{grpc, messages};
 use crate::error::{Error, ErrorCode};
 use crate::panels::range::TimeRange;
 use crate::panels::{PanelQuery, Panels};
@@ -15,9 +17,9 @@ use crate::proto::json::to_json;
 use crate::proto::v1;
 
 /// The routes below `/api`.
-pub(crate) fn routes(panels: Panels) -> Router {
+pub(crate) fn routes(panels: Panels, state: watch::Receiver<DashboardState>) -> Router {
     Router::new()
-        .route("/panels", get(list_panels))
+        .route("/panels", get(async move |State(panels): State<Panels>| list_panels(&panels, &state)))
         .route("/panels/{name}", get(query_panel))
         .route("/dashboard/{name}", get(query_dashboard))
         .fallback(async || {
@@ -29,8 +31,8 @@ pub(crate) fn routes(panels: Panels) -> Router {
         .with_state(panels)
 }
 
-async fn list_panels(State(panels): State<Panels>) -> Response {
-    let list = messages::list_response(&panels.catalog().borrow());
+fn list_panels(panels: &Panels, state: &watch::Receiver<DashboardState>) -> Response {
+    let list = grpc::list_panels(panels, state);
     Json(to_json("ListPanelsResponse", &list)).into_response()
 }
 
@@ -40,7 +42,7 @@ async fn query_panel(
     Query(parameters): Query<BTreeMap<String, String>>,
 ) -> Result<Response, Error> {
     let result = panels.query(parse_query(name, parameters)?).await?;
-    let response = v1::QueryPanelResponse { table: Some(messages::table(&result)) };
+    let response = v1::QueryPanelResponse { table: Some(messages::table(&result)), frame: None };
     Ok(Json(to_json("QueryPanelResponse", &response)).into_response())
 }
 

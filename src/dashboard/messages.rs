@@ -1,7 +1,10 @@
 //! Conversions between panels and protobuf messages.
 
-use crate::panels::catalog::{Catalog, Chart};
+use super::frame::frame;
+use crate::error::Error;
+use crate::panels::catalog::{Catalog, Panel};
 use crate::panels::range::TimeRange;
+use crate::panels::spec::{Chart, Size};
 use crate::panels::subscriptions::PanelUpdate;
 use crate::panels::table::{Cell, ResultTable};
 use crate::panels::{PanelError, PanelResult};
@@ -18,7 +21,12 @@ pub(crate) fn time_range(value: i32) -> Option<TimeRange> {
     }
 }
 
-/// The response of ListPanels.
+/// The form of a result. `None` if the enum has no such value.
+pub(crate) fn result_format(value: i32) -> Option<v1::ResultFormat> {
+    v1::ResultFormat::try_from(value).ok()
+}
+
+/// The response of ListPanels, without `version` and `has_events`.
 pub(crate) fn list_response(catalog: &Catalog) -> v1::ListPanelsResponse {
     let panels = catalog.panels.values().map(|panel| v1::Panel {
         name: panel.name.clone(),
@@ -39,19 +47,36 @@ pub(crate) fn list_response(catalog: &Catalog) -> v1::ListPanelsResponse {
             .collect(),
         sql: panel.sql.clone(),
         built_in: panel.built_in,
+        spec: Some(spec(panel)),
     });
     let broken = catalog.broken.iter().map(|broken| v1::BrokenPanel {
         file: broken.file.clone(),
         line: broken.line,
         message: broken.message.clone(),
     });
-    v1::ListPanelsResponse { panels: panels.collect(), broken: broken.collect() }
+    v1::ListPanelsResponse { panels: panels.collect(), broken: broken.collect(), ..Default::default() }
+}
+
+fn spec(panel: &Panel) -> v1::PanelSpec {
+    let size = match panel.spec.size(panel.chart) {
+        Size::Small => v1::PanelSize::Small,
+        Size::Medium => v1::PanelSize::Medium,
+        Size::Large => v1::PanelSize::Large,
+    };
+    v1::PanelSpec {
+        order: panel.spec.order(),
+        size: size.into(),
+        top: panel.spec.top(panel.chart),
+        events: panel.spec.events.clone(),
+    }
 }
 
 fn chart(chart: Chart) -> v1::Chart {
     match chart {
         Chart::Number => v1::Chart::Number,
         Chart::Line => v1::Chart::Line,
+        Chart::Area => v1::Chart::Area,
+        Chart::Stacked => v1::Chart::Stacked,
         Chart::Bar => v1::Chart::Bar,
         Chart::HorizontalBar => v1::Chart::HorizontalBar,
         Chart::Table => v1::Chart::Table,
@@ -84,10 +109,11 @@ fn value(cell: &Cell) -> Option<v1::value::Kind> {
         Cell::Bool(value) => Kind::BoolValue(*value),
         Cell::Text(value) => Kind::StringValue(value.clone()),
         Cell::Timestamp(millis) => Kind::TimestampValue(proto::timestamp_from_millis(*millis)),
+        date @ Cell::Date(_) => Kind::StringValue(date.to_string()),
     })
 }
 
-fn context(result: &PanelResult) -> v1::PanelContext {
+pub(super) fn context(result: &PanelResult) -> v1::PanelContext {
     let context = &result.context;
     v1::PanelContext {
         range_start: Some(proto::timestamp_from_millis(context.range_start * 1_000)),
@@ -95,6 +121,9 @@ fn context(result: &PanelResult) -> v1::PanelContext {
         time_zone: context.time_zone.clone(),
         computed_at: Some(proto::timestamp_from_millis(context.computed_at.as_millisecond())),
         approximate: context.approximate,
+        partial_from: context.partial_from.map(|start| proto::timestamp_from_millis(start * 1_000)),
+        span: context.span.clone().unwrap_or_default(),
+        bucket_seconds: context.bucket_seconds.unwrap_or_default(),
     }
 }
 
@@ -103,19 +132,44 @@ pub(crate) fn watch_response(
     id: String,
     panel: String,
     update: &PanelUpdate,
-) -> Result<v1::WatchPanelsResponse, PanelError> {
+    format: v1::ResultFormat,
+) -> v1::WatchPanelsResponse {
+    if let Some(error) = &update.ended {
+        return query_error(id, panel, Error::from(error.clone()));
+    }
     let value = match &update.result {
         None => None,
-        Some(result) => Some(typed_value(result)?.unwrap_or_else(|| Value::Table(table(result)))),
+        Some(result) => match watched_value(result, format) {
+            Ok(value) => Some(value),
+            Err(error) => return query_error(id, panel, error.into()),
+        },
     };
     let stale = update.stale.as_ref();
-    Ok(v1::WatchPanelsResponse {
+    v1::WatchPanelsResponse {
         id,
         panel,
         value,
         stale_reason: stale.map(|stale| stale.reason.clone()),
         stale_since: stale.map(|stale| proto::timestamp_from_millis(stale.since.as_millisecond())),
-    })
+        error: None,
+        heartbeat: None,
+    }
+}
+
+fn watched_value(result: &PanelResult, format: v1::ResultFormat) -> Result<Value, PanelError> {
+    match format {
+        v1::ResultFormat::Frame => Ok(Value::Frame(frame(result))),
+        v1::ResultFormat::Unspecified => {
+            Ok(typed_value(result)?.unwrap_or_else(|| Value::Table(table(result))))
+        }
+    }
+}
+
+/// The end of a query that is not served.
+pub(crate) fn query_error(id: String, panel: String, error: Error) -> v1::WatchPanelsResponse {
+    let message = error.message.clone();
+    let code = tonic::Status::from(error).code().into();
+    v1::WatchPanelsResponse { id, panel, error: Some(v1::QueryError { code, message }), ..Default::default() }
 }
 
 /// The [`ResultCheck`](crate::panels::query::ResultCheck) of this API: the columns of a built-in panel's message exist and
@@ -268,7 +322,7 @@ pub(super) fn traffic_anomaly(result: &PanelResult) -> Result<v1::GetTrafficAnom
     let row = first_row(result)?;
     Ok(v1::GetTrafficAnomalyResponse {
         current_views: row.count(current_views)?,
-        previous_views: row.count(previous_views)?,
+        previous_views: row.optional_count(previous_views)?.unwrap_or(0),
         change_pct: row.number(change_pct)?,
         context: Some(context(result)),
     })
@@ -314,6 +368,13 @@ impl RowReader<'_> {
         match self.cell(column) {
             Cell::UInt(value) => Ok(*value),
             _ => Err(self.mismatch(column, "an unsigned integer")),
+        }
+    }
+
+    fn optional_count(&self, column: ColumnRef) -> Result<Option<u64>, PanelError> {
+        match self.cell(column) {
+            Cell::Null => Ok(None),
+            _ => self.count(column).map(Some),
         }
     }
 
@@ -367,6 +428,7 @@ fn invalid_result(result: &PanelResult, reason: String) -> PanelError {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::panels::frame::Frame;
     use crate::panels::query::ResultContext;
 
     fn result(panel: &str, json: &str) -> PanelResult {
@@ -376,9 +438,12 @@ mod tests {
             time_zone: "UTC".into(),
             computed_at: jiff::Timestamp::UNIX_EPOCH,
             approximate: false,
+            partial_from: None,
+            bucket_seconds: None,
+            span: None,
         };
         let table = ResultTable::from_json_compact(json.as_bytes()).unwrap();
-        PanelResult { panel: panel.into(), table, context }
+        PanelResult { panel: panel.into(), table, frame: Frame::default(), context }
     }
 
     const FEATURES: &str = r#"{"meta": [{"name":"events","type":"UInt64"},{"name":"feature","type":"String"},

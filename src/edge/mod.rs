@@ -267,6 +267,7 @@ mod tests {
                 max_connection_age: Duration::ZERO,
                 allowed_hosts: String::new(),
                 allowed_origins: String::new(),
+                base_path: "/".parse().unwrap(),
             };
             async move { serve(listener, router, &config, tasks, stop).await }
         });

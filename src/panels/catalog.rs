@@ -12,58 +12,31 @@
 //! ```
 //!
 //! `title` and `chart` are required. `distinct` names the columns that are distinct counts, so that the result can say
-//! whether they are exact. `grain: coarse` selects [`Granularity::Coarse`]. docs/panels.md documents the header and the
-//! parameters that every panel has (`STANDARD_PARAMETERS`).
+//! whether they are exact. `grain: coarse` selects [`Granularity::Coarse`]. How the panel is drawn is in
+//! [`spec`](super::spec). docs/panels.md documents the header and the parameters that every panel has.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::parameter::{InvalidDefinition, Parameter};
+use super::header::Header;
+use super::parameter::Parameter;
 use super::range::Granularity;
+use super::spec::{Chart, Spec};
 use super::template;
 
-/// The panels that are compiled into the binary.
-const BUILT_IN: &[(&str, &str)] = &[
-    ("active_users", include_str!("../../queries/panels/active_users.sql")),
-    ("error_rate", include_str!("../../queries/panels/error_rate.sql")),
-    ("live_visitors", include_str!("../../queries/panels/live_visitors.sql")),
-    ("signup_funnel", include_str!("../../queries/panels/signup_funnel.sql")),
-    ("top_features", include_str!("../../queries/panels/top_features.sql")),
-    ("top_pages", include_str!("../../queries/panels/top_pages.sql")),
-    ("traffic_anomaly", include_str!("../../queries/panels/traffic_anomaly.sql")),
-    ("traffic_by_country", include_str!("../../queries/panels/traffic_by_country.sql")),
-];
+/// A panel that is compiled into the binary: its name and its file.
+type BuiltIn = (&'static str, &'static str);
+
+// `BUILT_IN`: build.rs lists the files of queries/panels.
+include!(concat!(env!("OUT_DIR"), "/built_in_panels.rs"));
 
 /// Used if the header has no `refresh`.
 const DEFAULT_REFRESH: Duration = Duration::from_secs(10);
-/// The longest `refresh`, in seconds.
-const MAX_REFRESH_SECONDS: u64 = 3_600;
 /// The longest name of a panel.
 const MAX_NAME_BYTES: usize = 64;
-
-/// The parameters that every panel has. A panel's own parameters must have other names.
-const STANDARD_PARAMETERS: [&str; 15] = [
-    // `Buckets`.
-    "range_start",
-    "range_end",
-    "buckets",
-    "time_zone",
-    // `SeriesLevel`.
-    "step",
-    "steps_end",
-    // `RangePartition`.
-    "quarters_from",
-    "hours_from",
-    "six_hours_from",
-    "six_hours_to",
-    "hours_to",
-    "quarters_to",
-    // `HourComparison`.
-    "hour_start",
-    "week_ago_start",
-    "week_ago_now",
-];
+/// How many panels an error message names.
+const MAX_NAMES: usize = 20;
 
 /// All panels at one point in time.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -85,8 +58,10 @@ pub(crate) struct Panel {
     pub description: String,
     /// The unit of its values; may be empty.
     pub unit: String,
-    /// How the dashboard draws it.
+    /// The chart type.
     pub chart: Chart,
+    /// How the dashboard draws it.
+    pub spec: Spec,
     /// The time between two computations for subscribers if no event lands.
     pub refresh: Duration,
     /// The width of its buckets.
@@ -99,21 +74,6 @@ pub(crate) struct Panel {
     pub sql: String,
     /// Whether it is compiled in. A file of the same name replaces it.
     pub built_in: bool,
-}
-
-/// How a panel is drawn.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Chart {
-    /// The first column of the first row, large.
-    Number,
-    /// A line chart over the first column.
-    Line,
-    /// Vertical bars over the first column.
-    Bar,
-    /// Horizontal bars, one per value of the first column.
-    HorizontalBar,
-    /// All columns and rows.
-    Table,
 }
 
 /// A file that is not a usable panel.
@@ -137,6 +97,15 @@ impl Catalog {
         });
         Ok(Self { panels: panels.collect::<Result<_, _>>()?, broken: Vec::new() })
     }
+
+    /// The names of the panels for an error message. With more than [`MAX_NAMES`] the last ones are only counted.
+    pub(super) fn describe_names(&self) -> String {
+        let names: Vec<&str> = self.panels.keys().map(String::as_str).take(MAX_NAMES).collect();
+        match self.panels.len() - names.len() {
+            0 => names.join(", "),
+            more => format!("{} and {more} more", names.join(", ")),
+        }
+    }
 }
 
 /// Parses a panel's file and expands its templates. The statement itself is not checked.
@@ -153,19 +122,9 @@ pub(crate) fn parse(name: &str, text: &str) -> Result<Panel, BrokenPanel> {
         );
         return Err(broken(0, message));
     }
-    let mut header = Header::default();
-    let mut header_lines = 0;
-    for (number, line) in (1..).zip(text.lines()) {
-        let Some(comment) = line.trim().strip_prefix("--") else {
-            break;
-        };
-        header_lines = number;
-        let Some((key, value)) = comment.split_once(':') else {
-            continue;
-        };
-        header.set(key.trim(), value.trim()).map_err(|error| broken(number, error.to_string()))?;
-    }
-    let Header { title, description, unit, chart, refresh, granularity, distinct, parameters } = header;
+    let (header, header_lines) =
+        Header::parse(text).map_err(|(line, error)| broken(line, error.to_string()))?;
+    let Header { title, description, unit, chart, refresh, granularity, distinct, spec, parameters } = header;
     if title.is_empty() {
         return Err(broken(
             1,
@@ -173,7 +132,10 @@ pub(crate) fn parse(name: &str, text: &str) -> Result<Panel, BrokenPanel> {
         ));
     }
     let Some(chart) = chart else {
-        return Err(broken(1, format!("the header has no chart; add \"-- chart: \" and one of {CHARTS}")));
+        return Err(broken(
+            1,
+            format!("the header has no chart; add \"-- chart: \" and one of {}", Chart::EXPECTED),
+        ));
     };
     if text.lines().skip(header_lines).all(|line| line.trim().is_empty()) {
         return Err(broken(header_lines + 1, "the file has no statement after its header".into()));
@@ -185,6 +147,7 @@ pub(crate) fn parse(name: &str, text: &str) -> Result<Panel, BrokenPanel> {
         description,
         unit,
         chart,
+        spec,
         refresh: refresh.unwrap_or(DEFAULT_REFRESH),
         granularity,
         distinct,
@@ -194,105 +157,41 @@ pub(crate) fn parse(name: &str, text: &str) -> Result<Panel, BrokenPanel> {
     })
 }
 
-const CHARTS: &str = "number, line, bar, horizontal-bar, table";
-const HEADER_KEYS: &str = "title, description, unit, chart, refresh, grain, distinct, parameter";
-
-/// Why a line of the header is invalid.
-#[derive(Debug, thiserror::Error)]
-enum InvalidHeader {
-    #[error("{key}: {value:?} is invalid; expected {expected}")]
-    Value { key: &'static str, value: String, expected: String },
-    #[error("parameter: the name {0:?} is taken; choose another name")]
-    DuplicateParameter(String),
-    #[error(transparent)]
-    Parameter(#[from] InvalidDefinition),
-    #[error("the header key {0:?} is unknown; expected one of {HEADER_KEYS}")]
-    UnknownKey(String),
-}
-
-/// The header's lines that have been parsed.
-#[derive(Default)]
-struct Header {
-    title: String,
-    description: String,
-    unit: String,
-    chart: Option<Chart>,
-    refresh: Option<Duration>,
-    granularity: Granularity,
-    distinct: Vec<String>,
-    parameters: Vec<Parameter>,
-}
-
-impl Header {
-    fn set(&mut self, key: &str, value: &str) -> Result<(), InvalidHeader> {
-        let invalid = |key, expected: &str| InvalidHeader::Value {
-            key,
-            value: value.to_owned(),
-            expected: expected.to_owned(),
-        };
-        match key {
-            "title" => self.title = value.to_owned(),
-            "description" => self.description = value.to_owned(),
-            "unit" => self.unit = value.to_owned(),
-            "chart" => {
-                self.chart = Some(match value {
-                    "number" => Chart::Number,
-                    "line" => Chart::Line,
-                    "bar" => Chart::Bar,
-                    "horizontal-bar" => Chart::HorizontalBar,
-                    "table" => Chart::Table,
-                    _ => return Err(invalid("chart", &format!("one of {CHARTS}"))),
-                });
-            }
-            "refresh" => {
-                let seconds = value.strip_suffix('s').and_then(|number| number.parse::<u64>().ok());
-                let seconds = seconds.filter(|seconds| (1..=MAX_REFRESH_SECONDS).contains(seconds));
-                let expected = format!("1s to {MAX_REFRESH_SECONDS}s");
-                let seconds = seconds.ok_or_else(|| invalid("refresh", &expected))?;
-                self.refresh = Some(Duration::from_secs(seconds));
-            }
-            "grain" => {
-                self.granularity = match value {
-                    "fine" => Granularity::Fine,
-                    "coarse" => Granularity::Coarse,
-                    _ => return Err(invalid("grain", "fine or coarse")),
-                };
-            }
-            "distinct" => self.distinct = value.split(',').map(|column| column.trim().to_owned()).collect(),
-            "parameter" => {
-                let parameter = Parameter::parse(value)?;
-                let name = parameter.name.as_str();
-                if STANDARD_PARAMETERS.contains(&name)
-                    || self.parameters.iter().any(|existing| existing.name == name)
-                {
-                    return Err(InvalidHeader::DuplicateParameter(parameter.name));
-                }
-                self.parameters.push(parameter);
-            }
-            // Prose may contain a colon.
-            prose if prose.contains(' ') => {}
-            unknown => return Err(InvalidHeader::UnknownKey(unknown.to_owned())),
-        }
-        Ok(())
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn every_built_in_panel_parses_and_is_registered() {
+    fn every_built_in_panel_parses_and_the_typed_calls_have_theirs() {
         let panels = Catalog::built_in().unwrap().panels;
-        let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("queries/panels");
-        let mut on_disk: Vec<String> = std::fs::read_dir(folder)
-            .unwrap()
-            .map(|entry| entry.unwrap().path().file_stem().unwrap().to_str().unwrap().to_owned())
-            .collect();
-        on_disk.sort();
-        assert_eq!(panels.keys().cloned().collect::<Vec<_>>(), on_disk);
+        for name in [
+            "active_users",
+            "signup_funnel",
+            "top_features",
+            "error_rate",
+            "live_visitors",
+            "top_pages",
+            "traffic_by_country",
+            "traffic_anomaly",
+        ] {
+            assert!(panels.contains_key(name), "{name}");
+        }
         assert!(panels.values().all(|panel| panel.built_in && !panel.description.is_empty()));
         assert!(panels.values().all(|panel| !panel.sql.contains("{{")), "templates are expanded");
+    }
+
+    #[test]
+    fn an_error_names_at_most_twenty_panels() {
+        let mut catalog = Catalog::default();
+        let panel = Arc::new(parse("p", "-- title: x\n-- chart: line\nSELECT 1").unwrap());
+        catalog.panels = (1..=20).map(|number| (format!("p{number:03}"), Arc::clone(&panel))).collect();
+        assert!(catalog.describe_names().ends_with("p019, p020"), "{}", catalog.describe_names());
+        catalog.panels.extend((21..=500).map(|number| (format!("p{number:03}"), Arc::clone(&panel))));
+        assert!(
+            catalog.describe_names().ends_with("p019, p020 and 480 more"),
+            "{}",
+            catalog.describe_names()
+        );
     }
 
     #[test]
@@ -314,6 +213,29 @@ mod tests {
                 3,
                 "\"buckets\" is taken",
             ),
+            ("-- title: x\n-- chart: line\n-- order: first\nSELECT 1", 3, "order: \"first\" is invalid"),
+            ("-- title: x\n-- chart: line\n-- size: huge\nSELECT 1", 3, "expected small, medium or large"),
+            ("-- title: x\n-- top: 0\n-- chart: line\nSELECT 1", 2, "top: \"0\""),
+            ("-- title: x\n-- chart: line\n-- events: a,,b\nSELECT 1", 3, "\"a,,b\""),
+            ("-- title: x\n-- chart: line\n-- column: a axis\nSELECT 1", 3, "column: \"a axis\""),
+            (
+                "-- title: x\n-- chart: line\n-- column: a time\n-- column: a hidden\nSELECT 1",
+                4,
+                "\"a\" has two lines",
+            ),
+            ("-- title: x\n-- chart: line\n-- figure: sum(a)\nSELECT 1", 3, "figure: \"sum(a)\""),
+            (
+                "-- title: x\n-- chart: line\n-- threshold: 1 %\nSELECT 1",
+                3,
+                "a number or the name of a column",
+            ),
+            ("-- title: x\n-- chart: line\n-- span: an hour\nSELECT 1", 3, "span: \"an hour\""),
+            (
+                "-- title: x\n-- chart: line\n-- span: minutes \"x\"\nSELECT 1",
+                3,
+                "{minutes} is not a parameter",
+            ),
+            ("-- title: x\n-- figure: sum(a) \"{b}\"\n-- chart: line\nSELECT 1", 2, "{b} is not a parameter"),
             ("-- title: x\n-- chart: line\n\n", 3, "no statement"),
             ("-- title: x\n-- chart: line\nSELECT\n  {{distinct_count(a)}}", 4, "distinct_count"),
         ];

@@ -9,7 +9,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
+use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -21,6 +22,8 @@ use crate::clickhouse::{ClickHouseError, ErrorKind};
 /// How often the folder is scanned. A scan is one `stat` per file. Unlike inotify, it also works on network drives and
 /// container mounts.
 const SCAN_INTERVAL: Duration = Duration::from_secs(1);
+/// How long the start of the server waits for the first scan. ClickHouse may be unreachable.
+const FIRST_SCAN_TIMEOUT: Duration = Duration::from_secs(5);
 /// Larger files are rejected.
 const MAX_FILE_BYTES: u64 = 256 << 10;
 /// Further files, in the order of their names, are ignored and reported.
@@ -46,6 +49,8 @@ pub(crate) struct DirectoryWatcher {
 /// The result of loading a file.
 struct FileState {
     version: FileVersion,
+    /// Whether the last scan did not find it.
+    missing: bool,
     /// When an unchanged file is loaded again, after an error that may be temporary.
     retry_at: Option<Instant>,
     /// The last usable version. `None` if there was none, or if the file equals the built-in panel.
@@ -54,14 +59,32 @@ struct FileState {
 }
 
 impl DirectoryWatcher {
-    /// Updates `catalog`, which initially holds the built-in panels. `panels` must read from it.
-    pub(crate) fn new(path: PathBuf, panels: Panels, catalog: watch::Sender<Arc<Catalog>>) -> Self {
+    /// Starts the task that updates `catalog` until `stop` is cancelled. Returns when the folder has been scanned once, so that
+    /// the first clients find its panels, but after [`FIRST_SCAN_TIMEOUT`] at the latest.
+    ///
+    /// `catalog` initially holds the built-in panels, and `panels` must read from it.
+    pub(crate) async fn start(
+        path: PathBuf,
+        panels: Panels,
+        catalog: watch::Sender<Arc<Catalog>>,
+        stop: CancellationToken,
+    ) -> JoinHandle<()> {
+        let (first_scan, scanned) = oneshot::channel();
+        let task = tokio::spawn(Self::new(path, panels, catalog).run(first_scan, stop));
+        if tokio::time::timeout(FIRST_SCAN_TIMEOUT, scanned).await.is_err() {
+            tracing::warn!("the panels folder is not loaded yet; its panels become available later");
+        }
+        task
+    }
+
+    fn new(path: PathBuf, panels: Panels, catalog: watch::Sender<Arc<Catalog>>) -> Self {
         let built_in = (**catalog.borrow()).clone();
         Self { path, panels, catalog, built_in, files: BTreeMap::new(), directory_error: None }
     }
 
     /// Scans the folder every second until `stop` is cancelled.
-    pub(crate) async fn run(mut self, stop: CancellationToken) {
+    async fn run(mut self, first_scan: oneshot::Sender<()>, stop: CancellationToken) {
+        let mut first_scan = Some(first_scan);
         let mut ticks = tokio::time::interval(SCAN_INTERVAL);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
@@ -74,6 +97,10 @@ impl DirectoryWatcher {
             tokio::select! {
                 () = stop.cancelled() => return,
                 () = self.apply(found) => {}
+            }
+            if let Some(first_scan) = first_scan.take() {
+                // The receiver is gone after its timeout.
+                first_scan.send(()).ok();
             }
         }
     }
@@ -92,7 +119,13 @@ impl DirectoryWatcher {
         };
         let mut changed = self.directory_error.take().is_some();
         let count = self.files.len();
-        self.files.retain(|name, _| found.contains_key(name));
+        // An editor may remove a file before it renames the new one into place. Only two scans in a row that miss a file remove
+        // its panel, because that ends all of its subscriptions.
+        self.files.retain(|name, file| {
+            let missing = !found.contains_key(name);
+            let was_missing = std::mem::replace(&mut file.missing, missing);
+            !(missing && was_missing)
+        });
         changed |= self.files.len() != count;
         for (name, version) in found {
             let now = Instant::now();
@@ -127,7 +160,7 @@ impl DirectoryWatcher {
             (None, Some(_)) => tracing::info!(panel = name, "panel loaded"),
             (None, None) => {}
         }
-        self.files.insert(name, FileState { version, retry_at, panel, broken });
+        self.files.insert(name, FileState { version, missing: false, retry_at, panel, broken });
         true
     }
 
@@ -140,7 +173,7 @@ impl DirectoryWatcher {
         }
         let text = match tokio::fs::read_to_string(self.path.join(format!("{name}.sql"))).await {
             Ok(text) => text,
-            // Deleted since the scan; the next scan removes the panel.
+            // Deleted since the scan; the next scans remove the panel.
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(LoadError::Unavailable),
             Err(error) => return Err(broken(0, format!("the file cannot be read: {error}"))),
         };
@@ -165,6 +198,10 @@ impl DirectoryWatcher {
                     LoadError::Transient(broken_panel)
                 }
             }
+            PanelError::InvalidHeader { mismatch, .. } => {
+                let (key, column) = mismatch.line();
+                broken(header_line(&text, key, column), mismatch.to_string())
+            }
             other => broken(0, other.to_string()),
         };
         let violation_error = |violation: Violation| {
@@ -183,14 +220,6 @@ impl DirectoryWatcher {
         sandbox::query_tree::check(&query_tree, database).map_err(violation_error)?;
         let result =
             self.panels.compute(&panel, &PanelQuery::with_defaults(name)).await.map_err(load_error)?;
-        for column in &panel.distinct {
-            if result.table.column_index(column).is_none() {
-                return Err(broken(
-                    line_containing(&text, "distinct"),
-                    format!("distinct: the result has no column {column:?}"),
-                ));
-            }
-        }
         if built_in.is_some() {
             // The typed calls of the built-in panel read its columns.
             self.panels.check_result(&result).map_err(load_error)?;
@@ -199,17 +228,13 @@ impl DirectoryWatcher {
     }
 
     fn report_directory_error(&mut self, error: &io::Error) {
-        let broken = (error.kind() != io::ErrorKind::NotFound).then(|| BrokenPanel {
+        let broken = Some(BrokenPanel {
             file: self.path.display().to_string(),
             line: 0,
             message: format!("MILLRACE_PANELS_DIR: the folder cannot be read: {error}"),
         });
-        if let Some(broken) = broken.as_ref().filter(|broken| self.directory_error.as_ref() != Some(broken)) {
-            tracing::warn!(reason = broken.message, "panels folder is unreadable; keeping the loaded panels");
-        }
-        // A missing folder counts as an empty one.
-        let emptied = broken.is_none() && !std::mem::take(&mut self.files).is_empty();
-        if emptied || self.directory_error != broken {
+        if self.directory_error != broken {
+            tracing::warn!(%error, "panels folder is unreadable; keeping the loaded panels");
             self.directory_error = broken;
             self.publish();
         }
@@ -252,10 +277,15 @@ enum LoadError {
     Permanent(BrokenPanel),
 }
 
-/// The `.sql` files of a folder, by name without the extension. Hidden files are ignored.
+/// The `.sql` files of a folder, by name without the extension. Hidden files are ignored. A missing folder counts as an empty
+/// one.
 fn list_sql_files(directory: &Path) -> io::Result<BTreeMap<String, FileVersion>> {
     let mut found = BTreeMap::new();
-    for entry in std::fs::read_dir(directory)? {
+    let entries = match std::fs::read_dir(directory) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(found),
+        entries => entries?,
+    };
+    for entry in entries {
         let path = entry?.path();
         let name = path.file_stem().and_then(|stem| stem.to_str()).filter(|stem| !stem.starts_with('.'));
         let (Some(name), true) = (name, path.extension().is_some_and(|extension| extension == "sql")) else {
@@ -301,9 +331,52 @@ fn line_containing(text: &str, part: &str) -> u32 {
     with(false).or_else(|| with(true)).map_or(0, |at| u32::try_from(at + 1).unwrap_or(u32::MAX))
 }
 
+/// The first line of the header with this key that names `part`; 0 if none does.
+fn header_line(text: &str, key: &str, part: &str) -> u32 {
+    let is_line = |line: &str| {
+        let header = line.trim().strip_prefix("--").and_then(|comment| comment.split_once(':'));
+        header.is_some_and(|(found, value)| found.trim() == key && value.contains(part))
+    };
+    text.lines().position(is_line).map_or(0, |at| u32::try_from(at + 1).unwrap_or(u32::MAX))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::clickhouse::ClickHouse;
+
+    #[tokio::test]
+    async fn a_panel_is_removed_when_two_scans_in_a_row_miss_its_file() {
+        let (catalog_sender, catalog) = watch::channel(Arc::new(Catalog::built_in().unwrap()));
+        let (_, endpoint) = watch::channel(None);
+        let panels =
+            Panels::new(ClickHouse::new(endpoint, "millrace"), Duration::ZERO, catalog.clone(), |_| Ok(()));
+        let mut watcher = DirectoryWatcher::new(PathBuf::from("panels"), panels, catalog_sender);
+        // ClickHouse is unreachable, so a file could not be loaded.
+        let version = (SystemTime::UNIX_EPOCH, 1);
+        let panel = catalog::parse("mine", "-- title: x\n-- chart: line\nSELECT 1").unwrap();
+        let panel = Some(Arc::new(panel));
+        let file = FileState { version, missing: false, retry_at: None, panel, broken: None };
+        watcher.files.insert("mine".into(), file);
+        watcher.publish();
+        let present = || Ok(BTreeMap::from([("mine".to_owned(), version)]));
+        for (scan, listed) in [
+            (Ok(BTreeMap::new()), true),
+            (present(), true),
+            (Ok(BTreeMap::new()), true),
+            (Err(io::ErrorKind::PermissionDenied.into()), true),
+            (Ok(BTreeMap::new()), false),
+        ] {
+            watcher.apply(scan).await;
+            assert_eq!(catalog.borrow().panels.contains_key("mine"), listed);
+        }
+    }
+
+    #[test]
+    fn a_missing_folder_counts_as_an_empty_one() {
+        let parent = tempfile::tempdir().unwrap();
+        assert_eq!(list_sql_files(&parent.path().join("gone")).unwrap(), BTreeMap::new());
+    }
 
     #[test]
     fn the_line_is_parsed_from_the_error_or_found_by_the_unknown_identifier() {

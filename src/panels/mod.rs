@@ -4,23 +4,27 @@
 //! at most every `MILLRACE_WATCH_MIN_INTERVAL_MS`. Each distinct query is computed once, no matter how many clients share
 //! it.
 //!
-//! - [`catalog`]: panel files ([`parameter`], `template`), built in or from the panels folder ([`directory`], checked by
-//!   [`sandbox`]).
-//! - [`query`]: validation, execution and caching of a query, over the buckets of its time range ([`range`]). The result is
-//!   a [`table`].
+//! - [`catalog`]: panel files (`header`, [`parameter`], [`spec`], `template`), built in or from the panels folder
+//!   ([`directory`], checked by [`sandbox`]).
+//! - [`query`]: validation, execution and caching of a query, over the buckets of its time range ([`range`], `time_frame`).
+//!   The result is a [`table`], with a [`frame`] that says how it is drawn.
 //! - [`subscriptions`]: results pushed to subscribers.
 //!
 //! Nothing here knows protobuf: `dashboard` converts requests and results.
 
 pub(crate) mod catalog;
 pub(crate) mod directory;
+pub(crate) mod frame;
+mod header;
 pub(crate) mod parameter;
 pub(crate) mod query;
 pub(crate) mod range;
 pub(crate) mod sandbox;
+pub(crate) mod spec;
 pub(crate) mod subscriptions;
 pub(crate) mod table;
 mod template;
+mod time_frame;
 
 pub(crate) use query::{PanelError, PanelQuery, PanelResult, Panels};
 
@@ -29,7 +33,12 @@ const MAX_QUOTED_CHARS: usize = 100;
 
 /// A caller's text for an error message, at most [`MAX_QUOTED_CHARS`] long.
 pub(crate) fn abbreviate(text: &str) -> String {
-    match text.char_indices().nth(MAX_QUOTED_CHARS) {
+    truncate(text, MAX_QUOTED_CHARS)
+}
+
+/// The first `max_chars` characters of a text, and an ellipsis if it is longer.
+fn truncate(text: &str, max_chars: usize) -> String {
+    match text.char_indices().nth(max_chars) {
         None => text.to_owned(),
         Some((end, _)) => format!("{}…", &text[..end]),
     }

@@ -90,14 +90,14 @@ impl ParameterType {
 impl Parameter {
     /// Parses `name Type = default from MIN to MAX: description`. Bounds and description are optional.
     pub(super) fn parse(text: &str) -> Result<Self, InvalidDefinition> {
-        let malformed = || InvalidDefinition::Malformed(text.to_owned());
+        let malformed = || InvalidDefinition::Malformed(abbreviate(text));
         let (definition, description) = text.split_once(':').unwrap_or((text, ""));
         let (head, rest) = definition.split_once('=').ok_or_else(malformed)?;
         let (name, type_name) = head.trim().split_once(' ').ok_or_else(malformed)?;
         let type_name = type_name.trim();
         let kind = ParameterType::ALL.into_iter().find(|kind| kind.name() == type_name).ok_or_else(|| {
             InvalidDefinition::UnknownType {
-                found: type_name.to_owned(),
+                found: abbreviate(type_name),
                 supported: ParameterType::ALL.map(ParameterType::name).join(", "),
             }
         })?;
@@ -145,12 +145,18 @@ impl Parameter {
         match (number, self.bounds) {
             (Some((_, text)), None) => Ok(text),
             (Some((number, text)), Some((min, max))) if (min..=max).contains(&number) => Ok(text),
-            _ => Err(InvalidValue::Unexpected {
-                name: self.name.clone(),
-                value: abbreviate(value),
-                expected: self.expected_value(),
-            }),
+            _ => Err(self.unexpected(value)),
         }
+    }
+
+    /// Validates a value of a UInt16 or UInt32 parameter.
+    pub(super) fn parse_u32(&self, value: &str) -> Result<u32, InvalidValue> {
+        self.canonicalize(value)?.parse().map_err(|_| self.unexpected(value))
+    }
+
+    fn unexpected(&self, value: &str) -> InvalidValue {
+        let (name, value) = (self.name.clone(), abbreviate(value));
+        InvalidValue::Unexpected { name, value, expected: self.expected_value() }
     }
 
     fn expected_value(&self) -> String {

@@ -9,11 +9,14 @@ use jiff::Timestamp;
 use moka::future::Cache;
 use tokio::sync::{Semaphore, watch};
 
-use super::abbreviate;
 use super::catalog::{Catalog, Panel};
+use super::frame::{Frame, HeaderMismatch};
 use super::parameter::InvalidValue;
-use super::range::{Buckets, HourComparison, TimeRange, UnknownTimeZone, parse_time_zone};
+use super::range::{TimeRange, UnknownTimeZone, parse_time_zone};
+use super::spec::MAX_LABEL_CHARS;
 use super::table::{Cell, ResultTable};
+use super::time_frame::TimeFrame;
+use super::{abbreviate, truncate};
 use crate::clickhouse::{ClickHouse, ClickHouseError};
 
 /// The size of all cached results, in bytes. The least recently used are evicted.
@@ -77,14 +80,29 @@ pub(crate) struct PanelResult {
     pub panel: String,
     /// The rows that ClickHouse returned.
     pub table: ResultTable,
+    /// How it is drawn.
+    pub frame: Frame,
     /// What they were computed for.
     pub context: ResultContext,
+}
+
+impl PanelResult {
+    /// Whether a later result need not be sent to subscribers. The range moves on once a minute, and is shown.
+    pub(super) fn shows_same(&self, later: &Self) -> bool {
+        let context = ResultContext { computed_at: self.context.computed_at, ..later.context.clone() };
+        self.table == later.table && self.frame == later.frame && self.context == context
+    }
+
+    /// Memory use in bytes, estimated.
+    pub(super) fn estimated_bytes(&self) -> usize {
+        self.table.estimated_bytes() + self.frame.estimated_bytes()
+    }
 }
 
 /// The time frame of a result, and whether it is exact.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct ResultContext {
-    /// The start of the first bucket, in seconds since 1970 UTC.
+    /// The start of the first bucket or of the panel's own span, in seconds since 1970 UTC.
     pub range_start: i64,
     /// The end of the range, exclusive, in seconds since 1970 UTC: the start of the next minute.
     pub range_end: i64,
@@ -94,6 +112,12 @@ pub(crate) struct ResultContext {
     pub computed_at: Timestamp,
     /// Whether a distinct count is above [`MAX_EXACT_DISTINCT`].
     pub approximate: bool,
+    /// The start of the bucket that includes the present, in seconds since 1970 UTC. `None` if no bucket does.
+    pub partial_from: Option<i64>,
+    /// The nominal width of a bucket. `None` if the result has no standard buckets.
+    pub bucket_seconds: Option<u32>,
+    /// The label of the panel's own span; `None` if the panel covers the requested range.
+    pub span: Option<String>,
 }
 
 /// Why there is no result.
@@ -137,6 +161,14 @@ pub enum PanelError {
         /// ClickHouse's error, which may contain values. Viewers get only its `viewer_message`.
         source: ClickHouseError,
     },
+    /// A line of the panel's header does not fit the result.
+    #[error("the header of the panel {panel} is invalid: {mismatch}")]
+    InvalidHeader {
+        /// The panel.
+        panel: String,
+        /// The line and the column.
+        mismatch: HeaderMismatch,
+    },
     /// ClickHouse's result cannot be decoded, or lacks what the panel's typed message needs.
     #[error("the result of the panel {panel} is invalid: {reason}")]
     InvalidResult {
@@ -145,6 +177,19 @@ pub enum PanelError {
         /// The column or row at fault.
         reason: String,
     },
+}
+
+impl PanelError {
+    /// Whether the query itself is at fault: it fails again unless the query or the panel is changed.
+    pub(crate) fn is_invalid_query(&self) -> bool {
+        matches!(
+            self,
+            Self::UnknownPanel { .. }
+                | Self::UnknownParameter { .. }
+                | Self::InvalidValue(_)
+                | Self::UnknownTimeZone(_)
+        )
+    }
 }
 
 /// Checks that a result can be converted into its panel's message. The API layer provides it, because panels do not know
@@ -184,10 +229,8 @@ impl Panels {
                 .time_to_live(cache_ttl)
                 .max_capacity(MAX_CACHE_BYTES)
                 .weigher(|(_, query): &(u32, PanelQuery), result: &Arc<PanelResult>| {
-                    u32::try_from(
-                        result.table.estimated_bytes() + query.estimated_bytes() + RESULT_OVERHEAD_BYTES,
-                    )
-                    .unwrap_or(u32::MAX)
+                    u32::try_from(result.estimated_bytes() + query.estimated_bytes() + RESULT_OVERHEAD_BYTES)
+                        .unwrap_or(u32::MAX)
                 })
                 .build()
         });
@@ -244,8 +287,10 @@ impl Panels {
         }
     }
 
-    /// Computes a validated query and replaces its cached result. The caller limits concurrency.
+    /// Computes a query and replaces its cached result. The caller limits concurrency. The query was validated once, but its
+    /// panel may have changed.
     pub(crate) async fn refresh(&self, query: &PanelQuery) -> Result<Arc<PanelResult>, PanelError> {
+        self.validate(query.clone())?;
         let panel = self.panel(&query.panel)?;
         let result = Arc::new(self.compute(&panel, query).await?);
         if let Some(cache) = &self.cache {
@@ -259,7 +304,7 @@ impl Panels {
         let catalog = self.catalog.borrow();
         catalog.panels.get(name).cloned().ok_or_else(|| PanelError::UnknownPanel {
             name: abbreviate(name),
-            available: catalog.panels.keys().map(String::as_str).collect::<Vec<_>>().join(", "),
+            available: catalog.describe_names(),
         })
     }
 
@@ -284,14 +329,19 @@ impl Panels {
         let time_frame = TimeFrame::new(panel, query)?;
         let response = self.fetch("", panel, query, &time_frame).await?;
         let table = decode(panel, &response)?;
+        let frame = Frame::new(panel, query, &table)
+            .map_err(|mismatch| PanelError::InvalidHeader { panel: panel.name.clone(), mismatch })?;
         let context = ResultContext {
-            range_start: time_frame.buckets.starts[0],
+            range_start: time_frame.span_start(panel, query)?,
             range_end: time_frame.buckets.end,
+            partial_from: time_frame.partial_from(panel, &table, &frame),
+            bucket_seconds: time_frame.bucket_seconds(panel, query, &frame),
+            span: panel.spec.span.as_ref().map(|span| query.fill(panel, &span.label)),
             time_zone: time_frame.zone_name,
             computed_at: time_frame.now,
             approximate: is_approximate(&table, &panel.distinct),
         };
-        Ok(PanelResult { panel: panel.name.clone(), table, context })
+        Ok(PanelResult { panel: panel.name.clone(), table, frame, context })
     }
 
     /// The rows of `EXPLAIN` for a panel's statement.
@@ -387,30 +437,49 @@ impl Explain {
     }
 }
 
-/// The time-dependent parameters of one execution.
-struct TimeFrame {
-    now: Timestamp,
-    zone_name: String,
-    buckets: Buckets,
-    hour: HourComparison,
-}
-
-impl TimeFrame {
-    fn new(panel: &Panel, query: &PanelQuery) -> Result<Self, PanelError> {
-        let now = Timestamp::now();
-        let zone = parse_time_zone(query.time_zone.as_deref())?;
-        let buckets = Buckets::new(query.range, panel.granularity, &zone, now);
-        let zone_name = zone.iana_name().unwrap_or("UTC").to_owned();
-        Ok(Self { now, zone_name, buckets, hour: HourComparison::new(&zone, now) })
-    }
-}
-
 impl PanelQuery {
     /// Memory use in bytes, estimated.
     fn estimated_bytes(&self) -> usize {
         let parameters =
             self.parameters.iter().map(|(name, value)| name.len() + value.len() + 2 * size_of::<String>());
         self.panel.len() + self.time_zone.as_ref().map_or(0, String::len) + parameters.sum::<usize>()
+    }
+
+    /// The value of one of the panel's parameters. `None` if it has no such parameter.
+    pub(super) fn value<'a>(&'a self, panel: &'a Panel, name: &str) -> Option<&'a str> {
+        let parameter = panel.parameters.iter().find(|parameter| parameter.name == name)?;
+        Some(self.parameters.get(name).unwrap_or(&parameter.default))
+    }
+
+    /// The value of the parameter that a panel's span names. Its header ensures type and bounds.
+    pub(super) fn span_minutes(&self, panel: &Panel, name: &str) -> Result<u32, PanelError> {
+        let parameter = panel.parameters.iter().find(|parameter| parameter.name == name);
+        let parameter = parameter.ok_or_else(|| unknown_parameter(panel, name))?;
+        Ok(parameter.parse_u32(self.parameters.get(name).unwrap_or(&parameter.default))?)
+    }
+
+    /// Replaces `{parameter}` in a label by its value, of at most [`MAX_LABEL_CHARS`]. A value is text: what looks like a
+    /// parameter in it stays, since values that contain each other would grow without bound.
+    pub(super) fn fill(&self, panel: &Panel, label: &str) -> String {
+        let mut filled = String::with_capacity(label.len());
+        let mut rest = label;
+        while let Some((before, after)) = rest.split_once('{') {
+            filled.push_str(before);
+            let named =
+                after.split_once('}').and_then(|(name, after)| Some((self.value(panel, name)?, after)));
+            rest = match named {
+                Some((value, after)) => {
+                    filled.push_str(value);
+                    after
+                }
+                None => {
+                    filled.push('{');
+                    after
+                }
+            };
+        }
+        filled.push_str(rest);
+        truncate(&filled, MAX_LABEL_CHARS)
     }
 
     /// The last hour in UTC, with default parameters.
@@ -428,6 +497,7 @@ fn decode(panel: &Panel, response: &[u8]) -> Result<ResultTable, PanelError> {
         .map_err(|error| PanelError::InvalidResult { panel: panel.name.clone(), reason: error.to_string() })
 }
 
+/// The header is part of `sql`, so a changed label is a new result as well.
 fn cache_key(panel: &Panel, query: &PanelQuery) -> (u32, PanelQuery) {
     (crc32c::crc32c(panel.sql.as_bytes()), query.clone())
 }
@@ -446,4 +516,56 @@ fn is_approximate(table: &ResultTable, distinct: &[String]) -> bool {
     table.rows.iter().any(|row| {
         columns.iter().any(|&at| matches!(row[at], Cell::UInt(count) if count > MAX_EXACT_DISTINCT))
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::catalog::parse;
+    use super::*;
+
+    /// A result without rows, like that of a ranking without events.
+    fn empty_result(range_end: i64) -> PanelResult {
+        let context = ResultContext {
+            range_start: range_end - 3_600,
+            range_end,
+            time_zone: "UTC".into(),
+            computed_at: Timestamp::from_second(range_end - 1).unwrap(),
+            approximate: false,
+            partial_from: None,
+            bucket_seconds: None,
+            span: None,
+        };
+        let (table, frame) = (ResultTable::default(), Frame::default());
+        PanelResult { panel: "p".into(), table, frame, context }
+    }
+
+    #[test]
+    fn a_result_is_sent_again_when_its_minute_has_passed() {
+        let result = empty_result(7_200);
+        let computed_at = Timestamp::from_second(7_150).unwrap();
+        let later = PanelResult {
+            context: ResultContext { computed_at, ..result.context.clone() },
+            ..empty_result(7_200)
+        };
+        assert!(result.shows_same(&later), "only the time of the computation differs");
+        assert!(!result.shows_same(&empty_result(7_260)));
+    }
+
+    #[test]
+    fn a_value_in_a_label_is_not_expanded_again() {
+        let panel = parse(
+            "p",
+            "-- title: T\n-- chart: number\n-- parameter: a String = x\n-- parameter: b String = y\nSELECT 1",
+        )
+        .unwrap();
+        let fill = |a: &str, b: &str, label: &str| {
+            let parameters = [("a", a), ("b", b)].map(|(name, value)| (name.to_owned(), value.to_owned()));
+            PanelQuery { parameters: parameters.into(), ..PanelQuery::with_defaults("p") }.fill(&panel, label)
+        };
+        assert_eq!(fill("{b}{b}", "{a}", "{a} and {b}"), "{b}{b} and {a}");
+        assert_eq!(fill("1", "2", "{a}{c} {b"), "1{c} {b");
+        let long = fill(&"ä".repeat(500), "", "{a}{a}{a}");
+        assert_eq!((long.chars().count(), long.ends_with('…')), (MAX_LABEL_CHARS + 1, true));
+        assert_eq!(PanelQuery::with_defaults("p").fill(&panel, "{a}, {b}"), "x, y");
+    }
 }

@@ -50,7 +50,8 @@ impl TimeRange {
         }
     }
 
-    fn bucket_minutes(self, granularity: Granularity) -> i64 {
+    /// The nominal width of a bucket. The first may be cut, and days with a clock change are longer or shorter.
+    pub(super) fn bucket_minutes(self, granularity: Granularity) -> u32 {
         match (granularity, self) {
             (Granularity::Fine, Self::Hour) => 1,
             (Granularity::Fine, Self::SixHours) => 5,
@@ -62,7 +63,8 @@ impl TimeRange {
     }
 }
 
-/// The buckets of a query. They cover the whole range; the first may start before it.
+/// The buckets of a query. They cover the whole range; the first may start before it. All queries of a range and a time
+/// zone start at the same time: the first of the coarse buckets is cut there.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Buckets {
     /// The start of each, ascending, in seconds since 1970 UTC. Never empty.
@@ -74,36 +76,52 @@ pub(crate) struct Buckets {
 impl Buckets {
     /// The buckets of a range that ends at `now`.
     pub(crate) fn new(range: TimeRange, granularity: Granularity, zone: &TimeZone, now: Timestamp) -> Self {
-        let width = range.bucket_minutes(granularity);
-        let grid = width.min(GRID_MINUTES) * 60;
         let now = now.as_second();
         let first = now - range.minutes() * 60;
-        // Start before the bucket that contains `first`, and early enough that `highest` is right: after a clock change
-        // before this point, the wall clock has caught up with its highest value again.
-        let mut second = (first - width * 60 - LOOKBACK_SECONDS).div_euclid(grid) * grid;
-        let mut starts = Vec::new();
-        let mut previous = wall_clock_bucket(second - grid, width, zone);
-        let mut highest = previous.number;
-        while second <= now {
-            let bucket = wall_clock_bucket(second, width, zone);
-            let is_start = if width <= HOUR_MINUTES {
-                bucket.number != previous.number || bucket.is_start
-            } else {
-                // Repeated wall-clock time belongs to the bucket in which the clock was put back.
-                bucket.number > highest
-            };
-            if is_start {
-                if second <= first {
-                    starts.clear();
-                }
-                starts.push(second);
-            }
-            highest = highest.max(bucket.number);
-            previous = bucket;
-            second += grid;
+        let starts_of =
+            |granularity| bucket_starts(range.bucket_minutes(granularity).into(), zone, first, now);
+        let mut starts = starts_of(granularity);
+        if granularity == Granularity::Coarse {
+            // Cut, so that all panels of a range cover the same span.
+            starts[0] = starts_of(Granularity::Fine)[0];
         }
         Self { starts, end: now.div_euclid(60) * 60 + 60 }
     }
+
+    /// The start of the last bucket, which contains the present.
+    pub(crate) fn last_start(&self) -> i64 {
+        self.starts[self.starts.len() - 1]
+    }
+}
+
+/// The starts of the buckets of this width from the one that contains `first` to the one that contains `now`.
+fn bucket_starts(width: i64, zone: &TimeZone, first: i64, now: i64) -> Vec<i64> {
+    let grid = width.min(GRID_MINUTES) * 60;
+    // Start before the bucket that contains `first`, and early enough that `highest` is right: after a clock change
+    // before this point, the wall clock has caught up with its highest value again.
+    let mut second = (first - width * 60 - LOOKBACK_SECONDS).div_euclid(grid) * grid;
+    let mut starts = Vec::new();
+    let mut previous = wall_clock_bucket(second - grid, width, zone);
+    let mut highest = previous.number;
+    while second <= now {
+        let bucket = wall_clock_bucket(second, width, zone);
+        let is_start = if width <= HOUR_MINUTES {
+            bucket.number != previous.number || bucket.is_start
+        } else {
+            // Repeated wall-clock time belongs to the bucket in which the clock was put back.
+            bucket.number > highest
+        };
+        if is_start {
+            if second <= first {
+                starts.clear();
+            }
+            starts.push(second);
+        }
+        highest = highest.max(bucket.number);
+        previous = bucket;
+        second += grid;
+    }
+    starts
 }
 
 /// The rollup levels above the minute, finest first.
@@ -134,7 +152,7 @@ pub(crate) struct RangePartition {
 impl Buckets {
     /// The rollup rows of a panel with a value per bucket.
     pub(crate) fn series_level(&self) -> SeriesLevel {
-        let last = self.starts[self.starts.len() - 1];
+        let last = self.last_start();
         let is_aligned = |minutes: &&i64| self.starts.iter().all(|start| start % (**minutes * 60) == 0);
         match SERIES_LEVEL_MINUTES.iter().find(is_aligned) {
             Some(&minutes) if self.starts.len() > 1 => SeriesLevel { minutes, end: last },
@@ -305,10 +323,9 @@ mod tests {
             buckets(TimeRange::SixHours, Granularity::Coarse, "Europe/Madrid", "2026-10-25T04:30:00Z");
         assert_eq!(
             walls,
-            ["24 23:00", "25 00:00", "25 01:00", "25 02:00", "25 02:00", "25 03:00", "25 04:00", "25 05:00"]
-                [1..]
+            ["25 00:30", "25 01:00", "25 02:00", "25 02:00", "25 03:00", "25 04:00", "25 05:00"]
         );
-        assert!(lengths.iter().all(|&minutes| minutes == 60));
+        assert_eq!(lengths, [30, 60, 60, 60, 60, 60], "the first is cut at the start of the range");
     }
 
     #[test]
@@ -319,7 +336,7 @@ mod tests {
         let (walls, spring) =
             buckets(TimeRange::Week, Granularity::Coarse, "America/New_York", "2026-03-11T12:00:00Z");
         assert_eq!(spring.iter().filter(|&&minutes| minutes == 23 * 60).count(), 1, "{spring:?}");
-        assert!(walls.iter().all(|wall| wall.ends_with("00:00")), "{walls:?}");
+        assert!(walls[1..].iter().all(|wall| wall.ends_with("00:00")), "{walls:?}");
     }
 
     // Clocks that are put back to midnight.
@@ -355,8 +372,8 @@ mod tests {
 
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(1_000))]
-        /// For every time zone: buckets cover the range without gaps or overlaps, a bucket of a day starts with the day,
-        /// and buckets of two hours or more have distinct labels.
+        /// For every time zone: buckets cover the range without gaps or overlaps and start at the same time in both
+        /// granularities, a bucket of a day starts with the day, and buckets of two hours or more have distinct labels.
         #[test]
         fn buckets_cover_the_range_and_days_start_at_midnight(
             zone in select(jiff::tz::db().available().map(|name| name.to_string()).collect::<Vec<_>>()),
@@ -371,19 +388,26 @@ mod tests {
             for range in [TimeRange::Hour, TimeRange::SixHours, TimeRange::Day, TimeRange::Week] {
                 for granularity in [Granularity::Fine, Granularity::Coarse] {
                     let now_timestamp = Timestamp::from_second(now).unwrap();
-                    let Buckets { starts, end } = Buckets::new(range, granularity, &zone, now_timestamp);
+                    let buckets = Buckets::new(range, granularity, &zone, now_timestamp);
+                    let SeriesLevel { minutes, end: steps_end } = buckets.series_level();
+                    prop_assert!(minutes == 1 || buckets.starts.iter().all(|start| start % (minutes * 60) == 0));
+                    prop_assert!(minutes > 1 || steps_end == buckets.starts[0]);
+                    let fine = Buckets::new(range, Granularity::Fine, &zone, now_timestamp);
+                    prop_assert_eq!((buckets.starts[0], buckets.end), (fine.starts[0], fine.end));
+                    let Buckets { starts, end } = buckets;
                     let range_start = now - range.minutes() * 60;
                     prop_assert!(starts.windows(2).all(|pair| pair[0] < pair[1]));
                     prop_assert!(starts[0] <= range_start && starts.get(1).is_none_or(|&next| next > range_start));
                     prop_assert!(starts[starts.len() - 1] <= now && now < end && end - now <= 60);
-                    let width = range.bucket_minutes(granularity);
+                    let width = i64::from(range.bucket_minutes(granularity));
                     if width > HOUR_MINUTES {
                         let label = |&start: &i64| wall_clock_bucket(start, width, &zone).number;
                         let labels: Vec<_> = starts.iter().map(label).collect();
                         prop_assert!(labels.windows(2).all(|pair| pair[0] < pair[1]), "{:?}", labels);
                     }
                     if width == 24 * 60 {
-                        for (&start, &next) in starts.iter().zip(starts[1..].iter().chain([&end])) {
+                        // The first is cut.
+                        for (&start, &next) in starts.iter().zip(starts[1..].iter().chain([&end])).skip(1) {
                             prop_assert_eq!(instant(start).start_of_day().unwrap().timestamp().as_second(), start);
                             prop_assert!(next == end || instant(next).date() > instant(start).date());
                         }
@@ -396,11 +420,11 @@ mod tests {
     #[test]
     fn unusual_offsets_follow_the_wall_clock() {
         let (walls, _) = buckets(TimeRange::Day, Granularity::Coarse, "Asia/Kolkata", "2026-11-21T10:10:00Z");
-        assert!(walls.iter().all(|wall| wall.ends_with(":00")), "{walls:?}");
+        assert!(walls[1..].iter().all(|wall| wall.ends_with(":00")), "{walls:?}");
         // Lord Howe moves its clock by half an hour.
         let (walls, lengths) =
             buckets(TimeRange::Day, Granularity::Coarse, "Australia/Lord_Howe", "2026-10-04T06:00:00Z");
-        assert!(walls.iter().filter(|wall| !wall.ends_with(":00")).count() <= 1, "{walls:?}");
+        assert!(walls[1..].iter().filter(|wall| !wall.ends_with(":00")).count() <= 1, "{walls:?}");
         assert!(lengths.iter().all(|&minutes| minutes <= 60), "{lengths:?}");
     }
 

@@ -3,7 +3,7 @@
 //! A query's task computes the result at once, and again when a batch has landed, when the panel's refresh interval has
 //! passed, and when the panel's file or ClickHouse's address has changed. The subscribers share a `watch` channel, which
 //! holds only the latest result: a slow reader skips results, and nothing queues up for it. The task ends when its last
-//! subscriber leaves, or at shutdown.
+//! subscriber leaves, when the panel is removed or no longer has the query's parameters, or at shutdown.
 //!
 //! | limit | at the limit |
 //! | --- | --- |
@@ -43,6 +43,15 @@ pub(crate) struct PanelUpdate {
     pub result: Option<Arc<PanelResult>>,
     /// Set while the last computation has failed. `result` is then the last one that succeeded.
     pub stale: Option<Stale>,
+    /// Set if the query is no longer valid: its panel was removed or changed. There are no further updates.
+    pub ended: Option<PanelError>,
+}
+
+impl PanelUpdate {
+    /// Whether nothing has been computed yet.
+    pub(crate) fn is_initial(&self) -> bool {
+        self.result.is_none() && self.stale.is_none() && self.ended.is_none()
+    }
 }
 
 /// Why a result is out of date.
@@ -282,8 +291,9 @@ impl QueryTask {
                     continue;
                 }
             };
-            let (next, not_before) = self.compute().await;
+            let computed = self.compute().await;
             drop(permit);
+            let Some((next, not_before)) = computed else { return };
             tokio::select! {
                 () = self.sender.closed() => {
                     if self.try_close() { return }
@@ -299,8 +309,8 @@ impl QueryTask {
     }
 
     /// Computes and publishes a result. Returns when to compute the next one without a trigger, and the earliest time for
-    /// it with one.
-    async fn compute(&mut self) -> (Instant, Instant) {
+    /// it with one. `None` if the query is no longer valid: its subscriptions have ended.
+    async fn compute(&mut self) -> Option<(Instant, Instant)> {
         let started = Instant::now();
         let computed = self.inner.panels.refresh(&self.query).await;
         let elapsed = started.elapsed();
@@ -316,30 +326,34 @@ impl QueryTask {
                 let panel = self.inner.panels.panel(&self.query.panel);
                 started + panel.map_or(RETRY_DELAY, |panel| panel.refresh)
             }
+            Err(error) if error.is_invalid_query() => {
+                self.end(error);
+                return None;
+            }
             Err(error) => {
                 self.publish_stale(&error);
                 started + RETRY_DELAY
             }
         };
-        (next, started + self.inner.min_interval.max(2 * elapsed))
+        Some((next, started + self.inner.min_interval.max(2 * elapsed)))
     }
 
     fn publish(&mut self, result: Arc<PanelResult>) -> Result<(), PanelError> {
         let unchanged = {
             let update = self.sender.borrow();
-            update.stale.is_none() && update.result.as_ref().is_some_and(|last| last.table == result.table)
+            update.stale.is_none() && update.result.as_ref().is_some_and(|last| last.shows_same(&result))
         };
         if unchanged {
             return Ok(());
         }
-        let bytes = result.table.estimated_bytes();
+        let bytes = result.estimated_bytes();
         if self.reservation.as_ref().is_none_or(|reservation| reservation.bytes != bytes) {
             // Reserved in addition to the previous result, which subscribers keep if the new one does not fit.
             let reservation = MemoryReservation::acquire(&self.inner, bytes)
                 .ok_or(PanelError::MemoryExhausted(MEMORY_BUDGET_BYTES >> 20))?;
             self.reservation = Some(reservation);
         }
-        self.sender.send_replace(PanelUpdate { result: Some(result), stale: None });
+        self.sender.send_replace(PanelUpdate { result: Some(result), ..PanelUpdate::default() });
         Ok(())
     }
 
@@ -366,11 +380,22 @@ impl QueryTask {
         if self.sender.receiver_count() > 0 {
             return false;
         }
+        self.remove(&mut active);
+        true
+    }
+
+    /// Ends all subscriptions. A later subscriber starts a new task.
+    fn end(&self, error: PanelError) {
+        let mut active = self.inner.active();
+        self.sender.send_replace(PanelUpdate { ended: Some(error), ..PanelUpdate::default() });
+        self.remove(&mut active);
+    }
+
+    fn remove(&self, active: &mut HashMap<PanelQuery, watch::Sender<PanelUpdate>>) {
         active.remove(&self.query);
         if active.is_empty() {
             self.inner.demand.send_replace(None);
         }
-        true
     }
 }
 

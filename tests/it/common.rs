@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use millrace_client::proto::v1;
 use tempfile::TempDir;
+use tonic::Streaming;
 use tonic::transport::Channel;
 use v1::dashboard_service_client::DashboardServiceClient;
 use v1::health_service_client::HealthServiceClient;
@@ -256,6 +257,18 @@ pub(crate) struct DeliveryCounts {
     pub(crate) duplicated: u64,
 }
 
+/// The next message of WatchPanels that is not a heartbeat; `None` at the end of the stream.
+pub(crate) async fn next_update(
+    stream: &mut Streaming<v1::WatchPanelsResponse>,
+) -> Result<Option<v1::WatchPanelsResponse>, tonic::Status> {
+    loop {
+        let next = tokio::time::timeout(TIMEOUT, stream.message()).await.expect("the stream is alive")?;
+        if next.as_ref().is_none_or(|update| update.heartbeat.is_none()) {
+            return Ok(next);
+        }
+    }
+}
+
 /// Sends an HTTP/1.1 request over a new connection. Returns the head and the body of the response.
 pub(crate) fn http_request(
     server: &TestServer,
@@ -264,10 +277,21 @@ pub(crate) fn http_request(
     content_type: &str,
     body: &[u8],
 ) -> (String, Vec<u8>) {
+    http_request_with(server, method, path, &format!("Content-Type: {content_type}\r\n"), body)
+}
+
+/// Like [`http_request`], with any headers. Each ends with CRLF.
+pub(crate) fn http_request_with(
+    server: &TestServer,
+    method: &str,
+    path: &str,
+    headers: &str,
+    body: &[u8],
+) -> (String, Vec<u8>) {
     let mut stream = TcpStream::connect(&server.address).unwrap();
     stream.set_read_timeout(Some(TIMEOUT)).unwrap();
     let head = format!(
-        "{method} {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Type: {content_type}\r\nContent-Length: {}\r\n\r\n",
+        "{method} {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{headers}Content-Length: {}\r\n\r\n",
         body.len()
     );
     let mut writer = stream.try_clone().unwrap();

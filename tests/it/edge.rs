@@ -114,7 +114,11 @@ async fn the_max_age_of_a_connection_is_transparent_to_its_producer() {
     let producer = ProducerConfig::new(server.url()).connect().await.unwrap();
     let mut dashboard = server.dashboard().await;
     let queries = vec![v1::PanelQuery { panel: "active_users".into(), time_range: 1, ..Default::default() }];
-    let mut stream = dashboard.watch_panels(v1::WatchPanelsRequest { queries }).await.unwrap().into_inner();
+    let mut stream = dashboard
+        .watch_panels(v1::WatchPanelsRequest { queries, ..Default::default() })
+        .await
+        .unwrap()
+        .into_inner();
     let mut sent = 0_u64;
     let deadline = Instant::now() + TIMEOUT;
     while producer.totals().reconnects < 2 {

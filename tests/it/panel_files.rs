@@ -7,7 +7,7 @@ use tonic::Code;
 use v1::value::Kind;
 use v1::watch_panels_response::Value;
 
-use crate::common::{TIMEOUT, TestServer, event, events_request};
+use crate::common::{TIMEOUT, TestServer, event, events_request, next_update};
 
 const HEADER: &str = "-- title: Sign-ups by name\n-- chart: bar\n-- unit: events\n";
 const EVENTS_BY_NAME: &str = "\
@@ -89,28 +89,26 @@ async fn a_panel_file_can_be_added_queried_watched_and_removed() {
     assert_eq!(query(&server, "by_name", Some("0")).await.unwrap_err().code(), Code::InvalidArgument);
 
     let request = v1::PanelQuery { panel: "by_name".into(), ..Default::default() };
-    let request = v1::WatchPanelsRequest { queries: vec![request] };
+    let request = v1::WatchPanelsRequest { queries: vec![request], ..Default::default() };
     let mut stream = server.dashboard().await.watch_panels(request).await.unwrap().into_inner();
     let rows = |update: v1::WatchPanelsResponse| match update.value {
         Some(Value::Table(table)) => table.rows.len(),
         other => panic!("{other:?}"),
     };
-    assert_eq!(rows(stream.message().await.unwrap().unwrap()), 2);
+    assert_eq!(rows(next_update(&mut stream).await.unwrap().unwrap()), 2);
 
     // A changed file is a new query: the cached result does not count.
     write_panel(folder.path(), "by_name.sql", &format!("{EVENTS_BY_NAME}LIMIT 1"));
-    assert_eq!(rows(stream.message().await.unwrap().unwrap()), 1);
+    assert_eq!(rows(next_update(&mut stream).await.unwrap().unwrap()), 1);
     assert_eq!(query(&server, "by_name", None).await.unwrap().rows.len(), 1);
 
     std::fs::remove_file(folder.path().join("by_name.sql")).unwrap();
     wait_for_panels(&server, |list| !has_panel(list, "by_name")).await;
     assert_eq!(query(&server, "by_name", None).await.unwrap_err().code(), Code::NotFound);
-    let gone = stream.message().await.unwrap().unwrap();
-    assert!(
-        gone.stale_reason.as_ref().is_some_and(|reason| reason.contains("\"by_name\" is not known")),
-        "{gone:?}"
-    );
-    assert_eq!(rows(gone), 1, "a subscriber keeps the last value");
+    let gone = next_update(&mut stream).await.unwrap().unwrap();
+    let error = gone.error.expect("the query ends");
+    assert_eq!(error.code, i32::from(Code::NotFound));
+    assert!(error.message.contains("\"by_name\" is not known"), "{error:?}");
 }
 
 #[tokio::test]
@@ -154,6 +152,15 @@ async fn an_invalid_panel_file_is_reported_with_its_line() {
         ("too_long", format!("{HEADER}SELECT max(cityHash64(number)) FROM numbers(1000000000000)"), 0, ""),
         ("too_many_rows", format!("{HEADER}SELECT number FROM numbers(1000000)"), 0, "rows"),
         ("distinct", format!("-- distinct: users\n{HEADER}SELECT 1"), 1, "no column \"users\""),
+        (
+            "column",
+            format!("-- column: users hidden\n{HEADER}SELECT 1"),
+            1,
+            "column: the result has no column \"users\"",
+        ),
+        ("figure", format!("{HEADER}-- figure: sum(one) \"x\"\nSELECT 'a' AS one"), 4, "expected a number"),
+        ("threshold", format!("{HEADER}-- threshold: users\nSELECT 1"), 4, "no column \"users\""),
+        ("span", format!("{HEADER}-- span: minutes \"x\"\nSELECT 1"), 4, "{minutes} is not a parameter"),
         ("a name", format!("{HEADER}SELECT 1"), 0, "name"),
     ];
     let folder = tempfile::tempdir().unwrap();

@@ -196,6 +196,7 @@ async fn invalid_queries_are_rejected_with_the_valid_values() {
                 .map(|(name, value)| (name.to_owned(), value.to_owned()))
                 .into_iter()
                 .collect(),
+            ..Default::default()
         }
     };
     let cases = [

@@ -7,7 +7,7 @@ use tonic::{Code, Streaming};
 use v1::TimeRange;
 use v1::watch_panels_response::Value;
 
-use crate::common::{TIMEOUT, TestClickHouse, TestServer, event, events_request, free_address};
+use crate::common::{self, TestClickHouse, TestServer, event, events_request, free_address};
 
 fn query(id: &str, panel: &str) -> v1::PanelQuery {
     v1::PanelQuery {
@@ -19,12 +19,11 @@ fn query(id: &str, panel: &str) -> v1::PanelQuery {
 }
 
 fn watch_request(queries: Vec<v1::PanelQuery>) -> v1::WatchPanelsRequest {
-    v1::WatchPanelsRequest { queries }
+    v1::WatchPanelsRequest { queries, ..Default::default() }
 }
 
 async fn next_update(stream: &mut Streaming<v1::WatchPanelsResponse>) -> v1::WatchPanelsResponse {
-    let next = tokio::time::timeout(TIMEOUT, stream.message()).await.expect("an update arrives");
-    next.unwrap().expect("the stream is open")
+    common::next_update(stream).await.unwrap().expect("the stream is open")
 }
 
 /// Returns the next update for which `predicate` holds.
@@ -76,7 +75,12 @@ async fn every_panel_sends_an_initial_value_and_updates() {
         }
     }
 
-    // A panel whose value has not changed sends no update: there was no page view.
+    // A panel whose value has not changed sends no update, unless its span has moved on by a minute: there was no page view.
+    let range_end = |update: &v1::WatchPanelsResponse| match &update.value {
+        Some(Value::TopPages(pages)) => pages.context.as_ref().unwrap().range_end,
+        other => panic!("{other:?}"),
+    };
+    let mut pages_end = range_end(&first["top_pages"]);
     server.ingest().await.send_events(events_request(vec![event("signup_started")])).await.unwrap();
     let shows_both = |update: &v1::WatchPanelsResponse| match &update.value {
         Some(Value::SignupFunnel(funnel)) => funnel.started == 2,
@@ -86,8 +90,13 @@ async fn every_panel_sends_an_initial_value_and_updates() {
     let stopped = server.stop();
     assert!(stopped.0.success(), "{}", stopped.1);
     let end = loop {
-        match stream.message().await {
-            Ok(Some(update)) => assert_ne!(update.id, "top_pages", "{update:?}"),
+        match common::next_update(&mut stream).await {
+            Ok(Some(update)) if update.id == "top_pages" => {
+                let end = range_end(&update);
+                assert_ne!(end, pages_end, "{update:?}");
+                pages_end = end;
+            }
+            Ok(Some(_)) => {}
             other => break other,
         }
     };
@@ -189,17 +198,6 @@ async fn a_slow_subscriber_gets_the_latest_value() {
     std::fs::write(folder.path().join("wide.sql"), panel).unwrap();
     let server = TestServer::start_with(&[("MILLRACE_PANELS_DIR", folder.path().to_str().unwrap())]);
     let mut dashboard = server.dashboard().await;
-    while !dashboard
-        .list_panels(v1::ListPanelsRequest {})
-        .await
-        .unwrap()
-        .into_inner()
-        .panels
-        .iter()
-        .any(|p| p.name == "wide")
-    {
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
     // The default flow-control windows of HTTP/2: less than one value fits.
     let endpoint = tonic::transport::Channel::from_shared(server.url()).unwrap();
     let endpoint = endpoint.initial_stream_window_size(65_535).initial_connection_window_size(65_535);
@@ -227,23 +225,164 @@ async fn a_slow_subscriber_gets_the_latest_value() {
 }
 
 #[tokio::test]
-async fn invalid_watched_queries_are_rejected_with_their_index() {
+async fn a_call_without_distinct_ids_is_rejected() {
     let server = TestServer::start();
     let mut dashboard = server.dashboard().await;
-    let mut zone = query("b", "top_pages");
-    zone.time_zone = Some("Mars/Olympus".into());
     let cases = [
         (vec![], "1 to 100 panels"),
         (vec![query("", "active_users"); 101], "1 to 100 panels"),
         (vec![query("a", "active_users"), query("a", "error_rate")], "queries[1]: id: \"a\" is used twice"),
-        (vec![query("a", "active_users"), zone], "queries[1]: time_zone: \"Mars/Olympus\""),
     ];
     for (queries, part) in cases {
         let error = dashboard.watch_panels(watch_request(queries)).await.unwrap_err();
         assert_eq!(error.code(), Code::InvalidArgument, "{error:?}");
         assert!(error.message().contains(part), "{} does not contain {part:?}", error.message());
     }
-    let error = dashboard.watch_panels(watch_request(vec![query("", "nothing")])).await.unwrap_err();
-    assert_eq!(error.code(), Code::NotFound);
-    assert!(error.message().starts_with("queries[0]: panel: \"nothing\" is not known"), "{error:?}");
+    let request = v1::WatchPanelsRequest { result_format: 9, ..watch_request(vec![query("", "top_pages")]) };
+    let error = dashboard.watch_panels(request).await.unwrap_err();
+    assert!(error.message().starts_with("result_format: 9 is invalid"), "{error:?}");
+}
+
+#[tokio::test]
+async fn an_invalid_query_gets_an_error_of_its_own_and_the_others_are_served() {
+    let server = TestServer::start();
+    let mut dashboard = server.dashboard().await;
+    let mut zone = query("zone", "top_pages");
+    zone.time_zone = Some("Mars/Olympus".into());
+    let mut parameter = query("parameter", "top_pages");
+    parameter.parameters.insert("limit".into(), "0".into());
+    let range = v1::PanelQuery { time_range: 9, ..query("range", "top_pages") };
+    let queries = vec![zone, parameter, range, query("", "nothing"), query("good", "top_pages")];
+    let mut stream = dashboard.watch_panels(watch_request(queries)).await.unwrap().into_inner();
+    let mut updates = std::collections::BTreeMap::new();
+    while updates.len() < 5 {
+        let update = next_update(&mut stream).await;
+        updates.insert(update.id.clone(), update);
+    }
+    let long = "p".repeat(10_000);
+    let mut stream =
+        dashboard.watch_panels(watch_request(vec![query("long", &long)])).await.unwrap().into_inner();
+    let rejected = next_update(&mut stream).await;
+    assert!(rejected.error.is_some() && rejected.panel.len() < 200, "{rejected:?}");
+    for (id, code, part) in [
+        ("zone", Code::InvalidArgument, "time_zone: \"Mars/Olympus\""),
+        ("parameter", Code::InvalidArgument, "from 1 to 100"),
+        ("range", Code::InvalidArgument, "TIME_RANGE_7D"),
+        ("nothing", Code::NotFound, "panel: \"nothing\" is not known"),
+    ] {
+        let error = updates[id].error.as_ref().unwrap_or_else(|| panic!("{:?}", updates[id]));
+        assert_eq!(error.code, i32::from(code), "{error:?}");
+        assert!(error.message.contains(part), "{error:?} does not contain {part:?}");
+        assert_eq!(updates[id].value, None);
+    }
+    assert!(matches!(updates["good"].value, Some(Value::TopPages(_))), "{:?}", updates["good"]);
+}
+
+#[tokio::test]
+async fn heartbeats_report_the_server_and_arrive_without_updates() {
+    let server = TestServer::start();
+    let mut dashboard = server.dashboard().await;
+    let list = dashboard.list_panels(v1::ListPanelsRequest {}).await.unwrap().into_inner();
+    assert!(!list.has_events && !list.version.is_empty(), "{list:?}");
+    let request = watch_request(vec![query("", "nothing")]);
+    let mut stream = dashboard.watch_panels(request).await.unwrap().into_inner();
+    let first = stream.message().await.unwrap().unwrap();
+    let heartbeat = first.heartbeat.clone().expect("the first message is a heartbeat");
+    let rest = v1::WatchPanelsResponse { heartbeat: None, ..first };
+    assert_eq!(rest, v1::WatchPanelsResponse::default(), "a heartbeat has nothing else");
+    assert!(heartbeat.server_time.is_some());
+    assert_eq!((heartbeat.panels_version, heartbeat.has_events), (list.version, false));
+
+    // Heartbeats report the first event, although the query has ended.
+    server.ingest().await.send_events(events_request(vec![event("x")])).await.unwrap();
+    wait_for_heartbeat(&mut stream, |heartbeat| heartbeat.has_events).await;
+    assert!(dashboard.list_panels(v1::ListPanelsRequest {}).await.unwrap().into_inner().has_events);
+}
+
+async fn wait_for_heartbeat(
+    stream: &mut Streaming<v1::WatchPanelsResponse>,
+    predicate: impl Fn(&v1::Heartbeat) -> bool,
+) -> v1::Heartbeat {
+    loop {
+        let next =
+            tokio::time::timeout(common::TIMEOUT, stream.message()).await.expect("the stream is alive");
+        let next = next.unwrap().expect("the stream is open");
+        if let Some(heartbeat) = next.heartbeat.filter(|heartbeat| predicate(heartbeat)) {
+            return heartbeat;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_server_has_events_also_if_they_are_older_than_a_week() {
+    let server = TestServer::start();
+    let eight_days_ago = jiff::Timestamp::now() - jiff::SignedDuration::from_hours(8 * 24);
+    let timestamp = Some(prost_types::Timestamp { seconds: eight_days_ago.as_second(), nanos: 0 });
+    let old = v1::Event { timestamp, ..event("x") };
+    assert_eq!(
+        server.ingest().await.send_events(events_request(vec![old])).await.unwrap().into_inner().accepted,
+        1
+    );
+    server.wait_until_landed().await;
+    let data_dir = server.shared_data_dir();
+    assert!(server.stop().0.success());
+    // Nothing lands after the restart.
+    let server = TestServer::start_on(data_dir, &[]);
+    let mut dashboard = server.dashboard().await;
+    assert!(dashboard.list_panels(v1::ListPanelsRequest {}).await.unwrap().into_inner().has_events);
+}
+
+#[tokio::test]
+async fn a_removed_panel_ends_its_query_and_a_new_version_brings_it_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("mine.sql");
+    let panel =
+        "-- title: Mine\n-- chart: number\n-- parameter: n UInt16 = 1 from 1 to 9: x\nSELECT {n:UInt16} AS n";
+    std::fs::write(&file, panel).unwrap();
+    let server = TestServer::start_with(&[("MILLRACE_PANELS_DIR", folder.path().to_str().unwrap())]);
+    let mut dashboard = server.dashboard().await;
+    let list = dashboard.list_panels(v1::ListPanelsRequest {}).await.unwrap().into_inner();
+    assert!(
+        list.panels.iter().any(|panel| panel.name == "mine"),
+        "the folder is loaded before the server accepts calls"
+    );
+    let mut nine = query("nine", "mine");
+    nine.parameters.insert("n".into(), "9".into());
+    let queries = vec![query("mine", "mine"), nine.clone(), query("top_pages", "top_pages")];
+    let mut stream = dashboard.watch_panels(watch_request(queries)).await.unwrap().into_inner();
+    let mut values = std::collections::BTreeSet::new();
+    while values.len() < 3 {
+        let update = next_update(&mut stream).await;
+        assert!(update.value.is_some(), "{update:?}");
+        values.insert(update.id);
+    }
+
+    // A value that the changed panel does not allow ends only its own query.
+    std::fs::write(&file, panel.replace("to 9", "to 5")).unwrap();
+    let ended = wait_for_update(&mut stream, |update| update.error.is_some()).await;
+    let error = ended.error.unwrap();
+    assert_eq!((ended.id.as_str(), error.code), ("nine", i32::from(Code::InvalidArgument)), "{error:?}");
+    assert!(error.message.contains("from 1 to 5"), "{error:?}");
+
+    std::fs::remove_file(&file).unwrap();
+    let ended = wait_for_update(&mut stream, |update| update.error.is_some()).await;
+    let error = ended.error.unwrap();
+    assert_eq!((ended.id.as_str(), error.code), ("mine", i32::from(Code::NotFound)), "{error:?}");
+    wait_for_heartbeat(&mut stream, |heartbeat| heartbeat.panels_version != list.version).await;
+    server.ingest().await.send_events(events_request(vec![page_view()])).await.unwrap();
+    wait_for_update(&mut stream, |update| match &update.value {
+        Some(Value::TopPages(pages)) => pages.pages.len() == 1,
+        _ => false,
+    })
+    .await;
+
+    std::fs::write(&file, panel).unwrap();
+    wait_for_heartbeat(&mut stream, |heartbeat| heartbeat.panels_version == list.version).await;
+    let mut again = dashboard.watch_panels(watch_request(vec![nine])).await.unwrap().into_inner();
+    assert!(next_update(&mut again).await.value.is_some());
+}
+
+fn page_view() -> v1::Event {
+    let properties = v1::event::PropertiesKind::PropertiesJson(r#"{"page_url":"/a"}"#.into());
+    v1::Event { properties_kind: Some(properties), ..event("page_view") }
 }

@@ -1,4 +1,5 @@
 import { type Browser, type BrowserContextOptions, chromium, type Page } from "playwright-core";
+import puppeteer, { type Browser as PuppeteerBrowser } from "puppeteer-core";
 
 /** A browser without background requests, so that it contacts only the test server. */
 export const launch = (extraArgs: string[] = []): Promise<Browser> =>
@@ -17,7 +18,24 @@ export const launch = (extraArgs: string[] = []): Promise<Browser> =>
     ],
   });
 
-export const WIDTHS = { phone: 390, tablet: 820, desktop: 1440 } as const;
+/** Chromium with what Playwright hides: tabs are hidden behind each other, as a user's are, and shared workers are targets. */
+export const launchPlain = (): Promise<PuppeteerBrowser> =>
+  puppeteer.launch({
+    executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
+    headless: true,
+    args: ["--no-sandbox", "--disable-gpu"],
+  });
+
+/** Firefox over WebDriver BiDi. */
+export const launchFirefox = (): Promise<PuppeteerBrowser> =>
+  puppeteer.launch({
+    browser: "firefox",
+    executablePath: process.env.FIREFOX ?? "/usr/bin/firefox-esr",
+    headless: true,
+    extraPrefsFirefox: { "intl.accept_languages": "en-GB" },
+  });
+
+export const WIDTHS = { phone: 390, tablet: 820, desktop: 1440, wall: 2560 } as const;
 
 /** Opens a page in its own browser context. `errors` collects uncaught exceptions and CSP violations. */
 export async function openPage(

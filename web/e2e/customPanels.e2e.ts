@@ -1,92 +1,98 @@
 // A panel file in MILLRACE_PANELS_DIR appears without a reload and disappears with its file. A broken file is listed with
 // its line.
 
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import { afterAll, expect, test } from "vitest";
 import { openPage, waitForPanel } from "./browser.ts";
 import { testEnvironment } from "./environment.ts";
+import { card, markDocument, waitForFigures, wasReloaded } from "./hooks.ts";
+import { IN_RANGE, type PanelFile, panelFolder } from "./panelFiles.ts";
 import { generateEvents } from "./server.ts";
 
-const panelsDir = mkdtempSync(join(tmpdir(), "millrace-panels-"));
-afterAll(() => rmSync(panelsDir, { recursive: true, force: true }));
+const folder = panelFolder();
+afterAll(() => folder.close());
 const env = testEnvironment((url) => generateEvents(url, "--rate", "20", "--backfill", "10m", "--duration", "1s"), {
-  MILLRACE_PANELS_DIR: panelsDir,
+  MILLRACE_PANELS_DIR: folder.path,
 });
 
-const header = (title: string, chart: string) => `-- title: ${title}
--- description: A test panel
--- unit: events
--- chart: ${chart}
--- refresh: 5s
-`;
+/** The server looks for changed files every few seconds. */
+const APPEARS_MS = 60_000;
 
-const RANGE = "minute >= {range_start:DateTime('UTC')} AND minute < {range_end:DateTime('UTC')}";
+const byMinute = (column: string) =>
+  `SELECT minute, sum(${column}) AS ${column} FROM minutes WHERE ${IN_RANGE} GROUP BY minute ORDER BY minute`;
 
-const PANELS: [name: string, title: string, chart: string, sql: string, expected: string][] = [
+const PANELS: [panel: PanelFile, drawn: string][] = [
   [
-    "all_events",
-    "All events",
-    "number",
-    `SELECT sum(events) AS events FROM minutes WHERE ${RANGE}`,
-    ".headline-number",
+    {
+      name: "all_events",
+      title: "All events",
+      chart: "number",
+      sql: `SELECT sum(events) AS events FROM minutes WHERE ${IN_RANGE}`,
+    },
+    "[data-figure]",
   ],
   [
-    "events_by_minute",
-    "Events per minute",
-    "line",
-    `SELECT minute, sum(events) AS events FROM minutes WHERE ${RANGE} GROUP BY minute ORDER BY minute`,
-    "svg .recharts-line path",
+    { name: "events_by_minute", title: "Events per minute", chart: "line", sql: byMinute("events") },
+    '[data-chart="line"]',
   ],
   [
-    "errors_by_minute",
-    "Errors per minute",
-    "bar",
-    `SELECT minute, sum(errors) AS errors FROM minutes WHERE ${RANGE} GROUP BY minute ORDER BY minute`,
-    "svg .recharts-bar path",
+    { name: "errors_by_minute", title: "Errors per minute", chart: "bar", sql: byMinute("errors") },
+    '[data-chart="bar"]',
   ],
   [
-    "feature_events",
-    "Events by feature",
-    "horizontal-bar",
-    `SELECT feature, sum(events) AS events FROM feature_minutes WHERE ${RANGE} GROUP BY feature ORDER BY events DESC`,
-    "svg .recharts-bar path",
+    {
+      name: "feature_events",
+      title: "Events by feature",
+      chart: "horizontal-bar",
+      sql: `SELECT feature, sum(events) AS events FROM feature_minutes WHERE ${IN_RANGE} GROUP BY feature ORDER BY events DESC`,
+    },
+    '[data-chart="horizontal-bar"]',
   ],
   [
-    "pages",
-    "Pages",
-    "table",
-    `SELECT page_url, sum(views) AS views FROM page_minutes WHERE ${RANGE} GROUP BY page_url ORDER BY page_url`,
-    "table",
+    {
+      name: "pages",
+      title: "Pages",
+      chart: "table",
+      sql: `SELECT page_url, sum(views) AS views FROM page_minutes WHERE ${IN_RANGE} GROUP BY page_url ORDER BY page_url`,
+    },
+    "table, [role=table], [role=grid]",
   ],
 ];
 
 test("panels appear and disappear with their files without a reload", async () => {
   const { page, errors, close } = await openPage(env.browser, `${env.url}/?range=1h&zone=utc`);
-  await waitForPanel(page, "top_pages", (text) => text.includes("/pricing"), 30_000);
-  await page.evaluate(() => Object.assign(window, { notReloaded: true }));
+  await waitForFigures(page);
+  await markDocument(page);
 
-  for (const [name, title, chart, sql] of PANELS)
-    writeFileSync(join(panelsDir, `${name}.sql`), `${header(title, chart)}${sql}\n`);
-  writeFileSync(join(panelsDir, "bad.sql"), `${header("Bad", "pie")}SELECT 1\n`);
-  for (const [name, title, , , expected] of PANELS) {
-    await page.waitForSelector(`[data-panel="${name}"] ${expected}`, { timeout: 40_000, state: "attached" });
+  for (const [panel] of PANELS) folder.write(panel);
+  folder.write({ name: "bad", title: "Bad", chart: "pie", sql: "SELECT 1" });
+  for (const [{ name, title }, drawn] of PANELS) {
+    await card(page, name).locator(drawn).first().waitFor({ timeout: APPEARS_MS, state: "attached" });
     await waitForPanel(page, name, (text) => text.includes(title));
   }
-  const notice = page.getByRole("region", { name: "Broken panel files" });
-  await notice.waitFor({ timeout: 40_000 });
-  expect(await notice.innerText()).toMatch(/bad\.sql:\d+/);
+  // Folded, below the panels.
+  const broken = page.getByText(/\bbad\.sql(:\d+)?/).first();
+  await broken.waitFor({ timeout: APPEARS_MS, state: "attached" });
+  expect(await broken.textContent()).toMatch(/bad\.sql:\d+/);
+  const positions = await page.evaluate(() => {
+    const notice = [...document.querySelectorAll("details")].find((details) =>
+      details.textContent?.includes("bad.sql"),
+    );
+    return {
+      notice: notice?.getBoundingClientRect(),
+      firstCard: document.querySelector("[data-panel]")?.getBoundingClientRect().top,
+    };
+  });
+  expect(positions.notice?.top, "below the figures").toBeGreaterThan(positions.firstCard ?? Number.NaN);
+  expect(positions.notice?.height, "folded").toBeLessThan(60);
+  await waitForFigures(page);
   if (process.env.KEEP_PNG)
     await page.screenshot({ path: `${process.env.KEEP_PNG}/custom-panels.png`, fullPage: true });
 
-  for (const [name] of PANELS) rmSync(join(panelsDir, `${name}.sql`));
-  rmSync(join(panelsDir, "bad.sql"));
-  for (const [name] of PANELS) {
-    await page.waitForSelector(`[data-panel="${name}"]`, { timeout: 40_000, state: "detached" });
-  }
-  expect(await notice.count()).toBe(0);
-  expect(await page.evaluate(() => "notReloaded" in window)).toBe(true);
+  for (const [{ name }] of PANELS) folder.remove(name);
+  folder.remove("bad");
+  for (const [{ name }] of PANELS) await card(page, name).waitFor({ timeout: APPEARS_MS, state: "detached" });
+  await broken.waitFor({ timeout: APPEARS_MS, state: "detached" });
+  expect(await wasReloaded(page)).toBe(false);
   expect(errors).toEqual([]);
   await close();
 });

@@ -1,14 +1,18 @@
 // One server and one browser per test file, closed after its tests.
 
+import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import type { Browser } from "playwright-core";
 import { afterAll, beforeAll } from "vitest";
 import { launch } from "./browser.ts";
+import { ingest } from "./client.ts";
 import { startServer, type TestServer } from "./server.ts";
 
 export interface TestEnvironment {
   readonly server: TestServer;
   readonly browser: Browser;
   readonly url: string;
+  /** Sends one page view. */
+  sendEvent: () => Promise<void>;
 }
 
 /** `seed` sends events before the first test. */
@@ -36,6 +40,11 @@ export function testEnvironment(
     },
     get url() {
       return server.url;
+    },
+    async sendEvent() {
+      await ingest(server.url).sendEvents({
+        events: [{ eventName: "page_view", sessionId: "e2e", timestamp: timestampFromMs(Date.now()) }],
+      });
     },
   };
 }

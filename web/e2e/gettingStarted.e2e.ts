@@ -1,12 +1,14 @@
 // A server without events shows snippets that send the first one. Each snippet works without changes.
 
-import { execFile } from "node:child_process";
+import { spawn, spawnSync } from "node:child_process";
+import { mkdtempSync, rmSync, symlinkSync } from "node:fs";
 import { mkdir } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { delimiter, join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { promisify } from "node:util";
 import { timestampFromMs } from "@bufbuild/protobuf/wkt";
-import { expect, test } from "vitest";
-import { SNIPPETS } from "../src/app/gettingStarted/snippets.ts";
+import { afterAll, expect, test } from "vitest";
+import { snippets } from "../src/pages/dashboard/gettingStarted/snippets.ts";
 import { openPage, waitForPanel } from "./browser.ts";
 import { dashboard, ingest, PANEL_REQUEST } from "./client.ts";
 import { testEnvironment } from "./environment.ts";
@@ -35,26 +37,47 @@ test("the page shows the panels after the first event", async () => {
   await close();
 });
 
-const GRPCURL = process.env.GRPCURL ?? "grpcurl";
+// The folder in which the snippets run. It is on the PATH, with grpcurl in it if that has another name.
+const folder = mkdtempSync(join(tmpdir(), "millrace-snippets-"));
+if (process.env.GRPCURL) symlinkSync(process.env.GRPCURL, join(folder, "grpcurl"));
+const snippetEnv = { ...process.env, PATH: `${folder}${delimiter}${process.env.PATH}` };
+afterAll(() => rmSync(folder, { recursive: true }));
 
-test.each(SNIPPETS)("the $name snippet works without changes", async ({ name, text }) => {
+const TOOLS = { curl: "curl", python: "python3", node: "node", go: "go", grpcurl: "grpcurl", rust: "rustc" };
+
+const isInstalled = (tool: string) =>
+  spawnSync("sh", ["-c", `command -v ${tool}`], { env: snippetEnv, stdio: "ignore" }).status === 0;
+
+/** Gives the text to a shell as its input, as pasting does. Returns what it prints. */
+function paste(text: string): Promise<string> {
+  return new Promise((done, fail) => {
+    const shell = spawn("sh", [], { cwd: folder, env: snippetEnv });
+    let output = "";
+    shell.stdout.on("data", (data) => {
+      output += data;
+    });
+    shell.stderr.on("data", (data) => {
+      output += data;
+    });
+    shell.once("error", fail);
+    shell.once("close", (status) => (status === 0 ? done(output) : fail(new Error(`status ${status}: ${output}`))));
+    shell.stdin.end(`${text}\n`);
+  });
+}
+
+const countEvents = async () => {
   const { points } = await dashboard(env.server.url).getErrorRate(PANEL_REQUEST);
-  const before = points.reduce((sum, point) => sum + Number(point.events), 0);
-  const snippet = text({ origin: env.server.url });
-  const run = promisify(execFile);
-  if (name === "Python") await run("python3", ["-c", snippet]);
-  else if (name === "TypeScript") await run(process.execPath, ["--input-type=module", "-e", snippet]);
-  else {
-    const { stdout } = await run("bash", ["-c", snippet.replace(/^grpcurl/, GRPCURL)]);
-    expect(stdout).toMatch(/"accepted"/);
-  }
-  await expect
-    .poll(
-      async () => {
-        const response = await dashboard(env.server.url).getErrorRate(PANEL_REQUEST);
-        return response.points.reduce((sum, point) => sum + Number(point.events), 0);
-      },
-      { timeout: 15_000 },
-    )
-    .toBe(before + 1);
-});
+  return points.reduce((sum, point) => sum + Number(point.events), 0);
+};
+
+// The server's address is not known yet: only ids are used here.
+for (const { id } of snippets("http://127.0.0.1:1")) {
+  const tool = TOOLS[id];
+  const missing = isInstalled(tool) ? "" : ` (skipped: ${tool} is not installed)`;
+  test.skipIf(missing)(`the ${id} snippet works as it is pasted${missing}`, async () => {
+    const before = await countEvents();
+    const snippet = snippets(env.server.url).find((snippet) => snippet.id === id);
+    expect(await paste(snippet?.text ?? "")).toMatch(/"accepted": ?"?1"?/);
+    await expect.poll(countEvents, { timeout: 15_000 }).toBe(before + 1);
+  });
+}

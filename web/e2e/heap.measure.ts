@@ -1,13 +1,24 @@
-// Measures heap growth of an open page: used heap after garbage collection, before and after MINUTES of updates.
+// Measures heap growth of an open page and its shared worker: used heap after garbage collection, over MINUTES of updates.
 
-import type { CDPSession } from "playwright-core";
+import type { Browser, CDPSession, Page } from "puppeteer-core";
 import { expect, test } from "vitest";
-import { launch, openPage, waitForPanel } from "./browser.ts";
+import { launchPlain } from "./browser.ts";
+import { measurement } from "./measurement.ts";
 import { generateEvents, startServer, startTraffic } from "./server.ts";
+
+const { record } = measurement();
 
 const MINUTES = Number(process.env.MINUTES ?? 10);
 /** Events per second, high enough that every panel changes with each query. */
 const RATE = 60;
+const MB = 1024 * 1024;
+/** By the regression line over ten minutes: some 200 bytes per update. Single samples vary by 1 MB. */
+const MAX_GROWTH_MB = 2;
+
+async function heaps(browser: Browser, page: Page): Promise<CDPSession[]> {
+  const workers = browser.targets().filter((target) => target.type() === "shared_worker");
+  return Promise.all([page.createCDPSession(), ...workers.map((worker) => worker.createCDPSession())]);
+}
 
 /** The minimum of several samples: the page keeps updating, so a sample may include a render in progress. */
 async function heapBytes(session: CDPSession): Promise<number> {
@@ -21,15 +32,26 @@ async function heapBytes(session: CDPSession): Promise<number> {
   return smallest;
 }
 
-const megabytes = (bytes: number): string => `${(bytes / 1024 / 1024).toFixed(1)} MB`;
+const megabytes = (bytes: number): string => `${(bytes / MB).toFixed(1)} MB`;
+
+/** Bytes per sample, by least squares: a single large sample does not decide. */
+function slope(samples: number[]): number {
+  const middle = (samples.length - 1) / 2;
+  const mean = samples.reduce((sum, value) => sum + value, 0) / samples.length;
+  const sum = (term: (value: number, index: number) => number) =>
+    samples.map(term).reduce((total, value) => total + value, 0);
+  return sum((value, index) => (index - middle) * (value - mean)) / sum((_, index) => (index - middle) ** 2);
+}
 
 test(`heap growth over ${MINUTES} minutes`, async () => {
   const server = await startServer();
   await generateEvents(server.url, "--rate", "20", "--backfill", "1h", "--duration", "1s");
   const traffic = startTraffic(server.url, RATE);
-  const browser = await launch();
-  const { page } = await openPage(browser, `${server.url}/?range=1h`);
-  await waitForPanel(page, "error_rate", (text) => /of [\d,]+ events/.test(text), 30_000);
+  const browser = await launchPlain();
+  const page = await browser.newPage();
+  await page.setViewport({ width: 1440, height: 1000 });
+  await page.goto(`${server.url}/?range=1h`);
+  await page.waitForSelector("[data-figure]", { timeout: 60_000 });
   // Counts DOM mutations in the panels as rendered updates.
   await page.evaluate(() => {
     const counter = { rendered: 0 };
@@ -46,21 +68,23 @@ test(`heap growth over ${MINUTES} minutes`, async () => {
       });
     }
   });
-  const session = await page.context().newCDPSession(page);
+  const sessions = await heaps(browser, page);
+  const sample = async () => (await Promise.all(sessions.map(heapBytes))).reduce((sum, bytes) => sum + bytes, 0);
   // The first minute fills caches and compiles code. Growth after it would continue.
-  await page.waitForTimeout(Math.min(60_000, MINUTES * 6_000));
-  const before = await heapBytes(session);
-  console.log(`at the start: ${megabytes(before)}`);
+  await new Promise((done) => setTimeout(done, 60_000));
+  const samples = [await sample()];
+  console.log(`at the start: ${megabytes(samples[0] ?? 0)} in ${sessions.length} heap(s)`);
   const started = Date.now();
   for (let minute = 1; minute <= MINUTES; minute += 1) {
-    await page.waitForTimeout(Math.max(0, started + minute * 60_000 - Date.now()));
-    console.log(`after ${minute} min: ${megabytes(await heapBytes(session))}`);
+    await new Promise((done) => setTimeout(done, Math.max(0, started + minute * 60_000 - Date.now())));
+    const bytes = await sample();
+    samples.push(bytes);
+    console.log(`after ${minute} min: ${megabytes(bytes)}`);
   }
-  const after = await heapBytes(session);
   const rendered = await page.evaluate(() => (window as unknown as { counter: { rendered: number } }).counter.rendered);
-  const seconds = (Date.now() - started) / 1000;
-  console.log(`${rendered} updates rendered, ${(rendered / seconds).toFixed(1)} per second`);
-  console.log(`grew by ${megabytes(after - before)}, to ${megabytes(after)}`);
+  record("updates rendered", rendered / ((Date.now() - started) / 1000), "per second");
+  record("heap at the end", (samples.at(-1) ?? Number.NaN) / MB, "MB");
+  record("heap growth", (slope(samples) * MINUTES) / MB, "MB", MAX_GROWTH_MB);
   await traffic.close();
   await browser.close();
   await server.close();

@@ -14,6 +14,10 @@ export interface TestServer {
   url: string;
   /** Sends SIGKILL, as in a crash. */
   kill: () => Promise<void>;
+  /** Stops its process as SIGSTOP does: connections stay open, nothing responds. */
+  freeze: () => void;
+  /** Continues a frozen process. */
+  thaw: () => void;
   /** Restarts on the same port and data directory. */
   start: () => Promise<void>;
   /** Stops the server and removes its data directory. */
@@ -78,7 +82,11 @@ export async function startServer(env: Record<string, string> = {}): Promise<Tes
     url,
     start,
     kill: () => stop("SIGKILL"),
+    freeze: () => void child?.kill("SIGSTOP"),
+    thaw: () => void child?.kill("SIGCONT"),
     close: async () => {
+      // A frozen process handles no other signal.
+      child?.kill("SIGCONT");
       await stop("SIGTERM");
       rmSync(data, { recursive: true, force: true });
     },
@@ -87,14 +95,18 @@ export async function startServer(env: Record<string, string> = {}): Promise<Tes
 
 /** Sends synthetic events and returns when they are sent. */
 export async function generateEvents(url: string, ...options: string[]): Promise<void> {
-  await promisify(execFile)(BINARY, ["generate", "--target", url, ...options]);
+  await promisify(execFile)(BINARY, ["generate", "--target", url, "--scenario", "steady", ...options]);
 }
 
 /** Sends synthetic events until `close`. */
 export function startTraffic(url: string, rate: number): { close: () => Promise<void> } {
-  const child = spawn(BINARY, ["generate", "--target", url, "--rate", String(rate), "--duration", "forever"], {
-    stdio: "ignore",
-  });
+  const child = spawn(
+    BINARY,
+    ["generate", "--target", url, "--rate", String(rate), "--scenario", "steady", "--duration", "forever"],
+    {
+      stdio: "ignore",
+    },
+  );
   return {
     close: async () => {
       child.kill("SIGTERM");

@@ -1,19 +1,30 @@
+import { RouterProvider } from "@tanstack/react-router";
 import { StrictMode } from "react";
 import { createRoot } from "react-dom/client";
-import { ClientProvider, serverTransport } from "./api/client.tsx";
-import { App } from "./app/App.tsx";
-import { applyStoredTheme } from "./app/useTheme.ts";
-import "./index.css";
-
-applyStoredTheme();
+import { LiveProvider } from "./live/hooks.tsx";
+import { LiveStore } from "./live/store.ts";
+import { createAppRouter } from "./routes.tsx";
+import { loadFonts } from "./ui/fonts.ts";
 
 const root = document.getElementById("root");
 if (!root) throw new Error("index.html has no element #root");
-const transport = serverTransport();
+
+// Started first: the worker connects while the page loads.
+const store = new LiveStore();
+store.start();
+const unsubscribe = store.subscribeConnection(() => {
+  if (store.connection().phase === "connecting") return;
+  unsubscribe();
+  loadFonts();
+});
+
+const router = createAppRouter();
+// The first page is loaded before the skeleton of index.html is replaced.
+await router.load();
 createRoot(root).render(
   <StrictMode>
-    <ClientProvider transport={transport}>
-      <App />
-    </ClientProvider>
+    <LiveProvider store={store}>
+      <RouterProvider router={router} />
+    </LiveProvider>
   </StrictMode>,
 );

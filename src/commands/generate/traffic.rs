@@ -1,21 +1,26 @@
 //! Simulates the traffic of a small SaaS product: sessions view pages, sign up in two steps, use features and run into
-//! errors, more of them in busy hours. Deterministic: the same seed, scenario, start and rate generate the same events.
+//! errors, more of them in busy hours.
+//!
+//! A function of time: seed, scenario, rate and the time alone decide which events happen at that time. A period can be
+//! generated in parts and in any order, and live traffic continues the sessions of the history before it.
 
-use std::cmp::Reverse;
-use std::collections::BinaryHeap;
-use std::fmt::Write as _;
+use std::collections::BTreeMap;
+use std::ops::Range;
 
 use clap::ValueEnum;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
+use super::load::load_at;
 use crate::proto::{self, v1};
 use v1::event::PropertiesKind;
 
 /// What the traffic simulates.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(super) enum Scenario {
-    /// Everyday traffic.
+    /// Everyday traffic: busy days, quiet nights and weekends.
+    Everyday,
+    /// The same traffic at a constant rate, for measurements.
     Steady,
     /// Many sign-ups; in every other ten minutes most of them fail at the second step.
     Campaign,
@@ -23,10 +28,8 @@ pub(super) enum Scenario {
     Incident,
 }
 
-/// Average number of events in a session, measured over many. Converts the rate of events to a rate of sessions.
-const EVENTS_PER_SESSION: f64 = 4.7;
-/// Sessions start this long before the first event, so that the rate is steady from there on.
-const WARM_UP_MS: i64 = 20 * 60 * 1_000;
+/// No session is longer. The events of a period are those of the sessions that started in it, or this long before it.
+const MAX_SESSION_MS: i64 = 20 * 60 * 1_000;
 /// Length of the alternating normal and incident phases.
 const PHASE_MS: i64 = 10 * 60 * 1_000;
 const USERS: u32 = 20_000;
@@ -65,229 +68,255 @@ const COUNTRIES: [&str; 14] =
 const DEVICES: [&str; 8] =
     ["desktop", "desktop", "desktop", "desktop", "mobile", "mobile", "mobile", "tablet"];
 
-/// Load in each hour of the day (UTC), relative to an average of 1.
-const DAY_CURVE: [f64; 24] = [
-    0.45, 0.38, 0.34, 0.32, 0.35, 0.45, 0.62, 0.85, 1.1, 1.3, 1.4, 1.42, 1.38, 1.45, 1.55, 1.6, 1.55, 1.45,
-    1.3, 1.2, 1.1, 0.95, 0.78, 0.6,
-];
-
-/// An infinite iterator over events, sorted by time.
+/// Decides which events happen when. Times are in milliseconds since 1970 UTC.
+#[derive(Clone, Copy, Debug)]
 pub(super) struct Traffic {
-    rng: StdRng,
-    scenario: Scenario,
+    pub(super) seed: u64,
+    pub(super) scenario: Scenario,
+    /// Events per second, on average over a week.
+    pub(super) average_rate: f64,
+}
+
+impl Traffic {
+    /// The expected number of events per second at a time.
+    pub(super) fn rate_at(&self, at_ms: i64) -> f64 {
+        self.average_rate * if self.scenario == Scenario::Steady { 1.0 } else { load_at(at_ms) }
+    }
+
+    /// The expected number of events in a period.
+    pub(super) fn expected_events(&self, period: Range<i64>) -> f64 {
+        const STEP_MS: i64 = 60_000;
+        let steps = period.clone().step_by(STEP_MS as usize);
+        steps.map(|at_ms| self.rate_at(at_ms) * (period.end - at_ms).min(STEP_MS) as f64 / 1_000.0).sum()
+    }
+
+    /// The events from a time on with their times, without end, sorted by time.
+    pub(super) fn events_from(self, start_ms: i64) -> Events {
+        Events {
+            traffic: self,
+            start_ms,
+            next_second: (start_ms - MAX_SESSION_MS).div_euclid(1_000),
+            active: BTreeMap::new(),
+        }
+    }
+
+    /// The sessions that start in a second since 1970 UTC.
+    fn sessions_of(&self, second: i64) -> Vec<Session> {
+        // Each second has its own random numbers.
+        let mut key = [0; 32];
+        key[..8].copy_from_slice(&self.seed.to_le_bytes());
+        key[8..16].copy_from_slice(&second.to_le_bytes());
+        let mut rng = StdRng::from_seed(key);
+        let mean_gap_ms = 1_000.0 * events_per_session(self.scenario) / self.rate_at(second * 1_000);
+        let mut sessions = Vec::new();
+        let mut offset_ms = exponential(&mut rng, mean_gap_ms);
+        while offset_ms < 1_000.0 {
+            sessions.push(Session::new(&mut rng, self.scenario, second * 1_000 + offset_ms as i64));
+            offset_ms += exponential(&mut rng, mean_gap_ms);
+        }
+        sessions
+    }
+}
+
+/// An infinite iterator over events and their times. Created by [`Traffic::events_from`].
+pub(super) struct Events {
+    traffic: Traffic,
     start_ms: i64,
-    /// Session starts per millisecond, in an average hour.
-    sessions_per_ms: f64,
-    /// Whether the rate follows [`DAY_CURVE`].
-    daily_curve: bool,
-    next_session_ms: f64,
-    /// How many sessions have started.
-    sessions: u64,
-    /// The next action of each active session.
-    schedule: BinaryHeap<Reverse<ScheduledAction>>,
-    /// The active sessions; those in `free_slots` have ended.
-    slots: Vec<Session>,
-    free_slots: Vec<usize>,
+    /// The next second whose sessions have not started.
+    next_second: i64,
+    /// The active sessions by the time of their next event, the second in which they started, and their number in it.
+    active: BTreeMap<(i64, i64, usize), Session>,
 }
 
-#[derive(PartialEq, Eq, PartialOrd, Ord)]
-struct ScheduledAction {
-    at_ms: i64,
-    slot: usize,
+impl Events {
+    fn start_sessions(&mut self) {
+        let second = self.next_second;
+        self.next_second += 1;
+        for (number, mut session) in self.traffic.sessions_of(second).into_iter().enumerate() {
+            session.skip_until(self.start_ms);
+            if let Some(at_ms) = session.next_event_ms() {
+                self.active.insert((at_ms, second, number), session);
+            }
+        }
+    }
 }
 
-#[derive(Default)]
+impl Iterator for Events {
+    type Item = (i64, v1::Event);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        while self.active.first_key_value().is_none_or(|((at_ms, ..), _)| self.next_second * 1_000 <= *at_ms)
+        {
+            self.start_sessions();
+        }
+        let ((at_ms, second, number), mut session) = self.active.pop_first()?;
+        let event = session.next_event()?;
+        if let Some(next_ms) = session.next_event_ms() {
+            self.active.insert((next_ms, second, number), session);
+        }
+        Some((at_ms, event))
+    }
+}
+
+/// A session with all of its random decisions made.
 struct Session {
     id: String,
     user_id: Option<String>,
     device: &'static str,
     country: &'static str,
-    /// The remaining actions, last first.
-    plan: Vec<SessionAction>,
+    /// The remaining actions with their times, last first.
+    plan: Vec<(i64, Action)>,
 }
 
 #[derive(Clone, Copy)]
-enum SessionAction {
-    View(&'static str),
-    StartSignup,
+enum Action {
+    View { page: &'static str, referrer: &'static str, duration_ms: u64 },
+    StartSignup { plan: &'static str },
     CompleteSignup,
-    LogIn(u32),
-    Use,
+    LogIn { user: u32 },
+    Use { feature: &'static str },
+    Fail { code: &'static str, message: &'static str },
 }
 
-impl Traffic {
-    /// Traffic from `start_ms` on, with `rate` events per second on average.
-    pub(super) fn new(seed: u64, scenario: Scenario, start_ms: i64, rate: f64, daily_curve: bool) -> Self {
-        let warm_up_start_ms = start_ms - WARM_UP_MS;
-        Self {
-            rng: StdRng::seed_from_u64(seed),
-            scenario,
-            start_ms,
-            sessions_per_ms: rate / EVENTS_PER_SESSION / 1_000.0,
-            daily_curve,
-            next_session_ms: warm_up_start_ms as f64,
-            sessions: 0,
-            schedule: BinaryHeap::new(),
-            slots: Vec::new(),
-            free_slots: Vec::new(),
-        }
-    }
-
-    fn start_session(&mut self) {
-        let at_ms = self.next_session_ms as i64;
-        let load = if self.daily_curve {
-            DAY_CURVE[at_ms.div_euclid(3_600_000).rem_euclid(24) as usize]
-        } else {
-            1.0
-        };
-        self.next_session_ms += exponential(&mut self.rng, 1.0 / (self.sessions_per_ms * load));
-        self.sessions += 1;
-        let session = self.new_session(at_ms);
-        let slot = match self.free_slots.pop() {
-            Some(slot) => {
-                self.slots[slot] = session;
-                slot
-            }
-            None => {
-                self.slots.push(session);
-                self.slots.len() - 1
-            }
-        };
-        self.schedule.push(Reverse(ScheduledAction { at_ms, slot }));
-    }
-
-    fn new_session(&mut self, at_ms: i64) -> Session {
-        let rng = &mut self.rng;
-        let mut plan = vec![SessionAction::View(PAGES[skewed_index(rng, 4)])];
-        let campaign = self.scenario == Scenario::Campaign;
-        let returning = rng.random_bool(if campaign { 0.3 } else { 0.5 });
-        if returning {
-            // A few users return often, most rarely.
-            let user = (f64::from(USERS) * rng.random::<f64>().powi(3)) as u32;
-            plan.push(SessionAction::LogIn(user));
-            for _ in 0..geometric(rng, 0.22) {
-                plan.push(if rng.random_bool(0.7) {
-                    SessionAction::Use
-                } else {
-                    SessionAction::View("/app")
-                });
-            }
-        } else {
-            for _ in 0..geometric(rng, 0.32) {
-                plan.push(SessionAction::View(PAGES[skewed_index(rng, PAGES.len())]));
-            }
-            if rng.random_bool(if campaign { 0.45 } else { 0.14 }) {
-                plan.extend([SessionAction::View("/signup"), SessionAction::StartSignup]);
-                let broken = campaign && is_incident_phase(at_ms);
-                if rng.random_bool(if broken { 0.15 } else { 0.64 }) {
-                    plan.push(SessionAction::CompleteSignup);
-                    for _ in 0..geometric(rng, 0.35) {
-                        plan.push(SessionAction::Use);
-                    }
-                }
-            }
+impl Session {
+    fn new(rng: &mut StdRng, scenario: Scenario, start_ms: i64) -> Self {
+        let mut plan = Vec::new();
+        let mut at_ms = start_ms;
+        let mut actions = plan_actions(rng, scenario, start_ms).into_iter();
+        while at_ms < start_ms + MAX_SESSION_MS {
+            let action = if rng.random_bool(error_rate(scenario, at_ms)) {
+                let (code, message) = pick(rng, &ERRORS);
+                Action::Fail { code, message }
+            } else if let Some(action) = actions.next() {
+                action
+            } else {
+                break;
+            };
+            plan.push((at_ms, action));
+            // Most continue soon, some take a break.
+            let pause = exponential(rng, 12_000.0) + if rng.random_bool(0.05) { 120_000.0 } else { 500.0 };
+            at_ms += pause as i64;
         }
         plan.reverse();
-        Session {
-            id: format!("s{:x}-{:08x}", self.sessions, rng.random::<u32>()),
+        Self {
+            id: format!("s{:016x}", rng.random::<u64>()),
             user_id: None,
-            device: DEVICES[rng.random_range(0..DEVICES.len())],
-            country: COUNTRIES[rng.random_range(0..COUNTRIES.len())],
+            device: pick(rng, &DEVICES),
+            country: pick(rng, &COUNTRIES),
             plan,
         }
     }
 
-    fn error_rate(&self, at_ms: i64) -> f64 {
-        if self.scenario == Scenario::Incident && is_incident_phase(at_ms) { 0.05 } else { 0.004 }
+    /// The time of the next event; `None` after the last one.
+    fn next_event_ms(&self) -> Option<i64> {
+        self.plan.last().map(|(at_ms, _)| *at_ms)
     }
 
-    /// Performs the next action of a session, and schedules the one after it.
-    fn advance_session(&mut self, at_ms: i64, slot: usize) -> v1::Event {
-        let error_rate = self.error_rate(at_ms);
-        let rng = &mut self.rng;
-        let session = &mut self.slots[slot];
-        let is_error = rng.random_bool(error_rate);
-        let action = if is_error { None } else { session.plan.pop() };
-        let mut properties = String::with_capacity(96);
-        let written = match action {
-            None => {
-                let (code, message) = ERRORS[rng.random_range(0..ERRORS.len())];
-                write!(properties, r#"{{"code":"{code}","message":"{message}"}}"#).map(|()| "error_occurred")
-            }
-            Some(SessionAction::View(page)) => {
-                let referrer = REFERRERS[rng.random_range(0..REFERRERS.len())];
-                let duration = exponential(rng, 18_000.0) as u64;
-                let text = format_args!(
-                    r#"{{"page_url":"{page}","referrer":"{referrer}","duration_ms":{duration}}}"#
-                )
-                .to_string();
-                properties = text;
-                Ok("page_view")
-            }
-            Some(SessionAction::StartSignup) => {
-                let plan = PLANS[rng.random_range(0..PLANS.len())];
-                write!(properties, r#"{{"plan":"{plan}"}}"#).map(|()| "signup_started")
-            }
-            Some(SessionAction::CompleteSignup) => {
-                session.user_id = Some(format!("n{}", session.id));
-                properties.push_str("{}");
-                Ok("signup_completed")
-            }
-            Some(SessionAction::LogIn(user)) => {
-                session.user_id = Some(format!("u{user}"));
-                properties.push_str("{}");
-                Ok("login")
-            }
-            Some(SessionAction::Use) => {
-                let feature = FEATURES[skewed_index(rng, FEATURES.len())];
-                write!(properties, r#"{{"feature":"{feature}"}}"#).map(|()| "feature_used")
+    /// Performs the actions before a time without creating their events.
+    fn skip_until(&mut self, start_ms: i64) {
+        while let Some((_, action)) = self.plan.pop_if(|(at_ms, _)| *at_ms < start_ms) {
+            self.identify_user(action);
+        }
+    }
+
+    fn identify_user(&mut self, action: Action) {
+        match action {
+            Action::CompleteSignup => self.user_id = Some(format!("n{}", self.id)),
+            Action::LogIn { user } => self.user_id = Some(format!("u{user}")),
+            _ => {}
+        }
+    }
+
+    fn next_event(&mut self) -> Option<v1::Event> {
+        let (at_ms, action) = self.plan.pop()?;
+        self.identify_user(action);
+        let (name, properties) = match action {
+            Action::View { page, referrer, duration_ms } => (
+                "page_view",
+                format!(r#"{{"page_url":"{page}","referrer":"{referrer}","duration_ms":{duration_ms}}}"#),
+            ),
+            Action::StartSignup { plan } => ("signup_started", format!(r#"{{"plan":"{plan}"}}"#)),
+            Action::CompleteSignup => ("signup_completed", "{}".to_owned()),
+            Action::LogIn { .. } => ("login", "{}".to_owned()),
+            Action::Use { feature } => ("feature_used", format!(r#"{{"feature":"{feature}"}}"#)),
+            Action::Fail { code, message } => {
+                ("error_occurred", format!(r#"{{"code":"{code}","message":"{message}"}}"#))
             }
         };
-        let event = v1::Event {
-            event_name: written.expect("writing to a string does not fail").to_owned(),
+        Some(v1::Event {
+            event_name: name.to_owned(),
             timestamp: Some(proto::timestamp_from_millis(at_ms)),
-            session_id: session.id.clone(),
-            user_id: session.user_id.clone(),
-            device_type: session.device.to_owned(),
-            country_code: session.country.to_owned(),
+            session_id: self.id.clone(),
+            user_id: self.user_id.clone(),
+            device_type: self.device.to_owned(),
+            country_code: self.country.to_owned(),
             properties_kind: Some(PropertiesKind::PropertiesJson(properties)),
             event_id: None,
-        };
-        if session.plan.is_empty() {
-            self.free_slots.push(slot);
-        } else {
-            // Most continue soon, some take a break.
-            let pause = exponential(rng, 12_000.0) + if rng.random_bool(0.05) { 120_000.0 } else { 500.0 };
-            self.schedule.push(Reverse(ScheduledAction { at_ms: at_ms + pause as i64, slot }));
-        }
-        event
+        })
     }
 }
 
-impl Iterator for Traffic {
-    /// The time in milliseconds since 1970 UTC, and the event.
-    type Item = (i64, v1::Event);
-
-    fn next(&mut self) -> Option<Self::Item> {
-        loop {
-            while self
-                .schedule
-                .peek()
-                .is_none_or(|Reverse(scheduled)| self.next_session_ms <= scheduled.at_ms as f64)
-            {
-                self.start_session();
-            }
-            let Reverse(ScheduledAction { at_ms, slot }) = self.schedule.pop()?;
-            let event = self.advance_session(at_ms, slot);
-            if at_ms >= self.start_ms {
-                return Some((at_ms, event));
+/// What a session that starts at this time does, without its errors.
+fn plan_actions(rng: &mut StdRng, scenario: Scenario, start_ms: i64) -> Vec<Action> {
+    let campaign = scenario == Scenario::Campaign;
+    let arrival = PAGES[skewed_index(rng, 4)];
+    let mut actions = vec![view(rng, arrival)];
+    let returning = rng.random_bool(if campaign { 0.3 } else { 0.5 });
+    if returning {
+        // A few users return often, most rarely.
+        let user = (f64::from(USERS) * rng.random::<f64>().powi(3)) as u32;
+        actions.push(Action::LogIn { user });
+        for _ in 0..geometric(rng, 0.22) {
+            let action = if rng.random_bool(0.7) { use_feature(rng) } else { view(rng, "/app") };
+            actions.push(action);
+        }
+        return actions;
+    }
+    for _ in 0..geometric(rng, 0.32) {
+        let page = PAGES[skewed_index(rng, PAGES.len())];
+        actions.push(view(rng, page));
+    }
+    if rng.random_bool(if campaign { 0.45 } else { 0.14 }) {
+        actions.extend([view(rng, "/signup"), Action::StartSignup { plan: pick(rng, &PLANS) }]);
+        let broken = campaign && is_incident_phase(start_ms);
+        if rng.random_bool(if broken { 0.15 } else { 0.64 }) {
+            actions.push(Action::CompleteSignup);
+            for _ in 0..geometric(rng, 0.35) {
+                actions.push(use_feature(rng));
             }
         }
     }
+    actions
+}
+
+fn view(rng: &mut StdRng, page: &'static str) -> Action {
+    Action::View { page, referrer: pick(rng, &REFERRERS), duration_ms: exponential(rng, 18_000.0) as u64 }
+}
+
+fn use_feature(rng: &mut StdRng) -> Action {
+    Action::Use { feature: FEATURES[skewed_index(rng, FEATURES.len())] }
+}
+
+/// The average number of events in a session, measured over a million. Converts the rate of events to a rate of sessions.
+fn events_per_session(scenario: Scenario) -> f64 {
+    match scenario {
+        Scenario::Everyday | Scenario::Steady => 4.61,
+        Scenario::Campaign => 4.84,
+        Scenario::Incident => 4.72,
+    }
+}
+
+/// The share of events that are errors.
+fn error_rate(scenario: Scenario, at_ms: i64) -> f64 {
+    if scenario == Scenario::Incident && is_incident_phase(at_ms) { 0.05 } else { 0.004 }
 }
 
 fn is_incident_phase(at_ms: i64) -> bool {
     at_ms.div_euclid(PHASE_MS).rem_euclid(2) == 1
+}
+
+fn pick<T: Copy>(rng: &mut StdRng, values: &[T]) -> T {
+    values[rng.random_range(0..values.len())]
 }
 
 fn exponential(rng: &mut StdRng, mean: f64) -> f64 {
@@ -313,32 +342,93 @@ mod tests {
     use super::*;
     use crate::event::{ValidationRules, validate};
 
+    const MINUTE_MS: i64 = 60_000;
+    const HOUR_MS: i64 = 60 * MINUTE_MS;
+    const WEEK_MS: i64 = 7 * 24 * HOUR_MS;
     const START: i64 = 1_800_000_000_000;
+    /// Variance of the number of events in a period, relative to its expectation. Above 1, since the events of a session come
+    /// together: the average of the squared number of events in a session, divided by its average, measured as 7.6.
+    const DISPERSION: f64 = 8.0;
 
-    fn traffic(seed: u64, scenario: Scenario, count: usize) -> Vec<(i64, v1::Event)> {
-        Traffic::new(seed, scenario, START, 100.0, false).take(count).collect()
+    fn traffic(seed: u64, scenario: Scenario) -> Traffic {
+        Traffic { seed, scenario, average_rate: 100.0 }
+    }
+
+    fn events(seed: u64, scenario: Scenario, count: usize) -> Vec<(i64, v1::Event)> {
+        traffic(seed, scenario).events_from(START).take(count).collect()
+    }
+
+    fn events_of(traffic: Traffic, period: Range<i64>) -> Vec<(i64, v1::Event)> {
+        traffic.events_from(period.start).take_while(|(at_ms, _)| *at_ms < period.end).collect()
+    }
+
+    /// Six standard deviations.
+    fn tolerance(expected: f64) -> f64 {
+        6.0 * (DISPERSION * expected).sqrt()
     }
 
     #[test]
     fn the_same_seed_gives_the_same_events() {
-        assert_eq!(traffic(1, Scenario::Steady, 500), traffic(1, Scenario::Steady, 500));
-        assert_ne!(traffic(1, Scenario::Steady, 500), traffic(2, Scenario::Steady, 500));
+        assert_eq!(events(1, Scenario::Everyday, 500), events(1, Scenario::Everyday, 500));
+        assert_ne!(events(1, Scenario::Everyday, 500), events(2, Scenario::Everyday, 500));
     }
 
     #[test]
-    fn the_average_rate_matches_the_requested_rate() {
-        let events = traffic(3, Scenario::Steady, 60_000);
-        let seconds = (events.last().unwrap().0 - START) as f64 / 1_000.0;
-        let rate = events.len() as f64 / seconds;
-        assert!((85.0..115.0).contains(&rate), "{rate} events per second");
-        assert!(events.windows(2).all(|pair| pair[0].0 <= pair[1].0));
+    fn live_traffic_continues_the_history_event_for_event() {
+        let traffic = traffic(1, Scenario::Campaign);
+        let (start, now, end) = (START, START + 7 * MINUTE_MS + 123, START + 12 * MINUTE_MS);
+        let (history, live) = (events_of(traffic, start..now), events_of(traffic, now..end));
+        assert_eq!([history, live].concat(), events_of(traffic, start..end));
+    }
+
+    #[test]
+    fn the_expected_rate_has_no_step_at_any_time() {
+        for scenario in [Scenario::Everyday, Scenario::Steady, Scenario::Campaign, Scenario::Incident] {
+            let traffic = traffic(1, scenario);
+            for now in (START..START + WEEK_MS).step_by(HOUR_MS as usize) {
+                let (before, after) = (traffic.rate_at(now - 1), traffic.rate_at(now));
+                assert!((before - after).abs() < 0.001, "{scenario:?}: {before} and {after} at {now}");
+            }
+        }
+    }
+
+    #[test]
+    fn every_hour_of_a_week_has_the_expected_number_of_events() {
+        let traffic = Traffic { average_rate: 2.0, ..traffic(3, Scenario::Everyday) };
+        let mut counts = vec![0.0; (WEEK_MS / HOUR_MS) as usize];
+        for (at_ms, _) in events_of(traffic, START..START + WEEK_MS) {
+            counts[((at_ms - START) / HOUR_MS) as usize] += 1.0;
+        }
+        for (hour, count) in counts.into_iter().enumerate() {
+            let start = START + hour as i64 * HOUR_MS;
+            let expected = traffic.expected_events(start..start + HOUR_MS);
+            // The events of a session follow its start by minutes, so they lag behind a rising or falling load.
+            let lag = 0.03 * expected;
+            assert!(
+                (count - expected).abs() < tolerance(expected) + lag,
+                "hour {hour}: {count}, not {expected}"
+            );
+        }
+    }
+
+    #[test]
+    fn every_scenario_has_the_requested_rate() {
+        for scenario in [Scenario::Everyday, Scenario::Steady, Scenario::Campaign, Scenario::Incident] {
+            let traffic = traffic(3, scenario);
+            let period = START..START + HOUR_MS;
+            let expected = traffic.expected_events(period.clone());
+            let events = events_of(traffic, period);
+            let count = events.len() as f64;
+            assert!((count - expected).abs() < tolerance(expected), "{scenario:?}: {count}, not {expected}");
+            assert!(events.windows(2).all(|pair| pair[0].0 <= pair[1].0));
+        }
     }
 
     #[test]
     fn every_event_is_valid() {
         let rules =
             ValidationRules { retention: Duration::from_secs(86_400), max_clock_skew: Duration::ZERO };
-        for (at_ms, event) in traffic(4, Scenario::Incident, 5_000) {
+        for (at_ms, event) in events(4, Scenario::Incident, 5_000) {
             validate(&event, &rules, at_ms).unwrap();
         }
     }
@@ -347,7 +437,7 @@ mod tests {
     fn signups_complete_only_after_they_start() {
         let mut started = HashSet::new();
         let mut completed = 0;
-        for (_, event) in traffic(5, Scenario::Campaign, 50_000).into_iter().skip(10_000) {
+        for (_, event) in events(5, Scenario::Campaign, 50_000).into_iter().skip(10_000) {
             match event.event_name.as_str() {
                 "signup_started" => drop(started.insert(event.session_id)),
                 "signup_completed" => completed += usize::from(started.contains(&event.session_id)),
@@ -361,7 +451,7 @@ mod tests {
     #[test]
     fn an_incident_raises_the_error_rate_and_ends() {
         let mut counts: HashMap<bool, (f64, f64)> = HashMap::new();
-        for (at_ms, event) in traffic(6, Scenario::Incident, 200_000) {
+        for (at_ms, event) in events(6, Scenario::Incident, 200_000) {
             let (errors, all) = counts.entry(is_incident_phase(at_ms)).or_default();
             *all += 1.0;
             *errors += f64::from(u8::from(event.event_name == "error_occurred"));

@@ -1,3 +1,5 @@
+import { isoWithOffset } from "./time.ts";
+
 /** Saves a file through the browser's download. */
 export function downloadFile(name: string, content: Blob): void {
   const url = URL.createObjectURL(content);
@@ -11,10 +13,18 @@ export function downloadFile(name: string, content: Blob): void {
   setTimeout(() => URL.revokeObjectURL(url), 10_000);
 }
 
-/** For example error_rate-6h-2026-11-21T0705.csv */
-export function fileName(panel: string, range: string, at: Date, extension: string): string {
-  const stamp = at.toISOString().slice(0, 16).replace(":", "");
-  return `${panel}-${range}-${stamp}.${extension}`;
+/**
+ * For example error_rate-6h-2026-11-21T080500+0100.csv: the requested range, and the moment of the figures in their zone.
+ */
+export function panelFileName(
+  panel: string,
+  range: string,
+  { computedAt, zone }: { computedAt: number; zone: string },
+  extension: string,
+): string {
+  const [date = "", rest = ""] = isoWithOffset(computedAt, zone).split("T");
+  const stamp = `${date}T${rest.replace(/\.\d+/, "").replaceAll(":", "")}`;
+  return `${panel}-${range}-${stamp}.${extension}`.replaceAll(/[^\w.+-]/g, "_");
 }
 
 /** Browsers expose the clipboard API only on HTTPS and localhost. Elsewhere this falls back to `execCommand`. */

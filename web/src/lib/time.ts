@@ -1,5 +1,7 @@
 // Ranges, time zones and timestamp labels. Timestamps are Unix milliseconds everywhere on the page.
 
+import { LOCALE } from "./format.ts";
+
 export const RANGES = ["1h", "6h", "24h", "7d"] as const;
 export type Range = (typeof RANGES)[number];
 
@@ -8,14 +10,6 @@ export const RANGE_LABELS: Record<Range, string> = {
   "6h": "last 6 hours",
   "24h": "last 24 hours",
   "7d": "last 7 days",
-};
-
-/** The bucket width of each range. */
-export const BUCKET_LABELS: Record<Range, string> = {
-  "1h": "a minute",
-  "6h": "5 minutes",
-  "24h": "15 minutes",
-  "7d": "2 hours",
 };
 
 export const isRange = (text: string | null): text is Range => RANGES.includes(text as Range);
@@ -42,7 +36,7 @@ function formatter(zone: string, key: string, options: Intl.DateTimeFormatOption
   const name = `${zone} ${key}`;
   let cached = formatters.get(name);
   if (!cached) {
-    cached = new Intl.DateTimeFormat(undefined, { ...options, timeZone: zone });
+    cached = new Intl.DateTimeFormat(LOCALE, { ...options, timeZone: zone });
     formatters.set(name, cached);
   }
   return cached;
@@ -50,17 +44,113 @@ function formatter(zone: string, key: string, options: Intl.DateTimeFormatOption
 
 const CLOCK = { hour: "2-digit", minute: "2-digit", hourCycle: "h23" } as const;
 
-/** Axis label: the time of day, or the date for the 7-day range. */
-export function tickLabel(at: number, range: Range, zone: string): string {
-  return range === "7d"
-    ? formatter(zone, "day", { weekday: "short", day: "numeric" }).format(at)
-    : formatter(zone, "clock", CLOCK).format(at);
-}
-
-/** Date and time, for tooltips and tables. */
-export const dateTimeLabel = (at: number, zone: string): string =>
-  formatter(zone, "instant", { weekday: "short", day: "numeric", month: "short", ...CLOCK }).format(at);
-
 /** Time of day to the second. */
 export const timeLabel = (at: number, zone: string): string =>
   formatter(zone, "seconds", { ...CLOCK, second: "2-digit" }).format(at);
+
+const MINUTE = 60_000;
+const HOUR = 60 * MINUTE;
+export const DAY = 24 * HOUR;
+
+const offsets = new Map<string, number>();
+const MAX_CACHED_OFFSETS = 20_000;
+
+/** Offset of the zone from UTC at an instant, in milliseconds. */
+export function zoneOffset(at: number, zone: string): number {
+  // Offsets change only at multiples of a quarter of an hour.
+  const quarter = Math.floor(at / (15 * MINUTE));
+  const key = `${zone} ${quarter}`;
+  const cached = offsets.get(key);
+  if (cached !== undefined) return cached;
+  const parts: Record<string, number> = {};
+  const instant = quarter * 15 * MINUTE;
+  const numeric = { year: "numeric", month: "numeric", day: "numeric", second: "numeric" } as const;
+  for (const { type, value } of formatter(zone, "numeric", { ...numeric, ...CLOCK }).formatToParts(instant)) {
+    parts[type] = Number(value);
+  }
+  const { year = 0, month = 1, day = 1, hour = 0, minute = 0, second = 0 } = parts;
+  const offset = Date.UTC(year, month - 1, day, hour, minute, second) - instant;
+  if (offsets.size >= MAX_CACHED_OFFSETS) offsets.clear();
+  offsets.set(key, offset);
+  return offset;
+}
+
+/** The wall clock of a zone as if it were UTC: its days all have 24 hours. */
+export const toWallClock = (at: number, zone: string): number => at + zoneOffset(at, zone);
+
+/** The instant of a wall clock time: the first of two, and the end of the gap if the clock skips it. */
+export function fromWallClock(wall: number, zone: string): number {
+  const before = wall - zoneOffset(wall - DAY, zone);
+  if (toWallClock(before, zone) === wall) return before;
+  const after = wall - zoneOffset(wall + DAY, zone);
+  if (toWallClock(after, zone) === wall) return after;
+  return before;
+}
+
+/** Midnight of a day in a zone. `days` counts from 1970-01-01. */
+export const dayStart = (days: number, zone: string): number => fromWallClock(days * DAY, zone);
+
+/** Whether the wall clock shows this time twice, because it is set back. */
+export function isAmbiguous(at: number, zone: string): boolean {
+  const setBack = zoneOffset(at - 3 * HOUR, zone) - zoneOffset(at + 3 * HOUR, zone);
+  if (setBack <= 0) return false;
+  const wall = toWallClock(at, zone);
+  return toWallClock(at + setBack, zone) === wall || toWallClock(at - setBack, zone) === wall;
+}
+
+/** "UTC+1", "UTC−3:30", "UTC". */
+export function offsetLabel(at: number, zone: string): string {
+  const minutes = zoneOffset(at, zone) / MINUTE;
+  if (minutes === 0) return "UTC";
+  const rest = Math.abs(minutes) % 60;
+  const hours = Math.floor(Math.abs(minutes) / 60);
+  return `UTC${minutes < 0 ? "−" : "+"}${hours}${rest === 0 ? "" : `:${String(rest).padStart(2, "0")}`}`;
+}
+
+/** ISO 8601 with the zone's offset: 2026-11-21T11:05:00.000+01:00. */
+export function isoWithOffset(at: number, zone: string): string {
+  const minutes = Math.round(zoneOffset(at, zone) / MINUTE);
+  const wall = new Date(at + minutes * MINUTE).toISOString().slice(0, -1);
+  if (minutes === 0) return `${wall}Z`;
+  const pad = (value: number) => String(value).padStart(2, "0");
+  const size = Math.abs(minutes);
+  return `${wall}${minutes < 0 ? "-" : "+"}${pad(Math.floor(size / 60))}:${pad(size % 60)}`;
+}
+
+const yearOf = (at: number, zone: string): number => new Date(toWallClock(at, zone)).getUTCFullYear();
+
+const sameDay = (a: number, b: number, zone: string): boolean =>
+  Math.floor(toWallClock(a, zone) / DAY) === Math.floor(toWallClock(b, zone) / DAY);
+
+/** "10:05", with seconds if there are any, and with the offset if the clock shows the time twice. */
+export function formatClock(at: number, zone: string, seconds = at % MINUTE !== 0): string {
+  const clock = !seconds ? formatter(zone, "clock", CLOCK).format(at) : timeLabel(at, zone);
+  return isAmbiguous(at, zone) ? `${clock} ${offsetLabel(at, zone)}` : clock;
+}
+
+/** "Sat 21 Nov", with the year if it is not that of `now`. */
+export function formatDay(at: number, zone: string, now: number): string {
+  const day = formatter(zone, "date", { weekday: "short", day: "numeric", month: "short" }).format(at).replace(",", "");
+  const year = yearOf(at, zone);
+  return year === yearOf(now, zone) ? day : `${day} ${year}`;
+}
+
+/** "Sat 21 Nov, 10:05". */
+export const formatInstant = (at: number, zone: string, now: number, seconds?: boolean): string =>
+  `${formatDay(at, zone, now)}, ${formatClock(at, zone, seconds)}`;
+
+/** "10:05:09", with the day if `now` is far from it: a clock alone would look like that of today. */
+export const clockOrInstant = (at: number, zone: string, now: number, seconds?: boolean): string =>
+  Math.abs(now - at) < 20 * HOUR ? formatClock(at, zone, seconds) : formatInstant(at, zone, now, seconds);
+
+/** "10:00–11:00" if it is the day of `now`, else with days: "Fri 20 Nov, 10:00–11:00". */
+export function formatSpan(start: number, end: number, zone: string, now: number): string {
+  // A span that ends at midnight ends on the day before.
+  if (sameDay(start, end - 1, zone)) {
+    const clocks = `${formatClock(start, zone)}–${formatClock(end, zone)}`;
+    return sameDay(start, now, zone) ? clocks : `${formatDay(start, zone, now)}, ${clocks}`;
+  }
+  const midnights = [start, end].every((at) => toWallClock(at, zone) % DAY === 0);
+  if (midnights) return `${formatDay(start, zone, now)} – ${formatDay(end - 1, zone, now)}`;
+  return `${formatInstant(start, zone, now)} – ${formatInstant(end, zone, now)}`;
+}

@@ -1,111 +1,249 @@
-import { memo, useMemo, useRef, useState } from "react";
-import type { Panel } from "../gen/millrace/v1/dashboard_pb.ts";
-import { timeLabel } from "../lib/time.ts";
-import type { PanelState } from "../live/state.ts";
-import { CopyButton } from "./CopyButton.tsx";
-import { Dialog } from "./Dialog.tsx";
+import { memo, type ReactNode, useId, useRef, useState } from "react";
+import { figuresOf } from "../charts/bigFigure.ts";
+import { Chart } from "../charts/Chart.tsx";
+import { emptyWords } from "../frame/words.ts";
+import type { LastFrame } from "../live/hooks.tsx";
+import type { PanelInfo, QueryState } from "../live/protocol.ts";
+import { queryKey } from "../query/query.ts";
+import { Dialog } from "../ui/Dialog.tsx";
+import { ErrorBoundary } from "../ui/ErrorBoundary.tsx";
+import { Menu, type MenuItem } from "../ui/Menu.tsx";
+import { type CardState, cardState, splitReason } from "./cardState.ts";
 import { downloadCsv, downloadPng } from "./exportPanel.ts";
-import { Menu, type MenuItem } from "./Menu.tsx";
-import { PanelContent } from "./PanelContent.tsx";
-import type { Display } from "./panel.ts";
-import { definitionOf, panelTitle } from "./registry.ts";
+import { FiguresRow } from "./FiguresRow.tsx";
 
 interface Props {
-  name: string;
-  panel: Panel | undefined;
-  state: PanelState | undefined;
-  display: Display;
+  info: PanelInfo;
+  /** The result to draw with its query. Undefined before the first one. */
+  drawn: LastFrame | undefined;
+  /** Of the selected query. */
+  state: QueryState;
+  /** The server's clock, from which the age of stale figures is told. Of the state's beginning if absent. */
+  serverNow?: number;
   onRetry: () => void;
   /** Absent if the panel is already enlarged. */
-  onEnlarge?: (name: string) => void;
+  onEnlarge?: (panel: string) => void;
+  /** More in the header of the SQL dialog, for example a copy button. */
+  sqlActions?: ReactNode;
   className?: string;
 }
 
-function Approximate() {
-  const note = "Distinct counts may be off by up to 1 %";
+/** Enlarged charts have space for more bars. More series would not be distinguishable. */
+const ENLARGED_FACTOR = 4;
+
+function Failure({ reason, onRetry }: { reason: string; onRetry: () => void }) {
+  const { summary, details } = splitReason(reason);
   return (
-    <span className="text-lg leading-none text-muted" title={note} role="note" aria-label={note}>
-      ≈
-    </span>
+    <div data-failure="" className="flex min-h-0 flex-1 flex-col items-start gap-2 overflow-y-auto text-sm">
+      <p className="text-ink">{summary}</p>
+      {details && (
+        <details className="w-full min-w-0 text-xs text-muted">
+          <summary className="cursor-pointer py-1">Details</summary>
+          <pre className="max-h-40 overflow-auto rounded-lg bg-sunken p-2 whitespace-pre-wrap break-words">
+            {details}
+          </pre>
+        </details>
+      )}
+      <button type="button" className="button" onClick={onRetry}>
+        Retry
+      </button>
+    </div>
   );
 }
 
-/** One panel: title, menu, chart or table, and its faults. */
-export const PanelCard = memo(function PanelCard(props: Props) {
-  const { name, panel, state, display, onRetry, onEnlarge, className = "" } = props;
-  const card = useRef<HTMLElement>(null);
-  const [asTable, setAsTable] = useState(false);
-  const [sqlOpen, setSqlOpen] = useState(false);
-  const [exportError, setExportError] = useState<string>();
-  const definition = definitionOf(name, panel);
-  const title = panelTitle(name, panel);
-  const value = state?.value;
-  const { range, zone } = display;
-  const shaped = useMemo(
-    () => (value ? definition.shape(value, { range, zone }) : null),
-    [definition, value, range, zone],
+function Tags({ drawn, card }: { drawn: LastFrame | undefined; card: CardState }) {
+  const span = drawn?.frame.context.span;
+  return (
+    <>
+      {span && (
+        <span
+          data-span=""
+          className="shrink-0 rounded-md bg-sunken px-1.5 py-0.5 text-xs whitespace-nowrap text-muted @max-2xs:order-last"
+          title="This panel has its own time span"
+        >
+          {span}
+        </span>
+      )}
+      {card.placeholder && (
+        <span className="shrink-0 text-xs whitespace-nowrap text-warn" title="The new range is loading">
+          {card.placeholder}
+        </span>
+      )}
+      {card.asOf && (
+        <span data-as-of="" className="shrink-0 text-xs whitespace-nowrap text-warn tabular-nums">
+          {card.asOf}
+        </span>
+      )}
+    </>
   );
+}
+
+function Body({
+  info,
+  drawn,
+  state,
+  card,
+  asTable,
+  large,
+  onRetry,
+}: Pick<Props, "info" | "drawn" | "state" | "onRetry"> & { card: CardState; asTable: boolean; large: boolean }) {
+  if (card.body === "failed") return <Failure reason={state.reason ?? ""} onRetry={onRetry} />;
+  if (!drawn) {
+    return (
+      <div className="flex flex-1 flex-col gap-3" role="status" aria-label={`${info.title} is loading`}>
+        <div className="skeleton h-8 w-28" />
+        {info.chart !== "number" && <div className="skeleton min-h-24 flex-1" />}
+      </div>
+    );
+  }
+  const { frame, query } = drawn;
+  const isNumber = info.chart === "number" && !asTable;
+  const figures = isNumber ? figuresOf(frame) : frame.figures;
+  return (
+    <div className="flex min-h-0 flex-1 flex-col" data-dimmed={card.dimmed ? "" : undefined}>
+      <FiguresRow
+        figures={figures}
+        frame={frame}
+        size={large ? 3.5 : isNumber ? 2.25 : 1.75}
+        dimmed={card.dimmed}
+        approximate={frame.context.approximate}
+      />
+      {card.body === "empty" ? (
+        <p className="my-auto py-4 text-center text-sm text-muted">{emptyWords(frame, info.events)}</p>
+      ) : (
+        !isNumber && (
+          <Chart
+            frame={frame}
+            frameKey={queryKey(query)}
+            kind={asTable ? "table" : info.chart}
+            title={info.title}
+            top={large && info.chart === "horizontal-bar" ? info.top * ENLARGED_FACTOR : info.top}
+          />
+        )
+      )}
+    </div>
+  );
+}
+
+/** One panel: title, figures, chart or table, menu, and its faults. All words are about the result that is drawn. */
+export const PanelCard = memo(function PanelCard(props: Props) {
+  const { info, drawn, className = "" } = props;
+  return (
+    <ErrorBoundary
+      resetKey={drawn?.frame}
+      fallback={(error, retry) => (
+        <section aria-label={info.title} data-panel={info.name} data-state="failed" className={`card ${className}`}>
+          <h2 className="mb-2 truncate text-sm font-medium">{info.title}</h2>
+          <Failure reason={`This panel could not be drawn.\n${error.message}`} onRetry={retry} />
+        </section>
+      )}
+    >
+      <CardContent {...props} />
+    </ErrorBoundary>
+  );
+});
+
+function CardContent(props: Props) {
+  const { info, drawn, state, serverNow = state.since, onRetry, onEnlarge, sqlActions, className = "" } = props;
+  const element = useRef<HTMLElement>(null);
+  const [asTable, setAsTable] = useState(false);
+  const [describing, setDescribing] = useState(false);
+  const [sqlOpen, setSqlOpen] = useState(false);
+  const [exportError, setExportError] = useState("");
+  const titleId = useId();
+  const descriptionId = useId();
+  const card = cardState(info, drawn, state, serverNow);
+  const withValues = drawn !== undefined && card.body !== "failed";
 
   const items: MenuItem[] = [];
-  if (onEnlarge) items.push({ label: "Enlarge", run: () => onEnlarge(name) });
-  if (shaped) {
-    items.push({ label: asTable ? "Show as chart" : "Show as table", run: () => setAsTable(!asTable) });
-    items.push({ label: "Download CSV", run: () => downloadCsv(name, shaped, display) });
+  if (onEnlarge) items.push({ label: "Enlarge", onSelect: () => onEnlarge(info.name) });
+  if (withValues) {
+    if (info.chart !== "table") {
+      items.push({
+        label: asTable ? "Show as chart" : "Show as table",
+        onSelect: () => setAsTable(!asTable),
+      });
+    }
+    items.push({ label: "Download CSV", onSelect: () => downloadCsv(info, drawn, "raw") });
+    items.push({ label: "Download CSV for spreadsheets", onSelect: () => downloadCsv(info, drawn, "spreadsheet") });
     items.push({
       label: "Download PNG",
-      run: () => {
-        if (!card.current) return;
-        setExportError(undefined);
-        downloadPng(name, title, shaped, display, card.current).catch((error) => setExportError(String(error)));
+      onSelect: () => {
+        if (!element.current) return;
+        setExportError("");
+        const stale = state.status === "stale" || drawn.placeholder;
+        downloadPng(info, drawn, stale, element.current).catch((error: unknown) => setExportError(String(error)));
       },
     });
   }
-  if (panel?.sql) items.push({ label: "Show SQL", run: () => setSqlOpen(true) });
+  if (info.sql) items.push({ label: "Show SQL", onSelect: () => setSqlOpen(true) });
 
-  const stale = shaped && (state?.phase === "stale" || state?.phase === "failed");
   return (
     <section
-      ref={card}
-      aria-label={title}
-      data-panel={name}
-      data-phase={state?.phase ?? "connecting"}
-      className={`card ${className}`}
+      ref={element}
+      aria-labelledby={titleId}
+      aria-busy={card.body === "loading" || card.placeholder !== ""}
+      data-panel={info.name}
+      data-state={state.status}
+      data-placeholder={drawn?.placeholder ? "" : undefined}
+      className={`card @container ${className}`}
     >
-      <header className="mb-2 flex min-h-9 items-center gap-2">
-        <h2 className="text-base font-semibold" title={panel?.description}>
-          {title}
+      <header className="mb-1 flex min-h-9 min-w-0 items-center gap-x-2 gap-y-1 @max-2xs:flex-wrap">
+        <h2 id={titleId} className="line-clamp-2 min-w-0 text-sm font-medium @max-2xs:flex-1" title={info.title}>
+          {info.title}
         </h2>
-        {shaped?.approximate && <Approximate />}
-        <span className="flex-1" />
-        {items.length > 0 && <Menu label={`${title}: more actions`} items={items} />}
+        {info.description && (
+          <button
+            type="button"
+            className="icon-button size-6 shrink-0"
+            aria-expanded={describing}
+            aria-controls={descriptionId}
+            aria-label={`About ${info.title}`}
+            onClick={() => setDescribing(!describing)}
+          >
+            <svg
+              viewBox="0 0 16 16"
+              className="size-4"
+              fill="none"
+              stroke="currentColor"
+              strokeWidth="1.4"
+              aria-hidden="true"
+            >
+              <circle cx="8" cy="8" r="6.3" />
+              <path d="M8 7.2v3.8M8 4.9v.1" strokeLinecap="round" />
+            </svg>
+          </button>
+        )}
+        <span className="flex-1 @max-2xs:hidden" />
+        <Tags drawn={drawn} card={card} />
+        {items.length > 0 && <Menu label={`${info.title}: more actions`} items={items} />}
       </header>
-      <PanelContent
-        title={title}
-        definition={definition}
-        shaped={shaped}
+      <p id={descriptionId} hidden={!describing} className="mb-2 text-sm text-muted">
+        {info.description}
+        {drawn?.frame.context.approximate && " Distinct counts may be off by up to 1%."}
+      </p>
+      <Body
+        info={info}
+        drawn={drawn}
         state={state}
-        display={display}
+        card={card}
         asTable={asTable}
+        large={onEnlarge === undefined}
         onRetry={onRetry}
       />
-      {stale && (
-        <p className="mt-2 truncate text-xs text-warn" title={state.reason}>
-          Stale since {timeLabel(state.since, zone)}: {state.reason}
-        </p>
-      )}
       {exportError && (
         <p role="status" className="mt-2 text-xs text-danger">
           The PNG export failed: {exportError}
         </p>
       )}
-      {sqlOpen && panel && (
-        <Dialog title={`${title}: SQL`} onClose={() => setSqlOpen(false)} actions={<CopyButton text={panel.sql} />}>
+      {sqlOpen && (
+        <Dialog title={`${info.title}: SQL`} onClose={() => setSqlOpen(false)} actions={sqlActions}>
           {/* biome-ignore lint/a11y/noNoninteractiveTabindex: a scrollable region must be reachable by keyboard */}
-          <pre className="min-h-0 overflow-auto rounded-lg bg-sunken p-4 text-xs leading-relaxed" tabIndex={0}>
-            {panel.sql}
+          <pre className="min-h-0 min-w-0 overflow-auto rounded-lg bg-sunken p-4 text-xs leading-relaxed" tabIndex={0}>
+            {info.sql}
           </pre>
         </Dialog>
       )}
     </section>
   );
-});
+}

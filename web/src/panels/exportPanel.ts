@@ -1,28 +1,26 @@
-// Exports a panel as a CSV or PNG file.
+// Exports a panel as a CSV or PNG file. Names and words come from the frame and its query.
 
-import { toCsv } from "../lib/csv.ts";
-import { downloadFile, fileName } from "../lib/download.ts";
-import { toPng } from "../lib/png.ts";
-import type { Display, ShapedPanel } from "./panel.ts";
+import type { CsvVariant } from "../frame/csv.ts";
+import { csvBytes } from "../frame/csv.ts";
+import { loadWhenIdle } from "../lazyPart.ts";
+import { downloadFile, panelFileName } from "../lib/download.ts";
+import type { LastFrame } from "../live/hooks.tsx";
+import type { PanelInfo } from "../live/protocol.ts";
 
-export function downloadCsv(name: string, shaped: ShapedPanel<unknown>, display: Display): void {
-  const content = new Blob([toCsv(shaped.table)], { type: "text/csv;charset=utf-8" });
-  downloadFile(fileName(name, display.range, new Date(), "csv"), content);
+const loadPng = () => import("./png.ts");
+// The download reports a failure, not the attempt in advance.
+loadWhenIdle(() => void loadPng().catch(() => {}));
+
+export function downloadCsv(info: PanelInfo, { frame, query }: LastFrame, variant: CsvVariant): void {
+  const charset = variant === "raw" ? "utf-8" : "utf-16le";
+  const content = new Blob([csvBytes(frame, variant)], { type: `text/csv;charset=${charset}` });
+  const name = variant === "raw" ? info.name : `${info.name}-spreadsheet`;
+  downloadFile(panelFileName(name, query.range, frame.context, "csv"), content);
 }
 
-export async function downloadPng(
-  name: string,
-  title: string,
-  shaped: ShapedPanel<unknown>,
-  display: Display,
-  card: HTMLElement,
-): Promise<void> {
-  const svg = card.querySelector<SVGSVGElement>("svg.recharts-surface");
-  // The legend is HTML outside the SVG. Its colours come from the page, where the theme's variables are resolved.
-  const legend = [...card.querySelectorAll<HTMLElement>("[data-legend] li")].map((item) => ({
-    text: item.textContent ?? "",
-    color: getComputedStyle(item.firstElementChild ?? item).backgroundColor,
-  }));
-  const image = { title, headline: shaped.headline, legend, svg, table: shaped.table, zone: display.zone };
-  downloadFile(fileName(name, display.range, new Date(), "png"), await toPng(image));
+/** `card` holds the drawn chart. */
+export async function downloadPng(info: PanelInfo, drawn: LastFrame, stale: boolean, card: HTMLElement): Promise<void> {
+  const { toPng } = await loadPng();
+  const { frame, query } = drawn;
+  downloadFile(panelFileName(info.name, query.range, frame.context, "png"), await toPng(info, frame, stale, card));
 }

@@ -1,0 +1,161 @@
+//! Sends a bounded number of events over one UploadEvents call.
+
+use std::ops::Range;
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::transport::Channel;
+
+use super::SendTotals;
+use super::progress::UploadProgress;
+use super::traffic::Traffic;
+use crate::proto::v1;
+use v1::health_service_client::HealthServiceClient;
+use v1::ingest_service_client::IngestServiceClient;
+
+/// Events per request of an upload: about 200 KB, far below the default limit of a message.
+const EVENTS_PER_REQUEST: usize = 1_000;
+/// How many generated requests may wait for the connection. At the limit the generator waits.
+const MAX_QUEUED_REQUESTS: usize = 16;
+/// History is sent in parts of this length.
+const PART_MS: i64 = 3_600_000;
+/// With `yield_to_live`, how many events may wait for their insert before the upload pauses: less than a second of inserts.
+const MAX_WAITING_EVENTS: u64 = 20_000;
+/// With `yield_to_live`, the number of waiting events is queried after this many requests, and this often during a pause.
+const REQUESTS_PER_CHECK: u64 = 5;
+const CHECK_INTERVAL: Duration = Duration::from_millis(50);
+/// The longest pause. Live traffic alone may keep more events waiting, and the upload advances all the same.
+const MAX_PAUSE: Duration = Duration::from_secs(1);
+
+/// The events of a period: the newest hour first, since that is what people look at.
+pub(super) fn history(traffic: Traffic, period: Range<i64>) -> impl Iterator<Item = v1::Event> + Send {
+    let ends = std::iter::successors(Some(period.end), |end| Some(end - PART_MS));
+    ends.take_while(move |end| *end > period.start).flat_map(move |end| {
+        let start = period.start.max(end - PART_MS);
+        traffic.events_from(start).take_while(move |(at_ms, _)| *at_ms < end).map(|(_, event)| event)
+    })
+}
+
+/// One upload.
+pub(super) struct Upload {
+    pub(super) channel: Channel,
+    pub(super) producer_id: String,
+    pub(super) progress: UploadProgress,
+    /// Events are inserted in the order in which they were accepted. This keeps so few events waiting that live traffic is on
+    /// the page within a second.
+    pub(super) yield_to_live: bool,
+}
+
+impl Upload {
+    /// Sends the events as fast as the server reads them, and waits until all of them are acknowledged.
+    pub(super) async fn run(
+        self,
+        events: impl Iterator<Item = v1::Event>,
+        totals: &mut SendTotals,
+    ) -> anyhow::Result<()> {
+        let Self { channel, producer_id, mut progress, yield_to_live } = self;
+        let mut health = HealthServiceClient::new(channel.clone());
+        let mut ingest = IngestServiceClient::new(channel);
+        let (requests, outbound) = mpsc::channel(MAX_QUEUED_REQUESTS);
+        let sent = &mut totals.sent;
+        let progress_of_requests = &mut progress;
+        let send = async move {
+            let mut events = events.peekable();
+            let mut sequence = 0;
+            while events.peek().is_some() {
+                if yield_to_live && sequence % REQUESTS_PER_CHECK == 0 {
+                    let waiting = wait_for_inserts(async || waiting_events(&mut health).await).await?;
+                    if waiting > MAX_WAITING_EVENTS {
+                        progress_of_requests.waiting_for_inserts(waiting)?;
+                    }
+                }
+                let events: Vec<_> = events.by_ref().take(EVENTS_PER_REQUEST).collect();
+                let count = events.len() as u64;
+                sequence += 1;
+                let producer_id = producer_id.clone();
+                let request = v1::UploadEventsRequest { producer_id, sequence, events, ..Default::default() };
+                if requests.send(request).await.is_err() {
+                    break; // the call has ended; its status has the reason
+                }
+                *sent += count;
+                progress_of_requests.add(count);
+            }
+            anyhow::Ok(())
+        };
+        let call = async {
+            let response = ingest.upload_events(ReceiverStream::new(outbound)).await;
+            response.map_err(|status| anyhow::anyhow!("the upload failed: {}", status.message()))
+        };
+        let (response, ()) = tokio::try_join!(call, send)?;
+        let response = response.into_inner();
+        totals.accepted += response.accepted;
+        totals.rejected += response.rejected;
+        totals.duplicates += response.duplicates;
+        totals.first_rejection = response.rejections.into_iter().next();
+        progress.complete()?;
+        Ok(())
+    }
+}
+
+/// Waits while too many accepted events are not inserted yet, but not longer than [`MAX_PAUSE`]. Returns the last number of
+/// waiting events.
+async fn wait_for_inserts(
+    mut waiting_events: impl AsyncFnMut() -> anyhow::Result<u64>,
+) -> anyhow::Result<u64> {
+    let end = Instant::now() + MAX_PAUSE;
+    loop {
+        let waiting = waiting_events().await?;
+        if waiting <= MAX_WAITING_EVENTS || Instant::now() >= end {
+            return Ok(waiting);
+        }
+        tokio::time::sleep(CHECK_INTERVAL).await;
+    }
+}
+
+/// How many accepted events are not inserted yet.
+async fn waiting_events(health: &mut HealthServiceClient<Channel>) -> anyhow::Result<u64> {
+    let response = health.check(v1::CheckRequest {}).await;
+    let response = response.map_err(|status| anyhow::anyhow!("the upload failed: {}", status.message()))?;
+    Ok(response.into_inner().health.map_or(0, |health| health.buffer_size))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::traffic::Scenario;
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn an_upload_pauses_for_inserts_but_not_longer_than_a_second() {
+        let started = Instant::now();
+        let mut waiting = MAX_WAITING_EVENTS + 3;
+        let inserted = wait_for_inserts(async || {
+            waiting -= 1;
+            Ok(waiting)
+        });
+        assert_eq!(inserted.await.unwrap(), MAX_WAITING_EVENTS);
+        assert_eq!(started.elapsed(), 2 * CHECK_INTERVAL);
+        let started = Instant::now();
+        let waiting = wait_for_inserts(async || Ok(MAX_WAITING_EVENTS + 1)).await.unwrap();
+        assert_eq!((waiting, started.elapsed()), (MAX_WAITING_EVENTS + 1, MAX_PAUSE));
+    }
+
+    #[test]
+    fn history_has_every_event_once_and_the_newest_hour_first() {
+        let traffic = Traffic { seed: 1, scenario: Scenario::Everyday, average_rate: 2.0 };
+        let end = 1_800_000_000_123;
+        let period = end - 5 * PART_MS / 2..end;
+        let history: Vec<v1::Event> = history(traffic, period.clone()).collect();
+        let at = |event: &v1::Event| event.timestamp.map(|at| (at.seconds, at.nanos));
+        assert!(at(&history[0]) >= Some(((end - PART_MS) / 1_000, 0)));
+        let expected: Vec<v1::Event> = traffic
+            .events_from(period.start)
+            .take_while(|(at_ms, _)| *at_ms < period.end)
+            .map(|(_, event)| event)
+            .collect();
+        let mut sorted = history;
+        sorted.sort_by_key(at);
+        assert_eq!(sorted, expected);
+    }
+}

@@ -1,0 +1,51 @@
+// A folder of custom panels for MILLRACE_PANELS_DIR.
+
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+
+export interface PanelFile {
+  name: string;
+  title: string;
+  chart: "number" | "line" | "bar" | "horizontal-bar" | "table" | (string & {});
+  sql: string;
+  unit?: string;
+  description?: string;
+}
+
+/** A condition for tables with a column `minute`. */
+export const IN_RANGE = "minute >= {range_start:DateTime('UTC')} AND minute < {range_end:DateTime('UTC')}";
+
+export interface PanelFolder {
+  readonly path: string;
+  write(panel: PanelFile): void;
+  remove(name: string): void;
+  close(): void;
+}
+
+export function panelFolder(panels: PanelFile[] = []): PanelFolder {
+  const path = mkdtempSync(join(tmpdir(), "millrace-panels-"));
+  const folder: PanelFolder = {
+    path,
+    write({ name, title, chart, sql, unit = "events", description = "A test panel" }) {
+      const header = { title, description, unit, chart, refresh: "5s" };
+      const lines = Object.entries(header).map(([key, value]) => `-- ${key}: ${value}\n`);
+      writeFileSync(join(path, `${name}.sql`), `${lines.join("")}${sql}\n`);
+    },
+    remove: (name) => rmSync(join(path, `${name}.sql`)),
+    close: () => rmSync(path, { recursive: true, force: true }),
+  };
+  for (const panel of panels) folder.write(panel);
+  return folder;
+}
+
+/** `count` panels over time, lines and bars in turn, each with two measures by minute. */
+export function chartPanels(count: number): PanelFile[] {
+  return Array.from({ length: count }, (_, index) => ({
+    name: `chart_${String(index + 1).padStart(2, "0")}`,
+    title: `Chart ${index + 1}`,
+    chart: index % 2 === 0 ? "line" : "bar",
+    sql: `SELECT minute, sum(events) * ${index + 1} AS all_events, sum(signups_started) AS signups
+FROM minutes WHERE ${IN_RANGE} GROUP BY minute ORDER BY minute`,
+  }));
+}

@@ -1,0 +1,122 @@
+import { useVirtualizer } from "@tanstack/react-virtual";
+import { useCallback, useEffect, useMemo, useRef, useState } from "react";
+import type { Frame } from "../frame/frame.ts";
+import { tableSummary } from "../frame/words.ts";
+import { pluralize } from "../lib/format.ts";
+import { type TableColumnView, tableColumns } from "./tableColumns.ts";
+
+interface Props {
+  frame: Frame;
+  title: string;
+}
+
+const ROW_HEIGHT = 32;
+
+function Row({ row, columns, index }: { row: number; columns: TableColumnView[]; index: number }) {
+  return (
+    <tr aria-rowindex={index} style={{ height: ROW_HEIGHT }} className="border-t border-line">
+      {columns.map(({ name, numeric, format, values }) => {
+        const text = format(values[row]);
+        return (
+          <td
+            key={name}
+            title={text.length > 20 ? text : undefined}
+            className={`truncate px-2.5 ${numeric ? "text-right tabular-nums" : ""}`}
+          >
+            {text}
+          </td>
+        );
+      })}
+    </tr>
+  );
+}
+
+/** Only the rows that can be seen are in the document. */
+export default function DataTable({ frame, title }: Props) {
+  const scroller = useRef<HTMLElement>(null);
+  const columns = useMemo(() => tableColumns(frame), [frame]);
+  const [more, setMore] = useState(false);
+  const virtual = useVirtualizer({
+    count: frame.rows,
+    getScrollElement: () => scroller.current,
+    estimateSize: () => ROW_HEIGHT,
+    overscan: 8,
+    initialRect: { width: 480, height: 320 },
+  });
+  const items = virtual.getVirtualItems();
+  const before = items[0]?.start ?? 0;
+  const after = virtual.getTotalSize() - (items.at(-1)?.end ?? 0);
+  const total = columns.reduce((sum, { width }) => sum + width, 0);
+
+  const measure = useCallback(() => {
+    const element = scroller.current;
+    if (element) setMore(element.scrollWidth - element.clientWidth - element.scrollLeft > 4);
+  }, []);
+  useEffect(() => {
+    measure();
+    const observer = new ResizeObserver(measure);
+    if (scroller.current) observer.observe(scroller.current);
+    return () => observer.disconnect();
+  }, [measure]);
+
+  return (
+    <div className="flex min-h-0 w-full flex-1 flex-col gap-1.5">
+      <div className="relative flex min-h-0 flex-1">
+        <section
+          ref={scroller}
+          aria-label={tableSummary(title, frame)}
+          // biome-ignore lint/a11y/noNoninteractiveTabindex: a scrollable region must be reachable by keyboard
+          tabIndex={0}
+          onScroll={measure}
+          className="min-h-0 w-full flex-1 overflow-auto [scrollbar-width:thin]"
+        >
+          <table
+            aria-rowcount={frame.rows + 1}
+            className="w-full table-fixed text-sm in-data-dimmed:text-muted"
+            style={{ minWidth: total }}
+          >
+            <colgroup>
+              {columns.map(({ name, width }) => (
+                <col key={name} style={{ width }} />
+              ))}
+            </colgroup>
+            <thead>
+              <tr aria-rowindex={1}>
+                {columns.map(({ name, label, numeric }) => (
+                  <th
+                    key={name}
+                    scope="col"
+                    title={label}
+                    className={`sticky top-0 z-10 truncate bg-card px-2.5 py-1.5 text-xs font-medium text-muted ${numeric ? "text-right" : "text-left"}`}
+                  >
+                    {label}
+                  </th>
+                ))}
+              </tr>
+            </thead>
+            <tbody>
+              {before > 0 && <tr style={{ height: before }} />}
+              {items.map(({ index }) => (
+                <Row key={index} row={index} index={index + 2} columns={columns} />
+              ))}
+              {after > 0 && <tr style={{ height: after }} />}
+            </tbody>
+          </table>
+        </section>
+        {more && (
+          <div
+            aria-hidden="true"
+            data-more=""
+            className="pointer-events-none absolute inset-y-0 right-0 flex w-12 items-center justify-end bg-linear-to-r from-transparent to-card pr-1 text-muted"
+          >
+            ›
+          </div>
+        )}
+      </div>
+      <p className="text-xs text-muted">
+        {pluralize(frame.rows, "row")}
+        {more && ", more columns to the right"}
+      </p>
+    </div>
+  );
+}

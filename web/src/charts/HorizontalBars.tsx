@@ -1,0 +1,112 @@
+import { useMemo } from "react";
+import type { Frame } from "../frame/frame.ts";
+import { type RankingBar, type RankingMeasure, toRanking } from "../frame/ranking.ts";
+import { rankingSummary } from "../frame/words.ts";
+import { formatCount } from "../lib/format.ts";
+
+interface Props {
+  frame: Frame;
+  title: string;
+  /** How many bars are drawn. */
+  top: number;
+}
+
+/** So many characters of the end of a name stay visible: URLs and file names differ there. */
+const NAME_END = 14;
+
+/** A name with its middle cut out if it is too long. The whole name is in the text and in the title. */
+export function MiddleCut({ text }: { text: string }) {
+  const characters = [...text];
+  const split = characters.length > 2 * NAME_END ? characters.length - NAME_END : characters.length;
+  return (
+    <span className="flex min-w-0" title={text}>
+      <span className="truncate whitespace-pre">{characters.slice(0, split).join("")}</span>
+      {split < characters.length && <span className="shrink-0 whitespace-pre">{characters.slice(split).join("")}</span>}
+    </span>
+  );
+}
+
+/** Left edge and width in percent. Bars of negative values end at the zero line. */
+export function barExtent(value: number | null, { min, max }: Pick<RankingMeasure, "min" | "max">): [number, number] {
+  const span = max - min;
+  if (value === null || span <= 0) return [0, 0];
+  const clamped = Math.max(min, Math.min(max, value));
+  const zero = (100 * -min) / span;
+  const end = (100 * (clamped - min)) / span;
+  return [Math.min(zero, end), Math.abs(end - zero)];
+}
+
+function Bar({ bar, measures }: { bar: RankingBar; measures: RankingMeasure[] }) {
+  const single = measures.length === 1;
+  return (
+    <li className="min-w-0" title={bar.details.join(" · ") || undefined}>
+      <div className="flex items-baseline gap-3 text-sm leading-5">
+        <span className={`min-w-0 flex-1 ${bar.isOther ? "text-muted" : ""}`}>
+          <MiddleCut text={bar.label} />
+        </span>
+        {single && <span className="shrink-0 font-medium tabular-nums">{bar.texts[0]}</span>}
+      </div>
+      {measures.map((measure, index) => {
+        const value = bar.values[index] ?? null;
+        const [left, width] = barExtent(value, measure);
+        // The sum of the others has no bar: it is not on the scale of the single values.
+        const drawn = !bar.isOther && value !== null;
+        return (
+          <div key={measure.key} className="flex items-center gap-3">
+            <div className="relative mt-1 h-1.5 min-w-0 flex-1 overflow-hidden rounded-full bg-sunken in-data-dimmed:opacity-60">
+              {drawn && (
+                <div
+                  className="absolute inset-y-0 min-w-0.5 rounded-full"
+                  style={{ left: `${left}%`, width: `${width}%`, background: `var(${measure.color})` }}
+                />
+              )}
+              {measure.min < 0 && (
+                <div
+                  className="absolute inset-y-0 w-px bg-line-strong"
+                  style={{ left: `${barExtent(measure.max, measure)[0]}%` }}
+                />
+              )}
+            </div>
+            {!single && <span className="w-20 shrink-0 text-right text-xs tabular-nums">{bar.texts[index]}</span>}
+          </div>
+        );
+      })}
+    </li>
+  );
+}
+
+/** Bars as HTML: names over their bars, at full width, with values at the right. */
+export function HorizontalBars({ frame, title, top }: Props) {
+  const ranking = useMemo(() => toRanking(frame, { top }), [frame, top]);
+  if (!ranking) return null;
+  const { measures, bars, notShown } = ranking;
+  return (
+    <div className="flex min-h-0 w-full flex-1 flex-col gap-2">
+      {measures.length > 1 && (
+        <ul data-legend="" className="flex flex-wrap gap-x-4 text-xs text-muted">
+          {measures.map(({ key, label, color }) => (
+            <li key={key} className="flex items-center gap-1.5">
+              <span className="size-2 rounded-sm" style={{ background: `var(${color})` }} />
+              {label}
+            </li>
+          ))}
+        </ul>
+      )}
+      <section
+        aria-label={rankingSummary(title, frame, ranking)}
+        // biome-ignore lint/a11y/noNoninteractiveTabindex: a scrollable region must be reachable by keyboard
+        tabIndex={0}
+        className="min-h-0 flex-1 overflow-y-auto pr-1 pb-5 [mask-image:linear-gradient(to_bottom,black_calc(100%-1.5rem),transparent)] [scrollbar-width:thin]"
+      >
+        <ul className="flex flex-col gap-2 in-data-dimmed:text-muted">
+          {bars.map((bar) => (
+            <Bar key={bar.key} bar={bar} measures={measures} />
+          ))}
+        </ul>
+      </section>
+      {notShown > 0 && (
+        <p className="text-xs text-muted">{formatCount(notShown)} more not shown. The CSV file has all.</p>
+      )}
+    </div>
+  );
+}

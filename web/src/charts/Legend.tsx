@@ -1,0 +1,36 @@
+import { legendText } from "./legendText.ts";
+import type { Plot } from "./plot.ts";
+
+interface Props {
+  plot: Plot;
+  others: { count: number; drawn: boolean };
+  interval: number | null;
+}
+
+/** Above the chart, so that it does not move when the chart grows. */
+export function Legend({ plot, others, interval }: Props) {
+  const { entries, notes } = legendText(plot, others, interval);
+  return (
+    <div className="flex flex-wrap items-center gap-x-4 gap-y-0.5 text-xs text-muted">
+      <ul data-legend="" className="contents">
+        {entries.map(({ key, color, line, label, value, note }) => (
+          <li
+            key={key}
+            className="flex max-w-full min-w-0 items-center gap-1.5"
+            title={note ? `${label}: ${value} (${note})` : label}
+          >
+            <span
+              className={`shrink-0 ${line ? "h-0.5 w-3 rounded-full" : "size-2 rounded-sm"}`}
+              style={{ background: `var(${color})` }}
+            />
+            <span className="min-w-0 truncate">{label}</span>
+            <span className="font-medium text-ink tabular-nums in-data-dimmed:text-muted">{value}</span>
+          </li>
+        ))}
+      </ul>
+      {notes.map((note) => (
+        <span key={note}>{note}</span>
+      ))}
+    </div>
+  );
+}

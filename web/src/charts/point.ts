@@ -1,0 +1,87 @@
+// What the tooltip and the screen reader say about one point of a chart over time.
+
+import type { FrameContext } from "../frame/frame.ts";
+import type { Series } from "../frame/timeSeries.ts";
+import { formatFixed, formatSum, isInlineUnit } from "../lib/format.ts";
+import { formatClock, formatInstant, formatSpan } from "../lib/time.ts";
+import type { Plot } from "./plot.ts";
+
+export interface PointLine {
+  key: string;
+  label: string;
+  /** Absent for details, which are not drawn. */
+  color?: string;
+  value: string;
+  /** Of the total, if the values are stacked. */
+  share: string;
+}
+
+export interface PointText {
+  title: string;
+  lines: PointLine[];
+  total: string;
+  /** Set in the running bucket: until when the values count. */
+  soFar: string;
+}
+
+/** The point at an instant, given the nearest one: null outside of its bucket, so that a gap has no values. */
+export function pointAt({ times, ends }: Plot, nearest: number | null | undefined, at: number): number | null {
+  const from = times[nearest ?? -1];
+  const to = ends[nearest ?? -1];
+  if (from === undefined || to === undefined || nearest === null || nearest === undefined) return null;
+  return from === to || (at >= from && at <= to) ? nearest : null;
+}
+
+export function pointText(plot: Plot, index: number, context: FrameContext): PointText {
+  const { zone, computedAt } = context;
+  const from = plot.times[index] ?? 0;
+  const to = plot.ends[index] ?? from;
+  const running = index >= plot.partialIndex;
+  const title = to > from ? formatSpan(from, to, zone, computedAt) : formatInstant(from, zone, computedAt);
+
+  const stacked = plot.series.filter(({ slots, axis }) => slots === 1 && axis === 0);
+  const isStacked = stacked.length > 1;
+  const total = isStacked ? stacked.reduce((sum, { values }) => sum + (values[index] ?? 0), 0) : 0;
+  const share = (series: Series) => {
+    const value = series.values[index] ?? null;
+    return isStacked && total > 0 && value !== null && value >= 0 && stacked.some(({ key }) => key === series.key)
+      ? `${formatFixed((100 * value) / total, 1)}%`
+      : "";
+  };
+  const line = (series: Series) => ({
+    key: series.key,
+    label: series.label,
+    value: valueText(series, series.values[index] ?? null),
+    share: share(series),
+  });
+
+  const drawn = plot.series.map((series) => ({ ...line(series), color: series.color }));
+  return {
+    title,
+    // From top to bottom, as drawn: a stack is built from below.
+    lines: [
+      ...(isStacked ? drawn.reverse() : plot.kind === "bar" ? drawn : byHeight(drawn, plot, index)),
+      ...plot.details.map(line),
+    ],
+    total: isStacked ? formatSum(total, stacked[0]?.unit ?? "") : "",
+    soFar: running ? `so far, as of ${formatClock(Math.floor(computedAt / 1000) * 1000, zone)}` : "",
+  };
+}
+
+const byHeight = (lines: PointLine[], { series }: Plot, index: number): PointLine[] => {
+  const height = new Map(series.map(({ key, values }) => [key, values[index] ?? Number.NEGATIVE_INFINITY]));
+  return lines.sort((a, b) => (height.get(b.key) ?? 0) - (height.get(a.key) ?? 0));
+};
+
+function valueText({ unit, whole }: Series, value: number | null): string {
+  if (value === null) return "no data";
+  const text = formatSum(value, unit, whole && unit !== "%" ? 0 : undefined);
+  return unit && !isInlineUnit(unit) ? `${text}\u00a0${unit}` : text;
+}
+
+/** The point as a sentence. */
+export function pointWords({ title, lines, total, soFar }: PointText): string {
+  const parts = lines.map(({ label, value, share }) => `${label} ${value}${share ? ` (${share})` : ""}`);
+  if (total) parts.push(`total ${total}`);
+  return `${title}${soFar ? `, ${soFar}` : ""}: ${parts.join(", ")}`;
+}

@@ -1,0 +1,108 @@
+// Sentences about a frame. They are made from the frame's own context, never from the range that is selected now.
+
+import { formatCount, formatValue } from "../lib/format.ts";
+import { clockOrInstant, formatInstant, formatSpan, offsetLabel, timeZoneLabel } from "../lib/time.ts";
+import { figureText } from "./cellText.ts";
+import type { Figure, Frame, FrameContext } from "./frame.ts";
+import type { Ranking } from "./ranking.ts";
+import type { Series, TimeSeries } from "./timeSeries.ts";
+
+/** The span that the frame covers: its own, or the start and the end. */
+export const spanWords = ({ span, start, end, zone, computedAt }: FrameContext): string =>
+  span || formatSpan(start, end, zone, computedAt);
+
+/** "Madrid, UTC+1". */
+export const zoneWords = ({ zone, end }: FrameContext): string =>
+  zone === "UTC" ? "UTC" : `${timeZoneLabel(zone)}, ${offsetLabel(end, zone)}`;
+
+/** "11:22:36", with the day if it is not that of `now`. */
+export const asOfWords = ({ computedAt, zone }: FrameContext, now: number): string =>
+  clockOrInstant(computedAt, zone, now);
+
+/** "12 minutes", "1 hour". */
+export function intervalWords(ms: number): string {
+  const units: [number, string][] = [
+    [86_400_000, "day"],
+    [3_600_000, "hour"],
+    [60_000, "minute"],
+    [1000, "second"],
+  ];
+  const [factor, name] = units.find(([factor]) => ms >= factor && ms % factor === 0) ?? [1, "millisecond"];
+  const count = ms / factor;
+  return count === 1 ? name : `${formatCount(count)} ${name}s`;
+}
+
+/** Why nothing is drawn: "No page_view events 10:00–11:00". */
+export function emptyWords(frame: Frame, events: string[]): string {
+  const what = events.length === 0 ? "No data" : `No ${listWords(events)} events`;
+  const { span } = frame.context;
+  return span
+    ? `${what} in the ${span}`
+    : `${what} ${formatSpan(frame.context.start, frame.context.end, frame.context.zone, frame.context.computedAt)}`;
+}
+
+const MAX_LISTED = 3;
+
+function listWords(names: string[]): string {
+  if (names.length > MAX_LISTED)
+    return `${names.slice(0, MAX_LISTED - 1).join(", ")} or ${names.length - MAX_LISTED + 1} other`;
+  return names.length < 2 ? (names[0] ?? "") : `${names.slice(0, -1).join(", ")} or ${names.at(-1)}`;
+}
+
+/** Figures of a panel as a sentence: "1,478 sessions in the last 5 minutes, 5.2% more than last week". */
+export function figureWords(figure: Figure, frame: Frame): string {
+  const text = `${figureText(figure, frame)} ${figure.label}`.trim();
+  const change = figure.comparison?.changePct;
+  if (!figure.comparison) return text;
+  if (change === null || change === undefined) return `${text} (not enough history to compare)`;
+  const direction = change < 0 ? "less" : "more";
+  return `${text} (${formatValue(Math.abs(change), "%")} ${direction} than ${figure.comparison.label})`;
+}
+
+const figuresWords = (frame: Frame): string => frame.figures.map((figure) => figureWords(figure, frame)).join("; ");
+
+const MAX_DESCRIBED = 6;
+
+/** What a chart over time shows, for those who do not see it. */
+export function timeSeriesSummary(
+  title: string,
+  frame: Frame,
+  { times, series, partialIndex, others }: TimeSeries,
+): string {
+  const parts = [`${title}, ${spanWords(frame.context)}.`];
+  const figures = figuresWords(frame);
+  if (figures) parts.push(`${figures}.`);
+  for (const one of series.slice(0, MAX_DESCRIBED)) parts.push(`${describeSeries(one, times, partialIndex, frame)}.`);
+  if (series.length > MAX_DESCRIBED) parts.push(`${formatCount(series.length - MAX_DESCRIBED)} more series.`);
+  if (others.count > 0 && !others.drawn) parts.push(`${formatCount(others.count)} more not shown.`);
+  return parts.join(" ");
+}
+
+function describeSeries({ label, values, unit }: Series, times: number[], end: number, { context }: Frame): string {
+  let high = -1;
+  let low = -1;
+  for (let i = 0; i < Math.min(end, values.length); i += 1) {
+    const value = values[i] ?? null;
+    if (value === null) continue;
+    if (high < 0 || value > (values[high] ?? 0)) high = i;
+    if (low < 0 || value < (values[low] ?? 0)) low = i;
+  }
+  if (high < 0) return `${label}: no values`;
+  const point = (index: number) =>
+    `${formatValue(values[index] ?? 0, unit)} at ${formatInstant(times[index] ?? 0, context.zone, context.computedAt)}`;
+  return `${label}: lowest ${point(low)}, highest ${point(high)}`;
+}
+
+export function rankingSummary(title: string, frame: Frame, { bars, measures, notShown }: Ranking): string {
+  const parts = [`${title}, ${spanWords(frame.context)}.`];
+  const figures = figuresWords(frame);
+  if (figures) parts.push(`${figures}.`);
+  const named = bars.slice(0, MAX_DESCRIBED).map(({ label, texts }) => `${label} ${texts.join(" / ")}`);
+  parts.push(`${measures.map(({ label }) => label).join(" / ")}: ${named.join(", ")}.`);
+  const more = bars.length - named.length + notShown;
+  if (more > 0) parts.push(`${formatCount(more)} more.`);
+  return parts.join(" ");
+}
+
+export const tableSummary = (title: string, frame: Frame): string =>
+  `${title}, ${spanWords(frame.context)}: ${formatCount(frame.rows)} ${frame.rows === 1 ? "row" : "rows"}`;

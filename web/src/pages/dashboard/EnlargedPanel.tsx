@@ -1,0 +1,86 @@
+import { useEffect, useRef } from "react";
+import type { PanelInfo } from "../../live/protocol.ts";
+import { RANGE_OPTIONS } from "../../shell/Header.tsx";
+import type { View } from "../../shell/view.ts";
+import { strings } from "../../strings.ts";
+import { Button, IconButton } from "../../ui/Button.tsx";
+import { Dialog } from "../../ui/Dialog.tsx";
+import { SegmentedControl } from "../../ui/SegmentedControl.tsx";
+import { PanelSlot } from "./PanelSlot.tsx";
+
+interface Props {
+  name: string;
+  /** In the order of the page. */
+  panels: PanelInfo[];
+  view: View;
+  onView: (change: Partial<View>) => void;
+}
+
+/** One panel in a dialog, with the range and the way to its neighbours. */
+export default function EnlargedPanel({ name, panels, view, onView }: Props) {
+  const index = panels.findIndex((panel) => panel.name === name);
+  const info = panels[index];
+  const close = () => onView({ panel: undefined });
+  const go = (step: number) => {
+    const next = panels[(index + step + panels.length) % panels.length];
+    if (next) onView({ panel: next.name });
+  };
+  useArrowKeys(info ? go : undefined);
+
+  if (!info) {
+    return (
+      <Dialog title={strings.panelNotFound} onClose={close}>
+        <p className="mb-4">{strings.panelNotFoundHint(name)}</p>
+        <Button className="self-start" onClick={close}>
+          {strings.toDashboard}
+        </Button>
+      </Dialog>
+    );
+  }
+  return (
+    <Dialog
+      title={info.title}
+      onClose={close}
+      wide
+      actions={
+        <>
+          <IconButton icon="chevronLeft" label={strings.previousPanel} shortcut="←" onClick={() => go(-1)} />
+          <IconButton icon="chevronRight" label={strings.nextPanel} shortcut="→" onClick={() => go(1)} />
+        </>
+      }
+    >
+      <div className="mb-4 flex-none">
+        <SegmentedControl
+          label={strings.range}
+          options={RANGE_OPTIONS}
+          value={view.range}
+          onChange={(range) => onView({ range })}
+        />
+      </div>
+      <PanelSlot key={name} info={info} range={view.range} zone={view.zone} />
+    </Dialog>
+  );
+}
+
+/** What moves with the arrows itself: also charts and regions that scroll, which are focusable for that. */
+const OWN_ARROWS = "input, textarea, select, [tabindex='0']:not(button), [role=tablist], [role=menu], [role=listbox]";
+
+function useArrowKeys(go: ((step: number) => void) | undefined): void {
+  const latest = useRef(go);
+  useEffect(() => {
+    latest.current = go;
+  });
+  useEffect(() => {
+    const onKeyDown = (event: KeyboardEvent) => {
+      const step = event.key === "ArrowLeft" ? -1 : event.key === "ArrowRight" ? 1 : 0;
+      if (step === 0 || event.defaultPrevented || event.altKey || event.ctrlKey || event.metaKey) return;
+      // Another dialog or a menu on top of this one.
+      if (document.querySelectorAll("[role=dialog]").length > 1 || document.querySelector("[role=menu]")) return;
+      if (event.target instanceof Element && event.target.closest(OWN_ARROWS)) return;
+      latest.current?.(step);
+    };
+    // Capturing, because the dialog keeps arrow keys from what surrounds it.
+    window.addEventListener("keydown", onKeyDown, true);
+    return () => window.removeEventListener("keydown", onKeyDown, true);
+  }, []);
+}

@@ -1,0 +1,52 @@
+import { memo, useMemo } from "react";
+import type { PanelInfo } from "../../live/protocol.ts";
+import { PanelCard } from "../../panels/PanelCard.tsx";
+import { type PanelQuery, queryKey } from "../../query/query.ts";
+import { useConnection, useLastFrame, useLive, useQueryState } from "../../shell/live.ts";
+import { useReportIssue } from "../../shell/panelIssues.tsx";
+import { useFrozen } from "../../shell/pause.tsx";
+import { useNow } from "../../shell/useNow.ts";
+import { CopyButton } from "../../ui/CopyButton.tsx";
+
+interface Props {
+  info: PanelInfo;
+  range: PanelQuery["range"];
+  zone: string;
+  /** Absent if the panel is enlarged. */
+  onEnlarge?: (panel: string) => void;
+}
+
+const MINUTE_MS = 60_000;
+
+/** A panel with its data. Only this one renders when its data changes. */
+export const PanelSlot = memo(function PanelSlot({ info, range, zone, onEnlarge }: Props) {
+  const query = useMemo(() => ({ panel: info.name, range, zone }), [info.name, range, zone]);
+  const state = useQueryState(query);
+  const lastFrame = useLastFrame(query);
+  const drawn = useFrozen(lastFrame, queryKey(query), lastFrame !== null && !lastFrame.placeholder);
+  const { retry } = useLive();
+  const { clockOffsetMs } = useConnection().state;
+  const stale = state.status === "stale";
+  const now = useNow(stale) + clockOffsetMs;
+  return (
+    <>
+      {onEnlarge && <Issue info={info} query={query} />}
+      <PanelCard
+        info={info}
+        state={state}
+        // In whole minutes, because each change renders the card.
+        serverNow={stale ? Math.floor(now / MINUTE_MS) * MINUTE_MS : undefined}
+        drawn={drawn ?? undefined}
+        onEnlarge={onEnlarge}
+        onRetry={retry}
+        sqlActions={<CopyButton text={info.sql} />}
+        className={onEnlarge ? "h-full" : "enlarged min-h-0 flex-1"}
+      />
+    </>
+  );
+});
+
+function Issue({ info, query }: { info: PanelInfo; query: PanelQuery }) {
+  useReportIssue(info.name, info.title, useQueryState(query));
+  return null;
+}

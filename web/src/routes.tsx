@@ -1,0 +1,105 @@
+// The pages of the application. Each is loaded on demand.
+
+import {
+  createRootRoute,
+  createRoute,
+  createRouter,
+  type ErrorComponentProps,
+  lazyRouteComponent,
+  Outlet,
+  type RouterHistory,
+} from "@tanstack/react-router";
+import { useEffect } from "react";
+import { onRetryFailedParts, retryFailedParts } from "./lazyPart.ts";
+import { Layout } from "./shell/Layout.tsx";
+import {
+  formatSearch,
+  parseSearch,
+  RejectedContext,
+  rejectedValues,
+  type Search,
+  validateSearch,
+} from "./shell/view.ts";
+import { strings } from "./strings.ts";
+import { Button } from "./ui/Button.tsx";
+import { EmptyState } from "./ui/placeholders.tsx";
+
+function RouteError({ error, reset }: ErrorComponentProps) {
+  useEffect(() => onRetryFailedParts(reset), [reset]);
+  return (
+    <EmptyState
+      title={strings.pageFailed}
+      action={
+        <div className="flex gap-2">
+          <Button
+            onClick={() => {
+              retryFailedParts();
+              reset();
+            }}
+          >
+            {strings.retry}
+          </Button>
+          <Button onClick={() => location.reload()}>{strings.reload}</Button>
+        </div>
+      }
+    >
+      {error instanceof Error ? error.message : String(error)}
+    </EmptyState>
+  );
+}
+
+const NotFound = () => (
+  <EmptyState
+    title={strings.notFound}
+    action={
+      <a className="ui-button" href={new URL(document.baseURI).pathname}>
+        {strings.toDashboard}
+      </a>
+    }
+  >
+    {strings.notFoundHint}
+  </EmptyState>
+);
+
+/** The path under which the server is reached, from the base element of the document. */
+const basePath = (): string => new URL(document.baseURI).pathname;
+
+export function createAppRouter(history?: RouterHistory) {
+  const rejected = rejectedValues(parseSearch(history?.location.search ?? location.search));
+  const root = createRootRoute({
+    validateSearch: (search: Record<string, unknown>) => validateSearch(search as Search),
+    component: () => (
+      <RejectedContext value={rejected}>
+        <Layout>
+          <Outlet />
+        </Layout>
+      </RejectedContext>
+    ),
+    errorComponent: RouteError,
+    notFoundComponent: NotFound,
+  });
+  const dashboard = createRoute({
+    getParentRoute: () => root,
+    path: "/",
+    component: lazyRouteComponent(() => import("./pages/dashboard/DashboardPage.tsx")),
+    errorComponent: RouteError,
+  });
+  // Every control in every state. Not linked: for development and for tests.
+  const uiKit = createRoute({
+    getParentRoute: () => root,
+    path: "/ui-kit",
+    component: lazyRouteComponent(() => import("./pages/uikit/UiKitPage.tsx")),
+    errorComponent: RouteError,
+  });
+  return createRouter({
+    routeTree: root.addChildren([dashboard, uiKit]),
+    history,
+    basepath: basePath(),
+    parseSearch,
+    stringifySearch: (search) => formatSearch(search as Search),
+    // Without it, the Back button would also scroll to the top.
+    scrollRestoration: true,
+    defaultErrorComponent: RouteError,
+    defaultNotFoundComponent: NotFound,
+  });
+}

@@ -1,0 +1,44 @@
+import { clockOrInstant, offsetLabel, timeLabel } from "../lib/time.ts";
+import { strings } from "../strings.ts";
+import { IconButton } from "../ui/Button.tsx";
+import { useConnection } from "./live.ts";
+import { StatusDot, statusText } from "./StatusIndicator.tsx";
+import { useNow } from "./useNow.ts";
+
+interface Props {
+  zone: string;
+  rangeLabel: string;
+  onLeave: () => void;
+}
+
+/** The clock and the state of the figures, readable from across a room. */
+export function KioskBar({ zone, rangeLabel, onLeave }: Props) {
+  const { state } = useConnection();
+  const now = useNow();
+  const { phase, lastHeardAt, clockOffsetMs } = state;
+  const danger = phase === "offline" || phase === "denied";
+  const tone = danger ? "danger" : phase === "stale" ? "warn" : undefined;
+  return (
+    <footer
+      className="kiosk-bar"
+      data-connection={phase}
+      data-as-of={lastHeardAt === undefined ? undefined : new Date(lastHeardAt).toISOString()}
+    >
+      <span className="flex items-center gap-2">
+        <StatusDot phase={phase} />
+        <span className={danger ? "text-danger" : phase === "stale" ? "text-warn" : ""}>
+          {statusText(state, 0, zone, now)}
+        </span>
+      </span>
+      <span>{rangeLabel}</span>
+      <span className="flex-1" />
+      {!tone && lastHeardAt !== undefined && (
+        <span>{strings.asOf(clockOrInstant(lastHeardAt, zone, now + clockOffsetMs, true))}</span>
+      )}
+      <time className="text-base font-semibold text-ink">{timeLabel(now + clockOffsetMs, zone)}</time>
+      <span>{offsetLabel(now, zone)}</span>
+      <IconButton icon="close" label={strings.kioskLeave} shortcut="Esc" className="kiosk-leave" onClick={onLeave} />
+      <div className="kiosk-frame" data-tone={tone} aria-hidden="true" />
+    </footer>
+  );
+}

@@ -1,0 +1,40 @@
+import { Toast } from "@base-ui/react/toast";
+import { useEffect, useState } from "react";
+import { strings } from "../strings.ts";
+import { Icon } from "./icons.tsx";
+import { receiveToasts } from "./toast.ts";
+
+function Toasts() {
+  const { toasts } = Toast.useToastManager();
+  return toasts.map((toast) => (
+    <Toast.Root key={toast.id} toast={toast} className="ui-toast" data-type={toast.type}>
+      <div className="min-w-0 flex-1">
+        <Toast.Title className="font-semibold" />
+        <Toast.Description className="text-muted" />
+      </div>
+      <Toast.Close className="ui-icon-button" aria-label={strings.dismiss}>
+        <Icon name="close" />
+      </Toast.Close>
+    </Toast.Root>
+  ));
+}
+
+export default function ToastViewport() {
+  const [manager] = useState(() => Toast.createToastManager());
+  useEffect(
+    () =>
+      receiveToasts(({ title, description, type }) => {
+        manager.add({ title, description, type, priority: type === "error" ? "high" : "low" });
+      }),
+    [manager],
+  );
+  return (
+    <Toast.Provider toastManager={manager} timeout={6_000}>
+      <Toast.Portal>
+        <Toast.Viewport className="ui-toasts">
+          <Toasts />
+        </Toast.Viewport>
+      </Toast.Portal>
+    </Toast.Provider>
+  );
+}

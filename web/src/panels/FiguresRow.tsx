@@ -61,7 +61,8 @@ export function FiguresRow({ figures, frame, size, dimmed, approximate }: Props)
       {others.length > 0 && (
         <dl className="mt-1 flex flex-wrap gap-x-4 gap-y-0.5 text-xs text-muted">
           {others.map((figure) => (
-            <div key={figure.label} className="flex min-w-0 items-baseline gap-1.5">
+            <div key={figure.label} className="flex min-w-0 flex-wrap items-baseline gap-x-1.5">
+              <dt className="order-1">{figure.label}</dt>
               <dd
                 className="min-w-0 truncate font-medium text-ink tabular-nums in-data-dimmed:text-muted"
                 data-figure=""
@@ -69,8 +70,11 @@ export function FiguresRow({ figures, frame, size, dimmed, approximate }: Props)
               >
                 {figureText(figure, frame)}
               </dd>
-              <dt className="order-last">{figure.label}</dt>
-              {figure.comparison && <ComparisonChip comparison={figure.comparison} />}
+              {figure.comparison && (
+                <dd className="order-2">
+                  <ComparisonChip comparison={figure.comparison} />
+                </dd>
+              )}
             </div>
           ))}
         </dl>

@@ -23,7 +23,7 @@ test("the page shows the panels after the first event", async () => {
   if (process.env.SCREENSHOTS === "1") {
     const docs = fileURLToPath(new URL("../../docs/", import.meta.url));
     await mkdir(docs, { recursive: true });
-    await page.waitForSelector('[data-status="green"]', { timeout: 30_000 });
+    await page.waitForSelector('[data-connection="live"]', { timeout: 30_000 });
     await page.screenshot({ path: `${docs}first-minutes.png` });
   }
 

@@ -16,7 +16,7 @@ function ComparisonChip({ comparison }: { comparison: Comparison }) {
   return (
     <span
       title={before ? `${before} ${label}` : label}
-      className="inline-flex items-center gap-1 rounded-md bg-hover px-1.5 py-0.5 text-xs font-medium whitespace-nowrap text-ink tabular-nums"
+      className="inline-flex max-w-full flex-wrap items-center gap-x-1 rounded-md bg-hover px-1.5 py-0.5 text-xs font-medium text-ink tabular-nums"
     >
       {known && <span aria-hidden="true">{changePct > 0 ? "↑" : changePct < 0 ? "↓" : "→"}</span>}
       {known ? formatChange(changePct) : "not enough history"}

@@ -50,7 +50,7 @@ $(WEB_READY): web/package-lock.json
 	npm --prefix web ci --no-audit --no-fund
 	@touch $@
 
-web/dist/index.html: $(WEB_READY) $(shell find web/src web/index.html web/*.ts web/scripts proto -type f -not -path 'web/src/gen/*')
+web/dist/index.html: $(WEB_READY) $(shell find web/src web/public web/index.html web/*.ts web/scripts proto -type f -not -path 'web/src/gen/*')
 	npm --prefix web run build
 	@touch $@ build.rs
 

@@ -5,8 +5,9 @@ import { Bar, BarChart, CartesianGrid, ReferenceLine, ResponsiveContainer, Toolt
 import type { Frame } from "../frame/frame.ts";
 import { toRanking } from "../frame/ranking.ts";
 import { rankingSummary } from "../frame/words.ts";
-import { formatCount, formatTicks } from "../lib/format.ts";
+import { formatTicks } from "../lib/format.ts";
 import { niceScale } from "../lib/valueTicks.ts";
+import { MeasureLegend, NotShown } from "./RankingNotes.tsx";
 
 interface Props {
   frame: Frame;
@@ -39,16 +40,7 @@ export default function CategoryBars({ frame, title, top }: Props) {
   const names = new Map(rows.map(({ key, label }) => [key, label]));
   return (
     <div className="flex min-h-0 w-full flex-1 flex-col gap-2">
-      {measures.length > 1 && (
-        <ul data-legend="" className="flex flex-wrap gap-x-4 text-xs text-muted">
-          {measures.map(({ key, label, color }) => (
-            <li key={key} className="flex items-center gap-1.5">
-              <span className="size-2 rounded-sm" style={{ background: `var(${color})` }} />
-              {label}
-            </li>
-          ))}
-        </ul>
-      )}
+      <MeasureLegend measures={measures} />
       <div role="img" aria-label={rankingSummary(title, frame, ranking)} className="relative min-h-28 w-full flex-1">
         <div className="absolute inset-0">
           <ResponsiveContainer width="100%" height="100%" initialDimension={{ width: 480, height: 200 }}>
@@ -116,9 +108,7 @@ export default function CategoryBars({ frame, title, top }: Props) {
           Not drawn: {other.label} {other.texts.join(" / ")}
         </p>
       )}
-      {notShown > 0 && (
-        <p className="text-xs text-muted">{formatCount(notShown)} more not shown. The CSV file has all.</p>
-      )}
+      <NotShown count={notShown} />
     </div>
   );
 }

@@ -2,7 +2,7 @@ import { useMemo } from "react";
 import type { Frame } from "../frame/frame.ts";
 import { type RankingBar, type RankingMeasure, toRanking } from "../frame/ranking.ts";
 import { rankingSummary } from "../frame/words.ts";
-import { formatCount } from "../lib/format.ts";
+import { MeasureLegend, NotShown } from "./RankingNotes.tsx";
 
 interface Props {
   frame: Frame;
@@ -82,16 +82,7 @@ export function HorizontalBars({ frame, title, top }: Props) {
   const { measures, bars, notShown } = ranking;
   return (
     <div className="flex min-h-0 w-full flex-1 flex-col gap-2">
-      {measures.length > 1 && (
-        <ul data-legend="" className="flex flex-wrap gap-x-4 text-xs text-muted">
-          {measures.map(({ key, label, color }) => (
-            <li key={key} className="flex items-center gap-1.5">
-              <span className="size-2 rounded-sm" style={{ background: `var(${color})` }} />
-              {label}
-            </li>
-          ))}
-        </ul>
-      )}
+      <MeasureLegend measures={measures} />
       <section
         aria-label={rankingSummary(title, frame, ranking)}
         // biome-ignore lint/a11y/noNoninteractiveTabindex: a scrollable region must be reachable by keyboard
@@ -104,9 +95,7 @@ export function HorizontalBars({ frame, title, top }: Props) {
           ))}
         </ul>
       </section>
-      {notShown > 0 && (
-        <p className="text-xs text-muted">{formatCount(notShown)} more not shown. The CSV file has all.</p>
-      )}
+      <NotShown count={notShown} />
     </div>
   );
 }

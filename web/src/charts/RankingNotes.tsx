@@ -1,0 +1,25 @@
+// What both drawings of a ranking say beside the bars.
+
+import type { Ranking } from "../frame/ranking.ts";
+import { formatCount } from "../lib/format.ts";
+
+/** The colours of the measures. A single measure needs no legend. */
+export function MeasureLegend({ measures }: Pick<Ranking, "measures">) {
+  if (measures.length < 2) return null;
+  return (
+    <ul data-legend="" className="flex flex-wrap gap-x-4 text-xs text-muted">
+      {measures.map(({ key, label, color }) => (
+        <li key={key} className="flex items-center gap-1.5">
+          <span className="size-2 rounded-sm" style={{ background: `var(${color})` }} />
+          {label}
+        </li>
+      ))}
+    </ul>
+  );
+}
+
+/** Says how many values have no bar. */
+export function NotShown({ count }: { count: number }) {
+  if (count === 0) return null;
+  return <p className="text-xs text-muted">{formatCount(count)} more not shown. The CSV file has all.</p>;
+}

@@ -1,17 +1,15 @@
 import { Code, ConnectError } from "@connectrpc/connect";
-import { afterEach, beforeEach, expect, test, vi } from "vitest";
+import { expect, test } from "vitest";
 import { type FakeServer, frameOf } from "../test/fakeServer.ts";
-import { advance, figure, query, TestHub, type TestTab } from "../test/testHub.ts";
+import { advance, figure, hubForEachTest, query, type TestHub, type TestTab } from "../test/testHub.ts";
 
 let hub: TestHub;
 let server: FakeServer;
 
-beforeEach(() => {
-  vi.useFakeTimers({ now: new Date("2026-03-01T12:00:00Z") });
-  hub = new TestHub();
-  server = hub.server;
+hubForEachTest((fresh) => {
+  hub = fresh;
+  server = fresh.server;
 });
-afterEach(() => vi.useRealTimers());
 
 test("a query is loading, then live with its frame", async () => {
   const tab = hub.tab();

@@ -1,17 +1,15 @@
 import { Code, ConnectError } from "@connectrpc/connect";
-import { afterEach, beforeEach, expect, test, vi } from "vitest";
+import { expect, test, vi } from "vitest";
 import { type FakeServer, frameOf } from "../test/fakeServer.ts";
-import { advance, figure, query, TestHub } from "../test/testHub.ts";
+import { advance, figure, hubForEachTest, query, type TestHub } from "../test/testHub.ts";
 
 let hub: TestHub;
 let server: FakeServer;
 
-beforeEach(() => {
-  vi.useFakeTimers({ now: new Date("2026-03-01T12:00:00Z") });
-  hub = new TestHub();
-  server = hub.server;
+hubForEachTest((fresh) => {
+  hub = fresh;
+  server = fresh.server;
 });
-afterEach(() => vi.useRealTimers());
 
 test("a server that is stopped is offline within a second, and live again without a reload", async () => {
   const tab = await hub.liveTab("a");

@@ -3,21 +3,19 @@
 import { create, toBinary } from "@bufbuild/protobuf";
 import { DurationSchema } from "@bufbuild/protobuf/wkt";
 import { Code, ConnectError } from "@connectrpc/connect";
-import { afterEach, beforeEach, expect, test, vi } from "vitest";
+import { expect, test } from "vitest";
 import { backoffDelayMs } from "../lib/backoff.ts";
 import type { FakeServer } from "../test/fakeServer.ts";
-import { advance, query, TestHub } from "../test/testHub.ts";
+import { advance, hubForEachTest, query, type TestHub } from "../test/testHub.ts";
 import { SILENCE_MS } from "./connection.ts";
 
 let hub: TestHub;
 let server: FakeServer;
 
-beforeEach(() => {
-  vi.useFakeTimers({ now: new Date("2026-03-01T12:00:00Z") });
-  hub = new TestHub();
-  server = hub.server;
+hubForEachTest((fresh) => {
+  hub = fresh;
+  server = fresh.server;
 });
-afterEach(() => vi.useRealTimers());
 
 test("retry polls a failed panel while the stream does not get through", async () => {
   server.buffered = true;

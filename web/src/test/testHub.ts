@@ -1,6 +1,6 @@
 // The hub in process, over the fake server. Needs fake timers.
 
-import { vi } from "vitest";
+import { afterEach, beforeEach, vi } from "vitest";
 import { createDashboardApi } from "../api/dashboard.ts";
 import { grpcWebClient } from "../api/grpcWeb.ts";
 import { systemClock } from "../live/clock.ts";
@@ -171,4 +171,13 @@ export class TestHub {
     await advance(100);
     return tab;
   }
+}
+
+/** Gives each test of a file a new hub, on fake time. */
+export function hubForEachTest(use: (hub: TestHub) => void): void {
+  beforeEach(() => {
+    vi.useFakeTimers({ now: new Date("2026-03-01T12:00:00Z") });
+    use(new TestHub());
+  });
+  afterEach(() => vi.useRealTimers());
 }

@@ -19,7 +19,7 @@ const EVENTS_BY_NAME: &str = "\
 -- parameter: least UInt32 = 1 from 1 to 100: how many events a name has at least
 SELECT event_name, count() AS events
 FROM events
-WHERE timestamp >= {range_start:DateTime('UTC')} AND timestamp < {range_end:DateTime('UTC')}
+WHERE timestamp >= {range_start:DateTime64(3, 'UTC')} AND timestamp < {range_end:DateTime64(3, 'UTC')}
 GROUP BY event_name
 HAVING events >= {least:UInt32}
 ORDER BY events DESC, event_name

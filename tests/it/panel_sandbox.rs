@@ -251,7 +251,7 @@ const ORDINARY: &[(&str, &str)] = &[
     ("qualified", "SELECT COUNT(*) AS events FROM millrace.events AS e WHERE e.event_name != ''"),
     ("by_name", "SELECT event_name, count() AS n FROM events GROUP BY event_name ORDER BY n DESC LIMIT 10;"),
     ("format_column", "SELECT device_type AS format, count() AS n FROM events GROUP BY format ORDER BY n -- FORMAT CSV"),
-    ("range", "SELECT toStartOfHour(timestamp) AS hour, uniq(session_id) FROM events WHERE timestamp >= {range_start:DateTime('UTC')} AND timestamp < {range_end:DateTime('UTC')} GROUP BY hour"),
+    ("range", "SELECT toStartOfHour(timestamp) AS hour, uniq(session_id) FROM events WHERE timestamp >= {range_start:DateTime64(3, 'UTC')} AND timestamp < {range_end:DateTime64(3, 'UTC')} GROUP BY hour"),
     ("buckets", "SELECT toDateTime(arrayJoin({buckets:Array(UInt32)}), 'UTC') AS bucket, {buckets:Array(UInt32)}[-1] AS last"),
     ("with", "WITH a AS (SELECT session_id, count() AS n FROM events GROUP BY session_id), b AS (SELECT avg(n) AS m FROM a) SELECT m FROM b"),
     ("with_expression", "WITH 5 AS least, (SELECT count() FROM events) AS total SELECT total, least, total > least AS enough"),

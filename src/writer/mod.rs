@@ -67,7 +67,9 @@ pub(crate) use task::{WriterDependencies, batch_limits, journal_reserve_bytes, s
 
 use crate::error::{Error, ErrorCode};
 use columns::EventColumns;
-use producers::{MAX_PRODUCERS, ProducerState};
+use producers::{MAX_PRODUCERS, ProducerState, producer_key};
+
+use crate::project::Project;
 
 /// Requests that may wait for the writer's task. At the limit, [`Writer::submit`] waits.
 const SUBMISSION_QUEUE_CAPACITY: usize = 1_024;
@@ -83,6 +85,8 @@ const MAX_PERMIT_BYTES: usize = 16 << 20;
 /// The valid events of one request.
 #[derive(Debug)]
 pub(crate) struct WriteRequest {
+    /// The project of the events and of the producer.
+    pub project: Project,
     /// Empty for a request without a producer.
     pub producer_id: String,
     /// Ignored without a producer.
@@ -207,6 +211,7 @@ impl Future for PendingAck {
     }
 }
 
+/// The key of a producer, and where its state is sent.
 type ProducerQuery = (String, oneshot::Sender<Option<ProducerState>>);
 
 /// The handle of the writer's task. Cheap to clone.
@@ -270,10 +275,12 @@ impl Writer {
     /// The state of a producer; `None` if the producer is not known.
     pub(crate) async fn producer_state(
         &self,
-        producer_id: String,
+        project: &Project,
+        producer_id: &str,
     ) -> Result<Option<ProducerState>, Stopping> {
         let (reply, state) = oneshot::channel();
-        self.producer_queries.send((producer_id, reply)).await.map_err(|_| Stopping)?;
+        let key = producer_key(project, producer_id).into_owned();
+        self.producer_queries.send((key, reply)).await.map_err(|_| Stopping)?;
         state.await.map_err(|_| Stopping)
     }
 

@@ -88,8 +88,8 @@ pub(crate) fn batch_limits(config: &WriterConfig) -> BatchLimits {
 /// two snapshots.
 pub(crate) fn journal_reserve_bytes(config: &WriterConfig) -> u64 {
     const SEALS_AND_LANDED_BYTES: u64 = 32 << 20;
-    // A producer takes at most 128 bytes for its id, and 18 bytes for the length of the id, a sequence and a time.
-    let producers = (MAX_PRODUCERS * (128 + 18) + MAX_FORGOTTEN_PRODUCERS * 8) as u64;
+    // A producer takes at most 192 bytes for its project and id, and 18 bytes for their length, a sequence and a time.
+    let producers = (MAX_PRODUCERS * (192 + 18) + MAX_FORGOTTEN_PRODUCERS * 8) as u64;
     SEALS_AND_LANDED_BYTES + 2 * (producers + config.recent_event_ids * RecentIds::SNAPSHOT_BYTES)
 }
 

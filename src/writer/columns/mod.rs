@@ -1,0 +1,464 @@
+//! Events as columns, close to the layout of ClickHouse's Native format.
+//!
+//! An event is encoded into columns once, when it is received. Everything after that copies whole columns: a journal record
+//! holds them, a batch concatenates them, and an insert sends them. Columns with few distinct values are dictionaries
+//! (`dictionary.rs`), which the rollup (`rollup/`) groups by without comparing texts.
+//!
+//! Layout, from ClickHouse's documentation of the Native format: a block is the number of its columns and of its rows
+//! (LEB128), then for each column its name, its type and its values. A `String` value is its length (LEB128) and its bytes.
+//! `Nullable` prepends one byte per row. A `UUID` is two little-endian halves, the high half first.
+
+mod body;
+mod dictionary;
+pub(crate) mod native;
+mod record;
+
+use std::collections::HashSet;
+
+use bytes::Bytes;
+use uuid::Uuid;
+
+pub(super) use dictionary::TextColumn;
+use native::{Strings, native_uuid, write_column_header, write_string, write_varint};
+
+use crate::event::ValidEvent;
+use crate::project::Project;
+use crate::properties::{Properties, PropertyType, PropertyValue};
+
+/// Rows per chunk of columns with the same value in each row. All chunks share the same memory.
+const CHUNK_ROWS: usize = 4_096;
+
+/// Rows of the table `events`, column by column.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct EventColumns {
+    rows: u32,
+    /// In the order of the rows. A request is one run.
+    runs: Vec<Run>,
+    event_names: TextColumn,
+    /// Milliseconds since 1970 UTC, 8 bytes each.
+    timestamps: Vec<u8>,
+    /// With their lengths.
+    session_ids: Vec<u8>,
+    /// One byte per row: 1 without a user.
+    user_nulls: Vec<u8>,
+    /// With their lengths; empty without a user.
+    user_ids: Vec<u8>,
+    device_types: TextColumn,
+    country_codes: TextColumn,
+    /// With their lengths.
+    properties: Vec<u8>,
+    /// Ascending by row. Other events get an id from their position in the batch.
+    given_ids: Vec<GivenId>,
+    /// The promoted properties, as they were declared when the request was received.
+    promoted: Vec<PromotedColumn>,
+}
+
+/// Consecutive rows of one project with the same time of receipt.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Run {
+    project: Project,
+    received_at_ms: i64,
+    rows: u32,
+}
+
+/// An event id that is stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct GivenId {
+    row: u32,
+    id: Uuid,
+    /// Whether the producer gave it, so that it is deduplicated. Earlier versions generated an id for every other event.
+    from_producer: bool,
+}
+
+/// A column of a promoted property.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct PromotedColumn {
+    pub(super) name: String,
+    pub(super) values: PromotedValues,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum PromotedValues {
+    /// Empty if the event does not have the property.
+    Text(TextColumn),
+    Numbers {
+        /// One byte per row: 1 if the event does not have the property.
+        nulls: Vec<u8>,
+        /// `Float64`, 8 bytes each.
+        values: Vec<u8>,
+    },
+}
+
+/// Why bytes cannot be decoded as [`EventColumns`].
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[error("event columns are malformed: {0}")]
+pub struct MalformedColumns(&'static str);
+
+const TRUNCATED: MalformedColumns = MalformedColumns("they are truncated");
+
+impl PromotedValues {
+    fn new(kind: PropertyType) -> Self {
+        match kind {
+            PropertyType::Text => Self::Text(TextColumn::default()),
+            PropertyType::Number => Self::Numbers { nulls: Vec::new(), values: Vec::new() },
+        }
+    }
+
+    fn kind(&self) -> PropertyType {
+        match self {
+            Self::Text(_) => PropertyType::Text,
+            Self::Numbers { .. } => PropertyType::Number,
+        }
+    }
+
+    fn push(&mut self, value: Option<&PropertyValue<'_>>) {
+        match (self, value) {
+            (Self::Text(column), Some(PropertyValue::Text(text))) => column.push(text.as_bytes()),
+            (Self::Text(column), _) => column.push(b""),
+            (Self::Numbers { nulls, values }, value) => {
+                let number = match value {
+                    Some(PropertyValue::Number(number)) => Some(*number),
+                    _ => None,
+                };
+                nulls.push(u8::from(number.is_none()));
+                values.extend_from_slice(&number.unwrap_or(0.0).to_le_bytes());
+            }
+        }
+    }
+
+    fn append(&mut self, more: &Self) {
+        match (self, more) {
+            (Self::Text(column), Self::Text(more)) => column.append(more),
+            (
+                Self::Numbers { nulls, values },
+                Self::Numbers { nulls: more_nulls, values: more_values },
+            ) => {
+                nulls.extend_from_slice(more_nulls);
+                values.extend_from_slice(more_values);
+            }
+            _ => unreachable!("`conform` gave both the same type"),
+        }
+    }
+
+    fn size_bytes(&self) -> usize {
+        match self {
+            Self::Text(column) => column.size_bytes(),
+            Self::Numbers { nulls, values } => nulls.len() + values.len(),
+        }
+    }
+
+    /// The value of a row, without nulls.
+    pub(super) fn number(&self, row: usize) -> Option<f64> {
+        let Self::Numbers { nulls, values } = self else { return None };
+        let mut bytes = [0; 8];
+        bytes.copy_from_slice(&values[row * 8..row * 8 + 8]);
+        (nulls[row] == 0).then(|| f64::from_le_bytes(bytes))
+    }
+}
+
+impl EventColumns {
+    /// An empty request of a project, with the promoted properties that are declared now.
+    pub fn new(properties: &Properties) -> Self {
+        let promoted = properties.iter().map(|property| PromotedColumn {
+            name: property.name.clone(),
+            values: PromotedValues::new(property.kind),
+        });
+        Self { promoted: promoted.collect(), ..Self::default() }
+    }
+
+    pub fn rows(&self) -> u32 {
+        self.rows
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.rows == 0
+    }
+
+    /// Size of all values in memory, without column names.
+    pub fn size_bytes(&self) -> usize {
+        let texts = [&self.event_names, &self.device_types, &self.country_codes];
+        let bytes = [&self.timestamps, &self.session_ids, &self.user_nulls, &self.user_ids, &self.properties];
+        texts.into_iter().map(TextColumn::size_bytes).sum::<usize>()
+            + bytes.into_iter().map(Vec::len).sum::<usize>()
+            + self.given_ids.len() * size_of::<GivenId>()
+            + self.promoted.iter().map(|column| column.values.size_bytes()).sum::<usize>()
+    }
+
+    /// Appends a row. The event's promoted values are those of the properties passed to [`Self::new`].
+    pub fn push(&mut self, event: &ValidEvent<'_>, project: &Project, received_at_ms: i64) {
+        self.event_names.push(event.event_name().as_bytes());
+        self.timestamps.extend_from_slice(&event.timestamp_ms().to_le_bytes());
+        write_string(&mut self.session_ids, event.session_id().as_bytes());
+        self.user_nulls.push(u8::from(event.user_id().is_none()));
+        write_string(&mut self.user_ids, event.user_id().unwrap_or("").as_bytes());
+        self.device_types.push(event.device_type().as_str().as_bytes());
+        self.country_codes.push(&event.country_code());
+        write_string(&mut self.properties, event.properties().as_bytes());
+        if let Some(id) = event.event_id() {
+            self.given_ids.push(GivenId { row: self.rows, id, from_producer: true });
+        }
+        for (index, column) in self.promoted.iter_mut().enumerate() {
+            column.values.push(event.promoted_value(index));
+        }
+        self.push_run(project, received_at_ms, 1);
+        self.rows += 1;
+    }
+
+    fn push_run(&mut self, project: &Project, received_at_ms: i64, rows: u32) {
+        match self.runs.last_mut() {
+            Some(run) if run.received_at_ms == received_at_ms && run.project == *project => {
+                run.rows = run.rows.saturating_add(rows);
+            }
+            _ => self.runs.push(Run { project: project.clone(), received_at_ms, rows }),
+        }
+    }
+
+    /// Rows and ids of the events with an id from the producer.
+    pub fn explicit_ids(&self) -> impl Iterator<Item = (u32, Uuid)> + '_ {
+        self.given_ids.iter().filter(|given| given.from_producer).map(|given| (given.row, given.id))
+    }
+
+    /// The columns of a batch: all rows of its records, with the promoted properties that are declared now.
+    pub fn concatenate(records: Vec<Self>, properties: &Properties) -> Self {
+        let mut batch = Self::new(properties);
+        let total = |bytes: fn(&Self) -> &Vec<u8>| records.iter().map(|record| bytes(record).len()).sum();
+        batch.timestamps.reserve_exact(total(|record| &record.timestamps));
+        batch.session_ids.reserve_exact(total(|record| &record.session_ids));
+        batch.user_nulls.reserve_exact(total(|record| &record.user_nulls));
+        batch.user_ids.reserve_exact(total(|record| &record.user_ids));
+        batch.properties.reserve_exact(total(|record| &record.properties));
+        for mut record in records {
+            record.conform(properties);
+            batch.append(&record);
+        }
+        batch
+    }
+
+    /// Makes the promoted columns exactly those of `properties`. Missing ones are extracted from the stored JSON.
+    pub fn conform(&mut self, properties: &Properties) {
+        let is_declared = |column: &PromotedColumn, index: usize| {
+            properties.iter().nth(index).is_some_and(|property| {
+                property.name == column.name && property.kind == column.values.kind()
+            })
+        };
+        let conforms = self.promoted.len() == properties.iter().len()
+            && self.promoted.iter().enumerate().all(|(index, column)| is_declared(column, index));
+        if conforms {
+            return;
+        }
+        let mut earlier = std::mem::take(&mut self.promoted);
+        let mut missing = HashSet::new();
+        for (index, property) in properties.iter().enumerate() {
+            let known = earlier
+                .iter()
+                .position(|column| column.name == property.name && column.values.kind() == property.kind);
+            self.promoted.push(match known {
+                Some(at) => earlier.swap_remove(at),
+                None => {
+                    missing.insert(index);
+                    PromotedColumn {
+                        name: property.name.clone(),
+                        values: PromotedValues::new(property.kind),
+                    }
+                }
+            });
+        }
+        if missing.is_empty() {
+            return;
+        }
+        for (row, json) in Strings(&self.properties).enumerate() {
+            let (name, json) = (self.event_names.get(row), std::str::from_utf8(json).unwrap_or("{}"));
+            let mut found = Vec::new();
+            properties.extract(std::str::from_utf8(name).unwrap_or(""), json, |index, value| {
+                found.push((index, value));
+            });
+            for &index in &missing {
+                let value = found.iter().find(|(at, _)| *at == index).map(|(_, value)| value);
+                self.promoted[index].values.push(value);
+            }
+        }
+    }
+
+    /// Appends the rows of `more`, which has the same promoted columns.
+    fn append(&mut self, more: &Self) {
+        for run in &more.runs {
+            self.push_run(&run.project, run.received_at_ms, run.rows);
+        }
+        self.event_names.append(&more.event_names);
+        self.timestamps.extend_from_slice(&more.timestamps);
+        self.session_ids.extend_from_slice(&more.session_ids);
+        self.user_nulls.extend_from_slice(&more.user_nulls);
+        self.user_ids.extend_from_slice(&more.user_ids);
+        self.device_types.append(&more.device_types);
+        self.country_codes.append(&more.country_codes);
+        self.properties.extend_from_slice(&more.properties);
+        let given_ids = more.given_ids.iter().map(|given| GivenId { row: given.row + self.rows, ..*given });
+        self.given_ids.extend(given_ids);
+        for (column, more) in self.promoted.iter_mut().zip(&more.promoted) {
+            column.values.append(&more.values);
+        }
+        self.rows += more.rows;
+    }
+
+    /// A copy without the rows in `dropped`, which is ascending.
+    pub fn without_rows(&self, dropped: &[u32]) -> Self {
+        let is_kept = |row: u32| dropped.binary_search(&row).is_err();
+        let strings = |column: &[u8]| {
+            let mut kept = Vec::with_capacity(column.len());
+            (0..).zip(Strings(column)).filter(|(row, _)| is_kept(*row)).for_each(|(_, text)| write_string(&mut kept, text));
+            kept
+        };
+        let fixed = |column: &[u8], width: usize| {
+            let values = (0..).zip(column.chunks_exact(width)).filter(|(row, _)| is_kept(*row));
+            values.flat_map(|(_, value)| value).copied().collect::<Vec<u8>>()
+        };
+        let mut kept = Self {
+            rows: 0,
+            runs: Vec::new(),
+            event_names: self.event_names.filter(is_kept),
+            timestamps: fixed(&self.timestamps, 8),
+            session_ids: strings(&self.session_ids),
+            user_nulls: fixed(&self.user_nulls, 1),
+            user_ids: strings(&self.user_ids),
+            device_types: self.device_types.filter(is_kept),
+            country_codes: self.country_codes.filter(is_kept),
+            properties: strings(&self.properties),
+            given_ids: Vec::new(),
+            promoted: Vec::new(),
+        };
+        for column in &self.promoted {
+            let values = match &column.values {
+                PromotedValues::Text(texts) => PromotedValues::Text(texts.filter(is_kept)),
+                PromotedValues::Numbers { nulls, values } => {
+                    PromotedValues::Numbers { nulls: fixed(nulls, 1), values: fixed(values, 8) }
+                }
+            };
+            kept.promoted.push(PromotedColumn { name: column.name.clone(), values });
+        }
+        let mut given_ids = self.given_ids.iter().peekable();
+        let mut row = 0;
+        for run in &self.runs {
+            for _ in 0..run.rows {
+                let given = given_ids.next_if(|given| given.row == row);
+                if is_kept(row) {
+                    kept.given_ids.extend(given.map(|given| GivenId { row: kept.rows, ..*given }));
+                    kept.push_run(&run.project, run.received_at_ms, 1);
+                    kept.rows += 1;
+                }
+                row += 1;
+            }
+        }
+        kept
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::event::{ValidationRules, validate};
+    use crate::proto::v1;
+
+    const NOW_MS: i64 = 1_800_000_000_000;
+
+    fn columns(events: &[v1::Event]) -> EventColumns {
+        let rules =
+            ValidationRules { retention: Duration::from_secs(86_400), max_clock_skew: Duration::ZERO };
+        let mut columns = EventColumns::default();
+        for event in events {
+            columns.push(&validate(event, &rules, NOW_MS).unwrap(), NOW_MS, || Uuid::from_u128(7));
+        }
+        columns
+    }
+
+    fn events() -> impl Strategy<Value = Vec<v1::Event>> {
+        let event = ("[a-z]{1,200}", proptest::option::of("[a-z]{1,3}"), proptest::option::of(any::<u128>()))
+            .prop_map(|(name, user_id, id)| v1::Event {
+                event_name: name.chars().take(128).collect(),
+                timestamp: Some(prost_types::Timestamp { seconds: NOW_MS / 1_000, nanos: 0 }),
+                session_id: name,
+                user_id,
+                event_id: id.map(|id| Uuid::from_u128(id).to_string()),
+                ..Default::default()
+            });
+        proptest::collection::vec(event, 0..20)
+    }
+
+    proptest! {
+        #[test]
+        fn columns_round_trip(events in events()) {
+            let columns = columns(&events);
+            let mut bytes = Vec::new();
+            columns.encode_to(&mut bytes);
+            prop_assert_eq!(EventColumns::decode(&bytes), Ok(columns));
+        }
+
+        #[test]
+        fn appending_equals_pushing_in_sequence(a in events(), b in events()) {
+            let mut appended = columns(&a);
+            appended.append(&columns(&b));
+            prop_assert_eq!(appended, columns(&[a, b].concat()));
+        }
+
+        #[test]
+        fn removing_rows_equals_never_pushing_them(events in events(), seed in any::<u32>()) {
+            let dropped: Vec<u32> = (0..events.len() as u32).filter(|row| seed >> (row % 32) & 1 == 1).collect();
+            let kept: Vec<_> =
+                (0_u32..).zip(&events).filter(|(row, _)| !dropped.contains(row)).map(|(_, e)| e.clone()).collect();
+            prop_assert_eq!(columns(&events).without_rows(&dropped), columns(&kept));
+        }
+
+        #[test]
+        fn decoding_arbitrary_bytes_does_not_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+            if let Ok(columns) = EventColumns::decode(&bytes) {
+                prop_assert_eq!(columns.without_rows(&[]), columns);
+            }
+        }
+    }
+
+    #[test]
+    fn explicit_event_ids_are_recorded() {
+        let mut event = v1::Event {
+            event_name: "a".into(),
+            timestamp: Some(prost_types::Timestamp { seconds: NOW_MS / 1_000, nanos: 0 }),
+            ..Default::default()
+        };
+        let without = event.clone();
+        let id = Uuid::from_u128(0x0011_2233_4455_6677_8899_aabb_ccdd_eeff);
+        event.event_id = Some(id.to_string());
+        let columns = columns(&[without, event]);
+        assert_eq!(columns.explicit_ids().collect::<Vec<_>>(), [(1, id)]);
+    }
+
+    #[test]
+    fn column_names_match_the_columns_that_are_sent() {
+        let names: Vec<_> = COLUMNS.iter().chain([&BATCH_COLUMN]).map(|(name, _)| *name).collect();
+        assert_eq!(names.join(", "), COLUMN_NAMES);
+    }
+
+    #[test]
+    fn a_block_starts_with_its_column_and_row_counts() {
+        let native = columns(&[]).into_native(Uuid::nil()).concat();
+        assert_eq!(&native[..13], b"\x0a\x00\x0aevent_name");
+    }
+
+    #[test]
+    fn a_block_ends_with_the_batch_id_of_every_row() {
+        let event = v1::Event {
+            event_name: "a".into(),
+            timestamp: Some(prost_types::Timestamp { seconds: NOW_MS / 1_000, nanos: 0 }),
+            ..Default::default()
+        };
+        for rows in [1, BATCH_CHUNK_ROWS, BATCH_CHUNK_ROWS + 1, 3 * BATCH_CHUNK_ROWS - 1] {
+            let id = Uuid::from_u128(0x0001_0203_0405_0607_0809_0a0b_0c0d_0e0f);
+            let native = columns(&vec![event.clone(); rows]).into_native(id).concat();
+            let (before, ids) = native.split_at(native.len() - 16 * rows);
+            assert!(before.ends_with(b"\x05batch\x04UUID"));
+            let expected = [7, 6, 5, 4, 3, 2, 1, 0, 15, 14, 13, 12, 11, 10, 9, 8];
+            assert!(ids.chunks(16).all(|id| id == expected));
+        }
+    }
+}

@@ -35,6 +35,7 @@
 //! | 100,000 producers, all active within the last hour | a new producer is rejected with a retry delay |
 //! | two sealed batches in memory | further batches are read from the journal when they are inserted |
 
+pub(crate) mod batch;
 pub(crate) mod boot;
 pub(crate) mod columns;
 pub(crate) mod dead_letter;
@@ -47,6 +48,7 @@ pub(crate) mod reconcile;
 pub(crate) mod record;
 mod recover;
 pub(crate) mod replay;
+mod rollup;
 #[cfg(test)]
 mod simulation;
 mod state;

@@ -14,6 +14,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
+use super::batch::BatchEncoder;
 use super::boot::BootMarker;
 use super::dead_letter::DeadLetters;
 use super::durability::Durability;
@@ -58,6 +59,8 @@ const MAX_QUEUED_SUBMISSIONS: usize = 64;
 
 pub(crate) struct WriterDependencies {
     pub clickhouse: ClickHouse,
+    /// Encodes batches for the tables as they are now.
+    pub encoder: BatchEncoder,
     pub journal: Journal,
     /// From [`recover`](super::recover()), for this journal.
     pub recovered: RecoveredState,
@@ -101,6 +104,7 @@ pub(crate) fn journal_reserve_bytes(config: &WriterConfig) -> u64 {
 pub(crate) async fn start(dependencies: WriterDependencies) -> io::Result<(Writer, JoinHandle<()>)> {
     let WriterDependencies {
         clickhouse,
+        encoder,
         journal,
         recovered,
         dead_letters,
@@ -129,6 +133,7 @@ pub(crate) async fn start(dependencies: WriterDependencies) -> io::Result<(Write
     let insert_lock = InsertLock::default();
     let replayer = DeadLetterReplayer::new(
         clickhouse.clone(),
+        encoder.clone(),
         dead_letters.clone(),
         durability.clone(),
         Arc::clone(&insert_lock),
@@ -142,6 +147,7 @@ pub(crate) async fn start(dependencies: WriterDependencies) -> io::Result<(Write
     let reconciled = CancellationToken::new();
     let inserter = Inserter {
         clickhouse,
+        encoder,
         journal: journal.clone(),
         dead_letters,
         durability: durability.clone(),

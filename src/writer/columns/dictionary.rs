@@ -13,7 +13,7 @@ const NEEDS_GLOBAL_DICTIONARY: u64 = 1 << 8;
 
 /// Distinct texts in the order of their first occurrence.
 #[derive(Clone, Debug, Default)]
-pub struct Dictionary {
+pub(crate) struct Dictionary {
     /// The texts, each with its length (LEB128): the encoding of a `String` column.
     encoded: Vec<u8>,
     /// Start and end of each text in `encoded`, without the length.
@@ -23,7 +23,7 @@ pub struct Dictionary {
 
 /// A column of texts.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct TextColumn {
+pub(crate) struct TextColumn {
     dictionary: Dictionary,
     /// For each row, the index of its text.
     indexes: Vec<u32>,
@@ -38,11 +38,11 @@ impl PartialEq for Dictionary {
 impl Eq for Dictionary {}
 
 impl Dictionary {
-    pub(super) fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.ranges.len()
     }
 
-    pub(super) fn get(&self, index: u32) -> &[u8] {
+    pub(crate) fn get(&self, index: u32) -> &[u8] {
         let (start, end) = self.ranges[index as usize];
         &self.encoded[start as usize..end as usize]
     }
@@ -85,27 +85,27 @@ fn hash(text: &[u8]) -> u64 {
 }
 
 impl TextColumn {
-    pub(super) fn push(&mut self, text: &[u8]) {
+    pub(crate) fn push(&mut self, text: &[u8]) {
         let index = self.dictionary.intern(text);
         self.indexes.push(index);
     }
 
     /// Appends the same text `rows` times.
-    pub(super) fn push_repeated(&mut self, text: &[u8], rows: usize) {
+    pub(crate) fn push_repeated(&mut self, text: &[u8], rows: usize) {
         if rows > 0 {
             let index = self.dictionary.intern(text);
             self.indexes.resize(self.indexes.len() + rows, index);
         }
     }
 
-    pub(super) fn append(&mut self, more: &Self) {
+    pub(crate) fn append(&mut self, more: &Self) {
         let new_indexes: Vec<u32> =
             (0..more.dictionary.len() as u32).map(|index| self.dictionary.intern(more.dictionary.get(index))).collect();
         self.indexes.extend(more.indexes.iter().map(|&index| new_indexes[index as usize]));
     }
 
     /// A copy of the rows for which `kept` is true.
-    pub(super) fn filter(&self, kept: impl Fn(u32) -> bool) -> Self {
+    pub(crate) fn filter(&self, kept: impl Fn(u32) -> bool) -> Self {
         let mut filtered = Self::default();
         for (row, &index) in (0..).zip(&self.indexes) {
             if kept(row) {
@@ -115,26 +115,26 @@ impl TextColumn {
         filtered
     }
 
-    pub(super) fn dictionary(&self) -> &Dictionary {
+    pub(crate) fn dictionary(&self) -> &Dictionary {
         &self.dictionary
     }
 
-    pub(super) fn indexes(&self) -> &[u32] {
+    pub(crate) fn indexes(&self) -> &[u32] {
         &self.indexes
     }
 
-    pub(super) fn get(&self, row: usize) -> &[u8] {
+    pub(crate) fn get(&self, row: usize) -> &[u8] {
         self.dictionary.get(self.indexes[row])
     }
 
     /// Size in memory, without the lookup table.
-    pub(super) fn size_bytes(&self) -> usize {
+    pub(crate) fn size_bytes(&self) -> usize {
         self.dictionary.encoded.len() + self.dictionary.len() * 12 + self.indexes.len() * 4
     }
 
     /// Appends the encoding in ClickHouse's Native format: type `LowCardinality(String)`, or `LowCardinality(FixedString(N))`
     /// if all texts have `fixed_width` bytes.
-    pub(super) fn write_native(&self, fixed_width: Option<usize>, out: &mut Vec<u8>) {
+    pub(crate) fn write_native(&self, fixed_width: Option<usize>, out: &mut Vec<u8>) {
         out.extend_from_slice(&KEYS_VERSION.to_le_bytes());
         if self.indexes.is_empty() {
             return;
@@ -185,14 +185,14 @@ impl TextColumn {
     }
 
     /// Appends the journal's encoding: the number of texts, the texts, and an index per row.
-    pub(super) fn encode_to(&self, out: &mut Vec<u8>) {
+    pub(crate) fn encode_to(&self, out: &mut Vec<u8>) {
         write_varint(out, self.dictionary.len());
         out.extend_from_slice(&self.dictionary.encoded);
         IndexWidth::of(self.dictionary.len()).write(&self.indexes, out);
     }
 
     /// Decodes the output of [`Self::encode_to`].
-    pub(super) fn decode(bytes: &mut &[u8], rows: usize) -> Result<Self, MalformedColumns> {
+    pub(crate) fn decode(bytes: &mut &[u8], rows: usize) -> Result<Self, MalformedColumns> {
         let count = read_varint(bytes).ok_or(TRUNCATED)?;
         let mut reader = NativeReader::new(bytes);
         let mut keys = Vec::new();

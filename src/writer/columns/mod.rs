@@ -18,12 +18,12 @@ use std::collections::HashSet;
 use bytes::Bytes;
 use uuid::Uuid;
 
-pub(super) use dictionary::TextColumn;
+pub(crate) use dictionary::TextColumn;
 use native::{Strings, native_uuid, write_column_header, write_string, write_varint};
 
 use crate::event::ValidEvent;
 use crate::project::Project;
-use crate::properties::{Properties, PropertyType, PropertyValue};
+use crate::properties::{Properties, PropertyType, PropertyValue, Role};
 
 /// Rows per chunk of columns with the same value in each row. All chunks share the same memory.
 const CHUNK_ROWS: usize = 4_096;
@@ -95,6 +95,44 @@ pub(super) enum PromotedValues {
 pub struct MalformedColumns(&'static str);
 
 const TRUNCATED: MalformedColumns = MalformedColumns("they are truncated");
+
+/// What the rollup reads of a batch.
+pub(super) struct RollupInput<'a> {
+    pub(super) rows: usize,
+    pub(super) timestamps: Vec<i64>,
+    pub(super) projects: Vec<&'a Project>,
+    /// By row, the index of its project.
+    pub(super) project_of_row: Vec<u32>,
+    pub(super) event_names: &'a TextColumn,
+    /// Names and values of the dimensions.
+    pub(super) dimensions: Vec<(&'a str, &'a TextColumn)>,
+    measures: Vec<&'a PromotedValues>,
+    /// By the index of an event name, the index of its measure.
+    measure_of_name: Vec<Option<usize>>,
+    user_ids: &'a [u8],
+    session_ids: &'a [u8],
+}
+
+impl<'a> RollupInput<'a> {
+    /// Empty without a user.
+    pub(super) fn users(&self) -> impl Iterator<Item = &'a [u8]> + use<'a> {
+        Strings(self.user_ids)
+    }
+
+    pub(super) fn sessions(&self) -> impl Iterator<Item = &'a [u8]> + use<'a> {
+        Strings(self.session_ids)
+    }
+
+    /// The measure of the event name with this index.
+    pub(super) fn measure_of(&self, name: u32) -> Option<usize> {
+        self.measure_of_name[name as usize]
+    }
+
+    /// The value of a measure, if the event has it.
+    pub(super) fn number(&self, measure: usize, row: usize) -> Option<f64> {
+        self.measures[measure].number(row)
+    }
+}
 
 impl PromotedValues {
     fn new(kind: PropertyType) -> Self {
@@ -218,6 +256,60 @@ impl EventColumns {
         self.given_ids.iter().filter(|given| given.from_producer).map(|given| (given.row, given.id))
     }
 
+    /// What the rollup reads of these columns, which are those of `properties`.
+    pub(super) fn rollup_input<'a>(&'a self, properties: &'a Properties) -> RollupInput<'a> {
+        let mut projects: Vec<&Project> = Vec::new();
+        let mut project_of_row = Vec::with_capacity(self.rows as usize);
+        for run in &self.runs {
+            let known = projects.iter().position(|project| **project == run.project);
+            let project = known.unwrap_or_else(|| {
+                projects.push(&run.project);
+                projects.len() - 1
+            });
+            project_of_row.resize(project_of_row.len() + run.rows as usize, project as u32);
+        }
+        let column_of = |name: &str| self.promoted.iter().find(|column| column.name == name);
+        let mut dimensions =
+            vec![("country_code", &self.country_codes), ("device_type", &self.device_types)];
+        let declared = properties.iter().filter(|property| property.role == Role::Dimension);
+        dimensions.extend(declared.filter_map(|property| match &column_of(&property.name)?.values {
+            PromotedValues::Text(column) => Some((property.name.as_str(), column)),
+            PromotedValues::Numbers { .. } => None,
+        }));
+        let mut measures = Vec::new();
+        let names = self.event_names.dictionary();
+        let measure_of_name = (0..names.len() as u32).map(|name| {
+            let property = properties.measure_of(std::str::from_utf8(names.get(name)).ok()?)?;
+            measures.push(&column_of(&property.name)?.values);
+            Some(measures.len() - 1)
+        });
+        let measure_of_name = measure_of_name.collect();
+        let millis = self.timestamps.chunks_exact(8).map(|bytes| {
+            let mut array = [0; 8];
+            array.copy_from_slice(bytes);
+            i64::from_le_bytes(array)
+        });
+        RollupInput {
+            rows: self.rows as usize,
+            timestamps: millis.collect(),
+            projects,
+            project_of_row,
+            event_names: &self.event_names,
+            dimensions,
+            measures,
+            measure_of_name,
+            user_ids: &self.user_ids,
+            session_ids: &self.session_ids,
+        }
+    }
+
+    /// The session ids, by which the simulation identifies events.
+    #[cfg(test)]
+    pub(super) fn event_ids(&self) -> Vec<Uuid> {
+        let parse = |id: &[u8]| std::str::from_utf8(id).ok().and_then(|id| id.parse().ok());
+        Strings(&self.session_ids).map(|id| parse(id).expect("a session id of the simulation")).collect()
+    }
+
     /// The columns of a batch: all rows of its records, with the promoted properties that are declared now.
     pub fn concatenate(records: Vec<Self>, properties: &Properties) -> Self {
         let mut batch = Self::new(properties);
@@ -279,8 +371,18 @@ impl EventColumns {
         }
     }
 
-    /// Appends the rows of `more`, which has the same promoted columns.
-    fn append(&mut self, more: &Self) {
+    /// Whether both have the same promoted properties.
+    pub(super) fn has_same_columns(&self, other: &Self) -> bool {
+        self.promoted.len() == other.promoted.len()
+            && self
+                .promoted
+                .iter()
+                .zip(&other.promoted)
+                .all(|(a, b)| a.name == b.name && a.values.kind() == b.values.kind())
+    }
+
+    /// Appends the rows of `more`, which [has the same columns](Self::has_same_columns).
+    pub(super) fn append(&mut self, more: &Self) {
         for run in &more.runs {
             self.push_run(&run.project, run.received_at_ms, run.rows);
         }

@@ -5,7 +5,7 @@ use uuid::Uuid;
 
 use super::{MalformedColumns, TRUNCATED};
 
-pub(super) fn write_column_header(out: &mut Vec<u8>, name: &str, kind: &str) {
+pub(crate) fn write_column_header(out: &mut Vec<u8>, name: &str, kind: &str) {
     write_string(out, name.as_bytes());
     write_string(out, kind.as_bytes());
 }

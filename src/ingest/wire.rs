@@ -237,11 +237,11 @@ mod tests {
     use std::time::Duration;
 
     use proptest::prelude::*;
-    use prost::Message as _;
-    use uuid::Uuid;
 
     use super::*;
     use crate::event::{ValidationRules, validate};
+    use crate::project::Project;
+    use crate::properties::Properties;
     use crate::proto::v1;
     use crate::writer::columns::EventColumns;
     use v1::event::PropertiesKind;
@@ -290,17 +290,21 @@ mod tests {
             prop_assert_eq!(&request.producer_id, &message.producer_id);
             prop_assert_eq!((request.sequence, request.len()), (sequence, message.events.len()));
             prop_assert_eq!(request.start_new_numbering, start_new_numbering);
-            let events: Vec<_> = request.events().map(|event| v1::Event::decode(event).unwrap()).collect();
-            prop_assert_eq!(events, message.events);
+            let mut object = Struct::default();
+            for (bytes, event) in request.events().zip(&message.events) {
+                let fields = decode_event(bytes, &mut object).unwrap();
+                prop_assert_eq!(format!("{fields:?}"), format!("{:?}", EventFields::from(event)));
+            }
         }
 
         #[test]
         fn columns_never_exceed_the_estimate(events in events()) {
             let rules = ValidationRules { retention: Duration::from_secs(86_400), max_clock_skew: Duration::ZERO };
-            let mut columns = EventColumns::default();
+            let (properties, project) = (Properties::built_in(), Project::default());
+            let mut columns = EventColumns::new(&properties);
             for event in &events {
-                if let Ok(valid) = validate(event, &rules, NOW_MS) {
-                    columns.push(&valid, NOW_MS, Uuid::nil);
+                if let Ok(valid) = validate(event, &rules, &properties, NOW_MS) {
+                    columns.push(&valid, &project, NOW_MS);
                 }
             }
             let message = v1::SendEventsRequest { events, ..Default::default() };
@@ -313,6 +317,11 @@ mod tests {
             let ours = EventsRequest::parse(bytes.clone().into());
             if let (Ok(ours), Ok(theirs)) = (&ours, v1::SendEventsRequest::decode(bytes.as_slice())) {
                 prop_assert_eq!(ours.events().count(), theirs.events.len());
+                let mut object = Struct::default();
+                for (bytes, event) in ours.events().zip(&theirs.events) {
+                    let fields = decode_event(bytes, &mut object).unwrap();
+                    prop_assert_eq!(format!("{fields:?}"), format!("{:?}", EventFields::from(event)));
+                }
             }
         }
     }

@@ -469,20 +469,29 @@ mod tests {
     fn columns(events: &[v1::Event]) -> EventColumns {
         let rules =
             ValidationRules { retention: Duration::from_secs(86_400), max_clock_skew: Duration::ZERO };
-        let mut columns = EventColumns::default();
+        let properties = Properties::built_in();
+        let mut columns = EventColumns::new(&properties);
         for event in events {
-            columns.push(&validate(event, &rules, NOW_MS).unwrap(), NOW_MS, || Uuid::from_u128(7));
+            let valid = validate(event, &rules, &properties, NOW_MS).unwrap();
+            let project = if event.session_id.len() < 100 { "web" } else { "shop" };
+            columns.push(&valid, &project.parse().unwrap(), NOW_MS);
         }
         columns
     }
 
     fn events() -> impl Strategy<Value = Vec<v1::Event>> {
-        let event = ("[a-z]{1,200}", proptest::option::of("[a-z]{1,3}"), proptest::option::of(any::<u128>()))
-            .prop_map(|(name, user_id, id)| v1::Event {
+        let properties = "(browser|os|duration_ms|referrer)".prop_flat_map(|key| {
+            let value = prop_oneof!["[a-z]{0,2}".prop_map(serde_json::Value::from), any::<u8>().prop_map(Into::into)];
+            value.prop_map(move |value| serde_json::json!({ key.clone(): value }).to_string())
+        });
+        let user_id = proptest::option::of("[a-z]{1,3}");
+        let event = ("[a-z]{1,200}", user_id, proptest::option::of(1..u128::MAX), properties)
+            .prop_map(|(name, user_id, id, properties)| v1::Event {
                 event_name: name.chars().take(128).collect(),
                 timestamp: Some(prost_types::Timestamp { seconds: NOW_MS / 1_000, nanos: 0 }),
                 session_id: name,
                 user_id,
+                properties_kind: Some(v1::event::PropertiesKind::PropertiesJson(properties)),
                 event_id: id.map(|id| Uuid::from_u128(id).to_string()),
                 ..Default::default()
             });
@@ -535,32 +544,76 @@ mod tests {
         assert_eq!(columns.explicit_ids().collect::<Vec<_>>(), [(1, id)]);
     }
 
-    #[test]
-    fn column_names_match_the_columns_that_are_sent() {
-        let names: Vec<_> = COLUMNS.iter().chain([&BATCH_COLUMN]).map(|(name, _)| *name).collect();
-        assert_eq!(names.join(", "), COLUMN_NAMES);
-    }
-
-    #[test]
-    fn a_block_starts_with_its_column_and_row_counts() {
-        let native = columns(&[]).into_native(Uuid::nil()).concat();
-        assert_eq!(&native[..13], b"\x0a\x00\x0aevent_name");
-    }
-
-    #[test]
-    fn a_block_ends_with_the_batch_id_of_every_row() {
-        let event = v1::Event {
-            event_name: "a".into(),
-            timestamp: Some(prost_types::Timestamp { seconds: NOW_MS / 1_000, nanos: 0 }),
-            ..Default::default()
-        };
-        for rows in [1, BATCH_CHUNK_ROWS, BATCH_CHUNK_ROWS + 1, 3 * BATCH_CHUNK_ROWS - 1] {
-            let id = Uuid::from_u128(0x0001_0203_0405_0607_0809_0a0b_0c0d_0e0f);
-            let native = columns(&vec![event.clone(); rows]).into_native(id).concat();
-            let (before, ids) = native.split_at(native.len() - 16 * rows);
-            assert!(before.ends_with(b"\x05batch\x04UUID"));
-            let expected = [7, 6, 5, 4, 3, 2, 1, 0, 15, 14, 13, 12, 11, 10, 9, 8];
-            assert!(ids.chunks(16).all(|id| id == expected));
+    proptest! {
+        #[test]
+        fn a_body_is_decoded_as_its_columns(events in events()) {
+            let columns = columns(&events);
+            let mut decoded = EventColumns::from_native(&columns.clone().into_native(Uuid::max()).concat()).unwrap();
+            decoded.given_ids.iter_mut().for_each(|given| given.from_producer = true);
+            prop_assert_eq!(decoded, columns);
         }
+
+        #[test]
+        fn columns_of_other_properties_are_extracted_from_the_stored_json(events in events()) {
+            let expected = columns(&events);
+            let mut earlier = expected.clone();
+            earlier.promoted.retain(|column| !matches!(&*column.name, "browser" | "duration_ms"));
+            earlier.promoted.push(PromotedColumn { name: "dropped".into(), ..expected.promoted[0].clone() });
+            earlier.conform(&Properties::built_in());
+            prop_assert_eq!(&earlier, &expected);
+            let both = EventColumns::concatenate(vec![earlier, expected.clone()], &Properties::built_in());
+            prop_assert_eq!(both, columns(&[events.clone(), events].concat()));
+        }
+
+        #[test]
+        fn decoding_an_arbitrary_body_does_not_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+            EventColumns::from_native(&bytes).ok();
+            EventColumns::decode_version_1(&bytes).ok();
+        }
+    }
+
+    /// A record and a body as the version before projects wrote them.
+    #[test]
+    fn records_and_bodies_of_version_1_are_read() {
+        let id = Uuid::from_u128(0x0011_2233_4455_6677_8899_aabb_ccdd_eeff);
+        let mut buffers: [Vec<u8>; 10] = Default::default();
+        let [names, times, sessions, nulls, users, devices, countries, properties, ids, received] = &mut buffers;
+        for row in 0..2_u8 {
+            write_string(names, b"page_view");
+            times.extend_from_slice(&(NOW_MS + i64::from(row)).to_le_bytes());
+            write_string(sessions, b"s");
+            nulls.push(1);
+            write_string(users, b"");
+            write_string(devices, b"mobile");
+            countries.extend_from_slice(b"ES");
+            write_string(properties, br#"{"page_url":"/a/1"}"#);
+            ids.extend_from_slice(&native_uuid(id));
+            received.extend_from_slice(&NOW_MS.to_le_bytes());
+        }
+        let mut record = vec![2, 1, 1];
+        buffers.iter().for_each(|buffer| write_varint(&mut record, buffer.len()));
+        buffers.iter().for_each(|buffer| record.extend_from_slice(buffer));
+        let decoded = EventColumns::decode_version_1(&record).unwrap();
+        assert_eq!(decoded.explicit_ids().collect::<Vec<_>>(), [(1, id)], "the other id was generated");
+        assert_eq!((decoded.rows(), decoded.given_ids.len()), (2, 2));
+        assert_eq!(decoded.runs, [Run { project: Project::default(), received_at_ms: NOW_MS, rows: 2 }]);
+
+        let mut body = vec![10, 2];
+        let kinds = ["String", "DateTime64(3)", "String", "Nullable(String)", "", "String", "FixedString(2)", "String", "UUID", "DateTime64(3)"];
+        let columns = ["event_name", "timestamp", "session_id", "user_id", "", "device_type", "country_code", "properties", "event_id", "received_at"];
+        for ((buffer, kind), column) in buffers.iter().zip(kinds).zip(columns) {
+            if !column.is_empty() {
+                write_column_header(&mut body, column, kind);
+            }
+            body.extend_from_slice(buffer);
+        }
+        write_column_header(&mut body, "batch", "UUID");
+        body.extend_from_slice(&native_uuid(Uuid::max()).repeat(2));
+        let mut from_body = EventColumns::from_native(&body).unwrap();
+        from_body.given_ids[1].from_producer = true;
+        assert_eq!(from_body, decoded);
+        from_body.conform(&Properties::built_in());
+        let PromotedValues::Text(pages) = &from_body.promoted[0].values else { panic!("page_url is a text") };
+        assert_eq!(pages.get(1), b"/a/:id");
     }
 }

@@ -141,7 +141,7 @@ async fn replay_locally(
     // Replays share this lock with the writer's inserts. Here the data folder is locked, so there is no writer.
     let insert_lock = tokio::sync::Mutex::new(());
     let (_properties_sender, properties) = watch::channel(Arc::new(Properties::built_in()));
-    let encoder = BatchEncoder::new(properties);
+    let encoder = BatchEncoder::new(properties, config.rollup_values);
     encoder.load_admitted_values(&storage.clickhouse).await;
     let mut failed = 0;
     for letter in selected {

@@ -84,7 +84,7 @@ pub(crate) async fn run(config: ServeConfig) -> anyhow::Result<()> {
     let (_properties_sender, properties) = watch::channel(Arc::new(Properties::built_in()));
     let (writer, writer_task) = writer::start(WriterDependencies {
         clickhouse: storage.clickhouse.clone(),
-        encoder: BatchEncoder::new(properties.clone()),
+        encoder: BatchEncoder::new(properties.clone(), config.clickhouse.rollup_values),
         journal: journal.clone(),
         recovered,
         dead_letters: dead_letters.clone(),

@@ -85,6 +85,10 @@ fn hash(text: &[u8]) -> u64 {
 }
 
 impl TextColumn {
+    pub(crate) fn reserve(&mut self, rows: usize) {
+        self.indexes.reserve(rows);
+    }
+
     pub(crate) fn push(&mut self, text: &[u8]) {
         let index = self.dictionary.intern(text);
         self.indexes.push(index);

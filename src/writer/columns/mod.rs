@@ -204,6 +204,21 @@ impl EventColumns {
         Self { promoted: promoted.collect(), ..Self::default() }
     }
 
+    /// Reserves memory for a request of this many events, of which the encoded message has this many bytes.
+    pub fn reserve(&mut self, events: usize, message_bytes: usize) {
+        const ID_BYTES: usize = 38;
+        self.timestamps.reserve(events * 8);
+        self.user_nulls.reserve(events);
+        self.session_ids.reserve((events * ID_BYTES).min(message_bytes));
+        self.properties.reserve(message_bytes / 2);
+        let texts = [&mut self.event_names, &mut self.device_types, &mut self.country_codes];
+        let promoted = self.promoted.iter_mut().filter_map(|column| match &mut column.values {
+            PromotedValues::Text(column) => Some(column),
+            PromotedValues::Numbers { .. } => None,
+        });
+        texts.into_iter().chain(promoted).for_each(|column| column.reserve(events));
+    }
+
     pub fn rows(&self) -> u32 {
         self.rows
     }
@@ -319,6 +334,8 @@ impl EventColumns {
         batch.user_nulls.reserve_exact(total(|record| &record.user_nulls));
         batch.user_ids.reserve_exact(total(|record| &record.user_ids));
         batch.properties.reserve_exact(total(|record| &record.properties));
+        let rows = records.iter().map(|record| record.rows as usize).sum();
+        batch.reserve(rows, 0);
         for mut record in records {
             record.conform(properties);
             batch.append(&record);

@@ -605,7 +605,10 @@ mod tests {
     fn limits_are_inclusive() {
         for millis in [NOW_MS + 600_000, NOW_MS - 90 * 86_400_000] {
             let event = v1::Event { timestamp: Some(at(millis)), ..event() };
-            assert_eq!(validate(&event, &RULES, &Properties::built_in(), NOW_MS).unwrap().timestamp_ms(), millis);
+            assert_eq!(
+                validate(&event, &RULES, &Properties::built_in(), NOW_MS).unwrap().timestamp_ms(),
+                millis
+            );
         }
         let levels = MAX_PROPERTIES_DEPTH - 1;
         let deep = json(&format!("{{\"a\":{}{}}}", "[".repeat(levels), "]".repeat(levels)));

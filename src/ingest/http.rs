@@ -177,14 +177,19 @@ pub fn fuzz_post_events(
     now_ms: i64,
 ) -> Option<[usize; 3]> {
     let elements = parse_array(body).ok()?;
-    let (properties, project) = (crate::properties::Properties::built_in(), crate::project::Project::default());
+    let (properties, project) =
+        (crate::properties::Properties::built_in(), crate::project::Project::default());
     let mut columns = crate::writer::columns::EventColumns::new(&properties);
     let (mut accepted, mut rejected) = (0, 0);
     let (count, max_bytes) =
         (elements.len(), elements.iter().map(|element| max_columns_bytes(element)).sum());
     for element in elements {
         let event = parse_event(element);
-        match event.as_ref().ok().and_then(|event| crate::event::validate(event, rules, &properties, now_ms).ok()) {
+        match event
+            .as_ref()
+            .ok()
+            .and_then(|event| crate::event::validate(event, rules, &properties, now_ms).ok())
+        {
             Some(valid) => {
                 columns.push(&valid, &project, now_ms);
                 accepted += 1;

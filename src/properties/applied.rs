@@ -112,7 +112,9 @@ impl AppliedProperties {
             );
         }
         if self.needs_rebuild() {
-            tracing::warn!("the rollup does not fit the declared properties yet; run `millrace properties apply` again");
+            tracing::warn!(
+                "the rollup does not fit the declared properties yet; run `millrace properties apply` again"
+            );
         }
         Ok(applied.properties)
     }
@@ -146,8 +148,14 @@ impl AppliedProperties {
         Ok(())
     }
 
-    /// Adopts requested declarations while the server runs, until `stop`.
-    pub(crate) async fn follow_requests(self, properties: watch::Sender<Arc<Properties>>, stop: CancellationToken) {
+    /// Adopts requested declarations while the server runs, until `stop`. `settle` returns when what was encoded by the earlier
+    /// declarations is stored.
+    pub(crate) async fn follow_requests<F: Future<Output = ()>>(
+        self,
+        properties: watch::Sender<Arc<Properties>>,
+        settle: impl Fn() -> F,
+        stop: CancellationToken,
+    ) {
         let mut poll = tokio::time::interval(POLL_INTERVAL);
         loop {
             tokio::select! {
@@ -160,11 +168,16 @@ impl AppliedProperties {
                 Ok(None) => continue,
                 Ok(Some(requested)) => {
                     properties.send_replace(Arc::new(requested.properties));
+                    tokio::select! {
+                        () = stop.cancelled() => return,
+                        () = settle() => {}
+                    }
                     let this = self.clone();
                     // The command goes on when the file is gone: from here on, every event has the new columns.
                     run_blocking(move || {
-                        fs::rename(&this.pending, &this.applied)
-                            .map_err(|error| PropertiesError::from(atomic_file::with_path(&this.pending, error)))
+                        fs::rename(&this.pending, &this.applied).map_err(|error| {
+                            PropertiesError::from(atomic_file::with_path(&this.pending, error))
+                        })
                     })
                     .await
                 }
@@ -223,7 +236,7 @@ mod tests {
         let applied = AppliedProperties::new(folder.path());
         let (sender, mut properties) = watch::channel(Arc::new(declarations("a").properties));
         let stop = CancellationToken::new();
-        let task = tokio::spawn(applied.clone().follow_requests(sender, stop.clone()));
+        let task = tokio::spawn(applied.clone().follow_requests(sender, async || {}, stop.clone()));
         fs::write(&applied.pending, "not TOML").unwrap();
         applied.request(&declarations("b")).unwrap();
         properties.changed().await.unwrap();

@@ -72,9 +72,6 @@ pub mod internals {
         pub mod lexer {
             pub use crate::clickhouse::lexer::Lexer;
         }
-        pub mod schema {
-            pub use crate::clickhouse::schema::rendered_files;
-        }
     }
     pub mod config {
         pub use crate::config::default_engine_library;

@@ -4,6 +4,7 @@
 
 mod client;
 mod error;
+mod promoted;
 mod retention;
 mod rollups;
 pub(crate) mod template;
@@ -16,3 +17,4 @@ pub(crate) mod schema;
 pub use client::{ClickHouse, Endpoint};
 pub use error::ClickHouseError;
 pub(crate) use error::{ErrorKind, InsertFailure};
+pub(crate) use retention::RetentionDays;

@@ -26,24 +26,7 @@ pub(super) struct Rollup {
     levels_select: &'static str,
 }
 
-macro_rules! rollup {
-    ($minutes_table:literal, $levels_table:literal, $count_column:literal) => {
-        Rollup {
-            minutes_table: $minutes_table,
-            levels_table: $levels_table,
-            count_column: $count_column,
-            minutes_select: include_str!(concat!("../../queries/rollups/", $minutes_table, ".sql")),
-            levels_select: include_str!(concat!("../../queries/rollups/", $levels_table, ".sql")),
-        }
-    };
-}
-
-pub(super) const ROLLUPS: [Rollup; 4] = [
-    rollup!("minutes", "session_steps", "events"),
-    rollup!("feature_minutes", "feature_steps", "events"),
-    rollup!("page_minutes", "page_steps", "views"),
-    rollup!("country_minutes", "country_steps", "views"),
-];
+pub(super) const ROLLUPS: [Rollup; 0] = [];
 
 /// Length of the shortest level, in seconds. `queries/maintenance` has the number too.
 const QUARTER_HOUR_SECONDS: u32 = 15 * 60;
@@ -124,17 +107,6 @@ fn render_select(select: &str, source: &str) -> String {
 impl Rollup {
     pub(super) fn tables(&self) -> [&'static str; 2] {
         [self.minutes_table, self.levels_table]
-    }
-
-    /// The SELECTs of the two materialized views, by the name that the schema files use for them.
-    pub(super) fn view_selects(&self) -> [(String, String); 2] {
-        [
-            (format!("rollups/{}.sql", self.minutes_table), render_select(self.minutes_select, "events")),
-            (
-                format!("rollups/{}.sql", self.levels_table),
-                render_select(self.levels_select, self.minutes_table),
-            ),
-        ]
     }
 
     /// Computes the span's rows by minute from the events, into `target`.

@@ -4,20 +4,19 @@
 //! statements: the next start then applies the whole file again. So every statement must be idempotent (`IF NOT EXISTS`,
 //! `ADD COLUMN IF NOT EXISTS`, …). A test applies each file twice.
 
-use clickhouse::Row;
+use clickhouse::{Client, Row};
 use serde::Deserialize;
 
-use super::rollups::{ROLLUPS, Rollup};
-use super::{ClickHouse, ClickHouseError, ErrorKind, retention, template};
+use super::{ClickHouse, ClickHouseError, ErrorKind, RetentionDays, promoted, retention, template};
 
 /// The files of `queries/schema`, in the order in which they are applied.
 const SCHEMA_FILES: &[(&str, &str)] = &[
-    ("0001_events", include_str!("../../queries/schema/0001_events.sql")),
-    ("0002_minutes", include_str!("../../queries/schema/0002_minutes.sql")),
-    ("0003_feature_minutes", include_str!("../../queries/schema/0003_feature_minutes.sql")),
-    ("0004_page_minutes", include_str!("../../queries/schema/0004_page_minutes.sql")),
-    ("0005_country_minutes", include_str!("../../queries/schema/0005_country_minutes.sql")),
+    ("0006_one_rollup", include_str!("../../queries/schema/0006_one_rollup.sql")),
 ];
+
+/// Files of which nothing is left once 0006 is applied. They are recorded as applied, so that no version applies them again.
+const SUPERSEDED_FILES: [&str; 5] =
+    ["0001_events", "0002_minutes", "0003_feature_minutes", "0004_page_minutes", "0005_country_minutes"];
 
 /// Settings of every table: `{{table_settings}}` in the files.
 ///
@@ -98,15 +97,15 @@ struct AppliedFile {
 }
 
 /// The name and text of every file, with placeholders filled in. For display.
-pub fn rendered_files(retention_days: u64) -> impl Iterator<Item = (&'static str, String)> {
-    SCHEMA_FILES.iter().map(move |(name, text)| (*name, render(text, retention_days)))
+pub(crate) fn rendered_files(retention: RetentionDays) -> impl Iterator<Item = (&'static str, String)> {
+    SCHEMA_FILES.iter().map(move |(name, text)| (*name, render(text, retention)))
 }
 
 /// Creates the database if needed, applies the files that are missing, and applies the retention. Returns the names of the
 /// files that were applied now.
 pub(crate) async fn apply(
     clickhouse: &ClickHouse,
-    retention_days: u64,
+    retention: RetentionDays,
 ) -> Result<Vec<&'static str>, SchemaError> {
     let statement_error = |file: &str| {
         let file = file.to_owned();
@@ -126,30 +125,35 @@ pub(crate) async fn apply(
     }
 
     let mut applied = Vec::new();
+    for name in SUPERSEDED_FILES {
+        if !known.iter().any(|known| known.name == name) {
+            // Without a checksum: a version that still has the file stops at its start, before it inserts.
+            record_file(&client, name, 0).await.map_err(statement_error(name))?;
+        }
+    }
     for (name, text) in SCHEMA_FILES {
-        // The retention may change, so the checksum leaves it out.
-        let checksum = crc32c::crc32c(render(text, 0).as_bytes());
+        // Not of the rendered file: the retention and the promoted properties may change.
+        let checksum = crc32c::crc32c(text.as_bytes());
         match known.iter().find(|known| known.name == *name) {
             Some(known) if known.checksum == checksum => continue,
             Some(_) => return Err(SchemaError::FileChanged { name: (*name).to_owned() }),
             None => {}
         }
-        for statement in split_statements(&render(text, retention_days)) {
+        for statement in split_statements(&render(text, retention)) {
             client.query_raw(statement).execute().await.map_err(|e| statement_error(name)(e.into()))?;
         }
-        let record = client
-            .query_raw(
-                "INSERT INTO schema_migrations (name, checksum) SELECT {name:String}, {checksum:UInt32}",
-            )
-            .param("name", name)
-            .param("checksum", checksum);
-        record.execute().await.map_err(|e| statement_error(name)(e.into()))?;
+        record_file(&client, name, checksum).await.map_err(statement_error(name))?;
         applied.push(*name);
     }
-    retention::apply(&client, retention_days)
+    retention::apply(&client, retention)
         .await
         .map_err(|e| statement_error("RETENTION_DAYS")(e.into()))?;
     Ok(applied)
+}
+
+async fn record_file(client: &Client, name: &str, checksum: u32) -> Result<(), ClickHouseError> {
+    let record = "INSERT INTO schema_migrations (name, checksum) SELECT {name:String}, {checksum:UInt32}";
+    Ok(client.query_raw(record).param("name", name).param("checksum", checksum).execute().await?)
 }
 
 /// Whether a rebuild has paused inserts. The database need not exist yet.
@@ -159,12 +163,14 @@ pub(super) async fn inserts_are_paused(clickhouse: &ClickHouse) -> Result<bool, 
     Ok(tables.fetch_one::<u64>().await? > 0)
 }
 
-fn render(text: &str, retention_days: u64) -> String {
-    let settings = [
-        ("retention_days".to_owned(), retention_days.to_string()),
-        ("table_settings".to_owned(), TABLE_SETTINGS.to_owned()),
+fn render(text: &str, retention: RetentionDays) -> String {
+    let values = [
+        ("retention_days", retention.events.to_string()),
+        ("rollup_retention_days", retention.rollup.to_string()),
+        ("table_settings", TABLE_SETTINGS.to_owned()),
+        ("promoted_columns", promoted::column_definitions()),
     ];
-    template::render(text, settings.into_iter().chain(ROLLUPS.iter().flat_map(Rollup::view_selects)))
+    template::render(text, values)
 }
 
 /// The statements of a file. Each ends with a semicolon at the end of a line.
@@ -182,34 +188,25 @@ mod tests {
         let mut on_disk: Vec<String> = std::fs::read_dir(folder)
             .unwrap()
             .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .filter(|name| name.ends_with(".sql"))
             .collect();
         on_disk.sort();
-        let listed: Vec<String> = SCHEMA_FILES.iter().map(|(name, _)| format!("{name}.sql")).collect();
+        let all = SUPERSEDED_FILES.into_iter().chain(SCHEMA_FILES.iter().map(|(name, _)| *name));
+        let listed: Vec<String> = all.map(|name| format!("{name}.sql")).collect();
         assert_eq!(listed, on_disk);
-        for (number, (name, _)) in (1..).zip(SCHEMA_FILES) {
+        for (number, name) in (1..).zip(listed) {
             assert!(name.starts_with(&format!("{number:04}_")), "{name}");
         }
     }
 
     #[test]
-    fn every_table_with_a_ttl_is_created_with_the_retention() {
-        let all: String = rendered_files(7).map(|(_, text)| text).collect();
+    fn every_table_with_a_ttl_is_created_with_its_retention() {
+        let retention = RetentionDays { events: 7, rollup: 9 };
+        let all: String = rendered_files(retention).map(|(_, text)| text).collect();
         assert!(!all.contains("{{"));
-        for (table, column) in retention::TTL_TABLES {
+        for (table, column, days) in retention.tables() {
             assert!(all.contains(&format!("CREATE TABLE IF NOT EXISTS {table}\n")), "{table}");
-            assert!(all.contains(&format!("TTL {column} + toIntervalDay(7)")), "{table}");
-        }
-    }
-
-    #[test]
-    fn every_rollup_has_both_views() {
-        let all: String = rendered_files(7).map(|(_, text)| text).collect();
-        for rollup in ROLLUPS {
-            for ((_, select), table) in rollup.view_selects().iter().zip(rollup.tables()) {
-                let view =
-                    format!("CREATE MATERIALIZED VIEW IF NOT EXISTS {table}_view TO {table} AS\n{select};\n");
-                assert!(all.contains(&view), "{view}");
-            }
+            assert!(all.contains(&format!("TTL {column} + toIntervalDay({days})")), "{table}");
         }
     }
 

@@ -133,7 +133,7 @@ async fn replay_locally(
 ) -> anyhow::Result<()> {
     let stop = CancellationToken::new();
     let storage = serve::connect_storage(&config, data_dir, stop.clone()).await?;
-    schema::apply(&storage.clickhouse, config.retention_days).await?;
+    schema::apply(&storage.clickhouse, config.retention()?).await?;
     let durability = serve::durability(&storage, data_dir)?;
     // Replays share this lock with the writer's inserts. Here the data folder is locked, so there is no writer.
     let insert_lock = tokio::sync::Mutex::new(());

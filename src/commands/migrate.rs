@@ -35,11 +35,12 @@ pub(crate) struct MigrateArgs {
 pub(crate) async fn run(args: MigrateArgs) -> anyhow::Result<()> {
     let MigrateArgs { print, rebuild, data_dir, clickhouse: config } = args;
     if print {
-        for (name, text) in schema::rendered_files(config.retention_days) {
+        for (name, text) in schema::rendered_files(config.retention()?) {
             println!("-- {name}\n{text}");
         }
         return Ok(());
     }
+    let retention = config.retention()?;
     let _rebuild_lock = rebuild.is_some().then(|| lock_rebuild(&data_dir)).transpose()?;
     if let Some(rollup) = &rebuild
         && config.clickhouse_url.is_empty()
@@ -55,7 +56,7 @@ pub(crate) async fn run(args: MigrateArgs) -> anyhow::Result<()> {
         if let Some(rollup) = &rebuild {
             return rebuild_with_progress(&storage.clickhouse, rollup).await;
         }
-        match schema::apply(&storage.clickhouse, config.retention_days).await?.as_slice() {
+        match schema::apply(&storage.clickhouse, retention).await?.as_slice() {
             [] => println!("the schema is up to date"),
             applied => applied.iter().for_each(|name| println!("applied {name}")),
         }

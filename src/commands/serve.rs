@@ -15,7 +15,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::clickhouse::{ClickHouse, Endpoint, rebuild, schema};
+use crate::clickhouse::{ClickHouse, Endpoint, RetentionDays, rebuild, schema};
 use crate::config::{ClickHouseConfig, ServeConfig};
 use crate::dashboard::{self, grpc::DashboardHandler, heartbeat::DashboardStateTask};
 use crate::engine::{self, EngineHandle, SupervisorConfig};
@@ -58,7 +58,8 @@ pub(crate) async fn run(config: ServeConfig) -> anyhow::Result<()> {
             .await
             .context("an interrupted rebuild could not be cleaned up")?;
     }
-    let schema_applied = schema::apply(&storage.clickhouse, config.clickhouse.retention_days);
+    let retention = config.clickhouse.retention()?;
+    let schema_applied = schema::apply(&storage.clickhouse, retention);
     let mut deferred_schema = None;
     match schema_applied.await {
         Ok(_) => {}
@@ -67,7 +68,7 @@ pub(crate) async fn run(config: ServeConfig) -> anyhow::Result<()> {
             tracing::warn!(%error, "ClickHouse is unreachable; applying the schema later");
             let deferred = apply_schema_when_reachable(
                 storage.clickhouse.clone(),
-                config.clickhouse.retention_days,
+                retention,
                 stop_services.clone(),
             );
             deferred_schema = Some(ServerTask::new("schema", tokio::spawn(deferred)));
@@ -133,7 +134,7 @@ pub(crate) async fn run(config: ServeConfig) -> anyhow::Result<()> {
     let (dashboard_state_task, dashboard_state) = DashboardStateTask::start(panels.clone(), landed).await;
     let dashboard_state_task = tokio::spawn(dashboard_state_task.run(stop_services.clone()));
     let rules = ValidationRules {
-        retention: std::time::Duration::from_secs(config.clickhouse.retention_days * 86_400),
+        retention: std::time::Duration::from_secs(retention.events * 86_400),
         max_clock_skew: config.max_clock_skew,
     };
     let ingester = Ingester::new(writer, rules);
@@ -409,13 +410,17 @@ pub(super) fn lock_data_dir(data_dir: &Path) -> anyhow::Result<File> {
     }
 }
 
-async fn apply_schema_when_reachable(clickhouse: ClickHouse, retention_days: u64, stop: CancellationToken) {
+async fn apply_schema_when_reachable(
+    clickhouse: ClickHouse,
+    retention: RetentionDays,
+    stop: CancellationToken,
+) {
     loop {
         tokio::select! {
             () = stop.cancelled() => return,
             () = tokio::time::sleep(std::time::Duration::from_secs(1)) => {}
         }
-        match schema::apply(&clickhouse, retention_days).await {
+        match schema::apply(&clickhouse, retention).await {
             Ok(_) => {
                 tracing::info!("schema applied");
                 // A task that ends before it is stopped counts as failed.

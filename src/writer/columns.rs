@@ -23,7 +23,7 @@ const COLUMNS: [(&str, &str); 9] = [
     ("device_type", "String"),
     ("country_code", "FixedString(2)"),
     ("properties", "String"),
-    ("event_id", "UUID"),
+    ("given_event_id", "UUID"),
     ("received_at", "DateTime64(3)"),
 ];
 
@@ -34,7 +34,7 @@ const BATCH_CHUNK_ROWS: usize = 4_096;
 
 /// The column list of an INSERT.
 pub const COLUMN_NAMES: &str = "event_name, timestamp, session_id, user_id, device_type, country_code, properties, \
-                                event_id, received_at, batch";
+                                given_event_id, received_at, batch";
 
 /// How a buffer encodes its values.
 #[derive(Clone, Copy)]

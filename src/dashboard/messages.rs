@@ -452,11 +452,13 @@ mod tests {
             computed_at: jiff::Timestamp::UNIX_EPOCH,
             approximate: false,
             partial_from: None,
-            bucket_seconds: None,
+            bucket: None,
+            source: None,
+            requested_start: None,
             span: None,
         };
         let table = ResultTable::from_json_compact(json.as_bytes()).unwrap();
-        PanelResult { panel: panel.into(), table, frame: Frame::default(), context }
+        PanelResult { panel: panel.into(), table, frame: Frame::default(), context, comparison: None }
     }
 
     const FEATURES: &str = r#"{"meta": [{"name":"events","type":"UInt64"},{"name":"feature","type":"String"},

@@ -133,6 +133,6 @@ mod tests {
         assert!(message(&[("a", &["x"; 101])]).contains("101 values"));
         assert!(message(&[("a", &[""])]).contains("is empty"));
         assert!(message(&[("a", &[&*"x".repeat(2_049)])]).contains("more than 2048 bytes"));
-        assert!(message(&[("a", &["x"]); 11]).contains("11 are given"));
+        assert!(message(&[("a", &["x"][..]); 11]).contains("11 are given"));
     }
 }

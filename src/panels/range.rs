@@ -598,54 +598,152 @@ mod tests {
         }
     }
 
-    #[test]
-    fn rollup_bounds_are_sorted_and_aligned_to_their_level() {
-        for (range, granularity) in [
-            (TimeRange::Hour, Granularity::Fine),
-            (TimeRange::SixHours, Granularity::Fine),
-            (TimeRange::Day, Granularity::Coarse),
-            (TimeRange::Week, Granularity::Fine),
-        ] {
-            for (zone, now) in [
-                ("UTC", "2026-11-21T10:30:20Z"),
-                ("UTC", "2026-11-21T12:00:00Z"),
-                ("UTC", "2026-11-21T11:59:59Z"),
-                ("Asia/Kathmandu", "2026-11-21T00:14:00Z"),
-                ("Europe/Madrid", "2026-10-25T04:30:00Z"),
-            ] {
-                let zone = TimeZone::get(zone).unwrap();
-                let buckets = Buckets::new(range, granularity, &zone, now.parse().unwrap());
-                let RangePartition { from, to } = buckets.partition();
-                let bounds = [buckets.starts[0], from[0], from[1], from[2], to[2], to[1], to[0], buckets.end];
-                assert!(bounds.is_sorted(), "{bounds:?}");
-                for (index, minutes) in LEVEL_MINUTES.into_iter().enumerate() {
-                    let whole = |bound: i64| bound % (minutes * 60) == 0;
-                    assert!(
-                        from[index] == to[index] || (whole(from[index]) && whole(to[index])),
-                        "{bounds:?}"
-                    );
-                }
-                let SeriesLevel { minutes, end } = buckets.series_level();
-                assert!(minutes == 1 || buckets.starts.iter().all(|start| start % (minutes * 60) == 0));
-                assert!(minutes == 1 || end == buckets.starts[buckets.starts.len() - 1]);
-                assert!(minutes > 1 || end == buckets.starts[0]);
-            }
-        }
+    fn plain(range: TimeRange, zone: &str, now: &str) -> Buckets {
+        let zone = TimeZone::get(zone).unwrap();
+        Buckets::new(range, BucketRequest::default(), &zone, now.parse().unwrap()).unwrap()
+    }
+
+    fn second(time: &str) -> i64 {
+        time.parse::<Timestamp>().unwrap().as_second()
+    }
+
+    fn interval(start: &str, end: &str) -> TimeRange {
+        TimeRange::Interval(Interval { start: second(start), end: Some(second(end)) })
     }
 
     #[test]
-    fn a_series_reads_the_coarsest_rollup_level_that_fits() {
-        let level_minutes = |range, zone: &str| {
-            let zone = TimeZone::get(zone).unwrap();
-            Buckets::new(range, Granularity::Fine, &zone, "2026-11-21T10:30:20Z".parse().unwrap())
-                .series_level()
-                .minutes
+    fn a_width_is_chosen_by_the_length_of_the_range() {
+        let days = |days: i64, granularity| BucketWidth::for_length(days * DAY_MINUTES, granularity);
+        let fine = |number| days(number, Granularity::Fine);
+        assert_eq!(BucketWidth::for_length(60, Granularity::Fine), BucketWidth::Minute);
+        assert_eq!(BucketWidth::for_length(6 * 60, Granularity::Fine), BucketWidth::FiveMinutes);
+        assert_eq!([fine(1), fine(2), fine(4)], [BucketWidth::QuarterHour, BucketWidth::HalfHour, BucketWidth::Hour]);
+        assert_eq!([fine(7), fine(30), fine(31)], [BucketWidth::TwoHours, BucketWidth::SixHours, BucketWidth::SixHours]);
+        assert_eq!([fine(90), fine(400), fine(3_653)], [BucketWidth::Day, BucketWidth::Week, BucketWidth::Week]);
+        let coarse = |number| days(number, Granularity::Coarse);
+        assert_eq!([coarse(1), coarse(7), coarse(90)], [BucketWidth::Hour, BucketWidth::Day, BucketWidth::Day]);
+        assert_eq!(coarse(400), BucketWidth::Week);
+    }
+
+    #[test]
+    fn calendar_ranges_are_those_of_the_time_zone() {
+        let now = "2026-11-21T22:30:20Z"; // Saturday, 23:30 in Madrid
+        let bounds = |range, zone| {
+            let Buckets { starts, end, is_running, .. } = plain(range, zone, now);
+            (rfc3339(starts[0]), rfc3339(end), is_running)
         };
-        assert_eq!(level_minutes(TimeRange::Hour, "UTC"), 1);
-        assert_eq!(level_minutes(TimeRange::SixHours, "UTC"), 1);
-        assert_eq!(level_minutes(TimeRange::Day, "UTC"), 15);
-        assert_eq!(level_minutes(TimeRange::Week, "UTC"), 60);
-        assert_eq!(level_minutes(TimeRange::Week, "Asia/Kolkata"), 15, "its offset is not a whole hour");
+        let running = |start: &str| (start.to_owned(), "2026-11-21T22:31:00Z".to_owned(), true);
+        assert_eq!(bounds(TimeRange::Today, "UTC"), running("2026-11-21T00:00:00Z"));
+        assert_eq!(bounds(TimeRange::Today, "Europe/Madrid"), running("2026-11-20T23:00:00Z"));
+        assert_eq!(bounds(TimeRange::ThisWeek, "Europe/Madrid"), running("2026-11-15T23:00:00Z"));
+        assert_eq!(bounds(TimeRange::ThisMonth, "Asia/Tokyo"), running("2026-10-31T15:00:00Z"));
+        let yesterday = ("2026-11-19T23:00:00Z".to_owned(), "2026-11-20T23:00:00Z".to_owned(), false);
+        assert_eq!(bounds(TimeRange::Yesterday, "Europe/Madrid"), yesterday);
+    }
+
+    #[test]
+    fn an_interval_in_the_past_has_no_running_bucket() {
+        let past = plain(interval("2026-11-01T00:00:00Z", "2026-11-11T00:00:00Z"), "UTC", "2026-11-21T10:30:20Z");
+        assert_eq!((past.starts.len(), past.width, past.is_running), (120, BucketWidth::TwoHours, false));
+        assert_eq!(rfc3339(past.end), "2026-11-11T00:00:00Z");
+        let future = plain(interval("2026-11-21T10:00:00Z", "2026-11-22T00:00:00Z"), "UTC", "2026-11-21T10:30:20Z");
+        assert_eq!((rfc3339(future.end), future.is_running), ("2026-11-21T10:31:00Z".to_owned(), true));
+        let part = plain(interval("2026-11-21T09:00:30Z", "2026-11-21T09:30:01Z"), "UTC", "2026-11-21T10:30:20Z");
+        assert_eq!((rfc3339(part.starts[0]), rfc3339(part.end)), ("2026-11-21T09:00:00Z".into(), "2026-11-21T09:31:00Z".into()));
+    }
+
+    #[test]
+    fn invalid_ranges_are_named() {
+        let now: Timestamp = "2026-11-21T10:30:20Z".parse().unwrap();
+        let error = |start: i64, end: Option<i64>| {
+            TimeRange::Interval(Interval { start, end }).check(now).unwrap_err().to_string()
+        };
+        assert_eq!(error(60, Some(60)), "interval: the end, 1970-01-01T00:01:00Z, must be after the start, 1970-01-01T00:01:00Z");
+        assert!(error(now.as_second() + 1, None).contains("2026-11-21T10:30:21Z, is in the future"));
+        assert_eq!(error(0, Some(4_000 * 86_400)), "interval: it has 4000 days; the maximum is 10 years");
+        for (start, end) in [(i64::MIN, None), (0, Some(i64::MAX)), (-1, Some(5))] {
+            assert!(error(start, end).contains("out of range"));
+        }
+        let buckets = |range, request| Buckets::new(range, request, &TimeZone::UTC, now).unwrap_err().to_string();
+        let minutes = BucketRequest { width: Some(BucketWidth::Minute), ..BucketRequest::default() };
+        assert_eq!(
+            buckets(TimeRange::Week, minutes),
+            "bucket: 1m makes about 10080 buckets of this range; the maximum is 1000, so ask for 15m or wider"
+        );
+        let expired = BucketRequest { stored_from: Some(now.as_second() - 86_400), ..BucketRequest::default() };
+        let old = interval("2026-11-01T00:00:00Z", "2026-11-11T00:00:00Z");
+        assert!(buckets(old, expired).contains("ends before 2026-11-20T10:30:20Z"));
+    }
+
+    #[test]
+    fn a_range_begins_with_what_is_stored() {
+        let now = "2026-11-21T10:30:20Z".parse().unwrap();
+        let stored_from = Some(second("2026-11-01T00:00:00Z"));
+        for width in [None, Some(BucketWidth::Week)] {
+            let request = BucketRequest { stored_from, width, ..BucketRequest::default() };
+            let buckets = Buckets::new(TimeRange::NinetyDays, request, &TimeZone::UTC, now).unwrap();
+            assert_eq!(Some(buckets.starts[0]), stored_from);
+            assert_eq!(buckets.requested_start, Some(second("2026-08-23T10:30:20Z")));
+            let buckets = Buckets::new(TimeRange::Week, request, &TimeZone::UTC, now).unwrap();
+            assert_eq!(buckets.requested_start, None);
+        }
+    }
+
+    fn previous(range: TimeRange, zone: &str, now: &str) -> (Buckets, Buckets, Timestamp) {
+        let zone = TimeZone::get(zone).unwrap();
+        let now = now.parse().unwrap();
+        let buckets = Buckets::new(range, BucketRequest::default(), &zone, now).unwrap();
+        let (earlier, earlier_now) = buckets.compared(Compare::PreviousPeriod, &zone, now);
+        (buckets, earlier, earlier_now)
+    }
+
+    #[test]
+    fn the_previous_period_ends_at_the_same_moment() {
+        let now = "2026-11-21T10:30:20Z";
+        let (_, earlier, earlier_now) = previous(TimeRange::Today, "UTC", now);
+        assert_eq!((rfc3339(earlier.starts[0]), rfc3339(earlier.end)), ("2026-11-20T00:00:00Z".into(), "2026-11-20T10:31:00Z".into()));
+        assert_eq!(earlier_now.to_string(), "2026-11-20T10:30:20Z");
+        let (_, earlier, _) = previous(TimeRange::ThisMonth, "UTC", now);
+        assert_eq!((rfc3339(earlier.starts[0]), rfc3339(earlier.end)), ("2026-10-01T00:00:00Z".into(), "2026-10-21T10:31:00Z".into()));
+        // Three hours and a bit, in buckets of 5 minutes.
+        let uneven = interval("2026-11-21T06:00:00Z", "2026-11-21T09:02:00Z");
+        let (_, earlier, _) = previous(uneven, "UTC", now);
+        assert_eq!((rfc3339(earlier.starts[0]), rfc3339(earlier.end)), ("2026-11-21T02:55:00Z".into(), "2026-11-21T05:57:00Z".into()));
+        // February has fewer days than 31 March.
+        let (buckets, earlier, _) = previous(TimeRange::ThisMonth, "UTC", "2026-03-31T12:00:00Z");
+        assert_eq!((buckets.starts.len(), earlier.starts.len(), earlier.end), (123, 112, buckets.starts[0]));
+        assert!(!earlier.is_running);
+    }
+
+    #[test]
+    fn days_correspond_to_days_although_the_clock_changed() {
+        // Madrid put the clock back on 2026-10-25.
+        let zone = TimeZone::get("Europe/Madrid").unwrap();
+        let now: Timestamp = "2026-11-21T10:30:20Z".parse().unwrap();
+        let buckets = Buckets::new(TimeRange::NinetyDays, BucketRequest::default(), &zone, now).unwrap();
+        let (earlier, _) = buckets.compared(Compare::WeekAgo, &zone, now);
+        assert_eq!(earlier.starts.len(), buckets.starts.len());
+        assert!(earlier.starts.iter().all(|start| instant(*start).to_zoned(zone.clone()).hour() == 0));
+        let (earlier, _) = buckets.compared(Compare::PreviousPeriod, &zone, now);
+        assert!(earlier.starts.iter().all(|start| instant(*start).to_zoned(zone.clone()).hour() == 0));
+        assert!(earlier.end <= buckets.starts[0]);
+    }
+
+    #[test]
+    fn few_rows_cover_a_range() {
+        let rows = |range, zone: &str| plain(range, zone, "2026-11-21T10:30:20Z").series_rows();
+        let count = |range, zone: &str| rows(range, zone).len();
+        assert_eq!(count(TimeRange::Hour, "UTC"), 61);
+        // 96 quarter hours and a running minute.
+        assert_eq!(count(TimeRange::Day, "UTC"), 97);
+        // Two hours are two rows; the offset of India is not a whole hour.
+        assert_eq!(count(TimeRange::Week, "UTC"), 84 * 2 + 3);
+        assert!(count(TimeRange::Week, "Asia/Kolkata") < 84 * 5 + 10);
+        // A day is one row, and none in Madrid: 6-hour rows and hours.
+        assert_eq!(count(TimeRange::NinetyDays, "UTC"), 90 + 1 + 4 + 2 + 1);
+        assert!(count(TimeRange::NinetyDays, "Europe/Madrid") < 91 * 10);
+        assert_eq!(rollup_rows(0, 86_400), [(1_440, 0)]);
+        assert_eq!(rollup_rows(60, 60), []);
     }
 
     #[test]
@@ -702,8 +800,61 @@ mod tests {
         }
     }
 
+    const SLIDING: [TimeRange; 6] =
+        [TimeRange::Hour, TimeRange::SixHours, TimeRange::Day, TimeRange::Week, TimeRange::ThirtyDays, TimeRange::NinetyDays];
+
     proptest! {
-        #![proptest_config(ProptestConfig::with_cases(1_000))]
+        #![proptest_config(ProptestConfig::with_cases(500))]
+        /// For every range, width and time zone, also on days with a clock change: the rows of the rollup cover every minute
+        /// of each bucket exactly once, are aligned to their level, and buckets of a comparison are earlier and in order.
+        #[test]
+        fn rows_cover_every_minute_exactly_once(
+            zone in select(jiff::tz::db().available().map(|name| name.to_string()).collect::<Vec<_>>()),
+            from in 1_325_376_000_i64..2_145_916_800, // 2012 to 2037
+            offset in 0_i64..8 * 86_400,
+            length in 60_i64..400 * 86_400,
+            ends_before in 0_i64..2 * 86_400,
+            preset in select(vec![None, Some(TimeRange::Today), Some(TimeRange::Yesterday), Some(TimeRange::ThisWeek),
+                                  Some(TimeRange::ThisMonth), Some(TimeRange::Day), Some(TimeRange::Hour)]),
+            width in select(vec![None, Some(BucketWidth::Hour), Some(BucketWidth::SixHours), Some(BucketWidth::Day), Some(BucketWidth::Week)]),
+            stored_days in select(vec![None, Some(5), Some(100)]),
+            compare in select(vec![Compare::PreviousPeriod, Compare::WeekAgo]),
+        ) {
+            let zone = TimeZone::get(&zone).unwrap();
+            let change = zone.following(Timestamp::from_second(from).unwrap()).next();
+            let now = change.map_or(from, |change| change.timestamp().as_second()) + offset;
+            let start = now - ends_before - length;
+            let end = (ends_before > 0).then_some(now - ends_before);
+            let range = preset.unwrap_or(TimeRange::Interval(Interval { start, end }));
+            let stored_from = stored_days.map(|days: i64| (now - days * 86_400).div_euclid(86_400) * 86_400);
+            let request = BucketRequest { width, stored_from, ..BucketRequest::default() };
+            let now = Timestamp::from_second(now).unwrap();
+            let Ok(buckets) = Buckets::new(range, request, &zone, now) else { return Ok(()) };
+            prop_assert!(buckets.starts.windows(2).all(|pair| pair[0] < pair[1]) && buckets.last_start() < buckets.end);
+            prop_assert!(buckets.starts.len() <= 1_002, "{}", buckets.starts.len());
+            let mut covered_to = buckets.starts[0];
+            for (minutes, start) in buckets.series_rows() {
+                let width = i64::from(minutes) * 60;
+                prop_assert_eq!((start, start.rem_euclid(width)), (covered_to, 0));
+                covered_to = start + width;
+                // A row belongs to one bucket.
+                let bucket = buckets.starts.partition_point(|bucket| *bucket <= start);
+                prop_assert!(buckets.starts.get(bucket).is_none_or(|next| covered_to <= *next));
+            }
+            prop_assert_eq!(covered_to, buckets.end);
+            let total = rollup_rows(buckets.starts[0], buckets.end);
+            prop_assert!(total.len() <= buckets.series_rows().len());
+            prop_assert_eq!(total.iter().map(|(minutes, _)| i64::from(*minutes) * 60).sum::<i64>(), buckets.end - buckets.starts[0]);
+            let (earlier, earlier_now) = buckets.compared(compare, &zone, now);
+            prop_assert!(earlier.starts.windows(2).all(|pair| pair[0] < pair[1]), "{:?}", earlier);
+            prop_assert!(earlier.starts.len() <= buckets.starts.len() && !earlier.starts.is_empty());
+            prop_assert!(earlier.last_start() < earlier.end && earlier_now < now);
+            prop_assert!(earlier.starts.iter().chain([&earlier.end]).all(|start| start % 60 == 0));
+            if compare == Compare::PreviousPeriod {
+                prop_assert!(earlier.end <= buckets.starts[0]);
+            }
+        }
+
         /// For every time zone: buckets cover the range without gaps or overlaps and start at the same time in both
         /// granularities, a bucket of a day starts with the day, and buckets of two hours or more have distinct labels.
         #[test]
@@ -717,21 +868,19 @@ mod tests {
             let change = zone.following(Timestamp::from_second(from).unwrap()).next();
             let now = change.map_or(from, |change| change.timestamp().as_second()) + offset;
             let instant = |second: i64| Timestamp::from_second(second).unwrap().to_zoned(zone.clone());
-            for range in [TimeRange::Hour, TimeRange::SixHours, TimeRange::Day, TimeRange::Week] {
+            for range in SLIDING {
                 for granularity in [Granularity::Fine, Granularity::Coarse] {
                     let now_timestamp = Timestamp::from_second(now).unwrap();
-                    let buckets = Buckets::new(range, granularity, &zone, now_timestamp);
-                    let SeriesLevel { minutes, end: steps_end } = buckets.series_level();
-                    prop_assert!(minutes == 1 || buckets.starts.iter().all(|start| start % (minutes * 60) == 0));
-                    prop_assert!(minutes > 1 || steps_end == buckets.starts[0]);
-                    let fine = Buckets::new(range, Granularity::Fine, &zone, now_timestamp);
+                    let request = BucketRequest { granularity, ..BucketRequest::default() };
+                    let buckets = Buckets::new(range, request, &zone, now_timestamp).unwrap();
+                    let fine = Buckets::new(range, BucketRequest::default(), &zone, now_timestamp).unwrap();
                     prop_assert_eq!((buckets.starts[0], buckets.end), (fine.starts[0], fine.end));
-                    let Buckets { starts, end } = buckets;
-                    let range_start = now - range.minutes() * 60;
+                    let Buckets { starts, end, width, .. } = buckets;
+                    let range_start = range.resolve(&zone, now).unwrap().start;
                     prop_assert!(starts.windows(2).all(|pair| pair[0] < pair[1]));
                     prop_assert!(starts[0] <= range_start && starts.get(1).is_none_or(|&next| next > range_start));
                     prop_assert!(starts[starts.len() - 1] <= now && now < end && end - now <= 60);
-                    let width = i64::from(range.bucket_minutes(granularity));
+                    let width = width.minutes();
                     if width > HOUR_MINUTES {
                         let label = |&start: &i64| wall_clock_bucket(start, width, &zone).number;
                         let labels: Vec<_> = starts.iter().map(label).collect();
@@ -769,8 +918,10 @@ mod tests {
                 for granularity in [Granularity::Fine, Granularity::Coarse] {
                     for day in 0..370 {
                         let now = Timestamp::from_second(1_767_225_600 + day * 86_400 + 12_345).unwrap();
-                        let buckets = Buckets::new(range, granularity, &TimeZone::get(zone).unwrap(), now);
-                        let range_start = now.as_second() - range.minutes() * 60;
+                        let (request, zone) =
+                            (BucketRequest { granularity, ..BucketRequest::default() }, TimeZone::get(zone).unwrap());
+                        let buckets = Buckets::new(range, request, &zone, now).unwrap();
+                        let range_start = range.resolve(&zone, now.as_second()).unwrap().start;
                         assert!(buckets.starts.windows(2).all(|pair| pair[0] < pair[1]));
                         assert!(
                             buckets.starts[0] <= range_start

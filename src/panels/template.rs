@@ -487,3 +487,166 @@ fn parse_rows(name: &str, arguments: Vec<Argument>) -> Option<Rows> {
 fn plain_words(text: &str) -> impl Iterator<Item = &str> {
     text.split(|c: char| !c.is_alphanumeric() && c != '_')
 }
+
+#[cfg(test)]
+mod tests {
+    use jiff::tz::TimeZone;
+
+    use super::super::query::MAX_EXACT_DISTINCT;
+    use super::super::range::{BucketRequest, TimeRange};
+    use super::*;
+
+    fn filters(filters: &[(&str, &[&str])]) -> Filters {
+        let owned = filters.iter().map(|(dimension, values)| {
+            ((*dimension).to_owned(), values.iter().map(|value| (*value).to_owned()).collect())
+        });
+        Filters::parse(owned).unwrap()
+    }
+
+    fn expand(text: &str, filters: &Filters) -> (Source, String) {
+        let statement = Statement::parse(text).unwrap();
+        let source = statement.source(filters);
+        let now = "2026-11-21T00:02:20Z".parse().unwrap();
+        let range = BucketRequest::default();
+        let buckets = Buckets::new(TimeRange::Today, range, &TimeZone::UTC, now).unwrap();
+        let expansion = Expansion {
+            source,
+            filters,
+            properties: &Properties::built_in(),
+            buckets: &buckets,
+            moment: &|name| if name == "minute_start" { 120 } else { 180 },
+            parameter: &|name| (name == "minutes").then(|| "2".to_owned()),
+        };
+        (source, statement.expand(&expansion).unwrap())
+    }
+
+    #[test]
+    fn a_series_reads_the_rows_of_its_dimension() {
+        let (source, sql) = expand("FROM {{series('page_view', 'country_code')}} x", &Filters::default());
+        assert_eq!(source, Source::Rollup);
+        assert_eq!(
+            sql,
+            "FROM (SELECT roundDown(toUnixTimestamp(start), {buckets:Array(UInt32)}) AS bucket, rollup.event_name AS event_name, \
+             value AS value, events, visitors, few_visitors, sampled_visitors, sessions, few_sessions, sampled_sessions, \
+             measure_sum, measure_count FROM rollup WHERE rollup.project = {project:String} AND rollup.event_name IN \
+             ('page_view') AND rollup.dimension = 'country_code' AND (rollup.step, rollup.start) IN \
+             ((1,1795219200),(1,1795219260),(1,1795219320),)) x"
+        );
+    }
+
+    #[test]
+    fn windows_and_spans_have_their_own_rows() {
+        let rows = |template: &str| {
+            let (_, sql) = expand(template, &Filters::default());
+            sql.split_once("rollup.start) IN ").unwrap().1.to_owned()
+        };
+        assert_eq!(rows("{{window('a', minutes)}}"), "((1,60),(1,120),))");
+        assert_eq!(rows("{{window('a', 1)}}"), "((1,120),))");
+        assert_eq!(rows("{{span('a', minute_start, minute_end)}}"), "((1,120),))");
+        let (_, empty) = expand("{{span('a', minute_end, minute_start)}}", &Filters::default());
+        assert!(empty.ends_with("AND rollup.dimension = '' AND 0)"), "{empty}");
+    }
+
+    #[test]
+    fn the_rollup_has_the_answer_unless_two_dimensions_are_crossed() {
+        let source = |text: &str, given: &[(&str, &[&str])]| Statement::parse(text).unwrap().source(&filters(given));
+        let (country, browser) = (("country_code", &["DE"][..]), ("browser", &["Firefox"][..]));
+        let event = ("event_name", &["page_view"][..]);
+        let (plain, broken_down) = ("{{series('')}}", "{{series('page_view', 'country_code')}}");
+        for filters in [&[][..], &[event], &[country], &[country, event]] {
+            assert_eq!(source(plain, filters), Source::Rollup, "{filters:?}");
+            assert_eq!(source(broken_down, filters), Source::Rollup, "{filters:?}");
+        }
+        assert_eq!(source(plain, &[country, browser]), Source::Events);
+        assert_eq!(source(broken_down, &[browser]), Source::Events);
+        assert_eq!(source(&format!("{plain} {broken_down}"), &[browser]), Source::Events);
+        let sessions = "{{distinct_count(sessions)}} {{series('')}}";
+        assert_eq!(source(sessions, &[event]), Source::Rollup);
+        assert_eq!(source(sessions, &[country]), Source::Events);
+        assert_eq!(source("{{distinct_count(sessions)}} {{series('', 'browser')}}", &[]), Source::Events);
+    }
+
+    #[test]
+    fn a_filter_is_a_parameter_and_reads_the_rows_of_its_dimension() {
+        let (_, sql) = expand("{{total('page_view')}}", &filters(&[("browser", &["x' OR 1"])]));
+        assert!(sql.contains("rollup.dimension = 'browser'") && sql.contains("AND rollup.value IN {filter_0:Array(String)}"));
+        assert!(sql.contains("'' AS value") && !sql.contains("OR 1"), "{sql}");
+        // The rows of all events have no dimension.
+        let (_, sql) = expand("{{total('')}}", &filters(&[("browser", &["x"])]));
+        assert!(sql.contains("'' AS event_name") && sql.contains("rollup.event_name != ''"), "{sql}");
+        let (_, sql) = expand("{{total(['', 'a', 'b'])}}", &filters(&[("event_name", &["b", "c"])]));
+        assert!(sql.contains("'' AS event_name") && sql.contains("rollup.event_name IN {filter_0:Array(String)}"), "{sql}");
+        assert!(sql.contains("UNION ALL") && sql.contains("rollup.event_name IN ('b')"), "{sql}");
+        let (_, sql) = expand("{{total('a')}}", &filters(&[("event_name", &["b"])]));
+        assert!(sql.contains("AND 0 AND"), "{sql}");
+        let (_, sql) = expand("{{total('a')}}", &filters(&[("os", &["b"]), ("os", &["c"])]));
+        assert!(sql.ends_with("AND 0)"), "{sql}");
+    }
+
+    #[test]
+    fn events_are_read_with_the_columns_of_the_rollup() {
+        let given = filters(&[("browser", &["x"]), ("event_name", &["b"])]);
+        let (source, sql) = expand("{{series(['', 'b'], 'country_code')}}", &given);
+        assert_eq!(source, Source::Events);
+        for part in [
+            "roundDown(toUnixTimestamp(events.timestamp), {buckets:Array(UInt32)}) AS bucket",
+            "toString(events.country_code) AS value",
+            "events.timestamp >= toDateTime64(1795219200, 3, 'UTC')",
+            "toString(events.browser) IN {filter_0:Array(String)}",
+            "toString(events.event_name) IN {filter_1:Array(String)}",
+            "toString(events.country_code) != ''",
+            "coalesce(events.duration_ms, CAST(NULL, 'Nullable(Float64)'))",
+            "GROUP BY bucket, event_name, value)",
+        ] {
+            assert!(sql.contains(part), "{part}: {sql}");
+        }
+        assert!(COLUMNS.split(", ").all(|column| sql.contains(&format!(" {column},")) || sql.contains(&format!(" AS {column}"))));
+    }
+
+    #[test]
+    fn a_distinct_count_merges_the_three_sets() {
+        let (_, sql) = expand("SELECT {{distinct_count(t.visitors)}}", &Filters::default());
+        assert!(sql.contains("uniqUpToMerge(100)(t.few_visitors) <= 100"), "{sql}");
+        assert!(sql.contains("groupBitmapMerge(t.visitors)") && sql.contains("groupBitmapMerge(t.sampled_visitors)"));
+        assert!(DISTINCT_COUNT.contains(&format!("<= {MAX_EXACT_DISTINCT},")));
+        assert!(DISTINCT_COUNT.contains(&format!("greatest({},", MAX_EXACT_DISTINCT + 1)));
+    }
+
+    #[test]
+    fn other_braces_stay() {
+        for text in ["SELECT {limit:UInt16}", "SELECT format('{{{}}}', 'x')", "SELECT {{unknown(a, b)}} {{"] {
+            assert_eq!(expand(text, &Filters::default()).1, text);
+        }
+    }
+
+    #[test]
+    fn invalid_arguments_are_reported_with_their_line() {
+        for call in [
+            "series(",
+            "series()",
+            "series(page_view)",
+            "series('a', 'b', 'c')",
+            "series('a', country_code)",
+            "series('a', 'x y')",
+            "series('a\\'b')",
+            "total([])",
+            "total(['a', b])",
+            "window('a')",
+            "window('a', 'b')",
+            "span('a', yesterday, minute_end)",
+            "distinct_count(people)",
+            "distinct_count(visitors, sessions)",
+        ] {
+            let end = if call == "series(" { "" } else { "}}" };
+            let error = Statement::parse(&format!("SELECT 1,\n  {{{{{call}{end}")).unwrap_err();
+            assert_eq!(error.line, 2, "{call}");
+            assert!(error.to_string().contains("such as {{") || error.name == "distinct_count", "{error}");
+        }
+    }
+
+    #[test]
+    fn an_undeclared_dimension_is_named() {
+        let error = check_dimension("colour", &Properties::built_in()).unwrap_err().to_string();
+        assert!(error.contains("\"colour\" is not declared; declared are event_name, country_code"), "{error}");
+    }
+}

@@ -288,6 +288,11 @@ pub(crate) struct ClickHouseConfig {
     #[arg(long, env = "ROLLUP_RETENTION_DAYS", value_name = "DAYS", default_value = "400",
           value_parser = |text: &str| parse_integer(text, 1..=3_650))]
     pub rollup_retention_days: u64,
+    /// Values of a dimension per project, event and day that the rollup distinguishes, such as pages. The others are
+    /// "(other)"
+    #[arg(long, env = "MILLRACE_ROLLUP_VALUES", value_name = "VALUES", default_value = "5000",
+          value_parser = |text: &str| parse_integer(text, 1..=100_000))]
+    pub rollup_values: u64,
     /// Path of the engine library. Empty for the copy that `make engine` downloads
     #[arg(
         long = "engine-lib",

@@ -23,7 +23,7 @@
 --
 -- Codecs by measurement: docs/decisions/0009-one-rollup.md. A session's events lie within a few minutes, so its id is
 -- compressed best in blocks that span them.
-CREATE TABLE IF NOT EXISTS events
+CREATE TABLE IF NOT EXISTS {{events}}
 (
     project        LowCardinality(String) DEFAULT 'default',
     event_name     LowCardinality(String),

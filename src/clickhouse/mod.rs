@@ -13,6 +13,7 @@ pub(crate) mod batches;
 pub(crate) mod lexer;
 pub(crate) mod rebuild;
 pub(crate) mod schema;
+pub(crate) mod upgrade;
 
 pub use client::{ClickHouse, Endpoint};
 pub use error::ClickHouseError;

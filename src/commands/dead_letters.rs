@@ -13,8 +13,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use super::serve;
-use crate::clickhouse::schema;
+use super::{migrate, serve};
 use crate::config::ClickHouseConfig;
 use crate::writer::dead_letter::{DeadLetter, DeadLetterListing, DeadLetters};
 use crate::writer::replay::{self, ReplayOutcome};
@@ -133,7 +132,7 @@ async fn replay_locally(
 ) -> anyhow::Result<()> {
     let stop = CancellationToken::new();
     let storage = serve::connect_storage(&config, data_dir, stop.clone()).await?;
-    schema::apply(&storage.clickhouse, config.retention()?).await?;
+    migrate::apply_schema(&storage.clickhouse, config.retention()?).await?;
     let durability = serve::durability(&storage, data_dir)?;
     // Replays share this lock with the writer's inserts. Here the data folder is locked, so there is no writer.
     let insert_lock = tokio::sync::Mutex::new(());

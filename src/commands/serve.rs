@@ -15,7 +15,10 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::clickhouse::{ClickHouse, Endpoint, RetentionDays, rebuild, schema};
+use super::migrate::UpgradeBar;
+use crate::clickhouse::schema::{self, SchemaError};
+use crate::clickhouse::upgrade::{self, UpgradeProgress};
+use crate::clickhouse::{ClickHouse, Endpoint, RetentionDays, rebuild};
 use crate::config::{ClickHouseConfig, ServeConfig};
 use crate::dashboard::{self, grpc::DashboardHandler, heartbeat::DashboardStateTask};
 use crate::engine::{self, EngineHandle, SupervisorConfig};
@@ -29,6 +32,7 @@ use crate::panels::{PanelSources, Panels};
 use crate::panels::catalog::Catalog;
 use crate::panels::directory::DirectoryWatcher;
 use crate::panels::subscriptions::Subscriptions;
+use crate::properties::Properties;
 use crate::server::{self, ConnectionTasks, Handlers};
 use crate::shutdown::ShutdownSignals;
 use crate::writer::boot::BootMarker;
@@ -53,22 +57,18 @@ pub(crate) async fn run(config: ServeConfig) -> anyhow::Result<()> {
         storage = connect_storage(&config.clickhouse, &config.data_dir, stop_engine.clone()) => storage?,
         () = signals.recv() => return Ok(()),
     };
-    if storage.engine.is_some() {
-        rebuild::recover(&storage.clickhouse)
-            .await
-            .context("an interrupted rebuild could not be cleaned up")?;
-    }
     let retention = config.clickhouse.retention()?;
-    let schema_applied = schema::apply(&storage.clickhouse, retention);
+    let (schema_state, schema_pending) = watch::channel(None);
     let mut deferred_schema = None;
-    match schema_applied.await {
-        Ok(_) => {}
-        // Events are accepted without ClickHouse, so an outage of it must not fail the start.
-        Err(error) if error.is_unreachable() => {
-            tracing::warn!(%error, "ClickHouse is unreachable; applying the schema later");
-            let deferred = apply_schema_when_reachable(
+    match apply_schema(&storage, retention).await {
+        Ok(None) => {}
+        // Events are accepted meanwhile.
+        Ok(Some(pending)) => {
+            schema_state.send_replace(Some(pending));
+            let deferred = apply_deferred_schema(
                 storage.clickhouse.clone(),
                 retention,
+                schema_state.clone(),
                 stop_services.clone(),
             );
             deferred_schema = Some(ServerTask::new("schema", tokio::spawn(deferred)));
@@ -89,6 +89,7 @@ pub(crate) async fn run(config: ServeConfig) -> anyhow::Result<()> {
         boot: BootMarker::new(&config.data_dir, &config.boot_id_file)?,
         config: config.writer.clone(),
         demand: demand.subscribe(),
+        schema_pending: schema_pending.clone(),
         stop: stop_writer.clone(),
     })
     .await
@@ -100,6 +101,7 @@ pub(crate) async fn run(config: ServeConfig) -> anyhow::Result<()> {
         writer: writer.clone(),
         journal: journal.clone(),
         dead_letters,
+        schema_pending,
     };
     let (health_collector, view) = HealthCollector::start(sources).await;
     let health_task = tokio::spawn(health_collector.run(stop_services.clone()));
@@ -338,6 +340,7 @@ pub(super) async fn connect_storage(
     stop: CancellationToken,
 ) -> anyhow::Result<Storage> {
     let database = config.clickhouse_database.clone();
+    let (_, properties) = watch::channel(Arc::new(Properties::built_in()));
     if config.clickhouse_url.is_empty() {
         let library = Some(&config.engine_library).filter(|path| !path.is_empty()).map(PathBuf::from);
         let supervisor = SupervisorConfig {
@@ -347,8 +350,9 @@ pub(super) async fn connect_storage(
             engine: config.engine.clone(),
         };
         let (engine, supervisor_task) = engine::start(supervisor, stop).await?;
-        let clickhouse =
-            ClickHouse::new(engine.endpoint(), &database).with_restart_requests(engine.restart_requests());
+        let clickhouse = ClickHouse::new(engine.endpoint(), &database)
+            .with_restart_requests(engine.restart_requests())
+            .with_rollup(properties, config.rollup_values);
         let panels_clickhouse = ClickHouse::new(engine.panels_endpoint(), &database);
         return Ok(Storage { clickhouse, panels_clickhouse, engine: Some((engine, supervisor_task)) });
     }
@@ -357,7 +361,8 @@ pub(super) async fn connect_storage(
         let (_, endpoint) = watch::channel(Some(Endpoint { url, user, password }));
         ClickHouse::new(endpoint, &database)
     };
-    let clickhouse = server(&config.clickhouse_user, &config.clickhouse_password);
+    let clickhouse = server(&config.clickhouse_user, &config.clickhouse_password)
+        .with_rollup(properties, config.rollup_values);
     let panels_clickhouse = match config.clickhouse_panel_user.as_str() {
         "" => clickhouse.clone(),
         user => server(user, &config.clickhouse_panel_password),
@@ -410,24 +415,75 @@ pub(super) fn lock_data_dir(data_dir: &Path) -> anyhow::Result<File> {
     }
 }
 
-async fn apply_schema_when_reachable(
+/// Applies the schema at once, unless that takes long or is not possible yet: then returns why, for health.
+async fn apply_schema(storage: &Storage, retention: RetentionDays) -> Result<Option<String>, SchemaError> {
+    let applied = async {
+        if upgrade::is_needed(&storage.clickhouse).await? {
+            upgrade::check_space(&storage.clickhouse).await?;
+            return Ok(Some(upgrade_summary(&UpgradeProgress::default())));
+        }
+        if storage.engine.is_some() {
+            rebuild::recover(&storage.clickhouse).await.map_err(SchemaError::RebuildNotCleanedUp)?;
+        }
+        schema::apply(&storage.clickhouse, retention, &|_| {}).await.map(|_| None)
+    };
+    match applied.await {
+        // An outage of ClickHouse must not fail the start.
+        Err(error) if error.is_unreachable() => {
+            tracing::warn!(%error, "ClickHouse is unreachable; applying the schema later");
+            Ok(Some(format!("the schema is not applied yet: {error}; events are kept on disk")))
+        }
+        applied => applied,
+    }
+}
+
+/// One line for health.
+fn upgrade_summary(progress: &UpgradeProgress) -> String {
+    format!(
+        "the stored events are being upgraded ({progress}); new events are kept on disk and inserted afterwards, panels are \
+         unavailable until then"
+    )
+}
+
+/// Applies the schema, which may upgrade the tables of an earlier version, and retries until that succeeds. `pending` is
+/// `None` from then on.
+async fn apply_deferred_schema(
     clickhouse: ClickHouse,
     retention: RetentionDays,
+    pending: watch::Sender<Option<String>>,
     stop: CancellationToken,
 ) {
     loop {
-        tokio::select! {
+        let bar = UpgradeBar::default();
+        let show = |progress: &UpgradeProgress| {
+            pending.send_replace(Some(upgrade_summary(progress)));
+            if !bar.show(progress) {
+                tracing::info!("upgrading the stored events: {progress}");
+            }
+        };
+        let applied = tokio::select! {
             () = stop.cancelled() => return,
-            () = tokio::time::sleep(std::time::Duration::from_secs(1)) => {}
-        }
-        match schema::apply(&clickhouse, retention).await {
+            applied = schema::apply(&clickhouse, retention, &show) => applied,
+        };
+        match applied {
             Ok(_) => {
                 tracing::info!("schema applied");
+                pending.send_replace(None);
                 // A task that ends before it is stopped counts as failed.
                 return stop.cancelled().await;
             }
-            Err(error) if error.is_unreachable() => {}
-            Err(error) => tracing::error!(%error, "schema could not be applied; retrying"),
+            Err(error) => {
+                if !error.is_unreachable() {
+                    tracing::error!(%error, "schema could not be applied; retrying");
+                }
+                pending.send_replace(Some(format!(
+                    "the schema could not be applied, which is retried: {error}; events are kept on disk"
+                )));
+            }
+        }
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = tokio::time::sleep(std::time::Duration::from_secs(1)) => {}
         }
     }
 }

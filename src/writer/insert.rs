@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use backon::{BackoffBuilder, ExponentialBuilder};
 use bytes::Bytes;
-use tokio::sync::{Mutex, mpsc};
+use tokio::sync::{Mutex, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -63,6 +63,8 @@ pub(super) struct Inserter {
     pub(super) dead_letters: DeadLetters,
     pub(super) durability: Durability,
     pub(super) insert_lock: InsertLock,
+    /// Nothing is inserted until it is `None`: an upgrade may be copying the events.
+    pub(super) schema_pending: watch::Receiver<Option<String>>,
     pub(super) stats: Arc<WriterStats>,
     /// Cancelled when reconciliation has completed: then the replayer may insert.
     pub(super) reconciled: CancellationToken,
@@ -76,6 +78,10 @@ impl Inserter {
         mut batches: mpsc::Receiver<SealedBatch>,
         event_tx: mpsc::Sender<InserterEvent>,
     ) {
+        if self.schema_pending.clone().wait_for(Option::is_none).await.is_err() {
+            // The server stops before the schema is applied.
+            return;
+        }
         let stored = self.reconcile(unconfirmed).await;
         // A crash between dead-lettering and the landed record leaves a batch in both places. The replayer inserts it.
         let letters: HashSet<Uuid> =

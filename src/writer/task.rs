@@ -69,6 +69,8 @@ pub(crate) struct WriterDependencies {
     pub config: WriterConfig,
     /// The shortest update interval of the active panel subscriptions; `None` without subscriptions.
     pub demand: watch::Receiver<Option<Duration>>,
+    /// Why the schema is not applied yet; nothing is inserted until it is `None`.
+    pub schema_pending: watch::Receiver<Option<String>>,
     /// Stops the writer: it admits no further request, inserts what it has, and ends.
     pub stop: CancellationToken,
 }
@@ -108,6 +110,7 @@ pub(crate) async fn start(dependencies: WriterDependencies) -> io::Result<(Write
         boot,
         config,
         demand,
+        schema_pending,
         stop,
     } = dependencies;
     let stats = Arc::new(WriterStats::default());
@@ -146,6 +149,7 @@ pub(crate) async fn start(dependencies: WriterDependencies) -> io::Result<(Write
         dead_letters,
         durability: durability.clone(),
         insert_lock,
+        schema_pending,
         stats: Arc::clone(&stats),
         reconciled: reconciled.clone(),
     };

@@ -13,6 +13,7 @@ use clap::error::{ContextKind, ContextValue};
 use clap::{Args, ValueEnum};
 
 use crate::clickhouse::RetentionDays;
+use crate::project::Project;
 
 /// The settings of `millrace serve`.
 #[derive(Args, Clone, Debug)]
@@ -23,6 +24,9 @@ pub(crate) struct ServeConfig {
     /// Folder of the journal, the dead letters and the embedded database
     #[arg(long, env = "MILLRACE_DATA_DIR", value_name = "FOLDER", default_value = "./data")]
     pub data_dir: PathBuf,
+    /// Project of the events and panels of everyone without a key: a-z, 0-9, _ and -
+    #[arg(long, env = "MILLRACE_PROJECT", value_name = "NAME", default_value = Project::DEFAULT)]
+    pub project: Project,
     /// Maximum size of a request message, in bytes
     #[arg(long, env = "MILLRACE_MAX_MESSAGE_BYTES", value_name = "BYTES", default_value = "4194304",
           value_parser = |text: &str| parse_integer(text, 1_024..=8_388_608))]

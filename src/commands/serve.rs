@@ -35,6 +35,7 @@ use crate::panels::subscriptions::Subscriptions;
 use crate::properties::Properties;
 use crate::server::{self, ConnectionTasks, Handlers};
 use crate::shutdown::ShutdownSignals;
+use crate::writer::batch::BatchEncoder;
 use crate::writer::boot::BootMarker;
 use crate::writer::dead_letter::DeadLetters;
 use crate::writer::durability::Durability;
@@ -80,8 +81,10 @@ pub(crate) async fn run(config: ServeConfig) -> anyhow::Result<()> {
         DeadLetters::open(&config.data_dir).context("the folder of dead letters could not be opened")?;
     let durability = durability(&storage, &config.data_dir)?;
     let (demand, _) = watch::channel(None);
+    let (_properties_sender, properties) = watch::channel(Arc::new(Properties::built_in()));
     let (writer, writer_task) = writer::start(WriterDependencies {
         clickhouse: storage.clickhouse.clone(),
+        encoder: BatchEncoder::new(properties.clone()),
         journal: journal.clone(),
         recovered,
         dead_letters: dead_letters.clone(),
@@ -139,7 +142,7 @@ pub(crate) async fn run(config: ServeConfig) -> anyhow::Result<()> {
         retention: std::time::Duration::from_secs(retention.events * 86_400),
         max_clock_skew: config.max_clock_skew,
     };
-    let ingester = Ingester::new(writer, rules);
+    let ingester = Ingester::new(writer, config.project.clone(), rules, properties);
     let (router, reporter) = server::router(Handlers {
         ingest: IngestHandler::new(ingester.clone(), stop_services.clone()),
         ingester,

@@ -28,7 +28,7 @@ use crate::health::{HealthCollector, HealthSources};
 use crate::ingest::Ingester;
 use crate::ingest::grpc::IngestHandler;
 use crate::journal::{Journal, JournalConfig};
-use crate::panels::Panels;
+use crate::panels::{PanelSources, Panels};
 use crate::panels::catalog::Catalog;
 use crate::panels::directory::DirectoryWatcher;
 use crate::panels::subscriptions::Subscriptions;
@@ -114,8 +114,13 @@ pub(crate) async fn run(config: ServeConfig) -> anyhow::Result<()> {
     let health_task = tokio::spawn(health_collector.run(stop_services.clone()));
     let landed = writer.stats().landed();
     let (catalog_sender, catalog) = watch::channel(Arc::new(Catalog::built_in()?));
+    let sources = PanelSources {
+        events_retention_days: u32::try_from(config.clickhouse.retention_days)?,
+        ..PanelSources::default()
+    };
     let panels = Panels::new(
         storage.panels_clickhouse,
+        sources,
         config.panels.panel_cache,
         catalog,
         dashboard::messages::check_result,

@@ -6,7 +6,6 @@ use std::time::Instant;
 
 use bytes::Bytes;
 
-use crate::Settings;
 use crate::common::TestServer;
 use crate::figures::Figures;
 use crate::process::CpuSeconds;
@@ -131,35 +130,45 @@ async fn insert_all(
     (rate, cpu.engine / (inserted as f64 / 1e6))
 }
 
-/// Batches of 100,000 rows over two connections, with and without rollups.
-pub(crate) async fn throughput(settings: &Settings, figures: &mut Figures) {
-    let server = start_server();
-    let mut batches = Vec::new();
-    for seed in 1..=BATCHES {
-        // Six minutes, like a batch of a million events within an hour.
-        batches.push(encode_batch(&server, BATCH_EVENTS, 6, seed).await);
+/// Batches of 100,000 rows over two connections, with and without rollups. Each run has empty tables.
+#[derive(Default)]
+pub(crate) struct Ceiling {
+    batches: Arc<Vec<EncodedBatch>>,
+    alone: [Vec<f64>; 2],
+    with_rollups: [Vec<f64>; 2],
+}
+
+impl Ceiling {
+    pub(crate) async fn prepare() -> Self {
+        let server = start_server();
+        let mut batches = Vec::new();
+        for seed in 1..=BATCHES {
+            // Six minutes, like a batch of a million events within an hour.
+            batches.push(encode_batch(&server, BATCH_EVENTS, 6, seed).await);
+        }
+        Self { batches: Arc::new(batches), ..Self::default() }
     }
-    let batches = Arc::new(batches);
-    let (mut alone, mut with_rollups) = ([Vec::new(), Vec::new()], [Vec::new(), Vec::new()]);
-    for _ in 0..settings.runs {
-        server.sql("DROP TABLE IF EXISTS events_alone SYNC").await;
-        server.sql("CREATE TABLE events_alone AS events").await;
-        let (rate, cpu) = insert_all(&server, &batches, Target::EventsAlone, settings.events).await;
-        alone[0].push(rate);
-        alone[1].push(cpu);
-        server.sql("DROP TABLE events_alone SYNC").await;
-        truncate_all(&server).await;
-        let (rate, cpu) = insert_all(&server, &batches, Target::EventsAndRollups, settings.events).await;
-        with_rollups[0].push(rate);
-        with_rollups[1].push(cpu);
+
+    pub(crate) async fn run(&mut self, events: u64) {
+        for (target, runs) in
+            [(Target::EventsAlone, &mut self.alone), (Target::EventsAndRollups, &mut self.with_rollups)]
+        {
+            let server = start_server();
+            server.sql("CREATE TABLE events_alone AS events").await;
+            let (rate, cpu) = insert_all(&server, &self.batches, target, events).await;
+            runs[0].push(rate);
+            runs[1].push(cpu);
+        }
     }
-    let [alone_rate, alone_cpu] = alone;
-    let [rate, cpu] = with_rollups;
-    figures.add("ceiling without rollups", "events/s", alone_rate);
-    figures.add("ceiling without rollups: engine", "CPU-s/M", alone_cpu);
-    figures.add("ceiling", "events/s", rate);
-    figures.add("ceiling: engine", "CPU-s/M", cpu);
-    figures.add_ratio("ceiling over ceiling without rollups", "ceiling", "ceiling without rollups");
+
+    pub(crate) fn report(self, figures: &mut Figures) {
+        let ([alone_rate, alone_cpu], [rate, cpu]) = (self.alone, self.with_rollups);
+        figures.add("ceiling without rollups", "events/s", alone_rate);
+        figures.add("ceiling without rollups: engine", "CPU-s/M", alone_cpu);
+        figures.add("ceiling", "events/s", rate);
+        figures.add("ceiling: engine", "CPU-s/M", cpu);
+        figures.add_ratio("ceiling over ceiling without rollups", "ceiling", "ceiling without rollups");
+    }
 }
 
 /// The engine's CPU time of one small insert with all rollups. Merges are stopped meanwhile.

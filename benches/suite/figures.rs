@@ -44,11 +44,12 @@ impl Figures {
         self.0.iter().find(|figure| figure.name == name).map(Figure::median)
     }
 
-    /// Adds the ratio of two figures, if both were measured.
-    pub(crate) fn add_ratio(&mut self, name: &str, numerator: &str, denominator: &str) {
-        if let (Some(numerator), Some(denominator)) = (self.median(numerator), self.median(denominator)) {
-            self.add(name, "ratio", vec![numerator / denominator]);
-        }
+    /// Adds the ratio of two figures, run by run: the runs alternate, so that both have the same conditions.
+    pub(crate) fn add_ratio(&mut self, name: impl Into<String>, numerator: &str, denominator: &str) {
+        let runs = |name: &str| &self.0.iter().find(|figure| figure.name == name).expect("a figure").runs;
+        let ratios = runs(numerator).iter().zip(runs(denominator)).map(|(above, below)| above / below);
+        let ratios = ratios.collect();
+        self.add(name, "ratio", ratios);
     }
 
     /// Adds p50, p99 and maximum of times, in milliseconds.
@@ -70,6 +71,9 @@ pub(crate) struct Result {
     commit: String,
     cores: usize,
     events: u64,
+    /// Conditions of the run, from the environment variable NOTE.
+    #[serde(default)]
+    note: String,
     figures: Figures,
 }
 
@@ -80,6 +84,7 @@ impl Result {
             commit: commit(),
             cores: std::thread::available_parallelism().map_or(0, std::num::NonZero::get),
             events: settings.events,
+            note: std::env::var("NOTE").unwrap_or_default(),
             figures: figures.clone(),
         }
     }

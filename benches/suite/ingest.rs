@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use tokio::task::JoinSet;
 
 use crate::Settings;
+use crate::ceiling::Ceiling;
 use crate::common::TestServer;
 use crate::figures::Figures;
 use crate::process::{CpuSeconds, memory_mb};
@@ -70,32 +71,39 @@ impl Runs {
     }
 }
 
+/// Every scenario once per run, so that what disturbs a run disturbs all of them.
 pub(crate) async fn measure(settings: &Settings, figures: &mut Figures) {
-    for producers in [1, 4, 16] {
-        let mut runs = Runs::default();
-        for run in 0..settings.runs {
-            let server = start_server();
-            runs.measure(&server, generated(&server, producers, settings.events)).await;
-            if producers == 4 && run + 1 == settings.runs {
-                bytes_per_event(&server, figures).await;
-            }
-        }
-        runs.report(&grpc_name(producers), figures);
-    }
-    figures.add_ratio("gRPC, 4 producers over ceiling", &grpc_name(4), "ceiling");
+    let mut ceiling = Ceiling::prepare().await;
     let sample = {
         let server = start_server();
         generated(&server, 1, 200_000).await;
         server.wait_until_landed().await;
         Arc::new(Sample::read(&server).await)
     };
+    let mut grpc = [1, 4, 16].map(|producers| (producers, Runs::default()));
     let (mut post, mut send, mut node) = (Runs::default(), Runs::default(), Runs::default());
-    for _ in 0..settings.runs {
+    for run in 0..settings.runs {
+        ceiling.run(settings.events).await;
+        for (producers, runs) in &mut grpc {
+            let server = start_server();
+            runs.measure(&server, generated(&server, *producers, settings.events)).await;
+            if *producers == 4 && run == 0 {
+                bytes_per_event(&server, figures).await;
+            }
+        }
         let server = start_server();
         post.measure(&server, posted(server.address.clone(), &sample, settings.events)).await;
+        drop(server);
         let server = start_server();
         send.measure(&server, sent_with_send_events(&server, &sample, settings.events)).await;
+        drop(server);
         measure_node(&mut node, &sample, settings.events).await;
+    }
+    ceiling.report(figures);
+    for (producers, runs) in grpc {
+        let name = grpc_name(producers);
+        runs.report(&name, figures);
+        figures.add_ratio(format!("{name} over ceiling"), &name, "ceiling");
     }
     post.report("POST /events", figures);
     send.report("SendEvents", figures);

@@ -110,7 +110,7 @@ fn page_view() -> v1::Event {
         event_name: "page_view".into(),
         timestamp: Some(now()),
         session_id: format!("s{:016x}", u64::from(session).wrapping_mul(0x9e37_79b9_7f4a_7c15)),
-        user_id: (session % 2 == 0).then(|| format!("u{}", session / 2)),
+        user_id: session.is_multiple_of(2).then(|| format!("u{}", session / 2)),
         device_type: "desktop".into(),
         country_code: country.into(),
         properties_kind: Some(PropertiesKind::PropertiesJson(format!(

@@ -1,10 +1,10 @@
 //! `make bench`: measures the release binary with the embedded engine, prints one table, and compares it with the last
 //! result in benches/results.
 //!
-//! Settings are environment variables: `ONLY` selects parts (`ceiling,insert,ingest,latency,idle,panels,soak`), `RUNS` is the
+//! Settings are environment variables: `ONLY` selects parts (`insert,ingest,latency,idle,panels,soak`), `RUNS` is the
 //! number of runs of which the median counts (5), `EVENTS` the number of events of a run (2,000,000), `PANEL_EVENTS` the
 //! sizes at which panels are measured (1,000,000, 10,000,000 and 100,000,000), `SOAK_MINUTES` the length of the soak (10),
-//! and `KEEP=1` adds the result to benches/results.
+//! `KEEP=1` adds the result to benches/results, and `NOTE` is a text about the conditions that is kept with it.
 //!
 //! Client, server and engine share the cores, so only ratios within one run compare between machines.
 #![expect(clippy::unwrap_used, reason = "a benchmark panics if it cannot continue")]
@@ -23,7 +23,7 @@ mod traffic;
 
 use figures::{Figures, Result};
 
-const PARTS: [&str; 7] = ["ceiling", "insert", "ingest", "latency", "idle", "panels", "soak"];
+const PARTS: [&str; 6] = ["insert", "ingest", "latency", "idle", "panels", "soak"];
 
 /// What is measured, and how often.
 struct Settings {
@@ -79,7 +79,6 @@ fn main() {
         eprintln!("measuring: {part}");
         runtime.block_on(async {
             match part {
-                "ceiling" => ceiling::throughput(&settings, &mut figures).await,
                 "insert" => ceiling::cost_of_small_inserts(&mut figures).await,
                 "ingest" => ingest::measure(&settings, &mut figures).await,
                 "latency" => latency::measure(&mut figures).await,

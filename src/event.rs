@@ -464,7 +464,7 @@ fn check_depth(depth: usize) -> Result<(), ValidationError> {
 }
 
 /// The value in quotes, truncated to [`MAX_QUOTED_BYTES`].
-fn quoted(text: &str) -> String {
+pub(crate) fn quoted(text: &str) -> String {
     let mut end = text.len().min(MAX_QUOTED_BYTES);
     while !text.is_char_boundary(end) {
         end -= 1;

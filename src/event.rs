@@ -469,7 +469,7 @@ fn check_depth(depth: usize) -> Result<(), ValidationError> {
 }
 
 /// The value in quotes, truncated to [`MAX_QUOTED_BYTES`].
-fn quoted(text: &str) -> String {
+pub(crate) fn quoted(text: &str) -> String {
     let mut end = text.len().min(MAX_QUOTED_BYTES);
     while !text.is_char_boundary(end) {
         end -= 1;
@@ -610,7 +610,10 @@ mod tests {
     fn limits_are_inclusive() {
         for millis in [NOW_MS + 600_000, NOW_MS - 90 * 86_400_000] {
             let event = v1::Event { timestamp: Some(at(millis)), ..event() };
-            assert_eq!(validate(&event, &RULES, &Properties::built_in(), NOW_MS).unwrap().timestamp_ms(), millis);
+            assert_eq!(
+                validate(&event, &RULES, &Properties::built_in(), NOW_MS).unwrap().timestamp_ms(),
+                millis
+            );
         }
         let levels = MAX_PROPERTIES_DEPTH - 1;
         let deep = json(&format!("{{\"a\":{}{}}}", "[".repeat(levels), "]".repeat(levels)));

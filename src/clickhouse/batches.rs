@@ -107,11 +107,7 @@ impl<'a> StagingTable<'a> {
     }
 
     /// Inserts a batch in the Native format.
-    pub(crate) async fn insert(
-        &self,
-        body: Vec<Bytes>,
-        batch_id: Uuid,
-    ) -> Result<(), ClickHouseError> {
+    pub(crate) async fn insert(&self, body: Vec<Bytes>, batch_id: Uuid) -> Result<(), ClickHouseError> {
         self.0.insert_native(Self::TABLE, body, &batch_id.to_string()).await
     }
 

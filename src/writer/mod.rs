@@ -227,7 +227,24 @@ pub(crate) struct Writer {
     stats: Arc<WriterStats>,
 }
 
+/// How long [`Writer::settle`] waits. A batch that takes longer fails repeatedly, and is encoded again as a dead letter.
+const SETTLE_TIMEOUT: Duration = Duration::from_secs(10);
+
 impl Writer {
+    /// Waits until every batch that is encoded now has landed: batches are encoded and inserted one at a time.
+    pub(crate) async fn settle(&self) {
+        let mut landed = self.stats.landed();
+        let first = *landed.borrow_and_update();
+        let settled = async {
+            // The second one is encoded after the first has landed.
+            while self.stats.unlanded() > 0 && *landed.borrow_and_update() < first + 2 {
+                // Never an error: `self.stats` holds the sender.
+                landed.changed().await.ok();
+            }
+        };
+        tokio::time::timeout(SETTLE_TIMEOUT, settled).await.ok();
+    }
+
     /// Reserves memory for a request with at most `columns_bytes` of columns. Waits until the memory is free.
     pub(crate) async fn reserve(&self, columns_bytes: usize) -> Result<MemoryPermit, SubmitError> {
         let bytes = (columns_bytes + REQUEST_OVERHEAD_BYTES).min(MAX_PERMIT_BYTES);

@@ -99,7 +99,8 @@ impl AdmittedValues {
             value: String,
         }
         self.start_day(jiff::Timestamp::now());
-        let query = clickhouse.client()?.query_raw(ADMITTED_VALUES).param("max_values", self.max_values as u64);
+        let query =
+            clickhouse.client()?.query_raw(ADMITTED_VALUES).param("max_values", self.max_values as u64);
         let mut rows = query.fetch::<StoredValue>()?;
         while let Some(row) = rows.next().await? {
             let scope = self.scope(&row.project, row.event_name.as_bytes(), row.dimension.as_bytes());
@@ -118,7 +119,8 @@ mod tests {
         let mut admitted = AdmittedValues::new(2);
         let today = jiff::Timestamp::from_second(1_800_000_000).unwrap();
         admitted.start_day(today);
-        let (pages, countries) = (admitted.scope("a", b"view", b"page"), admitted.scope("a", b"view", b"country"));
+        let (pages, countries) =
+            (admitted.scope("a", b"view", b"page"), admitted.scope("a", b"view", b"country"));
         assert!(admitted.admit(pages, b"/1") && admitted.admit(pages, b"/2"));
         assert!(!admitted.admit(pages, b"/3") && admitted.admit(pages, b"/1"));
         assert!(admitted.admit(countries, b"/3"), "each dimension has its own bound");

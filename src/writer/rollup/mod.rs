@@ -71,8 +71,11 @@ struct Computation<'a> {
 
 impl<'a> Computation<'a> {
     fn new(input: RollupInput<'a>) -> Self {
-        let minutes =
-            input.timestamps.iter().map(|ms| u32::try_from(ms.div_euclid(MS_PER_MINUTE)).unwrap_or(0)).collect();
+        let minutes = input
+            .timestamps
+            .iter()
+            .map(|ms| u32::try_from(ms.div_euclid(MS_PER_MINUTE)).unwrap_or(0))
+            .collect();
         let (mut visitors, mut sessions) = (Numbering::default(), Numbering::default());
         let mut numbers = [Vec::with_capacity(input.rows), Vec::with_capacity(input.rows)];
         for (user, session) in input.users().zip(input.sessions()) {
@@ -162,8 +165,11 @@ impl<'a> Computation<'a> {
             }
             let event_name = self.input.event_names.dictionary().get(name);
             let measure = self.input.measure_of(name);
-            let scope =
-                admitted.scope(self.input.projects[project as usize].as_str(), event_name, dimension.as_bytes());
+            let scope = admitted.scope(
+                self.input.projects[project as usize].as_str(),
+                event_name,
+                dimension.as_bytes(),
+            );
             let mut rest = Vec::new();
             for value in used.drain(..) {
                 let text = dictionary.get(value);

@@ -146,6 +146,11 @@ impl ValidEvent<'_> {
     pub fn promoted_value(&self, index: usize) -> Option<&PropertyValue<'_>> {
         self.promoted.iter().find(|(at, _)| *at == index).map(|(_, value)| value)
     }
+    /// Releases the event, and returns its memory.
+    pub(crate) fn into_buffer(self) -> PromotedBuffer {
+        // Collecting no values into a Vec of the same layout keeps the allocation.
+        PromotedBuffer(self.promoted.into_iter().filter_map(|_| None).collect())
+    }
     /// The id that the producer sent, if any.
     pub fn event_id(&self) -> Option<Uuid> {
         self.event_id
@@ -178,6 +183,21 @@ pub fn validate<'a>(
     promoted: &Properties,
     now_ms: i64,
 ) -> Result<ValidEvent<'a>, ValidationError> {
+    validate_with(event, rules, promoted, now_ms, PromotedBuffer::default())
+}
+
+/// The memory of an event's promoted values, to be used for the next event.
+#[derive(Debug, Default)]
+pub(crate) struct PromotedBuffer(Vec<(usize, PropertyValue<'static>)>);
+
+/// Like [`validate`], with the memory of an earlier event.
+pub(crate) fn validate_with<'a>(
+    event: impl Into<EventFields<'a>>,
+    rules: &ValidationRules,
+    promoted: &Properties,
+    now_ms: i64,
+    PromotedBuffer(buffer): PromotedBuffer,
+) -> Result<ValidEvent<'a>, ValidationError> {
     let event = event.into();
     let event_name = validate_event_name(event.event_name)?;
     let mut valid = ValidEvent {
@@ -191,7 +211,7 @@ pub fn validate<'a>(
         device_type: DeviceType::parse(event.device_type),
         country_code: parse_country_code(event.country_code)?,
         properties: Cow::Borrowed("{}"),
-        promoted: Vec::new(),
+        promoted: buffer,
         event_id: match event.event_id {
             "" => None,
             event_id => Some(parse_event_id(event_id)?),

@@ -7,7 +7,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
 use super::wire::{EventsRequest, decode_event};
 use crate::error::Error;
-use crate::event::{EventFields, ValidationRules, validate};
+use crate::event::{EventFields, PromotedBuffer, ValidationRules, validate_with};
 use crate::project::Project;
 use crate::properties::Properties;
 use crate::proto::v1;
@@ -184,6 +184,7 @@ impl Ingester {
         Ok(RequestDecoder {
             ingester: self,
             properties,
+            promoted_buffer: PromotedBuffer::default(),
             rejection_budget,
             request_index,
             request: WriteRequest {
@@ -204,6 +205,7 @@ impl Ingester {
 pub(super) struct RequestDecoder<'a> {
     ingester: &'a Ingester,
     properties: Arc<Properties>,
+    promoted_buffer: PromotedBuffer,
     rejection_budget: &'a RejectionBudget,
     request_index: u64,
     request: WriteRequest,
@@ -214,8 +216,12 @@ pub(super) struct RequestDecoder<'a> {
 impl RequestDecoder<'_> {
     pub(super) fn push_event<'e>(&mut self, index: u32, event: impl Into<EventFields<'e>>) {
         let now_ms = self.request.received_at_ms;
-        match validate(event, &self.ingester.rules, &self.properties, now_ms) {
-            Ok(valid) => self.request.columns.push(&valid, &self.request.project, now_ms),
+        let buffer = std::mem::take(&mut self.promoted_buffer);
+        match validate_with(event, &self.ingester.rules, &self.properties, now_ms, buffer) {
+            Ok(valid) => {
+                self.request.columns.push(&valid, &self.request.project, now_ms);
+                self.promoted_buffer = valid.into_buffer();
+            }
             Err(error) => self.reject(index, error.field, error.reason),
         }
     }

@@ -18,6 +18,8 @@ pub(crate) struct Dictionary {
     encoded: Vec<u8>,
     /// Start and end of each text in `encoded`, without the length.
     ranges: Vec<(u32, u32)>,
+    /// The index of the empty text, which most events have in most promoted columns.
+    empty: Option<u32>,
     lookup: HashTable<u32>,
 }
 
@@ -49,7 +51,12 @@ impl Dictionary {
 
     /// The index of a text, which is added if it is new.
     fn intern(&mut self, text: &[u8]) -> u32 {
-        let Self { encoded, ranges, lookup } = self;
+        let Self { encoded, ranges, empty, lookup } = self;
+        if text.is_empty()
+            && let Some(index) = *empty
+        {
+            return index;
+        }
         let text_at = |index: u32| {
             let (start, end) = ranges[index as usize];
             &encoded[start as usize..end as usize]
@@ -76,6 +83,9 @@ impl Dictionary {
         let start = encoded.len() as u32;
         encoded.extend_from_slice(text);
         ranges.push((start, encoded.len() as u32));
+        if text.is_empty() {
+            *empty = Some(index);
+        }
         index
     }
 }

@@ -96,6 +96,11 @@ pub struct MalformedColumns(&'static str);
 
 const TRUNCATED: MalformedColumns = MalformedColumns("they are truncated");
 
+/// Usually both are clones of one.
+fn is_same_project(one: &Project, other: &Project) -> bool {
+    std::ptr::eq(one.as_str(), other.as_str()) || one == other
+}
+
 /// What the rollup reads of a batch.
 pub(super) struct RollupInput<'a> {
     pub(super) rows: usize,
@@ -256,7 +261,7 @@ impl EventColumns {
 
     fn push_run(&mut self, project: &Project, received_at_ms: i64, rows: u32) {
         match self.runs.last_mut() {
-            Some(run) if run.received_at_ms == received_at_ms && run.project == *project => {
+            Some(run) if run.received_at_ms == received_at_ms && is_same_project(&run.project, project) => {
                 run.rows = run.rows.saturating_add(rows);
             }
             _ => self.runs.push(Run { project: project.clone(), received_at_ms, rows }),

@@ -34,4 +34,5 @@ mod properties;
 mod reconcile;
 mod rollup_assertions;
 mod rollups;
+mod upgrade;
 mod watch_panels;

@@ -264,8 +264,8 @@ pub(crate) type ResultCheck = fn(&PanelResult) -> Result<(), PanelError>;
 pub(crate) struct PanelSources {
     /// The project of queries that name none.
     pub project: Project,
-    /// The dimensions and measures.
-    pub properties: Arc<Properties>,
+    /// The dimensions and measures. They change when declarations are applied.
+    pub properties: watch::Receiver<Arc<Properties>>,
     /// How many days events are stored; 0 for indefinitely.
     pub events_retention_days: u32,
     /// How many days the rollup is stored; 0 for indefinitely.
@@ -277,7 +277,7 @@ impl Default for PanelSources {
     fn default() -> Self {
         Self {
             project: Project::default(),
-            properties: Arc::new(Properties::built_in()),
+            properties: watch::channel(Arc::new(Properties::built_in())).1,
             events_retention_days: 0,
             rollup_retention_days: 0,
         }
@@ -385,7 +385,7 @@ impl Panels {
         }
         for dimension in query.filters.dimensions().filter(|dimension| *dimension != EVENT_NAME) {
             if let Err(ExpansionError::UnknownDimension { dimension, available }) =
-                check_dimension(dimension, &self.sources.properties)
+                check_dimension(dimension, &self.sources.properties.borrow())
             {
                 return Err(InvalidFilter::UnknownDimension { dimension, available }.into());
             }
@@ -518,7 +518,7 @@ impl Panels {
         let expansion = Expansion {
             source: source.unwrap_or(Source::Rollup),
             filters: &query.filters,
-            properties: &self.sources.properties,
+            properties: &self.sources.properties.borrow(),
             buckets: &time_frame.buckets,
             moment: &|name| time_frame.moment(name),
             parameter: &|name| query.value(panel, name).map(str::to_owned),

@@ -13,6 +13,7 @@ use super::catalog::{Catalog, Panel};
 use super::filter::{EVENT_NAME, Filters, InvalidFilter};
 use super::frame::{Frame, HeaderMismatch};
 use super::parameter::InvalidValue;
+use super::sandbox::TABLES;
 use super::range::{BucketWidth, Compare, InvalidRange, TimeRange, UnknownTimeZone, parse_time_zone};
 use super::spec::MAX_LABEL_CHARS;
 use super::table::{Cell, ResultTable};
@@ -617,8 +618,8 @@ impl Panels {
 /// The row filters of a statement, whatever it reads: only rows of the project. With readonly=1 it cannot change them. They
 /// are a map literal; the names of projects need no escapes.
 fn row_filters(project: &Project) -> String {
-    let condition = format!(r"'project = \'{project}\''");
-    format!("{{'events':{condition},'rollup':{condition}}}")
+    let filters = TABLES.map(|table| format!(r"'{table}':'project = \'{project}\''"));
+    format!("{{{}}}", filters.join(","))
 }
 
 /// A variant of EXPLAIN.

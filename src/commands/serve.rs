@@ -115,8 +115,10 @@ pub(crate) async fn run(config: ServeConfig) -> anyhow::Result<()> {
     let landed = writer.stats().landed();
     let (catalog_sender, catalog) = watch::channel(Arc::new(Catalog::built_in()?));
     let sources = PanelSources {
+        project: config.project.clone(),
+        properties: properties.clone(),
         events_retention_days: u32::try_from(config.clickhouse.retention_days)?,
-        ..PanelSources::default()
+        rollup_retention_days: u32::try_from(config.clickhouse.rollup_retention_days)?,
     };
     let panels = Panels::new(
         storage.panels_clickhouse,

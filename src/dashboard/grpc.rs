@@ -84,7 +84,7 @@ pub(super) fn list_panels(
     v1::ListPanelsResponse {
         version: list_version(&list),
         has_events: state.borrow().has_events,
-        dimensions: messages::dimensions(&sources.properties),
+        dimensions: messages::dimensions(&sources.properties.borrow()),
         events_retention_days: sources.events_retention_days,
         rollup_retention_days: sources.rollup_retention_days,
         ..list

@@ -13,6 +13,7 @@ use super::catalog::{Catalog, Panel};
 use super::filter::{EVENT_NAME, Filters, InvalidFilter};
 use super::frame::{Frame, HeaderMismatch};
 use super::parameter::InvalidValue;
+use super::sandbox::TABLES;
 use super::range::{BucketWidth, Compare, InvalidRange, TimeRange, UnknownTimeZone, parse_time_zone};
 use super::spec::MAX_LABEL_CHARS;
 use super::table::{Cell, ResultTable};
@@ -264,8 +265,8 @@ pub(crate) type ResultCheck = fn(&PanelResult) -> Result<(), PanelError>;
 pub(crate) struct PanelSources {
     /// The project of queries that name none.
     pub project: Project,
-    /// The dimensions and measures.
-    pub properties: Arc<Properties>,
+    /// The dimensions and measures. They change when declarations are applied.
+    pub properties: watch::Receiver<Arc<Properties>>,
     /// How many days events are stored; 0 for indefinitely.
     pub events_retention_days: u32,
     /// How many days the rollup is stored; 0 for indefinitely.
@@ -277,7 +278,7 @@ impl Default for PanelSources {
     fn default() -> Self {
         Self {
             project: Project::default(),
-            properties: Arc::new(Properties::built_in()),
+            properties: watch::channel(Arc::new(Properties::built_in())).1,
             events_retention_days: 0,
             rollup_retention_days: 0,
         }
@@ -385,7 +386,7 @@ impl Panels {
         }
         for dimension in query.filters.dimensions().filter(|dimension| *dimension != EVENT_NAME) {
             if let Err(ExpansionError::UnknownDimension { dimension, available }) =
-                check_dimension(dimension, &self.sources.properties)
+                check_dimension(dimension, &self.sources.properties.borrow())
             {
                 return Err(InvalidFilter::UnknownDimension { dimension, available }.into());
             }
@@ -518,7 +519,7 @@ impl Panels {
         let expansion = Expansion {
             source: source.unwrap_or(Source::Rollup),
             filters: &query.filters,
-            properties: &self.sources.properties,
+            properties: &self.sources.properties.borrow(),
             buckets: &time_frame.buckets,
             moment: &|name| time_frame.moment(name),
             parameter: &|name| query.value(panel, name).map(str::to_owned),
@@ -617,8 +618,8 @@ impl Panels {
 /// The row filters of a statement, whatever it reads: only rows of the project. With readonly=1 it cannot change them. They
 /// are a map literal; the names of projects need no escapes.
 fn row_filters(project: &Project) -> String {
-    let condition = format!(r"'project = \'{project}\''");
-    format!("{{'events':{condition},'rollup':{condition}}}")
+    let filters = TABLES.map(|table| format!(r"'{table}':'project = \'{project}\''"));
+    format!("{{{}}}", filters.join(","))
 }
 
 /// A variant of EXPLAIN.

@@ -38,7 +38,7 @@ pub(super) const MOMENTS: [&str; 7] =
 const DISTINCT_COUNT: &str = "if(uniqUpToMerge(100)({{few}}) <= 100, uniqUpToMerge(100)({{few}}), greatest(101, \
      toUInt64(round(if(groupBitmapMerge({{set}}) < 1025466, \
      -1048576 * log(1 - groupBitmapMerge({{set}}) / 1048576), \
-     -16777216 * log(1 - least(groupBitmapMerge({{sampled}}), 1048575) / 1048576)))))";
+     -16777216 * log(1 - least(groupBitmapMerge({{sampled}}), 1048575) / 1048576))))))";
 
 /// The sets of an event's row, like those of the rollup. `{{name}}` is visitors or sessions, `{{hash}}` the hash of an id,
 /// `{{present}}` whether there is one.

@@ -258,7 +258,7 @@ const ORDINARY: &[(&str, &str)] = &[
     ("with_recursive", "WITH RECURSIVE r AS (SELECT 1 AS n UNION ALL SELECT n + 1 FROM r WHERE n < 5) SELECT sum(n) FROM r"),
     ("shadow", "WITH events AS (SELECT 1 AS a) SELECT a FROM events"),
     ("combinators", "SELECT countIf(event_name = 'x'), sumIf(1, user_id IS NOT NULL), uniqExactIf(session_id, 1), avgOrNull(1), sumOrDefaultIf(1, 0), groupUniqArrayArray([1, 2]), argMaxIf(event_name, timestamp, 1), sumMap(map('a', 1)) FROM events"),
-    ("merge", "SELECT minute, uniqUpToMerge(100)(few_sessions) AS few, groupBitmapMerge(sessions) AS bits FROM minutes GROUP BY minute"),
+    ("merge", "SELECT start, uniqUpToMerge(100)(few_sessions) AS few, groupBitmapMerge(sessions) AS bits FROM rollup GROUP BY start"),
     ("states", "SELECT finalizeAggregation(s) FROM (SELECT uniqState(session_id) AS s FROM events)"),
     ("quantiles", "SELECT quantile(0.5)(x), quantiles(0.5, 0.9, 0.99)(x), quantileTDigestIf(0.9)(x, x > 1), median(x) FROM (SELECT JSONExtractFloat(properties, 'duration_ms') AS x FROM events)"),
     ("arrays", "SELECT arrayMap(x -> x * 2, [1, 2]), arrayFilter((x, y) -> x > y, [1, 2], [0, 3]), arraySum(x -> x, range(5)), has([1], 1), arrayMap(lower, ['A']), arraySum(a), arrayStringConcat(['a'], ', '), arrayReduce('sum', [1, 2]), [1, 2, 3][1], tuple(1, 'a').2, length(a) FROM (SELECT [1, 2] AS a)"),
@@ -267,7 +267,7 @@ const ORDINARY: &[(&str, &str)] = &[
     ("json", "SELECT JSONExtractString(properties, 'utm', 'source') AS s, JSONExtract(properties, 'n', 'Nullable(Float64)') AS n, JSON_VALUE(properties, '$.a'), JSONExtractKeysAndValues(properties, 'String') FROM events"),
     ("windows", "SELECT hour, n, sum(n) OVER (ORDER BY hour ROWS BETWEEN 2 PRECEDING AND CURRENT ROW) AS moving, lagInFrame(n, 1) OVER w AS before, row_number() OVER w, rank() OVER (PARTITION BY hour ORDER BY n DESC) FROM (SELECT toStartOfHour(timestamp) AS hour, count() AS n FROM events GROUP BY hour) WINDOW w AS (ORDER BY hour)"),
     ("limit_by", "SELECT event_name, session_id, count() AS n FROM events GROUP BY event_name, session_id ORDER BY n DESC LIMIT 3 BY event_name LIMIT 30"),
-    ("final", "SELECT sum(events) FROM minutes FINAL PREWHERE minute > now() - INTERVAL 1 DAY WHERE events > 0"),
+    ("final", "SELECT sum(events) FROM rollup FINAL PREWHERE start > now() - INTERVAL 1 DAY WHERE events > 0"),
     ("sample_case", "SELECT CASE WHEN event_name = 'a' THEN 'A' WHEN event_name = 'b' THEN 'B' ELSE 'other' END AS kind, CASE device_type WHEN 'x' THEN 1 ELSE 0 END AS d, multiIf(1, 'a', 2, 'b', 'c'), if(1, 2, 3), count() FROM events GROUP BY kind, d"),
     ("intervals", "SELECT now() - INTERVAL 7 DAY AS a, now() + toIntervalHour(1) AS b, date_add(DAY, 1, today()) AS c, dateDiff('day', a, b) AS d, DATE_TRUNC('week', now()) AS e, toStartOfInterval(now(), INTERVAL 15 MINUTE) AS f, EXTRACT(YEAR FROM now()) AS g"),
     ("casts", "SELECT CAST(1 AS UInt8), '1'::Float64, toInt32('1'), CAST('1', 'Nullable(UInt64)'), 1::Decimal(10, 2), toDecimal64(1, 2), accurateCastOrNull('x', 'UInt8'), DATE '2026-01-01', ['a']::Array(LowCardinality(String))"),
@@ -278,7 +278,7 @@ const ORDINARY: &[(&str, &str)] = &[
     ("except", "SELECT number FROM numbers(5) EXCEPT SELECT 3 INTERSECT SELECT number FROM numbers(3)"),
     ("in", "SELECT count() FROM events WHERE event_name IN ('a', 'b') AND session_id IN (SELECT session_id FROM events WHERE event_name = 'c') AND (event_name, device_type) NOT IN (('a', 'b')) AND event_name GLOBAL IN ('x')"),
     ("in_table", "WITH names AS (SELECT 'a' AS n) SELECT count() FROM events WHERE event_name IN names"),
-    ("exists", "SELECT count() FROM events WHERE EXISTS (SELECT 1 FROM minutes) AND NOT EXISTS (SELECT 1 FROM numbers(0))"),
+    ("exists", "SELECT count() FROM events WHERE EXISTS (SELECT 1 FROM rollup) AND NOT EXISTS (SELECT 1 FROM numbers(0))"),
     ("rollup", "SELECT event_name, device_type, count(), grouping(event_name) FROM events GROUP BY GROUPING SETS ((event_name), (device_type)) ORDER BY ALL"),
     ("totals", "SELECT number % 3 AS n, count() FROM numbers(9) GROUP BY n WITH TOTALS HAVING count() > 0"),
     ("fill", "SELECT toStartOfMinute(now()) AS m, 1 AS n ORDER BY m WITH FILL FROM toStartOfMinute(now() - 600) TO now() STEP INTERVAL 1 MINUTE INTERPOLATE (n AS n + 1)"),
@@ -364,4 +364,79 @@ async fn every_engine_function_is_listed() {
     let higher = server.sql("SELECT name FROM system.functions WHERE higher_order").await;
     let unknown: Vec<&str> = higher.lines().filter(|name| !functions::is_higher_order(name)).collect();
     assert!(unknown.is_empty(), "{unknown:?}");
+}
+
+/// Panels that try to read the rows of another project. Each returns the projects that it finds in its first column, or
+/// nothing.
+#[rustfmt::skip]
+const OTHER_PROJECT: &[(&str, &str)] = &[
+    ("plain", "SELECT DISTINCT project FROM events"),
+    ("rollup", "SELECT DISTINCT project FROM rollup FINAL"),
+    ("alias", "SELECT DISTINCT x.project FROM millrace.events AS x"),
+    ("swapped_alias", "SELECT DISTINCT events.project FROM rollup AS events"),
+    ("cte", "WITH events AS (SELECT * FROM millrace.rollup) SELECT DISTINCT project FROM events"),
+    ("in", "SELECT 'other' AS project WHERE 'other' IN (SELECT project FROM rollup)"),
+    ("in_cte", "WITH p AS (SELECT toString(project) FROM events) SELECT 'other' AS project WHERE 'other' IN p"),
+    ("join", "SELECT DISTINCT b.project FROM numbers(1) AS a CROSS JOIN (SELECT project FROM rollup) AS b"),
+    ("full_join", "SELECT DISTINCT b.project FROM events AS a FULL JOIN rollup AS b ON a.project = b.project"),
+    ("union", "SELECT DISTINCT project FROM (SELECT project FROM rollup UNION ALL SELECT project FROM events)"),
+    ("prewhere", "SELECT DISTINCT project FROM events PREWHERE project != 'default'"),
+    ("condition", "SELECT DISTINCT project FROM events WHERE project = 'other' OR 1"),
+    ("maximum", "SELECT toString(max(project)) AS project FROM events"),
+    ("template", "SELECT DISTINCT if(events = 2, 'other', 'default') AS project FROM (SELECT sum(events) AS events FROM {{series('')}})"),
+    ("counted", "SELECT if(count() = 2, 'other', 'default') AS project FROM events"),
+    ("parameter", "SELECT {project:String} AS project"),
+];
+
+/// Panels that would read tables without a row filter.
+#[rustfmt::skip]
+const UNFILTERED: &[(&str, &str)] = &[
+    ("merge", "SELECT project FROM merge('millrace', 'events')"),
+    ("index", "SELECT * FROM mergeTreeIndex('millrace', 'rollup')"),
+    ("projection", "SELECT * FROM mergeTreeProjection('millrace', 'events', 'p')"),
+    ("remote", "SELECT project FROM remote('127.0.0.1', millrace.events)"),
+    ("loop", "SELECT project FROM loop(millrace.events) LIMIT 1"),
+    ("view", "SELECT project FROM view(SELECT project FROM millrace.events)"),
+    ("dictionary", "SELECT dictGet('events', 'project', 1)"),
+    ("parts", "SELECT * FROM system.parts"),
+    ("columns", "SELECT * FROM system.parts_columns"),
+    ("migrations", "SELECT * FROM schema_migrations"),
+    ("staging", "SELECT * FROM millrace.events_copy"),
+    ("staging_in", "SELECT 1 WHERE 'other' IN (SELECT project FROM events_copy)"),
+    ("settings", "SELECT project FROM events SETTINGS additional_table_filters = {}"),
+];
+
+#[tokio::test]
+async fn a_panel_reads_the_rows_of_one_project_only() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = TestServer::start_with(&[
+        ("MILLRACE_PANELS_DIR", folder.path().to_str().unwrap()),
+        ("PANEL_CACHE_MS", "0"),
+    ]);
+    server.ingest().await.send_events(events_request(vec![event("page_view")])).await.unwrap();
+    server.wait_until_landed().await;
+    for table in ["events", "rollup"] {
+        server.sql(&format!("INSERT INTO {table} SELECT * REPLACE ('other' AS project) FROM {table}")).await;
+    }
+    server.sql("CREATE TABLE events_copy AS events").await;
+    for (name, statement) in OTHER_PROJECT.iter().chain(UNFILTERED) {
+        write_panel(folder.path(), name, &format!("{HEADER}{statement}\n"));
+    }
+    let names: Vec<&str> = OTHER_PROJECT.iter().chain(UNFILTERED).map(|(name, _)| *name).collect();
+    let list = wait_until_checked(&server, &names).await;
+    let mut dashboard = server.dashboard().await;
+    for (name, statement) in OTHER_PROJECT {
+        let request = v1::QueryPanelRequest { panel: (*name).into(), ..Default::default() };
+        let table = dashboard.query_panel(request).await.unwrap().into_inner().table.unwrap();
+        for row in table.rows {
+            let value = row.values[0].kind.clone();
+            let default = v1::value::Kind::StringValue("default".into());
+            let empty = v1::value::Kind::StringValue(String::new());
+            assert!(value.as_ref().is_none_or(|value| *value == default || *value == empty), "{statement}: {value:?}");
+        }
+    }
+    for (name, statement) in UNFILTERED {
+        assert!(list.broken.iter().any(|broken| broken.file == format!("{name}.sql")), "{statement}");
+        assert!(!list.panels.iter().any(|panel| panel.name == *name), "{statement}");
+    }
 }

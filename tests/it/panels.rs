@@ -1,148 +1,257 @@
 //! Compares panels with the same figures computed in plain SQL over the events.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use crate::common::{TestServer, event, events_request};
 use millrace_client::proto::v1;
 use tonic::Code;
 use v1::TimeRange;
-
-/// Starts a server and sends generated traffic of the last hour.
-async fn server_with_traffic(events: u64) -> TestServer {
-    let server = TestServer::start_with(&[("PANEL_CACHE_MS", "0")]);
-    let generate = tokio::process::Command::new(env!("CARGO_BIN_EXE_millrace"))
-        .args(["generate", "--target", &server.url(), "--count", &events.to_string(), "--seed", "7"])
-        .output()
-        .await
-        .unwrap();
-    let stdout = String::from_utf8_lossy(&generate.stdout).into_owned();
-    assert!(generate.status.success(), "{stdout}{}", String::from_utf8_lossy(&generate.stderr));
-    assert!(stdout.contains(&format!("sent {events}, accepted {events}, rejected 0")), "{stdout}");
-    assert!(stdout.trim_end().ends_with("events/s"), "{stdout}");
-    server.wait_until_landed().await;
-    assert_eq!(server.sql("SELECT count() FROM events").await, events.to_string());
-    server
-}
+use v1::frame_column::Values;
 
 fn seconds(timestamp: Option<prost_types::Timestamp>) -> i64 {
     timestamp.unwrap().seconds
 }
 
-/// Within 1 % if the panel says that it is approximate, else equal.
-fn assert_close(figure: u64, exact: &str, approximate: bool) {
-    let exact: u64 = exact.parse().unwrap();
-    if approximate {
-        assert!(figure.abs_diff(exact) * 100 <= exact, "{figure} is more than 1 % off {exact}");
-    } else {
-        assert_eq!(figure, exact);
+/// A frame's column of whole numbers, or of times in seconds.
+fn numbers(frame: &v1::Frame, name: &str) -> Vec<u64> {
+    let column = frame.columns.iter().find(|column| column.name == name).unwrap();
+    match column.values.as_ref().unwrap() {
+        Values::Uint64Values(values) => values.values.clone(),
+        Values::TimestampValues(values) => values.values.iter().map(|millis| (millis / 1_000) as u64).collect(),
+        other => panic!("{name}: {other:?}"),
+    }
+}
+
+fn texts(frame: &v1::Frame, name: &str) -> Vec<String> {
+    let column = frame.columns.iter().find(|column| column.name == name).unwrap();
+    match column.values.as_ref().unwrap() {
+        Values::StringValues(values) => values.values.clone(),
+        other => panic!("{name}: {other:?}"),
+    }
+}
+
+/// The figures of plain SQL over the events of a frame's range, by the first columns of each row.
+async fn plain_figures(
+    server: &TestServer,
+    frame: &v1::Frame,
+    keys: &str,
+    figures: &str,
+    condition: &str,
+) -> BTreeMap<String, Vec<u64>> {
+    let context = frame.context.as_ref().unwrap();
+    let (start, end) = (seconds(context.range_start), seconds(context.range_end));
+    let buckets = match keys.contains("bucket") {
+        false => String::new(),
+        true => {
+            let starts: BTreeSet<u64> = numbers(frame, "bucket_start").into_iter().collect();
+            let starts = Vec::from_iter(starts);
+            format!("WITH roundDown(toUnixTimestamp(timestamp), {starts:?}::Array(UInt32)) AS bucket ")
+        }
+    };
+    let group = if keys == "''" { String::new() } else { format!(" GROUP BY {keys}") };
+    let rows = server
+        .sql(&format!(
+            "{buckets}SELECT concat({keys}, ''), {figures} FROM events WHERE timestamp >= toDateTime64({start}, 3, 'UTC') \
+             AND timestamp < toDateTime64({end}, 3, 'UTC') AND project = 'default' AND {condition}{group}"
+        ))
+        .await;
+    let figures_of = |row: &str| {
+        let (key, figures) = row.split_once('\t').unwrap();
+        (key.to_owned(), figures.split('\t').map(|figure| figure.parse().unwrap()).collect())
+    };
+    rows.lines().map(figures_of).collect()
+}
+
+const VISITORS: &str = "uniqExactIf(ifNull(user_id, session_id), ifNull(user_id, session_id) != '')";
+
+/// Compares a frame of a built-in panel with plain SQL over the events that pass `filter`.
+async fn assert_equals_plain_sql(server: &TestServer, panel: &str, frame: &v1::Frame, filter: &str) {
+    let (keys, figures, condition, columns) = match panel {
+        "active_users" => ("toString(bucket)", "uniqExact(session_id)".to_owned(), "1", vec!["active_users"]),
+        "error_rate" => (
+            "toString(bucket)",
+            "countIf(event_name = 'error_occurred'), count()".to_owned(),
+            "1",
+            vec!["errors", "events"],
+        ),
+        "signup_funnel" => (
+            "toString(bucket)",
+            "countIf(event_name = 'signup_started'), countIf(event_name = 'signup_completed')".to_owned(),
+            "event_name LIKE 'signup%'",
+            vec!["started", "completed"],
+        ),
+        "traffic_by_country" => (
+            "toString(bucket), toString(country_code)",
+            format!("count(), {VISITORS}"),
+            "event_name = 'page_view'",
+            vec!["views", "visitors"],
+        ),
+        "top_pages" => (
+            "toString(page_url)",
+            format!("count(), {VISITORS}"),
+            "event_name = 'page_view' AND page_url != ''",
+            vec!["views", "visitors"],
+        ),
+        "top_features" => (
+            "toString(feature)",
+            format!("count(), {VISITORS}"),
+            "event_name = 'feature_used' AND feature != ''",
+            vec!["events", "unique_users"],
+        ),
+        "live_visitors" => {
+            ("''", format!("count(), {VISITORS}"), "event_name = 'page_view'", vec!["total_views", "unique_visitors"])
+        }
+        other => panic!("{other}"),
+    };
+    let expected = plain_figures(server, frame, keys, &figures, &format!("{condition} AND {filter}")).await;
+    let rows = usize::try_from(frame.rows).unwrap();
+    let keys: Vec<String> = match panel {
+        "top_pages" => texts(frame, "page_url"),
+        "top_features" => texts(frame, "feature"),
+        "live_visitors" => vec![String::new()],
+        "traffic_by_country" => {
+            let countries = texts(frame, "country_code");
+            numbers(frame, "bucket_start").iter().zip(countries).map(|(bucket, country)| format!("{bucket}{country}")).collect()
+        }
+        _ => numbers(frame, "bucket_start").iter().map(u64::to_string).collect(),
+    };
+    assert_eq!(keys.len(), rows);
+    let values: Vec<Vec<u64>> = columns.iter().map(|column| numbers(frame, column)).collect();
+    let mut found = 0;
+    for (row, key) in keys.iter().enumerate() {
+        let none = vec![0; columns.len()];
+        let exact = expected.get(key);
+        found += usize::from(exact.is_some());
+        for (index, exact) in exact.unwrap_or(&none).iter().enumerate() {
+            let (column, value) = (columns[index], values[index][row]);
+            let is_distinct = matches!(column, "active_users" | "visitors" | "unique_users" | "unique_visitors");
+            let allowed = if is_distinct && *exact > 100 { exact / 100 } else { 0 };
+            assert!(value.abs_diff(*exact) <= allowed, "{panel} {filter}: {column} of {key:?} is {value}, not {exact}: {:?}", frame.context);
+        }
+    }
+    assert_eq!(found, expected.len(), "{panel} {filter}: {expected:?}");
+}
+
+fn filter(dimension: &str, values: &[&str]) -> v1::Filter {
+    v1::Filter { dimension: dimension.into(), values: values.iter().map(|value| (*value).to_owned()).collect() }
+}
+
+#[tokio::test]
+async fn panels_match_plain_sql_for_every_range_filter_and_comparison() {
+    let server = TestServer::start_with(&[("PANEL_CACHE_MS", "0")]);
+    // 40 days of traffic, and the last hour with more of it.
+    for arguments in [["--backfill", "960h", "--rate", "0.03"], ["--count", "60000", "--seed", "7"]] {
+        let generate = tokio::process::Command::new(env!("CARGO_BIN_EXE_millrace"))
+            .args(["generate", "--target", &server.url()])
+            .args(arguments)
+            .output();
+        let generate = generate.await.unwrap();
+        assert!(generate.status.success(), "{}", String::from_utf8_lossy(&generate.stderr));
+    }
+    server.wait_until_landed().await;
+    // Another project has the same figures, which no panel shows.
+    for table in ["events", "rollup"] {
+        server.sql(&format!("INSERT INTO {table} SELECT * REPLACE ('other' AS project) FROM {table}")).await;
+    }
+    let now = jiff::Timestamp::now().as_second();
+    let at = |second: i64| Some(prost_types::Timestamp { seconds: second, nanos: 0 });
+    let interval = |start: i64, end: i64| Some(v1::Interval { start: at(now - start), end: at(now - end) });
+    let preset = |range: TimeRange| (range, None, v1::Bucket::Unspecified, "UTC");
+    let unset = TimeRange::Unspecified;
+    let ranges = [
+        preset(TimeRange::TimeRange1h),
+        preset(TimeRange::TimeRange24h),
+        preset(TimeRange::TimeRange7d),
+        (TimeRange::TimeRange30d, None, v1::Bucket::Day, "Europe/Madrid"),
+        (TimeRange::Today, None, v1::Bucket::Unspecified, "Asia/Kathmandu"),
+        (TimeRange::Yesterday, None, v1::Bucket::Unspecified, "America/New_York"),
+        (TimeRange::ThisWeek, None, v1::Bucket::Unspecified, "Asia/Tokyo"),
+        preset(TimeRange::ThisMonth),
+        (unset, interval(950_000, 33_333), v1::Bucket::Unspecified, "Asia/Kolkata"),
+        (unset, interval(3_000_000, 90_000), v1::Bucket::Week, "Europe/Madrid"),
+    ];
+    let filters = [
+        (vec![], "1", true),
+        (vec![filter("country_code", &["US", "DE"])], "country_code IN ('US', 'DE')", true),
+        (vec![filter("event_name", &["page_view", "error_occurred"])], "event_name IN ('page_view', 'error_occurred')", true),
+        (
+            vec![filter("device_type", &["mobile"]), filter("country_code", &["US"])],
+            "device_type = 'mobile' AND country_code = 'US'",
+            false,
+        ),
+    ];
+    let mut dashboard = server.dashboard().await;
+    for (index, (time_range, interval, bucket, zone)) in ranges.into_iter().enumerate() {
+        for (filter_index, (filters, condition, in_rollup)) in filters.iter().enumerate() {
+            // Each range with no filter and one more, each filter with several ranges.
+            if filter_index > 0 && filter_index != 1 + index % 3 {
+                continue;
+            }
+            for panel in ["active_users", "error_rate", "signup_funnel", "traffic_by_country", "top_pages", "top_features", "live_visitors"] {
+                let is_compared = !panel.starts_with("top");
+                let compare = match (is_compared, index % 2) {
+                    (false, _) => v1::Compare::Unspecified,
+                    (true, 0) => v1::Compare::PreviousPeriod,
+                    (true, _) => v1::Compare::WeekAgo,
+                };
+                let limit = panel.starts_with("top").then(|| ("limit".to_owned(), "100".to_owned()));
+                let request = v1::QueryPanelRequest {
+                    panel: panel.into(),
+                    time_range: time_range.into(),
+                    interval,
+                    bucket: bucket.into(),
+                    compare: compare.into(),
+                    filters: filters.clone(),
+                    time_zone: Some(zone.into()),
+                    parameters: limit.into_iter().collect(),
+                    result_format: v1::ResultFormat::Frame.into(),
+                };
+                let frame = dashboard.query_panel(request).await.unwrap().into_inner().frame.unwrap();
+                let source = frame.context.as_ref().unwrap().source();
+                let is_crossed = panel == "top_pages" || panel == "top_features" || panel == "active_users";
+                let is_event = filters.first().is_none_or(|filter| filter.dimension == "event_name");
+                let from_rollup = *in_rollup && (!is_crossed || is_event);
+                assert_eq!(source == v1::DataSource::Rollup, from_rollup, "{panel} {condition}");
+                assert_equals_plain_sql(&server, panel, &frame, condition).await;
+                assert_eq!(frame.comparison.is_some(), is_compared);
+                if let Some(comparison) = &frame.comparison {
+                    assert!(comparison.rows <= frame.rows || panel == "traffic_by_country");
+                    assert_equals_plain_sql(&server, panel, comparison, condition).await;
+                    let figures = frame.figures.iter().zip(&comparison.figures);
+                    for (figure, earlier) in figures {
+                        let compared = figure.comparison.as_ref().unwrap();
+                        assert!(compared.label.len() > 5, "{figure:?}");
+                        assert_eq!(compared.value.is_some(), earlier.value.is_some(), "{figure:?}");
+                    }
+                }
+            }
+        }
     }
 }
 
 #[tokio::test]
-async fn panels_match_plain_sql_over_a_million_events() {
-    let server = server_with_traffic(1_000_000).await;
+async fn dimensions_and_retention_are_listed_and_ranges_end_with_what_is_stored() {
+    let server = TestServer::start_with(&[("RETENTION_DAYS", "20"), ("ROLLUP_RETENTION_DAYS", "50")]);
     let mut dashboard = server.dashboard().await;
-    for (range, step) in [(TimeRange::TimeRange1h, 60), (TimeRange::TimeRange24h, 900)] {
-        let time_range = range.into();
-        let active = v1::GetActiveUsersRequest { time_range, ..Default::default() };
-        let active = dashboard.get_active_users(active).await.unwrap().into_inner();
-        let approximate = active.context.unwrap().approximate;
-        for at in [3, active.series.len() / 2, active.series.len() - 3] {
-            let start = seconds(active.series[at].bucket);
-            let distinct = format!(
-                "SELECT uniqExact(session_id) FROM events WHERE toUnixTimestamp(timestamp) >= {start} \
-                 AND toUnixTimestamp(timestamp) < {}",
-                start + step
-            );
-            assert_close(active.series[at].active_users, &server.sql(&distinct).await, approximate);
-        }
-        assert!(active.series.iter().rev().skip(1).all(|point| !point.incomplete));
-        assert!(active.series.last().unwrap().incomplete);
-
-        let errors = v1::GetErrorRateRequest { time_range, ..Default::default() };
-        let errors = dashboard.get_error_rate(errors).await.unwrap().into_inner();
-        let context = errors.context.unwrap();
-        let (start, end) = (seconds(context.range_start), seconds(context.range_end));
-        let within = format!("toUnixTimestamp(timestamp) >= {start} AND toUnixTimestamp(timestamp) < {end}");
-        let counted = server
-            .sql(&format!(
-                "SELECT countIf(event_name = 'error_occurred'), count() FROM events WHERE {within}"
-            ))
-            .await;
-        let total: (u64, u64) =
-            errors.points.iter().fold((0, 0), |(errors, events), p| (errors + p.errors, events + p.events));
-        assert_eq!(format!("{}\t{}", total.0, total.1), counted);
-        for point in &errors.points {
-            let expected =
-                if point.events == 0 { 0.0 } else { 100.0 * point.errors as f64 / point.events as f64 };
-            assert!((point.error_rate_pct - expected).abs() < 0.0001, "{point:?}");
-        }
-        assert_eq!(errors.threshold_pct, 1.0);
-
-        let funnel = v1::GetSignupFunnelRequest { time_range, ..Default::default() };
-        let funnel = dashboard.get_signup_funnel(funnel).await.unwrap().into_inner();
-        let context = funnel.context.unwrap();
-        let (start, end) = (seconds(context.range_start), seconds(context.range_end));
-        let counted = server
-            .sql(&format!(
-                "SELECT countIf(event_name = 'signup_started'), countIf(event_name = 'signup_completed') FROM events \
-                 WHERE toUnixTimestamp(timestamp) >= {start} AND toUnixTimestamp(timestamp) < {end}"
-            ))
-            .await;
-        assert_eq!(format!("{}\t{}", funnel.started, funnel.completed), counted);
-        assert!(funnel.conversion_pct.unwrap() > 30.0);
-
-        let features = v1::GetTopFeaturesRequest { time_range, limit: Some(5), ..Default::default() };
-        let features = dashboard.get_top_features(features).await.unwrap().into_inner();
-        assert_eq!(features.features.len(), 5);
-        let context = features.context.unwrap();
-        let (start, end) = (seconds(context.range_start), seconds(context.range_end));
-        for feature in &features.features {
-            let counted = server
-                .sql(&format!(
-                    "SELECT uniqExact(ifNull(user_id, session_id)), count() FROM events WHERE event_name = 'feature_used' \
-                     AND JSONExtractString(properties, 'feature') = '{}' \
-                     AND toUnixTimestamp(timestamp) >= {start} AND toUnixTimestamp(timestamp) < {end}",
-                    feature.feature
-                ))
-                .await;
-            let (users, events) = counted.split_once('\t').unwrap();
-            assert_close(feature.unique_users, users, context.approximate);
-            assert_eq!(feature.events.to_string(), events);
-        }
-
-        let pages = v1::GetTopPagesRequest { time_range, limit: Some(3), ..Default::default() };
-        let pages = dashboard.get_top_pages(pages).await.unwrap().into_inner();
-        let context = pages.context.unwrap();
-        let (start, end) = (seconds(context.range_start), seconds(context.range_end));
-        for page in &pages.pages {
-            let counted = server
-                .sql(&format!(
-                    "SELECT count(), uniqExact(ifNull(user_id, session_id)), \
-                     round(avg(JSONExtractFloat(properties, 'duration_ms')), 3) FROM events \
-                     WHERE event_name = 'page_view' AND JSONExtractString(properties, 'page_url') = '{}' \
-                     AND toUnixTimestamp(timestamp) >= {start} AND toUnixTimestamp(timestamp) < {end}",
-                    page.page_url
-                ))
-                .await;
-            let figures: Vec<&str> = counted.split('\t').collect();
-            assert_eq!(page.views.to_string(), figures[0]);
-            assert_close(page.visitors, figures[1], context.approximate);
-            assert!((page.avg_duration_ms - figures[2].parse::<f64>().unwrap()).abs() < 0.01);
-        }
-
-        let countries = v1::GetTrafficByCountryRequest { time_range, ..Default::default() };
-        let countries = dashboard.get_traffic_by_country(countries).await.unwrap().into_inner();
-        let context = countries.context.unwrap();
-        let (start, end) = (seconds(context.range_start), seconds(context.range_end));
-        let views: u64 =
-            countries.points.iter().filter(|point| point.country_code == "US").map(|point| point.views).sum();
-        let counted = server
-            .sql(&format!(
-                "SELECT count() FROM events WHERE event_name = 'page_view' AND country_code = 'US' \
-                 AND toUnixTimestamp(timestamp) >= {start} AND toUnixTimestamp(timestamp) < {end}"
-            ))
-            .await;
-        assert_eq!(views.to_string(), counted);
+    let list = dashboard.list_panels(v1::ListPanelsRequest {}).await.unwrap().into_inner();
+    assert_eq!((list.events_retention_days, list.rollup_retention_days), (20, 50));
+    assert!(list.panels.iter().all(|panel| panel.filterable));
+    let page = list.dimensions.iter().find(|dimension| dimension.name == "page_url").unwrap();
+    assert_eq!(page.events, ["page_view"]);
+    for name in ["event_name", "country_code", "device_type", "browser", "referrer_domain", "utm_source"] {
+        assert!(list.dimensions.iter().any(|dimension| dimension.name == name), "{name}");
     }
+    let mut days = async |filters: Vec<v1::Filter>| {
+        let request = v1::GetErrorRateRequest { time_range: TimeRange::TimeRange90d.into(), filters, ..Default::default() };
+        let response = dashboard.get_error_rate(request).await.unwrap().into_inner();
+        let context = response.context.unwrap();
+        let (start, end) = (seconds(context.range_start), seconds(context.range_end));
+        assert!(seconds(context.requested_start) < start);
+        (end - start) / 86_400
+    };
+    assert!((49..=50).contains(&days(vec![]).await));
+    let crossed = vec![filter("country_code", &["US"]), filter("device_type", &["mobile"])];
+    assert!((19..=20).contains(&days(crossed).await));
 }
 
 #[tokio::test]
@@ -205,7 +314,7 @@ async fn invalid_queries_are_rejected_with_the_valid_values() {
             Code::NotFound,
             "\"sales\" is not known; available panels: active_users",
         ),
-        (query("top_pages", 9, None, None), Code::InvalidArgument, "TIME_RANGE_7D"),
+        (query("top_pages", 99, None, None), Code::InvalidArgument, "TIME_RANGE_7D"),
         (query("top_pages", 1, Some("Mars/Base"), None), Code::InvalidArgument, "\"Mars/Base\""),
         (query("top_pages", 1, None, Some(("limit", "0"))), Code::InvalidArgument, "from 1 to 100"),
         (

@@ -251,7 +251,7 @@ async fn an_invalid_query_gets_an_error_of_its_own_and_the_others_are_served() {
     zone.time_zone = Some("Mars/Olympus".into());
     let mut parameter = query("parameter", "top_pages");
     parameter.parameters.insert("limit".into(), "0".into());
-    let range = v1::PanelQuery { time_range: 9, ..query("range", "top_pages") };
+    let range = v1::PanelQuery { time_range: 99, ..query("range", "top_pages") };
     let queries = vec![zone, parameter, range, query("", "nothing"), query("good", "top_pages")];
     let mut stream = dashboard.watch_panels(watch_request(queries)).await.unwrap().into_inner();
     let mut updates = std::collections::BTreeMap::new();

@@ -213,3 +213,67 @@ impl QueueState {
         self.open.take()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DELAY: Duration = Duration::from_millis(20);
+
+    fn queue() -> EventQueue {
+        EventQueue::new(2, DELAY)
+    }
+
+    fn take(queue: &EventQueue, now: Instant) -> Option<u64> {
+        match queue.take(now) {
+            NextBatch::Ready(batch) => Some(batch.events()),
+            _ => None,
+        }
+    }
+
+    #[test]
+    fn a_batch_is_ready_when_it_is_complete_or_its_delay_has_passed() {
+        let queue = queue();
+        let event = v1::Event::default();
+        assert!(matches!(queue.take(Instant::now()), NextBatch::Empty));
+        (0..3).for_each(|_| queue.try_add(&event).unwrap());
+        let now = Instant::now();
+        assert_eq!(take(&queue, now), Some(2));
+        let NextBatch::OpenUntil(deadline) = queue.take(now) else { panic!("one event is not a batch") };
+        assert!(deadline <= now + DELAY);
+        assert_eq!(take(&queue, deadline), Some(1));
+        assert!(queue.is_empty());
+    }
+
+    #[test]
+    fn a_flush_waits_for_the_events_before_it_only() {
+        let queue = queue();
+        let (event, now) = (v1::Event::default(), Instant::now());
+        queue.try_add(&event).unwrap();
+        let mut flushed = queue.request_flush().unwrap();
+        assert_eq!(take(&queue, now), Some(1), "the flush waits for it");
+        queue.try_add(&event).unwrap();
+        assert_eq!(take(&queue, now), None, "nothing waits for the event after the flush");
+        queue.complete_flushes(&Totals::default());
+        assert!(flushed.try_recv().is_err());
+        queue.complete_flushes(&Totals { acknowledged: 1, ..Totals::default() });
+        assert_eq!(flushed.try_recv().unwrap().unwrap().acknowledged, 1);
+    }
+
+    #[tokio::test]
+    async fn a_full_queue_makes_its_callers_wait_and_a_closed_one_rejects_them() {
+        let queue = queue();
+        let event = v1::Event::default();
+        (0..4).for_each(|_| queue.try_add(&event).unwrap());
+        assert_eq!(queue.try_add(&event), Err(NotAdded::Full));
+        let taken = async { take(&queue, Instant::now()) };
+        let (added, taken) = tokio::join!(queue.add(&event), taken);
+        assert_eq!((added, taken), (Some(()), Some(2)));
+        queue.try_add(&event).unwrap();
+        let (added, ()) = tokio::join!(queue.add(&event), async { queue.close() });
+        assert_eq!(added, None);
+        assert!(queue.request_flush().is_none());
+        // What was added before is still sent.
+        assert_eq!((take(&queue, Instant::now()), take(&queue, Instant::now())), (Some(2), Some(2)));
+    }
+}

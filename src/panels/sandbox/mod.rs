@@ -1,4 +1,4 @@
-//! The checks of a panel's statement. It must be one SELECT that reads the tables of its own database and calls only
+//! The checks of a panel's statement. It must be one SELECT that reads the tables `events` and `rollup` and calls only
 //! functions whose result depends on nothing but their arguments.
 //!
 //! The checks are allowlists: every name that is not listed is rejected. A statement passes three of them in this order:
@@ -20,6 +20,10 @@ pub(crate) mod query_tree;
 pub(crate) mod tokens;
 
 use functions::Denied;
+
+/// The tables that a panel may read. Each statement runs with a row filter for them, so that it sees one project only
+/// (`query.rs`). Other tables of the database, such as those of a rebuild, have rows of all projects.
+pub(crate) const TABLES: [&str; 2] = ["events", "rollup"];
 
 /// Why a statement is rejected. It is shown to viewers, and contains names of the statement but no values.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -58,8 +62,9 @@ impl Violation {
     /// `name` may be qualified.
     fn denied_table(name: &str, database: &str) -> Self {
         let message = format!(
-            "the table {} is not allowed: a panel reads tables of the database {database}",
-            abbreviate_name(name)
+            "the table {} is not allowed: a panel reads the tables {} of the database {database}",
+            abbreviate_name(name),
+            TABLES.join(" and ")
         );
         Self::at_name(name.rsplit('.').next().unwrap_or(name), message)
     }

@@ -115,14 +115,16 @@ pub(super) fn decode_event<'a>(
     let mut has_object = false;
     for field in MessageFields(event) {
         match field? {
-            (1, WireValue::Bytes(text)) => fields.event_name = parse_text(text)?,
+            (1, WireValue::Bytes(text)) => fields.event_name = parse_text(text, "event_name is not UTF-8")?,
             (2, WireValue::Bytes(message)) => {
                 merge_timestamp(fields.timestamp.get_or_insert_default(), message)?;
             }
-            (3, WireValue::Bytes(text)) => fields.session_id = parse_text(text)?,
-            (4, WireValue::Bytes(text)) => fields.user_id = parse_text(text)?,
-            (5, WireValue::Bytes(text)) => fields.device_type = parse_text(text)?,
-            (6, WireValue::Bytes(text)) => fields.country_code = parse_text(text)?,
+            (3, WireValue::Bytes(text)) => fields.session_id = parse_text(text, "session_id is not UTF-8")?,
+            (4, WireValue::Bytes(text)) => fields.user_id = parse_text(text, "user_id is not UTF-8")?,
+            (5, WireValue::Bytes(text)) => fields.device_type = parse_text(text, "device_type is not UTF-8")?,
+            (6, WireValue::Bytes(text)) => {
+                fields.country_code = parse_text(text, "country_code is not UTF-8")?
+            }
             (7, WireValue::Bytes(message)) => {
                 // As prost does: a repeated object is merged, and replaces a JSON text.
                 if !has_object {
@@ -133,9 +135,9 @@ pub(super) fn decode_event<'a>(
             }
             (8, WireValue::Bytes(text)) => {
                 has_object = false;
-                fields.properties = PropertiesSource::Json(parse_text(text)?);
+                fields.properties = PropertiesSource::Json(parse_text(text, "properties_json is not UTF-8")?);
             }
-            (9, WireValue::Bytes(text)) => fields.event_id = parse_text(text)?,
+            (9, WireValue::Bytes(text)) => fields.event_id = parse_text(text, "event_id is not UTF-8")?,
             (1..=9, _) => return Err(MalformedMessage("a field does not have the type of the contract")),
             _ => {}
         }
@@ -146,8 +148,8 @@ pub(super) fn decode_event<'a>(
     Ok(fields)
 }
 
-fn parse_text(bytes: &[u8]) -> Result<&str, MalformedMessage> {
-    std::str::from_utf8(bytes).map_err(|_| MalformedMessage("a text is not UTF-8"))
+fn parse_text<'a>(bytes: &'a [u8], otherwise: &'static str) -> Result<&'a str, MalformedMessage> {
+    std::str::from_utf8(bytes).map_err(|_| MalformedMessage(otherwise))
 }
 
 fn merge_timestamp(timestamp: &mut Timestamp, message: &[u8]) -> Result<(), MalformedMessage> {

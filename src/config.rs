@@ -6,13 +6,15 @@
 use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::ops::RangeInclusive;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::error::{ContextKind, ContextValue};
 use clap::{Args, ValueEnum};
 
 use crate::clickhouse::RetentionDays;
+use crate::project::Project;
+use crate::properties::applied::{Declarations, PropertiesError};
 
 /// The settings of `millrace serve`.
 #[derive(Args, Clone, Debug)]
@@ -23,6 +25,9 @@ pub(crate) struct ServeConfig {
     /// Folder of the journal, the dead letters and the embedded database
     #[arg(long, env = "MILLRACE_DATA_DIR", value_name = "FOLDER", default_value = "./data")]
     pub data_dir: PathBuf,
+    /// Project of the events and panels of everyone without a key: a-z, 0-9, _ and -
+    #[arg(long, env = "MILLRACE_PROJECT", value_name = "NAME", default_value = Project::DEFAULT)]
+    pub project: Project,
     /// Maximum size of a request message, in bytes
     #[arg(long, env = "MILLRACE_MAX_MESSAGE_BYTES", value_name = "BYTES", default_value = "4194304",
           value_parser = |text: &str| parse_integer(text, 1_024..=8_388_608))]
@@ -293,6 +298,16 @@ pub(crate) struct ClickHouseConfig {
     #[arg(long, env = "MILLRACE_ROLLUP_VALUES", value_name = "VALUES", default_value = "5000",
           value_parser = |text: &str| parse_integer(text, 1..=100_000))]
     pub rollup_values: u64,
+    /// File that declares the promoted properties; a change takes effect with `millrace properties apply`. Empty for the
+    /// built-in declarations
+    #[arg(
+        long,
+        env = "MILLRACE_PROPERTIES_FILE",
+        value_name = "FILE",
+        default_value = "",
+        hide_default_value = true
+    )]
+    pub properties_file: String,
     /// Path of the engine library. Empty for the copy that `make engine` downloads
     #[arg(
         long = "engine-lib",
@@ -308,6 +323,12 @@ pub(crate) struct ClickHouseConfig {
 }
 
 impl ClickHouseConfig {
+    /// Reads the declared properties.
+    pub(crate) fn declared_properties(&self) -> Result<Declarations, PropertiesError> {
+        let file = Some(self.properties_file.as_str()).filter(|file| !file.is_empty());
+        Declarations::read(file.map(Path::new))
+    }
+
     /// How long rows are kept.
     ///
     /// # Errors
@@ -608,8 +629,12 @@ mod tests {
     fn the_rollup_is_kept_as_long_as_the_events() {
         let retention = parsed(&["--retention-days", "400"]).clickhouse.retention();
         assert_eq!(retention, Ok(RetentionDays { events: 400, rollup: 400 }));
-        let line = parsed(&["--retention-days", "401"]).validate().expect_err("the rollup has 400 days").to_string();
-        assert!(line.starts_with("ROLLUP_RETENTION_DAYS (--rollup-retention-days): 400 is less than"), "{line}");
+        let line =
+            parsed(&["--retention-days", "401"]).validate().expect_err("the rollup has 400 days").to_string();
+        assert!(
+            line.starts_with("ROLLUP_RETENTION_DAYS (--rollup-retention-days): 400 is less than"),
+            "{line}"
+        );
     }
 
     #[test]

@@ -131,7 +131,7 @@ pub mod internals {
     }
     pub mod writer {
         pub mod columns {
-            pub use crate::writer::columns::{COLUMN_NAMES, EventColumns};
+            pub use crate::writer::columns::EventColumns;
         }
         pub mod durability {
             pub use crate::writer::durability::Durability;

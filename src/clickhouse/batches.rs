@@ -107,13 +107,8 @@ impl<'a> StagingTable<'a> {
     }
 
     /// Inserts a batch in the Native format.
-    pub(crate) async fn insert(
-        &self,
-        columns: &str,
-        body: Vec<Bytes>,
-        batch_id: Uuid,
-    ) -> Result<(), ClickHouseError> {
-        self.0.insert_native(Self::TABLE, columns, body, &batch_id.to_string()).await
+    pub(crate) async fn insert(&self, body: Vec<Bytes>, batch_id: Uuid) -> Result<(), ClickHouseError> {
+        self.0.insert_native(Self::TABLE, body, &batch_id.to_string()).await
     }
 
     /// Attaches the rows to `events`, one partition at a time, and drops the table.

@@ -139,15 +139,14 @@ impl ClickHouse {
         Ok(self.server_client()?.query("SELECT version()").fetch_one().await?)
     }
 
-    /// Inserts a body in the Native format. Adds nothing if `token` was inserted before.
+    /// Inserts a body in the Native format, which names its columns. Adds nothing if `token` was inserted before.
     pub async fn insert_native(
         &self,
         table: &str,
-        columns: &str,
         body: Vec<Bytes>,
         token: &str,
     ) -> Result<(), ClickHouseError> {
-        let result = self.send_native(table, columns, body, token).await;
+        let result = self.send_native(table, body, token).await;
         if let Err(error) = &result
             && error.message.contains(BROKEN_UNTIL_RESTART)
             && let Some(restart_requests) = &self.restart_requests
@@ -158,14 +157,9 @@ impl ClickHouse {
         result
     }
 
-    async fn send_native(
-        &self,
-        table: &str,
-        columns: &str,
-        body: Vec<Bytes>,
-        token: &str,
-    ) -> Result<(), ClickHouseError> {
-        let statement = format!("INSERT INTO {table} ({columns}) FORMAT Native");
+    async fn send_native(&self, table: &str, body: Vec<Bytes>, token: &str) -> Result<(), ClickHouseError> {
+        // The body names its columns.
+        let statement = format!("INSERT INTO {table} FORMAT Native");
         let mut insert = self
             .client()?
             .insert_formatted_with(statement)

@@ -4,6 +4,7 @@
 //! from the JSON of an event; for rows from before their declaration, ClickHouse computes the same value by the column's
 //! DEFAULT expression.
 
+pub(crate) mod applied;
 mod normalise;
 
 use std::borrow::Cow;
@@ -287,16 +288,33 @@ impl Properties {
     /// Calls `found` for each property that an event has, with the property's index and the stored value. `json` is the
     /// event's `properties`, a valid JSON object. Of a repeated key the first value counts, as in ClickHouse.
     pub fn extract<'j>(&self, event_name: &str, json: &'j str, found: impl FnMut(usize, PropertyValue<'j>)) {
+        // The event was validated: an error cannot occur. If it does, what was found before it counts.
+        self.parse_and_extract(event_name, json, found).ok();
+    }
+
+    /// Like [`Self::extract`], for a JSON object that was not validated yet. After an error, what was found does not count.
+    ///
+    /// # Errors
+    /// When the text is not a JSON object, and for a promoted number or string that cannot be represented.
+    pub fn parse_and_extract<'j>(
+        &self,
+        event_name: &str,
+        json: &'j str,
+        found: impl FnMut(usize, PropertyValue<'j>),
+    ) -> Result<(), serde_json::Error> {
+        if json == "{}" {
+            return Ok(());
+        }
         let mut wanted = 0_u32;
         for (index, property) in self.0.iter().enumerate() {
             wanted |= u32::from(property.applies_to(event_name)) << index;
         }
-        if wanted == 0 || json.len() <= "{}".len() {
-            return;
+        let mut deserializer = serde_json::Deserializer::from_str(json);
+        match wanted {
+            0 => IgnoredAny::deserialize(&mut deserializer).map(|_| ())?,
+            _ => deserializer.deserialize_map(Extraction { properties: &self.0, wanted, found })?,
         }
-        let visitor = Extraction { properties: &self.0, wanted, found };
-        // The event was validated: an error cannot occur. If it does, what was found before it counts.
-        serde_json::Deserializer::from_str(json).deserialize_map(visitor).ok();
+        deserializer.end()
     }
 }
 

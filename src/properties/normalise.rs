@@ -33,7 +33,9 @@ impl Normalisation {
             Self::Domain => domain(text),
             Self::Lower => lower(text),
         };
-        match normalised.char_indices().nth(MAX_TEXT_CHARS) {
+        // Few values have more bytes than characters are allowed.
+        let end = (normalised.len() > MAX_TEXT_CHARS).then(|| normalised.char_indices().nth(MAX_TEXT_CHARS));
+        match end.flatten() {
             None => normalised,
             Some((end, _)) => match normalised {
                 Cow::Borrowed(text) => Cow::Borrowed(&text[..end]),
@@ -71,7 +73,8 @@ fn without_scheme(text: &str) -> Option<&str> {
     if let Some(rest) = text.strip_prefix("//") {
         return Some(rest);
     }
-    let (scheme, rest) = text.split_once("://")?;
+    let (scheme, rest) = text.split_once(':')?;
+    let rest = rest.strip_prefix("//")?;
     let mut bytes = scheme.bytes();
     let is_scheme = bytes.next().is_some_and(|first| first.is_ascii_alphabetic())
         && bytes.all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'.' | b'-'));

@@ -10,13 +10,14 @@
 //! # Path of a request
 //!
 //! ```text
-//! submit -> admit     -> journal -> open batch -> seal    -> insert         -> landed
-//!           sequence,    fsync      columns       journal    one POST,         journal
-//!           event ids                                        token = batch id
+//! submit -> admit     -> journal -> open batch -> seal    -> encode    -> insert            -> landed
+//!           sequence,    fsync      columns       journal    columns,     events, rollup,      journal
+//!           event ids                                        rollup       token = batch id
 //! ```
 //!
 //! A synchronous state machine (`state.rs`) makes all decisions. The writer's task around it (`task.rs`) owns channels and
-//! timers. The inserter has its own task (`insert.rs`), so that a slow ClickHouse does not delay acknowledgements. A batch
+//! timers. The [`batch`] encoder concatenates the columns of a batch and computes its rows of the rollup (`rollup/`), on another
+//! thread. The inserter has its own task (`insert.rs`), so that a slow ClickHouse does not delay acknowledgements. A batch
 //! that cannot be inserted goes to the [`dead_letter`] folder, from which a third task (`replay.rs`) replays it.
 //!
 //! # When an insert fails
@@ -24,7 +25,8 @@
 //! A batch gets four attempts (`insert.rs`), with delays of 250 ms to 1 s between them. An attempt ends after 30 s
 //! without progress (`INSERT_TIMEOUT` in `clickhouse/client.rs`). After an attempt without a response, each further one waits up
 //! to a minute until ClickHouse is idle, and compares and repairs the batch instead of sending it under its token
-//! (`reconcile.rs`). After the fourth failure, or at once if ClickHouse rejects its contents, the batch is dead-lettered.
+//! (`reconcile.rs`). An attempt inserts the events and then the rollup rows. If it fails between the two, the next one skips the
+//! events by their token. After the fourth failure, or at once if ClickHouse rejects its contents, the batch is dead-lettered.
 //!
 //! # Limits
 //!
@@ -35,6 +37,7 @@
 //! | 100,000 producers, all active within the last hour | a new producer is rejected with a retry delay |
 //! | two sealed batches in memory | further batches are read from the journal when they are inserted |
 
+pub(crate) mod batch;
 pub(crate) mod boot;
 pub(crate) mod columns;
 pub(crate) mod dead_letter;
@@ -47,6 +50,7 @@ pub(crate) mod reconcile;
 pub(crate) mod record;
 mod recover;
 pub(crate) mod replay;
+mod rollup;
 #[cfg(test)]
 mod simulation;
 mod state;
@@ -67,7 +71,9 @@ pub(crate) use task::{WriterDependencies, batch_limits, journal_reserve_bytes, s
 
 use crate::error::{Error, ErrorCode};
 use columns::EventColumns;
-use producers::{MAX_PRODUCERS, ProducerState};
+use producers::{MAX_PRODUCERS, ProducerState, producer_key};
+
+use crate::project::Project;
 
 /// Requests that may wait for the writer's task. At the limit, [`Writer::submit`] waits.
 const SUBMISSION_QUEUE_CAPACITY: usize = 1_024;
@@ -83,6 +89,8 @@ const MAX_PERMIT_BYTES: usize = 16 << 20;
 /// The valid events of one request.
 #[derive(Debug)]
 pub(crate) struct WriteRequest {
+    /// The project of the events and of the producer.
+    pub project: Project,
     /// Empty for a request without a producer.
     pub producer_id: String,
     /// Ignored without a producer.
@@ -207,6 +215,7 @@ impl Future for PendingAck {
     }
 }
 
+/// The key of a producer, and where its state is sent.
 type ProducerQuery = (String, oneshot::Sender<Option<ProducerState>>);
 
 /// The handle of the writer's task. Cheap to clone.
@@ -218,7 +227,24 @@ pub(crate) struct Writer {
     stats: Arc<WriterStats>,
 }
 
+/// How long [`Writer::settle`] waits. A batch that takes longer fails repeatedly, and is encoded again as a dead letter.
+const SETTLE_TIMEOUT: Duration = Duration::from_secs(10);
+
 impl Writer {
+    /// Waits until every batch that is encoded now has landed: batches are encoded and inserted one at a time.
+    pub(crate) async fn settle(&self) {
+        let mut landed = self.stats.landed();
+        let first = *landed.borrow_and_update();
+        let settled = async {
+            // The second one is encoded after the first has landed.
+            while self.stats.unlanded() > 0 && *landed.borrow_and_update() < first + 2 {
+                // Never an error: `self.stats` holds the sender.
+                landed.changed().await.ok();
+            }
+        };
+        tokio::time::timeout(SETTLE_TIMEOUT, settled).await.ok();
+    }
+
     /// Reserves memory for a request with at most `columns_bytes` of columns. Waits until the memory is free.
     pub(crate) async fn reserve(&self, columns_bytes: usize) -> Result<MemoryPermit, SubmitError> {
         let bytes = (columns_bytes + REQUEST_OVERHEAD_BYTES).min(MAX_PERMIT_BYTES);
@@ -270,10 +296,12 @@ impl Writer {
     /// The state of a producer; `None` if the producer is not known.
     pub(crate) async fn producer_state(
         &self,
-        producer_id: String,
+        project: &Project,
+        producer_id: &str,
     ) -> Result<Option<ProducerState>, Stopping> {
         let (reply, state) = oneshot::channel();
-        self.producer_queries.send((producer_id, reply)).await.map_err(|_| Stopping)?;
+        let key = producer_key(project, producer_id).into_owned();
+        self.producer_queries.send((key, reply)).await.map_err(|_| Stopping)?;
         state.await.map_err(|_| Stopping)
     }
 

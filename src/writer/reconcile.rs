@@ -34,7 +34,7 @@ use std::time::Instant;
 use bytes::Bytes;
 use uuid::Uuid;
 
-use super::columns::{COLUMN_NAMES, EventColumns};
+use super::columns::EventColumns;
 use super::durability::Durability;
 use crate::clickhouse::batches::{self, BatchPresence};
 use crate::clickhouse::{ClickHouse, ClickHouseError, ErrorKind};
@@ -180,7 +180,7 @@ where
             report.incomplete.push(batch_id);
             continue;
         }
-        match staging.insert(COLUMN_NAMES, body.native, batch_id).await {
+        match staging.insert(body.native, batch_id).await {
             Ok(()) => {
                 reinserted.insert(batch_id, readable);
             }

@@ -29,6 +29,7 @@ mod panels;
 mod power_cut;
 
 mod producers;
+mod projects;
 mod properties;
 mod reconcile;
 mod rollup_assertions;

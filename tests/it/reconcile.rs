@@ -6,7 +6,9 @@ use std::time::{Duration, Instant};
 use millrace::internals::clickhouse::batches::{self, BatchPresence};
 use millrace::internals::clickhouse::{ClickHouse, ClickHouseError, Endpoint};
 use millrace::internals::event::{ValidationRules, validate};
-use millrace::internals::writer::columns::{COLUMN_NAMES, EventColumns};
+use millrace::internals::project::Project;
+use millrace::internals::properties::Properties;
+use millrace::internals::writer::columns::EventColumns;
 use millrace::internals::writer::durability::Durability;
 use millrace::internals::writer::reconcile::{
     BatchBody, ExpectedBatch, ReconcileError, ReconcileReport, reconcile,
@@ -55,7 +57,7 @@ impl ReconcileFixture {
 
     async fn insert(&self, batch: Uuid, token: &str) {
         let body = self.journal[&batch].clone().into_native(batch);
-        self.clickhouse.insert_native("events", COLUMN_NAMES, body, token).await.unwrap();
+        self.clickhouse.insert_native("events", body, token).await.unwrap();
     }
 
     async fn sql(&self, statement: &str) -> String {
@@ -121,7 +123,8 @@ fn random_columns(random: &mut StdRng, late: bool) -> EventColumns {
     let rules =
         ValidationRules { retention: Duration::from_secs(90 * 86_400), max_clock_skew: Duration::ZERO };
     let now = now();
-    let mut columns = EventColumns::default();
+    let (properties, project) = (Properties::built_in(), Project::default());
+    let mut columns = EventColumns::new(&properties);
     for _ in 0..EVENTS {
         let name = *["page_view", "feature_used", "signup_started", "error_occurred"].choose(random).unwrap();
         let age_seconds = if late && random.random_bool(0.2) {
@@ -141,7 +144,7 @@ fn random_columns(random: &mut StdRng, late: bool) -> EventColumns {
             ..event(name)
         };
         let now_ms = now.seconds * 1_000;
-        columns.push(&validate(&event, &rules, now_ms).unwrap(), now_ms, Uuid::now_v7);
+        columns.push(&validate(&event, &rules, &properties, now_ms).unwrap(), &project, now_ms);
     }
     columns
 }

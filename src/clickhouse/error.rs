@@ -282,6 +282,18 @@ mod tests {
     }
 
     #[test]
+    fn a_batch_without_its_rollup_rows_has_an_unknown_outcome() {
+        for error in [ClickHouseError::engine_starting(), ClickHouseError::unreachable("Connection refused")] {
+            assert!(!error.outcome_is_unknown());
+            assert!(error.of_rollup_insert().outcome_is_unknown());
+        }
+        let rejected = ClickHouseError::from_exception("Code: 469. DB::Exception: Constraint x".into());
+        assert!(!rejected.outcome_is_unknown());
+        let rejected = rejected.of_rollup_insert();
+        assert!(rejected.outcome_is_unknown() && rejected.insert_failure() != InsertFailure::Rejected);
+    }
+
+    #[test]
     fn the_code_determines_whether_to_retry() {
         let data = "Code: 117. DB::Exception: Unexpected data. (INCORRECT_DATA) (version 26.7.2.1)";
         assert_eq!(kind(data), (ErrorKind::Permanent, Some(117)));

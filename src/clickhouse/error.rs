@@ -283,7 +283,8 @@ mod tests {
 
     #[test]
     fn a_batch_without_its_rollup_rows_has_an_unknown_outcome() {
-        for error in [ClickHouseError::engine_starting(), ClickHouseError::unreachable("Connection refused")] {
+        for error in [ClickHouseError::engine_starting(), ClickHouseError::unreachable("Connection refused")]
+        {
             assert!(!error.outcome_is_unknown());
             assert!(error.of_rollup_insert().outcome_is_unknown());
         }

@@ -202,7 +202,8 @@ mod tests {
 
     #[test]
     fn few_hashes_are_stored_and_more_are_only_counted() {
-        let few = |encoder: &mut SetEncoder, numbers: &[u32], out: &mut Vec<u8>| encoder.encode_few(numbers, out);
+        let few =
+            |encoder: &mut SetEncoder, numbers: &[u32], out: &mut Vec<u8>| encoder.encode_few(numbers, out);
         assert_eq!(encoded([], few), "00");
         assert_eq!(encoded([0x0102, 7, 0x0102], few), "0202010000000000000700000000000000");
         assert_eq!(encoded(0..100, few).len(), 2 * (1 + 100 * 8));

@@ -88,4 +88,4 @@ ENGINE = AggregatingMergeTree
 PARTITION BY toMonday(start)
 ORDER BY (project, event_name, dimension, step, start, value)
 TTL start + toIntervalDay({{rollup_retention_days}})
-SETTINGS index_granularity = 256, {{table_settings}};
+SETTINGS index_granularity = 64, {{table_settings}};

@@ -163,13 +163,20 @@ const VIEWER_SAFE_CODES: &[i32] = &[
     457, // BAD_QUERY_PARAMETER
 ];
 
+/// Begins the message of an error after which a batch is stored in part.
+const STORED_IN_PART: &str = "events are stored without their rollup rows: ";
 const STARTING_MESSAGE: &str = "the embedded ClickHouse is starting";
 
 impl ClickHouseError {
     /// Whether the statement may have been executed, in full or in part: the response is missing or broken.
     pub fn outcome_is_unknown(&self) -> bool {
         let never_sent = self.message.contains("Connection refused") || self.message == STARTING_MESSAGE;
-        self.code.is_none() && !never_sent
+        self.code.is_none() && (!never_sent || self.message.starts_with(STORED_IN_PART))
+    }
+
+    /// The error of the second insert of a batch, whose first one has succeeded.
+    pub(crate) fn of_rollup_insert(self) -> Self {
+        Self { code: None, message: format!("{STORED_IN_PART}{}", self.message), ..self }
     }
 
     /// The embedded engine is down. Nothing was sent.
@@ -272,6 +279,19 @@ mod tests {
     fn kind(message: &str) -> (ErrorKind, Option<i32>) {
         let error = ClickHouseError::from(Error::BadResponse(message.into()));
         (error.kind, error.code)
+    }
+
+    #[test]
+    fn a_batch_without_its_rollup_rows_has_an_unknown_outcome() {
+        for error in [ClickHouseError::engine_starting(), ClickHouseError::unreachable("Connection refused")]
+        {
+            assert!(!error.outcome_is_unknown());
+            assert!(error.of_rollup_insert().outcome_is_unknown());
+        }
+        let rejected = ClickHouseError::from_exception("Code: 469. DB::Exception: Constraint x".into());
+        assert!(!rejected.outcome_is_unknown());
+        let rejected = rejected.of_rollup_insert();
+        assert!(rejected.outcome_is_unknown() && rejected.insert_failure() != InsertFailure::Rejected);
     }
 
     #[test]

@@ -204,7 +204,7 @@ impl Rebuild {
     }
 
     async fn build_day(&self, day: u32, has_rows: bool) -> Result<(), ClickHouseError> {
-        let span = RecomputeSpan::of_day(day);
+        let span = RecomputeSpan::of_days(vec![day]);
         match has_rows {
             true => self.statements.recompute(&self.client, "events", REBUILT, &span).await,
             false => self.statements.write(&self.client, "events", REBUILT, &span).await,

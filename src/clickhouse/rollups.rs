@@ -167,10 +167,11 @@ pub(super) struct RecomputeSpan {
 }
 
 impl RecomputeSpan {
-    /// One whole day.
-    pub(super) fn of_day(day: u32) -> Self {
-        let quarter_hours = day * QUARTER_HOURS_PER_DAY..(day + 1) * QUARTER_HOURS_PER_DAY;
-        Self { quarter_hours: quarter_hours.collect(), days: vec![day] }
+    /// Whole days, ascending and not empty.
+    pub(super) fn of_days(days: Vec<u32>) -> Self {
+        let quarter_hours =
+            days.iter().flat_map(|day| day * QUARTER_HOURS_PER_DAY..(day + 1) * QUARTER_HOURS_PER_DAY);
+        Self { quarter_hours: quarter_hours.collect(), days }
     }
 
     /// Those of the quarter hours, which are ascending, that can be recomputed. `None` if none can.
@@ -241,7 +242,7 @@ mod tests {
         let start = DAY * DAY_SECONDS;
         assert_eq!(unix_bounds(&span.quarter_hours, QUARTER_HOUR_SECONDS), (start, start + 98 * 900));
         assert_eq!(unix_bounds(&span.days, DAY_SECONDS), (start, start + 2 * DAY_SECONDS));
-        assert_eq!(RecomputeSpan::of_day(DAY).quarter_hours(), 96);
+        assert_eq!(RecomputeSpan::of_days(vec![DAY]).quarter_hours(), 96);
     }
 
     #[test]

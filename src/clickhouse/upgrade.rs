@@ -21,7 +21,7 @@ use super::schema::SchemaError;
 use super::{ClickHouse, ClickHouseError, batches, rollups};
 
 const UPGRADED_WEEKS: &str = include_str!("../../queries/maintenance/upgraded_weeks.sql");
-const UPGRADE_DAY: &str = include_str!("../../queries/maintenance/upgrade_day.sql");
+const UPGRADE_EVENTS: &str = include_str!("../../queries/maintenance/upgrade_events.sql");
 const UPGRADE_DAYS: &str = include_str!("../../queries/maintenance/upgrade_days.sql");
 const UPGRADE_STATE: &str = include_str!("../../queries/maintenance/upgrade_state.sql");
 const UPGRADE_SPACE: &str = include_str!("../../queries/maintenance/upgrade_space.sql");
@@ -52,6 +52,8 @@ const OLD_ROLLUPS: [&str; 8] = [
 ];
 const OLD_REPAIR_TABLE: &str = "events_repaired";
 
+/// Events that are copied at once, unless a single day has more: a statement costs some time whatever it copies.
+const EVENTS_PER_STATEMENT: u64 = 5_000_000;
 /// For one day of many events.
 const DAY_TIMEOUT: Duration = Duration::from_secs(3 * 3_600);
 
@@ -166,6 +168,20 @@ impl Week {
     fn events(&self) -> u64 {
         self.days.iter().map(|day| day.events).sum()
     }
+
+    /// The days in groups of at most [`EVENTS_PER_STATEMENT`], or of one day.
+    fn chunks(&self) -> Vec<&[DayEvents]> {
+        let (mut chunks, mut start, mut events) = (Vec::new(), 0, 0);
+        for (index, day) in self.days.iter().enumerate() {
+            if index > start && events + day.events > EVENTS_PER_STATEMENT {
+                chunks.push(&self.days[start..index]);
+                (start, events) = (index, 0);
+            }
+            events += day.events;
+        }
+        chunks.push(&self.days[start..]);
+        chunks
+    }
 }
 
 impl Upgrade {
@@ -208,11 +224,11 @@ impl Upgrade {
         progress(&current);
         for week in left {
             self.drop_week(week.monday).await?;
-            for day in &week.days {
+            for days in week.chunks() {
                 let timed_out =
                     || ClickHouseError::unreachable("copying a day of events took over three hours");
-                tokio::time::timeout(DAY_TIMEOUT, self.copy_day(day)).await.map_err(|_| timed_out())??;
-                current.events_done += day.events;
+                let copied = tokio::time::timeout(DAY_TIMEOUT, self.copy_days(days)).await;
+                current.events_done += copied.map_err(|_| timed_out())??;
                 let share_left =
                     (current.events - current.events_done) as f64 / (current.events_done - before) as f64;
                 current.left = Some(started.elapsed().mul_f64(share_left));
@@ -237,22 +253,31 @@ impl Upgrade {
         Ok(())
     }
 
-    async fn copy_day(&self, &DayEvents { day, events }: &DayEvents) -> Result<(), ClickHouseError> {
-        let copy = self.client.query_raw(UPGRADE_DAY).param("day", day);
+    /// Copies days of a week and computes their rollup. Returns the number of events.
+    async fn copy_days(&self, days: &[DayEvents]) -> Result<u64, ClickHouseError> {
+        let (first, last) = (days[0].day, days[days.len() - 1].day);
+        let events = days.iter().map(|day| day.events).sum();
+        let copy = self.client.query_raw(UPGRADE_EVENTS).param("first", first).param("last", last);
         copy.with_setting("insert_deduplicate", "0")
             .with_setting("deduplicate_insert", "disable")
             .execute()
             .await?;
-        let count = format!("SELECT count() FROM {UPGRADED} WHERE date = toDate({{day:UInt32}})");
-        let copied: u64 = self.client.query_raw(&count).param("day", day).fetch_one().await?;
+        let count = format!(
+            "SELECT count() FROM {UPGRADED} WHERE date >= toDate({{first:UInt32}}) AND date <= toDate({{last:UInt32}})"
+        );
+        let count = self.client.query_raw(&count).param("first", first).param("last", last);
+        let copied: u64 = count.fetch_one().await?;
         if copied != events {
+            let start = jiff::Timestamp::from_second(i64::from(first * DAY_SECONDS));
+            let start =
+                start.map_or_else(|_| first.to_string(), |start| start.strftime("%Y-%m-%d").to_string());
             return Err(ClickHouseError::unreachable(format!(
-                "{copied} instead of {events} events of the day {} were copied",
-                jiff::Timestamp::from_second(i64::from(day * DAY_SECONDS))
-                    .map_or_else(|_| day.to_string(), |start| start.strftime("%Y-%m-%d").to_string())
+                "{copied} instead of {events} events from {start} on were copied"
             )));
         }
-        self.statements.write(&self.client, UPGRADED, ROLLUP, &RecomputeSpan::of_day(day)).await
+        let span = RecomputeSpan::of_days(days.iter().map(|day| day.day).collect());
+        self.statements.write(&self.client, UPGRADED, ROLLUP, &span).await?;
+        Ok(events)
     }
 
     /// Exchanges the tables of events, unless that is done, and drops what is old.
@@ -308,6 +333,14 @@ mod tests {
         let found: Vec<(u32, usize, u64)> =
             weeks.iter().map(|week| (week.monday, week.days.len(), week.events())).collect();
         assert_eq!(found, [(20_717, 2, 4), (20_724, 2, 4), (20_731, 1, 2)]);
+    }
+
+    #[test]
+    fn days_with_few_events_are_copied_together() {
+        let days = [1, 2, 4_999_997, 1, 9_000_000, 3].map(|events| DayEvents { day: 0, events });
+        let week = Week { monday: 0, days: days.into() };
+        let chunks: Vec<usize> = week.chunks().iter().map(|days| days.len()).collect();
+        assert_eq!(chunks, [3, 1, 1, 1]);
     }
 
     #[test]

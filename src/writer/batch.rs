@@ -94,5 +94,7 @@ pub(super) async fn insert_batch(
 ) -> Result<(), ClickHouseError> {
     let token = batch_id.to_string();
     clickhouse.insert_native("events", bodies.events_native.clone(), &token).await?;
-    clickhouse.insert_native("rollup", bodies.rollup_native.clone(), &token).await
+    // Not repeated by its token: a rebuild may count the events meanwhile. The next attempt recomputes the rows.
+    let inserted = clickhouse.insert_native("rollup", bodies.rollup_native.clone(), &token).await;
+    inserted.map_err(ClickHouseError::of_rollup_insert)
 }

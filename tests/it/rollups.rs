@@ -64,12 +64,36 @@ async fn the_rollup_counts_a_million_random_events() {
 
     let visitors = "uniqExact(ifNull(user_id, session_id))";
     for (set, people, step, dimension, key, event_key, filter) in [
-        ("sessions", "uniqExact(session_id)", 1, "", "start", "toStartOfMinute(timestamp)", "event_name = ''"),
-        ("sessions", "uniqExact(session_id)", 15, "", "start", "toStartOfFifteenMinutes(timestamp)", "event_name = ''"),
+        (
+            "sessions",
+            "uniqExact(session_id)",
+            1,
+            "",
+            "start",
+            "toStartOfMinute(timestamp)",
+            "event_name = ''",
+        ),
+        (
+            "sessions",
+            "uniqExact(session_id)",
+            15,
+            "",
+            "start",
+            "toStartOfFifteenMinutes(timestamp)",
+            "event_name = ''",
+        ),
         ("visitors", visitors, 60, "", "start", "toStartOfHour(timestamp)", "event_name = 'page_view'"),
         ("visitors", visitors, 1, "page_url", "value", "toString(page_url)", "event_name = 'page_view'"),
         ("visitors", visitors, 360, "feature", "value", "toString(feature)", "event_name = 'feature_used'"),
-        ("visitors", visitors, 1_440, "country_code", "value", "toString(country_code)", "event_name = 'error_occurred'"),
+        (
+            "visitors",
+            visitors,
+            1_440,
+            "country_code",
+            "value",
+            "toString(country_code)",
+            "event_name = 'error_occurred'",
+        ),
         ("visitors", visitors, 1_440, "", "event_name", "toString(event_name)", "event_name != ''"),
     ] {
         let figures = ROLLUP_FIGURES.replace("SET", set);

@@ -1,4 +1,4 @@
--- Copies the events of a day from the table of 0001 to that of 0006. Promoted properties get their default expression's
+-- Copies the events of some days of a week from the table of 0001 to that of 0006. Promoted properties get their default expression's
 -- values.
 INSERT INTO events_upgraded
     (event_name, timestamp, session_id, user_id, device_type, country_code, properties, given_event_id, received_at, batch,
@@ -6,4 +6,4 @@ INSERT INTO events_upgraded
 SELECT
     event_name, timestamp, session_id, user_id, device_type, country_code, properties, event_id, received_at, batch, date
 FROM events
-WHERE date = toDate({day:UInt32})
+WHERE date >= toDate({first:UInt32}) AND date <= toDate({last:UInt32})

@@ -97,9 +97,11 @@ impl DashboardService for DashboardHandler {
         &self,
         request: Request<v1::GetActiveUsersRequest>,
     ) -> Result<Response<v1::GetActiveUsersResponse>, Status> {
-        let v1::GetActiveUsersRequest { time_range, interval, bucket, filters, time_zone, window_minutes } = request.into_inner();
+        let v1::GetActiveUsersRequest { time_range, interval, bucket, filters, time_zone, window_minutes } =
+            request.into_inner();
         let window = window_minutes.map(|minutes| ("window_minutes", minutes));
-        let fields = QueryFields { time_range, interval, bucket, filters, time_zone, ..QueryFields::default() };
+        let fields =
+            QueryFields { time_range, interval, bucket, filters, time_zone, ..QueryFields::default() };
         self.query_message("active_users", fields, window, messages::active_users).await
     }
 
@@ -107,8 +109,10 @@ impl DashboardService for DashboardHandler {
         &self,
         request: Request<v1::GetSignupFunnelRequest>,
     ) -> Result<Response<v1::GetSignupFunnelResponse>, Status> {
-        let v1::GetSignupFunnelRequest { time_range, interval, bucket, filters, time_zone } = request.into_inner();
-        let fields = QueryFields { time_range, interval, bucket, filters, time_zone, ..QueryFields::default() };
+        let v1::GetSignupFunnelRequest { time_range, interval, bucket, filters, time_zone } =
+            request.into_inner();
+        let fields =
+            QueryFields { time_range, interval, bucket, filters, time_zone, ..QueryFields::default() };
         self.query_message("signup_funnel", fields, None, messages::signup_funnel).await
     }
 
@@ -116,7 +120,8 @@ impl DashboardService for DashboardHandler {
         &self,
         request: Request<v1::GetTopFeaturesRequest>,
     ) -> Result<Response<v1::GetTopFeaturesResponse>, Status> {
-        let v1::GetTopFeaturesRequest { time_range, interval, filters, time_zone, limit } = request.into_inner();
+        let v1::GetTopFeaturesRequest { time_range, interval, filters, time_zone, limit } =
+            request.into_inner();
         let limit = limit.map(|limit| ("limit", limit));
         let fields = QueryFields { time_range, interval, filters, time_zone, ..QueryFields::default() };
         self.query_message("top_features", fields, limit, messages::top_features).await
@@ -126,8 +131,10 @@ impl DashboardService for DashboardHandler {
         &self,
         request: Request<v1::GetErrorRateRequest>,
     ) -> Result<Response<v1::GetErrorRateResponse>, Status> {
-        let v1::GetErrorRateRequest { time_range, interval, bucket, filters, time_zone } = request.into_inner();
-        let fields = QueryFields { time_range, interval, bucket, filters, time_zone, ..QueryFields::default() };
+        let v1::GetErrorRateRequest { time_range, interval, bucket, filters, time_zone } =
+            request.into_inner();
+        let fields =
+            QueryFields { time_range, interval, bucket, filters, time_zone, ..QueryFields::default() };
         self.query_message("error_rate", fields, None, messages::error_rate).await
     }
 
@@ -135,7 +142,8 @@ impl DashboardService for DashboardHandler {
         &self,
         request: Request<v1::GetLiveVisitorsRequest>,
     ) -> Result<Response<v1::GetLiveVisitorsResponse>, Status> {
-        let v1::GetLiveVisitorsRequest { time_range, filters, time_zone, window_minutes } = request.into_inner();
+        let v1::GetLiveVisitorsRequest { time_range, filters, time_zone, window_minutes } =
+            request.into_inner();
         let window = window_minutes.map(|minutes| ("window_minutes", minutes));
         let fields = QueryFields { time_range, filters, time_zone, ..QueryFields::default() };
         self.query_message("live_visitors", fields, window, messages::live_visitors).await
@@ -155,8 +163,10 @@ impl DashboardService for DashboardHandler {
         &self,
         request: Request<v1::GetTrafficByCountryRequest>,
     ) -> Result<Response<v1::GetTrafficByCountryResponse>, Status> {
-        let v1::GetTrafficByCountryRequest { time_range, interval, bucket, filters, time_zone } = request.into_inner();
-        let fields = QueryFields { time_range, interval, bucket, filters, time_zone, ..QueryFields::default() };
+        let v1::GetTrafficByCountryRequest { time_range, interval, bucket, filters, time_zone } =
+            request.into_inner();
+        let fields =
+            QueryFields { time_range, interval, bucket, filters, time_zone, ..QueryFields::default() };
         self.query_message("traffic_by_country", fields, None, messages::traffic_by_country).await
     }
 

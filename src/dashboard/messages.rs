@@ -55,10 +55,8 @@ pub(crate) fn list_response(catalog: &Catalog) -> v1::ListPanelsResponse {
 pub(crate) fn dimensions(properties: &Properties) -> Vec<v1::Dimension> {
     let mut names: Vec<&str> = std::iter::once(EVENT_NAME).chain(properties.dimensions()).collect();
     names.sort_unstable();
-    let message = |name: &str| v1::Dimension {
-        name: name.to_owned(),
-        events: events_of(name, properties).to_vec(),
-    };
+    let message =
+        |name: &str| v1::Dimension { name: name.to_owned(), events: events_of(name, properties).to_vec() };
     names.into_iter().map(message).collect()
 }
 

@@ -75,7 +75,9 @@ fn range(time_range: i32, interval: Option<v1::Interval>) -> Result<TimeRange, E
             let start = start.ok_or_else(|| Error::invalid("interval: the start is missing"))?;
             Ok(TimeRange::Interval(Interval { start: start.seconds, end: end.map(end_second) }))
         }
-        (Some(_), Some(_)) => Err(Error::invalid("time_range and interval are both set; a query has one range")),
+        (Some(_), Some(_)) => {
+            Err(Error::invalid("time_range and interval are both set; a query has one range"))
+        }
     }
 }
 
@@ -97,7 +99,8 @@ fn bucket(bucket: i32) -> Result<Option<BucketWidth>, Error> {
         Ok(v1::Bucket::Day) => Some(BucketWidth::Day),
         Ok(v1::Bucket::Week) => Some(BucketWidth::Week),
         Err(_) => {
-            let message = format!("bucket: {bucket} is invalid; expected a value such as BUCKET_HOUR or BUCKET_DAY");
+            let message =
+                format!("bucket: {bucket} is invalid; expected a value such as BUCKET_HOUR or BUCKET_DAY");
             return Err(Error::invalid(message));
         }
     })
@@ -181,14 +184,17 @@ pub(super) fn parse_http(
         (None, None, None) => TimeRange::Hour,
         (Some(name), None, None) => {
             let known = RANGES.into_iter().find(|(known, _)| *known == name);
-            let (_, range) = known.ok_or_else(|| expected_one_of("range", &name, RANGES.map(|(name, _)| name)))?;
+            let (_, range) =
+                known.ok_or_else(|| expected_one_of("range", &name, RANGES.map(|(name, _)| name)))?;
             range
         }
         (None, Some(from), to) => {
             let end = to.map(|to| parse_time("to", &to, &zone, 1)).transpose()?;
             TimeRange::Interval(Interval { start: parse_time("from", &from, &zone, 0)?, end })
         }
-        (Some(_), ..) => return Err(Error::invalid("range and from or to are both given; a query has one range")),
+        (Some(_), ..) => {
+            return Err(Error::invalid("range and from or to are both given; a query has one range"));
+        }
         (None, None, Some(_)) => return Err(Error::invalid("to is given without from")),
     };
     let bucket = take("bucket").filter(|bucket| bucket != "auto");
@@ -228,7 +234,9 @@ fn parse_time(key: &str, text: &str, zone: &TimeZone, days: i64) -> Result<i64, 
         return Ok(time.as_second() + i64::from(days > 0 && time.subsec_nanosecond() > 0));
     }
     let start = text.parse::<Date>().and_then(|date| {
-        date.checked_add(Span::new().try_days(days)?)?.to_zoned(zone.clone()).map(|start| start.timestamp().as_second())
+        date.checked_add(Span::new().try_days(days)?)?
+            .to_zoned(zone.clone())
+            .map(|start| start.timestamp().as_second())
     });
     start.map_err(|_| {
         Error::invalid(format!(
@@ -253,7 +261,10 @@ mod tests {
     #[test]
     fn http_queries_have_ranges_buckets_comparisons_and_filters() {
         let range = |query: &str| http(query).unwrap().range;
-        assert_eq!((range(""), range("time_range=24h"), range("range=30d")), (TimeRange::Hour, TimeRange::Day, TimeRange::ThirtyDays));
+        assert_eq!(
+            (range(""), range("time_range=24h"), range("range=30d")),
+            (TimeRange::Hour, TimeRange::Day, TimeRange::ThirtyDays)
+        );
         let interval = |query: &str| match range(query) {
             TimeRange::Interval(Interval { start, end }) => (start, end),
             other => panic!("{other:?}"),
@@ -262,7 +273,10 @@ mod tests {
         // A date as the end includes its day; days are those of the time zone.
         assert_eq!(interval("from=2026-11-21&to=2026-11-21"), (1_795_219_200, Some(1_795_305_600)));
         assert_eq!(interval("from=2026-11-21&time_zone=Europe/Madrid").0, 1_795_219_200 - 3_600);
-        assert_eq!(interval("from=2026-11-21T00:00:00Z&to=2026-11-21T01:00:00.5Z").1, Some(1_795_219_200 + 3_601));
+        assert_eq!(
+            interval("from=2026-11-21T00:00:00Z&to=2026-11-21T01:00:00.5Z").1,
+            Some(1_795_219_200 + 3_601)
+        );
         let query = http("bucket=6h&compare=week_ago&filter=a:x&filter=b:y:z&filter=a:w&limit=5").unwrap();
         assert_eq!((query.bucket, query.compare), (Some(BucketWidth::SixHours), Some(Compare::WeekAgo)));
         let filters = [("a".into(), vec!["w".into(), "x".into()]), ("b".into(), vec!["y:z".into()])];
@@ -296,16 +310,31 @@ mod tests {
             interval,
             ..QueryFields::default()
         };
-        let query = |fields: QueryFields| fields.into_query(Project::default()).map_err(|error| error.message);
+        let query =
+            |fields: QueryFields| fields.into_query(Project::default()).map_err(|error| error.message);
         let start = prost_types::Timestamp { seconds: 60, nanos: 0 };
-        let interval = v1::Interval { start: Some(start), end: Some(prost_types::Timestamp { seconds: 90, nanos: 1 }) };
+        let interval =
+            v1::Interval { start: Some(start), end: Some(prost_types::Timestamp { seconds: 90, nanos: 1 }) };
         let parsed = query(fields(v1::TimeRange::Unspecified, Some(interval))).unwrap().range;
         assert_eq!(parsed, TimeRange::Interval(Interval { start: 60, end: Some(91) }));
         assert!(query(fields(v1::TimeRange::TimeRange1h, Some(interval))).unwrap_err().contains("one range"));
         let empty = Some(v1::Interval::default());
-        assert_eq!(query(fields(v1::TimeRange::Unspecified, empty)).unwrap_err(), "interval: the start is missing");
-        assert!(query(QueryFields { time_range: 99, ..QueryFields::default() }).unwrap_err().contains("TIME_RANGE_90D"));
-        assert!(query(QueryFields { bucket: 99, ..QueryFields::default() }).unwrap_err().contains("BUCKET_DAY"));
-        assert!(query(QueryFields { compare: 99, ..QueryFields::default() }).unwrap_err().contains("COMPARE_WEEK_AGO"));
+        assert_eq!(
+            query(fields(v1::TimeRange::Unspecified, empty)).unwrap_err(),
+            "interval: the start is missing"
+        );
+        assert!(
+            query(QueryFields { time_range: 99, ..QueryFields::default() })
+                .unwrap_err()
+                .contains("TIME_RANGE_90D")
+        );
+        assert!(
+            query(QueryFields { bucket: 99, ..QueryFields::default() }).unwrap_err().contains("BUCKET_DAY")
+        );
+        assert!(
+            query(QueryFields { compare: 99, ..QueryFields::default() })
+                .unwrap_err()
+                .contains("COMPARE_WEEK_AGO")
+        );
     }
 }

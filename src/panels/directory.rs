@@ -351,8 +351,13 @@ mod tests {
     async fn a_panel_is_removed_when_two_scans_in_a_row_miss_its_file() {
         let (catalog_sender, catalog) = watch::channel(Arc::new(Catalog::built_in().unwrap()));
         let (_, endpoint) = watch::channel(None);
-        let panels =
-            Panels::new(ClickHouse::new(endpoint, "millrace"), PanelSources::default(), Duration::ZERO, catalog.clone(), |_| Ok(()));
+        let panels = Panels::new(
+            ClickHouse::new(endpoint, "millrace"),
+            PanelSources::default(),
+            Duration::ZERO,
+            catalog.clone(),
+            |_| Ok(()),
+        );
         let mut watcher = DirectoryWatcher::new(PathBuf::from("panels"), panels, catalog_sender);
         // ClickHouse is unreachable, so a file could not be loaded.
         let version = (SystemTime::UNIX_EPOCH, 1);

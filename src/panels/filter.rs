@@ -104,7 +104,10 @@ impl Filters {
     /// Memory use in bytes, estimated.
     pub(super) fn estimated_bytes(&self) -> usize {
         let text = |text: &String| text.len() + size_of::<String>();
-        self.0.iter().map(|(dimension, values)| text(dimension) + values.iter().map(text).sum::<usize>()).sum()
+        self.0
+            .iter()
+            .map(|(dimension, values)| text(dimension) + values.iter().map(text).sum::<usize>())
+            .sum()
     }
 }
 
@@ -121,7 +124,10 @@ mod tests {
     #[test]
     fn filters_have_one_form_and_several_by_a_dimension_are_intersected() {
         assert_eq!(parse(&[("a", &["y", "x", "y"])]), parse(&[("a", &["x", "y"])]));
-        assert_eq!(parse(&[("a", &["x", "y"]), ("b", &["z"]), ("a", &["y", "z"])]), parse(&[("b", &["z"]), ("a", &["y"])]));
+        assert_eq!(
+            parse(&[("a", &["x", "y"]), ("b", &["z"]), ("a", &["y", "z"])]),
+            parse(&[("b", &["z"]), ("a", &["y"])])
+        );
         let nothing = parse(&[("a", &["x"]), ("a", &["y"])]).unwrap();
         assert_eq!(nothing.iter().collect::<Vec<_>>(), [("a", &[][..])]);
     }

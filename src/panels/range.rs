@@ -174,7 +174,9 @@ pub enum InvalidRange {
     #[error("interval: it ends before {0}, and what is older is no longer stored")]
     Expired(String),
     /// The buckets are too narrow.
-    #[error("bucket: {width} makes about {buckets} buckets of this range; the maximum is 1000, so ask for {instead} or wider")]
+    #[error(
+        "bucket: {width} makes about {buckets} buckets of this range; the maximum is 1000, so ask for {instead} or wider"
+    )]
     TooManyBuckets {
         /// The width that was asked for.
         width: &'static str,
@@ -617,11 +619,23 @@ mod tests {
         let fine = |number| days(number, Granularity::Fine);
         assert_eq!(BucketWidth::for_length(60, Granularity::Fine), BucketWidth::Minute);
         assert_eq!(BucketWidth::for_length(6 * 60, Granularity::Fine), BucketWidth::FiveMinutes);
-        assert_eq!([fine(1), fine(2), fine(4)], [BucketWidth::QuarterHour, BucketWidth::HalfHour, BucketWidth::Hour]);
-        assert_eq!([fine(7), fine(30), fine(31)], [BucketWidth::TwoHours, BucketWidth::SixHours, BucketWidth::SixHours]);
-        assert_eq!([fine(90), fine(400), fine(3_653)], [BucketWidth::Day, BucketWidth::Week, BucketWidth::Week]);
+        assert_eq!(
+            [fine(1), fine(2), fine(4)],
+            [BucketWidth::QuarterHour, BucketWidth::HalfHour, BucketWidth::Hour]
+        );
+        assert_eq!(
+            [fine(7), fine(30), fine(31)],
+            [BucketWidth::TwoHours, BucketWidth::SixHours, BucketWidth::SixHours]
+        );
+        assert_eq!(
+            [fine(90), fine(400), fine(3_653)],
+            [BucketWidth::Day, BucketWidth::Week, BucketWidth::Week]
+        );
         let coarse = |number| days(number, Granularity::Coarse);
-        assert_eq!([coarse(1), coarse(7), coarse(90)], [BucketWidth::Hour, BucketWidth::Day, BucketWidth::Day]);
+        assert_eq!(
+            [coarse(1), coarse(7), coarse(90)],
+            [BucketWidth::Hour, BucketWidth::Day, BucketWidth::Day]
+        );
         assert_eq!(coarse(400), BucketWidth::Week);
     }
 
@@ -643,13 +657,19 @@ mod tests {
 
     #[test]
     fn an_interval_in_the_past_has_no_running_bucket() {
-        let past = plain(interval("2026-11-01T00:00:00Z", "2026-11-11T00:00:00Z"), "UTC", "2026-11-21T10:30:20Z");
+        let past =
+            plain(interval("2026-11-01T00:00:00Z", "2026-11-11T00:00:00Z"), "UTC", "2026-11-21T10:30:20Z");
         assert_eq!((past.starts.len(), past.width, past.is_running), (120, BucketWidth::TwoHours, false));
         assert_eq!(rfc3339(past.end), "2026-11-11T00:00:00Z");
-        let future = plain(interval("2026-11-21T10:00:00Z", "2026-11-22T00:00:00Z"), "UTC", "2026-11-21T10:30:20Z");
+        let future =
+            plain(interval("2026-11-21T10:00:00Z", "2026-11-22T00:00:00Z"), "UTC", "2026-11-21T10:30:20Z");
         assert_eq!((rfc3339(future.end), future.is_running), ("2026-11-21T10:31:00Z".to_owned(), true));
-        let part = plain(interval("2026-11-21T09:00:30Z", "2026-11-21T09:30:01Z"), "UTC", "2026-11-21T10:30:20Z");
-        assert_eq!((rfc3339(part.starts[0]), rfc3339(part.end)), ("2026-11-21T09:00:00Z".into(), "2026-11-21T09:31:00Z".into()));
+        let part =
+            plain(interval("2026-11-21T09:00:30Z", "2026-11-21T09:30:01Z"), "UTC", "2026-11-21T10:30:20Z");
+        assert_eq!(
+            (rfc3339(part.starts[0]), rfc3339(part.end)),
+            ("2026-11-21T09:00:00Z".into(), "2026-11-21T09:31:00Z".into())
+        );
     }
 
     #[test]
@@ -658,19 +678,24 @@ mod tests {
         let error = |start: i64, end: Option<i64>| {
             TimeRange::Interval(Interval { start, end }).check(now).unwrap_err().to_string()
         };
-        assert_eq!(error(60, Some(60)), "interval: the end, 1970-01-01T00:01:00Z, must be after the start, 1970-01-01T00:01:00Z");
+        assert_eq!(
+            error(60, Some(60)),
+            "interval: the end, 1970-01-01T00:01:00Z, must be after the start, 1970-01-01T00:01:00Z"
+        );
         assert!(error(now.as_second() + 1, None).contains("2026-11-21T10:30:21Z, is in the future"));
         assert_eq!(error(0, Some(4_000 * 86_400)), "interval: it has 4000 days; the maximum is 10 years");
         for (start, end) in [(i64::MIN, None), (0, Some(i64::MAX)), (-1, Some(5))] {
             assert!(error(start, end).contains("out of range"));
         }
-        let buckets = |range, request| Buckets::new(range, request, &TimeZone::UTC, now).unwrap_err().to_string();
+        let buckets =
+            |range, request| Buckets::new(range, request, &TimeZone::UTC, now).unwrap_err().to_string();
         let minutes = BucketRequest { width: Some(BucketWidth::Minute), ..BucketRequest::default() };
         assert_eq!(
             buckets(TimeRange::Week, minutes),
             "bucket: 1m makes about 10080 buckets of this range; the maximum is 1000, so ask for 15m or wider"
         );
-        let expired = BucketRequest { stored_from: Some(now.as_second() - 86_400), ..BucketRequest::default() };
+        let expired =
+            BucketRequest { stored_from: Some(now.as_second() - 86_400), ..BucketRequest::default() };
         let old = interval("2026-11-01T00:00:00Z", "2026-11-11T00:00:00Z");
         assert!(buckets(old, expired).contains("ends before 2026-11-20T10:30:20Z"));
     }
@@ -701,14 +726,23 @@ mod tests {
     fn the_previous_period_ends_at_the_same_moment() {
         let now = "2026-11-21T10:30:20Z";
         let (_, earlier, earlier_now) = previous(TimeRange::Today, "UTC", now);
-        assert_eq!((rfc3339(earlier.starts[0]), rfc3339(earlier.end)), ("2026-11-20T00:00:00Z".into(), "2026-11-20T10:31:00Z".into()));
+        assert_eq!(
+            (rfc3339(earlier.starts[0]), rfc3339(earlier.end)),
+            ("2026-11-20T00:00:00Z".into(), "2026-11-20T10:31:00Z".into())
+        );
         assert_eq!(earlier_now.to_string(), "2026-11-20T10:30:20Z");
         let (_, earlier, _) = previous(TimeRange::ThisMonth, "UTC", now);
-        assert_eq!((rfc3339(earlier.starts[0]), rfc3339(earlier.end)), ("2026-10-01T00:00:00Z".into(), "2026-10-21T10:31:00Z".into()));
+        assert_eq!(
+            (rfc3339(earlier.starts[0]), rfc3339(earlier.end)),
+            ("2026-10-01T00:00:00Z".into(), "2026-10-21T10:31:00Z".into())
+        );
         // Three hours and a bit, in buckets of 5 minutes.
         let uneven = interval("2026-11-21T06:00:00Z", "2026-11-21T09:02:00Z");
         let (_, earlier, _) = previous(uneven, "UTC", now);
-        assert_eq!((rfc3339(earlier.starts[0]), rfc3339(earlier.end)), ("2026-11-21T02:55:00Z".into(), "2026-11-21T05:57:00Z".into()));
+        assert_eq!(
+            (rfc3339(earlier.starts[0]), rfc3339(earlier.end)),
+            ("2026-11-21T02:55:00Z".into(), "2026-11-21T05:57:00Z".into())
+        );
         // February has fewer days than 31 March.
         let (buckets, earlier, _) = previous(TimeRange::ThisMonth, "UTC", "2026-03-31T12:00:00Z");
         assert_eq!((buckets.starts.len(), earlier.starts.len(), earlier.end), (123, 112, buckets.starts[0]));
@@ -800,8 +834,14 @@ mod tests {
         }
     }
 
-    const SLIDING: [TimeRange; 6] =
-        [TimeRange::Hour, TimeRange::SixHours, TimeRange::Day, TimeRange::Week, TimeRange::ThirtyDays, TimeRange::NinetyDays];
+    const SLIDING: [TimeRange; 6] = [
+        TimeRange::Hour,
+        TimeRange::SixHours,
+        TimeRange::Day,
+        TimeRange::Week,
+        TimeRange::ThirtyDays,
+        TimeRange::NinetyDays,
+    ];
 
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(500))]
@@ -918,8 +958,10 @@ mod tests {
                 for granularity in [Granularity::Fine, Granularity::Coarse] {
                     for day in 0..370 {
                         let now = Timestamp::from_second(1_767_225_600 + day * 86_400 + 12_345).unwrap();
-                        let (request, zone) =
-                            (BucketRequest { granularity, ..BucketRequest::default() }, TimeZone::get(zone).unwrap());
+                        let (request, zone) = (
+                            BucketRequest { granularity, ..BucketRequest::default() },
+                            TimeZone::get(zone).unwrap(),
+                        );
                         let buckets = Buckets::new(range, request, &zone, now).unwrap();
                         let range_start = range.resolve(&zone, now.as_second()).unwrap().start;
                         assert!(buckets.starts.windows(2).all(|pair| pair[0] < pair[1]));

@@ -27,8 +27,15 @@ const COLUMNS: &str = "events, visitors, few_visitors, sampled_visitors, session
                        measure_sum, measure_count";
 
 /// Times that `span` can name.
-pub(super) const MOMENTS: [&str; 7] =
-    ["range_start", "range_end", "hour_start", "minute_start", "minute_end", "week_ago_start", "week_ago_minute"];
+pub(super) const MOMENTS: [&str; 7] = [
+    "range_start",
+    "range_end",
+    "hour_start",
+    "minute_start",
+    "minute_end",
+    "week_ago_start",
+    "week_ago_minute",
+];
 
 /// A distinct count of a group of rows (docs/decisions/0009-distinct-counts.md). `{{few}}` is the set's exact form up to 100
 /// ([`MAX_EXACT_DISTINCT`](super::query::MAX_EXACT_DISTINCT)), and 101 beyond. Each value sets one of 2^20 bits: linear
@@ -233,7 +240,8 @@ struct Covered {
 
 impl Rows {
     fn covered(&self, expansion: &Expansion<'_>) -> Result<Covered, ExpansionError> {
-        let between = |start: i64, end: i64| Covered { start, end, rows: rollup_rows(start, end), is_series: false };
+        let between =
+            |start: i64, end: i64| Covered { start, end, rows: rollup_rows(start, end), is_series: false };
         let buckets = expansion.buckets;
         Ok(match &self.span {
             TemplateSpan::Series => Covered {
@@ -246,13 +254,12 @@ impl Rows {
             TemplateSpan::Window(minutes) => {
                 let value = (expansion.parameter)(minutes).unwrap_or_else(|| minutes.clone());
                 let parsed: Option<u32> = value.parse().ok();
-                let parsed = parsed.ok_or_else(|| ExpansionError::UnknownWindow(super::abbreviate(minutes)))?;
+                let parsed =
+                    parsed.ok_or_else(|| ExpansionError::UnknownWindow(super::abbreviate(minutes)))?;
                 let end = (expansion.moment)("minute_end");
                 between(end - 60 * i64::from(parsed), end)
             }
-            TemplateSpan::Span(from, to) => {
-                between((expansion.moment)(from), (expansion.moment)(to))
-            }
+            TemplateSpan::Span(from, to) => between((expansion.moment)(from), (expansion.moment)(to)),
         })
     }
 
@@ -279,14 +286,21 @@ impl Rows {
             format!(" AND {}", any_of("rollup.value", index, values))
         });
         let value = if self.dimension.is_empty() { "''" } else { "value" };
-        let bucket =
-            if covered.is_series { "roundDown(toUnixTimestamp(start), {buckets:Array(UInt32)}) AS bucket, " } else { "" };
+        let bucket = if covered.is_series {
+            "roundDown(toUnixTimestamp(start), {buckets:Array(UInt32)}) AS bucket, "
+        } else {
+            ""
+        };
         let mut rows = String::new();
         for (minutes, start) in &covered.rows {
             // Writing to a string cannot fail.
             write!(rows, "{}({minutes},{start})", if rows.is_empty() { "" } else { "," }).ok();
         }
-        let span = if rows.is_empty() { "0".to_owned() } else { format!("(rollup.step, rollup.start) IN ({rows},)") };
+        let span = if rows.is_empty() {
+            "0".to_owned()
+        } else {
+            format!("(rollup.step, rollup.start) IN ({rows},)")
+        };
         let select = |event_name: &str, event_condition: &str| {
             format!(
                 "SELECT {bucket}{event_name} AS event_name, {value} AS value, {COLUMNS} FROM rollup \
@@ -318,7 +332,11 @@ impl Rows {
         format!("({})", selects.join(" UNION ALL "))
     }
 
-    fn from_events(&self, expansion: &Expansion<'_>, Covered { start, end, is_series, .. }: &Covered) -> String {
+    fn from_events(
+        &self,
+        expansion: &Expansion<'_>,
+        Covered { start, end, is_series, .. }: &Covered,
+    ) -> String {
         let Expansion { filters, properties, .. } = expansion;
         let named = self.named_events(filters);
         let (label, events) = match (self.reads_all_events(), named) {
@@ -328,12 +346,16 @@ impl Rows {
                 (format!("arrayJoin(if(events.event_name IN ({named}), {both}, ['']))"), None)
             }
             (false, named) => {
-                let condition = named.map_or("0".to_owned(), |named| format!("events.event_name IN ({named})"));
+                let condition =
+                    named.map_or("0".to_owned(), |named| format!("events.event_name IN ({named})"));
                 ("toString(events.event_name)".to_owned(), Some(condition))
             }
         };
         let column = |dimension: &str| format!("toString(events.{dimension})");
-        let conditions = filters.iter().enumerate().map(|(index, (dimension, values))| any_of(&column(dimension), index, values));
+        let conditions = filters
+            .iter()
+            .enumerate()
+            .map(|(index, (dimension, values))| any_of(&column(dimension), index, values));
         let breakdown = (!self.dimension.is_empty()).then(|| format!("{} != ''", column(&self.dimension)));
         let conditions: String =
             conditions.chain(events).chain(breakdown).map(|condition| format!(" AND {condition}")).collect();
@@ -377,8 +399,14 @@ pub(crate) fn events_of<'a>(dimension: &str, properties: &'a Properties) -> &'a 
 
 /// Each template with its arguments, for messages.
 const TEMPLATES: [(&str, &str); 5] = [
-    ("series", "an event, or a list of events, and optionally a dimension, such as {{series('page_view', 'country_code')}}"),
-    ("total", "an event, or a list of events, and optionally a dimension, such as {{total('page_view', 'page_url')}}"),
+    (
+        "series",
+        "an event, or a list of events, and optionally a dimension, such as {{series('page_view', 'country_code')}}",
+    ),
+    (
+        "total",
+        "an event, or a list of events, and optionally a dimension, such as {{total('page_view', 'page_url')}}",
+    ),
     (
         "window",
         "an event, or a list of events, and a number of minutes or a parameter, such as {{window('page_view', window_minutes)}}",
@@ -549,7 +577,8 @@ mod tests {
 
     #[test]
     fn the_rollup_has_the_answer_unless_two_dimensions_are_crossed() {
-        let source = |text: &str, given: &[(&str, &[&str])]| Statement::parse(text).unwrap().source(&filters(given));
+        let source =
+            |text: &str, given: &[(&str, &[&str])]| Statement::parse(text).unwrap().source(&filters(given));
         let (country, browser) = (("country_code", &["DE"][..]), ("browser", &["Firefox"][..]));
         let event = ("event_name", &["page_view"][..]);
         let (plain, broken_down) = ("{{series('')}}", "{{series('page_view', 'country_code')}}");
@@ -569,13 +598,19 @@ mod tests {
     #[test]
     fn a_filter_is_a_parameter_and_reads_the_rows_of_its_dimension() {
         let (_, sql) = expand("{{total('page_view')}}", &filters(&[("browser", &["x' OR 1"])]));
-        assert!(sql.contains("rollup.dimension = 'browser'") && sql.contains("AND rollup.value IN {filter_0:Array(String)}"));
+        assert!(
+            sql.contains("rollup.dimension = 'browser'")
+                && sql.contains("AND rollup.value IN {filter_0:Array(String)}")
+        );
         assert!(sql.contains("'' AS value") && !sql.contains("OR 1"), "{sql}");
         // The rows of all events have no dimension.
         let (_, sql) = expand("{{total('')}}", &filters(&[("browser", &["x"])]));
         assert!(sql.contains("'' AS event_name") && sql.contains("rollup.event_name != ''"), "{sql}");
         let (_, sql) = expand("{{total(['', 'a', 'b'])}}", &filters(&[("event_name", &["b", "c"])]));
-        assert!(sql.contains("'' AS event_name") && sql.contains("rollup.event_name IN {filter_0:Array(String)}"), "{sql}");
+        assert!(
+            sql.contains("'' AS event_name") && sql.contains("rollup.event_name IN {filter_0:Array(String)}"),
+            "{sql}"
+        );
         assert!(sql.contains("UNION ALL") && sql.contains("rollup.event_name IN ('b')"), "{sql}");
         let (_, sql) = expand("{{total('a')}}", &filters(&[("event_name", &["b"])]));
         assert!(sql.contains("AND 0 AND"), "{sql}");
@@ -600,14 +635,21 @@ mod tests {
         ] {
             assert!(sql.contains(part), "{part}: {sql}");
         }
-        assert!(COLUMNS.split(", ").all(|column| sql.contains(&format!(" {column},")) || sql.contains(&format!(" AS {column}"))));
+        assert!(
+            COLUMNS
+                .split(", ")
+                .all(|column| sql.contains(&format!(" {column},")) || sql.contains(&format!(" AS {column}")))
+        );
     }
 
     #[test]
     fn a_distinct_count_merges_the_three_sets() {
         let (_, sql) = expand("SELECT {{distinct_count(t.visitors)}}", &Filters::default());
         assert!(sql.contains("uniqUpToMerge(100)(t.few_visitors) <= 100"), "{sql}");
-        assert!(sql.contains("groupBitmapMerge(t.visitors)") && sql.contains("groupBitmapMerge(t.sampled_visitors)"));
+        assert!(
+            sql.contains("groupBitmapMerge(t.visitors)")
+                && sql.contains("groupBitmapMerge(t.sampled_visitors)")
+        );
         assert!(DISTINCT_COUNT.contains(&format!("<= {MAX_EXACT_DISTINCT},")));
         assert!(DISTINCT_COUNT.contains(&format!("greatest({},", MAX_EXACT_DISTINCT + 1)));
     }
@@ -647,6 +689,9 @@ mod tests {
     #[test]
     fn an_undeclared_dimension_is_named() {
         let error = check_dimension("colour", &Properties::built_in()).unwrap_err().to_string();
-        assert!(error.contains("\"colour\" is not declared; declared are event_name, country_code"), "{error}");
+        assert!(
+            error.contains("\"colour\" is not declared; declared are event_name, country_code"),
+            "{error}"
+        );
     }
 }

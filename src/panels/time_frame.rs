@@ -167,7 +167,8 @@ mod tests {
             let parameters = minutes.map(|minutes| ("m".to_owned(), minutes.to_owned()));
             let query =
                 PanelQuery { parameters: parameters.into_iter().collect(), ..PanelQuery::with_defaults("p") };
-            let time_frame = TimeFrame::new(&panel, &query, "2026-11-21T10:30:20Z".parse().unwrap(), None).unwrap();
+            let time_frame =
+                TimeFrame::new(&panel, &query, "2026-11-21T10:30:20Z".parse().unwrap(), None).unwrap();
             time_frame.span(&panel, &query).map(|(start, end)| end - start)
         };
         assert_eq!((span(None).unwrap(), span(Some("525600")).unwrap()), (3_600, 525_600 * 60));
@@ -184,7 +185,8 @@ mod tests {
         let table = ResultTable::from_json_compact(result.as_bytes()).unwrap();
         let query = PanelQuery { time_zone: Some("Europe/Madrid".into()), ..PanelQuery::with_defaults("p") };
         let frame = Frame::new(&panel, &query, &table).unwrap();
-        let time_frame = TimeFrame::new(&panel, &query, "2026-11-21T10:30:20Z".parse().unwrap(), None).unwrap();
+        let time_frame =
+            TimeFrame::new(&panel, &query, "2026-11-21T10:30:20Z".parse().unwrap(), None).unwrap();
         let start = time_frame.partial_from(&panel, &table, &frame);
         let start = start.map(|second| Timestamp::from_second(second).unwrap().to_string());
         let minutes = time_frame.buckets.width.minutes();

@@ -17,7 +17,9 @@ fn numbers(frame: &v1::Frame, name: &str) -> Vec<u64> {
     let column = frame.columns.iter().find(|column| column.name == name).unwrap();
     match column.values.as_ref().unwrap() {
         Values::Uint64Values(values) => values.values.clone(),
-        Values::TimestampValues(values) => values.values.iter().map(|millis| (millis / 1_000) as u64).collect(),
+        Values::TimestampValues(values) => {
+            values.values.iter().map(|millis| (millis / 1_000) as u64).collect()
+        }
         other => panic!("{name}: {other:?}"),
     }
 }
@@ -98,9 +100,12 @@ async fn assert_equals_plain_sql(server: &TestServer, panel: &str, frame: &v1::F
             "event_name = 'feature_used' AND feature != ''",
             vec!["events", "unique_users"],
         ),
-        "live_visitors" => {
-            ("''", format!("count(), {VISITORS}"), "event_name = 'page_view'", vec!["total_views", "unique_visitors"])
-        }
+        "live_visitors" => (
+            "''",
+            format!("count(), {VISITORS}"),
+            "event_name = 'page_view'",
+            vec!["total_views", "unique_visitors"],
+        ),
         other => panic!("{other}"),
     };
     let expected = plain_figures(server, frame, keys, &figures, &format!("{condition} AND {filter}")).await;
@@ -111,7 +116,11 @@ async fn assert_equals_plain_sql(server: &TestServer, panel: &str, frame: &v1::F
         "live_visitors" => vec![String::new()],
         "traffic_by_country" => {
             let countries = texts(frame, "country_code");
-            numbers(frame, "bucket_start").iter().zip(countries).map(|(bucket, country)| format!("{bucket}{country}")).collect()
+            numbers(frame, "bucket_start")
+                .iter()
+                .zip(countries)
+                .map(|(bucket, country)| format!("{bucket}{country}"))
+                .collect()
         }
         _ => numbers(frame, "bucket_start").iter().map(u64::to_string).collect(),
     };
@@ -124,16 +133,24 @@ async fn assert_equals_plain_sql(server: &TestServer, panel: &str, frame: &v1::F
         found += usize::from(exact.is_some());
         for (index, exact) in exact.unwrap_or(&none).iter().enumerate() {
             let (column, value) = (columns[index], values[index][row]);
-            let is_distinct = matches!(column, "active_users" | "visitors" | "unique_users" | "unique_visitors");
+            let is_distinct =
+                matches!(column, "active_users" | "visitors" | "unique_users" | "unique_visitors");
             let allowed = if is_distinct && *exact > 100 { exact / 100 } else { 0 };
-            assert!(value.abs_diff(*exact) <= allowed, "{panel} {filter}: {column} of {key:?} is {value}, not {exact}: {:?}", frame.context);
+            assert!(
+                value.abs_diff(*exact) <= allowed,
+                "{panel} {filter}: {column} of {key:?} is {value}, not {exact}: {:?}",
+                frame.context
+            );
         }
     }
     assert_eq!(found, expected.len(), "{panel} {filter}: {expected:?}");
 }
 
 fn filter(dimension: &str, values: &[&str]) -> v1::Filter {
-    v1::Filter { dimension: dimension.into(), values: values.iter().map(|value| (*value).to_owned()).collect() }
+    v1::Filter {
+        dimension: dimension.into(),
+        values: values.iter().map(|value| (*value).to_owned()).collect(),
+    }
 }
 
 #[tokio::test]
@@ -173,7 +190,11 @@ async fn panels_match_plain_sql_for_every_range_filter_and_comparison() {
     let filters = [
         (vec![], "1", true),
         (vec![filter("country_code", &["US", "DE"])], "country_code IN ('US', 'DE')", true),
-        (vec![filter("event_name", &["page_view", "error_occurred"])], "event_name IN ('page_view', 'error_occurred')", true),
+        (
+            vec![filter("event_name", &["page_view", "error_occurred"])],
+            "event_name IN ('page_view', 'error_occurred')",
+            true,
+        ),
         (
             vec![filter("device_type", &["mobile"]), filter("country_code", &["US"])],
             "device_type = 'mobile' AND country_code = 'US'",
@@ -187,7 +208,15 @@ async fn panels_match_plain_sql_for_every_range_filter_and_comparison() {
             if filter_index > 0 && filter_index != 1 + index % 3 {
                 continue;
             }
-            for panel in ["active_users", "error_rate", "signup_funnel", "traffic_by_country", "top_pages", "top_features", "live_visitors"] {
+            for panel in [
+                "active_users",
+                "error_rate",
+                "signup_funnel",
+                "traffic_by_country",
+                "top_pages",
+                "top_features",
+                "live_visitors",
+            ] {
                 let is_compared = !panel.starts_with("top");
                 let compare = match (is_compared, index % 2) {
                     (false, _) => v1::Compare::Unspecified,
@@ -242,7 +271,11 @@ async fn dimensions_and_retention_are_listed_and_ranges_end_with_what_is_stored(
         assert!(list.dimensions.iter().any(|dimension| dimension.name == name), "{name}");
     }
     let mut days = async |filters: Vec<v1::Filter>| {
-        let request = v1::GetErrorRateRequest { time_range: TimeRange::TimeRange90d.into(), filters, ..Default::default() };
+        let request = v1::GetErrorRateRequest {
+            time_range: TimeRange::TimeRange90d.into(),
+            filters,
+            ..Default::default()
+        };
         let response = dashboard.get_error_rate(request).await.unwrap().into_inner();
         let context = response.context.unwrap();
         let (start, end) = (seconds(context.range_start), seconds(context.range_end));

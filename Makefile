@@ -128,10 +128,16 @@ bench-journal: ## Measure acknowledgements per second and their latency
 	@$(RUST)
 	cargo bench --locked --bench journal
 
-.PHONY: bench-panels
-bench-panels: engine ## Measure every panel at 1, 10 and 100 million events; EVENTS=1000000,10000000 for less
+.PHONY: bench
+bench: engine ## Measure everything, compare with the last kept result: ONLY=ingest,panels RUNS=5 EVENTS=2000000 SOAK_MINUTES=10 KEEP=1
 	@$(RUST)
-	BENCH_EVENTS=$(or $(EVENTS),1000000,10000000,100000000) cargo bench --locked --bench panels
+	@$(NODE)
+	ONLY=$(ONLY) RUNS=$(RUNS) EVENTS=$(EVENTS) PANEL_EVENTS=$(PANEL_EVENTS) SOAK_MINUTES=$(SOAK_MINUTES) KEEP=$(KEEP) \
+	  cargo bench --locked --bench suite
+
+.PHONY: bench-panels
+bench-panels: ## Measure every panel at 1, 10 and 100 million events; EVENTS=1000000,10000000 for less
+	@$(MAKE) --no-print-directory bench ONLY=panels PANEL_EVENTS=$(EVENTS) EVENTS=
 
 .PHONY: bench-freshness
 bench-freshness: engine ## Measure the time from an event to the update of a subscribed panel

@@ -6,7 +6,7 @@
 use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::ops::RangeInclusive;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::error::{ContextKind, ContextValue};
@@ -14,6 +14,7 @@ use clap::{Args, ValueEnum};
 
 use crate::clickhouse::RetentionDays;
 use crate::project::Project;
+use crate::properties::applied::{Declarations, PropertiesError};
 
 /// The settings of `millrace serve`.
 #[derive(Args, Clone, Debug)]
@@ -297,6 +298,16 @@ pub(crate) struct ClickHouseConfig {
     #[arg(long, env = "MILLRACE_ROLLUP_VALUES", value_name = "VALUES", default_value = "5000",
           value_parser = |text: &str| parse_integer(text, 1..=100_000))]
     pub rollup_values: u64,
+    /// File that declares the promoted properties; a change takes effect with `millrace properties apply`. Empty for the
+    /// built-in declarations
+    #[arg(
+        long,
+        env = "MILLRACE_PROPERTIES_FILE",
+        value_name = "FILE",
+        default_value = "",
+        hide_default_value = true
+    )]
+    pub properties_file: String,
     /// Path of the engine library. Empty for the copy that `make engine` downloads
     #[arg(
         long = "engine-lib",
@@ -312,6 +323,12 @@ pub(crate) struct ClickHouseConfig {
 }
 
 impl ClickHouseConfig {
+    /// Reads the declared properties.
+    pub(crate) fn declared_properties(&self) -> Result<Declarations, PropertiesError> {
+        let file = Some(self.properties_file.as_str()).filter(|file| !file.is_empty());
+        Declarations::read(file.map(Path::new))
+    }
+
     /// How long rows are kept.
     ///
     /// # Errors
@@ -612,8 +629,12 @@ mod tests {
     fn the_rollup_is_kept_as_long_as_the_events() {
         let retention = parsed(&["--retention-days", "400"]).clickhouse.retention();
         assert_eq!(retention, Ok(RetentionDays { events: 400, rollup: 400 }));
-        let line = parsed(&["--retention-days", "401"]).validate().expect_err("the rollup has 400 days").to_string();
-        assert!(line.starts_with("ROLLUP_RETENTION_DAYS (--rollup-retention-days): 400 is less than"), "{line}");
+        let line =
+            parsed(&["--retention-days", "401"]).validate().expect_err("the rollup has 400 days").to_string();
+        assert!(
+            line.starts_with("ROLLUP_RETENTION_DAYS (--rollup-retention-days): 400 is less than"),
+            "{line}"
+        );
     }
 
     #[test]

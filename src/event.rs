@@ -326,7 +326,9 @@ fn validate_properties_json<'a>(
         return invalid(FIELD, format!("{} is not a JSON object", quoted(text)));
     }
     // The depth is checked first, because the parser recurses.
-    let depth = nesting_depth(text);
+    // Almost every event has fewer brackets than levels are allowed, and counting them is much faster.
+    let brackets = text.bytes().filter(|byte| matches!(byte, b'{' | b'[')).count();
+    let depth = if brackets > MAX_PROPERTIES_DEPTH { nesting_depth(text) } else { 0 };
     if depth > MAX_PROPERTIES_DEPTH {
         return invalid(FIELD, format!("nests {depth} levels deep; the limit is {MAX_PROPERTIES_DEPTH}"));
     }
@@ -464,7 +466,7 @@ fn check_depth(depth: usize) -> Result<(), ValidationError> {
 }
 
 /// The value in quotes, truncated to [`MAX_QUOTED_BYTES`].
-fn quoted(text: &str) -> String {
+pub(crate) fn quoted(text: &str) -> String {
     let mut end = text.len().min(MAX_QUOTED_BYTES);
     while !text.is_char_boundary(end) {
         end -= 1;
@@ -605,7 +607,10 @@ mod tests {
     fn limits_are_inclusive() {
         for millis in [NOW_MS + 600_000, NOW_MS - 90 * 86_400_000] {
             let event = v1::Event { timestamp: Some(at(millis)), ..event() };
-            assert_eq!(validate(&event, &RULES, &Properties::built_in(), NOW_MS).unwrap().timestamp_ms(), millis);
+            assert_eq!(
+                validate(&event, &RULES, &Properties::built_in(), NOW_MS).unwrap().timestamp_ms(),
+                millis
+            );
         }
         let levels = MAX_PROPERTIES_DEPTH - 1;
         let deep = json(&format!("{{\"a\":{}{}}}", "[".repeat(levels), "]".repeat(levels)));

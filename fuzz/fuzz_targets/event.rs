@@ -10,10 +10,11 @@ use std::time::Duration;
 use libfuzzer_sys::fuzz_target;
 use millrace::internals::event::{MAX_EVENT_NAME_BYTES, MAX_ID_BYTES, MAX_PROPERTIES_BYTES, ValidationRules, validate};
 use millrace_client::proto::v1;
+use millrace::internals::project::Project;
+use millrace::internals::properties::Properties;
 use millrace::internals::writer::columns::EventColumns;
 use millrace::internals::writer::record::WriterRecord;
 use prost::Message;
-use uuid::Uuid;
 
 const NOW_MS: i64 = 1_800_000_000_000;
 const RULES: ValidationRules =
@@ -33,7 +34,7 @@ fuzz_target!(|bytes: &[u8]| {
 });
 
 fn check_event(event: &v1::Event) {
-    let Ok(valid) = validate(event, &RULES, NOW_MS) else {
+    let Ok(valid) = validate(event, &RULES, &Properties::built_in(), NOW_MS) else {
         return;
     };
     assert!((1..=MAX_EVENT_NAME_BYTES).contains(&valid.event_name().len()));
@@ -42,11 +43,13 @@ fn check_event(event: &v1::Event) {
     assert!(valid.country_code().iter().all(u8::is_ascii_uppercase));
     assert!(valid.properties().len() <= MAX_PROPERTIES_BYTES);
     assert!(valid.properties().starts_with('{') && valid.properties().ends_with('}'));
-    let mut columns = EventColumns::default();
-    columns.push(&valid, NOW_MS, || Uuid::nil());
-    columns.push(&valid, NOW_MS, || Uuid::max());
+    let mut columns = EventColumns::new(&Properties::built_in());
+    columns.push(&valid, &Project::default(), NOW_MS);
+    columns.push(&valid, &Project::default(), NOW_MS);
     let mut record = Vec::new();
     columns.encode_to(&mut record);
     assert_eq!(EventColumns::decode(&record), Ok(columns.clone()));
     assert_eq!(columns.without_rows(&[0]).rows(), 1);
+    let body = columns.clone().into_native(uuid::Uuid::max()).concat();
+    assert_eq!(EventColumns::from_native(&body).map(|columns| columns.rows()), Ok(2));
 }

@@ -2,7 +2,7 @@
 -- rollup up to twice as much.
 SELECT
     toUInt64(sum(if(table = 'events', bytes_on_disk, 2 * bytes_on_disk))) AS needed,
-    (SELECT min(free_space) FROM system.disks) AS free
+    assumeNotNull((SELECT min(free_space) FROM system.disks)) AS free
 FROM system.parts
 WHERE active
   AND database = currentDatabase()

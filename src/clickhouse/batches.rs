@@ -107,11 +107,7 @@ impl<'a> StagingTable<'a> {
     }
 
     /// Inserts a batch in the Native format.
-    pub(crate) async fn insert(
-        &self,
-        body: Vec<Bytes>,
-        batch_id: Uuid,
-    ) -> Result<(), ClickHouseError> {
+    pub(crate) async fn insert(&self, body: Vec<Bytes>, batch_id: Uuid) -> Result<(), ClickHouseError> {
         self.0.insert_native(Self::TABLE, body, &batch_id.to_string()).await
     }
 
@@ -144,7 +140,7 @@ pub(crate) async fn wait_until_quiescent(clickhouse: &ClickHouse) -> Result<(), 
 
 pub(super) async fn poll_until_quiescent(client: &Client) -> Result<(), ClickHouseError> {
     let tables = ["events", ROLLUP];
-    let count = async |query: &str| client.query_raw(query).param("tables", tables).fetch_one::<u64>().await;
+    let count = async |query: &str| client.query_raw(query).param("tables", &tables[..]).fetch_one::<u64>().await;
     let quiescent = async {
         // In this order: a statement that is aborted may leave a mutation, never the other way round.
         while count(RUNNING_WRITES).await? + count(PENDING_DELETES).await? > 0 {

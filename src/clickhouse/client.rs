@@ -157,12 +157,7 @@ impl ClickHouse {
         result
     }
 
-    async fn send_native(
-        &self,
-        table: &str,
-        body: Vec<Bytes>,
-        token: &str,
-    ) -> Result<(), ClickHouseError> {
+    async fn send_native(&self, table: &str, body: Vec<Bytes>, token: &str) -> Result<(), ClickHouseError> {
         // The body names its columns.
         let statement = format!("INSERT INTO {table} FORMAT Native");
         let mut insert = self

@@ -4,7 +4,7 @@
 
 mod client;
 mod error;
-mod promoted;
+pub(crate) mod promoted;
 mod retention;
 mod rollups;
 pub(crate) mod template;

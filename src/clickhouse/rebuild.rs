@@ -88,7 +88,8 @@ pub(crate) async fn recover(clickhouse: &ClickHouse) -> Result<(), ClickHouseErr
     if resume_inserts(clickhouse).await? {
         tracing::warn!("a rebuild was interrupted; inserts resumed, the rollup is unchanged");
     }
-    let exists = "SELECT count() FROM system.tables WHERE database = {database:String} AND name = {table:String}";
+    let exists =
+        "SELECT count() FROM system.tables WHERE database = {database:String} AND name = {table:String}";
     let exists = clickhouse.server_client()?.query_raw(exists);
     let exists = exists.param("database", clickhouse.database()).param("table", REBUILT);
     if exists.fetch_one::<u64>().await? == 0 {

@@ -96,11 +96,7 @@ impl RollupStatements {
         });
         let rows = render(
             ROWS.trim_end(),
-            [
-                ("measure", self.measure.as_str()),
-                ("bounded_values", &bounded),
-                ("events", &span_events),
-            ],
+            [("measure", self.measure.as_str()), ("bounded_values", &bounded), ("events", &span_events)],
         );
         let minutes = render(
             MINUTES.trim_end(),
@@ -184,7 +180,8 @@ impl RecomputeSpan {
             quarter * QUARTER_HOUR_SECONDS >= complete.events && day_start >= complete.rollup
         };
         let quarter_hours: Vec<u32> = quarter_hours.iter().copied().filter(is_complete).collect();
-        let mut days: Vec<u32> = quarter_hours.iter().map(|quarter| quarter / QUARTER_HOURS_PER_DAY).collect();
+        let mut days: Vec<u32> =
+            quarter_hours.iter().map(|quarter| quarter / QUARTER_HOURS_PER_DAY).collect();
         days.dedup();
         (!days.is_empty()).then_some(Self { quarter_hours, days })
     }
@@ -237,7 +234,10 @@ mod tests {
         let complete = CompleteSince { events: 0, rollup: 0 };
         let quarter_hours = [FIRST, FIRST + 1, FIRST + 97];
         let span = RecomputeSpan::of_quarter_hours(&quarter_hours, complete).unwrap();
-        assert_eq!((span.quarter_hours.as_slice(), span.days.as_slice()), (&quarter_hours[..], &[DAY, DAY + 1][..]));
+        assert_eq!(
+            (span.quarter_hours.as_slice(), span.days.as_slice()),
+            (&quarter_hours[..], &[DAY, DAY + 1][..])
+        );
         let start = DAY * DAY_SECONDS;
         assert_eq!(unix_bounds(&span.quarter_hours, QUARTER_HOUR_SECONDS), (start, start + 98 * 900));
         assert_eq!(unix_bounds(&span.days, DAY_SECONDS), (start, start + 2 * DAY_SECONDS));

@@ -165,9 +165,10 @@ pub(crate) async fn apply(
         record_file(&client, name, checksum).await.map_err(statement_error(name))?;
         applied.push(*name);
     }
-    retention::apply(&client, retention)
+    promoted::add_columns(clickhouse, &clickhouse.properties())
         .await
-        .map_err(|e| statement_error("RETENTION_DAYS")(e.into()))?;
+        .map_err(statement_error("promoted properties"))?;
+    retention::apply(&client, retention).await.map_err(|e| statement_error("RETENTION_DAYS")(e.into()))?;
     Ok(applied)
 }
 

@@ -187,8 +187,10 @@ impl Upgrade {
         for table in [UPGRADED, ROLLUP] {
             // Nothing expires between the copy and the computation of its rollup.
             self.execute(&format!("SYSTEM STOP TTL MERGES {table}")).await?;
-            self.execute(&format!("ALTER TABLE {table} MODIFY SETTING fsync_after_insert = 1, fsync_part_directory = 1"))
-                .await?;
+            self.execute(&format!(
+                "ALTER TABLE {table} MODIFY SETTING fsync_after_insert = 1, fsync_part_directory = 1"
+            ))
+            .await?;
         }
         let days: Vec<DayEvents> = self.client.query_raw(UPGRADE_DAYS).fetch_all().await?;
         let weeks = into_weeks(days);
@@ -207,7 +209,8 @@ impl Upgrade {
         for week in left {
             self.drop_week(week.monday).await?;
             for day in &week.days {
-                let timed_out = || ClickHouseError::unreachable("copying a day of events took over three hours");
+                let timed_out =
+                    || ClickHouseError::unreachable("copying a day of events took over three hours");
                 tokio::time::timeout(DAY_TIMEOUT, self.copy_day(day)).await.map_err(|_| timed_out())??;
                 current.events_done += day.events;
                 let share_left =
@@ -236,16 +239,17 @@ impl Upgrade {
 
     async fn copy_day(&self, &DayEvents { day, events }: &DayEvents) -> Result<(), ClickHouseError> {
         let copy = self.client.query_raw(UPGRADE_DAY).param("day", day);
-        copy.with_setting("insert_deduplicate", "0").with_setting("deduplicate_insert", "disable").execute().await?;
+        copy.with_setting("insert_deduplicate", "0")
+            .with_setting("deduplicate_insert", "disable")
+            .execute()
+            .await?;
         let count = format!("SELECT count() FROM {UPGRADED} WHERE date = toDate({{day:UInt32}})");
         let copied: u64 = self.client.query_raw(&count).param("day", day).fetch_one().await?;
         if copied != events {
             return Err(ClickHouseError::unreachable(format!(
                 "{copied} instead of {events} events of the day {} were copied",
-                jiff::Timestamp::from_second(i64::from(day * DAY_SECONDS)).map_or_else(
-                    |_| day.to_string(),
-                    |start| start.strftime("%Y-%m-%d").to_string()
-                )
+                jiff::Timestamp::from_second(i64::from(day * DAY_SECONDS))
+                    .map_or_else(|_| day.to_string(), |start| start.strftime("%Y-%m-%d").to_string())
             )));
         }
         self.statements.write(&self.client, UPGRADED, ROLLUP, &RecomputeSpan::of_day(day)).await
@@ -259,8 +263,10 @@ impl Upgrade {
         }
         if exchange {
             for table in [UPGRADED, ROLLUP] {
-                self.execute(&format!("ALTER TABLE {table} RESET SETTING fsync_after_insert, fsync_part_directory"))
-                    .await?;
+                self.execute(&format!(
+                    "ALTER TABLE {table} RESET SETTING fsync_after_insert, fsync_part_directory"
+                ))
+                .await?;
                 self.execute(&format!("SYSTEM START TTL MERGES {table}")).await?;
             }
             self.execute(&format!("EXCHANGE TABLES events AND {UPGRADED}")).await?;

@@ -16,6 +16,7 @@ use crate::clickhouse::upgrade::UpgradeProgress;
 use crate::clickhouse::{ClickHouse, RetentionDays, schema};
 use crate::config::ClickHouseConfig;
 use crate::properties::Properties;
+use crate::properties::applied::AppliedProperties;
 
 /// Arguments of `millrace migrate`.
 #[derive(Args, Clone, Debug)]
@@ -44,23 +45,24 @@ enum RebuiltTable {
 pub(crate) async fn run(args: MigrateArgs) -> anyhow::Result<()> {
     let MigrateArgs { print, rebuild, data_dir, clickhouse: config } = args;
     if print {
-        for (name, text) in schema::rendered_files(config.retention()?, &Properties::built_in()) {
+        let properties = config.declared_properties()?.properties;
+        for (name, text) in schema::rendered_files(config.retention()?, &properties) {
             println!("-- {name}\n{text}");
         }
         return Ok(());
     }
     let retention = config.retention()?;
     let _rebuild_lock = rebuild.is_some().then(|| lock_rebuild(&data_dir)).transpose()?;
-    if rebuild.is_some()
-        && config.clickhouse_url.is_empty()
-        && let Some(clickhouse) = running_server(&config, &data_dir)?
-    {
-        return rebuild_with_progress(&clickhouse).await;
+    let is_running = || serve::lock_data_dir(&data_dir).is_err();
+    if rebuild.is_some() && config.clickhouse_url.is_empty() && is_running() {
+        let properties = applied_properties(&config, &data_dir)?;
+        return rebuild_with_progress(&running_engine(&config, &data_dir, properties)?).await;
     }
     // A running server applies the schema itself, and owns the embedded database.
     let _lock = if config.clickhouse_url.is_empty() { Some(serve::lock_data_dir(&data_dir)?) } else { None };
     let stop = CancellationToken::new();
-    let storage = serve::connect_storage(&config, &data_dir, stop.clone()).await?;
+    let properties = applied_properties(&config, &data_dir)?;
+    let storage = serve::connect_storage(&config, &data_dir, properties, stop.clone()).await?;
     let migrated = async {
         if rebuild.is_some() {
             return rebuild_with_progress(&storage.clickhouse).await;
@@ -119,8 +121,18 @@ impl Drop for UpgradeBar {
     }
 }
 
+/// The properties that the data folder works with; the declared ones in a folder without any.
+pub(super) fn applied_properties(
+    config: &ClickHouseConfig,
+    data_dir: &Path,
+) -> anyhow::Result<watch::Receiver<Arc<Properties>>> {
+    let declared = config.declared_properties()?;
+    let applied = AppliedProperties::new(data_dir).read()?.unwrap_or(declared);
+    Ok(watch::channel(Arc::new(applied.properties)).1)
+}
+
 /// Two rebuilds at the same time would write to the same tables.
-fn lock_rebuild(data_dir: &Path) -> anyhow::Result<File> {
+pub(super) fn lock_rebuild(data_dir: &Path) -> anyhow::Result<File> {
     std::fs::create_dir_all(data_dir)?;
     let path = data_dir.join("rebuild.lock");
     let file = File::create(&path).with_context(|| format!("{} could not be created", path.display()))?;
@@ -128,20 +140,20 @@ fn lock_rebuild(data_dir: &Path) -> anyhow::Result<File> {
     Ok(file)
 }
 
-/// The embedded ClickHouse of the server that runs on this data folder, if one does.
-fn running_server(config: &ClickHouseConfig, data_dir: &Path) -> anyhow::Result<Option<ClickHouse>> {
-    if serve::lock_data_dir(data_dir).is_ok() {
-        return Ok(None);
-    }
+/// The embedded ClickHouse of the server that runs on this data folder.
+pub(super) fn running_engine(
+    config: &ClickHouseConfig,
+    data_dir: &Path,
+    properties: watch::Receiver<Arc<Properties>>,
+) -> anyhow::Result<ClickHouse> {
     let path = serve::endpoint_file(data_dir);
     let text = std::fs::read(&path).with_context(|| format!("{} could not be read", path.display()))?;
     let (_, endpoint) = watch::channel(Some(serde_json::from_slice(&text)?));
-    let (_, properties) = watch::channel(Arc::new(Properties::built_in()));
     let clickhouse = ClickHouse::new(endpoint, &config.clickhouse_database);
-    Ok(Some(clickhouse.with_rollup(properties, config.rollup_values)))
+    Ok(clickhouse.with_rollup(properties, config.rollup_values))
 }
 
-async fn rebuild_with_progress(clickhouse: &ClickHouse) -> anyhow::Result<()> {
+pub(super) async fn rebuild_with_progress(clickhouse: &ClickHouse) -> anyhow::Result<()> {
     let bar = ProgressBar::no_length().with_style(ProgressStyle::with_template(
         "{wide_bar} {human_pos} of {human_len} events, {eta} left",
     )?);

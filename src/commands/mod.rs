@@ -4,4 +4,5 @@ pub(crate) mod dead_letters;
 pub(crate) mod engine;
 pub(crate) mod generate;
 pub(crate) mod migrate;
+pub(crate) mod properties;
 pub(crate) mod serve;

@@ -33,6 +33,7 @@ use crate::panels::catalog::Catalog;
 use crate::panels::directory::DirectoryWatcher;
 use crate::panels::subscriptions::Subscriptions;
 use crate::properties::Properties;
+use crate::properties::applied::AppliedProperties;
 use crate::server::{self, ConnectionTasks, Handlers};
 use crate::shutdown::ShutdownSignals;
 use crate::writer::batch::BatchEncoder;
@@ -52,10 +53,14 @@ pub(crate) async fn run(config: ServeConfig) -> anyhow::Result<()> {
     // Before ClickHouse: a journal of a newer version must fail the start before anything is changed.
     let (journal, recovered) = open_journal(&config).await?;
 
+    let applied_properties = AppliedProperties::new(&config.data_dir);
+    let (properties_sender, properties) =
+        watch::channel(Arc::new(applied_properties.adopt(&config.clickhouse.declared_properties()?)?));
+
     // One token per stage: they are stopped one after the other.
     let [stop_services, stop_writer, stop_engine] = std::array::from_fn(|_| CancellationToken::new());
     let storage = tokio::select! {
-        storage = connect_storage(&config.clickhouse, &config.data_dir, stop_engine.clone()) => storage?,
+        storage = connect_storage(&config.clickhouse, &config.data_dir, properties.clone(), stop_engine.clone()) => storage?,
         () = signals.recv() => return Ok(()),
     };
     let retention = config.clickhouse.retention()?;
@@ -81,10 +86,9 @@ pub(crate) async fn run(config: ServeConfig) -> anyhow::Result<()> {
         DeadLetters::open(&config.data_dir).context("the folder of dead letters could not be opened")?;
     let durability = durability(&storage, &config.data_dir)?;
     let (demand, _) = watch::channel(None);
-    let (_properties_sender, properties) = watch::channel(Arc::new(Properties::built_in()));
     let (writer, writer_task) = writer::start(WriterDependencies {
         clickhouse: storage.clickhouse.clone(),
-        encoder: BatchEncoder::new(properties.clone()),
+        encoder: BatchEncoder::new(properties.clone(), config.clickhouse.rollup_values),
         journal: journal.clone(),
         recovered,
         dead_letters: dead_letters.clone(),
@@ -144,6 +148,15 @@ pub(crate) async fn run(config: ServeConfig) -> anyhow::Result<()> {
         retention: std::time::Duration::from_secs(retention.events * 86_400),
         max_clock_skew: config.max_clock_skew,
     };
+    let settle = {
+        let writer = writer.clone();
+        move || {
+            let writer = writer.clone();
+            async move { writer.settle().await }
+        }
+    };
+    let properties_task =
+        tokio::spawn(applied_properties.follow_requests(properties_sender, settle, stop_services.clone()));
     let ingester = Ingester::new(writer, config.project.clone(), rules, properties);
     let (router, reporter) = server::router(Handlers {
         ingest: IngestHandler::new(ingester.clone(), stop_services.clone()),
@@ -174,6 +187,7 @@ pub(crate) async fn run(config: ServeConfig) -> anyhow::Result<()> {
             )),
         ),
         panel_directory: ServerTask::new("panels folder", panel_directory_task),
+        properties: ServerTask::new("properties", properties_task),
         dashboard_state: ServerTask::new("dashboard state", dashboard_state_task),
         health: ServerTask::new("health", health_task),
         health_reporter: ServerTask::new(
@@ -204,8 +218,14 @@ pub(crate) async fn run(config: ServeConfig) -> anyhow::Result<()> {
     let drained = async {
         let mut clean = true;
         stop_services.cancel();
-        let services =
-            [tasks.server, tasks.panel_directory, tasks.dashboard_state, tasks.health, tasks.health_reporter];
+        let services = [
+            tasks.server,
+            tasks.panel_directory,
+            tasks.properties,
+            tasks.dashboard_state,
+            tasks.health,
+            tasks.health_reporter,
+        ];
         for task in services.into_iter().chain(tasks.deferred_schema) {
             clean &= task.join().await;
         }
@@ -261,6 +281,7 @@ impl ServerTask {
 struct ServerTasks {
     server: ServerTask,
     panel_directory: ServerTask,
+    properties: ServerTask,
     dashboard_state: ServerTask,
     health: ServerTask,
     health_reporter: ServerTask,
@@ -287,6 +308,7 @@ impl ServerTasks {
         let Self {
             server,
             panel_directory,
+            properties,
             dashboard_state,
             health,
             health_reporter,
@@ -294,7 +316,7 @@ impl ServerTasks {
             writer,
             engine,
         } = self;
-        let tasks = [server, panel_directory, dashboard_state, health, health_reporter, writer];
+        let tasks = [server, panel_directory, properties, dashboard_state, health, health_reporter, writer];
         first_exit(tasks.into_iter().chain(deferred_schema).chain(engine).collect()).await
     }
 }
@@ -338,14 +360,15 @@ pub(super) struct Storage {
     pub(super) engine: Option<(EngineHandle, JoinHandle<()>)>,
 }
 
-/// Connects to the configured ClickHouse server, or starts the embedded engine. `stop` stops the engine.
+/// Connects to the configured ClickHouse server, or starts the embedded engine. `properties` are the applied ones. `stop`
+/// stops the engine.
 pub(super) async fn connect_storage(
     config: &ClickHouseConfig,
     data_dir: &Path,
+    properties: watch::Receiver<Arc<Properties>>,
     stop: CancellationToken,
 ) -> anyhow::Result<Storage> {
     let database = config.clickhouse_database.clone();
-    let (_, properties) = watch::channel(Arc::new(Properties::built_in()));
     if config.clickhouse_url.is_empty() {
         let library = Some(&config.engine_library).filter(|path| !path.is_empty()).map(PathBuf::from);
         let supervisor = SupervisorConfig {

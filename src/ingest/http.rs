@@ -11,11 +11,12 @@ use http::{HeaderMap, StatusCode};
 use serde::de::{Deserializer as _, IgnoredAny, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
+use super::event_json::{EventJsonError, parse_event_json};
 use super::ingester::{DecodedRequest, Ingester, MAX_SEND_EVENTS, RejectionBudget, check_event_count};
 use crate::edge::body;
 use crate::error::{Error, problem_response};
 use crate::event::MAX_PROPERTIES_BYTES;
-use crate::proto::json::{from_json, to_json};
+use crate::proto::json::to_json;
 use crate::proto::v1;
 
 /// The largest event as JSON, in bytes: `properties` has up to 64 KiB, and more if its text is escaped.
@@ -70,10 +71,11 @@ async fn post_events(
 fn decode_events(ingester: &Ingester, elements: &[&RawValue]) -> Result<DecodedRequest, Error> {
     let rejection_budget = RejectionBudget::for_unary();
     let mut decoder = ingester.decoder(0, String::new(), 0, &rejection_budget)?;
+    let mut event = v1::Event::default();
     for (index, element) in (0_u32..).zip(elements) {
-        match parse_event(element) {
-            Ok(event) => decoder.push_event(index, &event),
-            Err(reason) => decoder.reject(index, "", reason),
+        match read_event(element, &mut event) {
+            Ok(()) => decoder.push_event(index, &event),
+            Err(error) => decoder.reject(index, error.field, error.reason),
         }
     }
     Ok(decoder.finish())
@@ -140,20 +142,24 @@ fn max_columns_bytes(element: &RawValue) -> usize {
     FIXED_COLUMN_BYTES + PROMOTED_FACTOR * (6 * text).min(text + MAX_PROPERTIES_BYTES)
 }
 
-fn parse_event(element: &RawValue) -> Result<v1::Event, String> {
+/// Parses an event into `event`, whose memory is reused.
+fn read_event(element: &RawValue, event: &mut v1::Event) -> Result<(), EventJsonError> {
     let text = element.get();
+    let invalid = |reason| Err(EventJsonError { field: "", reason });
     if text.len() > MAX_EVENT_JSON_BYTES {
-        return Err(format!("has {} bytes of JSON; the limit is {MAX_EVENT_JSON_BYTES}", text.len()));
+        return invalid(format!("has {} bytes of JSON; the limit is {MAX_EVENT_JSON_BYTES}", text.len()));
     }
-    let values = count_values(text);
-    if values > MAX_EVENT_VALUES {
-        return Err(format!("holds {values} values; the limit is {MAX_EVENT_VALUES}"));
+    // Each value but the first has a separator.
+    if text.len() >= MAX_EVENT_VALUES {
+        let values = count_values(text);
+        if values > MAX_EVENT_VALUES {
+            return invalid(format!("holds {values} values; the limit is {MAX_EVENT_VALUES}"));
+        }
     }
-    from_json("Event", text).map_err(|error| error.to_string())
+    parse_event_json(text, event)
 }
 
-/// An upper bound for the number of values, from the separators. Checked before parsing, because a parsed value takes a few
-/// hundred bytes.
+/// An upper bound for the number of values, from the separators.
 fn count_values(json: &str) -> usize {
     let (mut values, mut in_string, mut escaped) = (1, false, false);
     for byte in json.bytes() {
@@ -177,14 +183,16 @@ pub fn fuzz_post_events(
     now_ms: i64,
 ) -> Option<[usize; 3]> {
     let elements = parse_array(body).ok()?;
-    let (properties, project) = (crate::properties::Properties::built_in(), crate::project::Project::default());
+    let (properties, project) =
+        (crate::properties::Properties::built_in(), crate::project::Project::default());
     let mut columns = crate::writer::columns::EventColumns::new(&properties);
     let (mut accepted, mut rejected) = (0, 0);
     let (count, max_bytes) =
         (elements.len(), elements.iter().map(|element| max_columns_bytes(element)).sum());
+    let mut event = v1::Event::default();
     for element in elements {
-        let event = parse_event(element);
-        match event.as_ref().ok().and_then(|event| crate::event::validate(event, rules, &properties, now_ms).ok()) {
+        let read = read_event(element, &mut event);
+        match read.ok().and_then(|()| crate::event::validate(&event, rules, &properties, now_ms).ok()) {
             Some(valid) => {
                 columns.push(&valid, &project, now_ms);
                 accepted += 1;
@@ -239,6 +247,8 @@ mod tests {
     #[test]
     fn an_event_is_limited_in_bytes_and_values() {
         let raw = |text: String| RawValue::from_string(text).unwrap();
+        let parse_event =
+            |element: &RawValue| read_event(element, &mut v1::Event::default()).map_err(|error| error.reason);
         let many = raw(format!(r#"{{"event_name":"a","properties":{{"x":[{}0]}}}}"#, "0,".repeat(40_000)));
         assert!(parse_event(&many).unwrap_err().contains("40005 values"));
         let texts = raw(format!(r#"{{"event_name":"a","properties":{{"x":"{}\"{{"}}}}"#, ",".repeat(40_000)));

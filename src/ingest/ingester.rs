@@ -154,6 +154,7 @@ impl Ingester {
         let producer_id = request.producer_id.clone();
         let start_new_numbering = request.start_new_numbering;
         let mut decoder = self.decoder(request_index, producer_id, request.sequence, rejection_budget)?;
+        decoder.request.columns.reserve(request.len(), request.message_bytes());
         let mut object = Struct::default();
         for (index, bytes) in (0_u32..).zip(request.events()) {
             if bytes.len() > MAX_EVENT_BYTES {

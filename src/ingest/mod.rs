@@ -4,6 +4,7 @@
 //! acknowledgement. Handlers keep no state across requests, except the last producer id of a stream. What an acknowledgement
 //! guarantees is defined by the writer.
 
+mod event_json;
 pub(crate) mod grpc;
 pub(crate) mod http;
 mod ingester;

@@ -4,6 +4,7 @@
 //! from the JSON of an event; for rows from before their declaration, ClickHouse computes the same value by the column's
 //! DEFAULT expression.
 
+pub(crate) mod applied;
 mod normalise;
 
 use std::borrow::Cow;

@@ -3,9 +3,9 @@
 use std::sync::LazyLock;
 
 use prost::Message;
-use prost_reflect::{
-    DescriptorPool, DeserializeOptions, DynamicMessage, MessageDescriptor, SerializeOptions,
-};
+#[cfg(test)]
+use prost_reflect::DeserializeOptions;
+use prost_reflect::{DescriptorPool, DynamicMessage, MessageDescriptor, SerializeOptions};
 use serde_json::Value;
 
 static DESCRIPTOR_POOL: LazyLock<DescriptorPool> = LazyLock::new(|| {
@@ -28,7 +28,8 @@ pub(crate) fn to_json(name: &str, message: &impl Message) -> Value {
     json.expect("every message of the contracts has a JSON form")
 }
 
-/// Why JSON is not a message.
+/// Why JSON is not a message. Only tests read messages from JSON: events have a typed reader, `ingest/event_json.rs`.
+#[cfg(test)]
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum JsonError {
     /// Invalid JSON, an unknown field, or a value of the wrong type. The text has line and column.
@@ -43,6 +44,7 @@ pub(crate) enum JsonError {
 ///
 /// # Errors
 /// See [`JsonError`].
+#[cfg(test)]
 pub(crate) fn from_json<M: Message + Default>(name: &str, json: &str) -> Result<M, JsonError> {
     let mut reader = serde_json::Deserializer::from_str(json);
     let options = DeserializeOptions::new();

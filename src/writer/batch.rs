@@ -1,6 +1,7 @@
 //! What is sent to ClickHouse for a batch: the rows of `events` and the rows of `rollup`.
 
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
 
 use bytes::Bytes;
 use tokio::sync::watch;
@@ -37,14 +38,15 @@ pub(crate) struct BatchEncoder {
 }
 
 impl BatchEncoder {
-    /// `properties` are the declared ones, for which the table `events` has columns.
-    pub(crate) fn new(properties: watch::Receiver<Arc<Properties>>) -> Self {
-        Self { properties, admitted: Arc::default() }
+    /// `properties` are the declared ones, for which the table `events` has columns. Each dimension of an event has rows of
+    /// its own for `max_values` a day.
+    pub(crate) fn new(properties: watch::Receiver<Arc<Properties>>, max_values: u64) -> Self {
+        Self { properties, admitted: Arc::new(Mutex::new(AdmittedValues::new(max_values))) }
     }
 
     /// Admits the values of today's rollup. Without ClickHouse, today's bound starts anew.
     pub(crate) async fn load_admitted_values(&self, clickhouse: &ClickHouse) {
-        let mut admitted = AdmittedValues::default();
+        let mut admitted = self.admitted.lock().unwrap_or_else(PoisonError::into_inner).emptied();
         match admitted.load(clickhouse).await {
             Ok(()) => *self.admitted.lock().unwrap_or_else(PoisonError::into_inner) = admitted,
             Err(error) => tracing::warn!(
@@ -57,12 +59,22 @@ impl BatchEncoder {
     pub(super) async fn encode(&self, records: Vec<EventColumns>, batch_id: Uuid) -> BatchBodies {
         let (properties, admitted) = (Arc::clone(&self.properties.borrow()), Arc::clone(&self.admitted));
         run_blocking(move || {
+            let started = Instant::now();
             let columns = EventColumns::concatenate(records, &properties);
+            let concatenated = started.elapsed();
             let rollup = {
                 let mut admitted = admitted.lock().unwrap_or_else(PoisonError::into_inner);
                 admitted.start_day(jiff::Timestamp::now());
                 rollup::compute(&columns, &properties, &mut admitted)
             };
+            tracing::debug!(
+                batch = %batch_id,
+                events = columns.rows(),
+                rollup_bytes = rollup.iter().map(Bytes::len).sum::<usize>(),
+                concatenate_us = concatenated.as_micros(),
+                rollup_us = (started.elapsed() - concatenated).as_micros(),
+                "batch encoded"
+            );
             BatchBodies {
                 events: u64::from(columns.rows()),
                 events_native: columns.into_native(batch_id),

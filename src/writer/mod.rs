@@ -10,13 +10,14 @@
 //! # Path of a request
 //!
 //! ```text
-//! submit -> admit     -> journal -> open batch -> seal    -> insert         -> landed
-//!           sequence,    fsync      columns       journal    one POST,         journal
-//!           event ids                                        token = batch id
+//! submit -> admit     -> journal -> open batch -> seal    -> encode    -> insert            -> landed
+//!           sequence,    fsync      columns       journal    columns,     events, rollup,      journal
+//!           event ids                                        rollup       token = batch id
 //! ```
 //!
 //! A synchronous state machine (`state.rs`) makes all decisions. The writer's task around it (`task.rs`) owns channels and
-//! timers. The inserter has its own task (`insert.rs`), so that a slow ClickHouse does not delay acknowledgements. A batch
+//! timers. The [`batch`] encoder concatenates the columns of a batch and computes its rows of the rollup (`rollup/`), on another
+//! thread. The inserter has its own task (`insert.rs`), so that a slow ClickHouse does not delay acknowledgements. A batch
 //! that cannot be inserted goes to the [`dead_letter`] folder, from which a third task (`replay.rs`) replays it.
 //!
 //! # When an insert fails
@@ -24,7 +25,8 @@
 //! A batch gets four attempts (`insert.rs`), with delays of 250 ms to 1 s between them. An attempt ends after 30 s
 //! without progress (`INSERT_TIMEOUT` in `clickhouse/client.rs`). After an attempt without a response, each further one waits up
 //! to a minute until ClickHouse is idle, and compares and repairs the batch instead of sending it under its token
-//! (`reconcile.rs`). After the fourth failure, or at once if ClickHouse rejects its contents, the batch is dead-lettered.
+//! (`reconcile.rs`). An attempt inserts the events and then the rollup rows. If it fails between the two, the next one skips the
+//! events by their token. After the fourth failure, or at once if ClickHouse rejects its contents, the batch is dead-lettered.
 //!
 //! # Limits
 //!
@@ -225,7 +227,24 @@ pub(crate) struct Writer {
     stats: Arc<WriterStats>,
 }
 
+/// How long [`Writer::settle`] waits. A batch that takes longer fails repeatedly, and is encoded again as a dead letter.
+const SETTLE_TIMEOUT: Duration = Duration::from_secs(10);
+
 impl Writer {
+    /// Waits until every batch that is encoded now has landed: batches are encoded and inserted one at a time.
+    pub(crate) async fn settle(&self) {
+        let mut landed = self.stats.landed();
+        let first = *landed.borrow_and_update();
+        let settled = async {
+            // The second one is encoded after the first has landed.
+            while self.stats.unlanded() > 0 && *landed.borrow_and_update() < first + 2 {
+                // Never an error: `self.stats` holds the sender.
+                landed.changed().await.ok();
+            }
+        };
+        tokio::time::timeout(SETTLE_TIMEOUT, settled).await.ok();
+    }
+
     /// Reserves memory for a request with at most `columns_bytes` of columns. Waits until the memory is free.
     pub(crate) async fn reserve(&self, columns_bytes: usize) -> Result<MemoryPermit, SubmitError> {
         let bytes = (columns_bytes + REQUEST_OVERHEAD_BYTES).min(MAX_PERMIT_BYTES);

@@ -115,7 +115,13 @@ pub enum MalformedRecord {
 
 impl EventsRecord {
     pub fn encode(&self) -> Vec<u8> {
-        Self::encode_fields(&self.project, &self.producer_id, self.sequence, self.received_at_ms, &self.columns)
+        Self::encode_fields(
+            &self.project,
+            &self.producer_id,
+            self.sequence,
+            self.received_at_ms,
+            &self.columns,
+        )
     }
 
     /// Encodes a record without owning its fields.

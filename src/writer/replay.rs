@@ -26,9 +26,9 @@ use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
+use super::batch::{BatchEncoder, insert_batch};
 use super::dead_letter::{DeadLetter, DeadLetters};
 use super::durability::Durability;
-use super::batch::{BatchEncoder, insert_batch};
 use super::insert::{InsertLock, read_letter};
 use super::reconcile::store_unconfirmed;
 use super::stats::WriterStats;
@@ -180,9 +180,7 @@ pub(crate) async fn replay_letter(
     let inserted = {
         let _guard = insert_lock.lock().await;
         match letter.outcome_unknown || token_may_have_expired(letter, inserts_since, now) {
-            true => {
-                store_unconfirmed(clickhouse, durability, id, letter.events, &bodies.events_native).await
-            }
+            true => store_unconfirmed(clickhouse, durability, id, letter.events, &bodies.events_native).await,
             false => insert_batch(clickhouse, id, &bodies).await,
         }
     };

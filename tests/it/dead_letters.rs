@@ -7,6 +7,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use millrace::internals::event::{ValidationRules, validate};
+use millrace::internals::project::Project;
+use millrace::internals::properties::Properties;
 use millrace::internals::writer::columns::EventColumns;
 use millrace_client::proto::v1;
 use tempfile::TempDir;
@@ -33,8 +35,9 @@ fn native_body(name: &str, batch_id: Uuid) -> Vec<u8> {
     let now_ms = jiff::Timestamp::now().as_millisecond();
     let rules =
         ValidationRules { retention: Duration::from_secs(86_400), max_clock_skew: Duration::from_secs(60) };
-    let mut columns = EventColumns::default();
-    columns.push(&validate(&event(name), &rules, now_ms).unwrap(), now_ms, Uuid::new_v4);
+    let (properties, event) = (Properties::built_in(), event(name));
+    let mut columns = EventColumns::new(&properties);
+    columns.push(&validate(&event, &rules, &properties, now_ms).unwrap(), &Project::default(), now_ms);
     columns.into_native(batch_id).concat()
 }
 
@@ -198,4 +201,44 @@ async fn dead_letters_count_toward_the_journal_limit_from_startup() {
     let server = TestServer::start_on(Arc::clone(&dir), &[("MILLRACE_JOURNAL_MAX_BYTES", "268435456")]);
     let error = server.ingest().await.send_events(events_request(vec![event("a")])).await.unwrap_err();
     assert_eq!(error.code(), Code::ResourceExhausted, "{error:?}");
+}
+
+/// A body as the version before projects and dictionaries wrote it.
+fn body_of_version_1(name: &str, id: Uuid) -> Vec<u8> {
+    let now_ms = jiff::Timestamp::now().as_millisecond().to_le_bytes();
+    let (high, low) = id.as_u64_pair();
+    let id = [high.to_le_bytes(), low.to_le_bytes()].concat();
+    let string = |text: &str| [&[text.len() as u8], text.as_bytes()].concat();
+    let columns: [(&str, &str, Vec<u8>); 10] = [
+        ("event_name", "String", string(name)),
+        ("timestamp", "DateTime64(3)", now_ms.to_vec()),
+        ("session_id", "String", string("s")),
+        ("user_id", "Nullable(String)", vec![1, 0]),
+        ("device_type", "String", string("mobile")),
+        ("country_code", "FixedString(2)", b"ES".to_vec()),
+        ("properties", "String", string(r#"{"page_url":"/orders/7"}"#)),
+        ("event_id", "UUID", id.clone()),
+        ("received_at", "DateTime64(3)", now_ms.to_vec()),
+        ("batch", "UUID", id),
+    ];
+    let mut body = vec![10, 1];
+    for (column, kind, value) in columns {
+        body.extend([string(column), string(kind), value].concat());
+    }
+    body
+}
+
+#[tokio::test]
+async fn a_letter_of_an_earlier_version_is_replayed_into_the_new_tables() {
+    let folder = temp_data_dir();
+    let batch = put_dead_letter(folder.path(), &recent_time(), "any", serde_json::json!({}));
+    let body = dead_letters_dir(folder.path()).join(format!("{batch}.native"));
+    fs::write(body, body_of_version_1("page_view", batch)).unwrap();
+    let server = TestServer::start_on(Arc::clone(&folder), &[]);
+    server.wait_for_health("done", |health| health.events_inserted == 1).await;
+    let stored = "SELECT project, event_name, event_id, device_type, country_code, page_url FROM events";
+    let expected = format!("default\tpage_view\t{batch}\tmobile\tES\t/orders/:id");
+    assert_eq!(server.sql(stored).await, expected);
+    let pages = "SELECT sum(events), groupBitmapMerge(visitors) FROM rollup WHERE value = '/orders/:id' AND step = 60";
+    assert_eq!(server.sql(pages).await, "1\t1");
 }

@@ -20,7 +20,7 @@ async fn a_hung_engine_is_killed_and_restarted() {
     assert_ne!(server.engine_pid(), Some(hung));
     server.ingest().await.send_events(events_request(vec![event("after"); 9])).await.unwrap();
     server.wait_until_landed().await;
-    let counts = "SELECT count(), uniqExact(event_id), (SELECT sum(events) FROM minutes) FROM events";
+    let counts = "SELECT count(), uniqExact(event_id), (SELECT sum(events) FROM rollup WHERE step = 1 AND event_name = '') FROM events";
     assert_eq!(server.sql(counts).await, "21\t21\t21");
 }
 
@@ -50,7 +50,7 @@ async fn an_engine_with_broken_inserts_is_restarted_once() {
     server.sql("DROP VIEW broken").await;
     let health = server.wait_until_landed().await;
     assert_eq!(health.clickhouse.unwrap().engine_restarts, 1);
-    let counts = "SELECT count(), uniqExact(event_id), (SELECT sum(events) FROM minutes) FROM events";
+    let counts = "SELECT count(), uniqExact(event_id), (SELECT sum(events) FROM rollup WHERE step = 1 AND event_name = '') FROM events";
     assert_eq!(server.sql(counts).await, "12\t12\t12");
 }
 

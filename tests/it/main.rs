@@ -29,8 +29,10 @@ mod panels;
 mod power_cut;
 
 mod producers;
+mod projects;
 mod properties;
 mod reconcile;
 mod rollup_assertions;
 mod rollups;
+mod upgrade;
 mod watch_panels;

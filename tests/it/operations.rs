@@ -4,7 +4,7 @@ use std::process::{Command, Output, Stdio};
 use std::time::Instant;
 
 use crate::common::{TIMEOUT, TestServer, event, events_request, http_request, now};
-use crate::rollup_assertions::assert_rollups_match_events;
+use crate::rollup_assertions::assert_rollup_matches_events;
 use millrace_client::proto::v1;
 use prost::Message;
 use v1::Status;
@@ -21,11 +21,9 @@ fn output_text(output: &Output) -> String {
 #[tokio::test]
 async fn changing_the_retention_alters_every_table() {
     let server = TestServer::start_with(&[("RETENTION_DAYS", "30")]);
-    let ttls = "SELECT name FROM system.tables WHERE database = 'millrace' AND engine_full LIKE '%toIntervalDay(DAYS)%' \
-                ORDER BY name";
-    let all = "country_minutes\ncountry_steps\nevents\nfeature_minutes\nfeature_steps\nminutes\npage_minutes\npage_steps\n\
-               session_steps";
-    assert_eq!(server.sql(&ttls.replace("DAYS", "30")).await, all);
+    let ttls = "SELECT name FROM system.tables WHERE database = 'millrace' AND engine_full LIKE '%toIntervalDay(DAYS)%'";
+    assert_eq!(server.sql(&ttls.replace("DAYS", "30")).await, "events");
+    assert_eq!(server.sql(&ttls.replace("DAYS", "400")).await, "rollup");
     // One event younger than the retention, one older.
     let aged_event = |days: i64| v1::Event {
         timestamp: Some(prost_types::Timestamp { seconds: now().seconds - days * 86_400, nanos: 0 }),
@@ -41,82 +39,113 @@ async fn changing_the_retention_alters_every_table() {
     assert_eq!((response.accepted, response.rejections[0].field.as_str()), (1, "timestamp"));
     let folder = server.shared_data_dir();
     server.stop();
-    let server = TestServer::start_on(folder, &[("RETENTION_DAYS", "7")]);
-    assert_eq!(server.sql(&ttls.replace("DAYS", "7")).await, all);
-    assert_eq!(server.sql(&ttls.replace("DAYS", "30")).await, "");
+    let days = [("RETENTION_DAYS", "7"), ("ROLLUP_RETENTION_DAYS", "8")];
+    let server = TestServer::start_on(folder, &days);
+    assert_eq!(server.sql(&ttls.replace("DAYS", "7")).await, "events");
+    assert_eq!(server.sql(&ttls.replace("DAYS", "8")).await, "rollup");
     assert_eq!(server.sql("SELECT count() FROM schema_migrations").await, "6", "each file is applied once");
 }
 
-const TABLES: [&str; 9] = [
-    "events",
-    "minutes",
-    "session_steps",
-    "feature_minutes",
-    "feature_steps",
-    "page_minutes",
-    "page_steps",
-    "country_minutes",
-    "country_steps",
-];
+const TABLES: [&str; 2] = ["events", "rollup"];
+
+/// One event per hour and kind, aged from `first` hours on.
+async fn insert_aged_events(server: &TestServer, count: u32, first: u32) {
+    let insert = format!(
+        "INSERT INTO events (event_name, timestamp, session_id, properties) \
+         SELECT ['page_view', 'feature_used'][1 + number % 2], now64(3) - toIntervalHour({first} + intDiv(number, 2)), \
+         toString(number % 7), '{{\"page_url\":\"/\",\"feature\":\"f\"}}' FROM numbers({count})"
+    );
+    server.sql(&insert).await;
+}
+
+fn rebuild_rollup(server: &TestServer) {
+    let rebuilt =
+        run_millrace(&["migrate", "--rebuild", "rollup", "--data-dir", server.data_dir().to_str().unwrap()]);
+    assert!(rebuilt.status.success(), "{}", output_text(&rebuilt));
+}
 
 #[tokio::test]
 async fn a_longer_retention_keeps_rows_about_to_expire() {
-    let server = TestServer::start_with(&[("RETENTION_DAYS", "1")]);
+    let server = TestServer::start_with(&[("RETENTION_DAYS", "60")]);
+    // Prevents expiry before the retention is changed.
     for table in TABLES {
-        // Prevents expiry before the retention is changed.
         server
             .sql(&format!("ALTER TABLE {table} MODIFY SETTING max_number_of_merges_with_ttl_in_pool = 0"))
             .await;
     }
-    server
-        .sql(
-            "INSERT INTO events (event_name, timestamp, session_id, properties) \
-             SELECT ['page_view', 'feature_used'][1 + number % 2], now64(3) - toIntervalHour(30) - number, \
-             toString(number % 7), '{\"page_url\":\"/\",\"feature\":\"f\"}' FROM numbers(1000)",
-        )
-        .await;
+    insert_aged_events(&server, 1_000, 480).await;
+    rebuild_rollup(&server);
     let figures = async |server: &TestServer| {
-        let mut figures = Vec::new();
-        for table in TABLES {
-            let sum = match table {
-                "events" => "count()",
-                "page_minutes" | "page_steps" | "country_minutes" | "country_steps" => "sum(views)",
-                _ => "sum(events)",
-            };
-            figures.push(server.sql(&format!("SELECT {sum} FROM {table}")).await);
-        }
-        figures
+        server.sql("SELECT (SELECT count() FROM events), sum(events) FROM rollup").await
     };
     let before = figures(&server).await;
-    assert_eq!(before, ["1000", "1000", "2000", "500", "1500", "500", "1500", "500", "1000"]);
-    // As if an earlier start had been killed after changing the definition.
+    // Five levels of: all events, each event, pages, features.
+    assert_eq!(before, format!("1000\t{}", 5 * (1_000 + 1_000 + 500 + 500)));
+    let folder = server.shared_data_dir();
+    server.stop();
+    let short = [("RETENTION_DAYS", "1"), ("ROLLUP_RETENTION_DAYS", "1")];
+    let server = TestServer::start_on(folder, &short);
+    // As if this start had been killed before it changed a definition.
     server
-        .sql("ALTER TABLE minutes MODIFY TTL minute + toIntervalDay(90) SETTINGS materialize_ttl_after_modify = 0")
+        .sql("ALTER TABLE rollup MODIFY TTL start + toIntervalDay(90) SETTINGS materialize_ttl_after_modify = 0")
         .await;
     let folder = server.shared_data_dir();
     server.stop();
-    let server = TestServer::start_on(folder, &[("RETENTION_DAYS", "90")]);
+    let long = [("RETENTION_DAYS", "90"), ("ROLLUP_RETENTION_DAYS", "90")];
+    let server = TestServer::start_on(folder, &long);
     for table in TABLES {
         server.sql(&format!("OPTIMIZE TABLE {table} FINAL")).await;
     }
     assert_eq!(figures(&server).await, before);
-    assert_eq!(
-        server.sql("SELECT count(), uniqExact(table_name) FROM schema_retention WHERE days = 90").await,
-        "9\t9"
-    );
     // A shorter retention applies to stored rows too: ClickHouse drops them in the background.
     let folder = server.shared_data_dir();
     server.stop();
-    let server = TestServer::start_on(folder, &[("RETENTION_DAYS", "1")]);
-    assert_eq!(server.sql("SELECT count() FROM schema_retention WHERE days = 1").await, "18");
-    let deadline = Instant::now() + TIMEOUT;
+    let server = TestServer::start_on(folder, &short);
+    let recorded = "SELECT table_name, groupArray(days) FROM (SELECT * FROM schema_retention ORDER BY applied_at) \
+                    GROUP BY table_name ORDER BY table_name";
+    assert_eq!(server.sql(recorded).await, "events\t[60,1,90,1]\nrollup\t[400,1,90,1]");
     for table in TABLES {
         server.sql(&format!("ALTER TABLE {table} RESET SETTING max_number_of_merges_with_ttl_in_pool")).await;
-        while server.sql(&format!("SELECT count() FROM {table}")).await != "0" {
-            assert!(Instant::now() < deadline, "{table} still has expired rows");
-            server.sql(&format!("OPTIMIZE TABLE {table} FINAL")).await;
-        }
+        wait_until_expired(&server, table, "1").await;
     }
+}
+
+/// Waits until ClickHouse has dropped the rows that match.
+async fn wait_until_expired(server: &TestServer, table: &str, filter: &str) {
+    let deadline = Instant::now() + TIMEOUT;
+    while server.sql(&format!("SELECT count() FROM {table} WHERE {filter}")).await != "0" {
+        assert!(Instant::now() < deadline, "{table} still has expired rows");
+        server.sql(&format!("OPTIMIZE TABLE {table} FINAL")).await;
+    }
+}
+
+#[tokio::test]
+async fn the_rollup_outlives_its_events_and_every_rebuild() {
+    let server = TestServer::start_with(&[("RETENTION_DAYS", "90")]);
+    // Two days about 42 days ago, and the last two days.
+    insert_aged_events(&server, 96, 1_000).await;
+    insert_aged_events(&server, 96, 1).await;
+    rebuild_rollup(&server);
+    assert_rollup_matches_events(&server).await;
+    let rows = "SELECT step, event_name, dimension, value, start, sum(events), groupBitmapMerge(visitors) FROM rollup \
+                GROUP BY ALL ORDER BY ALL";
+    let before = server.sql(rows).await;
+    let folder = server.shared_data_dir();
+    server.stop();
+    let server = TestServer::start_on(folder, &[("RETENTION_DAYS", "30")]);
+    wait_until_expired(&server, "events", "timestamp < now() - 2592000").await;
+    assert_eq!(server.sql("SELECT count() FROM events").await, "96");
+    assert_eq!(server.sql(rows).await, before);
+    // A rebuild leaves them, and repairs the others.
+    server.sql("DELETE FROM rollup WHERE start > now() - 864000 AND step IN (1, 60)").await;
+    rebuild_rollup(&server);
+    assert_eq!(server.sql(rows).await, before);
+    // So does a rebuild after the retention was raised again: the events do not come back.
+    let folder = server.shared_data_dir();
+    server.stop();
+    let server = TestServer::start_on(folder, &[("RETENTION_DAYS", "90")]);
+    rebuild_rollup(&server);
+    assert_eq!(server.sql(rows).await, before);
 }
 
 #[tokio::test]
@@ -232,8 +261,36 @@ fn one_port_serves_http_and_grpc_web() {
     assert!(text.contains("event_name") && text.contains("grpc-status:0"), "{text}");
 }
 
+#[tokio::test]
+async fn the_rollup_distinguishes_a_bounded_number_of_values() {
+    let server = TestServer::start();
+    // Two days; on each, page b is the most frequent one, then c.
+    server
+        .sql(
+            "INSERT INTO events (event_name, timestamp, session_id, properties) \
+             SELECT 'page_view', toDateTime64(today() - 2 - number % 2, 3, 'UTC') + number, toString(number), \
+             concat('{\"page_url\":\"/', ['b', 'b', 'b', 'c', 'c', 'a', 'd'][1 + intDiv(number, 2) % 7], '\"}') \
+             FROM numbers(14000)",
+        )
+        .await;
+    let data_dir = server.data_dir().to_str().unwrap();
+    let rebuild = ["migrate", "--rebuild", "rollup", "--rollup-values", "2", "--data-dir", data_dir];
+    let rebuilt = run_millrace(&rebuild);
+    assert!(rebuilt.status.success(), "{}", output_text(&rebuilt));
+    let pages = "SELECT value, sum(events), groupBitmapMerge(visitors), countDistinct(toDate(start)) FROM rollup \
+                 WHERE dimension = 'page_url' AND step = STEP GROUP BY value ORDER BY value";
+    for step in ["1", "15", "60", "360", "1440"] {
+        let found = server.sql(&pages.replace("STEP", step)).await;
+        let rows: Vec<Vec<&str>> = found.lines().map(|line| line.split('\t').collect()).collect();
+        let counts: Vec<(&str, &str, &str)> = rows.iter().map(|row| (row[0], row[1], row[3])).collect();
+        assert_eq!(counts, [("(other)", "4000", "2"), ("/b", "6000", "2"), ("/c", "4000", "2")], "{found}");
+        // Distinct visitors, less those that share a bit.
+        assert!(rows[0][2].parse::<u64>().unwrap().abs_diff(4_000) < 40, "{found}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
-async fn rollups_are_rebuilt_exactly_during_ingestion() {
+async fn the_rollup_is_rebuilt_exactly_during_ingestion() {
     let server = TestServer::start();
     let generate = |more: &[&str]| {
         tokio::process::Command::new(env!("CARGO_BIN_EXE_millrace"))
@@ -245,22 +302,22 @@ async fn rollups_are_rebuilt_exactly_during_ingestion() {
     assert!(backfill.status.success(), "{backfill:?}");
     server.wait_until_landed().await;
     let live = tokio::spawn(generate(&["--rate", "2000", "--duration", "12s", "--producer-id", "live"]));
-    let migrate = |rollup: &str| {
+    let migrate = |table: &str| {
         let mut command = tokio::process::Command::new(env!("CARGO_BIN_EXE_millrace"));
-        command.arg("migrate").args(["--rebuild", rollup, "--data-dir"]).arg(server.data_dir());
+        command.arg("migrate").args(["--rebuild", table, "--data-dir"]).arg(server.data_dir());
         command.env("RUST_BACKTRACE", "0");
         async move { command.output().await.unwrap() }
     };
     let unknown = migrate("nothing").await;
-    assert!(String::from_utf8_lossy(&unknown.stderr).contains("minutes, feature_minutes"), "{unknown:?}");
-    // One rollup with missing rows, one with duplicate rows.
-    server.sql("DELETE FROM minutes WHERE minute < now() - 86400").await;
-    server.sql("INSERT INTO page_minutes SELECT * FROM page_minutes").await;
-    for rollup in ["minutes", "page_minutes", "feature_minutes", "country_minutes"] {
-        let rebuilt = migrate(rollup).await;
+    assert!(String::from_utf8_lossy(&unknown.stderr).contains("must be one of rollup"), "{unknown:?}");
+    // Missing and duplicate rows.
+    server.sql("DELETE FROM rollup WHERE start < now() - 86400").await;
+    server.sql("INSERT INTO rollup SELECT * FROM rollup WHERE dimension = 'page_url'").await;
+    for _ in 0..2 {
+        let rebuilt = migrate("rollup").await;
         let output_text = String::from_utf8_lossy(&rebuilt.stdout).into_owned();
         assert!(
-            rebuilt.status.success() && output_text.starts_with(&format!("rebuilt {rollup} from ")),
+            rebuilt.status.success() && output_text.starts_with("rebuilt the rollup from "),
             "{rebuilt:?}"
         );
     }
@@ -268,11 +325,11 @@ async fn rollups_are_rebuilt_exactly_during_ingestion() {
     let output_text = String::from_utf8_lossy(&live.stdout).into_owned();
     assert!(live.status.success() && output_text.contains("rejected 0"), "{live:?}");
     server.wait_until_landed().await;
-    assert_rollups_match_events(&server).await;
+    assert_rollup_matches_events(&server).await;
     assert_eq!(server.sql("SELECT count() - uniqExact(event_id) FROM events").await, "0");
-    // The new tables are kept until the next start has compared them.
+    // The new table is kept until the next start has compared them.
     let rebuild_tables = "SELECT count() FROM system.tables WHERE endsWith(name, '_rebuilt')";
-    assert_eq!(server.sql(rebuild_tables).await, "8");
+    assert_eq!(server.sql(rebuild_tables).await, "1");
     let folder = server.shared_data_dir();
     server.stop();
     let server = TestServer::start_on(folder, &[]);
@@ -285,8 +342,10 @@ async fn an_interrupted_rebuild_is_recovered_at_the_next_start() {
     let folder = server.shared_data_dir();
     server.ingest().await.send_events(events_request(vec![event("x")])).await.unwrap();
     server.wait_until_landed().await;
-    server.sql("ALTER TABLE events ADD CONSTRAINT inserts_wait_for_a_rebuild CHECK 0").await;
-    server.sql("CREATE TABLE minutes_rebuilt AS minutes").await;
+    for table in TABLES {
+        server.sql(&format!("ALTER TABLE {table} ADD CONSTRAINT inserts_wait_for_a_rebuild CHECK 0")).await;
+    }
+    server.sql("CREATE TABLE rollup_rebuilt AS rollup").await;
     // Events accepted meanwhile wait in the journal, and then as a dead letter.
     server.ingest().await.send_events(events_request(vec![event("y")])).await.unwrap();
     server
@@ -300,6 +359,6 @@ async fn an_interrupted_rebuild_is_recovered_at_the_next_start() {
     assert_eq!(server.health().await.buffer_size, 1, "a dead letter has not landed");
     server.wait_until_landed().await;
     assert_eq!(server.sql("SELECT count(), uniqExact(event_id) FROM events").await, "2\t2");
-    assert_eq!(server.sql("SELECT sum(events) FROM minutes").await, "2");
+    assert_eq!(server.sql("SELECT sum(events) FROM rollup WHERE step = 1 AND event_name = ''").await, "2");
     assert_eq!(server.sql("SELECT count() FROM system.tables WHERE endsWith(name, '_rebuilt')").await, "0");
 }

@@ -20,7 +20,7 @@ use tempfile::TempDir;
 
 use crate::common::{DeliveryCounts, TestServer, free_address};
 use crate::crash::{kill_engine, late_event, send_until_stopped};
-use crate::rollup_assertions::assert_rollups_match_events;
+use crate::rollup_assertions::assert_rollup_matches_events;
 
 const PRODUCERS: usize = 4;
 const IMAGE_BYTES: u64 = 4 << 30;
@@ -151,7 +151,7 @@ async fn power_cuts_neither_lose_nor_duplicate_events() {
         );
         broken_parts = detached;
         assert_eq!((lost, duplicated), (0, 0), "POWER_SEED={seed}: {stored} of {sent}\n{}", server.log());
-        assert_rollups_match_events(&server).await;
+        assert_rollup_matches_events(&server).await;
         events = sent;
     }
     println!("cuts {}, events {events}, lost 0, duplicated 0", cuts());

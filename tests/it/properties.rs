@@ -1,11 +1,18 @@
 //! Promoted properties: the DEFAULT expressions of ClickHouse give the values that the writer extracts.
 
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+use std::time::Duration;
+
 use millrace::internals::properties::{Properties, PropertyType, PropertyValue};
+use millrace_client::ProducerConfig;
+use millrace_client::proto::v1;
 use rand::rngs::StdRng;
 use rand::seq::IndexedRandom as _;
 use rand::{Rng as _, SeedableRng as _};
+use tokio_util::sync::CancellationToken;
 
-use crate::common::TestServer;
+use crate::common::{TestServer, event};
 
 const DECLARATIONS: &str = r#"
 [[property]]
@@ -123,4 +130,102 @@ async fn default_expressions_equal_the_extracted_values() {
             assert_eq!(found, expected, "{event_name} {json}");
         }
     }
+}
+
+fn declarations(names: &[&str]) -> String {
+    names
+        .iter()
+        .map(|name| format!("[[property]]\nname = \"{name}\"\ntype = \"text\"\nrole = \"dimension\"\n"))
+        .collect()
+}
+
+fn apply(server: &TestServer, file: &Path) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_millrace"))
+        .args(["properties", "apply", "--data-dir"])
+        .arg(server.data_dir())
+        .env("MILLRACE_PROPERTIES_FILE", file)
+        .stdin(Stdio::null())
+        .output()
+        .unwrap()
+}
+
+/// The events of each value of each dimension, from the rollup and from `properties`.
+async fn assert_dimensions(server: &TestServer, names: &[&str]) {
+    let from_rollup = server
+        .sql(
+            "SELECT dimension, value, sum(events) FROM rollup WHERE step = 1 AND dimension NOT IN ('', 'country_code', \
+             'device_type') GROUP BY ALL ORDER BY ALL",
+        )
+        .await;
+    let keys: Vec<String> = names.iter().map(|name| format!("'{name}'")).collect();
+    let from_events = server
+        .sql(&format!(
+            "SELECT dimension, JSONExtractString(properties, dimension) AS value, count() FROM events ARRAY JOIN \
+             [{}] AS dimension WHERE value != '' GROUP BY ALL ORDER BY ALL",
+            keys.join(", ")
+        ))
+        .await;
+    assert_eq!(from_rollup, from_events);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn properties_are_added_and_removed_while_events_arrive() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("properties.toml");
+    std::fs::write(&file, declarations(&["plan"])).unwrap();
+    let server = TestServer::start_with(&[("MILLRACE_PROPERTIES_FILE", file.to_str().unwrap())]);
+    let producer = ProducerConfig::new(server.url()).connect().await.unwrap();
+    let stop = CancellationToken::new();
+    let sending = tokio::spawn({
+        let stop = stop.clone();
+        async move {
+            let mut sent = 0_u64;
+            while !stop.is_cancelled() {
+                let properties =
+                    format!(r#"{{"plan":"p{}","release":"r{}","team":"t{}"}}"#, sent % 3, sent % 5, sent % 7);
+                let properties_kind = Some(v1::event::PropertiesKind::PropertiesJson(properties));
+                producer.send(v1::Event { properties_kind, ..event("deploy") }).await.unwrap();
+                sent += 1;
+                if sent.is_multiple_of(100) {
+                    tokio::time::sleep(Duration::from_millis(5)).await;
+                }
+            }
+            let totals = producer.close().await.unwrap();
+            assert_eq!((totals.accepted, totals.rejected), (sent, 0));
+            sent
+        }
+    });
+    server.wait_for_health("events are stored", |health| health.events_inserted > 1_000).await;
+    let mut names = vec!["plan"];
+    for (declared, printed) in [
+        (vec!["plan", "release", "team"], "add release\nadd team\n"),
+        (vec!["release", "team"], "remove plan\n"),
+    ] {
+        std::fs::write(&file, declarations(&declared)).unwrap();
+        let output = apply(&server, &file);
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert!(output.status.success() && text.starts_with(printed), "{output:?}\n{}", server.log());
+        let before = server.health().await.events_inserted;
+        server.wait_for_health("more are stored", |health| health.events_inserted > before + 1_000).await;
+        names = declared;
+    }
+    assert_eq!(
+        String::from_utf8_lossy(&apply(&server, &file).stdout),
+        "the declared properties are applied\n"
+    );
+    stop.cancel();
+    let sent = sending.await.unwrap();
+    let health = server.wait_until_landed().await;
+    assert_eq!(health.dead_letters.unwrap().batches, 0);
+    assert_eq!(server.sql_numbers("SELECT count() FROM events").await, [sent]);
+    assert_dimensions(&server, &names).await;
+    let stored = server
+        .sql("SELECT countIf(release = JSONExtractString(properties, 'release')) = count() FROM events")
+        .await;
+    assert_eq!(stored, "1", "old rows have the value by the column's default");
+
+    std::fs::write(&file, declarations(&["release"]).replace("\"dimension\"", "\"column\"")).unwrap();
+    let refused = apply(&server, &file);
+    let error = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(!refused.status.success() && error.contains("release: stored values"), "{error}");
 }

@@ -6,7 +6,9 @@ use std::time::{Duration, Instant};
 use millrace::internals::clickhouse::batches::{self, BatchPresence};
 use millrace::internals::clickhouse::{ClickHouse, ClickHouseError, Endpoint};
 use millrace::internals::event::{ValidationRules, validate};
-use millrace::internals::writer::columns::{COLUMN_NAMES, EventColumns};
+use millrace::internals::project::Project;
+use millrace::internals::properties::Properties;
+use millrace::internals::writer::columns::EventColumns;
 use millrace::internals::writer::durability::Durability;
 use millrace::internals::writer::reconcile::{
     BatchBody, ExpectedBatch, ReconcileError, ReconcileReport, reconcile,
@@ -21,7 +23,7 @@ use v1::event::PropertiesKind;
 
 use crate::common::{TIMEOUT, TestServer, event, now};
 use crate::crash::kill_engine;
-use crate::rollup_assertions::assert_rollups_match_events;
+use crate::rollup_assertions::assert_rollup_matches_events;
 
 const EVENTS: u64 = 600;
 
@@ -48,12 +50,14 @@ impl ReconcileFixture {
             fixture.batches.push(batch);
             fixture.insert(batch, &batch.to_string()).await;
         }
+        // The writer inserts the rows of the rollup beside the events.
+        fixture.reconcile().await;
         fixture
     }
 
     async fn insert(&self, batch: Uuid, token: &str) {
         let body = self.journal[&batch].clone().into_native(batch);
-        self.clickhouse.insert_native("events", COLUMN_NAMES, body, token).await.unwrap();
+        self.clickhouse.insert_native("events", body, token).await.unwrap();
     }
 
     async fn sql(&self, statement: &str) -> String {
@@ -105,7 +109,7 @@ impl ReconcileFixture {
         let events = EVENTS * self.batches.len() as u64;
         let figures = self.sql("SELECT count(), uniqExact(event_id), uniqExact(batch) FROM events").await;
         assert_eq!(figures, format!("{events}\t{events}\t{}", self.batches.len()));
-        assert_rollups_match_events(&self.server).await;
+        assert_rollup_matches_events(&self.server).await;
     }
 }
 
@@ -119,7 +123,8 @@ fn random_columns(random: &mut StdRng, late: bool) -> EventColumns {
     let rules =
         ValidationRules { retention: Duration::from_secs(90 * 86_400), max_clock_skew: Duration::ZERO };
     let now = now();
-    let mut columns = EventColumns::default();
+    let (properties, project) = (Properties::built_in(), Project::default());
+    let mut columns = EventColumns::new(&properties);
     for _ in 0..EVENTS {
         let name = *["page_view", "feature_used", "signup_started", "error_occurred"].choose(random).unwrap();
         let age_seconds = if late && random.random_bool(0.2) {
@@ -128,17 +133,18 @@ fn random_columns(random: &mut StdRng, late: bool) -> EventColumns {
             random.random_range(0..300)
         };
         let (key, duration) = (random.random_range(0..5), random.random_range(0..1_000));
+        let page = ["a", "b", "c", "d", "e"][key];
         let event = v1::Event {
             timestamp: Some(prost_types::Timestamp { seconds: now.seconds - age_seconds, nanos: 0 }),
             session_id: format!("s{}", random.random_range(0..400)),
             user_id: random.random_bool(0.5).then(|| format!("u{}", random.random_range(0..300))),
             properties_kind: Some(PropertiesKind::PropertiesJson(format!(
-                r#"{{"page_url":"/{key}","feature":"f{key}","duration_ms":{duration}}}"#
+                r#"{{"page_url":"/{page}","feature":"f{key}","duration_ms":{duration}}}"#
             ))),
             ..event(name)
         };
         let now_ms = now.seconds * 1_000;
-        columns.push(&validate(&event, &rules, now_ms).unwrap(), now_ms, Uuid::now_v7);
+        columns.push(&validate(&event, &rules, &properties, now_ms).unwrap(), &project, now_ms);
     }
     columns
 }
@@ -163,11 +169,11 @@ async fn batches_lost_or_duplicated_by_a_power_cut_are_repaired() {
     let sealed = Uuid::now_v7();
     fixture.journal.insert(sealed, random_columns(&mut StdRng::seed_from_u64(8), true));
     fixture.batches.push(sealed);
-    // Rollups with missing rows.
-    fixture.sql("DELETE FROM minutes WHERE toUnixTimestamp(minute) % 120 = 0").await;
-    fixture.sql("DELETE FROM page_minutes WHERE page_url = '/1'").await;
-    fixture.sql("DELETE FROM country_steps WHERE step = 15").await;
-    fixture.sql("TRUNCATE TABLE feature_steps").await;
+    // A rollup with missing and with duplicate rows.
+    fixture.sql("INSERT INTO rollup SELECT * FROM rollup WHERE step = 60").await;
+    fixture.sql("DELETE FROM rollup WHERE step = 1 AND toUnixTimestamp(start) % 120 = 0").await;
+    fixture.sql("DELETE FROM rollup WHERE dimension = 'page_url' AND value = '/a'").await;
+    fixture.sql("DELETE FROM rollup WHERE step IN (15, 1440)").await;
     for (batch, stored) in [
         (0, BatchPresence::Complete),
         (1, BatchPresence::Absent),
@@ -202,7 +208,7 @@ async fn batches_lost_or_duplicated_by_a_power_cut_are_repaired() {
 async fn an_interrupted_repair_is_completed_by_the_next_one() {
     let fixture = ReconcileFixture::with_batches(4).await;
     fixture.sql("TRUNCATE TABLE events").await;
-    fixture.sql("TRUNCATE TABLE session_steps").await;
+    fixture.sql("TRUNCATE TABLE rollup").await;
     let expected: Vec<ExpectedBatch> =
         fixture.batches.iter().map(|&batch_id| ExpectedBatch { batch_id, events: EVENTS }).collect();
     let last = fixture.batches[3];
@@ -234,7 +240,7 @@ async fn repairs_are_exact_despite_engine_crashes() {
         fixture
             .sql(&format!("DELETE FROM events WHERE batch = '{batch}' AND sipHash64(event_id) % 2 = 0"))
             .await;
-        fixture.sql("DELETE FROM minutes WHERE toUnixTimestamp(minute) % 120 = 0").await;
+        fixture.sql("DELETE FROM rollup WHERE step = 1 AND toUnixTimestamp(start) % 120 = 0").await;
         let wait = Duration::from_millis(random.random_range(0..1_500));
         let (repaired, ()) = tokio::join!(fixture.try_reconcile(), async {
             tokio::time::sleep(wait).await;

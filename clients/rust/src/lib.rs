@@ -3,6 +3,8 @@
 mod error;
 mod producer;
 pub mod proto;
+mod queue;
+mod request;
 mod send_window;
 mod task;
 

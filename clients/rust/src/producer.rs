@@ -1,18 +1,17 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tonic::transport::Endpoint;
 
 use crate::proto::v1;
+use crate::queue::EventQueue;
 use crate::task::ProducerTask;
 use crate::{ClientError, Totals};
 
 /// The most events that the server accepts in one request of a stream.
 const MAX_REQUEST_EVENTS: usize = 20_000;
-/// Capacity of the channel to the background task, in events. When it is full, [`Producer::send`] waits.
-const COMMAND_QUEUE_CAPACITY: usize = 1_024;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(10);
 
@@ -89,21 +88,24 @@ impl ProducerConfig {
             .http2_keep_alive_interval(KEEP_ALIVE_INTERVAL)
             .tcp_nodelay(true);
         let id = Arc::from(self.producer_id.as_str());
-        let (commands, command_receiver) = mpsc::channel(COMMAND_QUEUE_CAPACITY);
+        let queue = Arc::new(EventQueue::new(self.batch_events, self.batch_delay));
         let (totals_sender, totals) = watch::channel(Totals::default());
-        let mut task = ProducerTask::new(self, endpoint, totals_sender);
+        let mut task = ProducerTask::new(self, Arc::clone(&id), endpoint, Arc::clone(&queue), totals_sender);
         let stream = task.connect().await.map_err(|failure| failure.error)?;
-        let task = tokio::spawn(task.run(command_receiver, stream));
-        Ok(Producer { id, commands, totals, task: Arc::new(Mutex::new(Some(task))) })
+        let task = tokio::spawn(task.run(stream));
+        let handles = Arc::new(QueueHandle(queue));
+        Ok(Producer { id, handles, totals, task: Arc::new(Mutex::new(Some(task))) })
     }
 }
 
-pub(crate) enum Command {
-    Event(v1::Event),
-    /// Completed once everything before it is acknowledged.
-    Flush(oneshot::Sender<Result<Totals, ClientError>>),
-    /// No event follows. The task ends once everything before it is acknowledged.
-    Close,
+/// Shared by the clones of a producer. Closes the queue when the last one is dropped.
+#[derive(Debug)]
+struct QueueHandle(Arc<EventQueue>);
+
+impl Drop for QueueHandle {
+    fn drop(&mut self) {
+        self.0.close();
+    }
 }
 
 type TaskHandle = JoinHandle<Result<Totals, ClientError>>;
@@ -115,7 +117,7 @@ type TaskHandle = JoinHandle<Result<Totals, ClientError>>;
 #[derive(Clone, Debug)]
 pub struct Producer {
     id: Arc<str>,
-    commands: mpsc::Sender<Command>,
+    handles: Arc<QueueHandle>,
     pub(crate) totals: watch::Receiver<Totals>,
     /// Taken by the first `close`.
     task: Arc<Mutex<Option<TaskHandle>>>,
@@ -127,17 +129,18 @@ impl Producer {
         &self.id
     }
 
-    /// Queues an event. Waits while [`max_unacknowledged`](ProducerConfig::max_unacknowledged) requests are in flight.
+    /// Encodes an event into the next request. Waits while
+    /// [`max_unacknowledged`](ProducerConfig::max_unacknowledged) requests are in flight and two more are complete.
     ///
     /// Returning `Ok` does not mean that the event is stored: see [`flush`](Self::flush).
     pub async fn send(&self, event: v1::Event) -> Result<(), ClientError> {
-        self.commands.send(Command::Event(event)).await.map_err(|_| self.failure())
+        tokio::task::coop::consume_budget().await; // a loop of sends lets the other tasks of its thread run
+        self.handles.0.add(&event).await.ok_or_else(|| self.failure())
     }
 
     /// Waits until every event that was sent before is acknowledged, which means on the server's disk.
     pub async fn flush(&self) -> Result<Totals, ClientError> {
-        let (reply, flushed) = oneshot::channel();
-        self.commands.send(Command::Flush(reply)).await.map_err(|_| self.failure())?;
+        let flushed = self.handles.0.request_flush().ok_or_else(|| self.failure())?;
         flushed.await.map_err(|_| self.failure())?
     }
 
@@ -149,8 +152,7 @@ impl Producer {
         let Some(task) = task else {
             return Err(self.failure());
         };
-        // Not delivered if the task has failed; then the join returns the error.
-        self.commands.send(Command::Close).await.ok();
+        self.handles.0.close();
         match task.await {
             Ok(result) => result,
             Err(error) => match error.try_into_panic() {
@@ -165,7 +167,7 @@ impl Producer {
         self.totals.borrow().clone()
     }
 
-    /// Why the task no longer receives commands.
+    /// Why nothing is accepted any more.
     fn failure(&self) -> ClientError {
         self.totals.borrow().failure.clone().unwrap_or(ClientError::Closed)
     }

@@ -1,10 +1,12 @@
 //! The requests that were sent and not acknowledged. Pure: time is passed in.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use crate::ClientError;
 use crate::proto::v1;
+use crate::request::{EncodedEvents, EncodedRequest};
 
 /// How many rejections [`Totals`] keeps.
 const MAX_KEPT_REJECTIONS: usize = 100;
@@ -66,7 +68,7 @@ pub(crate) struct SendWindow {
 
 #[derive(Debug)]
 struct SentRequest {
-    request: v1::StreamEventsRequest,
+    request: EncodedRequest,
     /// When it was first sent under its current sequence.
     first_sent_at: ClockReading,
 }
@@ -121,7 +123,7 @@ impl SendWindow {
         let mut resumed = ResumeOutcome::default();
         for (sent, sequence) in self.unacknowledged.iter_mut().zip(1..) {
             if !sent.first_sent_at.is_certainly_within(MIN_PRODUCER_RETENTION, now) {
-                resumed.possible_duplicates += sent.request.events.len() as u64;
+                resumed.possible_duplicates += sent.request.events.events();
             }
             sent.first_sent_at = now; // it counts from the new sequence on
             resumed.renumbered |= sent.request.sequence != sequence;
@@ -137,13 +139,13 @@ impl SendWindow {
     /// Numbers a request that is sent now, and keeps it until it is acknowledged.
     pub(crate) fn push(
         &mut self,
-        producer_id: &str,
-        events: Vec<v1::Event>,
+        producer_id: &Arc<str>,
+        events: EncodedEvents,
         now: ClockReading,
-    ) -> &v1::StreamEventsRequest {
+    ) -> &EncodedRequest {
         self.last_sequence += 1;
-        let request = v1::StreamEventsRequest {
-            producer_id: producer_id.to_owned(),
+        let request = EncodedRequest {
+            producer_id: Arc::clone(producer_id),
             sequence: self.last_sequence,
             events,
             // `resume` leaves 0 only for a producer that the server does not know.
@@ -157,12 +159,12 @@ impl SendWindow {
     pub(crate) fn acknowledge(&mut self, sequence: u64) -> u64 {
         let mut events = 0;
         while let Some(sent) = self.unacknowledged.pop_front_if(|sent| sent.request.sequence <= sequence) {
-            events += sent.request.events.len() as u64;
+            events += sent.request.events.events();
         }
         events
     }
 
-    pub(crate) fn unacknowledged(&self) -> impl Iterator<Item = &v1::StreamEventsRequest> {
+    pub(crate) fn unacknowledged(&self) -> impl Iterator<Item = &EncodedRequest> {
         self.unacknowledged.iter().map(|sent| &sent.request)
     }
 
@@ -193,9 +195,14 @@ impl Totals {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::request::EventsBuffer;
 
-    fn events(count: usize) -> Vec<v1::Event> {
-        vec![v1::Event::default(); count]
+    fn push(window: &mut SendWindow, events: usize, now: ClockReading) -> u64 {
+        let mut buffer = EventsBuffer::default();
+        for _ in 0..events {
+            buffer.push(&v1::Event::default());
+        }
+        window.push(&"p".into(), buffer.take(), now).sequence
     }
 
     fn after(start: ClockReading, elapsed: Duration) -> ClockReading {
@@ -210,8 +217,8 @@ mod tests {
     fn numbering_continues_after_the_last_durable_sequence() {
         let (mut window, now) = (SendWindow::default(), ClockReading::now());
         assert_eq!(window.resume(ProducerStatus::DurableThrough(7), now).unwrap(), ResumeOutcome::default());
-        window.push("p", events(1), now);
-        window.push("p", events(1), now);
+        push(&mut window, 1, now);
+        push(&mut window, 1, now);
         assert_eq!(sequences(&window), [(8, false), (9, false)]);
     }
 
@@ -219,8 +226,8 @@ mod tests {
     fn the_first_request_of_a_new_producer_starts_a_new_numbering() {
         let (mut window, now) = (SendWindow::default(), ClockReading::now());
         assert_eq!(window.resume(ProducerStatus::Unknown, now).unwrap(), ResumeOutcome::default());
-        window.push("p", events(1), now);
-        window.push("p", events(1), now);
+        push(&mut window, 1, now);
+        push(&mut window, 1, now);
         assert_eq!(sequences(&window), [(1, true), (2, false)]);
         // The request did not arrive, so the numbering is the same.
         assert_eq!(window.resume(ProducerStatus::Unknown, now).unwrap(), ResumeOutcome::default());
@@ -231,7 +238,7 @@ mod tests {
     fn only_unacknowledged_requests_remain_after_a_reconnect() {
         let (mut window, now) = (SendWindow::default(), ClockReading::now());
         for _ in 0..3 {
-            window.push("p", events(10), now);
+            push(&mut window, 10, now);
         }
         assert_eq!(window.resume(ProducerStatus::DurableThrough(2), now).unwrap().acknowledged, 20);
         assert_eq!(sequences(&window), [(3, false)]);
@@ -242,8 +249,8 @@ mod tests {
     #[test]
     fn an_inconsistent_last_sequence_is_an_error() {
         let (mut window, now) = (SendWindow::default(), ClockReading::now());
-        window.push("p", events(1), now);
-        window.push("p", events(1), now);
+        push(&mut window, 1, now);
+        push(&mut window, 1, now);
         window.acknowledge(1);
         assert!(window.resume(ProducerStatus::DurableThrough(0), now).is_err(), "it acknowledged 1");
         assert!(window.resume(ProducerStatus::DurableThrough(3), now).is_err(), "3 was never sent");
@@ -261,13 +268,13 @@ mod tests {
             "nothing was unacknowledged"
         );
         window.resume(ProducerStatus::DurableThrough(57), start).unwrap();
-        window.push("p", events(10), start);
-        window.push("p", events(3), after(start, Duration::from_secs(2)));
+        push(&mut window, 10, start);
+        push(&mut window, 3, after(start, Duration::from_secs(2)));
         let now = after(start, MIN_PRODUCER_RETENTION);
         let resumed = window.resume(ProducerStatus::Unknown, now).unwrap();
         assert_eq!(resumed, ResumeOutcome { acknowledged: 0, renumbered: true, possible_duplicates: 10 });
         assert_eq!(sequences(&window), [(1, true), (2, false)]);
-        assert_eq!(window.push("p", events(1), now).sequence, 3);
+        assert_eq!(push(&mut window, 1, now), 3);
     }
 
     #[test]

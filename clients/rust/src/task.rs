@@ -1,17 +1,20 @@
-//! The background task of a producer. It owns the connection, the open batch and the send window.
+//! The background task of a producer. It owns the connection and the send window, and takes batches from the queue.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use backon::{BackoffBuilder, ExponentialBuilder};
-use prost::Message;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{mpsc, watch};
 use tokio_stream::wrappers::ReceiverStream;
+use tonic::codegen::http::uri::PathAndQuery;
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Status, Streaming};
 use tonic_types::StatusExt;
 
-use crate::producer::{Command, ProducerConfig};
+use crate::producer::ProducerConfig;
 use crate::proto::v1;
+use crate::queue::{EventQueue, NextBatch};
+use crate::request::{EncodedEvents, EncodedRequest, StreamEventsCodec};
 use crate::send_window::{ClockReading, ProducerStatus, SendWindow};
 use crate::{ClientError, Totals};
 use v1::ingest_service_client::IngestServiceClient;
@@ -27,29 +30,34 @@ const BACKOFF: ExponentialBuilder = ExponentialBuilder::new()
 const MAX_RETRY_DELAY: Duration = Duration::from_secs(300);
 /// After this many consecutive rejections without a retry delay the producer fails. Fewer may come from an overloaded proxy.
 const MAX_CONSECUTIVE_REJECTIONS: u32 = 5;
-/// A batch of this encoded size is sent. A quarter of the server's default limit for a message.
-const MAX_BATCH_BYTES: usize = 1 << 20;
+const STREAM_EVENTS_PATH: &str = "/millrace.v1.IngestService/StreamEvents";
 /// How long the server may take to respond to GetProducer, and to accept a stream.
 const RESPONSE_TIMEOUT: Duration = Duration::from_secs(10);
 
 pub(crate) struct ProducerTask {
     config: ProducerConfig,
+    producer_id: Arc<str>,
     endpoint: Endpoint,
+    queue: Arc<EventQueue>,
     window: SendWindow,
-    batch: Vec<v1::Event>,
-    batch_bytes: usize,
-    flushes: Vec<oneshot::Sender<Result<Totals, ClientError>>>,
     totals: watch::Sender<Totals>,
+}
+
+impl Drop for ProducerTask {
+    /// Also when the task panics, or its runtime shuts down.
+    fn drop(&mut self) {
+        self.queue.end();
+    }
 }
 
 /// An open StreamEvents call.
 pub(crate) struct OpenStream {
-    requests: mpsc::Sender<v1::StreamEventsRequest>,
+    requests: mpsc::Sender<EncodedRequest>,
     responses: Streaming<v1::StreamEventsResponse>,
 }
 
 enum StreamEnd {
-    /// No further command can arrive, and everything is acknowledged.
+    /// No further event can arrive, and everything is acknowledged.
     Drained,
     /// The connection was lost (`None`), or the server ended the call with a status.
     Disconnected(Option<Status>),
@@ -65,48 +73,36 @@ pub(crate) struct StreamFailure {
 }
 
 impl ProducerTask {
-    pub(crate) fn new(config: ProducerConfig, endpoint: Endpoint, totals: watch::Sender<Totals>) -> Self {
-        Self {
-            config,
-            endpoint,
-            window: SendWindow::default(),
-            batch: Vec::new(),
-            batch_bytes: 0,
-            flushes: Vec::new(),
-            totals,
-        }
+    pub(crate) fn new(
+        config: ProducerConfig,
+        producer_id: Arc<str>,
+        endpoint: Endpoint,
+        queue: Arc<EventQueue>,
+        totals: watch::Sender<Totals>,
+    ) -> Self {
+        Self { config, producer_id, endpoint, queue, window: SendWindow::default(), totals }
     }
 
     /// Runs until the producer is closed, or all its handles are dropped, and everything is acknowledged; or until a failure
     /// is permanent.
-    pub(crate) async fn run(
-        mut self,
-        mut commands: mpsc::Receiver<Command>,
-        first_stream: OpenStream,
-    ) -> Result<Totals, ClientError> {
-        let result = self.drive(&mut commands, first_stream).await;
+    pub(crate) async fn run(mut self, first_stream: OpenStream) -> Result<Totals, ClientError> {
+        let result = self.drive(first_stream).await;
+        self.queue.complete_flushes(&self.totals.borrow());
         if let Err(error) = &result {
-            // Before `commands` is dropped, so that a failed `send` finds the reason.
+            // Before the queue ends, so that a failed `send` or `flush` finds the reason.
             self.totals.send_modify(|totals| totals.failure = Some(error.clone()));
-            for flush in self.flushes.drain(..) {
-                flush.send(Err(error.clone())).ok(); // the caller may have stopped waiting
-            }
         }
         result.map(|()| self.totals.borrow().clone())
     }
 
     /// Drives one stream after the other.
-    async fn drive(
-        &mut self,
-        commands: &mut mpsc::Receiver<Command>,
-        first_stream: OpenStream,
-    ) -> Result<(), ClientError> {
+    async fn drive(&mut self, first_stream: OpenStream) -> Result<(), ClientError> {
         let mut next_stream = Some(first_stream);
         let mut backoff = BACKOFF.build();
         let mut stalled_since: Option<Instant> = None;
         let mut consecutive_rejections = 0;
         loop {
-            if commands.is_closed() && commands.is_empty() && self.is_done() {
+            if self.queue.is_closed() && self.is_done() {
                 return Ok(()); // nothing is left to reconnect for
             }
             let acknowledged = self.totals.borrow().acknowledged;
@@ -117,7 +113,7 @@ impl ProducerTask {
             let (failure, idle) = match stream {
                 Ok(stream) => {
                     let idle = self.window.len() == 0;
-                    let status = match self.drive_stream(commands, stream).await {
+                    let status = match self.drive_stream(stream).await {
                         StreamEnd::Drained => return Ok(()),
                         StreamEnd::Disconnected(status) => status,
                     };
@@ -169,7 +165,7 @@ impl ProducerTask {
     /// Connects, gets the last durable sequence of the producer, and resends what comes after it.
     pub(crate) async fn connect(&mut self) -> Result<OpenStream, StreamFailure> {
         let channel = self.endpoint.connect().await.map_err(|error| self.unavailable(root_cause(&error)))?;
-        let mut client: IngestServiceClient<Channel> = IngestServiceClient::new(channel);
+        let mut client: IngestServiceClient<Channel> = IngestServiceClient::new(channel.clone());
         let request = v1::GetProducerRequest { producer_id: self.config.producer_id.clone() };
         let producer = tokio::time::timeout(RESPONSE_TIMEOUT, client.get_producer(request))
             .await
@@ -188,29 +184,26 @@ impl ProducerTask {
         for request in self.window.unacknowledged() {
             requests.try_send(request.clone()).expect("the channel has capacity for the whole window");
         }
-        let stream_call = client.stream_events(ReceiverStream::new(outbound));
-        let responses = tokio::time::timeout(RESPONSE_TIMEOUT, stream_call)
+        let responses = tokio::time::timeout(RESPONSE_TIMEOUT, open_stream(channel, outbound))
             .await
             .map_err(|_| self.unavailable(no_response_to("StreamEvents")))?
             .map_err(|status| self.failure(Some(status)))?;
-        Ok(OpenStream { requests, responses: responses.into_inner() })
+        Ok(OpenStream { requests, responses })
     }
 
-    async fn drive_stream(
-        &mut self,
-        commands: &mut mpsc::Receiver<Command>,
-        mut stream: OpenStream,
-    ) -> StreamEnd {
-        let mut batch_deadline = tokio::time::Instant::now();
-        let mut commands_open = true;
-        self.complete_flushes();
+    async fn drive_stream(&mut self, mut stream: OpenStream) -> StreamEnd {
         loop {
-            if !commands_open && self.is_done() {
+            let batch_deadline = self.send_batches(&stream);
+            self.queue.complete_flushes(&self.totals.borrow());
+            if self.queue.is_closed() && self.is_done() {
                 return StreamEnd::Drained;
             }
-            let has_capacity = self.window.len() < self.config.max_unacknowledged;
-            let can_send = has_capacity && !self.batch.is_empty();
-            let flushing = !commands_open || !self.flushes.is_empty();
+            let delay = async {
+                match batch_deadline {
+                    Some(deadline) => tokio::time::sleep_until(deadline).await,
+                    None => std::future::pending().await,
+                }
+            };
             tokio::select! {
                 biased;
                 response = stream.responses.message() => match response {
@@ -218,35 +211,27 @@ impl ProducerTask {
                     Ok(None) => return StreamEnd::Disconnected(None),
                     Err(status) => return StreamEnd::Disconnected(Some(status)),
                 },
-                () = tokio::time::sleep_until(batch_deadline), if can_send && !flushing => self.send_batch(&stream),
-                () = std::future::ready(()), if can_send && flushing => self.send_batch(&stream),
-                command = commands.recv(), if commands_open && has_capacity => match command {
-                    Some(Command::Event(event)) => {
-                        if self.batch.is_empty() {
-                            batch_deadline = tokio::time::Instant::now() + self.config.batch_delay;
-                        }
-                        self.batch_bytes += event.encoded_len();
-                        self.batch.push(event);
-                        if self.batch.len() >= self.config.batch_events || self.batch_bytes >= MAX_BATCH_BYTES {
-                            self.send_batch(&stream);
-                        }
-                    }
-                    Some(Command::Flush(reply)) => {
-                        self.flushes.push(reply);
-                        self.complete_flushes();
-                    }
-                    // What clones have queued behind it is still received, then `None`.
-                    Some(Command::Close) => commands.close(),
-                    None => commands_open = false,
-                },
+                () = self.queue.changed() => {}
+                () = delay => {}
             }
         }
     }
 
-    fn send_batch(&mut self, stream: &OpenStream) {
-        let events = std::mem::take(&mut self.batch);
-        self.batch_bytes = 0;
-        let request = self.window.push(&self.config.producer_id, events, ClockReading::now());
+    /// Sends the batches that are ready and fit into the window. Returns when the open batch is ready, unless it must wait for
+    /// an acknowledgement or has no events.
+    fn send_batches(&mut self, stream: &OpenStream) -> Option<tokio::time::Instant> {
+        while self.window.len() < self.config.max_unacknowledged {
+            match self.queue.take(tokio::time::Instant::now()) {
+                NextBatch::Ready(events) => self.send_batch(events, stream),
+                NextBatch::OpenUntil(deadline) => return Some(deadline),
+                NextBatch::Empty => return None,
+            }
+        }
+        None
+    }
+
+    fn send_batch(&mut self, events: EncodedEvents, stream: &OpenStream) {
+        let request = self.window.push(&self.producer_id, events, ClockReading::now());
         // The channel has capacity for the whole window. If it is closed, the stream has ended, which `responses` reports.
         stream.requests.try_send(request.clone()).ok();
     }
@@ -254,21 +239,24 @@ impl ProducerTask {
     fn handle_response(&mut self, response: v1::StreamEventsResponse) {
         let events = self.window.acknowledge(response.sequence);
         self.totals.send_modify(|totals| totals.add_response(events, response));
-        self.complete_flushes();
     }
 
     /// Whether every event is acknowledged.
     fn is_done(&self) -> bool {
-        self.batch.is_empty() && self.window.len() == 0
+        self.window.len() == 0 && self.queue.is_empty()
     }
+}
 
-    fn complete_flushes(&mut self) {
-        if self.is_done() {
-            for flush in self.flushes.drain(..) {
-                flush.send(Ok(self.totals.borrow().clone())).ok(); // the caller may have stopped waiting
-            }
-        }
-    }
+/// Calls StreamEvents with encoded requests; the generated client would encode messages.
+async fn open_stream(
+    channel: Channel,
+    requests: mpsc::Receiver<EncodedRequest>,
+) -> Result<Streaming<v1::StreamEventsResponse>, Status> {
+    let mut client = tonic::client::Grpc::new(channel);
+    client.ready().await.map_err(|error| Status::unavailable(root_cause(&error)))?;
+    let requests = tonic::Request::new(ReceiverStream::new(requests));
+    let path = PathAndQuery::from_static(STREAM_EVENTS_PATH);
+    Ok(client.streaming(requests, path, StreamEventsCodec).await?.into_inner())
 }
 
 /// Whether a retry would get the same status.

@@ -1,8 +1,8 @@
 //! Sends each event at its timestamp.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use millrace_client::{ProducerConfig, Totals};
+use millrace_client::ProducerConfig;
 
 use super::SendTotals;
 use super::progress::Reporter;
@@ -10,6 +10,9 @@ use super::traffic::Traffic;
 
 /// How long the server may acknowledge nothing before live traffic fails.
 const STALL_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// How often the totals are updated, which an interrupted command prints.
+const UPDATE_INTERVAL: Duration = Duration::from_millis(200);
 
 /// The longest sleep. The clock of sleeps stops while the machine is suspended.
 const MAX_SLEEP: Duration = Duration::from_secs(1);
@@ -32,14 +35,7 @@ pub(super) async fn send(
     ))?;
     let bar = reporter.live();
     let end_ms = start_ms.saturating_add(i64::try_from(duration.as_millis()).unwrap_or(i64::MAX));
-    let mut update_totals = |sent: u64, totals: &Totals| {
-        total.sent = sent;
-        total.accepted = totals.accepted;
-        total.rejected = totals.rejected;
-        total.duplicates = totals.duplicates;
-        total.first_rejection = totals.rejections.first().cloned();
-    };
-    let mut sent = 0;
+    let (mut sent, mut updated_at) = (0, Instant::now());
     for (at_ms, event) in traffic.events_from(start_ms) {
         sleep_until(at_ms.min(end_ms), || jiff::Timestamp::now().as_millisecond()).await;
         if at_ms > end_ms {
@@ -50,13 +46,16 @@ pub(super) async fn send(
         if let Some(bar) = &bar {
             bar.inc(1);
         }
-        update_totals(sent, &producer.totals());
+        if updated_at.elapsed() >= UPDATE_INTERVAL {
+            total.update(sent, &producer.totals());
+            updated_at = Instant::now();
+        }
     }
     let totals = producer.close().await?;
     if let Some(bar) = &bar {
         bar.finish_and_clear();
     }
-    update_totals(sent, &totals);
+    total.update(sent, &totals);
     Ok(())
 }
 
@@ -77,7 +76,7 @@ async fn sleep_until(due_ms: i64, now_ms: impl Fn() -> i64) {
 mod tests {
     use tokio::time::Instant;
 
-    use super::*;
+    use super::{Duration, sleep_until};
 
     #[tokio::test(start_paused = true)]
     async fn events_that_are_overdue_after_a_suspend_are_sent_at_once() {

@@ -14,7 +14,7 @@ use tonic::transport::{Channel, Endpoint};
 
 use crate::proto::{self, v1};
 use crate::shutdown::ShutdownSignals;
-use millrace_client::ProducerConfig;
+use millrace_client::{ProducerConfig, Totals};
 use progress::Reporter;
 use traffic::{Scenario, Traffic};
 use upload::Upload;
@@ -33,7 +33,7 @@ pub(crate) struct GenerateArgs {
     /// How long to send live traffic: 90s, 10m, 2h, or forever
     #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
     duration: Option<Duration>,
-    /// Send this many events, spread over the last hour, as fast as possible in one upload
+    /// Send this many events, spread over the last hour, as fast as possible
     #[arg(long, value_name = "EVENTS", conflicts_with_all = ["duration", "backfill"])]
     count: Option<u64>,
     /// Send the events of this much of the past, as fast as possible: 24h, 7d. With --duration, live traffic continues them and
@@ -85,6 +85,15 @@ struct SendTotals {
 }
 
 impl SendTotals {
+    /// Takes over what the producer of this many events reports.
+    fn update(&mut self, sent: u64, totals: &Totals) {
+        self.sent = sent;
+        self.accepted = totals.accepted;
+        self.rejected = totals.rejected;
+        self.duplicates = totals.duplicates;
+        self.first_rejection = totals.rejections.first().cloned();
+    }
+
     fn plus(self, other: Self) -> Self {
         Self {
             sent: self.sent + other.sent,
@@ -136,7 +145,7 @@ async fn send(args: &GenerateArgs, uploaded: &mut SendTotals, live: &mut SendTot
         let period = now_ms - i64::try_from(past.as_millis())?..now_ms;
         let upload = Upload {
             channel: connect(args).await?,
-            producer_id: producer_id(args),
+            producer: producer_config(args, ""),
             progress: reporter.upload("history", traffic.expected_events(period.clone()) as u64),
             yield_to_live: live_duration.is_some(),
         };
@@ -144,11 +153,7 @@ async fn send(args: &GenerateArgs, uploaded: &mut SendTotals, live: &mut SendTot
     };
     let live = async {
         let Some(duration) = live_duration else { return Ok(()) };
-        let mut config = ProducerConfig::new(&args.target);
-        if let Some(producer_id) = &args.producer_id {
-            config = config.producer_id(format!("{producer_id}-live"));
-        }
-        live::send(config, traffic, now_ms, duration, &reporter, live).await
+        live::send(producer_config(args, "-live"), traffic, now_ms, duration, &reporter, live).await
     };
     tokio::try_join!(live, backfill)?;
     Ok(())
@@ -174,7 +179,7 @@ async fn send_count(
     });
     let upload = Upload {
         channel: connect(args).await?,
-        producer_id: producer_id(args),
+        producer: producer_config(args, ""),
         progress: reporter.upload("upload", count),
         yield_to_live: false,
     };
@@ -187,8 +192,13 @@ async fn connect(args: &GenerateArgs) -> anyhow::Result<Channel> {
     })
 }
 
-fn producer_id(args: &GenerateArgs) -> String {
-    args.producer_id.clone().unwrap_or_else(|| format!("generate-{}", uuid::Uuid::new_v4()))
+/// The id of the producer is random unless it is given; `suffix` tells the producers of a command apart.
+fn producer_config(args: &GenerateArgs, suffix: &str) -> ProducerConfig {
+    let config = ProducerConfig::new(&args.target);
+    match &args.producer_id {
+        Some(producer_id) => config.producer_id(format!("{producer_id}{suffix}")),
+        None => config,
+    }
 }
 
 #[cfg(test)]

@@ -4,7 +4,9 @@
 //! A function of time: seed, scenario, rate and the time alone decide which events happen at that time. A period can be
 //! generated in parts and in any order, and live traffic continues the sessions of the history before it.
 
-use std::collections::BTreeMap;
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+use std::collections::binary_heap::PeekMut;
 use std::ops::Range;
 
 use clap::ValueEnum;
@@ -96,7 +98,7 @@ impl Traffic {
             traffic: self,
             start_ms,
             next_second: (start_ms - MAX_SESSION_MS).div_euclid(1_000),
-            active: BTreeMap::new(),
+            active: BinaryHeap::new(),
         }
     }
 
@@ -124,8 +126,35 @@ pub(super) struct Events {
     start_ms: i64,
     /// The next second whose sessions have not started.
     next_second: i64,
-    /// The active sessions by the time of their next event, the second in which they started, and their number in it.
-    active: BTreeMap<(i64, i64, usize), Session>,
+    active: BinaryHeap<ActiveSession>,
+}
+
+/// A session by its next event: the greatest is the next one.
+struct ActiveSession {
+    /// The time of the next event, the second in which the session started, and its number in it: unique.
+    order: Reverse<(i64, i64, usize)>,
+    /// Boxed, because a heap moves its elements.
+    session: Box<Session>,
+}
+
+impl PartialEq for ActiveSession {
+    fn eq(&self, other: &Self) -> bool {
+        self.order == other.order
+    }
+}
+
+impl Eq for ActiveSession {}
+
+impl PartialOrd for ActiveSession {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for ActiveSession {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        self.order.cmp(&other.order)
+    }
 }
 
 impl Events {
@@ -135,9 +164,15 @@ impl Events {
         for (number, mut session) in self.traffic.sessions_of(second).into_iter().enumerate() {
             session.skip_until(self.start_ms);
             if let Some(at_ms) = session.next_event_ms() {
-                self.active.insert((at_ms, second, number), session);
+                let order = Reverse((at_ms, second, number));
+                self.active.push(ActiveSession { order, session: Box::new(session) });
             }
         }
+    }
+
+    /// Whether a session that has not started can have the next event.
+    fn needs_sessions(&self) -> bool {
+        self.active.peek().is_none_or(|next| self.next_second * 1_000 <= next.order.0.0)
     }
 }
 
@@ -145,14 +180,15 @@ impl Iterator for Events {
     type Item = (i64, v1::Event);
 
     fn next(&mut self) -> Option<Self::Item> {
-        while self.active.first_key_value().is_none_or(|((at_ms, ..), _)| self.next_second * 1_000 <= *at_ms)
-        {
+        while self.needs_sessions() {
             self.start_sessions();
         }
-        let ((at_ms, second, number), mut session) = self.active.pop_first()?;
-        let event = session.next_event()?;
-        if let Some(next_ms) = session.next_event_ms() {
-            self.active.insert((next_ms, second, number), session);
+        let mut next = self.active.peek_mut()?;
+        let Reverse((at_ms, second, number)) = next.order;
+        let event = next.session.next_event()?;
+        match next.session.next_event_ms() {
+            Some(next_ms) => next.order = Reverse((next_ms, second, number)),
+            None => drop(PeekMut::pop(next)),
         }
         Some((at_ms, event))
     }

@@ -1,11 +1,10 @@
-//! Sends a bounded number of events over one UploadEvents call.
+//! Sends a bounded number of events as fast as the server acknowledges them.
 
 use std::ops::Range;
 use std::time::Duration;
 
-use tokio::sync::mpsc;
+use millrace_client::ProducerConfig;
 use tokio::time::Instant;
-use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::Channel;
 
 use super::SendTotals;
@@ -13,12 +12,11 @@ use super::progress::UploadProgress;
 use super::traffic::Traffic;
 use crate::proto::v1;
 use v1::health_service_client::HealthServiceClient;
-use v1::ingest_service_client::IngestServiceClient;
 
 /// Events per request of an upload: about 200 KB, far below the default limit of a message.
 const EVENTS_PER_REQUEST: usize = 1_000;
-/// How many generated requests may wait for the connection. At the limit the generator waits.
-const MAX_QUEUED_REQUESTS: usize = 16;
+/// How long the server may acknowledge nothing before the upload fails.
+const STALL_TIMEOUT: Duration = Duration::from_secs(60);
 /// History is sent in parts of this length.
 const PART_MS: i64 = 3_600_000;
 /// With `yield_to_live`, how many events may wait for their insert before the upload pauses: less than a second of inserts.
@@ -40,8 +38,9 @@ pub(super) fn history(traffic: Traffic, period: Range<i64>) -> impl Iterator<Ite
 
 /// One upload.
 pub(super) struct Upload {
+    /// For queries of the server's health.
     pub(super) channel: Channel,
-    pub(super) producer_id: String,
+    pub(super) producer: ProducerConfig,
     pub(super) progress: UploadProgress,
     /// Events are inserted in the order in which they were accepted. This keeps so few events waiting that live traffic is on
     /// the page within a second.
@@ -55,45 +54,30 @@ impl Upload {
         events: impl Iterator<Item = v1::Event>,
         totals: &mut SendTotals,
     ) -> anyhow::Result<()> {
-        let Self { channel, producer_id, mut progress, yield_to_live } = self;
-        let mut health = HealthServiceClient::new(channel.clone());
-        let mut ingest = IngestServiceClient::new(channel);
-        let (requests, outbound) = mpsc::channel(MAX_QUEUED_REQUESTS);
-        let sent = &mut totals.sent;
-        let progress_of_requests = &mut progress;
-        let send = async move {
-            let mut events = events.peekable();
-            let mut sequence = 0;
-            while events.peek().is_some() {
-                if yield_to_live && sequence % REQUESTS_PER_CHECK == 0 {
-                    let waiting = wait_for_inserts(async || waiting_events(&mut health).await).await?;
-                    if waiting > MAX_WAITING_EVENTS {
-                        progress_of_requests.waiting_for_inserts(waiting)?;
-                    }
+        let Self { channel, producer, mut progress, yield_to_live } = self;
+        let mut health = HealthServiceClient::new(channel);
+        let producer =
+            producer.batch_events(EVENTS_PER_REQUEST).stall_timeout(STALL_TIMEOUT).connect().await?;
+        let events_per_check = REQUESTS_PER_CHECK * EVENTS_PER_REQUEST as u64;
+        let mut sent = 0;
+        for event in events {
+            if yield_to_live && sent % events_per_check == 0 {
+                producer.flush().await?;
+                let waiting = wait_for_inserts(async || waiting_events(&mut health).await).await?;
+                if waiting > MAX_WAITING_EVENTS {
+                    progress.waiting_for_inserts(waiting)?;
                 }
-                let events: Vec<_> = events.by_ref().take(EVENTS_PER_REQUEST).collect();
-                let count = events.len() as u64;
-                sequence += 1;
-                let producer_id = producer_id.clone();
-                let request = v1::UploadEventsRequest { producer_id, sequence, events, ..Default::default() };
-                if requests.send(request).await.is_err() {
-                    break; // the call has ended; its status has the reason
-                }
-                *sent += count;
-                progress_of_requests.add(count);
             }
-            anyhow::Ok(())
-        };
-        let call = async {
-            let response = ingest.upload_events(ReceiverStream::new(outbound)).await;
-            response.map_err(|status| anyhow::anyhow!("the upload failed: {}", status.message()))
-        };
-        let (response, ()) = tokio::try_join!(call, send)?;
-        let response = response.into_inner();
-        totals.accepted += response.accepted;
-        totals.rejected += response.rejected;
-        totals.duplicates += response.duplicates;
-        totals.first_rejection = response.rejections.into_iter().next();
+            producer.send(event).await?;
+            sent += 1;
+            if sent % EVENTS_PER_REQUEST as u64 == 0 {
+                progress.add(EVENTS_PER_REQUEST as u64);
+                totals.update(sent, &producer.totals());
+            }
+        }
+        let uploaded = producer.close().await?;
+        progress.add(sent % EVENTS_PER_REQUEST as u64);
+        totals.update(sent, &uploaded);
         progress.complete()?;
         Ok(())
     }

@@ -129,7 +129,8 @@ impl EventColumns {
                     }
                 }
                 "received_at" => {
-                    received_at = (0..rows).map(|_| Ok(reader.u64()?.cast_signed())).collect::<Result<_, _>>()?;
+                    received_at =
+                        (0..rows).map(|_| Ok(reader.u64()?.cast_signed())).collect::<Result<_, _>>()?;
                 }
                 "batch" => drop(reader.bytes(rows * 16)?),
                 "batch_row" => drop(reader.bytes(rows * 4)?),
@@ -175,8 +176,8 @@ impl EventColumns {
                 .all(|column| Strings(column).count() == rows)
             && self.runs.iter().map(|run| run.rows as usize).sum::<usize>() == rows
             && promoted.into_iter().all(|complete| complete);
-        let countries_fit =
-            (0..self.country_codes.dictionary().len() as u32).all(|index| self.country_codes.dictionary().get(index).len() == COUNTRY_BYTES);
+        let countries_fit = (0..self.country_codes.dictionary().len() as u32)
+            .all(|index| self.country_codes.dictionary().get(index).len() == COUNTRY_BYTES);
         match complete && countries_fit {
             true => Ok(()),
             false => Err(MalformedColumns("a column does not have exactly one value per row")),
@@ -189,7 +190,11 @@ pub(super) fn parse_project(name: &[u8]) -> Result<Project, MalformedColumns> {
     name.ok_or(MalformedColumns("a project is invalid"))
 }
 
-fn read_texts(reader: &mut NativeReader<'_>, kind: &str, rows: usize) -> Result<TextColumn, MalformedColumns> {
+fn read_texts(
+    reader: &mut NativeReader<'_>,
+    kind: &str,
+    rows: usize,
+) -> Result<TextColumn, MalformedColumns> {
     match kind {
         TEXT => TextColumn::read_native(reader, rows, None),
         COUNTRY => TextColumn::read_native(reader, rows, Some(COUNTRY_BYTES)),

@@ -85,6 +85,10 @@ fn hash(text: &[u8]) -> u64 {
 }
 
 impl TextColumn {
+    pub(crate) fn reserve(&mut self, rows: usize) {
+        self.indexes.reserve(rows);
+    }
+
     pub(crate) fn push(&mut self, text: &[u8]) {
         let index = self.dictionary.intern(text);
         self.indexes.push(index);
@@ -99,8 +103,9 @@ impl TextColumn {
     }
 
     pub(crate) fn append(&mut self, more: &Self) {
-        let new_indexes: Vec<u32> =
-            (0..more.dictionary.len() as u32).map(|index| self.dictionary.intern(more.dictionary.get(index))).collect();
+        let new_indexes: Vec<u32> = (0..more.dictionary.len() as u32)
+            .map(|index| self.dictionary.intern(more.dictionary.get(index)))
+            .collect();
         self.indexes.extend(more.indexes.iter().map(|&index| new_indexes[index as usize]));
     }
 
@@ -210,7 +215,8 @@ impl TextColumn {
         let interned: Vec<u32> = keys.iter().map(|key| dictionary.intern(key)).collect();
         let index_of = |&index: &u32| interned.get(index as usize).copied();
         let indexes: Option<Vec<u32>> = indexes.iter().map(index_of).collect();
-        let indexes = indexes.ok_or(MalformedColumns("a row refers to a text that the dictionary does not have"))?;
+        let indexes =
+            indexes.ok_or(MalformedColumns("a row refers to a text that the dictionary does not have"))?;
         Ok(Self { dictionary, indexes })
     }
 }
@@ -252,7 +258,9 @@ impl IndexWidth {
         match self {
             Self::U8 => bytes.iter().copied().map(u32::from).collect(),
             Self::U16 => bytes.chunks_exact(2).map(|b| u32::from(u16::from_le_bytes([b[0], b[1]]))).collect(),
-            Self::U32 => bytes.chunks_exact(4).map(|b| u32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect(),
+            Self::U32 => {
+                bytes.chunks_exact(4).map(|b| u32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect()
+            }
         }
     }
 }

@@ -167,10 +167,7 @@ impl PromotedValues {
     fn append(&mut self, more: &Self) {
         match (self, more) {
             (Self::Text(column), Self::Text(more)) => column.append(more),
-            (
-                Self::Numbers { nulls, values },
-                Self::Numbers { nulls: more_nulls, values: more_values },
-            ) => {
+            (Self::Numbers { nulls, values }, Self::Numbers { nulls: more_nulls, values: more_values }) => {
                 nulls.extend_from_slice(more_nulls);
                 values.extend_from_slice(more_values);
             }
@@ -202,6 +199,21 @@ impl EventColumns {
             values: PromotedValues::new(property.kind),
         });
         Self { promoted: promoted.collect(), ..Self::default() }
+    }
+
+    /// Reserves memory for a request of this many events, of which the encoded message has this many bytes.
+    pub fn reserve(&mut self, events: usize, message_bytes: usize) {
+        const ID_BYTES: usize = 38;
+        self.timestamps.reserve(events * 8);
+        self.user_nulls.reserve(events);
+        self.session_ids.reserve((events * ID_BYTES).min(message_bytes));
+        self.properties.reserve(message_bytes / 2);
+        let texts = [&mut self.event_names, &mut self.device_types, &mut self.country_codes];
+        let promoted = self.promoted.iter_mut().filter_map(|column| match &mut column.values {
+            PromotedValues::Text(column) => Some(column),
+            PromotedValues::Numbers { .. } => None,
+        });
+        texts.into_iter().chain(promoted).for_each(|column| column.reserve(events));
     }
 
     pub fn rows(&self) -> u32 {
@@ -269,8 +281,7 @@ impl EventColumns {
             project_of_row.resize(project_of_row.len() + run.rows as usize, project as u32);
         }
         let column_of = |name: &str| self.promoted.iter().find(|column| column.name == name);
-        let mut dimensions =
-            vec![("country_code", &self.country_codes), ("device_type", &self.device_types)];
+        let mut dimensions = vec![("country_code", &self.country_codes), ("device_type", &self.device_types)];
         let declared = properties.iter().filter(|property| property.role == Role::Dimension);
         dimensions.extend(declared.filter_map(|property| match &column_of(&property.name)?.values {
             PromotedValues::Text(column) => Some((property.name.as_str(), column)),
@@ -319,6 +330,8 @@ impl EventColumns {
         batch.user_nulls.reserve_exact(total(|record| &record.user_nulls));
         batch.user_ids.reserve_exact(total(|record| &record.user_ids));
         batch.properties.reserve_exact(total(|record| &record.properties));
+        let rows = records.iter().map(|record| record.rows as usize).sum();
+        batch.reserve(rows, 0);
         for mut record in records {
             record.conform(properties);
             batch.append(&record);
@@ -329,9 +342,10 @@ impl EventColumns {
     /// Makes the promoted columns exactly those of `properties`. Missing ones are extracted from the stored JSON.
     pub fn conform(&mut self, properties: &Properties) {
         let is_declared = |column: &PromotedColumn, index: usize| {
-            properties.iter().nth(index).is_some_and(|property| {
-                property.name == column.name && property.kind == column.values.kind()
-            })
+            properties
+                .iter()
+                .nth(index)
+                .is_some_and(|property| property.name == column.name && property.kind == column.values.kind())
         };
         let conforms = self.promoted.len() == properties.iter().len()
             && self.promoted.iter().enumerate().all(|(index, column)| is_declared(column, index));
@@ -348,10 +362,7 @@ impl EventColumns {
                 Some(at) => earlier.swap_remove(at),
                 None => {
                     missing.insert(index);
-                    PromotedColumn {
-                        name: property.name.clone(),
-                        values: PromotedValues::new(property.kind),
-                    }
+                    PromotedColumn { name: property.name.clone(), values: PromotedValues::new(property.kind) }
                 }
             });
         }
@@ -407,7 +418,10 @@ impl EventColumns {
         let is_kept = |row: u32| dropped.binary_search(&row).is_err();
         let strings = |column: &[u8]| {
             let mut kept = Vec::with_capacity(column.len());
-            (0..).zip(Strings(column)).filter(|(row, _)| is_kept(*row)).for_each(|(_, text)| write_string(&mut kept, text));
+            (0..)
+                .zip(Strings(column))
+                .filter(|(row, _)| is_kept(*row))
+                .for_each(|(_, text)| write_string(&mut kept, text));
             kept
         };
         let fixed = |column: &[u8], width: usize| {
@@ -481,12 +495,13 @@ mod tests {
 
     fn events() -> impl Strategy<Value = Vec<v1::Event>> {
         let properties = "(browser|os|duration_ms|referrer)".prop_flat_map(|key| {
-            let value = prop_oneof!["[a-z]{0,2}".prop_map(serde_json::Value::from), any::<u8>().prop_map(Into::into)];
+            let value =
+                prop_oneof!["[a-z]{0,2}".prop_map(serde_json::Value::from), any::<u8>().prop_map(Into::into)];
             value.prop_map(move |value| serde_json::json!({ key.clone(): value }).to_string())
         });
         let user_id = proptest::option::of("[a-z]{1,3}");
-        let event = ("[a-z]{1,200}", user_id, proptest::option::of(1..u128::MAX), properties)
-            .prop_map(|(name, user_id, id, properties)| v1::Event {
+        let event = ("[a-z]{1,200}", user_id, proptest::option::of(1..u128::MAX), properties).prop_map(
+            |(name, user_id, id, properties)| v1::Event {
                 event_name: name.chars().take(128).collect(),
                 timestamp: Some(prost_types::Timestamp { seconds: NOW_MS / 1_000, nanos: 0 }),
                 session_id: name,
@@ -494,7 +509,8 @@ mod tests {
                 properties_kind: Some(v1::event::PropertiesKind::PropertiesJson(properties)),
                 event_id: id.map(|id| Uuid::from_u128(id).to_string()),
                 ..Default::default()
-            });
+            },
+        );
         proptest::collection::vec(event, 0..20)
     }
 
@@ -577,7 +593,8 @@ mod tests {
     fn records_and_bodies_of_version_1_are_read() {
         let id = Uuid::from_u128(0x0011_2233_4455_6677_8899_aabb_ccdd_eeff);
         let mut buffers: [Vec<u8>; 10] = Default::default();
-        let [names, times, sessions, nulls, users, devices, countries, properties, ids, received] = &mut buffers;
+        let [names, times, sessions, nulls, users, devices, countries, properties, ids, received] =
+            &mut buffers;
         for row in 0..2_u8 {
             write_string(names, b"page_view");
             times.extend_from_slice(&(NOW_MS + i64::from(row)).to_le_bytes());
@@ -599,8 +616,30 @@ mod tests {
         assert_eq!(decoded.runs, [Run { project: Project::default(), received_at_ms: NOW_MS, rows: 2 }]);
 
         let mut body = vec![10, 2];
-        let kinds = ["String", "DateTime64(3)", "String", "Nullable(String)", "", "String", "FixedString(2)", "String", "UUID", "DateTime64(3)"];
-        let columns = ["event_name", "timestamp", "session_id", "user_id", "", "device_type", "country_code", "properties", "event_id", "received_at"];
+        let kinds = [
+            "String",
+            "DateTime64(3)",
+            "String",
+            "Nullable(String)",
+            "",
+            "String",
+            "FixedString(2)",
+            "String",
+            "UUID",
+            "DateTime64(3)",
+        ];
+        let columns = [
+            "event_name",
+            "timestamp",
+            "session_id",
+            "user_id",
+            "",
+            "device_type",
+            "country_code",
+            "properties",
+            "event_id",
+            "received_at",
+        ];
         for ((buffer, kind), column) in buffers.iter().zip(kinds).zip(columns) {
             if !column.is_empty() {
                 write_column_header(&mut body, column, kind);

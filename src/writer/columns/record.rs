@@ -61,7 +61,11 @@ impl EventColumns {
         }
         for _ in 0..reader.varint()? {
             let row = checked_rows(reader.varint()?)?;
-            columns.given_ids.push(GivenId { row, id: reader.uuid()?, from_producer: reader.bytes(1)? == [1] });
+            columns.given_ids.push(GivenId {
+                row,
+                id: reader.uuid()?,
+                from_producer: reader.bytes(1)? == [1],
+            });
         }
         check_given_ids(&columns)?;
         let mut texts = || {
@@ -136,7 +140,11 @@ impl EventColumns {
         columns.properties = next()?.rest().to_vec();
         let (mut ids, mut received_at) = (next()?, next()?);
         for row in 0..columns.rows {
-            columns.given_ids.push(GivenId { row, id: ids.uuid()?, from_producer: from_producer.contains(&row) });
+            columns.given_ids.push(GivenId {
+                row,
+                id: ids.uuid()?,
+                from_producer: from_producer.contains(&row),
+            });
             columns.push_run(&Project::default(), received_at.u64()?.cast_signed(), 1);
         }
         if !(ids.rest().is_empty() && received_at.rest().is_empty() && reader.rest().is_empty()) {

@@ -16,8 +16,6 @@ use twox_hash::XxHash3_64;
 
 use crate::clickhouse::{ClickHouse, ClickHouseError};
 
-/// Values per project, event and dimension and day.
-pub(crate) const MAX_VALUES_PER_DIMENSION: u32 = 5_000;
 /// Values of all projects, events and dimensions.
 const MAX_VALUES: usize = 1_000_000;
 const SECONDS_PER_DAY: i64 = 86_400;
@@ -27,14 +25,14 @@ const ADMITTED_VALUES: &str = include_str!("../../../queries/maintenance/admitte
 /// The values that were admitted today.
 #[derive(Debug)]
 pub(crate) struct AdmittedValues {
-    max_per_dimension: u32,
+    max_per_dimension: u64,
     max_values: usize,
     /// Days since 1970 UTC.
     day: i64,
     /// Hashes of the values, which include their scope.
     values: HashTable<u64>,
     /// Number of values by scope.
-    counts: HashMap<Scope, u32>,
+    counts: HashMap<Scope, u64>,
 }
 
 /// The hash of a project, event and dimension.
@@ -42,7 +40,7 @@ pub(crate) struct AdmittedValues {
 pub(super) struct Scope(u64);
 
 impl AdmittedValues {
-    pub(crate) fn new(max_per_dimension: u32) -> Self {
+    pub(crate) fn new(max_per_dimension: u64) -> Self {
         Self {
             max_per_dimension,
             max_values: MAX_VALUES,
@@ -52,11 +50,16 @@ impl AdmittedValues {
         }
     }
 
+    /// The same bounds, without values.
+    pub(crate) fn emptied(&self) -> Self {
+        Self { max_values: self.max_values, ..Self::new(self.max_per_dimension) }
+    }
+
     /// Forgets the values of an earlier day. `now` is the time of receipt.
     pub(crate) fn start_day(&mut self, now: jiff::Timestamp) {
         let day = now.as_second().div_euclid(SECONDS_PER_DAY);
         if day != self.day {
-            *self = Self { day, max_values: self.max_values, ..Self::new(self.max_per_dimension) };
+            *self = Self { day, ..self.emptied() };
         }
     }
 
@@ -96,19 +99,14 @@ impl AdmittedValues {
             value: String,
         }
         self.start_day(jiff::Timestamp::now());
-        let query = clickhouse.client()?.query_raw(ADMITTED_VALUES).param("max_values", self.max_values as u64);
+        let query =
+            clickhouse.client()?.query_raw(ADMITTED_VALUES).param("max_values", self.max_values as u64);
         let mut rows = query.fetch::<StoredValue>()?;
         while let Some(row) = rows.next().await? {
             let scope = self.scope(&row.project, row.event_name.as_bytes(), row.dimension.as_bytes());
             self.admit(scope, row.value.as_bytes());
         }
         Ok(())
-    }
-}
-
-impl Default for AdmittedValues {
-    fn default() -> Self {
-        Self::new(MAX_VALUES_PER_DIMENSION)
     }
 }
 
@@ -121,7 +119,8 @@ mod tests {
         let mut admitted = AdmittedValues::new(2);
         let today = jiff::Timestamp::from_second(1_800_000_000).unwrap();
         admitted.start_day(today);
-        let (pages, countries) = (admitted.scope("a", b"view", b"page"), admitted.scope("a", b"view", b"country"));
+        let (pages, countries) =
+            (admitted.scope("a", b"view", b"page"), admitted.scope("a", b"view", b"country"));
         assert!(admitted.admit(pages, b"/1") && admitted.admit(pages, b"/2"));
         assert!(!admitted.admit(pages, b"/3") && admitted.admit(pages, b"/1"));
         assert!(admitted.admit(countries, b"/3"), "each dimension has its own bound");

@@ -71,8 +71,11 @@ struct Computation<'a> {
 
 impl<'a> Computation<'a> {
     fn new(input: RollupInput<'a>) -> Self {
-        let minutes =
-            input.timestamps.iter().map(|ms| u32::try_from(ms.div_euclid(MS_PER_MINUTE)).unwrap_or(0)).collect();
+        let minutes = input
+            .timestamps
+            .iter()
+            .map(|ms| u32::try_from(ms.div_euclid(MS_PER_MINUTE)).unwrap_or(0))
+            .collect();
         let (mut visitors, mut sessions) = (Numbering::default(), Numbering::default());
         let mut numbers = [Vec::with_capacity(input.rows), Vec::with_capacity(input.rows)];
         for (user, session) in input.users().zip(input.sessions()) {
@@ -162,8 +165,11 @@ impl<'a> Computation<'a> {
             }
             let event_name = self.input.event_names.dictionary().get(name);
             let measure = self.input.measure_of(name);
-            let scope =
-                admitted.scope(self.input.projects[project as usize].as_str(), event_name, dimension.as_bytes());
+            let scope = admitted.scope(
+                self.input.projects[project as usize].as_str(),
+                event_name,
+                dimension.as_bytes(),
+            );
             let mut rest = Vec::new();
             for value in used.drain(..) {
                 let text = dictionary.get(value);
@@ -322,4 +328,70 @@ fn order_by(order: &[u32], keys: &[u32]) -> Vec<u32> {
 /// Splits rows that are ordered by `keys` into those with the same key.
 fn runs_of<'o>(order: &'o [u32], keys: &[u32]) -> Vec<&'o [u32]> {
     order.chunk_by(|&a, &b| keys[a as usize] == keys[b as usize]).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::event::{ValidationRules, validate};
+    use crate::proto::v1;
+
+    const NOW_MS: i64 = 1_800_000_000_000;
+
+    fn page_views(pages: impl Iterator<Item = String>) -> EventColumns {
+        let rules =
+            ValidationRules { retention: Duration::from_secs(86_400), max_clock_skew: Duration::ZERO };
+        let properties = Properties::built_in();
+        let mut columns = EventColumns::new(&properties);
+        for page in pages {
+            let event = v1::Event {
+                event_name: "page_view".into(),
+                timestamp: Some(crate::proto::timestamp_from_millis(NOW_MS)),
+                session_id: page.clone(),
+                properties_kind: Some(v1::event::PropertiesKind::PropertiesJson(format!(
+                    r#"{{"page_url":"{page}"}}"#
+                ))),
+                ..Default::default()
+            };
+            let valid = validate(&event, &rules, &properties, NOW_MS).unwrap();
+            columns.push(&valid, &Default::default(), NOW_MS);
+        }
+        columns
+    }
+
+    fn count_rows(columns: &EventColumns, admitted: &mut AdmittedValues) -> usize {
+        let body = compute(columns, &Properties::built_in(), admitted).concat();
+        let mut rest = &body[1..];
+        usize::try_from(prost::encoding::decode_varint(&mut rest).unwrap()).unwrap()
+    }
+
+    #[test]
+    fn a_batch_has_rows_for_its_values_on_each_level() {
+        let mut admitted = AdmittedValues::new(100);
+        let columns = page_views(["/a", "/b", "/a", ""].map(str::to_owned).into_iter());
+        // All events, page views, the country, the device, two pages.
+        assert_eq!(count_rows(&columns, &mut admitted), 6 * LEVELS.len());
+        assert_eq!(count_rows(&EventColumns::new(&Properties::built_in()), &mut admitted), 0);
+    }
+
+    #[test]
+    fn values_beyond_the_bound_share_one_row() {
+        let mut admitted = AdmittedValues::new(100);
+        let batch = |first: usize| page_views((first..first + 20_000).map(|page| format!("/x{page}x")));
+        assert_eq!(count_rows(&batch(0), &mut admitted), (4 + 100 + 1) * LEVELS.len());
+        for number in 1..10 {
+            assert_eq!(count_rows(&batch(number * 20_000), &mut admitted), (4 + 1) * LEVELS.len());
+        }
+    }
+
+    #[test]
+    fn rows_are_ordered_by_small_numbers_and_keep_their_order() {
+        let order = order_by(&[3, 1, 0, 2], &[7, 5, 7, 5]);
+        assert_eq!(order, [3, 1, 0, 2]);
+        assert_eq!(runs_of(&order, &[7, 5, 7, 5]), [&[3, 1][..], &[0, 2]]);
+        assert_eq!(ranks(&[9, 9, 4, 9]), [1, 1, 0, 1]);
+        assert_eq!((ranks(&[]), order_by(&[], &[])), (vec![], vec![]));
+    }
 }

@@ -160,3 +160,75 @@ fn encode_roaring(numbers: &[u32], out: &mut Vec<u8>) {
         low.for_each(|number| out[start + number as usize / 8] |= 1 << (number % 8));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn encoder(hashes: impl IntoIterator<Item = u64>) -> (SetEncoder, Vec<u32>) {
+        let mut numbering = Numbering::default();
+        let numbers: Vec<u32> = hashes.into_iter().map(|hash| numbering.number_of(hash)).collect();
+        let mut encoder = SetEncoder::new(numbering);
+        let mut distinct = Vec::new();
+        encoder.collect_distinct(numbers.into_iter().chain([NONE]), &mut distinct);
+        (encoder, distinct)
+    }
+
+    fn hex(bytes: &[u8]) -> String {
+        bytes.iter().map(|byte| format!("{byte:02X}")).collect()
+    }
+
+    fn encoded(
+        hashes: impl IntoIterator<Item = u64>,
+        encode: impl Fn(&mut SetEncoder, &[u32], &mut Vec<u8>),
+    ) -> String {
+        let (mut encoder, numbers) = encoder(hashes);
+        let mut out = Vec::new();
+        encode(&mut encoder, &numbers, &mut out);
+        hex(&out)
+    }
+
+    /// The expected bytes are those of ClickHouse: `SELECT hex(groupBitmapState(toUInt32(…))) FROM numbers(…)`.
+    #[test]
+    fn sets_are_encoded_as_by_clickhouse() {
+        assert_eq!(encoded([], SetEncoder::encode_all), "0000");
+        assert_eq!(encoded([0, 3, 6, 3], SetEncoder::encode_all), "0003000000000300000006000000");
+        assert_eq!(
+            encoded((0..33).map(|n| n * n), SetEncoder::encode_all),
+            "01523A30000001000000000020001000000000000100040009001000190024003100400051006400790090\
+             00A900C400E10000012101440169019001B901E401110240027102A402D902100349038403C1030004"
+        );
+    }
+
+    #[test]
+    fn few_hashes_are_stored_and_more_are_only_counted() {
+        let few = |encoder: &mut SetEncoder, numbers: &[u32], out: &mut Vec<u8>| encoder.encode_few(numbers, out);
+        assert_eq!(encoded([], few), "00");
+        assert_eq!(encoded([0x0102, 7, 0x0102], few), "0202010000000000000700000000000000");
+        assert_eq!(encoded(0..100, few).len(), 2 * (1 + 100 * 8));
+        assert_eq!(encoded(0..101, few), "65");
+    }
+
+    #[test]
+    fn a_sixteenth_of_the_hashes_is_sampled_by_other_bits() {
+        let sampled = [5 << 24, (1 << 60) | (6 << 24), (7 << 24) | (1 << 45)];
+        assert_eq!(encoded(sampled, SetEncoder::encode_sampled), "00020500000007000000");
+    }
+
+    #[test]
+    fn large_sets_have_lists_and_bitmaps_of_their_elements() {
+        // 5,000 elements in the first container, 2 in the second; sorted through the bitmap.
+        let hashes = (0..5_000_u64).rev().map(|n| n * 13).chain([70_000, 70_001]);
+        let (mut encoder, numbers) = encoder(hashes);
+        let mut out = Vec::new();
+        encoder.encode_all(&numbers, &mut out);
+        let header = 8 + 2 * 4 + 2 * 4;
+        assert_eq!(out.len(), 1 + 2 + header + 8_192 + 2 * 2);
+        let body = &out[3..];
+        assert_eq!(body[..16], [0x3a, 0x30, 0, 0, 2, 0, 0, 0, 0, 0, 0x87, 0x13, 1, 0, 1, 0]);
+        let bitmap = &body[header..header + 8_192];
+        let set = |bit: usize| bitmap[bit / 8] >> (bit % 8) & 1 == 1;
+        assert!((0..65_000).all(|bit| set(bit) == (bit % 13 == 0)));
+        assert_eq!(body[header + 8_192..], [0x70, 0x11, 0x71, 0x11]);
+    }
+}

@@ -1,0 +1,190 @@
+//! The upgrade of a data folder of the schema files 0001 to 0005.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use clickhouse::Client;
+use millrace_client::proto::v1;
+use rand::rngs::StdRng;
+use rand::{Rng as _, SeedableRng as _};
+use tempfile::TempDir;
+use v1::Status;
+
+use crate::common::{TIMEOUT, TestClickHouse, TestServer, event, events_request, free_address};
+use crate::rollup_assertions::assert_rollup_matches_events;
+
+/// The settings of every table in that version.
+const TABLE_SETTINGS: &str = "non_replicated_deduplication_window = 10000, ttl_only_drop_parts = 1, \
+    materialize_ttl_recalculate_only = 1, min_rows_to_fsync_after_merge = 1, max_suspicious_broken_parts = 1000000, \
+    max_suspicious_broken_parts_bytes = 1000000000000";
+
+const EVENTS: u64 = 120_000;
+
+/// 40 batches over eleven weeks, with and without users and properties.
+const INSERT_EVENTS: &str = "\
+    INSERT INTO events (event_name, timestamp, session_id, user_id, device_type, country_code, properties, event_id, \
+    received_at, batch)
+    SELECT
+        ['page_view', 'feature_used', 'signup_started', 'error_occurred'][1 + rand(1) % 4],
+        now64(3) - toIntervalSecond(rand(2) % (77 * 86400)) - toIntervalMillisecond(rand(3) % 1000),
+        'session-' || toString(rand(4) % 30000),
+        if(rand(5) % 2 = 0, NULL, 'user-' || toString(rand(6) % 9000)),
+        ['desktop', 'mobile', ''][1 + rand(7) % 3],
+        ['ES', 'DE', ''][1 + rand(8) % 3],
+        concat('{\"page_url\":\"https://example.com/shop/', toString(rand(9) % 50), '?q=1\",\"duration_ms\":',
+            toString(rand(10) % 9000), ',\"feature\":\"f', toString(rand(11) % 9), '\",\"browser\":\"Firefox\"}'),
+        generateUUIDv7(number),
+        now64(3),
+        toUUID(concat('0192f3a4-5b6c-7def-8123-4567890000', leftPad(toString(number % 40), 2, '0')))
+    FROM numbers(EVENTS)";
+
+/// What must be the same before and after: all that the old table stored.
+const CONTENTS: &str = "SELECT count(), uniqExact(event_id), sum(sipHash64(event_name, timestamp, session_id, user_id, \
+                        device_type, country_code, properties, event_id, received_at, batch)) FROM events";
+
+/// The statements of a schema file of that version.
+fn old_statements() -> Vec<String> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("queries/schema");
+    let read = |name: &str| std::fs::read_to_string(folder.join(name)).unwrap();
+    let mut schema: String =
+        ["0001_events", "0002_minutes", "0003_feature_minutes", "0004_page_minutes", "0005_country_minutes"]
+            .iter()
+            .map(|name| read(&format!("{name}.sql")))
+            .collect();
+    for (view, source) in [
+        ("minutes", "events"),
+        ("session_steps", "minutes"),
+        ("feature_minutes", "events"),
+        ("feature_steps", "feature_minutes"),
+        ("page_minutes", "events"),
+        ("page_steps", "page_minutes"),
+        ("country_minutes", "events"),
+        ("country_steps", "country_minutes"),
+    ] {
+        let select = read(&format!("views/{view}.sql")).replace("{{source}}", source);
+        schema = schema.replace(&format!("{{{{rollups/{view}.sql}}}}"), select.trim_end());
+    }
+    let schema = schema.replace("{{retention_days}}", "90").replace("{{table_settings}}", TABLE_SETTINGS);
+    assert!(!schema.contains("{{"), "{schema}");
+    schema.split(";\n").map(str::trim).filter(|text| !text.is_empty()).map(str::to_owned).collect()
+}
+
+async fn execute(client: &Client, statement: &str) {
+    client.query_raw(statement).execute().await.unwrap_or_else(|error| panic!("{statement}: {error}"));
+}
+
+async fn query(client: &Client, statement: &str) -> String {
+    let response = client.query_raw(statement).fetch_bytes("TabSeparated").unwrap().collect().await.unwrap();
+    String::from_utf8(response.to_vec()).unwrap().trim_end().to_owned()
+}
+
+/// A data folder with the database of that version. Returns it and its [`CONTENTS`].
+async fn old_data_folder() -> (Arc<TempDir>, String) {
+    let folder = tempfile::tempdir().unwrap();
+    let address = free_address();
+    let engine = TestClickHouse::start(&address, &folder.path().join("clickhouse"));
+    let client = TestClickHouse::client(&format!("http://{address}"));
+    let server = client.clone().with_database("default");
+    let started = async {
+        while server.query_raw("CREATE DATABASE IF NOT EXISTS millrace").execute().await.is_err() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(TIMEOUT, started).await.unwrap();
+    let maintenance = Path::new(env!("CARGO_MANIFEST_DIR")).join("queries/maintenance");
+    for name in ["schema_migrations.sql", "schema_retention.sql"] {
+        execute(&client, &std::fs::read_to_string(maintenance.join(name)).unwrap()).await;
+    }
+    for statement in old_statements() {
+        execute(&client, &statement).await;
+    }
+    for name in
+        ["0001_events", "0002_minutes", "0003_feature_minutes", "0004_page_minutes", "0005_country_minutes"]
+    {
+        execute(&client, &format!("INSERT INTO schema_migrations (name, checksum) VALUES ('{name}', 7)")).await;
+    }
+    execute(
+        &client,
+        "INSERT INTO schema_retention (table_name, days) SELECT name, 90 FROM system.tables \
+         WHERE database = currentDatabase() AND engine LIKE '%MergeTree' AND name NOT LIKE 'schema%'",
+    )
+    .await;
+    execute(&client, &INSERT_EVENTS.replace("EVENTS", &EVENTS.to_string())).await;
+    // Left by an interrupted rebuild and an interrupted repair.
+    execute(&client, "CREATE TABLE minutes_rebuilt AS minutes").await;
+    execute(&client, "CREATE TABLE events_repaired AS events").await;
+    let contents = query(&client, CONTENTS).await;
+    assert!(contents.starts_with(&format!("{EVENTS}\t{EVENTS}\t")), "{contents}");
+    engine.stop();
+    (Arc::new(folder), contents)
+}
+
+async fn assert_upgraded(server: &TestServer, contents: &str) {
+    assert_eq!(server.sql(CONTENTS).await, contents);
+    assert_rollup_matches_events(server).await;
+    let tables = "SELECT name FROM system.tables WHERE database = 'millrace' ORDER BY name";
+    assert_eq!(server.sql(tables).await, "events\nrollup\nschema_migrations\nschema_retention");
+    assert_eq!(
+        server.sql("SELECT name, checksum > 0 FROM schema_migrations ORDER BY name").await,
+        "0001_events\t0\n0002_minutes\t0\n0003_feature_minutes\t0\n0004_page_minutes\t0\n0005_country_minutes\t0\n\
+         0006_one_rollup\t1"
+    );
+    assert_eq!(
+        server.sql("SELECT DISTINCT project, page_url FROM events WHERE event_name = 'page_view'").await,
+        "default\t/shop/:id"
+    );
+    // Both tables are as in a new database.
+    let settings = "SELECT count() FROM system.tables WHERE database = 'millrace' AND name IN ('events', 'rollup') \
+                    AND position(engine_full, 'fsync_after_insert') = 0 AND position(engine_full, 'TTL') > 0";
+    assert_eq!(server.sql(settings).await, "2");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_old_data_folder_is_upgraded_despite_kills() {
+    let (folder, contents) = old_data_folder().await;
+    let seed: u64 = rand::random();
+    println!("seed {seed}");
+    let mut random = StdRng::seed_from_u64(seed);
+    let mut accepted = 0;
+    for kill in 0..5 {
+        let server = TestServer::start_on(Arc::clone(&folder), &[]);
+        // Events are accepted meanwhile, and inserted afterwards.
+        server.ingest().await.send_events(events_request(vec![event("sent during the upgrade")])).await.unwrap();
+        accepted += 1;
+        tokio::time::sleep(Duration::from_millis(random.random_range(0..2_500))).await;
+        println!("kill {kill}: {}", server.health().await.summary);
+        server.signal("KILL");
+        drop(server);
+    }
+    let mut server = TestServer::start_on(folder, &[]);
+    let health = server.wait_for_health("upgraded", |health| health.status() == Status::Ok).await;
+    assert_eq!(health.buffer_size, 0, "the events were inserted");
+    server.wait_for_log_line("schema applied");
+    let sent = "event_name = 'sent during the upgrade'";
+    assert_eq!(server.sql(&format!("SELECT count() FROM events WHERE {sent}")).await, accepted.to_string());
+    server.sql(&format!("DELETE FROM events WHERE {sent}")).await;
+    server.sql("DELETE FROM rollup WHERE event_name = 'sent during the upgrade'").await;
+    let today = "toUnixTimestamp(start) >= toUnixTimestamp(today())";
+    server.sql(&format!("DELETE FROM rollup WHERE {today}")).await;
+    assert_eq!(server.sql(CONTENTS).await, contents);
+}
+
+#[tokio::test]
+async fn health_and_the_log_tell_how_far_an_upgrade_is() {
+    let (folder, contents) = old_data_folder().await;
+    let mut server = TestServer::start_on(folder, &[]);
+    let health = server.health().await;
+    if health.status() == Status::Degraded {
+        assert!(health.summary.starts_with("the stored events are being upgraded ("), "{}", health.summary);
+    }
+    server.wait_for_health("upgraded", |health| health.status() == Status::Ok).await;
+    server.wait_for_log_line(&format!(" weeks, {EVENTS} of {EVENTS} events"));
+    assert_upgraded(&server, &contents).await;
+    // The next start has nothing to do.
+    let folder = server.shared_data_dir();
+    server.stop();
+    let server = TestServer::start_on(folder, &[]);
+    assert_eq!(server.health().await.status(), Status::Ok);
+    assert_upgraded(&server, &contents).await;
+}

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::common::{TestServer, event, events_request};
+use crate::common::{TestServer, event, events_request, http_request};
 use millrace_client::proto::v1;
 use tonic::Code;
 use v1::TimeRange;
@@ -396,4 +396,49 @@ async fn visitors_fall_back_to_sessions_and_malformed_properties_are_ignored() {
     assert_eq!(pages.pages[1].page_url.len(), 500);
     let live = dashboard.get_live_visitors(v1::GetLiveVisitorsRequest::default()).await.unwrap().into_inner();
     assert_eq!((live.total_views, live.unique_visitors, live.avg_duration_ms), (5, 3, 100.0));
+}
+
+#[tokio::test]
+async fn http_queries_have_ranges_comparisons_and_filters() {
+    let server = TestServer::start();
+    let get = |path: &str| {
+        let (head, body) = http_request(&server, "GET", &format!("/api/{path}"), "text/plain", b"");
+        (head[9..12].to_owned(), serde_json::from_slice::<serde_json::Value>(&body).unwrap())
+    };
+    let (status, response) = get("panels/error_rate?range=7d&compare=previous&filter=country_code:US");
+    assert_eq!((status.as_str(), &response["table"]["context"]["bucket_seconds"]), ("200", &7_200.into()));
+    assert_eq!(response["frame"]["comparison"]["rows"], response["frame"]["rows"]);
+    assert_eq!(response["frame"]["figures"][1]["comparison"]["label"], "previous period");
+    let day = |days_ago: i64| {
+        let date = jiff::Timestamp::now().to_zoned(jiff::tz::TimeZone::UTC).date();
+        date.checked_sub(jiff::Span::new().days(days_ago)).unwrap()
+    };
+    let (first, last) = (day(30), day(28));
+    let (status, response) = get(&format!("panels/top_pages?from={first}&to={last}"));
+    assert_eq!(status, "200", "{response}");
+    let context = &response["table"]["context"];
+    assert_eq!(context["range_start"], format!("{first}T00:00:00Z"));
+    assert_eq!(context["range_end"], format!("{}T00:00:00Z", day(27)), "the last day is included");
+    let (status, response) = get("dashboard/error-rate?range=yesterday&bucket=1h");
+    assert_eq!((status.as_str(), response["points"].as_array().unwrap().len()), ("200", 24));
+    for (path, part) in [
+        ("panels/top_pages?range=2h", "expected one of 1h, 6h, 24h, 7d, 30d, 90d, today"),
+        (
+            "panels/error_rate?range=7d&bucket=1m",
+            "about 10080 buckets of this range; the maximum is 1000, so ask for 15m",
+        ),
+        (
+            "panels/top_pages?filter=colour:red",
+            "\"colour\" is not a dimension; available: event_name, country_code",
+        ),
+        ("panels/top_pages?from=2099-11-22T10:00:00Z", "is in the future"),
+        ("panels/top_pages?from=2026-01-02&to=2026-01-01", "must be after the start"),
+        ("panels/top_pages?from=2001-01-01", "the maximum is 10 years"),
+        ("panels/top_features?compare=previous", "neither a time axis nor figures"),
+        ("dashboard/error-rate?compare=previous", "use /api/panels/error_rate"),
+    ] {
+        let (status, response) = get(path);
+        assert_eq!(status, "400", "{path}");
+        assert!(response["detail"].as_str().unwrap().contains(part), "{path}: {response}");
+    }
 }

@@ -193,7 +193,7 @@ impl Statement {
             let by = filtered.unwrap_or_default();
             let is_crossed = !by.is_empty() && !rows.dimension.is_empty() && by != rows.dimension;
             let has_dimension = !by.is_empty() || !rows.dimension.is_empty();
-            !has_more && !is_crossed && !(has_dimension && self.counts_sessions)
+            !(has_more || is_crossed || has_dimension && self.counts_sessions)
         };
         if self.rows().all(is_in_rollup) { Source::Rollup } else { Source::Events }
     }
@@ -208,8 +208,8 @@ impl Statement {
                     check_dimension(&rows.dimension, expansion.properties)?;
                     let span = rows.covered(expansion)?;
                     sql.push_str(&match expansion.source {
-                        Source::Rollup => rows.from_rollup(expansion, &span),
-                        Source::Events => rows.from_events(expansion, &span),
+                        Source::Rollup => rows.rollup_subquery(expansion, &span),
+                        Source::Events => rows.events_subquery(expansion, &span),
                     });
                 }
             }
@@ -278,7 +278,7 @@ impl Rows {
         self.events.iter().any(String::is_empty)
     }
 
-    fn from_rollup(&self, Expansion { filters, .. }: &Expansion<'_>, covered: &Covered) -> String {
+    fn rollup_subquery(&self, Expansion { filters, .. }: &Expansion<'_>, covered: &Covered) -> String {
         let filter = filters.iter().enumerate().find(|(_, (dimension, _))| *dimension != EVENT_NAME);
         let event_filter = filters.iter().enumerate().find(|(_, (dimension, _))| *dimension == EVENT_NAME);
         let dimension = filter.map_or(self.dimension.as_str(), |(_, (dimension, _))| dimension);
@@ -332,7 +332,7 @@ impl Rows {
         format!("({})", selects.join(" UNION ALL "))
     }
 
-    fn from_events(
+    fn events_subquery(
         &self,
         expansion: &Expansion<'_>,
         Covered { start, end, is_series, .. }: &Covered,

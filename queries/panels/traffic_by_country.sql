@@ -7,7 +7,7 @@
 -- top: 5
 -- events: page_view
 -- refresh: 10s
--- Distinct counts are exact up to 100 and estimated above (docs/decisions/0009-distinct-counts.md).
+-- Distinct counts are exact up to 100 and estimated above (docs/decisions/0010-distinct-counts.md).
 -- distinct: visitors
 -- column: bucket_start time "Time"
 -- The unit says that the values are ISO 3166-1 codes, for which a dashboard can print names.

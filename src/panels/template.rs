@@ -37,7 +37,7 @@ pub(super) const MOMENTS: [&str; 7] = [
     "week_ago_minute",
 ];
 
-/// A distinct count of a group of rows (docs/decisions/0009-distinct-counts.md). `{{few}}` is the set's exact form up to 100
+/// A distinct count of a group of rows (docs/decisions/0010-distinct-counts.md). `{{few}}` is the set's exact form up to 100
 /// ([`MAX_EXACT_DISTINCT`](super::query::MAX_EXACT_DISTINCT)), and 101 beyond. Each value sets one of 2^20 bits: linear
 /// counting estimates the number of values from the number of set bits (Whang et al., 1990). Above about 4 million values,
 /// which set 1,025,466 bits, the bits of a sixteenth of the values are more precise. A set whose bits are all set counts as

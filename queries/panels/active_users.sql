@@ -5,7 +5,7 @@
 -- order: 10
 -- size: medium
 -- refresh: 5s
--- Distinct counts are exact up to 100 and estimated above (docs/decisions/0009-distinct-counts.md).
+-- Distinct counts are exact up to 100 and estimated above (docs/decisions/0010-distinct-counts.md).
 -- distinct: active_users, active_now
 -- parameter: window_minutes UInt16 = 5 from 1 to 60: length of the window for active_now, in minutes
 -- figure: first(active_now) "sessions in the last {window_minutes} minutes"

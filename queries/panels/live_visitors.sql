@@ -7,7 +7,7 @@
 -- events: page_view
 -- span: window_minutes "last {window_minutes} minutes"
 -- refresh: 5s
--- Distinct counts are exact up to 100 and estimated above (docs/decisions/0009-distinct-counts.md).
+-- Distinct counts are exact up to 100 and estimated above (docs/decisions/0010-distinct-counts.md).
 -- distinct: unique_visitors
 -- parameter: window_minutes UInt16 = 5 from 1 to 60: length of the window, in minutes
 -- figure: first(unique_visitors) "visitors on pages in the last {window_minutes} minutes"

@@ -6,7 +6,7 @@
 -- size: medium
 -- events: feature_used
 -- refresh: 10s
--- Distinct counts are exact up to 100 and estimated above (docs/decisions/0009-distinct-counts.md).
+-- Distinct counts are exact up to 100 and estimated above (docs/decisions/0010-distinct-counts.md).
 -- distinct: unique_users
 -- parameter: limit UInt16 = 10 from 1 to 100: maximum number of features
 -- column: feature dimension "Feature"

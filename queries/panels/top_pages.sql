@@ -6,7 +6,7 @@
 -- size: large
 -- events: page_view
 -- refresh: 10s
--- Distinct counts are exact up to 100 and estimated above (docs/decisions/0009-distinct-counts.md).
+-- Distinct counts are exact up to 100 and estimated above (docs/decisions/0010-distinct-counts.md).
 -- distinct: visitors
 -- parameter: limit UInt16 = 20 from 1 to 100: maximum number of pages
 -- column: page_url dimension "Page"

@@ -37,7 +37,7 @@ pub(super) const MOMENTS: [&str; 7] = [
     "week_ago_minute",
 ];
 
-/// A distinct count of a group of rows (docs/decisions/0009-distinct-counts.md). `{{few}}` is the set's exact form up to 100
+/// A distinct count of a group of rows (docs/decisions/0010-distinct-counts.md). `{{few}}` is the set's exact form up to 100
 /// ([`MAX_EXACT_DISTINCT`](super::query::MAX_EXACT_DISTINCT)), and 101 beyond. Each value sets one of 2^20 bits: linear
 /// counting estimates the number of values from the number of set bits (Whang et al., 1990). Above about 4 million values,
 /// which set 1,025,466 bits, the bits of a sixteenth of the values are more precise. A set whose bits are all set counts as
@@ -193,7 +193,7 @@ impl Statement {
             let by = filtered.unwrap_or_default();
             let is_crossed = !by.is_empty() && !rows.dimension.is_empty() && by != rows.dimension;
             let has_dimension = !by.is_empty() || !rows.dimension.is_empty();
-            !has_more && !is_crossed && !(has_dimension && self.counts_sessions)
+            !(has_more || is_crossed || has_dimension && self.counts_sessions)
         };
         if self.rows().all(is_in_rollup) { Source::Rollup } else { Source::Events }
     }
@@ -208,8 +208,8 @@ impl Statement {
                     check_dimension(&rows.dimension, expansion.properties)?;
                     let span = rows.covered(expansion)?;
                     sql.push_str(&match expansion.source {
-                        Source::Rollup => rows.from_rollup(expansion, &span),
-                        Source::Events => rows.from_events(expansion, &span),
+                        Source::Rollup => rows.rollup_subquery(expansion, &span),
+                        Source::Events => rows.events_subquery(expansion, &span),
                     });
                 }
             }
@@ -278,7 +278,7 @@ impl Rows {
         self.events.iter().any(String::is_empty)
     }
 
-    fn from_rollup(&self, Expansion { filters, .. }: &Expansion<'_>, covered: &Covered) -> String {
+    fn rollup_subquery(&self, Expansion { filters, .. }: &Expansion<'_>, covered: &Covered) -> String {
         let filter = filters.iter().enumerate().find(|(_, (dimension, _))| *dimension != EVENT_NAME);
         let event_filter = filters.iter().enumerate().find(|(_, (dimension, _))| *dimension == EVENT_NAME);
         let dimension = filter.map_or(self.dimension.as_str(), |(_, (dimension, _))| dimension);
@@ -332,7 +332,7 @@ impl Rows {
         format!("({})", selects.join(" UNION ALL "))
     }
 
-    fn from_events(
+    fn events_subquery(
         &self,
         expansion: &Expansion<'_>,
         Covered { start, end, is_series, .. }: &Covered,

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::common::{TestServer, event, events_request};
+use crate::common::{TestServer, event, events_request, http_request};
 use millrace_client::proto::v1;
 use tonic::Code;
 use v1::TimeRange;
@@ -17,7 +17,9 @@ fn numbers(frame: &v1::Frame, name: &str) -> Vec<u64> {
     let column = frame.columns.iter().find(|column| column.name == name).unwrap();
     match column.values.as_ref().unwrap() {
         Values::Uint64Values(values) => values.values.clone(),
-        Values::TimestampValues(values) => values.values.iter().map(|millis| (millis / 1_000) as u64).collect(),
+        Values::TimestampValues(values) => {
+            values.values.iter().map(|millis| (millis / 1_000) as u64).collect()
+        }
         other => panic!("{name}: {other:?}"),
     }
 }
@@ -98,9 +100,12 @@ async fn assert_equals_plain_sql(server: &TestServer, panel: &str, frame: &v1::F
             "event_name = 'feature_used' AND feature != ''",
             vec!["events", "unique_users"],
         ),
-        "live_visitors" => {
-            ("''", format!("count(), {VISITORS}"), "event_name = 'page_view'", vec!["total_views", "unique_visitors"])
-        }
+        "live_visitors" => (
+            "''",
+            format!("count(), {VISITORS}"),
+            "event_name = 'page_view'",
+            vec!["total_views", "unique_visitors"],
+        ),
         other => panic!("{other}"),
     };
     let expected = plain_figures(server, frame, keys, &figures, &format!("{condition} AND {filter}")).await;
@@ -111,7 +116,11 @@ async fn assert_equals_plain_sql(server: &TestServer, panel: &str, frame: &v1::F
         "live_visitors" => vec![String::new()],
         "traffic_by_country" => {
             let countries = texts(frame, "country_code");
-            numbers(frame, "bucket_start").iter().zip(countries).map(|(bucket, country)| format!("{bucket}{country}")).collect()
+            numbers(frame, "bucket_start")
+                .iter()
+                .zip(countries)
+                .map(|(bucket, country)| format!("{bucket}{country}"))
+                .collect()
         }
         _ => numbers(frame, "bucket_start").iter().map(u64::to_string).collect(),
     };
@@ -124,16 +133,24 @@ async fn assert_equals_plain_sql(server: &TestServer, panel: &str, frame: &v1::F
         found += usize::from(exact.is_some());
         for (index, exact) in exact.unwrap_or(&none).iter().enumerate() {
             let (column, value) = (columns[index], values[index][row]);
-            let is_distinct = matches!(column, "active_users" | "visitors" | "unique_users" | "unique_visitors");
+            let is_distinct =
+                matches!(column, "active_users" | "visitors" | "unique_users" | "unique_visitors");
             let allowed = if is_distinct && *exact > 100 { exact / 100 } else { 0 };
-            assert!(value.abs_diff(*exact) <= allowed, "{panel} {filter}: {column} of {key:?} is {value}, not {exact}: {:?}", frame.context);
+            assert!(
+                value.abs_diff(*exact) <= allowed,
+                "{panel} {filter}: {column} of {key:?} is {value}, not {exact}: {:?}",
+                frame.context
+            );
         }
     }
     assert_eq!(found, expected.len(), "{panel} {filter}: {expected:?}");
 }
 
 fn filter(dimension: &str, values: &[&str]) -> v1::Filter {
-    v1::Filter { dimension: dimension.into(), values: values.iter().map(|value| (*value).to_owned()).collect() }
+    v1::Filter {
+        dimension: dimension.into(),
+        values: values.iter().map(|value| (*value).to_owned()).collect(),
+    }
 }
 
 #[tokio::test]
@@ -173,7 +190,11 @@ async fn panels_match_plain_sql_for_every_range_filter_and_comparison() {
     let filters = [
         (vec![], "1", true),
         (vec![filter("country_code", &["US", "DE"])], "country_code IN ('US', 'DE')", true),
-        (vec![filter("event_name", &["page_view", "error_occurred"])], "event_name IN ('page_view', 'error_occurred')", true),
+        (
+            vec![filter("event_name", &["page_view", "error_occurred"])],
+            "event_name IN ('page_view', 'error_occurred')",
+            true,
+        ),
         (
             vec![filter("device_type", &["mobile"]), filter("country_code", &["US"])],
             "device_type = 'mobile' AND country_code = 'US'",
@@ -187,7 +208,15 @@ async fn panels_match_plain_sql_for_every_range_filter_and_comparison() {
             if filter_index > 0 && filter_index != 1 + index % 3 {
                 continue;
             }
-            for panel in ["active_users", "error_rate", "signup_funnel", "traffic_by_country", "top_pages", "top_features", "live_visitors"] {
+            for panel in [
+                "active_users",
+                "error_rate",
+                "signup_funnel",
+                "traffic_by_country",
+                "top_pages",
+                "top_features",
+                "live_visitors",
+            ] {
                 let is_compared = !panel.starts_with("top");
                 let compare = match (is_compared, index % 2) {
                     (false, _) => v1::Compare::Unspecified,
@@ -242,7 +271,11 @@ async fn dimensions_and_retention_are_listed_and_ranges_end_with_what_is_stored(
         assert!(list.dimensions.iter().any(|dimension| dimension.name == name), "{name}");
     }
     let mut days = async |filters: Vec<v1::Filter>| {
-        let request = v1::GetErrorRateRequest { time_range: TimeRange::TimeRange90d.into(), filters, ..Default::default() };
+        let request = v1::GetErrorRateRequest {
+            time_range: TimeRange::TimeRange90d.into(),
+            filters,
+            ..Default::default()
+        };
         let response = dashboard.get_error_rate(request).await.unwrap().into_inner();
         let context = response.context.unwrap();
         let (start, end) = (seconds(context.range_start), seconds(context.range_end));
@@ -363,4 +396,49 @@ async fn visitors_fall_back_to_sessions_and_malformed_properties_are_ignored() {
     assert_eq!(pages.pages[1].page_url.len(), 500);
     let live = dashboard.get_live_visitors(v1::GetLiveVisitorsRequest::default()).await.unwrap().into_inner();
     assert_eq!((live.total_views, live.unique_visitors, live.avg_duration_ms), (5, 3, 100.0));
+}
+
+#[tokio::test]
+async fn http_queries_have_ranges_comparisons_and_filters() {
+    let server = TestServer::start();
+    let get = |path: &str| {
+        let (head, body) = http_request(&server, "GET", &format!("/api/{path}"), "text/plain", b"");
+        (head[9..12].to_owned(), serde_json::from_slice::<serde_json::Value>(&body).unwrap())
+    };
+    let (status, response) = get("panels/error_rate?range=7d&compare=previous&filter=country_code:US");
+    assert_eq!((status.as_str(), &response["table"]["context"]["bucket_seconds"]), ("200", &7_200.into()));
+    assert_eq!(response["frame"]["comparison"]["rows"], response["frame"]["rows"]);
+    assert_eq!(response["frame"]["figures"][1]["comparison"]["label"], "previous period");
+    let day = |days_ago: i64| {
+        let date = jiff::Timestamp::now().to_zoned(jiff::tz::TimeZone::UTC).date();
+        date.checked_sub(jiff::Span::new().days(days_ago)).unwrap()
+    };
+    let (first, last) = (day(30), day(28));
+    let (status, response) = get(&format!("panels/top_pages?from={first}&to={last}"));
+    assert_eq!(status, "200", "{response}");
+    let context = &response["table"]["context"];
+    assert_eq!(context["range_start"], format!("{first}T00:00:00Z"));
+    assert_eq!(context["range_end"], format!("{}T00:00:00Z", day(27)), "the last day is included");
+    let (status, response) = get("dashboard/error-rate?range=yesterday&bucket=1h");
+    assert_eq!((status.as_str(), response["points"].as_array().unwrap().len()), ("200", 24));
+    for (path, part) in [
+        ("panels/top_pages?range=2h", "expected one of 1h, 6h, 24h, 7d, 30d, 90d, today"),
+        (
+            "panels/error_rate?range=7d&bucket=1m",
+            "about 10080 buckets of this range; the maximum is 1000, so ask for 15m",
+        ),
+        (
+            "panels/top_pages?filter=colour:red",
+            "\"colour\" is not a dimension; available: event_name, country_code",
+        ),
+        ("panels/top_pages?from=2099-11-22T10:00:00Z", "is in the future"),
+        ("panels/top_pages?from=2026-01-02&to=2026-01-01", "must be after the start"),
+        ("panels/top_pages?from=2001-01-01", "the maximum is 10 years"),
+        ("panels/top_features?compare=previous", "neither a time axis nor figures"),
+        ("dashboard/error-rate?compare=previous", "use /api/panels/error_rate"),
+    ] {
+        let (status, response) = get(path);
+        assert_eq!(status, "400", "{path}");
+        assert!(response["detail"].as_str().unwrap().contains(part), "{path}: {response}");
+    }
 }

@@ -72,6 +72,9 @@ mod tests {
         assert!(!is_rejected("  TABLE id: 5, alias: __table1, table_name: millrace.events"));
         assert!(!is_rejected("  TABLE id: 5, table_name: system.one"));
         assert!(is_rejected("  TABLE id: 5, table_name: millrace2.events"));
-        assert!(is_rejected("  TABLE id: 5, table_name: millrace.events_staging"), "row filters are only for events and rollup");
+        assert!(
+            is_rejected("  TABLE id: 5, table_name: millrace.events_staging"),
+            "row filters are only for events and rollup"
+        );
     }
 }

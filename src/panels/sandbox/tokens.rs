@@ -274,8 +274,8 @@ mod tests {
 
     use super::*;
     use crate::clickhouse::ClickHouse;
-    use crate::panels::{PanelSources, Panels};
     use crate::panels::catalog::Catalog;
+    use crate::panels::{PanelSources, Panels};
 
     fn violation(sql: &str) -> Violation {
         check(sql).expect_err(sql)

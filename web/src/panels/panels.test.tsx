@@ -124,11 +124,13 @@ test("an image states its span, zone, time and what is left out", () => {
       Array.from({ length: 40 }, (_, i) => `/${i}`),
     ),
   ]);
-  expect(imageContent(top, { ...pages, context: context({ zone: "Europe/Madrid" }) }, true)).toEqual({
+  expect(
+    imageContent(top, { ...pages, context: context({ zone: "Europe/Madrid" }) }, query("top_pages"), true),
+  ).toEqual({
     title: "Top pages",
     figures: ["10 page views"],
     caption: "11:00–12:00 · Madrid, UTC+1 · as of 11:59:40 · not current",
   });
-  expect(imageContent(top, many, false).figures).toEqual([]);
+  expect(imageContent(top, many, query("top_pages"), false).figures).toEqual([]);
   expect(imageTable(many).note).toBe("15 more rows are left out. The CSV file has all.");
 });

@@ -1,6 +1,15 @@
 import { expect, test } from "vitest";
 import { panelQuery, queryKey } from "./query.ts";
-import { boundsOf, isPast, isValidInterval, PRESETS, rangeFileName, rangeLabel, rangeTitle, rangeWords } from "./range.ts";
+import {
+  boundsOf,
+  isPast,
+  isValidInterval,
+  PRESETS,
+  rangeFileName,
+  rangeLabel,
+  rangeTitle,
+  rangeWords,
+} from "./range.ts";
 
 const MADRID = "Europe/Madrid";
 /** Sat 21 November 2026, 11:00 in Madrid. */
@@ -23,7 +32,8 @@ test("ranges have names", () => {
 });
 
 test("calendar ranges begin at midnight of the zone, weeks on Monday", () => {
-  const from = (range: (typeof PRESETS)[number], now = NOW) => new Date(boundsOf(range, MADRID, now).from).toISOString();
+  const from = (range: (typeof PRESETS)[number], now = NOW) =>
+    new Date(boundsOf(range, MADRID, now).from).toISOString();
   expect(from("today")).toBe("2026-11-20T23:00:00.000Z");
   expect(boundsOf("yesterday", MADRID, NOW).to).toBe(boundsOf("today", MADRID, NOW).from);
   expect(from("this-week")).toBe("2026-11-15T23:00:00.000Z");
@@ -61,7 +71,9 @@ test("equal queries have equal keys, and panels get only what applies to them", 
   const selection = { range: "1h", zone: "UTC", compare: "week", filters } as const;
   const panel = { name: "p", filterable: true, comparable: true };
   expect(panelQuery(panel, { ...selection, filters: [...filters] })).toEqual({ panel: "p", ...selection });
-  expect(panelQuery({ ...panel, filterable: false, comparable: false }, { ...selection, filters: [...filters] })).toEqual({
+  expect(
+    panelQuery({ ...panel, filterable: false, comparable: false }, { ...selection, filters: [...filters] }),
+  ).toEqual({
     panel: "p",
     range: "1h",
     zone: "UTC",

@@ -1,8 +1,10 @@
-import { expect, test } from "vitest";
+import { afterAll, beforeAll, expect, test, vi } from "vitest";
 import { PRESETS } from "../query/range.ts";
 import { formatSearch, parseSearch, readView, rejectedValues, type View, withFilter, writeView } from "./view.ts";
 
 const HOME = "Europe/Madrid";
+beforeAll(() => void vi.useFakeTimers({ now: Date.UTC(2026, 10, 21, 10) }));
+afterAll(() => void vi.useRealTimers());
 const read = (text: string) => readView(parseSearch(text), HOME);
 const write = (view: View) => formatSearch(writeView(view));
 

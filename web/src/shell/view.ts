@@ -138,7 +138,9 @@ export interface Rejected {
 }
 
 export function rejectedValues(search: Search, home: string = localTimeZone()): Rejected {
-  const [range, zone, compare, from, to] = [search.range, search.zone, search.compare, search.from, search.to].map(first);
+  const [range, zone, compare, from, to] = [search.range, search.zone, search.compare, search.from, search.to].map(
+    first,
+  );
   const hasInterval = Boolean(from || to);
   const usable = readInterval(search, readZone(search, home)) !== undefined;
   const { rejected } = readFilters(search);

@@ -18,6 +18,8 @@ export const info = (name: string, overrides: Partial<PanelInfo> = {}): PanelInf
   sql: "SELECT 1",
   refreshSeconds: 5,
   builtIn: false,
+  filterable: true,
+  comparable: true,
   ...overrides,
 });
 

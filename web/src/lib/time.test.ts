@@ -11,6 +11,7 @@ import {
   isTimeZone,
   offsetLabel,
   timeZoneLabel,
+  toWallClock,
   zoneOffset,
 } from "./time.ts";
 import { niceTimeTicks } from "./timeTicks.ts";
@@ -115,6 +116,23 @@ test("labels keep to the wall clock across a change to and from daylight saving 
   ]);
   const spring = Date.UTC(2026, 2, 29, 0);
   expect(labels(spring, spring + 3 * HOUR, MADRID, 300)).toEqual(["01:00", "03:00", "04:00", "05:00"]);
+});
+
+test("30 and 90 days have labels on Mondays or months, across a change of the clock", () => {
+  const end = Date.UTC(2026, 10, 21, 10);
+  const mondays = labels(end - 30 * 24 * HOUR, end, MADRID, 500);
+  expect(mondays).toEqual(["26 Oct", "2 Nov", "9 Nov", "16 Nov"]);
+  const at = niceTimeTicks(end - 30 * 24 * HOUR, end, MADRID, 500).map(({ at }) => toWallClock(at, MADRID));
+  for (const wall of at) expect([new Date(wall).getUTCDay(), wall % (24 * HOUR)]).toEqual([1, 0]);
+  expect(labels(end - 90 * 24 * HOUR, end, MADRID, 700)).toEqual([
+    "31 Aug",
+    "14 Sept",
+    "28 Sept",
+    "12 Oct",
+    "26 Oct",
+    "9 Nov",
+  ]);
+  expect(labels(end - 90 * 24 * HOUR, end, MADRID, 260)).toEqual(["Sept", "Oct", "Nov"]);
 });
 
 test("years have months", () => {

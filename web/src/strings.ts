@@ -35,7 +35,7 @@ export const strings = {
 
   viewBar: "What is shown",
   compareLabel: "Compare",
-  compare: { none: "No comparison", previous: "Previous period", week: "A week ago" },
+  compare: { none: "No comparison", previous: "vs previous period", week: "vs a week ago" },
   comparedWith: "compared with",
   notStoredBefore: (instant: string) => `(nothing is stored before ${instant})`,
   filters: "Filters",

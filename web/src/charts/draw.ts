@@ -155,7 +155,7 @@ function drawLine(
 function drawCompared(canvas: Canvas, plot: Plot, { values, axis }: ComparedLine, color: string): void {
   const { ctx, ratio } = canvas;
   ctx.save();
-  ctx.globalAlpha = 0.65;
+  ctx.globalAlpha = 0.8;
   ctx.setLineDash([4 * ratio, 3 * ratio]);
   drawLine(canvas, plot, { high: values, axis }, color, 1);
   ctx.restore();

@@ -102,7 +102,8 @@ test("files have the earlier values in further columns", () => {
   expect(toCsv(ranking, "raw")).toBe("page_url,views,views_compared\r\n/a,3,\r\n/b,2,9\r\n");
 });
 
-test("a zero before is not called missing history", () => {
+test("a zero before, or a rate of nothing, is not called missing history", () => {
   expect(noChangeWords({ label: "", value: 0, changePct: null })).toBe("nothing to compare with");
-  expect(noChangeWords({ label: "", value: null, changePct: null })).toBe("not enough history to compare");
+  expect(noChangeWords({ label: "", value: null, changePct: null })).toBe("nothing to compare with");
+  expect(noChangeWords({ label: "", value: 3, changePct: null })).toBe("not enough history to compare");
 });

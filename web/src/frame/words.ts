@@ -78,7 +78,7 @@ export function figureWords(figure: Figure, frame: Frame): string {
 
 /** Why there is no change in percent. */
 export const noChangeWords = ({ value }: Comparison): string =>
-  value === 0 ? "nothing to compare with" : "not enough history to compare";
+  value === 0 || value === null ? "nothing to compare with" : "not enough history to compare";
 
 /** The earlier value of a figure. Empty if there is none. */
 export function comparedText({ value }: Comparison, unit: string): string {

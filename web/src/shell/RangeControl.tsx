@@ -35,7 +35,7 @@ export function RangeControl({ range, zone, onChange }: Props) {
         value={typeof range === "string" ? range : "interval"}
         text={title}
         options={OPTIONS}
-        className="min-w-0"
+        className="min-w-0 max-sm:max-w-40"
         onChange={onRange}
       >
         <span className={`truncate ${frequent ? "lg:sr-only" : ""}`}>{title}</span>

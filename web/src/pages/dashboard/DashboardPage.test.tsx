@@ -398,7 +398,7 @@ test("the exact span comes from the result, with what it is compared with", asyn
   const shown = () => document.querySelector("[data-shown-span]")?.textContent;
   expect(shown()).toBeUndefined();
   await user.click(screen.getByRole("button", { name: "Compare: No comparison" }));
-  await user.click(await screen.findByRole("option", { name: "A week ago" }));
+  await user.click(await screen.findByRole("option", { name: "vs a week ago" }));
   await waitFor(() => expect(search()).toBe("?range=1h&zone=Europe/Madrid&compare=week"));
   const week = 7 * 24 * 3_600_000;
   const result = frame([timeColumn([START]), measure("errors", [1])], { context: context({ zone: HOUR.zone }) });

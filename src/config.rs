@@ -12,6 +12,9 @@ use std::time::Duration;
 use clap::error::{ContextKind, ContextValue};
 use clap::{Args, ValueEnum};
 
+use crate::clickhouse::RetentionDays;
+use crate::project::Project;
+
 /// The settings of `millrace serve`.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct ServeConfig {
@@ -21,6 +24,9 @@ pub(crate) struct ServeConfig {
     /// Folder of the journal, the dead letters and the embedded database
     #[arg(long, env = "MILLRACE_DATA_DIR", value_name = "FOLDER", default_value = "./data")]
     pub data_dir: PathBuf,
+    /// Project of the events and panels of everyone without a key: a-z, 0-9, _ and -
+    #[arg(long, env = "MILLRACE_PROJECT", value_name = "NAME", default_value = Project::DEFAULT)]
+    pub project: Project,
     /// Maximum size of a request message, in bytes
     #[arg(long, env = "MILLRACE_MAX_MESSAGE_BYTES", value_name = "BYTES", default_value = "4194304",
           value_parser = |text: &str| parse_integer(text, 1_024..=8_388_608))]
@@ -85,7 +91,7 @@ impl ServeConfig {
                 max_message_bytes: buffer_bytes / MIN_BUFFER_TO_MESSAGE_RATIO,
             });
         }
-        Ok(())
+        self.clickhouse.retention().map(|_| ())
     }
 }
 
@@ -123,6 +129,17 @@ pub(crate) enum ConfigConflict {
         needed_bytes: u64,
         /// Maximum of MILLRACE_MAX_MESSAGE_BYTES for that buffer.
         max_message_bytes: u64,
+    },
+    /// Events would be stored that no panel shows.
+    #[error(
+        "ROLLUP_RETENTION_DAYS (--rollup-retention-days): {rollup} is less than RETENTION_DAYS ({events}): raise it to at \
+         least {events}, or lower RETENTION_DAYS"
+    )]
+    RollupExpiresFirst {
+        /// RETENTION_DAYS.
+        events: u64,
+        /// ROLLUP_RETENTION_DAYS.
+        rollup: u64,
     },
 }
 
@@ -267,10 +284,19 @@ pub(crate) struct ClickHouseConfig {
         hide_env_values = true
     )]
     pub clickhouse_panel_password: String,
-    /// Days that rows are kept. They expire by the week, so up to seven days later
+    /// Days that events are kept. They expire by the week, so up to seven days later
     #[arg(long, env = "RETENTION_DAYS", value_name = "DAYS", default_value = "90",
           value_parser = |text: &str| parse_integer(text, 1..=3_650))]
     pub retention_days: u64,
+    /// Days that the rollup of the events is kept, from which panels are computed. At least RETENTION_DAYS
+    #[arg(long, env = "ROLLUP_RETENTION_DAYS", value_name = "DAYS", default_value = "400",
+          value_parser = |text: &str| parse_integer(text, 1..=3_650))]
+    pub rollup_retention_days: u64,
+    /// Values of a dimension per project, event and day that the rollup distinguishes, such as pages. The others are
+    /// "(other)"
+    #[arg(long, env = "MILLRACE_ROLLUP_VALUES", value_name = "VALUES", default_value = "5000",
+          value_parser = |text: &str| parse_integer(text, 1..=100_000))]
+    pub rollup_values: u64,
     /// Path of the engine library. Empty for the copy that `make engine` downloads
     #[arg(
         long = "engine-lib",
@@ -283,6 +309,23 @@ pub(crate) struct ClickHouseConfig {
     /// The embedded engine
     #[command(flatten)]
     pub engine: EngineConfig,
+}
+
+impl ClickHouseConfig {
+    /// How long rows are kept.
+    ///
+    /// # Errors
+    /// When the rollup would expire before the events.
+    pub(crate) fn retention(&self) -> Result<RetentionDays, ConfigConflict> {
+        let retention = RetentionDays { events: self.retention_days, rollup: self.rollup_retention_days };
+        if retention.rollup < retention.events {
+            return Err(ConfigConflict::RollupExpiresFirst {
+                events: retention.events,
+                rollup: retention.rollup,
+            });
+        }
+        Ok(retention)
+    }
 }
 
 /// Limits of the embedded engine.
@@ -563,6 +606,14 @@ mod tests {
             "MILLRACE_RECENT_EVENT_IDS (--recent-event-ids): 10000000 ids need a journal of at least 2560000000 bytes, but \
              MILLRACE_JOURNAL_MAX_BYTES (--journal-max-bytes) is 1073741824: raise it, or remember at most 4194304 ids"
         );
+    }
+
+    #[test]
+    fn the_rollup_is_kept_as_long_as_the_events() {
+        let retention = parsed(&["--retention-days", "400"]).clickhouse.retention();
+        assert_eq!(retention, Ok(RetentionDays { events: 400, rollup: 400 }));
+        let line = parsed(&["--retention-days", "401"]).validate().expect_err("the rollup has 400 days").to_string();
+        assert!(line.starts_with("ROLLUP_RETENTION_DAYS (--rollup-retention-days): 400 is less than"), "{line}");
     }
 
     #[test]

@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde::de::IgnoredAny;
 use uuid::Uuid;
 
+use crate::properties::{Properties, PropertyValue};
 use crate::proto::v1;
 use v1::event::PropertiesKind;
 
@@ -64,7 +65,52 @@ pub struct ValidEvent<'a> {
     device_type: DeviceType,
     country_code: [u8; 2],
     properties: Cow<'a, str>,
+    /// Index and value of the promoted properties that the event has.
+    promoted: Vec<(usize, PropertyValue<'a>)>,
     event_id: Option<Uuid>,
+}
+
+/// The fields of an event that is not validated yet, borrowed from a message or a JSON text.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct EventFields<'a> {
+    pub event_name: &'a str,
+    pub timestamp: Option<prost_types::Timestamp>,
+    pub session_id: &'a str,
+    pub user_id: &'a str,
+    pub device_type: &'a str,
+    pub country_code: &'a str,
+    pub properties: PropertiesSource<'a>,
+    pub event_id: &'a str,
+}
+
+/// `properties`, as the producer sent them.
+#[derive(Clone, Copy, Debug, Default)]
+pub enum PropertiesSource<'a> {
+    #[default]
+    None,
+    /// A JSON text.
+    Json(&'a str),
+    /// A decoded object.
+    Struct(&'a prost_types::Struct),
+}
+
+impl<'a> From<&'a v1::Event> for EventFields<'a> {
+    fn from(event: &'a v1::Event) -> Self {
+        Self {
+            event_name: &event.event_name,
+            timestamp: event.timestamp,
+            session_id: &event.session_id,
+            user_id: event.user_id.as_deref().unwrap_or(""),
+            device_type: &event.device_type,
+            country_code: &event.country_code,
+            properties: match &event.properties_kind {
+                None => PropertiesSource::None,
+                Some(PropertiesKind::PropertiesJson(text)) => PropertiesSource::Json(text),
+                Some(PropertiesKind::Properties(object)) => PropertiesSource::Struct(object),
+            },
+            event_id: event.event_id.as_deref().unwrap_or(""),
+        }
+    }
 }
 
 impl ValidEvent<'_> {
@@ -96,7 +142,11 @@ impl ValidEvent<'_> {
     pub fn properties(&self) -> &str {
         &self.properties
     }
-    /// The id that the producer sent, if any. The ingester generates the others.
+    /// The value of the promoted property with this index, if the event has it.
+    pub fn promoted_value(&self, index: usize) -> Option<&PropertyValue<'_>> {
+        self.promoted.iter().find(|(at, _)| *at == index).map(|(_, value)| value)
+    }
+    /// The id that the producer sent, if any.
     pub fn event_id(&self) -> Option<Uuid> {
         self.event_id
     }
@@ -121,24 +171,47 @@ pub struct ValidationRules {
 }
 
 /// Checks an event against the rules at the time `now_ms` (milliseconds since 1970 UTC). Returns the first violation.
+/// `promoted` are the properties that are extracted meanwhile.
 pub fn validate<'a>(
-    event: &'a v1::Event,
+    event: impl Into<EventFields<'a>>,
     rules: &ValidationRules,
+    promoted: &Properties,
     now_ms: i64,
 ) -> Result<ValidEvent<'a>, ValidationError> {
-    Ok(ValidEvent {
-        event_name: validate_event_name(&event.event_name)?,
+    let event = event.into();
+    let event_name = validate_event_name(event.event_name)?;
+    let mut valid = ValidEvent {
+        event_name,
         timestamp_ms: validate_timestamp(event.timestamp.as_ref(), rules, now_ms)?,
-        session_id: validate_id("session_id", &event.session_id)?,
-        user_id: match event.user_id.as_deref() {
-            None | Some("") => None,
-            Some(user_id) => Some(validate_id("user_id", user_id)?),
+        session_id: validate_id("session_id", event.session_id)?,
+        user_id: match event.user_id {
+            "" => None,
+            user_id => Some(validate_id("user_id", user_id)?),
         },
-        device_type: DeviceType::parse(&event.device_type),
-        country_code: parse_country_code(&event.country_code)?,
-        properties: properties_to_json(event.properties_kind.as_ref())?,
-        event_id: event.event_id.as_deref().filter(|id| !id.is_empty()).map(parse_event_id).transpose()?,
-    })
+        device_type: DeviceType::parse(event.device_type),
+        country_code: parse_country_code(event.country_code)?,
+        properties: Cow::Borrowed("{}"),
+        promoted: Vec::new(),
+        event_id: match event.event_id {
+            "" => None,
+            event_id => Some(parse_event_id(event_id)?),
+        },
+    };
+    match event.properties {
+        PropertiesSource::None => {}
+        PropertiesSource::Json(text) => {
+            let text = validate_properties_json(text, event_name, promoted, &mut valid.promoted)?;
+            valid.properties = Cow::Borrowed(text);
+        }
+        PropertiesSource::Struct(object) => {
+            let mut text = String::new();
+            write_struct(object, 1, &mut text)?;
+            check_properties_size("properties", text.len())?;
+            valid.properties = Cow::Owned(text);
+            extract_from_struct(object, event_name, promoted, &mut valid.promoted);
+        }
+    }
+    Ok(valid)
 }
 
 fn invalid<T>(field: &'static str, reason: impl Into<String>) -> Result<T, ValidationError> {
@@ -236,20 +309,13 @@ fn parse_event_id(text: &str) -> Result<Uuid, ValidationError> {
     }
 }
 
-fn properties_to_json(kind: Option<&PropertiesKind>) -> Result<Cow<'_, str>, ValidationError> {
-    match kind {
-        None => Ok(Cow::Borrowed("{}")),
-        Some(PropertiesKind::PropertiesJson(text)) => validate_properties_json(text).map(Cow::Borrowed),
-        Some(PropertiesKind::Properties(object)) => {
-            let mut text = String::new();
-            write_struct(object, 1, &mut text)?;
-            check_properties_size("properties", text.len())?;
-            Ok(Cow::Owned(text))
-        }
-    }
-}
-
-fn validate_properties_json(text: &str) -> Result<&str, ValidationError> {
+/// Checks the text, and extracts the promoted properties in the same pass.
+fn validate_properties_json<'a>(
+    text: &'a str,
+    event_name: &str,
+    promoted: &Properties,
+    found: &mut Vec<(usize, PropertyValue<'a>)>,
+) -> Result<&'a str, ValidationError> {
     const FIELD: &str = "properties_json";
     check_properties_size(FIELD, text.len())?;
     let text = text.trim_ascii();
@@ -264,9 +330,36 @@ fn validate_properties_json(text: &str) -> Result<&str, ValidationError> {
     if depth > MAX_PROPERTIES_DEPTH {
         return invalid(FIELD, format!("nests {depth} levels deep; the limit is {MAX_PROPERTIES_DEPTH}"));
     }
-    match serde_json::from_str::<IgnoredAny>(text) {
-        Ok(_) => Ok(text),
-        Err(error) => invalid(FIELD, format!("is not valid JSON: {error}")),
+    match promoted.parse_and_extract(event_name, text, |index, value| found.push((index, value))) {
+        Ok(()) => Ok(text),
+        // A number that is too large for a column is valid JSON.
+        Err(_) => {
+            found.clear();
+            match serde_json::from_str::<IgnoredAny>(text) {
+                Ok(_) => Ok(text),
+                Err(error) => invalid(FIELD, format!("is not valid JSON: {error}")),
+            }
+        }
+    }
+}
+
+fn extract_from_struct<'a>(
+    object: &'a prost_types::Struct,
+    event_name: &str,
+    promoted: &Properties,
+    found: &mut Vec<(usize, PropertyValue<'a>)>,
+) {
+    use prost_types::value::Kind;
+    for (index, property) in promoted.iter().enumerate() {
+        if !property.applies_to(event_name) {
+            continue;
+        }
+        let value = match object.fields.get(property.key()).and_then(|value| value.kind.as_ref()) {
+            Some(Kind::StringValue(text)) => property.text(text),
+            Some(Kind::NumberValue(number)) => property.number(*number),
+            _ => None,
+        };
+        found.extend(value.map(|value| (index, value)));
     }
 }
 
@@ -431,13 +524,13 @@ mod tests {
     }
 
     fn validation_error(event: &v1::Event) -> ValidationError {
-        validate(event, &RULES, NOW_MS).expect_err("the event violates a rule")
+        validate(event, &RULES, &Properties::built_in(), NOW_MS).expect_err("the event violates a rule")
     }
 
     #[test]
     fn missing_fields_get_defaults() {
         let event = event();
-        let valid = validate(&event, &RULES, NOW_MS).unwrap();
+        let valid = validate(&event, &RULES, &Properties::built_in(), NOW_MS).unwrap();
         assert_eq!(valid.device_type(), DeviceType::Unknown);
         assert_eq!(valid.country_code(), *b"ZZ");
         assert_eq!(valid.properties(), "{}");
@@ -453,7 +546,7 @@ mod tests {
             user_id: Some(String::new()),
             ..event()
         };
-        let valid = validate(&event, &RULES, NOW_MS).unwrap();
+        let valid = validate(&event, &RULES, &Properties::built_in(), NOW_MS).unwrap();
         assert_eq!((valid.device_type(), valid.country_code()), (DeviceType::Mobile, *b"ES"));
         assert_eq!(valid.timestamp_ms(), NOW_MS + 123);
         assert_eq!(valid.user_id(), None, "an empty user_id counts as absent");
@@ -512,11 +605,11 @@ mod tests {
     fn limits_are_inclusive() {
         for millis in [NOW_MS + 600_000, NOW_MS - 90 * 86_400_000] {
             let event = v1::Event { timestamp: Some(at(millis)), ..event() };
-            assert_eq!(validate(&event, &RULES, NOW_MS).unwrap().timestamp_ms(), millis);
+            assert_eq!(validate(&event, &RULES, &Properties::built_in(), NOW_MS).unwrap().timestamp_ms(), millis);
         }
         let levels = MAX_PROPERTIES_DEPTH - 1;
         let deep = json(&format!("{{\"a\":{}{}}}", "[".repeat(levels), "]".repeat(levels)));
-        assert!(validate(&deep, &RULES, NOW_MS).is_ok());
+        assert!(validate(&deep, &RULES, &Properties::built_in(), NOW_MS).is_ok());
     }
 
     #[test]
@@ -534,7 +627,7 @@ mod tests {
             ("whole", number(1_234.0)),
             ("part", number(0.5)),
         ]);
-        let valid = validate(&event, &RULES, NOW_MS).unwrap();
+        let valid = validate(&event, &RULES, &Properties::built_in(), NOW_MS).unwrap();
         let parsed: serde_json::Value = serde_json::from_str(valid.properties()).unwrap();
         assert_eq!(parsed, serde_json::json!({"text": "a\"b\u{1}", "whole": 1234, "part": 0.5}));
     }

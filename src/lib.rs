@@ -4,7 +4,8 @@
 //!
 //! 1. `edge`: accepts connections, and enforces limits and origins before a request is read.
 //! 2. `ingest`: gRPC and HTTP handlers decode requests and submit their events. They keep nothing.
-//! 3. `event`: decides whether an event is valid, the same way for every handler.
+//! 3. `event`: decides whether an event is valid, the same way for every handler. `project` is what it belongs to,
+//!    `properties` declares which of its properties get columns.
 //! 4. `writer`: admits events as columns, groups them into batches, and inserts each batch exactly once.
 //! 5. `journal`: the append-only log on disk. An event is *acknowledged* once it is synced here.
 //! 6. `clickhouse`: the client for ClickHouse, the schema, and repairs. `engine` is the embedded ClickHouse, a child
@@ -42,6 +43,8 @@ mod health;
 mod ingest;
 mod journal;
 mod panels;
+mod project;
+mod properties;
 mod proto;
 mod server;
 mod shutdown;
@@ -52,6 +55,15 @@ mod writer;
 /// For the tests, benchmarks and fuzz targets of this repository. Not part of the public API.
 #[doc(hidden)]
 pub mod internals {
+    pub mod project {
+        pub use crate::project::{InvalidProject, Project};
+    }
+    pub mod properties {
+        pub use crate::properties::{
+            BUILT_IN, EVENT_DIMENSIONS, InvalidProperties, Normalisation, PromotedProperty, Properties,
+            PropertyType, PropertyValue, Role,
+        };
+    }
     pub mod clickhouse {
         pub use crate::clickhouse::{ClickHouse, ClickHouseError, Endpoint};
         pub mod batches {
@@ -59,9 +71,6 @@ pub mod internals {
         }
         pub mod lexer {
             pub use crate::clickhouse::lexer::Lexer;
-        }
-        pub mod schema {
-            pub use crate::clickhouse::schema::rendered_files;
         }
     }
     pub mod config {
@@ -122,7 +131,7 @@ pub mod internals {
     }
     pub mod writer {
         pub mod columns {
-            pub use crate::writer::columns::{COLUMN_NAMES, EventColumns};
+            pub use crate::writer::columns::EventColumns;
         }
         pub mod durability {
             pub use crate::writer::durability::Durability;

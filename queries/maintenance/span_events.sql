@@ -4,7 +4,7 @@
 -- The timestamp is compared with a DateTime64: for `timestamp < DateTime`, ClickHouse's index analysis looks for
 -- `timestamp <= DateTime - 1 s` and skips granules that lie in the last second.
 SELECT *
-FROM events
+FROM {{events}}
 WHERE date >= toDate(toDateTime({start:UInt32}, 'UTC'))
   AND date <= toDate(toDateTime({end:UInt32} - 1, 'UTC'))
   AND timestamp >= toDateTime64({start:UInt32}, 3, 'UTC')

@@ -19,22 +19,18 @@
 -- column: incomplete hidden
 WITH per_bucket AS
 (
-    SELECT
-        roundDown(toUnixTimestamp(minute), {buckets:Array(UInt32)}) AS start,
-        sum(minutes.errors) AS errors,
-        sum(minutes.events) AS events
-    FROM minutes
-    WHERE minute >= {range_start:DateTime('UTC')} AND minute < {range_end:DateTime('UTC')}
-    GROUP BY start
+    SELECT bucket, sumIf(rows.events, event_name != '') AS errors, sumIf(rows.events, event_name = '') AS events
+    FROM {{series(['', 'error_occurred'])}} AS rows
+    GROUP BY bucket
 )
 SELECT
-    toDateTime(bucket, 'UTC') AS bucket_start,
+    toDateTime(all_buckets.bucket, 'UTC') AS bucket_start,
     -- NULL for a bucket without events.
     if(per_bucket.events = 0, NULL, round(100 * per_bucket.errors / per_bucket.events, 4)) AS error_rate_pct,
     per_bucket.errors AS errors,
     per_bucket.events AS events,
     {threshold_pct:Float64} AS threshold_pct,
-    bucket = {buckets:Array(UInt32)}[-1] AS incomplete
+    all_buckets.bucket = {running_bucket:UInt32} AS incomplete
 FROM (SELECT arrayJoin({buckets:Array(UInt32)}) AS bucket) AS all_buckets
-LEFT JOIN per_bucket ON per_bucket.start = bucket
-ORDER BY bucket
+LEFT JOIN per_bucket ON per_bucket.bucket = all_buckets.bucket
+ORDER BY bucket_start

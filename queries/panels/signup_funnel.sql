@@ -1,5 +1,5 @@
 -- title: Sign-ups
--- description: Sign-ups started and completed, per hour, or per day for 7 days
+-- description: Sign-ups started and completed, per hour, or per day for longer ranges
 -- unit: sign-ups
 -- chart: bar
 -- order: 40
@@ -18,20 +18,19 @@
 WITH per_bucket AS
 (
     SELECT
-        roundDown(toUnixTimestamp(minute), {buckets:Array(UInt32)}) AS start,
-        sum(signups_started) AS started,
-        sum(signups_completed) AS completed
-    FROM minutes
-    WHERE minute >= {range_start:DateTime('UTC')} AND minute < {range_end:DateTime('UTC')}
-    GROUP BY start
+        bucket,
+        sumIf(events, event_name = 'signup_started') AS started,
+        sumIf(events, event_name = 'signup_completed') AS completed
+    FROM {{series(['signup_started', 'signup_completed'])}}
+    GROUP BY bucket
 )
 SELECT
-    toDateTime(bucket, 'UTC') AS bucket_start,
+    toDateTime(all_buckets.bucket, 'UTC') AS bucket_start,
     per_bucket.started AS started,
     per_bucket.completed AS completed,
     -- NULL if none was started. Above 100 if sign-ups that started in an earlier bucket were completed in this one.
     if(started = 0, NULL, round(100 * completed / started, 2)) AS conversion_pct,
-    bucket = {buckets:Array(UInt32)}[-1] AS incomplete
+    all_buckets.bucket = {running_bucket:UInt32} AS incomplete
 FROM (SELECT arrayJoin({buckets:Array(UInt32)}) AS bucket) AS all_buckets
-LEFT JOIN per_bucket ON per_bucket.start = bucket
-ORDER BY bucket
+LEFT JOIN per_bucket ON per_bucket.bucket = all_buckets.bucket
+ORDER BY bucket_start

@@ -15,34 +15,25 @@
 -- column: change_pct detail % "Change"
 WITH
 -- The running minute is not compared: that of last week is over, and rollups have no part of a minute.
-{range_end:DateTime('UTC')} - toIntervalMinute(1) AS running_minute,
-toStartOfMinute({week_ago_now:DateTime('UTC')}) AS running_minute_week_ago,
-{hour_start:DateTime('UTC')} < running_minute AS has_complete_minute
+{hour_start:DateTime('UTC')} < {minute_start:DateTime('UTC')} AS has_complete_minute
 SELECT
-    ifNull((
-        SELECT sum(views)
-        FROM country_minutes
-        WHERE minute >= {hour_start:DateTime('UTC')} AND minute < {range_end:DateTime('UTC')}
-    ), 0) AS current_views,
+    ifNull((SELECT sum(events) FROM {{span('page_view', hour_start, minute_end)}}), 0) AS current_views,
     -- NULL in the first minute of the hour.
     if(
         has_complete_minute,
-        ifNull((
-            SELECT sum(views)
-            FROM country_minutes
-            WHERE minute >= {hour_start:DateTime('UTC')} AND minute < running_minute
-        ), 0),
+        ifNull((SELECT sum(events) FROM {{span('page_view', hour_start, minute_start)}}), 0),
         NULL
     ) AS compared_views,
     -- Also NULL if the history does not go back to the start of that hour: part of it would be a wrong comparison.
     if(
         has_complete_minute
-            AND (SELECT minute FROM minutes WHERE minute <= {week_ago_start:DateTime('UTC')} LIMIT 1) IS NOT NULL,
-        ifNull((
-            SELECT sum(views)
-            FROM country_minutes
-            WHERE minute >= {week_ago_start:DateTime('UTC')} AND minute < running_minute_week_ago
-        ), 0),
+            AND (
+                SELECT start
+                FROM rollup
+                WHERE event_name = '' AND dimension = '' AND step = 1 AND start <= {week_ago_start:DateTime('UTC')}
+                LIMIT 1
+            ) IS NOT NULL,
+        ifNull((SELECT sum(events) FROM {{span('page_view', week_ago_start, week_ago_minute)}}), 0),
         NULL
     ) AS previous_views,
     if(previous_views = 0, NULL, round(100 * (toInt64(compared_views) - toInt64(previous_views)) / previous_views, 2))

@@ -8,11 +8,10 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use clickhouse::{Client, Row};
-use futures_util::future::try_join_all;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::rollups::{ROLLUPS, RecomputeSpan, Rollup};
+use super::rollups::{CompleteSince, ROLLUP, RecomputeSpan};
 use super::{ClickHouse, ClickHouseError};
 
 const BATCH_EVENT_COUNTS: &str = include_str!("../../queries/maintenance/batch_event_counts.sql");
@@ -92,8 +91,7 @@ pub(crate) async fn delete_events(clickhouse: &ClickHouse, batches: &[Uuid]) -> 
     Ok(())
 }
 
-/// A copy of the empty table `events`. Its rows are attached to `events` past the materialized views and past
-/// deduplication.
+/// A copy of the empty table `events`. Its rows are attached to `events` past deduplication.
 #[derive(Debug)]
 pub(crate) struct StagingTable<'a>(&'a ClickHouse);
 
@@ -111,11 +109,10 @@ impl<'a> StagingTable<'a> {
     /// Inserts a batch in the Native format.
     pub(crate) async fn insert(
         &self,
-        columns: &str,
         body: Vec<Bytes>,
         batch_id: Uuid,
     ) -> Result<(), ClickHouseError> {
-        self.0.insert_native(Self::TABLE, columns, body, &batch_id.to_string()).await
+        self.0.insert_native(Self::TABLE, body, &batch_id.to_string()).await
     }
 
     /// Attaches the rows to `events`, one partition at a time, and drops the table.
@@ -139,15 +136,15 @@ pub(super) async fn partition_ids(client: &Client, tables: &[&str]) -> Result<Ve
     Ok(client.query_raw(PARTITIONS).param("tables", tables).fetch_all().await?)
 }
 
-/// Waits until nothing changes `events` or a rollup: no insert or delete of a client that is gone, and no delete that
+/// Waits until nothing changes `events` or the rollup: no insert or delete of a client that is gone, and no delete that
 /// continues after a restart of the engine. Merges do not count. Fails after [`QUIESCENCE_TIMEOUT`].
 pub(crate) async fn wait_until_quiescent(clickhouse: &ClickHouse) -> Result<(), ClickHouseError> {
     poll_until_quiescent(&clickhouse.client()?).await
 }
 
 pub(super) async fn poll_until_quiescent(client: &Client) -> Result<(), ClickHouseError> {
-    let tables: Vec<&str> = ["events"].into_iter().chain(ROLLUPS.iter().flat_map(Rollup::tables)).collect();
-    let count = async |query: &str| client.query_raw(query).param("tables", &tables).fetch_one::<u64>().await;
+    let tables = ["events", ROLLUP];
+    let count = async |query: &str| client.query_raw(query).param("tables", tables).fetch_one::<u64>().await;
     let quiescent = async {
         // In this order: a statement that is aborted may leave a mutation, never the other way round.
         while count(RUNNING_WRITES).await? + count(PENDING_DELETES).await? > 0 {
@@ -163,11 +160,11 @@ pub(super) async fn poll_until_quiescent(client: &Client) -> Result<(), ClickHou
     tokio::time::timeout(QUIESCENCE_TIMEOUT, quiescent).await.unwrap_or_else(|_| Err(timed_out()))
 }
 
-/// Recomputes every rollup for the quarter hours in which the batches have events, and for the windows around them.
-/// Returns the number of quarter hours.
+/// Recomputes the rollup for the quarter hours in which the batches have events, and for the days around them. Returns the
+/// number of quarter hours. Those of which events have expired keep their rows.
 ///
 /// Nothing may be inserted meanwhile. It can be repeated after a failure: rows are deleted before they are written.
-pub(crate) async fn recompute_rollups(
+pub(crate) async fn recompute_rollup(
     clickhouse: &ClickHouse,
     batches: &[Uuid],
 ) -> Result<u64, ClickHouseError> {
@@ -177,25 +174,23 @@ pub(crate) async fn recompute_rollups(
         let query = client.query_raw(BATCH_QUARTER_HOURS).param("batches", batches);
         quarter_hours.extend(query.fetch_all::<u32>().await?);
     }
+    let (statements, complete) = (clickhouse.rollup_statements(), CompleteSince::query(&client).await?);
     let quarter_hours: Vec<u32> = quarter_hours.into_iter().collect();
-    for quarter_hours in quarter_hours.chunks(QUARTER_HOURS_PER_RECOMPUTE) {
-        let span = RecomputeSpan::of_quarter_hours(quarter_hours.to_vec());
-        // Concurrently: most of the time is spent waiting for deletes, which run in ClickHouse's background.
-        try_join_all(ROLLUPS.iter().map(|rollup| recompute_rollup(&client, rollup, &span))).await?;
+    let mut recomputed = 0;
+    for chunk in quarter_hours.chunks(QUARTER_HOURS_PER_RECOMPUTE) {
+        if let Some(span) = RecomputeSpan::of_quarter_hours(chunk, complete) {
+            statements.recompute(&client, "events", ROLLUP, &span).await?;
+            recomputed += span.quarter_hours();
+        }
     }
-    Ok(quarter_hours.len() as u64)
-}
-
-async fn recompute_rollup(
-    client: &Client,
-    rollup: &Rollup,
-    span: &RecomputeSpan,
-) -> Result<(), ClickHouseError> {
-    // Writing to the minutes also feeds the view of the longer levels, so those are replaced last.
-    Rollup::delete_minute_rows(client, rollup.minutes_table, span).await?;
-    rollup.write_minute_rows(client, rollup.minutes_table, span).await?;
-    Rollup::delete_level_rows(client, rollup.levels_table, span).await?;
-    rollup.write_level_rows(client, rollup.levels_table, rollup.minutes_table, span).await
+    let skipped = quarter_hours.len() - recomputed;
+    if skipped > 0 {
+        tracing::warn!(
+            quarter_hours = skipped,
+            "rollup rows of quarter hours with expired events are not recomputed"
+        );
+    }
+    Ok(recomputed as u64)
 }
 
 #[cfg(test)]

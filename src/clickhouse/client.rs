@@ -9,6 +9,12 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::{mpsc, watch};
 
 use super::error::ClickHouseError;
+use super::rollups::RollupStatements;
+use crate::properties::Properties;
+
+/// Values of a dimension per project, event and day that the rollup distinguishes, unless MILLRACE_ROLLUP_VALUES says
+/// otherwise.
+pub(crate) const DEFAULT_ROLLUP_VALUES: u64 = 5_000;
 
 /// Deadline for sending a chunk of an insert, and for its response. After it the outcome of the insert is unknown: the next
 /// attempt compares the batch with ClickHouse (`writer/reconcile.rs`).
@@ -59,12 +65,43 @@ pub struct ClickHouse {
     database: Arc<str>,
     /// Receives the error message when ClickHouse needs a restart.
     restart_requests: Option<mpsc::Sender<String>>,
+    /// The declared properties: the columns of `events`, and the dimensions and measures of the rollup.
+    properties: watch::Receiver<Arc<Properties>>,
+    rollup_values: u64,
 }
 
 impl ClickHouse {
     /// The endpoint may disappear for a while and return at another address.
     pub fn new(endpoint: watch::Receiver<Option<Endpoint>>, database: &str) -> Self {
-        Self { endpoint, client: Client::default(), database: database.into(), restart_requests: None }
+        let (_, properties) = watch::channel(Arc::new(Properties::built_in()));
+        Self {
+            endpoint,
+            client: Client::default(),
+            database: database.into(),
+            restart_requests: None,
+            properties,
+            rollup_values: DEFAULT_ROLLUP_VALUES,
+        }
+    }
+
+    /// Sets the declared properties instead of the built-in ones, and how many values of a dimension the rollup
+    /// distinguishes per project, event and day.
+    pub(crate) fn with_rollup(
+        self,
+        properties: watch::Receiver<Arc<Properties>>,
+        rollup_values: u64,
+    ) -> Self {
+        Self { properties, rollup_values, ..self }
+    }
+
+    /// The declared properties.
+    pub(super) fn properties(&self) -> Arc<Properties> {
+        Arc::clone(&self.properties.borrow())
+    }
+
+    /// The statements that compute the rollup.
+    pub(super) fn rollup_statements(&self) -> RollupStatements {
+        RollupStatements::new(&self.properties.borrow(), self.rollup_values)
     }
 
     /// Sends the error message of an insert that only a restart of ClickHouse can fix.
@@ -102,15 +139,14 @@ impl ClickHouse {
         Ok(self.server_client()?.query("SELECT version()").fetch_one().await?)
     }
 
-    /// Inserts a body in the Native format. Adds nothing if `token` was inserted before.
+    /// Inserts a body in the Native format, which names its columns. Adds nothing if `token` was inserted before.
     pub async fn insert_native(
         &self,
         table: &str,
-        columns: &str,
         body: Vec<Bytes>,
         token: &str,
     ) -> Result<(), ClickHouseError> {
-        let result = self.send_native(table, columns, body, token).await;
+        let result = self.send_native(table, body, token).await;
         if let Err(error) = &result
             && error.message.contains(BROKEN_UNTIL_RESTART)
             && let Some(restart_requests) = &self.restart_requests
@@ -124,11 +160,11 @@ impl ClickHouse {
     async fn send_native(
         &self,
         table: &str,
-        columns: &str,
         body: Vec<Bytes>,
         token: &str,
     ) -> Result<(), ClickHouseError> {
-        let statement = format!("INSERT INTO {table} ({columns}) FORMAT Native");
+        // The body names its columns.
+        let statement = format!("INSERT INTO {table} FORMAT Native");
         let mut insert = self
             .client()?
             .insert_formatted_with(statement)

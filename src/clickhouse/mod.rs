@@ -4,6 +4,7 @@
 
 mod client;
 mod error;
+mod promoted;
 mod retention;
 mod rollups;
 pub(crate) mod template;
@@ -12,7 +13,9 @@ pub(crate) mod batches;
 pub(crate) mod lexer;
 pub(crate) mod rebuild;
 pub(crate) mod schema;
+pub(crate) mod upgrade;
 
 pub use client::{ClickHouse, Endpoint};
 pub use error::ClickHouseError;
 pub(crate) use error::{ErrorKind, InsertFailure};
+pub(crate) use retention::RetentionDays;

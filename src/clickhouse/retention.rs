@@ -1,4 +1,4 @@
-//! How long the tables keep their rows (RETENTION_DAYS), and how a change of it is applied.
+//! How long the tables keep their rows (RETENTION_DAYS, ROLLUP_RETENTION_DAYS), and how a change of it is applied.
 //!
 //! A part stores the expiry time computed when it was written, and merges trust the stored time. So a longer retention in
 //! the table definition alone would not save old parts: a merge would drop them at their old time. When the retention
@@ -14,18 +14,21 @@ use serde::Deserialize;
 const CREATE_RETENTION_TABLE: &str = include_str!("../../queries/maintenance/schema_retention.sql");
 const TABLE_RETENTIONS: &str = include_str!("../../queries/maintenance/table_retentions.sql");
 
-/// The tables whose rows expire, and the time from which the retention counts.
-pub(super) const TTL_TABLES: &[(&str, &str)] = &[
-    ("events", "toDateTime(timestamp)"),
-    ("minutes", "minute"),
-    ("session_steps", "start"),
-    ("feature_minutes", "minute"),
-    ("feature_steps", "start"),
-    ("page_minutes", "minute"),
-    ("page_steps", "start"),
-    ("country_minutes", "minute"),
-    ("country_steps", "start"),
-];
+/// How many days the rows of each table are kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct RetentionDays {
+    /// RETENTION_DAYS.
+    pub events: u64,
+    /// ROLLUP_RETENTION_DAYS.
+    pub rollup: u64,
+}
+
+impl RetentionDays {
+    /// The tables whose rows expire, the time from which the retention counts, and the days.
+    pub(super) fn tables(self) -> [(&'static str, &'static str, u64); 2] {
+        [("events", "toDateTime(timestamp)", self.events), ("rollup", "start", self.rollup)]
+    }
+}
 
 #[derive(Row, Deserialize)]
 struct TableRetention {
@@ -75,12 +78,12 @@ fn defined_days(engine_full: &str, column: &str) -> Option<u64> {
 }
 
 /// Applies the retention to every table. Returns when no part can expire too early.
-pub(super) async fn apply(client: &Client, days: u64) -> clickhouse::error::Result<()> {
+pub(super) async fn apply(client: &Client, retention: RetentionDays) -> clickhouse::error::Result<()> {
     client.query_raw(CREATE_RETENTION_TABLE).execute().await?;
     let retentions: Vec<TableRetention> = client.query_raw(TABLE_RETENTIONS).fetch_all().await?;
     let mut updated = Vec::new();
-    for (table, column) in TTL_TABLES {
-        let Some(current) = retentions.iter().find(|retention| retention.name == *table) else { continue };
+    for (table, column, days) in retention.tables() {
+        let Some(current) = retentions.iter().find(|current| current.name == table) else { continue };
         let defined = defined_days(&current.engine_full, column);
         let modify = format!(
             "ALTER TABLE {table} MODIFY TTL {column} + toIntervalDay({days}) \
@@ -109,12 +112,11 @@ pub(super) async fn apply(client: &Client, days: u64) -> clickhouse::error::Resu
                 execute(&format!("SYSTEM START TTL MERGES {table}")).await?;
             }
         }
-        updated.push(*table);
+        updated.push((table, days));
     }
-    if !updated.is_empty() {
-        let record = "INSERT INTO schema_retention (table_name, days) \
-                      SELECT arrayJoin({tables:Array(String)}), {days:UInt64}";
-        client.query_raw(record).param("tables", &updated).param("days", days).execute().await?;
+    for (table, days) in updated {
+        let record = "INSERT INTO schema_retention (table_name, days) SELECT {table:String}, {days:UInt64}";
+        client.query_raw(record).param("table", table).param("days", days).execute().await?;
     }
     Ok(())
 }

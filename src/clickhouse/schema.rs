@@ -4,20 +4,20 @@
 //! statements: the next start then applies the whole file again. So every statement must be idempotent (`IF NOT EXISTS`,
 //! `ADD COLUMN IF NOT EXISTS`, …). A test applies each file twice.
 
-use clickhouse::Row;
+use clickhouse::{Client, Row};
 use serde::Deserialize;
 
-use super::rollups::{ROLLUPS, Rollup};
-use super::{ClickHouse, ClickHouseError, ErrorKind, retention, template};
+use super::upgrade::{self, UpgradeProgress};
+use super::{ClickHouse, ClickHouseError, ErrorKind, RetentionDays, promoted, retention, template};
+use crate::properties::Properties;
 
 /// The files of `queries/schema`, in the order in which they are applied.
-const SCHEMA_FILES: &[(&str, &str)] = &[
-    ("0001_events", include_str!("../../queries/schema/0001_events.sql")),
-    ("0002_minutes", include_str!("../../queries/schema/0002_minutes.sql")),
-    ("0003_feature_minutes", include_str!("../../queries/schema/0003_feature_minutes.sql")),
-    ("0004_page_minutes", include_str!("../../queries/schema/0004_page_minutes.sql")),
-    ("0005_country_minutes", include_str!("../../queries/schema/0005_country_minutes.sql")),
-];
+const SCHEMA_FILES: &[(&str, &str)] = &[("0006_one_rollup", ONE_ROLLUP)];
+const ONE_ROLLUP: &str = include_str!("../../queries/schema/0006_one_rollup.sql");
+
+/// Files of which nothing is left once 0006 is applied. They are recorded as applied, so that no version applies them again.
+const SUPERSEDED_FILES: [&str; 5] =
+    ["0001_events", "0002_minutes", "0003_feature_minutes", "0004_page_minutes", "0005_country_minutes"];
 
 /// Settings of every table: `{{table_settings}}` in the files.
 ///
@@ -33,7 +33,7 @@ const TABLE_SETTINGS: &str = "non_replicated_deduplication_window = 10000, ttl_o
     materialize_ttl_recalculate_only = 1, min_rows_to_fsync_after_merge = 1, max_suspicious_broken_parts = 1000000, \
     max_suspicious_broken_parts_bytes = 1000000000000";
 
-/// The constraint on `events` that pauses inserts at the end of a rebuild: no row satisfies it.
+/// The constraint on `events` and `rollup` that pauses inserts at the end of a rebuild: no row satisfies it.
 pub(super) const PAUSE_CONSTRAINT: &str = "inserts_wait_for_a_rebuild";
 
 const CREATE_MIGRATIONS_TABLE: &str = include_str!("../../queries/maintenance/schema_migrations.sql");
@@ -52,26 +52,32 @@ pub(crate) enum SchemaError {
     },
     /// A rebuild has not finished.
     #[error(
-        "the table events has the constraint {PAUSE_CONSTRAINT}: a rebuild is running or was interrupted; wait for it, or \
-         run `millrace migrate --rebuild NAME` again"
+        "the tables have the constraint {PAUSE_CONSTRAINT}: a rebuild is running or was interrupted; wait for it, or \
+         run `millrace migrate --rebuild rollup` again"
     )]
     RebuildUnfinished,
     /// Inserts could not be resumed at the end of a rebuild.
     #[error(
-        "the table events still has the constraint {PAUSE_CONSTRAINT}, so nothing is inserted: {error}; run \
-         `millrace migrate --rebuild NAME` again"
+        "the tables still have the constraint {PAUSE_CONSTRAINT}, so nothing is inserted: {error}; run \
+         `millrace migrate --rebuild rollup` again"
     )]
     InsertsStillPaused {
         /// ClickHouse's error.
         error: ClickHouseError,
     },
-    /// No rollup has this name.
-    #[error("--rebuild: there is no rollup {name:?}; use one of {known}")]
-    UnknownRollup {
-        /// The name from the command line.
-        name: String,
-        /// The names of all rollups.
-        known: String,
+    /// What an interrupted rebuild left could not be cleaned up.
+    #[error("an interrupted rebuild could not be cleaned up: {0}")]
+    RebuildNotCleanedUp(ClickHouseError),
+    /// The upgrade of the tables of an earlier version copies them.
+    #[error(
+        "the upgrade of the stored events needs up to {needed} bytes of free disk space, and {free} are free; nothing was \
+         changed: free space, or start the version that created this database"
+    )]
+    NoSpaceForUpgrade {
+        /// Estimated size of the copy.
+        needed: u64,
+        /// Free bytes of the disk.
+        free: u64,
     },
     /// A file was changed after it had been applied.
     #[error(
@@ -87,7 +93,11 @@ pub(crate) enum SchemaError {
 impl SchemaError {
     /// Whether ClickHouse did not respond at all.
     pub(crate) fn is_unreachable(&self) -> bool {
-        matches!(self, Self::Statement { error, .. } if error.kind == ErrorKind::Unreachable)
+        matches!(
+            self,
+            Self::Statement { error, .. } | Self::RebuildNotCleanedUp(error)
+                if error.kind == ErrorKind::Unreachable
+        )
     }
 }
 
@@ -98,15 +108,21 @@ struct AppliedFile {
 }
 
 /// The name and text of every file, with placeholders filled in. For display.
-pub fn rendered_files(retention_days: u64) -> impl Iterator<Item = (&'static str, String)> {
-    SCHEMA_FILES.iter().map(move |(name, text)| (*name, render(text, retention_days)))
+pub(crate) fn rendered_files(
+    retention: RetentionDays,
+    properties: &Properties,
+) -> impl Iterator<Item = (&'static str, String)> {
+    SCHEMA_FILES.iter().map(move |(name, text)| (*name, render(text, "events", retention, properties)))
 }
 
-/// Creates the database if needed, applies the files that are missing, and applies the retention. Returns the names of the
-/// files that were applied now.
+/// Creates the database if needed, upgrades the tables of an earlier version, applies the files that are missing, and applies
+/// the retention. Returns the names of the files that were applied now.
+///
+/// Nothing may be inserted meanwhile. An upgrade takes time: `progress` receives how far it is.
 pub(crate) async fn apply(
     clickhouse: &ClickHouse,
-    retention_days: u64,
+    retention: RetentionDays,
+    progress: &impl Fn(&UpgradeProgress),
 ) -> Result<Vec<&'static str>, SchemaError> {
     let statement_error = |file: &str| {
         let file = file.to_owned();
@@ -116,6 +132,9 @@ pub(crate) async fn apply(
     let server = clickhouse.server_client().map_err(statement_error("database"))?;
     server.query_raw(&database).execute().await.map_err(|e| statement_error("database")(e.into()))?;
     let client = clickhouse.client().map_err(statement_error("schema_migrations"))?;
+    let create_tables = render(ONE_ROLLUP, upgrade::UPGRADED, retention, &clickhouse.properties());
+    let create_tables: Vec<String> = split_statements(&create_tables).map(str::to_owned).collect();
+    upgrade::upgrade(clickhouse, &create_tables, progress).await?;
     let known = async {
         client.query_raw(CREATE_MIGRATIONS_TABLE).execute().await?;
         client.query_raw("SELECT name, checksum FROM schema_migrations").fetch_all::<AppliedFile>().await
@@ -126,30 +145,35 @@ pub(crate) async fn apply(
     }
 
     let mut applied = Vec::new();
+    for name in SUPERSEDED_FILES {
+        if !known.iter().any(|known| known.name == name) {
+            // Without a checksum: a version that still has the file stops at its start, before it inserts.
+            record_file(&client, name, 0).await.map_err(statement_error(name))?;
+        }
+    }
     for (name, text) in SCHEMA_FILES {
-        // The retention may change, so the checksum leaves it out.
-        let checksum = crc32c::crc32c(render(text, 0).as_bytes());
+        // Not of the rendered file: the retention and the promoted properties may change.
+        let checksum = crc32c::crc32c(text.as_bytes());
         match known.iter().find(|known| known.name == *name) {
             Some(known) if known.checksum == checksum => continue,
             Some(_) => return Err(SchemaError::FileChanged { name: (*name).to_owned() }),
             None => {}
         }
-        for statement in split_statements(&render(text, retention_days)) {
+        for statement in split_statements(&render(text, "events", retention, &clickhouse.properties())) {
             client.query_raw(statement).execute().await.map_err(|e| statement_error(name)(e.into()))?;
         }
-        let record = client
-            .query_raw(
-                "INSERT INTO schema_migrations (name, checksum) SELECT {name:String}, {checksum:UInt32}",
-            )
-            .param("name", name)
-            .param("checksum", checksum);
-        record.execute().await.map_err(|e| statement_error(name)(e.into()))?;
+        record_file(&client, name, checksum).await.map_err(statement_error(name))?;
         applied.push(*name);
     }
-    retention::apply(&client, retention_days)
+    retention::apply(&client, retention)
         .await
         .map_err(|e| statement_error("RETENTION_DAYS")(e.into()))?;
     Ok(applied)
+}
+
+async fn record_file(client: &Client, name: &str, checksum: u32) -> Result<(), ClickHouseError> {
+    let record = "INSERT INTO schema_migrations (name, checksum) SELECT {name:String}, {checksum:UInt32}";
+    Ok(client.query_raw(record).param("name", name).param("checksum", checksum).execute().await?)
 }
 
 /// Whether a rebuild has paused inserts. The database need not exist yet.
@@ -159,12 +183,15 @@ pub(super) async fn inserts_are_paused(clickhouse: &ClickHouse) -> Result<bool, 
     Ok(tables.fetch_one::<u64>().await? > 0)
 }
 
-fn render(text: &str, retention_days: u64) -> String {
-    let settings = [
-        ("retention_days".to_owned(), retention_days.to_string()),
-        ("table_settings".to_owned(), TABLE_SETTINGS.to_owned()),
+fn render(text: &str, events: &str, retention: RetentionDays, properties: &Properties) -> String {
+    let values = [
+        ("events", events.to_owned()),
+        ("retention_days", retention.events.to_string()),
+        ("rollup_retention_days", retention.rollup.to_string()),
+        ("table_settings", TABLE_SETTINGS.to_owned()),
+        ("promoted_columns", promoted::column_definitions(properties)),
     ];
-    template::render(text, settings.into_iter().chain(ROLLUPS.iter().flat_map(Rollup::view_selects)))
+    template::render(text, values)
 }
 
 /// The statements of a file. Each ends with a semicolon at the end of a line.
@@ -182,34 +209,25 @@ mod tests {
         let mut on_disk: Vec<String> = std::fs::read_dir(folder)
             .unwrap()
             .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .filter(|name| name.ends_with(".sql"))
             .collect();
         on_disk.sort();
-        let listed: Vec<String> = SCHEMA_FILES.iter().map(|(name, _)| format!("{name}.sql")).collect();
+        let all = SUPERSEDED_FILES.into_iter().chain(SCHEMA_FILES.iter().map(|(name, _)| *name));
+        let listed: Vec<String> = all.map(|name| format!("{name}.sql")).collect();
         assert_eq!(listed, on_disk);
-        for (number, (name, _)) in (1..).zip(SCHEMA_FILES) {
+        for (number, name) in (1..).zip(listed) {
             assert!(name.starts_with(&format!("{number:04}_")), "{name}");
         }
     }
 
     #[test]
-    fn every_table_with_a_ttl_is_created_with_the_retention() {
-        let all: String = rendered_files(7).map(|(_, text)| text).collect();
+    fn every_table_with_a_ttl_is_created_with_its_retention() {
+        let retention = RetentionDays { events: 7, rollup: 9 };
+        let all: String = rendered_files(retention, &Properties::built_in()).map(|(_, text)| text).collect();
         assert!(!all.contains("{{"));
-        for (table, column) in retention::TTL_TABLES {
+        for (table, column, days) in retention.tables() {
             assert!(all.contains(&format!("CREATE TABLE IF NOT EXISTS {table}\n")), "{table}");
-            assert!(all.contains(&format!("TTL {column} + toIntervalDay(7)")), "{table}");
-        }
-    }
-
-    #[test]
-    fn every_rollup_has_both_views() {
-        let all: String = rendered_files(7).map(|(_, text)| text).collect();
-        for rollup in ROLLUPS {
-            for ((_, select), table) in rollup.view_selects().iter().zip(rollup.tables()) {
-                let view =
-                    format!("CREATE MATERIALIZED VIEW IF NOT EXISTS {table}_view TO {table} AS\n{select};\n");
-                assert!(all.contains(&view), "{view}");
-            }
+            assert!(all.contains(&format!("TTL {column} + toIntervalDay({days})")), "{table}");
         }
     }
 

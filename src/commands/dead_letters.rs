@@ -5,17 +5,20 @@
 //! one, and replays them itself.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
 use clap::{Args, Subcommand};
+use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use super::serve;
-use crate::clickhouse::schema;
+use super::{migrate, serve};
 use crate::config::ClickHouseConfig;
+use crate::properties::Properties;
+use crate::writer::batch::BatchEncoder;
 use crate::writer::dead_letter::{DeadLetter, DeadLetterListing, DeadLetters};
 use crate::writer::replay::{self, ReplayOutcome};
 
@@ -133,15 +136,19 @@ async fn replay_locally(
 ) -> anyhow::Result<()> {
     let stop = CancellationToken::new();
     let storage = serve::connect_storage(&config, data_dir, stop.clone()).await?;
-    schema::apply(&storage.clickhouse, config.retention_days).await?;
+    migrate::apply_schema(&storage.clickhouse, config.retention()?).await?;
     let durability = serve::durability(&storage, data_dir)?;
     // Replays share this lock with the writer's inserts. Here the data folder is locked, so there is no writer.
     let insert_lock = tokio::sync::Mutex::new(());
+    let (_properties_sender, properties) = watch::channel(Arc::new(Properties::built_in()));
+    let encoder = BatchEncoder::new(properties);
+    encoder.load_admitted_values(&storage.clickhouse).await;
     let mut failed = 0;
     for letter in selected {
         let letter = letter.untried();
         let outcome =
-            replay::replay_letter(&storage.clickhouse, letters, &durability, &insert_lock, &letter, 0).await;
+            replay::replay_letter(&storage.clickhouse, &encoder, letters, &durability, &insert_lock, &letter, 0)
+                .await;
         if outcome == ReplayOutcome::Landed {
             println!("{}  replayed  {} events", letter.batch_id, letter.events);
         } else {

@@ -15,7 +15,10 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::clickhouse::{ClickHouse, Endpoint, rebuild, schema};
+use super::migrate::UpgradeBar;
+use crate::clickhouse::schema::{self, SchemaError};
+use crate::clickhouse::upgrade::{self, UpgradeProgress};
+use crate::clickhouse::{ClickHouse, Endpoint, RetentionDays, rebuild};
 use crate::config::{ClickHouseConfig, ServeConfig};
 use crate::dashboard::{self, grpc::DashboardHandler, heartbeat::DashboardStateTask};
 use crate::engine::{self, EngineHandle, SupervisorConfig};
@@ -25,12 +28,14 @@ use crate::health::{HealthCollector, HealthSources};
 use crate::ingest::Ingester;
 use crate::ingest::grpc::IngestHandler;
 use crate::journal::{Journal, JournalConfig};
-use crate::panels::Panels;
+use crate::panels::{PanelSources, Panels};
 use crate::panels::catalog::Catalog;
 use crate::panels::directory::DirectoryWatcher;
 use crate::panels::subscriptions::Subscriptions;
+use crate::properties::Properties;
 use crate::server::{self, ConnectionTasks, Handlers};
 use crate::shutdown::ShutdownSignals;
+use crate::writer::batch::BatchEncoder;
 use crate::writer::boot::BootMarker;
 use crate::writer::dead_letter::DeadLetters;
 use crate::writer::durability::Durability;
@@ -53,21 +58,18 @@ pub(crate) async fn run(config: ServeConfig) -> anyhow::Result<()> {
         storage = connect_storage(&config.clickhouse, &config.data_dir, stop_engine.clone()) => storage?,
         () = signals.recv() => return Ok(()),
     };
-    if storage.engine.is_some() {
-        rebuild::recover(&storage.clickhouse)
-            .await
-            .context("an interrupted rebuild could not be cleaned up")?;
-    }
-    let schema_applied = schema::apply(&storage.clickhouse, config.clickhouse.retention_days);
+    let retention = config.clickhouse.retention()?;
+    let (schema_state, schema_pending) = watch::channel(None);
     let mut deferred_schema = None;
-    match schema_applied.await {
-        Ok(_) => {}
-        // Events are accepted without ClickHouse, so an outage of it must not fail the start.
-        Err(error) if error.is_unreachable() => {
-            tracing::warn!(%error, "ClickHouse is unreachable; applying the schema later");
-            let deferred = apply_schema_when_reachable(
+    match apply_schema(&storage, retention).await {
+        Ok(None) => {}
+        // Events are accepted meanwhile.
+        Ok(Some(pending)) => {
+            schema_state.send_replace(Some(pending));
+            let deferred = apply_deferred_schema(
                 storage.clickhouse.clone(),
-                config.clickhouse.retention_days,
+                retention,
+                schema_state.clone(),
                 stop_services.clone(),
             );
             deferred_schema = Some(ServerTask::new("schema", tokio::spawn(deferred)));
@@ -79,8 +81,10 @@ pub(crate) async fn run(config: ServeConfig) -> anyhow::Result<()> {
         DeadLetters::open(&config.data_dir).context("the folder of dead letters could not be opened")?;
     let durability = durability(&storage, &config.data_dir)?;
     let (demand, _) = watch::channel(None);
+    let (_properties_sender, properties) = watch::channel(Arc::new(Properties::built_in()));
     let (writer, writer_task) = writer::start(WriterDependencies {
         clickhouse: storage.clickhouse.clone(),
+        encoder: BatchEncoder::new(properties.clone()),
         journal: journal.clone(),
         recovered,
         dead_letters: dead_letters.clone(),
@@ -88,6 +92,7 @@ pub(crate) async fn run(config: ServeConfig) -> anyhow::Result<()> {
         boot: BootMarker::new(&config.data_dir, &config.boot_id_file)?,
         config: config.writer.clone(),
         demand: demand.subscribe(),
+        schema_pending: schema_pending.clone(),
         stop: stop_writer.clone(),
     })
     .await
@@ -99,13 +104,21 @@ pub(crate) async fn run(config: ServeConfig) -> anyhow::Result<()> {
         writer: writer.clone(),
         journal: journal.clone(),
         dead_letters,
+        schema_pending,
     };
     let (health_collector, view) = HealthCollector::start(sources).await;
     let health_task = tokio::spawn(health_collector.run(stop_services.clone()));
     let landed = writer.stats().landed();
     let (catalog_sender, catalog) = watch::channel(Arc::new(Catalog::built_in()?));
+    let sources = PanelSources {
+        project: config.project.clone(),
+        properties: properties.clone(),
+        events_retention_days: u32::try_from(config.clickhouse.retention_days)?,
+        rollup_retention_days: u32::try_from(config.clickhouse.rollup_retention_days)?,
+    };
     let panels = Panels::new(
         storage.panels_clickhouse,
+        sources,
         config.panels.panel_cache,
         catalog,
         dashboard::messages::check_result,
@@ -128,10 +141,10 @@ pub(crate) async fn run(config: ServeConfig) -> anyhow::Result<()> {
     let (dashboard_state_task, dashboard_state) = DashboardStateTask::start(panels.clone(), landed).await;
     let dashboard_state_task = tokio::spawn(dashboard_state_task.run(stop_services.clone()));
     let rules = ValidationRules {
-        retention: std::time::Duration::from_secs(config.clickhouse.retention_days * 86_400),
+        retention: std::time::Duration::from_secs(retention.events * 86_400),
         max_clock_skew: config.max_clock_skew,
     };
-    let ingester = Ingester::new(writer, rules);
+    let ingester = Ingester::new(writer, config.project.clone(), rules, properties);
     let (router, reporter) = server::router(Handlers {
         ingest: IngestHandler::new(ingester.clone(), stop_services.clone()),
         ingester,
@@ -332,6 +345,7 @@ pub(super) async fn connect_storage(
     stop: CancellationToken,
 ) -> anyhow::Result<Storage> {
     let database = config.clickhouse_database.clone();
+    let (_, properties) = watch::channel(Arc::new(Properties::built_in()));
     if config.clickhouse_url.is_empty() {
         let library = Some(&config.engine_library).filter(|path| !path.is_empty()).map(PathBuf::from);
         let supervisor = SupervisorConfig {
@@ -341,8 +355,9 @@ pub(super) async fn connect_storage(
             engine: config.engine.clone(),
         };
         let (engine, supervisor_task) = engine::start(supervisor, stop).await?;
-        let clickhouse =
-            ClickHouse::new(engine.endpoint(), &database).with_restart_requests(engine.restart_requests());
+        let clickhouse = ClickHouse::new(engine.endpoint(), &database)
+            .with_restart_requests(engine.restart_requests())
+            .with_rollup(properties, config.rollup_values);
         let panels_clickhouse = ClickHouse::new(engine.panels_endpoint(), &database);
         return Ok(Storage { clickhouse, panels_clickhouse, engine: Some((engine, supervisor_task)) });
     }
@@ -351,7 +366,8 @@ pub(super) async fn connect_storage(
         let (_, endpoint) = watch::channel(Some(Endpoint { url, user, password }));
         ClickHouse::new(endpoint, &database)
     };
-    let clickhouse = server(&config.clickhouse_user, &config.clickhouse_password);
+    let clickhouse = server(&config.clickhouse_user, &config.clickhouse_password)
+        .with_rollup(properties, config.rollup_values);
     let panels_clickhouse = match config.clickhouse_panel_user.as_str() {
         "" => clickhouse.clone(),
         user => server(user, &config.clickhouse_panel_password),
@@ -404,20 +420,75 @@ pub(super) fn lock_data_dir(data_dir: &Path) -> anyhow::Result<File> {
     }
 }
 
-async fn apply_schema_when_reachable(clickhouse: ClickHouse, retention_days: u64, stop: CancellationToken) {
-    loop {
-        tokio::select! {
-            () = stop.cancelled() => return,
-            () = tokio::time::sleep(std::time::Duration::from_secs(1)) => {}
+/// Applies the schema at once, unless that takes long or is not possible yet: then returns why, for health.
+async fn apply_schema(storage: &Storage, retention: RetentionDays) -> Result<Option<String>, SchemaError> {
+    let applied = async {
+        if upgrade::is_needed(&storage.clickhouse).await? {
+            upgrade::check_space(&storage.clickhouse).await?;
+            return Ok(Some(upgrade_summary(&UpgradeProgress::default())));
         }
-        match schema::apply(&clickhouse, retention_days).await {
+        if storage.engine.is_some() {
+            rebuild::recover(&storage.clickhouse).await.map_err(SchemaError::RebuildNotCleanedUp)?;
+        }
+        schema::apply(&storage.clickhouse, retention, &|_| {}).await.map(|_| None)
+    };
+    match applied.await {
+        // An outage of ClickHouse must not fail the start.
+        Err(error) if error.is_unreachable() => {
+            tracing::warn!(%error, "ClickHouse is unreachable; applying the schema later");
+            Ok(Some(format!("the schema is not applied yet: {error}; events are kept on disk")))
+        }
+        applied => applied,
+    }
+}
+
+/// One line for health.
+fn upgrade_summary(progress: &UpgradeProgress) -> String {
+    format!(
+        "the stored events are being upgraded ({progress}); new events are kept on disk and inserted afterwards, panels are \
+         unavailable until then"
+    )
+}
+
+/// Applies the schema, which may upgrade the tables of an earlier version, and retries until that succeeds. `pending` is
+/// `None` from then on.
+async fn apply_deferred_schema(
+    clickhouse: ClickHouse,
+    retention: RetentionDays,
+    pending: watch::Sender<Option<String>>,
+    stop: CancellationToken,
+) {
+    loop {
+        let bar = UpgradeBar::default();
+        let show = |progress: &UpgradeProgress| {
+            pending.send_replace(Some(upgrade_summary(progress)));
+            if !bar.show(progress) {
+                tracing::info!("upgrading the stored events: {progress}");
+            }
+        };
+        let applied = tokio::select! {
+            () = stop.cancelled() => return,
+            applied = schema::apply(&clickhouse, retention, &show) => applied,
+        };
+        match applied {
             Ok(_) => {
                 tracing::info!("schema applied");
+                pending.send_replace(None);
                 // A task that ends before it is stopped counts as failed.
                 return stop.cancelled().await;
             }
-            Err(error) if error.is_unreachable() => {}
-            Err(error) => tracing::error!(%error, "schema could not be applied; retrying"),
+            Err(error) => {
+                if !error.is_unreachable() {
+                    tracing::error!(%error, "schema could not be applied; retrying");
+                }
+                pending.send_replace(Some(format!(
+                    "the schema could not be applied, which is retried: {error}; events are kept on disk"
+                )));
+            }
+        }
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = tokio::time::sleep(std::time::Duration::from_secs(1)) => {}
         }
     }
 }

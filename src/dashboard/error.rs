@@ -16,9 +16,15 @@ impl From<PanelError> for Error {
             PanelError::UnknownPanel { .. } => ErrorCode::NotFound,
             PanelError::UnknownParameter { .. }
             | PanelError::InvalidValue(_)
-            | PanelError::UnknownTimeZone(_) => ErrorCode::Invalid,
+            | PanelError::UnknownTimeZone(_)
+            | PanelError::InvalidRange(_)
+            | PanelError::InvalidFilter(_)
+            | PanelError::NotComparable(_) => ErrorCode::Invalid,
+            PanelError::OverBudget { .. } => ErrorCode::TimedOut,
             PanelError::Busy | PanelError::MemoryExhausted(_) => ErrorCode::Busy { retry_after: RETRY_DELAY },
-            PanelError::InvalidHeader { .. } | PanelError::InvalidResult { .. } => ErrorCode::Internal,
+            PanelError::InvalidHeader { .. }
+            | PanelError::InvalidResult { .. }
+            | PanelError::Expansion { .. } => ErrorCode::Internal,
             PanelError::ClickHouse { source, .. } => match source.kind {
                 ErrorKind::Unreachable | ErrorKind::Transient => {
                     ErrorCode::Unavailable { retry_after: RETRY_DELAY }

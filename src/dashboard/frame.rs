@@ -21,6 +21,7 @@ pub(crate) fn frame(result: &PanelResult) -> v1::Frame {
         figures: frame.figures.iter().map(figure).collect(),
         threshold: frame.threshold,
         context: Some(messages::context(result)),
+        comparison: result.comparison.as_ref().map(|comparison| Box::new(self::frame(comparison))),
     }
 }
 

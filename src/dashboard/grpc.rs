@@ -1,6 +1,6 @@
 //! DashboardService.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::HashSet;
 use std::net::SocketAddr;
 use std::pin::Pin;
 
@@ -14,10 +14,11 @@ use tonic::{Request, Response, Status};
 use super::frame::frame;
 use super::heartbeat::{DashboardState, heartbeats, list_version};
 use super::messages;
+use super::request::QueryFields;
 use crate::edge;
 use crate::error::Error;
 use crate::panels::subscriptions::{ClientAddress, PanelUpdate, QuotaPermit, Subscriptions};
-use crate::panels::{PanelError, PanelQuery, PanelResult, Panels, abbreviate};
+use crate::panels::{PanelError, PanelResult, Panels, abbreviate};
 use crate::proto::v1;
 use v1::ResultFormat;
 use v1::dashboard_service_server::DashboardService;
@@ -52,32 +53,17 @@ impl DashboardHandler {
     async fn query_message<T>(
         &self,
         panel: &str,
-        time_range: i32,
-        time_zone: Option<String>,
+        fields: QueryFields,
         parameter: Option<(&str, u32)>,
         to_message: impl Fn(&PanelResult) -> Result<T, PanelError>,
     ) -> Result<Response<T>, Status> {
         let parameters =
             parameter.map(|(name, value)| (name.to_owned(), value.to_string())).into_iter().collect();
-        let query = parse_query(panel, time_range, time_zone, parameters)?;
+        let fields = QueryFields { panel: panel.to_owned(), parameters, ..fields };
+        let query = fields.into_query(self.panels.sources().project.clone())?;
         let result = self.panels.query(query).await.map_err(Error::from)?;
         Ok(Response::new(to_message(&result).map_err(Error::from)?))
     }
-}
-
-fn parse_query(
-    panel: &str,
-    time_range: i32,
-    time_zone: Option<String>,
-    parameters: BTreeMap<String, String>,
-) -> Result<PanelQuery, Error> {
-    let range = messages::time_range(time_range).ok_or_else(|| {
-        Error::invalid(format!(
-            "time_range: {time_range} is invalid; expected TIME_RANGE_1H, TIME_RANGE_6H, TIME_RANGE_24H or TIME_RANGE_7D"
-        ))
-    })?;
-    let time_zone = time_zone.filter(|zone| !zone.is_empty());
-    Ok(PanelQuery { panel: panel.to_owned(), range, time_zone, parameters })
 }
 
 fn parse_format(result_format: i32) -> Result<ResultFormat, Error> {
@@ -94,7 +80,15 @@ pub(super) fn list_panels(
     state: &watch::Receiver<DashboardState>,
 ) -> v1::ListPanelsResponse {
     let list = messages::list_response(&panels.catalog().borrow());
-    v1::ListPanelsResponse { version: list_version(&list), has_events: state.borrow().has_events, ..list }
+    let sources = panels.sources();
+    v1::ListPanelsResponse {
+        version: list_version(&list),
+        has_events: state.borrow().has_events,
+        dimensions: messages::dimensions(&sources.properties.borrow()),
+        events_retention_days: sources.events_retention_days,
+        rollup_retention_days: sources.rollup_retention_days,
+        ..list
+    }
 }
 
 #[tonic::async_trait]
@@ -103,69 +97,76 @@ impl DashboardService for DashboardHandler {
         &self,
         request: Request<v1::GetActiveUsersRequest>,
     ) -> Result<Response<v1::GetActiveUsersResponse>, Status> {
-        let v1::GetActiveUsersRequest { time_range, time_zone, window_minutes } = request.into_inner();
+        let v1::GetActiveUsersRequest { time_range, interval, bucket, filters, time_zone, window_minutes } = request.into_inner();
         let window = window_minutes.map(|minutes| ("window_minutes", minutes));
-        self.query_message("active_users", time_range, time_zone, window, messages::active_users).await
+        let fields = QueryFields { time_range, interval, bucket, filters, time_zone, ..QueryFields::default() };
+        self.query_message("active_users", fields, window, messages::active_users).await
     }
 
     async fn get_signup_funnel(
         &self,
         request: Request<v1::GetSignupFunnelRequest>,
     ) -> Result<Response<v1::GetSignupFunnelResponse>, Status> {
-        let v1::GetSignupFunnelRequest { time_range, time_zone } = request.into_inner();
-        self.query_message("signup_funnel", time_range, time_zone, None, messages::signup_funnel).await
+        let v1::GetSignupFunnelRequest { time_range, interval, bucket, filters, time_zone } = request.into_inner();
+        let fields = QueryFields { time_range, interval, bucket, filters, time_zone, ..QueryFields::default() };
+        self.query_message("signup_funnel", fields, None, messages::signup_funnel).await
     }
 
     async fn get_top_features(
         &self,
         request: Request<v1::GetTopFeaturesRequest>,
     ) -> Result<Response<v1::GetTopFeaturesResponse>, Status> {
-        let v1::GetTopFeaturesRequest { time_range, time_zone, limit } = request.into_inner();
+        let v1::GetTopFeaturesRequest { time_range, interval, filters, time_zone, limit } = request.into_inner();
         let limit = limit.map(|limit| ("limit", limit));
-        self.query_message("top_features", time_range, time_zone, limit, messages::top_features).await
+        let fields = QueryFields { time_range, interval, filters, time_zone, ..QueryFields::default() };
+        self.query_message("top_features", fields, limit, messages::top_features).await
     }
 
     async fn get_error_rate(
         &self,
         request: Request<v1::GetErrorRateRequest>,
     ) -> Result<Response<v1::GetErrorRateResponse>, Status> {
-        let v1::GetErrorRateRequest { time_range, time_zone } = request.into_inner();
-        self.query_message("error_rate", time_range, time_zone, None, messages::error_rate).await
+        let v1::GetErrorRateRequest { time_range, interval, bucket, filters, time_zone } = request.into_inner();
+        let fields = QueryFields { time_range, interval, bucket, filters, time_zone, ..QueryFields::default() };
+        self.query_message("error_rate", fields, None, messages::error_rate).await
     }
 
     async fn get_live_visitors(
         &self,
         request: Request<v1::GetLiveVisitorsRequest>,
     ) -> Result<Response<v1::GetLiveVisitorsResponse>, Status> {
-        let v1::GetLiveVisitorsRequest { time_range, time_zone, window_minutes } = request.into_inner();
+        let v1::GetLiveVisitorsRequest { time_range, filters, time_zone, window_minutes } = request.into_inner();
         let window = window_minutes.map(|minutes| ("window_minutes", minutes));
-        self.query_message("live_visitors", time_range, time_zone, window, messages::live_visitors).await
+        let fields = QueryFields { time_range, filters, time_zone, ..QueryFields::default() };
+        self.query_message("live_visitors", fields, window, messages::live_visitors).await
     }
 
     async fn get_top_pages(
         &self,
         request: Request<v1::GetTopPagesRequest>,
     ) -> Result<Response<v1::GetTopPagesResponse>, Status> {
-        let v1::GetTopPagesRequest { time_range, time_zone, limit } = request.into_inner();
+        let v1::GetTopPagesRequest { time_range, interval, filters, time_zone, limit } = request.into_inner();
         let limit = limit.map(|limit| ("limit", limit));
-        self.query_message("top_pages", time_range, time_zone, limit, messages::top_pages).await
+        let fields = QueryFields { time_range, interval, filters, time_zone, ..QueryFields::default() };
+        self.query_message("top_pages", fields, limit, messages::top_pages).await
     }
 
     async fn get_traffic_by_country(
         &self,
         request: Request<v1::GetTrafficByCountryRequest>,
     ) -> Result<Response<v1::GetTrafficByCountryResponse>, Status> {
-        let v1::GetTrafficByCountryRequest { time_range, time_zone } = request.into_inner();
-        self.query_message("traffic_by_country", time_range, time_zone, None, messages::traffic_by_country)
-            .await
+        let v1::GetTrafficByCountryRequest { time_range, interval, bucket, filters, time_zone } = request.into_inner();
+        let fields = QueryFields { time_range, interval, bucket, filters, time_zone, ..QueryFields::default() };
+        self.query_message("traffic_by_country", fields, None, messages::traffic_by_country).await
     }
 
     async fn get_traffic_anomaly(
         &self,
         request: Request<v1::GetTrafficAnomalyRequest>,
     ) -> Result<Response<v1::GetTrafficAnomalyResponse>, Status> {
-        let v1::GetTrafficAnomalyRequest { time_range, time_zone } = request.into_inner();
-        self.query_message("traffic_anomaly", time_range, time_zone, None, messages::traffic_anomaly).await
+        let v1::GetTrafficAnomalyRequest { time_range, filters, time_zone } = request.into_inner();
+        let fields = QueryFields { time_range, filters, time_zone, ..QueryFields::default() };
+        self.query_message("traffic_anomaly", fields, None, messages::traffic_anomaly).await
     }
 
     async fn list_panels(
@@ -179,10 +180,22 @@ impl DashboardService for DashboardHandler {
         &self,
         request: Request<v1::QueryPanelRequest>,
     ) -> Result<Response<v1::QueryPanelResponse>, Status> {
-        let v1::QueryPanelRequest { panel, time_range, time_zone, parameters, result_format } =
-            request.into_inner();
+        let v1::QueryPanelRequest {
+            panel,
+            time_range,
+            time_zone,
+            parameters,
+            result_format,
+            interval,
+            bucket,
+            filters,
+            compare,
+        } = request.into_inner();
         let format = parse_format(result_format)?;
-        let query = parse_query(&panel, time_range, time_zone, parameters.into_iter().collect())?;
+        let parameters = parameters.into_iter().collect();
+        let fields =
+            QueryFields { panel, time_range, interval, bucket, compare, filters, time_zone, parameters };
+        let query = fields.into_query(self.panels.sources().project.clone())?;
         let result = self.panels.query(query).await.map_err(Error::from)?;
         let (table, frame) = match format {
             ResultFormat::Unspecified => (Some(messages::table(&result)), None),
@@ -230,8 +243,21 @@ impl DashboardHandler {
         query: v1::PanelQuery,
         client: ClientAddress,
     ) -> Result<(watch::Receiver<PanelUpdate>, QuotaPermit), Error> {
-        let v1::PanelQuery { id: _, panel, time_range, time_zone, parameters } = query;
-        let query = parse_query(&panel, time_range, time_zone, parameters.into_iter().collect())?;
+        let v1::PanelQuery {
+            id: _,
+            panel,
+            time_range,
+            time_zone,
+            parameters,
+            interval,
+            bucket,
+            filters,
+            compare,
+        } = query;
+        let parameters = parameters.into_iter().collect();
+        let fields =
+            QueryFields { panel, time_range, interval, bucket, compare, filters, time_zone, parameters };
+        let query = fields.into_query(self.panels.sources().project.clone())?;
         Ok(self.subscriptions.subscribe(self.panels.validate(query)?, client)?)
     }
 }

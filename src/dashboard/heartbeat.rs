@@ -162,13 +162,14 @@ mod tests {
     use tokio_stream::StreamExt as _;
 
     use super::*;
+    use crate::panels::PanelSources;
     use crate::clickhouse::{ClickHouse, Endpoint};
 
     /// The built-in panels on this ClickHouse; `None` while the engine is down.
     fn panels(endpoint: Option<Endpoint>) -> Panels {
         let (_, endpoint) = watch::channel(endpoint);
         let (_, catalog) = watch::channel(Arc::new(Catalog::built_in().unwrap()));
-        Panels::new(ClickHouse::new(endpoint, "millrace"), Duration::ZERO, catalog, |_| Ok(()))
+        Panels::new(ClickHouse::new(endpoint, "millrace"), PanelSources::default(), Duration::ZERO, catalog, |_| Ok(()))
     }
 
     #[tokio::test(start_paused = true)]

@@ -1,18 +1,17 @@
 //! Panels as JSON: `/api/panels`, `/api/panels/{name}` and `/api/dashboard/{name}`.
 
-use std::collections::BTreeMap;
-
 use axum::extract::{Path, Query, State};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
 use tokio::sync::watch;
 
+use super::frame::frame;
 use super::heartbeat::DashboardState;
+use super::request::parse_http;
 use super::{grpc, messages};
 use crate::error::{Error, ErrorCode};
-use crate::panels::range::TimeRange;
-use crate::panels::{PanelQuery, Panels};
+use crate::panels::Panels;
 use crate::proto::json::to_json;
 use crate::proto::v1;
 
@@ -39,10 +38,14 @@ fn list_panels(panels: &Panels, state: &watch::Receiver<DashboardState>) -> Resp
 async fn query_panel(
     State(panels): State<Panels>,
     Path(name): Path<String>,
-    Query(parameters): Query<BTreeMap<String, String>>,
+    Query(fields): Query<Vec<(String, String)>>,
 ) -> Result<Response, Error> {
-    let result = panels.query(parse_query(name, parameters)?).await?;
-    let response = v1::QueryPanelResponse { table: Some(messages::table(&result)), frame: None };
+    let query = parse_http(panels.sources().project.clone(), name, fields)?;
+    // A table has no comparison.
+    let is_compared = query.compare.is_some();
+    let result = panels.query(query).await?;
+    let frame = is_compared.then(|| frame(&result));
+    let response = v1::QueryPanelResponse { table: Some(messages::table(&result)), frame };
     Ok(Json(to_json("QueryPanelResponse", &response)).into_response())
 }
 
@@ -50,10 +53,16 @@ async fn query_panel(
 async fn query_dashboard(
     State(panels): State<Panels>,
     Path(name): Path<String>,
-    Query(parameters): Query<BTreeMap<String, String>>,
+    Query(fields): Query<Vec<(String, String)>>,
 ) -> Result<Response, Error> {
     let panel = name.replace('-', "_");
-    let result = panels.query(parse_query(panel.clone(), parameters)?).await?;
+    let query = parse_http(panels.sources().project.clone(), panel.clone(), fields)?;
+    if query.compare.is_some() {
+        return Err(Error::invalid(format!(
+            "compare: the typed message of a panel has no comparison; use /api/panels/{panel}"
+        )));
+    }
+    let result = panels.query(query).await?;
     let value = messages::typed_value(&result)?.ok_or_else(|| {
         Error::new(
             ErrorCode::NotFound,
@@ -63,20 +72,4 @@ async fn query_dashboard(
     // WatchPanelsResponse has a field for each built-in panel, named like the panel.
     let update = v1::WatchPanelsResponse { value: Some(value), ..Default::default() };
     Ok(Json(to_json("WatchPanelsResponse", &update)[&panel].take()).into_response())
-}
-
-fn parse_query(panel: String, mut parameters: BTreeMap<String, String>) -> Result<PanelQuery, Error> {
-    let range = match parameters.remove("time_range").as_deref() {
-        None | Some("1h") => TimeRange::Hour,
-        Some("6h") => TimeRange::SixHours,
-        Some("24h") => TimeRange::Day,
-        Some("7d") => TimeRange::Week,
-        Some(other) => {
-            return Err(Error::invalid(format!(
-                "time_range: {other:?} is invalid; expected 1h, 6h, 24h or 7d"
-            )));
-        }
-    };
-    let time_zone = parameters.remove("time_zone").filter(|zone| !zone.is_empty());
-    Ok(PanelQuery { panel, range, time_zone, parameters })
 }

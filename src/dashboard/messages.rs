@@ -1,25 +1,18 @@
 //! Conversions between panels and protobuf messages.
 
 use super::frame::frame;
+use super::request::bucket_message;
 use crate::error::Error;
 use crate::panels::catalog::{Catalog, Panel};
-use crate::panels::range::TimeRange;
+use crate::panels::filter::EVENT_NAME;
 use crate::panels::spec::{Chart, Size};
 use crate::panels::subscriptions::PanelUpdate;
 use crate::panels::table::{Cell, ResultTable};
+use crate::panels::template::{Source, events_of};
 use crate::panels::{PanelError, PanelResult};
+use crate::properties::Properties;
 use crate::proto::{self, v1};
 use v1::watch_panels_response::Value;
-
-/// The range of a request. `None` if the enum has no such value.
-pub(crate) fn time_range(value: i32) -> Option<TimeRange> {
-    match v1::TimeRange::try_from(value).ok()? {
-        v1::TimeRange::Unspecified | v1::TimeRange::TimeRange1h => Some(TimeRange::Hour),
-        v1::TimeRange::TimeRange6h => Some(TimeRange::SixHours),
-        v1::TimeRange::TimeRange24h => Some(TimeRange::Day),
-        v1::TimeRange::TimeRange7d => Some(TimeRange::Week),
-    }
-}
 
 /// The form of a result. `None` if the enum has no such value.
 pub(crate) fn result_format(value: i32) -> Option<v1::ResultFormat> {
@@ -48,6 +41,7 @@ pub(crate) fn list_response(catalog: &Catalog) -> v1::ListPanelsResponse {
         sql: panel.sql.clone(),
         built_in: panel.built_in,
         spec: Some(spec(panel)),
+        filterable: panel.statement.has_rows(),
     });
     let broken = catalog.broken.iter().map(|broken| v1::BrokenPanel {
         file: broken.file.clone(),
@@ -55,6 +49,17 @@ pub(crate) fn list_response(catalog: &Catalog) -> v1::ListPanelsResponse {
         message: broken.message.clone(),
     });
     v1::ListPanelsResponse { panels: panels.collect(), broken: broken.collect(), ..Default::default() }
+}
+
+/// The dimensions by which panels can be filtered, by name.
+pub(crate) fn dimensions(properties: &Properties) -> Vec<v1::Dimension> {
+    let mut names: Vec<&str> = std::iter::once(EVENT_NAME).chain(properties.dimensions()).collect();
+    names.sort_unstable();
+    let message = |name: &str| v1::Dimension {
+        name: name.to_owned(),
+        events: events_of(name, properties).to_vec(),
+    };
+    names.into_iter().map(message).collect()
 }
 
 fn spec(panel: &Panel) -> v1::PanelSpec {
@@ -123,7 +128,15 @@ pub(super) fn context(result: &PanelResult) -> v1::PanelContext {
         approximate: context.approximate,
         partial_from: context.partial_from.map(|start| proto::timestamp_from_millis(start * 1_000)),
         span: context.span.clone().unwrap_or_default(),
-        bucket_seconds: context.bucket_seconds.unwrap_or_default(),
+        bucket_seconds: context.bucket.map_or(0, |bucket| 60 * u32::try_from(bucket.minutes()).unwrap_or(0)),
+        bucket: context.bucket.map_or(v1::Bucket::Unspecified, bucket_message).into(),
+        source: match context.source {
+            None => v1::DataSource::Unspecified,
+            Some(Source::Rollup) => v1::DataSource::Rollup,
+            Some(Source::Events) => v1::DataSource::Events,
+        }
+        .into(),
+        requested_start: context.requested_start.map(|start| proto::timestamp_from_millis(start * 1_000)),
     }
 }
 
@@ -439,11 +452,13 @@ mod tests {
             computed_at: jiff::Timestamp::UNIX_EPOCH,
             approximate: false,
             partial_from: None,
-            bucket_seconds: None,
+            bucket: None,
+            source: None,
+            requested_start: None,
             span: None,
         };
         let table = ResultTable::from_json_compact(json.as_bytes()).unwrap();
-        PanelResult { panel: panel.into(), table, frame: Frame::default(), context }
+        PanelResult { panel: panel.into(), table, frame: Frame::default(), context, comparison: None }
     }
 
     const FEATURES: &str = r#"{"meta": [{"name":"events","type":"UInt64"},{"name":"feature","type":"String"},

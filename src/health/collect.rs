@@ -29,6 +29,8 @@ pub(crate) struct HealthSources {
     pub writer: Writer,
     pub journal: Journal,
     pub dead_letters: DeadLetters,
+    /// Why the schema is not applied yet.
+    pub schema_pending: watch::Receiver<Option<String>>,
 }
 
 /// The health that was last collected, with current counters. Cheap to clone.
@@ -135,6 +137,7 @@ impl HealthCollector {
             &clickhouse,
             &journal,
             &dead_letters,
+            self.sources.schema_pending.borrow().clone(),
             stats.insert_error(),
             stats.sync_error(),
             stats.journal_damage(),
@@ -209,6 +212,7 @@ fn status_of(
     clickhouse: &v1::ClickHouseHealth,
     journal: &v1::JournalHealth,
     dead_letters: &v1::DeadLetterHealth,
+    schema_pending: Option<String>,
     insert_error: Option<String>,
     sync_error: Option<String>,
     journal_damage: Option<String>,
@@ -222,6 +226,9 @@ fn status_of(
             "ClickHouse is unreachable: {}; events are kept on disk, panels are unavailable; check that it is running",
             clickhouse.error
         );
+        return (Status::Degraded, line);
+    }
+    if let Some(line) = schema_pending {
         return (Status::Degraded, line);
     }
     if !dead_letters.error.is_empty() {
@@ -293,6 +300,7 @@ mod tests {
                 refused_batches: letters.1,
                 ..Default::default()
             },
+            None,
             insert_error.map(str::to_owned),
             None,
             None,
@@ -316,9 +324,18 @@ mod tests {
         for error in ["", "the journal's thread has panicked"] {
             let journal = v1::JournalHealth { durable: false, error: error.into(), ..Default::default() };
             let (status, line) =
-                status_of(&clickhouse, &journal, &v1::DeadLetterHealth::default(), None, None, None);
+                status_of(&clickhouse, &journal, &v1::DeadLetterHealth::default(), None, None, None, None);
             assert_eq!((status, line), (Status::Down, format!("no events are accepted: {error}")));
         }
+    }
+
+    #[test]
+    fn an_upgrade_is_in_the_summary() {
+        let clickhouse = v1::ClickHouseHealth { reachable: true, ..Default::default() };
+        let journal = v1::JournalHealth { durable: true, ..Default::default() };
+        let (letters, line) = (v1::DeadLetterHealth::default(), "1 of 14 weeks".to_owned());
+        let status = status_of(&clickhouse, &journal, &letters, Some(line.clone()), None, None, None);
+        assert_eq!(status, (Status::Degraded, line));
     }
 
     #[test]
@@ -326,7 +343,7 @@ mod tests {
         let status_with = |letters: v1::DeadLetterHealth| {
             let clickhouse = v1::ClickHouseHealth { reachable: true, ..Default::default() };
             let journal = v1::JournalHealth { durable: true, ..Default::default() };
-            status_of(&clickhouse, &journal, &letters, None, None, None)
+            status_of(&clickhouse, &journal, &letters, None, None, None, None)
         };
         let unreadable = v1::DeadLetterHealth { error: "x.json: EOF".into(), ..Default::default() };
         let (status, line) = status_with(unreadable);

@@ -110,7 +110,7 @@ impl IngestService for IngestHandler {
             ))
             .into());
         }
-        let producer = self.ingester.writer.producer_state(producer_id.clone()).await.map_err(Error::from)?;
+        let producer = self.ingester.writer.producer_state(&self.ingester.project, &producer_id).await.map_err(Error::from)?;
         Ok(Response::new(v1::GetProducerResponse {
             producer_id,
             last_durable_sequence: producer.map_or(0, |producer| producer.last_durable_sequence),

@@ -134,9 +134,10 @@ impl<'a> Visitor<'a> for ArrayVisitor {
 
 /// An upper bound for the size of an event in columns. It can be larger than the JSON: 1e15 becomes 1000000000000000.
 fn max_columns_bytes(element: &RawValue) -> usize {
-    const FIXED_COLUMN_BYTES: usize = 64;
+    const FIXED_COLUMN_BYTES: usize = 256;
+    const PROMOTED_FACTOR: usize = 3;
     let text = element.get().len();
-    FIXED_COLUMN_BYTES + (6 * text).min(text + MAX_PROPERTIES_BYTES)
+    FIXED_COLUMN_BYTES + PROMOTED_FACTOR * (6 * text).min(text + MAX_PROPERTIES_BYTES)
 }
 
 fn parse_event(element: &RawValue) -> Result<v1::Event, String> {
@@ -176,14 +177,16 @@ pub fn fuzz_post_events(
     now_ms: i64,
 ) -> Option<[usize; 3]> {
     let elements = parse_array(body).ok()?;
-    let (mut columns, mut accepted, mut rejected) = (crate::writer::columns::EventColumns::default(), 0, 0);
+    let (properties, project) = (crate::properties::Properties::built_in(), crate::project::Project::default());
+    let mut columns = crate::writer::columns::EventColumns::new(&properties);
+    let (mut accepted, mut rejected) = (0, 0);
     let (count, max_bytes) =
         (elements.len(), elements.iter().map(|element| max_columns_bytes(element)).sum());
     for element in elements {
         let event = parse_event(element);
-        match event.as_ref().ok().and_then(|event| crate::event::validate(event, rules, now_ms).ok()) {
+        match event.as_ref().ok().and_then(|event| crate::event::validate(event, rules, &properties, now_ms).ok()) {
             Some(valid) => {
-                columns.push(&valid, now_ms, uuid::Uuid::nil);
+                columns.push(&valid, &project, now_ms);
                 accepted += 1;
             }
             None => rejected += 1,

@@ -2,15 +2,14 @@
 
 use std::sync::Arc;
 
-use prost::Message as _;
-use rand::Rng;
-use rand::rngs::ThreadRng;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use uuid::Uuid;
+use prost_types::Struct;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
-use super::wire::EventsRequest;
+use super::wire::{EventsRequest, decode_event};
 use crate::error::Error;
-use crate::event::{ValidationRules, validate};
+use crate::event::{EventFields, ValidationRules, validate};
+use crate::project::Project;
+use crate::properties::Properties;
 use crate::proto::v1;
 use crate::writer::columns::EventColumns;
 use crate::writer::{WriteRequest, Writer};
@@ -38,7 +37,10 @@ const TOTAL_REJECTION_BUDGET_BYTES: usize = 16 << 20;
 pub(crate) struct Ingester {
     /// The writer that the decoded requests are submitted to.
     pub writer: Writer,
+    /// The project of the events.
+    pub project: Project,
     rules: ValidationRules,
+    properties: watch::Receiver<Arc<Properties>>,
     total_rejection_budget: Arc<Semaphore>,
 }
 
@@ -131,9 +133,15 @@ impl DecodedRequest {
 }
 
 impl Ingester {
-    /// `rules` are those of the configuration.
-    pub(crate) fn new(writer: Writer, rules: ValidationRules) -> Self {
-        Self { writer, rules, total_rejection_budget: Arc::new(Semaphore::new(TOTAL_REJECTION_BUDGET_BYTES)) }
+    /// `project` and `rules` are those of the configuration; `properties` the declared ones.
+    pub(crate) fn new(
+        writer: Writer,
+        project: Project,
+        rules: ValidationRules,
+        properties: watch::Receiver<Arc<Properties>>,
+    ) -> Self {
+        let total_rejection_budget = Arc::new(Semaphore::new(TOTAL_REJECTION_BUDGET_BYTES));
+        Self { writer, project, rules, properties, total_rejection_budget }
     }
 
     /// Decodes and validates the events one at a time. `request_index` is the position of the request in its stream, from 0.
@@ -146,19 +154,16 @@ impl Ingester {
         let producer_id = request.producer_id.clone();
         let start_new_numbering = request.start_new_numbering;
         let mut decoder = self.decoder(request_index, producer_id, request.sequence, rejection_budget)?;
-        let mut event = v1::Event::default();
+        let mut object = Struct::default();
         for (index, bytes) in (0_u32..).zip(request.events()) {
             if bytes.len() > MAX_EVENT_BYTES {
                 let reason = format!("has {} bytes; the limit is {MAX_EVENT_BYTES}", bytes.len());
                 decoder.reject(index, "event", reason);
                 continue;
             }
-            // `clear` keeps the capacity of the strings for the next event.
-            event.clear();
-            event
-                .merge(bytes)
+            let event = decode_event(bytes, &mut object)
                 .map_err(|error| Error::invalid(format!("the message cannot be decoded: {error}")))?;
-            decoder.push_event(index, &event);
+            decoder.push_event(index, event);
         }
         decoder.finish().with_new_numbering(start_new_numbering)
     }
@@ -173,12 +178,15 @@ impl Ingester {
     ) -> Result<RequestDecoder<'a>, Error> {
         check_producer_and_sequence(&producer_id, sequence)?;
         let received_at_ms = jiff::Timestamp::now().as_millisecond();
-        let columns = EventColumns::default();
+        let properties = Arc::clone(&self.properties.borrow());
+        let columns = EventColumns::new(&properties);
         Ok(RequestDecoder {
             ingester: self,
+            properties,
             rejection_budget,
             request_index,
             request: WriteRequest {
+                project: self.project.clone(),
                 producer_id,
                 sequence,
                 start_new_numbering: false,
@@ -187,7 +195,6 @@ impl Ingester {
             },
             rejected: 0,
             rejections: Rejections::default(),
-            rng: rand::rng(),
         })
     }
 }
@@ -195,19 +202,19 @@ impl Ingester {
 /// Collects the columns and rejections of one request.
 pub(super) struct RequestDecoder<'a> {
     ingester: &'a Ingester,
+    properties: Arc<Properties>,
     rejection_budget: &'a RejectionBudget,
     request_index: u64,
     request: WriteRequest,
     rejected: u64,
     rejections: Rejections,
-    rng: ThreadRng,
 }
 
 impl RequestDecoder<'_> {
-    pub(super) fn push_event(&mut self, index: u32, event: &v1::Event) {
+    pub(super) fn push_event<'e>(&mut self, index: u32, event: impl Into<EventFields<'e>>) {
         let now_ms = self.request.received_at_ms;
-        match validate(event, &self.ingester.rules, now_ms) {
-            Ok(valid) => self.request.columns.push(&valid, now_ms, || new_event_id(now_ms, &mut self.rng)),
+        match validate(event, &self.ingester.rules, &self.properties, now_ms) {
+            Ok(valid) => self.request.columns.push(&valid, &self.request.project, now_ms),
             Err(error) => self.reject(index, error.field, error.reason),
         }
     }
@@ -226,11 +233,6 @@ impl RequestDecoder<'_> {
             .reserve_memory([&self.rejection_budget.in_flight, &self.ingester.total_rejection_budget]);
         DecodedRequest { request: self.request, rejected: self.rejected, rejections }
     }
-}
-
-/// A UUID of version 7. It starts with the time, so the column compresses well.
-fn new_event_id(now_ms: i64, rng: &mut impl Rng) -> Uuid {
-    uuid::Builder::from_unix_timestamp_millis(now_ms.unsigned_abs(), &rng.random()).into_uuid()
 }
 
 /// `alternative` ends the error text, for example ", or use UploadEvents".

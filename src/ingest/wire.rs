@@ -5,12 +5,18 @@
 //! from one to the next, and decoded one at a time.
 
 use bytes::Bytes;
+use prost::Message as _;
+use prost_types::{Struct, Timestamp};
 use tonic::Status;
 
+use crate::event::{EventFields, PropertiesSource};
 use crate::proto::codec::FromWire;
 
-/// Upper bound for what an event takes in columns besides its texts: seven values of fixed width, and the texts' lengths.
-const FIXED_COLUMN_BYTES: usize = 64;
+/// Upper bound for what an event takes in columns besides its texts: values of fixed width, the texts' lengths, and the
+/// indexes and promoted values of the built-in properties.
+const FIXED_COLUMN_BYTES: usize = 256;
+/// A text of the properties may also be a promoted value, in which a digit may become `:id`.
+const PROMOTED_FACTOR: usize = 3;
 /// By how much a `Struct` may grow as JSON: a control character of one byte becomes `\u0001`.
 const STRUCT_TO_JSON_FACTOR: usize = 6;
 
@@ -96,13 +102,71 @@ fn max_columns_bytes(event: &[u8]) -> Result<usize, MalformedMessage> {
         is_struct |= field?.0 == PROPERTIES;
     }
     let text_bytes = if is_struct { STRUCT_TO_JSON_FACTOR * event.len() } else { event.len() };
-    Ok(FIXED_COLUMN_BYTES + text_bytes)
+    Ok(FIXED_COLUMN_BYTES + PROMOTED_FACTOR * text_bytes)
+}
+
+/// Decodes an event without copying its texts, like prost decodes an `Event`. An object in `properties` is decoded into
+/// `object`.
+pub(super) fn decode_event<'a>(
+    event: &'a [u8],
+    object: &'a mut Struct,
+) -> Result<EventFields<'a>, MalformedMessage> {
+    let mut fields = EventFields::default();
+    let mut has_object = false;
+    for field in MessageFields(event) {
+        match field? {
+            (1, WireValue::Bytes(text)) => fields.event_name = parse_text(text)?,
+            (2, WireValue::Bytes(message)) => {
+                merge_timestamp(fields.timestamp.get_or_insert_default(), message)?;
+            }
+            (3, WireValue::Bytes(text)) => fields.session_id = parse_text(text)?,
+            (4, WireValue::Bytes(text)) => fields.user_id = parse_text(text)?,
+            (5, WireValue::Bytes(text)) => fields.device_type = parse_text(text)?,
+            (6, WireValue::Bytes(text)) => fields.country_code = parse_text(text)?,
+            (7, WireValue::Bytes(message)) => {
+                // As prost does: a repeated object is merged, and replaces a JSON text.
+                if !has_object {
+                    object.clear();
+                }
+                has_object = true;
+                object.merge(message).map_err(|_| MalformedMessage("properties is not a Struct"))?;
+            }
+            (8, WireValue::Bytes(text)) => {
+                has_object = false;
+                fields.properties = PropertiesSource::Json(parse_text(text)?);
+            }
+            (9, WireValue::Bytes(text)) => fields.event_id = parse_text(text)?,
+            (1..=9, _) => return Err(MalformedMessage("a field does not have the type of the contract")),
+            _ => {}
+        }
+    }
+    if has_object {
+        fields.properties = PropertiesSource::Struct(object);
+    }
+    Ok(fields)
+}
+
+fn parse_text(bytes: &[u8]) -> Result<&str, MalformedMessage> {
+    std::str::from_utf8(bytes).map_err(|_| MalformedMessage("a text is not UTF-8"))
+}
+
+fn merge_timestamp(timestamp: &mut Timestamp, message: &[u8]) -> Result<(), MalformedMessage> {
+    for field in MessageFields(message) {
+        match field? {
+            (1, WireValue::Varint(seconds)) => timestamp.seconds = seconds.cast_signed(),
+            // As in Protobuf, an int32 is the low half of the number.
+            (2, WireValue::Varint(nanos)) => timestamp.nanos = (nanos as u32).cast_signed(),
+            (1 | 2, _) => return Err(MalformedMessage("a field does not have the type of the contract")),
+            _ => {}
+        }
+    }
+    Ok(())
 }
 
 /// Why bytes can't be parsed as a protobuf message.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
-struct MalformedMessage(&'static str);
+pub(super) struct MalformedMessage(&'static str);
 
 /// The value of a field; fixed-width values are skipped.
 enum WireValue<'a> {
@@ -173,11 +237,11 @@ mod tests {
     use std::time::Duration;
 
     use proptest::prelude::*;
-    use prost::Message as _;
-    use uuid::Uuid;
 
     use super::*;
     use crate::event::{ValidationRules, validate};
+    use crate::project::Project;
+    use crate::properties::Properties;
     use crate::proto::v1;
     use crate::writer::columns::EventColumns;
     use v1::event::PropertiesKind;
@@ -226,17 +290,21 @@ mod tests {
             prop_assert_eq!(&request.producer_id, &message.producer_id);
             prop_assert_eq!((request.sequence, request.len()), (sequence, message.events.len()));
             prop_assert_eq!(request.start_new_numbering, start_new_numbering);
-            let events: Vec<_> = request.events().map(|event| v1::Event::decode(event).unwrap()).collect();
-            prop_assert_eq!(events, message.events);
+            let mut object = Struct::default();
+            for (bytes, event) in request.events().zip(&message.events) {
+                let fields = decode_event(bytes, &mut object).unwrap();
+                prop_assert_eq!(format!("{fields:?}"), format!("{:?}", EventFields::from(event)));
+            }
         }
 
         #[test]
         fn columns_never_exceed_the_estimate(events in events()) {
             let rules = ValidationRules { retention: Duration::from_secs(86_400), max_clock_skew: Duration::ZERO };
-            let mut columns = EventColumns::default();
+            let (properties, project) = (Properties::built_in(), Project::default());
+            let mut columns = EventColumns::new(&properties);
             for event in &events {
-                if let Ok(valid) = validate(event, &rules, NOW_MS) {
-                    columns.push(&valid, NOW_MS, Uuid::nil);
+                if let Ok(valid) = validate(event, &rules, &properties, NOW_MS) {
+                    columns.push(&valid, &project, NOW_MS);
                 }
             }
             let message = v1::SendEventsRequest { events, ..Default::default() };
@@ -249,6 +317,11 @@ mod tests {
             let ours = EventsRequest::parse(bytes.clone().into());
             if let (Ok(ours), Ok(theirs)) = (&ours, v1::SendEventsRequest::decode(bytes.as_slice())) {
                 prop_assert_eq!(ours.events().count(), theirs.events.len());
+                let mut object = Struct::default();
+                for (bytes, event) in ours.events().zip(&theirs.events) {
+                    let fields = decode_event(bytes, &mut object).unwrap();
+                    prop_assert_eq!(format!("{fields:?}"), format!("{:?}", EventFields::from(event)));
+                }
             }
         }
     }

@@ -23,7 +23,7 @@ use super::header::Header;
 use super::parameter::Parameter;
 use super::range::Granularity;
 use super::spec::{Chart, Spec};
-use super::template;
+use super::template::Statement;
 
 /// A panel that is compiled into the binary: its name and its file.
 type BuiltIn = (&'static str, &'static str);
@@ -70,8 +70,10 @@ pub(crate) struct Panel {
     pub distinct: Vec<String>,
     /// Its own parameters.
     pub parameters: Vec<Parameter>,
-    /// The file with its header and with templates expanded. This text is executed and shown.
+    /// The file with its header.
     pub sql: String,
+    /// The file with its templates parsed.
+    pub statement: Statement,
     /// Whether it is compiled in. A file of the same name replaces it.
     pub built_in: bool,
 }
@@ -108,7 +110,7 @@ impl Catalog {
     }
 }
 
-/// Parses a panel's file and expands its templates. The statement itself is not checked.
+/// Parses a panel's file and its templates. The statement itself is not checked.
 pub(crate) fn parse(name: &str, text: &str) -> Result<Panel, BrokenPanel> {
     let broken = |line: usize, message: String| BrokenPanel {
         file: format!("{name}.sql"),
@@ -140,7 +142,8 @@ pub(crate) fn parse(name: &str, text: &str) -> Result<Panel, BrokenPanel> {
     if text.lines().skip(header_lines).all(|line| line.trim().is_empty()) {
         return Err(broken(header_lines + 1, "the file has no statement after its header".into()));
     }
-    let sql = template::expand(text).map_err(|error| broken(error.line, error.to_string()))?;
+    let sql = text.trim_end().trim_end_matches(';');
+    let statement = Statement::parse(sql).map_err(|error| broken(error.line, error.to_string()))?;
     Ok(Panel {
         name: name.to_owned(),
         title,
@@ -152,7 +155,8 @@ pub(crate) fn parse(name: &str, text: &str) -> Result<Panel, BrokenPanel> {
         granularity,
         distinct,
         parameters,
-        sql: sql.trim_end().trim_end_matches(';').to_owned(),
+        sql: sql.to_owned(),
+        statement,
         built_in: false,
     })
 }
@@ -177,7 +181,7 @@ mod tests {
             assert!(panels.contains_key(name), "{name}");
         }
         assert!(panels.values().all(|panel| panel.built_in && !panel.description.is_empty()));
-        assert!(panels.values().all(|panel| !panel.sql.contains("{{")), "templates are expanded");
+        assert!(panels.values().all(|panel| panel.statement.has_rows()), "all can be filtered");
     }
 
     #[test]

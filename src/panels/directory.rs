@@ -213,7 +213,8 @@ impl DirectoryWatcher {
             broken(line, violation.message)
         };
         let database = self.panels.clickhouse().database();
-        sandbox::tokens::check(&panel.sql).map_err(violation_error)?;
+        let statement = self.panels.expanded(&panel).map_err(load_error)?;
+        sandbox::tokens::check(&statement).map_err(violation_error)?;
         let ast = self.panels.explain(&panel, Explain::Ast).await.map_err(load_error)?;
         sandbox::ast::check(&ast, database).map_err(violation_error)?;
         let query_tree = self.panels.explain(&panel, Explain::QueryTree).await.map_err(load_error)?;
@@ -342,6 +343,7 @@ fn header_line(text: &str, key: &str, part: &str) -> u32 {
 
 #[cfg(test)]
 mod tests {
+    use super::super::PanelSources;
     use super::*;
     use crate::clickhouse::ClickHouse;
 
@@ -350,7 +352,7 @@ mod tests {
         let (catalog_sender, catalog) = watch::channel(Arc::new(Catalog::built_in().unwrap()));
         let (_, endpoint) = watch::channel(None);
         let panels =
-            Panels::new(ClickHouse::new(endpoint, "millrace"), Duration::ZERO, catalog.clone(), |_| Ok(()));
+            Panels::new(ClickHouse::new(endpoint, "millrace"), PanelSources::default(), Duration::ZERO, catalog.clone(), |_| Ok(()));
         let mut watcher = DirectoryWatcher::new(PathBuf::from("panels"), panels, catalog_sender);
         // ClickHouse is unreachable, so a file could not be loaded.
         let version = (SystemTime::UNIX_EPOCH, 1);

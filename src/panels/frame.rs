@@ -142,6 +142,17 @@ impl Frame {
         Ok(frame)
     }
 
+    /// Compares figures with those of an earlier period, unless the panel compares them with something else. If that period
+    /// is not `is_stored` as a whole, its figures are missing: part of it would be a wrong comparison.
+    pub(super) fn compare_figures(&mut self, earlier: &Self, label: &str, is_stored: bool) {
+        for (figure, earlier) in self.figures.iter_mut().zip(&earlier.figures) {
+            if figure.comparison.is_none() && !matches!(figure.value, Cell::Text(_)) {
+                let value = if is_stored { earlier.value.clone() } else { Cell::Null };
+                figure.comparison = Some(compare(&figure.value, value, label.to_owned()));
+            }
+        }
+    }
+
     /// Memory use in bytes, estimated like that of [`ResultTable`].
     pub(crate) fn estimated_bytes(&self) -> usize {
         let columns = self

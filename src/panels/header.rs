@@ -17,27 +17,22 @@ const MAX_REFRESH_SECONDS: u64 = 3_600;
 const MAX_SPAN_MINUTES: u32 = 525_600;
 
 /// The parameters that every panel has. A panel's own parameters must have other names.
-const STANDARD_PARAMETERS: [&str; 15] = [
-    // `Buckets`.
+const STANDARD_PARAMETERS: [&str; 10] = [
+    "project",
     "range_start",
     "range_end",
     "buckets",
+    "running_bucket",
     "time_zone",
-    // `SeriesLevel`.
-    "step",
-    "steps_end",
-    // `RangePartition`.
-    "quarters_from",
-    "hours_from",
-    "six_hours_from",
-    "six_hours_to",
-    "hours_to",
-    "quarters_to",
+    "minute_start",
     // `HourComparison`.
     "hour_start",
     "week_ago_start",
     "week_ago_now",
 ];
+
+/// The parameters of filters begin with it.
+const FILTER_PREFIX: &str = "filter_";
 
 const KEYS: &str = "title, description, unit, chart, order, size, top, events, refresh, grain, distinct, not-additive, \
                     column, figure, threshold, span, parameter";
@@ -175,6 +170,7 @@ impl Header {
                 let parameter = Parameter::parse(value)?;
                 let name = parameter.name.as_str();
                 if STANDARD_PARAMETERS.contains(&name)
+                    || name.starts_with(FILTER_PREFIX)
                     || self.parameters.iter().any(|existing| existing.name == name)
                 {
                     return Err(InvalidHeader::DuplicateParameter(abbreviate(&parameter.name)));

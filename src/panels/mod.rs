@@ -4,9 +4,10 @@
 //! at most every `MILLRACE_WATCH_MIN_INTERVAL_MS`. Each distinct query is computed once, no matter how many clients share
 //! it.
 //!
-//! - [`catalog`]: panel files (`header`, [`parameter`], [`spec`], `template`), built in or from the panels folder
+//! - [`catalog`]: panel files (`header`, [`parameter`], [`spec`], [`template`]), built in or from the panels folder
 //!   ([`directory`], checked by [`sandbox`]).
-//! - [`query`]: validation, execution and caching of a query, over the buckets of its time range ([`range`], `time_frame`).
+//! - [`query`]: validation, execution and caching of a query, over the buckets of its time range ([`range`], `time_frame`),
+//!   with its [`filter`]s.
 //!   The result is a [`table`], with a [`frame`] that says how it is drawn.
 //! - [`subscriptions`]: results pushed to subscribers.
 //!
@@ -14,6 +15,7 @@
 
 pub(crate) mod catalog;
 pub(crate) mod directory;
+pub(crate) mod filter;
 pub(crate) mod frame;
 mod header;
 pub(crate) mod parameter;
@@ -23,10 +25,10 @@ pub(crate) mod sandbox;
 pub(crate) mod spec;
 pub(crate) mod subscriptions;
 pub(crate) mod table;
-mod template;
+pub(crate) mod template;
 mod time_frame;
 
-pub(crate) use query::{PanelError, PanelQuery, PanelResult, Panels};
+pub(crate) use query::{PanelError, PanelQuery, PanelResult, PanelSources, Panels};
 
 /// How much of a caller's text an error message repeats.
 const MAX_QUOTED_CHARS: usize = 100;

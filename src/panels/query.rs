@@ -10,14 +10,18 @@ use moka::future::Cache;
 use tokio::sync::{Semaphore, watch};
 
 use super::catalog::{Catalog, Panel};
+use super::filter::{EVENT_NAME, Filters, InvalidFilter};
 use super::frame::{Frame, HeaderMismatch};
 use super::parameter::InvalidValue;
-use super::range::{TimeRange, UnknownTimeZone, parse_time_zone};
+use super::range::{BucketWidth, Compare, InvalidRange, TimeRange, UnknownTimeZone, parse_time_zone};
 use super::spec::MAX_LABEL_CHARS;
 use super::table::{Cell, ResultTable};
+use super::template::{Expansion, ExpansionError, Source, check_dimension};
 use super::time_frame::TimeFrame;
 use super::{abbreviate, truncate};
-use crate::clickhouse::{ClickHouse, ClickHouseError};
+use crate::clickhouse::{ClickHouse, ClickHouseError, ErrorKind};
+use crate::project::Project;
+use crate::properties::Properties;
 
 /// The size of all cached results, in bytes. The least recently used are evicted.
 const MAX_CACHE_BYTES: u64 = 32 << 20;
@@ -30,7 +34,7 @@ const QUERY_TIMEOUT: Duration = Duration::from_secs(12);
 
 /// The limits of a panel's statement. With readonly=1 it cannot write, change these settings, or use table functions that
 /// read files or open addresses, which need the right to create temporary tables.
-const QUERY_SETTINGS: [(&str, &str); 12] = [
+const QUERY_SETTINGS: [(&str, &str); 13] = [
     ("readonly", "1"),
     ("max_execution_time", "10"),
     ("max_result_rows", "50000"),
@@ -44,7 +48,16 @@ const QUERY_SETTINGS: [(&str, &str); 12] = [
     // ClickHouse compiles a statement on its third run, which takes longer than it saves on so few rows.
     ("compile_expressions", "0"),
     ("compile_aggregate_expressions", "0"),
+    // The rows of the rollup that cover a range are listed in the statement.
+    ("max_query_size", "1048576"),
 ];
+
+/// Further limits of a statement that reads events because of its filters. The rollup has few rows, events are many.
+const EVENTS_SETTINGS: [(&str, &str); 2] =
+    [("max_rows_to_read", "200000000"), ("max_bytes_to_read", "20000000000")];
+
+/// Seconds of a day.
+const DAY_SECONDS: i64 = 86_400;
 
 /// How many requested results are computed at once. Subscriptions have their own limit, and inserts need the engine too.
 const MAX_CONCURRENT_QUERIES: usize = 4;
@@ -59,14 +72,22 @@ const LOG_INTERVAL: Duration = Duration::from_secs(60);
 /// Distinct counts up to this value are exact; larger ones are estimates (`template.rs`).
 pub(crate) const MAX_EXACT_DISTINCT: u64 = 100;
 
-/// A panel with its range, time zone and parameters. [Validated](Panels::validate) queries are equal if they ask for the
-/// same result.
+/// A panel with all that its result depends on. [Validated](Panels::validate) queries are equal if they ask for the same
+/// result, so caches and subscriptions never mix projects.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct PanelQuery {
+    /// Only its events count.
+    pub project: Project,
     /// The panel's name.
     pub panel: String,
-    /// The range, which ends now.
+    /// The range.
     pub range: TimeRange,
+    /// The width of buckets; `None` for that of the range.
+    pub bucket: Option<BucketWidth>,
+    /// The earlier period that is computed too.
+    pub compare: Option<Compare>,
+    /// Only events that pass count.
+    pub filters: Filters,
     /// An IANA name; `None` is UTC.
     pub time_zone: Option<String>,
     /// Values by parameter name. Parameters without a value have their default.
@@ -84,18 +105,25 @@ pub(crate) struct PanelResult {
     pub frame: Frame,
     /// What they were computed for.
     pub context: ResultContext,
+    /// The result of the earlier period.
+    pub comparison: Option<Box<PanelResult>>,
 }
 
 impl PanelResult {
     /// Whether a later result need not be sent to subscribers. The range moves on once a minute, and is shown.
     pub(super) fn shows_same(&self, later: &Self) -> bool {
         let context = ResultContext { computed_at: self.context.computed_at, ..later.context.clone() };
-        self.table == later.table && self.frame == later.frame && self.context == context
+        let same_comparison = match (&self.comparison, &later.comparison) {
+            (Some(earlier), Some(later)) => earlier.shows_same(later),
+            (earlier, later) => earlier.is_none() && later.is_none(),
+        };
+        self.table == later.table && self.frame == later.frame && self.context == context && same_comparison
     }
 
     /// Memory use in bytes, estimated.
     pub(super) fn estimated_bytes(&self) -> usize {
-        self.table.estimated_bytes() + self.frame.estimated_bytes()
+        let comparison = self.comparison.as_ref().map_or(0, |comparison| comparison.estimated_bytes());
+        self.table.estimated_bytes() + self.frame.estimated_bytes() + comparison
     }
 }
 
@@ -115,7 +143,11 @@ pub(crate) struct ResultContext {
     /// The start of the bucket that includes the present, in seconds since 1970 UTC. `None` if no bucket does.
     pub partial_from: Option<i64>,
     /// The nominal width of a bucket. `None` if the result has no standard buckets.
-    pub bucket_seconds: Option<u32>,
+    pub bucket: Option<BucketWidth>,
+    /// Where the figures come from. `None` if the panel's statement has no template.
+    pub source: Option<Source>,
+    /// The start of the requested range if it is before what is stored, in seconds since 1970 UTC.
+    pub requested_start: Option<i64>,
     /// The label of the panel's own span; `None` if the panel covers the requested range.
     pub span: Option<String>,
 }
@@ -147,6 +179,34 @@ pub enum PanelError {
     /// The time zone does not exist.
     #[error(transparent)]
     UnknownTimeZone(#[from] UnknownTimeZone),
+    /// The range, or the width of its buckets, is invalid.
+    #[error(transparent)]
+    InvalidRange(#[from] InvalidRange),
+    /// A filter is invalid, or the panel has none.
+    #[error(transparent)]
+    InvalidFilter(#[from] InvalidFilter),
+    /// The panel has neither a series nor a number.
+    #[error("compare: the panel {0} has neither a time axis nor figures, so it cannot be compared")]
+    NotComparable(String),
+    /// A template of the panel does not fit the declared properties.
+    #[error("the panel {panel} cannot be computed: {source}")]
+    Expansion {
+        /// The panel.
+        panel: String,
+        /// What is wrong.
+        source: ExpansionError,
+    },
+    /// The filters need events, and there are too many of them.
+    #[error(
+        "the panel {panel} has to read events for these filters, and exceeds its budget ({reason}); narrow the range, or \
+         filter by one dimension that the panel is not broken down by"
+    )]
+    OverBudget {
+        /// The panel.
+        panel: String,
+        /// The limit that was exceeded.
+        reason: String,
+    },
     /// Too many queries are running and waiting.
     #[error("too many different panel queries at once; retry in a second, or subscribe with WatchPanels")]
     Busy,
@@ -188,6 +248,9 @@ impl PanelError {
                 | Self::UnknownParameter { .. }
                 | Self::InvalidValue(_)
                 | Self::UnknownTimeZone(_)
+                | Self::InvalidRange(_)
+                | Self::InvalidFilter(_)
+                | Self::NotComparable(_)
         )
     }
 }
@@ -196,10 +259,49 @@ impl PanelError {
 /// protobuf.
 pub(crate) type ResultCheck = fn(&PanelResult) -> Result<(), PanelError>;
 
+/// What panels read.
+#[derive(Clone, Debug)]
+pub(crate) struct PanelSources {
+    /// The project of queries that name none.
+    pub project: Project,
+    /// The dimensions and measures. They change when declarations are applied.
+    pub properties: watch::Receiver<Arc<Properties>>,
+    /// How many days events are stored; 0 for indefinitely.
+    pub events_retention_days: u32,
+    /// How many days the rollup is stored; 0 for indefinitely.
+    pub rollup_retention_days: u32,
+}
+
+impl Default for PanelSources {
+    /// The default project with the built-in properties.
+    fn default() -> Self {
+        Self {
+            project: Project::default(),
+            properties: watch::channel(Arc::new(Properties::built_in())).1,
+            events_retention_days: 0,
+            rollup_retention_days: 0,
+        }
+    }
+}
+
+impl PanelSources {
+    /// From where on all events are stored, in seconds since 1970 UTC. `None` if they are stored indefinitely. Rows of the
+    /// rollup that are a day long end with their first minute, so only whole days count.
+    fn stored_from(&self, source: Option<Source>, now: Timestamp) -> Option<i64> {
+        let (days, unit) = match source {
+            Some(Source::Events) => (self.events_retention_days, 60),
+            Some(Source::Rollup) | None => (self.rollup_retention_days, DAY_SECONDS),
+        };
+        let expired = now.as_second() - i64::from(days) * DAY_SECONDS;
+        (days > 0).then(|| expired.div_euclid(unit) * unit + unit)
+    }
+}
+
 /// Computes and caches results. Cheap to clone.
 #[derive(Clone, Debug)]
 pub(crate) struct Panels {
     clickhouse: ClickHouse,
+    sources: PanelSources,
     catalog: watch::Receiver<Arc<Catalog>>,
     check_result: ResultCheck,
     /// The key contains a checksum of the panel's text, so a changed file never gets an old result. `None` if caching is
@@ -220,6 +322,7 @@ impl Panels {
     /// Serves the panels of `catalog`. Results are reused for `cache_ttl`; zero disables caching.
     pub(crate) fn new(
         clickhouse: ClickHouse,
+        sources: PanelSources,
         cache_ttl: Duration,
         catalog: watch::Receiver<Arc<Catalog>>,
         check_result: ResultCheck,
@@ -236,6 +339,7 @@ impl Panels {
         });
         Self {
             clickhouse,
+            sources,
             catalog,
             check_result,
             cache,
@@ -248,6 +352,11 @@ impl Panels {
     /// The current panels. Changes when a file in the panels folder does.
     pub(crate) fn catalog(&self) -> watch::Receiver<Arc<Catalog>> {
         self.catalog.clone()
+    }
+
+    /// What panels read.
+    pub(crate) fn sources(&self) -> &PanelSources {
+        &self.sources
     }
 
     /// The connection that queries use.
@@ -270,6 +379,17 @@ impl Panels {
             }
         }
         query.parameters = parameters;
+        query.range.check(Timestamp::now())?;
+        if !query.filters.is_empty() && !panel.statement.has_rows() {
+            return Err(InvalidFilter::Unsupported(panel.name.clone()).into());
+        }
+        for dimension in query.filters.dimensions().filter(|dimension| *dimension != EVENT_NAME) {
+            if let Err(ExpansionError::UnknownDimension { dimension, available }) =
+                check_dimension(dimension, &self.sources.properties.borrow())
+            {
+                return Err(InvalidFilter::UnknownDimension { dimension, available }.into());
+            }
+        }
         Ok(query)
     }
 
@@ -326,29 +446,93 @@ impl Panels {
 
     /// Computes a query of a panel, which need not be in the catalog.
     pub(super) async fn compute(&self, panel: &Panel, query: &PanelQuery) -> Result<PanelResult, PanelError> {
-        let time_frame = TimeFrame::new(panel, query)?;
-        let response = self.fetch("", panel, query, &time_frame).await?;
+        let (source, time_frame) = self.time_frame(panel, query)?;
+        let mut result = self.compute_at(panel, query, source, &time_frame).await?;
+        if let Some(compare) = query.compare {
+            if result.frame.time_column().is_none() && result.frame.figures.is_empty() {
+                return Err(PanelError::NotComparable(panel.name.clone()));
+            }
+            let time_frame = time_frame.compared(panel, query, compare)?;
+            let earlier = self.compute_at(panel, query, source, &time_frame).await?;
+            let is_stored = time_frame.buckets.requested_start.is_none();
+            result.frame.compare_figures(&earlier.frame, compare.label(), is_stored);
+            result.context.approximate |= earlier.context.approximate;
+            result.comparison = Some(Box::new(earlier));
+        }
+        Ok(result)
+    }
+
+    fn time_frame(
+        &self,
+        panel: &Panel,
+        query: &PanelQuery,
+    ) -> Result<(Option<Source>, TimeFrame), PanelError> {
+        let now = Timestamp::now();
+        let source = panel.statement.has_rows().then(|| panel.statement.source(&query.filters));
+        let stored_from = self.sources.stored_from(source, now);
+        Ok((source, TimeFrame::new(panel, query, now, stored_from)?))
+    }
+
+    async fn compute_at(
+        &self,
+        panel: &Panel,
+        query: &PanelQuery,
+        source: Option<Source>,
+        time_frame: &TimeFrame,
+    ) -> Result<PanelResult, PanelError> {
+        let response = self.fetch("", panel, query, source, time_frame).await?;
         let table = decode(panel, &response)?;
         let frame = Frame::new(panel, query, &table)
             .map_err(|mismatch| PanelError::InvalidHeader { panel: panel.name.clone(), mismatch })?;
+        let (range_start, range_end) = time_frame.span(panel, query)?;
+        let buckets = &time_frame.buckets;
         let context = ResultContext {
-            range_start: time_frame.span_start(panel, query)?,
-            range_end: time_frame.buckets.end,
+            range_start,
+            range_end,
             partial_from: time_frame.partial_from(panel, &table, &frame),
-            bucket_seconds: time_frame.bucket_seconds(panel, query, &frame),
+            bucket: TimeFrame::has_buckets(panel, &frame).then_some(buckets.width),
             span: panel.spec.span.as_ref().map(|span| query.fill(panel, &span.label)),
-            time_zone: time_frame.zone_name,
+            time_zone: time_frame.zone_name.clone(),
             computed_at: time_frame.now,
             approximate: is_approximate(&table, &panel.distinct),
+            source,
+            requested_start: buckets.requested_start.filter(|_| panel.spec.span.is_none()),
         };
-        Ok(PanelResult { panel: panel.name.clone(), table, frame, context })
+        Ok(PanelResult { panel: panel.name.clone(), table, frame, context, comparison: None })
+    }
+
+    /// The panel's statement with default parameters, as ClickHouse gets it.
+    pub(super) fn expanded(&self, panel: &Panel) -> Result<String, PanelError> {
+        let query = PanelQuery::with_defaults(&panel.name);
+        let (source, time_frame) = self.time_frame(panel, &query)?;
+        self.statement(panel, &query, source, &time_frame)
+    }
+
+    fn statement(
+        &self,
+        panel: &Panel,
+        query: &PanelQuery,
+        source: Option<Source>,
+        time_frame: &TimeFrame,
+    ) -> Result<String, PanelError> {
+        let expansion = Expansion {
+            source: source.unwrap_or(Source::Rollup),
+            filters: &query.filters,
+            properties: &self.sources.properties.borrow(),
+            buckets: &time_frame.buckets,
+            moment: &|name| time_frame.moment(name),
+            parameter: &|name| query.value(panel, name).map(str::to_owned),
+        };
+        let expanded = panel.statement.expand(&expansion);
+        expanded.map_err(|source| PanelError::Expansion { panel: panel.name.clone(), source })
     }
 
     /// The rows of `EXPLAIN` for a panel's statement.
     pub(super) async fn explain(&self, panel: &Panel, explain: Explain) -> Result<Vec<String>, PanelError> {
         let query = PanelQuery::with_defaults(&panel.name);
+        let (source, time_frame) = self.time_frame(panel, &query)?;
         // The prefix shares the statement's first line, so that the lines in ClickHouse's errors are those of the file.
-        let response = self.fetch(explain.prefix(), panel, &query, &TimeFrame::new(panel, &query)?).await?;
+        let response = self.fetch(explain.prefix(), panel, &query, source, &time_frame).await?;
         let rows = decode(panel, &response)?.rows.into_iter().map(|mut row| match (row.pop(), row.pop()) {
             (Some(Cell::Text(text)), None) => Ok(text),
             _ => Err(PanelError::InvalidResult {
@@ -379,30 +563,41 @@ impl Panels {
         prefix: &str,
         panel: &Panel,
         query: &PanelQuery,
-        TimeFrame { zone_name, buckets, hour, .. }: &TimeFrame,
+        source: Option<Source>,
+        time_frame: &TimeFrame,
     ) -> Result<Bytes, PanelError> {
-        let failed = |source: ClickHouseError| PanelError::ClickHouse { panel: panel.name.clone(), source };
-        let (level, partition) = (buckets.series_level(), buckets.partition());
+        let failed = |error: ClickHouseError| match error.kind {
+            ErrorKind::LimitExceeded if source == Some(Source::Events) => {
+                PanelError::OverBudget { panel: panel.name.clone(), reason: error.viewer_message() }
+            }
+            _ => PanelError::ClickHouse { panel: panel.name.clone(), source: error },
+        };
+        let sql = self.statement(panel, query, source, time_frame)?;
+        let TimeFrame { zone_name, buckets, hour, .. } = time_frame;
         let mut statement = self
             .clickhouse
             .client()
             .map_err(failed)?
-            .query_raw(&format!("{prefix}{}", panel.sql))
+            .query_raw(&format!("{prefix}{sql}"))
+            .with_setting("additional_table_filters", row_filters(&query.project))
+            .param("project", query.project.as_str())
             .param("range_start", buckets.starts[0])
             .param("range_end", buckets.end)
             .param("buckets", &buckets.starts)
+            .param("running_bucket", time_frame.running_bucket())
             .param("time_zone", zone_name)
-            .param("step", level.minutes)
-            .param("steps_end", level.end)
-            .param("quarters_from", partition.from[0])
-            .param("hours_from", partition.from[1])
-            .param("six_hours_from", partition.from[2])
-            .param("six_hours_to", partition.to[2])
-            .param("hours_to", partition.to[1])
-            .param("quarters_to", partition.to[0])
+            .param("minute_start", time_frame.moment("minute_start"))
             .param("hour_start", hour.start)
             .param("week_ago_start", hour.week_ago_start)
             .param("week_ago_now", hour.week_ago_now);
+        for (index, (_, values)) in query.filters.iter().enumerate() {
+            statement = statement.param(&format!("filter_{index}"), values);
+        }
+        if source == Some(Source::Events) {
+            for (name, value) in EVENTS_SETTINGS {
+                statement = statement.with_setting(name, value);
+            }
+        }
         for parameter in &panel.parameters {
             statement = statement
                 .param(&parameter.name, query.parameters.get(&parameter.name).unwrap_or(&parameter.default));
@@ -417,6 +612,13 @@ impl Panels {
             failed(source)
         })
     }
+}
+
+/// The row filters of a statement, whatever it reads: only rows of the project. With readonly=1 it cannot change them. They
+/// are a map literal; the names of projects need no escapes.
+fn row_filters(project: &Project) -> String {
+    let condition = format!(r"'project = \'{project}\''");
+    format!("{{'events':{condition},'rollup':{condition}}}")
 }
 
 /// A variant of EXPLAIN.
@@ -442,7 +644,8 @@ impl PanelQuery {
     fn estimated_bytes(&self) -> usize {
         let parameters =
             self.parameters.iter().map(|(name, value)| name.len() + value.len() + 2 * size_of::<String>());
-        self.panel.len() + self.time_zone.as_ref().map_or(0, String::len) + parameters.sum::<usize>()
+        let names = self.panel.len() + self.time_zone.as_ref().map_or(0, String::len);
+        names + parameters.sum::<usize>() + self.filters.estimated_bytes()
     }
 
     /// The value of one of the panel's parameters. `None` if it has no such parameter.
@@ -484,7 +687,16 @@ impl PanelQuery {
 
     /// The last hour in UTC, with default parameters.
     pub(super) fn with_defaults(panel: &str) -> Self {
-        Self { panel: panel.to_owned(), range: TimeRange::Hour, time_zone: None, parameters: BTreeMap::new() }
+        Self {
+            project: Project::default(),
+            panel: panel.to_owned(),
+            range: TimeRange::Hour,
+            bucket: None,
+            compare: None,
+            filters: Filters::default(),
+            time_zone: None,
+            parameters: BTreeMap::new(),
+        }
     }
 }
 
@@ -532,11 +744,13 @@ mod tests {
             computed_at: Timestamp::from_second(range_end - 1).unwrap(),
             approximate: false,
             partial_from: None,
-            bucket_seconds: None,
+            bucket: None,
             span: None,
+            source: None,
+            requested_start: None,
         };
         let (table, frame) = (ResultTable::default(), Frame::default());
-        PanelResult { panel: "p".into(), table, frame, context }
+        PanelResult { panel: "p".into(), table, frame, context, comparison: None }
     }
 
     #[test]

@@ -401,6 +401,7 @@ impl QueryTask {
 
 #[cfg(test)]
 mod tests {
+    use super::super::PanelSources;
     use super::super::catalog::Catalog;
     use super::*;
     use crate::clickhouse::ClickHouse;
@@ -439,7 +440,7 @@ mod tests {
     async fn cancellation_ends_the_tasks_of_active_subscriptions() {
         let (_endpoint, endpoint) = watch::channel(None);
         let (_catalog, catalog) = watch::channel(Arc::new(Catalog::built_in().unwrap()));
-        let panels = Panels::new(ClickHouse::new(endpoint, "test"), Duration::ZERO, catalog, |_| Ok(()));
+        let panels = Panels::new(ClickHouse::new(endpoint, "test"), PanelSources::default(), Duration::ZERO, catalog, |_| Ok(()));
         let (_landed, landed) = watch::channel(0);
         let stop = CancellationToken::new();
         let subscriptions =

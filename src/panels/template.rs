@@ -1,98 +1,652 @@
-//! Templates in panel statements, for SQL that several panels share. Panel files are expanded when they are parsed, so
-//! ClickHouse never sees a template. A user-defined function of ClickHouse would need more rights than SELECT.
+//! Templates in panel statements: what to read from the rollup, or from the events if the rollup does not hold it.
 //!
 //! | template | value |
 //! | --- | --- |
-//! | `{{distinct_count(capped_count, set_bits)}}` | a distinct count, from two columns of the statement |
+//! | `{{series('page_view', 'country_code')}}` | rows of the range, with the bucket that they belong to |
+//! | `{{total('page_view', 'page_url')}}` | rows of the range, without `bucket` |
+//! | `{{window('page_view', window_minutes)}}` | rows of the last minutes, a parameter of the panel or a number |
+//! | `{{span('page_view', hour_start, minute_start)}}` | rows between two of the [`MOMENTS`] |
+//! | `{{distinct_count(visitors)}}` | a distinct count, from the sets of the rows of a group |
+//!
+//! The first argument is an event, `''` for all events, or a list: `['', 'error_occurred']`. The second one, a dimension, is
+//! optional except in `window` and `span`, which have none. All but the last are subqueries with the columns `event_name`,
+//! `value` and [`COLUMNS`]. A group can have several rows, so a statement adds up counts and merges sets.
+//!
+//! They are expanded for each query, by its range, its filters and its project. An expansion has no line breaks, so that
+//! the lines in ClickHouse's errors are those of the file.
 
+use std::fmt::Write as _;
+
+use super::filter::{EVENT_NAME, Filters};
+use super::range::{Buckets, RollupRow, rollup_rows};
 use crate::clickhouse::template::render;
+use crate::properties::{EVENT_DIMENSIONS, Properties, Role};
 
-/// A distinct count from the two sets of a rollup (docs/decisions/0003-rollups.md):
-///
-/// - `capped_count` is `uniqUpToMerge(100)`: exact up to 100
-///   ([`MAX_EXACT_DISTINCT`](super::query::MAX_EXACT_DISTINCT)), and 101 for every larger count.
-/// - `set_bits` is `groupBitmapMerge`: each value sets one of 2^20 bits. Linear counting estimates the number of values
-///   from the number of set bits (Whang et al., 1990). A set whose bits are all set counts as one with a bit left, since
-///   log(0) is infinite.
-///
-/// One line, so that the lines in ClickHouse's errors are those of the file.
-const DISTINCT_COUNT: &str = "if({{capped_count}} <= 100, {{capped_count}}, \
-     greatest(101, toUInt64(round(-1048576 * log(1 - least({{set_bits}}, 1048575) / 1048576)))))";
+/// What each row has besides `event_name` and `value`. The sets can be merged.
+const COLUMNS: &str = "events, visitors, few_visitors, sampled_visitors, sessions, few_sessions, sampled_sessions, \
+                       measure_sum, measure_count";
 
-const DISTINCT_COUNT_START: &str = "{{distinct_count(";
-const END: &str = ")}}";
+/// Times that `span` can name.
+pub(super) const MOMENTS: [&str; 7] =
+    ["range_start", "range_end", "hour_start", "minute_start", "minute_end", "week_ago_start", "week_ago_minute"];
+
+/// A distinct count of a group of rows (docs/decisions/0009-distinct-counts.md). `{{few}}` is the set's exact form up to 100
+/// ([`MAX_EXACT_DISTINCT`](super::query::MAX_EXACT_DISTINCT)), and 101 beyond. Each value sets one of 2^20 bits: linear
+/// counting estimates the number of values from the number of set bits (Whang et al., 1990). Above about 4 million values,
+/// which set 1,025,466 bits, the bits of a sixteenth of the values are more precise. A set whose bits are all set counts as
+/// one with a bit left, since log(0) is infinite.
+const DISTINCT_COUNT: &str = "if(uniqUpToMerge(100)({{few}}) <= 100, uniqUpToMerge(100)({{few}}), greatest(101, \
+     toUInt64(round(if(groupBitmapMerge({{set}}) < 1025466, \
+     -1048576 * log(1 - groupBitmapMerge({{set}}) / 1048576), \
+     -16777216 * log(1 - least(groupBitmapMerge({{sampled}}), 1048575) / 1048576)))))";
+
+/// The sets of an event's row, like those of the rollup. `{{name}}` is visitors or sessions, `{{hash}}` the hash of an id,
+/// `{{present}}` whether there is one.
+const EVENT_SETS: &str = "groupBitmapStateIf(toUInt32({{hash}} % 1048576), {{present}}) AS {{name}}, \
+     uniqUpToStateIf(100)({{hash}}, {{present}}) AS few_{{name}}, \
+     groupBitmapStateIf(toUInt32(bitShiftRight({{hash}}, 24) % 1048576), {{present}} AND bitShiftRight({{hash}}, 60) = 0) \
+     AS sampled_{{name}}";
 
 /// A template with wrong arguments.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("expected {{{{distinct_count(capped_count, set_bits)}}}} with the names of two columns")]
+#[error("{{{{{name}(…)}}}}: expected {expected}")]
 pub(super) struct TemplateError {
     /// The line in the file, from 1.
     pub(super) line: usize,
+    name: &'static str,
+    expected: &'static str,
 }
 
-/// Expands the templates of a panel's file. Other double braces stay: `format` uses them in its patterns.
-pub(super) fn expand(text: &str) -> Result<String, TemplateError> {
-    let mut expanded = String::with_capacity(text.len());
-    let mut rest = text;
-    while let Some((before, call)) = rest.split_once(DISTINCT_COUNT_START) {
-        let Some((capped_count, set_bits, after)) = parse_arguments(call) else {
-            let start = text.len() - call.len();
-            return Err(TemplateError { line: text[..start].matches('\n').count() + 1 });
-        };
-        expanded.push_str(before);
-        expanded.push_str(&render(DISTINCT_COUNT, [("capped_count", capped_count), ("set_bits", set_bits)]));
-        rest = after;
+/// A panel's statement.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Statement {
+    parts: Vec<Part>,
+    /// Whether it counts sessions, which the rollup has only without a breakdown.
+    counts_sessions: bool,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Part {
+    Text(String),
+    Rows(Rows),
+}
+
+/// A template that reads rows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Rows {
+    /// `""` for all events.
+    events: Vec<String>,
+    /// Empty without a breakdown.
+    dimension: String,
+    span: TemplateSpan,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum TemplateSpan {
+    Series,
+    Total,
+    /// The last minutes: a number or a parameter.
+    Window(String),
+    /// From one of [`MOMENTS`] to another.
+    Span(String, String),
+}
+
+/// Where a query's figures come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Source {
+    Rollup,
+    Events,
+}
+
+/// Why a statement cannot be expanded for a query.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ExpansionError {
+    /// A template names a dimension that is not declared.
+    #[error("the dimension {dimension:?} is not declared; declared are {available}")]
+    UnknownDimension {
+        /// The name.
+        dimension: String,
+        /// The declared ones.
+        available: String,
+    },
+    /// A window's parameter has no such value.
+    #[error("window: {0:?} is neither a number of minutes nor a parameter of the panel")]
+    UnknownWindow(String),
+}
+
+/// What a statement is expanded for.
+pub(super) struct Expansion<'a> {
+    pub(super) source: Source,
+    pub(super) filters: &'a Filters,
+    pub(super) properties: &'a Properties,
+    pub(super) buckets: &'a Buckets,
+    /// Seconds since 1970 UTC.
+    pub(super) moment: &'a dyn Fn(&str) -> i64,
+    /// The value of a parameter of the panel.
+    pub(super) parameter: &'a dyn Fn(&str) -> Option<String>,
+}
+
+impl Statement {
+    /// Parses the templates of a panel's file. Other double braces stay: `format` uses them in its patterns.
+    pub(super) fn parse(text: &str) -> Result<Self, TemplateError> {
+        let mut parts = Vec::new();
+        let mut plain = String::new();
+        let mut counts_sessions = false;
+        let mut rest = text;
+        while let Some(at) = rest.find("{{") {
+            let (before, call) = rest.split_at(at);
+            plain.push_str(before);
+            let Some((name, expected)) = TEMPLATES.into_iter().find(|(name, _)| is_call(call, name)) else {
+                plain.push_str("{{");
+                rest = &call[2..];
+                continue;
+            };
+            let line = text[..text.len() - call.len()].matches('\n').count() + 1;
+            let invalid = || TemplateError { line, name, expected };
+            let (arguments, after) = call[2 + name.len() + 1..].split_once(")}}").ok_or_else(invalid)?;
+            let arguments = parse_arguments(arguments).ok_or_else(invalid)?;
+            if name == "distinct_count" {
+                let set = parse_set(&arguments).ok_or_else(invalid)?;
+                counts_sessions |= set.ends_with("sessions");
+                plain.push_str(&distinct_count(set));
+            } else {
+                parts.push(Part::Text(std::mem::take(&mut plain)));
+                parts.push(Part::Rows(parse_rows(name, arguments).ok_or_else(invalid)?));
+            }
+            rest = after;
+        }
+        plain.push_str(rest);
+        counts_sessions |= plain_words(text).any(|word| matches!(word, "few_sessions" | "sampled_sessions"));
+        parts.push(Part::Text(plain));
+        Ok(Self { parts, counts_sessions })
     }
-    expanded.push_str(rest);
-    Ok(expanded)
+
+    /// Whether it reads rows by a template, so that it can be filtered.
+    pub(crate) fn has_rows(&self) -> bool {
+        self.rows().next().is_some()
+    }
+
+    /// Whether it has a row or more per bucket.
+    pub(super) fn has_series(&self) -> bool {
+        self.rows().any(|rows| rows.span == TemplateSpan::Series)
+    }
+
+    fn rows(&self) -> impl Iterator<Item = &Rows> {
+        self.parts.iter().filter_map(|part| match part {
+            Part::Rows(rows) => Some(rows),
+            Part::Text(_) => None,
+        })
+    }
+
+    /// Whether the rollup has the figures. It has one dimension per row, and sessions only without one.
+    pub(super) fn source(&self, filters: &Filters) -> Source {
+        let mut filtered = filters.dimensions().filter(|dimension| *dimension != EVENT_NAME);
+        let (filtered, has_more) = (filtered.next(), filtered.next().is_some());
+        let is_in_rollup = |rows: &Rows| {
+            let by = filtered.unwrap_or_default();
+            let is_crossed = !by.is_empty() && !rows.dimension.is_empty() && by != rows.dimension;
+            let has_dimension = !by.is_empty() || !rows.dimension.is_empty();
+            !has_more && !is_crossed && !(has_dimension && self.counts_sessions)
+        };
+        if self.rows().all(is_in_rollup) { Source::Rollup } else { Source::Events }
+    }
+
+    /// The statement for a query. Its filters are the parameters `filter_0`, `filter_1` … in their order.
+    pub(super) fn expand(&self, expansion: &Expansion<'_>) -> Result<String, ExpansionError> {
+        let mut sql = String::new();
+        for part in &self.parts {
+            match part {
+                Part::Text(text) => sql.push_str(text),
+                Part::Rows(rows) => {
+                    check_dimension(&rows.dimension, expansion.properties)?;
+                    let span = rows.covered(expansion)?;
+                    sql.push_str(&match expansion.source {
+                        Source::Rollup => rows.from_rollup(expansion, &span),
+                        Source::Events => rows.from_events(expansion, &span),
+                    });
+                }
+            }
+        }
+        Ok(sql)
+    }
 }
 
-/// Two column names, and the text after the template.
-fn parse_arguments(call: &str) -> Option<(&str, &str, &str)> {
-    let (arguments, after) = call.split_once(END)?;
-    let (capped_count, set_bits) = arguments.split_once(',')?;
-    let (capped_count, set_bits) = (capped_count.trim(), set_bits.trim());
-    let is_column = |name: &str| {
-        !name.is_empty()
-            && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.'))
+/// Checks that a breakdown or a filter by this dimension is possible.
+pub(super) fn check_dimension(dimension: &str, properties: &Properties) -> Result<(), ExpansionError> {
+    if dimension.is_empty() || properties.dimensions().any(|declared| declared == dimension) {
+        return Ok(());
+    }
+    let available: Vec<&str> = std::iter::once(EVENT_NAME).chain(properties.dimensions()).collect();
+    Err(ExpansionError::UnknownDimension {
+        dimension: super::abbreviate(dimension),
+        available: available.join(", "),
+    })
+}
+
+/// What a template reads: bounds in seconds since 1970 UTC, and the rows of the rollup between them.
+struct Covered {
+    start: i64,
+    end: i64,
+    rows: Vec<RollupRow>,
+    is_series: bool,
+}
+
+impl Rows {
+    fn covered(&self, expansion: &Expansion<'_>) -> Result<Covered, ExpansionError> {
+        let between = |start: i64, end: i64| Covered { start, end, rows: rollup_rows(start, end), is_series: false };
+        let buckets = expansion.buckets;
+        Ok(match &self.span {
+            TemplateSpan::Series => Covered {
+                start: buckets.starts[0],
+                end: buckets.end,
+                rows: buckets.series_rows(),
+                is_series: true,
+            },
+            TemplateSpan::Total => between(buckets.starts[0], buckets.end),
+            TemplateSpan::Window(minutes) => {
+                let value = (expansion.parameter)(minutes).unwrap_or_else(|| minutes.clone());
+                let parsed: Option<u32> = value.parse().ok();
+                let parsed = parsed.ok_or_else(|| ExpansionError::UnknownWindow(super::abbreviate(minutes)))?;
+                let end = (expansion.moment)("minute_end");
+                between(end - 60 * i64::from(parsed), end)
+            }
+            TemplateSpan::Span(from, to) => {
+                between((expansion.moment)(from), (expansion.moment)(to))
+            }
+        })
+    }
+
+    /// The named events that pass a filter by event, as SQL.
+    fn named_events(&self, filters: &Filters) -> Option<String> {
+        let passes = |event: &&String| {
+            !event.is_empty() && filters.event_names().is_none_or(|values| values.contains(event))
+        };
+        // The parser allows no quotes and backslashes.
+        let named: Vec<String> =
+            self.events.iter().filter(passes).map(|event| format!("'{event}'")).collect();
+        (!named.is_empty()).then(|| named.join(", "))
+    }
+
+    fn reads_all_events(&self) -> bool {
+        self.events.iter().any(String::is_empty)
+    }
+
+    fn from_rollup(&self, Expansion { filters, .. }: &Expansion<'_>, covered: &Covered) -> String {
+        let filter = filters.iter().enumerate().find(|(_, (dimension, _))| *dimension != EVENT_NAME);
+        let event_filter = filters.iter().enumerate().find(|(_, (dimension, _))| *dimension == EVENT_NAME);
+        let dimension = filter.map_or(self.dimension.as_str(), |(_, (dimension, _))| dimension);
+        let value_condition = filter.map_or(String::new(), |(index, (_, values))| {
+            format!(" AND {}", any_of("rollup.value", index, values))
+        });
+        let value = if self.dimension.is_empty() { "''" } else { "value" };
+        let bucket =
+            if covered.is_series { "roundDown(toUnixTimestamp(start), {buckets:Array(UInt32)}) AS bucket, " } else { "" };
+        let mut rows = String::new();
+        for (minutes, start) in &covered.rows {
+            // Writing to a string cannot fail.
+            write!(rows, "{}({minutes},{start})", if rows.is_empty() { "" } else { "," }).ok();
+        }
+        let span = if rows.is_empty() { "0".to_owned() } else { format!("(rollup.step, rollup.start) IN ({rows},)") };
+        let select = |event_name: &str, event_condition: &str| {
+            format!(
+                "SELECT {bucket}{event_name} AS event_name, {value} AS value, {COLUMNS} FROM rollup \
+                 WHERE rollup.project = {{project:String}} AND {event_condition} AND rollup.dimension = '{dimension}' \
+                 AND {span}{value_condition}"
+            )
+        };
+        let named = self.named_events(filters);
+        let in_events = |names: &str| format!("rollup.event_name IN ({names})");
+        let mut selects = Vec::new();
+        if self.reads_all_events() {
+            if let Some((index, (_, values))) = event_filter {
+                selects.push(select("''", &any_of("rollup.event_name", index, values)));
+            } else if !dimension.is_empty() {
+                // Only single events have rows with a dimension.
+                selects.push(select("''", "rollup.event_name != ''"));
+            } else if let Some(named) = &named {
+                return format!("({})", select("rollup.event_name", &in_events(&format!("'', {named}"))));
+            } else {
+                selects.push(select("''", "rollup.event_name = ''"));
+            }
+        }
+        if let Some(named) = &named {
+            selects.push(select("rollup.event_name", &in_events(named)));
+        }
+        if selects.is_empty() {
+            selects.push(select("rollup.event_name", "0"));
+        }
+        format!("({})", selects.join(" UNION ALL "))
+    }
+
+    fn from_events(&self, expansion: &Expansion<'_>, Covered { start, end, is_series, .. }: &Covered) -> String {
+        let Expansion { filters, properties, .. } = expansion;
+        let named = self.named_events(filters);
+        let (label, events) = match (self.reads_all_events(), named) {
+            (true, None) => ("''".to_owned(), None),
+            (true, Some(named)) => {
+                let both = "['', toString(events.event_name)]";
+                (format!("arrayJoin(if(events.event_name IN ({named}), {both}, ['']))"), None)
+            }
+            (false, named) => {
+                let condition = named.map_or("0".to_owned(), |named| format!("events.event_name IN ({named})"));
+                ("toString(events.event_name)".to_owned(), Some(condition))
+            }
+        };
+        let column = |dimension: &str| format!("toString(events.{dimension})");
+        let conditions = filters.iter().enumerate().map(|(index, (dimension, values))| any_of(&column(dimension), index, values));
+        let breakdown = (!self.dimension.is_empty()).then(|| format!("{} != ''", column(&self.dimension)));
+        let conditions: String =
+            conditions.chain(events).chain(breakdown).map(|condition| format!(" AND {condition}")).collect();
+        let value = if self.dimension.is_empty() { "''".to_owned() } else { column(&self.dimension) };
+        let measures = properties.iter().filter(|property| property.role == Role::Measure);
+        let measures: String = measures.map(|measure| format!("events.{}, ", measure.name)).collect();
+        let (bucket, bucket_key) = if *is_series {
+            ("roundDown(toUnixTimestamp(events.timestamp), {buckets:Array(UInt32)}) AS bucket, ", "bucket, ")
+        } else {
+            ("", "")
+        };
+        let sets = |name: &str, hash: &str, present: &str| {
+            render(EVENT_SETS, [("name", name), ("hash", hash), ("present", present)])
+        };
+        format!(
+            "(SELECT {bucket_key}event_name, value, count() AS events, {}, {}, sum(ifNull(measure, 0)) AS measure_sum, \
+             count(measure) AS measure_count FROM (SELECT {bucket}{label} AS event_name, {value} AS value, \
+             ifNull(events.user_id, events.session_id) AS visitor, xxh3(visitor) AS visitor_hash, \
+             events.session_id AS session, xxh3(session) AS session_hash, \
+             coalesce({measures}CAST(NULL, 'Nullable(Float64)')) AS measure FROM events \
+             WHERE events.project = {{project:String}} AND events.timestamp >= toDateTime64({start}, 3, 'UTC') \
+             AND events.timestamp < toDateTime64({end}, 3, 'UTC'){conditions}) GROUP BY {bucket_key}event_name, value)",
+            sets("visitors", "visitor_hash", "visitor != ''"),
+            sets("sessions", "session_hash", "session != ''"),
+        )
+    }
+}
+
+/// A condition with the parameter of a filter.
+fn any_of(column: &str, filter: usize, values: &[String]) -> String {
+    if values.is_empty() { "0".to_owned() } else { format!("{column} IN {{filter_{filter}:Array(String)}}") }
+}
+
+/// The events that have a dimension. Empty: all.
+pub(crate) fn events_of<'a>(dimension: &str, properties: &'a Properties) -> &'a [String] {
+    if EVENT_DIMENSIONS.contains(&dimension) {
+        return &[];
+    }
+    properties.iter().find(|property| property.name == dimension).map_or(&[], |property| &property.events)
+}
+
+/// Each template with its arguments, for messages.
+const TEMPLATES: [(&str, &str); 5] = [
+    ("series", "an event, or a list of events, and optionally a dimension, such as {{series('page_view', 'country_code')}}"),
+    ("total", "an event, or a list of events, and optionally a dimension, such as {{total('page_view', 'page_url')}}"),
+    (
+        "window",
+        "an event, or a list of events, and a number of minutes or a parameter, such as {{window('page_view', window_minutes)}}",
+    ),
+    (
+        "span",
+        "an event, or a list of events, and two of range_start, range_end, hour_start, minute_start, minute_end, \
+         week_ago_start and week_ago_minute, such as {{span('page_view', hour_start, minute_end)}}",
+    ),
+    ("distinct_count", "{{distinct_count(visitors)}} or {{distinct_count(sessions)}}"),
+];
+
+fn is_call(text: &str, name: &str) -> bool {
+    text[2..].strip_prefix(name).is_some_and(|rest| rest.starts_with('('))
+}
+
+#[derive(Debug, PartialEq)]
+enum Argument {
+    Texts(Vec<String>),
+    Name(String),
+}
+
+/// Quoted texts, lists of them, and names.
+fn parse_arguments(text: &str) -> Option<Vec<Argument>> {
+    let mut arguments = Vec::new();
+    let mut rest = text.trim();
+    loop {
+        let argument;
+        if let Some(list) = rest.strip_prefix('[') {
+            let (items, after) = list.split_once(']')?;
+            let texts: Option<Vec<String>> = items.split(',').map(|item| quoted(item.trim())).collect();
+            (argument, rest) = (Argument::Texts(texts?), after);
+        } else if let Some(quoted) = rest.strip_prefix('\'') {
+            let (text, after) = quoted.split_once('\'')?;
+            (argument, rest) = (Argument::Texts(vec![checked(text)?]), after);
+        } else {
+            let end = rest.find(',').unwrap_or(rest.len());
+            let name = rest[..end].trim();
+            let is_name = !name.is_empty()
+                && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.'));
+            (argument, rest) = (is_name.then(|| Argument::Name(name.to_owned()))?, &rest[end..]);
+        }
+        arguments.push(argument);
+        rest = rest.trim_start();
+        if rest.is_empty() {
+            return Some(arguments);
+        }
+        rest = rest.strip_prefix(',')?.trim_start();
+    }
+}
+
+fn quoted(text: &str) -> Option<String> {
+    checked(text.strip_prefix('\'')?.strip_suffix('\'')?)
+}
+
+/// A text that needs no escapes in SQL.
+fn checked(text: &str) -> Option<String> {
+    let is_plain = |c: char| !c.is_control() && !matches!(c, '\'' | '\\' | '{' | '}');
+    text.chars().all(is_plain).then(|| text.to_owned())
+}
+
+/// `visitors` or `sessions`, possibly qualified.
+fn parse_set(arguments: &[Argument]) -> Option<&str> {
+    match arguments {
+        [Argument::Name(set)] => {
+            let column = set.rsplit('.').next()?;
+            matches!(column, "visitors" | "sessions").then_some(set.as_str())
+        }
+        _ => None,
+    }
+}
+
+fn distinct_count(set: &str) -> String {
+    let (table, column) = set.rsplit_once('.').map_or(("", set), |(table, column)| (table, column));
+    let dot = if table.is_empty() { "" } else { "." };
+    let (few, sampled) = (format!("{table}{dot}few_{column}"), format!("{table}{dot}sampled_{column}"));
+    render(DISTINCT_COUNT, [("few", few.as_str()), ("set", set), ("sampled", sampled.as_str())])
+}
+
+fn parse_rows(name: &str, arguments: Vec<Argument>) -> Option<Rows> {
+    let mut arguments = arguments.into_iter();
+    let Some(Argument::Texts(events)) = arguments.next() else { return None };
+    let rest: Vec<Argument> = arguments.collect();
+    let (dimension, span) = match (name, rest.as_slice()) {
+        ("series" | "total", dimension) => {
+            let dimension = match dimension {
+                [] => String::new(),
+                [Argument::Texts(texts)] if texts.len() == 1 => texts[0].clone(),
+                _ => return None,
+            };
+            let is_name = dimension.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_'));
+            let span = if name == "series" { TemplateSpan::Series } else { TemplateSpan::Total };
+            (is_name.then_some(dimension)?, span)
+        }
+        ("window", [Argument::Name(minutes)]) => (String::new(), TemplateSpan::Window(minutes.clone())),
+        ("span", [Argument::Name(from), Argument::Name(to)])
+            if MOMENTS.contains(&from.as_str()) && MOMENTS.contains(&to.as_str()) =>
+        {
+            (String::new(), TemplateSpan::Span(from.clone(), to.clone()))
+        }
+        _ => return None,
     };
-    (is_column(capped_count) && is_column(set_bits)).then_some((capped_count, set_bits, after))
+    Some(Rows { events, dimension, span })
+}
+
+fn plain_words(text: &str) -> impl Iterator<Item = &str> {
+    text.split(|c: char| !c.is_alphanumeric() && c != '_')
 }
 
 #[cfg(test)]
 mod tests {
+    use jiff::tz::TimeZone;
+
     use super::super::query::MAX_EXACT_DISTINCT;
+    use super::super::range::{BucketRequest, TimeRange};
     use super::*;
 
+    fn filters(filters: &[(&str, &[&str])]) -> Filters {
+        let owned = filters.iter().map(|(dimension, values)| {
+            ((*dimension).to_owned(), values.iter().map(|value| (*value).to_owned()).collect())
+        });
+        Filters::parse(owned).unwrap()
+    }
+
+    fn expand(text: &str, filters: &Filters) -> (Source, String) {
+        let statement = Statement::parse(text).unwrap();
+        let source = statement.source(filters);
+        let now = "2026-11-21T00:02:20Z".parse().unwrap();
+        let range = BucketRequest::default();
+        let buckets = Buckets::new(TimeRange::Today, range, &TimeZone::UTC, now).unwrap();
+        let expansion = Expansion {
+            source,
+            filters,
+            properties: &Properties::built_in(),
+            buckets: &buckets,
+            moment: &|name| if name == "minute_start" { 120 } else { 180 },
+            parameter: &|name| (name == "minutes").then(|| "2".to_owned()),
+        };
+        (source, statement.expand(&expansion).unwrap())
+    }
+
     #[test]
-    fn a_template_expands_with_its_columns() {
-        let expanded =
-            expand("SELECT\n  {{distinct_count(a.capped, bits)}} AS users, {{distinct_count(x,y)}}").unwrap();
+    fn a_series_reads_the_rows_of_its_dimension() {
+        let (source, sql) = expand("FROM {{series('page_view', 'country_code')}} x", &Filters::default());
+        assert_eq!(source, Source::Rollup);
         assert_eq!(
-            expanded,
-            "SELECT\n  if(a.capped <= 100, a.capped, greatest(101, toUInt64(round(-1048576 * log(1 - least(bits, 1048575) / \
-             1048576))))) AS users, if(x <= 100, x, greatest(101, toUInt64(round(-1048576 * log(1 - least(y, 1048575) / \
-             1048576)))))"
+            sql,
+            "FROM (SELECT roundDown(toUnixTimestamp(start), {buckets:Array(UInt32)}) AS bucket, rollup.event_name AS event_name, \
+             value AS value, events, visitors, few_visitors, sampled_visitors, sessions, few_sessions, sampled_sessions, \
+             measure_sum, measure_count FROM rollup WHERE rollup.project = {project:String} AND rollup.event_name IN \
+             ('page_view') AND rollup.dimension = 'country_code' AND (rollup.step, rollup.start) IN \
+             ((1,1795219200),(1,1795219260),(1,1795219320),)) x"
         );
+    }
+
+    #[test]
+    fn windows_and_spans_have_their_own_rows() {
+        let rows = |template: &str| {
+            let (_, sql) = expand(template, &Filters::default());
+            sql.split_once("rollup.start) IN ").unwrap().1.to_owned()
+        };
+        assert_eq!(rows("{{window('a', minutes)}}"), "((1,60),(1,120),))");
+        assert_eq!(rows("{{window('a', 1)}}"), "((1,120),))");
+        assert_eq!(rows("{{span('a', minute_start, minute_end)}}"), "((1,120),))");
+        let (_, empty) = expand("{{span('a', minute_end, minute_start)}}", &Filters::default());
+        assert!(empty.ends_with("AND rollup.dimension = '' AND 0)"), "{empty}");
+    }
+
+    #[test]
+    fn the_rollup_has_the_answer_unless_two_dimensions_are_crossed() {
+        let source = |text: &str, given: &[(&str, &[&str])]| Statement::parse(text).unwrap().source(&filters(given));
+        let (country, browser) = (("country_code", &["DE"][..]), ("browser", &["Firefox"][..]));
+        let event = ("event_name", &["page_view"][..]);
+        let (plain, broken_down) = ("{{series('')}}", "{{series('page_view', 'country_code')}}");
+        for filters in [&[][..], &[event], &[country], &[country, event]] {
+            assert_eq!(source(plain, filters), Source::Rollup, "{filters:?}");
+            assert_eq!(source(broken_down, filters), Source::Rollup, "{filters:?}");
+        }
+        assert_eq!(source(plain, &[country, browser]), Source::Events);
+        assert_eq!(source(broken_down, &[browser]), Source::Events);
+        assert_eq!(source(&format!("{plain} {broken_down}"), &[browser]), Source::Events);
+        let sessions = "{{distinct_count(sessions)}} {{series('')}}";
+        assert_eq!(source(sessions, &[event]), Source::Rollup);
+        assert_eq!(source(sessions, &[country]), Source::Events);
+        assert_eq!(source("{{distinct_count(sessions)}} {{series('', 'browser')}}", &[]), Source::Events);
+    }
+
+    #[test]
+    fn a_filter_is_a_parameter_and_reads_the_rows_of_its_dimension() {
+        let (_, sql) = expand("{{total('page_view')}}", &filters(&[("browser", &["x' OR 1"])]));
+        assert!(sql.contains("rollup.dimension = 'browser'") && sql.contains("AND rollup.value IN {filter_0:Array(String)}"));
+        assert!(sql.contains("'' AS value") && !sql.contains("OR 1"), "{sql}");
+        // The rows of all events have no dimension.
+        let (_, sql) = expand("{{total('')}}", &filters(&[("browser", &["x"])]));
+        assert!(sql.contains("'' AS event_name") && sql.contains("rollup.event_name != ''"), "{sql}");
+        let (_, sql) = expand("{{total(['', 'a', 'b'])}}", &filters(&[("event_name", &["b", "c"])]));
+        assert!(sql.contains("'' AS event_name") && sql.contains("rollup.event_name IN {filter_0:Array(String)}"), "{sql}");
+        assert!(sql.contains("UNION ALL") && sql.contains("rollup.event_name IN ('b')"), "{sql}");
+        let (_, sql) = expand("{{total('a')}}", &filters(&[("event_name", &["b"])]));
+        assert!(sql.contains("AND 0 AND"), "{sql}");
+        let (_, sql) = expand("{{total('a')}}", &filters(&[("os", &["b"]), ("os", &["c"])]));
+        assert!(sql.ends_with("AND 0)"), "{sql}");
+    }
+
+    #[test]
+    fn events_are_read_with_the_columns_of_the_rollup() {
+        let given = filters(&[("browser", &["x"]), ("event_name", &["b"])]);
+        let (source, sql) = expand("{{series(['', 'b'], 'country_code')}}", &given);
+        assert_eq!(source, Source::Events);
+        for part in [
+            "roundDown(toUnixTimestamp(events.timestamp), {buckets:Array(UInt32)}) AS bucket",
+            "toString(events.country_code) AS value",
+            "events.timestamp >= toDateTime64(1795219200, 3, 'UTC')",
+            "toString(events.browser) IN {filter_0:Array(String)}",
+            "toString(events.event_name) IN {filter_1:Array(String)}",
+            "toString(events.country_code) != ''",
+            "coalesce(events.duration_ms, CAST(NULL, 'Nullable(Float64)'))",
+            "GROUP BY bucket, event_name, value)",
+        ] {
+            assert!(sql.contains(part), "{part}: {sql}");
+        }
+        assert!(COLUMNS.split(", ").all(|column| sql.contains(&format!(" {column},")) || sql.contains(&format!(" AS {column}"))));
+    }
+
+    #[test]
+    fn a_distinct_count_merges_the_three_sets() {
+        let (_, sql) = expand("SELECT {{distinct_count(t.visitors)}}", &Filters::default());
+        assert!(sql.contains("uniqUpToMerge(100)(t.few_visitors) <= 100"), "{sql}");
+        assert!(sql.contains("groupBitmapMerge(t.visitors)") && sql.contains("groupBitmapMerge(t.sampled_visitors)"));
         assert!(DISTINCT_COUNT.contains(&format!("<= {MAX_EXACT_DISTINCT},")));
         assert!(DISTINCT_COUNT.contains(&format!("greatest({},", MAX_EXACT_DISTINCT + 1)));
     }
 
     #[test]
     fn other_braces_stay() {
-        for text in ["SELECT {limit:UInt16}", "SELECT format('{{{}}}', 'x')", "SELECT {{unknown(a, b)}}"] {
-            assert_eq!(expand(text).unwrap(), text);
+        for text in ["SELECT {limit:UInt16}", "SELECT format('{{{}}}', 'x')", "SELECT {{unknown(a, b)}} {{"] {
+            assert_eq!(expand(text, &Filters::default()).1, text);
         }
     }
 
     #[test]
     fn invalid_arguments_are_reported_with_their_line() {
-        for call in ["a", "a, b, c", "a, count(b)", ", b", "a, b", "a, 'b'"] {
-            let end = if call == "a, b" { "}" } else { ")}}" };
-            let text = format!("SELECT 1,\n  {{{{distinct_count({call}{end}");
-            assert_eq!(expand(&text), Err(TemplateError { line: 2 }), "{text}");
+        for call in [
+            "series(",
+            "series()",
+            "series(page_view)",
+            "series('a', 'b', 'c')",
+            "series('a', country_code)",
+            "series('a', 'x y')",
+            "series('a\\'b')",
+            "total([])",
+            "total(['a', b])",
+            "window('a')",
+            "window('a', 'b')",
+            "span('a', yesterday, minute_end)",
+            "distinct_count(people)",
+            "distinct_count(visitors, sessions)",
+        ] {
+            let end = if call == "series(" { "" } else { "}}" };
+            let error = Statement::parse(&format!("SELECT 1,\n  {{{{{call}{end}")).unwrap_err();
+            assert_eq!(error.line, 2, "{call}");
+            assert!(error.to_string().contains("such as {{") || error.name == "distinct_count", "{error}");
         }
-        let message = TemplateError { line: 1 }.to_string();
-        assert!(message.contains("{{distinct_count(capped_count, set_bits)}}"), "{message}");
+    }
+
+    #[test]
+    fn an_undeclared_dimension_is_named() {
+        let error = check_dimension("colour", &Properties::built_in()).unwrap_err().to_string();
+        assert!(error.contains("\"colour\" is not declared; declared are event_name, country_code"), "{error}");
     }
 }

@@ -2,13 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use jiff::Timestamp;
 use jiff::tz::TimeZone;
+use jiff::{Span, Timestamp};
 
 use super::catalog::Panel;
 use super::frame::Frame;
 use super::query::{PanelError, PanelQuery};
-use super::range::{Buckets, HourComparison, parse_time_zone};
+use super::range::{BucketRequest, Buckets, Compare, HourComparison, parse_time_zone};
 use super::spec::{Chart, SpanStart};
 use super::table::{Cell, Kind, ResultTable, date_of};
 
@@ -19,36 +19,86 @@ pub(super) struct TimeFrame {
     pub(super) zone_name: String,
     pub(super) buckets: Buckets,
     pub(super) hour: HourComparison,
+    /// What is older is no longer stored. Seconds since 1970 UTC.
+    stored_from: Option<i64>,
 }
 
 impl TimeFrame {
-    pub(super) fn new(panel: &Panel, query: &PanelQuery) -> Result<Self, PanelError> {
-        Self::at(panel, query, Timestamp::now())
-    }
-
-    fn at(panel: &Panel, query: &PanelQuery, now: Timestamp) -> Result<Self, PanelError> {
+    pub(super) fn new(
+        panel: &Panel,
+        query: &PanelQuery,
+        now: Timestamp,
+        stored_from: Option<i64>,
+    ) -> Result<Self, PanelError> {
         let zone = parse_time_zone(query.time_zone.as_deref())?;
-        let buckets = Buckets::new(query.range, panel.granularity, &zone, now);
+        let request = BucketRequest { granularity: panel.granularity, width: query.bucket, stored_from };
+        let buckets = Buckets::new(query.range, request, &zone, now)?;
         let zone_name = zone.iana_name().unwrap_or("UTC").to_owned();
         let hour = HourComparison::new(&zone, now);
-        Ok(Self { now, zone, zone_name, buckets, hour })
+        Ok(Self { now, zone, zone_name, buckets, hour, stored_from })
     }
 
-    /// Where the result starts: with the range, unless the panel has a span of its own.
-    pub(super) fn span_start(&self, panel: &Panel, query: &PanelQuery) -> Result<i64, PanelError> {
+    /// The time frame of an earlier period. A panel with a span of its own is compared with the span before it.
+    pub(super) fn compared(
+        &self,
+        panel: &Panel,
+        query: &PanelQuery,
+        compare: Compare,
+    ) -> Result<Self, PanelError> {
+        let (mut buckets, mut now) = self.buckets.compared(compare, &self.zone, self.now);
+        if compare == Compare::PreviousPeriod && panel.spec.span.is_some() {
+            let seconds = match panel.spec.span.as_ref().map(|span| &span.start) {
+                Some(SpanStart::Minutes(name)) => 60 * i64::from(query.span_minutes(panel, name)?),
+                Some(SpanStart::Hour) | None => 3_600,
+            };
+            now = self.now.checked_sub(Span::new().seconds(seconds)).unwrap_or(self.now);
+        }
+        buckets.requested_start = self
+            .stored_from
+            .filter(|stored_from| buckets.starts[0] < *stored_from)
+            .map(|_| buckets.starts[0]);
+        let hour = HourComparison::new(&self.zone, now);
+        Ok(Self { now, zone: self.zone.clone(), zone_name: self.zone_name.clone(), buckets, hour, ..*self })
+    }
+
+    /// The end of the minute that contains the present, in seconds since 1970 UTC.
+    pub(super) fn minute_end(&self) -> i64 {
+        self.now.as_second().div_euclid(60) * 60 + 60
+    }
+
+    /// A time that a template can name, in seconds since 1970 UTC.
+    pub(super) fn moment(&self, name: &str) -> i64 {
+        match name {
+            "range_start" => self.buckets.starts[0],
+            "range_end" => self.buckets.end,
+            "hour_start" => self.hour.start,
+            "minute_start" => self.minute_end() - 60,
+            "week_ago_start" => self.hour.week_ago_start,
+            "week_ago_minute" => self.hour.week_ago_now.div_euclid(60) * 60,
+            // `minute_end`: the parser knows the names.
+            _ => self.minute_end(),
+        }
+    }
+
+    /// The start of the bucket that includes the present, or 0 if the range has ended.
+    pub(super) fn running_bucket(&self) -> i64 {
+        if self.buckets.is_running { self.buckets.last_start() } else { 0 }
+    }
+
+    /// What the result covers: the range, unless the panel has a span of its own.
+    pub(super) fn span(&self, panel: &Panel, query: &PanelQuery) -> Result<(i64, i64), PanelError> {
         Ok(match panel.spec.span.as_ref().map(|span| &span.start) {
-            None => self.buckets.starts[0],
-            Some(SpanStart::Hour) => self.hour.start,
+            None => (self.buckets.starts[0], self.buckets.end),
+            Some(SpanStart::Hour) => (self.hour.start, self.minute_end()),
             Some(SpanStart::Minutes(name)) => {
-                self.buckets.end - 60 * i64::from(query.span_minutes(panel, name)?)
+                (self.minute_end() - 60 * i64::from(query.span_minutes(panel, name)?), self.minute_end())
             }
         })
     }
 
-    /// The nominal width of the standard buckets. `None` if the result does not have them.
-    pub(super) fn bucket_seconds(&self, panel: &Panel, query: &PanelQuery, frame: &Frame) -> Option<u32> {
-        let has_buckets = frame.time_column().is_some() && uses_buckets(panel);
-        has_buckets.then(|| 60 * query.range.bucket_minutes(panel.granularity))
+    /// Whether the result has the standard buckets.
+    pub(super) fn has_buckets(panel: &Panel, frame: &Frame) -> bool {
+        frame.time_column().is_some() && uses_buckets(panel)
     }
 
     /// The start of the bucket that includes the present, in seconds since 1970 UTC. If the panel makes its own buckets, they
@@ -56,7 +106,7 @@ impl TimeFrame {
     pub(super) fn partial_from(&self, panel: &Panel, table: &ResultTable, frame: &Frame) -> Option<i64> {
         let column = frame.time_column()?;
         if uses_buckets(panel) {
-            return Some(self.buckets.last_start());
+            return self.buckets.is_running.then(|| self.buckets.last_start());
         }
         if !matches!(panel.chart, Chart::Line | Chart::Area | Chart::Stacked | Chart::Bar) {
             // The rows of a table may be events.
@@ -82,13 +132,13 @@ impl TimeFrame {
     }
 }
 
-/// Whether the panel's statement has the standard parameter `buckets`.
+/// Whether the panel's statement has the standard parameter `buckets`, or a template with it.
 fn uses_buckets(panel: &Panel) -> bool {
     let is_buckets = |parameter: &str| {
         let rest = parameter.trim_start().strip_prefix("buckets");
         rest.is_some_and(|rest| rest.trim_start().starts_with(':'))
     };
-    panel.sql.split('{').skip(1).any(is_buckets)
+    panel.statement.has_series() || panel.sql.split('{').skip(1).any(is_buckets)
 }
 
 /// The step that at least half of the neighbours have; the smallest if there are two.
@@ -117,8 +167,8 @@ mod tests {
             let parameters = minutes.map(|minutes| ("m".to_owned(), minutes.to_owned()));
             let query =
                 PanelQuery { parameters: parameters.into_iter().collect(), ..PanelQuery::with_defaults("p") };
-            let time_frame = TimeFrame::at(&panel, &query, "2026-11-21T10:30:20Z".parse().unwrap()).unwrap();
-            time_frame.span_start(&panel, &query).map(|start| time_frame.buckets.end - start)
+            let time_frame = TimeFrame::new(&panel, &query, "2026-11-21T10:30:20Z".parse().unwrap(), None).unwrap();
+            time_frame.span(&panel, &query).map(|(start, end)| end - start)
         };
         assert_eq!((span(None).unwrap(), span(Some("525600")).unwrap()), (3_600, 525_600 * 60));
         // The panel may change after the query has been validated.
@@ -127,17 +177,18 @@ mod tests {
     }
 
     /// Bucket width and start of the running bucket at 10:30:20 UTC, for these times or dates.
-    fn buckets(header: &str, statement: &str, kind: &str, times: &[&str]) -> (Option<u32>, Option<String>) {
+    fn buckets(header: &str, statement: &str, kind: &str, times: &[&str]) -> (Option<i64>, Option<String>) {
         let panel = parse("p", &format!("-- title: T\n{header}\n{statement}")).unwrap();
         let rows: Vec<String> = times.iter().map(|time| format!("[\"{time}\"]")).collect();
         let result = format!(r#"{{"meta": [{{"name":"t","type":"{kind}"}}], "data": [{}]}}"#, rows.join(","));
         let table = ResultTable::from_json_compact(result.as_bytes()).unwrap();
         let query = PanelQuery { time_zone: Some("Europe/Madrid".into()), ..PanelQuery::with_defaults("p") };
         let frame = Frame::new(&panel, &query, &table).unwrap();
-        let time_frame = TimeFrame::at(&panel, &query, "2026-11-21T10:30:20Z".parse().unwrap()).unwrap();
+        let time_frame = TimeFrame::new(&panel, &query, "2026-11-21T10:30:20Z".parse().unwrap(), None).unwrap();
         let start = time_frame.partial_from(&panel, &table, &frame);
         let start = start.map(|second| Timestamp::from_second(second).unwrap().to_string());
-        (time_frame.bucket_seconds(&panel, &query, &frame), start)
+        let minutes = time_frame.buckets.width.minutes();
+        (TimeFrame::has_buckets(&panel, &frame).then_some(60 * minutes), start)
     }
 
     #[test]

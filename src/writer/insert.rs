@@ -9,11 +9,12 @@ use std::time::Duration;
 
 use backon::{BackoffBuilder, ExponentialBuilder};
 use bytes::Bytes;
-use tokio::sync::{Mutex, mpsc};
+use tokio::sync::{Mutex, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use super::columns::{COLUMN_NAMES, EventColumns};
+use super::batch::{BatchBodies, BatchEncoder, insert_batch};
+use super::columns::EventColumns;
 use super::dead_letter::{DeadLetter, DeadLetters};
 use super::durability::Durability;
 use super::reconcile::{BatchBody, ExpectedBatch, reconcile, store_unconfirmed};
@@ -59,10 +60,13 @@ pub(super) struct UnconfirmedBatches {
 
 pub(super) struct Inserter {
     pub(super) clickhouse: ClickHouse,
+    pub(super) encoder: BatchEncoder,
     pub(super) journal: Journal,
     pub(super) dead_letters: DeadLetters,
     pub(super) durability: Durability,
     pub(super) insert_lock: InsertLock,
+    /// Nothing is inserted until it is `None`: an upgrade may be copying the events.
+    pub(super) schema_pending: watch::Receiver<Option<String>>,
     pub(super) stats: Arc<WriterStats>,
     /// Cancelled when reconciliation has completed: then the replayer may insert.
     pub(super) reconciled: CancellationToken,
@@ -76,10 +80,15 @@ impl Inserter {
         mut batches: mpsc::Receiver<SealedBatch>,
         event_tx: mpsc::Sender<InserterEvent>,
     ) {
+        if self.schema_pending.clone().wait_for(Option::is_none).await.is_err() {
+            // The server stops before the schema is applied.
+            return;
+        }
         let stored = self.reconcile(unconfirmed).await;
         // A crash between dead-lettering and the landed record leaves a batch in both places. The replayer inserts it.
         let letters: HashSet<Uuid> =
             self.dead_letters.list().letters.into_iter().map(|letter| letter.batch_id).collect();
+        self.encoder.load_admitted_values(&self.clickhouse).await;
         self.reconciled.cancel();
         let mut closed = event_tx.send(InserterEvent::Reconciled).await.is_err();
         while !closed && let Some(batch) = batches.recv().await {
@@ -183,14 +192,13 @@ impl Inserter {
     ) -> io::Result<BatchBody> {
         if let Some(seal) = seal {
             let journal = self.journal.clone();
-            let columns =
-                run_blocking(move || read_batch_columns(&journal, seal)).await.map_err(io::Error::other)?;
-            return Ok(BatchBody::from_columns(columns, batch_id));
+            let records =
+                run_blocking(move || read_batch_records(&journal, seal)).await.map_err(io::Error::other)?;
+            return Ok(self.encoder.encode(records, batch_id).await.into_body());
         }
-        let dead_letters = self.dead_letters.clone();
-        let body = run_blocking(move || dead_letters.body(batch_id)).await?;
+        let bodies = read_letter(&self.dead_letters, &self.encoder, batch_id).await?;
         let letter = letters.iter().find(|letter| letter.batch_id == batch_id);
-        Ok(BatchBody { events: letter.map_or(0, |letter| letter.events), native: vec![body] })
+        Ok(BatchBody { events: letter.map_or(0, |letter| letter.events), native: bodies.events_native })
     }
 
     /// Deletes letters whose events are in ClickHouse. Reconciliation has synced ClickHouse's files since.
@@ -209,11 +217,11 @@ impl Inserter {
     async fn store_batch(&self, batch: SealedBatch) {
         let SealedBatch { seal, buffered } = batch;
         let events = seal.events;
-        let BufferedEvents { columns, permit: _permit } = match buffered {
+        let BufferedEvents { records, permit: _permit } = match buffered {
             Some(buffered) => buffered,
             None => self.read_from_journal(seal).await,
         };
-        let body = columns.into_native(seal.batch_id);
+        let body = self.encoder.encode(records, seal.batch_id).await;
         let mut outcome_unknown = false;
         loop {
             let Err(error) = self.insert_with_retries(seal, &body, &mut outcome_unknown).await else {
@@ -221,7 +229,7 @@ impl Inserter {
                 self.stats.count_inserted(events);
                 return;
             };
-            match self.write_dead_letter(seal, &body, error, outcome_unknown).await {
+            match self.write_dead_letter(seal, &body.events_native, error, outcome_unknown).await {
                 Ok(()) => return,
                 Err(error) => {
                     tracing::error!(batch = %seal.batch_id, %error, "cannot write a dead letter; the batch is retried");
@@ -236,7 +244,7 @@ impl Inserter {
     async fn insert_with_retries(
         &self,
         seal: Seal,
-        body: &[Bytes],
+        body: &BatchBodies,
         outcome_unknown: &mut bool,
     ) -> Result<(), ClickHouseError> {
         let Seal { batch_id, events, .. } = seal;
@@ -246,9 +254,10 @@ impl Inserter {
                 let _guard = self.insert_lock.lock().await;
                 match *outcome_unknown {
                     true => {
-                        store_unconfirmed(&self.clickhouse, &self.durability, batch_id, events, body).await
+                        let native = &body.events_native;
+                        store_unconfirmed(&self.clickhouse, &self.durability, batch_id, events, native).await
                     }
-                    false => insert_batch(&self.clickhouse, batch_id, body.to_vec()).await,
+                    false => insert_batch(&self.clickhouse, batch_id, body).await,
                 }
             };
             let Err(error) = inserted else { return Ok(()) };
@@ -296,16 +305,17 @@ impl Inserter {
     async fn read_from_journal(&self, seal: Seal) -> BufferedEvents {
         let read = || async {
             let journal = self.journal.clone();
-            run_blocking(move || read_batch_columns(&journal, seal)).await.inspect_err(|error| {
+            run_blocking(move || read_batch_records(&journal, seal)).await.inspect_err(|error| {
                 tracing::error!(batch = %seal.batch_id, %error, "cannot read a batch from the journal; retrying");
             })
         };
-        let columns = self.retry_until_ok(read).await;
-        let missing = seal.events.saturating_sub(u64::from(columns.rows()));
+        let records = self.retry_until_ok(read).await;
+        let rows: u64 = records.iter().map(|record| u64::from(record.rows())).sum();
+        let missing = seal.events.saturating_sub(rows);
         if missing > 0 {
             tracing::error!(batch = %seal.batch_id, missing, "events are lost in a damaged journal");
         }
-        BufferedEvents { columns, permit: None }
+        BufferedEvents { records, permit: None }
     }
 
     /// Repeats an operation until it succeeds. Meanwhile health shows its last error.
@@ -323,20 +333,35 @@ impl Inserter {
     }
 }
 
-/// Reads the events of a batch. Damaged records are logged and skipped, so that they do not block the rest of the batch.
-fn read_batch_columns(journal: &Journal, seal: Seal) -> Result<EventColumns, JournalError> {
-    let mut columns = EventColumns::default();
+/// Reads the records of a batch. Damaged records are logged and skipped, so that they do not block the rest of the batch.
+fn read_batch_records(journal: &Journal, seal: Seal) -> Result<Vec<EventColumns>, JournalError> {
+    let mut records = Vec::new();
     for record in journal.read(seal.first..=seal.last)? {
         let record = record?;
         match WriterRecord::decode(record.kind, &record.payload) {
-            Ok(WriterRecord::Events(events)) => columns.append(&events.columns),
+            Ok(WriterRecord::Events(events)) => records.push(events.columns),
             Ok(_) => {}
             Err(error) => {
                 tracing::error!(batch = %seal.batch_id, %error, "skipping a damaged journal record")
             }
         }
     }
-    Ok(columns)
+    Ok(records)
+}
+
+/// Reads the body of a dead letter and encodes it for the current tables: an earlier version may have written it, and the
+/// promoted properties may have changed since.
+pub(super) async fn read_letter(
+    dead_letters: &DeadLetters,
+    encoder: &BatchEncoder,
+    batch_id: Uuid,
+) -> io::Result<BatchBodies> {
+    let dead_letters = dead_letters.clone();
+    let columns = run_blocking(move || {
+        let body = dead_letters.body(batch_id)?;
+        EventColumns::from_native(&body).map_err(io::Error::other)
+    });
+    Ok(encoder.encode(vec![columns.await?], batch_id).await)
 }
 
 /// Keeps the sealed batches that an earlier process may have sent to ClickHouse. `sealed` is oldest first.
@@ -352,15 +377,6 @@ pub(super) fn retain_possibly_sent(
     let first_absent = first_absent.map(|index| sealed[index].batch_id);
     sealed.retain(|seal| Some(seal.batch_id) == first_absent || has_stored_events(seal.batch_id));
     sealed
-}
-
-/// Makes a single attempt to insert a batch, with its id as the deduplication token.
-pub(super) async fn insert_batch(
-    clickhouse: &ClickHouse,
-    batch_id: Uuid,
-    body: Vec<Bytes>,
-) -> Result<(), ClickHouseError> {
-    clickhouse.insert_native("events", COLUMN_NAMES, body, &batch_id.to_string()).await
 }
 
 #[cfg(test)]

@@ -35,6 +35,7 @@
 //! | 100,000 producers, all active within the last hour | a new producer is rejected with a retry delay |
 //! | two sealed batches in memory | further batches are read from the journal when they are inserted |
 
+pub(crate) mod batch;
 pub(crate) mod boot;
 pub(crate) mod columns;
 pub(crate) mod dead_letter;
@@ -47,6 +48,7 @@ pub(crate) mod reconcile;
 pub(crate) mod record;
 mod recover;
 pub(crate) mod replay;
+mod rollup;
 #[cfg(test)]
 mod simulation;
 mod state;
@@ -67,7 +69,9 @@ pub(crate) use task::{WriterDependencies, batch_limits, journal_reserve_bytes, s
 
 use crate::error::{Error, ErrorCode};
 use columns::EventColumns;
-use producers::{MAX_PRODUCERS, ProducerState};
+use producers::{MAX_PRODUCERS, ProducerState, producer_key};
+
+use crate::project::Project;
 
 /// Requests that may wait for the writer's task. At the limit, [`Writer::submit`] waits.
 const SUBMISSION_QUEUE_CAPACITY: usize = 1_024;
@@ -83,6 +87,8 @@ const MAX_PERMIT_BYTES: usize = 16 << 20;
 /// The valid events of one request.
 #[derive(Debug)]
 pub(crate) struct WriteRequest {
+    /// The project of the events and of the producer.
+    pub project: Project,
     /// Empty for a request without a producer.
     pub producer_id: String,
     /// Ignored without a producer.
@@ -207,6 +213,7 @@ impl Future for PendingAck {
     }
 }
 
+/// The key of a producer, and where its state is sent.
 type ProducerQuery = (String, oneshot::Sender<Option<ProducerState>>);
 
 /// The handle of the writer's task. Cheap to clone.
@@ -270,10 +277,12 @@ impl Writer {
     /// The state of a producer; `None` if the producer is not known.
     pub(crate) async fn producer_state(
         &self,
-        producer_id: String,
+        project: &Project,
+        producer_id: &str,
     ) -> Result<Option<ProducerState>, Stopping> {
         let (reply, state) = oneshot::channel();
-        self.producer_queries.send((producer_id, reply)).await.map_err(|_| Stopping)?;
+        let key = producer_key(project, producer_id).into_owned();
+        self.producer_queries.send((key, reply)).await.map_err(|_| Stopping)?;
         state.await.map_err(|_| Stopping)
     }
 

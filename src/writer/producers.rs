@@ -13,10 +13,13 @@
 mod forgotten;
 mod lru;
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use forgotten::ForgottenProducers;
 use lru::Lru;
+
+use crate::project::Project;
 
 /// Maximum number of producers whose state is kept.
 pub const MAX_PRODUCERS: usize = 100_000;
@@ -27,6 +30,15 @@ pub(crate) const MAX_FORGOTTEN_PRODUCERS: usize = 450_000;
 pub(crate) const MIN_PRODUCER_RETENTION: Duration = Duration::from_secs(3_600);
 /// Maximum retry delay of a rejected new producer. A slot may become free earlier than predicted.
 const MAX_RETRY_DELAY_MS: i64 = 60_000;
+
+/// The key of a producer: its project and its id. In the default project it is the id alone, as in journals of earlier
+/// versions. An id with a zero byte always has its project before it, so that no two producers have the same key.
+pub(crate) fn producer_key<'a>(project: &Project, producer_id: &'a str) -> Cow<'a, str> {
+    match project.as_str() {
+        Project::DEFAULT if !producer_id.contains('\0') => Cow::Borrowed(producer_id),
+        project => Cow::Owned(format!("{project}\0{producer_id}")),
+    }
+}
 
 /// The state of one producer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -1,7 +1,7 @@
 //! Reconciliation: makes ClickHouse hold exactly the batches of the journal after an unclean boot or an interrupted insert.
 //!
 //! ClickHouse syncs neither the parts of an insert nor its log of deduplication tokens. A power cut can remove a landed
-//! batch from some partitions, from `events` or from some of the rollups. A token can survive its part, and a part its
+//! batch from some partitions, from `events` or from the rollup. A token can survive its part, and a part its
 //! token. For recently inserted batches, neither the landed record nor the token can therefore be trusted. Each such
 //! batch is counted by the column `batch`:
 //!
@@ -11,10 +11,9 @@
 //! | nothing | insert the batch again |
 //! | some events, or some twice | delete its rows, then insert the batch again |
 //!
-//! A repair inserts into a staging table and attaches its partitions to `events`, which bypasses the deduplication tokens
-//! and the materialized views of the rollups. Afterwards the rollup rows of every quarter of an hour in which a batch has
-//! events are recomputed from `events`, even if they look correct: a rollup that lost one batch and has another one twice
-//! has correct sums and wrong sets.
+//! A repair inserts into a staging table and attaches its partitions to `events`, which bypasses the deduplication tokens.
+//! Afterwards the rollup rows of every quarter of an hour in which a batch has events are recomputed from `events`, even if
+//! they look correct: a rollup that lost one batch and has another one twice has correct sums and wrong sets.
 //!
 //! # Preconditions
 //!
@@ -35,7 +34,7 @@ use std::time::Instant;
 use bytes::Bytes;
 use uuid::Uuid;
 
-use super::columns::{COLUMN_NAMES, EventColumns};
+use super::columns::EventColumns;
 use super::durability::Durability;
 use crate::clickhouse::batches::{self, BatchPresence};
 use crate::clickhouse::{ClickHouse, ClickHouseError, ErrorKind};
@@ -122,7 +121,7 @@ where
     if !damaged.is_empty() {
         repair(clickhouse, &damaged, stored_count, &load, &mut report).await?;
     }
-    report.quarter_hours = batches::recompute_rollups(clickhouse, &ids).await?;
+    report.quarter_hours = batches::recompute_rollup(clickhouse, &ids).await?;
     durability.sync().await.map_err(ReconcileError::Sync)?;
     tracing::info!(
         complete = report.complete,
@@ -181,7 +180,7 @@ where
             report.incomplete.push(batch_id);
             continue;
         }
-        match staging.insert(COLUMN_NAMES, body.native, batch_id).await {
+        match staging.insert(body.native, batch_id).await {
             Ok(()) => {
                 reinserted.insert(batch_id, readable);
             }

@@ -2,7 +2,8 @@
 //!
 //! | kind | payload |
 //! | --- | --- |
-//! | events | producer id, sequence, time of receipt, and the columns of the accepted events |
+//! | events | project, producer id, sequence, time of receipt, and the columns of the accepted events |
+//! | events, version 1 | the same without a project, and with other columns; only written by earlier versions |
 //! | seal | batch id, first and last record, number of events: the events records in this range form one batch |
 //! | landed | the same as the seal: the batch is in ClickHouse or in the dead-letter folder |
 //! | producers | the durable sequence of every producer; only written by earlier versions |
@@ -15,11 +16,12 @@
 use uuid::Uuid;
 
 use super::columns::{EventColumns, MalformedColumns};
+use crate::project::Project;
 
 /// The kind byte of a record, which is part of the journal's format.
 pub mod kind {
-    /// See [`EventsRecord`](super::EventsRecord).
-    pub const EVENTS: u8 = 1;
+    /// See [`EventsRecord`](super::EventsRecord). Only written by earlier versions.
+    pub const EVENTS_VERSION_1: u8 = 1;
     /// See [`Seal`](super::Seal).
     pub const SEAL: u8 = 2;
     /// See [`WriterRecord::Landed`](super::WriterRecord::Landed).
@@ -28,6 +30,8 @@ pub mod kind {
     pub const PRODUCERS: u8 = 4;
     /// See [`SnapshotPart`](super::SnapshotPart).
     pub const SNAPSHOT: u8 = 5;
+    /// See [`EventsRecord`](super::EventsRecord).
+    pub const EVENTS: u8 = 6;
 }
 
 /// A decoded record.
@@ -49,6 +53,8 @@ pub enum WriterRecord {
 /// The accepted events of one request.
 #[derive(Clone, Debug, PartialEq)]
 pub struct EventsRecord {
+    /// The project of the events and of the producer.
+    pub project: Project,
     /// Empty for a request without a producer.
     pub producer_id: String,
     /// The sequence of the request; without meaning if there is no producer.
@@ -101,23 +107,27 @@ pub enum MalformedRecord {
     Truncated(u8),
     #[error("a producer id is not UTF-8")]
     ProducerId,
+    #[error("a project is invalid")]
+    Project,
     #[error(transparent)]
     Columns(#[from] MalformedColumns),
 }
 
 impl EventsRecord {
     pub fn encode(&self) -> Vec<u8> {
-        Self::encode_fields(&self.producer_id, self.sequence, self.received_at_ms, &self.columns)
+        Self::encode_fields(&self.project, &self.producer_id, self.sequence, self.received_at_ms, &self.columns)
     }
 
     /// Encodes a record without owning its fields.
     pub fn encode_fields(
+        project: &Project,
         producer_id: &str,
         sequence: u64,
         received_at_ms: i64,
         columns: &EventColumns,
     ) -> Vec<u8> {
-        let mut out = Vec::with_capacity(columns.size_bytes() + producer_id.len() + 96);
+        let mut out = Vec::with_capacity(columns.size_bytes() + producer_id.len() + 256);
+        write_string(&mut out, project.as_str());
         write_string(&mut out, producer_id);
         out.extend_from_slice(&sequence.to_le_bytes());
         out.extend_from_slice(&received_at_ms.to_le_bytes());
@@ -204,10 +214,18 @@ impl WriterRecord {
         let mut reader = PayloadReader { kind, rest: payload };
         match kind {
             kind::EVENTS => Ok(Self::Events(Box::new(EventsRecord {
+                project: reader.read_string()?.parse().map_err(|_| MalformedRecord::Project)?,
                 producer_id: reader.read_string()?,
                 sequence: u64::from_le_bytes(reader.read_array()?),
                 received_at_ms: i64::from_le_bytes(reader.read_array()?),
                 columns: EventColumns::decode(reader.rest)?,
+            }))),
+            kind::EVENTS_VERSION_1 => Ok(Self::Events(Box::new(EventsRecord {
+                project: Project::default(),
+                producer_id: reader.read_string()?,
+                sequence: u64::from_le_bytes(reader.read_array()?),
+                received_at_ms: i64::from_le_bytes(reader.read_array()?),
+                columns: EventColumns::decode_version_1(reader.rest)?,
             }))),
             kind::SEAL => Ok(Self::Seal(Seal::decode(&mut reader)?)),
             kind::LANDED if payload.len() == 16 => {
@@ -235,7 +253,7 @@ impl WriterRecord {
 }
 
 fn write_string(out: &mut Vec<u8>, text: &str) {
-    let length = u16::try_from(text.len()).expect("a valid producer id has at most 128 bytes");
+    let length = u16::try_from(text.len()).expect("a project and a valid producer id have at most 192 bytes");
     out.extend_from_slice(&length.to_le_bytes());
     out.extend_from_slice(text.as_bytes());
 }
@@ -283,6 +301,7 @@ mod tests {
     #[test]
     fn every_kind_round_trips() {
         let events = EventsRecord {
+            project: "shop".parse().unwrap(),
             producer_id: "billing-1".into(),
             sequence: 7,
             received_at_ms: -1,

@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use super::REQUEST_OVERHEAD_BYTES;
 use super::flush_policy::{BatchLimits, BatchSize};
-use super::producers::Producers;
+use super::producers::{Producers, producer_key};
 use super::recent_ids::RecentIds;
 use super::record::{MalformedRecord, Seal, Snapshot, SnapshotPart, WriterRecord};
 use crate::journal::{JournalError, Lsn, Recovery};
@@ -123,7 +123,8 @@ impl RecoveryBuilder {
         match record {
             WriterRecord::Events(events) => {
                 if !events.producer_id.is_empty() {
-                    self.producers.restore(&events.producer_id, events.sequence, events.received_at_ms);
+                    let key = producer_key(&events.project, &events.producer_id);
+                    self.producers.restore(&key, events.sequence, events.received_at_ms);
                 }
                 self.recent_ids.insert(lsn, events.columns.explicit_ids().map(|(_, id)| id));
                 self.bytes_since_snapshot += (events.columns.size_bytes() + REQUEST_OVERHEAD_BYTES) as u64;
@@ -269,6 +270,8 @@ mod tests {
 
     use super::*;
     use crate::event::{ValidationRules, validate};
+    use crate::project::Project;
+    use crate::properties::Properties;
     use crate::proto::v1;
     use crate::writer::columns::EventColumns;
     use crate::writer::record::EventsRecord;
@@ -289,11 +292,13 @@ mod tests {
             timestamp: Some(prost_types::Timestamp { seconds: 1_800_000_000, nanos: 0 }),
             ..Default::default()
         };
-        let mut columns = EventColumns::default();
+        let (properties, project) = (Properties::built_in(), Project::default());
+        let mut columns = EventColumns::new(&properties);
         for _ in 0..rows {
-            columns.push(&validate(&event, &rules, 1_800_000_000_000).unwrap(), 0, Uuid::nil);
+            columns.push(&validate(&event, &rules, &properties, 1_800_000_000_000).unwrap(), &project, 0);
         }
         WriterRecord::Events(Box::new(EventsRecord {
+            project,
             producer_id: producer_id.into(),
             sequence,
             received_at_ms: 0,

@@ -28,7 +28,8 @@ use uuid::Uuid;
 
 use super::dead_letter::{DeadLetter, DeadLetters};
 use super::durability::Durability;
-use super::insert::{InsertLock, insert_batch};
+use super::batch::{BatchEncoder, insert_batch};
+use super::insert::{InsertLock, read_letter};
 use super::reconcile::store_unconfirmed;
 use super::stats::WriterStats;
 use crate::blocking::run_blocking;
@@ -53,6 +54,7 @@ const TOKEN_MAX_INSERTS: u64 = 5_000;
 
 pub(super) struct DeadLetterReplayer {
     clickhouse: ClickHouse,
+    encoder: BatchEncoder,
     dead_letters: DeadLetters,
     durability: Durability,
     insert_lock: InsertLock,
@@ -75,6 +77,7 @@ pub(crate) enum ReplayOutcome {
 impl DeadLetterReplayer {
     pub(super) fn new(
         clickhouse: ClickHouse,
+        encoder: BatchEncoder,
         dead_letters: DeadLetters,
         durability: Durability,
         insert_lock: InsertLock,
@@ -82,6 +85,7 @@ impl DeadLetterReplayer {
     ) -> Self {
         Self {
             clickhouse,
+            encoder,
             dead_letters,
             durability,
             insert_lock,
@@ -128,6 +132,7 @@ impl DeadLetterReplayer {
             let inserts_since = landed - landed_before;
             match replay_letter(
                 &self.clickhouse,
+                &self.encoder,
                 &self.dead_letters,
                 &self.durability,
                 &self.insert_lock,
@@ -152,6 +157,7 @@ impl DeadLetterReplayer {
 /// known to have landed since the batch was dead-lettered.
 pub(crate) async fn replay_letter(
     clickhouse: &ClickHouse,
+    encoder: &BatchEncoder,
     dead_letters: &DeadLetters,
     durability: &Durability,
     insert_lock: &Mutex<()>,
@@ -159,9 +165,8 @@ pub(crate) async fn replay_letter(
     inserts_since: u64,
 ) -> ReplayOutcome {
     let id = letter.batch_id;
-    let letters = dead_letters.clone();
-    let body = match run_blocking(move || letters.body(id)).await {
-        Ok(body) => body,
+    let bodies = match read_letter(dead_letters, encoder, id).await {
+        Ok(bodies) => bodies,
         Err(error) => return report_disk_error(dead_letters, letter, &error),
     };
     let now = Timestamp::now();
@@ -175,8 +180,10 @@ pub(crate) async fn replay_letter(
     let inserted = {
         let _guard = insert_lock.lock().await;
         match letter.outcome_unknown || token_may_have_expired(letter, inserts_since, now) {
-            true => store_unconfirmed(clickhouse, durability, id, letter.events, &[body]).await,
-            false => insert_batch(clickhouse, id, vec![body]).await,
+            true => {
+                store_unconfirmed(clickhouse, durability, id, letter.events, &bodies.events_native).await
+            }
+            false => insert_batch(clickhouse, id, &bodies).await,
         }
     };
     let letters = dead_letters.clone();

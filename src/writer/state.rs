@@ -21,7 +21,7 @@ use uuid::Uuid;
 
 use super::columns::EventColumns;
 use super::flush_policy::{BatchLimits, BatchSize};
-use super::producers::{ProducerState, Producers, SequenceCheck};
+use super::producers::{ProducerState, Producers, SequenceCheck, producer_key};
 use super::recent_ids::RecentIds;
 use super::record::{EventsRecord, Seal, Snapshot, kind};
 use super::recover::RecoveredState;
@@ -73,9 +73,13 @@ pub(super) struct SealedBatch {
 /// Events in memory, with the permit for that memory.
 #[derive(Debug, Default)]
 pub(super) struct BufferedEvents {
-    pub(super) columns: EventColumns,
+    /// In the order of the journal. The inserter concatenates them.
+    pub(super) records: Vec<EventColumns>,
     pub(super) permit: Option<OwnedSemaphorePermit>,
 }
+
+/// Smaller records are concatenated at once: each takes about a kilobyte in addition to its values.
+const SMALL_RECORD_BYTES: usize = 32 << 10;
 
 /// The batch to which durable events are added.
 #[derive(Default)]
@@ -90,7 +94,8 @@ struct OpenBatch {
 enum PendingRecord<T> {
     Events {
         lsn: Lsn,
-        producer_id: String,
+        /// Empty without a producer.
+        producer_key: String,
         sequence: u64,
         duplicates: u64,
         buffered: BufferedEvents,
@@ -98,7 +103,8 @@ enum PendingRecord<T> {
     },
     /// A request whose events are all duplicates. They are durable when every earlier entry is.
     Duplicate {
-        producer_id: String,
+        /// Empty without a producer.
+        producer_key: String,
         events: u64,
         /// The value of [`WriterState::failures`] when the request was admitted.
         failures: u64,
@@ -256,18 +262,22 @@ impl<T> WriterState<T> {
     ) -> Option<DeferredRequest<T>> {
         let events = u64::from(request.columns.rows());
         let numbered = !request.producer_id.is_empty();
+        let producer_key = match numbered {
+            true => producer_key(&request.project, &request.producer_id).into_owned(),
+            false => String::new(),
+        };
         if numbered {
             let WriteRequest { producer_id, sequence, start_new_numbering, received_at_ms, .. } = &request;
             let rejection = match self.producers.check_sequence(
-                producer_id,
+                &producer_key,
                 *sequence,
                 *start_new_numbering,
                 *received_at_ms,
             ) {
                 SequenceCheck::Next => None,
                 SequenceCheck::Duplicate => {
-                    self.producers.record_duplicate(producer_id, *received_at_ms);
-                    self.push_duplicate(request.producer_id, events, waiter);
+                    self.producers.record_duplicate(&producer_key, *received_at_ms);
+                    self.push_duplicate(producer_key, events, waiter);
                     return None;
                 }
                 SequenceCheck::Gap { expected } => Some(SubmitError::SequenceGap {
@@ -296,6 +306,7 @@ impl<T> WriterState<T> {
         let deduplicated =
             (!duplicate_rows.is_empty()).then(|| request.columns.without_rows(&duplicate_rows));
         let payload = EventsRecord::encode_fields(
+            &request.project,
             &request.producer_id,
             request.sequence,
             request.received_at_ms,
@@ -304,18 +315,18 @@ impl<T> WriterState<T> {
         let record_bytes = payload.len();
         match log.append(kind::EVENTS, payload) {
             Ok(lsn) => {
-                let WriteRequest { producer_id, sequence, received_at_ms, columns, .. } = request;
+                let WriteRequest { sequence, received_at_ms, columns, .. } = request;
                 let columns = deduplicated.unwrap_or(columns);
                 if numbered {
-                    self.producers.record_admitted(&producer_id, sequence, received_at_ms);
+                    self.producers.record_admitted(&producer_key, sequence, received_at_ms);
                 }
                 self.recent_ids.insert(lsn, columns.explicit_ids().map(|(_, id)| id));
                 self.snapshots.bytes_since_last += (columns.size_bytes() + REQUEST_OVERHEAD_BYTES) as u64;
                 let duplicates = duplicate_rows.len() as u64;
-                let buffered = BufferedEvents { columns, permit };
+                let buffered = BufferedEvents { records: vec![columns], permit };
                 self.pending.push_back(PendingRecord::Events {
                     lsn,
-                    producer_id,
+                    producer_key,
                     sequence,
                     duplicates,
                     buffered,
@@ -337,9 +348,9 @@ impl<T> WriterState<T> {
         }
     }
 
-    fn push_duplicate(&mut self, producer_id: String, events: u64, waiter: T) {
+    fn push_duplicate(&mut self, producer_key: String, events: u64, waiter: T) {
         self.pending.push_back(PendingRecord::Duplicate {
-            producer_id,
+            producer_key,
             events,
             failures: self.failures,
             waiter,
@@ -366,13 +377,13 @@ impl<T> WriterState<T> {
     ) {
         match (self.pending.pop_front(), result) {
             (
-                Some(PendingRecord::Events { lsn, producer_id, sequence, duplicates, mut buffered, waiter }),
+                Some(PendingRecord::Events { lsn, producer_key, sequence, duplicates, mut buffered, waiter }),
                 Ok(()),
             ) => {
-                let accepted = u64::from(buffered.columns.rows());
-                let numbered = !producer_id.is_empty();
+                let accepted = buffered.rows();
+                let numbered = !producer_key.is_empty();
                 if numbered {
-                    self.producers.mark_durable(&producer_id, sequence);
+                    self.producers.mark_durable(&producer_key, sequence);
                 }
                 let last_durable_sequence = if numbered { sequence } else { 0 };
                 self.replies.push((waiter, Ok(Ack { accepted, duplicates, last_durable_sequence })));
@@ -380,9 +391,9 @@ impl<T> WriterState<T> {
                 drop(buffered.permit.as_mut().and_then(|permit| permit.split(REQUEST_OVERHEAD_BYTES)));
                 self.add_to_open_batch(lsn, buffered, now);
             }
-            (Some(PendingRecord::Events { lsn, producer_id, waiter, .. }), Err(error)) => {
+            (Some(PendingRecord::Events { lsn, producer_key, waiter, .. }), Err(error)) => {
                 self.failures += 1;
-                self.producers.roll_back(&producer_id);
+                self.producers.roll_back(&producer_key);
                 self.recent_ids.roll_back(lsn);
                 self.replies.push((waiter, Err(SubmitError::Disk(error.to_string()))));
             }
@@ -427,14 +438,14 @@ impl<T> WriterState<T> {
     /// Replies to the duplicates at the head of `pending`: everything before them is settled.
     fn complete_duplicates(&mut self) {
         while let Some(PendingRecord::Duplicate { .. }) = self.pending.front() {
-            let Some(PendingRecord::Duplicate { producer_id, events, failures, waiter }) =
+            let Some(PendingRecord::Duplicate { producer_key, events, failures, waiter }) =
                 self.pending.pop_front()
             else {
                 return;
             };
             let reply = if failures == self.failures {
                 let last_durable_sequence =
-                    self.producers.get(&producer_id).map_or(0, |producer| producer.last_durable_sequence);
+                    self.producers.get(&producer_key).map_or(0, |producer| producer.last_durable_sequence);
                 Ok(Ack { accepted: 0, duplicates: events, last_durable_sequence })
             } else {
                 Err(SubmitError::Disk(
@@ -447,12 +458,12 @@ impl<T> WriterState<T> {
 
     /// Adds durable events to the open batch, and seals it if it is full.
     fn add_to_open_batch(&mut self, lsn: Lsn, events: BufferedEvents, now: Instant) {
-        if events.columns.is_empty() {
+        if events.rows() == 0 {
             return;
         }
         let open = &mut self.open;
-        let bytes = events.columns.size_bytes() as u64;
-        open.size += BatchSize { events: u64::from(events.columns.rows()), bytes };
+        let bytes = events.records.iter().map(|record| record.size_bytes() as u64).sum();
+        open.size += BatchSize { events: events.rows(), bytes };
         open.records = Some((open.records.map_or(lsn, |(first, _)| first), lsn));
         open.buffered.append(events);
         if self.settings.limits.is_full(open.size) {
@@ -655,8 +666,19 @@ impl<T> WriterState<T> {
 }
 
 impl BufferedEvents {
+    fn rows(&self) -> u64 {
+        self.records.iter().map(|record| u64::from(record.rows())).sum()
+    }
+
     fn append(&mut self, more: Self) {
-        self.columns.append(&more.columns);
+        for record in more.records {
+            match self.records.last_mut() {
+                Some(last) if last.size_bytes() < SMALL_RECORD_BYTES && last.has_same_columns(&record) => {
+                    last.append(&record);
+                }
+                _ => self.records.push(record),
+            }
+        }
         match (&mut self.permit, more.permit) {
             (Some(permit), Some(more)) => permit.merge(more),
             (slot @ None, permit) => *slot = permit,

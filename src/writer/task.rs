@@ -14,6 +14,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
+use super::batch::BatchEncoder;
 use super::boot::BootMarker;
 use super::dead_letter::DeadLetters;
 use super::durability::Durability;
@@ -58,6 +59,8 @@ const MAX_QUEUED_SUBMISSIONS: usize = 64;
 
 pub(crate) struct WriterDependencies {
     pub clickhouse: ClickHouse,
+    /// Encodes batches for the tables as they are now.
+    pub encoder: BatchEncoder,
     pub journal: Journal,
     /// From [`recover`](super::recover()), for this journal.
     pub recovered: RecoveredState,
@@ -69,6 +72,8 @@ pub(crate) struct WriterDependencies {
     pub config: WriterConfig,
     /// The shortest update interval of the active panel subscriptions; `None` without subscriptions.
     pub demand: watch::Receiver<Option<Duration>>,
+    /// Why the schema is not applied yet; nothing is inserted until it is `None`.
+    pub schema_pending: watch::Receiver<Option<String>>,
     /// Stops the writer: it admits no further request, inserts what it has, and ends.
     pub stop: CancellationToken,
 }
@@ -88,8 +93,8 @@ pub(crate) fn batch_limits(config: &WriterConfig) -> BatchLimits {
 /// two snapshots.
 pub(crate) fn journal_reserve_bytes(config: &WriterConfig) -> u64 {
     const SEALS_AND_LANDED_BYTES: u64 = 32 << 20;
-    // A producer takes at most 128 bytes for its id, and 18 bytes for the length of the id, a sequence and a time.
-    let producers = (MAX_PRODUCERS * (128 + 18) + MAX_FORGOTTEN_PRODUCERS * 8) as u64;
+    // A producer takes at most 192 bytes for its project and id, and 18 bytes for their length, a sequence and a time.
+    let producers = (MAX_PRODUCERS * (192 + 18) + MAX_FORGOTTEN_PRODUCERS * 8) as u64;
     SEALS_AND_LANDED_BYTES + 2 * (producers + config.recent_event_ids * RecentIds::SNAPSHOT_BYTES)
 }
 
@@ -101,6 +106,7 @@ pub(crate) fn journal_reserve_bytes(config: &WriterConfig) -> u64 {
 pub(crate) async fn start(dependencies: WriterDependencies) -> io::Result<(Writer, JoinHandle<()>)> {
     let WriterDependencies {
         clickhouse,
+        encoder,
         journal,
         recovered,
         dead_letters,
@@ -108,6 +114,7 @@ pub(crate) async fn start(dependencies: WriterDependencies) -> io::Result<(Write
         boot,
         config,
         demand,
+        schema_pending,
         stop,
     } = dependencies;
     let stats = Arc::new(WriterStats::default());
@@ -129,6 +136,7 @@ pub(crate) async fn start(dependencies: WriterDependencies) -> io::Result<(Write
     let insert_lock = InsertLock::default();
     let replayer = DeadLetterReplayer::new(
         clickhouse.clone(),
+        encoder.clone(),
         dead_letters.clone(),
         durability.clone(),
         Arc::clone(&insert_lock),
@@ -142,10 +150,12 @@ pub(crate) async fn start(dependencies: WriterDependencies) -> io::Result<(Write
     let reconciled = CancellationToken::new();
     let inserter = Inserter {
         clickhouse,
+        encoder,
         journal: journal.clone(),
         dead_letters,
         durability: durability.clone(),
         insert_lock,
+        schema_pending,
         stats: Arc::clone(&stats),
         reconciled: reconciled.clone(),
     };

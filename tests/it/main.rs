@@ -27,7 +27,9 @@ mod panel_limits;
 mod panel_sandbox;
 mod panels;
 mod power_cut;
+
 mod producers;
+mod properties;
 mod reconcile;
 mod rollup_assertions;
 mod rollups;

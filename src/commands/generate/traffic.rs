@@ -341,6 +341,7 @@ mod tests {
 
     use super::*;
     use crate::event::{ValidationRules, validate};
+    use crate::properties::Properties;
 
     const MINUTE_MS: i64 = 60_000;
     const HOUR_MS: i64 = 60 * MINUTE_MS;
@@ -429,7 +430,7 @@ mod tests {
         let rules =
             ValidationRules { retention: Duration::from_secs(86_400), max_clock_skew: Duration::ZERO };
         for (at_ms, event) in events(4, Scenario::Incident, 5_000) {
-            validate(&event, &rules, at_ms).unwrap();
+            validate(&event, &rules, &Properties::built_in(), at_ms).unwrap();
         }
     }
 

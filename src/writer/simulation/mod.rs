@@ -27,6 +27,8 @@ use super::state::{DeferredRequest, SealedBatch, StateSettings, WriterState};
 use super::{Ack, SubmitError, WriteRequest};
 use crate::event::{ValidationRules, validate};
 use crate::journal::JournalError;
+use crate::project::Project;
+use crate::properties::Properties;
 use crate::proto::v1;
 use fake_clickhouse::FakeClickHouse;
 use fake_journal::FakeJournal;
@@ -284,6 +286,7 @@ impl Simulation {
         }
         let request_index = self.sent.len();
         let request = WriteRequest {
+            project: Project::default(),
             producer_id: producer.map_or_else(String::new, |number| format!("producer-{number}")),
             sequence,
             start_new_numbering: false,
@@ -401,7 +404,7 @@ impl Simulation {
 
     fn rows(&self, batch: &SealedBatch) -> Vec<Uuid> {
         let rows = match &batch.buffered {
-            Some(buffered) => buffered.columns.event_ids(),
+            Some(buffered) => buffered.records.iter().flat_map(EventColumns::event_ids).collect(),
             None => self.journal_rows(batch.seal),
         };
         assert_eq!(
@@ -581,18 +584,25 @@ fn format_ids(rows: &[SentRow]) -> String {
 
 fn columns(rows: &[SentRow]) -> EventColumns {
     let rules = ValidationRules { retention: Duration::from_secs(86_400), max_clock_skew: Duration::ZERO };
-    let mut columns = EventColumns::default();
+    let (properties, project) = (no_properties(), Project::default());
+    let mut columns = EventColumns::new(&properties);
     for row in rows {
         let event = v1::Event {
             event_name: "a".into(),
             timestamp: Some(prost_types::Timestamp { seconds: NOW_MS / 1_000, nanos: 0 }),
+            // Identifies the event in ClickHouse.
+            session_id: row.id.to_string(),
             event_id: row.explicit.then(|| row.id.to_string()),
             ..Default::default()
         };
-        let valid = validate(&event, &rules, NOW_MS).expect("the event is valid");
-        columns.push(&valid, NOW_MS, || row.id);
+        let valid = validate(&event, &rules, &properties, NOW_MS).expect("the event is valid");
+        columns.push(&valid, &project, NOW_MS);
     }
     columns
+}
+
+fn no_properties() -> Properties {
+    Properties::parse("").expect("a file without properties is valid")
 }
 
 /// The record kind that tests damage.

@@ -26,7 +26,7 @@ export function RangeControl({ range, zone, onChange }: Props) {
   const frequent = FREQUENT_PRESETS.includes(range as (typeof FREQUENT_PRESETS)[number]);
   return (
     <div className="flex min-w-0 items-center gap-1">
-      <div className="max-lg:hidden">
+      <div className="max-sm:hidden">
         <SegmentedControl label={strings.range} options={BUTTONS} value={range as string} onChange={onRange} />
       </div>
       <Select
@@ -38,8 +38,8 @@ export function RangeControl({ range, zone, onChange }: Props) {
         className="min-w-0 max-sm:max-w-40"
         onChange={onRange}
       >
-        <span className={`truncate ${frequent ? "lg:sr-only" : ""}`}>{title}</span>
-        {frequent && <span className="max-lg:hidden">{strings.moreRanges}</span>}
+        <span className={`truncate ${frequent ? "sm:sr-only" : ""}`}>{title}</span>
+        {frequent && <span className="max-sm:hidden">{strings.moreRanges}</span>}
       </Select>
       {editing && (
         <CustomRange

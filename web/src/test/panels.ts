@@ -201,9 +201,7 @@ export const SAMPLES: Sample[] = [
   {
     info: info("no_history", { title: "Without history", chart: "number", size: "small" }),
     frame: frame([], {
-      figures: [
-        { ...figure(7, "page views so far"), comparison: { label: "last week", value: 3, changePct: null } },
-      ],
+      figures: [{ ...figure(7, "page views so far"), comparison: { label: "last week", value: 3, changePct: null } }],
     }),
   },
   {

@@ -85,7 +85,7 @@ describe.each(["dark", "light"] as const)("in the %s theme", (colorScheme) => {
       await tabTo(page, "the range 6h", "button, [role=radio]", "^6h");
       await page.keyboard.press("Space");
     } else {
-      await page.getByRole("button", { name: /^Time range/ }).press("Enter");
+      await page.getByRole("button", { name: /^More time ranges/ }).press("Enter");
       await page.getByRole("option").first().waitFor();
       expect(await accessibilityViolations(page), "with the list of ranges").toEqual([]);
       await arrowTo(page, /last 6 hours/i, "option");

@@ -27,6 +27,7 @@ export const strings = {
 
   range: "Time range",
   moreRanges: "More",
+  moreRangesLabel: "More time ranges",
   customRange: "Custom…",
   customTitle: "Custom range",
   customHint: (zone: string) => `Times are those of ${zone}.`,

@@ -30,7 +30,7 @@ export function RangeControl({ range, zone, onChange }: Props) {
         <SegmentedControl label={strings.range} options={BUTTONS} value={range as string} onChange={onRange} />
       </div>
       <Select
-        label={strings.range}
+        label={strings.moreRangesLabel}
         // An interval is none of the options, so that it can be edited by choosing "Custom" again.
         value={typeof range === "string" ? range : "interval"}
         text={title}
@@ -38,7 +38,7 @@ export function RangeControl({ range, zone, onChange }: Props) {
         className="min-w-0 max-sm:max-w-40"
         onChange={onRange}
       >
-        <span className={`truncate ${frequent ? "sm:sr-only" : ""}`}>{title}</span>
+        <span className={`truncate ${frequent ? "sm:hidden" : ""}`}>{title}</span>
         {frequent && <span className="max-sm:hidden">{strings.moreRanges}</span>}
       </Select>
       {editing && (

@@ -349,18 +349,18 @@ test("the time zone control searches all zones", async () => {
 
 test("the list has every range, and the address and the queries follow", async () => {
   const { user, search } = await openDashboard();
-  await user.click(screen.getByRole("button", { name: "Time range: Last hour" }));
+  await user.click(screen.getByRole("button", { name: "More time ranges: Last hour" }));
   const options = (await screen.findAllByRole("option")).map(({ textContent }) => textContent);
   expect(options).toHaveLength(11);
   await user.click(screen.getByRole("option", { name: "This month" }));
   await waitFor(() => expect(search()).toBe("?range=this-month&zone=Europe/Madrid"));
   await waitFor(() => expect(live.watched.has("error_rate?range=this-month&zone=Europe/Madrid")).toBe(true));
-  expect(screen.getByRole("button", { name: "Time range: This month" }).textContent).toContain("This month");
+  expect(screen.getByRole("button", { name: "More time ranges: This month" }).textContent).toContain("This month");
 });
 
 test("a custom range is entered on the clock of the zone, and refused in words", async () => {
   const { user, search } = await openDashboard();
-  await user.click(screen.getByRole("button", { name: "Time range: Last hour" }));
+  await user.click(screen.getByRole("button", { name: "More time ranges: Last hour" }));
   await user.click(await screen.findByRole("option", { name: "Custom…" }));
   const dialog = await screen.findByRole("dialog", { name: "Custom range" });
   expect(dialog.textContent).toMatch(/Times are those of Madrid. Figures are stored for 400 days: since \w{3} \d/);
@@ -382,7 +382,7 @@ test("a custom range is entered on the clock of the zone, and refused in words",
   fireEvent.change(to as Element, { target: { value: `${day}T12:30` } });
   await apply();
   await waitFor(() => expect(search()).toBe(`?from=${day}T10:00&to=${day}T12:30&zone=Europe/Madrid`));
-  expect(screen.getByRole("button", { name: /^Time range: .*10:00–12:30$/ })).toBeTruthy();
+  expect(screen.getByRole("button", { name: /^More time ranges: .*10:00–12:30$/ })).toBeTruthy();
 });
 
 test("links with intervals, comparisons and filters that cannot be shown say so", async () => {

@@ -86,8 +86,6 @@ describe.each(["dark", "light"] as const)("in the %s theme", (colorScheme) => {
       await page.keyboard.press("Space");
     } else {
       await page.getByRole("button", { name: /^More time ranges/ }).press("Enter");
-      await page.getByRole("option").first().waitFor();
-      expect(await accessibilityViolations(page), "with the list of ranges").toEqual([]);
       await arrowTo(page, /last 6 hours/i, "option");
     }
     await page.waitForURL(/range=6h/);

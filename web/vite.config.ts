@@ -48,7 +48,7 @@ const FRAMEWORK = {
 /** What the dashboard shows before anything is opened. Popups, dialogs, exports and charts are loaded on demand. */
 const FIRST_VIEW = {
   name: "first-view",
-  test: /preload-helper|\/src\/(strings|lazyPart|routes|lib\/(format|time|backoff|download)|query\/|frame\/(?!csv|timeSeries)|live\/(hooks|store|openWorker|workerLink|protocol)|shell\/|ui\/(Button|icons|placeholders|ErrorBoundary|SegmentedControl|Menu|Dialog|Popover|Combobox|CopyButton|Toaster|Tooltip|toast|popupContainer|useLazyPopup)\.|charts\/(Chart|chartForm|HorizontalBars|RankingNotes|BigFigure|bigFigure|useRedraw)\.|panels\/(?!png)|pages\/dashboard\/[A-Za-z]+\.)/,
+  test: /preload-helper|\/src\/(strings|lazyPart|routes|lib\/(format|time|backoff|download)|query\/|frame\/(?!csv|timeSeries)|live\/(hooks|store|openWorker|workerLink|protocol)|shell\/(?!CustomRange)|ui\/(Button|icons|placeholders|ErrorBoundary|SegmentedControl|Menu|Dialog|Popover|Combobox|CopyButton|Toaster|Tooltip|Select|Field|toast|popupContainer|useLazyPopup)\.|charts\/(Chart|chartForm|HorizontalBars|RankingNotes|BigFigure|bigFigure|useRedraw|valueFilter)\.|panels\/(?!png)|pages\/dashboard\/[A-Za-z]+\.)/,
   priority: 1,
 };
 

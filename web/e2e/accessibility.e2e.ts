@@ -14,6 +14,8 @@ const env = testEnvironment((url) => generateEvents(url, "--rate", "1", "--backf
 const PANEL = "error_rate";
 const MENU_BUTTON = `[data-panel="${PANEL}"] [aria-haspopup=menu]`;
 const MAX_TAB_STOPS = 120;
+/** Below, all ranges are in a list. */
+const SEGMENTS_WIDTH = 640;
 
 /** Presses Tab until the focused element matches the selector, and its text or name the pattern. */
 async function tabTo(page: Page, what: string, selector: string, pattern = ""): Promise<void> {
@@ -32,15 +34,15 @@ async function tabTo(page: Page, what: string, selector: string, pattern = ""): 
   throw new Error(`${what} is not reached with Tab`);
 }
 
-/** Chooses an item of the open menu with the arrow keys. */
-async function arrowTo(page: Page, item: RegExp): Promise<void> {
-  await page.getByRole("menu").waitFor();
+/** Chooses an item of the open menu or list with the arrow keys. */
+async function arrowTo(page: Page, item: RegExp, role: "menuitem" | "option" = "menuitem"): Promise<void> {
+  await page.getByRole(role).first().waitFor();
   for (let step = 0; step < 20; step += 1) {
     // The menu itself has the focus at first, and the texts of all of its items.
-    const focused = await page.evaluate(() => {
+    const focused = await page.evaluate((role) => {
       const { activeElement } = document;
-      return activeElement?.matches("[role=menuitem]") ? activeElement.textContent : "";
-    });
+      return activeElement?.matches(`[role=${role}]`) ? activeElement.textContent : "";
+    }, role);
     if (item.test(focused)) return page.keyboard.press("Enter");
     await page.keyboard.press("ArrowDown");
   }
@@ -79,8 +81,13 @@ describe.each(["dark", "light"] as const)("in the %s theme", (colorScheme) => {
     expect(await textsOutsideCards(page)).toEqual([]);
     expect(await accessibilityViolations(page)).toEqual([]);
 
-    await tabTo(page, "the range 6h", "button, [role=radio]", "^6h");
-    await page.keyboard.press("Space");
+    if (width >= SEGMENTS_WIDTH) {
+      await tabTo(page, "the range 6h", "button, [role=radio]", "^6h");
+      await page.keyboard.press("Space");
+    } else {
+      await page.getByRole("button", { name: /^More time ranges/ }).press("Enter");
+      await arrowTo(page, /last 6 hours/i, "option");
+    }
     await page.waitForURL(/range=6h/);
     await waitForCharts(page);
     await tabTo(page, "the menu's button", MENU_BUTTON);

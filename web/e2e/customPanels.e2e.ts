@@ -5,7 +5,7 @@ import { afterAll, expect, test } from "vitest";
 import { openPage, waitForPanel } from "./browser.ts";
 import { testEnvironment } from "./environment.ts";
 import { card, markDocument, waitForFigures, wasReloaded } from "./hooks.ts";
-import { IN_RANGE, type PanelFile, panelFolder } from "./panelFiles.ts";
+import { ALL_EVENTS, type PanelFile, panelFolder } from "./panelFiles.ts";
 import { generateEvents } from "./server.ts";
 
 const folder = panelFolder();
@@ -17,8 +17,11 @@ const env = testEnvironment((url) => generateEvents(url, "--rate", "20", "--back
 /** The server looks for changed files every few seconds. */
 const APPEARS_MS = 60_000;
 
-const byMinute = (column: string) =>
-  `SELECT minute, sum(${column}) AS ${column} FROM minutes WHERE ${IN_RANGE} GROUP BY minute ORDER BY minute`;
+const byMinute = (event: string) =>
+  `SELECT toDateTime(bucket, 'UTC') AS minute, sum(rows.events) AS events FROM {{series('${event}')}} AS rows GROUP BY bucket ORDER BY bucket`;
+
+const byValue = (event: string, dimension: string) =>
+  `SELECT value AS ${dimension}, sum(rows.events) AS events FROM {{total('${event}', '${dimension}')}} AS rows GROUP BY value ORDER BY events DESC`;
 
 const PANELS: [panel: PanelFile, drawn: string][] = [
   [
@@ -26,16 +29,13 @@ const PANELS: [panel: PanelFile, drawn: string][] = [
       name: "all_events",
       title: "All events",
       chart: "number",
-      sql: `SELECT sum(events) AS events FROM minutes WHERE ${IN_RANGE}`,
+      sql: ALL_EVENTS,
     },
     "[data-figure]",
   ],
+  [{ name: "events_by_minute", title: "Events per minute", chart: "line", sql: byMinute("") }, '[data-chart="line"]'],
   [
-    { name: "events_by_minute", title: "Events per minute", chart: "line", sql: byMinute("events") },
-    '[data-chart="line"]',
-  ],
-  [
-    { name: "errors_by_minute", title: "Errors per minute", chart: "bar", sql: byMinute("errors") },
+    { name: "errors_by_minute", title: "Errors per minute", chart: "bar", sql: byMinute("error_occurred") },
     '[data-chart="bar"]',
   ],
   [
@@ -43,7 +43,7 @@ const PANELS: [panel: PanelFile, drawn: string][] = [
       name: "feature_events",
       title: "Events by feature",
       chart: "horizontal-bar",
-      sql: `SELECT feature, sum(events) AS events FROM feature_minutes WHERE ${IN_RANGE} GROUP BY feature ORDER BY events DESC`,
+      sql: byValue("feature_used", "feature"),
     },
     '[data-chart="horizontal-bar"]',
   ],
@@ -52,7 +52,7 @@ const PANELS: [panel: PanelFile, drawn: string][] = [
       name: "pages",
       title: "Pages",
       chart: "table",
-      sql: `SELECT page_url, sum(views) AS views FROM page_minutes WHERE ${IN_RANGE} GROUP BY page_url ORDER BY page_url`,
+      sql: byValue("page_view", "page_url"),
     },
     "table, [role=table], [role=grid]",
   ],

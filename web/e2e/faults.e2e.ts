@@ -18,7 +18,7 @@ import {
   waitForFigures,
   wasReloaded,
 } from "./hooks.ts";
-import { IN_RANGE, type PanelFile, panelFolder } from "./panelFiles.ts";
+import { ALL_EVENTS, type PanelFile, panelFolder } from "./panelFiles.ts";
 import { generateEvents } from "./server.ts";
 
 const THRESHOLD_MS = 12_000;
@@ -30,7 +30,7 @@ const TOTAL: PanelFile = {
   name: "total_events",
   title: "Total events",
   chart: "number",
-  sql: `SELECT sum(events) AS events FROM minutes WHERE ${IN_RANGE}`,
+  sql: ALL_EVENTS,
 };
 
 const folder = panelFolder([TOTAL]);

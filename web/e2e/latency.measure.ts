@@ -7,7 +7,7 @@ import { ingest } from "./client.ts";
 import { testEnvironment } from "./environment.ts";
 import { waitForFigures } from "./hooks.ts";
 import { measurement, quantile } from "./measurement.ts";
-import { IN_RANGE, panelFolder } from "./panelFiles.ts";
+import { ALL_EVENTS, panelFolder } from "./panelFiles.ts";
 import { generateEvents } from "./server.ts";
 
 const EVENTS = 100;
@@ -18,7 +18,7 @@ const folder = panelFolder([
     name: "total_events",
     title: "Total events",
     chart: "number",
-    sql: `SELECT sum(events) AS events FROM minutes WHERE ${IN_RANGE}`,
+    sql: ALL_EVENTS,
   },
 ]);
 const env = testEnvironment((url) => generateEvents(url, "--rate", "2", "--backfill", "10m", "--duration", "1s"), {

@@ -13,8 +13,8 @@ export interface PanelFile {
   description?: string;
 }
 
-/** A condition for tables with a column `minute`. */
-export const IN_RANGE = "minute >= {range_start:DateTime('UTC')} AND minute < {range_end:DateTime('UTC')}";
+/** All events of the range. */
+export const ALL_EVENTS = "SELECT sum(rows.events) AS events FROM {{total('')}} AS rows";
 
 export interface PanelFolder {
   readonly path: string;
@@ -45,7 +45,8 @@ export function chartPanels(count: number): PanelFile[] {
     name: `chart_${String(index + 1).padStart(2, "0")}`,
     title: `Chart ${index + 1}`,
     chart: index % 2 === 0 ? "line" : "bar",
-    sql: `SELECT minute, sum(events) * ${index + 1} AS all_events, sum(signups_started) AS signups
-FROM minutes WHERE ${IN_RANGE} GROUP BY minute ORDER BY minute`,
+    sql: `SELECT toDateTime(bucket, 'UTC') AS minute,
+    sumIf(rows.events, event_name = '') * ${index + 1} AS all_events, sumIf(rows.events, event_name != '') AS signups
+FROM {{series(['', 'signup_started'])}} AS rows GROUP BY bucket ORDER BY bucket`,
   }));
 }

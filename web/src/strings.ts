@@ -26,7 +26,27 @@ export const strings = {
   skipToPanels: "Skip to the panels",
 
   range: "Time range",
-  rangeTitle: { "1h": "Last hour", "6h": "Last 6 hours", "24h": "Last 24 hours", "7d": "Last 7 days" },
+  moreRanges: "More",
+  moreRangesLabel: "More time ranges",
+  customRange: "Custom…",
+  customTitle: "Custom range",
+  customHint: (zone: string) => `Times are those of ${zone}.`,
+  customTooLong: (years: number) => `A range has at most ${years} years, and does not begin in the future`,
+  storedDays: (days: number, day: string) => `Figures are stored for ${plural(days, "day")}: since ${day}`,
+
+  viewBar: "What is shown",
+  compareLabel: "Compare",
+  compare: { none: "No comparison", previous: "vs previous period", week: "vs a week ago" },
+  comparedWith: "compared with",
+  notStoredBefore: (instant: string) => `(nothing is stored before ${instant})`,
+  filters: "Filters",
+  addFilter: "Add filter",
+  removeFilter: (words: string) => `Remove the filter ${words}`,
+  unknownDimension: (name: string) => `This server has no dimension ${name}: the filter is not applied`,
+  filterDimension: "Filter by",
+  filterValue: "Value",
+  filterValueMissing: "Enter a value",
+  filterEvents: (events: string) => `Only ${events} events have it`,
   zone: "Time zone",
   zoneSearch: "Search time zones",
   zoneNone: "No such time zone",
@@ -74,7 +94,6 @@ export const strings = {
     title: "Keyboard shortcuts",
     enabled: "Single-key shortcuts",
     enabledHint: "Switch them off if speech input or another tool types letters into the page.",
-    range: { "1h": "Last hour", "6h": "Last 6 hours", "24h": "Last 24 hours", "7d": "Last 7 days" },
     zone: "Switch between your time zone and UTC",
     kiosk: "Kiosk mode: full screen with large type",
     theme: "Switch between the dark and light theme",
@@ -87,13 +106,20 @@ export const strings = {
   helpNotes: [
     "A dashed line or a hatched bar marks a bucket that is not complete yet.",
     "“≈” marks distinct counts that may be off by up to 1 %. All other counts are exact.",
-    "The address holds the range, the time zone and the enlarged panel: a shared link shows the same view.",
+    "The address holds the range, the time zone, the comparison, the filters and the enlarged panel: a shared link shows the same view.",
+    "A thin dashed line of the same colour is the earlier period that a chart is compared with.",
   ],
 
   unknownZone: (requested: string, shown: string) =>
     `The link requests time zone ${requested}, which this browser does not know. Showing ${shown}.`,
   unknownRange: (requested: string, shown: string) =>
     `The link requests range ${requested}, which does not exist. Showing ${shown}.`,
+  invalidInterval: (requested: string, shown: string) =>
+    `The link requests the interval from ${requested}, which is not a valid one. Showing ${shown}.`,
+  unknownCompare: (requested: string) =>
+    `The link requests comparison ${requested}, which does not exist. Showing none.`,
+  invalidFilters: (requested: string[]) =>
+    `The link requests ${requested.length === 1 ? "a filter" : "filters"} that cannot be applied: ${requested.join(", ")}.`,
 
   panels: "Panels",
   brokenPanels: (count: number) => `${plural(count, "panel")} cannot be loaded`,

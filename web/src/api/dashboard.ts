@@ -2,9 +2,14 @@
 
 import type { Catalog } from "../frame/catalog.ts";
 import type { Frame } from "../frame/frame.ts";
-import { ResultFormat, TimeRange, type WatchPanelsResponse } from "../gen/millrace/v1/dashboard_pb.ts";
-import type { Range } from "../lib/time.ts";
-import { type PanelQuery, queryKey } from "../query/query.ts";
+import {
+  Compare as CompareMessage,
+  ResultFormat,
+  TimeRange,
+  type WatchPanelsResponse,
+} from "../gen/millrace/v1/dashboard_pb.ts";
+import { type Compare, type Filter, type PanelQuery, queryKey } from "../query/query.ts";
+import type { Preset } from "../query/range.ts";
 import { decodeCatalog, decodeFrame, timestampMs } from "./decode.ts";
 import { type Failure, queryFailure, toFailure } from "./errors.ts";
 import type { GrpcWebClient } from "./grpcWeb.ts";
@@ -71,14 +76,52 @@ export const METHODS = {
   },
 };
 
-const RANGES: Record<Range, TimeRange> = {
+const PRESETS: Record<Preset, TimeRange> = {
   "1h": TimeRange.TIME_RANGE_1H,
   "6h": TimeRange.TIME_RANGE_6H,
   "24h": TimeRange.TIME_RANGE_24H,
   "7d": TimeRange.TIME_RANGE_7D,
+  "30d": TimeRange.TIME_RANGE_30D,
+  "90d": TimeRange.TIME_RANGE_90D,
+  today: TimeRange.TIME_RANGE_TODAY,
+  yesterday: TimeRange.TIME_RANGE_YESTERDAY,
+  "this-week": TimeRange.TIME_RANGE_THIS_WEEK,
+  "this-month": TimeRange.TIME_RANGE_THIS_MONTH,
 };
 
-const toRequest = ({ panel, range, zone }: PanelQuery) => ({ panel, timeRange: RANGES[range], timeZone: zone });
+const COMPARE: Record<Compare, CompareMessage> = {
+  previous: CompareMessage.PREVIOUS_PERIOD,
+  week: CompareMessage.WEEK_AGO,
+};
+
+const toTimestamp = (at: number) => ({
+  seconds: BigInt(Math.floor(at / 1000)),
+  nanos: Math.floor(at % 1000) * 1_000_000,
+});
+
+/** The values of a dimension are alternatives. */
+function toFilters(filters: Filter[] = []): { dimension: string; values: string[] }[] {
+  const byDimension = new Map<string, string[]>();
+  for (const { dimension, value } of filters) {
+    byDimension.set(dimension, [...(byDimension.get(dimension) ?? []), value]);
+  }
+  return [...byDimension].map(([dimension, values]) => ({ dimension, values }));
+}
+
+const toRequest = ({ panel, range, zone, compare, filters }: PanelQuery) => ({
+  panel,
+  ...(typeof range === "string"
+    ? { timeRange: PRESETS[range] }
+    : {
+        interval: {
+          start: toTimestamp(range.from),
+          end: range.to === undefined ? undefined : toTimestamp(range.to),
+        },
+      }),
+  timeZone: zone,
+  compare: compare && COMPARE[compare],
+  filters: toFilters(filters),
+});
 
 /** A frame that violates the contract fails its query, not the stream. */
 function toEvent(message: WatchPanelsResponse): WatchEvent {
@@ -131,7 +174,6 @@ export function createDashboardApi(client: GrpcWebClient): DashboardApi {
       return decodeFrame(frame);
     },
     sendEvent: async ({ eventName, sessionId, properties }, at, signal) => {
-      const timestamp = { seconds: BigInt(Math.floor(at / 1000)), nanos: Math.floor(at % 1000) * 1_000_000 };
       const response = await client.unary(
         METHODS.sendEvents,
         {
@@ -139,7 +181,7 @@ export function createDashboardApi(client: GrpcWebClient): DashboardApi {
             {
               eventName,
               sessionId,
-              timestamp,
+              timestamp: toTimestamp(at),
               propertiesKind: { case: "propertiesJson", value: JSON.stringify(properties) },
             },
           ],

@@ -3,6 +3,7 @@ import { expect, test } from "vitest";
 import {
   Chart,
   ColumnRole,
+  DataSource,
   type Frame,
   FrameSchema,
   ListPanelsResponseSchema,
@@ -41,6 +42,17 @@ test("the context is in Unix milliseconds", () => {
   });
   expect(decode({ context: { ...context, partialFrom: undefined } }).context.partialFrom).toBeNull();
   expect(decode({ context: { ...context, bucketSeconds: 0 } }).context.bucketSeconds).toBeNull();
+});
+
+test("the context says where the figures come from, and what is not stored", () => {
+  const stored = decode({
+    context: { ...context, source: DataSource.EVENTS, requestedStart: { seconds: 500n } },
+    comparison: { rows: 0, context },
+  });
+  expect(stored.context).toMatchObject({ source: "events", requestedStart: 500_000 });
+  expect(stored.comparison?.context.start).toBe(1_000_000);
+  expect(decode({ context: { ...context, source: DataSource.ROLLUP } }).context.source).toBe("rollup");
+  expect(decode({}).comparison).toBeUndefined();
 });
 
 test("64-bit integers keep every digit: a column with one that is not safe as a number holds bigints", () => {
@@ -139,24 +151,43 @@ test("the catalogue has a spec for each panel, also from a server that sends non
         title: "Full",
         chart: Chart.STACKED,
         refresh: { seconds: 1n, nanos: 500_000_000 },
+        filterable: true,
         spec: { order: 3, size: PanelSize.LARGE, top: 7, events: ["page_view"] },
       },
       { name: "newer", chart: 99 as Chart },
+      { name: "ranking", chart: Chart.HORIZONTAL_BAR, sql: '-- title: R\n-- figure: sum(x) "x"\nSELECT 1' },
     ],
     broken: [{ file: "x.sql", line: 3, message: "no title" }],
     version: "v",
     hasEvents: true,
+    dimensions: [{ name: "page_url", events: ["page_view"] }],
+    eventsRetentionDays: 90,
+    rollupRetentionDays: 400,
   });
   const bytes = toBinary(ListPanelsResponseSchema, response);
   const catalog = decodeCatalog(decodeBytes(LIST_PANELS_RESPONSE, bytes));
   expect(catalog.panels).toMatchObject([
     { name: "bare", title: "bare", chart: "table", order: 1000, size: "medium", top: 10, events: [] },
-    { name: "full", chart: "stacked", order: 3, size: "large", top: 7, events: ["page_view"], refreshSeconds: 1.5 },
-    { name: "newer", chart: "table" },
+    {
+      name: "full",
+      chart: "stacked",
+      order: 3,
+      size: "large",
+      top: 7,
+      events: ["page_view"],
+      refreshSeconds: 1.5,
+      filterable: true,
+      comparable: true,
+    },
+    { name: "newer", chart: "table", filterable: false, comparable: false },
+    { name: "ranking", comparable: true },
   ]);
   expect(catalog).toMatchObject({
     broken: [{ file: "x.sql", line: 3, message: "no title" }],
     version: "v",
     hasEvents: true,
+    dimensions: [{ name: "page_url", events: ["page_view"] }],
+    eventsRetentionDays: 90,
+    rollupRetentionDays: 400,
   });
 });

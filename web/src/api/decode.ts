@@ -1,12 +1,13 @@
 // From the messages of the contract to the page's own types.
 
 import type { Timestamp } from "@bufbuild/protobuf/wkt";
-import type { BrokenPanelInfo, Catalog, ChartKind, PanelInfo } from "../frame/catalog.ts";
+import type { BrokenPanelInfo, Catalog, ChartKind, Dimension, PanelInfo } from "../frame/catalog.ts";
 import type { Cell, ColumnType, Comparison, Figure, Frame, FrameColumn, FrameContext, Role } from "../frame/frame.ts";
 import {
   Chart,
   ColumnRole,
   type Comparison as ComparisonMessage,
+  DataSource,
   type Figure as FigureMessage,
   type FrameColumn as FrameColumnMessage,
   type Frame as FrameMessage,
@@ -106,10 +107,16 @@ function decodeFigure(message: FigureMessage): Figure {
   return figure;
 }
 
+const SOURCES: Partial<Record<DataSource, FrameContext["source"]>> = {
+  [DataSource.ROLLUP]: "rollup",
+  [DataSource.EVENTS]: "events",
+};
+
 function decodeContext(context: PanelContext | undefined): FrameContext {
   if (!context?.rangeStart || !context.rangeEnd || !context.computedAt) {
     throw new Error("the frame does not say what it was computed for");
   }
+  const { source, requestedStart } = context;
   return {
     start: timestampMs(context.rangeStart),
     end: timestampMs(context.rangeEnd),
@@ -119,6 +126,8 @@ function decodeContext(context: PanelContext | undefined): FrameContext {
     partialFrom: context.partialFrom ? timestampMs(context.partialFrom) : null,
     bucketSeconds: context.bucketSeconds || null,
     span: context.span,
+    ...(SOURCES[source] && { source: SOURCES[source] }),
+    ...(requestedStart && { requestedStart: timestampMs(requestedStart) }),
   };
 }
 
@@ -129,6 +138,7 @@ export const decodeFrame = (message: FrameMessage): Frame => ({
   figures: message.figures.map(decodeFigure),
   threshold: message.threshold ?? null,
   context: decodeContext(message.context),
+  ...(message.comparison && { comparison: decodeFrame(message.comparison) }),
 });
 
 /** A chart that this page does not know is shown as a table. */
@@ -150,14 +160,18 @@ const SIZES: Record<PanelSize, PanelInfo["size"]> = {
   [PanelSize.LARGE]: "large",
 };
 
+/** These have a time axis. The others can be compared only if they have figures, which the header of the file declares. */
+const OVER_TIME: ChartKind[] = ["number", "line", "area", "stacked", "bar"];
+
 function decodePanel(panel: PanelMessage): PanelInfo {
-  const { name, title, description, unit, sql, builtIn, refresh, spec } = panel;
+  const { name, title, description, unit, sql, builtIn, refresh, spec, filterable } = panel;
+  const chart = CHARTS[panel.chart] ?? "table";
   return {
     name,
     title: title || name,
     description,
     unit,
-    chart: CHARTS[panel.chart] ?? "table",
+    chart,
     order: spec?.order ?? 1000,
     size: spec ? (SIZES[spec.size] ?? "medium") : "medium",
     top: spec?.top || 10,
@@ -165,6 +179,8 @@ function decodePanel(panel: PanelMessage): PanelInfo {
     sql,
     refreshSeconds: refresh ? durationMs(refresh) / 1000 : 0,
     builtIn,
+    filterable,
+    comparable: OVER_TIME.includes(chart) || /^-- figure:/m.test(sql),
   };
 }
 
@@ -173,4 +189,7 @@ export const decodeCatalog = (response: ListPanelsResponse): Catalog => ({
   broken: response.broken.map(({ file, line, message }): BrokenPanelInfo => ({ file, line, message })),
   version: response.version,
   hasEvents: response.hasEvents,
+  dimensions: response.dimensions.map(({ name, events }): Dimension => ({ name, events })),
+  eventsRetentionDays: response.eventsRetentionDays,
+  rollupRetentionDays: response.rollupRetentionDays,
 });

@@ -19,9 +19,14 @@ const UNUSED = [
   "Event.event_id",
   "Event.properties",
   "Event.user_id",
+  // Of a frame that another one is compared with.
+  "Frame.comparison",
   "FrameColumn.type",
   "Panel.parameters",
+  "PanelContext.bucket",
+  "PanelQuery.bucket",
   "PanelQuery.parameters",
+  "QueryPanelRequest.bucket",
   "QueryPanelRequest.parameters",
   "QueryPanelResponse.table",
   "Rejection.index",
@@ -93,6 +98,13 @@ test("requests are encoded as by protobuf-es", () => {
     queries: [
       { id: "a", panel: "ä", timeRange: 3, timeZone: "" },
       { id: "b", panel: "", timeRange: 0 },
+      {
+        id: "c",
+        panel: "c",
+        interval: { start: { seconds: 1n, nanos: 5 }, end: { seconds: 2n } },
+        filters: [{ dimension: "country_code", values: ["ES", "FR"] }],
+        compare: 2,
+      },
     ],
     resultFormat: 1,
   };

@@ -4,10 +4,13 @@ import type { Duration, Timestamp } from "@bufbuild/protobuf/wkt";
 import type {
   BrokenPanel,
   Comparison,
+  Dimension,
   Figure,
+  Filter,
   Frame,
   FrameColumn,
   Heartbeat,
+  Interval,
   ListPanelsRequest,
   ListPanelsResponse,
   Panel,
@@ -36,6 +39,8 @@ const CONTEXT = schema<PanelContext>({
   6: ["partialFrom", TIMESTAMP],
   7: ["span", "string"],
   8: ["bucketSeconds", "uint32"],
+  10: ["source", "int32"],
+  11: ["requestedStart", TIMESTAMP],
 });
 
 const INT64_VALUES = schema({ 1: ["values", repeated("int64")] });
@@ -79,12 +84,17 @@ const FIGURE = schema<Figure>({
   8: ["comparison", COMPARISON],
 });
 
-export const FRAME = schema<Frame>({
+const FRAME_FIELDS = {
   1: ["columns", repeated(COLUMN)],
   2: ["rows", "uint32"],
   3: ["figures", repeated(FIGURE)],
   4: ["threshold", optional("double")],
   5: ["context", CONTEXT],
+} as const;
+export const FRAME = schema<Frame>({
+  ...FRAME_FIELDS,
+  // A frame that another one is compared with has no comparison.
+  6: ["comparison", schema<Frame>(FRAME_FIELDS)],
 });
 
 const PANEL_SPEC = schema<PanelSpec>({
@@ -104,7 +114,10 @@ const PANEL = schema<Panel>({
   8: ["sql", "string"],
   9: ["builtIn", "bool"],
   10: ["spec", PANEL_SPEC],
+  11: ["filterable", "bool"],
 });
+
+const DIMENSION = schema<Dimension>({ 1: ["name", "string"], 2: ["events", repeated("string")] });
 
 const BROKEN_PANEL = schema<BrokenPanel>({ 1: ["file", "string"], 2: ["line", "uint32"], 3: ["message", "string"] });
 
@@ -114,13 +127,22 @@ export const LIST_PANELS_RESPONSE = schema<ListPanelsResponse>({
   2: ["broken", repeated(BROKEN_PANEL)],
   3: ["version", "string"],
   4: ["hasEvents", "bool"],
+  5: ["dimensions", repeated(DIMENSION)],
+  6: ["eventsRetentionDays", "uint32"],
+  7: ["rollupRetentionDays", "uint32"],
 });
+
+const INTERVAL = schema<Interval>({ 1: ["start", TIMESTAMP], 2: ["end", TIMESTAMP] });
+const FILTER = schema<Filter>({ 1: ["dimension", "string"], 2: ["values", repeated("string")] });
 
 export const QUERY_PANEL_REQUEST = schema<QueryPanelRequest>({
   1: ["panel", "string"],
   2: ["timeRange", "int32"],
   3: ["timeZone", optional("string")],
   5: ["resultFormat", "int32"],
+  6: ["interval", INTERVAL],
+  8: ["filters", repeated(FILTER)],
+  9: ["compare", "int32"],
 });
 export const QUERY_PANEL_RESPONSE = schema<QueryPanelResponse>({ 2: ["frame", FRAME] });
 
@@ -129,6 +151,9 @@ const PANEL_QUERY = schema<PanelQuery>({
   2: ["panel", "string"],
   3: ["timeRange", "int32"],
   4: ["timeZone", optional("string")],
+  6: ["interval", INTERVAL],
+  8: ["filters", repeated(FILTER)],
+  9: ["compare", "int32"],
 });
 const QUERY_ERROR = schema<QueryError>({ 1: ["code", "int32"], 2: ["message", "string"] });
 const HEARTBEAT = schema<Heartbeat>({

@@ -7,7 +7,8 @@ import { toRanking } from "../frame/ranking.ts";
 import { rankingSummary } from "../frame/words.ts";
 import { formatTicks } from "../lib/format.ts";
 import { niceScale } from "../lib/valueTicks.ts";
-import { MeasureLegend, NotShown } from "./RankingNotes.tsx";
+import { MeasureLegend, NotShown, RestNote } from "./RankingNotes.tsx";
+import { useValueFilter } from "./valueFilter.tsx";
 
 interface Props {
   frame: Frame;
@@ -23,12 +24,13 @@ const cut = (name: string) => (name.length > MAX_NAME ? `${name.slice(0, 6)}…$
 
 export default function CategoryBars({ frame, title, top }: Props) {
   const ranking = useMemo(() => toRanking(frame, { top }), [frame, top]);
+  const filterBy = useValueFilter();
   if (!ranking) return null;
   const { measures, notShown } = ranking;
   // The sum of the others is not on the scale of the single values.
   const bars = ranking.bars.filter(({ isOther }) => !isOther);
   const other = ranking.bars.find(({ isOther }) => isOther);
-  const rows = bars.map(({ key, label, values, texts }) => ({ key, label, values, texts }));
+  const rows = bars.map(({ key, label, values, texts, value }) => ({ key, label, values, texts, value }));
   const [first] = measures;
   const scale = niceScale(
     first?.min ?? 0,
@@ -97,6 +99,7 @@ export default function CategoryBars({ frame, title, top }: Props) {
                   maxBarSize={48}
                   radius={3}
                   isAnimationActive={false}
+                  onClick={({ payload }: { payload?: (typeof rows)[number] }) => filterBy(payload?.value)?.()}
                 />
               ))}
             </BarChart>
@@ -108,6 +111,7 @@ export default function CategoryBars({ frame, title, top }: Props) {
           Not drawn: {other.label} {other.texts.join(" / ")}
         </p>
       )}
+      {bars.some(({ isRest }) => isRest) && <RestNote />}
       <NotShown count={notShown} />
     </div>
   );

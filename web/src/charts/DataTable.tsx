@@ -1,9 +1,11 @@
 import { useVirtualizer } from "@tanstack/react-virtual";
 import { useCallback, useEffect, useMemo, useRef, useState } from "react";
+import { REST_VALUE } from "../frame/columns.ts";
 import type { Frame } from "../frame/frame.ts";
-import { tableSummary } from "../frame/words.ts";
+import { REST_WORDS, tableSummary } from "../frame/words.ts";
 import { pluralize } from "../lib/format.ts";
 import { type TableColumnView, tableColumns } from "./tableColumns.ts";
+import { useValueFilter, ValueButton } from "./valueFilter.tsx";
 
 interface Props {
   frame: Frame;
@@ -13,17 +15,26 @@ interface Props {
 const ROW_HEIGHT = 32;
 
 function Row({ row, columns, index }: { row: number; columns: TableColumnView[]; index: number }) {
+  const filterBy = useValueFilter();
   return (
     <tr aria-rowindex={index} style={{ height: ROW_HEIGHT }} className="border-t border-line">
-      {columns.map(({ name, numeric, format, values }) => {
+      {columns.map(({ name, numeric, dimension, format, values }) => {
         const text = format(values[row]);
+        const cell = values[row] ?? null;
+        const isRest = dimension && cell === REST_VALUE;
         return (
           <td
             key={name}
-            title={text.length > 20 ? text : undefined}
-            className={`truncate px-2.5 ${numeric ? "text-right tabular-nums" : ""}`}
+            title={isRest ? REST_WORDS : text.length > 20 ? text : undefined}
+            className={`truncate px-2.5 ${numeric ? "text-right tabular-nums" : ""} ${isRest ? "text-muted" : ""}`}
           >
-            {text}
+            {dimension ? (
+              <ValueButton label={text} onClick={filterBy({ dimension: name, cell })} className="inline-block truncate">
+                {text}
+              </ValueButton>
+            ) : (
+              text
+            )}
           </td>
         );
       })}

@@ -1,8 +1,9 @@
 import { useMemo } from "react";
 import type { Frame } from "../frame/frame.ts";
 import { type RankingBar, type RankingMeasure, toRanking } from "../frame/ranking.ts";
-import { rankingSummary } from "../frame/words.ts";
-import { MeasureLegend, NotShown } from "./RankingNotes.tsx";
+import { REST_WORDS, rankingSummary } from "../frame/words.ts";
+import { MeasureLegend, NotShown, RestNote } from "./RankingNotes.tsx";
+import { useValueFilter, ValueButton } from "./valueFilter.tsx";
 
 interface Props {
   frame: Frame;
@@ -36,13 +37,26 @@ export function barExtent(value: number | null, { min, max }: Pick<RankingMeasur
   return [Math.min(zero, end), Math.abs(end - zero)];
 }
 
-function Bar({ bar, measures }: { bar: RankingBar; measures: RankingMeasure[] }) {
+interface BarProps {
+  bar: RankingBar;
+  measures: RankingMeasure[];
+  onFilter: (() => void) | undefined;
+}
+
+function Bar({ bar, measures, onFilter }: BarProps) {
   const single = measures.length === 1;
+  const muted = bar.isOther || bar.isRest;
   return (
-    <li className="min-w-0" title={bar.details.join(" · ") || undefined}>
+    <li
+      className="min-w-0"
+      data-rest={bar.isRest ? "" : undefined}
+      title={[bar.isRest ? REST_WORDS : "", ...bar.details].filter(Boolean).join(" · ") || undefined}
+    >
       <div className="flex items-baseline gap-3 text-sm leading-5">
-        <span className={`min-w-0 flex-1 ${bar.isOther ? "text-muted" : ""}`}>
-          <MiddleCut text={bar.label} />
+        <span className={`flex min-w-0 flex-1 ${muted ? "text-muted" : ""}`}>
+          <ValueButton label={bar.label} onClick={onFilter}>
+            <MiddleCut text={bar.label} />
+          </ValueButton>
         </span>
         {single && <span className="shrink-0 font-medium tabular-nums">{bar.texts[0]}</span>}
       </div>
@@ -57,7 +71,11 @@ function Bar({ bar, measures }: { bar: RankingBar; measures: RankingMeasure[] })
               {drawn && (
                 <div
                   className="absolute inset-y-0 min-w-0.5 rounded-full"
-                  style={{ left: `${left}%`, width: `${width}%`, background: `var(${measure.color})` }}
+                  style={{
+                    left: `${left}%`,
+                    width: `${width}%`,
+                    background: `var(${bar.isRest ? "--other" : measure.color})`,
+                  }}
                 />
               )}
               {measure.min < 0 && (
@@ -78,6 +96,7 @@ function Bar({ bar, measures }: { bar: RankingBar; measures: RankingMeasure[] })
 /** Bars as HTML: names over their bars, at full width, with values at the right. */
 export function HorizontalBars({ frame, title, top }: Props) {
   const ranking = useMemo(() => toRanking(frame, { top }), [frame, top]);
+  const filterBy = useValueFilter();
   if (!ranking) return null;
   const { measures, bars, notShown } = ranking;
   return (
@@ -91,10 +110,11 @@ export function HorizontalBars({ frame, title, top }: Props) {
       >
         <ul className="flex flex-col gap-2 in-data-dimmed:text-muted">
           {bars.map((bar) => (
-            <Bar key={bar.key} bar={bar} measures={measures} />
+            <Bar key={bar.key} bar={bar} measures={measures} onFilter={filterBy(bar.value)} />
           ))}
         </ul>
       </section>
+      {bars.some(({ isRest }) => isRest) && <RestNote />}
       <NotShown count={notShown} />
     </div>
   );

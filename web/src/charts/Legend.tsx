@@ -1,5 +1,8 @@
+import { REST_VALUE } from "../frame/columns.ts";
+import { REST_WORDS } from "../frame/words.ts";
 import { legendText } from "./legendText.ts";
 import type { Plot } from "./plot.ts";
+import { useValueFilter, ValueButton } from "./valueFilter.tsx";
 
 interface Props {
   plot: Plot;
@@ -9,21 +12,24 @@ interface Props {
 
 /** Above the chart, so that it does not move when the chart grows. */
 export function Legend({ plot, others, interval }: Props) {
+  const filterBy = useValueFilter();
   const { entries, notes } = legendText(plot, others, interval);
   return (
     <div className="flex flex-wrap items-center gap-x-4 gap-y-0.5 text-xs text-muted">
       <ul data-legend="" className="contents">
-        {entries.map(({ key, color, line, label, value, note }) => (
+        {entries.map(({ key, color, line, label, value, note, dimensionValue }) => (
           <li
             key={key}
             className="flex max-w-full min-w-0 items-center gap-1.5"
-            title={note ? `${label}: ${value} (${note})` : label}
+            title={dimensionValue?.cell === REST_VALUE ? REST_WORDS : note ? `${label}: ${value} (${note})` : label}
           >
             <span
               className={`shrink-0 ${line ? "h-0.5 w-3 rounded-full" : "size-2 rounded-sm"}`}
               style={{ background: `var(${color})` }}
             />
-            <span className="min-w-0 truncate">{label}</span>
+            <ValueButton label={label} onClick={filterBy(dimensionValue)} className="truncate">
+              {label}
+            </ValueButton>
             <span className="font-medium text-ink tabular-nums in-data-dimmed:text-muted">{value}</span>
           </li>
         ))}

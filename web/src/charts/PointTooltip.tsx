@@ -20,6 +20,7 @@ export function PointTooltip({ point, x, y, width, height }: Props) {
     const tip = box.current?.getBoundingClientRect();
     if (tip) setPlace(tooltipPlace({ x, y }, tip, { width, height }));
   }, [x, y, width, height, point.title, point.lines.length]);
+  const hasCompared = point.comparedTotal !== "" || point.lines.some(({ compared }) => compared !== "");
   return (
     <div
       ref={box}
@@ -28,8 +29,11 @@ export function PointTooltip({ point, x, y, width, height }: Props) {
       className="pointer-events-none absolute z-20 w-max max-w-[min(20rem,90vw)] rounded-lg border border-line-strong bg-raised px-3 py-2 text-xs text-ink shadow-xl"
       style={place}
     >
-      <p className="mb-1 text-muted">{point.title}</p>
-      {point.lines.map(({ key, label, color, value, share }) => (
+      <p className="mb-1 text-muted">
+        {point.title}
+        {hasCompared && <span className="block">compared with {point.comparedTitle}</span>}
+      </p>
+      {point.lines.map(({ key, label, color, value, share, compared }) => (
         <p key={key} className="flex items-center gap-2 leading-5 whitespace-nowrap">
           <span
             className={`size-2 shrink-0 rounded-full ${color ? "" : "opacity-0"}`}
@@ -38,15 +42,21 @@ export function PointTooltip({ point, x, y, width, height }: Props) {
           <span className="min-w-0 truncate text-muted">{label}</span>
           <span className="ml-auto pl-4 font-semibold tabular-nums">{value}</span>
           {share && <span className="w-12 text-right text-muted tabular-nums">{share}</span>}
+          {compared && <Compared text={compared} />}
         </p>
       ))}
       {point.total && (
         <p className="mt-1 flex border-t border-line pt-1 leading-5">
           <span className="pl-4 text-muted">Total</span>
           <span className="ml-auto pl-4 font-semibold tabular-nums">{point.total}</span>
+          {point.comparedTotal && <Compared text={point.comparedTotal} />}
         </p>
       )}
       {point.soFar && <p className="mt-1 text-warn">{point.soFar}</p>}
     </div>
   );
 }
+
+const Compared = ({ text }: { text: string }) => (
+  <span className="pl-2 text-right text-muted tabular-nums">{`(${text})`}</span>
+);

@@ -1,6 +1,8 @@
 // What both drawings of a ranking say beside the bars.
 
+import { REST_VALUE } from "../frame/columns.ts";
 import type { Ranking } from "../frame/ranking.ts";
+import { REST_WORDS } from "../frame/words.ts";
 import { formatCount } from "../lib/format.ts";
 
 /** The colours of the measures. A single measure needs no legend. */
@@ -23,3 +25,10 @@ export function NotShown({ count }: { count: number }) {
   if (count === 0) return null;
   return <p className="text-xs text-muted">{formatCount(count)} more not shown. The CSV file has all.</p>;
 }
+
+/** Says what the value "(other)" is. */
+export const RestNote = () => (
+  <p className="text-xs text-muted">
+    {REST_VALUE}: {REST_WORDS.charAt(0).toLowerCase() + REST_WORDS.slice(1)}.
+  </p>
+);

@@ -74,7 +74,8 @@ function chartOptions(drawn: { current: Drawn }, width: number, height: number, 
     height,
     ms: 1,
     pxAlign: 1,
-    padding: [10, axes.length > 1 ? 0 : 18, 0, 0],
+    // Half of a label at the end of the axis.
+    padding: [10, axes.length > 1 ? 0 : 24, 0, 0],
     legend: { show: false },
     cursor: {
       y: false,

@@ -3,7 +3,7 @@
 
 import type uPlot from "uplot";
 import type { ChartColors } from "./chartColors.ts";
-import type { Plot, PlotSeries } from "./plot.ts";
+import type { ComparedLine, Plot, PlotSeries } from "./plot.ts";
 
 const LINE_WIDTH = 1.75;
 const MAX_BAR_WIDTH = 48;
@@ -91,6 +91,7 @@ export function drawMarks(u: uPlot, plot: Plot, colors: ChartColors, ratio: numb
       if (series.shape === "area")
         drawArea(canvas, plot, series, colors(series.color), isStack ? "stack" : areas > 1 ? "many" : "one");
     }
+    for (const line of plot.compared?.lines ?? []) drawCompared(canvas, plot, line, colors(line.color));
     for (const series of plot.series) {
       if (series.shape !== "bar") drawLine(canvas, plot, series, colors(series.color), isStack ? 1 : LINE_WIDTH);
     }
@@ -128,7 +129,7 @@ export function* runs(values: (number | null)[]): Generator<[from: number, to: n
 function drawLine(
   { ctx, x, y, ratio }: Canvas,
   plot: Plot,
-  { high, axis }: PlotSeries,
+  { high, axis }: Pick<PlotSeries, "high" | "axis">,
   color: string,
   width: number,
 ): void {
@@ -148,6 +149,16 @@ function drawLine(
     for (let i = from; i < to; i += 1) ctx.lineTo(x(plot.x[i] ?? 0), y(high[i] ?? 0, axis));
     ctx.stroke();
   }
+}
+
+/** Thin, dashed and pale, below the lines of the range itself. */
+function drawCompared(canvas: Canvas, plot: Plot, { values, axis }: ComparedLine, color: string): void {
+  const { ctx, ratio } = canvas;
+  ctx.save();
+  ctx.globalAlpha = 0.8;
+  ctx.setLineDash([4 * ratio, 3 * ratio]);
+  drawLine(canvas, plot, { high: values, axis }, color, 1);
+  ctx.restore();
 }
 
 function drawArea(

@@ -1,6 +1,7 @@
+import type { DimensionValue } from "../frame/columns.ts";
 import { intervalWords } from "../frame/words.ts";
 import { formatCount, formatSum, isInlineUnit } from "../lib/format.ts";
-import type { Plot, PlotSeries } from "./plot.ts";
+import { COMPARED_TOTAL, type Plot, type PlotSeries } from "./plot.ts";
 
 export interface LegendEntry {
   key: string;
@@ -10,6 +11,8 @@ export interface LegendEntry {
   value: string;
   /** What the value is. */
   note: string;
+  /** Which value of a dimension the series is. */
+  dimensionValue?: DimensionValue;
 }
 
 export interface LegendText {
@@ -24,6 +27,7 @@ export function legendText(plot: Plot, others: { count: number; drawn: boolean }
     color: series.color,
     line: series.shape === "line",
     label: series.label,
+    dimensionValue: series.value,
     ...legendValue(series, plot.partialIndex),
   }));
   const notes: string[] = [];
@@ -35,6 +39,10 @@ export function legendText(plot: Plot, others: { count: number; drawn: boolean }
   const [meaning] = meanings;
   const text = [what, meanings.length === 1 && meaning ? `${meaning}${entries.length > 1 ? "s" : ""}` : ""];
   if (text.some(Boolean)) notes.push(text.filter(Boolean).join(", "));
+  if (plot.compared && plot.compared.lines.length > 0) {
+    const total = plot.compared.lines[0]?.key === COMPARED_TOTAL ? "total " : "";
+    notes.push(`dashed: ${total}${plot.compared.label}`);
+  }
   if (others.count > 0 && !others.drawn) notes.push(`${formatCount(others.count)} more not shown`);
   return { entries, notes };
 }

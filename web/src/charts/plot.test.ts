@@ -125,6 +125,54 @@ test("a point has its span, its series as drawn, shares and the total", () => {
   );
 });
 
+const comparedPlot = (columns: Parameters<typeof frame>[0], earlier: typeof columns, kind: TimeChartKind) => {
+  const comparison = frame(earlier, { context: context({ start: START - HOUR, end: START }) });
+  const source = frame(columns, { context: context({ partialFrom: START + 2 * MINUTE }), comparison });
+  const data = toTimeSeries(source, { top: 5 });
+  if (!data) throw new Error("not a time series");
+  return { plot: toPlot(source, data, kind, 200), data };
+};
+const before = (count: number) => minutes(count).map((at) => at - HOUR);
+
+test("the earlier period is a line per series on the same scale, up to the running bucket", () => {
+  const { plot: drawn, data } = comparedPlot(
+    [timeColumn(minutes(3)), measure("views", [5, 6, 1])],
+    [timeColumn(before(3)), measure("views", [50, 60, 70])],
+    "bar",
+  );
+  expect(drawn.compared?.lines).toMatchObject([{ key: "views", color: "--c1", axis: 0, values: [50, 60, null] }]);
+  expect(drawn.axes[0]?.scale.max).toBe(60);
+  expect(legendText(drawn, data.others, data.interval).notes).toContain("dashed: 09:00–10:00");
+  const point = pointText(drawn, 1, context());
+  expect(point.comparedTitle).toBe("09:01–09:02");
+  expect(pointWords(point)).toBe("10:01–10:02: views 6; 09:01–09:02: views 60");
+  // The earlier value of a running bucket is that of a part as well.
+  expect(pointText(drawn, 2, context())).toMatchObject({ comparedTitle: "", lines: [{ compared: "" }] });
+});
+
+test("a stack is compared by its total only", () => {
+  const columns = (times: number[], values: number[]) => [
+    timeColumn(times.flatMap((at) => [at, at])),
+    dimension("country_code", ["ES", "FR", "ES", "FR"]),
+    measure("views", values),
+  ];
+  const { plot: drawn, data } = comparedPlot(
+    columns(minutes(2), [1, 2, 3, 4]),
+    columns(before(2), [10, 20, 30, 40]),
+    "stacked",
+  );
+  expect(drawn.compared?.lines).toMatchObject([{ key: "total", values: [30, 70] }]);
+  expect(drawn.axes[0]?.scale.max).toBeGreaterThanOrEqual(70);
+  expect(legendText(drawn, data.others, data.interval).notes).toContain("dashed: total 09:00–10:00");
+  expect(pointWords(pointText(drawn, 0, context()))).toMatch(/total 3; 09:00–09:01: total 30$/);
+});
+
+test("without a comparison nothing is said about one", () => {
+  const plain = plot([timeColumn(minutes(2)), measure("views", [1, 2])], "line");
+  expect(plain.compared).toBeNull();
+  expect(pointText(plain, 0, context())).toMatchObject({ comparedTitle: "", comparedTotal: "" });
+});
+
 test("the cursor has no values outside of the buckets", () => {
   const short = plot([timeColumn(minutes(3)), measure("views", [1, 2, 3])], "line");
   expect(pointAt(short, 2, START + 2.9 * MINUTE)).toBe(2);

@@ -1,7 +1,8 @@
 // What a chart over time draws, as plain numbers: stacking, scales, the running bucket. Drawing itself is in draw.ts.
 
 import type { Frame } from "../frame/frame.ts";
-import type { Series, TimeSeries } from "../frame/timeSeries.ts";
+import type { ComparedPeriod, Series, TimeSeries } from "../frame/timeSeries.ts";
+import { comparedSpanWords } from "../frame/words.ts";
 import { formatThreshold, formatTicks, formatValue } from "../lib/format.ts";
 import { niceScale, type ValueScale } from "../lib/valueTicks.ts";
 
@@ -22,6 +23,19 @@ export interface PlotSeries extends Series {
   slot: number;
   slots: number;
 }
+
+/** A line of the earlier period, up to the running bucket. */
+export interface ComparedLine {
+  /** That of its series, or "total". */
+  key: string;
+  color: string;
+  unit: string;
+  whole: boolean;
+  axis: 0 | 1;
+  values: Values;
+}
+
+export const COMPARED_TOTAL = "total";
 
 export interface PlotAxis {
   unit: string;
@@ -44,6 +58,7 @@ export interface Plot {
   running: { start: number; end: number } | null;
   series: PlotSeries[];
   details: Series[];
+  compared: { lines: ComparedLine[]; spans: ComparedPeriod["spans"]; label: string } | null;
   axes: PlotAxis[];
   threshold: { value: number; label: string } | null;
 }
@@ -61,20 +76,26 @@ export function toPlot(frame: Frame, data: TimeSeries, kind: TimeChartKind, heig
   const undrawn = data.series.filter(({ unit }) => units.indexOf(unit) >= 2);
 
   const series = layOut(drawn, units, kind, partialIndex, hasDimension(frame));
+  const compared = data.compared
+    ? { lines: comparedLines(series, data), spans: data.compared.spans, label: comparedSpanWords(frame) }
+    : null;
   const count = Math.max(2, Math.min(6, Math.floor(height / TICK_SPACING)));
   const threshold = frame.threshold === null ? null : { value: frame.threshold, label: thresholdLabel(frame, units) };
   const axes = units.slice(0, 2).map((unit, axis) => {
     const own = series.filter((one) => one.axis === axis);
     let low = axis === 0 ? Math.min(0, threshold?.value ?? 0) : 0;
     let high = axis === 0 ? Math.max(0, threshold?.value ?? 0) : 0;
-    for (const one of own) {
-      for (const values of [one.low, one.high]) {
-        for (const value of values) {
-          if (value === null) continue;
-          if (value < low) low = value;
-          if (value > high) high = value;
-        }
+    const include = (values: Values) => {
+      for (const value of values) {
+        if (value === null) continue;
+        if (value < low) low = value;
+        if (value > high) high = value;
       }
+    };
+    for (const line of compared?.lines ?? []) if (line.axis === axis) include(line.values);
+    for (const one of own) {
+      include(one.low);
+      include(one.high);
       if (one.soFar) {
         low = Math.min(low, one.soFar.low, one.soFar.high);
         high = Math.max(high, one.soFar.low, one.soFar.high);
@@ -99,9 +120,43 @@ export function toPlot(frame: Frame, data: TimeSeries, kind: TimeChartKind, heig
     running,
     series,
     details: [...undrawn, ...data.details],
+    compared,
     axes,
     threshold,
   };
+}
+
+const isStacked = ({ axis, slots }: PlotSeries): boolean => axis === 0 && slots === 1;
+
+/** One line per series, and one for the total of those that are stacked. */
+function comparedLines(series: PlotSeries[], { compared, partialIndex }: TimeSeries): ComparedLine[] {
+  const complete = (values: Values) => values.map((value, index) => (index < partialIndex ? value : null));
+  const stack = series.filter(isStacked);
+  const lines: ComparedLine[] = [];
+  const [bottom] = stack;
+  if (stack.length > 1 && bottom) {
+    const { unit, whole, axis } = bottom;
+    const values = compared?.total ?? sumOf(stack.map((one) => one.compared ?? []));
+    lines.push({ key: COMPARED_TOTAL, color: "--muted", unit, whole, axis, values: complete(values) });
+  }
+  for (const one of series) {
+    if (!one.compared || (stack.length > 1 && stack.includes(one))) continue;
+    const { key, color, unit, whole, axis } = one;
+    lines.push({ key, color, unit, whole, axis, values: complete(one.compared) });
+  }
+  return lines;
+}
+
+/** Null where all are. */
+function sumOf(columns: Values[]): Values {
+  const sums: Values = [];
+  for (const values of columns) {
+    for (const [index, value] of values.entries()) {
+      const before = sums[index] ?? null;
+      sums[index] = value === null ? before : (before ?? 0) + value;
+    }
+  }
+  return sums;
 }
 
 const hasDimension = (frame: Frame) => frame.columns.some(({ role }) => role === "dimension");

@@ -4,7 +4,7 @@ import type { FrameContext } from "../frame/frame.ts";
 import type { Series } from "../frame/timeSeries.ts";
 import { formatFixed, formatSum, isInlineUnit } from "../lib/format.ts";
 import { formatClock, formatInstant, formatSpan } from "../lib/time.ts";
-import type { Plot } from "./plot.ts";
+import { COMPARED_TOTAL, type Plot } from "./plot.ts";
 
 export interface PointLine {
   key: string;
@@ -14,12 +14,17 @@ export interface PointLine {
   value: string;
   /** Of the total, if the values are stacked. */
   share: string;
+  /** The value of the earlier period. Empty if there is none. */
+  compared: string;
 }
 
 export interface PointText {
   title: string;
   lines: PointLine[];
   total: string;
+  comparedTotal: string;
+  /** The time of the earlier values. Empty if there are none. */
+  comparedTitle: string;
   /** Set in the running bucket: until when the values count. */
   soFar: string;
 }
@@ -37,7 +42,7 @@ export function pointText(plot: Plot, index: number, context: FrameContext): Poi
   const from = plot.times[index] ?? 0;
   const to = plot.ends[index] ?? from;
   const running = index >= plot.partialIndex;
-  const title = to > from ? formatSpan(from, to, zone, computedAt) : formatInstant(from, zone, computedAt);
+  const title = spanText(from, to, zone, computedAt);
 
   const stacked = plot.series.filter(({ slots, axis }) => slots === 1 && axis === 0);
   const isStacked = stacked.length > 1;
@@ -48,11 +53,17 @@ export function pointText(plot: Plot, index: number, context: FrameContext): Poi
       ? `${formatFixed((100 * value) / total, 1)}%`
       : "";
   };
+  const span = plot.compared?.spans[index] ?? null;
+  const earlier = (key: string): string => {
+    const found = plot.compared?.lines.find((one) => one.key === key);
+    return found && span && !running ? valueText(found, found.values[index] ?? null) : "";
+  };
   const line = (series: Series) => ({
     key: series.key,
     label: series.label,
     value: valueText(series, series.values[index] ?? null),
     share: share(series),
+    compared: earlier(series.key),
   });
 
   const drawn = plot.series.map((series) => ({ ...line(series), color: series.color }));
@@ -64,24 +75,32 @@ export function pointText(plot: Plot, index: number, context: FrameContext): Poi
       ...plot.details.map(line),
     ],
     total: isStacked ? formatSum(total, stacked[0]?.unit ?? "") : "",
+    comparedTotal: isStacked ? earlier(COMPARED_TOTAL) : "",
+    comparedTitle: span && !running ? spanText(...span, zone, computedAt) : "",
     soFar: running ? `so far, as of ${formatClock(Math.floor(computedAt / 1000) * 1000, zone)}` : "",
   };
 }
+
+const spanText = (from: number, to: number, zone: string, now: number): string =>
+  to > from ? formatSpan(from, to, zone, now) : formatInstant(from, zone, now);
 
 const byHeight = (lines: PointLine[], { series }: Plot, index: number): PointLine[] => {
   const height = new Map(series.map(({ key, values }) => [key, values[index] ?? Number.NEGATIVE_INFINITY]));
   return lines.sort((a, b) => (height.get(b.key) ?? 0) - (height.get(a.key) ?? 0));
 };
 
-function valueText({ unit, whole }: Series, value: number | null): string {
+function valueText({ unit, whole }: Pick<Series, "unit" | "whole">, value: number | null): string {
   if (value === null) return "no data";
   const text = formatSum(value, unit, whole && unit !== "%" ? 0 : undefined);
   return unit && !isInlineUnit(unit) ? `${text}\u00a0${unit}` : text;
 }
 
 /** The point as a sentence. */
-export function pointWords({ title, lines, total, soFar }: PointText): string {
+export function pointWords({ title, lines, total, soFar, comparedTitle, comparedTotal }: PointText): string {
   const parts = lines.map(({ label, value, share }) => `${label} ${value}${share ? ` (${share})` : ""}`);
   if (total) parts.push(`total ${total}`);
-  return `${title}${soFar ? `, ${soFar}` : ""}: ${parts.join(", ")}`;
+  const earlier = lines.filter(({ compared }) => compared).map(({ label, compared }) => `${label} ${compared}`);
+  if (comparedTotal) earlier.push(`total ${comparedTotal}`);
+  const text = `${title}${soFar ? `, ${soFar}` : ""}: ${parts.join(", ")}`;
+  return earlier.length > 0 ? `${text}; ${comparedTitle}: ${earlier.join(", ")}` : text;
 }

@@ -18,6 +18,18 @@ export interface PanelInfo {
   sql: string;
   refreshSeconds: number;
   builtIn: boolean;
+  /** Whether filters apply to it. */
+  filterable: boolean;
+  /** Whether an earlier period can be requested with it: it has a time axis or figures. */
+  comparable: boolean;
+}
+
+/** What panels can be filtered by. */
+export interface Dimension {
+  /** For example "country_code". */
+  name: string;
+  /** The events that have it. Empty: all. */
+  events: string[];
 }
 
 export interface BrokenPanelInfo {
@@ -32,6 +44,11 @@ export interface Catalog {
   broken: BrokenPanelInfo[];
   version: string;
   hasEvents: boolean;
+  dimensions: Dimension[];
+  /** 0: indefinitely. */
+  eventsRetentionDays: number;
+  /** The longest range without filters. 0: indefinitely. */
+  rollupRetentionDays: number;
 }
 
 /** Whether the content is the same: it is plain data without absent fields. */

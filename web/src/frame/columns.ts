@@ -31,3 +31,12 @@ export function toInstant(cell: Cell | undefined, column: FrameColumn, zone: str
 
 /** Identifies the value of a dimension. NULL and the text "NULL" are different. */
 export const valueKey = (cell: Cell | undefined): string => (cell === null || cell === undefined ? "\0" : String(cell));
+
+/** The rollup keeps a bounded number of values per day. This one stands for all the others. */
+export const REST_VALUE = "(other)";
+
+/** A value of a dimension, by which a panel can be filtered. */
+export interface DimensionValue {
+  dimension: string;
+  cell: Cell;
+}

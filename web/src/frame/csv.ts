@@ -8,6 +8,7 @@
 import { countryName } from "../lib/format.ts";
 import { dayStart, isoWithOffset } from "../lib/time.ts";
 import { shownColumns } from "./columns.ts";
+import { withComparedColumns } from "./compared.ts";
 import type { Cell, Frame, FrameColumn } from "./frame.ts";
 
 export type CsvVariant = "raw" | "spreadsheet";
@@ -22,7 +23,8 @@ export function csvBytes(frame: Frame, variant: CsvVariant): Uint8Array<ArrayBuf
   return new Uint8Array(bytes.buffer);
 }
 
-export function toCsv(frame: Frame, variant: CsvVariant): string {
+export function toCsv(result: Frame, variant: CsvVariant): string {
+  const frame = withComparedColumns(result);
   const separator = variant === "raw" ? "," : "\t";
   const columns = shownColumns(frame);
   const quote = variant === "raw" ? quoteRaw : quoteForSpreadsheet;

@@ -158,6 +158,18 @@ describe("ranking", () => {
     expect(ranking?.bars.map(({ texts }) => texts[0])).toEqual(["−45.2%", "3.0%"]);
   });
 
+  test("the value that stands for many is told apart, and only single values can be filtered by", () => {
+    const rows = frame([dimension("page_url", ["/", "(other)"]), measure("views", [2, 9])]);
+    const ranking = toRanking(rows, { top: 10 });
+    expect(ranking?.bars.map(({ isRest, value }) => [isRest, value?.cell])).toEqual([
+      [false, "/"],
+      [true, "(other)"],
+    ]);
+    const pairs = frame([dimension("page_url", ["/"]), dimension("country_code", ["ES"]), measure("views", [2])]);
+    expect(toRanking(pairs, { top: 10 })?.bars[0]?.value).toBeUndefined();
+    expect(toRanking(pages(3, true), { top: 2 })?.bars.at(-1)?.value).toBeUndefined();
+  });
+
   test("the summary names the bars", () => {
     const source = pages(2, true);
     const ranking = toRanking(source, { top: 10 });

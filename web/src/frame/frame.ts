@@ -55,6 +55,10 @@ export interface FrameContext {
   bucketSeconds: number | null;
   /** The panel's own span, for example "last 5 minutes". Empty if it covers the requested range. */
   span: string;
+  /** Where the figures come from. Absent if that is not known. */
+  source?: "rollup" | "events";
+  /** Start of the requested range, if it is before what is stored. */
+  requestedStart?: number;
 }
 
 export interface Frame {
@@ -64,4 +68,6 @@ export interface Frame {
   figures: Figure[];
   threshold: number | null;
   context: FrameContext;
+  /** The same for an earlier period, if requested. */
+  comparison?: Frame;
 }

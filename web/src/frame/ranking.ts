@@ -3,7 +3,7 @@
 import { formatCount } from "../lib/format.ts";
 import { cellFormat, dimensionLabel } from "./cellText.ts";
 import { colorByPosition } from "./colors.ts";
-import { columnsByRole, toNumber } from "./columns.ts";
+import { columnsByRole, type DimensionValue, REST_VALUE, toNumber } from "./columns.ts";
 import type { Frame, FrameColumn } from "./frame.ts";
 
 export interface RankingMeasure {
@@ -20,7 +20,12 @@ export interface RankingMeasure {
 export interface RankingBar {
   key: string;
   label: string;
+  /** The sum of the rows beyond the top. */
   isOther: boolean;
+  /** The value that stands for all those that the rollup does not keep apart. */
+  isRest: boolean;
+  /** Which value of a dimension it is. Absent if it is made of several. */
+  value?: DimensionValue;
   /** One per measure. */
   values: (number | null)[];
   texts: string[];
@@ -45,12 +50,16 @@ export function toRanking(frame: Frame, { top }: { top: number }): Ranking | nul
   const formats = measure.map((column) => cellFormat(column, context));
   const detailFormats = detail.map((column) => cellFormat(column, context));
 
+  const [only] = names;
+  const filterable = names.length === 1 && only?.role === "dimension" && only.type === "text";
   const bars: RankingBar[] = [];
   for (let row = 0; row < shown; row += 1) {
     bars.push({
       key: String(row),
       label: names.map((column) => dimensionLabel(column.values[row], column, context)).join(" · "),
       isOther: false,
+      isRest: names.some(({ values }) => values[row] === REST_VALUE),
+      ...(filterable && { value: { dimension: only.name, cell: only.values[row] ?? null } }),
       values: measure.map((column) => toNumber(column.values[row])),
       texts: measure.map((column, i) => formats[i]?.(column.values[row]) ?? ""),
       details: detail.map((column, i) => `${column.label} ${detailFormats[i]?.(column.values[row])}`),
@@ -64,6 +73,7 @@ export function toRanking(frame: Frame, { top }: { top: number }): Ranking | nul
       key: "other",
       label: `Other (${formatCount(rest)})`,
       isOther: true,
+      isRest: false,
       values: sums,
       texts: sums.map((sum, i) => formats[i]?.(sum) ?? ""),
       details: [],

@@ -1,10 +1,11 @@
 // A frame with a time column as series over common times.
 
 import { formatCount } from "../lib/format.ts";
-import { DAY } from "../lib/time.ts";
+import { DAY, fromWallClock, toWallClock } from "../lib/time.ts";
 import { dimensionLabel } from "./cellText.ts";
 import { colorByPosition, colorsByValue, OTHER_COLOR } from "./colors.ts";
-import { columnsByRole, toInstant, toNumber, valueKey } from "./columns.ts";
+import { columnsByRole, type DimensionValue, REST_VALUE, toInstant, toNumber, valueKey } from "./columns.ts";
+import { correspondingIndex } from "./compared.ts";
 import type { Frame, FrameColumn } from "./frame.ts";
 
 export interface Series {
@@ -18,6 +19,10 @@ export interface Series {
   whole: boolean;
   /** One per time. Null is a gap, not a zero. */
   values: (number | null)[];
+  /** The values of the earlier period, if there is one. */
+  compared?: (number | null)[];
+  /** Which value of a dimension it is. */
+  value?: DimensionValue;
 }
 
 export interface TimeSeries {
@@ -35,6 +40,15 @@ export interface TimeSeries {
   partialIndex: number;
   /** How many values of the dimension are added up as "Other", or not drawn if they cannot be added. */
   others: { count: number; drawn: boolean };
+  /** The period that the series are compared with. */
+  compared?: ComparedPeriod;
+}
+
+export interface ComparedPeriod {
+  /** Starts and ends of the buckets that correspond to `times`. Null where there is none. */
+  spans: ([start: number, end: number] | null)[];
+  /** The sum of all values of the dimension, also of those that occur in the earlier period only. */
+  total?: (number | null)[];
 }
 
 export interface TimeSeriesOptions {
@@ -51,26 +65,86 @@ export function toTimeSeries(frame: Frame, { top }: TimeSeriesOptions): TimeSeri
   const { time, dimension, measure, detail } = columnsByRole(frame);
   const clock = time[0];
   if (!clock || measure.length === 0) return null;
+  const { zone } = frame.context;
   const cells = Array.from({ length: frame.rows }, (_, row) => toNumber(clock.values[row]));
   const present = [...new Set(cells.filter((cell) => cell !== null))].sort((a, b) => a - b);
   const step = bucketStep(frame, clock) ?? commonInterval(present);
-  // Dates are compared as days, because the lengths of days in hours differ.
-  const filled = step === null ? present : fillGaps(present, step);
+  // Dates are compared as days, because the lengths of days in hours differ. Missing days start at midnight for that reason.
+  const onClock = step !== null && clock.type !== "date" && step % DAY === 0;
+  const filled =
+    step === null
+      ? present
+      : onClock
+        ? fillGaps(
+            present.map((at) => toWallClock(at, zone)),
+            step,
+          ).map((wall) => fromWallClock(wall, zone))
+        : fillGaps(present, step);
   const indexOf = new Map(filled.map((cell, index) => [cell, index]));
   const rowIndex = cells.map((cell) => (cell === null ? -1 : (indexOf.get(cell) ?? -1)));
-  const times = filled.map((cell) => toInstant(cell, clock, frame.context.zone) ?? cell);
+  const times = filled.map((cell) => toInstant(cell, clock, zone) ?? cell);
   const interval = step !== null && clock.type === "date" ? step * DAY : step;
+  const rows: Rows = { index: rowIndex, length: times.length };
+  const earlier = earlierRows(frame, times, interval);
 
-  const base = { times, ends: bucketEnds(times, interval), interval, partialIndex: partialIndex(frame, times) };
+  const base: Omit<TimeSeries, "series" | "details" | "others"> = {
+    times,
+    ends: bucketEnds(times, interval, zone),
+    interval,
+    partialIndex: partialIndex(frame, times),
+  };
+  if (earlier) base.compared = { spans: earlier.spans };
   if (dimension.length === 0) {
-    const read = (column: FrameColumn, position: number) => ({
-      ...describe(column, column.label, column.name, colorByPosition(position)),
-      values: collect(column, rowIndex, times.length),
-    });
+    const read = (column: FrameColumn, position: number): Series => {
+      const compared = earlier?.frame.columns.find(({ name }) => name === column.name);
+      return {
+        ...describe(column, column.label, column.name, colorByPosition(position)),
+        values: collect(column, rows),
+        ...(earlier && compared && { compared: collect(compared, earlier) }),
+      };
+    };
     const series = measure.map(read);
     return { ...base, series, details: detail.filter(isDrawable).map(read), others: { count: 0, drawn: false } };
   }
-  return { ...base, details: [], ...seriesByValue(frame, dimension, measure, rowIndex, times.length, top) };
+  const byValue = seriesByValue(frame, dimension, measure, rows, top, earlier);
+  const [first] = measure;
+  const comparedMeasure = earlier?.frame.columns.find(({ name }) => name === first?.name);
+  if (base.compared && earlier && first?.additive && comparedMeasure) {
+    base.compared.total = collect(comparedMeasure, earlier);
+  }
+  return { ...base, details: [], ...byValue };
+}
+
+/** Where the rows of a frame are on the time axis. */
+interface Rows {
+  /** For each row the index of its bucket, or -1. */
+  index: number[];
+  /** Number of buckets. */
+  length: number;
+}
+
+interface EarlierRows extends Rows {
+  frame: Frame;
+  spans: ComparedPeriod["spans"];
+}
+
+/** The rows of the earlier period, at the buckets of this one. */
+function earlierRows(frame: Frame, times: number[], interval: number | null): EarlierRows | undefined {
+  const earlier = frame.comparison;
+  const clock = earlier && columnsByRole(earlier).time[0];
+  if (!clock) return undefined;
+  const { zone, end } = earlier.context;
+  const instants = Array.from({ length: earlier.rows }, (_, row) => toInstant(clock.values[row], clock, zone));
+  const position = correspondingIndex(times, interval, frame, earlier);
+  const index = instants.map((at) => (at === null ? -1 : position(at)));
+  const starts = [...new Set(instants.filter((at) => at !== null))].sort((a, b) => a - b);
+  const ends = bucketEnds(starts, interval, zone);
+  const spans: ComparedPeriod["spans"] = times.map(() => null);
+  for (const [i, start] of starts.entries()) {
+    const at = position(start);
+    if (at >= 0) spans[at] = [start, Math.max(start, Math.min(ends[i] ?? start, end))];
+  }
+  return { frame: earlier, index, length: times.length, spans };
 }
 
 /** The nominal width of a bucket, in the unit of the column. The steps do not show it: the first bucket may be cut. */
@@ -89,7 +163,7 @@ function describe(column: FrameColumn, label: string, key: string, color: string
 }
 
 /** Values of the same bucket are added up if they can be; otherwise the last one counts. */
-function collect(column: FrameColumn, rowIndex: number[], length: number, rows?: number[]): (number | null)[] {
+function collect(column: FrameColumn, { index: rowIndex, length }: Rows, rows?: number[]): (number | null)[] {
   const values: (number | null)[] = new Array(length).fill(null);
   const add = (row: number) => {
     const index = rowIndex[row] ?? -1;
@@ -103,14 +177,8 @@ function collect(column: FrameColumn, rowIndex: number[], length: number, rows?:
   return values;
 }
 
-function seriesByValue(
-  frame: Frame,
-  dimensions: FrameColumn[],
-  measures: FrameColumn[],
-  rowIndex: number[],
-  length: number,
-  top: number,
-): Pick<TimeSeries, "series" | "others"> {
+/** The rows of each value of the dimensions. */
+function groupRows(frame: Frame, dimensions: FrameColumn[]): Map<string, number[]> {
   const groups = new Map<string, number[]>();
   const [only] = dimensions;
   for (let row = 0; row < frame.rows; row += 1) {
@@ -122,25 +190,43 @@ function seriesByValue(
     if (rows) rows.push(row);
     else groups.set(key, [row]);
   }
+  return groups;
+}
+
+function seriesByValue(
+  frame: Frame,
+  dimensions: FrameColumn[],
+  measures: FrameColumn[],
+  rows: Rows,
+  top: number,
+  earlier: EarlierRows | undefined,
+): Pick<TimeSeries, "series" | "others"> {
+  const groups = groupRows(frame, dimensions);
+  const earlierGroups = earlier && groupRows(earlier.frame, columnsByRole(earlier.frame).dimension);
   const [first] = measures;
   const weight = new Map([...groups].map(([key, rows]) => [key, first ? rankingWeight(first, rows) : 0]));
   const ranked = [...groups.keys()].sort((a, b) => (weight.get(b) ?? 0) - (weight.get(a) ?? 0) || (a < b ? -1 : 1));
   const shown = ranked.slice(0, top);
   const rest = ranked.slice(top);
-  const colors = colorsByValue(shown);
+  const colors = colorsByValue(shown.filter((key) => key !== REST_VALUE));
+  const [dimension] = dimensions;
+  const filterable = dimensions.length === 1 && dimension?.type === "text";
 
   const series: Series[] = [];
   for (const measure of measures) {
     const suffix = measures.length > 1 ? ` · ${measure.label}` : "";
+    const compared = earlier?.frame.columns.find(({ name }) => name === measure.name);
     for (const key of shown) {
-      const rows = groups.get(key) ?? [];
+      const own = groups.get(key) ?? [];
       const label = dimensions
-        .map((column) => dimensionLabel(column.values[rows[0] ?? 0], column, frame.context))
+        .map((column) => dimensionLabel(column.values[own[0] ?? 0], column, frame.context))
         .join(" · ");
       const id = suffix ? `${key}\x1e${measure.name}` : key;
       series.push({
         ...describe(measure, label + suffix, id, colors.get(key) ?? OTHER_COLOR),
-        values: collect(measure, rowIndex, length, rows),
+        values: collect(measure, rows, own),
+        ...(earlier && compared && { compared: collect(compared, earlier, earlierGroups?.get(key) ?? []) }),
+        ...(filterable && { value: { dimension: dimension.name, cell: dimension.values[own[0] ?? 0] ?? null } }),
       });
     }
     if (rest.length > 0 && measure.additive) {
@@ -148,8 +234,7 @@ function seriesByValue(
         ...describe(measure, `Other (${formatCount(rest.length)})${suffix}`, OTHER_KEY + suffix, OTHER_COLOR),
         values: collect(
           measure,
-          rowIndex,
-          length,
+          rows,
           rest.flatMap((key) => groups.get(key) ?? []),
         ),
       });
@@ -202,11 +287,14 @@ export function fillGaps(times: number[], interval: number): number[] {
   return filled;
 }
 
-function bucketEnds(times: number[], interval: number | null): number[] {
+function bucketEnds(times: number[], interval: number | null, zone: string): number[] {
   if (interval === null) return times;
+  // A day ends at midnight, also if it has 23 or 25 hours.
+  const end = (at: number) =>
+    interval % DAY === 0 ? fromWallClock(toWallClock(at, zone) + interval, zone) : at + interval;
   return times.map((at, index) => {
     const next = times[index + 1];
-    return next !== undefined && next - at <= interval * 1.5 ? next : at + interval;
+    return next !== undefined && next - at <= interval * 1.5 ? next : end(at);
   });
 }
 

@@ -1,15 +1,19 @@
 // Sentences about a frame. They are made from the frame's own context, never from the range that is selected now.
 
-import { formatCount, formatValue } from "../lib/format.ts";
+import { countryName, formatCount, formatValue, isInlineUnit } from "../lib/format.ts";
 import { clockOrInstant, formatInstant, formatSpan, offsetLabel, timeZoneLabel } from "../lib/time.ts";
 import { figureText } from "./cellText.ts";
-import type { Figure, Frame, FrameContext } from "./frame.ts";
+import type { Comparison, Figure, Frame, FrameContext } from "./frame.ts";
 import type { Ranking } from "./ranking.ts";
 import type { Series, TimeSeries } from "./timeSeries.ts";
 
 /** The span that the frame covers: its own, or the start and the end. */
 export const spanWords = ({ span, start, end, zone, computedAt }: FrameContext): string =>
   span || formatSpan(start, end, zone, computedAt);
+
+/** The span that the frame is compared with. Empty if it is not. */
+export const comparedSpanWords = ({ comparison, context: { zone, computedAt } }: Frame): string =>
+  comparison ? formatSpan(comparison.context.start, comparison.context.end, zone, computedAt) : "";
 
 /** "Madrid, UTC+1". */
 export const zoneWords = ({ zone, end }: FrameContext): string =>
@@ -22,6 +26,7 @@ export const asOfWords = ({ computedAt, zone }: FrameContext, now: number): stri
 /** "12 minutes", "1 hour". */
 export function intervalWords(ms: number): string {
   const units: [number, string][] = [
+    [7 * 86_400_000, "week"],
     [86_400_000, "day"],
     [3_600_000, "hour"],
     [60_000, "minute"],
@@ -31,6 +36,18 @@ export function intervalWords(ms: number): string {
   const count = ms / factor;
   return count === 1 ? name : `${formatCount(count)} ${name}s`;
 }
+
+/** Why a value of a dimension stands for many. */
+export const REST_WORDS =
+  "All values beyond the 5,000 most frequent of a day, or as many as the server is set to keep apart, counted together";
+
+/** "country code: Spain", "page url: /pricing". */
+export function filterWords({ dimension, value }: { dimension: string; value: string }): string {
+  const country = /(^|_)country(_code)?$/.test(dimension) && /^[A-Z]{2}$/.test(value);
+  return `${dimensionWords(dimension)}: ${country ? countryName(value) : value}`;
+}
+
+export const dimensionWords = (name: string): string => name.replaceAll("_", " ").replace(/^country code$/, "country");
 
 /** Why nothing is drawn: "No page_view events 10:00–11:00". */
 export function emptyWords(frame: Frame, events: string[]): string {
@@ -54,9 +71,19 @@ export function figureWords(figure: Figure, frame: Frame): string {
   const text = `${figureText(figure, frame)} ${figure.label}`.trim();
   const change = figure.comparison?.changePct;
   if (!figure.comparison) return text;
-  if (change === null || change === undefined) return `${text} (not enough history to compare)`;
+  if (change === null || change === undefined) return `${text} (${noChangeWords(figure.comparison)})`;
   const direction = change < 0 ? "less" : "more";
   return `${text} (${formatValue(Math.abs(change), "%")} ${direction} than ${figure.comparison.label})`;
+}
+
+/** Why there is no change in percent. */
+export const noChangeWords = ({ value }: Comparison): string =>
+  value === 0 || value === null ? "nothing to compare with" : "not enough history to compare";
+
+/** The earlier value of a figure. Empty if there is none. */
+export function comparedText({ value }: Comparison, unit: string): string {
+  if (value === null) return "";
+  return typeof value === "bigint" && !isInlineUnit(unit) ? formatCount(value) : formatValue(value, unit);
 }
 
 const figuresWords = (frame: Frame): string => frame.figures.map((figure) => figureWords(figure, frame)).join("; ");
@@ -74,6 +101,7 @@ export function timeSeriesSummary(
   if (figures) parts.push(`${figures}.`);
   for (const one of series.slice(0, MAX_DESCRIBED)) parts.push(`${describeSeries(one, times, partialIndex, frame)}.`);
   if (series.length > MAX_DESCRIBED) parts.push(`${formatCount(series.length - MAX_DESCRIBED)} more series.`);
+  if (frame.comparison) parts.push(`Compared with ${comparedSpanWords(frame)}.`);
   if (others.count > 0 && !others.drawn) parts.push(`${formatCount(others.count)} more not shown.`);
   return parts.join(" ");
 }

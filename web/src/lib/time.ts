@@ -1,18 +1,6 @@
-// Ranges, time zones and timestamp labels. Timestamps are Unix milliseconds everywhere on the page.
+// Time zones and timestamp labels. Timestamps are Unix milliseconds everywhere on the page.
 
 import { LOCALE } from "./format.ts";
-
-export const RANGES = ["1h", "6h", "24h", "7d"] as const;
-export type Range = (typeof RANGES)[number];
-
-export const RANGE_LABELS: Record<Range, string> = {
-  "1h": "last hour",
-  "6h": "last 6 hours",
-  "24h": "last 24 hours",
-  "7d": "last 7 days",
-};
-
-export const isRange = (text: string | null): text is Range => RANGES.includes(text as Range);
 
 export function isTimeZone(name: string | null): name is string {
   if (!name) return false;
@@ -146,11 +134,12 @@ export const clockOrInstant = (at: number, zone: string, now: number, seconds?: 
 /** "10:00–11:00" if it is the day of `now`, else with days: "Fri 20 Nov, 10:00–11:00". */
 export function formatSpan(start: number, end: number, zone: string, now: number): string {
   // A span that ends at midnight ends on the day before.
+  const midnights = [start, end].every((at) => toWallClock(at, zone) % DAY === 0);
   if (sameDay(start, end - 1, zone)) {
+    if (midnights) return formatDay(start, zone, now);
     const clocks = `${formatClock(start, zone)}–${formatClock(end, zone)}`;
     return sameDay(start, now, zone) ? clocks : `${formatDay(start, zone, now)}, ${clocks}`;
   }
-  const midnights = [start, end].every((at) => toWallClock(at, zone) % DAY === 0);
   if (midnights) return `${formatDay(start, zone, now)} – ${formatDay(end - 1, zone, now)}`;
   return `${formatInstant(start, zone, now)} – ${formatInstant(end, zone, now)}`;
 }

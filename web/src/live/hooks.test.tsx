@@ -1,11 +1,12 @@
 import { act, configure, render, renderHook } from "@testing-library/react";
-import type { ReactNode } from "react";
+import { Profiler, type ReactNode } from "react";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import type { PanelQuery } from "../query/query.ts";
 import { type FakeServer, frameOf } from "../test/fakeServer.ts";
 import { advance as advanceTime, figure, query, TestHub } from "../test/testHub.ts";
 import { LiveProvider, useCatalog, useConnection, useLastFrame, useQueryState } from "./hooks.tsx";
-import { CallError, LiveStore } from "./store.ts";
+import { DEBOUNCE_MS } from "./hub.ts";
+import { CallError, FLUSH_INTERVAL_MS, LiveStore } from "./store.ts";
 
 let hub: TestHub;
 let server: FakeServer;
@@ -122,8 +123,39 @@ test("one message renders one card, and many messages of one frame render it onc
   const before = { ...renders };
   for (let value = 0; value < 20; value += 1) server.stream.pushFrame("a", frameOf(value));
   await advance(0);
-  await advance(100);
+  await advance(FLUSH_INTERVAL_MS + 100);
   expect(renders).toEqual({ a: before.a + 1, b: before.b });
+});
+
+test("newer results of all cards are rendered together, first results at once", async () => {
+  let commits = 0;
+  const count = () => {
+    commits += 1;
+  };
+  const Card = ({ panel }: { panel: string }) => <p>{String(figure(useQueryState(query(panel))))}</p>;
+  configure({ reactStrictMode: false });
+  const { container } = render(
+    <LiveProvider store={store}>
+      <Profiler id="cards" onRender={count}>
+        <Card panel="a" />
+        <Card panel="b" />
+      </Profiler>
+    </LiveProvider>,
+  );
+  await advance(DEBOUNCE_MS + 50);
+  expect(container.textContent).toBe("11");
+  await advance(FLUSH_INTERVAL_MS);
+  server.stream.pushFrame("a", frameOf(2));
+  await advance(50);
+  commits = 0;
+  server.stream.pushFrame("a", frameOf(3));
+  await advance(50);
+  server.stream.pushFrame("b", frameOf(4));
+  await advance(50);
+  expect(container.textContent).toBe("21");
+  await advance(FLUSH_INTERVAL_MS);
+  expect(container.textContent).toBe("34");
+  expect(commits).toBe(1);
 });
 
 test("the connection says whether there are events, and the store has the server's time", async () => {

@@ -8,7 +8,7 @@ import {
   useSyncExternalStore,
 } from "react";
 import type { Frame } from "../frame/frame.ts";
-import type { PanelQuery } from "../query/query.ts";
+import { type PanelQuery, queryKey } from "../query/query.ts";
 import type { CatalogState, QueryState } from "./protocol.ts";
 import type { ConnectionInfo, LiveStore } from "./store.ts";
 
@@ -26,13 +26,12 @@ export function useLiveStore(): LiveStore {
 }
 
 /** Watches the query while the component is mounted. */
-export function useQueryState({ panel, range, zone }: PanelQuery): QueryState {
+export function useQueryState(query: PanelQuery): QueryState {
   const store = useLiveStore();
-  const subscribe = useCallback(
-    (listener: () => void) => store.subscribe({ panel, range, zone }, listener),
-    [store, panel, range, zone],
-  );
-  return useSyncExternalStore(subscribe, () => store.state({ panel, range, zone }));
+  const key = queryKey(query);
+  // biome-ignore lint/correctness/useExhaustiveDependencies: an equal query is the same one
+  const subscribe = useCallback((listener: () => void) => store.subscribe(query, listener), [store, key]);
+  return useSyncExternalStore(subscribe, () => store.state(query));
 }
 
 export function useConnection(): ConnectionInfo {

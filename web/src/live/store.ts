@@ -26,6 +26,9 @@ export class CallError extends Error {
 
 type Listener = () => void;
 
+/** Panels are updated one after the other. Newer results that arrive within this time are rendered and painted together. */
+export const FLUSH_INTERVAL_MS = 200;
+
 interface PendingCall {
   resolve: (result: never) => void;
   reject: (error: CallError) => void;
@@ -43,11 +46,13 @@ export class LiveStore {
   private catalogState: CatalogState = {};
   private lastCall = 0;
   private watchScheduled = false;
-  /** What has arrived since the last frame of the browser. */
+  /** What has arrived since the last flush. */
   private readonly arrived = new Map<string, QueryState>();
   private arrivedConnection: ConnectionInfo | undefined;
   private arrivedCatalog: CatalogState | undefined;
   private animationFrame: number | undefined;
+  private flushTimer: ReturnType<typeof setTimeout> | undefined;
+  private flushedAt = Number.NEGATIVE_INFINITY;
 
   constructor(openPort: OpenPort = openWorker) {
     this.link = new WorkerLink(openPort, {
@@ -65,6 +70,7 @@ export class LiveStore {
     this.link.stop();
     this.rejectCalls();
     if (this.animationFrame !== undefined) cancelAnimationFrame(this.animationFrame);
+    clearTimeout(this.flushTimer);
   }
 
   /** Watches the query until the returned function is called. */
@@ -153,10 +159,15 @@ export class LiveStore {
 
   private receive(message: WorkerMessage): void {
     switch (message.type) {
-      case "query":
+      case "query": {
         this.arrived.set(message.key, message.state);
-        this.scheduleFlush();
+        const held = this.states.get(message.key);
+        const isNewer = held?.frame !== undefined && held.status === message.state.status;
+        // First results and changes of the status are shown at once.
+        if (isNewer) this.scheduleLaterFlush();
+        else this.scheduleFlush();
         break;
+      }
       case "connection":
         this.arrivedConnection = {
           ...message.state,
@@ -188,13 +199,23 @@ export class LiveStore {
     this.calls.clear();
   }
 
-  /** At most once per frame of the browser. A hidden page has no frames, so nothing renders. */
+  /** Flushes in a frame of the browser: a hidden page has none, so nothing renders. */
   private scheduleFlush(): void {
+    clearTimeout(this.flushTimer);
+    this.flushTimer = undefined;
     this.animationFrame ??= requestAnimationFrame(() => this.flush());
+  }
+
+  /** The same, but a while after the last flush. */
+  private scheduleLaterFlush(): void {
+    if (this.animationFrame !== undefined || this.flushTimer !== undefined) return;
+    const wait = this.flushedAt + FLUSH_INTERVAL_MS - performance.now();
+    this.flushTimer = setTimeout(() => this.scheduleFlush(), Math.max(0, wait));
   }
 
   private flush(): void {
     this.animationFrame = undefined;
+    this.flushedAt = performance.now();
     if (this.arrivedConnection) {
       this.connectionInfo = this.arrivedConnection;
       this.arrivedConnection = undefined;

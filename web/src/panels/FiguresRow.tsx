@@ -1,17 +1,13 @@
 import { BigFigure } from "../charts/BigFigure.tsx";
 import { figureText } from "../frame/cellText.ts";
 import type { Comparison, Figure, Frame } from "../frame/frame.ts";
-import { formatChange, formatCount, formatDecimal, isInlineUnit } from "../lib/format.ts";
-
-function comparedValue({ value }: Comparison): string {
-  if (value === null) return "";
-  return typeof value === "bigint" ? formatCount(value) : formatDecimal(value);
-}
+import { comparedText, noChangeWords } from "../frame/words.ts";
+import { formatChange, isInlineUnit } from "../lib/format.ts";
 
 /** Neutral colours: whether more is better is not known. */
-function ComparisonChip({ comparison }: { comparison: Comparison }) {
+function ComparisonChip({ comparison, unit }: { comparison: Comparison; unit: string }) {
   const { changePct, label } = comparison;
-  const before = comparedValue(comparison);
+  const before = comparedText(comparison, unit);
   const known = changePct !== null;
   return (
     <span
@@ -19,7 +15,7 @@ function ComparisonChip({ comparison }: { comparison: Comparison }) {
       className="inline-flex max-w-full flex-wrap items-center gap-x-1 rounded-md bg-hover px-1.5 py-0.5 text-xs font-medium text-ink tabular-nums"
     >
       {known && <span aria-hidden="true">{changePct > 0 ? "↑" : changePct < 0 ? "↓" : "→"}</span>}
-      {known ? formatChange(changePct) : "not enough history"}
+      {known ? formatChange(changePct) : noChangeWords(comparison)}
       <span className="font-normal text-muted">{known ? `vs ${label}` : ""}</span>
     </span>
   );
@@ -56,7 +52,7 @@ export function FiguresRow({ figures, frame, size, dimmed, approximate }: Props)
           <BigFigure figure={lead} frame={frame} size={size} dimmed={dimmed} />
         </span>
         <span className="min-w-0 text-sm text-muted">{lead.label || (isInlineUnit(lead.unit) ? "" : lead.unit)}</span>
-        {lead.comparison && <ComparisonChip comparison={lead.comparison} />}
+        {lead.comparison && <ComparisonChip comparison={lead.comparison} unit={lead.unit} />}
       </div>
       {others.length > 0 && (
         <dl className="mt-1 flex flex-wrap gap-x-4 gap-y-0.5 text-xs text-muted">
@@ -72,7 +68,7 @@ export function FiguresRow({ figures, frame, size, dimmed, approximate }: Props)
               </dd>
               {figure.comparison && (
                 <dd className="order-2">
-                  <ComparisonChip comparison={figure.comparison} />
+                  <ComparisonChip comparison={figure.comparison} unit={figure.unit} />
                 </dd>
               )}
             </div>

@@ -2,6 +2,7 @@ import { memo, type ReactNode, useId, useRef, useState } from "react";
 import { figuresOf } from "../charts/bigFigure.ts";
 import { Chart } from "../charts/Chart.tsx";
 import { emptyWords } from "../frame/words.ts";
+import { formatInstant } from "../lib/time.ts";
 import type { LastFrame } from "../live/hooks.tsx";
 import type { PanelInfo, QueryState } from "../live/protocol.ts";
 import { queryKey } from "../query/query.ts";
@@ -23,6 +24,8 @@ interface Props {
   onRetry: () => void;
   /** Absent if the panel is already enlarged. */
   onEnlarge?: (panel: string) => void;
+  /** Whether the page has filters that do not apply to this panel. */
+  notFiltered?: boolean;
   /** More in the header of the SQL dialog, for example a copy button. */
   sqlActions?: ReactNode;
   className?: string;
@@ -51,10 +54,25 @@ function Failure({ reason, onRetry }: { reason: string; onRetry: () => void }) {
   );
 }
 
-function Tags({ drawn, card }: { drawn: LastFrame | undefined; card: CardState }) {
+interface TagsProps {
+  drawn: LastFrame | undefined;
+  card: CardState;
+  notFiltered: boolean;
+}
+
+function Tags({ drawn, card, notFiltered }: TagsProps) {
   const span = drawn?.frame.context.span;
   return (
     <>
+      {notFiltered && (
+        <span
+          data-not-filtered=""
+          className="shrink-0 rounded-md border border-line-strong px-1.5 py-0.5 text-xs whitespace-nowrap text-warn @max-2xs:order-last"
+          title="This panel cannot be filtered: its figures are those of all events"
+        >
+          not filtered
+        </span>
+      )}
       {span && (
         <span
           data-span=""
@@ -65,7 +83,7 @@ function Tags({ drawn, card }: { drawn: LastFrame | undefined; card: CardState }
         </span>
       )}
       {card.placeholder && (
-        <span className="shrink-0 text-xs whitespace-nowrap text-warn" title="The new range is loading">
+        <span className="shrink-0 text-xs whitespace-nowrap text-warn" title="The new selection is loading">
           {card.placeholder}
         </span>
       )}
@@ -125,6 +143,22 @@ function Body({
   );
 }
 
+/** What the panel is about, and how its figures came about. */
+function detailsOf({ description }: PanelInfo, drawn: LastFrame | undefined): string {
+  const { approximate, source, requestedStart, start, zone, computedAt } = drawn?.frame.context ?? {};
+  const sentences = [description && !/[.!?]$/.test(description) ? `${description}.` : description];
+  if (approximate) sentences.push("Distinct counts may be off by up to 1%.");
+  if (source === "events") {
+    sentences.push(
+      "Computed from the events themselves: the rollup does not hold the answer, for example with these filters.",
+    );
+  }
+  if (requestedStart !== undefined && start !== undefined && zone !== undefined && computedAt !== undefined) {
+    sentences.push(`What is before ${formatInstant(start, zone, computedAt)} is no longer stored.`);
+  }
+  return sentences.filter(Boolean).join(" ");
+}
+
 /** One panel: title, figures, chart or table, menu, and its faults. All words are about the result that is drawn. */
 export const PanelCard = memo(function PanelCard(props: Props) {
   const { info, drawn, className = "" } = props;
@@ -144,7 +178,8 @@ export const PanelCard = memo(function PanelCard(props: Props) {
 });
 
 function CardContent(props: Props) {
-  const { info, drawn, state, serverNow = state.since, onRetry, onEnlarge, sqlActions, className = "" } = props;
+  const { info, drawn, state, serverNow = state.since, onRetry, onEnlarge, sqlActions } = props;
+  const { notFiltered = false, className = "" } = props;
   const element = useRef<HTMLElement>(null);
   const [asTable, setAsTable] = useState(false);
   const [describing, setDescribing] = useState(false);
@@ -153,6 +188,7 @@ function CardContent(props: Props) {
   const titleId = useId();
   const descriptionId = useId();
   const card = cardState(info, drawn, state, serverNow);
+  const details = detailsOf(info, drawn);
   const withValues = drawn !== undefined && card.body !== "failed";
 
   const items: MenuItem[] = [];
@@ -192,7 +228,7 @@ function CardContent(props: Props) {
         <h2 id={titleId} className="line-clamp-2 min-w-0 text-sm font-medium @max-2xs:flex-1" title={info.title}>
           {info.title}
         </h2>
-        {info.description && (
+        {details && (
           <button
             type="button"
             className="icon-button size-6 shrink-0"
@@ -215,12 +251,11 @@ function CardContent(props: Props) {
           </button>
         )}
         <span className="flex-1 @max-2xs:hidden" />
-        <Tags drawn={drawn} card={card} />
+        <Tags drawn={drawn} card={card} notFiltered={notFiltered} />
         {items.length > 0 && <Menu label={`${info.title}: more actions`} items={items} />}
       </header>
       <p id={descriptionId} hidden={!describing} className="mb-2 text-sm text-muted">
-        {info.description}
-        {drawn?.frame.context.approximate && " Distinct counts may be off by up to 1%."}
+        {details}
       </p>
       <Body
         info={info}

@@ -2,9 +2,9 @@
 
 import { isEmpty } from "../charts/chartForm.ts";
 import { asOfWords } from "../frame/words.ts";
-import { RANGE_LABELS } from "../lib/time.ts";
 import type { LastFrame } from "../live/hooks.tsx";
 import type { PanelInfo, QueryState } from "../live/protocol.ts";
+import { isPast, rangeWords } from "../query/range.ts";
 
 export type CardBody = "loading" | "failed" | "empty" | "chart";
 
@@ -23,13 +23,16 @@ export function cardState(info: PanelInfo, drawn: LastFrame | undefined, state: 
   if (!drawn)
     return { body: state.status === "failed" ? "failed" : "loading", dimmed: false, asOf: "", placeholder: "" };
   const { frame, query, placeholder } = drawn;
+  const { zone, span, computedAt } = frame.context;
+  // The figures of a range that has ended stay right.
+  const outdated = stale && (span !== "" || !isPast(query.range, computedAt));
   // A rejected query has no figures of its own, and those of another range would look like them.
   if (state.status === "failed") return { body: "failed", dimmed: false, asOf: "", placeholder: "" };
   return {
     body: isEmpty(info.chart, frame) ? "empty" : "chart",
-    dimmed: stale || placeholder,
-    asOf: stale ? `as of ${asOfWords(frame.context, now)}` : "",
-    placeholder: placeholder ? `still the ${RANGE_LABELS[query.range]}` : "",
+    dimmed: outdated || placeholder,
+    asOf: outdated ? `as of ${asOfWords(frame.context, now)}` : "",
+    placeholder: placeholder ? `still ${rangeWords(query.range, zone, computedAt)}` : "",
   };
 }
 

@@ -8,6 +8,7 @@ import { installBrowser } from "../test/browser.ts";
 import { context, dimension, frame, HOUR, measure, START } from "../test/frames.ts";
 import { info, query, SAMPLES, type Sample } from "../test/panels.ts";
 import { splitReason } from "./cardState.ts";
+import { selectionName } from "./exportPanel.ts";
 import { PanelCard } from "./PanelCard.tsx";
 import { imageContent, imageTable } from "./pngContent.ts";
 
@@ -107,6 +108,33 @@ test("a comparison without enough history has no percentage", () => {
   expect(region("Without history").textContent).not.toContain("%");
 });
 
+test("a change has the earlier value in its unit, and details say where the figures come from", async () => {
+  const figures = [
+    {
+      label: "mean",
+      unit: "ms",
+      value: 1200,
+      isTime: false,
+      comparison: { label: "previous period", value: 800, changePct: 50 },
+    },
+    {
+      label: "views",
+      unit: "",
+      value: 3,
+      isTime: false,
+      comparison: { label: "previous period", value: 0, changePct: null },
+    },
+  ];
+  const requestedStart = START - 24 * HOUR;
+  card({ frame: { ...pages, figures, context: context({ source: "events", requestedStart }) } });
+  expect(region().textContent).toContain("+50.0%vs previous period");
+  expect(within(region()).getByTitle("800 ms previous period")).toBeTruthy();
+  expect(region().textContent).toContain("nothing to compare with");
+  await userEvent.click(screen.getByRole("button", { name: "About Top pages" }));
+  expect(region().textContent).toContain("Computed from the events themselves");
+  expect(region().textContent).toContain("What is before Sat 21 Nov, 10:00 is no longer stored.");
+});
+
 test("approximate counts are marked in words", () => {
   card({ frame: { ...pages, context: context({ approximate: true }) } });
   expect(within(region()).getByRole("img", { name: "approximately" })).toBeTruthy();
@@ -117,6 +145,20 @@ test("files are named by the query and the moment of the figures in their zone",
   expect(panelFileName("error_rate", "6h", madrid, "csv")).toBe("error_rate-6h-2026-11-21T115940+0100.csv");
 });
 
+test("files and images of an interval, a comparison and filters say so", () => {
+  const selection = query("top_pages", {
+    range: { from: START - 24 * HOUR, to: START },
+    filters: [{ dimension: "country_code", value: "ES" }],
+  });
+  const earlier = frame([], { context: context({ start: START - 48 * HOUR, end: START - 24 * HOUR }) });
+  const result = { ...pages, context: context({ start: START - 24 * HOUR, end: START }), comparison: earlier };
+  expect(selectionName(selection, result)).toBe("2026-11-20T1000-2026-11-21T1000-filtered");
+  // It has ended, so it has no time of its figures.
+  expect(imageContent(top, result, selection, true).caption).toBe(
+    "Fri 20 Nov, 10:00 – Sat 21 Nov, 10:00 · UTC · compared with Thu 19 Nov, 10:00 – Fri 20 Nov, 10:00 · country: Spain",
+  );
+});
+
 test("an image states its span, zone, time and what is left out", () => {
   const many = frame([
     dimension(
@@ -124,11 +166,13 @@ test("an image states its span, zone, time and what is left out", () => {
       Array.from({ length: 40 }, (_, i) => `/${i}`),
     ),
   ]);
-  expect(imageContent(top, { ...pages, context: context({ zone: "Europe/Madrid" }) }, true)).toEqual({
+  expect(
+    imageContent(top, { ...pages, context: context({ zone: "Europe/Madrid" }) }, query("top_pages"), true),
+  ).toEqual({
     title: "Top pages",
     figures: ["10 page views"],
     caption: "11:00–12:00 · Madrid, UTC+1 · as of 11:59:40 · not current",
   });
-  expect(imageContent(top, many, false).figures).toEqual([]);
+  expect(imageContent(top, many, query("top_pages"), false).figures).toEqual([]);
   expect(imageTable(many).note).toBe("15 more rows are left out. The CSV file has all.");
 });

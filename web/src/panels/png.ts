@@ -2,7 +2,7 @@
 // drawn on a canvas. Loaded lazily.
 
 import { readColors } from "../charts/chartColors.ts";
-import type { Frame } from "../frame/frame.ts";
+import type { LastFrame } from "../live/hooks.tsx";
 import type { PanelInfo } from "../live/protocol.ts";
 import { type ImageTable, imageContent, imageTable } from "./pngContent.ts";
 
@@ -108,7 +108,8 @@ class Page {
   }
 }
 
-export async function toPng(info: PanelInfo, frame: Frame, stale: boolean, card: HTMLElement): Promise<Blob> {
+export async function toPng(info: PanelInfo, drawn: LastFrame, stale: boolean, card: HTMLElement): Promise<Blob> {
+  const { frame, query } = drawn;
   const canvas = document.createElement("canvas");
   const ctx = canvas.getContext("2d");
   if (!ctx) throw new Error("this browser has no 2D canvas");
@@ -117,7 +118,7 @@ export async function toPng(info: PanelInfo, frame: Frame, stale: boolean, card:
   const family = getComputedStyle(card).fontFamily;
   const chart = card.querySelector<HTMLCanvasElement>("[data-chart] canvas");
   const chartBox = chart?.getBoundingClientRect();
-  const content = imageContent(info, frame, stale);
+  const content = imageContent(info, frame, query, stale);
   const legend = readLegend(card);
   const table = chart || info.chart === "number" ? null : imageTable(frame);
   const tableWidth = table ? table.widths.reduce((sum, width) => sum + width, 0) : 0;

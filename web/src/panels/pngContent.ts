@@ -3,9 +3,11 @@
 import { figuresOf } from "../charts/bigFigure.ts";
 import { tableColumns } from "../charts/tableColumns.ts";
 import type { Frame } from "../frame/frame.ts";
-import { asOfWords, figureWords, spanWords, zoneWords } from "../frame/words.ts";
+import { asOfWords, comparedSpanWords, figureWords, filterWords, spanWords, zoneWords } from "../frame/words.ts";
 import { formatCount } from "../lib/format.ts";
 import type { PanelInfo } from "../live/protocol.ts";
+import type { PanelQuery } from "../query/query.ts";
+import { isPast } from "../query/range.ts";
 
 const MAX_ROWS = 25;
 
@@ -21,18 +23,26 @@ export interface ImageTable {
 export interface ImageContent {
   title: string;
   figures: string[];
-  /** Span, zone and time of the figures. */
+  /** Span, zone, comparison, filters and time of the figures. */
   caption: string;
 }
 
-export function imageContent(info: PanelInfo, frame: Frame, stale: boolean): ImageContent {
-  const { context } = frame;
-  const marks = [context.approximate ? "approximate" : "", stale ? "not current" : ""].filter(Boolean);
-  const caption = [spanWords(context), zoneWords(context), `as of ${asOfWords(context, context.computedAt)}`, ...marks];
+export function imageContent(info: PanelInfo, frame: Frame, query: PanelQuery, stale: boolean): ImageContent {
+  const { context, comparison } = frame;
+  const past = context.span === "" && isPast(query.range, context.computedAt);
+  const caption = [
+    spanWords(context),
+    zoneWords(context),
+    comparison ? `compared with ${comparedSpanWords(frame)}` : "",
+    ...(query.filters ?? []).map(filterWords),
+    past ? "" : `as of ${asOfWords(context, context.computedAt)}`,
+    context.approximate ? "approximate" : "",
+    stale && !past ? "not current" : "",
+  ];
   return {
     title: info.title,
     figures: (info.chart === "number" ? figuresOf(frame) : frame.figures).map((figure) => figureWords(figure, frame)),
-    caption: caption.join(" · "),
+    caption: caption.filter(Boolean).join(" · "),
   };
 }
 

@@ -1,18 +1,15 @@
-import { RANGES } from "../lib/time.ts";
 import { strings } from "../strings.ts";
 import { Button, IconButton } from "../ui/Button.tsx";
 import { preloadDialog } from "../ui/Dialog.tsx";
 import { Logo } from "../ui/icons.tsx";
 import { Menu } from "../ui/Menu.tsx";
-import { SegmentedControl } from "../ui/SegmentedControl.tsx";
 import { useConnection } from "./live.ts";
 import { usePause, useWaiting } from "./pause.tsx";
+import { RangeControl } from "./RangeControl.tsx";
 import { StatusIndicator } from "./StatusIndicator.tsx";
 import type { Theme } from "./useTheme.ts";
 import type { View } from "./view.ts";
 import { ZoneControl } from "./ZoneControl.tsx";
-
-export const RANGE_OPTIONS = RANGES.map((range) => ({ value: range, text: range, title: strings.rangeTitle[range] }));
 
 interface Props {
   view: View;
@@ -38,12 +35,7 @@ export function Header({ view, onView, theme, onTheme, onKiosk, onHelp }: Props)
       {/* A range of nothing is noise. */}
       {hasEvents !== false && (
         <>
-          <SegmentedControl
-            label={strings.range}
-            options={RANGE_OPTIONS}
-            value={view.range}
-            onChange={(range) => onView({ range })}
-          />
+          <RangeControl range={view.range} zone={view.zone} onChange={(range) => onView({ range })} />
           <ZoneControl zone={view.zone} onChange={(zone) => onView({ zone })} />
         </>
       )}

@@ -7,12 +7,15 @@ import { useNow } from "./useNow.ts";
 
 interface Props {
   zone: string;
-  rangeLabel: string;
+  /** Range and filters. */
+  label: string;
+  /** The range has ended: its figures do not age. */
+  past: boolean;
   onLeave: () => void;
 }
 
 /** The clock and the state of the figures, readable from across a room. */
-export function KioskBar({ zone, rangeLabel, onLeave }: Props) {
+export function KioskBar({ zone, label, past, onLeave }: Props) {
   const { state } = useConnection();
   const now = useNow();
   const { phase, lastHeardAt, clockOffsetMs } = state;
@@ -30,9 +33,9 @@ export function KioskBar({ zone, rangeLabel, onLeave }: Props) {
           {statusText(state, 0, zone, now)}
         </span>
       </span>
-      <span>{rangeLabel}</span>
+      <span className="truncate">{label}</span>
       <span className="flex-1" />
-      {!tone && lastHeardAt !== undefined && (
+      {!tone && !past && lastHeardAt !== undefined && (
         <span>{strings.asOf(clockOrInstant(lastHeardAt, zone, now + clockOffsetMs, true))}</span>
       )}
       <time className="text-base font-semibold text-ink">{timeLabel(now + clockOffsetMs, zone)}</time>

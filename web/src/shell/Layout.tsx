@@ -1,6 +1,8 @@
 import { type ReactNode, useCallback, useEffect, useRef, useState } from "react";
+import { filterWords } from "../frame/words.ts";
 import { loadIdleParts, retryFailedParts } from "../lazyPart.ts";
-import { localTimeZone, RANGES } from "../lib/time.ts";
+import { localTimeZone } from "../lib/time.ts";
+import { FREQUENT_PRESETS, isPast, rangeTitle, rangeWords } from "../query/range.ts";
 import { strings } from "../strings.ts";
 import { IconButton } from "../ui/Button.tsx";
 import { Icon } from "../ui/icons.tsx";
@@ -40,11 +42,13 @@ function Shell({ children }: { children: ReactNode }) {
   const setWall = useCallback((on: boolean) => setView({ wall: on }), [setView]);
   const toggleKiosk = useKiosk(wall, setWall);
   const words = strings.shortcuts;
+  const now = Date.now();
+  const label = [rangeTitle(range, zone, now), ...(view.filters ?? []).map(filterWords)].join(" · ");
 
   useShortcuts([
-    ...RANGES.map((name, index) => ({
+    ...FREQUENT_PRESETS.map((name, index) => ({
       key: String(index + 1),
-      description: words.range[name],
+      description: rangeTitle(name, zone, 0),
       run: () => setView({ range: name }),
     })),
     { key: "z", description: words.zone, run: () => setView({ zone: zone === "UTC" ? localTimeZone() : "UTC" }) },
@@ -76,7 +80,7 @@ function Shell({ children }: { children: ReactNode }) {
         <main ref={main} tabIndex={-1} className="shell-main">
           {wall ? <h1 className="sr-only">{strings.product}</h1> : <RejectedNote />}
           {children}
-          {wall && <KioskBar zone={zone} rangeLabel={strings.rangeTitle[range]} onLeave={toggleKiosk} />}
+          {wall && <KioskBar zone={zone} label={label} past={isPast(range, now)} onLeave={toggleKiosk} />}
           <div ref={setPopups} />
         </main>
         {helpOpen && <HelpDialog onClose={() => setHelpOpen(false)} />}
@@ -113,10 +117,13 @@ function RejectedNote() {
   const rejected = useRejected();
   const [{ range, zone }] = useView();
   // What is shown changes with the controls. The note keeps what the link got.
-  const [got] = useState({ range, zone });
+  const [got] = useState({ range: rangeWords(range, zone, Date.now()), zone });
   const [dismissed, setDismissed] = useState(false);
   const notes = [
-    rejected.range && strings.unknownRange(rejected.range, strings.rangeTitle[got.range].toLowerCase()),
+    rejected.range && strings.unknownRange(rejected.range, got.range),
+    rejected.interval && strings.invalidInterval(rejected.interval, got.range),
+    rejected.compare && strings.unknownCompare(rejected.compare),
+    rejected.filters && strings.invalidFilters(rejected.filters),
     rejected.zone && strings.unknownZone(rejected.zone, got.zone),
   ].filter(Boolean);
   if (notes.length === 0 || dismissed) return null;

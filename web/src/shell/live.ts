@@ -3,6 +3,7 @@
 import { useMemo } from "react";
 import { useConnection as useConnectionInfo, useLiveStore } from "../live/hooks.tsx";
 import type { ConnectionState } from "../live/protocol.ts";
+import type { PanelQuery } from "../query/query.ts";
 
 export { useCatalog, useLastFrame, useQueryState } from "../live/hooks.tsx";
 
@@ -16,5 +17,13 @@ export function useConnection(): { state: ConnectionState; hasEvents?: boolean }
 
 export function useLive() {
   const store = useLiveStore();
-  return useMemo(() => ({ call: store.call.bind(store), retry: store.retry.bind(store) }), [store]);
+  return useMemo(
+    () => ({
+      call: store.call.bind(store),
+      retry: store.retry.bind(store),
+      /** The last result of a query that is watched. */
+      frame: (query: PanelQuery) => store.state(query).frame,
+    }),
+    [store],
+  );
 }

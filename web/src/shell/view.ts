@@ -2,12 +2,12 @@
 
 import { useNavigate, useSearch } from "@tanstack/react-router";
 import { createContext, use, useCallback, useMemo } from "react";
-import { isRange, isTimeZone, localTimeZone, type Range } from "../lib/time.ts";
+import { isTimeZone, localTimeZone } from "../lib/time.ts";
+import { COMPARISONS, type Compare, type Filter, type Selection, sameFilter } from "../query/query.ts";
+import { formatTime, type Interval, isPreset, isValidInterval, parseTime } from "../query/range.ts";
 
-export interface View {
-  range: Range;
-  /** IANA name. A link carries the sender's time zone, so that both see the same buckets. */
-  zone: string;
+/** A link carries the sender's time zone, so that both see the same buckets. */
+export interface View extends Selection {
   /** The enlarged panel. */
   panel?: string;
   wall?: boolean;
@@ -16,7 +16,7 @@ export interface View {
 /** Parameters of others, for example of a proxy's login, are kept as they are. */
 export type Search = Record<string, string | string[] | undefined>;
 
-const OWN = ["range", "zone", "panel", "wall"];
+const OWN = ["range", "from", "to", "zone", "compare", "filter", "panel", "wall"];
 
 export function parseSearch(text: string): Search {
   const search: Search = {};
@@ -40,21 +40,88 @@ export function formatSearch(search: Search): string {
 const first = (value: string | string[] | undefined): string | undefined => [value].flat()[0];
 const isUtc = (zone: string | undefined): boolean => zone?.toLowerCase() === "utc";
 
+function readZone(search: Search, home: string): string {
+  const zone = first(search.zone);
+  if (isUtc(zone)) return "UTC";
+  return zone !== "local" && isTimeZone(zone ?? null) ? (zone as string) : home;
+}
+
+/** Times on the clock of the zone. Undefined if the address has no usable interval. */
+function readInterval(search: Search, zone: string): Interval | undefined {
+  const from = parseTime(first(search.from), zone);
+  const end = first(search.to);
+  const to = parseTime(end, zone);
+  if (from === undefined || (end && to === undefined)) return undefined;
+  const interval = to === undefined ? { from } : { from, to };
+  return isValidInterval(interval, Date.now()) ? interval : undefined;
+}
+
+const isCompare = (text: string | undefined): text is Compare => COMPARISONS.includes(text as Compare);
+
+/** The server's limits. */
+const MAX_FILTERED_DIMENSIONS = 10;
+const MAX_FILTER_VALUES = 100;
+
+/** "country_code:ES". The value may have colons itself. */
+function parseFilter(text: string): Filter | undefined {
+  const [, dimension, value] = /^(\w+):(.+)$/s.exec(text) ?? [];
+  return dimension && value ? { dimension, value } : undefined;
+}
+
+/** The usable filters, without duplicates, and the texts of the others. */
+function readFilters(search: Search): { filters: Filter[]; rejected: string[] } {
+  const filters: Filter[] = [];
+  const rejected: string[] = [];
+  for (const text of [search.filter ?? []].flat()) {
+    const filter = parseFilter(text);
+    if (filter && filters.some((other) => sameFilter(other, filter))) continue;
+    if (filter && canAdd(filters, filter)) filters.push(filter);
+    else rejected.push(text);
+  }
+  return { filters, rejected };
+}
+
+function canAdd(filters: Filter[], { dimension }: Filter): boolean {
+  const dimensions = new Set(filters.map((filter) => filter.dimension));
+  const values = filters.filter((filter) => filter.dimension === dimension);
+  return values.length < MAX_FILTER_VALUES && (dimensions.has(dimension) || dimensions.size < MAX_FILTERED_DIMENSIONS);
+}
+
+/** The filters with one more, unless that is there already or one too many. */
+export const withFilter = (filters: Filter[] = [], added: Filter): Filter[] =>
+  !canAdd(filters, added) || filters.some((filter) => sameFilter(filter, added)) ? filters : [...filters, added];
+
 /** Missing or unusable values get their defaults. */
 export function readView(search: Search, home: string = localTimeZone()): View {
-  const range = first(search.range) ?? null;
-  const zone = isUtc(first(search.zone)) ? "UTC" : (first(search.zone) ?? null);
+  const zone = readZone(search, home);
+  const range = first(search.range);
+  const compare = first(search.compare);
+  const { filters } = readFilters(search);
   return {
-    range: isRange(range) ? range : "1h",
-    zone: zone !== "local" && isTimeZone(zone) ? zone : home,
+    range: readInterval(search, zone) ?? (isPreset(range) ? range : "1h"),
+    zone,
+    compare: isCompare(compare) ? compare : undefined,
+    filters: filters.length > 0 ? filters : undefined,
     panel: first(search.panel) || undefined,
     wall: first(search.wall) === "1",
   };
 }
 
 /** The search parameters of a view, in addition to those of others. */
-export function writeView({ range, zone, panel, wall }: View, search: Search = {}): Search {
-  return { ...search, range, zone: zone === "UTC" ? "utc" : zone, panel, wall: wall ? "1" : undefined };
+export function writeView({ range, zone, compare, filters, panel, wall }: View, search: Search = {}): Search {
+  const interval = typeof range === "string" ? undefined : range;
+  const time = (at: number | undefined) => (at === undefined ? undefined : formatTime(at, zone));
+  return {
+    ...search,
+    range: typeof range === "string" ? range : undefined,
+    from: time(interval?.from),
+    to: time(interval?.to),
+    zone: zone === "UTC" ? "utc" : zone,
+    compare,
+    filter: filters?.map(({ dimension, value }) => `${dimension}:${value}`),
+    panel,
+    wall: wall ? "1" : undefined,
+  };
 }
 
 /** Validates the parameters of the dashboard's route: the address always holds the range and the zone. */
@@ -63,15 +130,26 @@ export const validateSearch = (search: Search): Search => writeView(readView(sea
 /** What a link asks for, and what cannot be shown. */
 export interface Rejected {
   range?: string;
+  /** "2026-11-21 to 2026-11-20". */
+  interval?: string;
   zone?: string;
+  compare?: string;
+  filters?: string[];
 }
 
-export function rejectedValues(search: Search): Rejected {
-  const range = first(search.range);
-  const zone = first(search.zone);
+export function rejectedValues(search: Search, home: string = localTimeZone()): Rejected {
+  const [range, zone, compare, from, to] = [search.range, search.zone, search.compare, search.from, search.to].map(
+    first,
+  );
+  const hasInterval = Boolean(from || to);
+  const usable = readInterval(search, readZone(search, home)) !== undefined;
+  const { rejected } = readFilters(search);
   return {
-    range: range && !isRange(range) ? range : undefined,
+    range: range && !isPreset(range) ? range : undefined,
+    interval: hasInterval && !usable ? `${from ?? "?"} to ${to || "now"}` : undefined,
     zone: zone && zone !== "local" && !isUtc(zone) && !isTimeZone(zone) ? zone : undefined,
+    compare: compare && compare !== "none" && !isCompare(compare) ? compare : undefined,
+    filters: rejected.length > 0 ? rejected : undefined,
   };
 }
 

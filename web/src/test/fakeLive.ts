@@ -41,6 +41,8 @@ export const panelInfo = (name: string, change: Partial<PanelInfo> = {}): PanelI
   sql: `SELECT '${name}'`,
   refreshSeconds: 1,
   builtIn: false,
+  filterable: true,
+  comparable: true,
   ...change,
 });
 
@@ -95,7 +97,18 @@ export class FakeLive {
   }
 
   goLive(catalog: Partial<Catalog>) {
-    const before = this.catalog.catalog ?? { panels: [], broken: [], version: "1", hasEvents: true };
+    const before: Catalog = this.catalog.catalog ?? {
+      panels: [],
+      broken: [],
+      version: "1",
+      hasEvents: true,
+      dimensions: [
+        { name: "country_code", events: [] },
+        { name: "page_url", events: ["page_view"] },
+      ],
+      eventsRetentionDays: 90,
+      rollupRetentionDays: 400,
+    };
     const next = { ...before, ...catalog };
     this.catalog = { catalog: next };
     const now = Date.now();
@@ -136,6 +149,7 @@ export class FakeLive {
       this.calls.push(call);
       return this.respond(call) as CallResults[C["method"]];
     },
+    frame: (query: PanelQuery) => this.states.get(queryKey(query))?.frame,
     retry: () => {
       this.retries += 1;
     },

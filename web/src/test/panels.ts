@@ -18,6 +18,8 @@ export const info = (name: string, overrides: Partial<PanelInfo> = {}): PanelInf
   sql: "SELECT 1",
   refreshSeconds: 5,
   builtIn: false,
+  filterable: true,
+  comparable: true,
   ...overrides,
 });
 
@@ -199,9 +201,7 @@ export const SAMPLES: Sample[] = [
   {
     info: info("no_history", { title: "Without history", chart: "number", size: "small" }),
     frame: frame([], {
-      figures: [
-        { ...figure(7, "page views so far"), comparison: { label: "last week", value: null, changePct: null } },
-      ],
+      figures: [{ ...figure(7, "page views so far"), comparison: { label: "last week", value: 3, changePct: null } }],
     }),
   },
   {

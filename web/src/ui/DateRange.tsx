@@ -14,6 +14,11 @@ export interface DateRangeProps {
   /** Earliest and latest time that can be chosen. */
   min?: string;
   max?: string;
+  /** Errors in other words. */
+  messages?: Partial<typeof MESSAGES>;
+  isTooLong?: (value: LocalInterval) => boolean;
+  /** An empty end is the present. */
+  openEnd?: boolean;
 }
 
 const MESSAGES = {
@@ -22,24 +27,35 @@ const MESSAGES = {
   order: "The end must be after the start",
   min: "The start is before the oldest data",
   max: "The end is in the future",
+  long: "The interval is too long",
 };
 
 /** The errors of an interval by field. Times of this format compare as text. */
-export function checkInterval({ from, to }: LocalInterval, min?: string, max?: string): Partial<LocalInterval> {
+export function checkInterval(
+  { from, to }: LocalInterval,
+  min?: string,
+  max?: string,
+  words: typeof MESSAGES = MESSAGES,
+): Partial<LocalInterval> {
   const errors: Partial<LocalInterval> = {};
-  if (!from) errors.from = MESSAGES.from;
-  else if (min && from < min) errors.from = MESSAGES.min;
-  if (!to) errors.to = MESSAGES.to;
-  else if (max && to > max) errors.to = MESSAGES.max;
-  else if (from && to <= from) errors.to = MESSAGES.order;
+  if (!from) errors.from = words.from;
+  else if (min && from < min) errors.from = words.min;
+  if (!to) errors.to = words.to;
+  else if (max && to > max) errors.to = words.max;
+  else if (from && to <= from) errors.to = words.order;
   return errors;
 }
 
 /** Two native controls: they bring the platform's calendar, keyboard and touch behaviour without any code. */
-export function DateRange({ value, onApply, min, max }: DateRangeProps) {
+export function DateRange(props: DateRangeProps) {
+  const { value, onApply, min, max, messages, isTooLong, openEnd = false } = props;
   const [draft, setDraft] = useState(value);
   const [submitted, setSubmitted] = useState(false);
-  const errors = checkInterval(draft, min, max);
+  const words = { ...MESSAGES, ...messages };
+  // An open end is as good as the latest one.
+  const checked = openEnd && !draft.to ? { ...draft, to: max ?? "9999" } : draft;
+  const errors = checkInterval(checked, min, max, words);
+  if (!errors.from && !errors.to && isTooLong?.(draft)) errors.from = words.long;
   const shown = submitted ? errors : {};
   return (
     <form
@@ -63,7 +79,7 @@ export function DateRange({ value, onApply, min, max }: DateRangeProps) {
           />
         )}
       </Field>
-      <Field label="To" error={shown.to}>
+      <Field label="To" error={shown.to} hint={openEnd ? "Empty: now" : undefined}>
         {(control) => (
           <Input
             {...control}

@@ -9,7 +9,7 @@ export interface PopoverProps extends Omit<ComponentProps<"button">, "content" |
   /** Content of the button. */
   children: ReactNode;
   /** Rendered while the popup is open. */
-  content: () => ReactNode;
+  content: (close: () => void) => ReactNode;
   align?: "start" | "center" | "end";
 }
 
@@ -26,7 +26,7 @@ export function Popover({ label, children, content, align = "start", className =
       {open && (
         <OptionalPart onClose={() => setOpen(false)}>
           <PopoverPopup label={label} anchor={trigger} align={align} onOpenChange={onOpenChange}>
-            {content()}
+            {content(() => setOpen(false))}
           </PopoverPopup>
         </OptionalPart>
       )}

@@ -1,3 +1,4 @@
+import type { ReactNode } from "react";
 import { lazyPart } from "../lazyPart.ts";
 import { OptionalPart } from "./ErrorBoundary.tsx";
 import { Icon } from "./icons.tsx";
@@ -9,24 +10,30 @@ export interface SelectProps<T extends string> {
   options: { value: T; label: string }[];
   onChange: (value: T) => void;
   disabled?: boolean;
+  /** The value in words, if it is none of the options. */
+  text?: string;
+  /** Content of the button instead of the value in words. */
+  children?: ReactNode;
+  className?: string;
 }
 
 const SelectPopup = lazyPart(() => import("./SelectPopup.tsx"), "idle");
 
 /** One of a few values. For many, use a Combobox. */
-export function Select<T extends string>({ label, value, options, onChange, disabled }: SelectProps<T>) {
+export function Select<T extends string>(props: SelectProps<T>) {
+  const { label, value, options, onChange, disabled, children, className = "" } = props;
   const { open, setOpen, onOpenChange, trigger, triggerProps } = useLazyPopup(SelectPopup.preload, "listbox");
-  const text = options.find((option) => option.value === value)?.label ?? value;
+  const text = props.text ?? options.find((option) => option.value === value)?.label ?? value;
   return (
     <>
       <button
         type="button"
         aria-label={`${label}: ${text}`}
         disabled={disabled}
-        className="ui-button"
+        className={`ui-button ${className}`}
         {...triggerProps}
       >
-        {text}
+        {children ?? text}
         <Icon name="chevronDown" className="text-muted" />
       </button>
       {open && (

@@ -1,8 +1,8 @@
-import { act, cleanup, screen, waitFor, within } from "@testing-library/react";
+import { act, cleanup, fireEvent, screen, waitFor, within } from "@testing-library/react";
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import { installBrowser } from "../../test/browser.ts";
 import { type FakeLive, numberFrame, panelInfo, replaceFake } from "../../test/fakeLive.ts";
-import { frame, MINUTE, measure, START, timeColumn } from "../../test/frames.ts";
+import { context, dimension, frame, MINUTE, measure, START, timeColumn } from "../../test/frames.ts";
 import { renderPage } from "../../test/renderPage.tsx";
 
 // These tests are about the page around live data: its source is a fake.
@@ -51,11 +51,11 @@ test("the address is completed, keeps foreign parameters and the fragment, and c
 });
 
 test("a link with an unknown time zone and range says what it shows instead", async () => {
-  const { search, user } = await openDashboard("/?range=30d&zone=Mars/Olympus");
+  const { search, user } = await openDashboard("/?range=2y&zone=Mars/Olympus");
   const note = document.querySelector("[data-note]");
   expect(note?.textContent).toContain("The link requests time zone Mars/Olympus");
   expect(note?.textContent).toContain("Showing Europe/Madrid");
-  expect(note?.textContent).toContain("The link requests range 30d");
+  expect(note?.textContent).toContain("The link requests range 2y");
   expect(search()).toBe("?range=1h&zone=Europe/Madrid");
   await user.click(screen.getByRole("button", { name: "Dismiss" }));
   expect(document.querySelector("[data-note]")).toBeNull();
@@ -345,4 +345,140 @@ test("the time zone control searches all zones", async () => {
   await user.type(await screen.findByPlaceholderText("Search time zones"), "kolk");
   await user.click(await screen.findByRole("option", { name: /Asia\/Kolkata/ }));
   await waitFor(() => expect(search()).toContain("zone=Asia/Kolkata"));
+});
+
+test("the list has every range, and the address and the queries follow", async () => {
+  const { user, search } = await openDashboard();
+  await user.click(screen.getByRole("button", { name: "More time ranges: Last hour" }));
+  const options = (await screen.findAllByRole("option")).map(({ textContent }) => textContent);
+  expect(options).toHaveLength(11);
+  await user.click(screen.getByRole("option", { name: "This month" }));
+  await waitFor(() => expect(search()).toBe("?range=this-month&zone=Europe/Madrid"));
+  await waitFor(() => expect(live.watched.has("error_rate?range=this-month&zone=Europe/Madrid")).toBe(true));
+  expect(screen.getByRole("button", { name: "More time ranges: This month" }).textContent).toContain("This month");
+});
+
+test("a custom range is entered on the clock of the zone, and refused in words", async () => {
+  const { user, search } = await openDashboard();
+  await user.click(screen.getByRole("button", { name: "More time ranges: Last hour" }));
+  await user.click(await screen.findByRole("option", { name: "Custom…" }));
+  const dialog = await screen.findByRole("dialog", { name: "Custom range" });
+  expect(dialog.textContent).toMatch(/Times are those of Madrid. Figures are stored for 400 days: since \w{3} \d/);
+  const [from, to] = ["From", "To"].map((label) => within(dialog).getByLabelText(label)) as HTMLInputElement[];
+  const apply = () => user.click(within(dialog).getByRole("button", { name: "Apply" }));
+  const alerts = () =>
+    within(dialog)
+      .getAllByRole("alert")
+      .map(({ textContent }) => textContent);
+  fireEvent.change(from as Element, { target: { value: "2001-01-01T00:00" } });
+  fireEvent.change(to as Element, { target: { value: "2999-01-01T00:00" } });
+  await apply();
+  expect(alerts()).toEqual([expect.stringMatching(/^Figures are stored for 400 days/), "The end is in the future"]);
+  const day = new Date(Date.now() - 3 * 24 * 3_600_000).toISOString().slice(0, 10);
+  fireEvent.change(from as Element, { target: { value: `${day}T10:00` } });
+  fireEvent.change(to as Element, { target: { value: `${day}T09:00` } });
+  await apply();
+  expect(alerts()).toEqual(["The end must be after the start"]);
+  fireEvent.change(to as Element, { target: { value: `${day}T12:30` } });
+  await apply();
+  await waitFor(() => expect(search()).toBe(`?from=${day}T10:00&to=${day}T12:30&zone=Europe/Madrid`));
+  expect(screen.getByRole("button", { name: /^More time ranges: .*10:00–12:30$/ })).toBeTruthy();
+});
+
+test("links with intervals, comparisons and filters that cannot be shown say so", async () => {
+  await openDashboard("/?from=2026-02-31&compare=month&filter=ES");
+  const note = document.querySelector("[data-note]")?.textContent;
+  expect(note).toContain("the interval from 2026-02-31 to now, which is not a valid one. Showing the last hour.");
+  expect(note).toContain("comparison month, which does not exist");
+  expect(note).toContain("a filter that cannot be applied: ES");
+});
+
+test("the exact span comes from the result, with what it is compared with", async () => {
+  const { user, search } = await openDashboard();
+  const shown = () => document.querySelector("[data-shown-span]")?.textContent;
+  expect(shown()).toBeUndefined();
+  await user.click(screen.getByRole("button", { name: "Compare: No comparison" }));
+  await user.click(await screen.findByRole("option", { name: "vs a week ago" }));
+  await waitFor(() => expect(search()).toBe("?range=1h&zone=Europe/Madrid&compare=week"));
+  const week = 7 * 24 * 3_600_000;
+  const result = frame([timeColumn([START]), measure("errors", [1])], { context: context({ zone: HOUR.zone }) });
+  const comparison = frame([timeColumn([START - week]), measure("errors", [3])], {
+    context: context({ zone: HOUR.zone, start: START - week, end: START - week + 3_600_000 }),
+  });
+  act(() => {
+    // The first panel over time says the span.
+    for (const { name } of PANELS) live.push({ panel: name, ...HOUR, compare: "week" }, { ...result, comparison });
+  });
+  await waitFor(() => expect(shown()).toBe("11:00–12:00 compared with Sat 14 Nov, 11:00–12:00"));
+  await user.click(screen.getByRole("button", { name: "Error rate: more actions" }));
+  await user.click(await screen.findByRole("menuitem", { name: "Show as table" }));
+  const table = await within(panel("Error rate")).findByRole("table");
+  expect(table.textContent).toContain("errors (compared)");
+});
+
+test("a panel that the server refuses to compare is shown without a comparison", async () => {
+  await openDashboard("/?range=1h&zone=Europe/Madrid&compare=previous");
+  const compared = { panel: "top_pages", ...HOUR, compare: "previous" } as const;
+  act(() => live.push(compared, numberFrame(1), { status: "failed", reason: "nothing to compare" }));
+  await waitFor(() => expect(live.watched.has("top_pages?range=1h&zone=Europe/Madrid")).toBe(true));
+  push("top_pages", 8);
+  await waitFor(() => expect(figure("Top pages")).toBe("8"));
+  expect(panel("Top pages").textContent).not.toContain("nothing to compare");
+});
+
+test("filters are added from the values on the screen, shown as chips, and removed", async () => {
+  const { user, search } = await openDashboard();
+  const pages = frame([dimension("page_url", ["/pricing", "/", "(other)", ""]), measure("views", [4, 3, 2, 1])]);
+  act(() => live.push({ panel: "top_pages", ...HOUR }, pages));
+  await user.click(screen.getByRole("button", { name: "Add filter" }));
+  const form = await screen.findByRole("dialog", { name: "Add filter" });
+  expect((within(form).getByLabelText("Filter by") as HTMLSelectElement).value).toBe("page_url");
+  expect([...form.querySelectorAll("datalist option")].map((option) => option.getAttribute("value"))).toEqual([
+    "/",
+    "/pricing",
+  ]);
+  await user.click(within(form).getByRole("button", { name: "Add filter" }));
+  expect(within(form).getByRole("alert").textContent).toBe("Enter a value");
+  await user.selectOptions(within(form).getByLabelText("Filter by"), "country_code");
+  await user.type(within(form).getByLabelText("Value"), "ES{Enter}");
+  await waitFor(() => expect(search()).toBe("?range=1h&zone=Europe/Madrid&filter=country_code:ES"));
+  await waitFor(() =>
+    expect(live.watched.has("top_pages?range=1h&zone=Europe/Madrid&filter=country_code:ES")).toBe(true),
+  );
+  expect(document.querySelector("[data-filter]")?.textContent).toContain("country: Spain");
+  await user.click(screen.getByRole("button", { name: "Remove the filter country: Spain" }));
+  await waitFor(() => expect(search()).toBe("?range=1h&zone=Europe/Madrid"));
+});
+
+test("a click on a value of a ranking filters by it; the value that stands for many has no button", async () => {
+  const ranking = panelInfo("top_pages", { title: "Top pages", order: 3, chart: "horizontal-bar" });
+  const { user, search } = await openDashboard();
+  act(() => live.goLive({ panels: [...PANELS.slice(0, 2), ranking] }));
+  const pages = frame([dimension("page_url", ["/pricing", "(other)"]), measure("views", [4, 9])]);
+  act(() => live.push({ panel: "top_pages", ...HOUR }, pages));
+  const rest = panel("Top pages").querySelector("[data-rest]");
+  expect(rest?.querySelector("button")).toBeNull();
+  expect(rest?.getAttribute("title")).toContain("beyond the 5,000 most frequent");
+  await user.click(await screen.findByRole("button", { name: "/pricing: filter by it" }));
+  await waitFor(() => expect(search()).toContain("filter=page_url:/pricing"));
+});
+
+test("filters are not sent to panels that have none, which say so, nor if the server does not know the dimension", async () => {
+  await openDashboard("/?filter=country_code:ES&filter=planet:Mars");
+  const plain = panelInfo("top_pages", { title: "Top pages", order: 3, filterable: false, comparable: false });
+  act(() => live.goLive({ panels: [...PANELS.slice(0, 2), plain] }));
+  await waitFor(() => expect(live.watched.has("top_pages?range=1h&zone=Europe/Madrid")).toBe(true));
+  expect(live.watched.has("error_rate?range=1h&zone=Europe/Madrid&filter=country_code:ES")).toBe(true);
+  await waitFor(() => expect(panel("Top pages").querySelector("[data-not-filtered]")).toBeTruthy());
+  expect(panel("Error rate").querySelector("[data-not-filtered]")).toBeNull();
+  expect(document.querySelector("[data-filter=unknown]")?.textContent).toContain("has no dimension planet");
+});
+
+test("the figures of a range that has ended do not age", async () => {
+  await openDashboard("/?range=yesterday");
+  const yesterday = { panel: "error_rate", range: "yesterday", zone: HOUR.zone } as const;
+  act(() => live.push(yesterday, numberFrame(4), { status: "stale", reason: "the server cannot be reached" }));
+  await waitFor(() => expect(figure("Error rate")).toBe("4"));
+  expect(panel("Error rate").querySelector("[data-as-of]")).toBeNull();
+  expect(panel("Error rate").querySelector("[data-dimmed]")).toBeNull();
 });

@@ -1,8 +1,12 @@
 import { Suspense, useCallback, useEffect, useMemo } from "react";
 import { preloadCharts } from "../../charts/Chart.tsx";
+import { type AddFilter, ValueFilterContext } from "../../charts/valueFilter.tsx";
+import type { Catalog } from "../../frame/catalog.ts";
 import { lazyPart } from "../../lazyPart.ts";
+import { panelQuery, type Selection } from "../../query/query.ts";
 import { useCatalog, useConnection, useLive } from "../../shell/live.ts";
-import { useView } from "../../shell/view.ts";
+import { ViewBar } from "../../shell/ViewBar.tsx";
+import { useView, withFilter } from "../../shell/view.ts";
 import { strings } from "../../strings.ts";
 import { Button } from "../../ui/Button.tsx";
 import { ErrorBoundary, OptionalPart } from "../../ui/ErrorBoundary.tsx";
@@ -19,14 +23,27 @@ const SetupChecklist = lazyPart(() => import("./gettingStarted/SetupChecklist.ts
 
 export default function DashboardPage() {
   const [view, setView] = useView();
-  const { range, zone, panel, wall } = view;
+  const { range, zone, compare, filters, panel, wall } = view;
   const { catalog, failure } = useCatalog();
   const { hasEvents, state } = useConnection();
   const { retry } = useLive();
   const panels = useMemo(() => placePanels(catalog?.panels ?? []).map((placed) => placed.panel), [catalog]);
   const enlarge = useCallback((name: string) => setView({ panel: name }), [setView]);
   const [pending, finishSetup] = useSetupPending(hasEvents);
-  const first = panels[0];
+  const selection = useMemo(
+    () => knownSelection({ range, zone, compare, filters }, catalog),
+    [range, zone, compare, filters, catalog],
+  );
+  const addFilter: AddFilter = useCallback(
+    (dimension) =>
+      catalog?.dimensions.some(({ name }) => name === dimension)
+        ? (value) => setView({ filters: withFilter(filters, { dimension, value }) })
+        : undefined,
+    [catalog, filters, setView],
+  );
+  const [first] = panels;
+  // A number often has a span of its own.
+  const overRange = panels.find(({ chart }) => chart !== "number");
 
   // Not before the stream is open: on a slow link they would delay the first figures.
   const connecting = state.phase === "connecting";
@@ -52,16 +69,23 @@ export default function DashboardPage() {
     );
   }
   if (!catalog) return <LoadingGrid />;
-  const grid = { panels, range, zone, onEnlarge: enlarge };
+  const grid = { panels, selection, onEnlarge: enlarge };
   return (
-    <>
-      {first && <DocumentTitle panel={first.name} range={range} zone={zone} />}
+    <ValueFilterContext value={addFilter}>
+      {first && <DocumentTitle query={panelQuery(first, selection)} />}
       {panels.length === 0 && <EmptyState title={strings.noPanels}>{strings.noPanelsHint}</EmptyState>}
       {wall ? (
         <KioskGrid {...grid} />
       ) : (
         // One boundary for all: a list that came later would move the panels.
         <Suspense fallback={<LoadingGrid />}>
+          <ViewBar
+            catalog={catalog}
+            view={view}
+            selection={selection}
+            spanQuery={overRange && panelQuery(overRange, selection)}
+            onView={setView}
+          />
           <ErrorBoundary fallback={() => null}>
             {pending && <SetupChecklist panels={panels} range={range} zone={zone} onDone={finishSetup} dismissible />}
           </ErrorBoundary>
@@ -73,26 +97,35 @@ export default function DashboardPage() {
       )}
       {panel && (
         <OptionalPart onClose={() => setView({ panel: undefined })}>
-          <EnlargedPanel name={panel} panels={panels} view={view} onView={setView} />
+          <EnlargedPanel name={panel} panels={panels} view={view} selection={selection} onView={setView} />
         </OptionalPart>
       )}
-    </>
+    </ValueFilterContext>
   );
+}
+
+/** Without filters by dimensions that the server does not have: it would reject every query. */
+function knownSelection({ filters = [], ...rest }: Selection, catalog: Catalog | undefined): Selection {
+  const known = new Set(catalog?.dimensions.map(({ name }) => name));
+  return { ...rest, filters: filters.filter(({ dimension }) => known.has(dimension)) };
 }
 
 const FIRST_CARDS = ["small", "small", "small", "small", "large", "large", "large", "large"] as const;
 
 /** The same frame as in index.html, until the list of panels is known. */
 export const LoadingGrid = () => (
-  <div className="grid-panels" aria-busy="true">
+  <div aria-busy="true">
     <p className="sr-only" role="status">
       {strings.loading}
     </p>
-    {FIRST_CARDS.map((size, index) => (
-      // biome-ignore lint/suspicious/noArrayIndexKey: the list is constant
-      <div key={index} className={`first-card first-${size}`} aria-hidden="true">
-        <span className="first-bar" />
-      </div>
-    ))}
+    <div className="view-bar" />
+    <div className="grid-panels">
+      {FIRST_CARDS.map((size, index) => (
+        // biome-ignore lint/suspicious/noArrayIndexKey: the list is constant
+        <div key={index} className={`first-card first-${size}`} aria-hidden="true">
+          <span className="first-bar" />
+        </div>
+      ))}
+    </div>
   </div>
 );

@@ -1,4 +1,4 @@
-import { useEffect, useMemo } from "react";
+import { useEffect } from "react";
 import { figureText } from "../../frame/cellText.ts";
 import type { Frame } from "../../frame/frame.ts";
 import { isInlineUnit } from "../../lib/format.ts";
@@ -18,8 +18,7 @@ export function titleOf(frame: Frame | undefined, status: QueryStatus): string {
 }
 
 /** The tab's title shows the lead figure of a panel, as its card does. */
-export function DocumentTitle({ panel, range, zone }: PanelQuery) {
-  const query = useMemo(() => ({ panel, range, zone }), [panel, range, zone]);
+export function DocumentTitle({ query }: { query: PanelQuery }) {
   const { status } = useQueryState(query);
   const last = useLastFrame(query);
   const shown = useFrozen(last, queryKey(query), last !== null && !last.placeholder, false);

@@ -1,11 +1,11 @@
 import { useEffect, useRef } from "react";
 import type { PanelInfo } from "../../live/protocol.ts";
-import { RANGE_OPTIONS } from "../../shell/Header.tsx";
+import type { Selection } from "../../query/query.ts";
+import { RangeControl } from "../../shell/RangeControl.tsx";
 import type { View } from "../../shell/view.ts";
 import { strings } from "../../strings.ts";
 import { Button, IconButton } from "../../ui/Button.tsx";
 import { Dialog } from "../../ui/Dialog.tsx";
-import { SegmentedControl } from "../../ui/SegmentedControl.tsx";
 import { PanelSlot } from "./PanelSlot.tsx";
 
 interface Props {
@@ -13,11 +13,13 @@ interface Props {
   /** In the order of the page. */
   panels: PanelInfo[];
   view: View;
+  /** What of the view is shown. */
+  selection: Selection;
   onView: (change: Partial<View>) => void;
 }
 
 /** One panel in a dialog, with the range and the way to its neighbours. */
-export default function EnlargedPanel({ name, panels, view, onView }: Props) {
+export default function EnlargedPanel({ name, panels, view, selection, onView }: Props) {
   const index = panels.findIndex((panel) => panel.name === name);
   const info = panels[index];
   const close = () => onView({ panel: undefined });
@@ -50,14 +52,9 @@ export default function EnlargedPanel({ name, panels, view, onView }: Props) {
       }
     >
       <div className="mb-4 flex-none">
-        <SegmentedControl
-          label={strings.range}
-          options={RANGE_OPTIONS}
-          value={view.range}
-          onChange={(range) => onView({ range })}
-        />
+        <RangeControl range={view.range} zone={view.zone} onChange={(range) => onView({ range })} />
       </div>
-      <PanelSlot key={name} info={info} range={view.range} zone={view.zone} />
+      <PanelSlot key={name} info={info} selection={selection} />
     </Dialog>
   );
 }

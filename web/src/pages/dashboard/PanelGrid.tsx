@@ -1,6 +1,6 @@
 import { type CSSProperties, useEffect, useMemo, useState } from "react";
 import type { PanelInfo } from "../../live/protocol.ts";
-import type { PanelQuery } from "../../query/query.ts";
+import { panelQuery, type Selection } from "../../query/query.ts";
 import { useQueryState } from "../../shell/live.ts";
 import { usePause } from "../../shell/pause.tsx";
 import { kioskPages, placePanels, SCREENS } from "./grid.ts";
@@ -8,8 +8,7 @@ import { PanelSlot } from "./PanelSlot.tsx";
 
 interface Props {
   panels: PanelInfo[];
-  range: PanelQuery["range"];
-  zone: string;
+  selection: Selection;
   onEnlarge: (panel: string) => void;
 }
 
@@ -49,7 +48,7 @@ export function KioskGrid({ panels, ...slot }: Props) {
   return (
     <div className="flex min-h-0 flex-1 flex-col gap-3" data-grid="kiosk">
       {pages.length > 1 &&
-        panels.map(({ name }) => <Subscription key={name} panel={name} range={slot.range} zone={slot.zone} />)}
+        panels.map((panel) => <Subscription key={panel.name} info={panel} selection={slot.selection} />)}
       {page.figures.length > 0 && (
         <div className="kiosk-figures">
           {page.figures.map((panel) => (
@@ -71,7 +70,7 @@ export function KioskGrid({ panels, ...slot }: Props) {
 }
 
 /** Keeps the panels of the other screenfuls up to date, so that each appears complete and the stream stays the same. */
-function Subscription({ panel, range, zone }: PanelQuery) {
-  useQueryState(useMemo(() => ({ panel, range, zone }), [panel, range, zone]));
+function Subscription({ info, selection }: { info: PanelInfo; selection: Selection }) {
+  useQueryState(useMemo(() => panelQuery(info, selection), [info, selection]));
   return null;
 }

@@ -1,7 +1,7 @@
-import { memo, useMemo } from "react";
-import type { PanelInfo } from "../../live/protocol.ts";
+import { memo, useMemo, useState } from "react";
+import type { PanelInfo, QueryState } from "../../live/protocol.ts";
 import { PanelCard } from "../../panels/PanelCard.tsx";
-import { type PanelQuery, queryKey } from "../../query/query.ts";
+import { type PanelQuery, panelQuery, queryKey, type Selection } from "../../query/query.ts";
 import { useConnection, useLastFrame, useLive, useQueryState } from "../../shell/live.ts";
 import { useReportIssue } from "../../shell/panelIssues.tsx";
 import { useFrozen } from "../../shell/pause.tsx";
@@ -10,18 +10,32 @@ import { CopyButton } from "../../ui/CopyButton.tsx";
 
 interface Props {
   info: PanelInfo;
-  range: PanelQuery["range"];
-  zone: string;
+  selection: Selection;
   /** Absent if the panel is enlarged. */
   onEnlarge?: (panel: string) => void;
 }
 
 const MINUTE_MS = 60_000;
 
-/** A panel with its data. Only this one renders when its data changes. */
-export const PanelSlot = memo(function PanelSlot({ info, range, zone, onEnlarge }: Props) {
-  const query = useMemo(() => ({ panel: info.name, range, zone }), [info.name, range, zone]);
+/**
+ * The query of a panel. A server that rejects it with a comparison is asked without one: the catalogue does not tell of
+ * all panels whether they can be compared.
+ */
+function useQuery(info: PanelInfo, selection: Selection): { query: PanelQuery; state: QueryState } {
+  const wanted = useMemo(() => panelQuery(info, selection), [info, selection]);
+  const [rejected, setRejected] = useState("");
+  const query = useMemo(
+    () => (queryKey(wanted) === rejected ? { ...wanted, compare: undefined } : wanted),
+    [wanted, rejected],
+  );
   const state = useQueryState(query);
+  if (query.compare && state.status === "failed") setRejected(queryKey(query));
+  return { query, state };
+}
+
+/** A panel with its data. Only this one renders when its data changes. */
+export const PanelSlot = memo(function PanelSlot({ info, selection, onEnlarge }: Props) {
+  const { query, state } = useQuery(info, selection);
   const lastFrame = useLastFrame(query);
   const drawn = useFrozen(lastFrame, queryKey(query), lastFrame !== null && !lastFrame.placeholder);
   const { retry } = useLive();
@@ -39,6 +53,7 @@ export const PanelSlot = memo(function PanelSlot({ info, range, zone, onEnlarge 
         drawn={drawn ?? undefined}
         onEnlarge={onEnlarge}
         onRetry={retry}
+        notFiltered={!info.filterable && Boolean(selection.filters?.length)}
         sqlActions={<CopyButton text={info.sql} />}
         className={onEnlarge ? "h-full" : "enlarged min-h-0 flex-1"}
       />

@@ -86,6 +86,8 @@ describe.each(["dark", "light"] as const)("in the %s theme", (colorScheme) => {
       await page.keyboard.press("Space");
     } else {
       await page.getByRole("button", { name: /^More time ranges/ }).press("Enter");
+      await page.getByRole("option").first().waitFor();
+      await page.keyboard.press("Home");
       await arrowTo(page, /last 6 hours/i, "option");
     }
     await page.waitForURL(/range=6h/);

@@ -149,7 +149,7 @@ impl ValidEvent<'_> {
     /// Releases the event, and returns its memory.
     pub(crate) fn into_buffer(self) -> PromotedBuffer {
         // Collecting no values into a Vec of the same layout keeps the allocation.
-        PromotedBuffer(self.promoted.into_iter().filter_map(|_| None).collect())
+        PromotedBuffer(self.promoted.into_iter().map_while(|_| None).collect())
     }
     /// The id that the producer sent, if any.
     pub fn event_id(&self) -> Option<Uuid> {

@@ -30,7 +30,7 @@ const BROKEN_UNTIL_RESTART: &str = "Cannot write to canceled buffer";
 /// bytes and recognizes a duplicate by its token. A batch is one block, but not one commit: it becomes a part per partition
 /// in `events` and in the table of each view, and an engine crash in between leaves some of them. The retry adds those that
 /// are missing, because each table remembers the tokens of its parts.
-const INSERT_SETTINGS: [(&str, &str); 11] = [
+const INSERT_SETTINGS: [(&str, &str); 12] = [
     ("async_insert", "0"),
     ("insert_deduplicate", "1"),
     ("deduplicate_insert", "enable"),
@@ -42,6 +42,8 @@ const INSERT_SETTINGS: [(&str, &str); 11] = [
     ("min_insert_block_size_rows", "1048576"),
     ("min_insert_block_size_bytes", "268435456"),
     ("input_format_parallel_parsing", "0"),
+    // A column that the table lacks is an error. By default ClickHouse drops its values without a word.
+    ("input_format_skip_unknown_fields", "0"),
     ("wait_end_of_query", "1"),
 ];
 

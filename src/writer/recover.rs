@@ -130,7 +130,7 @@ impl RecoveryBuilder {
                 self.bytes_since_snapshot += (events.columns.size_bytes() + REQUEST_OVERHEAD_BYTES) as u64;
                 if !events.columns.is_empty() {
                     let rows = u64::from(events.columns.rows());
-                    let size = BatchSize { events: rows, bytes: events.columns.size_bytes() as u64 };
+                    let size = BatchSize { events: rows, bytes: events.columns.batch_bytes() };
                     self.unbatched.push_back((lsn, size));
                 }
             }

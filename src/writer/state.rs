@@ -462,7 +462,7 @@ impl<T> WriterState<T> {
             return;
         }
         let open = &mut self.open;
-        let bytes = events.records.iter().map(|record| record.size_bytes() as u64).sum();
+        let bytes = events.records.iter().map(EventColumns::batch_bytes).sum();
         open.size += BatchSize { events: events.rows(), bytes };
         open.records = Some((open.records.map_or(lsn, |(first, _)| first), lsn));
         open.buffered.append(events);

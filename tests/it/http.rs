@@ -97,7 +97,7 @@ async fn errors_are_problem_details() {
         (request(&server, "POST", "/events", "[{]"), 400, "not a JSON array"),
         (request(&server, "POST", "/events", &" ".repeat(5_000_000)), 413, "MILLRACE_MAX_MESSAGE_BYTES"),
         (get(&server, "/api/panels/nothing"), 404, "\"nothing\" is not known"),
-        (get(&server, "/api/dashboard/top-pages?time_range=2h"), 400, "time_range: \"2h\""),
+        (get(&server, "/api/dashboard/top-pages?time_range=2h"), 400, "range: \"2h\""),
         (get(&server, "/api/dashboard/top-pages?limit=0"), 400, "from 1 to 100"),
         (get(&server, "/api/dashboard/top-pages?size=5"), 400, "it has limit"),
         (get(&server, "/api/nothing"), 404, "/api/panels"),

@@ -203,7 +203,10 @@ async fn a_batch_rejected_by_clickhouse_waits_for_a_replay() {
     assert!(health.summary.contains("millrace dead-letters list"), "{}", health.summary);
     let data_dir = server.data_dir().to_str().unwrap();
     let listed = output_text(&run_millrace(&["dead-letters", "list", "--data-dir", data_dir]));
-    assert!(listed.contains("refused  2 events") && listed.contains("NO_SUCH_COLUMN"), "{listed}");
+    assert!(
+        listed.contains("refused  2 events") && listed.contains("Unknown column with name device_type"),
+        "{listed}"
+    );
     // Replayed before the fix, it is rejected again.
     let early = run_millrace(&["dead-letters", "replay", "--data-dir", data_dir]);
     assert!(

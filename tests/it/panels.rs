@@ -407,7 +407,10 @@ async fn http_queries_have_ranges_comparisons_and_filters() {
     };
     let (status, response) = get("panels/error_rate?range=7d&compare=previous&filter=country_code:US");
     assert_eq!((status.as_str(), &response["table"]["context"]["bucket_seconds"]), ("200", &7_200.into()));
-    assert_eq!(response["frame"]["comparison"]["rows"], response["frame"]["rows"]);
+    // The last bucket is running, and the previous period ends where this one starts.
+    let rows = |frame: &serde_json::Value| frame["rows"].as_u64().unwrap();
+    let (current, previous) = (rows(&response["frame"]), rows(&response["frame"]["comparison"]));
+    assert!(previous == current || previous + 1 == current, "{previous} {current}");
     assert_eq!(response["frame"]["figures"][1]["comparison"]["label"], "previous period");
     let day = |days_ago: i64| {
         let date = jiff::Timestamp::now().to_zoned(jiff::tz::TimeZone::UTC).date();

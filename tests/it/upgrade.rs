@@ -163,8 +163,8 @@ async fn an_old_data_folder_is_upgraded_despite_kills() {
         drop(server); // kill -9
     }
     let mut server = TestServer::start_on(folder, &[]);
-    let health = server.wait_for_health("upgraded", |health| health.status() == Status::Ok).await;
-    assert_eq!(health.buffer_size, 0, "the events were inserted");
+    let is_done = |health: &v1::Health| health.status() == Status::Ok && health.buffer_size == 0;
+    server.wait_for_health("upgraded, with the events inserted", is_done).await;
     server.wait_for_log_line("schema applied");
     let sent = "event_name = 'sent during the upgrade'";
     assert_eq!(server.sql(&format!("SELECT count() FROM events WHERE {sent}")).await, accepted.to_string());

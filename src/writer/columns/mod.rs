@@ -25,6 +25,9 @@ use crate::event::ValidEvent;
 use crate::project::Project;
 use crate::properties::{Properties, PropertyType, PropertyValue, Role};
 
+/// What the rollup rows of an event cost that shares its minute with no other event: about 35 rows.
+const ROLLUP_BYTES_PER_MINUTE: usize = 2_048;
+const MILLIS_PER_MINUTE: i64 = 60_000;
 /// Rows per chunk of columns with the same value in each row. All chunks share the same memory.
 const CHUNK_ROWS: usize = 4_096;
 
@@ -237,6 +240,19 @@ impl EventColumns {
             + bytes.into_iter().map(Vec::len).sum::<usize>()
             + self.given_ids.len() * size_of::<GivenId>()
             + self.promoted.iter().map(|column| column.values.size_bytes()).sum::<usize>()
+    }
+
+    /// The size that a batch grows by: [`Self::size_bytes`], and an estimate of the rollup rows of events that are out of order
+    /// or late. Events of the same minute share rows, and there are few minutes in order.
+    pub fn batch_bytes(&self) -> u64 {
+        let mut minute = self.runs.first().map_or(0, |run| run.received_at_ms.div_euclid(MILLIS_PER_MINUTE));
+        let mut minutes = 0;
+        for timestamp in self.timestamps.as_chunks().0 {
+            let other = i64::from_le_bytes(*timestamp).div_euclid(MILLIS_PER_MINUTE);
+            minutes += usize::from(other != minute);
+            minute = other;
+        }
+        (self.size_bytes() + minutes * ROLLUP_BYTES_PER_MINUTE) as u64
     }
 
     /// Appends a row. The event's promoted values are those of the properties passed to [`Self::new`].
@@ -517,6 +533,26 @@ mod tests {
             },
         );
         proptest::collection::vec(event, 0..20)
+    }
+
+    #[test]
+    fn events_of_many_minutes_make_a_batch_larger() {
+        let columns = |step_seconds: i64| {
+            let events: Vec<v1::Event> = (0..1_000)
+                .map(|number| v1::Event {
+                    event_name: "a".into(),
+                    timestamp: Some(prost_types::Timestamp {
+                        seconds: NOW_MS / 1_000 - number * step_seconds,
+                        nanos: 0,
+                    }),
+                    ..Default::default()
+                })
+                .collect();
+            columns(&events)
+        };
+        let (near, far) = (columns(0), columns(60));
+        assert_eq!(near.batch_bytes(), near.size_bytes() as u64);
+        assert_eq!(far.batch_bytes(), (far.size_bytes() + 999 * ROLLUP_BYTES_PER_MINUTE) as u64);
     }
 
     proptest! {

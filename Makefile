@@ -102,6 +102,11 @@ crash-test: engine ## Kill server and engine at random moments and count the eve
 	@$(RUST)
 	CRASH_CYCLES=$(or $(CYCLES),100) cargo test --locked --test it crash -- --nocapture
 
+.PHONY: correctness-test
+correctness-test: engine ## Compare every panel with plain SQL over random events of 400 days and three projects: EVENTS=1000000
+	@$(RUST)
+	CORRECTNESS_EVENTS=$(or $(EVENTS),1000000) cargo test --locked --test it correctness -- --nocapture
+
 .PHONY: power-cut-test
 power-cut-test: engine ## Cut the power of a real file system under load and count the events, as root: CUTS=50
 	@$(RUST)

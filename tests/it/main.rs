@@ -5,6 +5,7 @@ mod backpressure;
 mod clients;
 mod common;
 mod contention;
+mod correctness;
 mod crash;
 mod dead_letters;
 mod disk_full;

@@ -65,7 +65,7 @@ SETTINGS {{table_settings}};
 --
 -- Distinct counts of minutes cannot be added up, so visitors and sessions are sets that can be merged, of hashes of their
 -- ids: up to 100 by the whole hash, more by one of 2^20 bits each, and a sixteenth of all hashes in a second set of 2^20
--- bits, for counts of which the first is full (docs/decisions/0009-one-rollup.md).
+-- bits, for counts of which the first is full (docs/decisions/0010-distinct-counts.md).
 CREATE TABLE IF NOT EXISTS rollup
 (
     project          LowCardinality(String),

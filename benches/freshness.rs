@@ -8,16 +8,16 @@
 #[path = "../tests/it/common.rs"]
 #[expect(dead_code, reason = "shared with the tests")]
 mod common;
+#[path = "suite/probe.rs"]
+mod probe;
 
 use std::time::{Duration, Instant};
 
 use common::{TestServer, event, events_request, next_update};
 use millrace_client::ProducerConfig;
 use millrace_client::proto::v1;
-use rand::Rng as _;
+use probe::{measure_freshness, signups_started};
 use tokio::task::JoinSet;
-use tonic::Streaming;
-use v1::watch_panels_response::Value;
 
 const SUBSCRIBERS: usize = 1_000;
 /// Below the server's limit of 128 streams per connection.
@@ -60,19 +60,6 @@ fn report(label: &str, times: &mut [Duration]) {
     );
 }
 
-async fn subscribe(server: &TestServer, panel: &str) -> Streaming<v1::WatchPanelsResponse> {
-    let query = v1::PanelQuery { panel: panel.into(), ..Default::default() };
-    let request = v1::WatchPanelsRequest { queries: vec![query], ..Default::default() };
-    server.dashboard().await.watch_panels(request).await.unwrap().into_inner()
-}
-
-fn signups_started(update: &v1::WatchPanelsResponse) -> u64 {
-    match &update.value {
-        Some(Value::SignupFunnel(funnel)) => funnel.started,
-        other => panic!("{other:?}"),
-    }
-}
-
 /// Sends sign-ups at random intervals, next to a load of other events, and measures the time until each is in the funnel.
 async fn measure(rate: u64, settings: &[(&str, &str)], duration: Duration) -> Vec<Duration> {
     let server = TestServer::start_with(&[settings, &[("MILLRACE_LOG", "info")]].concat());
@@ -91,20 +78,7 @@ async fn measure(rate: u64, settings: &[(&str, &str)], duration: Duration) -> Ve
         }
         load_producer.close().await.unwrap();
     });
-    let mut stream = subscribe(&server, "signup_funnel").await;
-    let mut producer = server.ingest().await;
-    let mut times = Vec::new();
-    let started_at = Instant::now();
-    tokio::time::sleep(Duration::from_secs(1)).await;
-    while started_at.elapsed() < duration {
-        let pause = rand::rng().random_range(50..500);
-        tokio::time::sleep(Duration::from_millis(pause)).await;
-        let called_at = Instant::now();
-        producer.send_events(events_request(vec![event("signup_started")])).await.unwrap();
-        let expected = times.len() as u64 + 1;
-        while signups_started(&next_update(&mut stream).await.unwrap().unwrap()) < expected {}
-        times.push(called_at.elapsed());
-    }
+    let times = measure_freshness(&server, duration, 50..500).await;
     load_task.await.unwrap();
     times
 }

@@ -65,7 +65,7 @@ pub mod internals {
         };
     }
     pub mod clickhouse {
-        pub use crate::clickhouse::{ClickHouse, ClickHouseError, Endpoint};
+        pub use crate::clickhouse::{ClickHouse, ClickHouseError, Endpoint, INSERT_SETTINGS};
         pub mod batches {
             pub use crate::clickhouse::batches::{BatchPresence, count_stored_events};
         }

@@ -9,12 +9,11 @@ use rand::Rng as _;
 use tokio::task::JoinSet;
 use tokio::time::MissedTickBehavior;
 use tokio_stream::wrappers::ReceiverStream;
-use tonic::Streaming;
 use v1::event::PropertiesKind;
-use v1::watch_panels_response::Value;
 
-use crate::common::{TestServer, event, events_request, next_update, now};
+use crate::common::{TestServer, next_update, now};
 use crate::figures::Figures;
+use crate::probe::{measure_freshness, subscribe};
 use crate::process::{CpuSeconds, memory_mb};
 use crate::traffic::{generate_command, start_server};
 
@@ -30,7 +29,7 @@ pub(crate) async fn measure(figures: &mut Figures) {
     for rate in [50_000, 1_000] {
         let server = start_server();
         let producers = start_producers(&server, rate, PACED).await;
-        let mut freshness = measure_freshness(&server, PACED).await;
+        let mut freshness = measure_freshness(&server, PACED, 20..250).await;
         let mut acknowledgements = producers.join_all().await.concat();
         figures.add_times(&format!("at {rate} events/s: acknowledgement"), &mut acknowledgements);
         figures.add_times(&format!("at {rate} events/s: freshness"), &mut freshness);
@@ -117,40 +116,6 @@ fn page_view() -> v1::Event {
             r#"{{"page_url":"{page}","duration_ms":{duration_ms}}}"#
         ))),
         event_id: None,
-    }
-}
-
-/// Sends sign-ups at random intervals, and measures the time until each is in the subscribed funnel.
-async fn measure_freshness(server: &TestServer, duration: Duration) -> Vec<Duration> {
-    let mut stream = subscribe(server, &["signup_funnel"]).await;
-    let mut producer = server.ingest().await;
-    let mut times = Vec::new();
-    let started_at = Instant::now();
-    // The first moments have an empty table and cold connections.
-    tokio::time::sleep(Duration::from_secs(1)).await;
-    while started_at.elapsed() < duration {
-        let pause = rand::rng().random_range(20..250);
-        tokio::time::sleep(Duration::from_millis(pause)).await;
-        let called_at = Instant::now();
-        producer.send_events(events_request(vec![event("signup_started")])).await.unwrap();
-        let expected = times.len() as u64 + 1;
-        while signups_started(&next_update(&mut stream).await.unwrap().unwrap()) < expected {}
-        times.push(called_at.elapsed());
-    }
-    times
-}
-
-async fn subscribe(server: &TestServer, panels: &[&str]) -> Streaming<v1::WatchPanelsResponse> {
-    let query = |panel: &&str| v1::PanelQuery { panel: (*panel).into(), ..Default::default() };
-    let request =
-        v1::WatchPanelsRequest { queries: panels.iter().map(query).collect(), ..Default::default() };
-    server.dashboard().await.watch_panels(request).await.unwrap().into_inner()
-}
-
-fn signups_started(update: &v1::WatchPanelsResponse) -> u64 {
-    match &update.value {
-        Some(Value::SignupFunnel(funnel)) => funnel.started,
-        other => panic!("{other:?}"),
     }
 }
 

@@ -18,6 +18,7 @@ mod figures;
 mod ingest;
 mod latency;
 mod panels;
+mod probe;
 mod process;
 mod traffic;
 

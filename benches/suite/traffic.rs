@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use millrace::internals::clickhouse::INSERT_SETTINGS;
 use millrace_client::proto::v1;
 use serde_json::value::RawValue;
 use tokio::process::Command;
@@ -42,22 +43,9 @@ pub(crate) fn engine_client(server: &TestServer) -> clickhouse::Client {
         .with_user(endpoint["user"].as_str().unwrap())
         .with_password(endpoint["password"].as_str().unwrap())
         .with_database("millrace");
-    for (name, value) in [
-        ("priority", "1"),
-        ("max_threads", &cores.to_string()),
-        ("max_block_size", "65409"),
-        ("async_insert", "0"),
-        ("insert_deduplicate", "1"),
-        ("deduplicate_insert", "enable"),
-        ("deduplicate_blocks_in_dependent_materialized_views", "1"),
-        ("max_insert_threads", "1"),
-        ("max_partitions_per_insert_block", "0"),
-        ("max_insert_block_size", "1048576"),
-        ("min_insert_block_size_rows", "1048576"),
-        ("min_insert_block_size_bytes", "268435456"),
-        ("input_format_parallel_parsing", "0"),
-        ("wait_end_of_query", "1"),
-    ] {
+    let cores = cores.to_string();
+    let own_settings = [("priority", "1"), ("max_threads", cores.as_str()), ("max_block_size", "65409")];
+    for (name, value) in own_settings.into_iter().chain(INSERT_SETTINGS) {
         client = client.with_setting(name, value);
     }
     client

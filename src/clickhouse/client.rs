@@ -27,10 +27,10 @@ const CHUNK_BYTES: usize = 1 << 20;
 const BROKEN_UNTIL_RESTART: &str = "Cannot write to canceled buffer";
 
 /// Settings of every insert. They are the same on every attempt, so that ClickHouse forms the same blocks from the same
-/// bytes and recognizes a duplicate by its token. A batch is one block, but not one commit: it becomes a part per partition
-/// in `events` and in the table of each view, and an engine crash in between leaves some of them. The retry adds those that
-/// are missing, because each table remembers the tokens of its parts.
-const INSERT_SETTINGS: [(&str, &str); 12] = [
+/// bytes and recognizes a duplicate by its token. A body is one block, but not one commit: it becomes a part per partition,
+/// and an engine crash in between leaves some of them. The retry adds those that are missing, because each table remembers the
+/// tokens of its parts.
+pub const INSERT_SETTINGS: [(&str, &str); 12] = [
     ("async_insert", "0"),
     ("insert_deduplicate", "1"),
     ("deduplicate_insert", "enable"),

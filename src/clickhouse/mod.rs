@@ -1,6 +1,6 @@
 //! The only code that talks to ClickHouse, embedded or not: the `clickhouse` crate over HTTP.
 //!
-//! Statements longer than a line are .sql files in `queries/`; [`schema`] lists those that create tables and views.
+//! Statements longer than a line are .sql files in `queries/`; [`schema`] lists those that create tables.
 
 mod client;
 mod error;
@@ -15,7 +15,7 @@ pub(crate) mod rebuild;
 pub(crate) mod schema;
 pub(crate) mod upgrade;
 
-pub use client::{ClickHouse, Endpoint};
+pub use client::{ClickHouse, Endpoint, INSERT_SETTINGS};
 pub use error::ClickHouseError;
 pub(crate) use error::{ErrorKind, InsertFailure};
 pub(crate) use retention::RetentionDays;

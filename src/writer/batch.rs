@@ -17,17 +17,8 @@ use crate::properties::Properties;
 /// The bodies of a batch's two INSERTs in the Native format, in chunks.
 #[derive(Clone, Debug)]
 pub(crate) struct BatchBodies {
-    /// Number of events.
-    pub(super) events: u64,
     pub(super) events_native: Vec<Bytes>,
     pub(super) rollup_native: Vec<Bytes>,
-}
-
-impl BatchBodies {
-    /// The part that a repair needs: it recomputes the rollup from `events`.
-    pub(super) fn into_body(self) -> BatchBody {
-        BatchBody { events: self.events, native: self.events_native }
-    }
 }
 
 /// Encodes batches. Cheap to clone; clones share the admitted values.
@@ -55,6 +46,16 @@ impl BatchEncoder {
         }
     }
 
+    /// Concatenates the records of a batch and encodes the events alone: a repair recomputes the rollup from `events`.
+    pub(super) async fn encode_events(&self, records: Vec<EventColumns>, batch_id: Uuid) -> BatchBody {
+        let properties = Arc::clone(&self.properties.borrow());
+        run_blocking(move || {
+            let columns = EventColumns::concatenate(records, &properties);
+            BatchBody { events: u64::from(columns.rows()), native: columns.into_native(batch_id) }
+        })
+        .await
+    }
+
     /// Concatenates the records of a batch and encodes them.
     pub(super) async fn encode(&self, records: Vec<EventColumns>, batch_id: Uuid) -> BatchBodies {
         let (properties, admitted) = (Arc::clone(&self.properties.borrow()), Arc::clone(&self.admitted));
@@ -75,11 +76,7 @@ impl BatchEncoder {
                 rollup_us = (started.elapsed() - concatenated).as_micros(),
                 "batch encoded"
             );
-            BatchBodies {
-                events: u64::from(columns.rows()),
-                events_native: columns.into_native(batch_id),
-                rollup_native: rollup,
-            }
+            BatchBodies { events_native: columns.into_native(batch_id), rollup_native: rollup }
         })
         .await
     }

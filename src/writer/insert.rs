@@ -194,11 +194,12 @@ impl Inserter {
             let journal = self.journal.clone();
             let records =
                 run_blocking(move || read_batch_records(&journal, seal)).await.map_err(io::Error::other)?;
-            return Ok(self.encoder.encode(records, batch_id).await.into_body());
+            return Ok(self.encoder.encode_events(records, batch_id).await);
         }
-        let bodies = read_letter(&self.dead_letters, &self.encoder, batch_id).await?;
+        let columns = read_letter(&self.dead_letters, batch_id).await?;
         let letter = letters.iter().find(|letter| letter.batch_id == batch_id);
-        Ok(BatchBody { events: letter.map_or(0, |letter| letter.events), native: bodies.events_native })
+        let body = self.encoder.encode_events(vec![columns], batch_id).await;
+        Ok(BatchBody { events: letter.map_or(0, |letter| letter.events), ..body })
     }
 
     /// Deletes letters whose events are in ClickHouse. Reconciliation has synced ClickHouse's files since.
@@ -349,19 +350,15 @@ fn read_batch_records(journal: &Journal, seal: Seal) -> Result<Vec<EventColumns>
     Ok(records)
 }
 
-/// Reads the body of a dead letter and encodes it for the current tables: an earlier version may have written it, and the
-/// promoted properties may have changed since.
-pub(super) async fn read_letter(
-    dead_letters: &DeadLetters,
-    encoder: &BatchEncoder,
-    batch_id: Uuid,
-) -> io::Result<BatchBodies> {
+/// Reads the events of a dead letter. They are encoded again for the current tables: an earlier version may have written the
+/// letter, and the promoted properties may have changed since.
+pub(super) async fn read_letter(dead_letters: &DeadLetters, batch_id: Uuid) -> io::Result<EventColumns> {
     let dead_letters = dead_letters.clone();
     let columns = run_blocking(move || {
         let body = dead_letters.body(batch_id)?;
         EventColumns::from_native(&body).map_err(io::Error::other)
     });
-    Ok(encoder.encode(vec![columns.await?], batch_id).await)
+    columns.await
 }
 
 /// Keeps the sealed batches that an earlier process may have sent to ClickHouse. `sealed` is oldest first.

@@ -165,8 +165,8 @@ pub(crate) async fn replay_letter(
     inserts_since: u64,
 ) -> ReplayOutcome {
     let id = letter.batch_id;
-    let bodies = match read_letter(dead_letters, encoder, id).await {
-        Ok(bodies) => bodies,
+    let bodies = match read_letter(dead_letters, id).await {
+        Ok(columns) => encoder.encode(vec![columns], id).await,
         Err(error) => return report_disk_error(dead_letters, letter, &error),
     };
     let now = Timestamp::now();

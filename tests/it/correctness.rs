@@ -15,21 +15,11 @@ use rand::{Rng as _, SeedableRng as _};
 use v1::TimeRange;
 
 use crate::common::{TestServer, now};
-use crate::panels::{assert_equals_plain_sql, filter};
+use crate::panels::{PANELS, assert_equals_plain_sql, filter, frame_request, is_compared};
 
 const PROJECTS: [&str; 3] = ["alpha", "beta", "gamma"];
 /// Promoted half-way through the first project.
 const LATER: [&str; 2] = ["os", "utm_source"];
-const PANELS: [&str; 7] = [
-    "active_users",
-    "error_rate",
-    "signup_funnel",
-    "traffic_by_country",
-    "top_pages",
-    "top_features",
-    "live_visitors",
-];
-
 fn random_event(random: &mut StdRng) -> v1::Event {
     let names =
         ["page_view", "page_view", "feature_used", "signup_started", "signup_completed", "error_occurred"];
@@ -165,28 +155,17 @@ async fn check(server: &TestServer, project: &str) {
                 continue;
             }
             for panel in PANELS {
-                let is_compared = !panel.starts_with("top");
-                let compare = match (is_compared, (index + filter_index) % 2) {
-                    (false, _) => v1::Compare::Unspecified,
-                    (true, 0) => v1::Compare::PreviousPeriod,
-                    (true, _) => v1::Compare::WeekAgo,
-                };
-                let limit = panel.starts_with("top").then(|| ("limit".to_owned(), "100".to_owned()));
                 let request = v1::QueryPanelRequest {
-                    panel: panel.into(),
                     time_range: time_range.into(),
                     interval,
-                    compare: compare.into(),
                     filters: filters.clone(),
                     time_zone: Some(zone.into()),
-                    parameters: limit.into_iter().collect(),
-                    result_format: v1::ResultFormat::Frame.into(),
-                    ..Default::default()
+                    ..frame_request(panel, index + filter_index)
                 };
                 let frame = dashboard.query_panel(request).await.unwrap().into_inner().frame.unwrap();
                 let condition = format!("({condition})");
                 assert_equals_plain_sql(server, project, panel, &frame, &condition).await;
-                assert_eq!(frame.comparison.is_some(), is_compared);
+                assert_eq!(frame.comparison.is_some(), is_compared(panel));
                 if let Some(comparison) = &frame.comparison {
                     assert_equals_plain_sql(server, project, panel, comparison, &condition).await;
                 }

@@ -156,6 +156,39 @@ pub(crate) async fn assert_equals_plain_sql(
     assert_eq!(found, expected.len(), "{panel} {filter}: {expected:?}");
 }
 
+/// The built-in panels that [`assert_equals_plain_sql`] knows.
+pub(crate) const PANELS: [&str; 7] = [
+    "active_users",
+    "error_rate",
+    "signup_funnel",
+    "traffic_by_country",
+    "top_pages",
+    "top_features",
+    "live_visitors",
+];
+
+/// Whether a panel has a comparison: it has a time axis or figures.
+pub(crate) fn is_compared(panel: &str) -> bool {
+    !panel.starts_with("top")
+}
+
+/// A query for a frame with all rows. The comparison alternates with `turn`.
+pub(crate) fn frame_request(panel: &str, turn: usize) -> v1::QueryPanelRequest {
+    let compare = match (is_compared(panel), turn % 2) {
+        (false, _) => v1::Compare::Unspecified,
+        (true, 0) => v1::Compare::PreviousPeriod,
+        (true, _) => v1::Compare::WeekAgo,
+    };
+    let limit = panel.starts_with("top").then(|| ("limit".to_owned(), "100".to_owned()));
+    v1::QueryPanelRequest {
+        panel: panel.into(),
+        compare: compare.into(),
+        parameters: limit.into_iter().collect(),
+        result_format: v1::ResultFormat::Frame.into(),
+        ..Default::default()
+    }
+}
+
 pub(crate) fn filter(dimension: &str, values: &[&str]) -> v1::Filter {
     v1::Filter {
         dimension: dimension.into(),
@@ -218,32 +251,15 @@ async fn panels_match_plain_sql_for_every_range_filter_and_comparison() {
             if filter_index > 0 && filter_index != 1 + index % 3 {
                 continue;
             }
-            for panel in [
-                "active_users",
-                "error_rate",
-                "signup_funnel",
-                "traffic_by_country",
-                "top_pages",
-                "top_features",
-                "live_visitors",
-            ] {
-                let is_compared = !panel.starts_with("top");
-                let compare = match (is_compared, index % 2) {
-                    (false, _) => v1::Compare::Unspecified,
-                    (true, 0) => v1::Compare::PreviousPeriod,
-                    (true, _) => v1::Compare::WeekAgo,
-                };
-                let limit = panel.starts_with("top").then(|| ("limit".to_owned(), "100".to_owned()));
+            for panel in PANELS {
+                let is_compared = is_compared(panel);
                 let request = v1::QueryPanelRequest {
-                    panel: panel.into(),
                     time_range: time_range.into(),
                     interval,
                     bucket: bucket.into(),
-                    compare: compare.into(),
                     filters: filters.clone(),
                     time_zone: Some(zone.into()),
-                    parameters: limit.into_iter().collect(),
-                    result_format: v1::ResultFormat::Frame.into(),
+                    ..frame_request(panel, index)
                 };
                 let frame = dashboard.query_panel(request).await.unwrap().into_inner().frame.unwrap();
                 let source = frame.context.as_ref().unwrap().source();

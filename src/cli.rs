@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use clap::error::ErrorKind;
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
-use crate::commands::{dead_letters, engine, generate, migrate, properties, serve};
+use crate::commands::{dead_letters, engine, generate, keys, migrate, properties, serve};
 use crate::config::{self, ServeConfig};
 use crate::telemetry;
 
@@ -25,6 +25,8 @@ enum Command {
     Generate(generate::GenerateArgs),
     /// Apply the schema, or print it
     Migrate(migrate::MigrateArgs),
+    /// Create, list, rotate or revoke the keys of callers
+    Keys(keys::KeysArgs),
     /// Check the declarations of promoted properties, or apply them
     Properties(properties::PropertiesArgs),
     /// List the batches that could not be inserted, or replay them
@@ -84,6 +86,7 @@ fn run_command(command: Command) -> anyhow::Result<()> {
         }),
         Command::Generate(args) => run_in_runtime(generate::run(args)),
         Command::Migrate(args) => run_in_runtime(migrate::run(args)),
+        Command::Keys(args) => keys::run(args),
         Command::Properties(args) => run_in_runtime(properties::run(args)),
         Command::DeadLetters(args) => run_in_runtime(dead_letters::run(args)),
         Command::Engine(args) => {

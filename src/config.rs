@@ -28,6 +28,10 @@ pub(crate) struct ServeConfig {
     /// Project of the events and panels of everyone without a key: a-z, 0-9, _ and -
     #[arg(long, env = "MILLRACE_PROJECT", value_name = "NAME", default_value = Project::DEFAULT)]
     pub project: Project,
+    /// Without keys, listen on other addresses than loopback all the same: for a container whose port is published on loopback
+    /// only
+    #[arg(long, env = "MILLRACE_INSECURE_NO_KEYS", value_parser = clap::builder::BoolishValueParser::new())]
+    pub insecure_no_keys: bool,
     /// Maximum size of a request message, in bytes
     #[arg(long, env = "MILLRACE_MAX_MESSAGE_BYTES", value_name = "BYTES", default_value = "4194304",
           value_parser = |text: &str| parse_integer(text, 1_024..=8_388_608))]

@@ -16,6 +16,10 @@ use tonic_types::{ErrorDetails, StatusExt};
 pub enum ErrorCode {
     /// The request is invalid. A retry fails again.
     Invalid,
+    /// The caller presents no valid key.
+    Unauthenticated,
+    /// The caller's key does not allow the call.
+    Forbidden,
     /// The named resource does not exist.
     NotFound,
     /// The sequence of the request contradicts earlier requests.
@@ -63,6 +67,8 @@ impl From<Error> for Status {
     fn from(error: Error) -> Self {
         let (grpc_code, retry_after) = match error.code {
             ErrorCode::Invalid => (Code::InvalidArgument, None),
+            ErrorCode::Unauthenticated => (Code::Unauthenticated, None),
+            ErrorCode::Forbidden => (Code::PermissionDenied, None),
             ErrorCode::NotFound => (Code::NotFound, None),
             ErrorCode::OutOfOrder => (Code::FailedPrecondition, None),
             ErrorCode::Busy { retry_after } => (Code::ResourceExhausted, Some(retry_after)),
@@ -86,6 +92,8 @@ impl IntoResponse for Error {
     fn into_response(self) -> Response {
         let (status, retry_after) = match self.code {
             ErrorCode::Invalid => (StatusCode::BAD_REQUEST, None),
+            ErrorCode::Unauthenticated => (StatusCode::UNAUTHORIZED, None),
+            ErrorCode::Forbidden => (StatusCode::FORBIDDEN, None),
             ErrorCode::NotFound => (StatusCode::NOT_FOUND, None),
             ErrorCode::OutOfOrder => (StatusCode::CONFLICT, None),
             ErrorCode::Busy { retry_after } => (StatusCode::TOO_MANY_REQUESTS, Some(retry_after)),

@@ -28,6 +28,7 @@
     reason = "the documentation is read with --document-private-items"
 )]
 
+mod access;
 mod atomic_file;
 mod blocking;
 pub mod cli;
@@ -124,7 +125,7 @@ pub mod internals {
         }
     }
     pub mod proto {
-        pub use crate::proto::timestamp_from_millis;
+        pub use crate::proto::{FILE_DESCRIPTOR_SET, timestamp_from_millis};
         pub mod codec {
             pub use crate::proto::codec::FromWire;
         }

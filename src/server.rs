@@ -1,5 +1,6 @@
 //! One port for gRPC (h2c), gRPC-Web and HTTP/1.1.
 
+use std::collections::HashSet;
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -9,8 +10,12 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
-use http::header::X_CONTENT_TYPE_OPTIONS;
-use http::{HeaderValue, StatusCode};
+use http::header::{
+    ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
+    ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, ACCESS_CONTROL_REQUEST_HEADERS, ORIGIN, VARY,
+    X_CONTENT_TYPE_OPTIONS,
+};
+use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -21,10 +26,15 @@ use tonic_health::server::HealthReporter;
 use tonic_web::GrpcWebLayer;
 use tower::ServiceExt as _;
 
+use crate::access::admin::AdminHandler;
+use crate::access::{AccessControl, HttpRoutes, Requirement, layer, rpcs};
 use crate::config::{BasePath, EdgeConfig};
 use crate::dashboard::{self, grpc::DashboardHandler, heartbeat::DashboardState};
 pub(crate) use crate::edge::ConnectionTasks;
-use crate::edge::{self, origin::OriginPolicy};
+use crate::edge::{
+    self,
+    origin::{OriginError, OriginPolicy},
+};
 use crate::error::problem_response;
 use crate::health::grpc::HealthHandler;
 use crate::health::{self, HealthView};
@@ -34,6 +44,7 @@ use crate::proto::json::to_json;
 use crate::proto::v1::ingest_service_server::IngestServiceServer;
 use crate::proto::{self, v1};
 use crate::web_assets::Page;
+use v1::admin_service_server::AdminServiceServer;
 use v1::dashboard_service_server::DashboardServiceServer;
 use v1::health_service_server::HealthServiceServer;
 
@@ -55,6 +66,10 @@ pub(crate) struct Handlers {
     pub view: HealthView,
     /// `MILLRACE_MAX_MESSAGE_BYTES`: the limit of gRPC messages and HTTP bodies, after decompression.
     pub max_message_bytes: usize,
+    /// AdminService.
+    pub admin: AdminHandler,
+    /// Checks every request.
+    pub access: AccessControl,
     /// Allowed hosts and origins.
     pub edge: EdgeConfig,
 }
@@ -86,9 +101,10 @@ pub(crate) fn router(handlers: Handlers) -> (Router, HealthReporter) {
         health,
         view,
         max_message_bytes,
+        admin,
+        access,
         edge,
     } = handlers;
-    let policy = Arc::new(OriginPolicy::new(&edge.allowed_hosts, &edge.allowed_origins));
     let (reporter, health_v1) = tonic_health::server::health_reporter();
     let ingest_v1 = IngestServiceServer::new(ingest)
         .max_decoding_message_size(max_message_bytes)
@@ -106,25 +122,35 @@ pub(crate) fn router(handlers: Handlers) -> (Router, HealthReporter) {
     let grpc = Routes::new(ingest_v1)
         .add_service(dashboard_v1)
         .add_service(HealthServiceServer::new(health))
+        .add_service(AdminServiceServer::new(admin).max_decoding_message_size(max_message_bytes))
         .add_service(health_v1)
         .add_service(reflection().build_v1().expect("build.rs writes valid descriptors"))
         .add_service(reflection().build_v1alpha().expect("build.rs writes valid descriptors"))
         .prepare()
         .into_axum_router()
+        .layer(axum::middleware::from_fn_with_state(access.clone(), layer::check_rpc))
         .layer(axum::middleware::map_response(move |response| {
             explain_message_limit(response, max_message_bytes)
         }))
         .layer(GrpcWebLayer::new());
     let page = Page::new(&edge.base_path);
     let unknown = UnknownPaths { page: page.clone(), grpc: grpc.clone() };
-    let router = Router::new()
-        .route("/livez", get(async || "ok\n"))
-        .route("/readyz", get(readyz))
-        .route("/health", get(health_json))
-        .with_state(view)
-        .merge(ingest::http::routes(ingester, max_message_bytes))
-        .merge(page.routes())
-        .nest("/api", dashboard::http::routes(panels, dashboard_state))
+    let routes = HttpRoutes::new(access.clone())
+        .route("/livez", Requirement::Open, get(async || "ok\n"))
+        .route("/readyz", Requirement::Open, get(readyz).with_state(view.clone()))
+        .route("/health", Requirement::Read, get(health_json).with_state(view));
+    let routes = ingest::http::add_routes(routes, ingester, max_message_bytes);
+    let routes = page.add_routes(dashboard::http::add_routes(routes, panels, dashboard_state));
+    for (path, requirement) in routes.requirements() {
+        tracing::debug!(path, requires = ?requirement, "route");
+    }
+    let policy = Arc::new(RequestPolicy {
+        origins: OriginPolicy::new(&edge.allowed_hosts, &edge.allowed_origins),
+        browser_paths: routes.browser_paths(),
+        access,
+    });
+    let router = routes
+        .into_router()
         .merge(grpc)
         .fallback(async move |request: Request| respond_to_unknown_path(unknown, request).await)
         .layer(axum::middleware::from_fn_with_state(policy, enforce_origin_policy));
@@ -170,19 +196,71 @@ pub(crate) async fn serve(
     edge::serve(listener, router, &config, connection_tasks, stop).await;
 }
 
-/// Rejects requests of pages from other origins, and sets the headers that keep such pages from embedding responses.
+/// Which requests of pages are served.
+struct RequestPolicy {
+    origins: OriginPolicy,
+    /// HTTP paths that pages of a browser key's origins may use.
+    browser_paths: Arc<HashSet<String>>,
+    access: AccessControl,
+}
+
+impl RequestPolicy {
+    /// The origin of a page that may send events with a browser key. Its key is checked later.
+    fn browser_origin(&self, request: &Request) -> Option<HeaderValue> {
+        let path = request.uri().path();
+        let origin = request.headers().get(ORIGIN)?;
+        let is_allowed = (self.browser_paths.contains(path) || rpcs::is_for_browsers(path))
+            && self.access.has_browser_origin(origin.to_str().ok()?);
+        is_allowed.then(|| origin.clone())
+    }
+}
+
+/// How long browsers may remember the response to a preflight, in seconds.
+const PREFLIGHT_MAX_AGE: &str = "7200";
+/// Headers of gRPC-Web and of `Retry-After` that pages may read.
+const EXPOSED_HEADERS: &str = "grpc-status, grpc-message, grpc-status-details-bin, retry-after";
+
+/// Rejects requests of pages from other origins, and sets the headers that keep such pages from embedding responses. Pages of
+/// the origins of browser keys may send events: they get the headers of CORS.
 async fn enforce_origin_policy(
-    State(policy): State<Arc<OriginPolicy>>,
+    State(policy): State<Arc<RequestPolicy>>,
     request: Request,
     next: Next,
 ) -> Response {
-    let checked = policy.check(request.method(), request.uri(), request.version(), request.headers());
-    let mut response = match checked {
-        Ok(()) => next.run(request).await,
-        Err(error) => problem_response(StatusCode::FORBIDDEN, &error.to_string()),
+    let checked = policy.origins.check(request.method(), request.uri(), request.version(), request.headers());
+    let browser_origin = match &checked {
+        Err(OriginError::CrossOrigin { .. }) => policy.browser_origin(&request),
+        _ => None,
     };
-    response.headers_mut().insert("cross-origin-resource-policy", HeaderValue::from_static("same-origin"));
-    response.headers_mut().insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    let mut response = match (&browser_origin, checked) {
+        (Some(_), _) if request.method() == Method::OPTIONS => preflight_response(request.headers()),
+        (Some(_), _) | (None, Ok(())) => next.run(request).await,
+        (None, Err(error)) => problem_response(StatusCode::FORBIDDEN, &error.to_string()),
+    };
+    let headers = response.headers_mut();
+    let resource_policy = match browser_origin {
+        Some(origin) => {
+            headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin);
+            headers.insert(ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static(EXPOSED_HEADERS));
+            headers.append(VARY, HeaderValue::from_static("origin"));
+            "cross-origin"
+        }
+        None => "same-origin",
+    };
+    headers.insert("cross-origin-resource-policy", HeaderValue::from_static(resource_policy));
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    response
+}
+
+/// Allows the headers that the page asks for: the key is one of them, and no cookie is.
+fn preflight_response(headers: &HeaderMap) -> Response {
+    let mut response = StatusCode::NO_CONTENT.into_response();
+    let allowed = response.headers_mut();
+    allowed.insert(ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static("POST"));
+    if let Some(requested) = headers.get(ACCESS_CONTROL_REQUEST_HEADERS) {
+        allowed.insert(ACCESS_CONTROL_ALLOW_HEADERS, requested.clone());
+    }
+    allowed.insert(ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static(PREFLIGHT_MAX_AGE));
     response
 }
 

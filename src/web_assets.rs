@@ -9,7 +9,6 @@ use std::borrow::Cow;
 use std::io::{Read as _, Write as _};
 use std::sync::Arc;
 
-use axum::Router;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use flate2::Compression;
@@ -21,6 +20,7 @@ use http::header::{
 };
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 
+use crate::access::HttpRoutes;
 use crate::config::{self, BasePath};
 
 /// A file of the page.
@@ -65,16 +65,17 @@ impl Page {
         Self { index }
     }
 
-    /// One route for each file.
-    pub(crate) fn routes(&self) -> Router {
+    /// Adds a route for each file.
+    pub(crate) fn add_routes(&self, routes: HttpRoutes) -> HttpRoutes {
         let page = self.clone();
-        let mut router =
-            Router::new().route("/", get(async move |headers: HeaderMap| page.respond(&headers)));
+        let index = get(async move |headers: HeaderMap| page.respond(&headers));
+        let mut routes = routes.file("/", index);
         for asset in ASSETS.iter().filter(|asset| asset.path != "/") {
             let file = Arc::new(PageFile::new(asset));
-            router = router.route(asset.path, get(async move |headers: HeaderMap| file.respond(&headers)));
+            let file = get(async move |headers: HeaderMap| file.respond(&headers));
+            routes = routes.file(asset.path, file);
         }
-        router
+        routes
     }
 
     /// Whether a request for an unknown path is for a view of the page, which has its own routes.

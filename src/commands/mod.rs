@@ -3,6 +3,7 @@
 pub(crate) mod dead_letters;
 pub(crate) mod engine;
 pub(crate) mod generate;
+pub(crate) mod keys;
 pub(crate) mod migrate;
 pub(crate) mod properties;
 pub(crate) mod serve;

@@ -16,6 +16,8 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::migrate::UpgradeBar;
+use crate::access::admin::AdminHandler;
+use crate::access::{AccessControl, KeyFile};
 use crate::clickhouse::schema::{self, SchemaError};
 use crate::clickhouse::upgrade::{self, UpgradeProgress};
 use crate::clickhouse::{ClickHouse, Endpoint, RetentionDays, rebuild};
@@ -47,6 +49,16 @@ pub(crate) async fn run(config: ServeConfig) -> anyhow::Result<()> {
     config.validate()?;
     let mut signals = ShutdownSignals::install()?;
     let _lock = lock_data_dir(&config.data_dir)?;
+    let key_file = KeyFile::new(&config.data_dir);
+    let (access, key_file_watcher) = AccessControl::open(key_file.clone(), config.project.clone())?;
+    if !config.listen.ip().is_loopback() && !access.requires_keys() && !config.insecure_no_keys {
+        bail!(
+            "MILLRACE_LISTEN (--listen): {} is reachable from other machines, but there are no keys: make the first one with \
+             `millrace keys create --scope admin --data-dir {}`, or listen on 127.0.0.1",
+            config.listen,
+            config.data_dir.display()
+        );
+    }
     let listener = server::listen(config.listen).await?;
     let address = listener.local_addr()?;
 
@@ -109,13 +121,13 @@ pub(crate) async fn run(config: ServeConfig) -> anyhow::Result<()> {
         journal: journal.clone(),
         dead_letters,
         schema_pending,
+        keys_problem: key_file_watcher.problem(),
     };
     let (health_collector, view) = HealthCollector::start(sources).await;
     let health_task = tokio::spawn(health_collector.run(stop_services.clone()));
     let landed = writer.stats().landed();
     let (catalog_sender, catalog) = watch::channel(Arc::new(Catalog::built_in()?));
     let sources = PanelSources {
-        project: config.project.clone(),
         properties: properties.clone(),
         events_retention_days: u32::try_from(config.clickhouse.retention_days)?,
         rollup_retention_days: u32::try_from(config.clickhouse.rollup_retention_days)?,
@@ -157,7 +169,7 @@ pub(crate) async fn run(config: ServeConfig) -> anyhow::Result<()> {
     };
     let properties_task =
         tokio::spawn(applied_properties.follow_requests(properties_sender, settle, stop_services.clone()));
-    let ingester = Ingester::new(writer, config.project.clone(), rules, properties);
+    let ingester = Ingester::new(writer, rules, properties);
     let (router, reporter) = server::router(Handlers {
         ingest: IngestHandler::new(ingester.clone(), stop_services.clone()),
         ingester,
@@ -171,6 +183,8 @@ pub(crate) async fn run(config: ServeConfig) -> anyhow::Result<()> {
         dashboard_state,
         health: HealthHandler::new(view.clone()),
         view: view.clone(),
+        admin: AdminHandler::new(key_file),
+        access,
         max_message_bytes: usize::try_from(config.max_message_bytes)?,
         edge: config.edge.clone(),
     });
@@ -188,6 +202,7 @@ pub(crate) async fn run(config: ServeConfig) -> anyhow::Result<()> {
         ),
         panel_directory: ServerTask::new("panels folder", panel_directory_task),
         properties: ServerTask::new("properties", properties_task),
+        keys: ServerTask::new("keys", tokio::spawn(key_file_watcher.run(stop_services.clone()))),
         dashboard_state: ServerTask::new("dashboard state", dashboard_state_task),
         health: ServerTask::new("health", health_task),
         health_reporter: ServerTask::new(
@@ -222,6 +237,7 @@ pub(crate) async fn run(config: ServeConfig) -> anyhow::Result<()> {
             tasks.server,
             tasks.panel_directory,
             tasks.properties,
+            tasks.keys,
             tasks.dashboard_state,
             tasks.health,
             tasks.health_reporter,
@@ -282,6 +298,7 @@ struct ServerTasks {
     server: ServerTask,
     panel_directory: ServerTask,
     properties: ServerTask,
+    keys: ServerTask,
     dashboard_state: ServerTask,
     health: ServerTask,
     health_reporter: ServerTask,
@@ -309,6 +326,7 @@ impl ServerTasks {
             server,
             panel_directory,
             properties,
+            keys,
             dashboard_state,
             health,
             health_reporter,
@@ -316,7 +334,8 @@ impl ServerTasks {
             writer,
             engine,
         } = self;
-        let tasks = [server, panel_directory, properties, dashboard_state, health, health_reporter, writer];
+        let tasks =
+            [server, panel_directory, properties, keys, dashboard_state, health, health_reporter, writer];
         first_exit(tasks.into_iter().chain(deferred_schema).chain(engine).collect()).await
     }
 }

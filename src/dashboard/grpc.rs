@@ -15,10 +15,12 @@ use super::frame::frame;
 use super::heartbeat::{DashboardState, heartbeats, list_version};
 use super::messages;
 use super::request::QueryFields;
+use crate::access::Caller;
 use crate::edge;
 use crate::error::Error;
 use crate::panels::subscriptions::{ClientAddress, PanelUpdate, QuotaPermit, Subscriptions};
 use crate::panels::{PanelError, PanelResult, Panels, abbreviate};
+use crate::project::Project;
 use crate::proto::v1;
 use v1::ResultFormat;
 use v1::dashboard_service_server::DashboardService;
@@ -53,6 +55,7 @@ impl DashboardHandler {
     async fn query_message<T>(
         &self,
         panel: &str,
+        project: Project,
         fields: QueryFields,
         parameter: Option<(&str, u32)>,
         to_message: impl Fn(&PanelResult) -> Result<T, PanelError>,
@@ -60,7 +63,7 @@ impl DashboardHandler {
         let parameters =
             parameter.map(|(name, value)| (name.to_owned(), value.to_string())).into_iter().collect();
         let fields = QueryFields { panel: panel.to_owned(), parameters, ..fields };
-        let query = fields.into_query(self.panels.sources().project.clone())?;
+        let query = fields.into_query(project)?;
         let result = self.panels.query(query).await.map_err(Error::from)?;
         Ok(Response::new(to_message(&result).map_err(Error::from)?))
     }
@@ -97,86 +100,94 @@ impl DashboardService for DashboardHandler {
         &self,
         request: Request<v1::GetActiveUsersRequest>,
     ) -> Result<Response<v1::GetActiveUsersResponse>, Status> {
+        let project = Caller::of(request.extensions())?.project;
         let v1::GetActiveUsersRequest { time_range, interval, bucket, filters, time_zone, window_minutes } =
             request.into_inner();
         let window = window_minutes.map(|minutes| ("window_minutes", minutes));
         let fields =
             QueryFields { time_range, interval, bucket, filters, time_zone, ..QueryFields::default() };
-        self.query_message("active_users", fields, window, messages::active_users).await
+        self.query_message("active_users", project, fields, window, messages::active_users).await
     }
 
     async fn get_signup_funnel(
         &self,
         request: Request<v1::GetSignupFunnelRequest>,
     ) -> Result<Response<v1::GetSignupFunnelResponse>, Status> {
+        let project = Caller::of(request.extensions())?.project;
         let v1::GetSignupFunnelRequest { time_range, interval, bucket, filters, time_zone } =
             request.into_inner();
         let fields =
             QueryFields { time_range, interval, bucket, filters, time_zone, ..QueryFields::default() };
-        self.query_message("signup_funnel", fields, None, messages::signup_funnel).await
+        self.query_message("signup_funnel", project, fields, None, messages::signup_funnel).await
     }
 
     async fn get_top_features(
         &self,
         request: Request<v1::GetTopFeaturesRequest>,
     ) -> Result<Response<v1::GetTopFeaturesResponse>, Status> {
+        let project = Caller::of(request.extensions())?.project;
         let v1::GetTopFeaturesRequest { time_range, interval, filters, time_zone, limit } =
             request.into_inner();
         let limit = limit.map(|limit| ("limit", limit));
         let fields = QueryFields { time_range, interval, filters, time_zone, ..QueryFields::default() };
-        self.query_message("top_features", fields, limit, messages::top_features).await
+        self.query_message("top_features", project, fields, limit, messages::top_features).await
     }
 
     async fn get_error_rate(
         &self,
         request: Request<v1::GetErrorRateRequest>,
     ) -> Result<Response<v1::GetErrorRateResponse>, Status> {
+        let project = Caller::of(request.extensions())?.project;
         let v1::GetErrorRateRequest { time_range, interval, bucket, filters, time_zone } =
             request.into_inner();
         let fields =
             QueryFields { time_range, interval, bucket, filters, time_zone, ..QueryFields::default() };
-        self.query_message("error_rate", fields, None, messages::error_rate).await
+        self.query_message("error_rate", project, fields, None, messages::error_rate).await
     }
 
     async fn get_live_visitors(
         &self,
         request: Request<v1::GetLiveVisitorsRequest>,
     ) -> Result<Response<v1::GetLiveVisitorsResponse>, Status> {
+        let project = Caller::of(request.extensions())?.project;
         let v1::GetLiveVisitorsRequest { time_range, filters, time_zone, window_minutes } =
             request.into_inner();
         let window = window_minutes.map(|minutes| ("window_minutes", minutes));
         let fields = QueryFields { time_range, filters, time_zone, ..QueryFields::default() };
-        self.query_message("live_visitors", fields, window, messages::live_visitors).await
+        self.query_message("live_visitors", project, fields, window, messages::live_visitors).await
     }
 
     async fn get_top_pages(
         &self,
         request: Request<v1::GetTopPagesRequest>,
     ) -> Result<Response<v1::GetTopPagesResponse>, Status> {
+        let project = Caller::of(request.extensions())?.project;
         let v1::GetTopPagesRequest { time_range, interval, filters, time_zone, limit } = request.into_inner();
         let limit = limit.map(|limit| ("limit", limit));
         let fields = QueryFields { time_range, interval, filters, time_zone, ..QueryFields::default() };
-        self.query_message("top_pages", fields, limit, messages::top_pages).await
+        self.query_message("top_pages", project, fields, limit, messages::top_pages).await
     }
 
     async fn get_traffic_by_country(
         &self,
         request: Request<v1::GetTrafficByCountryRequest>,
     ) -> Result<Response<v1::GetTrafficByCountryResponse>, Status> {
+        let project = Caller::of(request.extensions())?.project;
         let v1::GetTrafficByCountryRequest { time_range, interval, bucket, filters, time_zone } =
             request.into_inner();
         let fields =
             QueryFields { time_range, interval, bucket, filters, time_zone, ..QueryFields::default() };
-        self.query_message("traffic_by_country", fields, None, messages::traffic_by_country).await
+        self.query_message("traffic_by_country", project, fields, None, messages::traffic_by_country).await
     }
 
     async fn get_traffic_anomaly(
         &self,
         request: Request<v1::GetTrafficAnomalyRequest>,
     ) -> Result<Response<v1::GetTrafficAnomalyResponse>, Status> {
+        let project = Caller::of(request.extensions())?.project;
         let v1::GetTrafficAnomalyRequest { time_range, filters, time_zone } = request.into_inner();
         let fields = QueryFields { time_range, filters, time_zone, ..QueryFields::default() };
-        self.query_message("traffic_anomaly", fields, None, messages::traffic_anomaly).await
+        self.query_message("traffic_anomaly", project, fields, None, messages::traffic_anomaly).await
     }
 
     async fn list_panels(
@@ -190,6 +201,7 @@ impl DashboardService for DashboardHandler {
         &self,
         request: Request<v1::QueryPanelRequest>,
     ) -> Result<Response<v1::QueryPanelResponse>, Status> {
+        let project = Caller::of(request.extensions())?.project;
         let v1::QueryPanelRequest {
             panel,
             time_range,
@@ -205,7 +217,7 @@ impl DashboardService for DashboardHandler {
         let parameters = parameters.into_iter().collect();
         let fields =
             QueryFields { panel, time_range, interval, bucket, compare, filters, time_zone, parameters };
-        let query = fields.into_query(self.panels.sources().project.clone())?;
+        let query = fields.into_query(project)?;
         let result = self.panels.query(query).await.map_err(Error::from)?;
         let (table, frame) = match format {
             ResultFormat::Unspecified => (Some(messages::table(&result)), None),
@@ -220,6 +232,7 @@ impl DashboardService for DashboardHandler {
         &self,
         request: Request<v1::WatchPanelsRequest>,
     ) -> Result<Response<Self::WatchPanelsStream>, Status> {
+        let project = Caller::of(request.extensions())?.project;
         let stop = edge::connection_shutdown(request.extensions(), &self.stop);
         let peer = request.extensions().get::<ConnectInfo<SocketAddr>>();
         let client = ClientAddress::new(peer.map(|ConnectInfo(address)| address.ip()));
@@ -228,7 +241,7 @@ impl DashboardService for DashboardHandler {
         let (mut updates, mut errors) = (StreamMap::with_capacity(queries.len()), Vec::new());
         for (id, query) in with_ids(queries)? {
             let panel = query.panel.clone();
-            match self.subscribe(query, client) {
+            match self.subscribe(query, project.clone(), client) {
                 Ok((receiver, permit)) => {
                     let stream = query_updates(id.clone(), panel, receiver, permit, format);
                     updates.insert(id, Box::pin(stream));
@@ -251,6 +264,7 @@ impl DashboardHandler {
     fn subscribe(
         &self,
         query: v1::PanelQuery,
+        project: Project,
         client: ClientAddress,
     ) -> Result<(watch::Receiver<PanelUpdate>, QuotaPermit), Error> {
         let v1::PanelQuery {
@@ -267,7 +281,7 @@ impl DashboardHandler {
         let parameters = parameters.into_iter().collect();
         let fields =
             QueryFields { panel, time_range, interval, bucket, compare, filters, time_zone, parameters };
-        let query = fields.into_query(self.panels.sources().project.clone())?;
+        let query = fields.into_query(project)?;
         Ok(self.subscriptions.subscribe(self.panels.validate(query)?, client)?)
     }
 }

@@ -1,33 +1,41 @@
 //! Panels as JSON: `/api/panels`, `/api/panels/{name}` and `/api/dashboard/{name}`.
 
+use axum::Json;
 use axum::extract::{Path, Query, State};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
-use axum::{Json, Router};
+use axum::routing::{any, get};
+use http::Extensions;
 use tokio::sync::watch;
 
 use super::frame::frame;
 use super::heartbeat::DashboardState;
 use super::request::parse_http;
 use super::{grpc, messages};
+use crate::access::{Caller, HttpRoutes, Requirement};
 use crate::error::{Error, ErrorCode};
 use crate::panels::Panels;
 use crate::proto::json::to_json;
 use crate::proto::v1;
 
-/// The routes below `/api`.
-pub(crate) fn routes(panels: Panels, state: watch::Receiver<DashboardState>) -> Router {
-    Router::new()
-        .route("/panels", get(async move |State(panels): State<Panels>| list_panels(&panels, &state)))
-        .route("/panels/{name}", get(query_panel))
-        .route("/dashboard/{name}", get(query_dashboard))
-        .fallback(async || {
-            Error::new(
-                ErrorCode::NotFound,
-                "unknown path; available: /api/panels, /api/panels/NAME and /api/dashboard/NAME",
-            )
-        })
-        .with_state(panels)
+/// Adds the routes below `/api`.
+pub(crate) fn add_routes(
+    routes: HttpRoutes,
+    panels: Panels,
+    state: watch::Receiver<DashboardState>,
+) -> HttpRoutes {
+    let list = async move |State(panels): State<Panels>| list_panels(&panels, &state);
+    let unknown = async || {
+        Error::new(
+            ErrorCode::NotFound,
+            "unknown path; available: /api/panels, /api/panels/NAME and /api/dashboard/NAME",
+        )
+    };
+    routes
+        .route("/api/panels", Requirement::Read, get(list).with_state(panels.clone()))
+        .route("/api/panels/{name}", Requirement::Read, get(query_panel).with_state(panels.clone()))
+        .route("/api/dashboard/{name}", Requirement::Read, get(query_dashboard).with_state(panels))
+        .route("/api", Requirement::Open, any(unknown))
+        .route("/api/{*path}", Requirement::Open, any(unknown))
 }
 
 fn list_panels(panels: &Panels, state: &watch::Receiver<DashboardState>) -> Response {
@@ -39,8 +47,9 @@ async fn query_panel(
     State(panels): State<Panels>,
     Path(name): Path<String>,
     Query(fields): Query<Vec<(String, String)>>,
+    extensions: Extensions,
 ) -> Result<Response, Error> {
-    let query = parse_http(panels.sources().project.clone(), name, fields)?;
+    let query = parse_http(Caller::of(&extensions)?.project, name, fields)?;
     // A table has no comparison.
     let is_compared = query.compare.is_some();
     let result = panels.query(query).await?;
@@ -54,9 +63,10 @@ async fn query_dashboard(
     State(panels): State<Panels>,
     Path(name): Path<String>,
     Query(fields): Query<Vec<(String, String)>>,
+    extensions: Extensions,
 ) -> Result<Response, Error> {
     let panel = name.replace('-', "_");
-    let query = parse_http(panels.sources().project.clone(), panel.clone(), fields)?;
+    let query = parse_http(Caller::of(&extensions)?.project, panel.clone(), fields)?;
     if query.compare.is_some() {
         return Err(Error::invalid(format!(
             "compare: the typed message of a panel has no comparison; use /api/panels/{panel}"

@@ -29,6 +29,8 @@ pub(crate) struct HealthSources {
     pub writer: Writer,
     pub journal: Journal,
     pub dead_letters: DeadLetters,
+    /// Why the file of keys cannot be used; empty if it can.
+    pub keys_problem: watch::Receiver<String>,
     /// Why the schema is not applied yet.
     pub schema_pending: watch::Receiver<Option<String>>,
 }
@@ -133,7 +135,7 @@ impl HealthCollector {
                 .or_else(|| stats.disk_full())
                 .unwrap_or_default(),
         };
-        let (status, summary) = status_of(
+        let (mut status, mut summary) = status_of(
             &clickhouse,
             &journal,
             &dead_letters,
@@ -142,6 +144,10 @@ impl HealthCollector {
             stats.sync_error(),
             stats.journal_damage(),
         );
+        let keys_problem = self.sources.keys_problem.borrow().clone();
+        if status == Status::Ok && !keys_problem.is_empty() {
+            (status, summary) = (Status::Degraded, format!("keys cannot be reloaded: {keys_problem}"));
+        }
         let mut health = v1::Health {
             status: status.into(),
             summary,

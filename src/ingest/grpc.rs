@@ -10,6 +10,7 @@ use super::ingester::{MAX_PRODUCER_ID_BYTES, RejectionBudget, Rejections, check_
 use super::stream::{self, Outcomes, RequestOutcome, StreamError};
 use super::wire::EventsRequest;
 use super::{Ingester, MAX_SEND_EVENTS};
+use crate::access::Caller;
 use crate::edge::{self, body::BodyPermit};
 use crate::error::Error;
 use crate::proto::v1;
@@ -33,9 +34,10 @@ impl IngestHandler {
         &self,
         mut request: Request<Streaming<EventsRequest>>,
         stopping: CancellationToken,
-    ) -> Outcomes<Status> {
+    ) -> Result<Outcomes<Status>, Error> {
+        let ingester = self.ingester.for_request(request.extensions())?;
         let body_permit = request.extensions_mut().remove::<BodyPermit>();
-        stream::run(self.ingester.clone(), body_permit, request.into_inner(), stopping)
+        Ok(stream::run(ingester, body_permit, request.into_inner(), stopping))
     }
 }
 
@@ -46,7 +48,7 @@ impl IngestService for IngestHandler {
         request: Request<Streaming<EventsRequest>>,
     ) -> Result<Response<v1::UploadEventsResponse>, Status> {
         // Not ended by the maximum age of its connection: its only response is the one at the end.
-        let mut outcomes = self.run_stream(request, self.stopping.clone());
+        let mut outcomes = self.run_stream(request, self.stopping.clone())?;
         let mut total = v1::UploadEventsResponse::default();
         let mut rejections = Rejections::default();
         while let Some(outcome) = outcomes.next().await {
@@ -68,7 +70,7 @@ impl IngestService for IngestHandler {
         request: Request<Streaming<EventsRequest>>,
     ) -> Result<Response<Self::StreamEventsStream>, Status> {
         let stopping = edge::connection_shutdown(request.extensions(), &self.stopping);
-        let outcomes = self.run_stream(request, stopping);
+        let outcomes = self.run_stream(request, stopping)?;
         let responses = outcomes.map(|outcome| outcome.map(to_stream_response).map_err(Status::from));
         Ok(Response::new(Box::pin(responses)))
     }
@@ -77,15 +79,16 @@ impl IngestService for IngestHandler {
         &self,
         mut request: Request<EventsRequest>,
     ) -> Result<Response<v1::SendEventsResponse>, Status> {
+        let ingester = self.ingester.for_request(request.extensions())?;
         let body_permit = request.extensions_mut().remove::<BodyPermit>();
         let request = request.into_inner();
         check_event_count(request.len(), MAX_SEND_EVENTS, "SendEvents", ", or use UploadEvents")?;
         if let Some(body_permit) = &body_permit {
             body_permit.grow_to(request.message_bytes())?;
         }
-        let writer = &self.ingester.writer;
+        let writer = &ingester.writer;
         let permit = writer.try_reserve(request.max_columns_bytes()).await.map_err(Error::from)?;
-        let decoded = self.ingester.decode_request(0, request, &RejectionBudget::for_unary())?;
+        let decoded = ingester.decode_request(0, request, &RejectionBudget::for_unary())?;
         drop(body_permit); // the message is decoded
         let pending_ack = writer.try_submit(decoded.request, permit).await.map_err(Error::from)?;
         let ack = pending_ack.await.map_err(Error::from)?;
@@ -102,6 +105,7 @@ impl IngestService for IngestHandler {
         &self,
         request: Request<v1::GetProducerRequest>,
     ) -> Result<Response<v1::GetProducerResponse>, Status> {
+        let caller = Caller::of(request.extensions())?;
         let producer_id = request.into_inner().producer_id;
         if producer_id.is_empty() || producer_id.len() > MAX_PRODUCER_ID_BYTES {
             return Err(Error::invalid(format!(
@@ -110,12 +114,8 @@ impl IngestService for IngestHandler {
             ))
             .into());
         }
-        let producer = self
-            .ingester
-            .writer
-            .producer_state(&self.ingester.project, &producer_id)
-            .await
-            .map_err(Error::from)?;
+        let producer =
+            self.ingester.writer.producer_state(&caller.project, &producer_id).await.map_err(Error::from)?;
         Ok(Response::new(v1::GetProducerResponse {
             producer_id,
             last_durable_sequence: producer.map_or(0, |producer| producer.last_durable_sequence),

@@ -2,10 +2,10 @@
 
 use std::fmt;
 
+use axum::Json;
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
-use axum::{Json, Router};
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, StatusCode};
 use serde::de::{Deserializer as _, IgnoredAny, SeqAccess, Visitor};
@@ -13,6 +13,7 @@ use serde_json::value::RawValue;
 
 use super::event_json::{EventJsonError, parse_event_json};
 use super::ingester::{DecodedRequest, Ingester, MAX_SEND_EVENTS, RejectionBudget, check_event_count};
+use crate::access::{HttpRoutes, Requirement};
 use crate::edge::body;
 use crate::error::{Error, problem_response};
 use crate::event::MAX_PROPERTIES_BYTES;
@@ -24,12 +25,12 @@ const MAX_EVENT_JSON_BYTES: usize = 256 << 10;
 /// The most JSON values in an event: more do not fit into 64 KiB.
 const MAX_EVENT_VALUES: usize = MAX_PROPERTIES_BYTES / 2;
 
-/// The route `/events`. A body of more than `max_body_bytes` gets a 413.
-pub(crate) fn routes(ingester: Ingester, max_body_bytes: usize) -> Router {
+/// Adds the route `/events`. A body of more than `max_body_bytes` gets a 413.
+pub(crate) fn add_routes(routes: HttpRoutes, ingester: Ingester, max_body_bytes: usize) -> HttpRoutes {
     let handler = move |State(ingester): State<Ingester>, request: Request| {
         post_events(ingester, request, max_body_bytes)
     };
-    Router::new().route("/events", post(handler)).with_state(ingester)
+    routes.route("/events", Requirement::BrowserWrite, post(handler).with_state(ingester))
 }
 
 async fn post_events(
@@ -37,6 +38,7 @@ async fn post_events(
     request: Request,
     max_body_bytes: usize,
 ) -> Result<Response, Response> {
+    let ingester = ingester.for_request(request.extensions()).map_err(Error::into_response)?;
     // Prevents cross-site requests: browsers need a preflight for JSON, but not for text, forms and untyped bodies.
     if !is_json_content_type(request.headers()) {
         let detail = "Content-Type: application/json is expected; with curl, use --json or \

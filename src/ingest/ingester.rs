@@ -6,9 +6,11 @@ use prost_types::Struct;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
 use super::wire::{EventsRequest, decode_event};
-use crate::error::Error;
+use http::Extensions;
+
+use crate::access::Caller;
+use crate::error::{Error, ErrorCode};
 use crate::event::{EventFields, PromotedBuffer, ValidationRules, validate_with};
-use crate::project::Project;
 use crate::properties::Properties;
 use crate::proto::v1;
 use crate::writer::columns::EventColumns;
@@ -37,8 +39,8 @@ const TOTAL_REJECTION_BUDGET_BYTES: usize = 16 << 20;
 pub(crate) struct Ingester {
     /// The writer that the decoded requests are submitted to.
     pub writer: Writer,
-    /// The project of the events.
-    pub project: Project,
+    /// Who sends the events; `None` before [`Self::for_request`].
+    caller: Option<Caller>,
     rules: ValidationRules,
     properties: watch::Receiver<Arc<Properties>>,
     total_rejection_budget: Arc<Semaphore>,
@@ -133,15 +135,29 @@ impl DecodedRequest {
 }
 
 impl Ingester {
-    /// `project` and `rules` are those of the configuration; `properties` the declared ones.
+    /// `rules` are those of the configuration; `properties` the declared ones.
     pub(crate) fn new(
         writer: Writer,
-        project: Project,
         rules: ValidationRules,
         properties: watch::Receiver<Arc<Properties>>,
     ) -> Self {
         let total_rejection_budget = Arc::new(Semaphore::new(TOTAL_REJECTION_BUDGET_BYTES));
-        Self { writer, project, rules, properties, total_rejection_budget }
+        Self { writer, caller: None, rules, properties, total_rejection_budget }
+    }
+
+    /// The ingester of a request's caller.
+    ///
+    /// # Errors
+    /// `Internal` if the request was not checked.
+    pub(super) fn for_request(&self, extensions: &Extensions) -> Result<Self, Error> {
+        Ok(Self { caller: Some(Caller::of(extensions)?), ..self.clone() })
+    }
+
+    /// Who sends the events.
+    pub(super) fn caller(&self) -> Result<&Caller, Error> {
+        self.caller
+            .as_ref()
+            .ok_or_else(|| Error::new(ErrorCode::Internal, "events have no sender; report this as a bug"))
     }
 
     /// Decodes and validates the events one at a time. `request_index` is the position of the request in its stream, from 0.
@@ -177,18 +193,26 @@ impl Ingester {
         sequence: u64,
         rejection_budget: &'a RejectionBudget,
     ) -> Result<RequestDecoder<'a>, Error> {
+        let caller = self.caller()?;
+        if caller.is_browser() && !producer_id.is_empty() {
+            return Err(Error::new(
+                ErrorCode::Forbidden,
+                "producer_id: a browser key cannot number its requests; send event_id instead, which is deduplicated too",
+            ));
+        }
         check_producer_and_sequence(&producer_id, sequence)?;
         let received_at_ms = jiff::Timestamp::now().as_millisecond();
         let properties = Arc::clone(&self.properties.borrow());
         let columns = EventColumns::new(&properties);
         Ok(RequestDecoder {
             ingester: self,
+            caller,
             properties,
             promoted_buffer: PromotedBuffer::default(),
             rejection_budget,
             request_index,
             request: WriteRequest {
-                project: self.project.clone(),
+                project: caller.project.clone(),
                 producer_id,
                 sequence,
                 start_new_numbering: false,
@@ -204,6 +228,7 @@ impl Ingester {
 /// Collects the columns and rejections of one request.
 pub(super) struct RequestDecoder<'a> {
     ingester: &'a Ingester,
+    caller: &'a Caller,
     properties: Arc<Properties>,
     promoted_buffer: PromotedBuffer,
     rejection_budget: &'a RejectionBudget,
@@ -218,6 +243,15 @@ impl RequestDecoder<'_> {
         let now_ms = self.request.received_at_ms;
         let buffer = std::mem::take(&mut self.promoted_buffer);
         match validate_with(event, &self.ingester.rules, &self.properties, now_ms, buffer) {
+            Ok(valid) if !self.caller.may_send(valid.event_name()) => {
+                let reason = format!(
+                    "{:?} is not one of the events that this key may send: {}",
+                    valid.event_name(),
+                    self.caller.key.as_ref().map(|key| key.events.join(", ")).unwrap_or_default()
+                );
+                self.promoted_buffer = valid.into_buffer();
+                self.reject(index, "event_name", reason);
+            }
             Ok(valid) => {
                 self.request.columns.push(&valid, &self.request.project, now_ms);
                 self.promoted_buffer = valid.into_buffer();

@@ -263,8 +263,6 @@ pub(crate) type ResultCheck = fn(&PanelResult) -> Result<(), PanelError>;
 /// What panels read.
 #[derive(Clone, Debug)]
 pub(crate) struct PanelSources {
-    /// The project of queries that name none.
-    pub project: Project,
     /// The dimensions and measures. They change when declarations are applied.
     pub properties: watch::Receiver<Arc<Properties>>,
     /// How many days events are stored; 0 for indefinitely.
@@ -277,7 +275,6 @@ impl Default for PanelSources {
     /// The default project with the built-in properties.
     fn default() -> Self {
         Self {
-            project: Project::default(),
             properties: watch::channel(Arc::new(Properties::built_in())).1,
             events_retention_days: 0,
             rollup_retention_days: 0,

@@ -14,7 +14,7 @@ pub(crate) mod v1 {
 }
 
 /// The encoded `FileDescriptorSet` of the contracts, served by gRPC reflection.
-pub(crate) const FILE_DESCRIPTOR_SET: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));
+pub const FILE_DESCRIPTOR_SET: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));
 
 /// Converts Unix milliseconds to a protobuf timestamp.
 pub fn timestamp_from_millis(millis: i64) -> prost_types::Timestamp {

@@ -1,0 +1,299 @@
+//! The keys that are valid now. They follow the file of keys while the server runs.
+
+use std::collections::HashMap;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use super::file::{KeyFile, KeyFileError, KeyRecord};
+use super::key::{KeyId, PresentedKey, Scope, SecretHash};
+use super::{Caller, Requirement};
+use crate::blocking::run_blocking;
+use crate::error::{Error, ErrorCode};
+use crate::project::Project;
+
+/// How often the file is checked for changes. Revoked keys end open streams within this time.
+const POLL_INTERVAL: Duration = Duration::from_millis(500);
+
+/// A valid key.
+#[derive(Debug)]
+pub(crate) struct Key {
+    pub(crate) id: KeyId,
+    pub(crate) scope: Scope,
+    pub(crate) project: Project,
+    /// Of a browser key.
+    pub(crate) origins: Vec<String>,
+    /// The events that it may send; empty for all.
+    pub(crate) events: Vec<String>,
+    /// Each with a token that is cancelled when the secret is revoked.
+    secrets: Vec<(SecretHash, CancellationToken)>,
+}
+
+impl Key {
+    /// `earlier` is the key with the same id, whose tokens stay in use.
+    fn new(record: KeyRecord, earlier: Option<&Self>) -> Option<Self> {
+        let project: Project = record.project.parse().ok()?;
+        // A caller has the rights of its key as they were at its start: with other rights, the tokens are others too.
+        let earlier = earlier.filter(|earlier| {
+            earlier.scope == record.scope
+                && earlier.project == project
+                && earlier.origins == record.origins
+                && earlier.events == record.events
+        });
+        let token_of = |hash: SecretHash| {
+            let known = earlier.into_iter().flat_map(|key| &key.secrets).find(|(known, _)| *known == hash);
+            known.map_or_else(CancellationToken::new, |(_, token)| token.clone())
+        };
+        let hashes = record.secrets.iter().filter_map(|secret| secret.sha256.parse().ok());
+        let secrets = hashes.map(|hash| (hash, token_of(hash))).collect();
+        let KeyRecord { id, scope, origins, events, .. } = record;
+        Some(Self { id, scope, project, origins, events, secrets })
+    }
+}
+
+/// What a server asks of its callers.
+#[derive(Debug)]
+enum Access {
+    /// There is no file of keys. The token is cancelled when there is one.
+    Everyone(CancellationToken),
+    Keys(HashMap<KeyId, Arc<Key>>),
+}
+
+impl Access {
+    fn new(records: Option<Vec<KeyRecord>>, earlier: Option<&Self>) -> Self {
+        let Some(records) = records else {
+            return Self::Everyone(CancellationToken::new());
+        };
+        let earlier_key = |id: &KeyId| match earlier {
+            Some(Self::Keys(keys)) => keys.get(id).map(Arc::as_ref),
+            _ => None,
+        };
+        let keys = records.into_iter().filter_map(|record| {
+            let earlier = earlier_key(&record.id);
+            Key::new(record, earlier).map(|key| (key.id.clone(), Arc::new(key)))
+        });
+        Self::Keys(keys.collect())
+    }
+
+    fn tokens(&self) -> Vec<&CancellationToken> {
+        match self {
+            Self::Everyone(token) => vec![token],
+            Self::Keys(keys) => {
+                keys.values().flat_map(|key| key.secrets.iter().map(|(_, token)| token)).collect()
+            }
+        }
+    }
+}
+
+/// Decides who may call. Cheap to clone.
+#[derive(Clone, Debug)]
+pub(crate) struct AccessControl {
+    access: watch::Receiver<Arc<Access>>,
+    /// Of callers without a key.
+    project: Project,
+}
+
+/// Follows the file of keys.
+pub(crate) struct KeyFileWatcher {
+    file: KeyFile,
+    sender: watch::Sender<Arc<Access>>,
+    /// Why the file cannot be used; empty if it can.
+    problem: watch::Sender<String>,
+    stamp: Option<Stamp>,
+}
+
+/// Tells one version of the file from another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Stamp {
+    inode: u64,
+    bytes: u64,
+    modified: (i64, i64),
+}
+
+impl Stamp {
+    fn of(path: &Path) -> Option<Self> {
+        let metadata = std::fs::metadata(path).ok()?;
+        Some(Self {
+            inode: metadata.ino(),
+            bytes: metadata.len(),
+            modified: (metadata.mtime(), metadata.mtime_nsec()),
+        })
+    }
+}
+
+/// Why a request is not served.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum AccessError {
+    #[error("a key is required: send `authorization: Bearer KEY`; `millrace keys create` makes one")]
+    Missing,
+    #[error("authorization: {0}; expected Bearer KEY, or Basic with the key as the user name")]
+    Malformed(String),
+    #[error(
+        "the key {0} is unknown, was revoked, or has another secret; `millrace keys list` shows all keys"
+    )]
+    Unknown(KeyId),
+    #[error("the key {id} has the scope {scope}; this call needs the scope {needed}")]
+    Scope { id: KeyId, scope: Scope, needed: &'static str },
+    #[error(
+        "the key {id} is for pages of other origins: the request comes from {origin}; add it to the key's origins"
+    )]
+    Origin { id: KeyId, origin: String },
+    #[error("the key was revoked")]
+    Revoked,
+}
+
+impl From<AccessError> for Error {
+    fn from(error: AccessError) -> Self {
+        let code = match error {
+            AccessError::Missing
+            | AccessError::Malformed(_)
+            | AccessError::Unknown(_)
+            | AccessError::Revoked => ErrorCode::Unauthenticated,
+            AccessError::Scope { .. } | AccessError::Origin { .. } => ErrorCode::Forbidden,
+        };
+        Self::new(code, error.to_string())
+    }
+}
+
+impl AccessControl {
+    /// Reads the keys of a data folder. `project` is the one of callers without a key.
+    pub(crate) fn open(file: KeyFile, project: Project) -> Result<(Self, KeyFileWatcher), KeyFileError> {
+        let stamp = Stamp::of(file.path());
+        let records = file.read()?;
+        let (sender, access) = watch::channel(Arc::new(Access::new(records, None)));
+        let watcher = KeyFileWatcher { file, sender, problem: watch::Sender::default(), stamp };
+        Ok((Self { access, project }, watcher))
+    }
+
+    /// Whether callers need keys.
+    pub(crate) fn requires_keys(&self) -> bool {
+        matches!(**self.access.borrow(), Access::Keys(_))
+    }
+
+    /// Whether pages of this origin may send events with a browser key.
+    pub(crate) fn has_browser_origin(&self, origin: &str) -> bool {
+        match &**self.access.borrow() {
+            Access::Everyone(_) => false,
+            Access::Keys(keys) => keys.values().any(|key| key.origins.iter().any(|known| known == origin)),
+        }
+    }
+
+    /// The caller that presents this key. `origin` is the one of the request, if it has any.
+    pub(crate) fn authenticate(
+        &self,
+        key: Option<&PresentedKey>,
+        requirement: Requirement,
+        origin: Option<&str>,
+    ) -> Result<Caller, AccessError> {
+        let access = self.access.borrow();
+        let keys = match &**access {
+            Access::Everyone(token) => {
+                return Ok(Caller { project: self.project.clone(), key: None, revoked: token.clone() });
+            }
+            Access::Keys(keys) => keys,
+        };
+        if requirement == Requirement::Open {
+            let revoked = CancellationToken::new();
+            return Ok(Caller { project: self.project.clone(), key: None, revoked });
+        }
+        let presented = key.ok_or(AccessError::Missing)?;
+        let (key, token) = find(keys, presented).ok_or_else(|| AccessError::Unknown(presented.id.clone()))?;
+        if !requirement.allows(key.scope) {
+            let needed = requirement.scopes();
+            return Err(AccessError::Scope { id: key.id.clone(), scope: key.scope, needed });
+        }
+        if key.scope == Scope::Browser
+            && !origin.is_some_and(|origin| key.origins.iter().any(|known| known == origin))
+        {
+            let origin = origin.map_or_else(|| "no origin".to_owned(), |origin| format!("{origin:?}"));
+            return Err(AccessError::Origin { id: key.id.clone(), origin });
+        }
+        Ok(Caller { project: key.project.clone(), key: Some(Arc::clone(key)), revoked: token })
+    }
+}
+
+/// The key with the id and the secret of the presented one. Takes the same time for an unknown id as for a wrong secret: two
+/// hashes are compared in each case.
+fn find<'k>(
+    keys: &'k HashMap<KeyId, Arc<Key>>,
+    presented: &PresentedKey,
+) -> Option<(&'k Arc<Key>, CancellationToken)> {
+    let key = keys.get(&presented.id);
+    let secret = |at: usize| key.and_then(|key| key.secrets.get(at));
+    let mut found = None;
+    for at in 0..2 {
+        let known = secret(at).map_or(SecretHash::OF_NO_SECRET, |(hash, _)| *hash);
+        if known == presented.hash {
+            found = secret(at);
+        }
+    }
+    let (_, token) = found?;
+    key.filter(|key| key.scope == presented.scope).map(|key| (key, token.clone()))
+}
+
+impl KeyFileWatcher {
+    /// Why the file cannot be used now; empty if it can.
+    pub(crate) fn problem(&self) -> watch::Receiver<String> {
+        self.problem.subscribe()
+    }
+
+    /// Follows the file until `stop`. A file that cannot be read, or is gone, leaves the keys as they are.
+    pub(crate) async fn run(mut self, stop: CancellationToken) {
+        let mut ticks = tokio::time::interval(POLL_INTERVAL);
+        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        while stop.run_until_cancelled(ticks.tick()).await.is_some() {
+            let (file, stamp) = (self.file.clone(), self.stamp);
+            let read = run_blocking(move || {
+                // Before reading: a file that changes meanwhile is read again.
+                let current = Stamp::of(file.path());
+                (current != stamp).then(|| (current, file.read()))
+            });
+            if let Some((stamp, read)) = read.await {
+                self.stamp = stamp;
+                self.adopt(read);
+            }
+        }
+    }
+
+    fn is_open(&self) -> bool {
+        matches!(**self.sender.borrow(), Access::Everyone(_))
+    }
+
+    fn adopt(&self, read: Result<Option<Vec<KeyRecord>>, KeyFileError>) {
+        let problem = match read {
+            Ok(Some(records)) => {
+                let earlier = Arc::clone(&self.sender.borrow());
+                let access = Arc::new(Access::new(Some(records), Some(&earlier)));
+                self.sender.send_replace(Arc::clone(&access));
+                end_revoked(&earlier, &access);
+                tracing::info!(path = %self.file.path().display(), "keys reloaded");
+                String::new()
+            }
+            // A server that has required keys goes on to require them.
+            Ok(None) if self.is_open() => String::new(),
+            Ok(None) => format!(
+                "{} is gone; the keys stay as they were until the server stops; restore the file",
+                self.file.path().display()
+            ),
+            Err(error) => format!("{error}; the keys stay as they were; correct the file"),
+        };
+        if !problem.is_empty() {
+            tracing::error!("keys: {problem}");
+        }
+        self.problem.send_replace(problem);
+    }
+}
+
+/// Cancels the tokens of secrets that are no longer valid.
+fn end_revoked(earlier: &Access, now: &Access) {
+    let kept = now.tokens();
+    for token in earlier.tokens() {
+        if !kept.iter().any(|kept| **kept == *token) {
+            token.cancel();
+        }
+    }
+}

@@ -1,0 +1,103 @@
+//! Who may call what: keys, the callers that they stand for, and the check of every request.
+//!
+//! A server without a file of keys serves everyone, on loopback addresses only: see [`KeyFile`]. With one, every request but
+//! those of [`Requirement::Open`] presents a key, as `authorization: Bearer KEY` or, for clients that know only user names,
+//! as the user name of `authorization: Basic`. The key decides the project. A handler checks no key itself: it takes the
+//! [`Caller`] from the request's extensions.
+//!
+//! [`layer`] checks HTTP routes and RPCs before their handlers run; [`rpcs`] has the requirement of each RPC, and each HTTP
+//! route names its own where it is added ([`HttpRoutes`]). A request whose key is revoked while it runs ends with
+//! UNAUTHENTICATED.
+
+pub(crate) mod admin;
+mod file;
+pub(crate) mod key;
+pub(crate) mod keys;
+pub(crate) mod layer;
+mod routes;
+pub(crate) mod rpcs;
+
+use std::sync::Arc;
+
+use http::Extensions;
+use tokio_util::sync::CancellationToken;
+
+pub(crate) use file::{KeyFile, KeyOptions, KeyRecord};
+pub(crate) use key::{KeyId, Scope};
+pub(crate) use keys::{AccessControl, Key};
+pub(crate) use routes::HttpRoutes;
+
+use crate::error::{Error, ErrorCode};
+use crate::project::Project;
+
+/// What a route or an RPC requires of its caller.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Requirement {
+    /// Nothing: probes, the files of the page.
+    Open,
+    /// A key that sends events: write or admin.
+    Write,
+    /// The same, or a browser key.
+    BrowserWrite,
+    /// A key that reads: read or admin.
+    Read,
+    /// An admin key.
+    Admin,
+}
+
+impl Requirement {
+    /// Whether a key with this scope is enough.
+    pub(crate) fn allows(self, scope: Scope) -> bool {
+        match self {
+            Self::Open => true,
+            Self::Write => matches!(scope, Scope::Write | Scope::Admin),
+            Self::BrowserWrite => matches!(scope, Scope::Write | Scope::Browser | Scope::Admin),
+            Self::Read => matches!(scope, Scope::Read | Scope::Admin),
+            Self::Admin => scope == Scope::Admin,
+        }
+    }
+
+    /// The scopes that are enough, for messages.
+    fn scopes(self) -> &'static str {
+        match self {
+            Self::Open => "any",
+            Self::Write => "write or admin",
+            Self::BrowserWrite => "write, browser or admin",
+            Self::Read => "read or admin",
+            Self::Admin => "admin",
+        }
+    }
+}
+
+/// Who sent a request. In the extensions of every request that reaches a handler.
+#[derive(Clone, Debug)]
+pub(crate) struct Caller {
+    /// The project whose events it sends and reads.
+    pub(crate) project: Project,
+    /// `None` on a server without keys.
+    pub(crate) key: Option<Arc<Key>>,
+    /// Cancelled when its key is revoked.
+    pub(crate) revoked: CancellationToken,
+}
+
+impl Caller {
+    /// The caller of a request, from its extensions.
+    ///
+    /// # Errors
+    /// `Internal` if the request was not checked. That is a bug: nothing may be served then.
+    pub(crate) fn of(extensions: &Extensions) -> Result<Self, Error> {
+        let unchecked = || Error::new(ErrorCode::Internal, "the request has no caller; report this as a bug");
+        extensions.get::<Self>().cloned().ok_or_else(unchecked)
+    }
+
+    /// Whether it may send this event.
+    pub(crate) fn may_send(&self, event_name: &str) -> bool {
+        let Some(key) = &self.key else { return true };
+        key.events.is_empty() || key.events.iter().any(|allowed| allowed == event_name)
+    }
+
+    /// Whether it is a browser: everybody can read its key, so it must not act as a producer.
+    pub(crate) fn is_browser(&self) -> bool {
+        self.key.as_ref().is_some_and(|key| key.scope == Scope::Browser)
+    }
+}

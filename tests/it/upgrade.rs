@@ -139,7 +139,7 @@ async fn assert_upgraded(server: &TestServer, contents: &str) {
     let settings = "SELECT count() FROM system.tables WHERE database = 'millrace' AND name IN ('events', 'rollup') \
                     AND position(engine_full, 'fsync_after_insert') = 0 AND position(engine_full, 'TTL') > 0";
     assert_eq!(server.sql(settings).await, "2");
-    let merged = "SELECT position(engine_full, 'min_age_to_force_merge_on_partition_only = true') > 0 FROM system.tables \
+    let merged = "SELECT position(engine_full, 'min_age_to_force_merge_on_partition_only = 1') > 0 FROM system.tables \
                   WHERE database = 'millrace' AND name = 'rollup'";
     assert_eq!(server.sql(merged).await, "1");
 }

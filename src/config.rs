@@ -435,10 +435,10 @@ pub(crate) struct PanelsConfig {
     /// Folder of your own panels, one .sql file each. Changes are picked up while the server runs
     #[arg(long, env = "MILLRACE_PANELS_DIR", value_name = "FOLDER", default_value = "./queries/panels")]
     pub panels_dir: PathBuf,
-    /// Minimum time between two computations of a subscribed panel, in milliseconds. While there are subscribers, events
-    /// are also flushed this often
+    /// Minimum time between two computations of a subscribed panel, on average, in milliseconds. While there are
+    /// subscribers, events are also flushed this often, and up to 800 ms later if there are fewer than 100
     #[arg(long = "watch-min-interval-ms", env = "MILLRACE_WATCH_MIN_INTERVAL_MS", value_name = "MS",
-          default_value = "250", value_parser = |text: &str| parse_millis(text, 50..=60_000))]
+          default_value = "200", value_parser = |text: &str| parse_millis(text, 50..=60_000))]
     pub watch_min_interval: Duration,
     /// Distinct queries (panel, range, time zone, parameters) that clients of one IP address may subscribe to. Behind a
     /// proxy, all clients have its address

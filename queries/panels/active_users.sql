@@ -14,19 +14,30 @@
 -- column: active_users measure "Active sessions"
 -- column: active_now hidden
 -- column: incomplete hidden
-WITH per_bucket AS
+WITH
+counts AS
 (
     -- Merging the sets of a bucket's rows counts a session once, however many minutes it spans.
     SELECT bucket, {{distinct_count(sessions)}} AS active
-    FROM {{series('')}}
+    FROM
+    (
+        SELECT bucket, sessions, few_sessions, sampled_sessions FROM {{series('')}}
+        UNION ALL
+        -- As one more bucket, 0: a subquery of its own would be a second statement for ClickHouse.
+        SELECT 0 AS bucket, sessions, few_sessions, sampled_sessions FROM {{window('', window_minutes)}}
+    )
     GROUP BY bucket
+),
+all_counts AS
+(
+    SELECT groupArray(bucket) AS starts, groupArray(active) AS counts FROM counts
 )
+-- Buckets without sessions have no row: element 0 of an array is 0.
 SELECT
-    toDateTime(all_buckets.bucket, 'UTC') AS bucket_start,
-    -- Buckets without sessions have no row.
-    per_bucket.active AS active_users,
-    ifNull((SELECT {{distinct_count(sessions)}} FROM {{window('', window_minutes)}}), 0) AS active_now,
-    all_buckets.bucket = {running_bucket:UInt32} AS incomplete
-FROM (SELECT arrayJoin({buckets:Array(UInt32)}) AS bucket) AS all_buckets
-LEFT JOIN per_bucket ON per_bucket.bucket = all_buckets.bucket
+    toDateTime(bucket, 'UTC') AS bucket_start,
+    counts[indexOf(starts, bucket)] AS active_users,
+    counts[indexOf(starts, 0)] AS active_now,
+    bucket = {running_bucket:UInt32} AS incomplete
+FROM all_counts
+ARRAY JOIN {buckets:Array(UInt32)} AS bucket
 ORDER BY bucket_start

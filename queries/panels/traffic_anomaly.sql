@@ -17,24 +17,28 @@ WITH
 -- The running minute is not compared: that of last week is over, and rollups have no part of a minute.
 {hour_start:DateTime('UTC')} < {minute_start:DateTime('UTC')} AS has_complete_minute
 SELECT
-    ifNull((SELECT sum(events) FROM {{span('page_view', hour_start, minute_end)}}), 0) AS current_views,
+    sumIf(events, part IN ('complete', 'running')) AS current_views,
     -- NULL in the first minute of the hour.
-    if(
-        has_complete_minute,
-        ifNull((SELECT sum(events) FROM {{span('page_view', hour_start, minute_start)}}), 0),
-        NULL
-    ) AS compared_views,
+    if(has_complete_minute, sumIf(events, part = 'complete'), NULL) AS compared_views,
     -- Also NULL if the history does not go back to the start of that hour: part of it would be a wrong comparison.
-    if(
-        has_complete_minute
-            AND (
-                SELECT start
-                FROM rollup
-                WHERE event_name = '' AND dimension = '' AND step = 1 AND start <= {week_ago_start:DateTime('UTC')}
-                LIMIT 1
-            ) IS NOT NULL,
-        ifNull((SELECT sum(events) FROM {{span('page_view', week_ago_start, week_ago_minute)}}), 0),
-        NULL
-    ) AS previous_views,
+    if(has_complete_minute AND countIf(part = 'history') > 0, sumIf(events, part = 'week ago'), NULL)
+        AS previous_views,
     if(previous_views = 0, NULL, round(100 * (toInt64(compared_views) - toInt64(previous_views)) / previous_views, 2))
         AS change_pct
+FROM
+(
+    SELECT 'complete' AS part, events FROM {{span('page_view', hour_start, minute_start)}}
+    UNION ALL
+    SELECT 'running' AS part, events FROM {{span('page_view', minute_start, minute_end)}}
+    UNION ALL
+    SELECT 'week ago' AS part, events FROM {{span('page_view', week_ago_start, week_ago_minute)}}
+    UNION ALL
+    SELECT 'history' AS part, 0 AS events
+    FROM
+    (
+        SELECT start
+        FROM rollup
+        WHERE event_name = '' AND dimension = '' AND step = 1 AND start <= {week_ago_start:DateTime('UTC')}
+        LIMIT 1
+    )
+)

@@ -12,7 +12,10 @@ use super::{ClickHouse, ClickHouseError, ErrorKind, RetentionDays, promoted, ret
 use crate::properties::Properties;
 
 /// The files of `queries/schema`, in the order in which they are applied.
-const SCHEMA_FILES: &[(&str, &str)] = &[("0006_one_rollup", ONE_ROLLUP)];
+const SCHEMA_FILES: &[(&str, &str)] = &[
+    ("0006_one_rollup", ONE_ROLLUP),
+    ("0007_whole_weeks", include_str!("../../queries/schema/0007_whole_weeks.sql")),
+];
 const ONE_ROLLUP: &str = include_str!("../../queries/schema/0006_one_rollup.sql");
 
 /// Files of which nothing is left once 0006 is applied. They are recorded as applied, so that no version applies them again.

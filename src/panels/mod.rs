@@ -1,7 +1,7 @@
 //! Panels: named SQL statements with parameters, answered from the rollups.
 //!
 //! A result is computed on request and reused for `PANEL_CACHE_MS`. A subscriber gets a new result when a batch has landed,
-//! at most every `MILLRACE_WATCH_MIN_INTERVAL_MS`. Each distinct query is computed once, no matter how many clients share
+//! on average at most every `MILLRACE_WATCH_MIN_INTERVAL_MS`. Each distinct query is computed once, no matter how many clients share
 //! it.
 //!
 //! - [`catalog`]: panel files (`header`, [`parameter`], [`spec`], [`template`]), built in or from the panels folder

@@ -7,7 +7,7 @@
 //!
 //! | limit | at the limit |
 //! | --- | --- |
-//! | `MILLRACE_WATCH_MIN_INTERVAL_MS` between computations of a query, which is idle half of the time | the next one waits |
+//! | `MILLRACE_WATCH_MIN_INTERVAL_MS` between computations of a query on average, which is idle half of the time | the next one waits |
 //! | 4 computations at once | other queries wait |
 //! | 2,000 distinct queries | further ones are rejected |
 //! | `MILLRACE_WATCH_MAX_QUERIES_PER_CLIENT` distinct queries of a client | further ones of the client are rejected |
@@ -242,7 +242,8 @@ impl Subscriptions {
         active.insert(query.clone(), sender.clone());
         let interval = Some(self.0.min_interval);
         self.0.demand.send_if_modified(|demand| std::mem::replace(demand, interval) != interval);
-        let task = QueryTask { inner: Arc::clone(&self.0), query, sender, reservation: None };
+        let pace = Pace { interval: self.0.min_interval, due: Instant::now() };
+        let task = QueryTask { inner: Arc::clone(&self.0), query, pace, sender, reservation: None };
         self.0.tasks.spawn(self.0.stop.clone().run_until_cancelled_owned(task.run()));
         Ok((receiver, permit))
     }
@@ -264,10 +265,36 @@ impl Inner {
     }
 }
 
+/// When a query may be computed again: on average every `interval`.
+///
+/// Batches are flushed as often, and land a little earlier or later than that. If two computations had to be a whole
+/// interval apart, one late batch would delay all updates after it. So a computation may be early by half an interval; what it
+/// gains is taken from the next.
+#[derive(Clone, Copy, Debug)]
+struct Pace {
+    interval: Duration,
+    /// An interval after the last computation, if none had been early.
+    due: Instant,
+}
+
+impl Pace {
+    /// A computation starts.
+    fn start(&mut self, now: Instant) {
+        self.due = self.due.max(now) + self.interval;
+    }
+
+    /// The earliest start of the next computation. Half of the time is idle, so that an expensive panel takes at most half
+    /// of ClickHouse's time.
+    fn next(self, started: Instant, elapsed: Duration) -> Instant {
+        (self.due - self.interval / 2).max(started + 2 * elapsed)
+    }
+}
+
 /// Computes one query for its subscribers.
 struct QueryTask {
     inner: Arc<Inner>,
     query: PanelQuery,
+    pace: Pace,
     sender: watch::Sender<PanelUpdate>,
     /// Memory of the result in `sender`.
     reservation: Option<MemoryReservation>,
@@ -312,6 +339,7 @@ impl QueryTask {
     /// it with one. `None` if the query is no longer valid: its subscriptions have ended.
     async fn compute(&mut self) -> Option<(Instant, Instant)> {
         let started = Instant::now();
+        self.pace.start(started);
         let computed = self.inner.panels.refresh(&self.query).await;
         let elapsed = started.elapsed();
         let checked = computed.and_then(|result| {
@@ -335,7 +363,7 @@ impl QueryTask {
                 started + RETRY_DELAY
             }
         };
-        Some((next, started + self.inner.min_interval.max(2 * elapsed)))
+        Some((next, self.pace.next(started, elapsed)))
     }
 
     fn publish(&mut self, result: Arc<PanelResult>) -> Result<(), PanelError> {
@@ -434,6 +462,43 @@ mod tests {
         }
         quotas.release(b, &z);
         assert!(quotas.0.is_empty());
+    }
+
+    /// The starts of computations that take `elapsed`, for batches that land at these times.
+    fn starts(landed: impl IntoIterator<Item = u64>, elapsed: u64) -> Vec<u64> {
+        let origin = Instant::now();
+        let at = |millis: u64| origin + Duration::from_millis(millis);
+        let mut pace = Pace { interval: Duration::from_millis(200), due: origin };
+        let mut earliest = origin;
+        let mut starts = Vec::new();
+        for landed in landed {
+            // A batch that landed before the last start is part of that computation.
+            if starts.last().is_some_and(|last| landed <= *last) {
+                continue;
+            }
+            let start = earliest.max(at(landed));
+            pace.start(start);
+            earliest = pace.next(start, Duration::from_millis(elapsed));
+            starts.push((start - origin).as_millis() as u64);
+        }
+        starts
+    }
+
+    #[test]
+    fn a_late_batch_does_not_delay_the_updates_after_it() {
+        assert_eq!(starts([1_000, 1_290, 1_400, 1_600, 1_800], 10), [1_000, 1_290, 1_400, 1_600, 1_800]);
+    }
+
+    #[test]
+    fn frequent_batches_are_shown_once_an_interval() {
+        let starts = starts((0..100).map(|number| 20 * number), 10);
+        assert_eq!(starts[..4], [0, 100, 300, 500]);
+        assert!(starts.windows(3).all(|window| window[2] - window[0] >= 300), "{starts:?}");
+    }
+
+    #[test]
+    fn an_expensive_query_is_idle_half_of_the_time() {
+        assert_eq!(starts((0..100).map(|number| 20 * number), 300)[..3], [0, 600, 1_200]);
     }
 
     #[tokio::test]

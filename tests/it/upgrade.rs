@@ -129,7 +129,7 @@ async fn assert_upgraded(server: &TestServer, contents: &str) {
     assert_eq!(
         server.sql("SELECT name, checksum > 0 FROM schema_migrations ORDER BY name").await,
         "0001_events\t0\n0002_minutes\t0\n0003_feature_minutes\t0\n0004_page_minutes\t0\n0005_country_minutes\t0\n\
-         0006_one_rollup\t1"
+         0006_one_rollup\t1\n0007_whole_weeks\t1"
     );
     assert_eq!(
         server.sql("SELECT DISTINCT project, page_url FROM events WHERE event_name = 'page_view'").await,
@@ -139,6 +139,9 @@ async fn assert_upgraded(server: &TestServer, contents: &str) {
     let settings = "SELECT count() FROM system.tables WHERE database = 'millrace' AND name IN ('events', 'rollup') \
                     AND position(engine_full, 'fsync_after_insert') = 0 AND position(engine_full, 'TTL') > 0";
     assert_eq!(server.sql(settings).await, "2");
+    let merged = "SELECT position(engine_full, 'min_age_to_force_merge_on_partition_only = 1') > 0 FROM system.tables \
+                  WHERE database = 'millrace' AND name = 'rollup'";
+    assert_eq!(server.sql(merged).await, "1");
 }
 
 #[tokio::test(flavor = "multi_thread")]

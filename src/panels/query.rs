@@ -381,6 +381,9 @@ impl Panels {
         }
         query.parameters = parameters;
         query.range.check(Timestamp::now())?;
+        if query.compare.is_some() && !panel.comparable {
+            return Err(PanelError::NotComparable(panel.name.clone()));
+        }
         if !query.filters.is_empty() && !panel.statement.has_rows() {
             return Err(InvalidFilter::Unsupported(panel.name.clone()).into());
         }
@@ -450,9 +453,6 @@ impl Panels {
         let (source, time_frame) = self.time_frame(panel, query)?;
         let mut result = self.compute_at(panel, query, source, &time_frame).await?;
         if let Some(compare) = query.compare {
-            if result.frame.time_column().is_none() && result.frame.figures.is_empty() {
-                return Err(PanelError::NotComparable(panel.name.clone()));
-            }
             let time_frame = time_frame.compared(panel, query, compare)?;
             let earlier = self.compute_at(panel, query, source, &time_frame).await?;
             let is_stored = time_frame.buckets.requested_start.is_none();

@@ -7,8 +7,11 @@ use jiff::tz::TimeZone;
 use jiff::{Span, Timestamp};
 
 use crate::error::Error;
+use crate::panels::buckets::BucketWidth;
+use crate::panels::comparison::Compare;
 use crate::panels::filter::{Filters, InvalidFilter};
-use crate::panels::range::{BucketWidth, Compare, Interval, TimeRange, parse_time_zone};
+use crate::panels::range::{Interval, TimeRange};
+use crate::panels::wall_clock::parse_time_zone;
 use crate::panels::{PanelError, PanelQuery, abbreviate};
 use crate::project::Project;
 use crate::proto::v1;

@@ -19,9 +19,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::buckets::Granularity;
 use super::header::Header;
 use super::parameter::Parameter;
-use super::range::Granularity;
 use super::spec::{Chart, Spec};
 use super::template::Statement;
 

@@ -42,6 +42,7 @@ pub(crate) fn list_response(catalog: &Catalog) -> v1::ListPanelsResponse {
         built_in: panel.built_in,
         spec: Some(spec(panel)),
         filterable: panel.statement.has_rows(),
+        comparable: panel.comparable,
     });
     let broken = catalog.broken.iter().map(|broken| v1::BrokenPanel {
         file: broken.file.clone(),

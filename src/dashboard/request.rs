@@ -7,8 +7,11 @@ use jiff::tz::TimeZone;
 use jiff::{Span, Timestamp};
 
 use crate::error::Error;
+use crate::panels::buckets::BucketWidth;
+use crate::panels::comparison::Compare;
 use crate::panels::filter::{Filters, InvalidFilter};
-use crate::panels::range::{BucketWidth, Compare, Interval, TimeRange, parse_time_zone};
+use crate::panels::range::{Interval, TimeRange};
+use crate::panels::wall_clock::parse_time_zone;
 use crate::panels::{PanelError, PanelQuery, abbreviate};
 use crate::project::Project;
 use crate::proto::v1;
@@ -150,7 +153,7 @@ const RANGES: [(&str, TimeRange); 10] = [
 ///
 /// | parameter | value |
 /// | --- | --- |
-/// | `range`, or `time_range` | one of [`RANGES`] |
+/// | `range`, or `time_range` | one of [`RANGES`], or with `-` for `_`, as in the page's address |
 /// | `from`, `to` | RFC 3339, or a date in the time zone; `to` includes its day; now by default |
 /// | `bucket` | `auto`, or a name of [`BucketWidth::ALL`] |
 /// | `compare` | `none`, `previous` or `week_ago` |
@@ -180,20 +183,27 @@ pub(super) fn parse_http(
     let time_zone = take("time_zone");
     let zone = parse_time_zone(time_zone.as_deref()).map_err(PanelError::from)?;
     let (range, time_range, from, to) = (take("range"), take("time_range"), take("from"), take("to"));
-    let range = match (range.or(time_range), from, to) {
+    let named = match (range, time_range) {
+        (Some(_), Some(_)) => {
+            return Err(Error::invalid("range and time_range are both given; a query has one range"));
+        }
+        (Some(name), None) => Some(("range", name)),
+        (None, name) => name.map(|name| ("time_range", name)),
+    };
+    let range = match (named, from, to) {
         (None, None, None) => TimeRange::Hour,
-        (Some(name), None, None) => {
-            let known = RANGES.into_iter().find(|(known, _)| *known == name);
-            let (_, range) =
-                known.ok_or_else(|| expected_one_of("range", &name, RANGES.map(|(name, _)| name)))?;
-            range
+        (Some((key, name)), None, None) => {
+            let known = RANGES.into_iter().find(|(known, _)| *known == name.replace('-', "_"));
+            known.ok_or_else(|| expected_one_of(key, &name, RANGES.map(|(name, _)| name)))?.1
         }
         (None, Some(from), to) => {
             let end = to.map(|to| parse_time("to", &to, &zone, 1)).transpose()?;
             TimeRange::Interval(Interval { start: parse_time("from", &from, &zone, 0)?, end })
         }
-        (Some(_), ..) => {
-            return Err(Error::invalid("range and from or to are both given; a query has one range"));
+        (Some((key, _)), ..) => {
+            return Err(Error::invalid(format!(
+                "{key} and from or to are both given; a query has one range"
+            )));
         }
         (None, None, Some(_)) => return Err(Error::invalid("to is given without from")),
     };
@@ -265,6 +275,7 @@ mod tests {
             (range(""), range("time_range=24h"), range("range=30d")),
             (TimeRange::Hour, TimeRange::Day, TimeRange::ThirtyDays)
         );
+        assert_eq!(range("range=this-week"), range("range=this_week"));
         let interval = |query: &str| match range(query) {
             TimeRange::Interval(Interval { start, end }) => (start, end),
             other => panic!("{other:?}"),
@@ -289,6 +300,9 @@ mod tests {
         for (query, part) in [
             ("range=2h", "range: \"2h\" is invalid; expected one of 1h, 6h, 24h"),
             ("from=yesterday", "from: \"yesterday\" is invalid; expected a date"),
+            ("time_range=2h", "time_range: \"2h\" is invalid; expected one of 1h, 6h, 24h"),
+            ("range=1h&time_range=6h", "range and time_range are both given"),
+            ("time_range=1h&from=2026-11-21", "time_range and from or to"),
             ("from=2026-11-21&to=x", "to: \"x\""),
             ("range=1h&from=2026-11-21", "a query has one range"),
             ("to=2026-11-21", "to is given without from"),

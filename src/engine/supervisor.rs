@@ -1,5 +1,6 @@
 //! Runs the engine as a child process, and restarts it when it exits or hangs.
 
+use std::fs::{File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
@@ -32,6 +33,12 @@ pub(crate) const CONFINEMENT_PREFIX: &str = "sandbox: ";
 
 /// Maximum time from the start of the child to its URL. ClickHouse loads all tables in this time.
 const START_TIMEOUT: Duration = Duration::from_secs(120);
+/// Maximum time for the engine of a server that was killed to exit. It ends running statements for five seconds, and then
+/// closes its tables.
+const PREDECESSOR_TIMEOUT: Duration = Duration::from_secs(30);
+const PREDECESSOR_POLL_INTERVAL: Duration = Duration::from_millis(100);
+/// ClickHouse locks this file of its data folder while it runs, and writes its process id into it.
+const STATUS_FILE: &str = "status";
 /// Maximum time for the child to exit after its standard input is closed. It is killed after that.
 const STOP_TIMEOUT: Duration = Duration::from_secs(8);
 /// Maximum time to read the rest of the standard error of a child that has exited. A process that the engine started may
@@ -83,6 +90,14 @@ pub(crate) enum StartError {
     /// The child could not be started, or its standard output could not be read.
     #[error("the embedded ClickHouse did not start: {0}")]
     Spawn(io::Error),
+    /// The engine of an earlier server runs, although that server is gone.
+    #[error(
+        "the embedded ClickHouse did not start: after {} s, {} is still held by the engine of an earlier server ({process}); \
+         wait until it has exited, or kill it",
+        PREDECESSOR_TIMEOUT.as_secs(),
+        folder.display()
+    )]
+    FolderHeld { folder: PathBuf, process: String },
 }
 
 /// Why a running engine is restarted.
@@ -154,11 +169,13 @@ impl EngineHandle {
 }
 
 /// Starts the engine and returns once it is ready. The returned task restarts it until `stop`, and then stops it. A first
-/// start that fails is an error; restarts are retried indefinitely.
+/// start that fails is an error; restarts are retried indefinitely. The engine of a server that was killed may still be
+/// closing its tables: the first start waits for it.
 pub(crate) async fn start(
     config: SupervisorConfig,
     stop: CancellationToken,
 ) -> Result<(EngineHandle, JoinHandle<()>), StartError> {
+    wait_for_predecessor(&config.data_dir).await?;
     let (writer_sender, writer_endpoint) = watch::channel(None);
     let (panels_sender, panels_endpoint) = watch::channel(None);
     let (restart_requests, restart_receiver) = mpsc::channel(1);
@@ -175,6 +192,35 @@ pub(crate) async fn start(
     let first = supervisor.spawn().await?;
     let supervisor_task = tokio::spawn(supervisor.run(first, restart_receiver, stop));
     Ok((EngineHandle { writer_endpoint, panels_endpoint, restart_requests, status }, supervisor_task))
+}
+
+/// Waits until no other engine holds the folder.
+async fn wait_for_predecessor(data_dir: &Path) -> Result<(), StartError> {
+    let status_file = data_dir.join(STATUS_FILE);
+    if !is_locked(&status_file) {
+        return Ok(());
+    }
+    let process = process_line(&status_file);
+    let timeout_s = PREDECESSOR_TIMEOUT.as_secs();
+    tracing::info!(process, timeout_s, "waiting for the engine of an earlier server to exit");
+    let released = async {
+        while is_locked(&status_file) {
+            tokio::time::sleep(PREDECESSOR_POLL_INTERVAL).await;
+        }
+    };
+    let timed_out = |_| StartError::FolderHeld { folder: data_dir.to_owned(), process };
+    tokio::time::timeout(PREDECESSOR_TIMEOUT, released).await.map_err(timed_out)
+}
+
+/// Whether another process has locked the file. A file that cannot be opened counts as free: the engine reports the reason.
+fn is_locked(file: &Path) -> bool {
+    File::open(file).is_ok_and(|file| matches!(file.try_lock(), Err(TryLockError::WouldBlock)))
+}
+
+/// The first line of ClickHouse's status file, "PID: 123".
+fn process_line(status_file: &Path) -> String {
+    let text = std::fs::read_to_string(status_file).unwrap_or_default();
+    text.lines().next().unwrap_or("unknown process").to_owned()
 }
 
 /// A child that is ready. Dropping it kills the child.

@@ -19,9 +19,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::buckets::Granularity;
 use super::header::Header;
 use super::parameter::Parameter;
-use super::range::Granularity;
 use super::spec::{Chart, Spec};
 use super::template::Statement;
 
@@ -74,6 +74,9 @@ pub(crate) struct Panel {
     pub sql: String,
     /// The file with its templates parsed.
     pub statement: Statement,
+    /// Whether its result has a time axis or figures, which can be compared with those of an earlier period. From the
+    /// header, until the panel has been computed.
+    pub comparable: bool,
     /// Whether it is compiled in. A file of the same name replaces it.
     pub built_in: bool,
 }
@@ -150,6 +153,7 @@ pub(crate) fn parse(name: &str, text: &str) -> Result<Panel, BrokenPanel> {
         description,
         unit,
         chart,
+        comparable: spec.is_comparable(chart),
         spec,
         refresh: refresh.unwrap_or(DEFAULT_REFRESH),
         granularity,

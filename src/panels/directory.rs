@@ -225,7 +225,7 @@ impl DirectoryWatcher {
             // The typed calls of the built-in panel read its columns.
             self.panels.check_result(&result).map_err(load_error)?;
         }
-        Ok(Some(panel))
+        Ok(Some(Panel { comparable: result.frame.is_comparable(), ..panel }))
     }
 
     fn report_directory_error(&mut self, error: &io::Error) {

@@ -168,6 +168,11 @@ impl Frame {
         columns.sum::<usize>() + figures.sum::<usize>()
     }
 
+    /// Whether there is anything to compare with an earlier period.
+    pub(super) fn is_comparable(&self) -> bool {
+        self.time_column().is_some() || !self.figures.is_empty()
+    }
+
     /// The index of the time axis, if there is one.
     pub(super) fn time_column(&self) -> Option<usize> {
         self.columns.iter().position(|column| column.role == Role::Time)

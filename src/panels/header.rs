@@ -4,8 +4,8 @@ use std::iter;
 use std::time::Duration;
 
 use super::abbreviate;
+use super::buckets::Granularity;
 use super::parameter::{InvalidDefinition, Parameter, ParameterType};
-use super::range::Granularity;
 use super::spec::{
     self, Aggregate, Chart, FigureSpec, MAX_COLUMNS, MAX_EVENTS, MAX_FIGURES, MAX_LABEL_CHARS,
     MAX_UNIT_CHARS, SpanStart, Spec,

@@ -4,29 +4,33 @@
 //! on average at most every `MILLRACE_WATCH_MIN_INTERVAL_MS`. Each distinct query is computed once, no matter how many clients share
 //! it.
 //!
-//! - [`catalog`]: panel files (`header`, [`parameter`], [`spec`], [`template`]), built in or from the panels folder
+//! - [`catalog`]: panel files (`header`, [`parameter`], [`spec`], [`template`] with its `rows`), built in or from the panels folder
 //!   ([`directory`], checked by [`sandbox`]).
-//! - [`query`]: validation, execution and caching of a query, over the buckets of its time range ([`range`], `time_frame`),
-//!   with its [`filter`]s.
-//!   The result is a [`table`], with a [`frame`] that says how it is drawn.
+//! - [`query`]: validation, execution and caching of a query, over the [`buckets`] of its time [`range`] (`time_frame`,
+//!   [`wall_clock`]) and those of a [`comparison`], from rows of the rollup's `levels`, with its [`filter`]s. The result is a [`table`], with a [`frame`] that says how it is drawn.
 //! - [`subscriptions`]: results pushed to subscribers.
 //!
 //! Nothing here knows protobuf: `dashboard` converts requests and results.
 
+pub(crate) mod buckets;
 pub(crate) mod catalog;
+pub(crate) mod comparison;
 pub(crate) mod directory;
 pub(crate) mod filter;
 pub(crate) mod frame;
 mod header;
+mod levels;
 pub(crate) mod parameter;
 pub(crate) mod query;
 pub(crate) mod range;
+mod rows;
 pub(crate) mod sandbox;
 pub(crate) mod spec;
 pub(crate) mod subscriptions;
 pub(crate) mod table;
 pub(crate) mod template;
 mod time_frame;
+pub(crate) mod wall_clock;
 
 pub(crate) use query::{PanelError, PanelQuery, PanelResult, PanelSources, Panels};
 

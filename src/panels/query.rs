@@ -9,16 +9,19 @@ use jiff::Timestamp;
 use moka::future::Cache;
 use tokio::sync::{Semaphore, watch};
 
+use super::buckets::BucketWidth;
 use super::catalog::{Catalog, Panel};
+use super::comparison::Compare;
 use super::filter::{EVENT_NAME, Filters, InvalidFilter};
 use super::frame::{Frame, HeaderMismatch};
 use super::parameter::InvalidValue;
-use super::range::{BucketWidth, Compare, InvalidRange, TimeRange, UnknownTimeZone, parse_time_zone};
+use super::range::{InvalidRange, TimeRange};
 use super::sandbox::TABLES;
 use super::spec::MAX_LABEL_CHARS;
 use super::table::{Cell, ResultTable};
 use super::template::{Expansion, ExpansionError, Source, check_dimension};
 use super::time_frame::TimeFrame;
+use super::wall_clock::{UnknownTimeZone, parse_time_zone};
 use super::{abbreviate, truncate};
 use crate::clickhouse::{ClickHouse, ClickHouseError, ErrorKind};
 use crate::project::Project;
@@ -383,6 +386,9 @@ impl Panels {
         }
         query.parameters = parameters;
         query.range.check(Timestamp::now())?;
+        if query.compare.is_some() && !panel.comparable {
+            return Err(PanelError::NotComparable(panel.name.clone()));
+        }
         if !query.filters.is_empty() && !panel.statement.has_rows() {
             return Err(InvalidFilter::Unsupported(panel.name.clone()).into());
         }
@@ -452,9 +458,6 @@ impl Panels {
         let (source, time_frame) = self.time_frame(panel, query)?;
         let mut result = self.compute_at(panel, query, source, &time_frame).await?;
         if let Some(compare) = query.compare {
-            if result.frame.time_column().is_none() && result.frame.figures.is_empty() {
-                return Err(PanelError::NotComparable(panel.name.clone()));
-            }
             let time_frame = time_frame.compared(panel, query, compare)?;
             let earlier = self.compute_at(panel, query, source, &time_frame).await?;
             let is_stored = time_frame.buckets.requested_start.is_none();

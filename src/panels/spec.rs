@@ -185,6 +185,12 @@ impl Spec {
         self.size.unwrap_or(if chart == Chart::Number { Size::Small } else { Size::Medium })
     }
 
+    /// Whether the header alone declares a time axis or figures. The first column of a number chart is a figure.
+    pub(super) fn is_comparable(&self, chart: Chart) -> bool {
+        let has_time_axis = self.columns.iter().any(|column| column.role == Role::Time);
+        has_time_axis || !self.figures.is_empty() || chart == Chart::Number
+    }
+
     /// How many series or bars are drawn.
     pub(crate) fn top(&self, chart: Chart) -> u32 {
         self.top.unwrap_or(match chart {

@@ -5,12 +5,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::tz::TimeZone;
 use jiff::{Span, Timestamp};
 
+use super::buckets::{BucketRequest, Buckets};
 use super::catalog::Panel;
+use super::comparison::Compare;
 use super::frame::Frame;
 use super::query::{PanelError, PanelQuery};
-use super::range::{BucketRequest, Buckets, Compare, HourComparison, parse_time_zone};
 use super::spec::{Chart, SpanStart};
 use super::table::{Cell, Kind, ResultTable, date_of};
+use super::wall_clock::{HourComparison, parse_time_zone};
 
 /// The time-dependent parameters of one execution.
 pub(super) struct TimeFrame {

@@ -196,7 +196,7 @@ impl Inserter {
                 run_blocking(move || read_batch_records(&journal, seal)).await.map_err(io::Error::other)?;
             return Ok(self.encoder.encode_events(records, batch_id).await);
         }
-        let columns = read_letter(&self.dead_letters, batch_id).await?;
+        let LetterBody { columns, .. } = read_letter(&self.dead_letters, batch_id).await?;
         let letter = letters.iter().find(|letter| letter.batch_id == batch_id);
         let body = self.encoder.encode_events(vec![columns], batch_id).await;
         Ok(BatchBody { events: letter.map_or(0, |letter| letter.events), ..body })
@@ -350,15 +350,24 @@ fn read_batch_records(journal: &Journal, seal: Seal) -> Result<Vec<EventColumns>
     Ok(records)
 }
 
+/// The events of a dead letter.
+pub(super) struct LetterBody {
+    pub(super) columns: EventColumns,
+    /// Whether an earlier version wrote it. The table that knew its token is gone since the upgrade.
+    pub(super) of_earlier_version: bool,
+}
+
 /// Reads the events of a dead letter. They are encoded again for the current tables: an earlier version may have written the
 /// letter, and the promoted properties may have changed since.
-pub(super) async fn read_letter(dead_letters: &DeadLetters, batch_id: Uuid) -> io::Result<EventColumns> {
+pub(super) async fn read_letter(dead_letters: &DeadLetters, batch_id: Uuid) -> io::Result<LetterBody> {
     let dead_letters = dead_letters.clone();
-    let columns = run_blocking(move || {
+    let letter = run_blocking(move || {
         let body = dead_letters.body(batch_id)?;
-        EventColumns::from_native(&body).map_err(io::Error::other)
+        let of_earlier_version = EventColumns::is_of_earlier_version(&body);
+        let columns = EventColumns::from_native(&body).map_err(io::Error::other)?;
+        Ok(LetterBody { columns, of_earlier_version })
     });
-    columns.await
+    letter.await
 }
 
 /// Keeps the sealed batches that an earlier process may have sent to ClickHouse. `sealed` is oldest first.

@@ -13,7 +13,7 @@
 //! A rejected letter waits for a person, with ClickHouse's message.
 //!
 //! A letter is inserted under its deduplication token while ClickHouse certainly still stores the token. A letter whose
-//! token may have expired, or with an insert of unknown outcome, is compared and repaired instead (`reconcile.rs`), and
+//! token may have expired, that is of an earlier version, or with an insert of unknown outcome, is compared and repaired instead (`reconcile.rs`), and
 //! nothing else is inserted meanwhile. Each attempt first marks the letter's outcome as unknown on disk, in case this
 //! process crashes together with the engine.
 
@@ -165,8 +165,8 @@ pub(crate) async fn replay_letter(
     inserts_since: u64,
 ) -> ReplayOutcome {
     let id = letter.batch_id;
-    let bodies = match read_letter(dead_letters, id).await {
-        Ok(columns) => encoder.encode(vec![columns], id).await,
+    let (bodies, of_earlier_version) = match read_letter(dead_letters, id).await {
+        Ok(body) => (encoder.encode(vec![body.columns], id).await, body.of_earlier_version),
         Err(error) => return report_disk_error(dead_letters, letter, &error),
     };
     let now = Timestamp::now();
@@ -179,7 +179,8 @@ pub(crate) async fn replay_letter(
     }
     let inserted = {
         let _guard = insert_lock.lock().await;
-        match letter.outcome_unknown || token_may_have_expired(letter, inserts_since, now) {
+        let token_is_unknown = of_earlier_version || token_may_have_expired(letter, inserts_since, now);
+        match letter.outcome_unknown || token_is_unknown {
             true => store_unconfirmed(clickhouse, durability, id, letter.events, &bodies.events_native).await,
             false => insert_batch(clickhouse, id, &bodies).await,
         }

@@ -44,17 +44,22 @@ impl TestServer {
     /// Starts another copy of the binary.
     pub(crate) fn start_program(program: &Path, data_dir: Arc<TempDir>, env: &[(&str, &str)]) -> Self {
         let mut server = Self::spawn(program, data_dir, env);
-        let ready = server.wait_for_log_line("millrace is ready");
-        server.address = ready
+        server.wait_until_ready();
+        server
+    }
+
+    pub(crate) fn wait_until_ready(&mut self) {
+        let ready = self.wait_for_log_line("millrace is ready");
+        self.address = ready
             .split("address=")
             .nth(1)
             .and_then(|rest| rest.split_whitespace().next())
             .expect("the line has the address")
             .to_owned();
-        server
     }
 
-    fn spawn(program: &Path, data_dir: Arc<TempDir>, env: &[(&str, &str)]) -> Self {
+    /// Starts a program without waiting until it is ready.
+    pub(crate) fn spawn(program: &Path, data_dir: Arc<TempDir>, env: &[(&str, &str)]) -> Self {
         let mut child = Command::new(program)
             .arg("serve")
             .env("MILLRACE_LISTEN", "127.0.0.1:0")
@@ -375,6 +380,13 @@ impl SmallDisk {
                 size /= 2;
             }
         }
+    }
+
+    /// Like [`Self::fill`], but leaves some bytes free.
+    pub(crate) fn fill_except(&self, free_bytes: u64) {
+        self.fill();
+        let ballast = std::fs::File::options().write(true).open(self.folder.path().join("ballast")).unwrap();
+        ballast.set_len(ballast.metadata().unwrap().len() - free_bytes).unwrap();
     }
 
     /// Deletes that file.

@@ -56,6 +56,18 @@ async fn live_traffic_continues_the_history_without_a_step() {
     assert_eq!(copies, "2\t1");
 }
 
+/// The client continues the numbering of a producer, so that a repeated upload is no duplicate of the first.
+#[tokio::test(flavor = "multi_thread")]
+async fn uploads_with_the_same_producer_id_are_all_stored() {
+    let server = TestServer::start();
+    for upload in 1..=3_u64 {
+        let output = generate(&server, &["--count", "2500", "--producer-id", "nightly"]).await;
+        let stdout = String::from_utf8(output.stdout).unwrap();
+        assert!(stdout.contains("accepted 2500, rejected 0, duplicates 0"), "{stdout}");
+        assert_eq!(server.sql_numbers("SELECT count() FROM events").await, [2_500 * upload]);
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn progress_is_printed_without_a_terminal() {
     let server = TestServer::start();

@@ -129,6 +129,26 @@ async fn the_engine_exits_when_the_server_is_killed() {
     }
 }
 
+#[tokio::test]
+async fn a_start_right_after_sigkill_waits_for_the_earlier_engine() {
+    let mut server = TestServer::start();
+    server.ingest().await.send_events(events_request(vec![event("a")])).await.unwrap();
+    let engine = server.engine_pid().unwrap();
+    // A frozen engine cannot exit with its parent.
+    send_signal(engine, "STOP");
+    server.signal("KILL");
+    server.wait();
+    let program = std::path::Path::new(env!("CARGO_BIN_EXE_millrace"));
+    let mut next = TestServer::spawn(program, server.shared_data_dir(), &[]);
+    let line = next.wait_for_log_line("waiting for the engine of an earlier server to exit");
+    assert!(line.contains(&format!("PID: {engine}")), "{line}");
+    send_signal(engine, "CONT");
+    next.wait_until_ready();
+    assert_eq!(next.log().matches("waiting for the engine").count(), 1, "{}", next.log());
+    next.wait_until_landed().await;
+    assert_eq!(next.sql("SELECT count() FROM events").await, "1");
+}
+
 #[test]
 fn a_failed_start_prints_one_line() {
     let folder = tempfile::tempdir().unwrap();

@@ -351,11 +351,12 @@ async fn an_interrupted_rebuild_is_recovered_at_the_next_start() {
     server.sql("CREATE TABLE rollup_rebuilt AS rollup").await;
     // Events accepted meanwhile wait in the journal, and then as a dead letter.
     server.ingest().await.send_events(events_request(vec![event("y")])).await.unwrap();
-    server
+    let health = server
         .wait_for_health("with a dead letter", |health| {
             health.dead_letters.as_ref().is_some_and(|letters| letters.batches > 0)
         })
         .await;
+    assert_eq!(health.buffer_size, 1, "the event of a dead letter is not in ClickHouse");
     server.signal("KILL");
     drop(server);
     let server = TestServer::start_on(folder, &[]);

@@ -52,6 +52,22 @@ fn has_panel(list: &v1::ListPanelsResponse, name: &str) -> bool {
     list.panels.iter().any(|panel| panel.name == name)
 }
 
+/// The header of a file need not name the time axis: its result has one.
+#[tokio::test]
+async fn a_panel_file_is_comparable_if_its_result_has_a_time_axis_or_figures() {
+    let folder = tempfile::tempdir().unwrap();
+    let bars = "-- title: x\n-- chart: bar\nSELECT";
+    write_panel(folder.path(), "over_time.sql", &format!("{bars} toDateTime(0, 'UTC') AS time, 1 AS n"));
+    write_panel(folder.path(), "ranking.sql", &format!("{bars} 'a' AS name, 1 AS n"));
+    write_panel(folder.path(), "number.sql", "-- title: x\n-- chart: number\nSELECT 1 AS n");
+    let server = TestServer::start_with(&[("MILLRACE_PANELS_DIR", folder.path().to_str().unwrap())]);
+    let names = ["over_time", "ranking", "number"];
+    let list = wait_for_panels(&server, |list| names.iter().all(|name| has_panel(list, name))).await;
+    let comparable =
+        names.map(|name| list.panels.iter().find(|panel| panel.name == name).unwrap().comparable);
+    assert_eq!(comparable, [true, false, true]);
+}
+
 async fn query(
     server: &TestServer,
     panel: &str,

@@ -291,6 +291,16 @@ async fn dimensions_and_retention_are_listed_and_ranges_end_with_what_is_stored(
     let list = dashboard.list_panels(v1::ListPanelsRequest {}).await.unwrap().into_inner();
     assert_eq!((list.events_retention_days, list.rollup_retention_days), (20, 50));
     assert!(list.panels.iter().all(|panel| panel.filterable));
+    for panel in &list.panels {
+        assert_eq!(panel.comparable, is_compared(&panel.name), "{}", panel.name);
+        let compare = v1::Compare::WeekAgo.into();
+        let request = v1::QueryPanelRequest { compare, ..frame_request(&panel.name, 0) };
+        let frame = dashboard.query_panel(request).await.map(|response| response.into_inner().frame.unwrap());
+        match panel.comparable {
+            true => assert!(frame.unwrap().comparison.is_some(), "{}", panel.name),
+            false => assert!(frame.unwrap_err().message().contains("cannot be compared"), "{}", panel.name),
+        }
+    }
     let page = list.dimensions.iter().find(|dimension| dimension.name == "page_url").unwrap();
     assert_eq!(page.events, ["page_view"]);
     for name in ["event_name", "country_code", "device_type", "browser", "referrer_domain", "utm_source"] {

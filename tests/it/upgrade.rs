@@ -1,6 +1,8 @@
 //! The upgrade of a data folder of the schema files 0001 to 0005.
 
-use std::path::Path;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,7 +13,7 @@ use rand::{Rng as _, SeedableRng as _};
 use tempfile::TempDir;
 use v1::Status;
 
-use crate::common::{TIMEOUT, TestClickHouse, TestServer, event, events_request, free_address};
+use crate::common::{SmallDisk, TIMEOUT, TestClickHouse, TestServer, event, events_request, free_address};
 use crate::rollup_assertions::assert_rollup_matches_events;
 
 /// The settings of every table in that version.
@@ -81,9 +83,16 @@ async fn query(client: &Client, statement: &str) -> String {
 
 /// A data folder with the database of that version. Returns it and its [`CONTENTS`].
 async fn old_data_folder() -> (Arc<TempDir>, String) {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = Arc::new(tempfile::tempdir().unwrap());
+    let contents = write_old_database(folder.path(), EVENTS, async |_: &Client| {}).await;
+    (folder, contents)
+}
+
+/// Writes the database of that version into a data folder, with `events` events and what `more` writes. Returns the
+/// [`CONTENTS`] without that.
+async fn write_old_database(folder: &Path, events: u64, more: impl AsyncFnOnce(&Client)) -> String {
     let address = free_address();
-    let engine = TestClickHouse::start(&address, &folder.path().join("clickhouse"));
+    let engine = TestClickHouse::start(&address, &folder.join("clickhouse"));
     let client = TestClickHouse::client(&format!("http://{address}"));
     let server = client.clone().with_database("default");
     let started = async {
@@ -111,14 +120,15 @@ async fn old_data_folder() -> (Arc<TempDir>, String) {
          WHERE database = currentDatabase() AND engine LIKE '%MergeTree' AND name NOT LIKE 'schema%'",
     )
     .await;
-    execute(&client, &INSERT_EVENTS.replace("EVENTS", &EVENTS.to_string())).await;
+    execute(&client, &INSERT_EVENTS.replace("EVENTS", &events.to_string())).await;
     // Left by an interrupted rebuild and an interrupted repair.
     execute(&client, "CREATE TABLE minutes_rebuilt AS minutes").await;
     execute(&client, "CREATE TABLE events_repaired AS events").await;
     let contents = query(&client, CONTENTS).await;
-    assert!(contents.starts_with(&format!("{EVENTS}\t{EVENTS}\t")), "{contents}");
+    assert!(contents.starts_with(&format!("{events}\t{events}\t")), "{contents}");
+    more(&client).await;
     engine.stop();
-    (Arc::new(folder), contents)
+    contents
 }
 
 async fn assert_upgraded(server: &TestServer, contents: &str) {
@@ -192,4 +202,139 @@ async fn health_and_the_log_tell_how_far_an_upgrade_is() {
     let server = TestServer::start_on(folder, &[]);
     assert_eq!(server.health().await.status(), Status::Ok);
     assert_upgraded(&server, &contents).await;
+}
+
+/// A journal and dead letters that a server of that version wrote; see the README in the folder.
+fn fixture(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/fixtures/upgrade").join(name)
+}
+
+/// The batches of the fixture, by the name of their events.
+const LANDED: (&str, &str) = ("landed", "01a20111-c1cd-70e5-8f6f-fe3d3d02a472");
+const SEALED: (&str, &str) = ("sealed", "01a20111-dc96-7415-9d03-bab33bb10ce8");
+/// A dead letter whose insert failed, but left its events in `events`.
+const PARTLY_STORED: (&str, &str) = ("partly stored", "01a20111-c334-72b9-980b-7539b9068e63");
+const DEAD_LETTERED: (&str, &str) = ("dead-lettered", "01a20111-d0b9-725c-98ef-76e3fcf2641f");
+/// The events of the fixture in the order of their names, each with its number and that of distinct ids.
+const FIXTURE_EVENTS: &str =
+    "dead-lettered\t4\t4\nlanded\t4\t4\npartly stored\t4\t4\nsealed\t4\t4\nunsealed\t2\t2";
+/// The events of the fixture must not expire as it ages.
+const LONG_RETENTION: [(&str, &str); 2] = [("RETENTION_DAYS", "3650"), ("ROLLUP_RETENTION_DAYS", "3650")];
+
+/// Copies the fixture into a data folder. `dead_lettered_at` replaces the time of its dead letters.
+fn copy_fixture(folder: &Path, dead_lettered_at: &str) {
+    for part in ["journal", "dead-letters"] {
+        fs::create_dir_all(folder.join(part)).unwrap();
+        for entry in fs::read_dir(fixture(part)).unwrap() {
+            let path = entry.unwrap().path();
+            fs::copy(&path, folder.join(part).join(path.file_name().unwrap())).unwrap();
+        }
+    }
+    for (_, batch) in [PARTLY_STORED, DEAD_LETTERED] {
+        let path = folder.join(format!("dead-letters/{batch}.json"));
+        let mut letter: serde_json::Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+        letter["set_aside_at"] = dead_lettered_at.into();
+        letter.as_object_mut().unwrap().remove("next_try_at");
+        fs::write(&path, letter.to_string()).unwrap();
+    }
+}
+
+/// Stores a batch of the fixture in the old database, with ids of its own: batches are compared by their number of events.
+async fn insert_batch(client: &Client, (name, batch): (&str, &str)) {
+    let insert = format!(
+        "INSERT INTO events (event_name, timestamp, session_id, properties, event_id, received_at, batch) \
+         SELECT '{name}', now64(3), 's', '{{}}', generateUUIDv4(number), now64(3), '{batch}' FROM numbers(4)"
+    );
+    execute(client, &insert).await;
+}
+
+async fn assert_fixture_counts_once(server: &TestServer, contents: &str) {
+    let is_done = |health: &v1::Health| {
+        health.status() == Status::Ok
+            && health.buffer_size == 0
+            && health.dead_letters.as_ref().is_some_and(|letters| letters.batches == 0)
+    };
+    server.wait_for_health("upgraded, with the events of the journal and the letters", is_done).await;
+    let names = FIXTURE_EVENTS.lines().map(|line| format!("'{}'", line.split('\t').next().unwrap()));
+    let is_fixture = format!("event_name IN ({})", names.collect::<Vec<_>>().join(", "));
+    let counts = format!(
+        "SELECT event_name, count(), uniqExact(event_id) FROM events WHERE {is_fixture} GROUP BY event_name \
+         ORDER BY event_name"
+    );
+    assert_eq!(server.sql(&counts).await, FIXTURE_EVENTS);
+    assert_eq!(server.sql(&format!("{CONTENTS} WHERE NOT {is_fixture}")).await, contents);
+    assert_rollup_matches_events(server).await;
+    // The producer of the fixture is known: its last request is a duplicate.
+    let again = v1::SendEventsRequest {
+        producer_id: "fixture".into(),
+        sequence: 5,
+        events: vec![event("unsealed"); 2],
+        ..Default::default()
+    };
+    let again = server.ingest().await.send_events(again).await.unwrap().into_inner();
+    assert_eq!((again.accepted, again.duplicates), (0, 2));
+}
+
+/// The old server was killed after an insert whose landed record is missing, and is upgraded at once.
+#[tokio::test]
+async fn a_journal_and_dead_letters_of_the_earlier_version_count_once() {
+    let folder = Arc::new(tempfile::tempdir().unwrap());
+    copy_fixture(folder.path(), &jiff::Timestamp::now().to_string());
+    let boot_id = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap();
+    let marker = serde_json::json!({"boot_id": boot_id.trim(), "clean": false});
+    fs::write(folder.path().join("boot.json"), marker.to_string()).unwrap();
+    let contents = write_old_database(folder.path(), EVENTS, async |client: &Client| {
+        for batch in [LANDED, SEALED, PARTLY_STORED] {
+            insert_batch(client, batch).await;
+        }
+    })
+    .await;
+    let server = TestServer::start_on(Arc::clone(&folder), &LONG_RETENTION);
+    assert_fixture_counts_once(&server, &contents).await;
+    // Neither a restart nor a kill repeats anything.
+    drop(server);
+    let server = TestServer::start_on(folder, &LONG_RETENTION);
+    assert_fixture_counts_once(&server, &contents).await;
+}
+
+/// The old server lost power: its last batches are not in the database, although their inserts succeeded.
+#[tokio::test]
+async fn batches_that_the_earlier_version_lost_in_a_power_cut_are_inserted_by_the_upgrade() {
+    let folder = Arc::new(tempfile::tempdir().unwrap());
+    copy_fixture(folder.path(), "2026-11-22T00:00:00Z");
+    let marker = serde_json::json!({"boot_id": "another boot", "clean": false});
+    fs::write(folder.path().join("boot.json"), marker.to_string()).unwrap();
+    let contents = write_old_database(folder.path(), EVENTS, async |client: &Client| {
+        insert_batch(client, PARTLY_STORED).await
+    })
+    .await;
+    let server = TestServer::start_on(folder, &LONG_RETENTION);
+    assert_fixture_counts_once(&server, &contents).await;
+}
+
+/// A full disk in the middle of an upgrade would stop ingestion too: the start fails before anything is changed.
+#[tokio::test]
+async fn an_upgrade_without_enough_space_fails_the_start_with_one_line() {
+    let Some(disk) = SmallDisk::mount(600) else {
+        return;
+    };
+    let folder = disk.folder.path();
+    let contents = write_old_database(folder, 200_000, async |_: &Client| {}).await;
+    // Enough for the start, but not for a copy.
+    disk.fill_except(8 << 20);
+    let server = Command::new(env!("CARGO_BIN_EXE_millrace"))
+        .args(["serve", "--listen", "127.0.0.1:0", "--log", "off", "--data-dir"])
+        .arg(folder)
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
+    let stderr = String::from_utf8_lossy(&server.stderr);
+    assert_eq!(server.status.code(), Some(1), "{stderr}");
+    assert!(stderr.contains("bytes of free disk space"), "{stderr}");
+    assert_eq!(stderr.lines().count(), 1, "{stderr}");
+    // With space, the same folder is upgraded.
+    disk.free_space();
+    let server = TestServer::start_on(Arc::clone(&disk.folder), &[]);
+    server.wait_for_health("upgraded", |health| health.status() == Status::Ok).await;
+    assert_eq!(server.sql(CONTENTS).await, contents);
 }

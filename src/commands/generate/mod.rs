@@ -46,7 +46,7 @@ pub(crate) struct GenerateArgs {
     /// What the traffic simulates
     #[arg(long, value_enum, default_value = "everyday")]
     scenario: Scenario,
-    /// Producer id; random by default
+    /// Producer id; random by default. A further upload with it continues its sequence, so its events are stored too
     #[arg(long, value_name = "NAME")]
     producer_id: Option<String>,
 }

@@ -160,6 +160,16 @@ impl EventColumns {
         Ok(columns)
     }
 
+    /// Whether an earlier version wrote a body: it has no project, which is the first column otherwise.
+    pub fn is_of_earlier_version(body: &[u8]) -> bool {
+        let mut reader = NativeReader::new(body);
+        let mut first_column = || -> Result<bool, MalformedColumns> {
+            let (_columns, _rows) = (reader.varint()?, reader.varint()?);
+            Ok(reader.text()? != "project")
+        };
+        first_column().unwrap_or(false)
+    }
+
     /// Checks that every column has one value per row.
     pub(super) fn check(&self) -> Result<(), MalformedColumns> {
         let rows = self.rows as usize;

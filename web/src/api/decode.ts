@@ -160,18 +160,14 @@ const SIZES: Record<PanelSize, PanelInfo["size"]> = {
   [PanelSize.LARGE]: "large",
 };
 
-/** These have a time axis. The others can be compared only if they have figures, which the header of the file declares. */
-const OVER_TIME: ChartKind[] = ["number", "line", "area", "stacked", "bar"];
-
 function decodePanel(panel: PanelMessage): PanelInfo {
-  const { name, title, description, unit, sql, builtIn, refresh, spec, filterable } = panel;
-  const chart = CHARTS[panel.chart] ?? "table";
+  const { name, title, description, unit, sql, builtIn, refresh, spec, filterable, comparable } = panel;
   return {
     name,
     title: title || name,
     description,
     unit,
-    chart,
+    chart: CHARTS[panel.chart] ?? "table",
     order: spec?.order ?? 1000,
     size: spec ? (SIZES[spec.size] ?? "medium") : "medium",
     top: spec?.top || 10,
@@ -180,7 +176,7 @@ function decodePanel(panel: PanelMessage): PanelInfo {
     refreshSeconds: refresh ? durationMs(refresh) / 1000 : 0,
     builtIn,
     filterable,
-    comparable: OVER_TIME.includes(chart) || /^-- figure:/m.test(sql),
+    comparable,
   };
 }
 

@@ -115,6 +115,7 @@ const PANEL = schema<Panel>({
   9: ["builtIn", "bool"],
   10: ["spec", PANEL_SPEC],
   11: ["filterable", "bool"],
+  12: ["comparable", "bool"],
 });
 
 const DIMENSION = schema<Dimension>({ 1: ["name", "string"], 2: ["events", repeated("string")] });

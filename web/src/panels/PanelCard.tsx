@@ -26,6 +26,8 @@ interface Props {
   onEnlarge?: (panel: string) => void;
   /** Whether the page has filters that do not apply to this panel. */
   notFiltered?: boolean;
+  /** Whether the page has a comparison that does not apply to this panel. */
+  notCompared?: boolean;
   /** More in the header of the SQL dialog, for example a copy button. */
   sqlActions?: ReactNode;
   className?: string;
@@ -58,19 +60,32 @@ interface TagsProps {
   drawn: LastFrame | undefined;
   card: CardState;
   notFiltered: boolean;
+  notCompared: boolean;
 }
 
-function Tags({ drawn, card, notFiltered }: TagsProps) {
+const WARNING_TAG =
+  "shrink-0 rounded-md border border-line-strong px-1.5 py-0.5 text-xs whitespace-nowrap text-warn @max-2xs:order-last";
+
+function Tags({ drawn, card, notFiltered, notCompared }: TagsProps) {
   const span = drawn?.frame.context.span;
   return (
     <>
       {notFiltered && (
         <span
           data-not-filtered=""
-          className="shrink-0 rounded-md border border-line-strong px-1.5 py-0.5 text-xs whitespace-nowrap text-warn @max-2xs:order-last"
+          className={WARNING_TAG}
           title="This panel cannot be filtered: its figures are those of all events"
         >
           not filtered
+        </span>
+      )}
+      {notCompared && (
+        <span
+          data-not-compared=""
+          className={WARNING_TAG}
+          title="This panel cannot be compared with an earlier period: it has neither a time axis nor figures"
+        >
+          not compared
         </span>
       )}
       {span && (
@@ -179,7 +194,7 @@ export const PanelCard = memo(function PanelCard(props: Props) {
 
 function CardContent(props: Props) {
   const { info, drawn, state, serverNow = state.since, onRetry, onEnlarge, sqlActions } = props;
-  const { notFiltered = false, className = "" } = props;
+  const { notFiltered = false, notCompared = false, className = "" } = props;
   const element = useRef<HTMLElement>(null);
   const [asTable, setAsTable] = useState(false);
   const [describing, setDescribing] = useState(false);
@@ -251,7 +266,7 @@ function CardContent(props: Props) {
           </button>
         )}
         <span className="flex-1 @max-2xs:hidden" />
-        <Tags drawn={drawn} card={card} notFiltered={notFiltered} />
+        <Tags drawn={drawn} card={card} notFiltered={notFiltered} notCompared={notCompared} />
         {items.length > 0 && <Menu label={`${info.title}: more actions`} items={items} />}
       </header>
       <p id={descriptionId} hidden={!describing} className="mb-2 text-sm text-muted">

@@ -416,14 +416,14 @@ test("the exact span comes from the result, with what it is compared with", asyn
   expect(table.textContent).toContain("errors (compared)");
 });
 
-test("a panel that the server refuses to compare is shown without a comparison", async () => {
+test("a panel that cannot be compared is shown without a comparison, and says so", async () => {
   await openDashboard("/?range=1h&zone=Europe/Madrid&compare=previous");
-  const compared = { panel: "top_pages", ...HOUR, compare: "previous" } as const;
-  act(() => live.push(compared, numberFrame(1), { status: "failed", reason: "nothing to compare" }));
+  const plain = panelInfo("top_pages", { title: "Top pages", order: 3, comparable: false });
+  act(() => live.goLive({ panels: [...PANELS.slice(0, 2), plain] }));
   await waitFor(() => expect(live.watched.has("top_pages?range=1h&zone=Europe/Madrid")).toBe(true));
-  push("top_pages", 8);
-  await waitFor(() => expect(figure("Top pages")).toBe("8"));
-  expect(panel("Top pages").textContent).not.toContain("nothing to compare");
+  expect(live.watched.has("error_rate?range=1h&zone=Europe/Madrid&compare=previous")).toBe(true);
+  await waitFor(() => expect(panel("Top pages").querySelector("[data-not-compared]")).toBeTruthy());
+  expect(panel("Error rate").querySelector("[data-not-compared]")).toBeNull();
 });
 
 test("filters are added from the values on the screen, shown as chips, and removed", async () => {

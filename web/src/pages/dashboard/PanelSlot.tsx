@@ -1,5 +1,5 @@
-import { memo, useMemo, useState } from "react";
-import type { PanelInfo, QueryState } from "../../live/protocol.ts";
+import { memo, useMemo } from "react";
+import type { PanelInfo } from "../../live/protocol.ts";
 import { PanelCard } from "../../panels/PanelCard.tsx";
 import { type PanelQuery, panelQuery, queryKey, type Selection } from "../../query/query.ts";
 import { useConnection, useLastFrame, useLive, useQueryState } from "../../shell/live.ts";
@@ -17,25 +17,10 @@ interface Props {
 
 const MINUTE_MS = 60_000;
 
-/**
- * The query of a panel. A server that rejects it with a comparison is asked without one: the catalogue does not tell of
- * all panels whether they can be compared.
- */
-function useQuery(info: PanelInfo, selection: Selection): { query: PanelQuery; state: QueryState } {
-  const wanted = useMemo(() => panelQuery(info, selection), [info, selection]);
-  const [rejected, setRejected] = useState("");
-  const query = useMemo(
-    () => (queryKey(wanted) === rejected ? { ...wanted, compare: undefined } : wanted),
-    [wanted, rejected],
-  );
-  const state = useQueryState(query);
-  if (query.compare && state.status === "failed") setRejected(queryKey(query));
-  return { query, state };
-}
-
 /** A panel with its data. Only this one renders when its data changes. */
 export const PanelSlot = memo(function PanelSlot({ info, selection, onEnlarge }: Props) {
-  const { query, state } = useQuery(info, selection);
+  const query = useMemo(() => panelQuery(info, selection), [info, selection]);
+  const state = useQueryState(query);
   const lastFrame = useLastFrame(query);
   const drawn = useFrozen(lastFrame, queryKey(query), lastFrame !== null && !lastFrame.placeholder);
   const { retry } = useLive();
@@ -54,6 +39,7 @@ export const PanelSlot = memo(function PanelSlot({ info, selection, onEnlarge }:
         onEnlarge={onEnlarge}
         onRetry={retry}
         notFiltered={!info.filterable && Boolean(selection.filters?.length)}
+        notCompared={!info.comparable && Boolean(selection.compare)}
         sqlActions={<CopyButton text={info.sql} />}
         className={onEnlarge ? "h-full" : "enlarged min-h-0 flex-1"}
       />

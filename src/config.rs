@@ -30,7 +30,8 @@ pub(crate) struct ServeConfig {
     pub project: Project,
     /// Without keys, listen on other addresses than loopback all the same: for a container whose port is published on loopback
     /// only
-    #[arg(long, env = "MILLRACE_INSECURE_NO_KEYS", value_parser = clap::builder::BoolishValueParser::new())]
+    #[arg(long, env = "MILLRACE_INSECURE_NO_KEYS", value_name = "true|false", default_value = "false",
+          num_args = 0..=1, default_missing_value = "true", action = clap::ArgAction::Set)]
     pub insecure_no_keys: bool,
     /// Maximum size of a request message, in bytes
     #[arg(long, env = "MILLRACE_MAX_MESSAGE_BYTES", value_name = "BYTES", default_value = "4194304",

@@ -51,6 +51,9 @@ async fn post_events(
         .await
         .map_err(|error| problem_response(error.status(), &error.to_string()))?;
     let elements = parse_array(&body).map_err(Error::into_response)?;
+    if let Some(limits) = ingester.caller().map_err(Error::into_response)?.limits() {
+        limits.try_take(elements.len(), body.len()).await.map_err(Error::into_response)?;
+    }
     let max_bytes = elements.iter().map(|element| max_columns_bytes(element)).sum();
     let permit = ingester.writer.try_reserve(max_bytes).await.map_err(into_response)?;
     let decoded = decode_events(&ingester, &elements).map_err(Error::into_response)?;

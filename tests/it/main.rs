@@ -19,6 +19,7 @@ mod generate;
 mod h2;
 mod http;
 mod ingest;
+mod key_limits;
 mod keys;
 mod lifecycle;
 mod operations;

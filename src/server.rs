@@ -4,11 +4,11 @@ use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use axum::Router;
 use axum::extract::{Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use axum::{Json, Router};
 use http::header::X_CONTENT_TYPE_OPTIONS;
 use http::{HeaderValue, StatusCode};
 use tokio::net::TcpListener;
@@ -30,7 +30,6 @@ use crate::health::grpc::HealthHandler;
 use crate::health::{self, HealthView};
 use crate::ingest::{self, Ingester, grpc::IngestHandler};
 use crate::panels::Panels;
-use crate::proto::json::to_json;
 use crate::proto::v1::ingest_service_server::IngestServiceServer;
 use crate::proto::{self, v1};
 use crate::web_assets::Page;
@@ -119,12 +118,11 @@ pub(crate) fn router(handlers: Handlers) -> (Router, HealthReporter) {
     let unknown = UnknownPaths { page: page.clone(), grpc: grpc.clone() };
     let router = Router::new()
         .route("/livez", get(async || "ok\n"))
-        .route("/readyz", get(readyz))
-        .route("/health", get(health_json))
-        .with_state(view)
+        .merge(health::http::routes(view))
         .merge(ingest::http::routes(ingester, max_message_bytes))
         .merge(page.routes())
         .nest("/api", dashboard::http::routes(panels, dashboard_state))
+        .method_not_allowed_fallback(method_not_allowed)
         .merge(grpc)
         .fallback(async move |request: Request| respond_to_unknown_path(unknown, request).await)
         .layer(axum::middleware::from_fn_with_state(policy, enforce_origin_policy));
@@ -158,6 +156,13 @@ async fn respond_to_unknown_path(unknown: UnknownPaths, request: Request) -> Res
     problem_response(StatusCode::NOT_FOUND, detail)
 }
 
+/// axum adds the header `Allow`.
+async fn method_not_allowed(request: Request) -> Response {
+    let (method, path) = (request.method(), request.uri().path());
+    let detail = format!("{path} has no method {method}; the header Allow lists its methods");
+    problem_response(StatusCode::METHOD_NOT_ALLOWED, &detail)
+}
+
 /// Accepts connections until `stop`, then waits up to 2 s for active calls to end. The caller then closes
 /// `connection_tasks`.
 pub(crate) async fn serve(
@@ -184,19 +189,6 @@ async fn enforce_origin_policy(
     response.headers_mut().insert("cross-origin-resource-policy", HeaderValue::from_static("same-origin"));
     response.headers_mut().insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     response
-}
-
-/// 503 if no events are accepted.
-async fn readyz(State(view): State<HealthView>) -> Response {
-    let health = view.current();
-    let status =
-        if health.status() == v1::Status::Down { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::OK };
-    (status, format!("{}\n", health.summary)).into_response()
-}
-
-/// The response of HealthService as JSON.
-async fn health_json(State(view): State<HealthView>) -> Response {
-    Json(to_json("Health", &view.current())).into_response()
 }
 
 /// Replaces tonic's error for messages above the limit: it is OUT_OF_RANGE, where the gRPC specification has

@@ -31,6 +31,7 @@
 
 pub(crate) mod body;
 mod connection;
+mod encoding;
 mod limits;
 pub(crate) mod origin;
 

@@ -7,6 +7,7 @@
 mod event_json;
 pub(crate) mod grpc;
 pub(crate) mod http;
+mod idempotency;
 mod ingester;
 mod stream;
 pub(crate) mod wire;

@@ -1,4 +1,5 @@
-//! proto3 JSON of the contracts' messages, with the field names of the .proto files.
+//! JSON of the contracts' messages for the HTTP API: proto3 JSON with the field names of the .proto files, and with 64-bit
+//! integers as numbers.
 
 use std::sync::LazyLock;
 
@@ -20,9 +21,15 @@ fn descriptor(name: &str) -> MessageDescriptor {
 
 /// Converts the message `name` to JSON. Unset scalar fields have their defaults, so that readers need not handle missing
 /// ones; unset messages are omitted.
+///
+/// proto3 JSON has 64-bit integers as strings, since a JavaScript number is exact up to 2^53 only. Counts do not get there, and
+/// a string instead of a number surprises every reader.
 pub(crate) fn to_json(name: &str, message: &impl Message) -> Value {
     let mut dynamic = DynamicMessage::new(descriptor(name));
-    let options = SerializeOptions::new().use_proto_field_name(true).skip_default_fields(false);
+    let options = SerializeOptions::new()
+        .use_proto_field_name(true)
+        .skip_default_fields(false)
+        .stringify_64_bit_integers(false);
     dynamic.transcode_from(message).expect("callers name the type of the message");
     let json = dynamic.serialize_with_options(serde_json::value::Serializer, &options);
     json.expect("every message of the contracts has a JSON form")
@@ -61,7 +68,7 @@ mod tests {
     #[test]
     fn default_values_are_serialized_and_unset_messages_are_omitted() {
         let json = to_json("GetTrafficAnomalyResponse", &v1::GetTrafficAnomalyResponse::default());
-        assert_eq!(json, serde_json::json!({ "current_views": "0", "previous_views": "0" }));
+        assert_eq!(json, serde_json::json!({ "current_views": 0, "previous_views": 0 }));
     }
 
     #[test]

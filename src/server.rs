@@ -28,8 +28,9 @@ use crate::edge::{self, origin::OriginPolicy};
 use crate::error::problem_response;
 use crate::health::grpc::HealthHandler;
 use crate::health::{self, HealthView};
-use crate::ingest::{self, Ingester, grpc::IngestHandler};
+use crate::ingest::{self, Ingester, grpc::IngestHandler, otlp::LogsHandler};
 use crate::panels::Panels;
+use crate::proto::otlp::collector::logs::v1::logs_service_server::LogsServiceServer;
 use crate::proto::v1::ingest_service_server::IngestServiceServer;
 use crate::proto::{self, v1};
 use crate::web_assets::Page;
@@ -40,7 +41,7 @@ use v1::health_service_server::HealthServiceServer;
 pub(crate) struct Handlers {
     /// IngestService.
     pub ingest: IngestHandler,
-    /// `POST /events`.
+    /// `POST /events` and `/v1`.
     pub ingester: Ingester,
     /// DashboardService.
     pub dashboard: DashboardHandler,
@@ -93,6 +94,10 @@ pub(crate) fn router(handlers: Handlers) -> (Router, HealthReporter) {
         .max_decoding_message_size(max_message_bytes)
         .accept_compressed(Gzip)
         .accept_compressed(Zstd);
+    let logs_v1 = LogsServiceServer::new(LogsHandler::new(ingester.clone()))
+        .max_decoding_message_size(max_message_bytes)
+        .accept_compressed(Gzip)
+        .accept_compressed(Zstd);
     let dashboard_v1 = DashboardServiceServer::new(dashboard)
         .max_decoding_message_size(max_message_bytes)
         .accept_compressed(Gzip)
@@ -103,6 +108,7 @@ pub(crate) fn router(handlers: Handlers) -> (Router, HealthReporter) {
             .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
     };
     let grpc = Routes::new(ingest_v1)
+        .add_service(logs_v1)
         .add_service(dashboard_v1)
         .add_service(HealthServiceServer::new(health))
         .add_service(health_v1)
@@ -119,7 +125,9 @@ pub(crate) fn router(handlers: Handlers) -> (Router, HealthReporter) {
     let router = Router::new()
         .route("/livez", get(async || "ok\n"))
         .merge(health::http::routes(view))
-        .merge(ingest::http::routes(ingester, max_message_bytes))
+        .merge(ingest::http::routes(ingester.clone(), max_message_bytes))
+        .merge(ingest::segment::routes(ingester.clone(), max_message_bytes))
+        .merge(ingest::otlp::routes(ingester, max_message_bytes))
         .merge(page.routes())
         .nest("/api", dashboard::http::routes(panels, dashboard_state))
         .method_not_allowed_fallback(method_not_allowed)

@@ -4,9 +4,9 @@
 use std::sync::LazyLock;
 
 use prost::Message;
-#[cfg(test)]
-use prost_reflect::DeserializeOptions;
-use prost_reflect::{DescriptorPool, DynamicMessage, MessageDescriptor, SerializeOptions};
+use prost_reflect::{
+    DescriptorPool, DeserializeOptions, DynamicMessage, MessageDescriptor, SerializeOptions,
+};
 use serde_json::Value;
 
 static DESCRIPTOR_POOL: LazyLock<DescriptorPool> = LazyLock::new(|| {
@@ -35,11 +35,10 @@ pub(crate) fn to_json(name: &str, message: &impl Message) -> Value {
     json.expect("every message of the contracts has a JSON form")
 }
 
-/// Why JSON is not a message. Only tests read messages from JSON: events have a typed reader, `ingest/event_json.rs`.
-#[cfg(test)]
+/// Why JSON is not a message.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum JsonError {
-    /// Invalid JSON, an unknown field, or a value of the wrong type. The text has line and column.
+    /// Invalid JSON, or a value of the wrong type. The text has line and column.
     #[error(transparent)]
     Parse(#[from] serde_json::Error),
     /// The parsed message cannot be converted to the generated type.
@@ -47,17 +46,36 @@ pub(crate) enum JsonError {
     Transcode(#[from] prost::DecodeError),
 }
 
-/// Parses the proto3 JSON of the message `name`. Field names may be in snake_case or lowerCamelCase.
+/// Parses the proto3 JSON of a message of OTLP, `name` without the common package. Unknown fields are ignored, as OTLP demands.
+/// Ids of traces and spans are hexadecimal there, and wrong in the result.
+///
+/// # Errors
+/// See [`JsonError`].
+pub(crate) fn from_otlp_json<M: Message + Default>(name: &str, json: &str) -> Result<M, JsonError> {
+    let descriptor = DESCRIPTOR_POOL.get_message_by_name(&format!("opentelemetry.proto.{name}"));
+    let descriptor = descriptor.expect("callers name messages of OTLP");
+    parse(descriptor, json, &DeserializeOptions::new().deny_unknown_fields(false))
+}
+
+fn parse<M: Message + Default>(
+    descriptor: MessageDescriptor,
+    json: &str,
+    options: &DeserializeOptions,
+) -> Result<M, JsonError> {
+    let mut reader = serde_json::Deserializer::from_str(json);
+    let dynamic = DynamicMessage::deserialize_with_options(descriptor, &mut reader, options)?;
+    reader.end()?;
+    Ok(dynamic.transcode_to()?)
+}
+
+/// Parses the proto3 JSON of the message `name`. Field names may be in snake_case or lowerCamelCase. Only tests read such
+/// messages: events have a typed reader, `ingest/event_json.rs`.
 ///
 /// # Errors
 /// See [`JsonError`].
 #[cfg(test)]
 pub(crate) fn from_json<M: Message + Default>(name: &str, json: &str) -> Result<M, JsonError> {
-    let mut reader = serde_json::Deserializer::from_str(json);
-    let options = DeserializeOptions::new();
-    let dynamic = DynamicMessage::deserialize_with_options(descriptor(name), &mut reader, &options)?;
-    reader.end()?;
-    Ok(dynamic.transcode_to()?)
+    parse(descriptor(name), json, &DeserializeOptions::new())
 }
 
 #[cfg(test)]

@@ -29,6 +29,7 @@ use crate::error::problem_response;
 use crate::health::grpc::HealthHandler;
 use crate::health::{self, HealthView};
 use crate::ingest::{self, Ingester, grpc::IngestHandler, otlp::LogsHandler};
+use crate::openapi;
 use crate::panels::Panels;
 use crate::proto::otlp::collector::logs::v1::logs_service_server::LogsServiceServer;
 use crate::proto::v1::ingest_service_server::IngestServiceServer;
@@ -129,7 +130,7 @@ pub(crate) fn router(handlers: Handlers) -> (Router, HealthReporter) {
         .merge(ingest::segment::routes(ingester.clone(), max_message_bytes))
         .merge(ingest::otlp::routes(ingester, max_message_bytes))
         .merge(page.routes())
-        .nest("/api", dashboard::http::routes(panels, dashboard_state))
+        .nest("/api", openapi::routes().merge(dashboard::http::routes(panels, dashboard_state)))
         .method_not_allowed_fallback(method_not_allowed)
         .merge(grpc)
         .fallback(async move |request: Request| respond_to_unknown_path(unknown, request).await)

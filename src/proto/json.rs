@@ -14,7 +14,7 @@ static DESCRIPTOR_POOL: LazyLock<DescriptorPool> = LazyLock::new(|| {
 });
 
 /// The descriptor of a message of `millrace.v1`.
-fn descriptor(name: &str) -> MessageDescriptor {
+pub(crate) fn descriptor(name: &str) -> MessageDescriptor {
     let descriptor = DESCRIPTOR_POOL.get_message_by_name(&format!("millrace.v1.{name}"));
     descriptor.expect("callers name messages of the contracts")
 }

@@ -16,7 +16,7 @@ pub(crate) mod v1 {
 /// Messages and servers of OTLP. The server of LogsService does not decode its requests as a whole: see
 /// [`crate::ingest::otlp::wire`].
 #[expect(clippy::allow_attributes, reason = "generated code")]
-#[allow(unreachable_pub, dead_code, reason = "generated code")]
+#[allow(unreachable_pub, dead_code, clippy::enum_variant_names, reason = "generated code")]
 pub(crate) mod otlp {
     pub(crate) mod collector {
         pub(crate) mod logs {

@@ -20,6 +20,7 @@ mod h2;
 mod http;
 mod ingest;
 mod lifecycle;
+mod openapi;
 mod operations;
 mod otlp;
 mod outage;

@@ -199,6 +199,7 @@ async fn calls_and_batches_are_limited_like_those_of_segment() {
         assert_eq!(status, expected, "{problem}");
         assert!(problem["detail"].as_str().unwrap().contains(part), "{problem}");
     }
+    assert_eq!(post("/v1/track", "application/x-ndjson", &message).0, 415);
     server.wait_until_landed().await;
     let counts =
         "SELECT countIf(event_name = 'Clicked'), countIf(event_name = 'Batched'), count() FROM events";

@@ -151,17 +151,17 @@ impl Records<'_> {
     }
 }
 
-/// `_received` holds the permit for the memory of the request until it is decoded.
+/// `received` holds the permit for the memory of the request until it is decoded.
 async fn export(
     ingester: &Ingester,
     records: Records<'_>,
-    _received: impl Send,
+    received: impl Send,
 ) -> Result<ExportLogsServiceResponse, Error> {
     check_event_count(records.len(), MAX_RECORDS, "LogsService/Export", "")?;
     let permit = ingester.writer.try_reserve(records.max_columns_bytes()).await?;
     let total = records.len();
     let decoded = decode(ingester, &records)?;
-    drop((records, _received));
+    drop((records, received));
     let pending_ack = ingester.writer.try_submit(decoded.request, permit).await?;
     pending_ack.await?;
     let partial_success = (decoded.rejected > 0).then(|| ExportLogsPartialSuccess {

@@ -10,6 +10,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use axum::{Json, Router};
 use http::StatusCode;
+use http::header::CONTENT_TYPE;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -57,6 +58,11 @@ pub(crate) fn routes(ingester: Ingester, max_body_bytes: usize) -> Router {
     router.with_state(ingester)
 }
 
+/// Every path with what it receives.
+pub(crate) fn paths() -> impl Iterator<Item = (&'static str, &'static str)> {
+    CALLS.into_iter().flat_map(|(_, paths)| paths.map(|path| (path, paths[0].trim_start_matches("/v1/"))))
+}
+
 /// The body of `/v1/batch`.
 #[derive(serde::Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -76,7 +82,8 @@ async fn receive(
     max_body_bytes: usize,
 ) -> Result<Response, Response> {
     let (parts, body) = request.into_parts();
-    if BodyFormat::from_headers(&parts.headers) == Some(BodyFormat::Lines) {
+    let is_json = BodyFormat::from_headers(&parts.headers) == Some(BodyFormat::Array);
+    if !is_json && parts.headers.contains_key(CONTENT_TYPE) {
         let detail = "Content-Type: application/json or text/plain is expected";
         return Err(problem_response(StatusCode::UNSUPPORTED_MEDIA_TYPE, detail));
     }
@@ -91,8 +98,8 @@ async fn receive(
         error => error.into_response(),
     })?;
     let batch = match kind {
-        Some(_) => Batch { batch: vec![parse(&body)?], sent_at: None, context: None },
-        None => parse(&body)?,
+        Some(_) => Batch { batch: vec![parse(&body).map_err(into_response)?], sent_at: None, context: None },
+        None => parse(&body).map_err(into_response)?,
     };
     check_event_count(batch.batch.len(), MAX_BATCH_MESSAGES, "/v1/batch", "").map_err(into_response)?;
     let columns = |message: &&RawValue| max_columns_bytes(message.get()) + ADDED_PROPERTIES_BYTES;
@@ -121,11 +128,12 @@ fn into_response(error: impl Into<Error>) -> Response {
     error.into().into_response()
 }
 
-fn parse<'a, T: serde::Deserialize<'a>>(body: &'a [u8]) -> Result<T, Response> {
+fn parse<'a, T: serde::Deserialize<'a>>(body: &'a [u8]) -> Result<T, Error> {
     serde_json::from_slice(body).map_err(|error| {
-        into_response(Error::invalid(format!(
-            "the body is not a message of Segment's tracking API: {error}; a batch is {{\"batch\": [{{\"type\": \"track\", …}}, …]}}"
-        )))
+        Error::invalid(format!(
+            "the body is not a message of Segment's tracking API: {error}; a batch is \
+             {{\"batch\": [{{\"type\": \"track\", …}}, …]}}"
+        ))
     })
 }
 

@@ -10,6 +10,7 @@ pub(crate) mod grpc;
 pub(crate) mod http;
 mod idempotency;
 mod ingester;
+mod object;
 pub(crate) mod otlp;
 pub(crate) mod segment;
 mod stream;

@@ -121,11 +121,14 @@ fn add_ingest(paths: &mut serde_json::Map<String, Value>, schemas: &mut Schemas)
     schemas.0["Event"]["required"] = json!(["event_name", "timestamp"]);
     let result = schemas.reference(&descriptor("SendEventsResponse"));
     let events = json!({ "type": "array", "items": event, "maxItems": MAX_SEND_EVENTS });
-    let mut post = operation("Sends events", json!({ "200": content("application/json", result) }));
-    post["description"] =
-        "At most one of properties and properties_json may be set. The body may be compressed: \
-                           Content-Encoding gzip, zstd or br. The status is 400 if every event is rejected."
-            .into();
+    let mut post = operation("Sends events", json!({ "200": content("application/json", result.clone()) }));
+    post["description"] = "At most one of properties and properties_json may be set. The body may be compressed: gzip, zstd or br."
+        .into();
+    let mut rejected = content("application/json", result);
+    rejected["description"] = "Every event is rejected, or the body is invalid.".into();
+    rejected["content"]["application/problem+json"] =
+        json!({ "schema": { "$ref": "#/components/schemas/Problem" } });
+    post["responses"]["400"] = rejected;
     post["parameters"] = json!([{
         "name": "Idempotency-Key",
         "in": "header",
@@ -150,6 +153,11 @@ fn add_ingest(paths: &mut serde_json::Map<String, Value>, schemas: &mut Schemas)
                 "type": "object",
                 "properties": { "batch": { "type": "array", "items": { "type": "object" } }, "sentAt": { "type": "string" } },
                 "required": ["batch"],
+            }),
+            "track" => json!({
+                "type": "object",
+                "properties": { "event": { "type": "string", "minLength": 1 } },
+                "required": ["event"],
             }),
             _ => json!({ "type": "object" }),
         };

@@ -9,6 +9,7 @@ use tonic::Status;
 use super::record::Resource;
 use crate::error::Error;
 use crate::ingest::ingester::MAX_EVENT_BYTES;
+use crate::ingest::object::from_object;
 use crate::ingest::wire::{
     FIXED_COLUMN_BYTES, MalformedMessage, MessageFields, PROMOTED_FACTOR, STRUCT_TO_JSON_FACTOR, WireValue,
 };
@@ -161,12 +162,12 @@ impl<'a> JsonLogsRequest<'a> {
         }
         let mut parsed = Self::default();
         let mut read = || -> Result<(), serde_json::Error> {
-            let request: Request<'a> = serde_json::from_slice(body)?;
+            let request: Request<'a> = from_object(body)?;
             for_each_element(request.resource_logs, |resource_logs| {
-                let resource_logs: ResourceLogs<'a> = serde_json::from_str(resource_logs)?;
+                let resource_logs: ResourceLogs<'a> = from_object(resource_logs.as_bytes())?;
                 let first = parsed.records.len();
                 for_each_element(resource_logs.scope_logs, |scope_logs| {
-                    let scope_logs: ScopeLogs<'a> = serde_json::from_str(scope_logs)?;
+                    let scope_logs: ScopeLogs<'a> = from_object(scope_logs.as_bytes())?;
                     for_each_element(scope_logs.log_records, |record| {
                         parsed.count += 1;
                         if parsed.records.len() < max_records {
@@ -287,9 +288,14 @@ mod tests {
 
     #[test]
     fn what_is_not_a_request_is_an_error() {
-        for bad in
-            ["", "[]", "{\"resourceLogs\":5}", r#"{"resourceLogs":[5]}"#, r#"{"resourceLogs":[5, {}]}"#]
-        {
+        for bad in [
+            "",
+            "[]",
+            "[null]",
+            "{\"resourceLogs\":5}",
+            r#"{"resourceLogs":[5]}"#,
+            r#"{"resourceLogs":[5, {}]}"#,
+        ] {
             let error = JsonLogsRequest::parse(bad.as_bytes(), MAX_RECORDS).unwrap_err();
             assert!(error.message.contains("ExportLogsServiceRequest"), "{bad}: {error}");
         }

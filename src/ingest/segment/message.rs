@@ -4,6 +4,7 @@ use jiff::Timestamp;
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
+use crate::ingest::object::from_object;
 use crate::ingest::user_agent::UserAgent;
 use crate::proto::v1;
 use v1::event::PropertiesKind;
@@ -108,7 +109,7 @@ const FROM_CONTEXT: [(&str, &[&str]); 22] = [
 /// # Errors
 /// Invalid JSON, a field of another type, or an invalid time.
 pub(super) fn to_event(json: &str, common: &MessageContext<'_>) -> Result<v1::Event, MessageError> {
-    let mut message: Message = serde_json::from_str(json)
+    let mut message: Message = from_object(json.as_bytes())
         .map_err(|error| MessageError { field: "", reason: format!("is not a message: {error}") })?;
     let Some(kind) = common.kind.or(message.r#type) else {
         let reason = "is missing; use track, page, screen, identify, group or alias".to_owned();
@@ -353,6 +354,7 @@ mod tests {
             (json!({ "type": "track", "timestamp": "soon" }), "timestamp", "\"soon\" is invalid"),
             (json!({ "type": "track", "properties": [] }), "", "a map"),
             (json!(5), "", "is not a message"),
+            (json!(["track", "m-1"]), "", "an object is expected"),
         ] {
             let error = to_event(&json.to_string(), &common(None)).unwrap_err();
             assert!(error.field == field && error.reason.contains(part), "{json}: {error}");

@@ -18,6 +18,7 @@ use uuid::Uuid;
 use super::http::{BodyFormat, max_columns_bytes};
 use super::idempotency::within_project;
 use super::ingester::{DecodedRequest, Ingester, RejectionBudget, check_event_count};
+use super::object::from_object;
 use crate::edge::body::{self, BodyError};
 use crate::error::{Error, problem_response};
 use crate::proto::json::to_json;
@@ -98,8 +99,10 @@ async fn receive(
         error => error.into_response(),
     })?;
     let batch = match kind {
-        Some(_) => Batch { batch: vec![parse(&body).map_err(into_response)?], sent_at: None, context: None },
-        None => parse(&body).map_err(into_response)?,
+        Some(_) => {
+            Batch { batch: vec![parse_message(&body).map_err(into_response)?], sent_at: None, context: None }
+        }
+        None => parse_batch(&body).map_err(into_response)?,
     };
     check_event_count(batch.batch.len(), MAX_BATCH_MESSAGES, "/v1/batch", "").map_err(into_response)?;
     let columns = |message: &&RawValue| max_columns_bytes(message.get()) + ADDED_PROPERTIES_BYTES;
@@ -128,13 +131,19 @@ fn into_response(error: impl Into<Error>) -> Response {
     error.into().into_response()
 }
 
-fn parse<'a, T: serde::Deserialize<'a>>(body: &'a [u8]) -> Result<T, Error> {
-    serde_json::from_slice(body).map_err(|error| {
-        Error::invalid(format!(
-            "the body is not a message of Segment's tracking API: {error}; a batch is \
-             {{\"batch\": [{{\"type\": \"track\", …}}, …]}}"
-        ))
-    })
+fn parse_batch(body: &[u8]) -> Result<Batch<'_>, Error> {
+    from_object(body).map_err(|error| invalid_body(&error))
+}
+
+fn parse_message(body: &[u8]) -> Result<&RawValue, Error> {
+    serde_json::from_slice(body).map_err(|error| invalid_body(&error))
+}
+
+fn invalid_body(error: &serde_json::Error) -> Error {
+    Error::invalid(format!(
+        "the body is not a message of Segment's tracking API: {error}; a batch is \
+         {{\"batch\": [{{\"type\": \"track\", …}}, …]}}"
+    ))
 }
 
 fn decode(ingester: &Ingester, kind: Option<Kind>, batch: &Batch<'_>) -> Result<DecodedRequest, Error> {

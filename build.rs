@@ -27,7 +27,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut files = proto_files(Path::new(PROTO_ROOT).join("millrace/v1").as_path())?;
     files.push(Path::new(OTLP_ROOT).join(OTLP_LOGS));
     // protox is a protobuf compiler in Rust, so the build needs no protoc.
-    let descriptors = protox::compile(files, [PROTO_ROOT, OTLP_ROOT])?;
+    let mut descriptors = protox::compile(files, [PROTO_ROOT, OTLP_ROOT])?;
     let out = PathBuf::from(std::env::var("OUT_DIR")?);
     std::fs::write(out.join("descriptors.bin"), descriptors.encode_to_vec())?;
     // The messages are those of the client crate, except the requests with events, which src/ingest/wire.rs reads.
@@ -44,6 +44,10 @@ fn main() -> Result<(), Box<dyn Error>> {
         ".opentelemetry.proto.collector.logs.v1.ExportLogsServiceRequest",
         "crate::ingest::otlp::wire::LogsRequest",
     );
+    // OTLP's comments are not valid for rustdoc.
+    for file in descriptors.file.iter_mut().filter(|file| file.package().starts_with("opentelemetry.")) {
+        file.source_code_info = None;
+    }
     services.compile_fds(descriptors)?;
     list_built_in_panels(&out)?;
     embed_page(&out)

@@ -16,7 +16,7 @@
 //!    web/.
 //!
 //! Around them: `commands` are the subcommands of the program, `config` its settings, `server` the one port for gRPC
-//! and HTTP, `health` the state of everything, `error` the mapping of errors to gRPC and HTTP, `telemetry` the log,
+//! and HTTP, `openapi` the description of the HTTP API, `health` the state of everything, `error` the mapping of errors to gRPC and HTTP, `telemetry` the log,
 //! `shutdown` the signals. `proto` has the contracts. The client for producers written in Rust is the crate
 //! `millrace-client`.
 //!
@@ -43,6 +43,7 @@ mod event;
 mod health;
 mod ingest;
 mod journal;
+mod openapi;
 mod panels;
 mod project;
 mod properties;

@@ -87,9 +87,7 @@ impl IngestService for IngestHandler {
         if let Some(body_permit) = &body_permit {
             body_permit.grow_to(request.message_bytes())?;
         }
-        if let Some(limits) = ingester.caller()?.limits() {
-            limits.try_take(request.len(), request.message_bytes()).await?;
-        }
+        ingester.take_tokens(request.len(), request.message_bytes()).await?;
         let writer = &ingester.writer;
         let permit = writer.try_reserve(request.max_columns_bytes()).await.map_err(Error::from)?;
         let decoded = ingester.decode_request(0, request, &RejectionBudget::for_unary())?;

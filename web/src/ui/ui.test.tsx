@@ -83,6 +83,8 @@ test("a menu inside a dialog works, and Escape closes the menu before the dialog
   );
   await user.click(await screen.findByRole("button", { name: "More" }));
   await screen.findByRole("menuitem", { name: "Copy" });
+  // Keys reach the menu once it has the focus.
+  await waitFor(() => expect(screen.getByRole("menu").contains(document.activeElement)).toBe(true));
   await user.keyboard("{Escape}");
   await gone("menu");
   expect(onClose).not.toHaveBeenCalled();

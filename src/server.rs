@@ -215,7 +215,7 @@ pub(crate) async fn serve(
 struct RequestPolicy {
     origins: OriginPolicy,
     /// HTTP paths that pages of a browser key's origins may use.
-    browser_paths: Arc<HashSet<String>>,
+    browser_paths: HashSet<String>,
     access: AccessControl,
 }
 

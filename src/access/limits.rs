@@ -9,8 +9,8 @@
 
 use std::num::NonZeroU32;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use governor::clock::{Clock as _, MonotonicClock};
@@ -18,7 +18,7 @@ use governor::middleware::NoOpMiddleware;
 use governor::state::{InMemoryState, NotKeyed};
 use governor::{Quota, RateLimiter};
 use serde::{Deserialize, Serialize};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore};
 
 use super::key::KeyId;
 use crate::atomic_file;
@@ -78,7 +78,8 @@ pub(crate) struct KeyLimits {
     streams: Option<Arc<Semaphore>>,
     /// Events that wait for tokens, on all streams.
     waiting: AtomicU64,
-    day: Mutex<DayCount>,
+    /// Read from the file at the first request. Held while the file is written, so that its count never goes back.
+    day: Mutex<Option<DayCount>>,
     usage: UsageFile,
 }
 
@@ -109,12 +110,17 @@ impl UsageFile {
 
     /// The count of an earlier process. A file that cannot be read counts as used up for today: a limit is not lifted by damage.
     fn read(&self) -> DayCount {
+        let unreadable = |error: &dyn std::fmt::Display| {
+            tracing::error!(path = %self.path.display(), %error, "the count of a key's day cannot be read; today counts as used up");
+            DayCount { day: today(), events: u64::MAX, reserved: u64::MAX }
+        };
         match std::fs::read_to_string(&self.path) {
-            Ok(text) => toml::from_str(&text).unwrap_or_else(|error| {
-                tracing::error!(path = %self.path.display(), %error, "the count of a key's day cannot be read; today counts as used up");
-                DayCount { day: today(), events: u64::MAX, reserved: 0 }
-            }),
-            Err(_) => DayCount::default(),
+            Ok(text) => match toml::from_str::<DayCount>(&text) {
+                Ok(count) => DayCount { reserved: count.events, ..count },
+                Err(error) => unreadable(&error),
+            },
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => DayCount::default(),
+            Err(error) => unreadable(&error),
         }
     }
 
@@ -140,15 +146,22 @@ fn bucket(rate: NonZeroU32, burst: NonZeroU32) -> Bucket {
 }
 
 impl KeyLimits {
-    /// Full buckets, and the count of the day so far. Blocks.
+    /// Full buckets.
     pub(crate) fn new(id: KeyId, settings: LimitSettings, usage: UsageFile) -> Self {
         let events =
             settings.events_per_second.zip(settings.burst()).map(|(rate, burst)| bucket(rate, burst));
         let bytes = settings.bytes_per_second.map(|rate| bucket(rate, rate.saturating_mul(TWO)));
         let streams = settings.max_streams.map(|streams| Arc::new(Semaphore::new(streams.get() as usize)));
-        let day = if settings.events_per_day.is_some() { usage.read() } else { DayCount::default() };
-        let day = DayCount { reserved: day.events, ..day };
-        Self { id, settings, events, bytes, streams, waiting: AtomicU64::new(0), day: Mutex::new(day), usage }
+        Self {
+            id,
+            settings,
+            events,
+            bytes,
+            streams,
+            waiting: AtomicU64::new(0),
+            day: Mutex::new(None),
+            usage,
+        }
     }
 
     /// Takes one of the key's streams until the permit is dropped.
@@ -214,30 +227,38 @@ impl KeyLimits {
 
     async fn take_of_day(&self, events: u64) -> Result<(), Error> {
         let Some(limit) = self.settings.events_per_day else { return Ok(()) };
-        let reservation = {
-            let mut day = self.day.lock().unwrap_or_else(PoisonError::into_inner);
-            let today = today();
-            if day.day != today {
-                *day = DayCount { day: today, events: 0, reserved: 0 };
-            }
-            if day.events.saturating_add(events) > limit {
-                return Err(self.busy(
-                    seconds_to_midnight(),
-                    format!("may send {limit} events per day (UTC), and has sent {}", day.events),
-                ));
-            }
-            day.events += events;
-            if day.events <= day.reserved {
-                return Ok(());
-            }
-            day.reserved = (day.events + (limit / BLOCKS_PER_DAY).max(MIN_BLOCK)).min(limit);
-            DayCount { events: day.reserved, ..*day }
-        };
+        let mut day = self.day.lock().await;
         let usage = self.usage.clone();
-        run_blocking(move || usage.write(reservation)).await.map_err(|error| {
-            tracing::error!(%error, "the count of a key's day cannot be written");
-            Error::new(ErrorCode::Unavailable { retry_after: RETRY_DELAY }, format!("the daily limit of the key {} cannot be counted: the server cannot write its data folder", self.id))
-        })
+        let mut count = match *day {
+            Some(count) => count,
+            None => run_blocking(move || usage.read()).await,
+        };
+        let today = today();
+        if count.day != today {
+            count = DayCount { day: today, events: 0, reserved: 0 };
+        }
+        if count.events.saturating_add(events) > limit {
+            *day = Some(count);
+            return Err(self.busy(
+                seconds_to_midnight(),
+                format!("may send {limit} events per day (UTC), and has sent {}", count.events),
+            ));
+        }
+        count.events += events;
+        if count.events > count.reserved {
+            count.reserved = (count.events + (limit / BLOCKS_PER_DAY).max(MIN_BLOCK)).min(limit);
+            let (usage, reservation) = (self.usage.clone(), DayCount { events: count.reserved, ..count });
+            run_blocking(move || usage.write(reservation)).await.map_err(|error| {
+                tracing::error!(%error, "the count of a key's day cannot be written");
+                let message = format!(
+                    "the daily limit of the key {} cannot be counted: the server cannot write its data folder",
+                    self.id
+                );
+                Error::new(ErrorCode::Unavailable { retry_after: RETRY_DELAY }, message)
+            })?;
+        }
+        *day = Some(count);
+        Ok(())
     }
 
     fn busy(&self, retry_after: Duration, limit: String) -> Error {

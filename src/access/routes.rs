@@ -2,7 +2,6 @@
 
 use std::collections::HashSet;
 use std::convert::Infallible;
-use std::sync::Arc;
 
 use axum::Router;
 use axum::routing::MethodRouter;
@@ -43,10 +42,10 @@ impl HttpRoutes {
     }
 
     /// The paths that pages of other origins may use.
-    pub(crate) fn browser_paths(&self) -> Arc<HashSet<String>> {
+    pub(crate) fn browser_paths(&self) -> HashSet<String> {
         let for_browsers =
             self.requirements.iter().filter(|(_, requirement)| *requirement == Requirement::BrowserWrite);
-        Arc::new(for_browsers.map(|(path, _)| path.clone()).collect())
+        for_browsers.map(|(path, _)| path.clone()).collect()
     }
 
     /// Paths and requirements, for the log and for tests.

@@ -42,20 +42,20 @@ async fn post_events(
     request: Request,
     max_body_bytes: usize,
 ) -> Result<Response, Response> {
-    let ingester = ingester.for_request(request.extensions()).map_err(Error::into_response)?;
+    let ingester = ingester.for_request(request.extensions()).map_err(into_response)?;
     let (parts, body) = request.into_parts();
     let Some(format) = BodyFormat::from_headers(&parts.headers) else {
         return Err(problem_response(StatusCode::UNSUPPORTED_MEDIA_TYPE, UNKNOWN_CONTENT_TYPE));
     };
-    let project = ingester.caller().map_err(Error::into_response)?.project.clone();
+    let project = ingester.caller().map_err(into_response)?.project.clone();
     let key = parts.headers.get(IDEMPOTENCY_KEY).map(|key| IdempotencyKey::new(&project, key));
     let key = key.transpose().map_err(into_response)?;
     let body = body::read(&parts, body, max_body_bytes).await.map_err(IntoResponse::into_response)?;
-    let elements = format.split(&body).map_err(Error::into_response)?;
-    ingester.take_tokens(elements.len(), body.len()).await.map_err(Error::into_response)?;
+    let elements = format.split(&body).map_err(into_response)?;
+    ingester.take_tokens(elements.len(), body.len()).await.map_err(into_response)?;
     let max_bytes = elements.iter().map(|element| max_columns_bytes(element)).sum();
     let permit = ingester.writer.try_reserve(max_bytes).await.map_err(into_response)?;
-    let decoded = decode_events(&ingester, &elements, key.as_ref()).map_err(Error::into_response)?;
+    let decoded = decode_events(&ingester, &elements, key.as_ref()).map_err(into_response)?;
     drop((parts, body)); // `parts` has the permit for the memory of the body
     let pending_ack = ingester.writer.try_submit(decoded.request, permit).await.map_err(into_response)?;
     let mut ack = pending_ack.await.map_err(into_response)?;
@@ -100,7 +100,7 @@ fn decode_events(
     Ok(decoder.finish())
 }
 
-fn into_response(error: impl Into<Error>) -> Response {
+pub(super) fn into_response(error: impl Into<Error>) -> Response {
     error.into().into_response()
 }
 
@@ -120,8 +120,7 @@ impl BodyFormat {
     /// `None` for another content type, or none. A browser sends text without a preflight request; like any of its
     /// requests, it has an `Origin`, which has been checked.
     pub(super) fn from_headers(headers: &HeaderMap) -> Option<Self> {
-        let media_type = headers.get(CONTENT_TYPE)?.to_str().ok()?;
-        let media_type = media_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+        let media_type = media_type(headers)?;
         match media_type.as_str() {
             "application/json" | "text/plain" => Some(Self::Array),
             "application/x-ndjson" | "application/ndjson" | "application/jsonl" => Some(Self::Lines),
@@ -137,6 +136,12 @@ impl BodyFormat {
             Self::Lines => split_lines(body),
         }
     }
+}
+
+/// The content type in lower case, without its parameters.
+pub(super) fn media_type(headers: &HeaderMap) -> Option<String> {
+    let value = headers.get(CONTENT_TYPE)?.to_str().ok()?;
+    Some(value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase())
 }
 
 /// The lines that are not blank.

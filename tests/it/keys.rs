@@ -173,7 +173,7 @@ async fn every_call_is_served_to_those_who_may_and_to_nobody_else() {
     let create = |arguments: &[&str]| create_key(folder.path(), arguments);
     let revoked = create(&["--scope", "admin"]);
     assert!(keys_command(folder.path(), &["revoke", id_of(&revoked)]).0);
-    let mut wrong = create(&["--scope", "admin"]);
+    let wrong = create(&["--scope", "admin"]);
     assert!(keys_command(folder.path(), &["rotate", id_of(&wrong)]).0);
     assert!(keys_command(folder.path(), &["revoke", id_of(&wrong), "--old-secrets"]).0);
     let keys: BTreeMap<&str, String> = ["write", "browser", "read", "admin"]
@@ -245,7 +245,6 @@ async fn every_call_is_served_to_those_who_may_and_to_nobody_else() {
         }
     }
     // Neither keys nor secrets are in the log.
-    wrong.push_str("");
     let log = server.log();
     for key in keys.values().chain([&revoked, &wrong]) {
         assert!(!log.contains(key.rsplit('_').next().unwrap()));
@@ -272,8 +271,8 @@ async fn a_key_sees_its_own_project_only() {
         let producer = ingest.get_producer(authorized(key, known.clone())).await.unwrap().into_inner();
         assert_eq!(producer.known, expected);
     }
-    let landed = format!("GET /health HTTP/1.1\r\n{}", credentials(Some(&shop.1), Read));
-    assert_eq!(http_status(&response_header(&server, &landed, b"")), 200);
+    let health = format!("GET /health HTTP/1.1\r\n{}", credentials(Some(&shop.1), Read));
+    assert_eq!(http_status(&response_header(&server, &health, b"")), 200);
     for (key, views) in [(&shop.1, 2), (&blog.1, 0)] {
         let deadline = std::time::Instant::now() + TIMEOUT;
         loop {

@@ -175,10 +175,10 @@ async fn an_old_data_folder_is_upgraded_despite_kills() {
         println!("kill {kill}: {}", server.health().await.summary);
         drop(server); // kill -9
     }
-    let mut server = TestServer::start_on(folder, &[]);
+    // Health is degraded until the upgrade is done, which an earlier start may have achieved.
+    let server = TestServer::start_on(folder, &[]);
     let is_done = |health: &v1::Health| health.status() == Status::Ok && health.buffer_size == 0;
     server.wait_for_health("upgraded, with the events inserted", is_done).await;
-    server.wait_for_log_line("schema applied");
     let sent = "event_name = 'sent during the upgrade'";
     assert_eq!(server.sql(&format!("SELECT count() FROM events WHERE {sent}")).await, accepted.to_string());
     assert_eq!(server.sql(&format!("{CONTENTS} WHERE NOT {sent}")).await, contents);

@@ -11,10 +11,11 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use bytes::Bytes;
 use http::header::CONTENT_TYPE;
-use http::{HeaderMap, HeaderValue, StatusCode};
+use http::{HeaderValue, StatusCode};
 use prost::Message as _;
 use tonic::Status;
 
+use super::http::{into_response, media_type};
 use super::idempotency::within_project;
 use super::ingester::{DecodedRequest, Ingester, MAX_STREAM_EVENTS, RejectionBudget, check_event_count};
 use crate::access::{HttpRoutes, Requirement};
@@ -58,8 +59,8 @@ impl LogsService for LogsHandler {
         if let Some(body_permit) = &body_permit {
             body_permit.grow_to(request.message_bytes())?;
         }
-        ingester.take_tokens(request.len(), request.message_bytes()).await?;
-        let response = export(&ingester, Records::Protobuf(request), body_permit).await?;
+        let bytes = request.message_bytes();
+        let response = export(&ingester, Records::Protobuf(request), bytes, body_permit).await?;
         Ok(tonic::Response::new(response))
     }
 }
@@ -77,46 +78,37 @@ async fn post_logs(
     request: Request,
     max_body_bytes: usize,
 ) -> Result<Response, Response> {
-    let ingester = ingester.for_request(request.extensions()).map_err(Error::into_response)?;
+    let ingester = ingester.for_request(request.extensions()).map_err(into_response)?;
     let (parts, body) = request.into_parts();
-    let Some(media_type) = media_type(&parts.headers) else {
-        let detail = "Content-Type: application/x-protobuf or application/json is expected";
-        return Err(problem_response(StatusCode::UNSUPPORTED_MEDIA_TYPE, detail));
+    let is_json = match media_type(&parts.headers).as_deref() {
+        Some("application/x-protobuf") => false,
+        Some("application/json") => true,
+        _ => {
+            let detail = "Content-Type: application/x-protobuf or application/json is expected";
+            return Err(problem_response(StatusCode::UNSUPPORTED_MEDIA_TYPE, detail));
+        }
     };
     let body = body::read(&parts, body, max_body_bytes).await.map_err(IntoResponse::into_response)?;
-    let response = match media_type == JSON {
+    let bytes = body.len();
+    let response = match is_json {
         true => {
-            let request = JsonLogsRequest::parse(&body, MAX_RECORDS).map_err(Error::into_response)?;
-            ingester.take_tokens(request.len(), body.len()).await.map_err(Error::into_response)?;
-            export(&ingester, Records::Json(request), parts).await
+            let request = JsonLogsRequest::parse(&body, MAX_RECORDS).map_err(into_response)?;
+            export(&ingester, Records::Json(request), bytes, parts).await
         }
         false => {
             let request = LogsRequest::parse(body).map_err(|error| {
                 Error::invalid(format!("the body is not an ExportLogsServiceRequest: {error}"))
                     .into_response()
             })?;
-            ingester
-                .take_tokens(request.len(), request.message_bytes())
-                .await
-                .map_err(Error::into_response)?;
-            export(&ingester, Records::Protobuf(request), parts).await
+            export(&ingester, Records::Protobuf(request), bytes, parts).await
         }
     };
-    let response = response.map_err(Error::into_response)?;
-    let encoded = match media_type == JSON {
-        true => Bytes::from(response_json(&response).to_string()),
-        false => response.encode_to_vec().into(),
+    let response = response.map_err(into_response)?;
+    let (media_type, encoded) = match is_json {
+        true => (JSON, Bytes::from(response_json(&response).to_string())),
+        false => (PROTOBUF, response.encode_to_vec().into()),
     };
     Ok(([(CONTENT_TYPE, media_type)], encoded).into_response())
-}
-
-fn media_type(headers: &HeaderMap) -> Option<HeaderValue> {
-    let value = headers.get(CONTENT_TYPE)?.to_str().ok()?.split(';').next().unwrap_or_default().trim();
-    match value.to_ascii_lowercase().as_str() {
-        "application/x-protobuf" => Some(PROTOBUF),
-        "application/json" => Some(JSON),
-        _ => None,
-    }
 }
 
 /// OTLP's JSON has 64-bit integers as strings.
@@ -163,9 +155,11 @@ impl Records<'_> {
 async fn export(
     ingester: &Ingester,
     records: Records<'_>,
+    message_bytes: usize,
     received: impl Send,
 ) -> Result<ExportLogsServiceResponse, Error> {
     check_event_count(records.len(), MAX_RECORDS, "LogsService/Export", "")?;
+    ingester.take_tokens(records.len(), message_bytes).await?;
     let permit = ingester.writer.try_reserve(records.max_columns_bytes()).await?;
     let total = records.len();
     let decoded = decode(ingester, &records)?;

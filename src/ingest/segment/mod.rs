@@ -15,7 +15,7 @@ use serde_json::value::RawValue;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::http::{BodyFormat, max_columns_bytes};
+use super::http::{BodyFormat, into_response, max_columns_bytes};
 use super::idempotency::within_project;
 use super::ingester::{DecodedRequest, Ingester, RejectionBudget, check_event_count};
 use super::object::from_object;
@@ -128,10 +128,6 @@ async fn receive(
     let rejections = rejections.iter().map(|rejection| to_json("Rejection", rejection)).collect::<Vec<_>>();
     let response = json!({ "success": true, "rejected": decoded.rejected, "rejections": rejections });
     Ok(Json(response).into_response())
-}
-
-fn into_response(error: impl Into<Error>) -> Response {
-    error.into().into_response()
 }
 
 fn parse_batch(body: &[u8]) -> Result<Batch<'_>, Error> {

@@ -33,6 +33,15 @@ pub(crate) struct ServeConfig {
     #[arg(long, env = "MILLRACE_INSECURE_NO_KEYS", value_name = "true|false", default_value = "false",
           num_args = 0..=1, default_missing_value = "true", action = clap::ArgAction::Set)]
     pub insecure_no_keys: bool,
+    /// Further address of GET /metrics, where nobody needs a key: for Prometheus. Empty for none
+    #[arg(
+        long,
+        env = "MILLRACE_METRICS_LISTEN",
+        value_name = "HOST:PORT",
+        default_value = "",
+        hide_default_value = true
+    )]
+    pub metrics_listen: OptionalAddress,
     /// Maximum size of a request message, in bytes
     #[arg(long, env = "MILLRACE_MAX_MESSAGE_BYTES", value_name = "BYTES", default_value = "4194304",
           value_parser = |text: &str| parse_integer(text, 1_024..=8_388_608))]
@@ -195,6 +204,23 @@ pub(crate) struct EdgeConfig {
     /// Path below which a proxy publishes the server, such as `/millrace`. Everything is served there and at the root
     #[arg(long, env = "MILLRACE_BASE_PATH", value_name = "PATH", default_value = "/")]
     pub base_path: BasePath,
+}
+
+/// An address to listen on, or an empty text.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct OptionalAddress(pub(crate) Option<SocketAddr>);
+
+impl std::str::FromStr for OptionalAddress {
+    type Err = InvalidValue;
+
+    fn from_str(text: &str) -> Result<Self, InvalidValue> {
+        match text.trim() {
+            "" => Ok(Self(None)),
+            text => {
+                text.parse().map(|address| Self(Some(address))).map_err(|_| InvalidValue::OptionalAddress)
+            }
+        }
+    }
 }
 
 /// A path of URLs: `/` (or an empty text), or one or more segments. Printed with a slash at the end.
@@ -478,6 +504,16 @@ pub fn default_engine_library() -> PathBuf {
     cache.join("millrace/engine").join(crate::engine::VERSION).join("libchdb.so")
 }
 
+/// The socket of the service manager and the time in which its watchdog expects a sign of life, as sd_notify(3) and
+/// sd_watchdog_enabled(3) define their variables. `None` without a service manager.
+pub(crate) fn service_manager() -> Option<(OsString, Option<Duration>)> {
+    let socket = std::env::var_os("NOTIFY_SOCKET").filter(|socket| !socket.is_empty())?;
+    let number = |name| std::env::var(name).ok()?.parse::<u64>().ok();
+    let is_own = number("WATCHDOG_PID").is_none_or(|pid| pid == u64::from(std::process::id()));
+    let watchdog = number("WATCHDOG_USEC").filter(|&micros| is_own && micros > 0).map(Duration::from_micros);
+    Some((socket, watchdog))
+}
+
 /// Variables that the isolated engine process inherits: time zone, loader path, and the two that control backtraces and
 /// log output. Its own settings, [`ENGINE_VARIABLE_PREFIX`], are inherited as well.
 const ENGINE_INHERITED_VARIABLES: [&str; 4] = ["TZ", "LD_LIBRARY_PATH", "RUST_BACKTRACE", "RUST_LOG"];
@@ -503,6 +539,8 @@ pub(crate) enum InvalidValue {
     EngineMemory(RangeInclusive<u64>),
     #[error("must be an address like http://localhost:8123, or empty for the embedded engine")]
     HttpUrl,
+    #[error("must be an address like 127.0.0.1:9464, or empty")]
+    OptionalAddress,
     #[error("must be 1 to 64 letters, digits and underscores, and not begin with a digit")]
     Identifier,
     #[error(
@@ -652,6 +690,11 @@ mod tests {
             (
                 ["--flush-interval-ms", "2s"],
                 "FLUSH_INTERVAL_MS (--flush-interval-ms): \"2s\" is invalid: must be a whole number from 10 to 600000",
+            ),
+            (
+                ["--metrics-listen", "9464"],
+                "MILLRACE_METRICS_LISTEN (--metrics-listen): \"9464\" is invalid: must be an address like 127.0.0.1:9464, or \
+                 empty",
             ),
             (
                 ["--clickhouse-url", "localhost:8123"],

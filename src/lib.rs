@@ -16,8 +16,8 @@
 //!    web/.
 //!
 //! Around them: `commands` are the subcommands of the program, `config` its settings, `server` the one port for gRPC
-//! and HTTP, `health` the state of everything, `error` the mapping of errors to gRPC and HTTP, `telemetry` the log,
-//! `shutdown` the signals. `proto` has the contracts. The client for producers written in Rust is the crate
+//! and HTTP, `health` the state of everything, `metrics` its figures for Prometheus (`counters` has their types), `error` the mapping of errors to gRPC and HTTP, `telemetry` the log,
+//! `shutdown` the signals, `service_manager` the notifications to systemd. `proto` has the contracts. The client for producers written in Rust is the crate
 //! `millrace-client`.
 //!
 //! The public API is [`cli::run`]: programs use the contracts, not this library. What the tests, benchmarks and fuzz targets
@@ -35,6 +35,7 @@ pub mod cli;
 mod clickhouse;
 mod commands;
 mod config;
+mod counters;
 mod dashboard;
 mod edge;
 mod engine;
@@ -43,11 +44,13 @@ mod event;
 mod health;
 mod ingest;
 mod journal;
+mod metrics;
 mod panels;
 mod project;
 mod properties;
 mod proto;
 mod server;
+mod service_manager;
 mod shutdown;
 mod telemetry;
 mod web_assets;

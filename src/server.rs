@@ -39,6 +39,7 @@ use crate::error::problem_response;
 use crate::health::grpc::HealthHandler;
 use crate::health::{self, HealthView};
 use crate::ingest::{self, Ingester, grpc::IngestHandler};
+use crate::metrics::{self, Metrics};
 use crate::panels::Panels;
 use crate::proto::json::to_json;
 use crate::proto::v1::ingest_service_server::IngestServiceServer;
@@ -68,6 +69,8 @@ pub(crate) struct Handlers {
     pub max_message_bytes: usize,
     /// AdminService.
     pub admin: AdminHandler,
+    /// `/metrics`.
+    pub metrics: Metrics,
     /// Checks every request.
     pub access: AccessControl,
     /// Allowed hosts and origins.
@@ -102,6 +105,7 @@ pub(crate) fn router(handlers: Handlers) -> (Router, HealthReporter) {
         view,
         max_message_bytes,
         admin,
+        metrics,
         access,
         edge,
     } = handlers;
@@ -139,6 +143,7 @@ pub(crate) fn router(handlers: Handlers) -> (Router, HealthReporter) {
         .route("/livez", Requirement::Open, get(async || "ok\n"))
         .route("/readyz", Requirement::Open, get(readyz).with_state(view.clone()))
         .route("/health", Requirement::Read, get(health_json).with_state(view));
+    let routes = metrics::add_routes(routes, metrics);
     let routes = ingest::http::add_routes(routes, ingester, max_message_bytes);
     let routes = page.add_routes(dashboard::http::add_routes(routes, panels, dashboard_state));
     for (path, requirement) in routes.requirements() {

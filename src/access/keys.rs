@@ -13,6 +13,7 @@ use super::file::{KeyFile, KeyFileError, KeyRecord};
 use super::key::{KeyId, PresentedKey, Scope, SecretHash};
 use super::{Caller, Requirement};
 use crate::blocking::run_blocking;
+use crate::counters::EventCounts;
 use crate::error::{Error, ErrorCode};
 use crate::project::Project;
 
@@ -29,6 +30,8 @@ pub(crate) struct Key {
     pub(crate) origins: Vec<String>,
     /// The events that it may send; empty for all.
     pub(crate) events: Vec<String>,
+    /// What it has sent. Kept when the file of keys is read again.
+    pub(crate) events_sent: Arc<EventCounts>,
     /// Each with a token that is cancelled when the secret is revoked.
     secrets: Vec<(SecretHash, CancellationToken)>,
 }
@@ -37,6 +40,7 @@ impl Key {
     /// `earlier` is the key with the same id, whose tokens stay in use.
     fn new(record: KeyRecord, earlier: Option<&Self>) -> Option<Self> {
         let project: Project = record.project.parse().ok()?;
+        let events_sent = earlier.map(|earlier| Arc::clone(&earlier.events_sent)).unwrap_or_default();
         // A caller has the rights of its key as they were at its start: with other rights, the tokens are others too.
         let earlier = earlier.filter(|earlier| {
             earlier.scope == record.scope
@@ -51,7 +55,7 @@ impl Key {
         let hashes = record.secrets.iter().filter_map(|secret| secret.sha256.parse().ok());
         let secrets = hashes.map(|hash| (hash, token_of(hash))).collect();
         let KeyRecord { id, scope, origins, events, .. } = record;
-        Some(Self { id, scope, project, origins, events, secrets })
+        Some(Self { id, scope, project, origins, events, events_sent, secrets })
     }
 }
 
@@ -167,6 +171,16 @@ impl AccessControl {
         let (sender, access) = watch::channel(Arc::new(Access::new(records, None)));
         let watcher = KeyFileWatcher { file, sender, problem: watch::Sender::default(), stamp };
         Ok((Self { access, project }, watcher))
+    }
+
+    /// All keys, in the order of their ids.
+    pub(crate) fn keys(&self) -> Vec<Arc<Key>> {
+        let mut keys = match &**self.access.borrow() {
+            Access::Everyone(_) => Vec::new(),
+            Access::Keys(keys) => keys.values().cloned().collect(),
+        };
+        keys.sort_by_cached_key(|key| key.id.to_string());
+        keys
     }
 
     /// Whether callers need keys.

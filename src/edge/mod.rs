@@ -39,6 +39,7 @@ use std::future::Future;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use axum::Router;
@@ -90,9 +91,23 @@ pub(crate) fn connection_closing_error() -> Error {
 pub(crate) struct ConnectionTasks {
     tasks: TaskTracker,
     abort: CancellationToken,
+    counts: Arc<ConnectionCounts>,
+}
+
+/// Connections since the start of the server.
+#[derive(Debug, Default)]
+pub(crate) struct ConnectionCounts {
+    pub(crate) accepted: AtomicU64,
+    /// Closed at once, because of a limit.
+    pub(crate) rejected: AtomicU64,
+    pub(crate) closed: AtomicU64,
 }
 
 impl ConnectionTasks {
+    pub(crate) fn counts(&self) -> &ConnectionCounts {
+        &self.counts
+    }
+
     /// Closes the connections that are still open, and joins all tasks. Only after [`crate::server::serve`] has returned.
     pub(crate) async fn close(self) {
         self.tasks.close();
@@ -141,8 +156,10 @@ pub(crate) async fn serve(
             accepted = accept(&listener) => accepted,
         };
         let Some(permit) = edge.connections.try_acquire(address.ip()) else {
+            connection_tasks.counts.rejected.fetch_add(1, Relaxed);
             continue;
         };
+        connection_tasks.counts.accepted.fetch_add(1, Relaxed);
         let edge = Arc::clone(&edge);
         connection_tasks.tasks.spawn(async move {
             let _permit = permit;
@@ -151,6 +168,7 @@ pub(crate) async fn serve(
             if let Some(Err(error)) = abort.run_until_cancelled(connection).await {
                 tracing::debug!(%error, %address, "connection failed");
             }
+            edge.connection_tasks.counts.closed.fetch_add(1, Relaxed);
         });
     }
     drop(listener);

@@ -59,10 +59,15 @@ impl HealthView {
     }
 }
 
+/// Whether the writer's task has run lately. If it hangs, only a restart of the server helps.
+pub(crate) fn is_writer_running(stats: &WriterStats) -> bool {
+    stats.time_since_heartbeat() <= WRITER_STALLED_AFTER
+}
+
 /// Sets the status to down if the writer has stalled.
 fn report_writer_stall(health: &mut v1::Health, stats: &WriterStats) {
     let time_since_heartbeat = stats.time_since_heartbeat();
-    if time_since_heartbeat > WRITER_STALLED_AFTER {
+    if !is_writer_running(stats) {
         health.status = Status::Down.into();
         health.summary = format!(
             "no events are accepted: the writer has not run for {} s; restart the server, acknowledged events are kept",

@@ -4,4 +4,4 @@
 mod collect;
 pub(crate) mod grpc;
 
-pub(crate) use collect::{HealthCollector, HealthSources, HealthView};
+pub(crate) use collect::{HealthCollector, HealthSources, HealthView, is_writer_running};

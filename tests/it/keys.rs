@@ -60,6 +60,7 @@ const ROUTES: &[(&str, &str, Needs)] = &[
     ("GET", "/livez", Nothing),
     ("GET", "/readyz", Nothing),
     ("GET", "/health", Read),
+    ("GET", "/metrics", Admin),
     ("POST", "/events", WriteOrBrowser),
     ("GET", "/api/panels", Read),
     ("GET", "/api/panels/{name}", Read),

@@ -21,6 +21,7 @@ mod http;
 mod ingest;
 mod keys;
 mod lifecycle;
+mod metrics;
 mod operations;
 mod outage;
 mod page;

@@ -291,6 +291,7 @@ impl Simulation {
             sequence,
             start_new_numbering: false,
             received_at_ms: NOW_MS,
+            sender: None,
             columns: columns(&rows),
         };
         let producer_state = self.server.state.producers().get(&request.producer_id);

@@ -8,6 +8,7 @@ mod contention;
 mod correctness;
 mod crash;
 mod dead_letters;
+mod deploy;
 mod disk_full;
 mod edge;
 mod engine;

@@ -80,17 +80,17 @@ fn keys_command(data_dir: &Path, arguments: &[&str]) -> (bool, String, String) {
     (output.status.success(), text(output.stdout), text(output.stderr))
 }
 
-fn create_key(data_dir: &Path, arguments: &[&str]) -> String {
+pub(crate) fn create_key(data_dir: &Path, arguments: &[&str]) -> String {
     let (created, stdout, stderr) = keys_command(data_dir, &[&["create"], arguments].concat());
     assert!(created, "{stderr}");
     stdout.trim_end().to_owned()
 }
 
-fn id_of(key: &str) -> &str {
+pub(crate) fn id_of(key: &str) -> &str {
     key.split('_').nth(2).unwrap()
 }
 
-fn authorized<T>(key: &str, message: T) -> Request<T> {
+pub(crate) fn authorized<T>(key: &str, message: T) -> Request<T> {
     let mut request = Request::new(message);
     let value: MetadataValue<_> = format!("Bearer {key}").parse().unwrap();
     request.metadata_mut().insert("authorization", value);

@@ -13,6 +13,7 @@ use serde_json::Value;
 use crate::common::{
     TIMEOUT, TestClickHouse, TestServer, event, events_request, free_address, http_request_with, send_signal,
 };
+use crate::keys::{authorized, create_key, id_of};
 
 /// Samples by name and labels, as they are in the text.
 type Samples = BTreeMap<String, f64>;
@@ -131,6 +132,41 @@ async fn the_own_listener_needs_no_key_and_stays_on_loopback_without_keys() {
         "{}",
         server.log()
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn with_keys_metrics_need_an_admin_key_and_count_by_key_across_reloads() {
+    let folder = std::sync::Arc::new(tempfile::tempdir().unwrap());
+    let admin = create_key(folder.path(), &["--scope", "admin"]);
+    let write = create_key(folder.path(), &["--scope", "write"]);
+    let server = TestServer::start_on(std::sync::Arc::clone(&folder), &[]);
+    let invalid = v1::Event { event_name: String::new(), ..event("x") };
+    let mut ingest = server.ingest().await;
+    let mut send = async || {
+        let request = events_request(vec![event("a"), event("b"), invalid.clone()]);
+        ingest.send_events(authorized(&write, request)).await.unwrap();
+    };
+    send().await;
+    let later = create_key(folder.path(), &["--scope", "write"]);
+    let scrape = |key: &str| {
+        let header = format!("authorization: Bearer {key}\r\n");
+        let (head, body) = http_request_with(&server, "GET", "/metrics", &header, b"");
+        (head, String::from_utf8(body).unwrap())
+    };
+    wait_until("the new key is read", || scrape(&admin).1.contains(id_of(&later)));
+    send().await;
+    assert!(scrape(&write).0.contains("403"), "a write key is not enough");
+    let (_, text) = scrape(&admin);
+    let figures = samples(&text);
+    for (metric, key, events) in
+        [("accepted", &write, 4.0), ("rejected", &write, 2.0), ("accepted", &later, 0.0)]
+    {
+        let name = format!("millrace_key_events_{metric}_total{{key=\"{}\"}}", id_of(key));
+        assert_eq!(figures[&name], events, "{name}");
+    }
+    for secret in [&admin, &write].map(|key| key.rsplit('_').next().unwrap()) {
+        assert!(!text.contains(secret));
+    }
 }
 
 fn http_get(address: &str, path: &str) -> String {

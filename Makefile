@@ -177,6 +177,7 @@ machete: $(MACHETE) ## Find unused dependencies
 
 .PHONY: test-tools
 test-tools: $(GRPCURL) $(PYTHON_READY) $(NODE_READY) $(PROMETHEUS) ## Install the clients that the tests use
+	@$(call need,openssl,install it; the test of Envoy makes a certificate with it)
 
 $(DENY):
 	@$(RUST)
@@ -195,7 +196,8 @@ $(GRPCURL):
 $(PROMETHEUS):
 	@command -v apt-get > /dev/null || { echo "apt-get is missing: put prometheus and promtool into $(@D)" >&2; exit 1; }
 	rm -rf $(CACHE)/tools/test/prometheus && mkdir -p $(CACHE)/tools/test/prometheus
-	cd $(CACHE)/tools/test/prometheus && apt-get download -qq prometheus && dpkg -x prometheus_*.deb . && rm prometheus_*.deb
+	cd $(CACHE)/tools/test/prometheus && { apt-get download -qq prometheus || { \
+	  sudo=$$([[ $$(id -u) == 0 ]] || echo sudo); $$sudo apt-get update -qq && apt-get download -qq prometheus; }; } && dpkg -x prometheus_*.deb . && rm prometheus_*.deb
 
 $(PYTHON_READY):
 	@$(PYTHON)

@@ -334,6 +334,30 @@ mod tests {
     }
 
     #[test]
+    fn the_oldest_event_that_has_not_landed_is_known() {
+        let received_at = |received_at_ms: i64| match events("", 0, 1) {
+            WriterRecord::Events(mut record) => {
+                record.received_at_ms = received_at_ms;
+                WriterRecord::Events(record)
+            }
+            _ => unreachable!("events are events"),
+        };
+        let landed = || {
+            [
+                (1, received_at(10)),
+                (2, WriterRecord::Seal(seal(1, 1, 1, 1))),
+                (3, WriterRecord::Landed { batch_id: Uuid::from_u128(1), seal: None }),
+            ]
+        };
+        assert_eq!(recover_from(landed()).oldest_received_ms, None);
+        let sealed = [(4, received_at(30)), (5, WriterRecord::Seal(seal(2, 4, 4, 1)))];
+        assert_eq!(recover_from(landed().into_iter().chain(sealed)).oldest_received_ms, Some(30));
+        let unsealed =
+            [(4, received_at(30)), (5, WriterRecord::Seal(seal(2, 4, 4, 1))), (6, received_at(20))];
+        assert_eq!(recover_from(landed().into_iter().chain(unsealed)).oldest_received_ms, Some(20));
+    }
+
+    #[test]
     fn a_batch_with_a_lost_seal_is_resealed_without_overlapping_the_next_one() {
         // Record 3 was the seal of 1 and 2.
         let recovered = recover_from([

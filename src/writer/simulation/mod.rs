@@ -513,6 +513,7 @@ impl Simulation {
                     && self.letters.is_empty()
                     && self.server.state.checkpoint_due().is_none() =>
                 {
+                    assert_eq!(self.server.state.oldest_unlanded_ms(), None, "nothing waits");
                     return;
                 }
                 None => {}

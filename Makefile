@@ -119,6 +119,11 @@ outage-test: engine ## Stop ClickHouse under load and count the events: SECONDS=
 	@$(RUST)
 	OUTAGE_SECONDS=$(or $(SECONDS),600) cargo test --locked --test it outage -- --nocapture
 
+.PHONY: limit-test
+limit-test: engine ## Send to a key with a limit of 1,000 events/s as fast as possible, and count what is accepted: SECONDS=60
+	@$(RUST)
+	LIMIT_SECONDS=$(or $(SECONDS),60) cargo test --locked --test it a_key_sends_as_fast_as_it_may -- --nocapture
+
 .PHONY: simulate
 simulate: ## Simulate the writer with a failing disk, a failing ClickHouse, crashes and power cuts: SEEDS=10000
 	@$(RUST)

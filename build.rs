@@ -10,6 +10,9 @@ use std::path::{Path, PathBuf};
 use prost::Message as _;
 
 const PROTO_ROOT: &str = "proto";
+/// OTLP, which has its own root.
+const OTLP_ROOT: &str = "third_party/opentelemetry-proto";
+const OTLP_LOGS: &str = "opentelemetry/proto/collector/logs/v1/logs_service.proto";
 const CODEC: &str = "crate::proto::codec::Codec";
 /// The built-in panels.
 const PANELS: &str = "queries/panels";
@@ -20,9 +23,11 @@ const BASE_TAG: &str = "<base href=\"/\" />";
 
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo:rerun-if-changed={PROTO_ROOT}");
-    let files = proto_files(Path::new(PROTO_ROOT).join("millrace/v1").as_path())?;
+    println!("cargo:rerun-if-changed={OTLP_ROOT}");
+    let mut files = proto_files(Path::new(PROTO_ROOT).join("millrace/v1").as_path())?;
+    files.push(Path::new(OTLP_ROOT).join(OTLP_LOGS));
     // protox is a protobuf compiler in Rust, so the build needs no protoc.
-    let descriptors = protox::compile(files, [PROTO_ROOT])?;
+    let mut descriptors = protox::compile(files, [PROTO_ROOT, OTLP_ROOT])?;
     let out = PathBuf::from(std::env::var("OUT_DIR")?);
     std::fs::write(out.join("descriptors.bin"), descriptors.encode_to_vec())?;
     // The messages are those of the client crate, except the requests with events, which src/ingest/wire.rs reads.
@@ -33,6 +38,15 @@ fn main() -> Result<(), Box<dyn Error>> {
     for call in ["SendEvents", "StreamEvents", "UploadEvents"] {
         services =
             services.extern_path(format!(".millrace.v1.{call}Request"), "crate::ingest::wire::EventsRequest");
+    }
+    // src/ingest/otlp reads these requests.
+    services = services.extern_path(
+        ".opentelemetry.proto.collector.logs.v1.ExportLogsServiceRequest",
+        "crate::ingest::otlp::wire::LogsRequest",
+    );
+    // OTLP's comments are not valid for rustdoc.
+    for file in descriptors.file.iter_mut().filter(|file| file.package().starts_with("opentelemetry.")) {
+        file.source_code_info = None;
     }
     services.compile_fds(descriptors)?;
     list_built_in_panels(&out)?;

@@ -228,9 +228,10 @@ impl std::str::FromStr for OptionalAddress {
 pub(crate) struct BasePath(String);
 
 /// The first segments of the server's own paths, and of paths that monitoring requests by convention.
-const OWN_PATHS: [&str; 8] = ["api", "assets", "events", "health", "healthz", "livez", "metrics", "readyz"];
+const OWN_PATHS: [&str; 9] =
+    ["api", "assets", "events", "health", "healthz", "livez", "metrics", "readyz", "v1"];
 /// The packages of the gRPC services. Each service is the first segment of a path.
-const GRPC_PACKAGES: [&str; 2] = ["millrace.", "grpc."];
+const GRPC_PACKAGES: [&str; 3] = ["millrace.", "grpc.", "opentelemetry."];
 
 /// Whether a path with this first segment belongs to the server.
 pub(crate) fn is_own_path(first: &str) -> bool {

@@ -5,11 +5,11 @@ use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use axum::Router;
 use axum::extract::{Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use axum::{Json, Router};
 use http::header::{
     ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
     ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, ACCESS_CONTROL_REQUEST_HEADERS, ORIGIN, VARY,
@@ -38,10 +38,11 @@ use crate::edge::{
 use crate::error::problem_response;
 use crate::health::grpc::HealthHandler;
 use crate::health::{self, HealthView};
-use crate::ingest::{self, Ingester, grpc::IngestHandler};
+use crate::ingest::{self, Ingester, grpc::IngestHandler, otlp::LogsHandler};
 use crate::metrics::{self, Metrics};
+use crate::openapi;
 use crate::panels::Panels;
-use crate::proto::json::to_json;
+use crate::proto::otlp::collector::logs::v1::logs_service_server::LogsServiceServer;
 use crate::proto::v1::ingest_service_server::IngestServiceServer;
 use crate::proto::{self, v1};
 use crate::web_assets::Page;
@@ -53,7 +54,7 @@ use v1::health_service_server::HealthServiceServer;
 pub(crate) struct Handlers {
     /// IngestService.
     pub ingest: IngestHandler,
-    /// `POST /events`.
+    /// `POST /events` and `/v1`.
     pub ingester: Ingester,
     /// DashboardService.
     pub dashboard: DashboardHandler,
@@ -114,6 +115,10 @@ pub(crate) fn router(handlers: Handlers) -> (Router, HealthReporter) {
         .max_decoding_message_size(max_message_bytes)
         .accept_compressed(Gzip)
         .accept_compressed(Zstd);
+    let logs_v1 = LogsServiceServer::new(LogsHandler::new(ingester.clone()))
+        .max_decoding_message_size(max_message_bytes)
+        .accept_compressed(Gzip)
+        .accept_compressed(Zstd);
     let dashboard_v1 = DashboardServiceServer::new(dashboard)
         .max_decoding_message_size(max_message_bytes)
         .accept_compressed(Gzip)
@@ -124,6 +129,7 @@ pub(crate) fn router(handlers: Handlers) -> (Router, HealthReporter) {
             .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
     };
     let grpc = Routes::new(ingest_v1)
+        .add_service(logs_v1)
         .add_service(dashboard_v1)
         .add_service(HealthServiceServer::new(health))
         .add_service(AdminServiceServer::new(admin).max_decoding_message_size(max_message_bytes))
@@ -139,12 +145,13 @@ pub(crate) fn router(handlers: Handlers) -> (Router, HealthReporter) {
         .layer(GrpcWebLayer::new());
     let page = Page::new(&edge.base_path);
     let unknown = UnknownPaths { page: page.clone(), grpc: grpc.clone() };
-    let routes = HttpRoutes::new(access.clone())
-        .route("/livez", Requirement::Open, get(async || "ok\n"))
-        .route("/readyz", Requirement::Open, get(readyz).with_state(view.clone()))
-        .route("/health", Requirement::Read, get(health_json).with_state(view));
+    let routes = HttpRoutes::new(access.clone()).route("/livez", Requirement::Open, get(async || "ok\n"));
+    let routes = health::http::add_routes(routes, view);
     let routes = metrics::add_routes(routes, metrics);
-    let routes = ingest::http::add_routes(routes, ingester, max_message_bytes);
+    let routes = ingest::http::add_routes(routes, ingester.clone(), max_message_bytes);
+    let routes = ingest::segment::add_routes(routes, ingester.clone(), max_message_bytes);
+    let routes = ingest::otlp::add_routes(routes, ingester, max_message_bytes);
+    let routes = openapi::add_routes(routes);
     let routes = page.add_routes(dashboard::http::add_routes(routes, panels, dashboard_state));
     for (path, requirement) in routes.requirements() {
         tracing::debug!(path, requires = ?requirement, "route");
@@ -156,6 +163,7 @@ pub(crate) fn router(handlers: Handlers) -> (Router, HealthReporter) {
     });
     let router = routes
         .into_router()
+        .method_not_allowed_fallback(method_not_allowed)
         .merge(grpc)
         .fallback(async move |request: Request| respond_to_unknown_path(unknown, request).await)
         .layer(axum::middleware::from_fn_with_state(policy, enforce_origin_policy));
@@ -187,6 +195,13 @@ async fn respond_to_unknown_path(unknown: UnknownPaths, request: Request) -> Res
     }
     let detail = "unknown path; the page is at /, the HTTP API at /api/panels, /events and /health";
     problem_response(StatusCode::NOT_FOUND, detail)
+}
+
+/// axum adds the header `Allow`.
+async fn method_not_allowed(request: Request) -> Response {
+    let (method, path) = (request.method(), request.uri().path());
+    let detail = format!("{path} has no method {method}; the header Allow lists its methods");
+    problem_response(StatusCode::METHOD_NOT_ALLOWED, &detail)
 }
 
 /// Accepts connections until `stop`, then waits up to 2 s for active calls to end. The caller then closes
@@ -267,19 +282,6 @@ fn preflight_response(headers: &HeaderMap) -> Response {
     }
     allowed.insert(ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static(PREFLIGHT_MAX_AGE));
     response
-}
-
-/// 503 if no events are accepted.
-async fn readyz(State(view): State<HealthView>) -> Response {
-    let health = view.current();
-    let status =
-        if health.status() == v1::Status::Down { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::OK };
-    (status, format!("{}\n", health.summary)).into_response()
-}
-
-/// The response of HealthService as JSON.
-async fn health_json(State(view): State<HealthView>) -> Response {
-    Json(to_json("Health", &view.current())).into_response()
 }
 
 /// Replaces tonic's error for messages above the limit: it is OUT_OF_RANGE, where the gRPC specification has

@@ -1,9 +1,12 @@
 //! AdminService.
 
+use std::num::NonZeroU32;
+
 use tonic::{Request, Response, Status};
 
 use super::file::{KeyFile, KeyFileError, KeyOptions, KeyRecord};
 use super::key::{KeyId, Scope};
+use super::limits::LimitSettings;
 use crate::blocking::run_blocking;
 use crate::error::{Error, ErrorCode};
 use crate::proto::v1;
@@ -57,6 +60,32 @@ fn parse_scope(scope: KeyScope) -> Option<Scope> {
     }
 }
 
+/// 0 is no limit.
+fn limits_of(limits: v1::KeyLimits) -> Result<LimitSettings, Error> {
+    let v1::KeyLimits { events_per_second, burst, bytes_per_second, events_per_day, max_streams } = limits;
+    if burst > 0 && events_per_second == 0 {
+        return Err(Error::invalid(format!("limits: burst is {burst} without events_per_second; give both")));
+    }
+    Ok(LimitSettings {
+        events_per_second: NonZeroU32::new(events_per_second),
+        burst: NonZeroU32::new(burst),
+        bytes_per_second: NonZeroU32::new(bytes_per_second),
+        events_per_day: (events_per_day > 0).then_some(events_per_day),
+        max_streams: NonZeroU32::new(max_streams),
+    })
+}
+
+fn limits_message(limits: &LimitSettings) -> v1::KeyLimits {
+    let number = |limit: Option<NonZeroU32>| limit.map_or(0, NonZeroU32::get);
+    v1::KeyLimits {
+        events_per_second: number(limits.events_per_second),
+        burst: number(limits.burst),
+        bytes_per_second: number(limits.bytes_per_second),
+        events_per_day: limits.events_per_day.unwrap_or(0),
+        max_streams: number(limits.max_streams),
+    }
+}
+
 fn to_message(record: KeyRecord) -> v1::Key {
     let scope = match record.scope {
         Scope::Write => KeyScope::Write,
@@ -74,6 +103,7 @@ fn to_message(record: KeyRecord) -> v1::Key {
         events: record.events,
         created_at: created_at.map(|time| crate::proto::timestamp_from_millis(time.as_millisecond())),
         secrets: record.secrets.len() as u32,
+        limits: Some(limits_message(&record.limits)),
     }
 }
 
@@ -91,7 +121,7 @@ impl AdminService for AdminHandler {
         &self,
         request: Request<v1::CreateKeyRequest>,
     ) -> Result<Response<v1::CreateKeyResponse>, Status> {
-        let v1::CreateKeyRequest { name, scope, project, origins, events } = request.into_inner();
+        let v1::CreateKeyRequest { name, scope, project, origins, events, limits } = request.into_inner();
         let scope = KeyScope::try_from(scope).ok().and_then(parse_scope).ok_or_else(|| {
             Error::invalid(format!(
                 "scope: {scope} is invalid; expected KEY_SCOPE_WRITE, KEY_SCOPE_BROWSER, KEY_SCOPE_READ or KEY_SCOPE_ADMIN"
@@ -101,7 +131,8 @@ impl AdminService for AdminHandler {
             "" => Default::default(),
             name => name.parse().map_err(|error| Error::invalid(format!("project: {error}")))?,
         };
-        let options = KeyOptions { name, scope, project, origins, events };
+        let limits = limits_of(limits.unwrap_or_default())?;
+        let options = KeyOptions { name, scope, project, origins, events, limits };
         let (record, new) = self.change(move |file| file.create(options)).await?;
         tracing::info!(key = %record.id, scope = %record.scope, project = record.project, "key created");
         Ok(Response::new(v1::CreateKeyResponse { key: Some(to_message(record)), text: new.text }))

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::key::{self, KeyId, NewKey, Scope, SecretHash};
+use super::limits::LimitSettings;
 use crate::atomic_file;
 use crate::project::Project;
 
@@ -53,6 +54,8 @@ pub(crate) struct KeyRecord {
     pub(crate) events: Vec<String>,
     #[serde(default)]
     pub(crate) created_at: String,
+    #[serde(default)]
+    pub(crate) limits: LimitSettings,
     /// Oldest first.
     #[serde(rename = "secret")]
     pub(crate) secrets: Vec<SecretRecord>,
@@ -79,6 +82,7 @@ pub(crate) struct KeyOptions {
     pub(crate) project: Project,
     pub(crate) origins: Vec<String>,
     pub(crate) events: Vec<String>,
+    pub(crate) limits: LimitSettings,
 }
 
 #[derive(Default, Serialize, Deserialize)]
@@ -98,6 +102,10 @@ impl KeyFile {
     /// Of this data folder.
     pub(crate) fn new(data_dir: &Path) -> Self {
         Self { path: data_dir.join("keys.toml") }
+    }
+
+    pub(crate) fn data_dir(&self) -> &Path {
+        self.path.parent().unwrap_or(Path::new("."))
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -137,6 +145,7 @@ impl KeyFile {
             origins: options.origins,
             events: options.events,
             created_at: now(),
+            limits: options.limits,
             secrets: vec![secret_record(&new)],
         };
         if let Some(problem) = problem_of(&record) {
@@ -256,6 +265,7 @@ mod tests {
             project: Project::default(),
             origins: Vec::new(),
             events: Vec::new(),
+            limits: LimitSettings::default(),
         }
     }
 

@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::file::{KeyFile, KeyFileError, KeyRecord};
 use super::key::{KeyId, PresentedKey, Scope, SecretHash};
+use super::limits::{KeyLimits, UsageFile};
 use super::{Caller, Requirement};
 use crate::blocking::run_blocking;
 use crate::counters::EventCounts;
@@ -32,21 +33,35 @@ pub(crate) struct Key {
     pub(crate) events: Vec<String>,
     /// What it has sent. Kept when the file of keys is read again.
     pub(crate) events_sent: Arc<EventCounts>,
+    pub(crate) limits: Arc<KeyLimits>,
     /// Each with a token that is cancelled when the secret is revoked.
     secrets: Vec<(SecretHash, CancellationToken)>,
 }
 
 impl Key {
     /// `earlier` is the key with the same id, whose tokens stay in use.
-    fn new(record: KeyRecord, earlier: Option<&Self>) -> Option<Self> {
+    fn new(record: KeyRecord, earlier: Option<&Self>, data_dir: &Path) -> Option<Self> {
         let project: Project = record.project.parse().ok()?;
         let events_sent = earlier.map(|earlier| Arc::clone(&earlier.events_sent)).unwrap_or_default();
+        // What is left of the limits stays, unless they have changed.
+        let known = earlier.filter(|earlier| earlier.limits.settings == record.limits);
+        let limits = known.map_or_else(
+            || {
+                Arc::new(KeyLimits::new(
+                    record.id.clone(),
+                    record.limits.clone(),
+                    UsageFile::new(data_dir, &record.id),
+                ))
+            },
+            |key| Arc::clone(&key.limits),
+        );
         // A caller has the rights of its key as they were at its start: with other rights, the tokens are others too.
         let earlier = earlier.filter(|earlier| {
             earlier.scope == record.scope
                 && earlier.project == project
                 && earlier.origins == record.origins
                 && earlier.events == record.events
+                && earlier.limits.settings == record.limits
         });
         let token_of = |hash: SecretHash| {
             let known = earlier.into_iter().flat_map(|key| &key.secrets).find(|(known, _)| *known == hash);
@@ -55,7 +70,7 @@ impl Key {
         let hashes = record.secrets.iter().filter_map(|secret| secret.sha256.parse().ok());
         let secrets = hashes.map(|hash| (hash, token_of(hash))).collect();
         let KeyRecord { id, scope, origins, events, .. } = record;
-        Some(Self { id, scope, project, origins, events, events_sent, secrets })
+        Some(Self { id, scope, project, origins, events, events_sent, limits, secrets })
     }
 }
 
@@ -68,7 +83,7 @@ enum Access {
 }
 
 impl Access {
-    fn new(records: Option<Vec<KeyRecord>>, earlier: Option<&Self>) -> Self {
+    fn new(records: Option<Vec<KeyRecord>>, earlier: Option<&Self>, data_dir: &Path) -> Self {
         let Some(records) = records else {
             return Self::Everyone(CancellationToken::new());
         };
@@ -78,7 +93,7 @@ impl Access {
         };
         let keys = records.into_iter().filter_map(|record| {
             let earlier = earlier_key(&record.id);
-            Key::new(record, earlier).map(|key| (key.id.clone(), Arc::new(key)))
+            Key::new(record, earlier, data_dir).map(|key| (key.id.clone(), Arc::new(key)))
         });
         Self::Keys(keys.collect())
     }
@@ -168,7 +183,7 @@ impl AccessControl {
     pub(crate) fn open(file: KeyFile, project: Project) -> Result<(Self, KeyFileWatcher), KeyFileError> {
         let stamp = Stamp::of(file.path());
         let records = file.read()?;
-        let (sender, access) = watch::channel(Arc::new(Access::new(records, None)));
+        let (sender, access) = watch::channel(Arc::new(Access::new(records, None, file.data_dir())));
         let watcher = KeyFileWatcher { file, sender, problem: watch::Sender::default(), stamp };
         Ok((Self { access, project }, watcher))
     }
@@ -281,7 +296,7 @@ impl KeyFileWatcher {
         let problem = match read {
             Ok(Some(records)) => {
                 let earlier = Arc::clone(&self.sender.borrow());
-                let access = Arc::new(Access::new(Some(records), Some(&earlier)));
+                let access = Arc::new(Access::new(Some(records), Some(&earlier), self.file.data_dir()));
                 self.sender.send_replace(Arc::clone(&access));
                 end_revoked(&earlier, &access);
                 tracing::info!(path = %self.file.path().display(), "keys reloaded");

@@ -14,6 +14,7 @@ mod file;
 pub(crate) mod key;
 pub(crate) mod keys;
 pub(crate) mod layer;
+pub(crate) mod limits;
 mod routes;
 pub(crate) mod rpcs;
 
@@ -25,6 +26,7 @@ use tokio_util::sync::CancellationToken;
 pub(crate) use file::{KeyFile, KeyOptions, KeyRecord};
 pub(crate) use key::{KeyId, Scope};
 pub(crate) use keys::{AccessControl, Key};
+pub(crate) use limits::{KeyLimits, LimitSettings};
 pub(crate) use routes::HttpRoutes;
 
 use crate::error::{Error, ErrorCode};
@@ -88,6 +90,11 @@ impl Caller {
     pub(crate) fn of(extensions: &Extensions) -> Result<Self, Error> {
         let unchecked = || Error::new(ErrorCode::Internal, "the request has no caller; report this as a bug");
         extensions.get::<Self>().cloned().ok_or_else(unchecked)
+    }
+
+    /// The limits of its key.
+    pub(crate) fn limits(&self) -> Option<&Arc<KeyLimits>> {
+        self.key.as_ref().map(|key| &key.limits)
     }
 
     /// Whether it may send this event.

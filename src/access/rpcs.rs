@@ -38,6 +38,7 @@ const RPCS: &[Service] = &[
         "millrace.v1.AdminService",
         &[("ListKeys", Admin), ("CreateKey", Admin), ("RotateKey", Admin), ("RevokeKey", Admin)],
     ),
+    ("opentelemetry.proto.collector.logs.v1.LogsService", &[("Export", Write)]),
     // For load balancers. It tells nothing but whether events are accepted.
     ("grpc.health.v1.Health", &[("Check", Open), ("Watch", Open)]),
     ("grpc.reflection.v1.ServerReflection", &[("ServerReflectionInfo", Read)]),

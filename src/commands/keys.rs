@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use anyhow::{Context as _, bail};
 use clap::{Args, Subcommand};
 
-use crate::access::{KeyFile, KeyId, KeyOptions, KeyRecord, Scope};
+use crate::access::{KeyFile, KeyId, KeyOptions, KeyRecord, LimitSettings, Scope};
 use crate::project::Project;
 
 /// Arguments of `millrace keys`.
@@ -38,6 +38,8 @@ enum KeysAction {
         /// An event that a write or browser key may send; all without it. Can be repeated
         #[arg(long = "event", value_name = "NAME")]
         events: Vec<String>,
+        #[command(flatten)]
+        limits: LimitSettings,
     },
     /// List all keys, without their secrets
     List {
@@ -67,11 +69,11 @@ pub(crate) fn run(args: KeysArgs) -> anyhow::Result<()> {
     let folder = args.data_dir.display();
     let file = KeyFile::new(&args.data_dir);
     match args.action {
-        KeysAction::Create { scope, name, project, origins, events } => {
+        KeysAction::Create { scope, name, project, origins, events, limits } => {
             // The first key is made before the first start.
             std::fs::create_dir_all(&args.data_dir)
                 .with_context(|| format!("MILLRACE_DATA_DIR (--data-dir): {folder} could not be created"))?;
-            let (record, new) = file.create(KeyOptions { name, scope, project, origins, events })?;
+            let (record, new) = file.create(KeyOptions { name, scope, project, origins, events, limits })?;
             eprintln!("{}", describe(&record));
             eprintln!(
                 "Keep the key: it is shown only now, and only its SHA-256 is in {}.",
@@ -111,11 +113,23 @@ pub(crate) fn run(args: KeysArgs) -> anyhow::Result<()> {
 }
 
 fn describe(record: &KeyRecord) -> String {
-    let KeyRecord { id, name, scope, project, origins, events, created_at, secrets } = record;
+    let KeyRecord { id, name, scope, project, origins, events, created_at, limits, secrets } = record;
     let mut line = format!("{id}  {scope}  project {project}  created {created_at}");
     for (title, values) in [("origins", origins), ("events", events)] {
         if !values.is_empty() {
             line.push_str(&format!("  {title} {}", values.join(",")));
+        }
+    }
+    let LimitSettings { events_per_second, burst, bytes_per_second, events_per_day, max_streams } = limits;
+    for (limit, unit) in [
+        (events_per_second.map(|limit| u64::from(limit.get())), "events/s"),
+        (burst.map(|limit| u64::from(limit.get())), "events at once"),
+        (bytes_per_second.map(|limit| u64::from(limit.get())), "bytes/s"),
+        (*events_per_day, "events/day"),
+        (max_streams.map(|limit| u64::from(limit.get())), "streams"),
+    ] {
+        if let Some(limit) = limit {
+            line.push_str(&format!("  {limit} {unit}"));
         }
     }
     if secrets.len() > 1 {
@@ -136,6 +150,7 @@ fn without_secrets(record: &KeyRecord) -> serde_json::Value {
         "origins": record.origins,
         "events": record.events,
         "created_at": record.created_at,
+        "limits": record.limits,
         "secrets": record.secrets.len(),
     })
 }

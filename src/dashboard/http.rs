@@ -1,6 +1,7 @@
 //! Panels as JSON: `/api/panels`, `/api/panels/{name}` and `/api/dashboard/{name}`.
 
 use axum::Json;
+use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, Query, State};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{any, get};
@@ -45,11 +46,11 @@ fn list_panels(panels: &Panels, state: &watch::Receiver<DashboardState>) -> Resp
 
 async fn query_panel(
     State(panels): State<Panels>,
-    Path(name): Path<String>,
+    name: Result<Path<String>, PathRejection>,
     Query(fields): Query<Vec<(String, String)>>,
     extensions: Extensions,
 ) -> Result<Response, Error> {
-    let query = parse_http(Caller::of(&extensions)?.project, name, fields)?;
+    let query = parse_http(Caller::of(&extensions)?.project, parse_name(name)?, fields)?;
     // A table has no comparison.
     let is_compared = query.compare.is_some();
     let result = panels.query(query).await?;
@@ -58,14 +59,19 @@ async fn query_panel(
     Ok(Json(to_json("QueryPanelResponse", &response)).into_response())
 }
 
+/// axum's own response to a name that is not UTF-8 is not a problem document.
+fn parse_name(name: Result<Path<String>, PathRejection>) -> Result<String, Error> {
+    name.map(|Path(name)| name).map_err(|error| Error::invalid(format!("the panel's name: {error}")))
+}
+
 /// The typed message of a built-in panel, whose name may have hyphens instead of underscores.
 async fn query_dashboard(
     State(panels): State<Panels>,
-    Path(name): Path<String>,
+    name: Result<Path<String>, PathRejection>,
     Query(fields): Query<Vec<(String, String)>>,
     extensions: Extensions,
 ) -> Result<Response, Error> {
-    let panel = name.replace('-', "_");
+    let panel = parse_name(name)?.replace('-', "_");
     let query = parse_http(Caller::of(&extensions)?.project, panel.clone(), fields)?;
     if query.compare.is_some() {
         return Err(Error::invalid(format!(

@@ -6,4 +6,4 @@ pub(crate) mod grpc;
 pub(crate) mod heartbeat;
 pub(crate) mod http;
 pub(crate) mod messages;
-mod request;
+pub(crate) mod request;

@@ -210,16 +210,13 @@ pub(super) fn parse_http(
     let bucket = take("bucket").filter(|bucket| bucket != "auto");
     let bucket = bucket.map(|name| {
         let known = BucketWidth::ALL.into_iter().find(|(_, known, _)| *known == name);
-        known.map(|(width, ..)| width).ok_or_else(|| {
-            let names = std::iter::once("auto").chain(BucketWidth::ALL.iter().map(|(_, name, _)| *name));
-            expected_one_of("bucket", &name, names)
-        })
+        known.map(|(width, ..)| width).ok_or_else(|| expected_one_of("bucket", &name, bucket_names()))
     });
     let compare = match take("compare").as_deref() {
         None | Some("none") => None,
         Some("previous") => Some(Compare::PreviousPeriod),
         Some("week_ago") => Some(Compare::WeekAgo),
-        Some(other) => return Err(expected_one_of("compare", other, ["none", "previous", "week_ago"])),
+        Some(other) => return Err(expected_one_of("compare", other, COMPARISONS)),
     };
     Ok(PanelQuery {
         project,
@@ -231,6 +228,28 @@ pub(super) fn parse_http(
         time_zone,
         parameters,
     })
+}
+
+/// The values that the fields of a query over HTTP have.
+pub(crate) struct QueryValues {
+    pub(crate) ranges: Vec<&'static str>,
+    pub(crate) buckets: Vec<&'static str>,
+    pub(crate) comparisons: Vec<&'static str>,
+}
+
+/// What [`parse_http`] accepts, for the OpenAPI document.
+pub(crate) fn query_values() -> QueryValues {
+    QueryValues {
+        ranges: RANGES.map(|(name, _)| name).into(),
+        buckets: bucket_names().collect(),
+        comparisons: COMPARISONS.into(),
+    }
+}
+
+const COMPARISONS: [&str; 3] = ["none", "previous", "week_ago"];
+
+fn bucket_names() -> impl Iterator<Item = &'static str> {
+    std::iter::once("auto").chain(BucketWidth::ALL.iter().map(|(_, name, _)| *name))
 }
 
 fn expected_one_of<'a>(key: &str, value: &str, names: impl IntoIterator<Item = &'a str>) -> Error {

@@ -9,16 +9,18 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use axum::body::Body as AxumBody;
+use axum::response::{IntoResponse, Response};
 use bytes::{Buf as _, Bytes};
-use http::header::CONTENT_TYPE;
+use http::header::{ACCEPT_ENCODING, CONTENT_TYPE, RETRY_AFTER};
 use http::request::Parts;
-use http::{HeaderMap, StatusCode};
+use http::{HeaderMap, HeaderValue, StatusCode};
 use hyper::body::{Body, Frame, SizeHint};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, Sleep, sleep};
 use tonic::{Code, Status};
 
-use crate::error::{Error, ErrorCode};
+use super::encoding::{ACCEPTED_ENCODINGS, ContentEncoding};
+use crate::error::{Error, ErrorCode, problem_response};
 
 /// A body, or a message of a stream, may pause for this long.
 const STALL_TIMEOUT: Duration = Duration::from_secs(10);
@@ -372,22 +374,56 @@ pub(crate) enum BodyError {
     Aborted(Status),
     #[error("the body cannot be read: {0}")]
     Read(#[source] axum::Error),
+    #[error(
+        "Content-Encoding: {name:?} is not supported; compress the body with one of {ACCEPTED_ENCODINGS}, or not at all"
+    )]
+    UnknownEncoding { name: String },
+    #[error("the body cannot be decompressed as {encoding}: {source}")]
+    Decompress { encoding: &'static str, source: std::io::Error },
+    /// The decompressed body does not fit into the budget.
+    #[error(transparent)]
+    BudgetExhausted(Error),
 }
 
 impl BodyError {
-    /// The HTTP status of the response.
-    pub(crate) fn status(&self) -> StatusCode {
+    fn status(&self) -> StatusCode {
         match self {
             Self::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Self::Aborted(status) if status.code() == Code::DeadlineExceeded => StatusCode::REQUEST_TIMEOUT,
-            Self::Aborted(_) => StatusCode::SERVICE_UNAVAILABLE,
-            Self::Read(_) => StatusCode::BAD_REQUEST,
+            Self::Aborted(_) | Self::BudgetExhausted(_) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Read(_) | Self::Decompress { .. } => StatusCode::BAD_REQUEST,
+            Self::UnknownEncoding { .. } => StatusCode::UNSUPPORTED_MEDIA_TYPE,
         }
     }
 }
 
-/// Reads the whole body of an HTTP request, at most `max_bytes`. gRPC bodies are read by tonic.
-pub(crate) async fn read_to_end(body: AxumBody, max_bytes: usize) -> Result<Bytes, BodyError> {
+impl IntoResponse for BodyError {
+    fn into_response(self) -> Response {
+        let status = self.status();
+        let mut response = problem_response(status, &self.to_string());
+        if let Self::UnknownEncoding { .. } = self {
+            let accepted = HeaderValue::from_static(ACCEPTED_ENCODINGS);
+            response.headers_mut().insert(ACCEPT_ENCODING, accepted);
+        }
+        if status == StatusCode::SERVICE_UNAVAILABLE {
+            response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(RETRY_DELAY.as_secs()));
+        }
+        response
+    }
+}
+
+/// Reads and decompresses the whole body of an HTTP request, at most `max_bytes` of each form. gRPC bodies are read by
+/// tonic. The caller keeps `parts` until the request is decoded: they hold the permit for its memory.
+///
+/// # Errors
+/// See [`BodyError`].
+pub(crate) async fn read(parts: &Parts, body: AxumBody, max_bytes: usize) -> Result<Bytes, BodyError> {
+    let encoding = ContentEncoding::from_headers(&parts.headers)?;
+    let body = read_to_end(body, max_bytes).await?;
+    encoding.decompress(body, max_bytes, parts.extensions.get())
+}
+
+async fn read_to_end(body: AxumBody, max_bytes: usize) -> Result<Bytes, BodyError> {
     let error = match axum::body::to_bytes(body, max_bytes).await {
         Ok(bytes) => return Ok(bytes),
         Err(error) => error,

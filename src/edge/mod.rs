@@ -19,8 +19,9 @@
 //! | HTTP/2 windows: 32 MiB in total; a new connection gets a sixteenth of the rest, at least 64 KiB, at most 4 MiB | less data is in flight | - |
 //! | a body, or a message of a stream: 10 s without a byte, or less than 16 KiB/s after 10 s | 408, DEADLINE_EXCEEDED | the caller |
 //! | request bytes that are not decoded yet: 32 MiB in total | the body waits 5 s, then 503, RESOURCE_EXHAUSTED with a retry delay | the caller |
-//! | a message or body, compressed or decompressed: `MILLRACE_MAX_MESSAGE_BYTES` | 413, RESOURCE_EXHAUSTED | the caller |
-//! | events per message: 500 for SendEvents and `POST /events`, 20,000 on streams; counted before they are decoded | 400, INVALID_ARGUMENT | the caller |
+//! | a message or body, compressed or decompressed: `MILLRACE_MAX_MESSAGE_BYTES`; a call of Segment's API 32 KiB, a batch 500 KiB | 413, RESOURCE_EXHAUSTED | the caller |
+//! | window of a zstd body over HTTP: 8 MiB | 400 | the caller |
+//! | events per message: 500 for SendEvents and `POST /events`, 2,500 for Segment's batches, 20,000 on streams and for OTLP; counted before they are decoded | 400, INVALID_ARGUMENT | the caller |
 //! | one event: 384 KiB encoded; in JSON 256 KiB or 32,768 values | the event is rejected, others in the message are not | the caller |
 //! | columns of a message: reserved from `MILLRACE_MAX_BUFFER_BYTES` before the first event is decoded | streams wait; unary calls are rejected with a retry delay | the caller |
 //! | buffers that streams retain for messages above 64 KiB: 64 MiB in total | the stream ends with RESOURCE_EXHAUSTED and a retry delay, once its requests are acknowledged | the caller |
@@ -31,6 +32,7 @@
 
 pub(crate) mod body;
 mod connection;
+mod encoding;
 mod limits;
 pub(crate) mod origin;
 

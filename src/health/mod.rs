@@ -3,5 +3,6 @@
 
 mod collect;
 pub(crate) mod grpc;
+pub(crate) mod http;
 
 pub(crate) use collect::{HealthCollector, HealthSources, HealthView, is_writer_running};

@@ -36,8 +36,9 @@ impl IngestHandler {
         stopping: CancellationToken,
     ) -> Result<Outcomes<Status>, Error> {
         let ingester = self.ingester.for_request(request.extensions())?;
+        let stream_permit = ingester.caller()?.limits().map_or(Ok(None), |limits| limits.open_stream())?;
         let body_permit = request.extensions_mut().remove::<BodyPermit>();
-        Ok(stream::run(ingester, body_permit, request.into_inner(), stopping))
+        Ok(stream::run(ingester, stream_permit, body_permit, request.into_inner(), stopping))
     }
 }
 
@@ -86,6 +87,7 @@ impl IngestService for IngestHandler {
         if let Some(body_permit) = &body_permit {
             body_permit.grow_to(request.message_bytes())?;
         }
+        ingester.take_tokens(request.len(), request.message_bytes()).await?;
         let writer = &ingester.writer;
         let permit = writer.try_reserve(request.max_columns_bytes()).await.map_err(Error::from)?;
         let decoded = ingester.decode_request(0, request, &RejectionBudget::for_unary())?;

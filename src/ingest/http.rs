@@ -1,4 +1,4 @@
-//! `POST /events`: a JSON array of events, for senders without gRPC.
+//! `POST /events`: a JSON array or lines of events, for senders without gRPC.
 
 use std::fmt;
 
@@ -6,12 +6,14 @@ use axum::Json;
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
-use http::header::CONTENT_TYPE;
+use http::header::{CONTENT_TYPE, HeaderName};
 use http::{HeaderMap, StatusCode};
 use serde::de::{Deserializer as _, IgnoredAny, SeqAccess, Visitor};
 use serde_json::value::RawValue;
+use uuid::Uuid;
 
 use super::event_json::{EventJsonError, parse_event_json};
+use super::idempotency::IdempotencyKey;
 use super::ingester::{DecodedRequest, Ingester, MAX_SEND_EVENTS, RejectionBudget, check_event_count};
 use crate::access::{HttpRoutes, Requirement};
 use crate::edge::body;
@@ -19,11 +21,13 @@ use crate::error::{Error, problem_response};
 use crate::event::MAX_PROPERTIES_BYTES;
 use crate::proto::json::to_json;
 use crate::proto::v1;
+use crate::writer::Ack;
 
 /// The largest event as JSON, in bytes: `properties` has up to 64 KiB, and more if its text is escaped.
 const MAX_EVENT_JSON_BYTES: usize = 256 << 10;
 /// The most JSON values in an event: more do not fit into 64 KiB.
 const MAX_EVENT_VALUES: usize = MAX_PROPERTIES_BYTES / 2;
+const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 
 /// Adds the route `/events`. A body of more than `max_body_bytes` gets a 413.
 pub(crate) fn add_routes(routes: HttpRoutes, ingester: Ingester, max_body_bytes: usize) -> HttpRoutes {
@@ -39,24 +43,26 @@ async fn post_events(
     max_body_bytes: usize,
 ) -> Result<Response, Response> {
     let ingester = ingester.for_request(request.extensions()).map_err(Error::into_response)?;
-    // Prevents cross-site requests: browsers need a preflight for JSON, but not for text, forms and untyped bodies.
-    if !is_json_content_type(request.headers()) {
-        let detail = "Content-Type: application/json is expected; with curl, use --json or \
-                      -H 'content-type: application/json'";
-        return Err(problem_response(StatusCode::UNSUPPORTED_MEDIA_TYPE, detail));
-    }
-    // `parts` has the permit for the memory of the body.
     let (parts, body) = request.into_parts();
-    let body = body::read_to_end(body, max_body_bytes)
-        .await
-        .map_err(|error| problem_response(error.status(), &error.to_string()))?;
-    let elements = parse_array(&body).map_err(Error::into_response)?;
+    let Some(format) = BodyFormat::from_headers(&parts.headers) else {
+        return Err(problem_response(StatusCode::UNSUPPORTED_MEDIA_TYPE, UNKNOWN_CONTENT_TYPE));
+    };
+    let project = ingester.caller().map_err(Error::into_response)?.project.clone();
+    let key = parts.headers.get(IDEMPOTENCY_KEY).map(|key| IdempotencyKey::new(&project, key));
+    let key = key.transpose().map_err(into_response)?;
+    let body = body::read(&parts, body, max_body_bytes).await.map_err(IntoResponse::into_response)?;
+    let elements = format.split(&body).map_err(Error::into_response)?;
+    ingester.take_tokens(elements.len(), body.len()).await.map_err(Error::into_response)?;
     let max_bytes = elements.iter().map(|element| max_columns_bytes(element)).sum();
     let permit = ingester.writer.try_reserve(max_bytes).await.map_err(into_response)?;
-    let decoded = decode_events(&ingester, &elements).map_err(Error::into_response)?;
-    drop((parts, body));
+    let decoded = decode_events(&ingester, &elements, key.as_ref()).map_err(Error::into_response)?;
+    drop((parts, body)); // `parts` has the permit for the memory of the body
     let pending_ack = ingester.writer.try_submit(decoded.request, permit).await.map_err(into_response)?;
-    let ack = pending_ack.await.map_err(into_response)?;
+    let mut ack = pending_ack.await.map_err(into_response)?;
+    if key.is_some() {
+        // A repeated request gets the result of the first one.
+        ack = Ack { accepted: ack.accepted + ack.duplicates, duplicates: 0, ..ack };
+    }
     let all_rejected = ack.accepted + ack.duplicates == 0 && decoded.rejected > 0;
     let response = v1::SendEventsResponse {
         accepted: ack.accepted,
@@ -70,15 +76,26 @@ async fn post_events(
 }
 
 /// Parses and validates the events one at a time, so that only one is in memory in its parsed form.
-fn decode_events(ingester: &Ingester, elements: &[&RawValue]) -> Result<DecodedRequest, Error> {
+fn decode_events(
+    ingester: &Ingester,
+    elements: &[&str],
+    key: Option<&IdempotencyKey>,
+) -> Result<DecodedRequest, Error> {
     let rejection_budget = RejectionBudget::for_unary();
     let mut decoder = ingester.decoder(0, String::new(), 0, &rejection_budget)?;
     let mut event = v1::Event::default();
     for (index, element) in (0_u32..).zip(elements) {
-        match read_event(element, &mut event) {
-            Ok(()) => decoder.push_event(index, &event),
-            Err(error) => decoder.reject(index, error.field, error.reason),
+        if let Err(error) = read_event(element, &mut event) {
+            decoder.reject(index, error.field, error.reason);
+            continue;
         }
+        if let Some(key) = key
+            && event.event_id.as_ref().is_none_or(String::is_empty)
+        {
+            let mut text = Uuid::encode_buffer();
+            event.event_id = Some(key.event_id(index).hyphenated().encode_lower(&mut text).to_owned());
+        }
+        decoder.push_event(index, &event);
     }
     Ok(decoder.finish())
 }
@@ -87,15 +104,53 @@ fn into_response(error: impl Into<Error>) -> Response {
     error.into().into_response()
 }
 
-fn is_json_content_type(headers: &HeaderMap) -> bool {
-    let media_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let media_type = media_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
-    media_type == "application/json"
-        || (media_type.starts_with("application/") && media_type.ends_with("+json"))
+/// How a body lists its events.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum BodyFormat {
+    /// A JSON array.
+    Array,
+    /// An event per line.
+    Lines,
+}
+
+const UNKNOWN_CONTENT_TYPE: &str = "Content-Type: expected is application/json or text/plain for a JSON array of events, or \
+    application/x-ndjson for an event per line; with curl, use --json or -H 'content-type: application/json'";
+
+impl BodyFormat {
+    /// `None` for another content type, or none. A browser sends text without a preflight request; like any of its
+    /// requests, it has an `Origin`, which has been checked.
+    pub(super) fn from_headers(headers: &HeaderMap) -> Option<Self> {
+        let media_type = headers.get(CONTENT_TYPE)?.to_str().ok()?;
+        let media_type = media_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+        match media_type.as_str() {
+            "application/json" | "text/plain" => Some(Self::Array),
+            "application/x-ndjson" | "application/ndjson" | "application/jsonl" => Some(Self::Lines),
+            _ if media_type.starts_with("application/") && media_type.ends_with("+json") => Some(Self::Array),
+            _ => None,
+        }
+    }
+
+    /// The texts of the events, which are not parsed. Fails if there are more than [`MAX_SEND_EVENTS`].
+    fn split(self, body: &[u8]) -> Result<Vec<&str>, Error> {
+        match self {
+            Self::Array => parse_array(body),
+            Self::Lines => split_lines(body),
+        }
+    }
+}
+
+/// The lines that are not blank.
+fn split_lines(body: &[u8]) -> Result<Vec<&str>, Error> {
+    let text = std::str::from_utf8(body)
+        .map_err(|error| Error::invalid(format!("the body is not UTF-8: {error}; send an event per line")))?;
+    let mut lines = text.split('\n').map(str::trim_ascii).filter(|line| !line.is_empty());
+    let events = lines.by_ref().take(MAX_SEND_EVENTS).collect::<Vec<_>>();
+    check_event_count(events.len() + lines.count(), MAX_SEND_EVENTS, "POST /events", ", or use gRPC")?;
+    Ok(events)
 }
 
 /// Splits the array into its elements without parsing them. Fails if there are more than [`MAX_SEND_EVENTS`].
-fn parse_array(body: &[u8]) -> Result<Vec<&RawValue>, Error> {
+fn parse_array(body: &[u8]) -> Result<Vec<&str>, Error> {
     let mut reader = serde_json::Deserializer::from_slice(body);
     let read = reader.deserialize_seq(ArrayVisitor).and_then(|elements| reader.end().map(|()| elements));
     let (elements, count) = read.map_err(|error| {
@@ -111,7 +166,7 @@ fn parse_array(body: &[u8]) -> Result<Vec<&RawValue>, Error> {
 struct ArrayVisitor;
 
 impl<'a> Visitor<'a> for ArrayVisitor {
-    type Value = (Vec<&'a RawValue>, usize);
+    type Value = (Vec<&'a str>, usize);
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a sequence")
@@ -120,8 +175,8 @@ impl<'a> Visitor<'a> for ArrayVisitor {
     fn visit_seq<A: SeqAccess<'a>>(self, mut sequence: A) -> Result<Self::Value, A::Error> {
         let mut elements = Vec::new();
         while elements.len() < MAX_SEND_EVENTS {
-            match sequence.next_element()? {
-                Some(element) => elements.push(element),
+            match sequence.next_element::<&RawValue>()? {
+                Some(element) => elements.push(element.get()),
                 None => {
                     let count = elements.len();
                     return Ok((elements, count));
@@ -137,16 +192,15 @@ impl<'a> Visitor<'a> for ArrayVisitor {
 }
 
 /// An upper bound for the size of an event in columns. It can be larger than the JSON: 1e15 becomes 1000000000000000.
-fn max_columns_bytes(element: &RawValue) -> usize {
+pub(super) fn max_columns_bytes(element: &str) -> usize {
     const FIXED_COLUMN_BYTES: usize = 256;
     const PROMOTED_FACTOR: usize = 3;
-    let text = element.get().len();
+    let text = element.len();
     FIXED_COLUMN_BYTES + PROMOTED_FACTOR * (6 * text).min(text + MAX_PROPERTIES_BYTES)
 }
 
 /// Parses an event into `event`, whose memory is reused.
-fn read_event(element: &RawValue, event: &mut v1::Event) -> Result<(), EventJsonError> {
-    let text = element.get();
+fn read_event(text: &str, event: &mut v1::Event) -> Result<(), EventJsonError> {
     let invalid = |reason| Err(EventJsonError { field: "", reason });
     if text.len() > MAX_EVENT_JSON_BYTES {
         return invalid(format!("has {} bytes of JSON; the limit is {MAX_EVENT_JSON_BYTES}", text.len()));
@@ -248,32 +302,43 @@ mod tests {
 
     #[test]
     fn an_event_is_limited_in_bytes_and_values() {
-        let raw = |text: String| RawValue::from_string(text).unwrap();
         let parse_event =
-            |element: &RawValue| read_event(element, &mut v1::Event::default()).map_err(|error| error.reason);
-        let many = raw(format!(r#"{{"event_name":"a","properties":{{"x":[{}0]}}}}"#, "0,".repeat(40_000)));
+            |element: &str| read_event(element, &mut v1::Event::default()).map_err(|error| error.reason);
+        let many = format!(r#"{{"event_name":"a","properties":{{"x":[{}0]}}}}"#, "0,".repeat(40_000));
         assert!(parse_event(&many).unwrap_err().contains("40005 values"));
-        let texts = raw(format!(r#"{{"event_name":"a","properties":{{"x":"{}\"{{"}}}}"#, ",".repeat(40_000)));
+        let texts = format!(r#"{{"event_name":"a","properties":{{"x":"{}\"{{"}}}}"#, ",".repeat(40_000));
         assert!(parse_event(&texts).is_ok(), "separators in a string do not count");
-        let long = raw(format!(r#"{{"event_name":"{}"}}"#, "a".repeat(300_000)));
+        let long = format!(r#"{{"event_name":"{}"}}"#, "a".repeat(300_000));
         assert!(parse_event(&long).unwrap_err().contains("300017 bytes"));
     }
 
     #[test]
-    fn only_json_content_types_are_accepted() {
+    fn the_content_type_says_how_events_are_listed() {
+        use BodyFormat::{Array, Lines};
         for (media_type, expected) in [
-            ("application/json", true),
-            ("Application/JSON; charset=utf-8", true),
-            ("application/cloudevents-batch+json", true),
-            ("text/plain", false),
-            ("text/json", false),
-            ("text/plain; application/json", false),
-            ("application/x-www-form-urlencoded", false),
-            ("", false),
+            ("application/json", Some(Array)),
+            ("Application/JSON; charset=utf-8", Some(Array)),
+            ("application/cloudevents-batch+json", Some(Array)),
+            ("text/plain;charset=UTF-8", Some(Array)),
+            ("application/x-ndjson", Some(Lines)),
+            ("application/jsonl", Some(Lines)),
+            ("text/json", None),
+            ("application/x-www-form-urlencoded", None),
+            ("multipart/form-data; boundary=application/json", None),
+            ("", None),
         ] {
             let headers = HeaderMap::from_iter([(CONTENT_TYPE, media_type.parse().unwrap())]);
-            assert_eq!(is_json_content_type(&headers), expected, "{media_type}");
+            assert_eq!(BodyFormat::from_headers(&headers), expected, "{media_type}");
         }
-        assert!(!is_json_content_type(&HeaderMap::new()));
+        assert_eq!(BodyFormat::from_headers(&HeaderMap::new()), None);
+    }
+
+    #[test]
+    fn lines_are_events() {
+        assert_eq!(split_lines(b"\n{\"a\":1}\r\n\n  [2] \nx").unwrap(), ["{\"a\":1}", "[2]", "x"]);
+        assert_eq!(split_lines(b"").unwrap(), [""; 0]);
+        let error = split_lines("{}\n".repeat(1_000_000).as_bytes()).unwrap_err();
+        assert!(error.message.contains("1000000 were sent"), "{error}");
+        assert!(split_lines(b"{}\n\xff").unwrap_err().message.contains("not UTF-8"));
     }
 }

@@ -23,7 +23,7 @@ pub const MAX_SEND_EVENTS: usize = 500;
 /// The most events in a request of a stream: about 20 ms of work.
 pub(super) const MAX_STREAM_EVENTS: usize = 20_000;
 /// The largest encoded event, in bytes. 64 KiB of JSON hold at most 32,768 numbers, of eleven bytes each in a `Struct`.
-const MAX_EVENT_BYTES: usize = 384 << 10;
+pub(super) const MAX_EVENT_BYTES: usize = 384 << 10;
 /// The most rejections in one response, and the most bytes of them. Further ones are only counted. A stream's responses have
 /// fewer bytes, because those that its client does not read stay in the server's memory.
 const MAX_REJECTIONS: usize = 1_000;
@@ -151,6 +151,14 @@ impl Ingester {
     /// `Internal` if the request was not checked.
     pub(super) fn for_request(&self, extensions: &Extensions) -> Result<Self, Error> {
         Ok(Self { caller: Some(Caller::of(extensions)?), ..self.clone() })
+    }
+
+    /// Takes the cost of a request that cannot wait from the limits of the caller's key.
+    pub(super) async fn take_tokens(&self, events: usize, bytes: usize) -> Result<(), Error> {
+        match self.caller()?.limits() {
+            Some(limits) => limits.try_take(events, bytes).await,
+            None => Ok(()),
+        }
     }
 
     /// Who sends the events.

@@ -1,4 +1,5 @@
-//! The services and endpoints that receive events: gRPC and `POST /events`.
+//! The services and endpoints that receive events: gRPC, `POST /events`, the API of Segment's libraries,
+//! and OpenTelemetry's logs.
 //!
 //! A handler decodes and validates a request, submits its columns to the [writer](crate::writer) and returns the writer's
 //! acknowledgement. Handlers keep no state across requests, except the last producer id of a stream. What an acknowledgement
@@ -7,8 +8,13 @@
 mod event_json;
 pub(crate) mod grpc;
 pub(crate) mod http;
+mod idempotency;
 mod ingester;
+mod object;
+pub(crate) mod otlp;
+pub(crate) mod segment;
 mod stream;
+mod user_agent;
 pub(crate) mod wire;
 
 pub(crate) use ingester::Ingester;

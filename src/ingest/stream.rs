@@ -6,7 +6,7 @@ use std::ops::ControlFlow;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use tokio::sync::mpsc;
+use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio_stream::{Stream, StreamExt};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
@@ -60,6 +60,7 @@ pub(super) struct Outcomes<E> {
 /// follow, then an error with a retry delay.
 pub(super) fn run<R, E>(
     ingester: Ingester,
+    stream_permit: Option<OwnedSemaphorePermit>,
     body_permit: Option<BodyPermit>,
     requests: R,
     stopping: CancellationToken,
@@ -71,6 +72,7 @@ where
     let (outcomes, receiver) = mpsc::channel(MAX_UNSENT_OUTCOMES);
     let stream = IngestStream {
         ingester,
+        _stream_permit: stream_permit,
         body_permit,
         rejection_budget: RejectionBudget::for_stream(),
         producer_id: None,
@@ -99,6 +101,8 @@ impl<E> Stream for Outcomes<E> {
 
 struct IngestStream {
     ingester: Ingester,
+    /// One of the streams of the caller's key.
+    _stream_permit: Option<OwnedSemaphorePermit>,
     /// Charges the request that is being decoded to the edge's budget of bytes.
     body_permit: Option<BodyPermit>,
     rejection_budget: RejectionBudget,
@@ -172,6 +176,9 @@ impl IngestStream {
         check_event_count(request.len(), MAX_STREAM_EVENTS, "a request of a stream", "")?;
         if let Some(body_permit) = &self.body_permit {
             body_permit.grow_to(request.message_bytes())?;
+        }
+        if let Some(limits) = self.ingester.caller()?.limits() {
+            limits.take(request.len(), request.message_bytes()).await?;
         }
         let sequence = request.sequence;
         let permit = self.ingester.writer.reserve(request.max_columns_bytes()).await?;

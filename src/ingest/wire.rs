@@ -14,11 +14,11 @@ use crate::proto::codec::FromWire;
 
 /// Upper bound for what an event takes in columns besides its texts: values of fixed width, the texts' lengths, and the
 /// indexes and promoted values of the built-in properties.
-const FIXED_COLUMN_BYTES: usize = 256;
+pub(super) const FIXED_COLUMN_BYTES: usize = 256;
 /// A text of the properties may also be a promoted value, in which a digit may become `:id`.
-const PROMOTED_FACTOR: usize = 3;
+pub(super) const PROMOTED_FACTOR: usize = 3;
 /// By how much a `Struct` may grow as JSON: a control character of one byte becomes `\u0001`.
-const STRUCT_TO_JSON_FACTOR: usize = 6;
+pub(super) const STRUCT_TO_JSON_FACTOR: usize = 6;
 
 /// A `SendEventsRequest`, `StreamEventsRequest` or `UploadEventsRequest`: the three have the same fields.
 #[derive(Debug, Default)]
@@ -168,17 +168,17 @@ fn merge_timestamp(timestamp: &mut Timestamp, message: &[u8]) -> Result<(), Malf
 /// Why bytes can't be parsed as a protobuf message.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
-pub(super) struct MalformedMessage(&'static str);
+pub(crate) struct MalformedMessage(&'static str);
 
 /// The value of a field; fixed-width values are skipped.
-enum WireValue<'a> {
+pub(super) enum WireValue<'a> {
     Varint(u64),
     Bytes(&'a [u8]),
     Fixed,
 }
 
 /// Iterates over the fields of an encoded message: number and value. The first error is the last item.
-struct MessageFields<'a>(&'a [u8]);
+pub(super) struct MessageFields<'a>(pub(super) &'a [u8]);
 
 impl<'a> MessageFields<'a> {
     fn read_field(&mut self) -> Result<(u32, WireValue<'a>), MalformedMessage> {

@@ -5,18 +5,18 @@ use std::process::Command;
 
 use crate::common::TestServer;
 
-fn tools_dir() -> PathBuf {
+pub(crate) fn tools_dir() -> PathBuf {
     let tools = std::env::var_os("MILLRACE_TEST_TOOLS");
     PathBuf::from(
         tools.expect("MILLRACE_TEST_TOOLS is set by `make test`, which installs the clients; run that"),
     )
 }
 
-fn clients_dir() -> PathBuf {
+pub(crate) fn clients_dir() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clients")
 }
 
-fn assert_succeeds(command: &mut Command) {
+pub(crate) fn assert_succeeds(command: &mut Command) {
     let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
     let output_text =
         format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
@@ -27,7 +27,7 @@ fn assert_succeeds(command: &mut Command) {
     );
 }
 
-fn python() -> PathBuf {
+pub(crate) fn python() -> PathBuf {
     tools_dir().join("python/bin/python")
 }
 

@@ -262,15 +262,27 @@ async fn cross_origin_requests_are_denied() {
     assert_eq!(post(&["Host: SELF", json]).0, 200);
     assert_eq!(post(&["Host: SELF", json, "Origin: http://SELF"]).0, 200);
     assert_eq!(post(&["Host: SELF", json, "Origin: https://public.example"]).0, 200);
+    let beacon = ["Host: SELF", "Content-Type: text/plain;charset=UTF-8", "Origin: https://public.example"];
+    assert_eq!(post(&beacon).0, 200, "sendBeacon");
     assert_eq!(post(&["Host: localhost:5173", json, "Origin: http://localhost:5173"]).0, 200);
     assert_eq!(post(&["Host: analytics.example.com", json, "Origin: https://analytics.example.com"]).0, 200);
     assert_eq!(get("/api/panels", &["Host: SELF"]).0, 200);
     assert_eq!(get("/readyz", &["Host: pod.example"]).0, 200, "a probe");
 
     let cases = [
-        // What a page may send without a CORS preflight: text/plain, no content type.
-        (post(&["Host: SELF", "Content-Type: text/plain"]), 415, "application/json is expected"),
-        (post(&["Host: SELF"]), 415, "application/json is expected"),
+        // What a page may send without a CORS preflight: text/plain, a form, no content type.
+        (
+            post(&["Host: SELF", "Content-Type: text/plain", "Origin: https://evil.example"]),
+            403,
+            "ALLOWED_ORIGINS",
+        ),
+        (
+            post(&["Host: SELF", "Content-Type: text/plain", "Sec-Fetch-Site: cross-site"]),
+            403,
+            "Sec-Fetch-Site",
+        ),
+        (post(&["Host: SELF", "Content-Type: application/x-www-form-urlencoded"]), 415, "application/json"),
+        (post(&["Host: SELF"]), 415, "application/json"),
         (post(&["Host: SELF", json, "Origin: https://evil.example"]), 403, "MILLRACE_ALLOWED_ORIGINS"),
         (post(&["Host: SELF", json, "Origin: null"]), 403, "MILLRACE_ALLOWED_ORIGINS"),
         // DNS rebinding: for the browser it is the same origin.

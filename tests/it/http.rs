@@ -1,9 +1,11 @@
 //! The HTTP API with JSON.
 
+use std::io::Write as _;
+
 use millrace_client::proto::v1;
 use serde_json::{Value, json};
 
-use crate::common::{TestServer, http_request};
+use crate::common::{TestServer, http_request, http_request_with};
 
 struct HttpResponse {
     status: u16,
@@ -17,10 +19,21 @@ impl HttpResponse {
     }
 }
 
+impl From<(String, Vec<u8>)> for HttpResponse {
+    fn from((headers, body): (String, Vec<u8>)) -> Self {
+        let status = headers.split(' ').nth(1).unwrap().parse().unwrap();
+        Self { status, headers: headers.to_lowercase(), body: String::from_utf8(body).unwrap() }
+    }
+}
+
 fn request(server: &TestServer, method: &str, path: &str, body: &str) -> HttpResponse {
-    let (headers, body) = http_request(server, method, path, "application/json", body.as_bytes());
-    let status = headers.split(' ').nth(1).unwrap().parse().unwrap();
-    HttpResponse { status, headers: headers.to_lowercase(), body: String::from_utf8(body).unwrap() }
+    http_request(server, method, path, "application/json", body.as_bytes()).into()
+}
+
+/// Sends a body to `POST /events` with headers, which are separated by `|`.
+fn post_body(server: &TestServer, headers: &str, body: &[u8]) -> HttpResponse {
+    let headers = headers.split('|').map(|header| format!("{header}\r\n")).collect::<String>();
+    http_request_with(server, "POST", "/events", &headers, body).into()
 }
 
 fn get(server: &TestServer, path: &str) -> HttpResponse {
@@ -44,7 +57,7 @@ async fn events_and_panels_work_over_http_json() {
     let accepted = post(&server, &json!([nameless, page, unknown_field, page]));
     assert_eq!(accepted.status, 200, "{}", accepted.body);
     let body = accepted.json();
-    assert_eq!((&body["accepted"], &body["rejected"]), (&json!("2"), &json!("2")));
+    assert_eq!((&body["accepted"], &body["rejected"]), (&json!(2), &json!(2)));
     let rejections = body["rejections"].as_array().unwrap();
     assert_eq!((&rejections[0]["index"], &rejections[0]["field"]), (&json!(0), &json!("event_name")));
     assert_eq!(rejections[1]["index"], json!(2));
@@ -53,7 +66,7 @@ async fn events_and_panels_work_over_http_json() {
 
     let visitors = get(&server, "/api/dashboard/live-visitors");
     let visitors = visitors.json();
-    assert_eq!((&visitors["total_views"], &visitors["unique_visitors"]), (&json!("2"), &json!("1")));
+    assert_eq!((&visitors["total_views"], &visitors["unique_visitors"]), (&json!(2), &json!(1)));
     assert_eq!(visitors["avg_duration_ms"], json!(1500.0));
     for panel in [
         "active-users",
@@ -77,8 +90,10 @@ async fn events_and_panels_work_over_http_json() {
     let table = get(&server, "/api/panels/top_pages?time_range=6h&limit=3").json();
     assert_eq!(table["table"]["rows"][0]["values"][0]["string_value"], "/pricing");
     let health = get(&server, "/health").json();
-    assert_eq!((&health["status"], &health["buffer_size"]), (&json!("STATUS_OK"), &json!("0")));
-    assert!(health["last_flush"].is_string(), "{health}");
+    assert_eq!((&health["status"], &health["buffer_size"]), (&json!("ok"), &json!(0)));
+    let last_flush = health["last_flush"].as_str().unwrap();
+    assert!(last_flush.parse::<jiff::Timestamp>().is_ok() && last_flush.ends_with('Z'), "{health}");
+    assert!(health["uptime_seconds"].is_f64() && health["journal"]["bytes"].is_u64(), "{health}");
 }
 
 #[tokio::test]
@@ -88,7 +103,7 @@ async fn errors_are_problem_details() {
     let all_rejected = post(&server, &json!([{ "event_name": "x" }]));
     assert_eq!(
         (all_rejected.status, &all_rejected.json()["rejected"]),
-        (400, &json!("1")),
+        (400, &json!(1)),
         "no event is valid"
     );
     let cases = [
@@ -101,6 +116,9 @@ async fn errors_are_problem_details() {
         (get(&server, "/api/dashboard/top-pages?limit=0"), 400, "from 1 to 100"),
         (get(&server, "/api/dashboard/top-pages?size=5"), 400, "it has limit"),
         (get(&server, "/api/nothing"), 404, "/api/panels"),
+        (get(&server, "/api/panels/%ff"), 400, "UTF-8"),
+        (get(&server, "/events"), 405, "/events has no method GET"),
+        (request(&server, "DELETE", "/health", ""), 405, "/health has no method DELETE"),
     ];
     for (response, status, part) in cases {
         assert_eq!(response.status, status, "{}", response.body);
@@ -110,4 +128,96 @@ async fn errors_are_problem_details() {
     }
     assert_eq!(get(&server, "/").status, 200);
     assert_eq!(server.health().await.status(), v1::Status::Ok);
+}
+
+fn gzip(data: &[u8]) -> Vec<u8> {
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    encoder.write_all(data).unwrap();
+    encoder.finish().unwrap()
+}
+
+/// The simplest form of brotli: a metablock without compression, of at most 64 KiB, and an empty last one.
+fn brotli(data: &[u8]) -> Vec<u8> {
+    let header = u32::try_from((data.len() - 1) << 4 | 1 << 20).unwrap();
+    [&header.to_le_bytes()[..3], data, &[3]].concat()
+}
+
+#[tokio::test]
+async fn events_are_read_from_arrays_and_lines_in_every_compression() {
+    let server = TestServer::start();
+    let event = json!({ "event_name": "a", "timestamp": jiff::Timestamp::now().to_string() }).to_string();
+    let (array, lines) =
+        (format!("[{event},{event}]").into_bytes(), format!("{event}\r\n\n{event}").into_bytes());
+    const JSON: &str = "Content-Type: application/json";
+    const LINES: &str = "Content-Type: application/x-ndjson";
+    let bomb = zstd::encode_all(&*vec![b' '; 64 << 20], 1).unwrap();
+    let accepted = [
+        post_body(&server, "Content-Type: text/plain;charset=UTF-8", &array),
+        post_body(&server, LINES, &lines),
+        post_body(&server, &format!("{JSON}|Content-Encoding: gzip"), &gzip(&array)),
+        post_body(
+            &server,
+            &format!("{LINES}|Content-Encoding: zstd"),
+            &zstd::encode_all(&*lines, 1).unwrap(),
+        ),
+        post_body(&server, &format!("{JSON}|Content-Encoding: br"), &brotli(&array)),
+    ];
+    for response in &accepted {
+        assert_eq!((response.status, &response.json()["accepted"]), (200, &json!(2)), "{}", response.body);
+    }
+    let mixed = post_body(&server, LINES, format!("{event}\nnonsense\n{event}").as_bytes());
+    assert_eq!((mixed.status, &mixed.json()["accepted"]), (200, &json!(2)), "{}", mixed.body);
+    assert_eq!(mixed.json()["rejections"][0]["index"], 1);
+
+    for (headers, body, status, part) in [
+        ("Content-Type: text/csv", &array, 415, "application/json or text/plain"),
+        ("X-Nothing: 1", &array, 415, "application/x-ndjson"),
+        (&format!("{JSON}|Content-Encoding: deflate"), &array, 415, "gzip, zstd, br"),
+        (&format!("{JSON}|Content-Encoding: gzip"), &array, 400, "cannot be decompressed as gzip"),
+        (&format!("{JSON}|Content-Encoding: zstd"), &bomb, 413, "MILLRACE_MAX_MESSAGE_BYTES"),
+        (
+            &format!("{JSON}|Idempotency-Key: {}", "k".repeat(300)),
+            &array,
+            400,
+            "Idempotency-Key has 300 bytes",
+        ),
+    ] {
+        let response = post_body(&server, headers, body);
+        assert_eq!(response.status, status, "{}", response.body);
+        assert!(response.headers.contains("content-type: application/problem+json"), "{}", response.headers);
+        assert!(response.json()["detail"].as_str().unwrap().contains(part), "{}", response.body);
+        assert_eq!(response.headers.contains("accept-encoding: gzip, zstd, br"), part == "gzip, zstd, br");
+    }
+}
+
+#[tokio::test]
+async fn a_repeated_idempotency_key_counts_its_events_once() {
+    let server = TestServer::start();
+    let now = jiff::Timestamp::now().to_string();
+    let event = json!({ "event_name": "a", "timestamp": now });
+    let with_id =
+        json!({ "event_name": "b", "timestamp": now, "event_id": "01a2a3f0-0000-4000-8000-000000000001" });
+    let body = json!([event, { "timestamp": now }, event, with_id]).to_string();
+    let send = |server: &TestServer, key: &str| {
+        let headers = format!("Content-Type: application/json|Idempotency-Key: {key}");
+        let response = post_body(server, &headers, body.as_bytes());
+        assert_eq!(response.status, 200, "{}", response.body);
+        response.json()
+    };
+    let first = send(&server, "order-1");
+    assert_eq!(
+        (&first["accepted"], &first["rejected"], &first["duplicates"]),
+        (&json!(3), &json!(1), &json!(0))
+    );
+    assert_eq!(send(&server, "order-1"), first);
+    assert_eq!(send(&server, "order-2"), first, "events with an id of their own are recognised by it");
+    let data_dir = server.shared_data_dir();
+    drop(server); // kill -9
+    let server = TestServer::start_on(data_dir, &[]);
+    assert_eq!(send(&server, "order-1"), first);
+    server.wait_until_landed().await;
+    assert_eq!(
+        server.sql("SELECT countIf(event_name = 'a'), countIf(event_name = 'b') FROM events").await,
+        "4\t1"
+    );
 }

@@ -123,6 +123,8 @@ async fn a_million_pages_take_neither_rows_nor_memory() {
     const EVENTS: u64 = 1_000_000;
     const MAX_VALUES: u64 = 5_000;
     let server = TestServer::start();
+    // Twice: the second time, the memory is fragmented, and ClickHouse is as far behind as it gets.
+    send_page_views(&server, EVENTS, 50).await;
     send_page_views(&server, EVENTS, 50).await;
     let usual_memory = server.proc_status_kib("VmHWM:");
     send_page_views(&server, EVENTS, EVENTS).await;
@@ -135,7 +137,7 @@ async fn a_million_pages_take_neither_rows_nor_memory() {
     for level in server.sql(rows).await.lines() {
         let figures: Vec<u64> = level.split('\t').map(|figure| figure.parse().unwrap()).collect();
         assert!(figures[1] <= days * (MAX_VALUES + 1), "{level}");
-        assert_eq!(figures[2], 2 * EVENTS, "{level}");
+        assert_eq!(figures[2], 3 * EVENTS, "{level}");
         assert!(figures[3] >= EVENTS - days * MAX_VALUES, "{level}");
     }
 }

@@ -1,0 +1,270 @@
+//! The OpenAPI 3.1 document of the HTTP API at `/api/openapi.json`, and a page that shows it at `/api/docs`.
+//!
+//! Schemas and their descriptions come from the descriptors of the contracts, so they cannot differ from the responses. The
+//! operations are listed here; `tests/it/openapi.rs` compares them with the routes.
+
+mod schema;
+
+use axum::response::IntoResponse;
+use axum::routing::get;
+use http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE};
+use serde_json::{Value, json};
+
+use crate::access::{HttpRoutes, Requirement};
+use crate::dashboard;
+use crate::ingest::{self, MAX_SEND_EVENTS};
+use crate::proto::json::descriptor;
+use schema::Schemas;
+
+const PAGE: &str = include_str!("docs.html");
+const SCRIPT: &str = include_str!("docs.js");
+const PAGE_SECURITY: &str = "default-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+
+/// Adds the routes. They tell what this repository tells: no key is required.
+pub(crate) fn add_routes(routes: HttpRoutes) -> HttpRoutes {
+    let document = document().to_string();
+    let file = |media_type: &'static str, content: String| {
+        get(async move || {
+            let headers = [
+                (CONTENT_TYPE, media_type),
+                (CACHE_CONTROL, "no-cache"),
+                (CONTENT_SECURITY_POLICY, PAGE_SECURITY),
+            ];
+            (headers, content).into_response()
+        })
+    };
+    routes
+        .route("/api/openapi.json", Requirement::Open, file("application/json", document))
+        .route("/api/docs", Requirement::Open, file("text/html; charset=utf-8", PAGE.to_owned()))
+        .route("/api/docs.js", Requirement::Open, file("text/javascript; charset=utf-8", SCRIPT.to_owned()))
+}
+
+/// The document.
+fn document() -> Value {
+    let mut schemas = Schemas::default();
+    let mut paths = serde_json::Map::new();
+    add_health(&mut paths, &mut schemas);
+    add_ingest(&mut paths, &mut schemas);
+    add_panels(&mut paths, &mut schemas);
+    for (path, summary, media_type) in [
+        ("/api/openapi.json", "This document", "application/json"),
+        ("/api/docs", "This document as a page", "text/html"),
+        ("/api/docs.js", "The script of the page", "text/javascript"),
+    ] {
+        paths.insert(
+            path.to_owned(),
+            json!({ "get": operation(summary, json!({ "200": content(media_type, json!({})) })) }),
+        );
+    }
+    schemas.0.insert("Problem".to_owned(), problem());
+    json!({
+        "openapi": "3.1.0",
+        "info": {
+            "title": "Millrace",
+            "version": env!("CARGO_PKG_VERSION"),
+            "description": "The HTTP API. The gRPC services are described by gRPC reflection.",
+            "license": { "name": "Apache-2.0", "identifier": "Apache-2.0" },
+        },
+        "paths": paths,
+        "components": { "schemas": schemas.0 },
+    })
+}
+
+/// RFC 9457.
+fn problem() -> Value {
+    json!({
+        "type": "object",
+        "description": "Why a request failed (RFC 9457).",
+        "properties": {
+            "title": { "type": "string" },
+            "status": { "type": "integer" },
+            "detail": { "type": "string", "description": "Names the thing, the value and the way out." },
+        },
+        "required": ["status", "detail"],
+    })
+}
+
+/// An operation whose other responses are problem documents.
+fn operation(summary: &str, mut responses: Value) -> Value {
+    let problem = json!({ "$ref": "#/components/schemas/Problem" });
+    responses["default"] = content("application/problem+json", problem);
+    responses["default"]["description"] = "Why the request failed.".into();
+    json!({ "summary": summary, "responses": responses })
+}
+
+fn content(media_type: &str, schema: Value) -> Value {
+    json!({ "description": "", "content": { media_type: { "schema": schema } } })
+}
+
+fn add_health(paths: &mut serde_json::Map<String, Value>, schemas: &mut Schemas) {
+    let text = || content("text/plain", json!({ "type": "string" }));
+    let probe = |summary, responses| json!({ "get": operation(summary, responses) });
+    paths.insert("/livez".to_owned(), probe("Whether the process runs", json!({ "200": text() })));
+    paths.insert(
+        "/readyz".to_owned(),
+        probe("Whether events are accepted", json!({ "200": text(), "503": text() })),
+    );
+    let health = schemas.reference(&descriptor("Health"));
+    // src/health/http.rs writes these fields differently.
+    let schema = &mut schemas.0["Health"];
+    schema["properties"]["status"] = json!({ "type": "string", "enum": ["ok", "degraded", "down"] });
+    if let Some(fields) = schema["properties"].as_object_mut() {
+        fields.remove("uptime");
+        fields.insert("uptime_seconds".to_owned(), json!({ "type": "number" }));
+    }
+    let responses = json!({ "200": content("application/json", health) });
+    paths.insert("/health".to_owned(), probe("The health of the server and its parts", responses));
+}
+
+fn add_ingest(paths: &mut serde_json::Map<String, Value>, schemas: &mut Schemas) {
+    let event = schemas.reference(&descriptor("Event"));
+    schemas.0["Event"]["required"] = json!(["event_name", "timestamp"]);
+    let result = schemas.reference(&descriptor("SendEventsResponse"));
+    let events = json!({ "type": "array", "items": event, "maxItems": MAX_SEND_EVENTS });
+    let mut post = operation("Sends events", json!({ "200": content("application/json", result.clone()) }));
+    post["description"] = "At most one of properties and properties_json may be set. The body may be compressed: gzip, zstd or br."
+        .into();
+    let mut rejected = content("application/json", result);
+    rejected["description"] = "Every event is rejected, or the body is invalid.".into();
+    rejected["content"]["application/problem+json"] =
+        json!({ "schema": { "$ref": "#/components/schemas/Problem" } });
+    post["responses"]["400"] = rejected;
+    post["parameters"] = json!([{
+        "name": "Idempotency-Key",
+        "in": "header",
+        "description": "A request that is sent again with the same key counts its events once.",
+        "schema": { "type": "string", "minLength": 1, "maxLength": 256 },
+    }]);
+    post["requestBody"] = json!({ "required": true, "content": {
+        "application/json": { "schema": events },
+        "text/plain": { "schema": { "type": "string", "description": "The same JSON, for navigator.sendBeacon." } },
+        "application/x-ndjson": { "schema": { "type": "string", "description": "An event per line." } },
+    } });
+    paths.insert("/events".to_owned(), json!({ "post": post }));
+
+    let success = json!({ "type": "object", "properties": { "success": { "type": "boolean" } }, "required": ["success"] });
+    for (path, call) in ingest::segment::paths() {
+        let mut post = operation(
+            &format!("Segment's tracking API: {call}"),
+            json!({ "200": content("application/json", success.clone()) }),
+        );
+        let schema = match call {
+            "batch" => json!({
+                "type": "object",
+                "properties": { "batch": { "type": "array", "items": { "type": "object" } }, "sentAt": { "type": "string" } },
+                "required": ["batch"],
+            }),
+            "track" => json!({
+                "type": "object",
+                "properties": { "event": { "type": "string", "minLength": 1 } },
+                "required": ["event"],
+            }),
+            _ => json!({ "type": "object" }),
+        };
+        post["requestBody"] =
+            json!({ "required": true, "content": { "application/json": { "schema": schema } } });
+        paths.insert(path.to_owned(), json!({ "post": post }));
+    }
+
+    let mut post = operation(
+        "OpenTelemetry's logs (OTLP/HTTP)",
+        json!({ "200": content("application/json", json!({ "type": "object" })) }),
+    );
+    let request = json!({ "type": "object", "description": "ExportLogsServiceRequest of OTLP." });
+    post["requestBody"] = json!({ "required": true, "content": {
+        "application/json": { "schema": request },
+        "application/x-protobuf": { "schema": { "type": "string", "format": "binary" } },
+    } });
+    paths.insert("/v1/logs".to_owned(), json!({ "post": post }));
+}
+
+fn add_panels(paths: &mut serde_json::Map<String, Value>, schemas: &mut Schemas) {
+    let list = schemas.reference(&descriptor("ListPanelsResponse"));
+    let get = operation("Lists the panels", json!({ "200": content("application/json", list) }));
+    paths.insert("/api/panels".to_owned(), json!({ "get": get }));
+
+    let parameter = |name: &str, place: &str, description: &str, schema: Value| json!({ "name": name, "in": place, "required": place == "path", "description": description, "schema": schema });
+    let text = || json!({ "type": "string" });
+    let names = dashboard::request::query_values();
+    let query = [
+        parameter(
+            "range",
+            "query",
+            "The time range; 1h by default.",
+            json!({ "type": "string", "enum": names.ranges }),
+        ),
+        parameter("from", "query", "Start of the range instead: a date, or a time in RFC 3339.", text()),
+        parameter("to", "query", "End of the range, with from; now by default.", text()),
+        parameter("time_zone", "query", "An IANA time zone; UTC by default.", text()),
+        parameter(
+            "bucket",
+            "query",
+            "The width of buckets.",
+            json!({ "type": "string", "enum": names.buckets }),
+        ),
+        parameter(
+            "filter",
+            "query",
+            "dimension:value. Several values of a dimension mean any of them, several dimensions all of them.",
+            json!({ "type": "array", "items": { "type": "string" } }),
+        ),
+        json!({
+            "name": "parameters",
+            "in": "query",
+            "description": "The parameters of the panel, such as limit=10.",
+            "schema": { "type": "object", "additionalProperties": { "type": "string" } },
+        }),
+    ];
+    let compare = parameter(
+        "compare",
+        "query",
+        "The earlier period to compare with.",
+        json!({ "type": "string", "enum": names.comparisons }),
+    );
+    let result = schemas.reference(&descriptor("QueryPanelResponse"));
+    let mut get = operation("Queries any panel", json!({ "200": content("application/json", result) }));
+    let name = parameter("name", "path", "The panel's name.", text());
+    get["parameters"] = [name].into_iter().chain(query.clone()).chain([compare]).collect();
+    paths.insert("/api/panels/{name}".to_owned(), json!({ "get": get }));
+
+    // WatchPanelsResponse has a field for each built-in panel, named like the panel.
+    let update = descriptor("WatchPanelsResponse");
+    let typed = update.fields().filter_map(|field| match field.kind() {
+        prost_reflect::Kind::Message(message) if message.name().starts_with("Get") => {
+            Some((field.name().replace('_', "-"), message))
+        }
+        _ => None,
+    });
+    let (panels, messages): (Vec<_>, Vec<_>) = typed.unzip();
+    let results: Vec<_> = messages.iter().map(|message| schemas.reference(message)).collect();
+    let responses = json!({ "200": content("application/json", json!({ "anyOf": results })) });
+    let mut get = operation("Queries a built-in panel, with a typed result", responses);
+    let name = parameter("name", "path", "The panel's name.", json!({ "type": "string", "enum": panels }));
+    get["parameters"] = [name].into_iter().chain(query).collect();
+    paths.insert("/api/dashboard/{name}".to_owned(), json!({ "get": get }));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_reference_is_defined_and_described() {
+        let document = document();
+        let text = document.to_string();
+        let mut references = 0;
+        for reference in text.split("\"$ref\":\"").skip(1) {
+            let pointer = reference.split('"').next().unwrap().trim_start_matches('#');
+            assert!(document.pointer(pointer).is_some_and(Value::is_object), "{pointer}");
+            references += 1;
+        }
+        assert!(references > 30, "{references}");
+        let description = document.pointer("/components/schemas/Event/properties/event_name/description");
+        assert!(
+            description.and_then(Value::as_str).is_some_and(|text| !text.is_empty()),
+            "from the contract"
+        );
+        let views = document.pointer("/components/schemas/Page/properties/views/type").unwrap();
+        assert_eq!(views, "integer");
+    }
+}

@@ -1,0 +1,110 @@
+//! The limits of keys.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use millrace_client::proto::v1;
+use tokio_stream::StreamExt as _;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::Code;
+use tonic_types::StatusExt as _;
+
+use crate::common::{TIMEOUT, TestServer, event, events_request};
+use crate::keys::{authorized, create_key};
+
+const EVENTS_PER_REQUEST: u64 = 100;
+
+/// Sends on a stream, as fast as the server lets it, until `stop`. Returns the accepted events.
+async fn send_until(server: &TestServer, key: &str, stop: Instant) -> u64 {
+    let (requests, outbound) = tokio::sync::mpsc::channel(64);
+    let sender = tokio::spawn(async move {
+        let events = vec![event("page_view"); EVENTS_PER_REQUEST as usize];
+        let request = v1::StreamEventsRequest { events, ..Default::default() };
+        // Ends when the stream does.
+        while Instant::now() < stop && requests.send(request.clone()).await.is_ok() {}
+    });
+    let request = authorized(key, ReceiverStream::new(outbound));
+    let responses = server.ingest().await.stream_events(request).await.unwrap().into_inner();
+    let until_stop = tokio_stream::StreamExt::timeout(responses, TIMEOUT);
+    tokio::pin!(until_stop);
+    let mut accepted = 0;
+    while Instant::now() < stop
+        && let Some(response) = until_stop.next().await
+    {
+        accepted += response.expect("the stream is alive").unwrap().accepted;
+    }
+    sender.abort();
+    accepted
+}
+
+/// A sender with a limit of 1,000 events/s and a burst of 2,000. `LIMIT_SECONDS=60` measures for a minute, and then expects the
+/// limit to be used up within 1 %; a shorter run on a busy machine only expects that it is not exceeded.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_sends_as_fast_as_it_may_and_slows_nobody_down() {
+    let seconds = std::env::var("LIMIT_SECONDS").map_or(4, |seconds| seconds.parse().unwrap());
+    let folder = Arc::new(tempfile::tempdir().unwrap());
+    let limited =
+        create_key(folder.path(), &["--scope", "write", "--events-per-second", "1000", "--burst", "2000"]);
+    let free = create_key(folder.path(), &["--scope", "write"]);
+    let server = TestServer::start_on(folder, &[]);
+    let started = Instant::now();
+    let stop = started + Duration::from_secs(seconds);
+    let accepted = send_until(&server, &limited, stop).await;
+    let elapsed = started.elapsed();
+    let most = 2_000.0 + 1_000.0 * elapsed.as_secs_f64();
+    println!("{accepted} events accepted in {elapsed:.2?}, at most {most:.0}");
+    assert!(accepted as f64 <= most, "{accepted} in {elapsed:?}");
+    assert!(accepted > 2_000, "the burst, and what follows it: {accepted}");
+    if seconds >= 60 {
+        assert!(accepted as f64 >= 0.99 * most, "{accepted} in {elapsed:?}");
+    }
+
+    // A call that cannot wait is told when to retry; the other key is served meanwhile.
+    let mut ingest = server.ingest().await;
+    let request = |events: usize| events_request(vec![event("page_view"); events]);
+    let error = loop {
+        match ingest.send_events(authorized(&limited, request(500))).await {
+            Ok(_) => {}
+            Err(error) => break error,
+        }
+    };
+    assert_eq!(error.code(), Code::ResourceExhausted, "{error}");
+    let retry = error.get_details_retry_info().and_then(|info| info.retry_delay).unwrap();
+    assert!(retry > Duration::ZERO && retry <= Duration::from_secs(1), "{retry:?}");
+    assert!(error.message().contains("1000 events per second"), "{error}");
+    assert_eq!(ingest.send_events(authorized(&free, request(500))).await.unwrap().into_inner().accepted, 500);
+}
+
+#[tokio::test]
+async fn streams_and_days_have_limits_too() {
+    let folder = Arc::new(tempfile::tempdir().unwrap());
+    let create = |arguments: &[&str]| create_key(folder.path(), &[&["--scope", "write"], arguments].concat());
+    let one_stream = create(&["--max-streams", "1"]);
+    let daily = create(&["--events-per-day", "1000"]);
+    let mut server = TestServer::start_on(Arc::clone(&folder), &[]);
+    let mut ingest = server.ingest().await;
+    let (_requests, outbound) = tokio::sync::mpsc::channel(1);
+    let open = ingest.stream_events(authorized(&one_stream, ReceiverStream::new(outbound))).await.unwrap();
+    let none = || tokio_stream::iter(Vec::<v1::StreamEventsRequest>::new());
+    let error = ingest.stream_events(authorized(&one_stream, none())).await.unwrap_err();
+    assert_eq!(error.code(), Code::ResourceExhausted);
+    assert!(error.message().contains("1 open streams"), "{error}");
+    drop(open);
+
+    // The count of the day survives kill -9.
+    let send = |events: usize| authorized(&daily, events_request(vec![event("a"); events]));
+    ingest.send_events(send(400)).await.unwrap();
+    server.child.kill().unwrap();
+    server.wait();
+    let server = TestServer::start_on(folder, &[]);
+    let error = server
+        .ingest()
+        .await
+        .send_events(send(500))
+        .await
+        .map(|_| ())
+        .and(server.ingest().await.send_events(send(500)).await.map(|_| ()))
+        .unwrap_err();
+    assert_eq!(error.code(), Code::ResourceExhausted, "{error}");
+    assert!(error.message().contains("1000 events per day"), "{error}");
+}

@@ -1,0 +1,47 @@
+//! The OpenAPI document has every route, and the server has every operation of the document.
+
+use std::collections::BTreeSet;
+
+use serde_json::Value;
+
+use crate::common::{TestServer, http_request};
+
+/// The paths of the server, which its log lists, apart from those of the page and of gRPC.
+fn registered_paths(log: &str) -> BTreeSet<String> {
+    let lines = log.lines().filter_map(|line| line.split("route path=").nth(1));
+    let paths = lines.map(|line| line.split_whitespace().next().unwrap().trim_matches('"').to_owned());
+    paths.filter(|path| !matches!(path.as_str(), "/api" | "/api/{*path}")).collect()
+}
+
+#[tokio::test]
+async fn the_document_has_every_route_and_the_server_every_operation() {
+    let server = TestServer::start();
+    let get = |path: &str| http_request(&server, "GET", path, "text/plain", b"");
+    let (head, body) = get("/api/openapi.json");
+    assert!(head.starts_with("HTTP/1.1 200") && head.contains("application/json"), "{head}");
+    let document: Value = serde_json::from_slice(&body).unwrap();
+    assert_eq!(document["openapi"], "3.1.0");
+    let paths = document["paths"].as_object().unwrap();
+    let registered = registered_paths(&server.log());
+    assert!(registered.len() > 8, "{registered:?}");
+    for path in &registered {
+        assert!(paths.contains_key(path), "{path} is not in the document; add it to src/openapi");
+    }
+    for (path, methods) in paths {
+        for method in methods.as_object().unwrap().keys() {
+            let path = path.replace("{name}", "top-pages").replace("panels/top-pages", "panels/top_pages");
+            let (head, body) = http_request(&server, &method.to_uppercase(), &path, "application/json", b"");
+            let status: u16 = head.split(' ').nth(1).unwrap().parse().unwrap();
+            let expected = if method == "get" { 200 } else { 400 }; // an empty body
+            assert_eq!(status, expected, "{method} {path}: {}", String::from_utf8_lossy(&body));
+        }
+    }
+    let health: Value = serde_json::from_slice(&get("/health").1).unwrap();
+    let schema = &document["components"]["schemas"]["Health"]["properties"];
+    for field in health.as_object().unwrap().keys() {
+        assert!(schema[field].is_object(), "{field} of /health is not in the document");
+    }
+    let (head, page) = get("/api/docs");
+    assert!(head.to_lowercase().contains("content-security-policy: default-src 'self'"), "{head}");
+    assert!(String::from_utf8_lossy(&page).contains("docs.js"));
+}

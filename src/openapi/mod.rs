@@ -104,6 +104,10 @@ fn add_health(paths: &mut serde_json::Map<String, Value>, schemas: &mut Schemas)
         "/readyz".to_owned(),
         probe("Whether events are accepted", json!({ "200": text(), "503": text() })),
     );
+    paths.insert(
+        "/metrics".to_owned(),
+        probe("Metrics in Prometheus's text format", json!({ "200": text() })),
+    );
     let health = schemas.reference(&descriptor("Health"));
     // src/health/http.rs writes these fields differently.
     let schema = &mut schemas.0["Health"];

@@ -34,6 +34,7 @@ pub(crate) use crate::edge::ConnectionTasks;
 use crate::edge::{
     self,
     origin::{OriginError, OriginPolicy},
+    tls::{Tls, TlsWatcher},
 };
 use crate::error::problem_response;
 use crate::health::grpc::HealthHandler;
@@ -190,10 +191,11 @@ pub(crate) async fn serve(
     listener: TcpListener,
     router: Router,
     config: EdgeConfig,
+    tls: Option<(Tls, TlsWatcher)>,
     connection_tasks: ConnectionTasks,
     stop: CancellationToken,
 ) {
-    edge::serve(listener, router, &config, connection_tasks, stop).await;
+    edge::serve(listener, router, &config, tls, connection_tasks, stop).await;
 }
 
 /// Which requests of pages are served.

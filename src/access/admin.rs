@@ -101,7 +101,7 @@ impl AdminService for AdminHandler {
             "" => Default::default(),
             name => name.parse().map_err(|error| Error::invalid(format!("project: {error}")))?,
         };
-        let options = KeyOptions { name, scope, project, origins, events };
+        let options = KeyOptions { name, scope, project, origins, events, certificates: Vec::new() };
         let (record, new) = self.change(move |file| file.create(options)).await?;
         tracing::info!(key = %record.id, scope = %record.scope, project = record.project, "key created");
         Ok(Response::new(v1::CreateKeyResponse { key: Some(to_message(record)), text: new.text }))

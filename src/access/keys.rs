@@ -1,8 +1,6 @@
 //! The keys that are valid now. They follow the file of keys while the server runs.
 
 use std::collections::HashMap;
-use std::os::unix::fs::MetadataExt as _;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,6 +12,7 @@ use super::key::{KeyId, PresentedKey, Scope, SecretHash};
 use super::{Caller, Requirement};
 use crate::blocking::run_blocking;
 use crate::error::{Error, ErrorCode};
+use crate::file_stamp::FileStamp;
 use crate::project::Project;
 
 /// How often the file is checked for changes. Revoked keys end open streams within this time.
@@ -29,6 +28,10 @@ pub(crate) struct Key {
     pub(crate) origins: Vec<String>,
     /// The events that it may send; empty for all.
     pub(crate) events: Vec<String>,
+    /// The client certificates that stand for it, by a DNS name or URI in them.
+    certificates: Vec<String>,
+    /// Of callers with such a certificate. Cancelled when the key is revoked or has other certificates.
+    certificate_token: CancellationToken,
     /// Each with a token that is cancelled when the secret is revoked.
     secrets: Vec<(SecretHash, CancellationToken)>,
 }
@@ -48,11 +51,22 @@ impl Key {
             let known = earlier.into_iter().flat_map(|key| &key.secrets).find(|(known, _)| *known == hash);
             known.map_or_else(CancellationToken::new, |(_, token)| token.clone())
         };
+        let certificate_token = earlier
+            .filter(|earlier| earlier.certificates == record.certificates)
+            .map_or_else(CancellationToken::new, |earlier| earlier.certificate_token.clone());
         let hashes = record.secrets.iter().filter_map(|secret| secret.sha256.parse().ok());
         let secrets = hashes.map(|hash| (hash, token_of(hash))).collect();
-        let KeyRecord { id, scope, origins, events, .. } = record;
-        Some(Self { id, scope, project, origins, events, secrets })
+        let KeyRecord { id, scope, origins, events, certificates, .. } = record;
+        Some(Self { id, scope, project, origins, events, certificates, certificate_token, secrets })
     }
+}
+
+/// What a request presents.
+pub(crate) enum Credentials<'r> {
+    None,
+    Key(PresentedKey),
+    /// The names of a verified client certificate.
+    Certificate(&'r [String]),
 }
 
 /// What a server asks of its callers.
@@ -79,11 +93,15 @@ impl Access {
         Self::Keys(keys.collect())
     }
 
-    fn tokens(&self) -> Vec<&CancellationToken> {
+    fn tokens(&self) -> Vec<CancellationToken> {
         match self {
-            Self::Everyone(token) => vec![token],
+            Self::Everyone(token) => vec![token.clone()],
             Self::Keys(keys) => {
-                keys.values().flat_map(|key| key.secrets.iter().map(|(_, token)| token)).collect()
+                let tokens = |key: &Arc<Key>| {
+                    let secrets = key.secrets.iter().map(|(_, token)| token.clone());
+                    secrets.chain([key.certificate_token.clone()]).collect::<Vec<_>>()
+                };
+                keys.values().flat_map(tokens).collect()
             }
         }
     }
@@ -103,31 +121,16 @@ pub(crate) struct KeyFileWatcher {
     sender: watch::Sender<Arc<Access>>,
     /// Why the file cannot be used; empty if it can.
     problem: watch::Sender<String>,
-    stamp: Option<Stamp>,
-}
-
-/// Tells one version of the file from another.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Stamp {
-    inode: u64,
-    bytes: u64,
-    modified: (i64, i64),
-}
-
-impl Stamp {
-    fn of(path: &Path) -> Option<Self> {
-        let metadata = std::fs::metadata(path).ok()?;
-        Some(Self {
-            inode: metadata.ino(),
-            bytes: metadata.len(),
-            modified: (metadata.mtime(), metadata.mtime_nsec()),
-        })
-    }
+    stamp: Option<FileStamp>,
 }
 
 /// Why a request is not served.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum AccessError {
+    #[error(
+        "no key has the client certificate of the names {0:?}; `millrace keys create --certificate NAME` makes one"
+    )]
+    UnknownCertificate(Vec<String>),
     #[error("a key is required: send `authorization: Bearer KEY`; `millrace keys create` makes one")]
     Missing,
     #[error("authorization: {0}; expected Bearer KEY, or Basic with the key as the user name")]
@@ -150,6 +153,7 @@ impl From<AccessError> for Error {
     fn from(error: AccessError) -> Self {
         let code = match error {
             AccessError::Missing
+            | AccessError::UnknownCertificate(_)
             | AccessError::Malformed(_)
             | AccessError::Unknown(_)
             | AccessError::Revoked => ErrorCode::Unauthenticated,
@@ -162,7 +166,7 @@ impl From<AccessError> for Error {
 impl AccessControl {
     /// Reads the keys of a data folder. `project` is the one of callers without a key.
     pub(crate) fn open(file: KeyFile, project: Project) -> Result<(Self, KeyFileWatcher), KeyFileError> {
-        let stamp = Stamp::of(file.path());
+        let stamp = FileStamp::of(file.path());
         let records = file.read()?;
         let (sender, access) = watch::channel(Arc::new(Access::new(records, None)));
         let watcher = KeyFileWatcher { file, sender, problem: watch::Sender::default(), stamp };
@@ -182,10 +186,10 @@ impl AccessControl {
         }
     }
 
-    /// The caller that presents this key. `origin` is the one of the request, if it has any.
+    /// The caller with these credentials. `origin` is the one of the request, if it has any.
     pub(crate) fn authenticate(
         &self,
-        key: Option<&PresentedKey>,
+        credentials: &Credentials<'_>,
         requirement: Requirement,
         origin: Option<&str>,
     ) -> Result<Caller, AccessError> {
@@ -200,8 +204,19 @@ impl AccessControl {
             let revoked = CancellationToken::new();
             return Ok(Caller { project: self.project.clone(), key: None, revoked });
         }
-        let presented = key.ok_or(AccessError::Missing)?;
-        let (key, token) = find(keys, presented).ok_or_else(|| AccessError::Unknown(presented.id.clone()))?;
+        let (key, token) = match credentials {
+            Credentials::None => return Err(AccessError::Missing),
+            Credentials::Key(presented) => {
+                find(keys, presented).ok_or_else(|| AccessError::Unknown(presented.id.clone()))?
+            }
+            Credentials::Certificate(names) => {
+                let has_certificate =
+                    |key: &&Arc<Key>| key.certificates.iter().any(|name| names.contains(name));
+                let key = keys.values().find(has_certificate);
+                let key = key.ok_or_else(|| AccessError::UnknownCertificate(names.to_vec()))?;
+                (key, key.certificate_token.clone())
+            }
+        };
         if !requirement.allows(key.scope) {
             let needed = requirement.scopes();
             return Err(AccessError::Scope { id: key.id.clone(), scope: key.scope, needed });
@@ -249,7 +264,7 @@ impl KeyFileWatcher {
             let (file, stamp) = (self.file.clone(), self.stamp);
             let read = run_blocking(move || {
                 // Before reading: a file that changes meanwhile is read again.
-                let current = Stamp::of(file.path());
+                let current = FileStamp::of(file.path());
                 (current != stamp).then(|| (current, file.read()))
             });
             if let Some((stamp, read)) = read.await {
@@ -292,7 +307,7 @@ impl KeyFileWatcher {
 fn end_revoked(earlier: &Access, now: &Access) {
     let kept = now.tokens();
     for token in earlier.tokens() {
-        if !kept.iter().any(|kept| **kept == *token) {
+        if !kept.contains(&token) {
             token.cancel();
         }
     }

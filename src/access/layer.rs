@@ -16,8 +16,9 @@ use tokio_util::sync::WaitForCancellationFutureOwned;
 use tonic::Status;
 
 use super::key::PresentedKey;
-use super::keys::AccessError;
+use super::keys::{AccessError, Credentials};
 use super::{AccessControl, Caller, Requirement, Scope, rpcs};
+use crate::edge::tls::TlsSession;
 use crate::error::{Error, ErrorCode};
 
 /// The parameter of a beacon's URL that has its key: `navigator.sendBeacon` sends no headers.
@@ -29,7 +30,7 @@ pub(super) async fn check_http(
     mut request: Request,
     next: Next,
 ) -> Response {
-    let caller = match authenticate(&access, requirement, request.headers(), request.uri()) {
+    let caller = match authenticate(&access, requirement, &request) {
         Ok(caller) => caller,
         Err(error) => return http_error(error.into()),
     };
@@ -48,7 +49,7 @@ pub(crate) async fn check_rpc(
     next: Next,
 ) -> Response {
     let requirement = rpcs::requirement(request.uri().path());
-    let caller = match authenticate(&access, requirement, request.headers(), request.uri()) {
+    let caller = match authenticate(&access, requirement, &request) {
         Ok(caller) => caller,
         Err(error) => return Status::from(Error::from(error)).into_http(),
     };
@@ -75,20 +76,31 @@ fn http_error(error: Error) -> Response {
 fn authenticate(
     access: &AccessControl,
     requirement: Requirement,
-    headers: &HeaderMap,
-    uri: &Uri,
+    request: &Request,
 ) -> Result<Caller, AccessError> {
     if !access.requires_keys() || requirement == Requirement::Open {
         // Whatever the request presents.
-        return access.authenticate(None, requirement, None);
+        return access.authenticate(&Credentials::None, requirement, None);
     }
+    let headers = request.headers();
     let origin = headers.get(ORIGIN).and_then(|origin| origin.to_str().ok());
-    let key = match headers.get(AUTHORIZATION) {
-        Some(value) => Some(parse_authorization(value)?),
-        None if requirement == Requirement::BrowserWrite => parse_parameter(uri)?,
-        None => None,
-    };
-    access.authenticate(key.as_ref(), requirement, origin)
+    access.authenticate(&credentials(requirement, request)?, requirement, origin)
+}
+
+/// The first credentials that the request presents. Others are not tried: a wrong key is an error.
+fn credentials(requirement: Requirement, request: &Request) -> Result<Credentials<'_>, AccessError> {
+    if let Some(value) = request.headers().get(AUTHORIZATION) {
+        return Ok(Credentials::Key(parse_authorization(value)?));
+    }
+    if requirement == Requirement::BrowserWrite
+        && let Some(key) = parse_parameter(request.uri())?
+    {
+        return Ok(Credentials::Key(key));
+    }
+    match request.extensions().get::<TlsSession>() {
+        Some(tls) if !tls.client_names.is_empty() => Ok(Credentials::Certificate(&tls.client_names)),
+        _ => Ok(Credentials::None),
+    }
 }
 
 fn parse_authorization(value: &HeaderValue) -> Result<PresentedKey, AccessError> {

@@ -23,6 +23,7 @@ use crate::clickhouse::upgrade::{self, UpgradeProgress};
 use crate::clickhouse::{ClickHouse, Endpoint, RetentionDays, rebuild};
 use crate::config::{ClickHouseConfig, ServeConfig};
 use crate::dashboard::{self, grpc::DashboardHandler, heartbeat::DashboardStateTask};
+use crate::edge::tls::Tls;
 use crate::engine::{self, EngineHandle, SupervisorConfig};
 use crate::event::ValidationRules;
 use crate::health::grpc::HealthHandler;
@@ -59,6 +60,7 @@ pub(crate) async fn run(config: ServeConfig) -> anyhow::Result<()> {
             config.data_dir.display()
         );
     }
+    let tls = config.edge.tls.files()?.map(Tls::open).transpose()?;
     let listener = server::listen(config.listen).await?;
     let address = listener.local_addr()?;
 
@@ -122,6 +124,7 @@ pub(crate) async fn run(config: ServeConfig) -> anyhow::Result<()> {
         dead_letters,
         schema_pending,
         keys_problem: key_file_watcher.problem(),
+        tls_problem: tls.as_ref().map(|(_, watcher)| watcher.problem()),
     };
     let (health_collector, view) = HealthCollector::start(sources).await;
     let health_task = tokio::spawn(health_collector.run(stop_services.clone()));
@@ -196,6 +199,7 @@ pub(crate) async fn run(config: ServeConfig) -> anyhow::Result<()> {
                 listener,
                 router,
                 config.edge,
+                tls,
                 connection_tasks.clone(),
                 stop_services.clone(),
             )),

@@ -68,7 +68,7 @@ const ROUTES: &[(&str, &str, Needs)] = &[
     ("GET", "/api/{*path}", Nothing),
 ];
 
-fn keys_command(data_dir: &Path, arguments: &[&str]) -> (bool, String, String) {
+pub(crate) fn keys_command(data_dir: &Path, arguments: &[&str]) -> (bool, String, String) {
     let output = Command::new(env!("CARGO_BIN_EXE_millrace"))
         .args(["keys"])
         .args(arguments)
@@ -79,13 +79,13 @@ fn keys_command(data_dir: &Path, arguments: &[&str]) -> (bool, String, String) {
     (output.status.success(), text(output.stdout), text(output.stderr))
 }
 
-fn create_key(data_dir: &Path, arguments: &[&str]) -> String {
+pub(crate) fn create_key(data_dir: &Path, arguments: &[&str]) -> String {
     let (created, stdout, stderr) = keys_command(data_dir, &[&["create"], arguments].concat());
     assert!(created, "{stderr}");
     stdout.trim_end().to_owned()
 }
 
-fn id_of(key: &str) -> &str {
+pub(crate) fn id_of(key: &str) -> &str {
     key.split('_').nth(2).unwrap()
 }
 

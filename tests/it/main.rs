@@ -36,5 +36,6 @@ mod properties;
 mod reconcile;
 mod rollup_assertions;
 mod rollups;
+mod tls;
 mod upgrade;
 mod watch_panels;

@@ -166,7 +166,8 @@ impl ProducerTask {
     pub(crate) async fn connect(&mut self) -> Result<OpenStream, StreamFailure> {
         let channel = self.endpoint.connect().await.map_err(|error| self.unavailable(root_cause(&error)))?;
         let mut client: IngestServiceClient<Channel> = IngestServiceClient::new(channel.clone());
-        let request = v1::GetProducerRequest { producer_id: self.config.producer_id.clone() };
+        let request =
+            self.authorized(v1::GetProducerRequest { producer_id: self.config.producer_id.clone() });
         let producer = tokio::time::timeout(RESPONSE_TIMEOUT, client.get_producer(request))
             .await
             .map_err(|_| self.unavailable(no_response_to("GetProducer")))?
@@ -184,10 +185,13 @@ impl ProducerTask {
         for request in self.window.unacknowledged() {
             requests.try_send(request.clone()).expect("the channel has capacity for the whole window");
         }
-        let responses = tokio::time::timeout(RESPONSE_TIMEOUT, open_stream(channel, outbound))
-            .await
-            .map_err(|_| self.unavailable(no_response_to("StreamEvents")))?
-            .map_err(|status| self.failure(Some(status)))?;
+        let responses = tokio::time::timeout(
+            RESPONSE_TIMEOUT,
+            open_stream(channel, self.authorized(ReceiverStream::new(outbound))),
+        )
+        .await
+        .map_err(|_| self.unavailable(no_response_to("StreamEvents")))?
+        .map_err(|status| self.failure(Some(status)))?;
         Ok(OpenStream { requests, responses })
     }
 
@@ -241,6 +245,15 @@ impl ProducerTask {
         self.totals.send_modify(|totals| totals.add_response(events, response));
     }
 
+    /// A request with the producer's key.
+    fn authorized<T>(&self, message: T) -> tonic::Request<T> {
+        let mut request = tonic::Request::new(message);
+        if let Some(key) = &self.config.key {
+            request.metadata_mut().insert("authorization", key.clone());
+        }
+        request
+    }
+
     /// Whether every event is acknowledged.
     fn is_done(&self) -> bool {
         self.window.len() == 0 && self.queue.is_empty()
@@ -250,11 +263,10 @@ impl ProducerTask {
 /// Calls StreamEvents with encoded requests; the generated client would encode messages.
 async fn open_stream(
     channel: Channel,
-    requests: mpsc::Receiver<EncodedRequest>,
+    requests: tonic::Request<ReceiverStream<EncodedRequest>>,
 ) -> Result<Streaming<v1::StreamEventsResponse>, Status> {
     let mut client = tonic::client::Grpc::new(channel);
     client.ready().await.map_err(|error| Status::unavailable(root_cause(&error)))?;
-    let requests = tonic::Request::new(ReceiverStream::new(requests));
     let path = PathAndQuery::from_static(STREAM_EVENTS_PATH);
     Ok(client.streaming(requests, path, StreamEventsCodec).await?.into_inner())
 }
@@ -276,7 +288,7 @@ fn no_response_to(call: &str) -> String {
 }
 
 /// tonic's own text is "transport error" for every failure.
-fn root_cause(error: &dyn std::error::Error) -> String {
+pub(crate) fn root_cause(error: &dyn std::error::Error) -> String {
     let mut cause = error;
     while let Some(inner) = cause.source() {
         cause = inner;

@@ -207,6 +207,25 @@ pub(crate) struct EdgeConfig {
     /// TLS
     #[command(flatten)]
     pub tls: TlsConfig,
+    /// Header in which an authenticating proxy names the person, such as X-Forwarded-User. On a server with keys, such a
+    /// request may read the panels of MILLRACE_PROJECT. Needs MILLRACE_TRUSTED_PROXIES
+    #[arg(
+        long,
+        env = "MILLRACE_TRUSTED_HEADER",
+        value_name = "HEADER",
+        default_value = "",
+        hide_default_value = true
+    )]
+    pub trusted_header: String,
+    /// Addresses of the proxies whose header is trusted, comma-separated: 10.0.0.5 or 10.0.0.0/24
+    #[arg(
+        long,
+        env = "MILLRACE_TRUSTED_PROXIES",
+        value_name = "NETWORKS",
+        default_value = "",
+        hide_default_value = true
+    )]
+    pub trusted_proxies: String,
 }
 
 /// Certificates of the port.

@@ -27,7 +27,7 @@ use tonic_web::GrpcWebLayer;
 use tower::ServiceExt as _;
 
 use crate::access::admin::AdminHandler;
-use crate::access::{AccessControl, HttpRoutes, Requirement, layer, rpcs};
+use crate::access::{AccessControl, HttpRoutes, Requirement, layer, rpcs, session};
 use crate::config::{BasePath, EdgeConfig};
 use crate::dashboard::{self, grpc::DashboardHandler, heartbeat::DashboardState};
 pub(crate) use crate::edge::ConnectionTasks;
@@ -140,6 +140,7 @@ pub(crate) fn router(handlers: Handlers) -> (Router, HealthReporter) {
         .route("/livez", Requirement::Open, get(async || "ok\n"))
         .route("/readyz", Requirement::Open, get(readyz).with_state(view.clone()))
         .route("/health", Requirement::Read, get(health_json).with_state(view));
+    let routes = session::add_routes(routes, access.clone(), edge.base_path.clone());
     let routes = ingest::http::add_routes(routes, ingester, max_message_bytes);
     let routes = page.add_routes(dashboard::http::add_routes(routes, panels, dashboard_state));
     for (path, requirement) in routes.requirements() {

@@ -9,7 +9,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::file::{KeyFile, KeyFileError, KeyRecord};
 use super::key::{KeyId, PresentedKey, Scope, SecretHash};
-use super::{Caller, Requirement};
+use super::session::Sessions;
+use super::{Caller, Requirement, TrustedProxies};
 use crate::blocking::run_blocking;
 use crate::error::{Error, ErrorCode};
 use crate::file_stamp::FileStamp;
@@ -67,6 +68,10 @@ pub(crate) enum Credentials<'r> {
     Key(PresentedKey),
     /// The names of a verified client certificate.
     Certificate(&'r [String]),
+    /// The caller who began the session.
+    Session(&'r Caller),
+    /// A trusted proxy has authenticated the person.
+    Proxy,
 }
 
 /// What a server asks of its callers.
@@ -113,6 +118,8 @@ pub(crate) struct AccessControl {
     access: watch::Receiver<Arc<Access>>,
     /// Of callers without a key.
     project: Project,
+    sessions: Sessions,
+    trusted_proxies: Option<Arc<TrustedProxies>>,
 }
 
 /// Follows the file of keys.
@@ -165,12 +172,25 @@ impl From<AccessError> for Error {
 
 impl AccessControl {
     /// Reads the keys of a data folder. `project` is the one of callers without a key.
-    pub(crate) fn open(file: KeyFile, project: Project) -> Result<(Self, KeyFileWatcher), KeyFileError> {
+    pub(crate) fn open(
+        file: KeyFile,
+        project: Project,
+        trusted_proxies: Option<TrustedProxies>,
+    ) -> Result<(Self, KeyFileWatcher), KeyFileError> {
         let stamp = FileStamp::of(file.path());
         let records = file.read()?;
         let (sender, access) = watch::channel(Arc::new(Access::new(records, None)));
         let watcher = KeyFileWatcher { file, sender, problem: watch::Sender::default(), stamp };
-        Ok((Self { access, project }, watcher))
+        let trusted_proxies = trusted_proxies.map(Arc::new);
+        Ok((Self { access, project, sessions: Sessions::default(), trusted_proxies }, watcher))
+    }
+
+    pub(super) fn sessions(&self) -> &Sessions {
+        &self.sessions
+    }
+
+    pub(super) fn trusted_proxies(&self) -> Option<&TrustedProxies> {
+        self.trusted_proxies.as_deref()
     }
 
     /// Whether callers need keys.
@@ -209,6 +229,15 @@ impl AccessControl {
             Credentials::Key(presented) => {
                 find(keys, presented).ok_or_else(|| AccessError::Unknown(presented.id.clone()))?
             }
+            Credentials::Session(caller) => {
+                (caller.key.as_ref().ok_or(AccessError::Missing)?, caller.revoked.clone())
+            }
+            Credentials::Proxy if requirement == Requirement::Read => {
+                // Ended by the proxy.
+                let revoked = CancellationToken::new();
+                return Ok(Caller { project: self.project.clone(), key: None, revoked });
+            }
+            Credentials::Proxy => return Err(AccessError::Missing),
             Credentials::Certificate(names) => {
                 let has_certificate =
                     |key: &&Arc<Key>| key.certificates.iter().any(|name| names.contains(name));

@@ -1,10 +1,11 @@
 //! Checks requests before their handlers run, and ends them when their key is revoked.
 
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use axum::body::{Body, Bytes};
-use axum::extract::{Request, State};
+use axum::extract::{ConnectInfo, Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 use base64::Engine as _;
@@ -73,7 +74,7 @@ fn http_error(error: Error) -> Response {
     response
 }
 
-fn authenticate(
+pub(super) fn authenticate(
     access: &AccessControl,
     requirement: Requirement,
     request: &Request,
@@ -84,11 +85,23 @@ fn authenticate(
     }
     let headers = request.headers();
     let origin = headers.get(ORIGIN).and_then(|origin| origin.to_str().ok());
-    access.authenticate(&credentials(requirement, request)?, requirement, origin)
+    match credentials(access, requirement, request)? {
+        Credentials::None => {
+            let reads = matches!(requirement, Requirement::Read | Requirement::Admin);
+            let session = reads.then(|| access.sessions().of_request(headers)).flatten();
+            let credentials = session.as_ref().map_or(Credentials::None, Credentials::Session);
+            access.authenticate(&credentials, requirement, origin)
+        }
+        credentials => access.authenticate(&credentials, requirement, origin),
+    }
 }
 
 /// The first credentials that the request presents. Others are not tried: a wrong key is an error.
-fn credentials(requirement: Requirement, request: &Request) -> Result<Credentials<'_>, AccessError> {
+fn credentials<'r>(
+    access: &AccessControl,
+    requirement: Requirement,
+    request: &'r Request,
+) -> Result<Credentials<'r>, AccessError> {
     if let Some(value) = request.headers().get(AUTHORIZATION) {
         return Ok(Credentials::Key(parse_authorization(value)?));
     }
@@ -97,8 +110,19 @@ fn credentials(requirement: Requirement, request: &Request) -> Result<Credential
     {
         return Ok(Credentials::Key(key));
     }
-    match request.extensions().get::<TlsSession>() {
-        Some(tls) if !tls.client_names.is_empty() => Ok(Credentials::Certificate(&tls.client_names)),
+    if let Some(tls) = request.extensions().get::<TlsSession>()
+        && !tls.client_names.is_empty()
+    {
+        return Ok(Credentials::Certificate(&tls.client_names));
+    }
+    let peer = request.extensions().get::<ConnectInfo<SocketAddr>>();
+    match (access.trusted_proxies(), peer) {
+        (Some(proxies), Some(ConnectInfo(peer)))
+            if requirement == Requirement::Read
+                && proxies.have_authenticated(peer.ip(), request.headers()) =>
+        {
+            Ok(Credentials::Proxy)
+        }
         _ => Ok(Credentials::None),
     }
 }

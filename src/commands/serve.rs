@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::migrate::UpgradeBar;
 use crate::access::admin::AdminHandler;
-use crate::access::{AccessControl, KeyFile};
+use crate::access::{AccessControl, KeyFile, TrustedProxies};
 use crate::clickhouse::schema::{self, SchemaError};
 use crate::clickhouse::upgrade::{self, UpgradeProgress};
 use crate::clickhouse::{ClickHouse, Endpoint, RetentionDays, rebuild};
@@ -51,7 +51,11 @@ pub(crate) async fn run(config: ServeConfig) -> anyhow::Result<()> {
     let mut signals = ShutdownSignals::install()?;
     let _lock = lock_data_dir(&config.data_dir)?;
     let key_file = KeyFile::new(&config.data_dir);
-    let (access, key_file_watcher) = AccessControl::open(key_file.clone(), config.project.clone())?;
+    let (access, key_file_watcher) = AccessControl::open(
+        key_file.clone(),
+        config.project.clone(),
+        TrustedProxies::new(&config.edge.trusted_header, &config.edge.trusted_proxies)?,
+    )?;
     if !config.listen.ip().is_loopback() && !access.requires_keys() && !config.insecure_no_keys {
         bail!(
             "MILLRACE_LISTEN (--listen): {} is reachable from other machines, but there are no keys: make the first one with \

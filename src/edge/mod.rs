@@ -309,6 +309,8 @@ mod tests {
                 allowed_origins: String::new(),
                 base_path: "/".parse().unwrap(),
                 tls: Default::default(),
+                trusted_header: String::new(),
+                trusted_proxies: String::new(),
             };
             async move { serve(listener, router, &config, None, tasks, stop).await }
         });

@@ -64,6 +64,7 @@ const ROUTES: &[(&str, &str, Needs)] = &[
     ("GET", "/api/panels", Read),
     ("GET", "/api/panels/{name}", Read),
     ("GET", "/api/dashboard/{name}", Read),
+    ("GET", "/api/session", Nothing),
     ("GET", "/api", Nothing),
     ("GET", "/api/{*path}", Nothing),
 ];

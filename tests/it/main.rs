@@ -36,6 +36,7 @@ mod properties;
 mod reconcile;
 mod rollup_assertions;
 mod rollups;
+mod sessions;
 mod tls;
 mod upgrade;
 mod watch_panels;

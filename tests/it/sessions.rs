@@ -31,6 +31,16 @@ fn who_am_i(server: &TestServer, headers: &str) -> Value {
     serde_json::from_str(&body).unwrap()
 }
 
+/// How a stream ends.
+async fn end_of(stream: &mut tonic::Streaming<v1::WatchPanelsResponse>) -> Code {
+    loop {
+        match next_update(stream).await {
+            Ok(update) => assert!(update.is_some(), "the stream ended without a status"),
+            Err(status) => return status.code(),
+        }
+    }
+}
+
 #[tokio::test]
 async fn a_read_key_begins_a_session_that_reads_until_it_ends() {
     let folder = Arc::new(tempfile::tempdir().unwrap());
@@ -72,7 +82,8 @@ async fn a_read_key_begins_a_session_that_reads_until_it_ends() {
     // A stream of the session ends with it, and so does one whose key is revoked.
     let mut dashboard = server.dashboard().await;
     let mut watch = async |cookie: &str| {
-        let mut request = Request::new(v1::WatchPanelsRequest::default());
+        let query = v1::PanelQuery { panel: "active_users".into(), ..Default::default() };
+        let mut request = Request::new(v1::WatchPanelsRequest { queries: vec![query], ..Default::default() });
         let cookie = cookie.trim_end().strip_prefix("cookie: ").unwrap();
         request.metadata_mut().insert("cookie", cookie.parse().unwrap());
         dashboard.watch_panels(request).await
@@ -80,12 +91,7 @@ async fn a_read_key_begins_a_session_that_reads_until_it_ends() {
     let mut ended = watch(&cookie).await.unwrap().into_inner();
     let (status, head, _) = call(&server, "DELETE", "/api/session", &cookie, "");
     assert!(status == 204 && head.contains("millrace_session=; Max-Age=0; Path=/stats/"), "{head}");
-    while let Some(update) = next_update(&mut ended).await.transpose() {
-        if let Err(status) = update {
-            assert_eq!(status.code(), Code::Unauthenticated);
-            break;
-        }
-    }
+    assert_eq!(end_of(&mut ended).await, Code::Unauthenticated);
     assert_eq!(call(&server, "GET", "/api/panels", &cookie, "").0, 401);
     assert_eq!(who_am_i(&server, &cookie)["caller"], Value::Null);
 
@@ -93,12 +99,7 @@ async fn a_read_key_begins_a_session_that_reads_until_it_ends() {
     let cookie = cookie_of(&head);
     let mut revoked = watch(&cookie).await.unwrap().into_inner();
     assert!(keys_command(folder.path(), &["revoke", id_of(&read)]).0);
-    while let Some(update) = next_update(&mut revoked).await.transpose() {
-        if let Err(status) = update {
-            assert_eq!(status.code(), Code::Unauthenticated);
-            break;
-        }
-    }
+    assert_eq!(end_of(&mut revoked).await, Code::Unauthenticated);
     assert_eq!(who_am_i(&server, &cookie)["caller"], Value::Null);
     let log = server.log();
     assert!(!log.contains(cookie.split("millrace_session=").nth(1).unwrap().trim_end()));

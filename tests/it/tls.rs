@@ -153,7 +153,7 @@ async fn health(channel: Channel) -> v1::Health {
 async fn tls_1_2_and_1_3_serve_http_2_and_http_1() {
     let files = Files::new(&Authority::new());
     let folder = new_folder();
-    let server = files.start(Arc::clone(&folder), None);
+    let mut server = files.start(Arc::clone(&folder), None);
     for (version, expected) in [(&TLS12, ProtocolVersion::TLSv1_2), (&TLS13, ProtocolVersion::TLSv1_3)] {
         for (offered, chosen) in [(&[&b"http/1.1"[..], b"h2"][..], &b"h2"[..]), (&[b"http/1.1"], b"http/1.1")]
         {
@@ -176,6 +176,7 @@ async fn tls_1_2_and_1_3_serve_http_2_and_http_1() {
 
     // The command, with a key and the authority.
     let key = create_key(folder.path(), &["--scope", "write"]);
+    server.wait_for_log_line("keys reloaded");
     let generate = |key: &str, ca: &Path| {
         let output = Command::new(env!("CARGO_BIN_EXE_millrace"))
             .args(["generate", "--count", "10", "--target", &format!("https://{}", server.address)])
@@ -185,8 +186,6 @@ async fn tls_1_2_and_1_3_serve_http_2_and_http_1() {
             .unwrap();
         (output.status.success(), String::from_utf8(output.stderr).unwrap())
     };
-    let mut server = server;
-    server.wait_for_log_line("keys reloaded");
     let (sent, stderr) = generate(&key, &files.authority());
     assert!(sent, "{stderr}");
     let (sent, stderr) = generate("", &files.authority());
@@ -199,9 +198,10 @@ async fn tls_1_2_and_1_3_serve_http_2_and_http_1() {
 #[tokio::test]
 async fn clients_that_do_not_speak_tls_are_told_and_those_that_stall_are_disconnected() {
     let files = Files::new(&Authority::new());
-    let server = files.start(new_folder(), None);
+    let mut server = files.start(new_folder(), None);
+    let address = server.address.clone();
     let connect = || {
-        let stream = std::net::TcpStream::connect(&server.address).unwrap();
+        let stream = std::net::TcpStream::connect(&address).unwrap();
         stream.set_read_timeout(Some(TIMEOUT)).unwrap();
         stream
     };
@@ -220,7 +220,7 @@ async fn clients_that_do_not_speak_tls_are_told_and_those_that_stall_are_disconn
     let mut rest = Vec::new();
     stalled.read_to_end(&mut rest).ok();
     assert_eq!(rest, b"");
-    assert!(server.log().contains("waiting for the TLS handshake"), "{}", server.log());
+    server.wait_for_log_line("waiting for the TLS handshake");
 }
 
 #[tokio::test]

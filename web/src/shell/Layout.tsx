@@ -69,7 +69,8 @@ function Shell({ children }: { children: ReactNode }) {
     { key: "?", description: words.help, run: () => setHelpOpen(true) },
   ]);
 
-  if (phase === "denied" && session?.required && !session.caller) return <LogIn />;
+  // Attempts to connect do not take away what is typed.
+  if (session?.required && !session.caller && phase !== "live" && phase !== "polling") return <LogIn />;
   return (
     <PopupContainer value={popups ?? undefined}>
       <div className="shell">

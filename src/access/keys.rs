@@ -239,9 +239,9 @@ impl AccessControl {
             }
             Credentials::Proxy => return Err(AccessError::Missing),
             Credentials::Certificate(names) => {
-                let has_certificate =
-                    |key: &&Arc<Key>| key.certificates.iter().any(|name| names.contains(name));
-                let key = keys.values().find(has_certificate);
+                // A name is one key's at most. A certificate may have names of several: its first counts.
+                let key_of = |name| keys.values().find(|key| key.certificates.contains(name));
+                let key = names.iter().find_map(key_of);
                 let key = key.ok_or_else(|| AccessError::UnknownCertificate(names.to_vec()))?;
                 (key, key.certificate_token.clone())
             }

@@ -85,15 +85,18 @@ pub(super) fn authenticate(
     }
     let headers = request.headers();
     let origin = headers.get(ORIGIN).and_then(|origin| origin.to_str().ok());
-    match credentials(access, requirement, request)? {
-        Credentials::None => {
-            let reads = matches!(requirement, Requirement::Read | Requirement::Admin);
-            let session = reads.then(|| access.sessions().of_request(headers)).flatten();
-            let credentials = session.as_ref().map_or(Credentials::None, Credentials::Session);
-            access.authenticate(&credentials, requirement, origin)
+    let presented = credentials(access, requirement, request)?;
+    let session = match presented {
+        // Who has logged in has chosen a key, and with it a project.
+        Credentials::None | Credentials::Proxy
+            if matches!(requirement, Requirement::Read | Requirement::Admin) =>
+        {
+            access.sessions().of_request(headers)
         }
-        credentials => access.authenticate(&credentials, requirement, origin),
-    }
+        _ => None,
+    };
+    let credentials = session.as_ref().map_or(presented, Credentials::Session);
+    access.authenticate(&credentials, requirement, origin)
 }
 
 /// The first credentials that the request presents. Others are not tried: a wrong key is an error.

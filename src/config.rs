@@ -106,6 +106,7 @@ impl ServeConfig {
                 max_message_bytes: buffer_bytes / MIN_BUFFER_TO_MESSAGE_RATIO,
             });
         }
+        self.edge.tls.files()?;
         self.clickhouse.retention().map(|_| ())
     }
 }
@@ -144,6 +145,14 @@ pub(crate) enum ConfigConflict {
         needed_bytes: u64,
         /// Maximum of MILLRACE_MAX_MESSAGE_BYTES for that buffer.
         max_message_bytes: u64,
+    },
+    /// TLS needs a certificate and its key.
+    #[error("{present} is set without {missing}: set it too, or neither")]
+    IncompleteTls {
+        /// A setting.
+        present: &'static str,
+        /// What it needs.
+        missing: &'static str,
     },
     /// Events would be stored that no panel shows.
     #[error(
@@ -204,6 +213,94 @@ pub(crate) struct EdgeConfig {
     /// Path below which a proxy publishes the server, such as `/millrace`. Everything is served there and at the root
     #[arg(long, env = "MILLRACE_BASE_PATH", value_name = "PATH", default_value = "/")]
     pub base_path: BasePath,
+    /// TLS
+    #[command(flatten)]
+    pub tls: TlsConfig,
+    /// Header in which an authenticating proxy names the person, such as X-Forwarded-User. On a server with keys, such a
+    /// request may read the panels of MILLRACE_PROJECT. Needs MILLRACE_TRUSTED_PROXIES
+    #[arg(
+        long,
+        env = "MILLRACE_TRUSTED_HEADER",
+        value_name = "HEADER",
+        default_value = "",
+        hide_default_value = true
+    )]
+    pub trusted_header: String,
+    /// Addresses of the proxies whose header is trusted, comma-separated: 10.0.0.5 or 10.0.0.0/24
+    #[arg(
+        long,
+        env = "MILLRACE_TRUSTED_PROXIES",
+        value_name = "NETWORKS",
+        default_value = "",
+        hide_default_value = true
+    )]
+    pub trusted_proxies: String,
+}
+
+/// Certificates of the port.
+#[derive(Args, Clone, Debug, Default)]
+pub(crate) struct TlsConfig {
+    /// PEM file with the server's certificate and its intermediate ones. With it, the port expects TLS; a new file is used
+    /// without a restart
+    #[arg(
+        long,
+        env = "MILLRACE_TLS_CERT",
+        value_name = "FILE",
+        default_value = "",
+        hide_default_value = true
+    )]
+    pub tls_cert: String,
+    /// PEM file with the private key of the certificate
+    #[arg(
+        long,
+        env = "MILLRACE_TLS_KEY",
+        value_name = "FILE",
+        default_value = "",
+        hide_default_value = true
+    )]
+    pub tls_key: String,
+    /// PEM file with the authorities of client certificates. A client whose certificate has a name of a key
+    /// (`millrace keys create --certificate`) needs no other credentials
+    #[arg(
+        long,
+        env = "MILLRACE_TLS_CLIENT_CA",
+        value_name = "FILE",
+        default_value = "",
+        hide_default_value = true
+    )]
+    pub tls_client_ca: String,
+}
+
+/// The files of a port with TLS.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct TlsFiles {
+    pub certificate: PathBuf,
+    pub key: PathBuf,
+    pub client_ca: Option<PathBuf>,
+}
+
+impl TlsConfig {
+    /// The files; `None` without TLS.
+    ///
+    /// # Errors
+    /// When one of them needs another that is not configured.
+    pub(crate) fn files(&self) -> Result<Option<TlsFiles>, ConfigConflict> {
+        let (present, missing) =
+            match [&self.tls_cert, &self.tls_key, &self.tls_client_ca].map(|file| file.is_empty()) {
+                [true, true, true] => return Ok(None),
+                [false, false, is_without_ca] => {
+                    return Ok(Some(TlsFiles {
+                        certificate: (&self.tls_cert).into(),
+                        key: (&self.tls_key).into(),
+                        client_ca: (!is_without_ca).then(|| (&self.tls_client_ca).into()),
+                    }));
+                }
+                [false, true, _] => ("MILLRACE_TLS_CERT", "MILLRACE_TLS_KEY"),
+                [true, false, _] => ("MILLRACE_TLS_KEY", "MILLRACE_TLS_CERT"),
+                [true, true, false] => ("MILLRACE_TLS_CLIENT_CA", "MILLRACE_TLS_CERT and MILLRACE_TLS_KEY"),
+            };
+        Err(ConfigConflict::IncompleteTls { present, missing })
+    }
 }
 
 /// An address to listen on, or an empty text.

@@ -43,6 +43,7 @@ mod edge;
 mod engine;
 mod error;
 mod event;
+mod file_stamp;
 mod health;
 mod ingest;
 mod journal;

@@ -27,13 +27,14 @@ use tonic_web::GrpcWebLayer;
 use tower::ServiceExt as _;
 
 use crate::access::admin::AdminHandler;
-use crate::access::{AccessControl, HttpRoutes, Requirement, layer, rpcs};
+use crate::access::{AccessControl, HttpRoutes, Requirement, layer, rpcs, session};
 use crate::config::{BasePath, EdgeConfig};
 use crate::dashboard::{self, grpc::DashboardHandler, heartbeat::DashboardState};
 pub(crate) use crate::edge::ConnectionTasks;
 use crate::edge::{
     self,
     origin::{OriginError, OriginPolicy},
+    tls::{Tls, TlsWatcher},
 };
 use crate::error::problem_response;
 use crate::health::grpc::HealthHandler;
@@ -152,6 +153,7 @@ pub(crate) fn router(handlers: Handlers) -> (Router, HealthReporter) {
     let routes = ingest::segment::add_routes(routes, ingester.clone(), max_message_bytes);
     let routes = ingest::otlp::add_routes(routes, ingester, max_message_bytes);
     let routes = openapi::add_routes(routes);
+    let routes = session::add_routes(routes, access.clone(), edge.base_path.clone());
     let routes = page.add_routes(dashboard::http::add_routes(routes, panels, dashboard_state));
     for (path, requirement) in routes.requirements() {
         tracing::debug!(path, requires = ?requirement, "route");
@@ -210,10 +212,11 @@ pub(crate) async fn serve(
     listener: TcpListener,
     router: Router,
     config: EdgeConfig,
+    tls: Option<(Tls, TlsWatcher)>,
     connection_tasks: ConnectionTasks,
     stop: CancellationToken,
 ) {
-    edge::serve(listener, router, &config, connection_tasks, stop).await;
+    edge::serve(listener, router, &config, tls, connection_tasks, stop).await;
 }
 
 /// Which requests of pages are served.

@@ -17,12 +17,13 @@ use tokio_util::sync::CancellationToken;
 
 use super::migrate::UpgradeBar;
 use crate::access::admin::AdminHandler;
-use crate::access::{AccessControl, KeyFile};
+use crate::access::{AccessControl, KeyFile, TrustedProxies};
 use crate::clickhouse::schema::{self, SchemaError};
 use crate::clickhouse::upgrade::{self, UpgradeProgress};
 use crate::clickhouse::{ClickHouse, Endpoint, RetentionDays, rebuild};
 use crate::config::{ClickHouseConfig, ServeConfig};
 use crate::dashboard::{self, grpc::DashboardHandler, heartbeat::DashboardStateTask};
+use crate::edge::tls::Tls;
 use crate::engine::{self, EngineHandle, SupervisorConfig};
 use crate::event::ValidationRules;
 use crate::health::grpc::HealthHandler;
@@ -52,7 +53,11 @@ pub(crate) async fn run(config: ServeConfig) -> anyhow::Result<()> {
     let mut signals = ShutdownSignals::install()?;
     let _lock = lock_data_dir(&config.data_dir)?;
     let key_file = KeyFile::new(&config.data_dir);
-    let (access, key_file_watcher) = AccessControl::open(key_file.clone(), config.project.clone())?;
+    let (access, key_file_watcher) = AccessControl::open(
+        key_file.clone(),
+        config.project.clone(),
+        TrustedProxies::new(&config.edge.trusted_header, &config.edge.trusted_proxies)?,
+    )?;
     if !config.listen.ip().is_loopback() && !access.requires_keys() && !config.insecure_no_keys {
         bail!(
             "MILLRACE_LISTEN (--listen): {} is reachable from other machines, but there are no keys: make the first one with \
@@ -61,6 +66,7 @@ pub(crate) async fn run(config: ServeConfig) -> anyhow::Result<()> {
             config.data_dir.display()
         );
     }
+    let tls = config.edge.tls.files()?.map(Tls::open).transpose()?;
     let listener = server::listen(config.listen).await?;
     let address = listener.local_addr()?;
     let metrics_listener = match config.metrics_listen.0 {
@@ -131,6 +137,7 @@ pub(crate) async fn run(config: ServeConfig) -> anyhow::Result<()> {
         dead_letters: dead_letters.clone(),
         schema_pending,
         keys_problem: key_file_watcher.problem(),
+        tls_problem: tls.as_ref().map(|(_, watcher)| watcher.problem()),
     };
     let (health_collector, view) = HealthCollector::start(sources).await;
     let health_task = tokio::spawn(health_collector.run(stop_services.clone()));
@@ -235,6 +242,7 @@ pub(crate) async fn run(config: ServeConfig) -> anyhow::Result<()> {
                 listener,
                 router,
                 config.edge,
+                tls,
                 connection_tasks.clone(),
                 stop_services.clone(),
             )),

@@ -31,6 +31,8 @@ pub(crate) struct HealthSources {
     pub dead_letters: DeadLetters,
     /// Why the file of keys cannot be used; empty if it can.
     pub keys_problem: watch::Receiver<String>,
+    /// Why the certificate cannot be replaced; empty if it can. `None` without TLS.
+    pub tls_problem: Option<watch::Receiver<String>>,
     /// Why the schema is not applied yet.
     pub schema_pending: watch::Receiver<Option<String>>,
 }
@@ -152,6 +154,10 @@ impl HealthCollector {
         let keys_problem = self.sources.keys_problem.borrow().clone();
         if status == Status::Ok && !keys_problem.is_empty() {
             (status, summary) = (Status::Degraded, format!("keys cannot be reloaded: {keys_problem}"));
+        }
+        let tls_problem = self.sources.tls_problem.as_ref().map(|problem| problem.borrow().clone());
+        if let Some(problem) = tls_problem.filter(|problem| status == Status::Ok && !problem.is_empty()) {
+            (status, summary) = (Status::Degraded, format!("the certificate cannot be replaced: {problem}"));
         }
         let mut health = v1::Health {
             status: status.into(),

@@ -73,11 +73,12 @@ const ROUTES: &[(&str, &str, Needs)] = &[
     ("GET", "/api/panels", Read),
     ("GET", "/api/panels/{name}", Read),
     ("GET", "/api/dashboard/{name}", Read),
+    ("GET", "/api/session", Nothing),
     ("GET", "/api", Nothing),
     ("GET", "/api/{*path}", Nothing),
 ];
 
-fn keys_command(data_dir: &Path, arguments: &[&str]) -> (bool, String, String) {
+pub(crate) fn keys_command(data_dir: &Path, arguments: &[&str]) -> (bool, String, String) {
     let output = Command::new(env!("CARGO_BIN_EXE_millrace"))
         .args(["keys"])
         .args(arguments)

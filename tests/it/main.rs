@@ -42,5 +42,7 @@ mod reconcile;
 mod rollup_assertions;
 mod rollups;
 mod segment;
+mod sessions;
+mod tls;
 mod upgrade;
 mod watch_panels;

@@ -195,12 +195,15 @@ impl ProducerTask {
         Ok(OpenStream { requests, responses })
     }
 
-    /// A request with the header by which a proxy sends all calls of a producer to one server. An id that is not ASCII is not
+    /// A request with the producer's key, and with the header by which a proxy sends all calls of a producer to one server. An id that is not ASCII is not
     /// sent; the proxy then chooses as it does for others.
     fn for_producer<T>(&self, message: T) -> tonic::Request<T> {
         let mut request = tonic::Request::new(message);
         if let Ok(producer_id) = self.config.producer_id.parse() {
             request.metadata_mut().insert(PRODUCER_ID_HEADER, producer_id);
+        }
+        if let Some(key) = &self.config.key {
+            request.metadata_mut().insert("authorization", key.clone());
         }
         request
     }
@@ -290,7 +293,7 @@ fn no_response_to(call: &str) -> String {
 }
 
 /// tonic's own text is "transport error" for every failure.
-fn root_cause(error: &dyn std::error::Error) -> String {
+pub(crate) fn root_cause(error: &dyn std::error::Error) -> String {
     let mut cause = error;
     while let Some(inner) = cause.source() {
         cause = inner;

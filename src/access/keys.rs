@@ -1,6 +1,7 @@
 //! The keys that are valid now. They follow the file of keys while the server runs.
 
 use std::collections::HashMap;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 

@@ -61,7 +61,7 @@ pub(crate) async fn serve(
     let max_connections = MAX_CONNECTIONS.min(edge.max_connections);
     let edge = EdgeConfig { max_connections, max_connections_per_address: max_connections, ..edge };
     let router = Router::new().route(PATH, handler(metrics));
-    edge::serve(listener, router, &edge, connection_tasks, stop).await;
+    edge::serve(listener, router, &edge, None, connection_tasks, stop).await;
 }
 
 fn handler(metrics: Metrics) -> MethodRouter<(), std::convert::Infallible> {

@@ -32,7 +32,7 @@ enum KeysAction {
         /// The project whose events it sends or reads
         #[arg(long, env = "MILLRACE_PROJECT", value_name = "NAME", default_value = Project::DEFAULT)]
         project: Project,
-        /// Origin of the pages of a browser key, such as https://example.com. Can be repeated
+        /// Origin of the pages of a browser key, such as `https://example.com`. Can be repeated
         #[arg(long = "origin", value_name = "ORIGIN")]
         origins: Vec<String>,
         /// An event that a write or browser key may send; all without it. Can be repeated

@@ -11,6 +11,7 @@ MACHETE_VERSION := 0.9.2
 DENY := $(CACHE)/tools/cargo-deny-$(DENY_VERSION)/bin/cargo-deny
 MACHETE := $(CACHE)/tools/cargo-machete-$(MACHETE_VERSION)/bin/cargo-machete
 GRPCURL := $(CACHE)/tools/test/go/bin/grpcurl-$(GRPCURL_VERSION)
+PROMETHEUS := $(CACHE)/tools/test/prometheus/usr/bin/prometheus
 PYTHON_READY := $(CACHE)/tools/test/python/ready-$(shell cksum < tests/clients/requirements.txt | cut -d' ' -f1)
 NODE_READY := $(CACHE)/tools/test/node/ready-$(shell cat tests/clients/package-lock.json tests/clients/*.mjs | cksum | cut -d' ' -f1)
 
@@ -180,7 +181,8 @@ machete: $(MACHETE) ## Find unused dependencies
 	$(MACHETE)
 
 .PHONY: test-tools
-test-tools: $(GRPCURL) $(PYTHON_READY) $(NODE_READY) ## Install the clients that the tests use
+test-tools: $(GRPCURL) $(PYTHON_READY) $(NODE_READY) $(PROMETHEUS) ## Install the clients that the tests use
+	@$(call need,openssl,install it; the test of Envoy makes a certificate with it)
 
 $(DENY):
 	@$(RUST)
@@ -194,6 +196,13 @@ $(GRPCURL):
 	@$(GO)
 	GOBIN=$(@D) go install github.com/fullstorydev/grpcurl/cmd/grpcurl@$(GRPCURL_VERSION)
 	cp $(@D)/grpcurl $@
+
+# Debian's package, unpacked: its archive has only the latest version of a release, so there is none to pin.
+$(PROMETHEUS):
+	@command -v apt-get > /dev/null || { echo "apt-get is missing: put prometheus and promtool into $(@D)" >&2; exit 1; }
+	rm -rf $(CACHE)/tools/test/prometheus && mkdir -p $(CACHE)/tools/test/prometheus
+	cd $(CACHE)/tools/test/prometheus && { apt-get download -qq prometheus || { \
+	  sudo=$$([[ $$(id -u) == 0 ]] || echo sudo); $$sudo apt-get update -qq && apt-get download -qq prometheus; }; } && dpkg -x prometheus_*.deb . && rm prometheus_*.deb
 
 $(PYTHON_READY):
 	@$(PYTHON)

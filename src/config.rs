@@ -33,6 +33,15 @@ pub(crate) struct ServeConfig {
     #[arg(long, env = "MILLRACE_INSECURE_NO_KEYS", value_name = "true|false", default_value = "false",
           num_args = 0..=1, default_missing_value = "true", action = clap::ArgAction::Set)]
     pub insecure_no_keys: bool,
+    /// Further address of GET /metrics, where nobody needs a key: for Prometheus. Empty for none
+    #[arg(
+        long,
+        env = "MILLRACE_METRICS_LISTEN",
+        value_name = "HOST:PORT",
+        default_value = "",
+        hide_default_value = true
+    )]
+    pub metrics_listen: OptionalAddress,
     /// Maximum size of a request message, in bytes
     #[arg(long, env = "MILLRACE_MAX_MESSAGE_BYTES", value_name = "BYTES", default_value = "4194304",
           value_parser = |text: &str| parse_integer(text, 1_024..=8_388_608))]
@@ -97,6 +106,7 @@ impl ServeConfig {
                 max_message_bytes: buffer_bytes / MIN_BUFFER_TO_MESSAGE_RATIO,
             });
         }
+        self.edge.tls.files()?;
         self.clickhouse.retention().map(|_| ())
     }
 }
@@ -135,6 +145,14 @@ pub(crate) enum ConfigConflict {
         needed_bytes: u64,
         /// Maximum of MILLRACE_MAX_MESSAGE_BYTES for that buffer.
         max_message_bytes: u64,
+    },
+    /// TLS needs a certificate and its key.
+    #[error("{present} is set without {missing}: set it too, or neither")]
+    IncompleteTls {
+        /// A setting.
+        present: &'static str,
+        /// What it needs.
+        missing: &'static str,
     },
     /// Events would be stored that no panel shows.
     #[error(
@@ -195,6 +213,111 @@ pub(crate) struct EdgeConfig {
     /// Path below which a proxy publishes the server, such as `/millrace`. Everything is served there and at the root
     #[arg(long, env = "MILLRACE_BASE_PATH", value_name = "PATH", default_value = "/")]
     pub base_path: BasePath,
+    /// TLS
+    #[command(flatten)]
+    pub tls: TlsConfig,
+    /// Header in which an authenticating proxy names the person, such as X-Forwarded-User. On a server with keys, such a
+    /// request may read the panels of MILLRACE_PROJECT. Needs MILLRACE_TRUSTED_PROXIES
+    #[arg(
+        long,
+        env = "MILLRACE_TRUSTED_HEADER",
+        value_name = "HEADER",
+        default_value = "",
+        hide_default_value = true
+    )]
+    pub trusted_header: String,
+    /// Addresses of the proxies whose header is trusted, comma-separated: 10.0.0.5 or 10.0.0.0/24
+    #[arg(
+        long,
+        env = "MILLRACE_TRUSTED_PROXIES",
+        value_name = "NETWORKS",
+        default_value = "",
+        hide_default_value = true
+    )]
+    pub trusted_proxies: String,
+}
+
+/// Certificates of the port.
+#[derive(Args, Clone, Debug, Default)]
+pub(crate) struct TlsConfig {
+    /// PEM file with the server's certificate and its intermediate ones. With it, the port expects TLS; a new file is used
+    /// without a restart
+    #[arg(
+        long,
+        env = "MILLRACE_TLS_CERT",
+        value_name = "FILE",
+        default_value = "",
+        hide_default_value = true
+    )]
+    pub tls_cert: String,
+    /// PEM file with the private key of the certificate
+    #[arg(
+        long,
+        env = "MILLRACE_TLS_KEY",
+        value_name = "FILE",
+        default_value = "",
+        hide_default_value = true
+    )]
+    pub tls_key: String,
+    /// PEM file with the authorities of client certificates. A client whose certificate has a name of a key
+    /// (`millrace keys create --certificate`) needs no other credentials
+    #[arg(
+        long,
+        env = "MILLRACE_TLS_CLIENT_CA",
+        value_name = "FILE",
+        default_value = "",
+        hide_default_value = true
+    )]
+    pub tls_client_ca: String,
+}
+
+/// The files of a port with TLS.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct TlsFiles {
+    pub certificate: PathBuf,
+    pub key: PathBuf,
+    pub client_ca: Option<PathBuf>,
+}
+
+impl TlsConfig {
+    /// The files; `None` without TLS.
+    ///
+    /// # Errors
+    /// When one of them needs another that is not configured.
+    pub(crate) fn files(&self) -> Result<Option<TlsFiles>, ConfigConflict> {
+        let (present, missing) =
+            match [&self.tls_cert, &self.tls_key, &self.tls_client_ca].map(|file| file.is_empty()) {
+                [true, true, true] => return Ok(None),
+                [false, false, is_without_ca] => {
+                    return Ok(Some(TlsFiles {
+                        certificate: (&self.tls_cert).into(),
+                        key: (&self.tls_key).into(),
+                        client_ca: (!is_without_ca).then(|| (&self.tls_client_ca).into()),
+                    }));
+                }
+                [false, true, _] => ("MILLRACE_TLS_CERT", "MILLRACE_TLS_KEY"),
+                [true, false, _] => ("MILLRACE_TLS_KEY", "MILLRACE_TLS_CERT"),
+                [true, true, false] => ("MILLRACE_TLS_CLIENT_CA", "MILLRACE_TLS_CERT and MILLRACE_TLS_KEY"),
+            };
+        Err(ConfigConflict::IncompleteTls { present, missing })
+    }
+}
+
+/// An address to listen on, or an empty text.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct OptionalAddress(pub(crate) Option<SocketAddr>);
+
+impl std::str::FromStr for OptionalAddress {
+    type Err = InvalidValue;
+
+    fn from_str(text: &str) -> Result<Self, InvalidValue> {
+        match text.trim() {
+            "" => Ok(Self(None)),
+            text => {
+                text.parse().map(|address| Self(Some(address))).map_err(|_| InvalidValue::OptionalAddress)
+            }
+        }
+    }
 }
 
 /// A path of URLs: `/` (or an empty text), or one or more segments. Printed with a slash at the end.
@@ -479,6 +602,16 @@ pub fn default_engine_library() -> PathBuf {
     cache.join("millrace/engine").join(crate::engine::VERSION).join("libchdb.so")
 }
 
+/// The socket of the service manager and the time in which its watchdog expects a sign of life, as sd_notify(3) and
+/// sd_watchdog_enabled(3) define their variables. `None` without a service manager.
+pub(crate) fn service_manager() -> Option<(OsString, Option<Duration>)> {
+    let socket = std::env::var_os("NOTIFY_SOCKET").filter(|socket| !socket.is_empty())?;
+    let number = |name| std::env::var(name).ok()?.parse::<u64>().ok();
+    let is_own = number("WATCHDOG_PID").is_none_or(|pid| pid == u64::from(std::process::id()));
+    let watchdog = number("WATCHDOG_USEC").filter(|&micros| is_own && micros > 0).map(Duration::from_micros);
+    Some((socket, watchdog))
+}
+
 /// Variables that the isolated engine process inherits: time zone, loader path, and the two that control backtraces and
 /// log output. Its own settings, [`ENGINE_VARIABLE_PREFIX`], are inherited as well.
 const ENGINE_INHERITED_VARIABLES: [&str; 4] = ["TZ", "LD_LIBRARY_PATH", "RUST_BACKTRACE", "RUST_LOG"];
@@ -504,6 +637,8 @@ pub(crate) enum InvalidValue {
     EngineMemory(RangeInclusive<u64>),
     #[error("must be an address like http://localhost:8123, or empty for the embedded engine")]
     HttpUrl,
+    #[error("must be an address like 127.0.0.1:9464, or empty")]
+    OptionalAddress,
     #[error("must be 1 to 64 letters, digits and underscores, and not begin with a digit")]
     Identifier,
     #[error(
@@ -653,6 +788,11 @@ mod tests {
             (
                 ["--flush-interval-ms", "2s"],
                 "FLUSH_INTERVAL_MS (--flush-interval-ms): \"2s\" is invalid: must be a whole number from 10 to 600000",
+            ),
+            (
+                ["--metrics-listen", "9464"],
+                "MILLRACE_METRICS_LISTEN (--metrics-listen): \"9464\" is invalid: must be an address like 127.0.0.1:9464, or \
+                 empty",
             ),
             (
                 ["--clickhouse-url", "localhost:8123"],

@@ -16,8 +16,10 @@
 //!    web/.
 //!
 //! Around them: `commands` are the subcommands of the program, `config` its settings, `server` the one port for gRPC
-//! and HTTP, `openapi` the description of the HTTP API, `health` the state of everything, `error` the mapping of errors to gRPC and HTTP, `telemetry` the log,
-//! `shutdown` the signals. `proto` has the contracts. The client for producers written in Rust is the crate
+//! and HTTP, `openapi` the description of the HTTP API, `health` the state of everything, `metrics` its figures for
+//! Prometheus (`counters` has their types), `error` the mapping of errors to gRPC and HTTP, `telemetry` the log,
+//! `shutdown` the signals, `service_manager` the notifications to systemd. `proto` has the contracts. The client for
+//! producers written in Rust is the crate
 //! `millrace-client`.
 //!
 //! The public API is [`cli::run`]: programs use the contracts, not this library. What the tests, benchmarks and fuzz targets
@@ -35,20 +37,24 @@ pub mod cli;
 mod clickhouse;
 mod commands;
 mod config;
+mod counters;
 mod dashboard;
 mod edge;
 mod engine;
 mod error;
 mod event;
+mod file_stamp;
 mod health;
 mod ingest;
 mod journal;
+mod metrics;
 mod openapi;
 mod panels;
 mod project;
 mod properties;
 mod proto;
 mod server;
+mod service_manager;
 mod shutdown;
 mod telemetry;
 mod web_assets;

@@ -27,18 +27,20 @@ use tonic_web::GrpcWebLayer;
 use tower::ServiceExt as _;
 
 use crate::access::admin::AdminHandler;
-use crate::access::{AccessControl, HttpRoutes, Requirement, layer, rpcs};
+use crate::access::{AccessControl, HttpRoutes, Requirement, layer, rpcs, session};
 use crate::config::{BasePath, EdgeConfig};
 use crate::dashboard::{self, grpc::DashboardHandler, heartbeat::DashboardState};
 pub(crate) use crate::edge::ConnectionTasks;
 use crate::edge::{
     self,
     origin::{OriginError, OriginPolicy},
+    tls::{Tls, TlsWatcher},
 };
 use crate::error::problem_response;
 use crate::health::grpc::HealthHandler;
 use crate::health::{self, HealthView};
 use crate::ingest::{self, Ingester, grpc::IngestHandler, otlp::LogsHandler};
+use crate::metrics::{self, Metrics};
 use crate::openapi;
 use crate::panels::Panels;
 use crate::proto::otlp::collector::logs::v1::logs_service_server::LogsServiceServer;
@@ -69,6 +71,8 @@ pub(crate) struct Handlers {
     pub max_message_bytes: usize,
     /// AdminService.
     pub admin: AdminHandler,
+    /// `/metrics`.
+    pub metrics: Metrics,
     /// Checks every request.
     pub access: AccessControl,
     /// Allowed hosts and origins.
@@ -103,6 +107,7 @@ pub(crate) fn router(handlers: Handlers) -> (Router, HealthReporter) {
         view,
         max_message_bytes,
         admin,
+        metrics,
         access,
         edge,
     } = handlers;
@@ -143,10 +148,12 @@ pub(crate) fn router(handlers: Handlers) -> (Router, HealthReporter) {
     let unknown = UnknownPaths { page: page.clone(), grpc: grpc.clone() };
     let routes = HttpRoutes::new(access.clone()).route("/livez", Requirement::Open, get(async || "ok\n"));
     let routes = health::http::add_routes(routes, view);
+    let routes = metrics::add_routes(routes, metrics);
     let routes = ingest::http::add_routes(routes, ingester.clone(), max_message_bytes);
     let routes = ingest::segment::add_routes(routes, ingester.clone(), max_message_bytes);
     let routes = ingest::otlp::add_routes(routes, ingester, max_message_bytes);
     let routes = openapi::add_routes(routes);
+    let routes = session::add_routes(routes, access.clone(), edge.base_path.clone());
     let routes = page.add_routes(dashboard::http::add_routes(routes, panels, dashboard_state));
     for (path, requirement) in routes.requirements() {
         tracing::debug!(path, requires = ?requirement, "route");
@@ -205,10 +212,11 @@ pub(crate) async fn serve(
     listener: TcpListener,
     router: Router,
     config: EdgeConfig,
+    tls: Option<(Tls, TlsWatcher)>,
     connection_tasks: ConnectionTasks,
     stop: CancellationToken,
 ) {
-    edge::serve(listener, router, &config, connection_tasks, stop).await;
+    edge::serve(listener, router, &config, tls, connection_tasks, stop).await;
 }
 
 /// Which requests of pages are served.

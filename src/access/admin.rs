@@ -132,7 +132,7 @@ impl AdminService for AdminHandler {
             name => name.parse().map_err(|error| Error::invalid(format!("project: {error}")))?,
         };
         let limits = limits_of(limits.unwrap_or_default())?;
-        let options = KeyOptions { name, scope, project, origins, events, limits };
+        let options = KeyOptions { name, scope, project, origins, events, certificates: Vec::new(), limits };
         let (record, new) = self.change(move |file| file.create(options)).await?;
         tracing::info!(key = %record.id, scope = %record.scope, project = record.project, "key created");
         Ok(Response::new(v1::CreateKeyResponse { key: Some(to_message(record)), text: new.text }))

@@ -52,6 +52,9 @@ pub(crate) struct KeyRecord {
     /// The events that it may send; empty for all.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) events: Vec<String>,
+    /// The names in client certificates that stand for the key: DNS names or URIs.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) certificates: Vec<String>,
     #[serde(default)]
     pub(crate) created_at: String,
     #[serde(default)]
@@ -83,6 +86,7 @@ pub(crate) struct KeyOptions {
     pub(crate) origins: Vec<String>,
     pub(crate) events: Vec<String>,
     pub(crate) limits: LimitSettings,
+    pub(crate) certificates: Vec<String>,
 }
 
 #[derive(Default, Serialize, Deserialize)]
@@ -127,6 +131,7 @@ impl KeyFile {
         for (index, key) in keys.iter().enumerate() {
             let is_twice = keys[..index].iter().any(|earlier| earlier.id == key.id);
             let problem = if is_twice { Some("is there twice".to_owned()) } else { problem_of(key) };
+            let problem = problem.or_else(|| shared_certificate(&keys[..index], key));
             if let Some(problem) = problem {
                 return Err(KeyFileError::Key { path: self.path.clone(), id: key.id.clone(), problem });
             }
@@ -144,6 +149,7 @@ impl KeyFile {
             project: options.project.to_string(),
             origins: options.origins,
             events: options.events,
+            certificates: options.certificates,
             created_at: now(),
             limits: options.limits,
             secrets: vec![secret_record(&new)],
@@ -152,6 +158,9 @@ impl KeyFile {
             return Err(KeyFileError::Invalid(format!("the key {problem}")));
         }
         self.change(|keys| {
+            if let Some(problem) = shared_certificate(keys, &record) {
+                return Err(KeyFileError::Invalid(format!("the key {problem}")));
+            }
             keys.push(record.clone());
             Ok(())
         })?;
@@ -217,6 +226,14 @@ fn now() -> String {
     jiff::Timestamp::now().round(jiff::Unit::Second).map_or_else(|_| String::new(), |now| now.to_string())
 }
 
+/// A certificate stands for one key. Follows "the key ID".
+fn shared_certificate(earlier: &[KeyRecord], key: &KeyRecord) -> Option<String> {
+    key.certificates.iter().find_map(|name| {
+        let other = earlier.iter().find(|other| other.certificates.contains(name))?;
+        Some(format!("has the certificate {name:?}, which the key {} has too", other.id))
+    })
+}
+
 /// What is wrong with a key; follows "the key ID".
 fn problem_of(key: &KeyRecord) -> Option<String> {
     if let Err(error) = key.project.parse::<Project>() {
@@ -239,6 +256,16 @@ fn problem_of(key: &KeyRecord) -> Option<String> {
     }
     if !matches!(key.scope, Scope::Browser | Scope::Write) && !key.events.is_empty() {
         return Some(format!("has events, but the scope {} sends none", key.scope));
+    }
+    if key.scope == Scope::Browser && !key.certificates.is_empty() {
+        return Some(
+            "has certificates, but its scope browser is for pages, which anybody can open".to_owned(),
+        );
+    }
+    if key.certificates.iter().any(String::is_empty) {
+        return Some(
+            "has an empty certificate: a DNS name or a URI of the certificate is expected".to_owned(),
+        );
     }
     let is_origin = |origin: &&String| {
         let host = origin.strip_prefix("https://").or_else(|| origin.strip_prefix("http://"));
@@ -266,6 +293,7 @@ mod tests {
             origins: Vec::new(),
             events: Vec::new(),
             limits: LimitSettings::default(),
+            certificates: Vec::new(),
         }
     }
 
@@ -309,6 +337,14 @@ mod tests {
                 "without a path",
             ),
             (KeyOptions { events: vec!["a".into()], ..options(Scope::Read) }, "sends none"),
+            (
+                KeyOptions {
+                    origins: vec!["https://a.example".into()],
+                    certificates: vec!["a.example".into()],
+                    ..options(Scope::Browser)
+                },
+                "scope browser is for pages",
+            ),
         ] {
             let error = file.create(change).err().unwrap().to_string();
             assert!(error.contains(part), "{error}");

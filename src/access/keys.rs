@@ -1,7 +1,6 @@
 //! The keys that are valid now. They follow the file of keys while the server runs.
 
 use std::collections::HashMap;
-use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,9 +11,12 @@ use tokio_util::sync::CancellationToken;
 use super::file::{KeyFile, KeyFileError, KeyRecord};
 use super::key::{KeyId, PresentedKey, Scope, SecretHash};
 use super::limits::{KeyLimits, UsageFile};
-use super::{Caller, Requirement};
+use super::session::Sessions;
+use super::{Caller, Requirement, TrustedProxies};
 use crate::blocking::run_blocking;
+use crate::counters::EventCounts;
 use crate::error::{Error, ErrorCode};
+use crate::file_stamp::FileStamp;
 use crate::project::Project;
 
 /// How often the file is checked for changes. Revoked keys end open streams within this time.
@@ -30,7 +32,13 @@ pub(crate) struct Key {
     pub(crate) origins: Vec<String>,
     /// The events that it may send; empty for all.
     pub(crate) events: Vec<String>,
+    /// What it has sent. Kept when the file of keys is read again.
+    pub(crate) events_sent: Arc<EventCounts>,
     pub(crate) limits: Arc<KeyLimits>,
+    /// The client certificates that stand for it, by a DNS name or URI in them.
+    certificates: Vec<String>,
+    /// Of callers with such a certificate. Cancelled when the key is revoked or has other certificates.
+    certificate_token: CancellationToken,
     /// Each with a token that is cancelled when the secret is revoked.
     secrets: Vec<(SecretHash, CancellationToken)>,
 }
@@ -39,6 +47,7 @@ impl Key {
     /// `earlier` is the key with the same id, whose tokens stay in use.
     fn new(record: KeyRecord, earlier: Option<&Self>, data_dir: &Path) -> Option<Self> {
         let project: Project = record.project.parse().ok()?;
+        let events_sent = earlier.map(|earlier| Arc::clone(&earlier.events_sent)).unwrap_or_default();
         // What is left of the limits stays, unless they have changed.
         let known = earlier.filter(|earlier| earlier.limits.settings == record.limits);
         let limits = known.map_or_else(
@@ -63,11 +72,37 @@ impl Key {
             let known = earlier.into_iter().flat_map(|key| &key.secrets).find(|(known, _)| *known == hash);
             known.map_or_else(CancellationToken::new, |(_, token)| token.clone())
         };
+        let certificate_token = earlier
+            .filter(|earlier| earlier.certificates == record.certificates)
+            .map_or_else(CancellationToken::new, |earlier| earlier.certificate_token.clone());
         let hashes = record.secrets.iter().filter_map(|secret| secret.sha256.parse().ok());
         let secrets = hashes.map(|hash| (hash, token_of(hash))).collect();
-        let KeyRecord { id, scope, origins, events, .. } = record;
-        Some(Self { id, scope, project, origins, events, limits, secrets })
+        let KeyRecord { id, scope, origins, events, certificates, .. } = record;
+        Some(Self {
+            id,
+            scope,
+            project,
+            origins,
+            events,
+            events_sent,
+            limits,
+            certificates,
+            certificate_token,
+            secrets,
+        })
     }
+}
+
+/// What a request presents.
+pub(crate) enum Credentials<'r> {
+    None,
+    Key(PresentedKey),
+    /// The names of a verified client certificate.
+    Certificate(&'r [String]),
+    /// The caller who began the session.
+    Session(&'r Caller),
+    /// A trusted proxy has authenticated the person.
+    Proxy,
 }
 
 /// What a server asks of its callers.
@@ -94,11 +129,15 @@ impl Access {
         Self::Keys(keys.collect())
     }
 
-    fn tokens(&self) -> Vec<&CancellationToken> {
+    fn tokens(&self) -> Vec<CancellationToken> {
         match self {
-            Self::Everyone(token) => vec![token],
+            Self::Everyone(token) => vec![token.clone()],
             Self::Keys(keys) => {
-                keys.values().flat_map(|key| key.secrets.iter().map(|(_, token)| token)).collect()
+                let tokens = |key: &Arc<Key>| {
+                    let secrets = key.secrets.iter().map(|(_, token)| token.clone());
+                    secrets.chain([key.certificate_token.clone()]).collect::<Vec<_>>()
+                };
+                keys.values().flat_map(tokens).collect()
             }
         }
     }
@@ -110,6 +149,8 @@ pub(crate) struct AccessControl {
     access: watch::Receiver<Arc<Access>>,
     /// Of callers without a key.
     project: Project,
+    sessions: Sessions,
+    trusted_proxies: Option<Arc<TrustedProxies>>,
 }
 
 /// Follows the file of keys.
@@ -118,31 +159,16 @@ pub(crate) struct KeyFileWatcher {
     sender: watch::Sender<Arc<Access>>,
     /// Why the file cannot be used; empty if it can.
     problem: watch::Sender<String>,
-    stamp: Option<Stamp>,
-}
-
-/// Tells one version of the file from another.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Stamp {
-    inode: u64,
-    bytes: u64,
-    modified: (i64, i64),
-}
-
-impl Stamp {
-    fn of(path: &Path) -> Option<Self> {
-        let metadata = std::fs::metadata(path).ok()?;
-        Some(Self {
-            inode: metadata.ino(),
-            bytes: metadata.len(),
-            modified: (metadata.mtime(), metadata.mtime_nsec()),
-        })
-    }
+    stamp: Option<FileStamp>,
 }
 
 /// Why a request is not served.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum AccessError {
+    #[error(
+        "no key has the client certificate of the names {0:?}; `millrace keys create --certificate NAME` makes one"
+    )]
+    UnknownCertificate(Vec<String>),
     #[error("a key is required: send `authorization: Bearer KEY`; `millrace keys create` makes one")]
     Missing,
     #[error("authorization: {0}; expected Bearer KEY, or Basic with the key as the user name")]
@@ -165,6 +191,7 @@ impl From<AccessError> for Error {
     fn from(error: AccessError) -> Self {
         let code = match error {
             AccessError::Missing
+            | AccessError::UnknownCertificate(_)
             | AccessError::Malformed(_)
             | AccessError::Unknown(_)
             | AccessError::Revoked => ErrorCode::Unauthenticated,
@@ -176,12 +203,35 @@ impl From<AccessError> for Error {
 
 impl AccessControl {
     /// Reads the keys of a data folder. `project` is the one of callers without a key.
-    pub(crate) fn open(file: KeyFile, project: Project) -> Result<(Self, KeyFileWatcher), KeyFileError> {
-        let stamp = Stamp::of(file.path());
+    pub(crate) fn open(
+        file: KeyFile,
+        project: Project,
+        trusted_proxies: Option<TrustedProxies>,
+    ) -> Result<(Self, KeyFileWatcher), KeyFileError> {
+        let stamp = FileStamp::of(file.path());
         let records = file.read()?;
         let (sender, access) = watch::channel(Arc::new(Access::new(records, None, file.data_dir())));
         let watcher = KeyFileWatcher { file, sender, problem: watch::Sender::default(), stamp };
-        Ok((Self { access, project }, watcher))
+        let trusted_proxies = trusted_proxies.map(Arc::new);
+        Ok((Self { access, project, sessions: Sessions::default(), trusted_proxies }, watcher))
+    }
+
+    pub(super) fn sessions(&self) -> &Sessions {
+        &self.sessions
+    }
+
+    pub(super) fn trusted_proxies(&self) -> Option<&TrustedProxies> {
+        self.trusted_proxies.as_deref()
+    }
+
+    /// All keys, in the order of their ids.
+    pub(crate) fn keys(&self) -> Vec<Arc<Key>> {
+        let mut keys = match &**self.access.borrow() {
+            Access::Everyone(_) => Vec::new(),
+            Access::Keys(keys) => keys.values().cloned().collect(),
+        };
+        keys.sort_by_cached_key(|key| key.id.to_string());
+        keys
     }
 
     /// Whether callers need keys.
@@ -197,10 +247,10 @@ impl AccessControl {
         }
     }
 
-    /// The caller that presents this key. `origin` is the one of the request, if it has any.
+    /// The caller with these credentials. `origin` is the one of the request, if it has any.
     pub(crate) fn authenticate(
         &self,
-        key: Option<&PresentedKey>,
+        credentials: &Credentials<'_>,
         requirement: Requirement,
         origin: Option<&str>,
     ) -> Result<Caller, AccessError> {
@@ -215,8 +265,28 @@ impl AccessControl {
             let revoked = CancellationToken::new();
             return Ok(Caller { project: self.project.clone(), key: None, revoked });
         }
-        let presented = key.ok_or(AccessError::Missing)?;
-        let (key, token) = find(keys, presented).ok_or_else(|| AccessError::Unknown(presented.id.clone()))?;
+        let (key, token) = match credentials {
+            Credentials::None => return Err(AccessError::Missing),
+            Credentials::Key(presented) => {
+                find(keys, presented).ok_or_else(|| AccessError::Unknown(presented.id.clone()))?
+            }
+            Credentials::Session(caller) => {
+                (caller.key.as_ref().ok_or(AccessError::Missing)?, caller.revoked.clone())
+            }
+            Credentials::Proxy if requirement == Requirement::Read => {
+                // Ended by the proxy.
+                let revoked = CancellationToken::new();
+                return Ok(Caller { project: self.project.clone(), key: None, revoked });
+            }
+            Credentials::Proxy => return Err(AccessError::Missing),
+            Credentials::Certificate(names) => {
+                // A name is one key's at most. A certificate may have names of several: its first counts.
+                let key_of = |name| keys.values().find(|key| key.certificates.contains(name));
+                let key = names.iter().find_map(key_of);
+                let key = key.ok_or_else(|| AccessError::UnknownCertificate(names.to_vec()))?;
+                (key, key.certificate_token.clone())
+            }
+        };
         if !requirement.allows(key.scope) {
             let needed = requirement.scopes();
             return Err(AccessError::Scope { id: key.id.clone(), scope: key.scope, needed });
@@ -264,7 +334,7 @@ impl KeyFileWatcher {
             let (file, stamp) = (self.file.clone(), self.stamp);
             let read = run_blocking(move || {
                 // Before reading: a file that changes meanwhile is read again.
-                let current = Stamp::of(file.path());
+                let current = FileStamp::of(file.path());
                 (current != stamp).then(|| (current, file.read()))
             });
             if let Some((stamp, read)) = read.await {
@@ -307,7 +377,7 @@ impl KeyFileWatcher {
 fn end_revoked(earlier: &Access, now: &Access) {
     let kept = now.tokens();
     for token in earlier.tokens() {
-        if !kept.iter().any(|kept| **kept == *token) {
+        if !kept.contains(&token) {
             token.cancel();
         }
     }

@@ -1,10 +1,11 @@
 //! Checks requests before their handlers run, and ends them when their key is revoked.
 
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use axum::body::{Body, Bytes};
-use axum::extract::{Request, State};
+use axum::extract::{ConnectInfo, Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 use base64::Engine as _;
@@ -16,8 +17,9 @@ use tokio_util::sync::WaitForCancellationFutureOwned;
 use tonic::Status;
 
 use super::key::PresentedKey;
-use super::keys::AccessError;
+use super::keys::{AccessError, Credentials};
 use super::{AccessControl, Caller, Requirement, Scope, rpcs};
+use crate::edge::tls::TlsSession;
 use crate::error::{Error, ErrorCode};
 
 /// The parameter of a beacon's URL that has its key: `navigator.sendBeacon` sends no headers.
@@ -29,7 +31,7 @@ pub(super) async fn check_http(
     mut request: Request,
     next: Next,
 ) -> Response {
-    let caller = match authenticate(&access, requirement, request.headers(), request.uri()) {
+    let caller = match authenticate(&access, requirement, &request) {
         Ok(caller) => caller,
         Err(error) => return http_error(error.into()),
     };
@@ -48,7 +50,7 @@ pub(crate) async fn check_rpc(
     next: Next,
 ) -> Response {
     let requirement = rpcs::requirement(request.uri().path());
-    let caller = match authenticate(&access, requirement, request.headers(), request.uri()) {
+    let caller = match authenticate(&access, requirement, &request) {
         Ok(caller) => caller,
         Err(error) => return Status::from(Error::from(error)).into_http(),
     };
@@ -72,23 +74,60 @@ fn http_error(error: Error) -> Response {
     response
 }
 
-fn authenticate(
+pub(super) fn authenticate(
     access: &AccessControl,
     requirement: Requirement,
-    headers: &HeaderMap,
-    uri: &Uri,
+    request: &Request,
 ) -> Result<Caller, AccessError> {
     if !access.requires_keys() || requirement == Requirement::Open {
         // Whatever the request presents.
-        return access.authenticate(None, requirement, None);
+        return access.authenticate(&Credentials::None, requirement, None);
     }
+    let headers = request.headers();
     let origin = headers.get(ORIGIN).and_then(|origin| origin.to_str().ok());
-    let key = match headers.get(AUTHORIZATION) {
-        Some(value) => Some(parse_authorization(value)?),
-        None if requirement == Requirement::BrowserWrite => parse_parameter(uri)?,
-        None => None,
+    let presented = credentials(access, requirement, request)?;
+    let session = match presented {
+        // Who has logged in has chosen a key, and with it a project.
+        Credentials::None | Credentials::Proxy
+            if matches!(requirement, Requirement::Read | Requirement::Admin) =>
+        {
+            access.sessions().of_request(headers)
+        }
+        _ => None,
     };
-    access.authenticate(key.as_ref(), requirement, origin)
+    let credentials = session.as_ref().map_or(presented, Credentials::Session);
+    access.authenticate(&credentials, requirement, origin)
+}
+
+/// The first credentials that the request presents. Others are not tried: a wrong key is an error.
+fn credentials<'r>(
+    access: &AccessControl,
+    requirement: Requirement,
+    request: &'r Request,
+) -> Result<Credentials<'r>, AccessError> {
+    if let Some(value) = request.headers().get(AUTHORIZATION) {
+        return Ok(Credentials::Key(parse_authorization(value)?));
+    }
+    if requirement == Requirement::BrowserWrite
+        && let Some(key) = parse_parameter(request.uri())?
+    {
+        return Ok(Credentials::Key(key));
+    }
+    if let Some(tls) = request.extensions().get::<TlsSession>()
+        && !tls.client_names.is_empty()
+    {
+        return Ok(Credentials::Certificate(&tls.client_names));
+    }
+    let peer = request.extensions().get::<ConnectInfo<SocketAddr>>();
+    match (access.trusted_proxies(), peer) {
+        (Some(proxies), Some(ConnectInfo(peer)))
+            if requirement == Requirement::Read
+                && proxies.have_authenticated(peer.ip(), request.headers()) =>
+        {
+            Ok(Credentials::Proxy)
+        }
+        _ => Ok(Credentials::None),
+    }
 }
 
 fn parse_authorization(value: &HeaderValue) -> Result<PresentedKey, AccessError> {

@@ -2,7 +2,8 @@
 //!
 //! A server without a file of keys serves everyone, on loopback addresses only: see [`KeyFile`]. With one, every request but
 //! those of [`Requirement::Open`] presents a key, as `authorization: Bearer KEY` or, for clients that know only user names,
-//! as the user name of `authorization: Basic`. The key decides the project. A handler checks no key itself: it takes the
+//! as the user name of `authorization: Basic`. A verified client certificate may stand for a key, and for calls that read so
+//! may the cookie of a [`session`], or the name that a trusted proxy gives. The key decides the project. A handler checks no key itself: it takes the
 //! [`Caller`] from the request's extensions.
 //!
 //! [`layer`] checks HTTP routes and RPCs before their handlers run; [`rpcs`] has the requirement of each RPC, and each HTTP
@@ -17,6 +18,8 @@ pub(crate) mod layer;
 pub(crate) mod limits;
 mod routes;
 pub(crate) mod rpcs;
+pub(crate) mod session;
+mod trusted_proxy;
 
 use std::sync::Arc;
 
@@ -28,6 +31,7 @@ pub(crate) use key::{KeyId, Scope};
 pub(crate) use keys::{AccessControl, Key};
 pub(crate) use limits::{KeyLimits, LimitSettings};
 pub(crate) use routes::HttpRoutes;
+pub(crate) use trusted_proxy::TrustedProxies;
 
 use crate::error::{Error, ErrorCode};
 use crate::project::Project;
@@ -76,7 +80,7 @@ impl Requirement {
 pub(crate) struct Caller {
     /// The project whose events it sends and reads.
     pub(crate) project: Project,
-    /// `None` on a server without keys.
+    /// `None` on a server without keys, and for people whom a trusted proxy has authenticated.
     pub(crate) key: Option<Arc<Key>>,
     /// Cancelled when its key is revoked.
     pub(crate) revoked: CancellationToken,

@@ -38,6 +38,10 @@ enum KeysAction {
         /// An event that a write or browser key may send; all without it. Can be repeated
         #[arg(long = "event", value_name = "NAME")]
         events: Vec<String>,
+        /// DNS name or URI in a client certificate: a client with it needs no other credentials (MILLRACE_TLS_CLIENT_CA). Can
+        /// be repeated
+        #[arg(long = "certificate", value_name = "NAME")]
+        certificates: Vec<String>,
         #[command(flatten)]
         limits: LimitSettings,
     },
@@ -69,11 +73,12 @@ pub(crate) fn run(args: KeysArgs) -> anyhow::Result<()> {
     let folder = args.data_dir.display();
     let file = KeyFile::new(&args.data_dir);
     match args.action {
-        KeysAction::Create { scope, name, project, origins, events, limits } => {
+        KeysAction::Create { scope, name, project, origins, events, certificates, limits } => {
             // The first key is made before the first start.
             std::fs::create_dir_all(&args.data_dir)
                 .with_context(|| format!("MILLRACE_DATA_DIR (--data-dir): {folder} could not be created"))?;
-            let (record, new) = file.create(KeyOptions { name, scope, project, origins, events, limits })?;
+            let options = KeyOptions { name, scope, project, origins, events, certificates, limits };
+            let (record, new) = file.create(options)?;
             eprintln!("{}", describe(&record));
             eprintln!(
                 "Keep the key: it is shown only now, and only its SHA-256 is in {}.",
@@ -113,9 +118,10 @@ pub(crate) fn run(args: KeysArgs) -> anyhow::Result<()> {
 }
 
 fn describe(record: &KeyRecord) -> String {
-    let KeyRecord { id, name, scope, project, origins, events, created_at, limits, secrets } = record;
+    let KeyRecord { id, name, scope, project, origins, events, certificates, created_at, limits, secrets } =
+        record;
     let mut line = format!("{id}  {scope}  project {project}  created {created_at}");
-    for (title, values) in [("origins", origins), ("events", events)] {
+    for (title, values) in [("origins", origins), ("events", events), ("certificates", certificates)] {
         if !values.is_empty() {
             line.push_str(&format!("  {title} {}", values.join(",")));
         }
@@ -149,6 +155,7 @@ fn without_secrets(record: &KeyRecord) -> serde_json::Value {
         "project": record.project,
         "origins": record.origins,
         "events": record.events,
+        "certificates": record.certificates,
         "created_at": record.created_at,
         "limits": record.limits,
         "secrets": record.secrets.len(),

@@ -17,19 +17,21 @@ use tokio_util::sync::CancellationToken;
 
 use super::migrate::UpgradeBar;
 use crate::access::admin::AdminHandler;
-use crate::access::{AccessControl, KeyFile};
+use crate::access::{AccessControl, KeyFile, TrustedProxies};
 use crate::clickhouse::schema::{self, SchemaError};
 use crate::clickhouse::upgrade::{self, UpgradeProgress};
 use crate::clickhouse::{ClickHouse, Endpoint, RetentionDays, rebuild};
 use crate::config::{ClickHouseConfig, ServeConfig};
 use crate::dashboard::{self, grpc::DashboardHandler, heartbeat::DashboardStateTask};
+use crate::edge::tls::Tls;
 use crate::engine::{self, EngineHandle, SupervisorConfig};
 use crate::event::ValidationRules;
 use crate::health::grpc::HealthHandler;
-use crate::health::{HealthCollector, HealthSources};
+use crate::health::{HealthCollector, HealthSources, is_writer_running};
 use crate::ingest::Ingester;
 use crate::ingest::grpc::IngestHandler;
 use crate::journal::{Journal, JournalConfig};
+use crate::metrics::{self, Metrics, MetricsSources};
 use crate::panels::catalog::Catalog;
 use crate::panels::directory::DirectoryWatcher;
 use crate::panels::subscriptions::Subscriptions;
@@ -37,6 +39,7 @@ use crate::panels::{PanelSources, Panels};
 use crate::properties::Properties;
 use crate::properties::applied::AppliedProperties;
 use crate::server::{self, ConnectionTasks, Handlers};
+use crate::service_manager::ServiceManager;
 use crate::shutdown::ShutdownSignals;
 use crate::writer::batch::BatchEncoder;
 use crate::writer::boot::BootMarker;
@@ -50,7 +53,11 @@ pub(crate) async fn run(config: ServeConfig) -> anyhow::Result<()> {
     let mut signals = ShutdownSignals::install()?;
     let _lock = lock_data_dir(&config.data_dir)?;
     let key_file = KeyFile::new(&config.data_dir);
-    let (access, key_file_watcher) = AccessControl::open(key_file.clone(), config.project.clone())?;
+    let (access, key_file_watcher) = AccessControl::open(
+        key_file.clone(),
+        config.project.clone(),
+        TrustedProxies::new(&config.edge.trusted_header, &config.edge.trusted_proxies)?,
+    )?;
     if !config.listen.ip().is_loopback() && !access.requires_keys() && !config.insecure_no_keys {
         bail!(
             "MILLRACE_LISTEN (--listen): {} is reachable from other machines, but there are no keys: make the first one with \
@@ -59,8 +66,16 @@ pub(crate) async fn run(config: ServeConfig) -> anyhow::Result<()> {
             config.data_dir.display()
         );
     }
+    let tls = config.edge.tls.files()?.map(Tls::open).transpose()?;
     let listener = server::listen(config.listen).await?;
     let address = listener.local_addr()?;
+    let metrics_listener = match config.metrics_listen.0 {
+        Some(address) => {
+            let may_be_public = access.requires_keys() || config.insecure_no_keys;
+            Some(metrics::listen(address, may_be_public).await?)
+        }
+        None => None,
+    };
 
     // Before ClickHouse: a journal of a newer version must fail the start before anything is changed.
     let (journal, recovered) = open_journal(&config).await?;
@@ -119,9 +134,10 @@ pub(crate) async fn run(config: ServeConfig) -> anyhow::Result<()> {
         engine: storage.engine.as_ref().map(|(engine, _)| engine.clone()),
         writer: writer.clone(),
         journal: journal.clone(),
-        dead_letters,
+        dead_letters: dead_letters.clone(),
         schema_pending,
         keys_problem: key_file_watcher.problem(),
+        tls_problem: tls.as_ref().map(|(_, watcher)| watcher.problem()),
     };
     let (health_collector, view) = HealthCollector::start(sources).await;
     let health_task = tokio::spawn(health_collector.run(stop_services.clone()));
@@ -169,6 +185,36 @@ pub(crate) async fn run(config: ServeConfig) -> anyhow::Result<()> {
     };
     let properties_task =
         tokio::spawn(applied_properties.follow_requests(properties_sender, settle, stop_services.clone()));
+    let connection_tasks = ConnectionTasks::default();
+    let metrics = Metrics::new(MetricsSources {
+        access: access.clone(),
+        connections: connection_tasks.clone(),
+        writer: writer.clone(),
+        journal: journal.clone(),
+        dead_letters,
+        panels: panels.clone(),
+        subscriptions: subscriptions.clone(),
+        engine: storage.engine.as_ref().map(|(engine, _)| engine.clone()),
+        health: view.clone(),
+    });
+    let metrics_connection_tasks = ConnectionTasks::default();
+    let metrics_server = match metrics_listener {
+        Some(listener) => {
+            tracing::info!(address = %listener.local_addr()?, "serving /metrics without keys");
+            Some(ServerTask::new(
+                "metrics",
+                tokio::spawn(metrics::serve(
+                    listener,
+                    metrics.clone(),
+                    config.edge.clone(),
+                    metrics_connection_tasks.clone(),
+                    stop_services.clone(),
+                )),
+            ))
+        }
+        None => None,
+    };
+    let watchdog_writer = writer.clone();
     let ingester = Ingester::new(writer, rules, properties);
     let (router, reporter) = server::router(Handlers {
         ingest: IngestHandler::new(ingester.clone(), stop_services.clone()),
@@ -184,11 +230,11 @@ pub(crate) async fn run(config: ServeConfig) -> anyhow::Result<()> {
         health: HealthHandler::new(view.clone()),
         view: view.clone(),
         admin: AdminHandler::new(key_file),
+        metrics,
         access,
         max_message_bytes: usize::try_from(config.max_message_bytes)?,
         edge: config.edge.clone(),
     });
-    let connection_tasks = ConnectionTasks::default();
     let mut tasks = ServerTasks {
         server: ServerTask::new(
             "server",
@@ -196,6 +242,7 @@ pub(crate) async fn run(config: ServeConfig) -> anyhow::Result<()> {
                 listener,
                 router,
                 config.edge,
+                tls,
                 connection_tasks.clone(),
                 stop_services.clone(),
             )),
@@ -209,10 +256,14 @@ pub(crate) async fn run(config: ServeConfig) -> anyhow::Result<()> {
             "health reporter",
             tokio::spawn(server::report_health(reporter, view, stop_services.clone())),
         ),
+        metrics_server,
         deferred_schema,
         writer: ServerTask::new("writer", writer_task),
         engine: storage.engine.map(|(_, supervisor_task)| ServerTask::new("engine", supervisor_task)),
     };
+    let service_manager = ServiceManager::from_environment();
+    let _watchdog = service_manager.start_watchdog(move || is_writer_running(watchdog_writer.stats()));
+    service_manager.notify("READY=1");
     tracing::info!(%address, data_dir = %config.data_dir.display(), "millrace is ready");
 
     tokio::select! {
@@ -226,6 +277,7 @@ pub(crate) async fn run(config: ServeConfig) -> anyhow::Result<()> {
             return Err(error.into());
         }
     }
+    service_manager.notify("STOPPING=1");
     tracing::info!(
         grace_ms = config.shutdown_grace.as_millis(),
         "stopping; a second signal exits immediately"
@@ -242,7 +294,7 @@ pub(crate) async fn run(config: ServeConfig) -> anyhow::Result<()> {
             tasks.health,
             tasks.health_reporter,
         ];
-        for task in services.into_iter().chain(tasks.deferred_schema) {
+        for task in services.into_iter().chain(tasks.deferred_schema).chain(tasks.metrics_server) {
             clean &= task.join().await;
         }
         subscriptions.join().await;
@@ -258,6 +310,7 @@ pub(crate) async fn run(config: ServeConfig) -> anyhow::Result<()> {
         }
         // Calls that outlived the server's own grace period could wait for the writer until here.
         connection_tasks.close().await;
+        metrics_connection_tasks.close().await;
         clean
     };
     tokio::select! {
@@ -302,6 +355,8 @@ struct ServerTasks {
     dashboard_state: ServerTask,
     health: ServerTask,
     health_reporter: ServerTask,
+    /// `None` without `MILLRACE_METRICS_LISTEN`.
+    metrics_server: Option<ServerTask>,
     /// Applies the schema. `None` if that was done at the start.
     deferred_schema: Option<ServerTask>,
     writer: ServerTask,
@@ -330,13 +385,15 @@ impl ServerTasks {
             dashboard_state,
             health,
             health_reporter,
+            metrics_server,
             deferred_schema,
             writer,
             engine,
         } = self;
         let tasks =
             [server, panel_directory, properties, keys, dashboard_state, health, health_reporter, writer];
-        first_exit(tasks.into_iter().chain(deferred_schema).chain(engine).collect()).await
+        first_exit(tasks.into_iter().chain(metrics_server).chain(deferred_schema).chain(engine).collect())
+            .await
     }
 }
 

@@ -20,6 +20,7 @@ use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_util::sync::CancellationToken;
 
+use super::tls::{HandshakeError, TlsSession};
 use super::{ConnectionService, ConnectionTasks, EdgeState};
 
 /// Timeout of the preamble, and of each HTTP/1 request header.
@@ -69,6 +70,8 @@ pub(super) enum ConnectionError {
     #[error("the HTTP/2 preface is not followed by a SETTINGS frame")]
     MissingSettings,
     #[error(transparent)]
+    Handshake(#[from] HandshakeError),
+    #[error(transparent)]
     Io(#[from] io::Error),
     #[error(transparent)]
     Http(#[from] hyper::Error),
@@ -78,6 +81,21 @@ pub(super) enum ConnectionError {
 pub(super) async fn serve(
     stream: TcpStream,
     peer: SocketAddr,
+    edge: &EdgeState,
+) -> Result<(), ConnectionError> {
+    let Some(tls) = &edge.tls else {
+        return serve_stream(stream, peer, None, edge).await;
+    };
+    match edge.stop.run_until_cancelled(tls.accept(stream)).await.transpose()?.flatten() {
+        Some((stream, session)) => serve_stream(stream, peer, Some(session), edge).await,
+        None => Ok(()),
+    }
+}
+
+async fn serve_stream<S: AsyncRead + AsyncWrite + Unpin>(
+    stream: S,
+    peer: SocketAddr,
+    tls: Option<TlsSession>,
     edge: &EdgeState,
 ) -> Result<(), ConnectionError> {
     let started = Instant::now();
@@ -94,6 +112,7 @@ pub(super) async fn serve(
     let service = ConnectionService {
         router: edge.router.clone(),
         peer,
+        tls,
         activity: Arc::clone(&activity),
         requests: Arc::clone(&edge.requests),
         budget: edge.budget.clone(),
@@ -151,16 +170,16 @@ where
 }
 
 /// The first bytes of a connection, and the protocol that they show.
-struct Preamble {
-    stream: TcpStream,
+struct Preamble<S> {
+    stream: S,
     /// Bytes that were read from the stream.
     bytes: io::Cursor<Vec<u8>>,
     http2: bool,
 }
 
-impl Preamble {
+impl<S: AsyncRead + Unpin> Preamble<S> {
     /// Reads until the protocol is known. `None` if the peer closes the connection before that.
-    async fn read(mut stream: TcpStream) -> Result<Option<Self>, ConnectionError> {
+    async fn read(mut stream: S) -> Result<Option<Self>, ConnectionError> {
         let mut bytes = Vec::with_capacity(PREAMBLE_BYTES);
         loop {
             let compared = bytes.len().min(HTTP2_PREFACE.len());
@@ -310,13 +329,13 @@ impl ConnectionMonitor {
 }
 
 /// The stream of a connection: replays the preamble, and records activity.
-struct TrackedIo {
-    stream: TcpStream,
+struct TrackedIo<S> {
+    stream: S,
     read_ahead: io::Cursor<Vec<u8>>,
     activity: Arc<Activity>,
 }
 
-impl AsyncRead for TrackedIo {
+impl<S: AsyncRead + Unpin> AsyncRead for TrackedIo<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -334,7 +353,7 @@ impl AsyncRead for TrackedIo {
     }
 }
 
-impl TrackedIo {
+impl<S> TrackedIo<S> {
     fn track_write<T>(&self, written: Poll<T>) -> Poll<T> {
         match written {
             Poll::Pending => self.activity.set_if_unset(&self.activity.write_blocked_since),
@@ -344,7 +363,7 @@ impl TrackedIo {
     }
 }
 
-impl AsyncWrite for TrackedIo {
+impl<S: AsyncWrite + Unpin> AsyncWrite for TrackedIo<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.stream).poll_write(cx, buf);
         self.track_write(written)
@@ -364,7 +383,9 @@ impl AsyncWrite for TrackedIo {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
+        // TLS buffers what the socket does not take.
+        let flushed = Pin::new(&mut self.stream).poll_flush(cx);
+        self.track_write(flushed)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -7,6 +7,7 @@
 //! | limit | when it is reached | reported to |
 //! | --- | --- | --- |
 //! | connections: `MILLRACE_MAX_CONNECTIONS`, per address `MILLRACE_MAX_CONNECTIONS_PER_ADDRESS`; at most the open file limit less 256 | the new connection is closed | the log, at most once in 10 s |
+//! | TLS handshake: 5 s | the connection is closed | - |
 //! | preamble (HTTP/2: preface and the header of the first frame), and each HTTP/1 request header: 5 s | the connection is closed | - |
 //! | no request: 60 s | GOAWAY or `Connection: close`, then the connection is closed | the client |
 //! | age: `MILLRACE_MAX_CONNECTION_AGE_MS` ± 10 % | GOAWAY or `Connection: close`; StreamEvents and WatchPanels end with UNAVAILABLE once everything is acknowledged; uploads may finish | the client |
@@ -35,19 +36,22 @@ mod connection;
 mod encoding;
 mod limits;
 pub(crate) mod origin;
+pub(crate) mod tls;
 
 use std::convert::Infallible;
 use std::future::Future;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
 use axum::extract::ConnectInfo;
 use axum::response::{IntoResponse as _, Response};
-use http::{Extensions, Request};
+use http::header::STRICT_TRANSPORT_SECURITY;
+use http::{Extensions, HeaderValue, Request};
 use hyper::body::Incoming;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
@@ -61,11 +65,15 @@ use crate::error::{Error, ErrorCode};
 use body::{BodyBudget, ReceivedBody};
 use connection::Activity;
 use limits::{ConnectionLimiter, FlowControlBudget};
+use tls::{Tls, TlsSession, TlsWatcher};
 
 /// How long [`serve`] waits at shutdown for clients to close their connections. Calls usually end much earlier.
 const SHUTDOWN_GRACE: Duration = Duration::from_secs(2);
 /// Delay after a failed `accept`, for example without a free file descriptor.
 const ACCEPT_RETRY_DELAY: Duration = Duration::from_millis(100);
+
+/// Browsers that were here over TLS come back over TLS, for a year.
+const HSTS: HeaderValue = HeaderValue::from_static("max-age=31536000");
 
 /// Cancelled when a connection is to be closed, so that its long-lived streams end.
 #[derive(Clone, Debug)]
@@ -92,9 +100,23 @@ pub(crate) fn connection_closing_error() -> Error {
 pub(crate) struct ConnectionTasks {
     tasks: TaskTracker,
     abort: CancellationToken,
+    counts: Arc<ConnectionCounts>,
+}
+
+/// Connections since the start of the server.
+#[derive(Debug, Default)]
+pub(crate) struct ConnectionCounts {
+    pub(crate) accepted: AtomicU64,
+    /// Closed at once, because of a limit.
+    pub(crate) rejected: AtomicU64,
+    pub(crate) closed: AtomicU64,
 }
 
 impl ConnectionTasks {
+    pub(crate) fn counts(&self) -> &ConnectionCounts {
+        &self.counts
+    }
+
     /// Closes the connections that are still open, and joins all tasks. Only after [`crate::server::serve`] has returned.
     pub(crate) async fn close(self) {
         self.tasks.close();
@@ -106,6 +128,8 @@ impl ConnectionTasks {
 /// State that all connections share.
 struct EdgeState {
     router: Router,
+    /// `None` for plain connections.
+    tls: Option<Tls>,
     connections: ConnectionLimiter,
     flow_control: FlowControlBudget,
     /// One permit per active request.
@@ -117,11 +141,33 @@ struct EdgeState {
     stop: CancellationToken,
 }
 
-/// Accepts connections until `stop`, then waits up to [`SHUTDOWN_GRACE`] for active calls to end.
+/// Accepts connections until `stop`, then waits up to [`SHUTDOWN_GRACE`] for active calls to end. With `tls`, they are
+/// encrypted, and certificates are replaced when their files are.
 pub(crate) async fn serve(
     listener: TcpListener,
     router: Router,
     config: &EdgeConfig,
+    tls: Option<(Tls, TlsWatcher)>,
+    connection_tasks: ConnectionTasks,
+    stop: CancellationToken,
+) {
+    let (tls, watcher) = tls.unzip();
+    let follow_files = async {
+        if let Some(watcher) = watcher {
+            watcher.run(stop.clone()).await;
+        }
+    };
+    tokio::join!(
+        follow_files,
+        serve_connections(listener, router, config, tls, connection_tasks, stop.clone())
+    );
+}
+
+async fn serve_connections(
+    listener: TcpListener,
+    router: Router,
+    config: &EdgeConfig,
+    tls: Option<Tls>,
     connection_tasks: ConnectionTasks,
     stop: CancellationToken,
 ) {
@@ -129,6 +175,7 @@ pub(crate) async fn serve(
     let max_per_address = usize::try_from(config.max_connections_per_address).unwrap_or(usize::MAX);
     let edge = Arc::new(EdgeState {
         router,
+        tls,
         connections: ConnectionLimiter::new(max_connections, max_per_address),
         flow_control: FlowControlBudget::default(),
         requests: Arc::new(Semaphore::new(2 * max_connections)),
@@ -143,8 +190,10 @@ pub(crate) async fn serve(
             accepted = accept(&listener) => accepted,
         };
         let Some(permit) = edge.connections.try_acquire(address.ip()) else {
+            connection_tasks.counts.rejected.fetch_add(1, Relaxed);
             continue;
         };
+        connection_tasks.counts.accepted.fetch_add(1, Relaxed);
         let edge = Arc::clone(&edge);
         connection_tasks.tasks.spawn(async move {
             let _permit = permit;
@@ -153,6 +202,7 @@ pub(crate) async fn serve(
             if let Some(Err(error)) = abort.run_until_cancelled(connection).await {
                 tracing::debug!(%error, %address, "connection failed");
             }
+            edge.connection_tasks.counts.closed.fetch_add(1, Relaxed);
         });
     }
     drop(listener);
@@ -188,6 +238,7 @@ async fn accept(listener: &TcpListener) -> (TcpStream, SocketAddr) {
 struct ConnectionService {
     router: Router,
     peer: SocketAddr,
+    tls: Option<TlsSession>,
     activity: Arc<Activity>,
     requests: Arc<Semaphore>,
     budget: BodyBudget,
@@ -207,10 +258,17 @@ impl hyper::service::Service<Request<Incoming>> for ConnectionService {
         let (mut parts, body) = request.into_parts();
         parts.extensions.insert(ConnectionShutdown(self.shutdown.clone()));
         parts.extensions.insert(ConnectInfo(self.peer));
+        let is_tls = self.tls.is_some();
+        if let Some(tls) = &self.tls {
+            parts.extensions.insert(tls.clone());
+        }
         let body = ReceivedBody::new(body, &mut parts, &self.budget);
         let router = self.router.clone();
         Box::pin(async move {
-            let response = router.oneshot(Request::from_parts(parts, Body::new(body))).await?;
+            let mut response = router.oneshot(Request::from_parts(parts, Body::new(body))).await?;
+            if is_tls {
+                response.headers_mut().insert(STRICT_TRANSPORT_SECURITY, HSTS);
+            }
             // The request counts as active until its response has been sent.
             Ok(response.map(|body| Body::new(body::GuardedBody::new(body, (active_request, permit)))))
         })
@@ -270,8 +328,11 @@ mod tests {
                 allowed_hosts: String::new(),
                 allowed_origins: String::new(),
                 base_path: "/".parse().unwrap(),
+                tls: Default::default(),
+                trusted_header: String::new(),
+                trusted_proxies: String::new(),
             };
-            async move { serve(listener, router, &config, tasks, stop).await }
+            async move { serve(listener, router, &config, None, tasks, stop).await }
         });
         let endpoint = tonic::transport::Endpoint::from_shared(format!("http://{address}")).unwrap();
         let mut client = HealthClient::new(endpoint.connect().await.unwrap());

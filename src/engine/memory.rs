@@ -1,4 +1,4 @@
-//! The engine's default memory limit.
+//! The engine's default memory limit, and the memory that processes use.
 
 use std::fs;
 use std::path::Path;
@@ -22,6 +22,14 @@ pub(crate) fn default_limit() -> u64 {
 fn limit_for(physical: Option<u64>, cgroup: Option<u64>) -> u64 {
     let usable = physical.into_iter().chain(cgroup).min().unwrap_or(4 << 30);
     (usable / MEMORY_FRACTION.1 * MEMORY_FRACTION.0).max(MIN_LIMIT_BYTES)
+}
+
+/// Resident memory of a process in bytes. `process` is its id or `self`.
+pub(crate) fn resident_bytes(process: &str) -> Option<u64> {
+    let status = read_or_empty(format!("/proc/{process}/status"));
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    let kib: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    Some(kib * 1_024)
 }
 
 fn read_or_empty(path: impl AsRef<Path>) -> String {

@@ -4,7 +4,7 @@ use std::fs::{File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::accounts::{DEFAULT_USER, PANELS_USER, PROBE_USER, WRITER_USER};
+use super::memory;
 use super::sandbox::Confinement;
 use crate::atomic_file;
 use crate::clickhouse::{ClickHouse, Endpoint, ErrorKind};
@@ -125,6 +126,8 @@ pub(crate) struct EngineHandle {
 #[derive(Debug, Default)]
 struct EngineStatus {
     restarts: AtomicU64,
+    /// Of the last child that was started; 0 before the first.
+    pid: AtomicU32,
     last_error: Mutex<Option<String>>,
     confinement: Mutex<Option<Confinement>>,
 }
@@ -160,6 +163,14 @@ impl EngineHandle {
     /// Number of restarts, failed attempts included.
     pub(crate) fn restarts(&self) -> u64 {
         self.status.restarts.load(Relaxed)
+    }
+
+    /// Resident memory of the engine's process in bytes. `None` while it is down.
+    pub(crate) fn resident_bytes(&self) -> Option<u64> {
+        let pid = self.status.pid.load(Relaxed);
+        (pid != 0 && self.writer_endpoint.borrow().is_some())
+            .then(|| memory::resident_bytes(&pid.to_string()))
+            .flatten()
     }
 
     /// Why the engine is down. `None` while it runs.
@@ -303,6 +314,7 @@ impl Supervisor {
     /// Starts a child, waits until it is ready, and publishes its endpoints.
     async fn spawn(&self) -> Result<EngineProcess, StartError> {
         let mut child = self.command().and_then(|mut command| command.spawn()).map_err(StartError::Spawn)?;
+        self.status.pid.store(child.id().unwrap_or(0), Relaxed);
         let stdin = child.stdin.take().expect("stdin is piped");
         let stdout = child.stdout.take().expect("stdout is piped");
         let stderr = child.stderr.take().expect("stderr is piped");

@@ -31,6 +31,8 @@ pub(crate) struct HealthSources {
     pub dead_letters: DeadLetters,
     /// Why the file of keys cannot be used; empty if it can.
     pub keys_problem: watch::Receiver<String>,
+    /// Why the certificate cannot be replaced; empty if it can. `None` without TLS.
+    pub tls_problem: Option<watch::Receiver<String>>,
     /// Why the schema is not applied yet.
     pub schema_pending: watch::Receiver<Option<String>>,
 }
@@ -59,10 +61,15 @@ impl HealthView {
     }
 }
 
+/// Whether the writer's task has run lately. If it hangs, only a restart of the server helps.
+pub(crate) fn is_writer_running(stats: &WriterStats) -> bool {
+    stats.time_since_heartbeat() <= WRITER_STALLED_AFTER
+}
+
 /// Sets the status to down if the writer has stalled.
 fn report_writer_stall(health: &mut v1::Health, stats: &WriterStats) {
     let time_since_heartbeat = stats.time_since_heartbeat();
-    if time_since_heartbeat > WRITER_STALLED_AFTER {
+    if !is_writer_running(stats) {
         health.status = Status::Down.into();
         health.summary = format!(
             "no events are accepted: the writer has not run for {} s; restart the server, acknowledged events are kept",
@@ -147,6 +154,10 @@ impl HealthCollector {
         let keys_problem = self.sources.keys_problem.borrow().clone();
         if status == Status::Ok && !keys_problem.is_empty() {
             (status, summary) = (Status::Degraded, format!("keys cannot be reloaded: {keys_problem}"));
+        }
+        let tls_problem = self.sources.tls_problem.as_ref().map(|problem| problem.borrow().clone());
+        if let Some(problem) = tls_problem.filter(|problem| status == Status::Ok && !problem.is_empty()) {
+            (status, summary) = (Status::Degraded, format!("the certificate cannot be replaced: {problem}"));
         }
         let mut health = v1::Health {
             status: status.into(),

@@ -5,4 +5,4 @@ mod collect;
 pub(crate) mod grpc;
 pub(crate) mod http;
 
-pub(crate) use collect::{HealthCollector, HealthSources, HealthView};
+pub(crate) use collect::{HealthCollector, HealthSources, HealthView, is_writer_running};

@@ -14,7 +14,7 @@ use crate::event::{EventFields, PromotedBuffer, ValidationRules, validate_with};
 use crate::properties::Properties;
 use crate::proto::v1;
 use crate::writer::columns::EventColumns;
-use crate::writer::{WriteRequest, Writer};
+use crate::writer::{RejectedByField, WriteRequest, Writer};
 
 /// The longest `producer_id`, in bytes.
 pub(super) const MAX_PRODUCER_ID_BYTES: usize = 128;
@@ -225,9 +225,11 @@ impl Ingester {
                 sequence,
                 start_new_numbering: false,
                 received_at_ms,
+                sender: caller.key.as_ref().map(|key| Arc::clone(&key.events_sent)),
                 columns,
             },
             rejected: 0,
+            rejected_by_field: RejectedByField::default(),
             rejections: Rejections::default(),
         })
     }
@@ -243,6 +245,7 @@ pub(super) struct RequestDecoder<'a> {
     request_index: u64,
     request: WriteRequest,
     rejected: u64,
+    rejected_by_field: RejectedByField,
     rejections: Rejections,
 }
 
@@ -270,13 +273,17 @@ impl RequestDecoder<'_> {
 
     pub(super) fn reject(&mut self, index: u32, field: &str, reason: String) {
         self.rejected += 1;
+        self.rejected_by_field.count(field);
         let field = field.to_owned();
         let rejection = v1::Rejection { request: self.request_index, index, field, reason };
         self.rejections.push(rejection, self.rejection_budget.max_bytes);
     }
 
     pub(super) fn finish(self) -> DecodedRequest {
-        self.ingester.writer.stats().count_rejected(self.rejected);
+        self.ingester.writer.stats().count_rejected(&self.rejected_by_field);
+        if let Some(sender) = &self.request.sender {
+            sender.count_rejected(self.rejected);
+        }
         let rejections = self
             .rejections
             .reserve_memory([&self.rejection_budget.in_flight, &self.ingester.total_rejection_budget]);

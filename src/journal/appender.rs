@@ -142,8 +142,10 @@ impl Appender {
             return;
         }
         let frame_bytes = group.records[..count].iter().map(|(_, payload)| payload.frame_bytes()).sum();
+        let started_at = Instant::now();
         match active.append(&group.records[..count], &self.shared.faults) {
             Ok(last_lsn) => {
+                self.shared.commit_latency.observe(started_at.elapsed());
                 self.durable_lsn = last_lsn;
                 if active.space_error().is_none() {
                     self.retries.reset();

@@ -122,6 +122,7 @@ use std::thread::{self, JoinHandle};
 use bytes::Bytes;
 use tokio::sync::watch;
 
+use crate::counters::Histogram;
 use appender::Appender;
 pub use config::JournalConfig;
 pub use entry::{JournalRecord, Lsn};
@@ -301,6 +302,11 @@ impl Journal {
     #[must_use]
     pub fn stats(&self) -> JournalStats {
         self.inner.shared.stats.borrow().clone()
+    }
+
+    /// The time that writes and syncs of groups of records take: what every acknowledgement waits for.
+    pub(crate) fn commit_latency(&self) -> &Histogram {
+        &self.inner.shared.commit_latency
     }
 
     /// A receiver of the stats, which change with each sync, new segment, release, failure and recovery of the disk.

@@ -17,6 +17,7 @@ use super::entry::Lsn;
 use super::error::JournalError;
 use super::frame::Payload;
 use super::segment::{FaultInjector, MARK_BYTES};
+use crate::counters::Histogram;
 
 /// The state of the journal, published by the journal thread.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -223,12 +224,20 @@ pub(super) struct SharedQueue {
     wake: Condvar,
     pub(super) stats: watch::Sender<JournalStats>,
     pub(super) faults: FaultInjector,
+    /// Write and sync of a group of records.
+    pub(super) commit_latency: Histogram,
 }
 
 impl SharedQueue {
     pub(super) fn new(queue: AppendQueue) -> Self {
         let stats = watch::Sender::new(JournalStats::default());
-        Self { queue: Mutex::new(queue), wake: Condvar::new(), stats, faults: FaultInjector::default() }
+        Self {
+            queue: Mutex::new(queue),
+            wake: Condvar::new(),
+            stats,
+            faults: FaultInjector::default(),
+            commit_latency: Histogram::default(),
+        }
     }
 
     pub(super) fn lock(&self) -> MutexGuard<'_, AppendQueue> {

@@ -46,6 +46,7 @@ fn document() -> Value {
     add_health(&mut paths, &mut schemas);
     add_ingest(&mut paths, &mut schemas);
     add_panels(&mut paths, &mut schemas);
+    add_session(&mut paths);
     for (path, summary, media_type) in [
         ("/api/openapi.json", "This document", "application/json"),
         ("/api/docs", "This document as a page", "text/html"),
@@ -103,6 +104,10 @@ fn add_health(paths: &mut serde_json::Map<String, Value>, schemas: &mut Schemas)
     paths.insert(
         "/readyz".to_owned(),
         probe("Whether events are accepted", json!({ "200": text(), "503": text() })),
+    );
+    paths.insert(
+        "/metrics".to_owned(),
+        probe("Metrics in Prometheus's text format", json!({ "200": text() })),
     );
     let health = schemas.reference(&descriptor("Health"));
     // src/health/http.rs writes these fields differently.
@@ -176,6 +181,36 @@ fn add_ingest(paths: &mut serde_json::Map<String, Value>, schemas: &mut Schemas)
         "application/x-protobuf": { "schema": { "type": "string", "format": "binary" } },
     } });
     paths.insert("/v1/logs".to_owned(), json!({ "post": post }));
+}
+
+/// The log-in of people.
+fn add_session(paths: &mut serde_json::Map<String, Value>) {
+    let text = || json!({ "type": "string" });
+    let caller = json!({
+        "type": ["object", "null"],
+        "description": "Who the caller is; null without valid credentials, and on a server without keys.",
+        "properties": {
+            "project": text(),
+            "scope": text(),
+            "key_id": { "type": ["string", "null"] },
+            "can_log_out": { "type": "boolean" },
+        },
+    });
+    let session = json!({
+        "type": "object",
+        "properties": {
+            "required": { "type": "boolean", "description": "Whether the server requires keys." },
+            "log_in": { "type": "array", "items": text() },
+            "caller": caller,
+        },
+    });
+    let cookie = json!({ "204": { "description": "The header Set-Cookie has the session." } });
+    let mut log_in = operation("Logs in with a read or admin key", cookie.clone());
+    let key = json!({ "type": "object", "properties": { "key": text() }, "required": ["key"] });
+    log_in["requestBody"] = json!({ "required": true, "content": { "application/json": { "schema": key } } });
+    let get = operation("Who the caller is", json!({ "200": content("application/json", session) }));
+    let operations = json!({ "get": get, "post": log_in, "delete": operation("Logs out", cookie) });
+    paths.insert("/api/session".to_owned(), operations);
 }
 
 fn add_panels(paths: &mut serde_json::Map<String, Value>, schemas: &mut Schemas) {

@@ -1,6 +1,7 @@
 //! Executes panel queries: validation, concurrency limits, single-flight and caching.
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -24,6 +25,7 @@ use super::time_frame::TimeFrame;
 use super::wall_clock::{UnknownTimeZone, parse_time_zone};
 use super::{abbreviate, truncate};
 use crate::clickhouse::{ClickHouse, ClickHouseError, ErrorKind};
+use crate::counters::Histogram;
 use crate::project::Project;
 use crate::properties::Properties;
 
@@ -319,6 +321,15 @@ pub(crate) struct Panels {
     query_permits: Arc<Semaphore>,
     /// The last error that was logged for each panel. Panels come from files, so there are few.
     logged: Arc<Mutex<LoggedErrors>>,
+    stats: Arc<PanelStats>,
+}
+
+/// How the statements of panels did. Shared by all clones of [`Panels`].
+#[derive(Debug, Default)]
+pub(crate) struct PanelStats {
+    /// One statement, from its start to its result or error.
+    pub(crate) latency: Histogram,
+    pub(crate) failures: AtomicU64,
 }
 
 /// Error code and time by panel.
@@ -352,6 +363,7 @@ impl Panels {
             queue_permits: Arc::new(Semaphore::new(MAX_CONCURRENT_QUERIES + MAX_QUEUED_QUERIES)),
             query_permits: Arc::new(Semaphore::new(MAX_CONCURRENT_QUERIES)),
             logged: Arc::default(),
+            stats: Arc::default(),
         }
     }
 
@@ -363,6 +375,11 @@ impl Panels {
     /// What panels read.
     pub(crate) fn sources(&self) -> &PanelSources {
         &self.sources
+    }
+
+    /// How the statements did.
+    pub(crate) fn stats(&self) -> &PanelStats {
+        &self.stats
     }
 
     /// The connection that queries use.
@@ -612,8 +629,11 @@ impl Panels {
             statement = statement.with_setting(name, value);
         }
         let response = async { Ok(statement.fetch_bytes("JSONCompact")?.collect().await?) };
+        let started_at = Instant::now();
         let response = tokio::time::timeout(QUERY_TIMEOUT, response).await;
+        self.stats.latency.observe(started_at.elapsed());
         response.unwrap_or_else(|_| Err(ClickHouseError::unreachable(timeout_message()))).map_err(|source| {
+            self.stats.failures.fetch_add(1, Relaxed);
             self.log(&panel.name, &source);
             failed(source)
         })

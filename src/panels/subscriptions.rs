@@ -248,6 +248,12 @@ impl Subscriptions {
         Ok((receiver, permit))
     }
 
+    /// The number of subscriptions of all clients, and of the distinct queries that they subscribe to.
+    pub(crate) fn counts(&self) -> (usize, usize) {
+        let queries = self.0.active().len();
+        (self.0.quotas().0.values().flat_map(HashMap::values).sum(), queries)
+    }
+
     /// Waits until all tasks have ended. Call it after cancelling `stop`.
     pub(crate) async fn join(&self) {
         self.0.tasks.close();

@@ -55,6 +55,9 @@ pub(crate) struct DeadLetter {
     /// When the batch was dead-lettered, as RFC 3339.
     #[serde(rename = "set_aside_at")]
     pub dead_lettered_at: String,
+    /// When its oldest event was received, in milliseconds since 1970 UTC. Earlier versions did not store it.
+    #[serde(default)]
+    pub received_at_ms: Option<i64>,
     /// The message of the last error.
     pub reason: String,
     /// ClickHouse's error code; `None` if ClickHouse did not respond.
@@ -87,6 +90,12 @@ impl DeadLetter {
         Self { rejected: false, attempts: 0, last_attempt_at: None, next_attempt_at: None, ..self.clone() }
     }
 
+    /// When its oldest event was received, or at the latest, in milliseconds since 1970 UTC.
+    fn oldest_event_ms(&self) -> Option<i64> {
+        let dead_lettered_at = || self.dead_lettered_at.parse::<Timestamp>().ok();
+        self.received_at_ms.or_else(|| dead_lettered_at().map(Timestamp::as_millisecond))
+    }
+
     fn is_due(&self, now: Timestamp) -> bool {
         let next: Option<Timestamp> = self.next_attempt_at.as_ref().and_then(|text| text.parse().ok());
         !self.rejected && next.is_none_or(|next| next <= now || next.duration_since(now) > MAX_ATTEMPT_DELAY)
@@ -113,6 +122,8 @@ pub(crate) struct DeadLetterSummary {
     pub events: u64,
     /// Size of all bodies, including those of unreadable letters.
     pub bytes: u64,
+    /// When the oldest of these events was received, in milliseconds since 1970 UTC.
+    pub oldest_event_ms: Option<i64>,
     /// The error of the waiting letter with the most recent attempt.
     pub last_error: Option<String>,
     /// Path and error of the first unreadable file, and how many others there are.
@@ -314,6 +325,7 @@ impl DeadLetters {
             rejected: letters().filter(|letter| letter.rejected).count() as u64,
             events: letters().map(|letter| letter.events).sum(),
             bytes: index.bodies.values().sum(),
+            oldest_event_ms: letters().filter_map(DeadLetter::oldest_event_ms).min(),
             last_error: attempted
                 .max_by_key(|letter| &letter.last_attempt_at)
                 .map(|letter| letter.reason.clone()),
@@ -445,6 +457,7 @@ mod tests {
         DeadLetter {
             batch_id: Uuid::from_u128(n),
             dead_lettered_at: dead_lettered_at.into(),
+            received_at_ms: None,
             reason: "no response".into(),
             code: None,
             events: 3,

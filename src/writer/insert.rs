@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use std::fmt::Display;
 use std::io;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use backon::{BackoffBuilder, ExponentialBuilder};
 use bytes::Bytes;
@@ -216,7 +216,8 @@ impl Inserter {
 
     /// Returns once the batch is in ClickHouse or in the dead-letter folder. Retries until either succeeds.
     async fn store_batch(&self, batch: SealedBatch) {
-        let SealedBatch { seal, buffered } = batch;
+        let SealedBatch { seal, received_at_ms, buffered } = batch;
+        let started_at = Instant::now();
         let events = seal.events;
         let BufferedEvents { records, permit: _permit } = match buffered {
             Some(buffered) => buffered,
@@ -228,9 +229,15 @@ impl Inserter {
             let Err(error) = self.insert_with_retries(seal, &body, &mut outcome_unknown).await else {
                 tracing::debug!(batch = %seal.batch_id, events, "batch landed");
                 self.stats.count_inserted(events);
+                self.stats.flush.observe(started_at.elapsed());
+                let age_ms = jiff::Timestamp::now().as_millisecond() - received_at_ms;
+                self.stats.freshness.observe(Duration::from_millis(age_ms.try_into().unwrap_or(0)));
                 return;
             };
-            match self.write_dead_letter(seal, &body.events_native, error, outcome_unknown).await {
+            match self
+                .write_dead_letter(seal, received_at_ms, &body.events_native, error, outcome_unknown)
+                .await
+            {
                 Ok(()) => return,
                 Err(error) => {
                     tracing::error!(batch = %seal.batch_id, %error, "cannot write a dead letter; the batch is retried");
@@ -251,6 +258,7 @@ impl Inserter {
         let Seal { batch_id, events, .. } = seal;
         let mut delays = INSERT_BACKOFF.build();
         loop {
+            let attempted_at = Instant::now();
             let inserted = {
                 let _guard = self.insert_lock.lock().await;
                 match *outcome_unknown {
@@ -261,7 +269,9 @@ impl Inserter {
                     false => insert_batch(&self.clickhouse, batch_id, body).await,
                 }
             };
+            self.stats.insert.observe(attempted_at.elapsed());
             let Err(error) = inserted else { return Ok(()) };
+            self.stats.count_failed_insert();
             *outcome_unknown |= error.outcome_is_unknown();
             self.stats.set_insert_error(Some(error.to_string()));
             let is_rejected = error.insert_failure() == InsertFailure::Rejected;
@@ -276,6 +286,7 @@ impl Inserter {
     async fn write_dead_letter(
         &self,
         Seal { batch_id, events, .. }: Seal,
+        received_at_ms: i64,
         body: &[Bytes],
         error: ClickHouseError,
         outcome_unknown: bool,
@@ -284,6 +295,7 @@ impl Inserter {
         let letter = DeadLetter {
             batch_id,
             dead_lettered_at: jiff::Timestamp::now().to_string(),
+            received_at_ms: Some(received_at_ms),
             reason: error.message,
             code: error.code,
             events,

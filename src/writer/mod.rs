@@ -61,14 +61,15 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
 pub(crate) use recover::{RecoveredState, recover};
-pub(crate) use stats::WriterStats;
+pub(crate) use stats::{RejectedByField, WriterStats};
 pub(crate) use task::{WriterDependencies, batch_limits, journal_reserve_bytes, start};
 
+use crate::counters::EventCounts;
 use crate::error::{Error, ErrorCode};
 use columns::EventColumns;
 use producers::{MAX_PRODUCERS, ProducerState, producer_key};
@@ -99,6 +100,8 @@ pub(crate) struct WriteRequest {
     pub start_new_numbering: bool,
     /// Milliseconds since 1970 UTC.
     pub received_at_ms: i64,
+    /// Counts the events of its sender; `None` without a key.
+    pub sender: Option<Arc<EventCounts>>,
     pub columns: EventColumns,
 }
 
@@ -198,7 +201,28 @@ struct Submission {
     may_wait: bool,
     /// Dropped when the events are no longer in memory.
     permit: OwnedSemaphorePermit,
+    reply: AckSender,
+}
+
+/// Sends the acknowledgement of a request.
+struct AckSender {
     reply: oneshot::Sender<Result<Ack, SubmitError>>,
+    submitted_at: Instant,
+    /// Counts the events of the sender.
+    sender: Option<Arc<EventCounts>>,
+}
+
+impl AckSender {
+    fn send(self, result: Result<Ack, SubmitError>, stats: &WriterStats) {
+        if let Ok(ack) = &result {
+            stats.acknowledgement.observe(self.submitted_at.elapsed());
+            if let Some(sender) = &self.sender {
+                sender.count_accepted(ack.accepted);
+            }
+        }
+        // An error means that the caller no longer waits.
+        self.reply.send(result).ok();
+    }
 }
 
 /// The future acknowledgement of a submitted request. Resolves when the request is durable, or cannot become durable.
@@ -316,6 +340,7 @@ impl Writer {
         may_wait: bool,
     ) -> Result<PendingAck, SubmitError> {
         let (reply, ack) = oneshot::channel();
+        let reply = AckSender { reply, submitted_at: Instant::now(), sender: request.sender.clone() };
         // The permit was sized for the maximum. Release what the decoded columns do not need.
         let surplus =
             permit.num_permits().saturating_sub(request.columns.size_bytes() + REQUEST_OVERHEAD_BYTES);

@@ -20,6 +20,8 @@ pub(crate) struct RecoveredState {
     pub(super) sealed: VecDeque<Seal>,
     /// Batches formed from events without a seal, oldest first. Their seals must be written.
     pub(super) unsealed: VecDeque<Seal>,
+    /// When the oldest event of these batches was received, in milliseconds since 1970 UTC.
+    pub(super) oldest_received_ms: Option<i64>,
     /// Landed batches whose events are all still in the journal.
     pub(super) landed: Vec<Seal>,
     /// The first record of the last complete snapshot.
@@ -89,8 +91,10 @@ pub(super) struct RecoveryBuilder {
     first_lsn: Option<Lsn>,
     /// LSN and size of the events records that are in no batch yet, in order.
     unbatched: VecDeque<(Lsn, BatchSize)>,
-    /// Batches that have not landed, in order, with the size of their events in the journal.
-    sealed: Vec<(Seal, BatchSize)>,
+    /// When the events of `unbatched` were received.
+    unbatched_received_ms: VecDeque<i64>,
+    /// Batches that have not landed, in order, and when the oldest event of each was received.
+    sealed: Vec<(Seal, i64)>,
     landed: Vec<Seal>,
     /// The first LSN of each batch, landed or not.
     batch_starts: Vec<Lsn>,
@@ -107,6 +111,7 @@ impl RecoveryBuilder {
             recent_ids,
             first_lsn: None,
             unbatched: VecDeque::new(),
+            unbatched_received_ms: VecDeque::new(),
             sealed: Vec::new(),
             landed: Vec::new(),
             batch_starts: Vec::new(),
@@ -132,13 +137,14 @@ impl RecoveryBuilder {
                     let rows = u64::from(events.columns.rows());
                     let size = BatchSize { events: rows, bytes: events.columns.batch_bytes() };
                     self.unbatched.push_back((lsn, size));
+                    self.unbatched_received_ms.push_back(events.received_at_ms);
                 }
             }
             WriterRecord::Seal(seal) => {
-                let size = self.claim_unbatched(seal);
+                let (size, received_at_ms) = self.claim_unbatched(seal);
                 if size.events > 0 {
                     let events = if seal.events == 0 { size.events } else { seal.events };
-                    self.sealed.push((Seal { events, ..seal }, size));
+                    self.sealed.push((Seal { events, ..seal }, received_at_ms));
                 }
             }
             WriterRecord::Landed { batch_id, seal } => {
@@ -146,7 +152,7 @@ impl RecoveryBuilder {
                 match (sealed, seal) {
                     (Some(at), _) => self.landed.push(self.sealed.remove(at).0),
                     // The seal is damaged, or was released together with the events.
-                    (None, Some(seal)) if self.claim_unbatched(seal).events > 0 => self.landed.push(seal),
+                    (None, Some(seal)) if self.claim_unbatched(seal).0.events > 0 => self.landed.push(seal),
                     (None, _) => {}
                 }
             }
@@ -160,18 +166,20 @@ impl RecoveryBuilder {
         Ok(())
     }
 
-    /// Moves the events of a batch out of `unbatched`. Earlier events stay there: their own seal is damaged.
-    fn claim_unbatched(&mut self, seal: Seal) -> BatchSize {
+    /// Moves the events of a batch out of `unbatched`. Earlier events stay there: their own seal is damaged. Returns their
+    /// size, and when the oldest was received.
+    fn claim_unbatched(&mut self, seal: Seal) -> (BatchSize, i64) {
         let start = self.unbatched.partition_point(|(lsn, _)| *lsn < seal.first);
         let end = self.unbatched.partition_point(|(lsn, _)| *lsn <= seal.last);
         let mut size = BatchSize::default();
         for (_, record) in self.unbatched.drain(start..end.max(start)) {
             size += record;
         }
+        let received = self.unbatched_received_ms.drain(start..end.max(start)).min();
         if size.events > 0 {
             self.batch_starts.push(seal.first);
         }
-        size
+        (size, received.unwrap_or_default())
     }
 
     /// A snapshot takes effect only when it is complete: a crash or damage may have removed a part.
@@ -210,11 +218,14 @@ impl RecoveryBuilder {
         self.batch_starts.sort_unstable();
         let unbatched = form_batches(self.unbatched, &self.batch_starts, limits, new_batch_id);
         let first_lsn = self.first_lsn.unwrap_or_default();
+        let received = self.sealed.iter().map(|(_, received_at_ms)| *received_at_ms);
+        let oldest_received_ms = received.chain(self.unbatched_received_ms).min();
         let recovered = RecoveredState {
             producers: self.producers,
             recent_ids: self.recent_ids,
             sealed: self.sealed.into_iter().map(|(seal, _)| seal).collect(),
             unsealed: unbatched.into(),
+            oldest_received_ms,
             // A partly released batch was covered by a checkpoint.
             landed: self.landed.into_iter().filter(|seal| seal.first >= first_lsn).collect(),
             snapshot: self.snapshot,
@@ -320,6 +331,30 @@ mod tests {
             next += 1;
             Uuid::from_u128(next)
         })
+    }
+
+    #[test]
+    fn the_oldest_event_that_has_not_landed_is_known() {
+        let received_at = |received_at_ms: i64| match events("", 0, 1) {
+            WriterRecord::Events(mut record) => {
+                record.received_at_ms = received_at_ms;
+                WriterRecord::Events(record)
+            }
+            _ => unreachable!("events are events"),
+        };
+        let landed = || {
+            [
+                (1, received_at(10)),
+                (2, WriterRecord::Seal(seal(1, 1, 1, 1))),
+                (3, WriterRecord::Landed { batch_id: Uuid::from_u128(1), seal: None }),
+            ]
+        };
+        assert_eq!(recover_from(landed()).oldest_received_ms, None);
+        let sealed = [(4, received_at(30)), (5, WriterRecord::Seal(seal(2, 4, 4, 1)))];
+        assert_eq!(recover_from(landed().into_iter().chain(sealed)).oldest_received_ms, Some(30));
+        let unsealed =
+            [(4, received_at(30)), (5, WriterRecord::Seal(seal(2, 4, 4, 1))), (6, received_at(20))];
+        assert_eq!(recover_from(landed().into_iter().chain(unsealed)).oldest_received_ms, Some(20));
     }
 
     #[test]

@@ -286,6 +286,7 @@ mod tests {
         DeadLetter {
             batch_id: uuid::Uuid::nil(),
             dead_lettered_at: "2026-01-01T00:00:00Z".into(),
+            received_at_ms: None,
             reason: "no response".into(),
             code: None,
             events: 1,

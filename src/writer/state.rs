@@ -66,6 +66,8 @@ impl<T> DeferredRequest<T> {
 #[derive(Debug)]
 pub(super) struct SealedBatch {
     pub(super) seal: Seal,
+    /// When its oldest event was received, in milliseconds since 1970 UTC.
+    pub(super) received_at_ms: i64,
     /// The events; `None` if the inserter must read them from the journal.
     pub(super) buffered: Option<BufferedEvents>,
 }
@@ -88,6 +90,8 @@ struct OpenBatch {
     size: BatchSize,
     /// First and last record, inclusive.
     records: Option<(Lsn, Lsn)>,
+    /// When its oldest event was received.
+    received_at_ms: i64,
 }
 
 /// An appended record that is not durable yet, or a duplicate request that waits for earlier records.
@@ -97,6 +101,7 @@ enum PendingRecord<T> {
         /// Empty without a producer.
         producer_key: String,
         sequence: u64,
+        received_at_ms: i64,
         duplicates: u64,
         buffered: BufferedEvents,
         waiter: T,
@@ -170,6 +175,8 @@ pub(super) struct WriterState<T> {
     /// Batches with a durable seal that wait for their insert, oldest first.
     sealed: VecDeque<SealedBatch>,
     in_flight: Option<Seal>,
+    /// When the oldest event of each sealed batch was received, from the batch in flight to the last one.
+    unlanded_since: VecDeque<i64>,
     /// Landed batches whose landed record must be appended.
     unrecorded: VecDeque<LandedBatch>,
     /// Landed batches with a durable landed record that no checkpoint covers yet.
@@ -191,7 +198,11 @@ impl<T> WriterState<T> {
         let uncheckpointed: VecDeque<LandedBatch> =
             (1..).zip(recovered.landed).map(|(number, seal)| LandedBatch { number, seal }).collect();
         let recovered_unlanded = recovered.sealed.iter().map(|seal| seal.batch_id).collect();
-        let detached = |seal| SealedBatch { seal, buffered: None };
+        // One time for all recovered batches: they land within seconds of each other.
+        let received_at_ms = recovered.oldest_received_ms.unwrap_or_default();
+        let unlanded_since =
+            std::iter::repeat_n(received_at_ms, recovered.sealed.len() + recovered.unsealed.len()).collect();
+        let detached = |seal| SealedBatch { seal, received_at_ms, buffered: None };
         let (interval_bytes, max_interval_bytes) = settings.snapshot_interval_bytes;
         let snapshots = SnapshotSchedule {
             durable_lsn: recovered.snapshot,
@@ -213,6 +224,7 @@ impl<T> WriterState<T> {
             unsealed: recovered.unsealed.into_iter().map(detached).collect(),
             sealed: recovered.sealed.into_iter().map(detached).collect(),
             in_flight: None,
+            unlanded_since,
             unrecorded: VecDeque::new(),
             landed_count: uncheckpointed.len() as u64,
             uncheckpointed,
@@ -328,6 +340,7 @@ impl<T> WriterState<T> {
                     lsn,
                     producer_key,
                     sequence,
+                    received_at_ms,
                     duplicates,
                     buffered,
                     waiter,
@@ -377,7 +390,15 @@ impl<T> WriterState<T> {
     ) {
         match (self.pending.pop_front(), result) {
             (
-                Some(PendingRecord::Events { lsn, producer_key, sequence, duplicates, mut buffered, waiter }),
+                Some(PendingRecord::Events {
+                    lsn,
+                    producer_key,
+                    sequence,
+                    received_at_ms,
+                    duplicates,
+                    mut buffered,
+                    waiter,
+                }),
                 Ok(()),
             ) => {
                 let accepted = buffered.rows();
@@ -389,7 +410,7 @@ impl<T> WriterState<T> {
                 self.replies.push((waiter, Ok(Ack { accepted, duplicates, last_durable_sequence })));
                 // The request is dropped here. Its columns stay in memory until they are inserted.
                 drop(buffered.permit.as_mut().and_then(|permit| permit.split(REQUEST_OVERHEAD_BYTES)));
-                self.add_to_open_batch(lsn, buffered, now);
+                self.add_to_open_batch(lsn, received_at_ms, buffered, now);
             }
             (Some(PendingRecord::Events { lsn, producer_key, waiter, .. }), Err(error)) => {
                 self.failures += 1;
@@ -457,13 +478,16 @@ impl<T> WriterState<T> {
     }
 
     /// Adds durable events to the open batch, and seals it if it is full.
-    fn add_to_open_batch(&mut self, lsn: Lsn, events: BufferedEvents, now: Instant) {
+    fn add_to_open_batch(&mut self, lsn: Lsn, received_at_ms: i64, events: BufferedEvents, now: Instant) {
         if events.rows() == 0 {
             return;
         }
         let open = &mut self.open;
         let bytes = events.records.iter().map(EventColumns::batch_bytes).sum();
         open.size += BatchSize { events: events.rows(), bytes };
+        if open.records.is_none() {
+            open.received_at_ms = received_at_ms;
+        }
         open.records = Some((open.records.map_or(lsn, |(first, _)| first), lsn));
         open.buffered.append(events);
         if self.settings.limits.is_full(open.size) {
@@ -473,13 +497,14 @@ impl<T> WriterState<T> {
 
     /// Fixes the contents of the open batch and starts an empty one. The seal is appended by [`Self::append_due_records`].
     pub(super) fn seal_open_batch(&mut self, now: Instant) {
-        let OpenBatch { buffered, size, records } = std::mem::take(&mut self.open);
+        let OpenBatch { buffered, size, records, received_at_ms } = std::mem::take(&mut self.open);
         let Some((first, last)) = records else {
             return;
         };
         self.last_flush = now;
         let seal = Seal { batch_id: (self.settings.new_batch_id)(), first, last, events: size.events };
-        self.unsealed.push_back(SealedBatch { seal, buffered: Some(buffered) });
+        self.unlanded_since.push_back(received_at_ms);
+        self.unsealed.push_back(SealedBatch { seal, received_at_ms, buffered: Some(buffered) });
     }
 
     /// Appends the records that are due: seals, landed records, a snapshot. Returns false if the journal did not accept all
@@ -567,6 +592,12 @@ impl<T> WriterState<T> {
         self.snapshots.retry_at = Some(now + SNAPSHOT_RETRY_DELAY);
     }
 
+    /// When the oldest acknowledged event was received that is neither in ClickHouse nor in the dead-letter folder.
+    pub(super) fn oldest_unlanded_ms(&self) -> Option<i64> {
+        let open = self.open.records.map(|_| self.open.received_at_ms);
+        self.unlanded_since.front().copied().or(open)
+    }
+
     /// Takes the next batch to insert. `None` while a batch is in flight.
     pub(super) fn next_insert(&mut self) -> Option<SealedBatch> {
         if self.in_flight.is_some() {
@@ -581,6 +612,7 @@ impl<T> WriterState<T> {
     pub(super) fn batch_landed(&mut self) {
         if let Some(seal) = self.in_flight.take() {
             self.landed_count += 1;
+            self.unlanded_since.pop_front();
             self.unrecorded.push_back(LandedBatch { number: self.landed_count, seal });
         }
     }

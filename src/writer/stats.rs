@@ -6,6 +6,8 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 
+use crate::counters::Histogram;
+
 /// Counters since the start of the server, and current faults.
 #[derive(Debug)]
 pub(crate) struct WriterStats {
@@ -15,9 +17,20 @@ pub(crate) struct WriterStats {
     journal_damage: Mutex<Option<String>>,
     sync_error: Mutex<Option<String>>,
     accepted: AtomicU64,
-    rejected: AtomicU64,
+    rejected: [AtomicU64; REJECTED_FIELDS.len()],
     duplicates: AtomicU64,
     inserted: AtomicU64,
+    failed_inserts: AtomicU64,
+    /// When the oldest event of the journal that has not landed was received, in milliseconds since 1970 UTC; 0 for none.
+    oldest_unlanded_ms: AtomicI64,
+    /// From the submission of a request to its acknowledgement.
+    pub(crate) acknowledgement: Histogram,
+    /// One attempt to insert a batch.
+    pub(crate) insert: Histogram,
+    /// From the start of the encoding of a batch to its landing, retries included.
+    pub(crate) flush: Histogram,
+    /// From the receipt of the oldest event of a batch to its landing: from then on panels show it.
+    pub(crate) freshness: Histogram,
     /// Accepted events that are not in ClickHouse, including those in dead letters.
     unlanded: AtomicU64,
     dead_letter_bytes: AtomicU64,
@@ -36,9 +49,15 @@ impl Default for WriterStats {
             journal_damage: Mutex::default(),
             sync_error: Mutex::default(),
             accepted: AtomicU64::default(),
-            rejected: AtomicU64::default(),
+            rejected: Default::default(),
             duplicates: AtomicU64::default(),
             inserted: AtomicU64::default(),
+            failed_inserts: AtomicU64::default(),
+            oldest_unlanded_ms: AtomicI64::default(),
+            acknowledgement: Histogram::default(),
+            insert: Histogram::default(),
+            flush: Histogram::default(),
+            freshness: Histogram::default(),
             unlanded: AtomicU64::default(),
             dead_letter_bytes: AtomicU64::default(),
             last_flush_ms: AtomicI64::default(),
@@ -78,7 +97,20 @@ impl WriterStats {
     }
     /// Events rejected as invalid.
     pub(crate) fn rejected(&self) -> u64 {
-        self.rejected.load(Relaxed)
+        self.rejected_by_field().map(|(_, events)| events).sum()
+    }
+    /// The same by the field that is invalid.
+    pub(crate) fn rejected_by_field(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        REJECTED_FIELDS.iter().zip(&self.rejected).map(|(field, events)| (*field, events.load(Relaxed)))
+    }
+    /// Attempts to insert a batch that failed.
+    pub(crate) fn failed_inserts(&self) -> u64 {
+        self.failed_inserts.load(Relaxed)
+    }
+    /// When the oldest event of the journal that has not landed was received, in milliseconds since 1970 UTC. Without dead
+    /// letters.
+    pub(crate) fn oldest_unlanded_ms(&self) -> Option<i64> {
+        Some(self.oldest_unlanded_ms.load(Relaxed)).filter(|&ms| ms != 0)
     }
     /// Events dropped as duplicates.
     pub(crate) fn duplicates(&self) -> u64 {
@@ -113,8 +145,16 @@ impl WriterStats {
         self.landed.subscribe()
     }
 
-    pub(crate) fn count_rejected(&self, events: u64) {
-        self.rejected.fetch_add(events, Relaxed);
+    pub(crate) fn count_rejected(&self, events: &RejectedByField) {
+        for (total, events) in self.rejected.iter().zip(events.0) {
+            total.fetch_add(events, Relaxed);
+        }
+    }
+    pub(super) fn count_failed_insert(&self) {
+        self.failed_inserts.fetch_add(1, Relaxed);
+    }
+    pub(super) fn set_oldest_unlanded_ms(&self, received_at_ms: Option<i64>) {
+        self.oldest_unlanded_ms.store(received_at_ms.unwrap_or(0), Relaxed);
     }
     pub(super) fn count_accepted(&self, events: u64) {
         self.accepted.fetch_add(events, Relaxed);
@@ -150,5 +190,51 @@ impl WriterStats {
     }
     pub(super) fn set_disk_full(&self, full: Option<String>) {
         *self.disk_full.lock().unwrap_or_else(PoisonError::into_inner) = full;
+    }
+}
+
+/// The fields by which rejected events are counted: the fields of an event, and the event itself. All others count as the
+/// last one, so that no sender can make the server count by a text of its own.
+const REJECTED_FIELDS: [&str; 9] = [
+    "event",
+    "event_id",
+    "event_name",
+    "timestamp",
+    "user_id",
+    "session_id",
+    "country_code",
+    "properties",
+    "other",
+];
+
+/// Rejected events of a request by field.
+#[derive(Debug, Default)]
+pub(crate) struct RejectedByField([u64; REJECTED_FIELDS.len()]);
+
+impl RejectedByField {
+    pub(crate) fn count(&mut self, field: &str) {
+        // The JSON of an event that is not an object has no field.
+        let field = if field.is_empty() { "event" } else { field };
+        let other = REJECTED_FIELDS.len() - 1;
+        let index = REJECTED_FIELDS.iter().position(|known| *known == field).unwrap_or(other);
+        self.0[index] += 1;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rejected_events_are_counted_by_known_fields_only() {
+        let stats = WriterStats::default();
+        let mut rejected = RejectedByField::default();
+        for field in ["", "timestamp", "timestamp", "made up by a sender"] {
+            rejected.count(field);
+        }
+        stats.count_rejected(&rejected);
+        let counts: Vec<_> = stats.rejected_by_field().filter(|(_, events)| *events > 0).collect();
+        assert_eq!(counts, [("event", 1), ("timestamp", 2), ("other", 1)]);
+        assert_eq!(stats.rejected(), 4);
     }
 }

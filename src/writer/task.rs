@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use tokio::sync::{Semaphore, mpsc, oneshot, watch};
+use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -26,7 +26,7 @@ use super::recover::RecoveredState;
 use super::replay::DeadLetterReplayer;
 use super::state::{DeferredRequest, RecordLog, SealedBatch, StateSettings, WriterState};
 use super::stats::WriterStats;
-use super::{Ack, ProducerQuery, SUBMISSION_QUEUE_CAPACITY, Submission, SubmitError, Writer};
+use super::{AckSender, ProducerQuery, SUBMISSION_QUEUE_CAPACITY, Submission, SubmitError, Writer};
 use crate::blocking::run_blocking;
 use crate::clickhouse::ClickHouse;
 use crate::config::WriterConfig;
@@ -204,8 +204,6 @@ async fn join_all(mut tasks: JoinSet<()>) {
     }
 }
 
-type AckSender = oneshot::Sender<Result<Ack, SubmitError>>;
-
 /// A running checkpoint. The writer's task polls it, so that it ends with the task.
 struct Checkpoint {
     /// The number of landed batches that it covers.
@@ -295,6 +293,7 @@ impl WriterTask {
             let all_appended = self.state.append_due_records(Instant::now(), now_ms(), &mut self.log);
             self.send_replies();
             self.dispatch();
+            self.stats.set_oldest_unlanded_ms(self.state.oldest_unlanded_ms());
             if draining && self.state.is_drained() {
                 break;
             }
@@ -342,7 +341,7 @@ impl WriterTask {
         }
         let queued = self.queued.drain(..).map(|submission| submission.reply);
         for waiter in self.deferred.take().map(|deferred| deferred.waiter).into_iter().chain(queued) {
-            waiter.send(Err(super::Stopping.into())).ok();
+            waiter.send(Err(super::Stopping.into()), &self.stats);
         }
         self.end_checkpoint().await;
         self.mark_clean().await;
@@ -394,8 +393,7 @@ impl WriterTask {
                 self.stats.count_accepted(ack.accepted);
                 self.stats.count_duplicates(ack.duplicates);
             }
-            // An error means that the caller no longer waits.
-            waiter.send(reply).ok();
+            waiter.send(reply, &self.stats);
         }
     }
 
@@ -408,7 +406,7 @@ impl WriterTask {
             self.queued.push_back(submission);
         } else {
             let full = self.stats.disk_full().unwrap_or_else(|| "the journal is behind".to_owned());
-            submission.reply.send(Err(SubmitError::Busy(full))).ok();
+            submission.reply.send(Err(SubmitError::Busy(full)), &self.stats);
         }
     }
 
@@ -421,7 +419,8 @@ impl WriterTask {
         if may_wait {
             self.deferred = Some(deferred);
         } else {
-            deferred.waiter.send(Err(SubmitError::Busy(deferred.error.to_string()))).ok();
+            let busy = SubmitError::Busy(deferred.error.to_string());
+            deferred.waiter.send(Err(busy), &self.stats);
         }
     }
 
@@ -436,7 +435,7 @@ impl WriterTask {
                     }
                 }
                 Err(error) => {
-                    waiter.send(Err(SubmitError::Disk(error.to_string()))).ok();
+                    waiter.send(Err(SubmitError::Disk(error.to_string())), &self.stats);
                 }
             }
         }
@@ -566,6 +565,8 @@ async fn sleep_until(due: Option<Instant>) {
 
 #[cfg(test)]
 mod tests {
+    use tokio::sync::oneshot;
+
     use super::*;
 
     #[tokio::test]

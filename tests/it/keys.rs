@@ -64,6 +64,7 @@ const ROUTES: &[(&str, &str, Needs)] = &[
     ("GET", "/livez", Nothing),
     ("GET", "/readyz", Nothing),
     ("GET", "/health", Read),
+    ("GET", "/metrics", Admin),
     ("POST", "/events", WriteOrBrowser),
     ("POST", "/v1/logs", Write),
     ("GET", "/api/openapi.json", Nothing),
@@ -72,11 +73,12 @@ const ROUTES: &[(&str, &str, Needs)] = &[
     ("GET", "/api/panels", Read),
     ("GET", "/api/panels/{name}", Read),
     ("GET", "/api/dashboard/{name}", Read),
+    ("GET", "/api/session", Nothing),
     ("GET", "/api", Nothing),
     ("GET", "/api/{*path}", Nothing),
 ];
 
-fn keys_command(data_dir: &Path, arguments: &[&str]) -> (bool, String, String) {
+pub(crate) fn keys_command(data_dir: &Path, arguments: &[&str]) -> (bool, String, String) {
     let output = Command::new(env!("CARGO_BIN_EXE_millrace"))
         .args(["keys"])
         .args(arguments)
@@ -93,7 +95,7 @@ pub(crate) fn create_key(data_dir: &Path, arguments: &[&str]) -> String {
     stdout.trim_end().to_owned()
 }
 
-fn id_of(key: &str) -> &str {
+pub(crate) fn id_of(key: &str) -> &str {
     key.split('_').nth(2).unwrap()
 }
 

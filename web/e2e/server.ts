@@ -8,10 +8,13 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 
-const BINARY = process.env.MILLRACE_BIN ?? fileURLToPath(new URL("../../target/debug/millrace", import.meta.url));
+export const BINARY =
+  process.env.MILLRACE_BIN ?? fileURLToPath(new URL("../../target/debug/millrace", import.meta.url));
 
 export interface TestServer {
   url: string;
+  /** Its data directory. */
+  data: string;
   /** Sends SIGKILL, as in a crash. */
   kill: () => Promise<void>;
   /** Stops its process as SIGSTOP does: connections stay open, nothing responds. */
@@ -80,6 +83,7 @@ export async function startServer(env: Record<string, string> = {}): Promise<Tes
   await start();
   return {
     url,
+    data,
     start,
     kill: () => stop("SIGKILL"),
     freeze: () => void child?.kill("SIGSTOP"),

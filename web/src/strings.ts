@@ -25,6 +25,17 @@ export const strings = {
   noData: "No data",
   skipToPanels: "Skip to the panels",
 
+  logIn: {
+    title: "Log in to Millrace",
+    key: "Key",
+    hint: "A key with the scope read or admin, as `millrace keys create` printed it",
+    missing: "Enter a key",
+    submit: "Log in",
+    unreachable: "The server cannot be reached",
+  },
+  logOut: "Log out",
+  logOutFailed: (reason: string) => `You are still logged in: ${reason}`,
+
   range: "Time range",
   moreRanges: "More",
   moreRangesLabel: "More time ranges",

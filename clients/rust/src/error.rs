@@ -10,6 +10,11 @@ pub enum ClientError {
         /// The parser's error.
         reason: String,
     },
+    /// The key cannot be sent. It is not repeated here.
+    #[error(
+        "the key has characters that no key has; pass the whole text that `millrace keys create` printed"
+    )]
+    InvalidKey,
     /// The first connection failed, or nothing was acknowledged for longer than the stall timeout.
     #[error("{url} is unavailable: {reason}; check that `millrace serve` is running there")]
     Unavailable {

@@ -3,11 +3,12 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
-use tonic::transport::Endpoint;
+use tonic::metadata::MetadataValue;
+use tonic::transport::{Certificate, ClientTlsConfig, Endpoint};
 
 use crate::proto::v1;
 use crate::queue::EventQueue;
-use crate::task::ProducerTask;
+use crate::task::{ProducerTask, root_cause};
 use crate::{ClientError, Totals};
 
 /// The most events that the server accepts in one request of a stream.
@@ -24,7 +25,12 @@ pub struct ProducerConfig {
     pub(crate) batch_delay: Duration,
     pub(crate) max_unacknowledged: usize,
     pub(crate) stall_timeout: Option<Duration>,
+    pub(crate) key: Option<Ascii>,
+    invalid_key: bool,
+    ca_certificate: Option<Certificate>,
 }
+
+type Ascii = MetadataValue<tonic::metadata::Ascii>;
 
 impl ProducerConfig {
     /// The default settings for the server at `url`, for example `http://127.0.0.1:8080`.
@@ -36,7 +42,31 @@ impl ProducerConfig {
             batch_delay: Duration::from_millis(20),
             max_unacknowledged: 64,
             stall_timeout: None,
+            key: None,
+            invalid_key: false,
+            ca_certificate: None,
         }
+    }
+
+    /// The key that the producer presents: one with the scope write, or admin. None by default.
+    #[must_use]
+    pub fn key(mut self, key: &str) -> Self {
+        let value = Ascii::try_from(format!("Bearer {}", key.trim()));
+        self.invalid_key = value.is_err();
+        self.key = value.ok().map(|mut value| {
+            // Keeps it out of debug output and of the compression state of connections.
+            value.set_sensitive(true);
+            value
+        });
+        self
+    }
+
+    /// Certificates in PEM of the authorities that may have issued the server's certificate, for an `https://` URL; those
+    /// of the system by default.
+    #[must_use]
+    pub fn ca_certificate(mut self, pem: impl AsRef<[u8]>) -> Self {
+        self.ca_certificate = Some(Certificate::from_pem(pem));
+        self
     }
 
     /// The id under which the server keeps the last sequence, 1 to 128 bytes; random by default. A fixed id lets a later
@@ -77,16 +107,33 @@ impl ProducerConfig {
         self
     }
 
+    /// The server's endpoint, with TLS if the URL is `https://`: for clients of other services.
+    pub fn endpoint(&self) -> Result<Endpoint, ClientError> {
+        let invalid = |error| ClientError::InvalidUrl { url: self.url.clone(), reason: root_cause(&error) };
+        let endpoint = Endpoint::from_shared(self.url.clone())
+            .map_err(invalid)?
+            .connect_timeout(CONNECT_TIMEOUT)
+            .http2_keep_alive_interval(KEEP_ALIVE_INTERVAL)
+            .tcp_nodelay(true);
+        if !self.url.starts_with("https:") {
+            return Ok(endpoint);
+        }
+        let tls = match &self.ca_certificate {
+            Some(certificate) => ClientTlsConfig::new().ca_certificate(certificate.clone()),
+            None => ClientTlsConfig::new().with_native_roots(),
+        };
+        endpoint.tls_config(tls).map_err(invalid)
+    }
+
     /// Connects, and resumes after the producer's last durable sequence.
     ///
     /// Fails if this first connection does; later ones are retried. Starts the background task that owns the connection: see
     /// [`Producer`].
     pub async fn connect(self) -> Result<Producer, ClientError> {
-        let endpoint = Endpoint::from_shared(self.url.clone())
-            .map_err(|error| ClientError::InvalidUrl { url: self.url.clone(), reason: error.to_string() })?
-            .connect_timeout(CONNECT_TIMEOUT)
-            .http2_keep_alive_interval(KEEP_ALIVE_INTERVAL)
-            .tcp_nodelay(true);
+        if self.invalid_key {
+            return Err(ClientError::InvalidKey);
+        }
+        let endpoint = self.endpoint()?;
         let id = Arc::from(self.producer_id.as_str());
         let queue = Arc::new(EventQueue::new(self.batch_events, self.batch_delay));
         let (totals_sender, totals) = watch::channel(Totals::default());

@@ -30,6 +30,8 @@ const BACKOFF: ExponentialBuilder = ExponentialBuilder::new()
 const MAX_RETRY_DELAY: Duration = Duration::from_secs(300);
 /// After this many consecutive rejections without a retry delay the producer fails. Fewer may come from an overloaded proxy.
 const MAX_CONSECUTIVE_REJECTIONS: u32 = 5;
+/// The producer's id, for proxies in front of several servers.
+const PRODUCER_ID_HEADER: &str = "millrace-producer-id";
 const STREAM_EVENTS_PATH: &str = "/millrace.v1.IngestService/StreamEvents";
 /// How long the server may take to respond to GetProducer, and to accept a stream.
 const RESPONSE_TIMEOUT: Duration = Duration::from_secs(10);
@@ -166,7 +168,8 @@ impl ProducerTask {
     pub(crate) async fn connect(&mut self) -> Result<OpenStream, StreamFailure> {
         let channel = self.endpoint.connect().await.map_err(|error| self.unavailable(root_cause(&error)))?;
         let mut client: IngestServiceClient<Channel> = IngestServiceClient::new(channel.clone());
-        let request = v1::GetProducerRequest { producer_id: self.config.producer_id.clone() };
+        let request =
+            self.for_producer(v1::GetProducerRequest { producer_id: self.config.producer_id.clone() });
         let producer = tokio::time::timeout(RESPONSE_TIMEOUT, client.get_producer(request))
             .await
             .map_err(|_| self.unavailable(no_response_to("GetProducer")))?
@@ -184,11 +187,25 @@ impl ProducerTask {
         for request in self.window.unacknowledged() {
             requests.try_send(request.clone()).expect("the channel has capacity for the whole window");
         }
-        let responses = tokio::time::timeout(RESPONSE_TIMEOUT, open_stream(channel, outbound))
-            .await
-            .map_err(|_| self.unavailable(no_response_to("StreamEvents")))?
-            .map_err(|status| self.failure(Some(status)))?;
+        let responses =
+            tokio::time::timeout(RESPONSE_TIMEOUT, open_stream(channel, self.for_producer(outbound)))
+                .await
+                .map_err(|_| self.unavailable(no_response_to("StreamEvents")))?
+                .map_err(|status| self.failure(Some(status)))?;
         Ok(OpenStream { requests, responses })
+    }
+
+    /// A request with the producer's key, and with the header by which a proxy sends all calls of a producer to one server. An id that is not ASCII is not
+    /// sent; the proxy then chooses as it does for others.
+    fn for_producer<T>(&self, message: T) -> tonic::Request<T> {
+        let mut request = tonic::Request::new(message);
+        if let Ok(producer_id) = self.config.producer_id.parse() {
+            request.metadata_mut().insert(PRODUCER_ID_HEADER, producer_id);
+        }
+        if let Some(key) = &self.config.key {
+            request.metadata_mut().insert("authorization", key.clone());
+        }
+        request
     }
 
     async fn drive_stream(&mut self, mut stream: OpenStream) -> StreamEnd {
@@ -250,11 +267,11 @@ impl ProducerTask {
 /// Calls StreamEvents with encoded requests; the generated client would encode messages.
 async fn open_stream(
     channel: Channel,
-    requests: mpsc::Receiver<EncodedRequest>,
+    requests: tonic::Request<mpsc::Receiver<EncodedRequest>>,
 ) -> Result<Streaming<v1::StreamEventsResponse>, Status> {
     let mut client = tonic::client::Grpc::new(channel);
     client.ready().await.map_err(|error| Status::unavailable(root_cause(&error)))?;
-    let requests = tonic::Request::new(ReceiverStream::new(requests));
+    let requests = requests.map(ReceiverStream::new);
     let path = PathAndQuery::from_static(STREAM_EVENTS_PATH);
     Ok(client.streaming(requests, path, StreamEventsCodec).await?.into_inner())
 }
@@ -276,7 +293,7 @@ fn no_response_to(call: &str) -> String {
 }
 
 /// tonic's own text is "transport error" for every failure.
-fn root_cause(error: &dyn std::error::Error) -> String {
+pub(crate) fn root_cause(error: &dyn std::error::Error) -> String {
     let mut cause = error;
     while let Some(inner) = cause.source() {
         cause = inner;

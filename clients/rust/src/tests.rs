@@ -84,6 +84,7 @@ impl IngestService for ScriptedServer {
         &self,
         request: Request<Streaming<v1::StreamEventsRequest>>,
     ) -> Result<Response<Self::StreamEventsStream>, Status> {
+        assert!(request.metadata().contains_key("millrace-producer-id"), "for proxies");
         let number = {
             let mut state = self.0.lock().unwrap();
             state.streams.push(Vec::new());
@@ -124,8 +125,10 @@ impl IngestService for ScriptedServer {
 
     async fn get_producer(
         &self,
-        _: Request<v1::GetProducerRequest>,
+        request: Request<v1::GetProducerRequest>,
     ) -> Result<Response<v1::GetProducerResponse>, Status> {
+        let producer_id = request.metadata().get("millrace-producer-id");
+        assert_eq!(producer_id.unwrap(), request.get_ref().producer_id.as_str(), "for proxies");
         let producer = self.0.lock().unwrap().producer_responses.pop_front();
         Ok(Response::new(producer.ok_or_else(|| Status::unavailable("not in the script"))?))
     }

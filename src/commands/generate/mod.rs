@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 use clap::Args;
-use tonic::transport::{Channel, Endpoint};
+use tonic::transport::Channel;
 
 use crate::proto::{self, v1};
 use crate::shutdown::ShutdownSignals;
@@ -27,6 +27,19 @@ pub(crate) struct GenerateArgs {
     /// URL of the server
     #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:8080")]
     target: String,
+    /// A key with the scope write or admin, for a server that requires keys
+    #[arg(
+        long,
+        env = "MILLRACE_KEY",
+        value_name = "KEY",
+        default_value = "",
+        hide_default_value = true,
+        hide_env_values = true
+    )]
+    key: String,
+    /// PEM file with the authority of the server's certificate, for an https URL. Without it, those of the system are trusted
+    #[arg(long, env = "MILLRACE_CA", value_name = "FILE", default_value = "", hide_default_value = true)]
+    ca: String,
     /// Events per second, on average over a week
     #[arg(long, value_name = "EVENTS", default_value = "100", value_parser = parse_rate)]
     rate: f64,
@@ -144,8 +157,9 @@ async fn send(args: &GenerateArgs, uploaded: &mut SendTotals, live: &mut SendTot
         let Some(past) = args.backfill else { return Ok(()) };
         let period = now_ms - i64::try_from(past.as_millis())?..now_ms;
         let upload = Upload {
+            key: args.key.clone(),
             channel: connect(args).await?,
-            producer: producer_config(args, ""),
+            producer: producer_config(args, "")?,
             progress: reporter.upload("history", traffic.expected_events(period.clone()) as u64),
             yield_to_live: live_duration.is_some(),
         };
@@ -153,7 +167,7 @@ async fn send(args: &GenerateArgs, uploaded: &mut SendTotals, live: &mut SendTot
     };
     let live = async {
         let Some(duration) = live_duration else { return Ok(()) };
-        live::send(producer_config(args, "-live"), traffic, now_ms, duration, &reporter, live).await
+        live::send(producer_config(args, "-live")?, traffic, now_ms, duration, &reporter, live).await
     };
     tokio::try_join!(live, backfill)?;
     Ok(())
@@ -178,8 +192,9 @@ async fn send_count(
         v1::Event { timestamp, ..event }
     });
     let upload = Upload {
+        key: args.key.clone(),
         channel: connect(args).await?,
-        producer: producer_config(args, ""),
+        producer: producer_config(args, "")?,
         progress: reporter.upload("upload", count),
         yield_to_live: false,
     };
@@ -187,18 +202,27 @@ async fn send_count(
 }
 
 async fn connect(args: &GenerateArgs) -> anyhow::Result<Channel> {
-    Endpoint::from_shared(args.target.clone())?.connect().await.with_context(|| {
+    producer_config(args, "")?.endpoint()?.connect().await.with_context(|| {
         format!("cannot connect to {}; check that `millrace serve` is running there", args.target)
     })
 }
 
 /// The id of the producer is random unless it is given; `suffix` tells the producers of a command apart.
-fn producer_config(args: &GenerateArgs, suffix: &str) -> ProducerConfig {
-    let config = ProducerConfig::new(&args.target);
-    match &args.producer_id {
+fn producer_config(args: &GenerateArgs, suffix: &str) -> anyhow::Result<ProducerConfig> {
+    let mut config = ProducerConfig::new(&args.target);
+    if !args.key.is_empty() {
+        config = config.key(&args.key);
+    }
+    if !args.ca.is_empty() {
+        let pem = std::fs::read(&args.ca).with_context(|| {
+            format!("MILLRACE_CA (--ca): {} cannot be read; a PEM file is expected", args.ca)
+        })?;
+        config = config.ca_certificate(pem);
+    }
+    Ok(match &args.producer_id {
         Some(producer_id) => config.producer_id(format!("{producer_id}{suffix}")),
         None => config,
-    }
+    })
 }
 
 #[cfg(test)]

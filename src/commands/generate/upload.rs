@@ -6,6 +6,7 @@ use std::time::Duration;
 use millrace_client::ProducerConfig;
 use tokio::time::Instant;
 use tonic::transport::Channel;
+use tonic::{Code, Request};
 
 use super::SendTotals;
 use super::progress::UploadProgress;
@@ -40,6 +41,8 @@ pub(super) fn history(traffic: Traffic, period: Range<i64>) -> impl Iterator<Ite
 pub(super) struct Upload {
     /// For queries of the server's health.
     pub(super) channel: Channel,
+    /// Presented with them; may be empty.
+    pub(super) key: String,
     pub(super) producer: ProducerConfig,
     pub(super) progress: UploadProgress,
     /// Events are inserted in the order in which they were accepted. This keeps so few events waiting that live traffic is on
@@ -54,7 +57,7 @@ impl Upload {
         events: impl Iterator<Item = v1::Event>,
         totals: &mut SendTotals,
     ) -> anyhow::Result<()> {
-        let Self { channel, producer, mut progress, yield_to_live } = self;
+        let Self { channel, key, producer, mut progress, yield_to_live } = self;
         let mut health = HealthServiceClient::new(channel);
         let producer =
             producer.batch_events(EVENTS_PER_REQUEST).stall_timeout(STALL_TIMEOUT).connect().await?;
@@ -63,7 +66,7 @@ impl Upload {
         for event in events {
             if yield_to_live && sent % events_per_check == 0 {
                 producer.flush().await?;
-                let waiting = wait_for_inserts(async || waiting_events(&mut health).await).await?;
+                let waiting = wait_for_inserts(async || waiting_events(&mut health, &key).await).await?;
                 if waiting > MAX_WAITING_EVENTS {
                     progress.waiting_for_inserts(waiting)?;
                 }
@@ -99,8 +102,16 @@ async fn wait_for_inserts(
 }
 
 /// How many accepted events are not inserted yet.
-async fn waiting_events(health: &mut HealthServiceClient<Channel>) -> anyhow::Result<u64> {
-    let response = health.check(v1::CheckRequest {}).await;
+async fn waiting_events(health: &mut HealthServiceClient<Channel>, key: &str) -> anyhow::Result<u64> {
+    let mut request = Request::new(v1::CheckRequest {});
+    if !key.is_empty() {
+        request.metadata_mut().insert("authorization", format!("Bearer {key}").parse()?);
+    }
+    let response = match health.check(request).await {
+        // A key that only writes does not see them, so the upload is not slowed down.
+        Err(status) if status.code() == Code::PermissionDenied => return Ok(0),
+        response => response,
+    };
     let response = response.map_err(|status| anyhow::anyhow!("the upload failed: {}", status.message()))?;
     Ok(response.into_inner().health.map_or(0, |health| health.buffer_size))
 }

@@ -291,6 +291,7 @@ impl Simulation {
             sequence,
             start_new_numbering: false,
             received_at_ms: NOW_MS,
+            sender: None,
             columns: columns(&rows),
         };
         let producer_state = self.server.state.producers().get(&request.producer_id);
@@ -512,6 +513,7 @@ impl Simulation {
                     && self.letters.is_empty()
                     && self.server.state.checkpoint_due().is_none() =>
                 {
+                    assert_eq!(self.server.state.oldest_unlanded_ms(), None, "nothing waits");
                     return;
                 }
                 None => {}

@@ -18,10 +18,12 @@ interface Props {
   onTheme: () => void;
   onKiosk: () => void;
   onHelp: () => void;
+  /** Undefined without a session. */
+  onLogOut: (() => void) | undefined;
 }
 
 /** Always in sight. The order of the controls is the order of the focus. */
-export function Header({ view, onView, theme, onTheme, onKiosk, onHelp }: Props) {
+export function Header({ view, onView, theme, onTheme, onKiosk, onHelp, onLogOut }: Props) {
   const { paused, toggle } = usePause();
   const waiting = useWaiting();
   const { hasEvents } = useConnection();
@@ -58,6 +60,7 @@ export function Header({ view, onView, theme, onTheme, onKiosk, onHelp }: Props)
         />
         <IconButton icon="expand" label={strings.kiosk} shortcut="f" onClick={onKiosk} />
         <IconButton icon="help" label={strings.help} shortcut="?" onPointerEnter={preloadDialog} onClick={onHelp} />
+        {onLogOut && <IconButton icon="leave" label={strings.logOut} onClick={onLogOut} />}
       </div>
       <div className="flex-none sm:hidden">
         <Menu
@@ -67,6 +70,7 @@ export function Header({ view, onView, theme, onTheme, onKiosk, onHelp }: Props)
             { label: strings.theme[theme], icon: theme === "dark" ? "sun" : "moon", onSelect: onTheme },
             { label: strings.kiosk, icon: "expand", onSelect: onKiosk },
             { label: strings.help, icon: "help", onSelect: onHelp },
+            ...(onLogOut ? [{ label: strings.logOut, icon: "leave" as const, onSelect: onLogOut }] : []),
           ]}
         />
       </div>

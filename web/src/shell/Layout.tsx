@@ -1,4 +1,5 @@
 import { type ReactNode, useCallback, useEffect, useRef, useState } from "react";
+import { logOut } from "../api/session.ts";
 import { filterWords } from "../frame/words.ts";
 import { loadIdleParts, retryFailedParts } from "../lazyPart.ts";
 import { localTimeZone } from "../lib/time.ts";
@@ -8,11 +9,13 @@ import { IconButton } from "../ui/Button.tsx";
 import { Icon } from "../ui/icons.tsx";
 import { PopupContainer } from "../ui/popupContainer.ts";
 import { Toaster } from "../ui/Toaster.tsx";
+import { showToast } from "../ui/toast.ts";
 import { Banner } from "./Banner.tsx";
 import { Header } from "./Header.tsx";
 import { HelpDialog } from "./HelpDialog.tsx";
 import { KioskBar } from "./KioskBar.tsx";
 import { useKiosk } from "./kiosk.ts";
+import { LogIn, useSession } from "./LogIn.tsx";
 import { useConnection } from "./live.ts";
 import { PanelIssuesProvider } from "./panelIssues.tsx";
 import { PauseProvider, usePause } from "./pause.tsx";
@@ -42,6 +45,14 @@ function Shell({ children }: { children: ReactNode }) {
   const setWall = useCallback((on: boolean) => setView({ wall: on }), [setView]);
   const toggleKiosk = useKiosk(wall, setWall);
   const words = strings.shortcuts;
+  const { phase } = useConnection().state;
+  const session = useSession();
+  const leave = () => {
+    logOut().then(
+      () => location.reload(),
+      (failure: Error) => showToast({ title: strings.logOutFailed(failure.message), type: "error" }),
+    );
+  };
   const now = Date.now();
   const label = [rangeTitle(range, zone, now), ...(view.filters ?? []).map(filterWords)].join(" · ");
 
@@ -58,6 +69,8 @@ function Shell({ children }: { children: ReactNode }) {
     { key: "?", description: words.help, run: () => setHelpOpen(true) },
   ]);
 
+  // Attempts to connect do not take away what is typed.
+  if (session?.required && !session.caller && phase !== "live" && phase !== "polling") return <LogIn />;
   return (
     <PopupContainer value={popups ?? undefined}>
       <div className="shell">
@@ -73,6 +86,7 @@ function Shell({ children }: { children: ReactNode }) {
               onTheme={toggleTheme}
               onKiosk={toggleKiosk}
               onHelp={() => setHelpOpen(true)}
+              onLogOut={session?.caller?.canLogOut ? leave : undefined}
             />
             <Banner zone={zone} />
           </>

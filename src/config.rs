@@ -5,6 +5,7 @@
 
 use std::ffi::OsString;
 use std::net::SocketAddr;
+use std::num::NonZero;
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -15,6 +16,7 @@ use clap::{Args, ValueEnum};
 use crate::clickhouse::RetentionDays;
 use crate::project::Project;
 use crate::properties::applied::{Declarations, PropertiesError};
+use crate::writer::MAX_INSERTS_IN_FLIGHT;
 
 /// The settings of `millrace serve`.
 #[derive(Args, Clone, Debug)]
@@ -536,6 +538,11 @@ pub(crate) struct WriterConfig {
     #[arg(long = "flush-min-interval-ms", env = "FLUSH_MIN_INTERVAL_MS", value_name = "MS", default_value = "100",
           value_parser = |text: &str| parse_millis(text, 0..=60_000))]
     pub flush_min_interval: Duration,
+    /// Number of batches that may be inserted at the same time, once they have 100,000 events. Empty for one per four cores,
+    /// up to 4
+    #[arg(long, env = "MILLRACE_INSERTS_IN_FLIGHT", value_name = "BATCHES",
+          value_parser = |text: &str| parse_integer(text, 1..=MAX_INSERTS_IN_FLIGHT as u64))]
+    pub inserts_in_flight: Option<u64>,
     /// Memory in bytes for accepted events. At the limit, requests are slowed down or rejected with a retry delay
     #[arg(long, env = "MILLRACE_MAX_BUFFER_BYTES", value_name = "BYTES", default_value = "134217728",
           value_parser = |text: &str| parse_integer(text, 16_777_216..=68_719_476_736))]
@@ -548,6 +555,16 @@ pub(crate) struct WriterConfig {
     #[arg(long, env = "MILLRACE_PRODUCER_IDLE_HOURS", value_name = "HOURS", default_value = "168",
           value_parser = |text: &str| parse_integer(text, 1..=87_600))]
     pub producer_idle_hours: u64,
+}
+
+impl WriterConfig {
+    /// Number of batches that may be inserted at the same time. ClickHouse takes about one core for an insert, and merges,
+    /// panels and this process take the others.
+    pub(crate) fn inserts_in_flight(&self) -> usize {
+        let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
+        let chosen = self.inserts_in_flight.map(|batches| batches as usize);
+        chosen.unwrap_or(cores / 4).clamp(1, MAX_INSERTS_IN_FLIGHT)
+    }
 }
 
 /// Caching and limits of panels.

@@ -15,6 +15,7 @@ use uuid::Uuid;
 
 use super::{migrate, serve};
 use crate::config::ClickHouseConfig;
+use crate::writer::InsertLock;
 use crate::writer::batch::BatchEncoder;
 use crate::writer::dead_letter::{DeadLetter, DeadLetterListing, DeadLetters};
 use crate::writer::replay::{self, ReplayOutcome};
@@ -137,7 +138,7 @@ async fn replay_locally(
     migrate::apply_schema(&storage.clickhouse, config.retention()?).await?;
     let durability = serve::durability(&storage, data_dir)?;
     // Replays share this lock with the writer's inserts. Here the data folder is locked, so there is no writer.
-    let insert_lock = tokio::sync::Mutex::new(());
+    let insert_lock = InsertLock::default();
     let encoder = BatchEncoder::new(properties, config.rollup_values);
     encoder.load_admitted_values(&storage.clickhouse).await;
     let mut failed = 0;

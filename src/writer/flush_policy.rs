@@ -11,11 +11,14 @@ const REFRESH_EVENTS: u64 = 100;
 const SPARSE_REFRESH_FACTOR: u32 = 4;
 /// It waits no longer than this, unless an update interval is longer: new events are on the page within a second.
 const MAX_SPARSE_REFRESH: Duration = Duration::from_millis(800);
+/// While an insert is in flight, a batch with fewer events waits for it and grows: an insert of this size costs ClickHouse as
+/// little per event as a larger one.
+const CONCURRENT_EVENTS: u64 = 100_000;
 
 /// The size and time limits of a batch.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct BatchLimits {
-    /// A batch with this many events is due. It keeps growing while an insert is in flight (`FLUSH_SIZE`).
+    /// A batch with this many events is due if no insert is in flight (`FLUSH_SIZE`).
     pub flush_events: u64,
     /// Any batch is due this long after the last flush (`FLUSH_INTERVAL_MS`).
     pub flush_interval: Duration,
@@ -32,6 +35,12 @@ impl BatchLimits {
     /// Whether a batch of this size must be sealed now.
     pub(crate) fn is_full(&self, size: BatchSize) -> bool {
         size.events >= self.max_events || size.bytes >= self.max_bytes
+    }
+
+    /// When a batch of this size is due while inserts are in flight, and another one may start.
+    pub(crate) fn concurrently_due_at(&self, size: BatchSize, last_flush: Instant) -> Option<Instant> {
+        let is_large = size.events >= CONCURRENT_EVENTS.max(self.flush_events);
+        is_large.then(|| last_flush + self.flush_min_interval)
     }
 
     /// When a batch of this size is due, if no insert is in flight. `last_flush` is the time of the last seal, or of the

@@ -1,15 +1,18 @@
-//! The task that inserts sealed batches, one at a time. At startup it first reconciles the batches that an earlier process
-//! may have sent.
+//! The task that inserts sealed batches, one or several at a time. At startup it first reconciles the batches that an earlier
+//! process may have sent.
 
 use std::collections::HashSet;
 use std::fmt::Display;
 use std::io;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use backon::{BackoffBuilder, ExponentialBuilder};
 use bytes::Bytes;
-use tokio::sync::{Mutex, mpsc, watch};
+use futures_util::StreamExt as _;
+use tokio::sync::{RwLock, mpsc, watch};
+use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -36,17 +39,20 @@ const INSERT_BACKOFF: ExponentialBuilder = ExponentialBuilder::new()
 /// batch that could be neither inserted nor dead-lettered.
 const FAULT_RETRY_DELAY: Duration = Duration::from_secs(1);
 
+/// The largest number of batches that may be in flight. After a crash, as many may have been sent.
+pub(crate) const MAX_INSERTS_IN_FLIGHT: usize = 4;
+
 /// Messages to the writer's task.
 #[derive(Debug)]
 pub(super) enum InserterEvent {
     /// Reconciliation has completed. Sent once, first.
     Reconciled,
-    /// The last dispatched batch is in ClickHouse or in the dead-letter folder: it no longer needs the journal.
+    /// The oldest batch in flight is in ClickHouse or in the dead-letter folder: it no longer needs the journal.
     Landed,
 }
 
-/// Held during every insert into ClickHouse: while a batch is compared and repaired, nothing else may be inserted.
-pub(super) type InsertLock = Arc<Mutex<()>>;
+/// Inserts share it. A batch is compared and repaired under the exclusive lock, since nothing else may be inserted meanwhile.
+pub(crate) type InsertLock = Arc<RwLock<()>>;
 
 /// Batches of an earlier process that ClickHouse may hold, completely or in part.
 pub(super) struct UnconfirmedBatches {
@@ -73,11 +79,12 @@ pub(super) struct Inserter {
 }
 
 impl Inserter {
-    /// Reconciles `unconfirmed`, then inserts batches until either channel closes.
+    /// Reconciles `unconfirmed`, then inserts batches until either channel closes. The writer's task limits how many are in
+    /// flight.
     pub(super) async fn run(
         self,
         unconfirmed: UnconfirmedBatches,
-        mut batches: mpsc::Receiver<SealedBatch>,
+        batches: mpsc::Receiver<SealedBatch>,
         event_tx: mpsc::Sender<InserterEvent>,
     ) {
         if self.schema_pending.clone().wait_for(Option::is_none).await.is_err() {
@@ -91,7 +98,7 @@ impl Inserter {
         self.encoder.load_admitted_values(&self.clickhouse).await;
         self.reconciled.cancel();
         let mut closed = event_tx.send(InserterEvent::Reconciled).await.is_err();
-        while !closed && let Some(batch) = batches.recv().await {
+        let store = async |batch: SealedBatch| {
             let Seal { batch_id, events, .. } = batch.seal;
             if stored.contains(&batch_id) {
                 self.stats.count_inserted(events);
@@ -100,6 +107,11 @@ impl Inserter {
             } else {
                 self.store_batch(batch).await;
             }
+        };
+        // Completed batches are reported in the order in which they were dispatched.
+        let stored_batches = ReceiverStream::new(batches).map(store).buffered(MAX_INSERTS_IN_FLIGHT);
+        let mut stored_batches = pin!(stored_batches);
+        while !closed && stored_batches.next().await.is_some() {
             closed = event_tx.send(InserterEvent::Landed).await.is_err();
         }
     }
@@ -259,14 +271,15 @@ impl Inserter {
         let mut delays = INSERT_BACKOFF.build();
         loop {
             let attempted_at = Instant::now();
-            let inserted = {
-                let _guard = self.insert_lock.lock().await;
-                match *outcome_unknown {
-                    true => {
-                        let native = &body.events_native;
-                        store_unconfirmed(&self.clickhouse, &self.durability, batch_id, events, native).await
-                    }
-                    false => insert_batch(&self.clickhouse, batch_id, body).await,
+            let inserted = match *outcome_unknown {
+                true => {
+                    let _exclusive = self.insert_lock.write().await;
+                    let native = &body.events_native;
+                    store_unconfirmed(&self.clickhouse, &self.durability, batch_id, events, native).await
+                }
+                false => {
+                    let _shared = self.insert_lock.read().await;
+                    insert_batch(&self.clickhouse, batch_id, body).await
                 }
             };
             self.stats.insert.observe(attempted_at.elapsed());
@@ -384,16 +397,19 @@ pub(super) async fn read_letter(dead_letters: &DeadLetters, batch_id: Uuid) -> i
 
 /// Keeps the sealed batches that an earlier process may have sent to ClickHouse. `sealed` is oldest first.
 ///
-/// Batches are sent one at a time, in this order. A batch with stored events was sent. The first batch without stored
-/// events may have been in flight, and its token may be stored without its events. Later batches without stored events
-/// were not sent.
+/// Batches are sent in this order, and at most [`MAX_INSERTS_IN_FLIGHT`] are in flight. A batch with stored events was sent.
+/// The first batches without stored events may have been in flight, and their tokens may be stored without their events.
+/// Later batches without stored events were not sent.
 pub(super) fn retain_possibly_sent(
     mut sealed: Vec<Seal>,
     has_stored_events: impl Fn(Uuid) -> bool,
 ) -> Vec<Seal> {
-    let first_absent = sealed.iter().position(|seal| !has_stored_events(seal.batch_id));
-    let first_absent = first_absent.map(|index| sealed[index].batch_id);
-    sealed.retain(|seal| Some(seal.batch_id) == first_absent || has_stored_events(seal.batch_id));
+    let mut absent = 0;
+    sealed.retain(|seal| {
+        let is_stored = has_stored_events(seal.batch_id);
+        absent += usize::from(!is_stored);
+        is_stored || absent <= MAX_INSERTS_IN_FLIGHT
+    });
     sealed
 }
 
@@ -403,7 +419,7 @@ mod tests {
     use crate::journal::Lsn;
 
     #[test]
-    fn batches_are_possibly_sent_up_to_the_first_without_stored_events() {
+    fn as_many_batches_without_stored_events_are_possibly_sent_as_may_be_in_flight() {
         let seal = |number: u128| Seal {
             batch_id: Uuid::from_u128(number),
             first: number as Lsn,
@@ -412,15 +428,16 @@ mod tests {
         };
         let possibly_sent = |stored: &[u128]| -> Vec<u128> {
             let has_stored_events = |batch_id: Uuid| stored.contains(&batch_id.as_u128());
-            let sealed = (1..=5).map(seal).collect();
+            let sealed = (1..=7).map(seal).collect();
             retain_possibly_sent(sealed, has_stored_events)
                 .iter()
                 .map(|seal| seal.batch_id.as_u128())
                 .collect()
         };
-        assert_eq!(possibly_sent(&[]), [1]);
-        assert_eq!(possibly_sent(&[1, 2]), [1, 2, 3]);
-        assert_eq!(possibly_sent(&[1, 4]), [1, 2, 4]);
-        assert_eq!(possibly_sent(&[1, 2, 3, 4, 5]), [1, 2, 3, 4, 5]);
+        assert_eq!(possibly_sent(&[]), [1, 2, 3, 4]);
+        assert_eq!(possibly_sent(&[1, 2]), [1, 2, 3, 4, 5, 6]);
+        assert_eq!(possibly_sent(&[2]), [1, 2, 3, 4, 5]);
+        assert_eq!(possibly_sent(&[6]), [1, 2, 3, 4, 6]);
+        assert_eq!(possibly_sent(&[1, 2, 3, 4, 5, 6, 7]), [1, 2, 3, 4, 5, 6, 7]);
     }
 }

@@ -17,7 +17,9 @@
 //!
 //! A synchronous state machine (`state.rs`) makes all decisions. The writer's task around it (`task.rs`) owns channels and
 //! timers. The [`batch`] encoder concatenates the columns of a batch and computes its rows of the rollup (`rollup/`), on another
-//! thread. The inserter has its own task (`insert.rs`), so that a slow ClickHouse does not delay acknowledgements. A batch
+//! thread. The inserter has its own task (`insert.rs`), so that a slow ClickHouse does not delay acknowledgements. While a
+//! batch is in flight, the next one grows; on a machine with many cores, or by `MILLRACE_INSERTS_IN_FLIGHT`, a large one is
+//! inserted at the same time. Batches may land in any order; they are recorded as landed in the order of the journal. A batch
 //! that cannot be inserted goes to the [`dead_letter`] folder, from which a third task (`replay.rs`) replays it.
 //!
 //! # When an insert fails
@@ -35,7 +37,7 @@
 //! | bytes in memory (`MILLRACE_MAX_BUFFER_BYTES`) | streams wait; unary calls are rejected with a retry delay |
 //! | bytes on disk (`MILLRACE_JOURNAL_MAX_BYTES`) | streams wait; unary calls are rejected with a retry delay |
 //! | 100,000 producers, all active within the last hour | a new producer is rejected with a retry delay |
-//! | two sealed batches in memory | further batches are read from the journal when they are inserted |
+//! | the batches in flight and one more in memory | further batches are read from the journal when they are inserted |
 
 pub(crate) mod batch;
 pub(crate) mod boot;
@@ -65,6 +67,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
+pub(crate) use insert::{InsertLock, MAX_INSERTS_IN_FLIGHT};
 pub(crate) use recover::{RecoveredState, recover};
 pub(crate) use stats::{RejectedByField, WriterStats};
 pub(crate) use task::{WriterDependencies, batch_limits, journal_reserve_bytes, start};
@@ -255,13 +258,14 @@ pub(crate) struct Writer {
 const SETTLE_TIMEOUT: Duration = Duration::from_secs(10);
 
 impl Writer {
-    /// Waits until every batch that is encoded now has landed: batches are encoded and inserted one at a time.
+    /// Waits until every batch that is encoded now has landed.
     pub(crate) async fn settle(&self) {
         let mut landed = self.stats.landed();
         let first = *landed.borrow_and_update();
         let settled = async {
-            // The second one is encoded after the first has landed.
-            while self.stats.unlanded() > 0 && *landed.borrow_and_update() < first + 2 {
+            // The batches in flight are consecutive. At most as many land before a given one of them, and as many after them.
+            let batches = 2 * MAX_INSERTS_IN_FLIGHT as u64;
+            while self.stats.unlanded() > 0 && *landed.borrow_and_update() < first + batches {
                 // Never an error: `self.stats` holds the sender.
                 landed.changed().await.ok();
             }

@@ -22,7 +22,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
-use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -160,7 +159,7 @@ pub(crate) async fn replay_letter(
     encoder: &BatchEncoder,
     dead_letters: &DeadLetters,
     durability: &Durability,
-    insert_lock: &Mutex<()>,
+    insert_lock: &InsertLock,
     letter: &DeadLetter,
     inserts_since: u64,
 ) -> ReplayOutcome {
@@ -177,12 +176,15 @@ pub(crate) async fn replay_letter(
             return report_disk_error(dead_letters, letter, &error);
         }
     }
-    let inserted = {
-        let _guard = insert_lock.lock().await;
-        let token_is_unknown = of_earlier_version || token_may_have_expired(letter, inserts_since, now);
-        match letter.outcome_unknown || token_is_unknown {
-            true => store_unconfirmed(clickhouse, durability, id, letter.events, &bodies.events_native).await,
-            false => insert_batch(clickhouse, id, &bodies).await,
+    let token_is_unknown = of_earlier_version || token_may_have_expired(letter, inserts_since, now);
+    let inserted = match letter.outcome_unknown || token_is_unknown {
+        true => {
+            let _exclusive = insert_lock.write().await;
+            store_unconfirmed(clickhouse, durability, id, letter.events, &bodies.events_native).await
+        }
+        false => {
+            let _shared = insert_lock.read().await;
+            insert_batch(clickhouse, id, &bodies).await
         }
     };
     let letters = dead_letters.clone();

@@ -5,7 +5,7 @@
 //! # Invariants
 //!
 //! 1. A request is acknowledged only when its record and every earlier record are durable.
-//! 2. A durable event is in exactly one of: the open batch, a batch that waits for its seal, a sealed batch, the batch in
+//! 2. A durable event is in exactly one of: the open batch, a batch that waits for its seal, a sealed batch, a batch in
 //!    flight, a landed batch.
 //! 3. A sealed batch never changes, so every attempt to insert it sends the same bytes under the same id.
 //! 4. A record is released only when none of these needs it, and when a later durable snapshot contains its sequence and
@@ -148,6 +148,8 @@ struct SnapshotSchedule {
 
 pub(super) struct StateSettings {
     pub(super) limits: BatchLimits,
+    /// Number of batches that may be inserted at the same time.
+    pub(super) inserts_in_flight: usize,
     /// A producer is forgotten after this long without a request.
     pub(super) producer_idle_timeout: Duration,
     /// Minimum and maximum bytes of events between two snapshots.
@@ -174,8 +176,9 @@ pub(super) struct WriterState<T> {
     unsealed: VecDeque<SealedBatch>,
     /// Batches with a durable seal that wait for their insert, oldest first.
     sealed: VecDeque<SealedBatch>,
-    in_flight: Option<Seal>,
-    /// When the oldest event of each sealed batch was received, from the batch in flight to the last one.
+    /// The batches that are being inserted, oldest first.
+    in_flight: VecDeque<Seal>,
+    /// When the oldest event of each sealed batch was received, from the first batch in flight to the last one.
     unlanded_since: VecDeque<i64>,
     /// Landed batches whose landed record must be appended.
     unrecorded: VecDeque<LandedBatch>,
@@ -223,7 +226,7 @@ impl<T> WriterState<T> {
             open: OpenBatch::default(),
             unsealed: recovered.unsealed.into_iter().map(detached).collect(),
             sealed: recovered.sealed.into_iter().map(detached).collect(),
-            in_flight: None,
+            in_flight: VecDeque::new(),
             unlanded_since,
             unrecorded: VecDeque::new(),
             landed_count: uncheckpointed.len() as u64,
@@ -420,7 +423,8 @@ impl<T> WriterState<T> {
             }
             (Some(PendingRecord::Seal(batch)), Ok(())) => {
                 self.pending_seals -= 1;
-                // Only the batch that is inserted next stays in memory. The others are read from the journal.
+                // Besides the batches in flight, only the one that is inserted next stays in memory. The others are read from
+                // the journal.
                 let buffered = if self.sealed.is_empty() { batch.buffered } else { None };
                 self.sealed.push_back(SealedBatch { buffered, ..batch });
             }
@@ -541,7 +545,7 @@ impl<T> WriterState<T> {
             self.snapshots;
         // Nothing is released without a snapshot. The first one is due as soon as a release is possible.
         let first = durable_lsn.is_none()
-            && (bytes_since_last > 0 || self.landed_count > 0 || self.in_flight.is_some());
+            && (bytes_since_last > 0 || self.landed_count > 0 || !self.in_flight.is_empty());
         !pending && (first || bytes_since_last >= interval_bytes) && retry_at.is_none_or(|at| at <= now)
     }
 
@@ -598,19 +602,19 @@ impl<T> WriterState<T> {
         self.unlanded_since.front().copied().or(open)
     }
 
-    /// Takes the next batch to insert. `None` while a batch is in flight.
+    /// Takes the next batch to insert. `None` while as many batches are in flight as may be.
     pub(super) fn next_insert(&mut self) -> Option<SealedBatch> {
-        if self.in_flight.is_some() {
+        if self.in_flight.len() >= self.settings.inserts_in_flight {
             return None;
         }
         let batch = self.sealed.pop_front()?;
-        self.in_flight = Some(batch.seal);
+        self.in_flight.push_back(batch.seal);
         Some(batch)
     }
 
-    /// The batch in flight is now in ClickHouse or in the dead-letter folder.
+    /// The oldest batch in flight is now in ClickHouse or in the dead-letter folder.
     pub(super) fn batch_landed(&mut self) {
-        if let Some(seal) = self.in_flight.take() {
+        if let Some(seal) = self.in_flight.pop_front() {
             self.landed_count += 1;
             self.unlanded_since.pop_front();
             self.unrecorded.push_back(LandedBatch { number: self.landed_count, seal });
@@ -662,20 +666,25 @@ impl<T> WriterState<T> {
         let landed = self.unrecorded.iter().chain(&self.uncheckpointed).map(|landed| landed.seal.first);
         let needed = batches
             .chain(landed)
-            .chain(self.in_flight.map(|seal| seal.first))
+            .chain(self.in_flight.iter().map(|seal| seal.first))
             .chain(self.open.records.map(|(first, _)| first))
             .chain(pending)
             .fold(snapshot, Lsn::min);
         log.release(needed);
     }
 
-    /// When the open batch is due. `None` while an earlier batch has not landed: the open batch keeps growing.
+    /// When the open batch is due. While an earlier batch has not landed, the open batch keeps growing; it is due before that
+    /// only if it is large and a further insert may start.
     pub(super) fn due_at(&self, refresh_interval: Option<Duration>) -> Option<Instant> {
-        let sealing = self.pending_seals > 0 || !self.unsealed.is_empty();
-        if sealing || self.in_flight.is_some() || !self.sealed.is_empty() {
-            return None;
+        let waiting = self.pending_seals + self.unsealed.len() + self.sealed.len();
+        let StateSettings { limits, inserts_in_flight, .. } = &self.settings;
+        match waiting + self.in_flight.len() {
+            0 => limits.due_at(self.open.size, self.last_flush, refresh_interval),
+            unlanded if unlanded < *inserts_in_flight => {
+                limits.concurrently_due_at(self.open.size, self.last_flush)
+            }
+            _ => None,
         }
-        self.settings.limits.due_at(self.open.size, self.last_flush, refresh_interval)
     }
 
     /// Makes a snapshot due if everything has landed. When the disk is full, it allows the release of the last records.
@@ -692,7 +701,7 @@ impl<T> WriterState<T> {
             && self.open.records.is_none()
             && self.unsealed.is_empty()
             && self.sealed.is_empty()
-            && self.in_flight.is_none()
+            && self.in_flight.is_empty()
             && self.unrecorded.is_empty()
     }
 }

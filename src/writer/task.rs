@@ -19,7 +19,7 @@ use super::boot::BootMarker;
 use super::dead_letter::DeadLetters;
 use super::durability::Durability;
 use super::flush_policy::BatchLimits;
-use super::insert::{InsertLock, Inserter, InserterEvent, UnconfirmedBatches};
+use super::insert::{InsertLock, Inserter, InserterEvent, MAX_INSERTS_IN_FLIGHT, UnconfirmedBatches};
 use super::producers::{MAX_FORGOTTEN_PRODUCERS, MAX_PRODUCERS};
 use super::recent_ids::RecentIds;
 use super::recover::RecoveredState;
@@ -131,7 +131,7 @@ pub(crate) async fn start(dependencies: WriterDependencies) -> io::Result<(Write
     let memory = Arc::new(Semaphore::new(memory_bytes.min(Semaphore::MAX_PERMITS)));
     let (submission_tx, submissions) = mpsc::channel(SUBMISSION_QUEUE_CAPACITY);
     let (producer_query_tx, producer_queries) = mpsc::channel(16);
-    let (batch_tx, batches) = mpsc::channel(1);
+    let (batch_tx, batches) = mpsc::channel(MAX_INSERTS_IN_FLIGHT);
     let (inserter_event_tx, inserter_events) = mpsc::channel(4);
     let insert_lock = InsertLock::default();
     let replayer = DeadLetterReplayer::new(
@@ -162,6 +162,7 @@ pub(crate) async fn start(dependencies: WriterDependencies) -> io::Result<(Write
     let max_bytes = journal.stats().max_bytes;
     let settings = StateSettings {
         limits: batch_limits(&config),
+        inserts_in_flight: config.inserts_in_flight(),
         producer_idle_timeout: Duration::from_secs(config.producer_idle_hours * 3_600),
         snapshot_interval_bytes: (MIN_SNAPSHOT_INTERVAL_BYTES, max_bytes / MIN_SNAPSHOTS_PER_JOURNAL),
         snapshot_part_bytes: SNAPSHOT_PART_BYTES,
@@ -458,10 +459,10 @@ impl WriterTask {
         }
     }
 
-    /// Sends the next batch to the inserter if no batch is in flight.
+    /// Sends the next batches to the inserter, as many as may be in flight.
     fn dispatch(&mut self) {
-        if let Some(batch) = self.state.next_insert() {
-            self.batch_tx.try_send(batch).expect("the channel holds one batch, and none is in flight");
+        while let Some(batch) = self.state.next_insert() {
+            self.batch_tx.try_send(batch).expect("the channel holds as many batches as may be in flight");
         }
     }
 

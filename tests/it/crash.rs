@@ -13,7 +13,7 @@ use rand::{Rng, SeedableRng};
 use tempfile::TempDir;
 use v1::event::PropertiesKind;
 
-use crate::common::{DeliveryCounts, TestServer, event, free_address, send_signal};
+use crate::common::{DeliveryCounts, TIMEOUT, TestServer, event, free_address, send_signal};
 use crate::rollup_assertions::assert_rollup_matches_events;
 
 const PRODUCERS: usize = 4;
@@ -113,6 +113,71 @@ async fn multi_partition_batches_are_exact_after_engine_kills() {
     assert_eq!(server.count_deliveries(sent).await, expected);
     assert!(server.sql_numbers("SELECT uniqExact(toMonday(date)) FROM events").await[0] > 10);
     assert_rollup_matches_events(&server).await;
+}
+
+/// Batches of about 20,000 events, up to four in flight: a frozen engine has received several when it goes on, and the server
+/// is killed after the first has landed.
+#[tokio::test(flavor = "multi_thread")]
+async fn several_batches_in_flight_land_exactly_once_despite_kills() {
+    const IN_FLIGHT: usize = 3;
+    let address = free_address();
+    let folder = Arc::new(tempfile::tempdir().unwrap());
+    let start = || {
+        let settings = [
+            ("MILLRACE_LISTEN", address.as_str()),
+            ("MILLRACE_LOG", "info,millrace::writer=debug"),
+            ("MILLRACE_INSERTS_IN_FLIGHT", "4"),
+            ("MILLRACE_MAX_BUFFER_BYTES", "16777216"),
+        ];
+        TestServer::start_on(Arc::clone(&folder), &settings)
+    };
+    let mut server = start();
+    let mut producer = ProducerConfig::new(server.url()).producer_id("producer").connect().await.unwrap();
+    let mut sent = 0;
+    for _ in 0..3 {
+        let stop = Arc::new(AtomicBool::new(false));
+        let engine = server.engine_pid().unwrap();
+        send_signal(engine, "STOP");
+        let sending = tokio::spawn(send_at_full_speed(producer, sent, Arc::clone(&stop)));
+        wait_for_lines(&server, "batch encoded", "batch landed", IN_FLIGHT).await;
+        send_signal(engine, "CONT");
+        let landed = server.log().matches("batch landed").count();
+        wait_for_lines(&server, "batch landed", "", landed + 1).await;
+        drop(server); // kill -9
+        server = start();
+        stop.store(true, Relaxed);
+        (producer, sent) = sending.await.unwrap();
+        server.wait_until_landed().await;
+        let expected = DeliveryCounts { stored: sent, lost: 0, duplicated: 0 };
+        assert_eq!(server.count_deliveries(sent).await, expected, "{}", server.log());
+    }
+    assert_rollup_matches_events(&server).await;
+}
+
+/// Sends events until `stop`, then waits until all are acknowledged. Returns the next number.
+async fn send_at_full_speed(producer: Producer, mut next: u64, stop: Arc<AtomicBool>) -> (Producer, u64) {
+    while !stop.load(Relaxed) {
+        producer.send(late_event(producer.id(), next)).await.unwrap();
+        next += 1;
+    }
+    let totals = producer.flush().await.unwrap();
+    assert_eq!((totals.acknowledged, totals.rejected), (next, 0), "{totals:?}");
+    (producer, next)
+}
+
+/// Waits until the log has `lead` more lines with `part` than lines with `other`.
+async fn wait_for_lines(server: &TestServer, part: &str, other: &str, lead: usize) {
+    let has_lead = |log: &str| {
+        let others = if other.is_empty() { 0 } else { log.matches(other).count() };
+        log.matches(part).count() >= others + lead
+    };
+    let waited = async {
+        while !has_lead(&server.log()) {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    let waited = tokio::time::timeout(TIMEOUT, waited).await;
+    assert!(waited.is_ok(), "fewer than {lead} more lines {part:?} than {other:?}:\n{}", server.log());
 }
 
 fn start(folder: &Arc<TempDir>, address: &str) -> TestServer {

@@ -19,7 +19,7 @@ use uuid::Uuid;
 
 use super::columns::EventColumns;
 use super::flush_policy::BatchLimits;
-use super::insert::retain_possibly_sent;
+use super::insert::{MAX_INSERTS_IN_FLIGHT, retain_possibly_sent};
 use super::recent_ids::RecentIds;
 use super::record::{Seal, WriterRecord, kind};
 use super::recover::RecoveryBuilder;
@@ -74,8 +74,11 @@ enum SimulationStep {
     DiskFailure,
     /// The flush interval elapses.
     Flush,
-    /// The insert in flight ends.
-    Insert(InsertOutcome),
+    /// An attempt to insert one of the batches in flight ends.
+    Insert {
+        nth_oldest: usize,
+        outcome: InsertOutcome,
+    },
     /// The newest dead letter is replayed.
     Replay,
     /// A checkpoint starts, or the running one completes.
@@ -104,6 +107,9 @@ enum InsertOutcome {
     EngineCrash,
     Failure,
 }
+
+/// The oldest batch in flight is inserted.
+const INSERT: SimulationStep = SimulationStep::Insert { nth_oldest: 0, outcome: InsertOutcome::Success };
 
 struct SentRequest {
     producer: Option<usize>,
@@ -142,7 +148,8 @@ struct InsertAttempt {
 
 struct SimulatedServer {
     state: WriterState<usize>,
-    insert_attempt: Option<InsertAttempt>,
+    /// The batches in flight, oldest first. `None` for one that is done, and waits until those before it are done, too.
+    insert_attempts: VecDeque<Option<InsertAttempt>>,
     deferred: Option<DeferredRequest<usize>>,
     /// The running checkpoint, as the number of landed batches that it covers.
     checkpoint: Option<u64>,
@@ -152,6 +159,8 @@ struct SimulatedServer {
 
 struct Simulation {
     journal: FakeJournal,
+    /// Number of batches that may be inserted at the same time.
+    inserts_in_flight: usize,
     clickhouse: FakeClickHouse,
     server: SimulatedServer,
     /// Whether the machine went down, and no start since has reconciled all batches.
@@ -176,11 +185,13 @@ impl Simulation {
         let journal = FakeJournal::new(SEGMENT_BYTES, MAX_BYTES, RESERVE_BYTES);
         let now = Instant::now();
         let producer = || SimulatedProducer { next_sequence: 1, outstanding: VecDeque::new() };
-        let mut server = start(&journal, 1_000_000, now);
+        let inserts_in_flight = 1 + (seed % MAX_INSERTS_IN_FLIGHT as u64) as usize;
+        let mut server = start(&journal, inserts_in_flight, 1_000_000, now);
         server.state.reconciliation_completed();
         Self {
             server,
             journal,
+            inserts_in_flight,
             clickhouse: FakeClickHouse::new(window),
             unclean_boot: false,
             letters: Vec::new(),
@@ -241,7 +252,7 @@ impl Simulation {
                 self.run_task_turn();
             }
             SimulationStep::Flush => self.server.state.seal_open_batch(self.now),
-            SimulationStep::Insert(outcome) => self.insert(outcome),
+            SimulationStep::Insert { nth_oldest, outcome } => self.insert(nth_oldest, outcome),
             SimulationStep::Replay => self.replay(),
             SimulationStep::Checkpoint => match self.server.checkpoint.take() {
                 None => {
@@ -321,10 +332,9 @@ impl Simulation {
                 self.server.deferred = self.server.state.admit(request, permit, waiter, &mut self.journal);
             }
             self.server.state.append_due_records(self.now, NOW_MS, &mut self.journal);
-            if self.server.insert_attempt.is_none()
-                && let Some(batch) = self.server.state.next_insert()
-            {
-                self.server.insert_attempt = Some(InsertAttempt { batch, attempts: 0, unconfirmed: false });
+            while let Some(batch) = self.server.state.next_insert() {
+                let attempt = InsertAttempt { batch, attempts: 0, unconfirmed: false };
+                self.server.insert_attempts.push_back(Some(attempt));
             }
             self.unclean_boot &= !self.server.state.is_reconciled();
             let replies: Vec<_> = self.server.state.drain_replies().collect();
@@ -368,14 +378,31 @@ impl Simulation {
         }
     }
 
-    fn insert(&mut self, outcome: InsertOutcome) {
-        let Some(InsertAttempt { batch, attempts, mut unconfirmed }) = self.server.insert_attempt.take()
-        else {
+    fn insert(&mut self, nth_oldest: usize, outcome: InsertOutcome) {
+        let unfinished: Vec<usize> = self
+            .server
+            .insert_attempts
+            .iter()
+            .enumerate()
+            .filter_map(|(index, attempt)| attempt.as_ref().map(|_| index))
+            .collect();
+        let Some(&index) = unfinished.get(nth_oldest % unfinished.len().max(1)) else {
             return;
         };
+        if let Some(attempt) = self.server.insert_attempts[index].take() {
+            self.server.insert_attempts[index] = self.attempt_insert(attempt, outcome);
+        }
+        while self.server.insert_attempts.pop_front_if(|attempt| attempt.is_none()).is_some() {
+            self.server.state.batch_landed();
+        }
+    }
+
+    /// Ends an attempt. Returns the next one, unless the batch is in ClickHouse or dead-lettered.
+    fn attempt_insert(&mut self, attempt: InsertAttempt, outcome: InsertOutcome) -> Option<InsertAttempt> {
+        let InsertAttempt { batch, attempts, mut unconfirmed } = attempt;
         let id = batch.seal.batch_id;
         if self.server.stored.contains(&id) {
-            return self.server.state.batch_landed();
+            return None;
         }
         let rows = self.rows(&batch);
         self.trace(|| {
@@ -393,14 +420,14 @@ impl Simulation {
         }
         unconfirmed |= matches!(outcome, InsertOutcome::ResponseLost | InsertOutcome::EngineCrash);
         if outcome == InsertOutcome::Success {
-            self.server.state.batch_landed();
-        } else if attempts + 1 == ATTEMPTS {
+            return None;
+        }
+        if attempts + 1 == ATTEMPTS {
             let inserts = self.clickhouse.inserts();
             self.letters.push(SimulatedLetter { batch: id, rows, inserts, unconfirmed });
-            self.server.state.batch_landed();
-        } else {
-            self.server.insert_attempt = Some(InsertAttempt { batch, attempts: attempts + 1, unconfirmed });
+            return None;
         }
+        Some(InsertAttempt { batch, attempts: attempts + 1, unconfirmed })
     }
 
     fn rows(&self, batch: &SealedBatch) -> Vec<Uuid> {
@@ -452,7 +479,7 @@ impl Simulation {
     fn restart(&mut self) {
         self.next_batch += 1_000;
         self.admitted_ids.clear();
-        self.server = start(&self.journal, self.next_batch, self.now);
+        self.server = start(&self.journal, self.inserts_in_flight, self.next_batch, self.now);
         if self.unclean_boot {
             for seal in self.server.state.recovered_batches() {
                 let rows = self.journal_rows(seal);
@@ -498,7 +525,7 @@ impl Simulation {
         for _ in 0..2_000 {
             self.apply(&SimulationStep::Sync { records: usize::MAX });
             self.apply(&SimulationStep::Flush);
-            self.apply(&SimulationStep::Insert(InsertOutcome::Success));
+            self.apply(&INSERT);
             self.apply(&SimulationStep::Replay);
             // The first starts a checkpoint, the second completes it.
             self.apply(&SimulationStep::Checkpoint);
@@ -547,7 +574,12 @@ impl Simulation {
     }
 }
 
-fn start(journal: &FakeJournal, first_batch: u128, now: Instant) -> SimulatedServer {
+fn start(
+    journal: &FakeJournal,
+    inserts_in_flight: usize,
+    first_batch: u128,
+    now: Instant,
+) -> SimulatedServer {
     let limits = BatchLimits {
         flush_events: 10,
         flush_interval: Duration::from_millis(100),
@@ -567,13 +599,20 @@ fn start(journal: &FakeJournal, first_batch: u128, now: Instant) -> SimulatedSer
     let recovered = builder.finish(&limits, &mut new_batch_id);
     let settings = StateSettings {
         limits,
+        inserts_in_flight,
         producer_idle_timeout: Duration::from_secs(3_600),
         snapshot_interval_bytes: (2_000, MAX_BYTES / 8),
         snapshot_part_bytes: 150,
         new_batch_id: Box::new(new_batch_id),
     };
     let state = WriterState::new(settings, recovered, now);
-    SimulatedServer { state, insert_attempt: None, deferred: None, checkpoint: None, stored: BTreeSet::new() }
+    SimulatedServer {
+        state,
+        insert_attempts: VecDeque::new(),
+        deferred: None,
+        checkpoint: None,
+        stored: BTreeSet::new(),
+    }
 }
 
 fn format_ids(rows: &[SentRow]) -> String {

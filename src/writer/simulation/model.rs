@@ -4,7 +4,7 @@
 use proptest::prelude::*;
 use uuid::Uuid;
 
-use super::{InsertOutcome, PRODUCERS, SEAL, Simulation, SimulationStep};
+use super::{INSERT, InsertOutcome, MAX_INSERTS_IN_FLIGHT, PRODUCERS, SEAL, Simulation, SimulationStep};
 
 fn step() -> impl Strategy<Value = SimulationStep> {
     let insert = prop_oneof![
@@ -24,7 +24,8 @@ fn step() -> impl Strategy<Value = SimulationStep> {
         8 => (1..10_usize).prop_map(|records| SimulationStep::Sync { records }),
         1 => Just(SimulationStep::DiskFailure),
         4 => Just(SimulationStep::Flush),
-        6 => insert.prop_map(SimulationStep::Insert),
+        6 => (0..MAX_INSERTS_IN_FLIGHT, insert)
+            .prop_map(|(nth_oldest, outcome)| SimulationStep::Insert { nth_oldest, outcome }),
         2 => Just(SimulationStep::Replay),
         2 => Just(SimulationStep::Checkpoint),
         1 => (1..5_000_u64).prop_map(|millis| SimulationStep::Wait { millis }),
@@ -73,7 +74,7 @@ fn an_event_id_does_not_pin_the_journal() {
     simulation.apply(&SimulationStep::Unnumbered { rows: 1, with_ids: true, may_wait: false });
     for _ in 0..500 {
         seal_batch(&mut simulation);
-        simulation.apply(&SimulationStep::Insert(InsertOutcome::Success));
+        simulation.apply(&INSERT);
         simulation.apply(&SimulationStep::Checkpoint);
         assert!(simulation.server.deferred.is_none(), "the journal is full although every batch lands");
     }
@@ -150,7 +151,7 @@ fn a_landed_batch_whose_record_failed_is_not_resent_after_its_token_expired() {
     let mut simulation = Simulation::new(1, 2);
     for _ in 0..3 {
         seal_batch(&mut simulation);
-        simulation.apply(&SimulationStep::Insert(InsertOutcome::Success));
+        simulation.apply(&INSERT);
         simulation.apply(&SimulationStep::DiskFailure);
     }
     simulation.apply(&SimulationStep::Sync { records: usize::MAX });

@@ -132,6 +132,29 @@ const ENVIRONMENT_CODES: &[(i32, &str)] = &[
     (999, "KEEPER_EXCEPTION"),
 ];
 
+/// Codes of inserts that fail before any of their rows is stored, besides [`PERMANENT_CODES`]: the block of an insert is
+/// complete and checked before the first part is written.
+const NOTHING_STORED_CODES: &[(i32, &str)] = &[
+    (60, "UNKNOWN_TABLE"),
+    (81, "UNKNOWN_DATABASE"),
+    (192, "UNKNOWN_USER"),
+    (193, "WRONG_PASSWORD"),
+    (194, "REQUIRED_PASSWORD"),
+    (195, "IP_ADDRESS_NOT_ALLOWED"),
+    (201, "QUOTA_EXCEEDED"),
+    (202, "TOO_MANY_SIMULTANEOUS_QUERIES"),
+    (252, "TOO_MANY_PARTS"),
+    (291, "DATABASE_ACCESS_DENIED"),
+    (392, "QUERY_IS_PROHIBITED"),
+    (469, "VIOLATED_CONSTRAINT"),
+    (516, "AUTHENTICATION_FAILED"),
+    (620, "QUERY_NOT_ALLOWED"),
+    (700, "USER_SESSION_LIMIT_EXCEEDED"),
+    (720, "USER_EXPIRED"),
+    (749, "TCP_CONNECTION_LIMIT_REACHED"),
+    (762, "HTTP_CONNECTION_LIMIT_REACHED"),
+];
+
 /// Codes whose messages contain only names and types of the statement, and limits. Every other message may contain values of
 /// a row, a file or an address.
 const VIEWER_SAFE_CODES: &[i32] = &[
@@ -168,10 +191,17 @@ const STORED_IN_PART: &str = "events are stored without their rollup rows: ";
 const STARTING_MESSAGE: &str = "the embedded ClickHouse is starting";
 
 impl ClickHouseError {
-    /// Whether the statement may have been executed, in full or in part: the response is missing or broken.
+    /// Whether an insert may have been executed, in full or in part. Its block becomes a part per partition, so an error in the
+    /// middle, such as a lack of memory, leaves some of them.
     pub fn outcome_is_unknown(&self) -> bool {
         let never_sent = self.message.contains("Connection refused") || self.message == STARTING_MESSAGE;
-        self.code.is_none() && (!never_sent || self.message.starts_with(STORED_IN_PART))
+        match self.code {
+            None => !never_sent || self.message.starts_with(STORED_IN_PART),
+            Some(code) => {
+                self.kind != ErrorKind::Permanent
+                    && NOTHING_STORED_CODES.iter().all(|(listed, _)| *listed != code)
+            }
+        }
     }
 
     /// The error of the second insert of a batch, whose first one has succeeded.
@@ -322,6 +352,18 @@ mod tests {
             assert_eq!(failure(message), expected, "{message}");
         }
         assert_eq!(ClickHouseError::unreachable("x").insert_failure(), InsertFailure::Unreachable);
+    }
+
+    #[test]
+    fn an_insert_that_fails_while_it_writes_has_an_unknown_outcome() {
+        let is_unknown =
+            |message: &str| ClickHouseError::from(Error::BadResponse(message.into())).outcome_is_unknown();
+        for code in [241, 243, 999, 1_001, 100_000] {
+            assert!(is_unknown(&format!("Code: {code}. DB::Exception: x")), "{code}");
+        }
+        for code in [117, 16, 252, 469, 516, 60] {
+            assert!(!is_unknown(&format!("Code: {code}. DB::Exception: x")), "{code}");
+        }
     }
 
     #[test]

@@ -11,9 +11,6 @@ const REFRESH_EVENTS: u64 = 100;
 const SPARSE_REFRESH_FACTOR: u32 = 4;
 /// It waits no longer than this, unless an update interval is longer: new events are on the page within a second.
 const MAX_SPARSE_REFRESH: Duration = Duration::from_millis(800);
-/// While an insert is in flight, a batch with fewer events waits for it and grows: an insert of this size costs ClickHouse as
-/// little per event as a larger one.
-const CONCURRENT_EVENTS: u64 = 100_000;
 
 /// The size and time limits of a batch.
 #[derive(Clone, Copy, Debug)]
@@ -25,6 +22,8 @@ pub(crate) struct BatchLimits {
     /// Minimum time between two flushes (`FLUSH_MIN_INTERVAL_MS`): an insert of 10 events costs ClickHouse about as much as
     /// one of 10,000.
     pub flush_min_interval: Duration,
+    /// A batch with this many events is due while inserts are in flight, if another one may start.
+    pub concurrent_events: u64,
     /// A batch of this size is sealed at once, even while an insert is in flight.
     pub max_bytes: u64,
     /// A batch with this many events is sealed at once, even while an insert is in flight.
@@ -39,8 +38,7 @@ impl BatchLimits {
 
     /// When a batch of this size is due while inserts are in flight, and another one may start.
     pub(crate) fn concurrently_due_at(&self, size: BatchSize, last_flush: Instant) -> Option<Instant> {
-        let is_large = size.events >= CONCURRENT_EVENTS.max(self.flush_events);
-        is_large.then(|| last_flush + self.flush_min_interval)
+        (size.events >= self.concurrent_events).then(|| last_flush + self.flush_min_interval)
     }
 
     /// When a batch of this size is due, if no insert is in flight. `last_flush` is the time of the last seal, or of the
@@ -88,9 +86,18 @@ mod tests {
         flush_events: 1_000,
         flush_interval: Duration::from_millis(2_000),
         flush_min_interval: Duration::from_millis(100),
+        concurrent_events: 5_000,
         max_bytes: 1 << 20,
         max_events: 10_000,
     };
+
+    #[test]
+    fn a_batch_is_due_beside_others_only_if_it_is_large() {
+        let start = Instant::now();
+        let due = |events| LIMITS.concurrently_due_at(BatchSize { events, bytes: 0 }, start);
+        assert_eq!(due(4_999), None);
+        assert_eq!(due(5_000), Some(start + LIMITS.flush_min_interval));
+    }
 
     fn due_after(events: u64, bytes: u64) -> Option<u128> {
         let start = Instant::now();

@@ -251,6 +251,8 @@ pub(crate) struct Writer {
     submissions: mpsc::Sender<Submission>,
     producer_queries: mpsc::Sender<ProducerQuery>,
     memory: Arc<Semaphore>,
+    /// Number of batches that may be inserted at the same time.
+    inserts_in_flight: u64,
     stats: Arc<WriterStats>,
 }
 
@@ -264,7 +266,7 @@ impl Writer {
         let first = *landed.borrow_and_update();
         let settled = async {
             // The batches in flight are consecutive. At most as many land before a given one of them, and as many after them.
-            let batches = 2 * MAX_INSERTS_IN_FLIGHT as u64;
+            let batches = 2 * self.inserts_in_flight;
             while self.stats.unlanded() > 0 && *landed.borrow_and_update() < first + batches {
                 // Never an error: `self.stats` holds the sender.
                 landed.changed().await.ok();

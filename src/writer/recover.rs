@@ -291,6 +291,7 @@ mod tests {
         flush_events: 100,
         flush_interval: Duration::from_secs(1),
         flush_min_interval: Duration::ZERO,
+        concurrent_events: 1_000_000,
         max_bytes: 1 << 20,
         max_events: 100,
     };

@@ -43,6 +43,9 @@ const MIN_SNAPSHOTS_PER_JOURNAL: u64 = 8;
 const MAX_BATCH_BYTES: u64 = 24 << 20;
 /// Maximum number of events in a batch, below ClickHouse's `max_insert_block_size`, so that an insert is one block.
 const MAX_BATCH_EVENTS: u64 = 500_000;
+/// While an insert is in flight, a batch with fewer events waits for it and grows: an insert of this size costs ClickHouse as
+/// little per event as a larger one.
+const CONCURRENT_EVENTS: u64 = 100_000;
 /// Interval of retries for records that the journal did not accept, and of free space checks for a deferred request.
 const RETRY_INTERVAL: Duration = Duration::from_millis(250);
 /// Maximum time between two iterations of the task. Each tick also checks whether a checkpoint is due.
@@ -84,7 +87,9 @@ pub(crate) fn batch_limits(config: &WriterConfig) -> BatchLimits {
         flush_events: config.flush_size,
         flush_interval: config.flush_interval,
         flush_min_interval: config.flush_min_interval,
-        max_bytes: MAX_BATCH_BYTES.min(config.max_buffer_bytes / 5),
+        // The batches in flight, one more in memory, and the open one leave some for requests.
+        max_bytes: MAX_BATCH_BYTES.min(config.max_buffer_bytes / (config.inserts_in_flight() as u64 + 4)),
+        concurrent_events: CONCURRENT_EVENTS.max(config.flush_size),
         max_events: MAX_BATCH_EVENTS,
     }
 }
@@ -183,7 +188,13 @@ pub(crate) async fn start(dependencies: WriterDependencies) -> io::Result<(Write
         queued: VecDeque::new(),
         required_bytes: None,
     };
-    let writer = Writer { submissions: submission_tx, producer_queries: producer_query_tx, memory, stats };
+    let writer = Writer {
+        submissions: submission_tx,
+        producer_queries: producer_query_tx,
+        memory,
+        inserts_in_flight: config.inserts_in_flight() as u64,
+        stats,
+    };
     let mut tasks = JoinSet::new();
     // Ends when `stop` is cancelled and everything has landed.
     tasks.spawn(task.run(submissions, producer_queries, inserter_events, stop.clone()));

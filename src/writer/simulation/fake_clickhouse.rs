@@ -81,12 +81,17 @@ impl FakeClickHouse {
         })
     }
 
-    /// Makes both tables hold a batch exactly once.
+    /// Makes `events` hold a batch exactly once, and recomputes the rollup of all stored events.
     pub(super) fn repair(&mut self, batch: Uuid, rows: &[Uuid]) {
-        for table in &mut self.tables {
-            table.parts.retain(|part| part.batch != batch);
-            table.parts.push(FakePart { batch, rows: rows.to_vec(), synced: false });
-        }
+        let [events, rollup] = &mut self.tables;
+        events.parts.retain(|part| part.batch != batch);
+        events.parts.push(FakePart { batch, rows: rows.to_vec(), synced: false });
+        let recomputed = events.parts.iter().map(|part| FakePart {
+            batch: part.batch,
+            rows: part.rows.clone(),
+            synced: false,
+        });
+        rollup.parts = recomputed.collect();
     }
 
     pub(super) fn sync(&mut self) {

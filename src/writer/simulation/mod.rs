@@ -105,6 +105,7 @@ enum InsertOutcome {
     Partial,
     /// The engine crashes during the insert, and may store a token without its part.
     EngineCrash,
+    /// Nothing is stored, and the response says so.
     Failure,
 }
 
@@ -418,7 +419,7 @@ impl Simulation {
             }
             InsertOutcome::Failure => {}
         }
-        unconfirmed |= matches!(outcome, InsertOutcome::ResponseLost | InsertOutcome::EngineCrash);
+        unconfirmed |= outcome != InsertOutcome::Failure;
         if outcome == InsertOutcome::Success {
             return None;
         }
@@ -473,6 +474,7 @@ impl Simulation {
         self.trace(|| format!("  compare {}: {:?}", batch.as_u128(), self.clickhouse.row_counts(batch)));
         if self.clickhouse.row_counts(batch) != [rows.len(); fake_clickhouse::TABLES] {
             self.clickhouse.repair(batch, rows);
+            self.clickhouse.sync();
         }
     }
 
@@ -584,6 +586,7 @@ fn start(
         flush_events: 10,
         flush_interval: Duration::from_millis(100),
         flush_min_interval: Duration::ZERO,
+        concurrent_events: 12,
         max_bytes: 1_500,
         max_events: 20,
     };

@@ -158,3 +158,61 @@ fn a_landed_batch_whose_record_failed_is_not_resent_after_its_token_expired() {
     simulation.apply(&SimulationStep::Kill { surviving_records: 0 });
     simulation.assert_guarantees();
 }
+
+/// Seeds with this remainder have four inserts in flight.
+const FOUR_IN_FLIGHT: u64 = 3;
+
+#[test]
+fn a_batch_beside_others_must_be_large_and_have_a_free_insert() {
+    let mut simulation = Simulation::new(FOUR_IN_FLIGHT, 100);
+    let send = |simulation: &mut Simulation, rows: usize| {
+        simulation.apply(&SimulationStep::Numbered { producer: 0, rows, with_ids: false });
+        simulation.apply(&SimulationStep::Sync { records: usize::MAX });
+    };
+    send(&mut simulation, 5);
+    assert!(simulation.server.state.due_at(None).is_some());
+    seal_batch(&mut simulation);
+    for in_flight in 1..4 {
+        assert_eq!(simulation.server.insert_attempts.len(), in_flight);
+        send(&mut simulation, 11);
+        assert_eq!(simulation.server.state.due_at(None), None, "it grows while {in_flight} are in flight");
+        send(&mut simulation, 1);
+        assert!(simulation.server.state.due_at(None).is_some());
+        simulation.apply(&SimulationStep::Flush);
+        assert_eq!(simulation.server.state.due_at(None), None, "its seal is not durable");
+        simulation.apply(&SimulationStep::Sync { records: usize::MAX });
+    }
+    assert_eq!(simulation.server.insert_attempts.len(), 4);
+    send(&mut simulation, 12);
+    assert_eq!(simulation.server.state.due_at(None), None);
+    simulation.assert_guarantees();
+}
+
+#[test]
+fn every_batch_in_flight_is_compared_after_a_crash() {
+    for seed in (FOUR_IN_FLIGHT..200).step_by(4) {
+        let mut simulation = Simulation::new(seed, 100);
+        for _ in 0..4 {
+            seal_batch(&mut simulation);
+        }
+        for nth_oldest in 0..4 {
+            let outcome = InsertOutcome::EngineCrash;
+            simulation.apply(&SimulationStep::Insert { nth_oldest, outcome });
+        }
+        simulation.apply(&SimulationStep::Kill { surviving_records: usize::MAX });
+        simulation.assert_guarantees();
+    }
+}
+
+#[test]
+fn a_repair_counts_no_events_of_another_batch_twice() {
+    let mut simulation = Simulation::new(FOUR_IN_FLIGHT, 100);
+    seal_batch(&mut simulation);
+    seal_batch(&mut simulation);
+    for outcome in [InsertOutcome::Partial, InsertOutcome::Success] {
+        for nth_oldest in [0, 1] {
+            simulation.apply(&SimulationStep::Insert { nth_oldest, outcome });
+        }
+    }
+    simulation.assert_guarantees();
+}

@@ -62,7 +62,14 @@ fn parse_scope(scope: KeyScope) -> Option<Scope> {
 
 /// 0 is no limit.
 fn limits_of(limits: v1::KeyLimits) -> Result<LimitSettings, Error> {
-    let v1::KeyLimits { events_per_second, burst, bytes_per_second, events_per_day, max_streams } = limits;
+    let v1::KeyLimits {
+        events_per_second,
+        burst,
+        bytes_per_second,
+        events_per_day,
+        max_streams,
+        max_requests,
+    } = limits;
     if burst > 0 && events_per_second == 0 {
         return Err(Error::invalid(format!("limits: burst is {burst} without events_per_second; give both")));
     }
@@ -72,6 +79,7 @@ fn limits_of(limits: v1::KeyLimits) -> Result<LimitSettings, Error> {
         bytes_per_second: NonZeroU32::new(bytes_per_second),
         events_per_day: (events_per_day > 0).then_some(events_per_day),
         max_streams: NonZeroU32::new(max_streams),
+        max_requests: NonZeroU32::new(max_requests),
     })
 }
 
@@ -83,6 +91,7 @@ fn limits_message(limits: &LimitSettings) -> v1::KeyLimits {
         bytes_per_second: number(limits.bytes_per_second),
         events_per_day: limits.events_per_day.unwrap_or(0),
         max_streams: number(limits.max_streams),
+        max_requests: number(limits.max_requests),
     }
 }
 

@@ -1,8 +1,9 @@
-//! Checks requests before their handlers run, and ends them when their key is revoked.
+//! Checks requests before their handlers run, and ends them when their key is revoked or the deadline of their call has passed.
 
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use axum::body::{Body, Bytes};
 use axum::extract::{ConnectInfo, Request, State};
@@ -13,7 +14,8 @@ use base64::prelude::BASE64_STANDARD;
 use http::header::{AUTHORIZATION, ORIGIN, WWW_AUTHENTICATE};
 use http::{HeaderMap, HeaderValue, Uri};
 use http_body::{Body as HttpBody, Frame, SizeHint};
-use tokio_util::sync::WaitForCancellationFutureOwned;
+use tokio::sync::OwnedSemaphorePermit;
+use tokio_util::sync::CancellationToken;
 use tonic::Status;
 
 use super::key::PresentedKey;
@@ -22,6 +24,8 @@ use super::{AccessControl, Caller, Requirement, Scope, rpcs};
 use crate::edge::tls::TlsSession;
 use crate::error::{Error, ErrorCode};
 
+/// The deadline of a call, as the time that is left: <https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md>
+const GRPC_TIMEOUT: &str = "grpc-timeout";
 /// The parameter of a beacon's URL that has its key: `navigator.sendBeacon` sends no headers.
 const KEY_PARAMETER: &str = "key";
 
@@ -36,6 +40,10 @@ pub(super) async fn check_http(
         Err(error) => return http_error(error.into()),
     };
     let revoked = caller.revoked.clone();
+    let _in_flight = match start_request(&caller) {
+        Ok(permit) => permit,
+        Err(error) => return http_error(error),
+    };
     request.extensions_mut().insert(caller);
     match revoked.run_until_cancelled_owned(next.run(request)).await {
         Some(response) => response,
@@ -54,14 +62,71 @@ pub(crate) async fn check_rpc(
         Ok(caller) => caller,
         Err(error) => return Status::from(Error::from(error)).into_http(),
     };
-    let revoked = caller.revoked.clone();
+    // The limit of streams covers uploads, which last as long as their stream.
+    let is_upload = rpcs::is_upload(request.uri().path());
+    let permit = if is_upload { Ok(None) } else { start_request(&caller) };
+    let (_in_flight, timeout) = match permit.and_then(|permit| Ok((permit, timeout(&request)?))) {
+        Ok(started) => started,
+        Err(error) => return Status::from(error).into_http(),
+    };
+    let mut end: CallEnd = Box::pin(call_end(caller.revoked.clone(), timeout));
     request.extensions_mut().insert(caller);
-    match revoked.clone().run_until_cancelled_owned(next.run(request)).await {
-        Some(response) => response.map(|body| {
-            Body::new(RevocableBody { body, revoked: Some(Box::pin(revoked.cancelled_owned())) })
-        }),
-        None => Status::from(Error::from(AccessError::Revoked)).into_http(),
+    tokio::select! {
+        biased;
+        response = next.run(request) => {
+            response.map(|body| Body::new(EndableBody { body, end: Some(end) }))
+        }
+        error = &mut end => Status::from(error).into_http(),
     }
+}
+
+fn start_request(caller: &Caller) -> Result<Option<OwnedSemaphorePermit>, Error> {
+    caller.limits().map_or(Ok(None), |limits| limits.start_request())
+}
+
+/// Ends with the error that ends a call.
+type CallEnd = Pin<Box<dyn Future<Output = Error> + Send>>;
+
+/// Waits until the caller's key is revoked or the deadline has passed.
+async fn call_end(revoked: CancellationToken, timeout: Option<Duration>) -> Error {
+    let deadline = async {
+        match timeout {
+            Some(timeout) => tokio::time::sleep(timeout).await,
+            None => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        () = revoked.cancelled_owned() => AccessError::Revoked.into(),
+        () = deadline => Error::new(ErrorCode::TimedOut, "the deadline of the call has passed (grpc-timeout)"),
+    }
+}
+
+/// The time that the caller waits for the call, from the header `grpc-timeout`: up to eight digits and a unit.
+fn timeout(request: &Request) -> Result<Option<Duration>, Error> {
+    let Some(value) = request.headers().get(GRPC_TIMEOUT) else { return Ok(None) };
+    let invalid = || {
+        let value = String::from_utf8_lossy(value.as_bytes());
+        Error::invalid(format!(
+            "{GRPC_TIMEOUT}: {:?} is invalid; expected up to eight digits and a unit of H, M, S, m, u or n",
+            value.chars().take(20).collect::<String>()
+        ))
+    };
+    let text = value.to_str().map_err(|_| invalid())?;
+    let (digits, unit) = text.split_at_checked(text.len().saturating_sub(1)).ok_or_else(invalid)?;
+    if digits.is_empty() || digits.len() > 8 || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Err(invalid());
+    }
+    let number: u64 = digits.parse().map_err(|_| invalid())?;
+    let duration = match unit {
+        "H" => Duration::from_secs(number * 3_600),
+        "M" => Duration::from_secs(number * 60),
+        "S" => Duration::from_secs(number),
+        "m" => Duration::from_millis(number),
+        "u" => Duration::from_micros(number),
+        "n" => Duration::from_nanos(number),
+        _ => return Err(invalid()),
+    };
+    Ok(Some(duration))
 }
 
 fn http_error(error: Error) -> Response {
@@ -163,14 +228,14 @@ fn parse_parameter(uri: &Uri) -> Result<Option<PresentedKey>, AccessError> {
     }
 }
 
-/// The body of a call's response. Ends with UNAUTHENTICATED when the key is revoked.
-struct RevocableBody {
+/// The body of a call's response. Ends with an error when the key is revoked or the deadline has passed.
+struct EndableBody {
     body: Body,
     /// `None` once the body has ended.
-    revoked: Option<Pin<Box<WaitForCancellationFutureOwned>>>,
+    end: Option<CallEnd>,
 }
 
-impl HttpBody for RevocableBody {
+impl HttpBody for EndableBody {
     type Data = Bytes;
     type Error = axum::Error;
 
@@ -178,25 +243,24 @@ impl HttpBody for RevocableBody {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        let Some(revoked) = &mut self.revoked else { return Poll::Ready(None) };
-        if revoked.as_mut().poll(cx).is_ready() {
-            self.revoked = None;
+        let Some(end) = &mut self.end else { return Poll::Ready(None) };
+        if let Poll::Ready(error) = end.as_mut().poll(cx) {
+            self.end = None;
             // Ends the handler's stream.
             self.body = Body::empty();
             let mut trailers = HeaderMap::new();
-            let status = Status::from(Error::from(AccessError::Revoked));
-            let added = status.add_header(&mut trailers);
+            let added = Status::from(error).add_header(&mut trailers);
             return Poll::Ready(added.is_ok().then(|| Ok(Frame::trailers(trailers))));
         }
         let frame = ready!(Pin::new(&mut self.body).poll_frame(cx));
         if frame.is_none() {
-            self.revoked = None;
+            self.end = None;
         }
         Poll::Ready(frame)
     }
 
     fn is_end_stream(&self) -> bool {
-        self.revoked.is_none() || self.body.is_end_stream()
+        self.end.is_none() || self.body.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {
@@ -230,6 +294,29 @@ mod tests {
             assert!(error.contains(part), "{error}");
             assert!(!error.contains(&key.text[20..]), "{error}");
         }
+    }
+
+    #[test]
+    fn deadlines_have_up_to_eight_digits_and_a_unit() {
+        let parse = |value: &str| {
+            timeout(&Request::builder().header(GRPC_TIMEOUT, value).body(Body::empty()).unwrap())
+        };
+        for (value, duration) in [
+            ("2H", Duration::from_secs(7_200)),
+            ("3M", Duration::from_secs(180)),
+            ("4S", Duration::from_secs(4)),
+            ("99999999m", Duration::from_millis(99_999_999)),
+            ("0u", Duration::ZERO),
+            ("7n", Duration::from_nanos(7)),
+        ] {
+            assert_eq!(parse(value).unwrap(), Some(duration), "{value}");
+        }
+        for value in ["", "5", "S", "123456789S", "1s", "-1S", "1 S", "+1S", "1é"] {
+            let error = parse(value).unwrap_err();
+            assert!(error.message.starts_with("grpc-timeout: "), "{value:?}: {}", error.message);
+        }
+        let none = timeout(&Request::new(Body::empty()));
+        assert_eq!(none.unwrap(), None);
     }
 
     #[test]

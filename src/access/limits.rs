@@ -1,4 +1,4 @@
-//! The limits of a key: events and bytes per second, open streams, events per day.
+//! The limits of a key: events and bytes per second, open streams, requests in flight, events per day.
 //!
 //! The cost of a request is the number of its events and the size of its message, whatever becomes of them: it is known before
 //! they are decoded. A stream whose key has no tokens left is not read, so HTTP/2 flow control slows its producer down. As soon
@@ -56,6 +56,10 @@ pub(crate) struct LimitSettings {
     #[arg(long, value_name = "STREAMS")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) max_streams: Option<NonZeroU32>,
+    /// Requests in flight, besides open streams
+    #[arg(long, value_name = "REQUESTS")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) max_requests: Option<NonZeroU32>,
 }
 
 impl LimitSettings {
@@ -76,10 +80,11 @@ pub(crate) struct KeyLimits {
     events: Option<Bucket>,
     bytes: Option<Bucket>,
     streams: Option<Arc<Semaphore>>,
+    requests: Option<Arc<Semaphore>>,
     /// Events that wait for tokens, on all streams.
     waiting: AtomicU64,
     /// Read from the file at the first request. Held while the file is written, so that its count never goes back.
-    day: Mutex<Option<DayCount>>,
+    day: Arc<Mutex<Option<DayCount>>>,
     usage: UsageFile,
 }
 
@@ -151,15 +156,17 @@ impl KeyLimits {
         let events =
             settings.events_per_second.zip(settings.burst()).map(|(rate, burst)| bucket(rate, burst));
         let bytes = settings.bytes_per_second.map(|rate| bucket(rate, rate.saturating_mul(TWO)));
-        let streams = settings.max_streams.map(|streams| Arc::new(Semaphore::new(streams.get() as usize)));
+        let semaphore = |max: NonZeroU32| Arc::new(Semaphore::new(max.get() as usize));
+        let (streams, requests) = (settings.max_streams.map(semaphore), settings.max_requests.map(semaphore));
         Self {
             id,
             settings,
             events,
             bytes,
             streams,
+            requests,
             waiting: AtomicU64::new(0),
-            day: Mutex::new(None),
+            day: Arc::default(),
             usage,
         }
     }
@@ -171,6 +178,16 @@ impl KeyLimits {
         permit.map(Some).map_err(|_| {
             let max = self.settings.max_streams.map_or(0, NonZeroU32::get);
             self.busy(RETRY_DELAY, format!("has {max} open streams, as many as it may have"))
+        })
+    }
+
+    /// Counts a request as in flight until the permit is dropped.
+    pub(crate) fn start_request(&self) -> Result<Option<OwnedSemaphorePermit>, Error> {
+        let Some(requests) = &self.requests else { return Ok(None) };
+        let permit = Arc::clone(requests).try_acquire_owned();
+        permit.map(Some).map_err(|_| {
+            let max = self.settings.max_requests.map_or(0, NonZeroU32::get);
+            self.busy(RETRY_DELAY, format!("has {max} requests in flight, as many as it may have"))
         })
     }
 
@@ -227,7 +244,7 @@ impl KeyLimits {
 
     async fn take_of_day(&self, events: u64) -> Result<(), Error> {
         let Some(limit) = self.settings.events_per_day else { return Ok(()) };
-        let mut day = self.day.lock().await;
+        let mut day = Arc::clone(&self.day).lock_owned().await;
         let usage = self.usage.clone();
         let mut count = match *day {
             Some(count) => count,
@@ -248,14 +265,20 @@ impl KeyLimits {
         if count.events > count.reserved {
             count.reserved = (count.events + (limit / BLOCKS_PER_DAY).max(MIN_BLOCK)).min(limit);
             let (usage, reservation) = (self.usage.clone(), DayCount { events: count.reserved, ..count });
-            run_blocking(move || usage.write(reservation)).await.map_err(|error| {
+            // The write takes the lock along: it goes on when its caller leaves.
+            let written = run_blocking(move || {
+                usage.write(reservation)?;
+                *day = Some(count);
+                Ok(())
+            });
+            return written.await.map_err(|error: std::io::Error| {
                 tracing::error!(%error, "the count of a key's day cannot be written");
                 let message = format!(
                     "the daily limit of the key {} cannot be counted: the server cannot write its data folder",
                     self.id
                 );
                 Error::new(ErrorCode::Unavailable { retry_after: RETRY_DELAY }, message)
-            })?;
+            });
         }
         *day = Some(count);
         Ok(())

@@ -52,6 +52,17 @@ pub(super) fn requirement(path: &str) -> Requirement {
     methods.iter().find(|(name, _)| *name == method).map_or(Admin, |(_, requirement)| *requirement)
 }
 
+/// Whether there is an RPC with this path.
+pub(crate) fn is_known(path: &str) -> bool {
+    let (service, method) = path.trim_start_matches('/').split_once('/').unwrap_or_default();
+    RPCS.iter().any(|(name, methods)| *name == service && methods.iter().any(|(name, _)| *name == method))
+}
+
+/// Whether a call of the RPC with this path lasts as long as a stream of requests, which has a limit of its own.
+pub(super) fn is_upload(path: &str) -> bool {
+    path == "/millrace.v1.IngestService/UploadEvents"
+}
+
 /// Whether pages of other origins may call the RPC with this path.
 pub(crate) fn is_for_browsers(path: &str) -> bool {
     requirement(path) == BrowserWrite

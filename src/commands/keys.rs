@@ -126,13 +126,21 @@ fn describe(record: &KeyRecord) -> String {
             line.push_str(&format!("  {title} {}", values.join(",")));
         }
     }
-    let LimitSettings { events_per_second, burst, bytes_per_second, events_per_day, max_streams } = limits;
+    let LimitSettings {
+        events_per_second,
+        burst,
+        bytes_per_second,
+        events_per_day,
+        max_streams,
+        max_requests,
+    } = limits;
     for (limit, unit) in [
         (events_per_second.map(|limit| u64::from(limit.get())), "events/s"),
         (burst.map(|limit| u64::from(limit.get())), "events at once"),
         (bytes_per_second.map(|limit| u64::from(limit.get())), "bytes/s"),
         (*events_per_day, "events/day"),
         (max_streams.map(|limit| u64::from(limit.get())), "streams"),
+        (max_requests.map(|limit| u64::from(limit.get())), "requests in flight"),
     ] {
         if let Some(limit) = limit {
             line.push_str(&format!("  {limit} {unit}"));

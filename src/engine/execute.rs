@@ -8,6 +8,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::accounts::Workload;
 use super::body::{BodyReader, ChunkSender};
+use super::cancel::RunningStatement;
 use super::error::EngineError;
 use super::library::{Connection, ResultChunk, StatementSummary};
 use super::pool::{ConnectionPool, SessionSettings};
@@ -59,6 +60,7 @@ impl ContentEncoding {
 pub(super) struct StatementJob {
     pub(super) workload: Workload,
     pub(super) request: HttpRequest,
+    pub(super) running: RunningStatement,
     pub(super) body: BodyReader,
     pub(super) body_encoding: ContentEncoding,
     pub(super) response_encoding: ContentEncoding,
@@ -80,7 +82,7 @@ impl StatementJob {
     /// Runs the statement and sends its response. If the client is gone, the statement is cancelled at the next chunk.
     pub(super) fn execute(self, pool: &ConnectionPool) {
         let started = Instant::now();
-        let Self { workload, request, body, body_encoding, response_encoding, head, chunks } = self;
+        let Self { workload, request, running, body, body_encoding, response_encoding, head, chunks } = self;
         let chunks = ChunkSender::new(chunks);
         let mut response = ResponseWriter {
             head: Some(head),
@@ -95,7 +97,8 @@ impl StatementJob {
             Err(error) => return response.fail(error),
         };
         let outcome = pool.with_connection(workload, &prepared.session, |connection| {
-            prepared.execute(connection, body, &mut response)
+            let mark = connection.mark.clone();
+            running.run(mark.as_deref(), || prepared.execute(connection, body, &mut response))
         });
         if let Err(error) = outcome {
             response.fail(error);

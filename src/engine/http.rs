@@ -17,6 +17,7 @@ use tokio_util::task::TaskTracker;
 
 use super::accounts::{Accounts, DEFAULT_USER, Workload};
 use super::body::BodyTasks;
+use super::cancel::{CancelOnDrop, RunningStatement};
 use super::error::{AUTHENTICATION_FAILED, EngineError};
 use super::execute::{ContentEncoding, MAX_UNSENT_CHUNKS, ResponseHead, StatementJob};
 use super::library::{Library, LibraryError};
@@ -148,11 +149,13 @@ impl EngineServer {
         let body_encoding = body_encoding(&parts.headers)?;
         let mut body = self.bodies.read(body);
         body.prefetch(PREFETCH_BYTES).await.map_err(EngineError::Body)?;
+        let running = RunningStatement::default();
         let (head_sender, head) = oneshot::channel();
         let (chunk_sender, chunks) = mpsc::channel(MAX_UNSENT_CHUNKS);
         let job = StatementJob {
             workload,
             request,
+            running: running.clone(),
             body,
             body_encoding,
             response_encoding,
@@ -165,8 +168,19 @@ impl EngineServer {
             job.execute(&server.pool);
             drop(permit);
         });
-        let head = head.await.map_err(|_| EngineError::NoResponse)??;
+        let cancel = CancelOnDrop::new(Arc::clone(&self), running);
+        let head = head.await;
+        cancel.response_has_begun();
+        let head = head.map_err(|_| EngineError::NoResponse)??;
         Ok(self.response(head, chunks, &query_id, response_encoding))
+    }
+
+    pub(super) fn pool(&self) -> &ConnectionPool {
+        &self.pool
+    }
+
+    pub(super) fn statements(&self) -> &TaskTracker {
+        &self.statements
     }
 
     fn authenticate(&self, request: &HttpRequest) -> Result<Workload, EngineError> {

@@ -182,7 +182,7 @@ impl Library {
         let handle = unsafe { (self.functions.connect)(pointers.len() as c_int, pointers.as_ptr()) };
         let handle = NonNull::new(handle).ok_or_else(connect_failed)?;
         self.connections.fetch_add(1, Relaxed);
-        Ok(Connection { library: Arc::clone(self), handle })
+        Ok(Connection { library: Arc::clone(self), handle, mark: None })
     }
 
     /// Stops the engine. Without it, the process crashes at exit. Does nothing while a connection is open.
@@ -268,6 +268,8 @@ impl ParamPointers {
 pub(crate) struct Connection {
     library: Arc<Library>,
     handle: NonNull<ConnectionRef>,
+    /// Identifies the statement that runs on it, see `cancel.rs`.
+    pub(super) mark: Option<String>,
 }
 
 // SAFETY: the header allows handles on any thread, and `&mut self` prevents concurrent calls.

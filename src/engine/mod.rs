@@ -9,6 +9,7 @@
 
 mod accounts;
 mod body;
+mod cancel;
 mod error;
 mod execute;
 mod http;

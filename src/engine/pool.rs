@@ -11,6 +11,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use uuid::Uuid;
 
 use super::accounts::Workload;
 use super::error::EngineError;
@@ -33,6 +34,8 @@ pub(super) struct ConnectionPool {
     /// Arguments for the first connection, which starts the engine.
     arguments: Vec<String>,
     permits: [Arc<Semaphore>; Workload::ALL.len()],
+    /// For the cancellation of statements, one at a time.
+    cancel_permit: Arc<Semaphore>,
     /// Connections of the writer and the probe, with their current state.
     idle_writer: Mutex<Vec<(SessionSettings, Connection)>>,
     /// Connections of panels, the most recently used last.
@@ -54,6 +57,7 @@ impl ConnectionPool {
             data_dir,
             arguments,
             permits: Workload::ALL.map(|workload| Arc::new(Semaphore::new(workload.concurrency_limit()))),
+            cancel_permit: Arc::new(Semaphore::new(1)),
             idle_writer: Mutex::default(),
             idle_panels: Mutex::default(),
             keep_alive: Mutex::new(Some(keep_alive)),
@@ -66,6 +70,12 @@ impl ConnectionPool {
         permits.acquire_owned().await.expect("the pool never closes its permits")
     }
 
+    /// Waits for the permit to cancel a statement.
+    pub(super) async fn acquire_cancel_permit(&self) -> OwnedSemaphorePermit {
+        let permit = Arc::clone(&self.cancel_permit);
+        permit.acquire_owned().await.expect("the pool never closes its permits")
+    }
+
     /// Takes all permits, which waits for running statements and blocks new ones, and then closes the connections.
     pub(super) async fn close(&self) {
         for workload in Workload::ALL {
@@ -73,6 +83,7 @@ impl ConnectionPool {
             let permits = self.permits[workload as usize].acquire_many(all).await;
             permits.expect("the pool never closes its permits").forget();
         }
+        self.cancel_permit.acquire().await.expect("the pool never closes its permits").forget();
         lock(&self.idle_writer).clear();
         lock(&self.idle_panels).clear();
         lock(&self.keep_alive).take();
@@ -159,6 +170,11 @@ impl ConnectionPool {
         }
         for statement in session.statements_from(&SessionSettings::default()) {
             execute(&mut connection, &statement)?;
+        }
+        if workload == Workload::Panels {
+            let mark = Uuid::new_v4().to_string();
+            execute(&mut connection, &format!("SET log_comment = '{mark}'"))?;
+            connection.mark = Some(mark);
         }
         if session.readonly > 0 {
             execute(&mut connection, &format!("SET readonly = {}", session.readonly))?;

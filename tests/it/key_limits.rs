@@ -1,5 +1,7 @@
 //! The limits of keys.
 
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -9,7 +11,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::Code;
 use tonic_types::StatusExt as _;
 
-use crate::common::{TIMEOUT, TestServer, event, events_request};
+use crate::common::{TIMEOUT, TestServer, event, events_request, http_request_with};
 use crate::keys::{authorized, create_key};
 
 const EVENTS_PER_REQUEST: u64 = 100;
@@ -80,6 +82,7 @@ async fn streams_and_days_have_limits_too() {
     let folder = Arc::new(tempfile::tempdir().unwrap());
     let create = |arguments: &[&str]| create_key(folder.path(), &[&["--scope", "write"], arguments].concat());
     let one_stream = create(&["--max-streams", "1"]);
+    let one_request = create(&["--max-requests", "1"]);
     let daily = create(&["--events-per-day", "1000"]);
     let mut server = TestServer::start_on(Arc::clone(&folder), &[]);
     let mut ingest = server.ingest().await;
@@ -90,6 +93,28 @@ async fn streams_and_days_have_limits_too() {
     assert_eq!(error.code(), Code::ResourceExhausted);
     assert!(error.message().contains("1 open streams"), "{error}");
     drop(open);
+
+    // A request is in flight while the server waits for its body.
+    let now = jiff::Timestamp::now();
+    let body = format!(r#"{{"event_name":"a","timestamp":"{now}","session_id":"s"}}"#);
+    let body = body.as_bytes();
+    let headers = format!("Authorization: Bearer {one_request}\r\nContent-Type: application/x-ndjson\r\n");
+    let mut first = TcpStream::connect(&server.address).unwrap();
+    first.set_read_timeout(Some(TIMEOUT)).unwrap();
+    let length = format!("Expect: 100-continue\r\nContent-Length: {}\r\n", body.len());
+    write!(first, "POST /events HTTP/1.1\r\nHost: x\r\n{headers}{length}\r\n").unwrap();
+    let mut expected = [0; 25];
+    first.read_exact(&mut expected).unwrap();
+    assert_eq!(&expected, b"HTTP/1.1 100 Continue\r\n\r\n");
+    let (head, refused) = http_request_with(&server, "POST", "/events", &headers, body);
+    assert!(head.starts_with("HTTP/1.1 429") && head.contains("retry-after: 1"), "{head}");
+    assert!(String::from_utf8_lossy(&refused).contains("1 requests in flight"), "{refused:?}");
+    first.write_all(body).unwrap();
+    let mut response = [0; 12];
+    first.read_exact(&mut response).unwrap();
+    assert_eq!(&response, b"HTTP/1.1 200");
+    let (head, _) = http_request_with(&server, "POST", "/events", &headers, body);
+    assert!(head.starts_with("HTTP/1.1 200"), "{head}");
 
     // The count of the day survives kill -9.
     let send = |events: usize| authorized(&daily, events_request(vec![event("a"); events]));

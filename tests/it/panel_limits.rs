@@ -1,15 +1,18 @@
 //! Limits per client: subscribed queries, concurrent queries, memory for results.
 
 use std::collections::HashMap;
+use std::io::Write as _;
 use std::net::IpAddr;
+use std::time::Duration;
 
 use millrace_client::proto::v1;
+use prost::Message;
 use tonic::{Code, Status, Streaming};
 use tonic_types::StatusExt as _;
 use v1::dashboard_service_client::DashboardServiceClient;
 use v1::value::Kind;
 
-use crate::common::{TIMEOUT, TestServer, next_update};
+use crate::common::{TIMEOUT, TestServer, http_request_with, next_update};
 
 type Dashboard = DashboardServiceClient<tonic::transport::Channel>;
 
@@ -219,4 +222,72 @@ async fn watched_values_share_a_memory_budget() {
         }
     }
     assert_eq!((values, rejected_values), (7, 3));
+}
+
+/// Without the cancellation, the statement would end after ten seconds as too slow: that is another error.
+#[tokio::test]
+async fn a_query_whose_caller_has_left_is_cancelled() {
+    let sql = "-- parameter: rows UInt32 = 1\n\
+               SELECT sum(cityHash64(number)) AS hash FROM numbers(1000000 * toUInt64({rows:UInt32}))";
+    let (server, _folder) = with_panel(sql, &[]).await;
+    let rows = "1000000";
+    assert_eq!(cancellations(&server).await, 0);
+
+    // A caller that closes its connection.
+    let mut connection = std::net::TcpStream::connect(&server.address).unwrap();
+    let request = format!("GET /api/panels/mine?rows={rows} HTTP/1.1\r\nHost: x\r\n\r\n");
+    connection.write_all(request.as_bytes()).unwrap();
+    wait_until_running(&server, true).await;
+    drop(connection);
+    wait_until_running(&server, false).await;
+    let first = cancellations(&server).await;
+    assert!(first > 0, "{}", server.log());
+
+    // A caller with a deadline. It leaves it to the server to end the call: over gRPC-Web, since tonic's client ends calls, too.
+    let query = v1::QueryPanelRequest {
+        panel: "mine".into(),
+        parameters: parameters("rows", rows),
+        ..Default::default()
+    };
+    let deadline = std::time::Instant::now() + TIMEOUT;
+    while cancellations(&server).await == first {
+        // On a busy machine, the statement may not have started before its deadline.
+        assert!(std::time::Instant::now() < deadline, "no statement is cancelled");
+        let response = call_over_grpc_web(&server, "QueryPanel", "5S", &query);
+        assert!(response.contains("grpc-status: 4") && response.contains("deadline"), "{response}");
+        wait_until_running(&server, false).await;
+    }
+    let queries = vec![v1::PanelQuery { panel: "top_pages".into(), ..Default::default() }];
+    let watch = v1::WatchPanelsRequest { queries, ..Default::default() };
+    let response = call_over_grpc_web(&server, "WatchPanels", "500m", &watch);
+    let status = ["grpc-status:4", "grpc-status: 4"].iter().any(|status| response.contains(status));
+    assert!(status && response.contains("deadline"), "{response}");
+    let response = call_over_grpc_web(&server, "WatchPanels", "soon", &watch);
+    assert!(response.contains("grpc-status: 3") && response.contains("grpc-timeout"), "{response}");
+}
+
+async fn cancellations(server: &TestServer) -> u64 {
+    server.sql_numbers("SELECT sum(value) FROM system.errors WHERE name = 'QUERY_WAS_CANCELLED'").await[0]
+}
+
+async fn wait_until_running(server: &TestServer, expected: bool) {
+    let running = "SELECT count() > 0 FROM system.processes \
+                   WHERE query LIKE '%cityHash64(number)%' AND query NOT LIKE '%processes%'";
+    let waited = async {
+        while server.sql_numbers(running).await[0] != u64::from(expected) {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    let waited = tokio::time::timeout(TIMEOUT, waited).await;
+    assert!(waited.is_ok(), "the statement still runs: {}\n{}", !expected, server.log());
+}
+
+/// The response to a call of DashboardService with a deadline, up to its end.
+fn call_over_grpc_web(server: &TestServer, method: &str, timeout: &str, message: &impl Message) -> String {
+    let message = message.encode_to_vec();
+    let body = [&[0][..], &(message.len() as u32).to_be_bytes(), &message].concat();
+    let path = format!("/millrace.v1.DashboardService/{method}");
+    let headers = format!("Content-Type: application/grpc-web+proto\r\ngrpc-timeout: {timeout}\r\n");
+    let (head, body) = http_request_with(server, "POST", &path, &headers, &body);
+    format!("{head}{}", String::from_utf8_lossy(&body))
 }

@@ -81,8 +81,10 @@ fn run_command(command: Command) -> anyhow::Result<()> {
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
     match command {
         Command::Serve(config) => run_in_runtime(async {
-            telemetry::init(&config.log)?;
-            serve::run(*config).await
+            let telemetry = telemetry::init(&config.telemetry)?;
+            let result = serve::run(*config).await;
+            telemetry.shutdown().await;
+            result
         }),
         Command::Generate(args) => run_in_runtime(generate::run(args)),
         Command::Migrate(args) => run_in_runtime(migrate::run(args)),

@@ -80,9 +80,9 @@ pub(crate) struct ServeConfig {
     /// The panels
     #[command(flatten)]
     pub panels: PanelsConfig,
-    /// The log
+    /// The log and traces
     #[command(flatten)]
-    pub log: LogConfig,
+    pub telemetry: TelemetryConfig,
 }
 
 impl ServeConfig {
@@ -538,11 +538,11 @@ pub(crate) struct WriterConfig {
     #[arg(long = "flush-min-interval-ms", env = "FLUSH_MIN_INTERVAL_MS", value_name = "MS", default_value = "100",
           value_parser = |text: &str| parse_millis(text, 0..=60_000))]
     pub flush_min_interval: Duration,
-    /// Number of batches that may be inserted at the same time, once they have 100,000 events. Empty for one per four cores,
-    /// up to 4
-    #[arg(long, env = "MILLRACE_INSERTS_IN_FLIGHT", value_name = "BATCHES",
-          value_parser = |text: &str| parse_integer(text, 1..=MAX_INSERTS_IN_FLIGHT as u64))]
-    pub inserts_in_flight: Option<u64>,
+    /// Number of batches that may be inserted at the same time, once they have 100,000 events or are full. 0 for one per four cores, up
+    /// to 4
+    #[arg(long, env = "MILLRACE_INSERTS_IN_FLIGHT", value_name = "BATCHES", default_value = "0",
+          value_parser = |text: &str| parse_integer(text, 0..=MAX_INSERTS_IN_FLIGHT as u64))]
+    pub inserts_in_flight: u64,
     /// Memory in bytes for accepted events. At the limit, requests are slowed down or rejected with a retry delay
     #[arg(long, env = "MILLRACE_MAX_BUFFER_BYTES", value_name = "BYTES", default_value = "134217728",
           value_parser = |text: &str| parse_integer(text, 16_777_216..=68_719_476_736))]
@@ -562,8 +562,10 @@ impl WriterConfig {
     /// panels and this process take the others.
     pub(crate) fn inserts_in_flight(&self) -> usize {
         let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
-        let chosen = self.inserts_in_flight.map(|batches| batches as usize);
-        chosen.unwrap_or(cores / 4).clamp(1, MAX_INSERTS_IN_FLIGHT)
+        match self.inserts_in_flight {
+            0 => (cores / 4).clamp(1, MAX_INSERTS_IN_FLIGHT),
+            chosen => chosen as usize,
+        }
     }
 }
 
@@ -591,13 +593,22 @@ pub(crate) struct PanelsConfig {
 
 /// The log.
 #[derive(Args, Clone, Debug)]
-pub(crate) struct LogConfig {
+pub(crate) struct TelemetryConfig {
     /// Log filter: error, warn, info, debug or trace, also per module ("info,millrace::writer=debug")
     #[arg(long = "log", env = "MILLRACE_LOG", value_name = "FILTER", default_value = "info")]
     pub filter: String,
     /// Log format
     #[arg(long = "log-format", env = "MILLRACE_LOG_FORMAT", value_name = "FORMAT", default_value = "text")]
     pub format: LogFormat,
+    /// Address of an OpenTelemetry collector that receives traces over OTLP (gRPC). Empty for no traces
+    #[arg(
+        long,
+        env = "MILLRACE_TRACES_ENDPOINT",
+        value_name = "URL",
+        default_value = "",
+        hide_default_value = true
+    )]
+    pub traces_endpoint: String,
 }
 
 /// The format of a log line.

@@ -57,6 +57,7 @@ mod server;
 mod service_manager;
 mod shutdown;
 mod telemetry;
+mod traces;
 mod web_assets;
 mod writer;
 

@@ -46,6 +46,7 @@ use crate::panels::Panels;
 use crate::proto::otlp::collector::logs::v1::logs_service_server::LogsServiceServer;
 use crate::proto::v1::ingest_service_server::IngestServiceServer;
 use crate::proto::{self, v1};
+use crate::traces;
 use crate::web_assets::Page;
 use v1::admin_service_server::AdminServiceServer;
 use v1::dashboard_service_server::DashboardServiceServer;
@@ -168,7 +169,8 @@ pub(crate) fn router(handlers: Handlers) -> (Router, HealthReporter) {
         .method_not_allowed_fallback(method_not_allowed)
         .merge(grpc)
         .fallback(async move |request: Request| respond_to_unknown_path(unknown, request).await)
-        .layer(axum::middleware::from_fn_with_state(policy, enforce_origin_policy));
+        .layer(axum::middleware::from_fn_with_state(policy, enforce_origin_policy))
+        .layer(axum::middleware::from_fn(traces::trace_request));
     (below(&edge.base_path, router), reporter)
 }
 

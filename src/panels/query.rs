@@ -9,6 +9,8 @@ use bytes::Bytes;
 use jiff::Timestamp;
 use moka::future::Cache;
 use tokio::sync::{Semaphore, watch};
+use tracing::Instrument as _;
+use tracing::field::Empty;
 
 use super::buckets::BucketWidth;
 use super::catalog::{Catalog, Panel};
@@ -28,6 +30,7 @@ use crate::clickhouse::{ClickHouse, ClickHouseError, ErrorKind};
 use crate::counters::Histogram;
 use crate::project::Project;
 use crate::properties::Properties;
+use crate::traces;
 
 /// The size of all cached results, in bytes. The least recently used are evicted.
 const MAX_CACHE_BYTES: u64 = 32 << 20;
@@ -40,8 +43,10 @@ const QUERY_TIMEOUT: Duration = Duration::from_secs(12);
 
 /// The limits of a panel's statement. With readonly=1 it cannot write, change these settings, or use table functions that
 /// read files or open addresses, which need the right to create temporary tables.
-const QUERY_SETTINGS: [(&str, &str); 16] = [
+const QUERY_SETTINGS: [(&str, &str); 17] = [
     ("readonly", "1"),
+    // A statement is cancelled when nobody waits for its result any longer.
+    ("cancel_http_readonly_queries_on_client_close", "1"),
     ("max_execution_time", "10"),
     ("max_result_rows", "50000"),
     ("max_result_bytes", "16777216"),
@@ -629,10 +634,19 @@ impl Panels {
             statement = statement.with_setting(name, value);
         }
         let response = async { Ok(statement.fetch_bytes("JSONCompact")?.collect().await?) };
+        let span = tracing::info_span!(
+            target: traces::TARGET,
+            "panel statement",
+            panel = panel.name,
+            project = query.project.as_str(),
+            otel.status_code = Empty,
+            otel.status_description = Empty,
+        );
         let started_at = Instant::now();
-        let response = tokio::time::timeout(QUERY_TIMEOUT, response).await;
+        let response = tokio::time::timeout(QUERY_TIMEOUT, response).instrument(span.clone()).await;
         self.stats.latency.observe(started_at.elapsed());
         response.unwrap_or_else(|_| Err(ClickHouseError::unreachable(timeout_message()))).map_err(|source| {
+            traces::record_failure(&span, &source);
             self.stats.failures.fetch_add(1, Relaxed);
             self.log(&panel.name, &source);
             failed(source)

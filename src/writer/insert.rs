@@ -14,6 +14,8 @@ use futures_util::StreamExt as _;
 use tokio::sync::{RwLock, mpsc, watch};
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument as _;
+use tracing::field::Empty;
 use uuid::Uuid;
 
 use super::batch::{BatchBodies, BatchEncoder, insert_batch};
@@ -27,6 +29,7 @@ use super::stats::WriterStats;
 use crate::blocking::run_blocking;
 use crate::clickhouse::{ClickHouse, ClickHouseError, InsertFailure, batches};
 use crate::journal::{Journal, JournalError};
+use crate::traces;
 
 /// Retries of a failed insert before its batch is dead-lettered. Each delay is 250 ms, 500 ms and 1 s, plus up to as much
 /// again at random, so that several servers do not retry in lockstep.
@@ -105,7 +108,8 @@ impl Inserter {
             } else if letters.contains(&batch_id) {
                 self.stats.uncount_recovered(events);
             } else {
-                self.store_batch(batch).await;
+                let span = tracing::info_span!(target: traces::TARGET, "batch", batch = %batch_id, events = events.cast_signed());
+                self.store_batch(batch).instrument(span).await;
             }
         };
         // Completed batches are reported in the order in which they were dispatched.
@@ -235,7 +239,8 @@ impl Inserter {
             Some(buffered) => buffered,
             None => self.read_from_journal(seal).await,
         };
-        let body = self.encoder.encode(records, seal.batch_id).await;
+        let encoding = tracing::info_span!(target: traces::TARGET, "encode");
+        let body = self.encoder.encode(records, seal.batch_id).instrument(encoding).await;
         let mut outcome_unknown = false;
         loop {
             let Err(error) = self.insert_with_retries(seal, &body, &mut outcome_unknown).await else {
@@ -271,19 +276,30 @@ impl Inserter {
         let mut delays = INSERT_BACKOFF.build();
         loop {
             let attempted_at = Instant::now();
-            let inserted = match *outcome_unknown {
-                true => {
-                    let _exclusive = self.insert_lock.write().await;
-                    let native = &body.events_native;
-                    store_unconfirmed(&self.clickhouse, &self.durability, batch_id, events, native).await
-                }
-                false => {
-                    let _shared = self.insert_lock.read().await;
-                    insert_batch(&self.clickhouse, batch_id, body).await
+            let span = tracing::info_span!(
+                target: traces::TARGET,
+                "insert",
+                compared = *outcome_unknown,
+                otel.status_code = Empty,
+                otel.status_description = Empty,
+            );
+            let attempt = async {
+                match *outcome_unknown {
+                    true => {
+                        let _exclusive = self.insert_lock.write().await;
+                        let native = &body.events_native;
+                        store_unconfirmed(&self.clickhouse, &self.durability, batch_id, events, native).await
+                    }
+                    false => {
+                        let _shared = self.insert_lock.read().await;
+                        insert_batch(&self.clickhouse, batch_id, body).await
+                    }
                 }
             };
+            let inserted = attempt.instrument(span.clone()).await;
             self.stats.insert.observe(attempted_at.elapsed());
             let Err(error) = inserted else { return Ok(()) };
+            traces::record_failure(&span, &error);
             self.stats.count_failed_insert();
             *outcome_unknown |= error.outcome_is_unknown();
             self.stats.set_insert_error(Some(error.to_string()));

@@ -44,5 +44,6 @@ mod rollups;
 mod segment;
 mod sessions;
 mod tls;
+mod traces;
 mod upgrade;
 mod watch_panels;

@@ -74,6 +74,9 @@ const ROUTES: &[(&str, &str, Needs)] = &[
     ("GET", "/api/panels/{name}", Read),
     ("GET", "/api/dashboard/{name}", Read),
     ("GET", "/api/session", Nothing),
+    ("PUT", "/api/session/project", Read),
+    ("GET", "/api/session/oidc", Nothing),
+    ("GET", "/api/session/oidc/callback", Nothing),
     ("GET", "/api", Nothing),
     ("GET", "/api/{*path}", Nothing),
 ];

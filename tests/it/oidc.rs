@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::Arc;
 
 use millrace_client::proto::v1;
@@ -19,6 +19,8 @@ use crate::keys::{authorized, create_key};
 struct Provider {
     child: Child,
     issuer: String,
+    /// Open, because it prints more than the first line.
+    _output: BufReader<ChildStdout>,
 }
 
 impl Provider {
@@ -35,9 +37,10 @@ impl Provider {
             .spawn()
             .unwrap();
         let mut issuer = String::new();
-        BufReader::new(child.stdout.take().unwrap()).read_line(&mut issuer).unwrap();
+        let mut output = BufReader::new(child.stdout.take().unwrap());
+        output.read_line(&mut issuer).unwrap();
         assert!(issuer.starts_with("http://127.0.0.1:"), "{issuer}; does oidc_provider.mjs run?");
-        Self { child, issuer: issuer.trim().to_owned() }
+        Self { child, issuer: issuer.trim().to_owned(), _output: output }
     }
 
     /// Changes what it does.

@@ -13,8 +13,8 @@ use openidconnect::{
     AccessToken, AdditionalClaims, AuthType, AuthorizationCode, ClaimsVerificationError, Client, ClientId,
     ClientSecret, CsrfToken, EmptyExtraTokenFields, EndpointMaybeSet, EndpointNotSet, EndpointSet,
     IdTokenClaims, IdTokenFields, IssuerUrl, Nonce, OAuth2TokenResponse as _, PkceCodeChallenge,
-    PkceCodeVerifier, RedirectUrl, Scope, StandardErrorResponse, StandardTokenResponse, TokenResponse as _,
-    UserInfoClaims, url::Url,
+    PkceCodeVerifier, RedirectUrl, RequestTokenError, Scope, StandardErrorResponse, StandardTokenResponse,
+    TokenResponse as _, UserInfoClaims, url::Url,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -273,7 +273,10 @@ impl Oidc {
         let request = client.exchange_code(AuthorizationCode::new(code));
         let request = request.map_err(|error| LogInError::Code(error.to_string()))?;
         let response = request.set_pkce_verifier(pending.verifier).request_async(&self.http).await;
-        let response = response.map_err(|error| LogInError::Code(with_causes(&error)))?;
+        let response = response.map_err(|error| match error {
+            RequestTokenError::Request(error) => LogInError::Unreachable(error.to_string()),
+            error => LogInError::Code(with_causes(&error)),
+        })?;
         let claims = match verify(&client, &metadata, &response, &pending.nonce) {
             // The provider may have new keys.
             Err(ClaimsVerificationError::SignatureVerification(_)) => {

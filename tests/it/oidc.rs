@@ -417,7 +417,8 @@ async fn a_log_in_that_is_not_the_browsers_own_fails() {
     let back = browser.authenticate(&begun.replace(nonce, "another"), "ada");
     assert_fails(server, &mut browser, &back, "failed", "Invalid nonce");
 
-    // The answer of another issuer (RFC 9207).
+    // The response of another issuer (RFC 9207).
+    let mut browser = Browser::default();
     let begun = browser.begin(server);
     let back = browser.authenticate(&begun, "ada");
     let (before, issuer) = back.split_once("&iss=").unwrap();

@@ -19,6 +19,7 @@ pub(crate) mod layer;
 pub(crate) mod limits;
 pub(crate) mod oidc;
 pub(crate) mod people;
+pub(crate) mod people_file;
 mod routes;
 pub(crate) mod rpcs;
 pub(crate) mod session;
@@ -33,7 +34,7 @@ pub(crate) use file::{KeyFile, KeyOptions, KeyRecord};
 pub(crate) use key::{KeyId, Scope};
 pub(crate) use keys::{AccessControl, Key};
 pub(crate) use limits::{KeyLimits, LimitSettings};
-pub(crate) use people::Person;
+pub(crate) use people::{Person, Role};
 pub(crate) use routes::HttpRoutes;
 pub(crate) use trusted_proxy::TrustedProxies;
 
@@ -65,6 +66,11 @@ impl Requirement {
             Self::Read => matches!(scope, Scope::Read | Scope::Admin),
             Self::Admin => scope == Scope::Admin,
         }
+    }
+
+    /// Whether a person with this role is enough. People send no events, whatever their role.
+    pub(crate) fn allows_role(self, role: Role) -> bool {
+        matches!(self, Self::Open | Self::Read | Self::Admin) && self.allows(role.scope())
     }
 
     /// The scopes that are enough, for messages.

@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 use super::migrate::UpgradeBar;
 use crate::access::admin::AdminHandler;
 use crate::access::oidc::Oidc;
-use crate::access::people::{People, PeopleFileError};
+use crate::access::people_file::{People, PeopleFileError};
 use crate::access::{AccessControl, KeyFile, TrustedProxies};
 use crate::clickhouse::schema::{self, SchemaError};
 use crate::clickhouse::upgrade::{self, UpgradeProgress};

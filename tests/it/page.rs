@@ -40,7 +40,7 @@ async fn a_browser_gets_the_page_for_its_views_and_404_for_missing_files() {
         ("POST", "/panels/top_pages", HTML),
         ("GET", "/api/nothing", HTML),
         ("GET", "/healthz", HTML),
-        ("GET", "/metrics", HTML),
+        ("GET", "/metrics/x", HTML),
         ("GET", "/livez/x", HTML),
     ] {
         let (head, body) = http_request_with(&server, method, path, headers, b"");

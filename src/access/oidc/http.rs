@@ -18,7 +18,7 @@ use openidconnect::url::Url;
 use openidconnect::{AsyncHttpClient, HttpRequest, HttpResponse};
 use tokio_rustls::rustls::crypto::ring;
 
-use crate::access::people::is_confidential;
+use crate::access::people_file::is_confidential;
 
 /// Of a request with its response. People wait for it.
 const DEADLINE: Duration = Duration::from_secs(10);
@@ -108,7 +108,7 @@ mod tests {
         let url = format!("http://{}/token", listener.local_addr().unwrap());
         tokio::spawn(async move {
             let (mut connection, _) = listener.accept().await.unwrap();
-            connection.read(&mut [0; 4_096]).await.unwrap();
+            assert!(connection.read(&mut [0; 4_096]).await.unwrap() > 0);
             // The client may stop reading.
             connection.write_all(&response).await.ok();
         });

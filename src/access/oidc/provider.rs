@@ -23,7 +23,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::http::{HttpClient, with_causes};
 use super::{CALLBACK_PATH, LOG_IN_PATH, OidcError};
-use crate::access::people::{Grants, Identity, OidcSettings, Person};
+use crate::access::people::{Grants, Identity, Person};
+use crate::access::people_file::OidcSettings;
 
 /// Metadata and keys are fetched again after this time. New keys are also fetched when a token has one.
 const REFRESH_INTERVAL: Duration = Duration::from_secs(3_600);

@@ -43,7 +43,7 @@ export function Header({ view, onView, theme, onTheme, onKiosk, onHelp, project,
           value={project.current}
           options={project.all.map((name) => ({ value: name, label: name }))}
           onChange={project.onChoose}
-          className="max-w-48"
+          className="min-w-0 max-w-48 max-sm:max-w-24"
         >
           <span className="truncate">{project.current}</span>
         </Select>

@@ -1,11 +1,14 @@
 // A real OpenID Connect provider (oidc-provider) on loopback. Its first line of output is its issuer. Its log-in form
 // takes any password. Ends with its standard input.
 //
-// REDIRECT_URI: the client's. PORT: by default a free one. PUBLIC_CLIENT=1: a client without a secret. GET /test?... changes it, for what a provider should not do:
+// REDIRECT_URI: the client's. PORT: by default a free one. PUBLIC_CLIENT=1: a client without a secret.
+// TLS_CERT, TLS_KEY: files, for https. GET /test?... changes it, for what a provider should not do:
 // clock=SECONDS shifts its clock, keys=new replaces its signing keys, tamper=payload|none spoils ID tokens.
 
 import { generateKeyPairSync } from "node:crypto";
+import { readFileSync } from "node:fs";
 import { createServer } from "node:http";
+import { createServer as createTlsServer } from "node:https";
 import Provider from "oidc-provider";
 
 const ACCOUNTS = {
@@ -22,10 +25,14 @@ let offsetMs = 0;
 Date.now = () => realNow() + offsetMs;
 let tamper = "";
 
-const server = createServer((request, response) => handle(request, response));
+const { TLS_CERT, TLS_KEY } = process.env;
+const respond = (request, response) => handle(request, response);
+const server = TLS_CERT
+  ? createTlsServer({ cert: readFileSync(TLS_CERT), key: readFileSync(TLS_KEY) }, respond)
+  : createServer(respond);
 let handle = (_request, response) => response.writeHead(503).end();
 await new Promise((done) => server.listen(Number(process.env.PORT ?? 0), "127.0.0.1", done));
-const issuer = `http://127.0.0.1:${server.address().port}`;
+const issuer = `${TLS_CERT ? "https" : "http"}://127.0.0.1:${server.address().port}`;
 
 function createProvider() {
   const { privateKey } = generateKeyPairSync("rsa", { modulusLength: 2048 });

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
+use std::path::PathBuf;
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::Arc;
 
@@ -14,6 +15,7 @@ use tonic::{Code, Request};
 use crate::clients::tools_dir;
 use crate::common::{TIMEOUT, TestServer, event, events_request, free_address, http_request_with};
 use crate::keys::{authorized, create_key};
+use crate::tls::{Authority, Files};
 
 /// tests/clients/oidc_provider.mjs. Dropping it kills it.
 struct Provider {
@@ -39,7 +41,7 @@ impl Provider {
         let mut issuer = String::new();
         let mut output = BufReader::new(child.stdout.take().unwrap());
         output.read_line(&mut issuer).unwrap();
-        assert!(issuer.starts_with("http://127.0.0.1:"), "{issuer}; does oidc_provider.mjs run?");
+        assert!(issuer.contains("://127.0.0.1:"), "{issuer}; does oidc_provider.mjs run?");
         Self { child, issuer: issuer.trim().to_owned(), _output: output }
     }
 
@@ -483,6 +485,36 @@ async fn the_server_starts_without_the_provider_and_tries_again() {
     server.wait_for_log_line("health: ok");
     assert_eq!(browser.log_in(&server, "ada"), "/?range=6h");
     assert_eq!(browser.session(&server)["caller"]["projects"], json!(["shop", "blog"]));
+}
+
+#[tokio::test]
+async fn the_providers_certificate_is_checked() {
+    let address = free_address();
+    let (authority, other) = (Files::new(&Authority::new()), Files::new(&Authority::new()));
+    let path = |path: PathBuf| path.to_str().unwrap().to_owned();
+    let (certificate, key) = (path(authority.certificate()), path(authority.key()));
+    let provider = Provider::start(
+        &callback_of(&address),
+        &[("TLS_CERT", certificate.as_str()), ("TLS_KEY", key.as_str())],
+    );
+    let (folder, people) = people_folder(&oidc_section(&provider.issuer, &address, SECRET));
+    let start = |authorities: &str| {
+        let env = [
+            ("MILLRACE_LISTEN", address.as_str()),
+            ("MILLRACE_PEOPLE_FILE", people.as_str()),
+            ("SSL_CERT_FILE", authorities),
+        ];
+        TestServer::start_on(Arc::clone(&folder), &env)
+    };
+    let mut server = start(&path(other.authority()));
+    server.wait_for_log_line("cannot be reached: client error (Connect): invalid peer certificate");
+    let url = format!("{}/api/session/oidc", server.url());
+    assert_eq!(Browser::default().come_back(&server, &url), "/?log_in_error=unavailable");
+    drop(server);
+
+    let mut server = start(&path(authority.authority()));
+    server.wait_for_log_line("people can log in with OpenID Connect");
+    assert!(Browser::default().begin(&server).starts_with(&provider.issuer));
 }
 
 #[tokio::test]

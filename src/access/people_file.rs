@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use http::HeaderName;
+use openidconnect::ClientSecret;
 use openidconnect::url::Url;
 use serde::Deserialize;
 
@@ -84,7 +85,8 @@ pub(crate) struct OidcSettings {
     /// As the file has it: the provider's own metadata must have the same text.
     pub(super) issuer: String,
     pub(super) client_id: String,
-    pub(super) client_secret: Option<String>,
+    /// Not shown by `Debug`.
+    pub(super) client_secret: Option<ClientSecret>,
     /// Where browsers reach the page. Ends with a slash.
     pub(super) public_url: Url,
     /// On the button of the page.
@@ -219,7 +221,7 @@ fn parse_oidc(section: OidcSection, path: &Path) -> Result<OidcSettings, PeopleF
             if secret.is_empty() {
                 return Err(invalid(format!("oidc.client_secret_file: {} is empty", file.display())));
             }
-            Some(secret)
+            Some(ClientSecret::new(secret))
         }
     };
     let OidcSection { issuer, client_id, provider_name, scopes, groups_claim, .. } = section;
@@ -259,7 +261,8 @@ pub(super) mod tests {
         let text = include_str!("../../deploy/people.toml");
         let people = read_text(&text.replace("/run/secrets/millrace-oidc", "secret")).unwrap();
         let oidc = people.oidc.unwrap();
-        assert_eq!(oidc.client_secret.as_deref(), Some("s3cret"));
+        assert_eq!(oidc.client_secret.as_ref().unwrap().secret(), "s3cret");
+        assert!(!format!("{oidc:?}").contains("s3cret"));
         assert!(people.grants.name_groups());
         let commented =
             text.replace("/run/secrets/millrace-oidc", "secret").replace("\n# [proxy]\n# ", "\n[proxy]\n");

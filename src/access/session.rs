@@ -321,6 +321,7 @@ fn set_cookie(cookie: &str) -> Response {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::access::people::{Grantee, Grants, Identity};
     use crate::project::Project;
 
     fn caller() -> Caller {
@@ -355,6 +356,17 @@ mod tests {
         key.revoked.cancel();
         assert!(open_stream.is_cancelled() && sessions.find(&token, now).is_none());
         assert!(sessions.lock().is_empty());
+    }
+
+    #[test]
+    fn the_session_of_a_person_ends_after_twelve_hours_of_use() {
+        let (sessions, now) = (Sessions::default(), Instant::now());
+        let grants = Grants(vec![(Grantee::Everyone, Role::Viewer, vec![Project::default()])]);
+        let person = grants.person(Identity::default()).unwrap();
+        let token = sessions.begin(Arc::new(person).into(), now);
+        let last = now + LIFETIME_OF_PEOPLE - Duration::from_secs(1);
+        assert!(sessions.find(&token, last).is_some_and(|caller| caller.person.is_some()));
+        assert!(sessions.find(&token, now + LIFETIME_OF_PEOPLE).is_none());
     }
 
     #[test]

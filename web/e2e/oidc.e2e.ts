@@ -25,11 +25,14 @@ projects = ["blog"]
 let provider: TestProvider;
 let server: TestServer;
 let browser: Browser;
+/** Of the page: another site than the provider's, as in production. */
+let origin: string;
 
 beforeAll(async () => {
   const keys: Record<string, string> = {};
   server = await startServer(async ({ url, data }) => {
-    provider = await startProvider(`${url}/api/session/oidc/callback`);
+    origin = url.replace("127.0.0.1", "localhost");
+    provider = await startProvider(`${origin}/api/session/oidc/callback`);
     for (const project of ["shop", "blog"]) {
       keys[project] = await keysCommand(data, "create", "--scope", "write", "--project", project);
     }
@@ -40,7 +43,7 @@ beforeAll(async () => {
       `issuer = "${provider.issuer}"`,
       'client_id = "millrace"',
       'client_secret_file = "secret"',
-      `public_url = "${url}"`,
+      `public_url = "${origin}"`,
       'provider_name = "Acme"',
     ];
     writeFileSync(file, `${GRANTS}\n${oidc.join("\n")}\n`);
@@ -89,12 +92,12 @@ async function waitForVisitors(page: Page, expected: string): Promise<void> {
 }
 
 test("a person logs in at the provider, and switches between projects in all tabs", async () => {
-  const { page, errors, close } = await openPage(browser, `${server.url}/?range=6h`);
+  const { page, errors, close } = await openPage(browser, `${origin}/?range=6h`);
   await form(page).waitFor();
   expect(await accessibilityViolations(page)).toEqual([]);
   await logIn(page, "ada");
   await waitForConnection(page, "live");
-  expect(page.url()).toContain(`${server.url}/?range=6h`);
+  expect(page.url()).toContain(`${origin}/?range=6h`);
   await project(page, "shop").waitFor();
   await waitForVisitors(page, "1");
   expect(await accessibilityViolations(page)).toEqual([]);
@@ -102,14 +105,14 @@ test("a person logs in at the provider, and switches between projects in all tab
   expect(cookies).toMatchObject([{ name: "millrace_session", httpOnly: true, sameSite: "Strict", path: "/" }]);
 
   const other = await page.context().newPage();
-  await other.goto(server.url);
+  await other.goto(origin);
   await waitForVisitors(other, "1");
 
   await project(page, "shop").click();
   await page.getByRole("option", { name: "blog" }).click();
   await project(page, "blog").waitFor();
   await waitForVisitors(page, "3");
-  expect(page.url()).toContain(`${server.url}/?range=6h`);
+  expect(page.url()).toContain(`${origin}/?range=6h`);
   await project(other, "blog").waitFor();
   await waitForVisitors(other, "3");
 
@@ -125,7 +128,7 @@ test("a person logs in at the provider, and switches between projects in all tab
 });
 
 test("who has no role is told so", async () => {
-  const { page, errors, close } = await openPage(browser, `${server.url}/?range=6h`);
+  const { page, errors, close } = await openPage(browser, `${origin}/?range=6h`);
   await logIn(page, "nobody");
   await form(page).getByRole("alert").filter({ hasText: "You have no role here" }).waitFor();
   expect(page.url()).toContain("?range=6h");
@@ -134,7 +137,7 @@ test("who has no role is told so", async () => {
     ["refused", "Acme has refused the log-in"],
     ["toString", "The log-in has failed"],
   ]) {
-    await page.goto(`${server.url}/?log_in_error=${code}`);
+    await page.goto(`${origin}/?log_in_error=${code}`);
     await form(page).getByRole("alert").filter({ hasText: text }).waitFor();
   }
   expect(errors).toEqual([]);

@@ -11,10 +11,10 @@ use openidconnect::core::{
 };
 use openidconnect::{
     AccessToken, AdditionalClaims, AuthType, AuthorizationCode, ClaimsVerificationError, Client, ClientId,
-    ClientSecret, CsrfToken, EmptyExtraTokenFields, EndpointMaybeSet, EndpointNotSet, EndpointSet,
-    IdTokenClaims, IdTokenFields, IssuerUrl, Nonce, OAuth2TokenResponse as _, PkceCodeChallenge,
-    PkceCodeVerifier, RedirectUrl, RequestTokenError, Scope, StandardErrorResponse, StandardTokenResponse,
-    TokenResponse as _, UserInfoClaims, url::Url,
+    CsrfToken, EmptyExtraTokenFields, EndpointMaybeSet, EndpointNotSet, EndpointSet, IdTokenClaims,
+    IdTokenFields, IssuerUrl, Nonce, OAuth2TokenResponse as _, PkceCodeChallenge, PkceCodeVerifier,
+    RedirectUrl, RequestTokenError, Scope, StandardErrorResponse, StandardTokenResponse, TokenResponse as _,
+    UserInfoClaims, url::Url,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -239,7 +239,7 @@ impl Oidc {
     }
 
     fn client(&self, metadata: &CoreProviderMetadata) -> OidcClient {
-        let secret = self.settings.client_secret.clone().map(ClientSecret::new);
+        let secret = self.settings.client_secret.clone();
         let client_id = ClientId::new(self.settings.client_id.clone());
         let client = OidcClient::from_provider_metadata(metadata.clone(), client_id, secret)
             .set_redirect_uri(self.redirect_url.clone());

@@ -68,7 +68,7 @@ test-page: page test-tools browsers engine ## Run the tests of the page in real 
 	cargo build --locked
 	npm --prefix web test
 	npm --prefix web run size
-	GRPCURL=$(GRPCURL) npm --prefix web run e2e
+	GRPCURL=$(GRPCURL) MILLRACE_TEST_TOOLS=$(CACHE)/tools/test npm --prefix web run e2e
 
 .PHONY: measure-page
 measure-page: page browsers engine ## Measure the page and compare with thresholds: CPU, latency, first load, memory over MINUTES=10

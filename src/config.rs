@@ -237,6 +237,16 @@ pub(crate) struct EdgeConfig {
         hide_default_value = true
     )]
     pub trusted_proxies: String,
+    /// File with the roles of people and, for log-in with OpenID Connect, the provider; deploy/people.toml is an example. Read at the
+    /// start
+    #[arg(
+        long,
+        env = "MILLRACE_PEOPLE_FILE",
+        value_name = "FILE",
+        default_value = "",
+        hide_default_value = true
+    )]
+    pub people_file: String,
 }
 
 /// Certificates of the port.

@@ -27,6 +27,7 @@ use tonic_web::GrpcWebLayer;
 use tower::ServiceExt as _;
 
 use crate::access::admin::AdminHandler;
+use crate::access::oidc::Oidc;
 use crate::access::{AccessControl, HttpRoutes, Requirement, layer, rpcs, session};
 use crate::config::{BasePath, EdgeConfig};
 use crate::dashboard::{self, grpc::DashboardHandler, heartbeat::DashboardState};
@@ -74,6 +75,8 @@ pub(crate) struct Handlers {
     pub admin: AdminHandler,
     /// `/metrics`.
     pub metrics: Metrics,
+    /// Where people log in; `None` without one.
+    pub oidc: Option<Arc<Oidc>>,
     /// Checks every request.
     pub access: AccessControl,
     /// Allowed hosts and origins.
@@ -109,6 +112,7 @@ pub(crate) fn router(handlers: Handlers) -> (Router, HealthReporter) {
         max_message_bytes,
         admin,
         metrics,
+        oidc,
         access,
         edge,
     } = handlers;
@@ -154,7 +158,7 @@ pub(crate) fn router(handlers: Handlers) -> (Router, HealthReporter) {
     let routes = ingest::segment::add_routes(routes, ingester.clone(), max_message_bytes);
     let routes = ingest::otlp::add_routes(routes, ingester, max_message_bytes);
     let routes = openapi::add_routes(routes);
-    let routes = session::add_routes(routes, access.clone(), edge.base_path.clone());
+    let routes = session::add_routes(routes, access.clone(), oidc, edge.base_path.clone());
     let routes = page.add_routes(dashboard::http::add_routes(routes, panels, dashboard_state));
     for (path, requirement) in routes.requirements() {
         tracing::debug!(path, requires = ?requirement, "route");

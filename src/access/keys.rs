@@ -11,8 +11,9 @@ use tokio_util::sync::CancellationToken;
 use super::file::{KeyFile, KeyFileError, KeyRecord};
 use super::key::{KeyId, PresentedKey, Scope, SecretHash};
 use super::limits::{KeyLimits, UsageFile};
+use super::people::Person;
 use super::session::Sessions;
-use super::{Caller, Requirement, TrustedProxies};
+use super::{Caller, Requirement, Role, TrustedProxies};
 use crate::blocking::run_blocking;
 use crate::counters::EventCounts;
 use crate::error::{Error, ErrorCode};
@@ -99,9 +100,9 @@ pub(crate) enum Credentials<'r> {
     Key(PresentedKey),
     /// The names of a verified client certificate.
     Certificate(&'r [String]),
-    /// The caller who began the session.
+    /// The caller who began the session, or a person whom a trusted proxy names with groups.
     Session(&'r Caller),
-    /// A trusted proxy has authenticated the person.
+    /// A trusted proxy has authenticated somebody, who reads.
     Proxy,
 }
 
@@ -183,6 +184,12 @@ pub(crate) enum AccessError {
         "the key {id} is for pages of other origins: the request comes from {origin}; add it to the key's origins"
     )]
     Origin { id: KeyId, origin: String },
+    #[error("{name} has the role {} in the project {project}; this call needs the role {needed}", role.as_str())]
+    Role { name: String, role: Role, project: Project, needed: &'static str },
+    #[error(
+        "{0} has no role here: no grant of the file of people applies; an administrator of this server can add one"
+    )]
+    NoRole(String),
     #[error("the key was revoked")]
     Revoked,
 }
@@ -195,7 +202,10 @@ impl From<AccessError> for Error {
             | AccessError::Malformed(_)
             | AccessError::Unknown(_)
             | AccessError::Revoked => ErrorCode::Unauthenticated,
-            AccessError::Scope { .. } | AccessError::Origin { .. } => ErrorCode::Forbidden,
+            AccessError::Scope { .. }
+            | AccessError::Origin { .. }
+            | AccessError::Role { .. }
+            | AccessError::NoRole(_) => ErrorCode::Forbidden,
         };
         Self::new(code, error.to_string())
     }
@@ -257,27 +267,30 @@ impl AccessControl {
         let access = self.access.borrow();
         let keys = match &**access {
             Access::Everyone(token) => {
-                return Ok(Caller { project: self.project.clone(), key: None, revoked: token.clone() });
+                let (project, revoked) = (self.project.clone(), token.clone());
+                return Ok(Caller { project, key: None, person: None, revoked });
             }
             Access::Keys(keys) => keys,
         };
+        // Not ended by this server.
+        let unnamed = || {
+            let (project, revoked) = (self.project.clone(), CancellationToken::new());
+            Caller { project, key: None, person: None, revoked }
+        };
         if requirement == Requirement::Open {
-            let revoked = CancellationToken::new();
-            return Ok(Caller { project: self.project.clone(), key: None, revoked });
+            return Ok(unnamed());
         }
         let (key, token) = match credentials {
             Credentials::None => return Err(AccessError::Missing),
             Credentials::Key(presented) => {
                 find(keys, presented).ok_or_else(|| AccessError::Unknown(presented.id.clone()))?
             }
-            Credentials::Session(caller) => {
-                (caller.key.as_ref().ok_or(AccessError::Missing)?, caller.revoked.clone())
-            }
-            Credentials::Proxy if requirement == Requirement::Read => {
-                // Ended by the proxy.
-                let revoked = CancellationToken::new();
-                return Ok(Caller { project: self.project.clone(), key: None, revoked });
-            }
+            Credentials::Session(caller) => match (&caller.person, &caller.key) {
+                (Some(person), _) => return check_role(person, (*caller).clone(), requirement),
+                (None, Some(key)) => (key, caller.revoked.clone()),
+                (None, None) => return Err(AccessError::Missing),
+            },
+            Credentials::Proxy if requirement == Requirement::Read => return Ok(unnamed()),
             Credentials::Proxy => return Err(AccessError::Missing),
             Credentials::Certificate(names) => {
                 // A name is one key's at most. A certificate may have names of several: its first counts.
@@ -297,8 +310,19 @@ impl AccessControl {
             let origin = origin.map_or_else(|| "no origin".to_owned(), |origin| format!("{origin:?}"));
             return Err(AccessError::Origin { id: key.id.clone(), origin });
         }
-        Ok(Caller { project: key.project.clone(), key: Some(Arc::clone(key)), revoked: token })
+        Ok(Caller { project: key.project.clone(), key: Some(Arc::clone(key)), person: None, revoked: token })
     }
+}
+
+/// The role in the current project decides.
+fn check_role(person: &Person, caller: Caller, requirement: Requirement) -> Result<Caller, AccessError> {
+    let name = || person.name.clone();
+    let role = person.role_in(&caller.project).ok_or_else(|| AccessError::NoRole(name()))?;
+    if !requirement.allows_role(role) {
+        let project = caller.project.clone();
+        return Err(AccessError::Role { name: name(), role, project, needed: "admin" });
+    }
+    Ok(caller)
 }
 
 /// The key with the id and the secret of the presented one. Takes the same time for an unknown id as for a wrong secret: two

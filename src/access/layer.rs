@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -20,7 +21,7 @@ use tonic::Status;
 
 use super::key::PresentedKey;
 use super::keys::{AccessError, Credentials};
-use super::{AccessControl, Caller, Requirement, Scope, rpcs};
+use super::{AccessControl, Caller, Requirement, Scope, rpcs, session};
 use crate::edge::tls::TlsSession;
 use crate::error::{Error, ErrorCode};
 
@@ -160,7 +161,15 @@ pub(super) fn authenticate(
         }
         _ => None,
     };
-    let credentials = session.as_ref().map_or(presented, Credentials::Session);
+    let caller = match (session, &presented) {
+        (None, Credentials::Proxy) => {
+            let person = access.trusted_proxies().and_then(|proxies| proxies.person(headers));
+            person.transpose()?.map(|person| Caller::from(Arc::new(person)))
+        }
+        (session, _) => session,
+    };
+    let caller = caller.map(|caller| caller.in_project(session::chosen_project(headers)));
+    let credentials = caller.as_ref().map_or(presented, Credentials::Session);
     access.authenticate(&credentials, requirement, origin)
 }
 
@@ -186,7 +195,7 @@ fn credentials<'r>(
     let peer = request.extensions().get::<ConnectInfo<SocketAddr>>();
     match (access.trusted_proxies(), peer) {
         (Some(proxies), Some(ConnectInfo(peer)))
-            if requirement == Requirement::Read
+            if matches!(requirement, Requirement::Read | Requirement::Admin)
                 && proxies.have_authenticated(peer.ip(), request.headers()) =>
         {
             Ok(Credentials::Proxy)

@@ -3,8 +3,9 @@
 //! A server without a file of keys serves everyone, on loopback addresses only: see [`KeyFile`]. With one, every request but
 //! those of [`Requirement::Open`] presents a key, as `authorization: Bearer KEY` or, for clients that know only user names,
 //! as the user name of `authorization: Basic`. A verified client certificate may stand for a key, and for calls that read so
-//! may the cookie of a [`session`], or the name that a trusted proxy gives. The key decides the project. A handler checks no key itself: it takes the
-//! [`Caller`] from the request's extensions.
+//! may the cookie of a [`session`], or the name that a trusted proxy gives. The key decides the project; a [`Person`] who has
+//! logged in with [`oidc`] may have a role in several ([`people`]). A handler checks no key itself: it takes the [`Caller`] from the
+//! request's extensions.
 //!
 //! [`layer`] checks HTTP routes and RPCs before their handlers run; [`rpcs`] has the requirement of each RPC, and each HTTP
 //! route names its own where it is added ([`HttpRoutes`]). A request whose key is revoked while it runs ends with
@@ -16,6 +17,9 @@ pub(crate) mod key;
 pub(crate) mod keys;
 pub(crate) mod layer;
 pub(crate) mod limits;
+pub(crate) mod oidc;
+pub(crate) mod people;
+pub(crate) mod people_file;
 mod routes;
 pub(crate) mod rpcs;
 pub(crate) mod session;
@@ -30,6 +34,7 @@ pub(crate) use file::{KeyFile, KeyOptions, KeyRecord};
 pub(crate) use key::{KeyId, Scope};
 pub(crate) use keys::{AccessControl, Key};
 pub(crate) use limits::{KeyLimits, LimitSettings};
+pub(crate) use people::{Person, Role};
 pub(crate) use routes::HttpRoutes;
 pub(crate) use trusted_proxy::TrustedProxies;
 
@@ -63,6 +68,11 @@ impl Requirement {
         }
     }
 
+    /// Whether a person with this role is enough. People send no events, whatever their role.
+    pub(crate) fn allows_role(self, role: Role) -> bool {
+        matches!(self, Self::Open | Self::Read | Self::Admin) && self.allows(role.scope())
+    }
+
     /// The scopes that are enough, for messages.
     fn scopes(self) -> &'static str {
         match self {
@@ -80,10 +90,19 @@ impl Requirement {
 pub(crate) struct Caller {
     /// The project whose events it sends and reads.
     pub(crate) project: Project,
-    /// `None` on a server without keys, and for people whom a trusted proxy has authenticated.
+    /// `None` on a server without keys, and for people who have logged in without one.
     pub(crate) key: Option<Arc<Key>>,
-    /// Cancelled when its key is revoked.
+    /// Who has logged in, with a role in the project. `None` with a key, and for people whom a trusted proxy names without groups.
+    pub(crate) person: Option<Arc<Person>>,
+    /// Cancelled when its key is revoked, or its session ends.
     pub(crate) revoked: CancellationToken,
+}
+
+impl From<Arc<Person>> for Caller {
+    fn from(person: Arc<Person>) -> Self {
+        let project = person.current_project(None).clone();
+        Self { project, key: None, person: Some(person), revoked: CancellationToken::new() }
+    }
 }
 
 impl Caller {
@@ -94,6 +113,14 @@ impl Caller {
     pub(crate) fn of(extensions: &Extensions) -> Result<Self, Error> {
         let unchecked = || Error::new(ErrorCode::Internal, "the request has no caller; report this as a bug");
         extensions.get::<Self>().cloned().ok_or_else(unchecked)
+    }
+
+    /// With the project that a person has chosen, if the person has a role in it. A key has one project.
+    fn in_project(mut self, chosen: Option<&str>) -> Self {
+        if let Some(person) = &self.person {
+            self.project = person.current_project(chosen).clone();
+        }
+        self
     }
 
     /// The limits of its key.

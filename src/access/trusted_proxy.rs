@@ -5,8 +5,12 @@
 
 use std::net::IpAddr;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use http::{HeaderMap, HeaderName};
+
+use super::keys::AccessError;
+use super::people::{Grants, Identity, Person};
 
 /// Why the settings cannot be used.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
@@ -29,10 +33,12 @@ pub(crate) enum TrustedProxyError {
 }
 
 /// The header, and the proxies from which it is trusted.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub(crate) struct TrustedProxies {
     header: HeaderName,
     networks: Vec<Network>,
+    /// The header with the groups of a person, and what they are granted. `None` if everybody who is named reads.
+    groups: Option<(HeaderName, Arc<Grants>)>,
 }
 
 impl TrustedProxies {
@@ -46,9 +52,31 @@ impl TrustedProxies {
             (_, true) => Err(TrustedProxyError::NoProxies),
             (header, false) => {
                 let header = header.parse().map_err(|_| TrustedProxyError::Header(header.to_owned()))?;
-                Ok(Some(Self { header, networks }))
+                Ok(Some(Self { header, networks, groups: None }))
             }
         }
+    }
+
+    /// Roles of people depend on the groups that this header names, separated by commas.
+    pub(crate) fn with_groups(self, header: HeaderName, grants: Arc<Grants>) -> Self {
+        Self { groups: Some((header, grants)), ..self }
+    }
+
+    /// The person whom a trusted proxy has named, and the groups; `None` if proxies name no groups.
+    pub(super) fn person(&self, headers: &HeaderMap) -> Option<Result<Person, AccessError>> {
+        let (groups_header, grants) = self.groups.as_ref()?;
+        let texts = |header: &HeaderName| {
+            let values = headers.get_all(header).iter();
+            values
+                .map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned())
+                .collect::<Vec<_>>()
+                .join(",")
+        };
+        let groups = texts(groups_header);
+        let groups = groups.split(',').map(|group| group.trim().to_owned()).filter(|group| !group.is_empty());
+        let name = texts(&self.header);
+        let person = grants.person(Identity { name: name.clone(), groups: groups.collect(), email: None });
+        Some(person.ok_or(AccessError::NoRole(name)))
     }
 
     /// Whether the request is from a trusted proxy and names a person.
@@ -135,7 +163,7 @@ mod tests {
 
     #[test]
     fn unusable_settings_are_explained() {
-        assert_eq!(TrustedProxies::new("", " "), Ok(None));
+        assert!(matches!(TrustedProxies::new("", " "), Ok(None)));
         for (header, networks, part) in [
             ("X-Forwarded-User", "", "without MILLRACE_TRUSTED_PROXIES"),
             ("", "10.0.0.1", "without MILLRACE_TRUSTED_HEADER"),

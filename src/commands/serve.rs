@@ -17,11 +17,13 @@ use tokio_util::sync::CancellationToken;
 
 use super::migrate::UpgradeBar;
 use crate::access::admin::AdminHandler;
+use crate::access::oidc::Oidc;
+use crate::access::people_file::{People, PeopleFileError};
 use crate::access::{AccessControl, KeyFile, TrustedProxies};
 use crate::clickhouse::schema::{self, SchemaError};
 use crate::clickhouse::upgrade::{self, UpgradeProgress};
 use crate::clickhouse::{ClickHouse, Endpoint, RetentionDays, rebuild};
-use crate::config::{ClickHouseConfig, ServeConfig};
+use crate::config::{ClickHouseConfig, EdgeConfig, ServeConfig};
 use crate::dashboard::{self, grpc::DashboardHandler, heartbeat::DashboardStateTask};
 use crate::edge::tls::Tls;
 use crate::engine::{self, EngineHandle, SupervisorConfig};
@@ -53,11 +55,16 @@ pub(crate) async fn run(config: ServeConfig) -> anyhow::Result<()> {
     let mut signals = ShutdownSignals::install()?;
     let _lock = lock_data_dir(&config.data_dir)?;
     let key_file = KeyFile::new(&config.data_dir);
-    let (access, key_file_watcher) = AccessControl::open(
-        key_file.clone(),
-        config.project.clone(),
-        TrustedProxies::new(&config.edge.trusted_header, &config.edge.trusted_proxies)?,
-    )?;
+    let people = People::read(&config.edge.people_file)?;
+    let trusted_proxies = trusted_proxies(&config.edge, people.as_ref())?;
+    let (access, key_file_watcher) =
+        AccessControl::open(key_file.clone(), config.project.clone(), trusted_proxies)?;
+    if people.is_some() && !access.requires_keys() {
+        return Err(PeopleFileError::NoKeys { data_dir: config.data_dir.clone() }.into());
+    }
+    let oidc = people
+        .and_then(|People { oidc, grants, .. }| oidc.map(|settings| Oidc::new(settings, grants)))
+        .transpose()?;
     if !config.listen.ip().is_loopback() && !access.requires_keys() && !config.insecure_no_keys {
         bail!(
             "MILLRACE_LISTEN (--listen): {} is reachable from other machines, but there are no keys: make the first one with \
@@ -138,6 +145,7 @@ pub(crate) async fn run(config: ServeConfig) -> anyhow::Result<()> {
         schema_pending,
         keys_problem: key_file_watcher.problem(),
         tls_problem: tls.as_ref().map(|(_, watcher)| watcher.problem()),
+        oidc_problem: oidc.as_ref().map(|oidc| oidc.problem()),
     };
     let (health_collector, view) = HealthCollector::start(sources).await;
     let health_task = tokio::spawn(health_collector.run(stop_services.clone()));
@@ -230,6 +238,7 @@ pub(crate) async fn run(config: ServeConfig) -> anyhow::Result<()> {
         health: HealthHandler::new(view.clone()),
         view: view.clone(),
         admin: AdminHandler::new(key_file),
+        oidc: oidc.clone(),
         metrics,
         access,
         max_message_bytes: usize::try_from(config.max_message_bytes)?,
@@ -257,6 +266,8 @@ pub(crate) async fn run(config: ServeConfig) -> anyhow::Result<()> {
             tokio::spawn(server::report_health(reporter, view, stop_services.clone())),
         ),
         metrics_server,
+        oidc: oidc
+            .map(|oidc| ServerTask::new("OpenID Connect", tokio::spawn(oidc.run(stop_services.clone())))),
         deferred_schema,
         writer: ServerTask::new("writer", writer_task),
         engine: storage.engine.map(|(_, supervisor_task)| ServerTask::new("engine", supervisor_task)),
@@ -294,7 +305,9 @@ pub(crate) async fn run(config: ServeConfig) -> anyhow::Result<()> {
             tasks.health,
             tasks.health_reporter,
         ];
-        for task in services.into_iter().chain(tasks.deferred_schema).chain(tasks.metrics_server) {
+        for task in
+            services.into_iter().chain(tasks.deferred_schema).chain(tasks.metrics_server).chain(tasks.oidc)
+        {
             clean &= task.join().await;
         }
         subscriptions.join().await;
@@ -322,6 +335,17 @@ pub(crate) async fn run(config: ServeConfig) -> anyhow::Result<()> {
         () = signals.recv() => tracing::warn!("stopped by a second signal; the remaining events are in the journal"),
     }
     Ok(())
+}
+
+/// The proxies that may name people, and what the groups of those people are granted.
+fn trusted_proxies(edge: &EdgeConfig, people: Option<&People>) -> anyhow::Result<Option<TrustedProxies>> {
+    let proxies = TrustedProxies::new(&edge.trusted_header, &edge.trusted_proxies)?;
+    let groups = people.and_then(|people| Some((people.groups_header.clone()?, Arc::clone(&people.grants))));
+    match (proxies, groups) {
+        (Some(proxies), Some((header, grants))) => Ok(Some(proxies.with_groups(header, grants))),
+        (None, Some(_)) => Err(PeopleFileError::NoTrustedHeader.into()),
+        (proxies, None) => Ok(proxies),
+    }
 }
 
 /// A task that runs until its token is cancelled. An earlier end is a fault.
@@ -357,6 +381,8 @@ struct ServerTasks {
     health_reporter: ServerTask,
     /// `None` without `MILLRACE_METRICS_LISTEN`.
     metrics_server: Option<ServerTask>,
+    /// `None` without a provider in `MILLRACE_PEOPLE_FILE`.
+    oidc: Option<ServerTask>,
     /// Applies the schema. `None` if that was done at the start.
     deferred_schema: Option<ServerTask>,
     writer: ServerTask,
@@ -386,14 +412,15 @@ impl ServerTasks {
             health,
             health_reporter,
             metrics_server,
+            oidc,
             deferred_schema,
             writer,
             engine,
         } = self;
         let tasks =
             [server, panel_directory, properties, keys, dashboard_state, health, health_reporter, writer];
-        first_exit(tasks.into_iter().chain(metrics_server).chain(deferred_schema).chain(engine).collect())
-            .await
+        let optional = [metrics_server, oidc, deferred_schema, engine];
+        first_exit(tasks.into_iter().chain(optional.into_iter().flatten()).collect()).await
     }
 }
 

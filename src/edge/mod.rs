@@ -331,6 +331,7 @@ mod tests {
                 tls: Default::default(),
                 trusted_header: String::new(),
                 trusted_proxies: String::new(),
+                people_file: String::new(),
             };
             async move { serve(listener, router, &config, None, tasks, stop).await }
         });

@@ -33,6 +33,8 @@ pub(crate) struct HealthSources {
     pub keys_problem: watch::Receiver<String>,
     /// Why the certificate cannot be replaced; empty if it can. `None` without TLS.
     pub tls_problem: Option<watch::Receiver<String>>,
+    /// Why people cannot log in at their provider; empty if they can. `None` without one.
+    pub oidc_problem: Option<watch::Receiver<String>>,
     /// Why the schema is not applied yet.
     pub schema_pending: watch::Receiver<Option<String>>,
 }
@@ -158,6 +160,11 @@ impl HealthCollector {
         let tls_problem = self.sources.tls_problem.as_ref().map(|problem| problem.borrow().clone());
         if let Some(problem) = tls_problem.filter(|problem| status == Status::Ok && !problem.is_empty()) {
             (status, summary) = (Status::Degraded, format!("the certificate cannot be replaced: {problem}"));
+        }
+        let oidc_problem = self.sources.oidc_problem.as_ref().map(|problem| problem.borrow().clone());
+        if let Some(problem) = oidc_problem.filter(|problem| status == Status::Ok && !problem.is_empty()) {
+            (status, summary) =
+                (Status::Degraded, format!("people cannot log in: {problem}; it is tried again"));
         }
         let mut health = v1::Health {
             status: status.into(),

@@ -194,13 +194,22 @@ fn add_session(paths: &mut serde_json::Map<String, Value>) {
             "scope": text(),
             "key_id": { "type": ["string", "null"] },
             "can_log_out": { "type": "boolean" },
+            "name": { "type": "string", "description": "Of a person who has logged in without a key, like role and projects." },
+            "role": { "type": "string", "enum": ["viewer", "editor", "admin"], "description": "In the current project." },
+            "projects": { "type": "array", "items": text() },
         },
     });
     let session = json!({
         "type": "object",
         "properties": {
             "required": { "type": "boolean", "description": "Whether the server requires keys." },
-            "log_in": { "type": "array", "items": text() },
+            "log_in": { "type": "array", "items": { "type": "string", "enum": ["key", "oidc"] } },
+            "oidc": {
+                "type": "object",
+                "description": "The OpenID Connect provider, if there is one.",
+                "properties": { "name": text(), "url": text() },
+            },
+            "problem": { "type": "string", "description": "Why a person whom a proxy names has no role." },
             "caller": caller,
         },
     });
@@ -211,6 +220,20 @@ fn add_session(paths: &mut serde_json::Map<String, Value>) {
     let get = operation("Who the caller is", json!({ "200": content("application/json", session) }));
     let operations = json!({ "get": get, "post": log_in, "delete": operation("Logs out", cookie) });
     paths.insert("/api/session".to_owned(), operations);
+
+    let chosen = json!({ "204": { "description": "The header Set-Cookie has the choice." } });
+    let mut choose = operation("Chooses the project whose panels a person reads", chosen);
+    let project = json!({ "type": "object", "properties": { "project": text() }, "required": ["project"] });
+    choose["requestBody"] =
+        json!({ "required": true, "content": { "application/json": { "schema": project } } });
+    paths.insert("/api/session/project".to_owned(), json!({ "put": choose }));
+
+    let redirect =
+        |to: &str| json!({ "303": { "description": format!("Leads to {to}. 404 without a provider.") } });
+    let begin = operation("Logs a person in with OpenID Connect", redirect("the provider"));
+    paths.insert("/api/session/oidc".to_owned(), json!({ "get": begin }));
+    let complete = operation("Where the provider sends the browser back", redirect("the page"));
+    paths.insert("/api/session/oidc/callback".to_owned(), json!({ "get": complete }));
 }
 
 fn add_panels(paths: &mut serde_json::Map<String, Value>, schemas: &mut Schemas) {

@@ -74,6 +74,9 @@ const ROUTES: &[(&str, &str, Needs)] = &[
     ("GET", "/api/panels/{name}", Read),
     ("GET", "/api/dashboard/{name}", Read),
     ("GET", "/api/session", Nothing),
+    ("PUT", "/api/session/project", Read),
+    ("GET", "/api/session/oidc", Nothing),
+    ("GET", "/api/session/oidc/callback", Nothing),
     ("GET", "/api", Nothing),
     ("GET", "/api/{*path}", Nothing),
 ];
@@ -125,7 +128,12 @@ fn http_status(header: &str) -> u16 {
 }
 
 /// The header lines of a key. Where browsers may call, a browser key comes with the origin of its page.
+///
+/// `role:ROLE` stands for a person with this role, whom a proxy names.
 fn credentials(key: Option<&str>, needs: Needs) -> String {
+    if let Some(role) = key.and_then(|key| key.strip_prefix("role:")) {
+        return format!("x-forwarded-user: ada\r\nx-forwarded-groups: {role}s\r\n");
+    }
     let is_page = needs == WriteOrBrowser && key.is_some_and(|key| key.starts_with("mr_browser_"));
     let origin = if is_page { "origin: https://shop.example\r\n" } else { "" };
     key.map_or_else(String::new, |key| format!("authorization: Bearer {key}\r\n{origin}"))
@@ -185,7 +193,17 @@ async fn every_call_is_served_to_those_who_may_and_to_nobody_else() {
             _ => (scope, create(&["--scope", scope])),
         })
         .collect();
-    let server = TestServer::start_on(folder, &[("MILLRACE_LOG", "millrace=debug,info")]);
+    let people = folder.path().join("people.toml");
+    let grants = ["viewer", "editor", "admin"]
+        .map(|role| format!("[[grant]]\ngroup = \"{role}s\"\nrole = \"{role}\"\nprojects = [\"default\"]\n"));
+    std::fs::write(&people, grants.concat() + "[proxy]\ngroups_header = \"x-forwarded-groups\"\n").unwrap();
+    let env = [
+        ("MILLRACE_LOG", "millrace=debug,info"),
+        ("MILLRACE_PEOPLE_FILE", people.to_str().unwrap()),
+        ("MILLRACE_TRUSTED_HEADER", "x-forwarded-user"),
+        ("MILLRACE_TRUSTED_PROXIES", "127.0.0.0/8"),
+    ];
+    let server = TestServer::start_on(folder, &env);
 
     let pool = DescriptorPool::decode(millrace::internals::proto::FILE_DESCRIPTOR_SET).unwrap();
     let mut calls: Vec<(String, Needs)> = Vec::new();
@@ -244,6 +262,15 @@ async fn every_call_is_served_to_those_who_may_and_to_nobody_else() {
         for (scope, key) in &keys {
             let expected = if needs.allows(scope) { Outcome::Served } else { Outcome::Forbidden };
             assert_eq!(call(Some(key)), expected, "{path} with the scope {scope}");
+        }
+        for role in ["viewer", "editor", "admin", "other"] {
+            let expected = match (needs, role) {
+                (Nothing, _) | (Read, "viewer" | "editor" | "admin") | (Admin, "admin") => Outcome::Served,
+                // People send no events.
+                (Write | WriteOrBrowser, _) => Outcome::Unauthenticated,
+                _ => Outcome::Forbidden,
+            };
+            assert_eq!(call(Some(&format!("role:{role}"))), expected, "{path} with the role {role}");
         }
     }
     // Neither keys nor secrets are in the log.

@@ -24,6 +24,7 @@ mod key_limits;
 mod keys;
 mod lifecycle;
 mod metrics;
+mod oidc;
 mod openapi;
 mod operations;
 mod otlp;

@@ -33,6 +33,7 @@ async fn the_document_has_every_route_and_the_server_every_operation() {
             let (head, body) = http_request(&server, &method.to_uppercase(), &path, "application/json", b"");
             let status: u16 = head.split(' ').nth(1).unwrap().parse().unwrap();
             let expected = match method.as_str() {
+                "get" if path.starts_with("/api/session/oidc") => 404, // without a provider
                 "get" => 200,
                 "delete" => 204,
                 _ => 400, // an empty body

@@ -27,7 +27,7 @@ use crate::common::{TIMEOUT, TestServer, event, events_request};
 use crate::keys::{create_key, id_of, keys_command};
 
 /// Issues certificates.
-struct Authority(CertifiedIssuer<'static, KeyPair>);
+pub(crate) struct Authority(CertifiedIssuer<'static, KeyPair>);
 
 /// A certificate and its key, in PEM.
 struct Issued {
@@ -36,7 +36,7 @@ struct Issued {
 }
 
 impl Authority {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let mut params = CertificateParams::new(Vec::new()).unwrap();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         Self(CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap())
@@ -65,10 +65,10 @@ fn uri(name: &str) -> SanType {
 }
 
 /// The files of a server with TLS.
-struct Files(Arc<TempDir>);
+pub(crate) struct Files(Arc<TempDir>);
 
 impl Files {
-    fn new(authority: &Authority) -> Self {
+    pub(crate) fn new(authority: &Authority) -> Self {
         let files = Self(Arc::new(tempfile::tempdir().unwrap()));
         let issued = authority.issue_for_server();
         std::fs::write(files.certificate(), issued.certificate).unwrap();
@@ -77,15 +77,15 @@ impl Files {
         files
     }
 
-    fn certificate(&self) -> PathBuf {
+    pub(crate) fn certificate(&self) -> PathBuf {
         self.0.path().join("server.pem")
     }
 
-    fn key(&self) -> PathBuf {
+    pub(crate) fn key(&self) -> PathBuf {
         self.0.path().join("server.key")
     }
 
-    fn authority(&self) -> PathBuf {
+    pub(crate) fn authority(&self) -> PathBuf {
         self.0.path().join("ca.pem")
     }
 

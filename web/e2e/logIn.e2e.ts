@@ -1,25 +1,20 @@
 // Log-in with a key, on a server that requires keys.
 
-import { execFile } from "node:child_process";
-import { promisify } from "node:util";
 import type { Browser } from "playwright-core";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { launch, openPage } from "./browser.ts";
 import { waitForConnection } from "./hooks.ts";
 import { accessibilityViolations } from "./layout.ts";
-import { BINARY, startServer, type TestServer } from "./server.ts";
+import { keysCommand, startServer, type TestServer } from "./server.ts";
 
 let server: TestServer;
 let browser: Browser;
 const keys: Record<string, string> = {};
 
-const keysCommand = async (...options: string[]): Promise<string> =>
-  (await promisify(execFile)(BINARY, ["keys", ...options, "--data-dir", server.data])).stdout.trim();
-
 beforeAll(async () => {
   server = await startServer();
   browser = await launch();
-  for (const scope of ["write", "read"]) keys[scope] = await keysCommand("create", "--scope", scope);
+  for (const scope of ["write", "read"]) keys[scope] = await keysCommand(server.data, "create", "--scope", scope);
   // The running server follows the file.
   const requiresKeys = async () => (await (await fetch(`${server.url}/api/session`)).json()).required;
   while (!(await requiresKeys())) await new Promise((done) => setTimeout(done, 50));
@@ -61,7 +56,7 @@ test("a key that reads logs in, until the log-out or until it is revoked", async
 
   await attempt(keys.read ?? "");
   await waitForConnection(page, "live");
-  await keysCommand("revoke", keys.read?.split("_")[2] ?? "");
+  await keysCommand(server.data, "revoke", keys.read?.split("_")[2] ?? "");
   await form.waitFor();
   expect(await page.locator("[data-connection]").count()).toBe(0);
   expect(errors).toEqual([]);

@@ -55,18 +55,24 @@ async function waitUntilReady(url: string, child: ChildProcess, output: string[]
   throw new Error(`the server was not ready in time: ${output.join("")}`);
 }
 
-export async function startServer(env: Record<string, string> = {}): Promise<TestServer> {
+type Env = Record<string, string>;
+
+/** `env` may depend on the address and the data directory, and write files there before the server starts. */
+export async function startServer(
+  env: Env | ((server: Pick<TestServer, "url" | "data">) => Promise<Env>) = {},
+): Promise<TestServer> {
   if (!existsSync(BINARY)) throw new Error(`${BINARY} is missing: build it or set MILLRACE_BIN`);
   const data = mkdtempSync(join(tmpdir(), "millrace-e2e-"));
   const listen = `127.0.0.1:${await freePort()}`;
   const url = `http://${listen}`;
+  const settings = typeof env === "function" ? await env({ url, data }) : env;
   let child: ChildProcess | undefined;
 
   async function start(): Promise<void> {
     const output: string[] = [];
     child = spawn(BINARY, ["serve", "--listen", listen, "--data-dir", data], {
       stdio: ["ignore", "pipe", "pipe"],
-      env: { ...process.env, ...env },
+      env: { ...process.env, ...settings },
     });
     child.stdout?.on("data", (text) => output.push(String(text)));
     child.stderr?.on("data", (text) => output.push(String(text)));
@@ -96,6 +102,10 @@ export async function startServer(env: Record<string, string> = {}): Promise<Tes
     },
   };
 }
+
+/** Runs `millrace keys`, and returns what it prints. */
+export const keysCommand = async (data: string, ...options: string[]): Promise<string> =>
+  (await promisify(execFile)(BINARY, ["keys", ...options, "--data-dir", data])).stdout.trim();
 
 /** Sends synthetic events and returns when they are sent. */
 export async function generateEvents(url: string, ...options: string[]): Promise<void> {

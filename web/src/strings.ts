@@ -32,7 +32,18 @@ export const strings = {
     missing: "Enter a key",
     submit: "Log in",
     unreachable: "The server cannot be reached",
+    provider: (name: string) => `Log in with ${name}`,
+    or: "or with a key",
+    failures: {
+      refused: (provider: string) => `${provider} has refused the log-in`,
+      no_role: () => "You have no role here. An administrator of this server can give you one",
+      expired: () => "The log-in took too long, or was begun in another window. Log in again",
+      unavailable: (provider: string) => `${provider} cannot be reached. Try again later`,
+      failed: () => "The log-in has failed. The server's log says why",
+    },
   },
+  project: "Project",
+  projectFailed: (reason: string) => `The project is the same as before: ${reason}`,
   logOut: "Log out",
   logOutFailed: (reason: string) => `You are still logged in: ${reason}`,
 

@@ -1,4 +1,5 @@
 import type { TabMessage, WorkerMessage } from "./protocol.ts";
+import { sessionEpoch } from "./sessionEpoch.ts";
 
 /** The tab's end of the connection to a worker. */
 export interface WorkerPort {
@@ -12,10 +13,10 @@ export interface WorkerPort {
  */
 export type OpenPort = (generation: number, onMessage: (message: WorkerMessage) => void) => WorkerPort;
 
-/** One worker for all tabs. Falls back to a worker of this tab where the browser has no SharedWorker, or cannot start it. */
+/** One worker for all tabs of a session. Falls back to a worker of this tab where the browser has no SharedWorker, or cannot start it. */
 export const openWorker: OpenPort = (generation, onMessage) => {
   if (typeof SharedWorker === "undefined") return openDedicatedWorker(onMessage);
-  const name = generation === 0 ? "millrace" : `millrace-${generation}`;
+  const name = `millrace-${sessionEpoch()}-${generation}`;
   const shared = new SharedWorker(new URL("./worker.ts", import.meta.url), { type: "module", name });
   let fallback: WorkerPort | undefined;
   /** Until the first message of the worker: what a fallback must be told. */

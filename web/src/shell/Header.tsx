@@ -3,6 +3,7 @@ import { Button, IconButton } from "../ui/Button.tsx";
 import { preloadDialog } from "../ui/Dialog.tsx";
 import { Logo } from "../ui/icons.tsx";
 import { Menu } from "../ui/Menu.tsx";
+import { Select } from "../ui/Select.tsx";
 import { useConnection } from "./live.ts";
 import { usePause, useWaiting } from "./pause.tsx";
 import { RangeControl } from "./RangeControl.tsx";
@@ -18,12 +19,14 @@ interface Props {
   onTheme: () => void;
   onKiosk: () => void;
   onHelp: () => void;
+  /** Undefined if there is no choice. */
+  project: { current: string; all: string[]; onChoose: (project: string) => void } | undefined;
   /** Undefined without a session. */
   onLogOut: (() => void) | undefined;
 }
 
 /** Always in sight. The order of the controls is the order of the focus. */
-export function Header({ view, onView, theme, onTheme, onKiosk, onHelp, onLogOut }: Props) {
+export function Header({ view, onView, theme, onTheme, onKiosk, onHelp, project, onLogOut }: Props) {
   const { paused, toggle } = usePause();
   const waiting = useWaiting();
   const { hasEvents } = useConnection();
@@ -34,6 +37,17 @@ export function Header({ view, onView, theme, onTheme, onKiosk, onHelp, onLogOut
         <Logo />
         <span className="max-lg:sr-only">{strings.product}</span>
       </h1>
+      {project && (
+        <Select
+          label={strings.project}
+          value={project.current}
+          options={project.all.map((name) => ({ value: name, label: name }))}
+          onChange={project.onChoose}
+          className="min-w-0 max-w-48 max-sm:max-w-24"
+        >
+          <span className="truncate">{project.current}</span>
+        </Select>
+      )}
       {/* A range of nothing is noise. */}
       {hasEvents !== false && (
         <>

@@ -1,8 +1,9 @@
 import { type ReactNode, useCallback, useEffect, useRef, useState } from "react";
-import { logOut } from "../api/session.ts";
+import { chooseProject, logOut } from "../api/session.ts";
 import { filterWords } from "../frame/words.ts";
 import { loadIdleParts, retryFailedParts } from "../lazyPart.ts";
 import { localTimeZone } from "../lib/time.ts";
+import { beginSessionEpoch, followSessionEpoch } from "../live/sessionEpoch.ts";
 import { FREQUENT_PRESETS, isPast, rangeTitle, rangeWords } from "../query/range.ts";
 import { strings } from "../strings.ts";
 import { IconButton } from "../ui/Button.tsx";
@@ -47,12 +48,18 @@ function Shell({ children }: { children: ReactNode }) {
   const words = strings.shortcuts;
   const { phase } = useConnection().state;
   const session = useSession();
+  useEffect(followSessionEpoch, []);
   const leave = () => {
-    logOut().then(
-      () => location.reload(),
-      (failure: Error) => showToast({ title: strings.logOutFailed(failure.message), type: "error" }),
+    logOut().then(beginSessionEpoch, (failure: Error) =>
+      showToast({ title: strings.logOutFailed(failure.message), type: "error" }),
     );
   };
+  const switchTo = (name: string) => {
+    chooseProject(name).then(beginSessionEpoch, (failure: Error) =>
+      showToast({ title: strings.projectFailed(failure.message), type: "error" }),
+    );
+  };
+  const { project: current = "", projects: all = [] } = session?.caller ?? {};
   const now = Date.now();
   const label = [rangeTitle(range, zone, now), ...(view.filters ?? []).map(filterWords)].join(" · ");
 
@@ -70,7 +77,8 @@ function Shell({ children }: { children: ReactNode }) {
   ]);
 
   // Attempts to connect do not take away what is typed.
-  if (session?.required && !session.caller && phase !== "live" && phase !== "polling") return <LogIn />;
+  if (session?.required && !session.caller && phase !== "live" && phase !== "polling")
+    return <LogIn session={session} />;
   return (
     <PopupContainer value={popups ?? undefined}>
       <div className="shell">
@@ -86,6 +94,7 @@ function Shell({ children }: { children: ReactNode }) {
               onTheme={toggleTheme}
               onKiosk={toggleKiosk}
               onHelp={() => setHelpOpen(true)}
+              project={all.length > 1 ? { current, all, onChoose: switchTo } : undefined}
               onLogOut={session?.caller?.canLogOut ? leave : undefined}
             />
             <Banner zone={zone} />

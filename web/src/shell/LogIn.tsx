@@ -4,7 +4,7 @@ import { strings } from "../strings.ts";
 import { Button } from "../ui/Button.tsx";
 import { Field, Input } from "../ui/Field.tsx";
 import { Logo } from "../ui/icons.tsx";
-import { useConnection } from "./live.ts";
+import { useConnection, useLive } from "./live.ts";
 
 const words = strings.logIn;
 
@@ -12,22 +12,55 @@ const words = strings.logIn;
 export function useSession(): Session | undefined {
   const { phase } = useConnection().state;
   const [session, setSession] = useState<Session>();
-  const settled = phase === "denied" || phase === "live" || phase === "polling" ? phase === "denied" : undefined;
+  const { retry } = useLive();
+  const denied = phase === "denied" || phase === "live" || phase === "polling" ? phase === "denied" : undefined;
   useEffect(() => {
-    if (settled === undefined) return;
+    if (denied === undefined) return;
     const abort = new AbortController();
+    const received = (session: Session) => {
+      setSession(session);
+      // The worker was rejected before the log-in, which another tab or the provider's page has completed.
+      if (denied && session.caller) retry();
+    };
     // Without a response the banner says what is wrong.
-    fetchSession(abort.signal).then(setSession, () => setSession(undefined));
+    fetchSession(abort.signal).then(received, () => setSession(undefined));
     return () => abort.abort();
-  }, [settled]);
+  }, [denied, retry]);
   return session;
 }
 
+/** How the server says in the address that a log-in at the provider has failed. */
+const FAILURE = "log_in_error";
+
+function failureWords(provider: string): string | undefined {
+  const code = new URLSearchParams(location.search).get(FAILURE);
+  if (code === null) return undefined;
+  const { failures } = words;
+  return (Object.hasOwn(failures, code) ? failures[code as keyof typeof failures] : failures.failed)(provider);
+}
+
+/** The address without the failure. */
+function pageAddress(): string {
+  const { pathname, search } = location;
+  const kept = search
+    .slice(1)
+    .split("&")
+    .filter((part) => part !== "" && !part.startsWith(`${FAILURE}=`));
+  return kept.length > 0 ? `${pathname}?${kept.join("&")}` : pathname;
+}
+
+function providerUrl(url: string): string {
+  const target = new URL(url);
+  target.searchParams.set("return", pageAddress());
+  return target.href;
+}
+
 /** In place of the page. The address stays, so that the log-in leads to where it points. */
-export function LogIn() {
+export function LogIn({ session: { provider, problem } }: { session: Session }) {
   const [key, setKey] = useState("");
   const [error, setError] = useState<string>();
   const [busy, setBusy] = useState(false);
+  const failed = problem ?? failureWords(provider?.name ?? "");
 
   async function submit(event: FormEvent) {
     event.preventDefault();
@@ -39,7 +72,8 @@ export function LogIn() {
     try {
       await logIn(key.trim());
       // The worker of all tabs begins again with the session.
-      location.reload();
+      if (new URLSearchParams(location.search).has(FAILURE)) location.replace(pageAddress());
+      else location.reload();
     } catch (failure) {
       setError(failure instanceof TypeError ? words.unreachable : String((failure as Error).message));
       setBusy(false);
@@ -53,6 +87,19 @@ export function LogIn() {
           <Logo />
           {words.title}
         </h1>
+        {failed && (
+          <p className="ui-error" role="alert">
+            {failed}
+          </p>
+        )}
+        {provider && (
+          <>
+            <a className="ui-button ui-button-primary" href={providerUrl(provider.url)}>
+              {words.provider(provider.name)}
+            </a>
+            <p className="log-in-or">{words.or}</p>
+          </>
+        )}
         <Field label={words.key} hint={words.hint} error={error}>
           {(control) => (
             <Input
@@ -61,7 +108,7 @@ export function LogIn() {
               name="key"
               autoComplete="current-password"
               spellCheck={false}
-              autoFocus
+              autoFocus={!provider}
               value={key}
               onChange={(event) => {
                 setKey(event.target.value);
@@ -70,7 +117,7 @@ export function LogIn() {
             />
           )}
         </Field>
-        <Button kind="primary" type="submit" disabled={busy}>
+        <Button kind={provider ? "default" : "primary"} type="submit" disabled={busy}>
           {words.submit}
         </Button>
       </form>

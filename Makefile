@@ -68,7 +68,7 @@ test-page: page test-tools browsers engine ## Run the tests of the page in real 
 	cargo build --locked
 	npm --prefix web test
 	npm --prefix web run size
-	GRPCURL=$(GRPCURL) npm --prefix web run e2e
+	GRPCURL=$(GRPCURL) MILLRACE_TEST_TOOLS=$(CACHE)/tools/test npm --prefix web run e2e
 
 .PHONY: measure-page
 measure-page: page browsers engine ## Measure the page and compare with thresholds: CPU, latency, first load, memory over MINUTES=10
@@ -118,6 +118,11 @@ power-cut-test: engine ## Cut the power of a real file system under load and cou
 outage-test: engine ## Stop ClickHouse under load and count the events: SECONDS=600
 	@$(RUST)
 	OUTAGE_SECONDS=$(or $(SECONDS),600) cargo test --locked --test it outage -- --nocapture
+
+.PHONY: failover-test
+failover-test: engine test-tools ## Kill one of two servers behind Envoy under load and count the events: ROUNDS=10
+	@$(RUST)
+	MILLRACE_TEST_TOOLS=$(CACHE)/tools/test FAILOVER_ROUNDS=$(or $(ROUNDS),10) cargo test --locked --test it failover -- --nocapture
 
 .PHONY: limit-test
 limit-test: engine ## Send to a key with a limit of 1,000 events/s as fast as possible, and count what is accepted: SECONDS=60

@@ -54,6 +54,7 @@ mod project;
 mod properties;
 mod proto;
 mod server;
+mod server_id;
 mod service_manager;
 mod shutdown;
 mod telemetry;

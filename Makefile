@@ -125,9 +125,19 @@ failover-test: engine test-tools ## Kill one of two servers behind Envoy under l
 	MILLRACE_TEST_TOOLS=$(CACHE)/tools/test FAILOVER_ROUNDS=$(or $(ROUNDS),10) cargo test --locked --test it failover -- --nocapture
 
 .PHONY: limit-test
-limit-test: engine ## Send to a key with a limit of 1,000 events/s as fast as possible, and count what is accepted: SECONDS=60
+limit-test: engine ## Send to a key with a limit of 1,000 events/s as fast as possible, count what is accepted, measure another key's latency: SECONDS=60
 	@$(RUST)
 	LIMIT_SECONDS=$(or $(SECONDS),60) cargo test --locked --test it a_key_sends_as_fast_as_it_may -- --nocapture
+
+.PHONY: timing-test
+timing-test: ## Compare the times of look-ups of wrong keys with Welch's t: LOOKUPS=100000 of each kind; needs an idle machine
+	@$(RUST)
+	TIMING_LOOKUPS=$(or $(LOOKUPS),100000) cargo test --locked --lib access::timing -- --nocapture
+
+.PHONY: api-test
+api-test: engine test-tools ## Send requests of every shape to each operation of the OpenAPI document: EXAMPLES=300 of each
+	@$(RUST)
+	MILLRACE_TEST_TOOLS=$(CACHE)/tools/test API_EXAMPLES=$(or $(EXAMPLES),300) cargo test --locked --test it requests_of_every_shape -- --nocapture
 
 .PHONY: simulate
 simulate: ## Simulate the writer with a failing disk, a failing ClickHouse, crashes and power cuts: SEEDS=10000

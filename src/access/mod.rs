@@ -19,6 +19,8 @@ pub(crate) mod limits;
 mod routes;
 pub(crate) mod rpcs;
 pub(crate) mod session;
+#[cfg(test)]
+mod timing;
 mod trusted_proxy;
 
 use std::sync::Arc;

@@ -188,8 +188,10 @@ deny: $(DENY) ## Check the dependencies' licences, sources and bans (vulnerabili
 	$(DENY) check bans licenses sources
 
 .PHONY: audit
-audit: $(DENY) ## Check the dependencies for known vulnerabilities; downloads the advisory database
+audit: $(DENY) ## Check the dependencies for known vulnerabilities; asks the advisory databases of RustSec and npm
 	$(DENY) check advisories
+	$(DENY) --manifest-path fuzz/Cargo.toml check advisories
+	npm --prefix web audit --omit=dev
 
 .PHONY: machete
 machete: $(MACHETE) ## Find unused dependencies
@@ -233,11 +235,14 @@ $(NODE_READY):
 	cd $(@D) && npm ci --no-audit --no-fund
 	touch $@
 
+FUZZ_LIMITS = -max_total_time=$(or $(SECONDS),600) -rss_limit_mb=1024
+
 .PHONY: fuzz
-fuzz: ## Fuzz the journal reader, event decoding, POST /events and the panel sandbox, ten minutes each; needs nightly Rust
+fuzz: ## Fuzz the journal reader, event decoding, the bodies of HTTP, the frames of gRPC and the panel sandbox: SECONDS=600 each; needs nightly Rust
 	@$(RUST)
 	@command -v cargo-fuzz > /dev/null || cargo install --locked cargo-fuzz
-	cargo +nightly fuzz run journal_reader -- -max_total_time=600 -rss_limit_mb=1024
-	cargo +nightly fuzz run event -- -max_total_time=600 -rss_limit_mb=1024
-	cargo +nightly fuzz run http_events -- -max_total_time=600 -rss_limit_mb=1024
-	cargo +nightly fuzz run sql -- -max_total_time=600 -rss_limit_mb=1024 -dict=fuzz/sql.dict
+	cargo +nightly fuzz run journal_reader -- $(FUZZ_LIMITS)
+	cargo +nightly fuzz run event -- $(FUZZ_LIMITS)
+	cargo +nightly fuzz run http_events -- $(FUZZ_LIMITS) -dict=fuzz/http.dict
+	cargo +nightly fuzz run grpc_frames -- $(FUZZ_LIMITS)
+	cargo +nightly fuzz run sql -- $(FUZZ_LIMITS) -dict=fuzz/sql.dict

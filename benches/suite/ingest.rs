@@ -21,7 +21,7 @@ const CONNECTIONS: usize = 8;
 
 /// The runs of one scenario.
 #[derive(Default)]
-pub(crate) struct Runs {
+struct Runs {
     rate: Vec<f64>,
     client: Vec<f64>,
     server: Vec<f64>,
@@ -33,7 +33,7 @@ pub(crate) struct Runs {
 
 impl Runs {
     /// Sends events, and waits until all can be queried.
-    pub(crate) async fn measure(&mut self, server: &TestServer, load: impl Future<Output = u64>) {
+    async fn measure(&mut self, server: &TestServer, load: impl Future<Output = u64>) {
         let before = server.sql_numbers("SELECT count() FROM events").await[0];
         let (cpu, started_at) = (CpuSeconds::now(server), Instant::now());
         let sent = load.await;
@@ -56,7 +56,7 @@ impl Runs {
         self.total.push(cpu.total() / millions);
     }
 
-    pub(crate) fn report(self, name: &str, figures: &mut Figures) {
+    fn report(self, name: &str, figures: &mut Figures) {
         figures.add(name, "events/s", self.rate);
         for (part, runs) in
             [("client", self.client), ("server", self.server), ("engine", self.engine), ("all", self.total)]

@@ -119,10 +119,25 @@ outage-test: engine ## Stop ClickHouse under load and count the events: SECONDS=
 	@$(RUST)
 	OUTAGE_SECONDS=$(or $(SECONDS),600) cargo test --locked --test it outage -- --nocapture
 
+.PHONY: failover-test
+failover-test: engine test-tools ## Kill one of two servers behind Envoy under load and count the events: ROUNDS=10
+	@$(RUST)
+	MILLRACE_TEST_TOOLS=$(CACHE)/tools/test FAILOVER_ROUNDS=$(or $(ROUNDS),10) cargo test --locked --test it failover -- --nocapture
+
 .PHONY: limit-test
-limit-test: engine ## Send to a key with a limit of 1,000 events/s as fast as possible, and count what is accepted: SECONDS=60
+limit-test: engine ## Send to a key with a limit of 1,000 events/s as fast as possible, count what is accepted, measure another key's latency: SECONDS=60
 	@$(RUST)
 	LIMIT_SECONDS=$(or $(SECONDS),60) cargo test --locked --test it a_key_sends_as_fast_as_it_may -- --nocapture
+
+.PHONY: timing-test
+timing-test: ## Compare the times of look-ups of wrong keys with Welch's t: LOOKUPS=100000 of each kind; needs an idle machine
+	@$(RUST)
+	TIMING_LOOKUPS=$(or $(LOOKUPS),100000) cargo test --locked --lib access::timing -- --nocapture
+
+.PHONY: api-test
+api-test: engine test-tools ## Send requests of every shape to each operation of the OpenAPI document: EXAMPLES=300 of each
+	@$(RUST)
+	MILLRACE_TEST_TOOLS=$(CACHE)/tools/test API_EXAMPLES=$(or $(EXAMPLES),300) cargo test --locked --test it requests_of_every_shape -- --nocapture
 
 .PHONY: simulate
 simulate: ## Simulate the writer with a failing disk, a failing ClickHouse, crashes and power cuts: SEEDS=10000
@@ -173,8 +188,10 @@ deny: $(DENY) ## Check the dependencies' licences, sources and bans (vulnerabili
 	$(DENY) check bans licenses sources
 
 .PHONY: audit
-audit: $(DENY) ## Check the dependencies for known vulnerabilities; downloads the advisory database
+audit: $(DENY) ## Check the dependencies for known vulnerabilities; asks the advisory databases of RustSec and npm
 	$(DENY) check advisories
+	$(DENY) --manifest-path fuzz/Cargo.toml check advisories
+	npm --prefix web audit --omit=dev
 
 .PHONY: machete
 machete: $(MACHETE) ## Find unused dependencies
@@ -218,11 +235,14 @@ $(NODE_READY):
 	cd $(@D) && npm ci --no-audit --no-fund
 	touch $@
 
+FUZZ_LIMITS = -max_total_time=$(or $(SECONDS),600) -rss_limit_mb=1024
+
 .PHONY: fuzz
-fuzz: ## Fuzz the journal reader, event decoding, POST /events and the panel sandbox, ten minutes each; needs nightly Rust
+fuzz: ## Fuzz the journal reader, event decoding, the bodies of HTTP, the frames of gRPC and the panel sandbox: SECONDS=600 each; needs nightly Rust
 	@$(RUST)
 	@command -v cargo-fuzz > /dev/null || cargo install --locked cargo-fuzz
-	cargo +nightly fuzz run journal_reader -- -max_total_time=600 -rss_limit_mb=1024
-	cargo +nightly fuzz run event -- -max_total_time=600 -rss_limit_mb=1024
-	cargo +nightly fuzz run http_events -- -max_total_time=600 -rss_limit_mb=1024
-	cargo +nightly fuzz run sql -- -max_total_time=600 -rss_limit_mb=1024 -dict=fuzz/sql.dict
+	cargo +nightly fuzz run journal_reader -- $(FUZZ_LIMITS)
+	cargo +nightly fuzz run event -- $(FUZZ_LIMITS)
+	cargo +nightly fuzz run http_events -- $(FUZZ_LIMITS) -dict=fuzz/http.dict
+	cargo +nightly fuzz run grpc_frames -- $(FUZZ_LIMITS)
+	cargo +nightly fuzz run sql -- $(FUZZ_LIMITS) -dict=fuzz/sql.dict

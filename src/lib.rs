@@ -54,6 +54,7 @@ mod project;
 mod properties;
 mod proto;
 mod server;
+mod server_id;
 mod service_manager;
 mod shutdown;
 mod telemetry;
@@ -85,6 +86,9 @@ pub mod internals {
     pub mod config {
         pub use crate::config::default_engine_library;
     }
+    pub mod edge {
+        pub use crate::edge::encoding::fuzz_decompress;
+    }
     pub mod event {
         pub use crate::event::{
             MAX_EVENT_NAME_BYTES, MAX_ID_BYTES, MAX_PROPERTIES_BYTES, ValidationRules, validate,
@@ -92,6 +96,13 @@ pub mod internals {
     }
     pub mod ingest {
         pub use crate::ingest::MAX_SEND_EVENTS;
+        pub use crate::ingest::fuzzed::FuzzedRequest;
+        pub mod otlp {
+            pub use crate::ingest::otlp::{fuzz_logs, wire::LogsRequest};
+        }
+        pub mod segment {
+            pub use crate::ingest::segment::fuzz_segment;
+        }
         pub mod http {
             pub use crate::ingest::http::fuzz_post_events;
         }
@@ -135,7 +146,7 @@ pub mod internals {
     pub mod proto {
         pub use crate::proto::{FILE_DESCRIPTOR_SET, timestamp_from_millis};
         pub mod codec {
-            pub use crate::proto::codec::FromWire;
+            pub use crate::proto::codec::{FromWire, fuzz_frames};
         }
     }
     pub mod writer {

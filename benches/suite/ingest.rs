@@ -14,7 +14,7 @@ use crate::ceiling::Ceiling;
 use crate::common::TestServer;
 use crate::figures::Figures;
 use crate::process::{CpuSeconds, memory_mb};
-use crate::traffic::{EVENTS_PER_REQUEST, Sample, engine_client, generate_command, start_server};
+use crate::traffic::{EVENTS_PER_REQUEST, Sample, engine_client, generate_to, start_server};
 
 /// Connections of `POST /events` and SendEvents.
 const CONNECTIONS: usize = 8;
@@ -117,11 +117,16 @@ fn grpc_name(producers: u64) -> String {
 
 /// Events of the last hour from several processes of `millrace generate`. Returns their number.
 async fn generated(server: &TestServer, producers: u64, events: u64) -> u64 {
+    generated_to(&server.url(), &[], producers, events).await
+}
+
+/// The same for a URL, with more arguments.
+pub(crate) async fn generated_to(url: &str, arguments: &[&str], producers: u64, events: u64) -> u64 {
     let count = events / producers;
     let mut processes = JoinSet::new();
     for seed in 1..=producers {
-        let arguments = ["--count", &count.to_string(), "--seed", &seed.to_string()];
-        let mut command = generate_command(server, &arguments);
+        let (count, seed) = (count.to_string(), seed.to_string());
+        let mut command = generate_to(url, &[&["--count", &count, "--seed", &seed], arguments].concat());
         processes.spawn(async move { command.status().await.unwrap() });
     }
     for status in processes.join_all().await {

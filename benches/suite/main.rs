@@ -1,7 +1,7 @@
 //! `make bench`: measures the release binary with the embedded engine, prints one table, and compares it with the last
 //! result in benches/results.
 //!
-//! Settings are environment variables: `ONLY` selects parts (`insert,ingest,latency,idle,panels,soak`), `RUNS` is the
+//! Settings are environment variables: `ONLY` selects parts (`insert,ingest,tls,latency,idle,panels,soak`), `RUNS` is the
 //! number of runs of which the median counts (5), `EVENTS` the number of events of a run (2,000,000), `PANEL_EVENTS` the
 //! sizes at which panels are measured (1,000,000, 10,000,000 and 100,000,000), `SOAK_MINUTES` the length of the soak (10),
 //! `KEEP=1` adds the result to benches/results, and `NOTE` is a text about the conditions that is kept with it.
@@ -20,11 +20,12 @@ mod latency;
 mod panels;
 mod probe;
 mod process;
+mod tls;
 mod traffic;
 
 use figures::{Figures, Result};
 
-const PARTS: [&str; 6] = ["insert", "ingest", "latency", "idle", "panels", "soak"];
+const PARTS: [&str; 7] = ["insert", "ingest", "tls", "latency", "idle", "panels", "soak"];
 
 /// What is measured, and how often.
 struct Settings {
@@ -82,6 +83,7 @@ fn main() {
             match part {
                 "insert" => ceiling::cost_of_small_inserts(&mut figures).await,
                 "ingest" => ingest::measure(&settings, &mut figures).await,
+                "tls" => tls::measure(&settings, &mut figures).await,
                 "latency" => latency::measure(&mut figures).await,
                 "idle" => latency::idle_cost(&mut figures).await,
                 "panels" => panels::measure(&settings.panel_events, &mut figures).await,

@@ -1,5 +1,6 @@
 //! Traffic of `millrace generate`, and servers that have received it.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use millrace::internals::clickhouse::INSERT_SETTINGS;
@@ -19,6 +20,21 @@ pub(crate) fn start_server() -> TestServer {
     TestServer::start_with(&[("MILLRACE_LOG", "info")])
 }
 
+/// The same with TLS, and a certificate that is its own authority. Returns also the file of the authority.
+pub(crate) fn start_tls_server() -> (TestServer, PathBuf) {
+    let folder = Arc::new(tempfile::tempdir().unwrap());
+    let issued = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).unwrap();
+    let (certificate, key) = (folder.path().join("tls.crt"), folder.path().join("tls.key"));
+    std::fs::write(&certificate, issued.cert.pem()).unwrap();
+    std::fs::write(&key, issued.signing_key.serialize_pem()).unwrap();
+    let env = [
+        ("MILLRACE_LOG", "info"),
+        ("MILLRACE_TLS_CERT", certificate.to_str().unwrap()),
+        ("MILLRACE_TLS_KEY", key.to_str().unwrap()),
+    ];
+    (TestServer::start_on(folder, &env), certificate)
+}
+
 /// Runs `millrace generate` with steady traffic, and waits for its end.
 pub(crate) async fn generate(server: &TestServer, arguments: &[&str]) {
     let status = generate_command(server, arguments).status().await.unwrap();
@@ -27,8 +43,13 @@ pub(crate) async fn generate(server: &TestServer, arguments: &[&str]) {
 
 /// `millrace generate` with steady traffic.
 pub(crate) fn generate_command(server: &TestServer, arguments: &[&str]) -> Command {
+    generate_to(&server.url(), arguments)
+}
+
+/// The same for a URL.
+pub(crate) fn generate_to(url: &str, arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_millrace"));
-    command.args(["generate", "--scenario", "steady", "--target", &server.url()]).args(arguments);
+    command.args(["generate", "--scenario", "steady", "--target", url]).args(arguments);
     command.stdout(std::process::Stdio::null()).stderr(std::process::Stdio::null()).kill_on_drop(true);
     command
 }

@@ -6,6 +6,7 @@
 //! only, but no tool needs to quote it.
 
 use std::fmt;
+use std::hash::{Hash, Hasher};
 use std::str::FromStr;
 
 use rand::Rng as _;
@@ -18,7 +19,7 @@ use subtle::ConstantTimeEq as _;
 pub(crate) const PREFIX: &str = "mr_";
 const ID_CHARS: usize = 10;
 /// 43 of 62 characters are 256 bits.
-const SECRET_CHARS: usize = 43;
+pub(super) const SECRET_CHARS: usize = 43;
 const CHECKSUM_CHARS: usize = 6;
 
 /// What a key may do.
@@ -125,10 +126,13 @@ impl PartialEq for SecretHash {
 
 impl Eq for SecretHash {}
 
-impl SecretHash {
-    /// A hash that no secret has, as far as anybody knows.
-    pub(crate) const OF_NO_SECRET: Self = Self([0; 32]);
+impl Hash for SecretHash {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.0.hash(state);
+    }
+}
 
+impl SecretHash {
     fn of(secret: &str) -> Self {
         Self(Sha256::digest(secret).into())
     }
@@ -179,7 +183,7 @@ pub(crate) fn generate(scope: Scope, id: Option<KeyId>) -> NewKey {
 }
 
 /// CRC-32C in base 62.
-fn checksum(text: &str) -> String {
+pub(super) fn checksum(text: &str) -> String {
     const DIGITS: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
     let mut rest = crc32c::crc32c(text.as_bytes()) as usize;
     let mut digits = [b'0'; CHECKSUM_CHARS];

@@ -111,8 +111,11 @@ pub(crate) enum Credentials<'r> {
 enum Access {
     /// There is no file of keys. The token is cancelled when there is one.
     Everyone(CancellationToken),
-    Keys(HashMap<KeyId, Arc<Key>>),
+    Keys(HashMap<KeyId, Arc<Key>>, SecretIndex),
 }
+
+/// The keys by the SHA-256 of their secrets, each with the token of the secret.
+type SecretIndex = HashMap<SecretHash, (Arc<Key>, CancellationToken)>;
 
 impl Access {
     fn new(records: Option<Vec<KeyRecord>>, earlier: Option<&Self>, data_dir: &Path) -> Self {
@@ -120,20 +123,26 @@ impl Access {
             return Self::Everyone(CancellationToken::new());
         };
         let earlier_key = |id: &KeyId| match earlier {
-            Some(Self::Keys(keys)) => keys.get(id).map(Arc::as_ref),
+            Some(Self::Keys(keys, _)) => keys.get(id).map(Arc::as_ref),
             _ => None,
         };
         let keys = records.into_iter().filter_map(|record| {
             let earlier = earlier_key(&record.id);
             Key::new(record, earlier, data_dir).map(|key| (key.id.clone(), Arc::new(key)))
         });
-        Self::Keys(keys.collect())
+        let keys: HashMap<KeyId, Arc<Key>> = keys.collect();
+        let secrets_of = |key: &Arc<Key>| {
+            let key = Arc::clone(key);
+            key.secrets.clone().into_iter().map(move |(hash, token)| (hash, (Arc::clone(&key), token)))
+        };
+        let secrets = keys.values().flat_map(secrets_of).collect();
+        Self::Keys(keys, secrets)
     }
 
     fn tokens(&self) -> Vec<CancellationToken> {
         match self {
             Self::Everyone(token) => vec![token.clone()],
-            Self::Keys(keys) => {
+            Self::Keys(keys, _) => {
                 let tokens = |key: &Arc<Key>| {
                     let secrets = key.secrets.iter().map(|(_, token)| token.clone());
                     secrets.chain([key.certificate_token.clone()]).collect::<Vec<_>>()
@@ -238,7 +247,7 @@ impl AccessControl {
     pub(crate) fn keys(&self) -> Vec<Arc<Key>> {
         let mut keys = match &**self.access.borrow() {
             Access::Everyone(_) => Vec::new(),
-            Access::Keys(keys) => keys.values().cloned().collect(),
+            Access::Keys(keys, _) => keys.values().cloned().collect(),
         };
         keys.sort_by_cached_key(|key| key.id.to_string());
         keys
@@ -246,14 +255,14 @@ impl AccessControl {
 
     /// Whether callers need keys.
     pub(crate) fn requires_keys(&self) -> bool {
-        matches!(**self.access.borrow(), Access::Keys(_))
+        matches!(**self.access.borrow(), Access::Keys(..))
     }
 
     /// Whether pages of this origin may send events with a browser key.
     pub(crate) fn has_browser_origin(&self, origin: &str) -> bool {
         match &**self.access.borrow() {
             Access::Everyone(_) => false,
-            Access::Keys(keys) => keys.values().any(|key| key.origins.iter().any(|known| known == origin)),
+            Access::Keys(keys, _) => keys.values().any(|key| key.origins.iter().any(|known| known == origin)),
         }
     }
 
@@ -265,12 +274,12 @@ impl AccessControl {
         origin: Option<&str>,
     ) -> Result<Caller, AccessError> {
         let access = self.access.borrow();
-        let keys = match &**access {
+        let (keys, secrets) = match &**access {
             Access::Everyone(token) => {
                 let (project, revoked) = (self.project.clone(), token.clone());
                 return Ok(Caller { project, key: None, person: None, revoked });
             }
-            Access::Keys(keys) => keys,
+            Access::Keys(keys, secrets) => (keys, secrets),
         };
         // Not ended by this server.
         let unnamed = || {
@@ -283,7 +292,7 @@ impl AccessControl {
         let (key, token) = match credentials {
             Credentials::None => return Err(AccessError::Missing),
             Credentials::Key(presented) => {
-                find(keys, presented).ok_or_else(|| AccessError::Unknown(presented.id.clone()))?
+                find(secrets, presented).ok_or_else(|| AccessError::Unknown(presented.id.clone()))?
             }
             Credentials::Session(caller) => match (&caller.person, &caller.key) {
                 (Some(person), _) => return check_role(person, (*caller).clone(), requirement),
@@ -325,23 +334,11 @@ fn check_role(person: &Person, caller: Caller, requirement: Requirement) -> Resu
     Ok(caller)
 }
 
-/// The key with the id and the secret of the presented one. Takes the same time for an unknown id as for a wrong secret: two
-/// hashes are compared in each case.
-fn find<'k>(
-    keys: &'k HashMap<KeyId, Arc<Key>>,
-    presented: &PresentedKey,
-) -> Option<(&'k Arc<Key>, CancellationToken)> {
-    let key = keys.get(&presented.id);
-    let secret = |at: usize| key.and_then(|key| key.secrets.get(at));
-    let mut found = None;
-    for at in 0..2 {
-        let known = secret(at).map_or(SecretHash::OF_NO_SECRET, |(hash, _)| *hash);
-        if known == presented.hash {
-            found = secret(at);
-        }
-    }
-    let (_, token) = found?;
-    key.filter(|key| key.scope == presented.scope).map(|key| (key, token.clone()))
+/// The key with the id and the secret of the presented one. The search is by the secret's hash, not by the id: an unknown id
+/// and a wrong secret are then the same, a hash that is not there, and take the same time.
+fn find<'k>(secrets: &'k SecretIndex, presented: &PresentedKey) -> Option<(&'k Arc<Key>, CancellationToken)> {
+    let (key, token) = secrets.get(&presented.hash)?;
+    (key.id == presented.id && key.scope == presented.scope).then(|| (key, token.clone()))
 }
 
 impl KeyFileWatcher {

@@ -23,6 +23,8 @@ pub(crate) mod people_file;
 mod routes;
 pub(crate) mod rpcs;
 pub(crate) mod session;
+#[cfg(test)]
+mod timing;
 mod trusted_proxy;
 
 use std::sync::Arc;

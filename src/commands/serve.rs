@@ -41,6 +41,7 @@ use crate::panels::{PanelSources, Panels};
 use crate::properties::Properties;
 use crate::properties::applied::AppliedProperties;
 use crate::server::{self, ConnectionTasks, Handlers};
+use crate::server_id;
 use crate::service_manager::ServiceManager;
 use crate::shutdown::ShutdownSignals;
 use crate::writer::batch::BatchEncoder;
@@ -84,6 +85,7 @@ pub(crate) async fn run(config: ServeConfig) -> anyhow::Result<()> {
         None => None,
     };
 
+    let server_id = server_id::open(&config.data_dir)?;
     // Before ClickHouse: a journal of a newer version must fail the start before anything is changed.
     let (journal, recovered) = open_journal(&config).await?;
 
@@ -225,7 +227,7 @@ pub(crate) async fn run(config: ServeConfig) -> anyhow::Result<()> {
     let watchdog_writer = writer.clone();
     let ingester = Ingester::new(writer, rules, properties);
     let (router, reporter) = server::router(Handlers {
-        ingest: IngestHandler::new(ingester.clone(), stop_services.clone()),
+        ingest: IngestHandler::new(ingester.clone(), &server_id, stop_services.clone()),
         ingester,
         dashboard: DashboardHandler::new(
             panels.clone(),

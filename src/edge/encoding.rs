@@ -109,6 +109,14 @@ impl OutputLimits<'_> {
     }
 }
 
+/// For the fuzzer: decompresses a body with one of the encodings. `None` if it is rejected.
+#[doc(hidden)]
+pub fn fuzz_decompress(body: &[u8], encoding: u8, max_bytes: usize) -> Option<Bytes> {
+    let encodings = [ContentEncoding::Gzip, ContentEncoding::Zstd, ContentEncoding::Brotli];
+    let encoding = encodings[usize::from(encoding) % encodings.len()];
+    encoding.decompress(Bytes::copy_from_slice(body), max_bytes, None).ok()
+}
+
 #[cfg(test)]
 mod tests {
     use std::io::Write as _;

@@ -33,7 +33,7 @@
 
 pub(crate) mod body;
 mod connection;
-mod encoding;
+pub(crate) mod encoding;
 mod limits;
 pub(crate) mod origin;
 pub(crate) mod tls;

@@ -1,6 +1,7 @@
 //! IngestService over gRPC.
 
 use std::pin::Pin;
+use std::sync::Arc;
 
 use tokio_stream::{Stream, StreamExt};
 use tokio_util::sync::CancellationToken;
@@ -20,14 +21,15 @@ use v1::ingest_service_server::IngestService;
 #[derive(Debug)]
 pub(crate) struct IngestHandler {
     ingester: Ingester,
+    server_id: Arc<str>,
     stopping: CancellationToken,
 }
 
 impl IngestHandler {
-    /// When `stopping` is cancelled, streams are no longer read: what was read is acknowledged, then the stream ends with
+    /// `server_id` names the data folder to producers. When `stopping` is cancelled, streams are no longer read: what was read is acknowledged, then the stream ends with
     /// UNAVAILABLE.
-    pub(crate) fn new(ingester: Ingester, stopping: CancellationToken) -> Self {
-        Self { ingester, stopping }
+    pub(crate) fn new(ingester: Ingester, server_id: &str, stopping: CancellationToken) -> Self {
+        Self { ingester, server_id: server_id.into(), stopping }
     }
 
     fn run_stream(
@@ -72,7 +74,10 @@ impl IngestService for IngestHandler {
     ) -> Result<Response<Self::StreamEventsStream>, Status> {
         let stopping = edge::connection_shutdown(request.extensions(), &self.stopping);
         let outcomes = self.run_stream(request, stopping)?;
-        let responses = outcomes.map(|outcome| outcome.map(to_stream_response).map_err(Status::from));
+        let server_id = Arc::clone(&self.server_id);
+        let responses = outcomes.map(move |outcome| {
+            outcome.map(|outcome| to_stream_response(outcome, &server_id)).map_err(Status::from)
+        });
         Ok(Response::new(Box::pin(responses)))
     }
 
@@ -123,6 +128,7 @@ impl IngestService for IngestHandler {
             last_durable_sequence: producer.map_or(0, |producer| producer.last_durable_sequence),
             last_seen: producer.map(|producer| crate::proto::timestamp_from_millis(producer.last_seen_ms)),
             known: producer.is_some(),
+            server_id: self.server_id.to_string(),
         }))
     }
 }
@@ -136,7 +142,7 @@ impl From<StreamError<Status>> for Status {
     }
 }
 
-fn to_stream_response(outcome: RequestOutcome) -> v1::StreamEventsResponse {
+fn to_stream_response(outcome: RequestOutcome, server_id: &str) -> v1::StreamEventsResponse {
     v1::StreamEventsResponse {
         sequence: outcome.sequence,
         accepted: outcome.accepted,
@@ -144,5 +150,6 @@ fn to_stream_response(outcome: RequestOutcome) -> v1::StreamEventsResponse {
         duplicates: outcome.duplicates,
         rejections: outcome.rejections.into_list(),
         last_durable_sequence: outcome.last_durable_sequence,
+        server_id: server_id.to_owned(),
     }
 }

@@ -13,6 +13,7 @@ use serde_json::value::RawValue;
 use uuid::Uuid;
 
 use super::event_json::{EventJsonError, parse_event_json};
+use super::fuzzed::{FuzzedDecoder, FuzzedRequest};
 use super::idempotency::IdempotencyKey;
 use super::ingester::{DecodedRequest, Ingester, MAX_SEND_EVENTS, RejectionBudget, check_event_count};
 use crate::access::{HttpRoutes, Requirement};
@@ -235,38 +236,24 @@ fn count_values(json: &str) -> usize {
     values
 }
 
-/// For the fuzzer: handles a body like `POST /events`, without a writer. Returns the number of events, of accepted and of
-/// rejected ones; `None` if the body is rejected as a whole.
+/// For the fuzzer: handles a body like `POST /events`, without a writer. `None` if the body is rejected as a whole.
 #[doc(hidden)]
 pub fn fuzz_post_events(
     body: &[u8],
+    are_lines: bool,
     rules: &crate::event::ValidationRules,
     now_ms: i64,
-) -> Option<[usize; 3]> {
-    let elements = parse_array(body).ok()?;
-    let (properties, project) =
-        (crate::properties::Properties::built_in(), crate::project::Project::default());
-    let mut columns = crate::writer::columns::EventColumns::new(&properties);
-    let (mut accepted, mut rejected) = (0, 0);
-    let (count, max_bytes) =
-        (elements.len(), elements.iter().map(|element| max_columns_bytes(element)).sum());
+) -> Option<FuzzedRequest> {
+    let format = if are_lines { BodyFormat::Lines } else { BodyFormat::Array };
+    let elements = format.split(body).ok()?;
+    let max_bytes = elements.iter().map(|element| max_columns_bytes(element)).sum();
+    let mut decoder = FuzzedDecoder::new(rules, now_ms);
     let mut event = v1::Event::default();
-    for element in elements {
+    for element in &elements {
         let read = read_event(element, &mut event);
-        match read.ok().and_then(|()| crate::event::validate(&event, rules, &properties, now_ms).ok()) {
-            Some(valid) => {
-                columns.push(&valid, &project, now_ms);
-                accepted += 1;
-            }
-            None => rejected += 1,
-        }
+        decoder.push(read.is_ok().then_some(&event));
     }
-    assert!(
-        columns.size_bytes() <= max_bytes,
-        "{} bytes of columns; the upper bound was {max_bytes}",
-        columns.size_bytes()
-    );
-    Some([count, accepted, rejected])
+    Some(decoder.finish(elements.len(), max_bytes))
 }
 
 #[cfg(test)]
@@ -286,8 +273,8 @@ mod tests {
             let rules = crate::event::ValidationRules { retention, max_clock_skew: retention };
             for separator in ["", ","] {
                 let body = format!("[{}]", words.join(separator));
-                if let Some([elements, accepted, rejected]) = fuzz_post_events(body.as_bytes(), &rules, 0) {
-                    proptest::prop_assert_eq!(accepted + rejected, elements);
+                if let Some(request) = fuzz_post_events(body.as_bytes(), false, &rules, 0) {
+                    proptest::prop_assert_eq!(request.accepted + request.rejected, request.events);
                 }
             }
         }

@@ -6,6 +6,7 @@
 //! guarantees is defined by the writer.
 
 mod event_json;
+pub(crate) mod fuzzed;
 pub(crate) mod grpc;
 pub(crate) mod http;
 mod idempotency;

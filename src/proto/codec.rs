@@ -1,11 +1,14 @@
 //! tonic's codec for protobuf, except that an undecodable message is an error of the client.
 
 use std::marker::PhantomData;
+use std::pin::Pin;
+use std::task::{Context, Poll, Waker};
 
 use bytes::{Buf as _, Bytes};
 use prost::Message;
-use tonic::Status;
+use tokio_stream::Stream as _;
 use tonic::codec::{DecodeBuf, Decoder};
+use tonic::{Status, Streaming};
 use tonic_prost::ProstEncoder;
 
 /// A type that is decoded from the bytes of a message: every prost message, and types that defer decoding.
@@ -60,5 +63,30 @@ impl<U: FromWire> Decoder for MessageDecoder<U> {
 
     fn decode(&mut self, message: &mut DecodeBuf<'_>) -> Result<Option<U>, Status> {
         U::from_wire(message.copy_to_bytes(message.remaining())).map(Some)
+    }
+}
+
+/// For the fuzzer: reads the frames of a gRPC body that arrives in chunks, and calls `f` with each message. Returns whether
+/// the body ended without an error.
+#[doc(hidden)]
+pub fn fuzz_frames<U: FromWire + Send + 'static>(
+    chunks: Vec<Bytes>,
+    encoding: tonic::codec::CompressionEncoding,
+    max_message_bytes: usize,
+    mut f: impl FnMut(U),
+) -> bool {
+    let frames = chunks.into_iter().map(|chunk| Ok::<_, Status>(http_body::Frame::data(chunk)));
+    let body = http_body_util::StreamBody::new(tokio_stream::iter(frames));
+    let decoder = MessageDecoder(PhantomData);
+    let mut messages = Streaming::new_request(decoder, body, Some(encoding), Some(max_message_bytes));
+    let mut context = Context::from_waker(Waker::noop());
+    loop {
+        match Pin::new(&mut messages).poll_next(&mut context) {
+            Poll::Ready(Some(Ok(message))) => f(message),
+            Poll::Ready(Some(Err(_))) => return false,
+            Poll::Ready(None) => return true,
+            // The chunks are there, but tokio's stream yields now and then.
+            Poll::Pending => {}
+        }
     }
 }

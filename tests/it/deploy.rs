@@ -1,11 +1,9 @@
 //! What is shipped for deployments, run by hand as an operator's machine would: Envoy in front, the service manager's
 //! notifications, the container's health check.
 
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
 use std::os::unix::net::UnixDatagram;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Command, Stdio};
 use std::sync::mpsc;
 use std::time::Instant;
 
@@ -13,166 +11,8 @@ use millrace_client::proto::v1;
 use prost::Message as _;
 use v1::watch_panels_response::Value;
 
-use crate::common::{TIMEOUT, TestServer, free_address};
-
-fn repository() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-}
-
-fn tool(path: &str) -> PathBuf {
-    let tools = std::env::var_os("MILLRACE_TEST_TOOLS");
-    PathBuf::from(tools.expect("MILLRACE_TEST_TOOLS is set by `make test`, which installs the tools"))
-        .join(path)
-}
-
-fn succeeded(command: &mut Command) -> Output {
-    let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
-    let text = [&output.stdout[..], &output.stderr].map(String::from_utf8_lossy).concat();
-    assert!(output.status.success(), "{command:?}: {text}");
-    output
-}
-
-/// Envoy with the shipped configuration; only addresses and the folder of the certificate are others.
-struct Envoy {
-    child: Child,
-    /// `localhost:PORT`, the name in its certificate.
-    address: String,
-    certificates: tempfile::TempDir,
-}
-
-impl Drop for Envoy {
-    fn drop(&mut self) {
-        self.child.kill().ok();
-        self.child.wait().ok();
-    }
-}
-
-impl Envoy {
-    fn start(server: &TestServer) -> Self {
-        let certificates = tempfile::tempdir().unwrap();
-        let folder = certificates.path();
-        succeeded(
-            Command::new("openssl")
-                .args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"])
-                .args(["-days", "2", "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"])
-                .args(["-keyout", "tls.key", "-out", "tls.crt"])
-                .current_dir(folder),
-        );
-        let shipped = std::fs::read_to_string(repository().join("envoy/envoy.yaml")).unwrap();
-        let (listen, admin) = (free_address(), free_address());
-        let mut config = shipped.replace("/etc/envoy/certificates", folder.to_str().unwrap());
-        for (from, to) in [
-            ("address: 0.0.0.0, port_value: 8443", &listen),
-            ("address: 127.0.0.1, port_value: 9901", &admin),
-            ("address: millrace, port_value: 8080", &server.address),
-        ] {
-            let (host, port) = to.rsplit_once(':').unwrap();
-            assert_eq!(config.matches(from).count(), 1, "{from}");
-            config = config.replace(from, &format!("address: {host}, port_value: {port}"));
-        }
-        let path = folder.join("envoy.yaml");
-        std::fs::write(&path, config).unwrap();
-        succeeded(Command::new(tool("python/bin/envoy")).args(["--mode", "validate", "-c"]).arg(&path));
-        let log = |name: &str| std::fs::File::create(folder.join(name)).unwrap();
-        let child = Command::new(tool("python/bin/envoy"))
-            .args(["--concurrency", "1", "--use-dynamic-base-id", "-c"])
-            .arg(&path)
-            .stdin(Stdio::null())
-            .stdout(log("access.log"))
-            .stderr(log("envoy.log"))
-            .spawn()
-            .unwrap();
-        let port = listen.rsplit_once(':').unwrap().1;
-        Self { child, address: format!("localhost:{port}"), certificates }
-    }
-
-    fn file(&self, name: &str) -> PathBuf {
-        self.certificates.path().join(name)
-    }
-
-    fn read(&self, name: &str) -> String {
-        std::fs::read_to_string(self.file(name)).unwrap()
-    }
-
-    fn grpcurl(&self, arguments: &[&str]) -> Output {
-        let (options, method) = arguments.split_at(arguments.len() - 1);
-        Command::new(tool("go/bin/grpcurl"))
-            .arg("-cacert")
-            .arg(self.file("tls.crt"))
-            .args(options)
-            .arg(&self.address)
-            .args(method)
-            .output()
-            .unwrap()
-    }
-
-    fn wait_until_serving(&self) {
-        let deadline = Instant::now() + TIMEOUT;
-        while !self.grpcurl(&["grpc.health.v1.Health/Check"]).status.success() {
-            assert!(Instant::now() < deadline, "Envoy never serves:\n{}", self.read("envoy.log"));
-            std::thread::sleep(std::time::Duration::from_millis(100));
-        }
-    }
-
-    /// An HTTP/1.1 request over TLS, as a browser without HTTP/2 sends it.
-    fn request(&self, head: &str, body: &[u8]) -> TlsConnection {
-        let mut child = Command::new("openssl")
-            .args([
-                "s_client",
-                "-quiet",
-                "-verify_return_error",
-                "-servername",
-                "localhost",
-                "-alpn",
-                "http/1.1",
-            ])
-            .args(["-connect", &self.address, "-CAfile"])
-            .arg(self.file("tls.crt"))
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        let length = body.len();
-        let head = format!("{head}host: {}\r\ncontent-length: {length}\r\n\r\n", self.address);
-        child.stdin.as_mut().unwrap().write_all(&[head.as_bytes(), body].concat()).unwrap();
-        let reader = BufReader::new(child.stdout.take().unwrap());
-        TlsConnection { child, reader }
-    }
-}
-
-struct TlsConnection {
-    child: Child,
-    reader: BufReader<std::process::ChildStdout>,
-}
-
-impl Drop for TlsConnection {
-    fn drop(&mut self) {
-        self.child.kill().ok();
-        self.child.wait().ok();
-    }
-}
-
-impl TlsConnection {
-    fn line(&mut self) -> String {
-        let mut line = String::new();
-        self.reader.read_line(&mut line).unwrap();
-        line.trim_end().to_owned()
-    }
-
-    fn head(&mut self) -> Vec<String> {
-        let lines = std::iter::repeat_with(|| self.line());
-        lines.take_while(|line| !line.is_empty()).collect()
-    }
-
-    fn chunk(&mut self) -> Vec<u8> {
-        let size = self.line();
-        let mut chunk = vec![0; usize::from_str_radix(&size, 16).unwrap_or_else(|_| panic!("{size:?}"))];
-        self.reader.read_exact(&mut chunk).unwrap();
-        assert_eq!(self.line(), "");
-        chunk
-    }
-}
+use crate::common::{TIMEOUT, TestServer};
+use crate::envoy::{Envoy, repository, succeeded};
 
 /// The updates of a gRPC-Web stream, from a thread that reads it.
 fn watch(envoy: &Envoy, panel: &str) -> mpsc::Receiver<v1::WatchPanelsResponse> {
@@ -225,7 +65,7 @@ fn wait_for_users(updates: &mpsc::Receiver<v1::WatchPanelsResponse>, users: u64)
 #[tokio::test(flavor = "multi_thread")]
 async fn events_and_live_panels_pass_through_the_shipped_envoy() {
     let server = TestServer::start();
-    let envoy = Envoy::start(&server);
+    let envoy = Envoy::start(&[&server.address]);
     envoy.wait_until_serving();
     let updates = watch(&envoy, "active_users");
     wait_for_users(&updates, 0);

@@ -14,6 +14,8 @@ mod edge;
 mod engine;
 mod engine_isolation;
 mod engine_supervision;
+mod envoy;
+mod failover;
 mod flood;
 mod frames;
 mod generate;

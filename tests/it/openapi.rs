@@ -1,9 +1,11 @@
 //! The OpenAPI document has every route, and the server has every operation of the document.
 
 use std::collections::BTreeSet;
+use std::process::Command;
 
 use serde_json::Value;
 
+use crate::clients::tools_dir;
 use crate::common::{TestServer, http_request};
 
 /// The paths of the server, which its log lists, apart from those of the page and of gRPC.
@@ -49,4 +51,42 @@ async fn the_document_has_every_route_and_the_server_every_operation() {
     let (head, page) = get("/api/docs");
     assert!(head.to_lowercase().contains("content-security-policy: default-src 'self'"), "{head}");
     assert!(String::from_utf8_lossy(&page).contains("docs.js"));
+}
+
+/// Not among them: whether every request that the schema allows is accepted, since events have more rules than a schema.
+const CHECKS: [&str; 7] = [
+    "not_a_server_error",
+    "status_code_conformance",
+    "content_type_conformance",
+    "response_schema_conformance",
+    "unsupported_method",
+    "allow_header_conformance",
+    "missing_required_header",
+];
+
+/// `make api-test` sends more requests to each operation.
+#[test]
+fn requests_of_every_shape_get_the_responses_of_the_document() {
+    let examples = std::env::var("API_EXAMPLES").unwrap_or_else(|_| "3".to_owned());
+    let server = TestServer::start();
+    let folder = tempfile::tempdir().unwrap();
+    let output = Command::new(tools_dir().join("python/bin/schemathesis"))
+        .args([
+            "run",
+            &format!("{}/api/openapi.json", server.url()),
+            "--no-color",
+            "--phases",
+            "coverage,fuzzing",
+        ])
+        .args(["--checks", &CHECKS.join(",")])
+        .args(["--max-examples", &examples, "--generation-database", "none"])
+        .current_dir(folder.path())
+        .output()
+        .unwrap();
+    let report = [output.stdout, output.stderr].concat();
+    let report = String::from_utf8_lossy(&report);
+    assert!(output.status.success(), "{report}");
+    let requests = report.lines().find(|line| line.contains(" generated, ")).expect("a summary");
+    println!("{}", requests.trim());
+    assert!(!server.log().contains("panicked"), "{}", server.log());
 }

@@ -121,6 +121,15 @@ impl Files {
         versions: &[&'static SupportedProtocolVersion],
         protocols: &[&[u8]],
     ) -> TlsStream<tokio::net::TcpStream> {
+        self.try_handshake(server, versions, protocols).await.unwrap()
+    }
+
+    async fn try_handshake(
+        &self,
+        server: &TestServer,
+        versions: &[&'static SupportedProtocolVersion],
+        protocols: &[&[u8]],
+    ) -> std::io::Result<TlsStream<tokio::net::TcpStream>> {
         let mut roots = RootCertStore::empty();
         roots.add(CertificateDer::from_pem_file(self.authority()).unwrap()).unwrap();
         let builder = ClientConfig::builder_with_protocol_versions(versions);
@@ -128,7 +137,7 @@ impl Files {
         config.alpn_protocols = protocols.iter().map(|protocol| protocol.to_vec()).collect();
         let stream = tokio::net::TcpStream::connect(&server.address).await.unwrap();
         let name = ServerName::try_from("127.0.0.1").unwrap();
-        TlsConnector::from(Arc::new(config)).connect(name, stream).await.unwrap()
+        TlsConnector::from(Arc::new(config)).connect(name, stream).await
     }
 
     async fn served_certificate(&self, server: &TestServer) -> CertificateDer<'static> {
@@ -196,6 +205,26 @@ async fn tls_1_2_and_1_3_serve_http_2_and_http_1() {
 }
 
 #[tokio::test]
+async fn older_versions_and_other_protocols_are_refused() {
+    let files = Files::new(&Authority::new());
+    let server = files.start(new_folder(), None);
+    let error = files.try_handshake(&server, &[&TLS13], &[b"spdy/3"]).await.unwrap_err().to_string();
+    assert!(error.contains("NoApplicationProtocol"), "{error}");
+    // rustls cannot offer them, so that OpenSSL does; its default security level would not either.
+    for (version, accepted) in [("-tls1", false), ("-tls1_1", false), ("-tls1_2", true), ("-tls1_3", true)] {
+        let output = Command::new("openssl")
+            .args(["s_client", "-brief", "-cipher", "DEFAULT:@SECLEVEL=0", version])
+            .args(["-connect", &server.address])
+            .stdin(std::process::Stdio::null())
+            .output()
+            .unwrap();
+        let report = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(report.contains("CONNECTION ESTABLISHED"), accepted, "{version}: {report}");
+        assert_eq!(report.contains("SSL alert number"), !accepted, "{version}: {report}");
+    }
+}
+
+#[tokio::test]
 async fn clients_that_do_not_speak_tls_are_told_and_those_that_stall_are_disconnected() {
     let files = Files::new(&Authority::new());
     let mut server = files.start(new_folder(), None);
@@ -225,7 +254,7 @@ async fn clients_that_do_not_speak_tls_are_told_and_those_that_stall_are_disconn
 
 #[tokio::test]
 async fn a_certificate_is_replaced_under_open_streams() {
-    const STREAMS: usize = 50;
+    const STREAMS: usize = 200;
     let authority = Authority::new();
     let files = Files::new(&authority);
     let mut server = files.start(new_folder(), None);

@@ -29,10 +29,11 @@ pub struct Totals {
     pub rejections: Vec<v1::Rejection>,
     /// How often the stream was lost.
     pub reconnects: u64,
-    /// How often the server had forgotten the producer, and its requests were renumbered from 1.
+    /// How often the requests were renumbered, because the server had forgotten the producer, or because a proxy sent the
+    /// producer to another server.
     pub renumbered: u64,
-    /// Events that may be stored twice: they were unacknowledged for an hour, then the server had forgotten the producer, so
-    /// they were sent again.
+    /// Events that may be stored twice: they were sent again after they had been unacknowledged for an hour and the server
+    /// had forgotten the producer, or because they had been sent to another server.
     pub possible_duplicates: u64,
     /// Why the producer failed.
     pub(crate) failure: Option<ClientError>,
@@ -52,7 +53,7 @@ pub(crate) enum ProducerStatus {
 pub(crate) struct ResumeOutcome {
     /// Events in requests that are durable although their acknowledgement was lost.
     pub(crate) acknowledged: u64,
-    /// Whether the server had forgotten the producer and the requests have new numbers.
+    /// Whether the requests have new numbers: the server had forgotten the producer, or is another one.
     pub(crate) renumbered: bool,
     /// Events that are sent again although the server may have stored them.
     pub(crate) possible_duplicates: u64,
@@ -63,6 +64,10 @@ pub(crate) struct ResumeOutcome {
 pub(crate) struct SendWindow {
     /// Of the last request that was sent; 0 before the first.
     last_sequence: u64,
+    /// The server that the sequences are for; empty before the first, and for servers that have no id.
+    server_id: String,
+    /// Whether requests were sent to a server for which their sequences were not meant.
+    lost_numbering: bool,
     unacknowledged: VecDeque<SentRequest>,
 }
 
@@ -94,18 +99,25 @@ impl ClockReading {
 }
 
 impl SendWindow {
-    /// Drops the requests that are durable. If the server does not know the producer, renumbers the others from 1.
+    /// Drops the requests that are durable. If the server does not know the producer, renumbers the others from 1; if it is
+    /// another server, after its last durable sequence.
     ///
     /// Fails if the server lost what it had acknowledged, or if it has requests that were not sent from here, which happens
     /// when two producers use one id.
     pub(crate) fn resume(
         &mut self,
         status: ProducerStatus,
+        server_id: &str,
         now: ClockReading,
     ) -> Result<ResumeOutcome, ClientError> {
+        let is_other_server = std::mem::take(&mut self.lost_numbering) || !self.is_from_server(server_id);
+        server_id.clone_into(&mut self.server_id);
         let last_durable = match status {
+            ProducerStatus::DurableThrough(last_durable) if is_other_server => {
+                return Ok(self.renumber(last_durable, is_other_server, now));
+            }
             ProducerStatus::DurableThrough(last_durable) => last_durable,
-            ProducerStatus::Unknown => return Ok(self.renumber(now)),
+            ProducerStatus::Unknown => return Ok(self.renumber(0, is_other_server, now)),
         };
         if self.last_sequence == 0 {
             self.last_sequence = last_durable;
@@ -119,10 +131,21 @@ impl SendWindow {
         Ok(ResumeOutcome { acknowledged: self.acknowledge(last_durable), ..ResumeOutcome::default() })
     }
 
-    fn renumber(&mut self, now: ClockReading) -> ResumeOutcome {
+    /// Whether the sequences are for this server. Servers without an id are one server.
+    pub(crate) fn is_from_server(&self, server_id: &str) -> bool {
+        self.server_id.is_empty() || server_id.is_empty() || self.server_id == server_id
+    }
+
+    /// Another server received the requests. It may have stored them.
+    pub(crate) fn lose_numbering(&mut self) {
+        self.lost_numbering = true;
+    }
+
+    /// Numbers the requests after `last_durable`.
+    fn renumber(&mut self, last_durable: u64, is_other_server: bool, now: ClockReading) -> ResumeOutcome {
         let mut resumed = ResumeOutcome::default();
-        for (sent, sequence) in self.unacknowledged.iter_mut().zip(1..) {
-            if !sent.first_sent_at.is_certainly_within(MIN_PRODUCER_RETENTION, now) {
+        for (sent, sequence) in self.unacknowledged.iter_mut().zip(last_durable + 1..) {
+            if is_other_server || !sent.first_sent_at.is_certainly_within(MIN_PRODUCER_RETENTION, now) {
                 resumed.possible_duplicates += sent.request.events.events();
             }
             sent.first_sent_at = now; // it counts from the new sequence on
@@ -130,7 +153,7 @@ impl SendWindow {
             sent.request.sequence = sequence;
             sent.request.start_new_numbering = sequence == 1;
         }
-        let last_sequence = self.unacknowledged.len() as u64;
+        let last_sequence = last_durable + self.unacknowledged.len() as u64;
         resumed.renumbered |= self.last_sequence != last_sequence;
         self.last_sequence = last_sequence;
         resumed
@@ -216,7 +239,10 @@ mod tests {
     #[test]
     fn numbering_continues_after_the_last_durable_sequence() {
         let (mut window, now) = (SendWindow::default(), ClockReading::now());
-        assert_eq!(window.resume(ProducerStatus::DurableThrough(7), now).unwrap(), ResumeOutcome::default());
+        assert_eq!(
+            window.resume(ProducerStatus::DurableThrough(7), "", now).unwrap(),
+            ResumeOutcome::default()
+        );
         push(&mut window, 1, now);
         push(&mut window, 1, now);
         assert_eq!(sequences(&window), [(8, false), (9, false)]);
@@ -225,12 +251,12 @@ mod tests {
     #[test]
     fn the_first_request_of_a_new_producer_starts_a_new_numbering() {
         let (mut window, now) = (SendWindow::default(), ClockReading::now());
-        assert_eq!(window.resume(ProducerStatus::Unknown, now).unwrap(), ResumeOutcome::default());
+        assert_eq!(window.resume(ProducerStatus::Unknown, "", now).unwrap(), ResumeOutcome::default());
         push(&mut window, 1, now);
         push(&mut window, 1, now);
         assert_eq!(sequences(&window), [(1, true), (2, false)]);
         // The request did not arrive, so the numbering is the same.
-        assert_eq!(window.resume(ProducerStatus::Unknown, now).unwrap(), ResumeOutcome::default());
+        assert_eq!(window.resume(ProducerStatus::Unknown, "", now).unwrap(), ResumeOutcome::default());
         assert_eq!(sequences(&window), [(1, true), (2, false)]);
     }
 
@@ -240,7 +266,7 @@ mod tests {
         for _ in 0..3 {
             push(&mut window, 10, now);
         }
-        assert_eq!(window.resume(ProducerStatus::DurableThrough(2), now).unwrap().acknowledged, 20);
+        assert_eq!(window.resume(ProducerStatus::DurableThrough(2), "", now).unwrap().acknowledged, 20);
         assert_eq!(sequences(&window), [(3, false)]);
         assert_eq!(window.acknowledge(3), 10);
         assert_eq!(window.len(), 0);
@@ -252,26 +278,26 @@ mod tests {
         push(&mut window, 1, now);
         push(&mut window, 1, now);
         window.acknowledge(1);
-        assert!(window.resume(ProducerStatus::DurableThrough(0), now).is_err(), "it acknowledged 1");
-        assert!(window.resume(ProducerStatus::DurableThrough(3), now).is_err(), "3 was never sent");
-        assert!(window.resume(ProducerStatus::DurableThrough(1), now).is_ok());
+        assert!(window.resume(ProducerStatus::DurableThrough(0), "", now).is_err(), "it acknowledged 1");
+        assert!(window.resume(ProducerStatus::DurableThrough(3), "", now).is_err(), "3 was never sent");
+        assert!(window.resume(ProducerStatus::DurableThrough(1), "", now).is_ok());
     }
 
     #[test]
     fn a_forgotten_producer_renumbers_and_counts_possible_duplicates() {
         let (mut window, start) = (SendWindow::default(), ClockReading::now());
-        window.resume(ProducerStatus::DurableThrough(57), start).unwrap();
-        let idle = window.resume(ProducerStatus::Unknown, start).unwrap();
+        window.resume(ProducerStatus::DurableThrough(57), "", start).unwrap();
+        let idle = window.resume(ProducerStatus::Unknown, "", start).unwrap();
         assert_eq!(
             idle,
             ResumeOutcome { renumbered: true, ..ResumeOutcome::default() },
             "nothing was unacknowledged"
         );
-        window.resume(ProducerStatus::DurableThrough(57), start).unwrap();
+        window.resume(ProducerStatus::DurableThrough(57), "", start).unwrap();
         push(&mut window, 10, start);
         push(&mut window, 3, after(start, Duration::from_secs(2)));
         let now = after(start, MIN_PRODUCER_RETENTION);
-        let resumed = window.resume(ProducerStatus::Unknown, now).unwrap();
+        let resumed = window.resume(ProducerStatus::Unknown, "", now).unwrap();
         assert_eq!(resumed, ResumeOutcome { acknowledged: 0, renumbered: true, possible_duplicates: 10 });
         assert_eq!(sequences(&window), [(1, true), (2, false)]);
         assert_eq!(push(&mut window, 1, now), 3);
@@ -287,5 +313,41 @@ mod tests {
             !start.is_certainly_within(MIN_PRODUCER_RETENTION, after_sleep)
                 && !start.is_certainly_within(MIN_PRODUCER_RETENTION, clock_set_back)
         );
+    }
+
+    #[test]
+    fn another_server_gets_new_numbers_and_no_event_counts_as_durable_there() {
+        let (mut window, now) = (SendWindow::default(), ClockReading::now());
+        window.resume(ProducerStatus::Unknown, "a", now).unwrap();
+        for _ in 0..3 {
+            push(&mut window, 10, now);
+        }
+        window.acknowledge(1);
+        // It has a sequence from an earlier visit, which happens to be one that was sent to the other server.
+        let moved = ResumeOutcome { acknowledged: 0, renumbered: true, possible_duplicates: 20 };
+        assert_eq!(window.resume(ProducerStatus::DurableThrough(2), "b", now).unwrap(), moved);
+        assert_eq!(sequences(&window), [(3, false), (4, false)]);
+        // The same server again.
+        let resumed = window.resume(ProducerStatus::DurableThrough(3), "b", now).unwrap();
+        assert_eq!(resumed, ResumeOutcome { acknowledged: 10, ..ResumeOutcome::default() });
+        // Back to the first one, after it has lost its data.
+        assert_eq!(window.resume(ProducerStatus::Unknown, "a", now).unwrap().possible_duplicates, 10);
+        assert_eq!(sequences(&window), [(1, true)]);
+    }
+
+    #[test]
+    fn a_stream_that_went_to_another_server_acknowledges_nothing() {
+        let (mut window, now) = (SendWindow::default(), ClockReading::now());
+        window.resume(ProducerStatus::DurableThrough(7), "a", now).unwrap();
+        push(&mut window, 10, now);
+        assert!(window.is_from_server("a") && window.is_from_server("") && !window.is_from_server("b"));
+        window.lose_numbering();
+        // The first server does not have the request, the other one may have it.
+        assert_eq!(
+            window.resume(ProducerStatus::DurableThrough(7), "a", now).unwrap().possible_duplicates,
+            10
+        );
+        assert_eq!(sequences(&window), [(8, false)]);
+        assert_eq!(window.resume(ProducerStatus::DurableThrough(8), "a", now).unwrap().acknowledged, 10);
     }
 }

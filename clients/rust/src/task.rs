@@ -180,7 +180,7 @@ impl ProducerTask {
             true => ProducerStatus::DurableThrough(producer.last_durable_sequence),
             false => ProducerStatus::Unknown,
         };
-        let resumed = self.window.resume(status, ClockReading::now());
+        let resumed = self.window.resume(status, &producer.server_id, ClockReading::now());
         let resumed = resumed.map_err(|error| StreamFailure { error, permanent: true, retry_after: None })?;
         self.totals.send_modify(|totals| totals.add_resume_outcome(resumed));
         let (requests, outbound) = mpsc::channel(self.config.max_unacknowledged + 1);
@@ -224,7 +224,14 @@ impl ProducerTask {
             tokio::select! {
                 biased;
                 response = stream.responses.message() => match response {
-                    Ok(Some(response)) => self.handle_response(response),
+                    Ok(Some(response)) if self.window.is_from_server(&response.server_id) => {
+                        self.handle_response(response);
+                    }
+                    Ok(Some(_)) => {
+                        self.window.lose_numbering();
+                        let moved = "a proxy sent GetProducer and StreamEvents to different servers";
+                        return StreamEnd::Disconnected(Some(Status::unavailable(moved)));
+                    }
                     Ok(None) => return StreamEnd::Disconnected(None),
                     Err(status) => return StreamEnd::Disconnected(Some(status)),
                 },

@@ -15,6 +15,7 @@ use http::{HeaderValue, StatusCode};
 use prost::Message as _;
 use tonic::Status;
 
+use super::fuzzed::{FuzzedDecoder, FuzzedRequest};
 use super::http::{into_response, media_type};
 use super::idempotency::within_project;
 use super::ingester::{DecodedRequest, Ingester, MAX_STREAM_EVENTS, RejectionBudget, check_event_count};
@@ -203,4 +204,27 @@ fn error_message(rejections: &[Rejection], rejected: u64, total: usize) -> Strin
         message.push_str(&reason);
     }
     message
+}
+
+/// For the fuzzer: handles a request of LogsService, in either encoding, without a writer. `None` if it is rejected as a whole.
+#[doc(hidden)]
+pub fn fuzz_logs(
+    body: &[u8],
+    is_json: bool,
+    rules: &crate::event::ValidationRules,
+    now_ms: i64,
+) -> Option<FuzzedRequest> {
+    let records = match is_json {
+        true => Records::Json(JsonLogsRequest::parse(body, MAX_RECORDS).ok()?),
+        false => Records::Protobuf(LogsRequest::parse(Bytes::copy_from_slice(body)).ok()?),
+    };
+    if records.len() > MAX_RECORDS {
+        return None;
+    }
+    let mut decoder = FuzzedDecoder::new(rules, now_ms);
+    records.for_each(|resource, record| {
+        let event = record.ok().and_then(|record| to_event(record, resource, now_ms, RECORD_IDS).ok());
+        decoder.push(event.as_ref());
+    });
+    Some(decoder.finish(records.len(), records.max_columns_bytes()))
 }

@@ -26,7 +26,7 @@ pub(super) type RecordError = String;
 
 /// An `ExportLogsServiceRequest`, encoded.
 #[derive(Debug, Default)]
-pub(crate) struct LogsRequest {
+pub struct LogsRequest {
     records: usize,
     max_columns_bytes: usize,
     message: Bytes,

@@ -15,6 +15,7 @@ use serde_json::value::RawValue;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
+use super::fuzzed::{FuzzedDecoder, FuzzedRequest};
 use super::http::{BodyFormat, into_response, max_columns_bytes};
 use super::idempotency::within_project;
 use super::ingester::{DecodedRequest, Ingester, RejectionBudget, check_event_count};
@@ -167,4 +168,34 @@ fn decode(ingester: &Ingester, kind: Option<Kind>, batch: &Batch<'_>) -> Result<
         }
     }
     Ok(decoder.finish())
+}
+
+/// For the fuzzer: handles a body like a call, or like a batch if `call` is `None`, without a writer. `None` if the body is
+/// rejected as a whole.
+#[doc(hidden)]
+pub fn fuzz_segment(
+    body: &[u8],
+    call: Option<u8>,
+    rules: &crate::event::ValidationRules,
+    now_ms: i64,
+) -> Option<FuzzedRequest> {
+    let kind = call.and_then(|call| CALLS[usize::from(call) % CALLS.len()].0);
+    let batch = match kind {
+        Some(_) => Batch { batch: vec![parse_message(body).ok()?], sent_at: None, context: None },
+        None => parse_batch(body).ok()?,
+    };
+    let context = MessageContext {
+        kind,
+        received_at: jiff::Timestamp::from_millisecond(now_ms).ok()?,
+        sent_at: batch.sent_at.as_ref(),
+        context: batch.context.as_ref(),
+        message_ids: MESSAGE_IDS,
+    };
+    let columns = |message: &&RawValue| max_columns_bytes(message.get()) + ADDED_PROPERTIES_BYTES;
+    let max_bytes = batch.batch.iter().map(columns).sum();
+    let mut decoder = FuzzedDecoder::new(rules, now_ms);
+    for message in &batch.batch {
+        decoder.push(to_event(message.get(), &context).ok().as_ref());
+    }
+    Some(decoder.finish(batch.batch.len(), max_bytes))
 }

@@ -153,13 +153,14 @@ impl ConnectionPool {
             }
             None => self.connect(Workload::Panels, session)?,
         };
-        let result = work(&mut connection);
+        // A connection whose statement failed is closed: it would keep a cancelled statement until its next one.
+        let result = work(&mut connection)?;
         let mut idle = lock(&self.idle_panels);
         if idle.len() == Workload::Panels.concurrency_limit() {
             idle.remove(0);
         }
         idle.push((session.clone(), connection));
-        result
+        Ok(result)
     }
 
     /// Opens a connection and applies the workload's priority and the session's settings.

@@ -92,6 +92,7 @@ async fn names_and_types_are_those_of_the_documentation_and_figures_add_up() {
     let families: BTreeMap<&str, &str> =
         text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split_once(' ')).collect();
     let page = include_str!("../../docs/metrics.md");
+    let (page, _) = page.split_once("## Traces").expect("spans have a table of their own");
     let documented: BTreeMap<&str, &str> = page
         .lines()
         .filter_map(|line| {

@@ -12,7 +12,7 @@ use crate::clients::{assert_succeeds, clients_dir, python, tools_dir};
 use crate::common::{TestServer, http_request_with};
 
 /// Track calls of each library.
-const EVENTS: u64 = 3_000;
+const EVENTS: u64 = 10_000;
 /// Identify, group, alias, page and screen.
 const OTHER_CALLS: u64 = 5;
 

@@ -65,7 +65,8 @@ test: engine test-tools page ## Run every test
 .PHONY: test-page
 test-page: page test-tools browsers engine ## Run the tests of the page in real browsers; SCREENSHOTS=1 updates docs/*.png
 	@$(RUST)
-	cargo build --locked
+	# As for the tests of the program, which have built it: `cargo build` would compile it again, with fewer features.
+	cargo test --locked --workspace --no-run --test it
 	npm --prefix web test
 	npm --prefix web run size
 	GRPCURL=$(GRPCURL) MILLRACE_TEST_TOOLS=$(CACHE)/tools/test npm --prefix web run e2e

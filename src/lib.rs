@@ -44,6 +44,7 @@ mod engine;
 mod error;
 mod event;
 mod file_stamp;
+mod filter;
 mod health;
 mod ingest;
 mod journal;

@@ -33,6 +33,16 @@ const RPCS: &[Service] = &[
             ("WatchPanels", Read),
         ],
     ),
+    (
+        "millrace.v1.ExploreService",
+        &[
+            ("QueryTrend", Read),
+            ("QueryFunnel", Read),
+            ("QueryRetention", Read),
+            ("QueryPaths", Read),
+            ("ListPeople", Read),
+        ],
+    ),
     ("millrace.v1.HealthService", &[("Check", Read), ("Watch", Read)]),
     (
         "millrace.v1.AdminService",

@@ -80,6 +80,9 @@ pub(crate) struct ServeConfig {
     /// The panels
     #[command(flatten)]
     pub panels: PanelsConfig,
+    /// The queries of Explore
+    #[command(flatten)]
+    pub explore: ExploreConfig,
     /// The log and traces
     #[command(flatten)]
     pub telemetry: TelemetryConfig,
@@ -601,6 +604,32 @@ pub(crate) struct PanelsConfig {
     pub watch_max_queries_per_client: u64,
 }
 
+/// The budget of the queries of Explore, which may ask anything. Panels and inserts have their own permits and connections.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct ExploreConfig {
+    /// Queries of Explore that run at a time; further ones wait up to 10 seconds
+    #[arg(long = "explore-queries", env = "MILLRACE_EXPLORE_QUERIES", value_name = "QUERIES", default_value = "2",
+          value_parser = |text: &str| parse_count(text, 1..=64))]
+    pub concurrent_queries: usize,
+    /// Queries of Explore that run and wait at a time with one key, or for one person
+    #[arg(long = "explore-queries-per-key", env = "MILLRACE_EXPLORE_QUERIES_PER_KEY", value_name = "QUERIES",
+          default_value = "8", value_parser = |text: &str| parse_count(text, 1..=64))]
+    pub queries_per_caller: usize,
+    /// Time that a statement of Explore may take, in milliseconds
+    #[arg(long = "explore-timeout-ms", env = "MILLRACE_EXPLORE_TIMEOUT_MS", value_name = "MS", default_value = "30000",
+          value_parser = |text: &str| parse_millis(text, 1_000..=3_600_000))]
+    pub timeout: Duration,
+    /// Memory that a statement of Explore may use, in bytes. From half of it on, groups and sorts spill to disk
+    #[arg(long = "explore-memory-bytes", env = "MILLRACE_EXPLORE_MEMORY_BYTES", value_name = "BYTES",
+          default_value = "1000000000",
+          value_parser = |text: &str| parse_integer(text, 100_000_000..=1_000_000_000_000))]
+    pub max_memory_bytes: u64,
+    /// Rows that a statement of Explore may read. It is refused before it starts if it would read more. 0 for any number
+    #[arg(long = "explore-max-rows", env = "MILLRACE_EXPLORE_MAX_ROWS", value_name = "ROWS", default_value = "500000000",
+          value_parser = |text: &str| parse_integer(text, 0..=1_000_000_000_000))]
+    pub max_rows: u64,
+}
+
 /// The log.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct TelemetryConfig {
@@ -691,6 +720,11 @@ fn parse_integer(text: &str, allowed: RangeInclusive<u64>) -> Result<u64, Invali
         Ok(number) if allowed.contains(&number) => Ok(number),
         _ => Err(InvalidValue::Integer(allowed)),
     }
+}
+
+fn parse_count(text: &str, allowed: RangeInclusive<u64>) -> Result<usize, InvalidValue> {
+    let count = parse_integer(text, allowed.clone())?;
+    usize::try_from(count).map_err(|_| InvalidValue::Integer(allowed))
 }
 
 fn parse_engine_memory(text: &str) -> Result<u64, InvalidValue> {

@@ -43,6 +43,7 @@ mod edge;
 mod engine;
 mod error;
 mod event;
+mod explore;
 mod file_stamp;
 mod filter;
 mod health;

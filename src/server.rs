@@ -38,6 +38,7 @@ use crate::edge::{
     tls::{Tls, TlsWatcher},
 };
 use crate::error::problem_response;
+use crate::explore::{self, Explore, grpc::ExploreHandler};
 use crate::health::grpc::HealthHandler;
 use crate::health::{self, HealthView};
 use crate::ingest::{self, Ingester, grpc::IngestHandler, otlp::LogsHandler};
@@ -51,6 +52,7 @@ use crate::traces;
 use crate::web_assets::Page;
 use v1::admin_service_server::AdminServiceServer;
 use v1::dashboard_service_server::DashboardServiceServer;
+use v1::explore_service_server::ExploreServiceServer;
 use v1::health_service_server::HealthServiceServer;
 
 /// The handlers of all services, and the settings of the router.
@@ -63,6 +65,8 @@ pub(crate) struct Handlers {
     pub dashboard: DashboardHandler,
     /// `/api/panels`.
     pub panels: Panels,
+    /// ExploreService and `/api/query`.
+    pub explore: Explore,
     /// `/api/panels`.
     pub dashboard_state: watch::Receiver<DashboardState>,
     /// HealthService.
@@ -106,6 +110,7 @@ pub(crate) fn router(handlers: Handlers) -> (Router, HealthReporter) {
         ingester,
         dashboard,
         panels,
+        explore,
         dashboard_state,
         health,
         view,
@@ -129,6 +134,10 @@ pub(crate) fn router(handlers: Handlers) -> (Router, HealthReporter) {
         .max_decoding_message_size(max_message_bytes)
         .accept_compressed(Gzip)
         .send_compressed(Gzip);
+    let explore_v1 = ExploreServiceServer::new(ExploreHandler::new(explore.clone()))
+        .max_decoding_message_size(max_message_bytes)
+        .accept_compressed(Gzip)
+        .send_compressed(Gzip);
     let reflection = || {
         tonic_reflection::server::Builder::configure()
             .register_encoded_file_descriptor_set(proto::FILE_DESCRIPTOR_SET)
@@ -137,6 +146,7 @@ pub(crate) fn router(handlers: Handlers) -> (Router, HealthReporter) {
     let grpc = Routes::new(ingest_v1)
         .add_service(logs_v1)
         .add_service(dashboard_v1)
+        .add_service(explore_v1)
         .add_service(HealthServiceServer::new(health))
         .add_service(AdminServiceServer::new(admin).max_decoding_message_size(max_message_bytes))
         .add_service(health_v1)
@@ -157,6 +167,7 @@ pub(crate) fn router(handlers: Handlers) -> (Router, HealthReporter) {
     let routes = ingest::http::add_routes(routes, ingester.clone(), max_message_bytes);
     let routes = ingest::segment::add_routes(routes, ingester.clone(), max_message_bytes);
     let routes = ingest::otlp::add_routes(routes, ingester, max_message_bytes);
+    let routes = explore::http::add_routes(routes, explore, max_message_bytes);
     let routes = openapi::add_routes(routes);
     let routes = session::add_routes(routes, access.clone(), oidc, edge.base_path.clone());
     let routes = page.add_routes(dashboard::http::add_routes(routes, panels, dashboard_state));

@@ -125,6 +125,15 @@ impl Caller {
         self
     }
 
+    /// Who it is, for limits per caller: its key, or the person. Empty on a server without keys.
+    pub(crate) fn id(&self) -> String {
+        match (&self.key, &self.person) {
+            (Some(key), _) => format!("key {}", key.id),
+            (None, Some(person)) => format!("person {}", person.name),
+            (None, None) => String::new(),
+        }
+    }
+
     /// The limits of its key.
     pub(crate) fn limits(&self) -> Option<&Arc<KeyLimits>> {
         self.key.as_ref().map(|key| &key.limits)

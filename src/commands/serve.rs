@@ -28,6 +28,8 @@ use crate::dashboard::{self, grpc::DashboardHandler, heartbeat::DashboardStateTa
 use crate::edge::tls::Tls;
 use crate::engine::{self, EngineHandle, SupervisorConfig};
 use crate::event::ValidationRules;
+use crate::explore::Explore;
+use crate::explore::runner::Runner;
 use crate::health::grpc::HealthHandler;
 use crate::health::{HealthCollector, HealthSources, is_writer_running};
 use crate::ingest::Ingester;
@@ -165,6 +167,8 @@ pub(crate) async fn run(config: ServeConfig) -> anyhow::Result<()> {
         catalog,
         dashboard::messages::check_result,
     );
+    let runner = Runner::new(storage.explore_clickhouse, config.explore);
+    let explore = Explore::new(runner, panels.sources().clone(), config.panels.panel_cache);
     let subscriptions = Subscriptions::new(
         panels.clone(),
         landed.clone(),
@@ -236,6 +240,7 @@ pub(crate) async fn run(config: ServeConfig) -> anyhow::Result<()> {
             stop_services.clone(),
         ),
         panels,
+        explore,
         dashboard_state,
         health: HealthHandler::new(view.clone()),
         view: view.clone(),
@@ -462,6 +467,8 @@ pub(super) struct Storage {
     pub(super) clickhouse: ClickHouse,
     /// The same database, as the user of panel queries.
     pub(super) panels_clickhouse: ClickHouse,
+    /// The same database, as the user of queries of Explore.
+    pub(super) explore_clickhouse: ClickHouse,
     pub(super) engine: Option<(EngineHandle, JoinHandle<()>)>,
 }
 
@@ -487,7 +494,9 @@ pub(super) async fn connect_storage(
             .with_restart_requests(engine.restart_requests())
             .with_rollup(properties, config.rollup_values);
         let panels_clickhouse = ClickHouse::new(engine.panels_endpoint(), &database);
-        return Ok(Storage { clickhouse, panels_clickhouse, engine: Some((engine, supervisor_task)) });
+        let explore_clickhouse = ClickHouse::new(engine.explore_endpoint(), &database);
+        let engine = Some((engine, supervisor_task));
+        return Ok(Storage { clickhouse, panels_clickhouse, explore_clickhouse, engine });
     }
     let server = |user: &str, password: &str| {
         let (url, user, password) = (config.clickhouse_url.clone(), user.to_owned(), password.to_owned());
@@ -500,7 +509,8 @@ pub(super) async fn connect_storage(
         "" => clickhouse.clone(),
         user => server(user, &config.clickhouse_panel_password),
     };
-    Ok(Storage { clickhouse, panels_clickhouse, engine: None })
+    let explore_clickhouse = panels_clickhouse.clone();
+    Ok(Storage { clickhouse, panels_clickhouse, explore_clickhouse, engine: None })
 }
 
 /// How landed batches become safe from a power cut.

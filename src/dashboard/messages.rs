@@ -5,6 +5,7 @@ use super::request::bucket_message;
 use crate::error::Error;
 use crate::panels::catalog::{Catalog, Panel};
 use crate::panels::filter::EVENT_NAME;
+use crate::panels::query::ResultContext;
 use crate::panels::spec::{Chart, Size};
 use crate::panels::subscriptions::PanelUpdate;
 use crate::panels::table::{Cell, ResultTable};
@@ -118,7 +119,11 @@ fn value(cell: &Cell) -> Option<v1::value::Kind> {
 }
 
 pub(super) fn context(result: &PanelResult) -> v1::PanelContext {
-    let context = &result.context;
+    context_message(&result.context)
+}
+
+/// What a result was computed for.
+pub(crate) fn context_message(context: &ResultContext) -> v1::PanelContext {
     v1::PanelContext {
         range_start: Some(proto::timestamp_from_millis(context.range_start * 1_000)),
         range_end: Some(proto::timestamp_from_millis(context.range_end * 1_000)),

@@ -84,12 +84,20 @@ fn range(time_range: i32, interval: Option<v1::Interval>) -> Result<TimeRange, E
     }
 }
 
+/// The range of a query of ExploreService or EventsService, and its time zone.
+pub(crate) fn query_range(message: Option<v1::QueryRange>) -> Result<(TimeRange, Option<String>), Error> {
+    let v1::QueryRange { time_range, interval, time_zone } = message.unwrap_or_default();
+    let has_range = time_range != 0 || interval.is_some();
+    let range = if has_range { range(time_range, interval)? } else { TimeRange::Week };
+    Ok((range, time_zone.filter(|zone| !zone.is_empty())))
+}
+
 /// The first whole second that is not before an end.
 fn end_second(end: prost_types::Timestamp) -> i64 {
     end.seconds.saturating_add(i64::from(end.nanos > 0))
 }
 
-fn bucket(bucket: i32) -> Result<Option<BucketWidth>, Error> {
+pub(crate) fn bucket(bucket: i32) -> Result<Option<BucketWidth>, Error> {
     Ok(match v1::Bucket::try_from(bucket) {
         Ok(v1::Bucket::Unspecified) => None,
         Ok(v1::Bucket::Minute) => Some(BucketWidth::Minute),
@@ -124,7 +132,7 @@ pub(super) fn bucket_message(width: BucketWidth) -> v1::Bucket {
     }
 }
 
-fn compare(compare: i32) -> Result<Option<Compare>, Error> {
+pub(crate) fn compare(compare: i32) -> Result<Option<Compare>, Error> {
     match v1::Compare::try_from(compare) {
         Ok(v1::Compare::Unspecified) => Ok(None),
         Ok(v1::Compare::PreviousPeriod) => Ok(Some(Compare::PreviousPeriod)),

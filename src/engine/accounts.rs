@@ -7,6 +7,7 @@ pub(crate) const DEFAULT_USER: &str = "default";
 // The server's own users. They share a key that only the server and its engine know.
 pub(super) const WRITER_USER: &str = "millrace-writer";
 pub(super) const PANELS_USER: &str = "millrace-panels";
+pub(super) const EXPLORE_USER: &str = "millrace-explore";
 pub(super) const PROBE_USER: &str = "millrace-probe";
 
 /// A group of callers with separate permits and connections, so that no workload waits for a permit of another.
@@ -16,6 +17,8 @@ pub(super) enum Workload {
     Writer,
     /// Queries of panels; always read-only.
     Panels,
+    /// Queries of Explore, which may ask anything; always read-only.
+    Explore,
     /// The supervisor's probes.
     Probe,
     /// Statements of [`DEFAULT_USER`].
@@ -23,7 +26,7 @@ pub(super) enum Workload {
 }
 
 impl Workload {
-    pub(super) const ALL: [Self; 4] = [Self::Writer, Self::Panels, Self::Probe, Self::AdHoc];
+    pub(super) const ALL: [Self; 5] = [Self::Writer, Self::Panels, Self::Explore, Self::Probe, Self::AdHoc];
 
     /// Number of permits: further statements wait. It is small, since ClickHouse runs each statement on several threads.
     pub(super) fn concurrency_limit(self) -> usize {
@@ -32,6 +35,8 @@ impl Workload {
             Self::Writer => 7,
             Self::Probe => 1,
             Self::Panels | Self::AdHoc => 8,
+            // The server has its own limit, MILLRACE_EXPLORE_QUERIES.
+            Self::Explore => 64,
         }
     }
 
@@ -41,7 +46,7 @@ impl Workload {
     pub(super) fn priority_statement(self) -> Option<String> {
         match self {
             Self::Writer => Some("SET priority = 1".to_owned()),
-            Self::AdHoc => {
+            Self::Explore | Self::AdHoc => {
                 let cores = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
                 let threads = (cores / 2).max(1);
                 Some(format!(
@@ -73,6 +78,7 @@ impl Accounts {
             DEFAULT_USER => (Workload::AdHoc, Some(&self.password)),
             WRITER_USER => (Workload::Writer, self.server_key.as_ref()),
             PANELS_USER => (Workload::Panels, self.server_key.as_ref()),
+            EXPLORE_USER => (Workload::Explore, self.server_key.as_ref()),
             PROBE_USER => (Workload::Probe, self.server_key.as_ref()),
             _ => return None,
         };
@@ -93,6 +99,7 @@ mod tests {
         assert_eq!(accounts.authenticate(DEFAULT_USER, "open"), Some(Workload::AdHoc));
         assert_eq!(accounts.authenticate(WRITER_USER, "key"), Some(Workload::Writer));
         assert_eq!(accounts.authenticate(PANELS_USER, "key"), Some(Workload::Panels));
+        assert_eq!(accounts.authenticate(EXPLORE_USER, "key"), Some(Workload::Explore));
         assert_eq!(accounts.authenticate(PROBE_USER, "key"), Some(Workload::Probe));
         for (user, password) in [
             (DEFAULT_USER, "key"),
@@ -104,7 +111,7 @@ mod tests {
             assert_eq!(accounts.authenticate(user, password), None, "{user} {password}");
         }
         let standalone = Accounts::new(String::new(), None);
-        for user in [DEFAULT_USER, WRITER_USER, PANELS_USER, PROBE_USER] {
+        for user in [DEFAULT_USER, WRITER_USER, PANELS_USER, EXPLORE_USER, PROBE_USER] {
             assert_eq!(standalone.authenticate(user, ""), None, "{user}");
         }
     }

@@ -4,7 +4,7 @@
 //! statements of other callers. So each [`Workload`] has its own connections:
 //!
 //! - Those of the writer are reused. Its statements do not change state; the pool changes the settings that differ.
-//! - Those of panels are `readonly = 1`, which allows no change, and are reused for the same settings.
+//! - Those of panels and of Explore are `readonly = 1`, which allows no change, and are reused for the same settings.
 //! - An ad hoc statement gets a new connection.
 
 use std::path::PathBuf;
@@ -16,6 +16,9 @@ use uuid::Uuid;
 use super::accounts::Workload;
 use super::error::EngineError;
 use super::library::{Connection, Library, LibraryError, StatementParams};
+
+/// Read-only connections of a workload that are kept for statements with the same settings.
+const MAX_IDLE_READONLY: usize = 8;
 
 /// Database and settings that a statement needs on its connection.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -40,6 +43,8 @@ pub(super) struct ConnectionPool {
     idle_writer: Mutex<Vec<(SessionSettings, Connection)>>,
     /// Connections of panels, the most recently used last.
     idle_panels: Mutex<Vec<(SessionSettings, Connection)>>,
+    /// The same of Explore.
+    idle_explore: Mutex<Vec<(SessionSettings, Connection)>>,
     /// The engine stops when its last connection closes, so this one stays open.
     keep_alive: Mutex<Option<Connection>>,
 }
@@ -60,6 +65,7 @@ impl ConnectionPool {
             cancel_permit: Arc::new(Semaphore::new(1)),
             idle_writer: Mutex::default(),
             idle_panels: Mutex::default(),
+            idle_explore: Mutex::default(),
             keep_alive: Mutex::new(Some(keep_alive)),
         })
     }
@@ -86,6 +92,7 @@ impl ConnectionPool {
         self.cancel_permit.acquire().await.expect("the pool never closes its permits").forget();
         lock(&self.idle_writer).clear();
         lock(&self.idle_panels).clear();
+        lock(&self.idle_explore).clear();
         lock(&self.keep_alive).take();
     }
 
@@ -100,8 +107,9 @@ impl ConnectionPool {
             Workload::Writer | Workload::Probe if session.readonly == 0 => {
                 self.with_writer_connection(session, work)
             }
-            Workload::Panels => {
-                self.with_panels_connection(&SessionSettings { readonly: 1, ..session.clone() }, work)
+            Workload::Panels | Workload::Explore => {
+                let session = SessionSettings { readonly: 1, ..session.clone() };
+                self.with_readonly_connection(workload, &session, work)
             }
             Workload::Writer | Workload::Probe | Workload::AdHoc => {
                 work(&mut self.connect(workload, session)?)
@@ -135,13 +143,18 @@ impl ConnectionPool {
         Ok(result)
     }
 
-    fn with_panels_connection<T>(
+    fn with_readonly_connection<T>(
         &self,
+        workload: Workload,
         session: &SessionSettings,
         work: impl FnOnce(&mut Connection) -> Result<T, EngineError>,
     ) -> Result<T, EngineError> {
+        let idle_connections = match workload {
+            Workload::Explore => &self.idle_explore,
+            _ => &self.idle_panels,
+        };
         let idle = {
-            let mut idle = lock(&self.idle_panels);
+            let mut idle = lock(idle_connections);
             let at = idle.iter().rposition(|(known, _)| known == session);
             at.map(|at| idle.remove(at).1)
         };
@@ -151,12 +164,12 @@ impl ConnectionPool {
                 execute(&mut connection, &session.use_statement())?;
                 connection
             }
-            None => self.connect(Workload::Panels, session)?,
+            None => self.connect(workload, session)?,
         };
         // A connection whose statement failed is closed: it would keep a cancelled statement until its next one.
         let result = work(&mut connection)?;
-        let mut idle = lock(&self.idle_panels);
-        if idle.len() == Workload::Panels.concurrency_limit() {
+        let mut idle = lock(idle_connections);
+        if idle.len() == MAX_IDLE_READONLY {
             idle.remove(0);
         }
         idle.push((session.clone(), connection));
@@ -172,7 +185,7 @@ impl ConnectionPool {
         for statement in session.statements_from(&SessionSettings::default()) {
             execute(&mut connection, &statement)?;
         }
-        if workload == Workload::Panels {
+        if matches!(workload, Workload::Panels | Workload::Explore) {
             let mark = Uuid::new_v4().to_string();
             execute(&mut connection, &format!("SET log_comment = '{mark}'"))?;
             connection.mark = Some(mark);

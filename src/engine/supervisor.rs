@@ -16,7 +16,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
-use super::accounts::{DEFAULT_USER, PANELS_USER, PROBE_USER, WRITER_USER};
+use super::accounts::{DEFAULT_USER, EXPLORE_USER, PANELS_USER, PROBE_USER, WRITER_USER};
 use super::memory;
 use super::sandbox::Confinement;
 use crate::atomic_file;
@@ -119,6 +119,7 @@ enum EngineFailure {
 pub(crate) struct EngineHandle {
     writer_endpoint: watch::Receiver<Option<Endpoint>>,
     panels_endpoint: watch::Receiver<Option<Endpoint>>,
+    explore_endpoint: watch::Receiver<Option<Endpoint>>,
     restart_requests: mpsc::Sender<String>,
     status: Arc<EngineStatus>,
 }
@@ -147,6 +148,11 @@ impl EngineHandle {
     /// Endpoint for panels, with separate permits and read-only connections. `None` while the engine is down.
     pub(crate) fn panels_endpoint(&self) -> watch::Receiver<Option<Endpoint>> {
         self.panels_endpoint.clone()
+    }
+
+    /// The endpoint for queries of Explore.
+    pub(crate) fn explore_endpoint(&self) -> watch::Receiver<Option<Endpoint>> {
+        self.explore_endpoint.clone()
     }
 
     /// Sends the reason for a restart that the engine needs. The channel holds one request; a sender may drop its request
@@ -189,6 +195,7 @@ pub(crate) async fn start(
     wait_for_predecessor(&config.data_dir).await?;
     let (writer_sender, writer_endpoint) = watch::channel(None);
     let (panels_sender, panels_endpoint) = watch::channel(None);
+    let (explore_sender, explore_endpoint) = watch::channel(None);
     let (restart_requests, restart_receiver) = mpsc::channel(1);
     let status = Arc::new(EngineStatus::default());
     let secret = || uuid::Uuid::new_v4().simple().to_string();
@@ -198,11 +205,15 @@ pub(crate) async fn start(
         server_key: secret(),
         writer_endpoint: writer_sender,
         panels_endpoint: panels_sender,
+        explore_endpoint: explore_sender,
         status: Arc::clone(&status),
     };
     let first = supervisor.spawn().await?;
     let supervisor_task = tokio::spawn(supervisor.run(first, restart_receiver, stop));
-    Ok((EngineHandle { writer_endpoint, panels_endpoint, restart_requests, status }, supervisor_task))
+    Ok((
+        EngineHandle { writer_endpoint, panels_endpoint, explore_endpoint, restart_requests, status },
+        supervisor_task,
+    ))
 }
 
 /// Waits until no other engine holds the folder.
@@ -253,6 +264,7 @@ struct Supervisor {
     server_key: String,
     writer_endpoint: watch::Sender<Option<Endpoint>>,
     panels_endpoint: watch::Sender<Option<Endpoint>>,
+    explore_endpoint: watch::Sender<Option<Endpoint>>,
     status: Arc<EngineStatus>,
 }
 
@@ -381,12 +393,14 @@ impl Supervisor {
         }
         self.status.set_error(None);
         self.panels_endpoint.send_replace(Some(self.endpoint_for(PANELS_USER, url)));
+        self.explore_endpoint.send_replace(Some(self.endpoint_for(EXPLORE_USER, url)));
         self.writer_endpoint.send_replace(Some(self.endpoint_for(WRITER_USER, url)));
     }
 
     fn unpublish(&self) {
         self.writer_endpoint.send_replace(None);
         self.panels_endpoint.send_replace(None);
+        self.explore_endpoint.send_replace(None);
     }
 
     /// Stores the confinement. Logs it only if it changed, not at every restart.

@@ -32,7 +32,7 @@ pub(crate) mod template;
 mod time_frame;
 pub(crate) mod wall_clock;
 
-pub(crate) use query::{PanelError, PanelQuery, PanelResult, PanelSources, Panels};
+pub(crate) use query::{PanelError, PanelQuery, PanelResult, PanelSources, Panels, row_filters};
 
 /// How much of a caller's text an error message repeats.
 const MAX_QUOTED_CHARS: usize = 100;

@@ -300,7 +300,7 @@ impl Default for PanelSources {
 impl PanelSources {
     /// From where on all events are stored, in seconds since 1970 UTC. `None` if they are stored indefinitely. Rows of the
     /// rollup that are a day long end with their first minute, so only whole days count.
-    fn stored_from(&self, source: Option<Source>, now: Timestamp) -> Option<i64> {
+    pub(crate) fn stored_from(&self, source: Option<Source>, now: Timestamp) -> Option<i64> {
         let (days, unit) = match source {
             Some(Source::Events) => (self.events_retention_days, 60),
             Some(Source::Rollup) | None => (self.rollup_retention_days, DAY_SECONDS),
@@ -656,7 +656,7 @@ impl Panels {
 
 /// The row filters of a statement, whatever it reads: only rows of the project. With readonly=1 it cannot change them. They
 /// are a map literal; the names of projects need no escapes.
-fn row_filters(project: &Project) -> String {
+pub(crate) fn row_filters(project: &Project) -> String {
     let filters = TABLES.map(|table| format!(r"'{table}':'project = \'{project}\''"));
     format!("{{{}}}", filters.join(","))
 }

@@ -284,7 +284,8 @@ fn parse_set(arguments: &[Argument]) -> Option<&str> {
     }
 }
 
-fn distinct_count(set: &str) -> String {
+/// The expression of a distinct count: `visitors` or `sessions`, possibly qualified.
+pub(crate) fn distinct_count(set: &str) -> String {
     let (table, column) = set.rsplit_once('.').map_or(("", set), |(table, column)| (table, column));
     let dot = if table.is_empty() { "" } else { "." };
     let (few, sampled) = (format!("{table}{dot}few_{column}"), format!("{table}{dot}sampled_{column}"));

@@ -1,0 +1,112 @@
+//! The rows of `events` that a query reads, as a subquery.
+
+use crate::filter::sql::{Param, Params, condition};
+use crate::filter::{Did, Filter};
+
+/// The user that each session of the project belongs to.
+const SESSION_LINKS: &str = include_str!("../../queries/explore/session_links.sql");
+
+/// What a statement reads.
+#[derive(Clone, Debug)]
+pub(super) struct Rows<'a> {
+    /// One of these names, if there are any; otherwise any event.
+    pub(super) event_names: Vec<&'a str>,
+    /// Only events that pass.
+    pub(super) filter: &'a Filter,
+    pub(super) span: Span,
+}
+
+/// A span of time, in seconds since 1970 UTC. The end is exclusive.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Span {
+    pub(super) start: i64,
+    pub(super) end: i64,
+}
+
+impl Span {
+    /// The condition that a time of `events` is in the span. The bounds have the type of the column: with others ClickHouse's
+    /// index analysis skips rows of the last second.
+    pub(super) fn condition(self) -> String {
+        let Self { start, end } = self;
+        format!(
+            "events.timestamp >= toDateTime64({start}, 3, 'UTC') AND events.timestamp < toDateTime64({end}, 3, 'UTC')"
+        )
+    }
+}
+
+/// The hash of the visitor of an event, 0 without one: of the user, of the user that the session is linked to, or of the
+/// session.
+pub(super) const VISITOR: &str = "multiIf(isNotNull(events.user_id), xxh3(assumeNotNull(events.user_id)), link.user != 0, \
+                                  link.user, events.session_id != '', xxh3(events.session_id), 0)";
+/// The id of the same visitor; empty without one.
+pub(super) const VISITOR_ID: &str = "multiIf(isNotNull(events.user_id), assumeNotNull(events.user_id), link.user_id != '', \
+                                     link.user_id, events.session_id)";
+/// The hash of the session of an event, 0 without one.
+pub(super) const SESSION: &str = "if(events.session_id = '', 0, xxh3(events.session_id))";
+
+/// What a subquery selects.
+pub(super) struct Selection {
+    /// Expressions with their aliases.
+    pub(super) columns: Vec<(String, &'static str)>,
+    /// Whether an expression is [`VISITOR`] or [`VISITOR_ID`].
+    pub(super) has_visitor: bool,
+}
+
+impl Rows<'_> {
+    /// The subquery without parentheses. The statement has the parameter `project` besides `params`.
+    pub(super) fn select(&self, selection: &Selection, params: &mut Params) -> String {
+        let columns: Vec<String> =
+            selection.columns.iter().map(|(expression, alias)| format!("{expression} AS {alias}")).collect();
+        let has_visitor = selection.has_visitor || self.filter.has_did();
+        format!(
+            "SELECT {} FROM events{} WHERE {}",
+            columns.join(", "),
+            if has_visitor { join_links() } else { String::new() },
+            self.condition(params)
+        )
+    }
+
+    /// The condition that the rows have to meet.
+    pub(super) fn condition(&self, params: &mut Params) -> String {
+        let mut conditions = vec!["events.project = {project:String}".to_owned(), self.span.condition()];
+        if !self.event_names.is_empty() {
+            conditions.push(in_names(&self.event_names, params));
+        }
+        if !self.filter.is_empty() {
+            conditions.push(condition(self.filter, params, &|did, params| self.did(did, params)));
+        }
+        conditions.join(" AND ")
+    }
+
+    /// The condition that the visitor of a row did something.
+    fn did(&self, did: &Did, params: &mut Params) -> String {
+        let start = did.within_seconds.map_or(self.span.start, |seconds| self.span.end - seconds);
+        let rows = Rows {
+            event_names: if did.event_name.is_empty() { Vec::new() } else { vec![&did.event_name] },
+            filter: &did.filter,
+            span: Span { start, end: self.span.end },
+        };
+        let selection = Selection { columns: vec![(VISITOR.to_owned(), "visitor")], has_visitor: true };
+        let did_rows = rows.select(&selection, params);
+        let times = did.times;
+        format!(
+            "{VISITOR} IN (SELECT visitor FROM ({did_rows}) WHERE visitor != 0 GROUP BY visitor HAVING count() >= {times})"
+        )
+    }
+}
+
+/// The condition that an event has one of these names.
+pub(super) fn in_names(names: &[&str], params: &mut Params) -> String {
+    let mut names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+    names.sort_unstable();
+    names.dedup();
+    format!("events.event_name IN {}", params.add(Param::Texts(names)))
+}
+
+/// Joins the user of the session of an event, as `link.user`, a hash, and `link.user_id`.
+fn join_links() -> String {
+    format!(
+        " LEFT ANY JOIN (SELECT session, user_id, xxh3(user_id) AS user FROM ({SESSION_LINKS})) AS link \
+         ON xxh3(events.session_id) = link.session"
+    )
+}

@@ -167,7 +167,7 @@ pub(crate) fn router(handlers: Handlers) -> (Router, HealthReporter) {
     let routes = ingest::http::add_routes(routes, ingester.clone(), max_message_bytes);
     let routes = ingest::segment::add_routes(routes, ingester.clone(), max_message_bytes);
     let routes = ingest::otlp::add_routes(routes, ingester, max_message_bytes);
-    let routes = explore::http::add_routes(routes, explore, max_message_bytes);
+    let routes = explore::http::add_routes(routes, &explore, max_message_bytes);
     let routes = openapi::add_routes(routes);
     let routes = session::add_routes(routes, access.clone(), oidc, edge.base_path.clone());
     let routes = page.add_routes(dashboard::http::add_routes(routes, panels, dashboard_state));

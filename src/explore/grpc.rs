@@ -7,7 +7,7 @@ use tonic::{Request, Response, Status};
 use super::request::Scope;
 use super::{Explore, Query, QueryResult, messages};
 use crate::access::Caller;
-use crate::error::Error;
+use crate::error::{Error, ErrorCode};
 use crate::proto::v1;
 use v1::explore_service_server::ExploreService;
 
@@ -23,26 +23,66 @@ impl ExploreHandler {
     }
 }
 
-impl Explore {
-    /// Answers a trend.
-    pub(super) async fn answer_trend(
-        &self,
-        caller: &Caller,
-        request: v1::QueryTrendRequest,
-    ) -> Result<v1::QueryTrendResponse, Error> {
-        let query = self.parse(caller, |scope| scope.trend(request))?;
-        match &*self.query(Query::Trend(query), &caller.id()).await? {
-            QueryResult::Trend(result) => Ok(messages::trend(result)),
-        }
-    }
+/// A request that a query answers.
+pub(super) trait Answerable: prost::Message + Default {
+    /// The names of the messages in the contracts.
+    const REQUEST: &'static str;
+    const RESPONSE: &'static str;
+    type Response: prost::Message;
 
-    fn parse<T>(
+    fn into_query(self, scope: &Scope<'_>) -> Result<Query, Error>;
+
+    /// The response, if the result is one of this request's.
+    fn response(result: &QueryResult) -> Option<Self::Response>;
+}
+
+macro_rules! answerable {
+    ($request:ident, $response:ident, $kind:ident, $function:ident) => {
+        impl Answerable for v1::$request {
+            const REQUEST: &'static str = stringify!($request);
+            const RESPONSE: &'static str = stringify!($response);
+            type Response = v1::$response;
+
+            fn into_query(self, scope: &Scope<'_>) -> Result<Query, Error> {
+                scope.$function(self).map(Query::$kind)
+            }
+
+            fn response(result: &QueryResult) -> Option<v1::$response> {
+                match result {
+                    QueryResult::$kind(result) => Some(messages::$function(result)),
+                    _ => None,
+                }
+            }
+        }
+    };
+}
+
+answerable!(QueryTrendRequest, QueryTrendResponse, Trend, trend);
+answerable!(QueryFunnelRequest, QueryFunnelResponse, Funnel, funnel);
+answerable!(QueryRetentionRequest, QueryRetentionResponse, Retention, retention);
+answerable!(QueryPathsRequest, QueryPathsResponse, Paths, paths);
+answerable!(ListPeopleRequest, ListPeopleResponse, People, people);
+
+impl Explore {
+    /// Answers a request of a caller.
+    pub(super) async fn answer<R: Answerable>(
         &self,
         caller: &Caller,
-        parse: impl FnOnce(&Scope<'_>) -> Result<T, Error>,
-    ) -> Result<T, Error> {
+        request: R,
+    ) -> Result<R::Response, Error> {
         let properties = Arc::clone(&self.sources.properties.borrow());
-        parse(&Scope { project: &caller.project, properties: &properties })
+        let query = request.into_query(&Scope { project: &caller.project, properties: &properties })?;
+        let result = self.query(query, &caller.id()).await?;
+        R::response(&result).ok_or_else(|| {
+            Error::new(ErrorCode::Internal, "the result is of another query; report this as a bug")
+        })
+    }
+}
+
+impl ExploreHandler {
+    async fn answer<R: Answerable>(&self, request: Request<R>) -> Result<Response<R::Response>, Status> {
+        let caller = Caller::of(request.extensions())?;
+        Ok(Response::new(self.explore.answer(&caller, request.into_inner()).await?))
     }
 }
 
@@ -52,35 +92,34 @@ impl ExploreService for ExploreHandler {
         &self,
         request: Request<v1::QueryTrendRequest>,
     ) -> Result<Response<v1::QueryTrendResponse>, Status> {
-        let caller = Caller::of(request.extensions())?;
-        Ok(Response::new(self.explore.answer_trend(&caller, request.into_inner()).await?))
+        self.answer(request).await
     }
 
     async fn query_funnel(
         &self,
-        _request: Request<v1::QueryFunnelRequest>,
+        request: Request<v1::QueryFunnelRequest>,
     ) -> Result<Response<v1::QueryFunnelResponse>, Status> {
-        Err(Status::unimplemented("not yet"))
+        self.answer(request).await
     }
 
     async fn query_retention(
         &self,
-        _request: Request<v1::QueryRetentionRequest>,
+        request: Request<v1::QueryRetentionRequest>,
     ) -> Result<Response<v1::QueryRetentionResponse>, Status> {
-        Err(Status::unimplemented("not yet"))
+        self.answer(request).await
     }
 
     async fn query_paths(
         &self,
-        _request: Request<v1::QueryPathsRequest>,
+        request: Request<v1::QueryPathsRequest>,
     ) -> Result<Response<v1::QueryPathsResponse>, Status> {
-        Err(Status::unimplemented("not yet"))
+        self.answer(request).await
     }
 
     async fn list_people(
         &self,
-        _request: Request<v1::ListPeopleRequest>,
+        request: Request<v1::ListPeopleRequest>,
     ) -> Result<Response<v1::ListPeopleResponse>, Status> {
-        Err(Status::unimplemented("not yet"))
+        self.answer(request).await
     }
 }

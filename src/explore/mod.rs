@@ -5,16 +5,24 @@
 //! and counts the same visitors: `rows` has both as SQL.
 //!
 //! - [`trend`]: figures over time, from the `rollup` where it holds the answer, with [`formula`]s.
+//! - [`funnel`], [`retention`], [`paths`]: events sorted by visitor, which are decoded by `stream` and decided here, one visitor
+//!   at a time.
+//! - [`people`]: who a figure of these counts.
 
 pub(crate) mod error;
 pub(crate) mod formula;
+pub(crate) mod funnel;
 pub(crate) mod grpc;
 pub(crate) mod http;
 pub(crate) mod messages;
+pub(crate) mod paths;
+pub(crate) mod people;
 pub(crate) mod request;
+pub(crate) mod retention;
 mod rollup;
 mod rows;
 pub(crate) mod runner;
+mod stream;
 mod time;
 pub(crate) mod trend;
 
@@ -26,6 +34,10 @@ use moka::future::Cache;
 use crate::panels::PanelSources;
 use crate::project::Project;
 use error::ExploreError;
+use funnel::{FunnelQuery, FunnelResult};
+use paths::{PathsQuery, PathsResult};
+use people::{PeopleQuery, PeopleResult};
+use retention::{RetentionQuery, RetentionResult};
 use runner::Runner;
 use trend::{TrendQuery, TrendResult};
 
@@ -36,12 +48,20 @@ const MAX_CACHED_RESULTS: u64 = 200;
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Query {
     Trend(TrendQuery),
+    Funnel(FunnelQuery),
+    Retention(RetentionQuery),
+    Paths(PathsQuery),
+    People(PeopleQuery),
 }
 
 /// The result of a query.
 #[derive(Clone, Debug)]
 pub(crate) enum QueryResult {
     Trend(TrendResult),
+    Funnel(FunnelResult),
+    Retention(RetentionResult),
+    Paths(PathsResult),
+    People(PeopleResult),
 }
 
 /// Executes queries. Cheap to clone.
@@ -57,6 +77,10 @@ impl Query {
     pub(crate) fn project(&self) -> &Project {
         match self {
             Self::Trend(query) => &query.project,
+            Self::Funnel(query) => &query.project,
+            Self::Retention(query) => &query.project,
+            Self::Paths(query) => &query.project,
+            Self::People(query) => query.project(),
         }
     }
 }
@@ -67,11 +91,6 @@ impl Explore {
         let cache = (!cache_ttl.is_zero())
             .then(|| Cache::builder().time_to_live(cache_ttl).max_capacity(MAX_CACHED_RESULTS).build());
         Self { runner, sources, cache }
-    }
-
-    /// What queries read.
-    pub(crate) fn sources(&self) -> &PanelSources {
-        &self.sources
     }
 
     /// Returns the cached result of a query, or executes it for a caller.
@@ -88,8 +107,13 @@ impl Explore {
 
     async fn execute(&self, query: &Query, caller: &str) -> Result<QueryResult, ExploreError> {
         let mut execution = self.runner.start(caller, query.project()).await?;
-        match query {
-            Query::Trend(query) => query.execute(&self.sources, &mut execution).await.map(QueryResult::Trend),
-        }
+        let (sources, execution) = (&self.sources, &mut execution);
+        Ok(match query {
+            Query::Trend(query) => QueryResult::Trend(query.execute(sources, execution).await?),
+            Query::Funnel(query) => QueryResult::Funnel(query.execute(sources, execution).await?),
+            Query::Retention(query) => QueryResult::Retention(query.execute(sources, execution).await?),
+            Query::Paths(query) => QueryResult::Paths(query.execute(sources, execution).await?),
+            Query::People(query) => QueryResult::People(query.execute(sources, execution).await?),
+        })
     }
 }

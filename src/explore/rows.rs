@@ -79,7 +79,7 @@ impl Rows<'_> {
     }
 
     /// The condition that the visitor of a row did something.
-    fn did(&self, did: &Did, params: &mut Params) -> String {
+    pub(super) fn did(&self, did: &Did, params: &mut Params) -> String {
         let start = did.within_seconds.map_or(self.span.start, |seconds| self.span.end - seconds);
         let rows = Rows {
             event_names: if did.event_name.is_empty() { Vec::new() } else { vec![&did.event_name] },

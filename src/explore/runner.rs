@@ -64,8 +64,6 @@ pub(super) enum NamedParam {
     Buckets(Vec<i64>),
     /// Lists of texts: `Array(Array(String))`.
     TextLists(Vec<Vec<String>>),
-    /// Texts by the name that panels give a filter.
-    Filters(Vec<(String, Vec<String>)>),
 }
 
 /// What a query cost so far.
@@ -196,16 +194,12 @@ impl Runner {
                 Param::Text(text) => query.param(&name, text),
                 Param::Texts(texts) => query.param(&name, texts),
                 Param::Number(number) => query.param(&name, number),
-                Param::Numbers(numbers) => query.param(&name, numbers),
             };
         }
         for (name, param) in &statement.named {
             query = match param {
                 NamedParam::Buckets(starts) => query.param(name, starts),
                 NamedParam::TextLists(lists) => query.param(name, lists),
-                NamedParam::Filters(filters) => {
-                    filters.iter().fold(query, |query, (name, values)| query.param(name, values))
-                }
             };
         }
         Ok(query)

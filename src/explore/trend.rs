@@ -8,7 +8,7 @@ use super::error::ExploreError;
 use super::formula::Formula;
 use super::rows::{Rows, SESSION, Selection, Span, VISITOR};
 use super::runner::{Cost, Execution, NamedParam, Statement};
-use super::time::QueryTime;
+use super::time::{QueryTime, TimeFrame};
 use crate::filter::sql::{Params, number, text};
 use crate::filter::{Field, Filter};
 use crate::panels::PanelSources;
@@ -241,6 +241,17 @@ struct Top {
 }
 
 impl TrendQuery {
+    /// The top values of the breakdown, from events.
+    pub(super) async fn top(
+        &self,
+        frame: &TimeFrame,
+        execution: &mut Execution<'_>,
+    ) -> Result<Vec<Values>, ExploreError> {
+        let statement = self.series[0].top_statement(&self.breakdown, self.limit, frame.span());
+        let rows: Vec<(Values,)> = execution.rows(&statement).await?;
+        Ok(rows.into_iter().map(|(values,)| values).take(self.limit).collect())
+    }
+
     /// Computes the trend.
     pub(super) async fn execute(
         &self,

@@ -6,7 +6,7 @@ mod parse;
 pub(crate) mod sql;
 
 pub(crate) use field::Field;
-pub(crate) use parse::{InvalidFilter, check_event_name};
+pub(crate) use parse::{InvalidFilter, check_event_name, check_pattern, pattern};
 
 /// Selects events. Equal filters select the same events.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]

@@ -13,7 +13,6 @@ pub(crate) enum Param {
     Text(String),
     Texts(Vec<String>),
     Number(f64),
-    Numbers(Vec<u64>),
 }
 
 impl Params {
@@ -28,7 +27,6 @@ impl Params {
             Param::Text(_) => "String",
             Param::Texts(_) => "Array(String)",
             Param::Number(_) => "Float64",
-            Param::Numbers(_) => "Array(UInt64)",
         };
         format!("{{p{index}:{kind}}}")
     }

@@ -46,6 +46,7 @@ fn document() -> Value {
     add_health(&mut paths, &mut schemas);
     add_ingest(&mut paths, &mut schemas);
     add_panels(&mut paths, &mut schemas);
+    add_explore(&mut paths, &mut schemas);
     add_session(&mut paths);
     for (path, summary, media_type) in [
         ("/api/openapi.json", "This document", "application/json"),
@@ -300,6 +301,24 @@ fn add_panels(paths: &mut serde_json::Map<String, Value>, schemas: &mut Schemas)
     let name = parameter("name", "path", "The panel's name.", json!({ "type": "string", "enum": panels }));
     get["parameters"] = [name].into_iter().chain(query).collect();
     paths.insert("/api/dashboard/{name}".to_owned(), json!({ "get": get }));
+}
+
+/// The queries of Explore.
+fn add_explore(paths: &mut serde_json::Map<String, Value>, schemas: &mut Schemas) {
+    for (path, summary, request, response) in [
+        ("trend", "Figures over time of any events", "QueryTrendRequest", "QueryTrendResponse"),
+        ("funnel", "How many go from step to step", "QueryFunnelRequest", "QueryFunnelResponse"),
+        ("retention", "How many come back", "QueryRetentionRequest", "QueryRetentionResponse"),
+        ("paths", "What visitors do before or after an event", "QueryPathsRequest", "QueryPathsResponse"),
+        ("people", "The people that a figure counts", "ListPeopleRequest", "ListPeopleResponse"),
+    ] {
+        let response = schemas.reference(&descriptor(response));
+        let mut post = operation(summary, json!({ "200": content("application/json", response) }));
+        let request = schemas.reference(&descriptor(request));
+        post["requestBody"] =
+            json!({ "required": true, "content": { "application/json": { "schema": request } } });
+        paths.insert(format!("/api/query/{path}"), json!({ "post": post }));
+    }
 }
 
 #[cfg(test)]

@@ -7,9 +7,9 @@
 
 /// One event of a visitor, as a funnel sees it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Event {
+pub(in crate::explore) struct Event {
     /// Milliseconds since 1970 UTC.
-    pub(super) time: i64,
+    pub(in crate::explore) time: i64,
     /// A bit for each step that it can be, and above them for each exclusion.
     pub(super) matches: u32,
     /// For the caller.
@@ -44,7 +44,7 @@ pub(crate) struct Exclusion {
 }
 
 /// The chain of a visitor: its events, one per step that it reaches. Not empty.
-pub(super) type Chain = Vec<Event>;
+pub(in crate::explore) type Chain = Vec<Event>;
 
 impl Rules {
     fn step_bits(&self) -> u32 {
@@ -117,7 +117,8 @@ impl Rules {
             let started = [Chain::new()];
             for chain in if index == 0 { &started[..] } else { &open[..] } {
                 let mut matching = Matching::new(moment);
-                while chain.len() + matching.len() < self.steps && matching.add(chain.len() + matching.len()) {
+                while chain.len() + matching.len() < self.steps && matching.add(chain.len() + matching.len())
+                {
                     let longer = || chain.iter().copied().chain(matching.events()).collect::<Chain>();
                     if chain.len() + matching.len() > best.len() {
                         best = longer();
@@ -291,7 +292,10 @@ mod tests {
     }
 
     fn events(list: &[(i64, u32)]) -> Vec<Event> {
-        list.iter().enumerate().map(|(index, (time, matches))| Event { time: *time, matches: *matches, index }).collect()
+        list.iter()
+            .enumerate()
+            .map(|(index, (time, matches))| Event { time: *time, matches: *matches, index })
+            .collect()
     }
 
     fn times(rules: &Rules, list: &[(i64, u32)]) -> Vec<i64> {

@@ -97,10 +97,8 @@ impl Step {
 
 /// The names of all events that are one of these; none if any event can be.
 pub(super) fn names_of<'a>(steps: impl IntoIterator<Item = &'a Step>) -> Vec<&'a str> {
-    let names: Option<Vec<&str>> = steps
-        .into_iter()
-        .map(|step| Some(&*step.event_name).filter(|name| !name.is_empty()))
-        .collect();
+    let names: Option<Vec<&str>> =
+        steps.into_iter().map(|step| Some(&*step.event_name).filter(|name| !name.is_empty())).collect();
     names.unwrap_or_default()
 }
 
@@ -168,7 +166,7 @@ impl FunnelQuery {
         let value = if self.breakdown.is_some() { ", value" } else { "" };
         let id = if with_ids { ", id" } else { "" };
         let sql = format!(
-            "SELECT group_key, time, matches{value}{id} FROM ({rows}) WHERE group_key != 0{is_relevant} ORDER BY group_key"
+            "SELECT group_key, time, matches{value}{id} FROM ({rows}) WHERE group_key != 0{is_relevant} ORDER BY group_key, time"
         );
         Statement { sql, params, named: Vec::new() }
     }

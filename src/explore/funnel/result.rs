@@ -180,7 +180,8 @@ impl Figures {
             bucket.running += other.running;
         }
         self.running += other.running;
-        let durations = self.times.iter_mut().zip(&other.times).chain([(&mut self.conversion, &other.conversion)]);
+        let durations =
+            self.times.iter_mut().zip(&other.times).chain([(&mut self.conversion, &other.conversion)]);
         for (sum, other) in durations {
             // A sampled duration stands for several.
             for seconds in &other.seconds {

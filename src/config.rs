@@ -602,6 +602,11 @@ pub(crate) struct PanelsConfig {
     #[arg(long, env = "MILLRACE_WATCH_MAX_QUERIES_PER_CLIENT", value_name = "QUERIES", default_value = "250",
           value_parser = |text: &str| parse_integer(text, 1..=2_000))]
     pub watch_max_queries_per_client: u64,
+    /// Share of the time, in percent, that subscribed queries of Explore may take if they read events: one is computed at a
+    /// time, all of them at a distance
+    #[arg(long, env = "MILLRACE_WATCH_EXPLORE_SHARE", value_name = "PERCENT", default_value = "10",
+          value_parser = |text: &str| parse_integer(text, 1..=100))]
+    pub watch_explore_share: u64,
 }
 
 /// The budget of the queries of Explore, which may ask anything. Panels and inserts have their own permits and connections.

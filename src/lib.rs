@@ -10,9 +10,11 @@
 //! 5. `journal`: the append-only log on disk. An event is *acknowledged* once it is synced here.
 //! 6. `clickhouse`: the client for ClickHouse, the schema, and repairs. `engine` is the embedded ClickHouse, a child
 //!    process that is reached like a server.
-//! 7. `panels`: SQL files, queried with parameters, whose results are tables and typed messages. Queries with subscribers
-//!    run again when a batch has landed.
-//! 8. `dashboard`: gRPC and HTTP handlers that return and stream the results. `web_assets` serves the page, built from
+//! 7. `panels`: SQL files, queried with parameters, whose results are tables and typed messages.
+//! 8. `explore`: trends, funnels, retention and paths of any event, from the rollup or from events within a budget. `filter`
+//!    selects events for all of them.
+//! 9. `live`: results of panels and of Explore, computed again for subscribers when a batch has landed.
+//! 10. `dashboard`: gRPC and HTTP handlers that return and stream the results. `web_assets` serves the page, built from
 //!    web/.
 //!
 //! Around them: `commands` are the subcommands of the program, `config` its settings, `server` the one port for gRPC
@@ -49,6 +51,7 @@ mod filter;
 mod health;
 mod ingest;
 mod journal;
+mod live;
 mod metrics;
 mod openapi;
 mod panels;

@@ -35,10 +35,10 @@ use crate::health::{HealthCollector, HealthSources, is_writer_running};
 use crate::ingest::Ingester;
 use crate::ingest::grpc::IngestHandler;
 use crate::journal::{Journal, JournalConfig};
+use crate::live::Subscriptions;
 use crate::metrics::{self, Metrics, MetricsSources};
 use crate::panels::catalog::Catalog;
 use crate::panels::directory::DirectoryWatcher;
-use crate::panels::subscriptions::Subscriptions;
 use crate::panels::{PanelSources, Panels};
 use crate::properties::Properties;
 use crate::properties::applied::AppliedProperties;
@@ -169,8 +169,10 @@ pub(crate) async fn run(config: ServeConfig) -> anyhow::Result<()> {
     );
     let runner = Runner::new(storage.explore_clickhouse, config.explore);
     let explore = Explore::new(runner, panels.sources().clone(), config.panels.panel_cache);
+    let explore_share = u32::try_from(config.panels.watch_explore_share)?;
     let subscriptions = Subscriptions::new(
         panels.clone(),
+        (explore.clone(), explore_share),
         landed.clone(),
         demand,
         config.panels.watch_min_interval,
@@ -235,6 +237,7 @@ pub(crate) async fn run(config: ServeConfig) -> anyhow::Result<()> {
         ingester,
         dashboard: DashboardHandler::new(
             panels.clone(),
+            explore.clone(),
             subscriptions.clone(),
             dashboard_state.clone(),
             stop_services.clone(),

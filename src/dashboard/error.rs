@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use crate::clickhouse::ErrorKind;
 use crate::error::{Error, ErrorCode};
+use crate::live::SubscribeError;
 use crate::panels::PanelError;
-use crate::panels::subscriptions::SubscribeError;
 
 /// When a client should retry after a limit, or while ClickHouse is unreachable.
 const RETRY_DELAY: Duration = Duration::from_secs(1);

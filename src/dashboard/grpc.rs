@@ -18,7 +18,10 @@ use super::request::QueryFields;
 use crate::access::Caller;
 use crate::edge;
 use crate::error::Error;
-use crate::panels::subscriptions::{ClientAddress, PanelUpdate, QuotaPermit, Subscriptions};
+use crate::explore::Explore;
+use crate::explore::grpc::Answerable as _;
+use crate::explore::request::Scope;
+use crate::live::{ClientAddress, LiveQuery, LiveUpdate, QuotaPermit, Subscriptions};
 use crate::panels::{PanelError, PanelResult, Panels, abbreviate};
 use crate::project::Project;
 use crate::proto::v1;
@@ -34,6 +37,7 @@ const MAX_ID_BYTES: usize = 256;
 #[derive(Debug)]
 pub(crate) struct DashboardHandler {
     panels: Panels,
+    explore: Explore,
     subscriptions: Subscriptions,
     state: watch::Receiver<DashboardState>,
     /// Ends the streams of WatchPanels.
@@ -44,11 +48,12 @@ impl DashboardHandler {
     /// Streams of WatchPanels end when `stop` is cancelled, or when their connection shuts down.
     pub(crate) fn new(
         panels: Panels,
+        explore: Explore,
         subscriptions: Subscriptions,
         state: watch::Receiver<DashboardState>,
         stop: CancellationToken,
     ) -> Self {
-        Self { panels, subscriptions, state, stop }
+        Self { panels, explore, subscriptions, state, stop }
     }
 
     /// Queries a built-in panel and converts the result into its typed message.
@@ -266,9 +271,16 @@ impl DashboardHandler {
         query: v1::PanelQuery,
         project: Project,
         client: ClientAddress,
-    ) -> Result<(watch::Receiver<PanelUpdate>, QuotaPermit), Error> {
+    ) -> Result<(watch::Receiver<LiveUpdate>, QuotaPermit), Error> {
+        if let Some(explore) = query.explore {
+            if query.id.is_empty() {
+                return Err(Error::invalid("id: it is missing; a query of Explore has no name of its own"));
+            }
+            return Ok(self.subscriptions.subscribe(self.explore_query(explore, &project)?, client)?);
+        }
         let v1::PanelQuery {
             id: _,
+            explore: _,
             panel,
             time_range,
             time_zone,
@@ -282,7 +294,20 @@ impl DashboardHandler {
         let fields =
             QueryFields { panel, time_range, interval, bucket, compare, filters, time_zone, parameters };
         let query = fields.into_query(project)?;
-        Ok(self.subscriptions.subscribe(self.panels.validate(query)?, client)?)
+        let query = LiveQuery::Panel(self.panels.validate(query)?);
+        Ok(self.subscriptions.subscribe(query, client)?)
+    }
+
+    fn explore_query(&self, query: v1::panel_query::Explore, project: &Project) -> Result<LiveQuery, Error> {
+        use v1::panel_query::Explore;
+        let properties = self.explore.properties();
+        let scope = Scope { project, properties: &properties };
+        Ok(LiveQuery::Explore(match query {
+            Explore::Trend(request) => request.into_query(&scope)?,
+            Explore::Funnel(request) => request.into_query(&scope)?,
+            Explore::Retention(request) => request.into_query(&scope)?,
+            Explore::Paths(request) => request.into_query(&scope)?,
+        }))
     }
 }
 
@@ -320,7 +345,7 @@ fn with_ids(queries: Vec<v1::PanelQuery>) -> Result<Vec<(String, v1::PanelQuery)
 fn query_updates(
     id: String,
     panel: String,
-    receiver: watch::Receiver<PanelUpdate>,
+    receiver: watch::Receiver<LiveUpdate>,
     permit: QuotaPermit,
     format: ResultFormat,
 ) -> impl Stream<Item = v1::WatchPanelsResponse> + Send {

@@ -3,11 +3,12 @@
 use super::frame::frame;
 use super::request::bucket_message;
 use crate::error::Error;
+use crate::explore;
+use crate::live::{LiveError, LiveResult, LiveUpdate};
 use crate::panels::catalog::{Catalog, Panel};
 use crate::panels::filter::EVENT_NAME;
 use crate::panels::query::ResultContext;
 use crate::panels::spec::{Chart, Size};
-use crate::panels::subscriptions::PanelUpdate;
 use crate::panels::table::{Cell, ResultTable};
 use crate::panels::template::{Source, events_of};
 use crate::panels::{PanelError, PanelResult};
@@ -148,7 +149,7 @@ pub(crate) fn context_message(context: &ResultContext) -> v1::PanelContext {
 pub(crate) fn watch_response(
     id: String,
     panel: String,
-    update: &PanelUpdate,
+    update: &LiveUpdate,
     format: v1::ResultFormat,
 ) -> v1::WatchPanelsResponse {
     if let Some(error) = &update.ended {
@@ -168,18 +169,20 @@ pub(crate) fn watch_response(
         value,
         stale_reason: stale.map(|stale| stale.reason.clone()),
         stale_since: stale.map(|stale| proto::timestamp_from_millis(stale.since.as_millisecond())),
+        min_interval: update.min_interval.and_then(|interval| prost_types::Duration::try_from(interval).ok()),
         error: None,
         heartbeat: None,
     }
 }
 
-fn watched_value(result: &PanelResult, format: v1::ResultFormat) -> Result<Value, PanelError> {
-    match format {
-        v1::ResultFormat::Frame => Ok(Value::Frame(frame(result))),
-        v1::ResultFormat::Unspecified => {
-            Ok(typed_value(result)?.unwrap_or_else(|| Value::Table(table(result))))
+fn watched_value(result: &LiveResult, format: v1::ResultFormat) -> Result<Value, LiveError> {
+    Ok(match (result, format) {
+        (LiveResult::Panel(result), v1::ResultFormat::Frame) => Value::Frame(frame(result)),
+        (LiveResult::Panel(result), v1::ResultFormat::Unspecified) => {
+            typed_value(result)?.unwrap_or_else(|| Value::Table(table(result)))
         }
-    }
+        (LiveResult::Explore(result), _) => explore::messages::watched_value(result)?,
+    })
 }
 
 /// The end of a query that is not served.

@@ -56,6 +56,19 @@ impl ExploreError {
     pub(super) fn invalid(message: impl Into<String>) -> Self {
         Self::Invalid(message.into())
     }
+
+    /// Whether the query itself is at fault: it fails again unless it is changed.
+    pub(crate) fn is_invalid_query(&self) -> bool {
+        matches!(
+            self,
+            Self::Invalid(_)
+                | Self::Filter(_)
+                | Self::Formula(_)
+                | Self::Range(_)
+                | Self::TimeZone(_)
+                | Self::Field { .. }
+        )
+    }
 }
 
 impl From<ClickHouseError> for ExploreError {
@@ -70,18 +83,13 @@ impl From<ClickHouseError> for ExploreError {
 impl From<ExploreError> for Error {
     fn from(error: ExploreError) -> Self {
         let code = match &error {
-            ExploreError::Invalid(_)
-            | ExploreError::Filter(_)
-            | ExploreError::Formula(_)
-            | ExploreError::Range(_)
-            | ExploreError::TimeZone(_)
-            | ExploreError::Field { .. } => ErrorCode::Invalid,
+            error if error.is_invalid_query() => ErrorCode::Invalid,
             ExploreError::TooManyRows { .. } | ExploreError::OverBudget(_) | ExploreError::Busy { .. } => {
                 ErrorCode::Busy { retry_after: RETRY_AFTER }
             }
             ExploreError::ClickHouse(source) if source.kind == ErrorKind::Permanent => ErrorCode::Internal,
             ExploreError::ClickHouse(_) => ErrorCode::Unavailable { retry_after: RETRY_AFTER },
-            ExploreError::InvalidResult(_) => ErrorCode::Internal,
+            _ => ErrorCode::Internal,
         };
         Self::new(code, error.to_string())
     }

@@ -1,7 +1,5 @@
 //! ExploreService.
 
-use std::sync::Arc;
-
 use tonic::{Request, Response, Status};
 
 use super::request::Scope;
@@ -24,7 +22,7 @@ impl ExploreHandler {
 }
 
 /// A request that a query answers.
-pub(super) trait Answerable: prost::Message + Default {
+pub(crate) trait Answerable: prost::Message + Default {
     /// The names of the messages in the contracts.
     const REQUEST: &'static str;
     const RESPONSE: &'static str;
@@ -70,7 +68,7 @@ impl Explore {
         caller: &Caller,
         request: R,
     ) -> Result<R::Response, Error> {
-        let properties = Arc::clone(&self.sources.properties.borrow());
+        let properties = self.properties();
         let query = request.into_query(&Scope { project: &caller.project, properties: &properties })?;
         let result = self.query(query, &caller.id()).await?;
         R::response(&result).ok_or_else(|| {

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use super::QueryResult;
+use super::error::ExploreError;
 use super::funnel::FunnelResult;
 use super::funnel::result::{Durations, Figures};
 use super::paths::PathsResult;
@@ -12,6 +14,20 @@ use super::runner::Cost;
 use super::trend::{Group, Line, Point, TrendResult};
 use crate::dashboard::messages::context_message;
 use crate::proto::{timestamp_from_millis, v1};
+
+/// The result of a subscribed query.
+pub(crate) fn watched_value(result: &QueryResult) -> Result<v1::watch_panels_response::Value, ExploreError> {
+    use v1::watch_panels_response::Value;
+    Ok(match result {
+        QueryResult::Trend(result) => Value::Trend(trend(result)),
+        QueryResult::Funnel(result) => Value::Funnel(funnel(result)),
+        QueryResult::Retention(result) => Value::Retention(retention(result)),
+        QueryResult::Paths(result) => Value::Paths(paths(result)),
+        QueryResult::People(_) => {
+            return Err(ExploreError::invalid("a list of people cannot be subscribed to"));
+        }
+    })
+}
 
 /// The result of a trend.
 pub(crate) fn trend(result: &TrendResult) -> v1::QueryTrendResponse {

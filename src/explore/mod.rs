@@ -32,13 +32,16 @@ use std::time::Duration;
 use moka::future::Cache;
 
 use crate::panels::PanelSources;
+use crate::panels::query::ResultContext;
+use crate::panels::template::Source;
 use crate::project::Project;
+use crate::properties::Properties;
 use error::ExploreError;
 use funnel::{FunnelQuery, FunnelResult};
 use paths::{PathsQuery, PathsResult};
 use people::{PeopleQuery, PeopleResult};
 use retention::{RetentionQuery, RetentionResult};
-use runner::Runner;
+use runner::{Execution, Runner};
 use trend::{TrendQuery, TrendResult};
 
 /// Results that are kept for equal queries.
@@ -85,12 +88,98 @@ impl Query {
     }
 }
 
+impl QueryResult {
+    fn context(&self) -> Option<&ResultContext> {
+        match self {
+            Self::Trend(result) => Some(&result.context),
+            Self::Funnel(result) => Some(&result.context),
+            Self::Retention(result) => Some(&result.context),
+            Self::Paths(result) => Some(&result.context),
+            Self::People(_) => None,
+        }
+    }
+
+    /// Whether it was computed from events.
+    pub(crate) fn reads_events(&self) -> bool {
+        self.context().is_none_or(|context| context.source != Some(Source::Rollup))
+    }
+
+    /// Whether a later result need not be sent to subscribers: only the time of the computation and its cost differ.
+    pub(crate) fn shows_same(&self, later: &Self) -> bool {
+        let is_same_context = match (self.context(), later.context()) {
+            (Some(context), Some(later)) => {
+                *context == ResultContext { computed_at: context.computed_at, ..later.clone() }
+            }
+            _ => false,
+        };
+        is_same_context
+            && match (self, later) {
+                (Self::Trend(result), Self::Trend(later)) => {
+                    result.buckets == later.buckets && result.lines == later.lines
+                }
+                (Self::Funnel(result), Self::Funnel(later)) => {
+                    (&result.overall, &result.breakdown, &result.buckets, result.truncated)
+                        == (&later.overall, &later.breakdown, &later.buckets, later.truncated)
+                }
+                (Self::Retention(result), Self::Retention(later)) => {
+                    (&result.overall, &result.breakdown) == (&later.overall, &later.breakdown)
+                }
+                (Self::Paths(result), Self::Paths(later)) => {
+                    (&result.transitions, result.paths) == (&later.transitions, later.paths)
+                }
+                _ => false,
+            }
+    }
+
+    /// Memory use in bytes, estimated.
+    pub(crate) fn estimated_bytes(&self) -> usize {
+        const OVERHEAD: usize = 512;
+        let entries = match self {
+            Self::Trend(result) => result.lines.len() * (1 + result.buckets.len()),
+            Self::Funnel(result) => {
+                // The durations of conversions are kept for their quantiles.
+                return OVERHEAD
+                    + result.overall.estimated_bytes()
+                    + result.breakdown.iter().map(|(_, figures)| figures.estimated_bytes()).sum::<usize>();
+            }
+            Self::Retention(result) => {
+                let cells = |cohorts: &[retention::Cohort]| {
+                    cohorts.iter().map(|cohort| 2 + cohort.cells.len()).sum::<usize>()
+                };
+                cells(&result.overall)
+                    + result.breakdown.iter().map(|(_, cohorts)| cells(cohorts)).sum::<usize>()
+            }
+            Self::Paths(result) => 4 * result.transitions.len(),
+            Self::People(result) => 2 * result.people.len(),
+        };
+        OVERHEAD + 48 * entries
+    }
+}
+
 impl Explore {
     /// Results are reused for `cache_ttl`; zero disables caching.
     pub(crate) fn new(runner: Runner, sources: PanelSources, cache_ttl: Duration) -> Self {
         let cache = (!cache_ttl.is_zero())
             .then(|| Cache::builder().time_to_live(cache_ttl).max_capacity(MAX_CACHED_RESULTS).build());
         Self { runner, sources, cache }
+    }
+
+    /// With a small budget and the built-in properties.
+    #[cfg(test)]
+    pub(crate) fn for_tests(clickhouse: crate::clickhouse::ClickHouse) -> Self {
+        let config = crate::config::ExploreConfig {
+            concurrent_queries: 1,
+            queries_per_caller: 1,
+            timeout: Duration::from_secs(10),
+            max_memory_bytes: 1 << 30,
+            max_rows: 0,
+        };
+        Self::new(Runner::new(clickhouse, config), PanelSources::default(), Duration::ZERO)
+    }
+
+    /// The declared properties.
+    pub(crate) fn properties(&self) -> Arc<Properties> {
+        Arc::clone(&self.sources.properties.borrow())
     }
 
     /// Returns the cached result of a query, or executes it for a caller.
@@ -105,9 +194,27 @@ impl Explore {
         }
     }
 
+    /// Executes a query for its subscribers, who limit how many run, and replaces its cached result.
+    pub(crate) async fn refresh(&self, query: &Query) -> Result<Arc<QueryResult>, ExploreError> {
+        let mut execution = self.runner.start_unlimited(query.project());
+        let result = Arc::new(self.execute_with(query, &mut execution).await?);
+        if let Some(cache) = &self.cache {
+            cache.insert(query.clone(), Arc::clone(&result)).await;
+        }
+        Ok(result)
+    }
+
     async fn execute(&self, query: &Query, caller: &str) -> Result<QueryResult, ExploreError> {
         let mut execution = self.runner.start(caller, query.project()).await?;
-        let (sources, execution) = (&self.sources, &mut execution);
+        self.execute_with(query, &mut execution).await
+    }
+
+    async fn execute_with(
+        &self,
+        query: &Query,
+        execution: &mut Execution<'_>,
+    ) -> Result<QueryResult, ExploreError> {
+        let sources = &self.sources;
         Ok(match query {
             Query::Trend(query) => QueryResult::Trend(query.execute(sources, execution).await?),
             Query::Funnel(query) => QueryResult::Funnel(query.execute(sources, execution).await?),

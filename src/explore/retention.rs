@@ -339,8 +339,9 @@ impl RetentionQuery {
                     let period = periods.index_of(event.time.div_euclid(1_000));
                     period.and_then(|period| period.checked_sub(index))
                 };
-                if let Some(period) = period.filter(|period| *period < 64) {
-                    returns |= 1 << period;
+                // The last bit is for all later periods.
+                if let Some(period) = period {
+                    returns |= 1 << period.min(63);
                 }
             }
             visits.starts.push((index, returns));

@@ -89,8 +89,8 @@ pub(crate) struct Execution<'a> {
     runner: &'a Runner,
     project: &'a Project,
     pub(super) cost: Cost,
-    _permit: OwnedSemaphorePermit,
-    _caller: CallerPermit,
+    /// Held by the query of a caller.
+    _permits: Option<(OwnedSemaphorePermit, CallerPermit)>,
 }
 
 /// One of the queries of a caller.
@@ -150,7 +150,12 @@ impl Runner {
         let _waiting = self.waiting.try_acquire().map_err(|_| busy())?;
         let permit = tokio::time::timeout(MAX_WAIT, Arc::clone(&self.running).acquire_owned()).await;
         let permit = permit.map_err(|_| busy())?.map_err(|_| busy())?;
-        Ok(Execution { runner: self, project, cost: Cost::default(), _permit: permit, _caller: caller })
+        Ok(Execution { _permits: Some((permit, caller)), ..self.start_unlimited(project) })
+    }
+
+    /// Starts a query whose caller limits how many run.
+    pub(super) fn start_unlimited<'a>(&'a self, project: &'a Project) -> Execution<'a> {
+        Execution { runner: self, project, cost: Cost::default(), _permits: None }
     }
 
     fn caller_permit(&self, caller: &str) -> Result<CallerPermit, ExploreError> {
@@ -183,7 +188,6 @@ impl Runner {
             .with_setting("additional_table_filters", crate::panels::row_filters(project))
             .with_setting("max_execution_time", config.timeout.as_secs().max(1).to_string())
             .with_setting("max_memory_usage", config.max_memory_bytes.to_string())
-            .with_setting("max_rows_to_read", config.max_rows.to_string())
             .with_setting("max_bytes_before_external_group_by", half_memory.clone())
             .with_setting("max_bytes_before_external_sort", half_memory);
         for (name, value) in SETTINGS {
@@ -240,7 +244,10 @@ impl Execution<'_> {
         prefix: &str,
         statement: &Statement,
     ) -> Result<Answer<T>, ExploreError> {
-        let query = self.runner.query(prefix, statement, self.project)?;
+        let mut query = self.runner.query(prefix, statement, self.project)?;
+        if prefix.is_empty() {
+            query = query.with_setting("max_rows_to_read", self.runner.config.max_rows.to_string());
+        }
         let response = async { Ok(query.fetch_bytes("JSONCompact")?.collect().await?) };
         let bytes = self.timed(response).await?;
         serde_json::from_slice(&bytes).map_err(|error| ExploreError::InvalidResult(error.to_string()))
@@ -254,7 +261,9 @@ impl Execution<'_> {
     ) -> Result<(), ExploreError> {
         let rows = self.check_estimate(statement).await?;
         let query = self.runner.query("", statement, self.project)?;
-        let query = query.with_setting("max_result_rows", STREAM_RESULT_ROWS);
+        let query = query
+            .with_setting("max_result_rows", STREAM_RESULT_ROWS)
+            .with_setting("max_rows_to_read", self.runner.config.max_rows.to_string());
         let mut bytes = 0;
         let response = async {
             let mut cursor = query.fetch_bytes("RowBinary")?;

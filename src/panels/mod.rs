@@ -1,14 +1,11 @@
 //! Panels: named SQL statements with parameters, answered from the rollups.
 //!
-//! A result is computed on request and reused for `PANEL_CACHE_MS`. A subscriber gets a new result when a batch has landed,
-//! on average at most every `MILLRACE_WATCH_MIN_INTERVAL_MS`. Each distinct query is computed once, no matter how many clients share
-//! it.
+//! A result is computed on request and reused for `PANEL_CACHE_MS`. [`live`](crate::live) computes it again for subscribers.
 //!
 //! - [`catalog`]: panel files (`header`, [`parameter`], [`spec`], [`template`] with its `rows`), built in or from the panels folder
 //!   ([`directory`], checked by [`sandbox`]).
 //! - [`query`]: validation, execution and caching of a query, over the [`buckets`] of its time [`range`] (`time_frame`,
 //!   [`wall_clock`]) and those of a [`comparison`], from rows of the rollup's `levels`, with its [`filter`]s. The result is a [`table`], with a [`frame`] that says how it is drawn.
-//! - [`subscriptions`]: results pushed to subscribers.
 //!
 //! Nothing here knows protobuf: `dashboard` converts requests and results.
 
@@ -26,7 +23,6 @@ pub(crate) mod range;
 mod rows;
 pub(crate) mod sandbox;
 pub(crate) mod spec;
-pub(crate) mod subscriptions;
 pub(crate) mod table;
 pub(crate) mod template;
 mod time_frame;

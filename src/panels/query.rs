@@ -127,7 +127,7 @@ pub(crate) struct PanelResult {
 
 impl PanelResult {
     /// Whether a later result need not be sent to subscribers. The range moves on once a minute, and is shown.
-    pub(super) fn shows_same(&self, later: &Self) -> bool {
+    pub(crate) fn shows_same(&self, later: &Self) -> bool {
         let context = ResultContext { computed_at: self.context.computed_at, ..later.context.clone() };
         let same_comparison = match (&self.comparison, &later.comparison) {
             (Some(earlier), Some(later)) => earlier.shows_same(later),
@@ -137,7 +137,7 @@ impl PanelResult {
     }
 
     /// Memory use in bytes, estimated.
-    pub(super) fn estimated_bytes(&self) -> usize {
+    pub(crate) fn estimated_bytes(&self) -> usize {
         let comparison = self.comparison.as_ref().map_or(0, |comparison| comparison.estimated_bytes());
         self.table.estimated_bytes() + self.frame.estimated_bytes() + comparison
     }
@@ -460,7 +460,7 @@ impl Panels {
     }
 
     /// See [`ResultCheck`].
-    pub(super) fn check_result(&self, result: &PanelResult) -> Result<(), PanelError> {
+    pub(crate) fn check_result(&self, result: &PanelResult) -> Result<(), PanelError> {
         (self.check_result)(result)
     }
 
@@ -726,7 +726,7 @@ impl PanelQuery {
     }
 
     /// The last hour in UTC, with default parameters.
-    pub(super) fn with_defaults(panel: &str) -> Self {
+    pub(crate) fn with_defaults(panel: &str) -> Self {
         Self {
             project: Project::default(),
             panel: panel.to_owned(),

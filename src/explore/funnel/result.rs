@@ -150,6 +150,13 @@ impl Figures {
         counts
     }
 
+    /// Memory use in bytes.
+    pub(crate) fn estimated_bytes(&self) -> usize {
+        let durations = self.times.iter().chain([&self.conversion]);
+        let durations: usize = durations.map(|durations| durations.seconds.capacity()).sum();
+        4 * durations + size_of::<Bucket>() * self.trend.len()
+    }
+
     fn entered(&self) -> u64 {
         self.reached.iter().sum()
     }

@@ -162,7 +162,8 @@ pub(super) enum Filter {
 impl Filter {
     pub(super) fn message(&self) -> v1::EventFilter {
         use v1::event_filter::Condition;
-        let list = |filters: &[Self]| v1::EventFilterList { filters: filters.iter().map(Self::message).collect() };
+        let list =
+            |filters: &[Self]| v1::EventFilterList { filters: filters.iter().map(Self::message).collect() };
         let condition = match self {
             Self::Field(field, operator, values) => Condition::Field(v1::FieldCondition {
                 field: (*field).to_owned(),

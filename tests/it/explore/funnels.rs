@@ -40,7 +40,14 @@ impl Funnel<'_> {
         let all: Vec<usize> = (0..events.len()).collect();
         let relevant: Vec<usize> =
             all.into_iter().filter(|index| matches[*index].iter().any(|is_step| *is_step)).collect();
-        self.extend(events, &relevant, &matches, &mut Vec::new(), &mut vec![false; self.steps.len()], &mut best);
+        self.extend(
+            events,
+            &relevant,
+            &matches,
+            &mut Vec::new(),
+            &mut vec![false; self.steps.len()],
+            &mut best,
+        );
         best.iter().map(|index| events[*index]).collect()
     }
 
@@ -114,7 +121,8 @@ async fn check(Explored { client, model, random, .. }: &mut Explored, round: usi
     let exclusion = random.random_bool(0.3).then(|| *NAMES.choose(random).unwrap());
     let group_by = *["", "session", "country_code"].choose(random).unwrap();
     let breakdown = if random.random_bool(0.4) { "plan" } else { "" };
-    let attribution = *[FunnelAttribution::First, FunnelAttribution::Last, FunnelAttribution::Step].choose(random).unwrap();
+    let attribution =
+        *[FunnelAttribution::First, FunnelAttribution::Last, FunnelAttribution::Step].choose(random).unwrap();
     let request = v1::QueryFunnelRequest {
         steps: steps
             .iter()
@@ -169,7 +177,9 @@ async fn check(Explored { client, model, random, .. }: &mut Explored, round: usi
     }
     let what = format!("{request:?}");
     let overall = response.overall.as_ref().unwrap();
-    let reached = |chains: &[&Vec<&Event>], step: usize| chains.iter().filter(|chain| chain.len() > step).count() as u64;
+    let reached = |chains: &[&Vec<&Event>], step: usize| {
+        chains.iter().filter(|chain| chain.len() > step).count() as u64
+    };
     let all: Vec<&Vec<&Event>> = chains.values().collect();
     for (step, found) in overall.steps.iter().enumerate() {
         assert_eq!(found.count, reached(&all, step), "{what} step {step}");
@@ -180,7 +190,8 @@ async fn check(Explored { client, model, random, .. }: &mut Explored, round: usi
             .collect();
         times.sort_unstable();
         let median = times.get(times.len().div_ceil(2).max(1) - 1).map(|time| *time as f64 / 1_000.0);
-        let found = found.median_from_previous.map(|found| found.seconds as f64 + f64::from(found.nanos) / 1e9);
+        let found =
+            found.median_from_previous.map(|found| found.seconds as f64 + f64::from(found.nanos) / 1e9);
         let is_equal = match (found, median) {
             (Some(found), Some(median)) => (found - median).abs() <= 1e-6 * median.max(1.0),
             (found, median) => found == median,
@@ -192,7 +203,11 @@ async fn check(Explored { client, model, random, .. }: &mut Explored, round: usi
     assert_eq!((entered, converted), (reached(&all, 0), reached(&all, steps.len() - 1)), "{what}");
     for point in &overall.trend {
         let start = point.bucket.unwrap().seconds * 1_000;
-        let next = overall.trend.iter().map(|point| point.bucket.unwrap().seconds * 1_000).find(|next| *next > start);
+        let next = overall
+            .trend
+            .iter()
+            .map(|point| point.bucket.unwrap().seconds * 1_000)
+            .find(|next| *next > start);
         let bucket = start..next.unwrap_or(i64::MAX);
         let entries = all.iter().filter(|chain| bucket.contains(&chain[0].time)).count() as u64;
         assert_eq!(point.entered, entries, "{what}");
@@ -205,7 +220,9 @@ async fn check(Explored { client, model, random, .. }: &mut Explored, round: usi
                 FunnelAttribution::Step => chain.get(1),
                 _ => chain.first(),
             };
-            event.map(|event| Some(event.text("plan")).filter(|plan| !plan.is_empty()).unwrap_or("(none)".into()))
+            event.map(|event| {
+                Some(event.text("plan")).filter(|plan| !plan.is_empty()).unwrap_or("(none)".into())
+            })
         };
         let has_ties = |chain: &Vec<&Event>, events: &[&Event]| {
             chain.iter().any(|event| events.iter().filter(|other| other.time == event.time).count() > 1)

@@ -33,14 +33,18 @@ async fn a_bad_query_names_what_is_wrong() {
     }
     for (request, expected) in [
         (trend(&|request| request.series.clear()), "series: 0 are given; expected 1 to 10"),
-        (trend(&|request| request.formula = "A / B".into()), "formula: there is no series B; the query has 1"),
+        (
+            trend(&|request| request.formula = "A / B".into()),
+            "formula: there is no series B; the query has 1",
+        ),
         (trend(&|request| request.limit = Some(51)), "limit: 51 is given; expected 1 to 50"),
         (trend(&|request| request.breakdown = vec![String::new()]), "breakdown: the field is missing"),
         (trend(&|request| request.series[0].aggregation = 5), "property: AGGREGATION_SUM needs one"),
         (trend(&|request| request.series[0].aggregation = 99), "aggregation: 99 is not known"),
         (
             trend(&|request| {
-                request.range = Some(v1::QueryRange { time_zone: Some("Mars/X".into()), ..Default::default() });
+                request.range =
+                    Some(v1::QueryRange { time_zone: Some("Mars/X".into()), ..Default::default() });
             }),
             "Mars/X",
         ),
@@ -48,7 +52,10 @@ async fn a_bad_query_names_what_is_wrong() {
             trend(&|request| request.filter = Some(field("amount", Operator::Greater, &["many"]))),
             "filter: amount: \"many\" is not a number",
         ),
-        (trend(&|request| request.filter = Some(field("plan", Operator::Is, &[]))), "takes 1 to 100 values; 0 are given"),
+        (
+            trend(&|request| request.filter = Some(field("plan", Operator::Is, &[]))),
+            "takes 1 to 100 values; 0 are given",
+        ),
         (
             trend(&|request| request.filter = Some(field("plan", Operator::Matches, &["(a"]))),
             "filter: plan: \"(a\" is not a regular expression: unclosed group",
@@ -63,7 +70,8 @@ async fn a_bad_query_names_what_is_wrong() {
     let status = client.query_funnel(funnel).await.unwrap_err();
     assert!(status.message().contains("steps: 1 are given; expected 2 to 10"), "{status:?}");
     let json = |body: &str| {
-        let (head, body) = http_request(&server, "POST", "/api/query/trend", "application/json", body.as_bytes());
+        let (head, body) =
+            http_request(&server, "POST", "/api/query/trend", "application/json", body.as_bytes());
         (head, String::from_utf8(body).unwrap())
     };
     let (head, body) = json(r#"{"series":[{"event":"a"}]}"#);

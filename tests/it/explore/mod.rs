@@ -6,6 +6,7 @@ mod limits;
 mod paths;
 mod retentions;
 mod trends;
+mod watching;
 
 use std::sync::Arc;
 
@@ -91,8 +92,7 @@ async fn people(client: &mut Client, figure: v1::list_people_request::Figure) ->
     let mut ids = Vec::new();
     let mut page_token = String::new();
     loop {
-        let request =
-            v1::ListPeopleRequest { figure: Some(figure.clone()), page_size: Some(7), page_token };
+        let request = v1::ListPeopleRequest { figure: Some(figure.clone()), page_size: Some(7), page_token };
         let page = client.list_people(request).await.unwrap().into_inner();
         ids.extend(page.people.into_iter().map(|person| person.id));
         page_token = page.next_page_token;

@@ -55,7 +55,9 @@ async fn check(Explored { client, model, random, .. }: &mut Explored) {
             .filter_map(|event| Some((*event, renamed(&event.name)?)))
             .collect();
         steps_of.sort_by_key(|(event, _)| event.time);
-        has_ties |= steps_of.windows(2).any(|pair| pair[0].0.time == pair[1].0.time && pair[0].0.name != pair[1].0.name);
+        has_ties |= steps_of
+            .windows(2)
+            .any(|pair| pair[0].0.time == pair[1].0.time && pair[0].0.name != pair[1].0.name);
         for visit in steps_of.chunk_by(|a, b| b.0.time - a.0.time < 1_800_000) {
             let mut visit: Vec<(&Event, &str)> = visit.to_vec();
             if before {
@@ -78,7 +80,9 @@ async fn check(Explored { client, model, random, .. }: &mut Explored) {
     let found: BTreeMap<(u32, String, String), u64> = response
         .transitions
         .iter()
-        .map(|transition| ((transition.step, transition.from.clone(), transition.to.clone()), transition.count))
+        .map(|transition| {
+            ((transition.step, transition.from.clone(), transition.to.clone()), transition.count)
+        })
         .collect();
     assert_eq!(response.paths, paths, "{request:?}");
     // The order of different events of one millisecond is not defined.

@@ -19,9 +19,7 @@ fn periods(period: RetentionPeriod, count: i64, last: Timestamp) -> Vec<i64> {
     let local = last.to_zoned(zone);
     let date = local.date();
     let start: Zoned = match period {
-        RetentionPeriod::Hour => {
-            local.with().minute(0).second(0).subsec_nanosecond(0).build().unwrap()
-        }
+        RetentionPeriod::Hour => local.with().minute(0).second(0).subsec_nanosecond(0).build().unwrap(),
         RetentionPeriod::Day => local.start_of_day().unwrap(),
         RetentionPeriod::Month => local.first_of_month().unwrap().start_of_day().unwrap(),
         _ => {
@@ -51,9 +49,11 @@ async fn retention_equals_the_model() {
 }
 
 async fn check(Explored { client, model, random, .. }: &mut Explored, round: usize) {
-    let period = [RetentionPeriod::Day, RetentionPeriod::Hour, RetentionPeriod::Week, RetentionPeriod::Month][round % 4];
+    let period = [RetentionPeriod::Day, RetentionPeriod::Hour, RetentionPeriod::Week, RetentionPeriod::Month]
+        [round % 4];
     let kind = if random.random_bool(0.5) { RetentionKind::FirstTime } else { RetentionKind::Recurring };
-    let criterion = if random.random_bool(0.5) { RetentionCriterion::On } else { RetentionCriterion::OnOrAfter };
+    let criterion =
+        if random.random_bool(0.5) { RetentionCriterion::On } else { RetentionCriterion::OnOrAfter };
     let basis = if random.random_bool(0.5) { RetentionBasis::Calendar } else { RetentionBasis::Rolling };
     let (start, back) = (*NAMES.choose(random).unwrap(), *["", "view", "done"].choose(random).unwrap());
     let breakdown = if random.random_bool(0.3) { "plan" } else { "" };
@@ -92,7 +92,9 @@ async fn check(Explored { client, model, random, .. }: &mut Explored, round: usi
             let mut expected = vec![BTreeSet::new(); cohort.cells.len()];
             let mut visitors = BTreeSet::new();
             for (visitor, events) in model.by_visitor() {
-                let plan = |event: &Event| Some(event.text("plan")).filter(|plan| !plan.is_empty()).unwrap_or("(none)".into());
+                let plan = |event: &Event| {
+                    Some(event.text("plan")).filter(|plan| !plan.is_empty()).unwrap_or("(none)".into())
+                };
                 let has_value = |event: &&&Event| value.as_ref().is_none_or(|value| plan(event) == *value);
                 let mut starts: Vec<&&Event> = events.iter().filter(|event| event.name == start).collect();
                 starts.sort_by_key(|event| (event.time, event.text("plan")));
@@ -102,7 +104,8 @@ async fn check(Explored { client, model, random, .. }: &mut Explored, round: usi
                 let in_cohort = |event: &&&Event| (periods[index]..periods[index + 1]).contains(&event.time);
                 let Some(first) = starts.iter().copied().filter(has_value).find(in_cohort) else { continue };
                 visitors.insert(visitor.clone());
-                let returns = events.iter().filter(|event| back.is_empty() || event.name == back).filter(has_value);
+                let returns =
+                    events.iter().filter(|event| back.is_empty() || event.name == back).filter(has_value);
                 let length = match period {
                     RetentionPeriod::Hour => 3_600_000,
                     RetentionPeriod::Day => 86_400_000,
@@ -122,7 +125,9 @@ async fn check(Explored { client, model, random, .. }: &mut Explored, round: usi
                     let offset = offset as i64;
                     let is_in = offset == 0
                         || match criterion {
-                            RetentionCriterion::OnOrAfter => returned_in.iter().any(|period| *period >= offset),
+                            RetentionCriterion::OnOrAfter => {
+                                returned_in.iter().any(|period| *period >= offset)
+                            }
                             _ => returned_in.contains(&offset),
                         };
                     if is_in {
@@ -145,7 +150,8 @@ async fn check(Explored { client, model, random, .. }: &mut Explored, round: usi
                         dropped,
                         breakdown: value.clone(),
                     };
-                    let listed: BTreeSet<String> = people(client, Figure::Retention(figure)).await.into_iter().collect();
+                    let listed: BTreeSet<String> =
+                        people(client, Figure::Retention(figure)).await.into_iter().collect();
                     let behind: BTreeSet<String> = if dropped {
                         visitors.difference(&expected[period]).cloned().collect()
                     } else {

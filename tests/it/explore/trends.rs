@@ -58,7 +58,13 @@ fn aggregate(aggregation: Aggregation, events: &[&Event], model: &Model) -> Opti
             if visitors() == 0.0 { None } else { exact(with_visitor as f64 / visitors()) }
         }
         Aggregation::Sum => exact(sum),
-        Aggregation::Average => if numbers.is_empty() { None } else { exact(sum / numbers.len() as f64) },
+        Aggregation::Average => {
+            if numbers.is_empty() {
+                None
+            } else {
+                exact(sum / numbers.len() as f64)
+            }
+        }
         Aggregation::Min => numbers.first().copied().and_then(exact),
         Aggregation::Max => numbers.last().copied().and_then(exact),
         Aggregation::P50 => quantile(0.5),
@@ -73,7 +79,10 @@ fn assert_value(found: Option<f64>, expected: Option<(f64, f64)>, what: &str) {
         (None, None) => {}
         (Some(found), Some((low, high))) => {
             let slack = 1e-9 * (1.0 + low.abs().max(high.abs()));
-            assert!(low - slack <= found && found <= high + slack, "{what}: {found} is not in {low}..={high}");
+            assert!(
+                low - slack <= found && found <= high + slack,
+                "{what}: {found} is not in {low}..={high}"
+            );
         }
         _ => panic!("{what}: {found:?} instead of {expected:?}"),
     }
@@ -92,7 +101,8 @@ async fn check(Explored { client, model, random, .. }: &mut Explored, round: usi
     let aggregation = AGGREGATIONS[round % AGGREGATIONS.len()];
     let common = random.random_bool(0.4).then(|| filter(random, 1));
     let own = random.random_bool(0.4).then(|| filter(random, 2));
-    let breakdown: &[&str] = [&[][..], &["plan"], &["country_code"], &["country_code", "plan"]].choose(random).unwrap();
+    let breakdown: &[&str] =
+        [&[][..], &["plan"], &["country_code"], &["country_code", "plan"]].choose(random).unwrap();
     let limit = random.random_range(1..5);
     let width = *[v1::Bucket::Unspecified, v1::Bucket::Hour, v1::Bucket::Day].choose(random).unwrap();
     let request = v1::QueryTrendRequest {
@@ -116,7 +126,9 @@ async fn check(Explored { client, model, random, .. }: &mut Explored, round: usi
         .events
         .iter()
         .filter(|event| range.contains(&event.time) && (name.is_empty() || event.name == name))
-        .filter(|event| [&common, &own].into_iter().flatten().all(|filter| filter.selects(event, model, &range)))
+        .filter(|event| {
+            [&common, &own].into_iter().flatten().all(|filter| filter.selects(event, model, &range))
+        })
         .collect();
     let mut groups = BTreeMap::<Vec<String>, Vec<&Event>>::new();
     let value = |event: &Event, field: &str| Some(event.text(field)).filter(|text| !text.is_empty());
@@ -138,22 +150,33 @@ async fn check(Explored { client, model, random, .. }: &mut Explored, round: usi
     assert_eq!(listed.len(), groups.len().min(limit as usize), "{what}");
     let starts: Vec<i64> = response.buckets.iter().map(|start| start.seconds * 1_000).collect();
     let ends = starts[1..].iter().copied().chain([range.end]);
-    let buckets: Vec<std::ops::Range<i64>> = starts.iter().copied().zip(ends).map(|(start, end)| start..end).collect();
+    let buckets: Vec<std::ops::Range<i64>> =
+        starts.iter().copied().zip(ends).map(|(start, end)| start..end).collect();
     for (position, line) in response.lines.iter().enumerate() {
         let events: Vec<&Event> = if line.is_other {
-            groups.iter().filter(|(values, _)| !listed.contains(values)).flat_map(|(_, events)| events.clone()).collect()
+            groups
+                .iter()
+                .filter(|(values, _)| !listed.contains(values))
+                .flat_map(|(_, events)| events.clone())
+                .collect()
         } else {
             groups.get(&line.breakdown).cloned().unwrap_or_else(|| panic!("{what}: {:?}", line.breakdown))
         };
         let what = format!("{what} {:?}", line.breakdown);
         let total = line.total.unwrap().value;
         assert_value(total, aggregate(aggregation, &events, model), &what);
-        let is_quantile = aggregation as i32 >= Aggregation::P50 as i32 && aggregation as i32 <= Aggregation::P99 as i32;
+        let is_quantile =
+            aggregation as i32 >= Aggregation::P50 as i32 && aggregation as i32 <= Aggregation::P99 as i32;
         if !line.is_other && !is_quantile {
-            assert_value(total, Some(totals[position]).filter(|total| total.is_finite()).map(|total| (total, total)), &what);
+            assert_value(
+                total,
+                Some(totals[position]).filter(|total| total.is_finite()).map(|total| (total, total)),
+                &what,
+            );
         }
         for (bucket, found) in buckets.iter().zip(&line.values) {
-            let events: Vec<&Event> = events.iter().filter(|event| bucket.contains(&event.time)).copied().collect();
+            let events: Vec<&Event> =
+                events.iter().filter(|event| bucket.contains(&event.time)).copied().collect();
             assert_value(found.value, aggregate(aggregation, &events, model), &format!("{what} {bucket:?}"));
         }
         if aggregation == Aggregation::Visitors {
@@ -175,7 +198,7 @@ async fn check(Explored { client, model, random, .. }: &mut Explored, round: usi
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_trend_compares_periods_and_combines_series() {
-    let Explored { mut client, model, .. } = Explored::start().await;
+    let Explored { server: _server, mut client, model, .. } = Explored::start().await;
     let series = |name: &str| v1::TrendSeries { event_name: name.to_owned(), ..Default::default() };
     let mut request = v1::QueryTrendRequest {
         series: vec![series("start"), series("done")],

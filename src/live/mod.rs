@@ -1,9 +1,13 @@
-//! Subscriptions to panels: each distinct query is computed by one task, no matter how many clients subscribe to it.
+//! Subscriptions to panels and to queries of Explore: each distinct query is computed by one task, no matter how many clients
+//! subscribe to it.
 //!
 //! A query's task computes the result at once, and again when a batch has landed, when the panel's refresh interval has
 //! passed, and when the panel's file or ClickHouse's address has changed. The subscribers share a `watch` channel, which
 //! holds only the latest result: a slow reader skips results, and nothing queues up for it. The task ends when its last
 //! subscriber leaves, when the panel is removed or no longer has the query's parameters, or at shutdown.
+//!
+//! Queries of Explore that read events are computed one at a time, and all of them together for `MILLRACE_WATCH_EXPLORE_SHARE`
+//! percent of the time ([`share`]).
 //!
 //! | limit | at the limit |
 //! | --- | --- |
@@ -25,7 +29,13 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::query::{PanelError, PanelQuery, PanelResult, Panels};
+use self::share::SharedTime;
+use crate::error::Error;
+use crate::explore::error::ExploreError;
+use crate::explore::{self, Explore, QueryResult};
+use crate::panels::{PanelError, PanelQuery, PanelResult, Panels};
+
+mod share;
 
 /// How many results are computed at once. Inserts and unary calls need the engine too.
 const MAX_CONCURRENT_QUERIES: usize = 4;
@@ -36,18 +46,83 @@ const MEMORY_BUDGET_BYTES: usize = 64 << 20;
 /// Delay before a failed query is retried. New data triggers a retry earlier.
 const RETRY_DELAY: Duration = Duration::from_secs(1);
 
+/// How old the result of a query of Explore becomes without new events: its range moves on.
+const EXPLORE_REFRESH: Duration = Duration::from_secs(60);
+
+/// A query that can be subscribed to. Validated; equal queries ask for the same result.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum LiveQuery {
+    Panel(PanelQuery),
+    Explore(explore::Query),
+}
+
+/// The result of a query.
+#[derive(Clone, Debug)]
+pub(crate) enum LiveResult {
+    Panel(Arc<PanelResult>),
+    Explore(Arc<QueryResult>),
+}
+
+impl LiveResult {
+    /// Whether a later result need not be sent to subscribers.
+    fn shows_same(&self, later: &Self) -> bool {
+        match (self, later) {
+            (Self::Panel(result), Self::Panel(later)) => result.shows_same(later),
+            (Self::Explore(result), Self::Explore(later)) => result.shows_same(later),
+            _ => false,
+        }
+    }
+
+    fn estimated_bytes(&self) -> usize {
+        match self {
+            Self::Panel(result) => result.estimated_bytes(),
+            Self::Explore(result) => result.estimated_bytes(),
+        }
+    }
+}
+
+/// Why there is no result.
+#[derive(Clone, Debug, thiserror::Error)]
+pub(crate) enum LiveError {
+    #[error(transparent)]
+    Panel(#[from] PanelError),
+    #[error(transparent)]
+    Explore(#[from] ExploreError),
+}
+
+impl LiveError {
+    /// Whether the query itself is at fault.
+    fn is_invalid_query(&self) -> bool {
+        match self {
+            Self::Panel(error) => error.is_invalid_query(),
+            Self::Explore(error) => error.is_invalid_query(),
+        }
+    }
+}
+
+impl From<LiveError> for Error {
+    fn from(error: LiveError) -> Self {
+        match error {
+            LiveError::Panel(error) => error.into(),
+            LiveError::Explore(error) => error.into(),
+        }
+    }
+}
+
 /// The state of a subscribed query.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct PanelUpdate {
+pub(crate) struct LiveUpdate {
     /// The latest result; `None` until the first has been computed.
-    pub result: Option<Arc<PanelResult>>,
+    pub result: Option<LiveResult>,
+    /// How long after the result the next one can follow, if it is computed at a distance.
+    pub min_interval: Option<Duration>,
     /// Set while the last computation has failed. `result` is then the last one that succeeded.
     pub stale: Option<Stale>,
     /// Set if the query is no longer valid: its panel was removed or changed. There are no further updates.
-    pub ended: Option<PanelError>,
+    pub ended: Option<LiveError>,
 }
 
-impl PanelUpdate {
+impl LiveUpdate {
     /// Whether nothing has been computed yet.
     pub(crate) fn is_initial(&self) -> bool {
         self.result.is_none() && self.stale.is_none() && self.ended.is_none()
@@ -103,18 +178,18 @@ impl ClientAddress {
 pub(crate) struct QuotaPermit {
     inner: Arc<Inner>,
     client: ClientAddress,
-    query: PanelQuery,
+    query: LiveQuery,
 }
 
 /// The number of subscriptions by client and query. A query counts once for a client, however often it subscribes.
 #[derive(Debug, Default)]
-struct ClientQuotas(HashMap<ClientAddress, HashMap<PanelQuery, usize>>);
+struct ClientQuotas(HashMap<ClientAddress, HashMap<LiveQuery, usize>>);
 
 impl ClientQuotas {
     fn acquire(
         &mut self,
         client: ClientAddress,
-        query: &PanelQuery,
+        query: &LiveQuery,
         max: usize,
     ) -> Result<(), SubscribeError> {
         let queries = self.0.entry(client).or_default();
@@ -128,7 +203,7 @@ impl ClientQuotas {
         Ok(())
     }
 
-    fn release(&mut self, client: ClientAddress, query: &PanelQuery) {
+    fn release(&mut self, client: ClientAddress, query: &LiveQuery) {
         let Some(queries) = self.0.get_mut(&client) else { return };
         if let Some(count) = queries.get_mut(query) {
             *count -= 1;
@@ -178,6 +253,9 @@ pub(crate) struct Subscriptions(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     panels: Panels,
+    explore: Explore,
+    /// The time of queries that read events.
+    explore_time: SharedTime,
     /// Changes when a batch has landed.
     landed: watch::Receiver<u64>,
     /// `min_interval` while there are subscribers: the writer then flushes as often.
@@ -186,7 +264,7 @@ struct Inner {
     max_per_client: usize,
     compute_permits: Semaphore,
     /// The sender of each query that has a task. Never locked across an await; locked before `quotas` if both are.
-    active: Mutex<HashMap<PanelQuery, watch::Sender<PanelUpdate>>>,
+    active: Mutex<HashMap<LiveQuery, watch::Sender<LiveUpdate>>>,
     quotas: Mutex<ClientQuotas>,
     /// At most [`MEMORY_BUDGET_BYTES`].
     reserved_bytes: AtomicUsize,
@@ -197,9 +275,11 @@ struct Inner {
 
 impl Subscriptions {
     /// Recomputes subscribed queries when `landed` changes, each at most every `min_interval`. A client may subscribe to
-    /// `max_per_client` distinct queries. Cancelling `stop` ends all tasks.
+    /// `max_per_client` distinct queries. Queries of Explore that read events take `explore_percent` of the time. Cancelling
+    /// `stop` ends all tasks.
     pub(crate) fn new(
         panels: Panels,
+        (explore, explore_percent): (Explore, u32),
         landed: watch::Receiver<u64>,
         demand: watch::Sender<Option<Duration>>,
         min_interval: Duration,
@@ -208,6 +288,8 @@ impl Subscriptions {
     ) -> Self {
         Self(Arc::new(Inner {
             panels,
+            explore,
+            explore_time: SharedTime::new(explore_percent),
             landed,
             demand,
             min_interval,
@@ -221,13 +303,13 @@ impl Subscriptions {
         }))
     }
 
-    /// Subscribes to a [validated](Panels::validate) query. The channel holds no result until the first has been computed.
+    /// Subscribes to a validated query. The channel holds no result until the first has been computed.
     /// The subscription counts towards the client's quota until the permit is dropped.
     pub(crate) fn subscribe(
         &self,
-        query: PanelQuery,
+        query: LiveQuery,
         client: ClientAddress,
-    ) -> Result<(watch::Receiver<PanelUpdate>, QuotaPermit), SubscribeError> {
+    ) -> Result<(watch::Receiver<LiveUpdate>, QuotaPermit), SubscribeError> {
         let mut active = self.0.active();
         let existing = active.get(&query);
         if existing.is_none() && active.len() >= MAX_ACTIVE_QUERIES {
@@ -238,12 +320,19 @@ impl Subscriptions {
         if let Some(sender) = existing {
             return Ok((sender.subscribe(), permit));
         }
-        let (sender, receiver) = watch::channel(PanelUpdate::default());
+        let (sender, receiver) = watch::channel(LiveUpdate::default());
         active.insert(query.clone(), sender.clone());
         let interval = Some(self.0.min_interval);
         self.0.demand.send_if_modified(|demand| std::mem::replace(demand, interval) != interval);
         let pace = Pace { interval: self.0.min_interval, due: Instant::now() };
-        let task = QueryTask { inner: Arc::clone(&self.0), query, pace, sender, reservation: None };
+        let task = QueryTask {
+            inner: Arc::clone(&self.0),
+            query,
+            pace,
+            sender,
+            reservation: None,
+            reads_events: true,
+        };
         self.0.tasks.spawn(self.0.stop.clone().run_until_cancelled_owned(task.run()));
         Ok((receiver, permit))
     }
@@ -262,7 +351,7 @@ impl Subscriptions {
 }
 
 impl Inner {
-    fn active(&self) -> MutexGuard<'_, HashMap<PanelQuery, watch::Sender<PanelUpdate>>> {
+    fn active(&self) -> MutexGuard<'_, HashMap<LiveQuery, watch::Sender<LiveUpdate>>> {
         self.active.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -299,11 +388,13 @@ impl Pace {
 /// Computes one query for its subscribers.
 struct QueryTask {
     inner: Arc<Inner>,
-    query: PanelQuery,
+    query: LiveQuery,
     pace: Pace,
-    sender: watch::Sender<PanelUpdate>,
+    sender: watch::Sender<LiveUpdate>,
     /// Memory of the result in `sender`.
     reservation: Option<MemoryReservation>,
+    /// Whether the last result of a query of Explore was computed from events. Assumed before the first one.
+    reads_events: bool,
 }
 
 impl QueryTask {
@@ -317,8 +408,15 @@ impl QueryTask {
             landed.mark_unchanged();
             catalog.mark_unchanged();
             endpoint.mark_unchanged();
-            let permit = tokio::select! {
-                permit = inner.compute_permits.acquire() => permit,
+            let permits = async {
+                let turn = match self.is_expensive() {
+                    true => Some(inner.explore_time.turn().await),
+                    false => None,
+                };
+                (turn, inner.compute_permits.acquire().await)
+            };
+            let (turn, permit) = tokio::select! {
+                permits = permits => permits,
                 () = self.sender.closed() => {
                     if self.try_close() { return }
                     continue;
@@ -326,6 +424,9 @@ impl QueryTask {
             };
             let computed = self.compute().await;
             drop(permit);
+            if let Some(turn) = turn {
+                turn.end();
+            }
             let Some((next, not_before)) = computed else { return };
             tokio::select! {
                 () = self.sender.closed() => {
@@ -346,19 +447,18 @@ impl QueryTask {
     async fn compute(&mut self) -> Option<(Instant, Instant)> {
         let started = Instant::now();
         self.pace.start(started);
-        let computed = self.inner.panels.refresh(&self.query).await;
+        let computed = self.result().await;
         let elapsed = started.elapsed();
-        let checked = computed.and_then(|result| {
-            self.inner.panels.check_result(&result)?;
-            Ok(result)
-        });
-        let next = match checked {
+        let next = match computed {
             Ok(result) => {
-                if let Err(error) = self.publish(result) {
+                if let LiveResult::Explore(result) = &result {
+                    self.reads_events = result.reads_events();
+                }
+                let min_interval = self.is_expensive().then(|| self.inner.explore_time.distance(elapsed));
+                if let Err(error) = self.publish(result, min_interval) {
                     self.publish_stale(&error);
                 }
-                let panel = self.inner.panels.panel(&self.query.panel);
-                started + panel.map_or(RETRY_DELAY, |panel| panel.refresh)
+                started + self.refresh_interval()
             }
             Err(error) if error.is_invalid_query() => {
                 self.end(error);
@@ -372,7 +472,34 @@ impl QueryTask {
         Some((next, self.pace.next(started, elapsed)))
     }
 
-    fn publish(&mut self, result: Arc<PanelResult>) -> Result<(), PanelError> {
+    /// Whether it takes a part of the time of queries that read events.
+    fn is_expensive(&self) -> bool {
+        matches!(self.query, LiveQuery::Explore(_)) && self.reads_events
+    }
+
+    async fn result(&self) -> Result<LiveResult, LiveError> {
+        let Inner { panels, explore, .. } = &*self.inner;
+        match &self.query {
+            LiveQuery::Panel(query) => {
+                let result = panels.refresh(query).await?;
+                panels.check_result(&result)?;
+                Ok(LiveResult::Panel(result))
+            }
+            LiveQuery::Explore(query) => Ok(LiveResult::Explore(explore.refresh(query).await?)),
+        }
+    }
+
+    /// When a result is computed again without new events.
+    fn refresh_interval(&self) -> Duration {
+        match &self.query {
+            LiveQuery::Panel(query) => {
+                self.inner.panels.panel(&query.panel).map_or(RETRY_DELAY, |panel| panel.refresh)
+            }
+            LiveQuery::Explore(_) => EXPLORE_REFRESH,
+        }
+    }
+
+    fn publish(&mut self, result: LiveResult, min_interval: Option<Duration>) -> Result<(), LiveError> {
         let unchanged = {
             let update = self.sender.borrow();
             update.stale.is_none() && update.result.as_ref().is_some_and(|last| last.shows_same(&result))
@@ -387,11 +514,11 @@ impl QueryTask {
                 .ok_or(PanelError::MemoryExhausted(MEMORY_BUDGET_BYTES >> 20))?;
             self.reservation = Some(reservation);
         }
-        self.sender.send_replace(PanelUpdate { result: Some(result), ..PanelUpdate::default() });
+        self.sender.send_replace(LiveUpdate { result: Some(result), min_interval, ..LiveUpdate::default() });
         Ok(())
     }
 
-    fn publish_stale(&mut self, error: &PanelError) {
+    fn publish_stale(&mut self, error: &LiveError) {
         let reason = error.to_string();
         self.sender.send_if_modified(|update| match &mut update.stale {
             Some(stale) if stale.reason == reason => false,
@@ -419,13 +546,13 @@ impl QueryTask {
     }
 
     /// Ends all subscriptions. A later subscriber starts a new task.
-    fn end(&self, error: PanelError) {
+    fn end(&self, error: LiveError) {
         let mut active = self.inner.active();
-        self.sender.send_replace(PanelUpdate { ended: Some(error), ..PanelUpdate::default() });
+        self.sender.send_replace(LiveUpdate { ended: Some(error), ..LiveUpdate::default() });
         self.remove(&mut active);
     }
 
-    fn remove(&self, active: &mut HashMap<PanelQuery, watch::Sender<PanelUpdate>>) {
+    fn remove(&self, active: &mut HashMap<LiveQuery, watch::Sender<LiveUpdate>>) {
         active.remove(&self.query);
         if active.is_empty() {
             self.inner.demand.send_replace(None);
@@ -435,10 +562,10 @@ impl QueryTask {
 
 #[cfg(test)]
 mod tests {
-    use super::super::PanelSources;
-    use super::super::catalog::Catalog;
     use super::*;
     use crate::clickhouse::ClickHouse;
+    use crate::panels::PanelSources;
+    use crate::panels::catalog::Catalog;
 
     #[test]
     fn a_client_is_an_ipv4_address_or_an_ipv6_network() {
@@ -454,7 +581,7 @@ mod tests {
     fn a_quota_counts_each_distinct_query_of_a_client_once() {
         let [a, b] =
             ["10.0.0.1", "10.0.0.2"].map(|address| ClientAddress::new(Some(address.parse().unwrap())));
-        let [x, y, z] = ["x", "y", "z"].map(PanelQuery::with_defaults);
+        let [x, y, z] = ["x", "y", "z"].map(|name| LiveQuery::Panel(PanelQuery::with_defaults(name)));
         let mut quotas = ClientQuotas::default();
         for query in [&x, &y, &x, &x] {
             assert_eq!(quotas.acquire(a, query, 2), Ok(()));
@@ -518,11 +645,19 @@ mod tests {
             catalog,
             |_| Ok(()),
         );
+        let explore = Explore::for_tests(panels.clickhouse().clone());
         let (_landed, landed) = watch::channel(0);
         let stop = CancellationToken::new();
-        let subscriptions =
-            Subscriptions::new(panels, landed, watch::channel(None).0, Duration::ZERO, 1, stop.clone());
-        let query = PanelQuery::with_defaults("top_pages");
+        let subscriptions = Subscriptions::new(
+            panels,
+            (explore, 10),
+            landed,
+            watch::channel(None).0,
+            Duration::ZERO,
+            1,
+            stop.clone(),
+        );
+        let query = LiveQuery::Panel(PanelQuery::with_defaults("top_pages"));
         let (mut receiver, _permit) = subscriptions.subscribe(query, ClientAddress::new(None)).unwrap();
         receiver.changed().await.unwrap();
         assert!(receiver.borrow().stale.is_some(), "there is no ClickHouse");

@@ -12,7 +12,8 @@
 //!    process that is reached like a server.
 //! 7. `panels`: SQL files, queried with parameters, whose results are tables and typed messages. Queries with subscribers
 //!    run again when a batch has landed.
-//! 8. `dashboard`: gRPC and HTTP handlers that return and stream the results. `web_assets` serves the page, built from
+//! 8. `events`: searches among the stored events, and follows those that are accepted, selected by a `filter`.
+//! 9. `dashboard`: gRPC and HTTP handlers that return and stream the results. `web_assets` serves the page, built from
 //!    web/.
 //!
 //! Around them: `commands` are the subcommands of the program, `config` its settings, `server` the one port for gRPC
@@ -43,6 +44,7 @@ mod edge;
 mod engine;
 mod error;
 mod event;
+mod events;
 mod file_stamp;
 mod filter;
 mod health;

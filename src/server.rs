@@ -38,6 +38,7 @@ use crate::edge::{
     tls::{Tls, TlsWatcher},
 };
 use crate::error::problem_response;
+use crate::events::{self, grpc::EventsHandler};
 use crate::health::grpc::HealthHandler;
 use crate::health::{self, HealthView};
 use crate::ingest::{self, Ingester, grpc::IngestHandler, otlp::LogsHandler};
@@ -51,6 +52,7 @@ use crate::traces;
 use crate::web_assets::Page;
 use v1::admin_service_server::AdminServiceServer;
 use v1::dashboard_service_server::DashboardServiceServer;
+use v1::events_service_server::EventsServiceServer;
 use v1::health_service_server::HealthServiceServer;
 
 /// The handlers of all services, and the settings of the router.
@@ -65,6 +67,8 @@ pub(crate) struct Handlers {
     pub panels: Panels,
     /// `/api/panels`.
     pub dashboard_state: watch::Receiver<DashboardState>,
+    /// EventsService and `/api/events`.
+    pub events: EventsHandler,
     /// HealthService.
     pub health: HealthHandler,
     /// `/health`, `/readyz` and grpc.health.v1.Health.
@@ -107,6 +111,7 @@ pub(crate) fn router(handlers: Handlers) -> (Router, HealthReporter) {
         dashboard,
         panels,
         dashboard_state,
+        events,
         health,
         view,
         max_message_bytes,
@@ -137,6 +142,12 @@ pub(crate) fn router(handlers: Handlers) -> (Router, HealthReporter) {
     let grpc = Routes::new(ingest_v1)
         .add_service(logs_v1)
         .add_service(dashboard_v1)
+        .add_service(
+            EventsServiceServer::new(events.clone())
+                .max_decoding_message_size(max_message_bytes)
+                .accept_compressed(Gzip)
+                .send_compressed(Gzip),
+        )
         .add_service(HealthServiceServer::new(health))
         .add_service(AdminServiceServer::new(admin).max_decoding_message_size(max_message_bytes))
         .add_service(health_v1)
@@ -159,6 +170,7 @@ pub(crate) fn router(handlers: Handlers) -> (Router, HealthReporter) {
     let routes = ingest::otlp::add_routes(routes, ingester, max_message_bytes);
     let routes = openapi::add_routes(routes);
     let routes = session::add_routes(routes, access.clone(), oidc, edge.base_path.clone());
+    let routes = events::http::add_routes(routes, events);
     let routes = page.add_routes(dashboard::http::add_routes(routes, panels, dashboard_state));
     for (path, requirement) in routes.requirements() {
         tracing::debug!(path, requires = ?requirement, "route");

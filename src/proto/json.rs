@@ -68,12 +68,11 @@ fn parse<M: Message + Default>(
     Ok(dynamic.transcode_to()?)
 }
 
-/// Parses the proto3 JSON of the message `name`. Field names may be in snake_case or lowerCamelCase. Only tests read such
-/// messages: events have a typed reader, `ingest/event_json.rs`.
+/// Parses the proto3 JSON of the message `name`. Field names may be in snake_case or lowerCamelCase. Events have a typed reader:
+/// `ingest/event_json.rs`.
 ///
 /// # Errors
 /// See [`JsonError`].
-#[cfg(test)]
 pub(crate) fn from_json<M: Message + Default>(name: &str, json: &str) -> Result<M, JsonError> {
     parse(descriptor(name), json, &DeserializeOptions::new())
 }

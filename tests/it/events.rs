@@ -239,7 +239,7 @@ async fn rejected_events_are_listed_with_key_field_and_reason() {
     ingest.send_events(events_request(vec![event("fine"), invalid])).await.unwrap();
     let long = "x".repeat(1_000);
     let body = json!([
-        { "event_name": "signup", "timestamp": "yesterday", "properties": { "text": long } },
+        { "event_name": "signup", "timestamp": "2100-01-01T00:00:00Z", "properties": { "text": long } },
         { "event_name": "", "timestamp": "2026-11-22T10:00:00Z" },
     ]);
     let (head, _) = http_request(&server, "POST", "/events", "application/json", body.to_string().as_bytes());
@@ -252,7 +252,7 @@ async fn rejected_events_are_listed_with_key_field_and_reason() {
     assert_eq!(events.len(), 3);
     assert_eq!((field(0, "source"), field(0, "field")), ("EVENT_SOURCE_HTTP", "event_name"));
     assert_eq!((field(1, "source"), field(1, "field")), ("EVENT_SOURCE_HTTP", "timestamp"));
-    assert!(field(1, "payload").len() == 500 && field(1, "payload").contains("yesterday"), "{list}");
+    assert!(field(1, "payload").len() == 500 && field(1, "payload").contains("2100-01-01"), "{list}");
     assert_eq!((field(2, "source"), field(2, "field")), ("EVENT_SOURCE_GRPC", "country_code"));
     assert_eq!(field(2, "event_name"), "page_view");
     assert!(field(2, "reason").contains("\"Spain\" is not an ISO 3166-1"), "{list}");

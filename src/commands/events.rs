@@ -107,9 +107,7 @@ fn parse_range(text: &str) -> Result<v1::TimeRange, String> {
     let name = text.to_uppercase().replace('-', "_");
     v1::TimeRange::from_str_name(&format!("TIME_RANGE_{name}"))
         .filter(|range| *range != v1::TimeRange::Unspecified)
-        .ok_or_else(|| {
-            "use 1h, 6h, 24h, 7d, 30d, 90d, today, yesterday, this_week or this_month".to_owned()
-        })
+        .ok_or_else(|| "use 1h, 6h, 24h, 7d, 30d, 90d, today, yesterday, this_week or this_month".to_owned())
 }
 
 fn parse_time(text: &str) -> Result<Timestamp, String> {
@@ -121,8 +119,7 @@ fn parse_time(text: &str) -> Result<Timestamp, String> {
 impl SelectionArgs {
     fn filter(&self) -> v1::EventFilter {
         let field = |field: &str, operator: v1::FieldOperator, values: Vec<String>| {
-            let condition =
-                v1::FieldCondition { field: field.to_owned(), operator: operator.into(), values };
+            let condition = v1::FieldCondition { field: field.to_owned(), operator: operator.into(), values };
             v1::EventFilter { condition: Some(Condition::Field(condition)) }
         };
         let mut all = Vec::new();
@@ -130,7 +127,9 @@ impl SelectionArgs {
             self.events.iter().cloned().partition(|name| name.contains('*'));
         let patterns: Vec<_> = patterns
             .iter()
-            .map(|pattern| format!("^{}$", pattern.split('*').map(regex::escape).collect::<Vec<_>>().join(".*")))
+            .map(|pattern| {
+                format!("^{}$", pattern.split('*').map(regex::escape).collect::<Vec<_>>().join(".*"))
+            })
             .collect();
         let mut any = Vec::new();
         if !names.is_empty() {
@@ -140,7 +139,9 @@ impl SelectionArgs {
             any.push(field("event_name", v1::FieldOperator::Matches, patterns));
         }
         if !any.is_empty() {
-            all.push(v1::EventFilter { condition: Some(Condition::Any(v1::EventFilterList { filters: any })) });
+            all.push(v1::EventFilter {
+                condition: Some(Condition::Any(v1::EventFilterList { filters: any })),
+            });
         }
         let mut by_field = BTreeMap::<&str, Vec<String>>::new();
         for (name, value) in &self.filters {
@@ -236,7 +237,8 @@ async fn search(args: &SearchArgs, printer: &mut Printer<impl Write>) -> anyhow:
             page_size: Some(page_size),
             page_token,
         };
-        let page = client.search_events(args.connection.request(request)?).await.map_err(failed)?.into_inner();
+        let page =
+            client.search_events(args.connection.request(request)?).await.map_err(failed)?.into_inner();
         page.events.iter().try_for_each(|event| printer.event(event))?;
         remaining -= page.events.len().min(remaining);
         page_token = page.next_page_token;
@@ -256,7 +258,9 @@ fn failed(status: Status) -> anyhow::Error {
 fn unless_closed(result: anyhow::Result<()>) -> anyhow::Result<()> {
     match result {
         Err(error)
-            if error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == ErrorKind::BrokenPipe) =>
+            if error
+                .downcast_ref::<io::Error>()
+                .is_some_and(|error| error.kind() == ErrorKind::BrokenPipe) =>
         {
             Ok(())
         }
@@ -382,7 +386,10 @@ mod tests {
         let line = csv.lines().nth(1).unwrap();
         assert_eq!(line, "1970-01-01T00:00:01.500Z,,,a\u{1b}[31m,\"s, \"\"t\"\"\",,,,\"{\"\"a\"\":1}\"");
         let json: serde_json::Value = serde_json::from_str(&printed(Format::Json)).unwrap();
-        assert_eq!((&json["session_id"], &json["properties_json"]), (&"s, \"t\"".into(), &r#"{"a":1}"#.into()));
+        assert_eq!(
+            (&json["session_id"], &json["properties_json"]),
+            (&"s, \"t\"".into(), &r#"{"a":1}"#.into())
+        );
         assert!(!printed(Format::Table).contains('\u{1b}'), "a terminal would interpret it");
     }
 
@@ -394,7 +401,8 @@ mod tests {
             filters: filters.iter().map(|filter| parse_filter(filter).unwrap()).collect(),
         };
         let json = to_json("EventFilter", &selection.filter()).to_string();
-        for part in [r#""values":["^signup_.*$"]"#, r#""values":["page.view"]"#, r#""values":["pro","free"]"#] {
+        for part in [r#""values":["^signup_.*$"]"#, r#""values":["page.view"]"#, r#""values":["pro","free"]"#]
+        {
             assert!(json.contains(part), "{json}");
         }
         assert!(parse_filter("plan").is_err() && parse_range("2h").is_err() && parse_time("now").is_err());

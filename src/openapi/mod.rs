@@ -318,8 +318,10 @@ fn add_events(paths: &mut serde_json::Map<String, Value>, schemas: &mut Schemas)
     ];
 
     let page = schemas.reference(&descriptor("SearchEventsResponse"));
-    let mut get =
-        operation("Searches stored events, the newest first", json!({ "200": content("application/json", page) }));
+    let mut get = operation(
+        "Searches stored events, the newest first",
+        json!({ "200": content("application/json", page) }),
+    );
     let ranges = dashboard::request::query_values().ranges;
     let range = [
         parameter("range", "The time range; 7d by default.", json!({ "type": "string", "enum": ranges })),
@@ -329,7 +331,11 @@ fn add_events(paths: &mut serde_json::Map<String, Value>, schemas: &mut Schemas)
     ];
     let paging = [
         parameter("page_size", "Events per page; 50 by default.", number(1, 500)),
-        parameter("page_token", "next_page_token of the page before, with the same filter and range.", text()),
+        parameter(
+            "page_token",
+            "next_page_token of the page before, with the same filter and range.",
+            text(),
+        ),
     ];
     get["parameters"] = range.into_iter().chain(filters.clone()).chain(paging).collect();
     paths.insert("/api/events".to_owned(), json!({ "get": get }));

@@ -324,7 +324,7 @@ impl Reader {
 
     /// Whether a live event was in the first message, since it was stored while that was read. Its id may be new to the reader.
     fn was_shown(&mut self, event: &v1::AcceptedEvent) -> bool {
-        let Some(last) = self.shown.iter().map(|shown| received_ms(shown)).max() else { return false };
+        let Some(last) = self.shown.iter().map(received_ms).max() else { return false };
         if received_ms(event) > last {
             return false;
         }

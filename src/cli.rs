@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use clap::error::ErrorKind;
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
-use crate::commands::{dead_letters, engine, generate, keys, migrate, properties, serve};
+use crate::commands::{dead_letters, engine, events, generate, keys, migrate, properties, serve};
 use crate::config::{self, ServeConfig};
 use crate::telemetry;
 
@@ -23,6 +23,10 @@ enum Command {
     Serve(Box<ServeConfig>),
     /// Send synthetic events to a server
     Generate(generate::GenerateArgs),
+    /// Print events as they are accepted
+    Tail(events::TailArgs),
+    /// Search stored events
+    Events(events::EventsArgs),
     /// Apply the schema, or print it
     Migrate(migrate::MigrateArgs),
     /// Create, list, rotate or revoke the keys of callers
@@ -87,6 +91,8 @@ fn run_command(command: Command) -> anyhow::Result<()> {
             result
         }),
         Command::Generate(args) => run_in_runtime(generate::run(args)),
+        Command::Tail(args) => run_in_runtime(events::tail(args)),
+        Command::Events(args) => run_in_runtime(events::run(args)),
         Command::Migrate(args) => run_in_runtime(migrate::run(args)),
         Command::Keys(args) => keys::run(args),
         Command::Properties(args) => run_in_runtime(properties::run(args)),

@@ -13,8 +13,9 @@
 //! 7. `panels`: SQL files, queried with parameters, whose results are tables and typed messages.
 //! 8. `explore`: trends, funnels, retention and paths of any event, from the rollup or from events within a budget. `filter`
 //!    selects events for all of them.
-//! 9. `live`: results of panels and of Explore, computed again for subscribers when a batch has landed.
-//! 10. `dashboard`: gRPC and HTTP handlers that return and stream the results. `web_assets` serves the page, built from
+//! 9. `events`: searches among the stored events, and follows those that are accepted.
+//! 10. `live`: results of panels and of Explore, computed again for subscribers when a batch has landed.
+//! 11. `dashboard`: gRPC and HTTP handlers that return and stream the results. `web_assets` serves the page, built from
 //!    web/.
 //!
 //! Around them: `commands` are the subcommands of the program, `config` its settings, `server` the one port for gRPC
@@ -45,6 +46,7 @@ mod edge;
 mod engine;
 mod error;
 mod event;
+mod events;
 mod explore;
 mod file_stamp;
 mod filter;

@@ -38,6 +38,7 @@ use crate::edge::{
     tls::{Tls, TlsWatcher},
 };
 use crate::error::problem_response;
+use crate::events::{self, grpc::EventsHandler};
 use crate::explore::{self, Explore, grpc::ExploreHandler};
 use crate::health::grpc::HealthHandler;
 use crate::health::{self, HealthView};
@@ -52,6 +53,7 @@ use crate::traces;
 use crate::web_assets::Page;
 use v1::admin_service_server::AdminServiceServer;
 use v1::dashboard_service_server::DashboardServiceServer;
+use v1::events_service_server::EventsServiceServer;
 use v1::explore_service_server::ExploreServiceServer;
 use v1::health_service_server::HealthServiceServer;
 
@@ -69,6 +71,8 @@ pub(crate) struct Handlers {
     pub explore: Explore,
     /// `/api/panels`.
     pub dashboard_state: watch::Receiver<DashboardState>,
+    /// EventsService and `/api/events`.
+    pub events: EventsHandler,
     /// HealthService.
     pub health: HealthHandler,
     /// `/health`, `/readyz` and grpc.health.v1.Health.
@@ -112,6 +116,7 @@ pub(crate) fn router(handlers: Handlers) -> (Router, HealthReporter) {
         panels,
         explore,
         dashboard_state,
+        events,
         health,
         view,
         max_message_bytes,
@@ -147,6 +152,12 @@ pub(crate) fn router(handlers: Handlers) -> (Router, HealthReporter) {
         .add_service(logs_v1)
         .add_service(dashboard_v1)
         .add_service(explore_v1)
+        .add_service(
+            EventsServiceServer::new(events.clone())
+                .max_decoding_message_size(max_message_bytes)
+                .accept_compressed(Gzip)
+                .send_compressed(Gzip),
+        )
         .add_service(HealthServiceServer::new(health))
         .add_service(AdminServiceServer::new(admin).max_decoding_message_size(max_message_bytes))
         .add_service(health_v1)
@@ -170,6 +181,7 @@ pub(crate) fn router(handlers: Handlers) -> (Router, HealthReporter) {
     let routes = explore::http::add_routes(routes, &explore, max_message_bytes);
     let routes = openapi::add_routes(routes);
     let routes = session::add_routes(routes, access.clone(), oidc, edge.base_path.clone());
+    let routes = events::http::add_routes(routes, events);
     let routes = page.add_routes(dashboard::http::add_routes(routes, panels, dashboard_state));
     for (path, requirement) in routes.requirements() {
         tracing::debug!(path, requires = ?requirement, "route");

@@ -43,6 +43,10 @@ const RPCS: &[Service] = &[
             ("ListPeople", Read),
         ],
     ),
+    (
+        "millrace.v1.EventsService",
+        &[("SearchEvents", Read), ("TailEvents", Read), ("ListRejectedEvents", Read)],
+    ),
     ("millrace.v1.HealthService", &[("Check", Read), ("Watch", Read)]),
     (
         "millrace.v1.AdminService",

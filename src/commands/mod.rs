@@ -1,7 +1,9 @@
 //! The subcommands, one file each.
 
+mod connection;
 pub(crate) mod dead_letters;
 pub(crate) mod engine;
+pub(crate) mod events;
 pub(crate) mod generate;
 pub(crate) mod keys;
 pub(crate) mod migrate;

@@ -28,12 +28,15 @@ use crate::dashboard::{self, grpc::DashboardHandler, heartbeat::DashboardStateTa
 use crate::edge::tls::Tls;
 use crate::engine::{self, EngineHandle, SupervisorConfig};
 use crate::event::ValidationRules;
+use crate::events::grpc::EventsHandler;
+use crate::events::{Search, Tails};
 use crate::explore::Explore;
 use crate::explore::runner::Runner;
 use crate::health::grpc::HealthHandler;
 use crate::health::{HealthCollector, HealthSources, is_writer_running};
 use crate::ingest::Ingester;
 use crate::ingest::grpc::IngestHandler;
+use crate::ingest::rejected::RejectedEvents;
 use crate::journal::{Journal, JournalConfig};
 use crate::live::Subscriptions;
 use crate::metrics::{self, Metrics, MetricsSources};
@@ -50,6 +53,7 @@ use crate::writer::batch::BatchEncoder;
 use crate::writer::boot::BootMarker;
 use crate::writer::dead_letter::DeadLetters;
 use crate::writer::durability::Durability;
+use crate::writer::feed::Feed;
 use crate::writer::{self, RecoveredState, WriterDependencies};
 
 /// Runs the server until SIGTERM or SIGINT.
@@ -124,6 +128,7 @@ pub(crate) async fn run(config: ServeConfig) -> anyhow::Result<()> {
         DeadLetters::open(&config.data_dir).context("the folder of dead letters could not be opened")?;
     let durability = durability(&storage, &config.data_dir)?;
     let (demand, _) = watch::channel(None);
+    let (feed, durable_requests) = Feed::new();
     let (writer, writer_task) = writer::start(WriterDependencies {
         clickhouse: storage.clickhouse.clone(),
         encoder: BatchEncoder::new(properties.clone(), config.clickhouse.rollup_values),
@@ -135,6 +140,7 @@ pub(crate) async fn run(config: ServeConfig) -> anyhow::Result<()> {
         config: config.writer.clone(),
         demand: demand.subscribe(),
         schema_pending: schema_pending.clone(),
+        feed: feed.clone(),
         stop: stop_writer.clone(),
     })
     .await
@@ -231,7 +237,10 @@ pub(crate) async fn run(config: ServeConfig) -> anyhow::Result<()> {
         None => None,
     };
     let watchdog_writer = writer.clone();
-    let ingester = Ingester::new(writer, rules, properties);
+    let search = Search::new(storage.explore_clickhouse.clone(), properties.clone());
+    let (tails, tail_task) = Tails::new(feed, durable_requests, search.clone());
+    let rejected = RejectedEvents::default();
+    let ingester = Ingester::new(writer, rules, properties, rejected.clone());
     let (router, reporter) = server::router(Handlers {
         ingest: IngestHandler::new(ingester.clone(), &server_id, stop_services.clone()),
         ingester,
@@ -245,6 +254,7 @@ pub(crate) async fn run(config: ServeConfig) -> anyhow::Result<()> {
         panels,
         explore,
         dashboard_state,
+        events: EventsHandler::new(search, tails, rejected, stop_services.clone()),
         health: HealthHandler::new(view.clone()),
         view: view.clone(),
         admin: AdminHandler::new(key_file),
@@ -270,6 +280,7 @@ pub(crate) async fn run(config: ServeConfig) -> anyhow::Result<()> {
         properties: ServerTask::new("properties", properties_task),
         keys: ServerTask::new("keys", tokio::spawn(key_file_watcher.run(stop_services.clone()))),
         dashboard_state: ServerTask::new("dashboard state", dashboard_state_task),
+        tails: ServerTask::new("tails", tokio::spawn(tail_task.run(stop_services.clone()))),
         health: ServerTask::new("health", health_task),
         health_reporter: ServerTask::new(
             "health reporter",
@@ -312,6 +323,7 @@ pub(crate) async fn run(config: ServeConfig) -> anyhow::Result<()> {
             tasks.properties,
             tasks.keys,
             tasks.dashboard_state,
+            tasks.tails,
             tasks.health,
             tasks.health_reporter,
         ];
@@ -387,6 +399,7 @@ struct ServerTasks {
     properties: ServerTask,
     keys: ServerTask,
     dashboard_state: ServerTask,
+    tails: ServerTask,
     health: ServerTask,
     health_reporter: ServerTask,
     /// `None` without `MILLRACE_METRICS_LISTEN`.
@@ -419,6 +432,7 @@ impl ServerTasks {
             properties,
             keys,
             dashboard_state,
+            tails,
             health,
             health_reporter,
             metrics_server,
@@ -427,8 +441,17 @@ impl ServerTasks {
             writer,
             engine,
         } = self;
-        let tasks =
-            [server, panel_directory, properties, keys, dashboard_state, health, health_reporter, writer];
+        let tasks = [
+            server,
+            panel_directory,
+            properties,
+            keys,
+            dashboard_state,
+            tails,
+            health,
+            health_reporter,
+            writer,
+        ];
         let optional = [metrics_server, oidc, deferred_schema, engine];
         first_exit(tasks.into_iter().chain(optional.into_iter().flatten()).collect()).await
     }

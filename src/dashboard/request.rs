@@ -36,7 +36,7 @@ impl QueryFields {
         Ok(PanelQuery {
             project,
             panel: self.panel,
-            range: range(self.time_range, self.interval)?,
+            range: parse_range(self.time_range, self.interval, TimeRange::Hour)?,
             bucket: bucket(self.bucket)?,
             compare: compare(self.compare)?,
             filters: parse_filters(filters)?,
@@ -50,7 +50,17 @@ fn parse_filters(filters: impl IntoIterator<Item = (String, Vec<String>)>) -> Re
     Ok(Filters::parse(filters).map_err(|error: InvalidFilter| PanelError::from(error))?)
 }
 
-fn range(time_range: i32, interval: Option<v1::Interval>) -> Result<TimeRange, Error> {
+/// The range of a query about events, and its time zone. The last 7 days by default.
+pub(crate) fn query_range(range: Option<v1::QueryRange>) -> Result<(TimeRange, Option<String>), Error> {
+    let v1::QueryRange { time_range, interval, time_zone } = range.unwrap_or_default();
+    Ok((parse_range(time_range, interval, TimeRange::Week)?, time_zone.filter(|zone| !zone.is_empty())))
+}
+
+fn parse_range(
+    time_range: i32,
+    interval: Option<v1::Interval>,
+    default: TimeRange,
+) -> Result<TimeRange, Error> {
     use v1::TimeRange as Message;
     let preset = match Message::try_from(time_range) {
         Ok(Message::Unspecified) => None,
@@ -73,7 +83,7 @@ fn range(time_range: i32, interval: Option<v1::Interval>) -> Result<TimeRange, E
         }
     };
     match (preset, interval) {
-        (preset, None) => Ok(preset.unwrap_or(TimeRange::Hour)),
+        (preset, None) => Ok(preset.unwrap_or(default)),
         (None, Some(v1::Interval { start, end })) => {
             let start = start.ok_or_else(|| Error::invalid("interval: the start is missing"))?;
             Ok(TimeRange::Interval(Interval { start: start.seconds, end: end.map(end_second) }))
@@ -82,14 +92,6 @@ fn range(time_range: i32, interval: Option<v1::Interval>) -> Result<TimeRange, E
             Err(Error::invalid("time_range and interval are both set; a query has one range"))
         }
     }
-}
-
-/// The range of a query of ExploreService or EventsService, and its time zone.
-pub(crate) fn query_range(message: Option<v1::QueryRange>) -> Result<(TimeRange, Option<String>), Error> {
-    let v1::QueryRange { time_range, interval, time_zone } = message.unwrap_or_default();
-    let has_range = time_range != 0 || interval.is_some();
-    let range = if has_range { range(time_range, interval)? } else { TimeRange::Week };
-    Ok((range, time_zone.filter(|zone| !zone.is_empty())))
 }
 
 /// The first whole second that is not before an end.
@@ -188,33 +190,7 @@ pub(super) fn parse_http(
         filters.entry(dimension.to_owned()).or_default().push(value.to_owned());
     }
     let mut take = |name: &str| parameters.remove(name).filter(|value| !value.is_empty());
-    let time_zone = take("time_zone");
-    let zone = parse_time_zone(time_zone.as_deref()).map_err(PanelError::from)?;
-    let (range, time_range, from, to) = (take("range"), take("time_range"), take("from"), take("to"));
-    let named = match (range, time_range) {
-        (Some(_), Some(_)) => {
-            return Err(Error::invalid("range and time_range are both given; a query has one range"));
-        }
-        (Some(name), None) => Some(("range", name)),
-        (None, name) => name.map(|name| ("time_range", name)),
-    };
-    let range = match (named, from, to) {
-        (None, None, None) => TimeRange::Hour,
-        (Some((key, name)), None, None) => {
-            let known = RANGES.into_iter().find(|(known, _)| *known == name.replace('-', "_"));
-            known.ok_or_else(|| expected_one_of(key, &name, RANGES.map(|(name, _)| name)))?.1
-        }
-        (None, Some(from), to) => {
-            let end = to.map(|to| parse_time("to", &to, &zone, 1)).transpose()?;
-            TimeRange::Interval(Interval { start: parse_time("from", &from, &zone, 0)?, end })
-        }
-        (Some((key, _)), ..) => {
-            return Err(Error::invalid(format!(
-                "{key} and from or to are both given; a query has one range"
-            )));
-        }
-        (None, None, Some(_)) => return Err(Error::invalid("to is given without from")),
-    };
+    let (range, time_zone) = http_range(&mut take)?;
     let bucket = take("bucket").filter(|bucket| bucket != "auto");
     let bucket = bucket.map(|name| {
         let known = BucketWidth::ALL.into_iter().find(|(_, known, _)| *known == name);
@@ -229,13 +205,47 @@ pub(super) fn parse_http(
     Ok(PanelQuery {
         project,
         panel,
-        range,
+        range: range.unwrap_or(TimeRange::Hour),
         bucket: bucket.transpose()?,
         compare,
         filters: parse_filters(filters)?,
         time_zone,
         parameters,
     })
+}
+
+/// The range of an HTTP request, if it has one, and its time zone. `take` removes a parameter that is not empty.
+pub(crate) fn http_range(
+    take: &mut impl FnMut(&str) -> Option<String>,
+) -> Result<(Option<TimeRange>, Option<String>), Error> {
+    let time_zone = take("time_zone");
+    let zone = parse_time_zone(time_zone.as_deref()).map_err(PanelError::from)?;
+    let (range, time_range, from, to) = (take("range"), take("time_range"), take("from"), take("to"));
+    let named = match (range, time_range) {
+        (Some(_), Some(_)) => {
+            return Err(Error::invalid("range and time_range are both given; a query has one range"));
+        }
+        (Some(name), None) => Some(("range", name)),
+        (None, name) => name.map(|name| ("time_range", name)),
+    };
+    let range = match (named, from, to) {
+        (None, None, None) => None,
+        (Some((key, name)), None, None) => {
+            let known = RANGES.into_iter().find(|(known, _)| *known == name.replace('-', "_"));
+            Some(known.ok_or_else(|| expected_one_of(key, &name, RANGES.map(|(name, _)| name)))?.1)
+        }
+        (None, Some(from), to) => {
+            let end = to.map(|to| parse_time("to", &to, &zone, 1)).transpose()?;
+            Some(TimeRange::Interval(Interval { start: parse_time("from", &from, &zone, 0)?, end }))
+        }
+        (Some((key, _)), ..) => {
+            return Err(Error::invalid(format!(
+                "{key} and from or to are both given; a query has one range"
+            )));
+        }
+        (None, None, Some(_)) => return Err(Error::invalid("to is given without from")),
+    };
+    Ok((range, time_zone))
 }
 
 /// The values that the fields of a query over HTTP have.

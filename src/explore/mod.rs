@@ -20,7 +20,7 @@ pub(crate) mod people;
 pub(crate) mod request;
 pub(crate) mod retention;
 mod rollup;
-mod rows;
+pub(crate) mod rows;
 pub(crate) mod runner;
 mod stream;
 mod time;

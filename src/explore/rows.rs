@@ -8,19 +8,19 @@ const SESSION_LINKS: &str = include_str!("../../queries/explore/session_links.sq
 
 /// What a statement reads.
 #[derive(Clone, Debug)]
-pub(super) struct Rows<'a> {
+pub(crate) struct Rows<'a> {
     /// One of these names, if there are any; otherwise any event.
-    pub(super) event_names: Vec<&'a str>,
+    pub(crate) event_names: Vec<&'a str>,
     /// Only events that pass.
-    pub(super) filter: &'a Filter,
-    pub(super) span: Span,
+    pub(crate) filter: &'a Filter,
+    pub(crate) span: Span,
 }
 
 /// A span of time, in seconds since 1970 UTC. The end is exclusive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Span {
-    pub(super) start: i64,
-    pub(super) end: i64,
+pub(crate) struct Span {
+    pub(crate) start: i64,
+    pub(crate) end: i64,
 }
 
 impl Span {
@@ -79,7 +79,7 @@ impl Rows<'_> {
     }
 
     /// The condition that the visitor of a row did something.
-    pub(super) fn did(&self, did: &Did, params: &mut Params) -> String {
+    pub(crate) fn did(&self, did: &Did, params: &mut Params) -> String {
         let start = did.within_seconds.map_or(self.span.start, |seconds| self.span.end - seconds);
         let rows = Rows {
             event_names: if did.event_name.is_empty() { Vec::new() } else { vec![&did.event_name] },
@@ -104,7 +104,7 @@ pub(super) fn in_names(names: &[&str], params: &mut Params) -> String {
 }
 
 /// Joins the user of the session of an event, as `link.user`, a hash, and `link.user_id`.
-fn join_links() -> String {
+pub(crate) fn join_links() -> String {
     format!(
         " LEFT ANY JOIN (SELECT session, user_id, xxh3(user_id) AS user FROM ({SESSION_LINKS})) AS link \
          ON xxh3(events.session_id) = link.session"

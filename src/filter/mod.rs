@@ -1,12 +1,15 @@
 //! The filter that every query about events has (`EventFilter` in the contracts): validated once, evaluated by ClickHouse
-//! ([`sql`]).
+//! ([`sql`]), or for an event in memory ([`matches`]).
 
 pub(crate) mod field;
+pub(crate) mod matches;
 mod parse;
+mod pattern;
 pub(crate) mod sql;
 
 pub(crate) use field::Field;
-pub(crate) use parse::{InvalidFilter, check_event_name, check_pattern, pattern};
+pub(crate) use parse::{InvalidFilter, check_event_name, check_pattern};
+pub(crate) use pattern::pattern;
 
 /// Selects events. Equal filters select the same events.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -124,5 +127,11 @@ impl Filter {
             Self::Field(_) => false,
             Self::Did(_) => true,
         }
+    }
+}
+
+impl From<InvalidFilter> for crate::error::Error {
+    fn from(error: InvalidFilter) -> Self {
+        Self::invalid(error.to_string())
     }
 }

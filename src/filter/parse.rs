@@ -1,6 +1,7 @@
 //! From the contracts' message to a valid filter.
 
 use super::field::InvalidField;
+use super::pattern::pattern;
 use super::{Bounds, Did, Field, FieldCondition, Filter, Test};
 use crate::event::MAX_EVENT_NAME_BYTES;
 use crate::panels::abbreviate;
@@ -50,6 +51,12 @@ pub(crate) enum InvalidFilter {
     /// No event can have this name.
     #[error("filter: the event name {0:?} is longer than {MAX_EVENT_NAME_BYTES} bytes")]
     EventName(String),
+    /// `did` where only an event itself can be evaluated.
+    #[error(
+        "filter: a condition on what a visitor did (did) needs stored events, so live events cannot be filtered by it; \
+         leave it out, or search stored events instead"
+    )]
+    LiveDid,
     /// `did` within `did`.
     #[error("filter: a condition on what a visitor did cannot contain another one")]
     NestedDid,
@@ -204,11 +211,6 @@ impl Parser<'_> {
         let condition = Filter::Field(FieldCondition { field, test });
         Ok(if is_negated { Filter::Not(Box::new(condition)) } else { condition })
     }
-}
-
-/// Builds a regular expression with the semantics of ClickHouse's `match`: anywhere in the text, and "." matches line breaks.
-pub(crate) fn pattern(pattern: &str) -> Result<regex::Regex, regex::Error> {
-    regex::RegexBuilder::new(pattern).dot_matches_new_line(true).size_limit(1 << 20).build()
 }
 
 /// Checks a regular expression. Its syntax is that of RE2, which the library shares.

@@ -14,7 +14,7 @@ use super::{Ingester, MAX_SEND_EVENTS};
 use crate::access::Caller;
 use crate::edge::{self, body::BodyPermit};
 use crate::error::Error;
-use crate::proto::v1;
+use crate::proto::v1::{self, EventSource};
 use v1::ingest_service_server::IngestService;
 
 /// Serves IngestService.
@@ -37,7 +37,7 @@ impl IngestHandler {
         mut request: Request<Streaming<EventsRequest>>,
         stopping: CancellationToken,
     ) -> Result<Outcomes<Status>, Error> {
-        let ingester = self.ingester.for_request(request.extensions())?;
+        let ingester = self.ingester.for_request(request.extensions(), EventSource::Grpc)?;
         let stream_permit = ingester.caller()?.limits().map_or(Ok(None), |limits| limits.open_stream())?;
         let body_permit = request.extensions_mut().remove::<BodyPermit>();
         Ok(stream::run(ingester, stream_permit, body_permit, request.into_inner(), stopping))
@@ -85,7 +85,7 @@ impl IngestService for IngestHandler {
         &self,
         mut request: Request<EventsRequest>,
     ) -> Result<Response<v1::SendEventsResponse>, Status> {
-        let ingester = self.ingester.for_request(request.extensions())?;
+        let ingester = self.ingester.for_request(request.extensions(), EventSource::Grpc)?;
         let body_permit = request.extensions_mut().remove::<BodyPermit>();
         let request = request.into_inner();
         check_event_count(request.len(), MAX_SEND_EVENTS, "SendEvents", ", or use UploadEvents")?;

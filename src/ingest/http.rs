@@ -16,12 +16,13 @@ use super::event_json::{EventJsonError, parse_event_json};
 use super::fuzzed::{FuzzedDecoder, FuzzedRequest};
 use super::idempotency::IdempotencyKey;
 use super::ingester::{DecodedRequest, Ingester, MAX_SEND_EVENTS, RejectionBudget, check_event_count};
+use super::rejected::Payload;
 use crate::access::{HttpRoutes, Requirement};
 use crate::edge::body;
 use crate::error::{Error, problem_response};
 use crate::event::MAX_PROPERTIES_BYTES;
 use crate::proto::json::to_json;
-use crate::proto::v1;
+use crate::proto::v1::{self, EventSource};
 use crate::writer::Ack;
 
 /// The largest event as JSON, in bytes: `properties` has up to 64 KiB, and more if its text is escaped.
@@ -43,7 +44,7 @@ async fn post_events(
     request: Request,
     max_body_bytes: usize,
 ) -> Result<Response, Response> {
-    let ingester = ingester.for_request(request.extensions()).map_err(into_response)?;
+    let ingester = ingester.for_request(request.extensions(), EventSource::Http).map_err(into_response)?;
     let (parts, body) = request.into_parts();
     let Some(format) = BodyFormat::from_headers(&parts.headers) else {
         return Err(problem_response(StatusCode::UNSUPPORTED_MEDIA_TYPE, UNKNOWN_CONTENT_TYPE));
@@ -87,7 +88,7 @@ fn decode_events(
     let mut event = v1::Event::default();
     for (index, element) in (0_u32..).zip(elements) {
         if let Err(error) = read_event(element, &mut event) {
-            decoder.reject(index, error.field, error.reason);
+            decoder.reject(index, error.field, error.reason, &event.event_name, Payload::Text(element));
             continue;
         }
         if let Some(key) = key
@@ -96,7 +97,7 @@ fn decode_events(
             let mut text = Uuid::encode_buffer();
             event.event_id = Some(key.event_id(index).hyphenated().encode_lower(&mut text).to_owned());
         }
-        decoder.push_event(index, &event);
+        decoder.push_event(index, &event, Some(element));
     }
     Ok(decoder.finish())
 }

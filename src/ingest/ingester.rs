@@ -5,6 +5,7 @@ use std::sync::Arc;
 use prost_types::Struct;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
+use super::rejected::{Payload, RejectedEvents, RejectedInRequest};
 use super::wire::{EventsRequest, decode_event};
 use http::Extensions;
 
@@ -12,7 +13,7 @@ use crate::access::Caller;
 use crate::error::{Error, ErrorCode};
 use crate::event::{EventFields, PromotedBuffer, ValidationRules, validate_with};
 use crate::properties::Properties;
-use crate::proto::v1;
+use crate::proto::v1::{self, EventSource};
 use crate::writer::columns::EventColumns;
 use crate::writer::{RejectedByField, WriteRequest, Writer};
 
@@ -44,6 +45,9 @@ pub(crate) struct Ingester {
     rules: ValidationRules,
     properties: watch::Receiver<Arc<Properties>>,
     total_rejection_budget: Arc<Semaphore>,
+    rejected: RejectedEvents,
+    /// Where the events come from.
+    source: EventSource,
 }
 
 /// A validated request: the columns of its valid events, and the rejections of the others.
@@ -135,22 +139,24 @@ impl DecodedRequest {
 }
 
 impl Ingester {
-    /// `rules` are those of the configuration; `properties` the declared ones.
+    /// `rules` are those of the configuration; `properties` the declared ones. `rejected` keeps the rejected events.
     pub(crate) fn new(
         writer: Writer,
         rules: ValidationRules,
         properties: watch::Receiver<Arc<Properties>>,
+        rejected: RejectedEvents,
     ) -> Self {
         let total_rejection_budget = Arc::new(Semaphore::new(TOTAL_REJECTION_BUDGET_BYTES));
-        Self { writer, caller: None, rules, properties, total_rejection_budget }
+        let source = EventSource::Unspecified;
+        Self { writer, caller: None, rules, properties, total_rejection_budget, rejected, source }
     }
 
     /// The ingester of a request's caller.
     ///
     /// # Errors
     /// `Internal` if the request was not checked.
-    pub(super) fn for_request(&self, extensions: &Extensions) -> Result<Self, Error> {
-        Ok(Self { caller: Some(Caller::of(extensions)?), ..self.clone() })
+    pub(super) fn for_request(&self, extensions: &Extensions, source: EventSource) -> Result<Self, Error> {
+        Ok(Self { caller: Some(Caller::of(extensions)?), source, ..self.clone() })
     }
 
     /// Takes the cost of a request that cannot wait from the limits of the caller's key.
@@ -183,12 +189,12 @@ impl Ingester {
         for (index, bytes) in (0_u32..).zip(request.events()) {
             if bytes.len() > MAX_EVENT_BYTES {
                 let reason = format!("has {} bytes; the limit is {MAX_EVENT_BYTES}", bytes.len());
-                decoder.reject(index, "event", reason);
+                decoder.reject(index, "event", reason, "", Payload::Unknown);
                 continue;
             }
             let event = decode_event(bytes, &mut object)
                 .map_err(|error| Error::invalid(format!("the message cannot be decoded: {error}")))?;
-            decoder.push_event(index, event);
+            decoder.push_event(index, event, None);
         }
         decoder.finish().with_new_numbering(start_new_numbering)
     }
@@ -231,6 +237,7 @@ impl Ingester {
             rejected: 0,
             rejected_by_field: RejectedByField::default(),
             rejections: Rejections::default(),
+            rejected_events: RejectedInRequest::new(self.source),
         })
     }
 }
@@ -247,13 +254,22 @@ pub(super) struct RequestDecoder<'a> {
     rejected: u64,
     rejected_by_field: RejectedByField,
     rejections: Rejections,
+    rejected_events: RejectedInRequest,
 }
 
 impl RequestDecoder<'_> {
-    pub(super) fn push_event<'e>(&mut self, index: u32, event: impl Into<EventFields<'e>>) {
+    /// `text` is the event as it was sent, if it was sent as a text.
+    pub(super) fn push_event<'e>(
+        &mut self,
+        index: u32,
+        event: impl Into<EventFields<'e>>,
+        text: Option<&str>,
+    ) {
+        let fields = event.into();
+        let payload = text.map_or(Payload::Fields(fields), Payload::Text);
         let now_ms = self.request.received_at_ms;
         let buffer = std::mem::take(&mut self.promoted_buffer);
-        match validate_with(event, &self.ingester.rules, &self.properties, now_ms, buffer) {
+        match validate_with(fields, &self.ingester.rules, &self.properties, now_ms, buffer) {
             Ok(valid) if !self.caller.may_send(valid.event_name()) => {
                 let reason = format!(
                     "{:?} is not one of the events that this key may send: {}",
@@ -261,17 +277,26 @@ impl RequestDecoder<'_> {
                     self.caller.key.as_ref().map(|key| key.events.join(", ")).unwrap_or_default()
                 );
                 self.promoted_buffer = valid.into_buffer();
-                self.reject(index, "event_name", reason);
+                self.reject(index, "event_name", reason, fields.event_name, payload);
             }
             Ok(valid) => {
                 self.request.columns.push(&valid, &self.request.project, now_ms);
                 self.promoted_buffer = valid.into_buffer();
             }
-            Err(error) => self.reject(index, error.field, error.reason),
+            Err(error) => self.reject(index, error.field, error.reason, fields.event_name, payload),
         }
     }
 
-    pub(super) fn reject(&mut self, index: u32, field: &str, reason: String) {
+    /// `event_name` and `payload` are those of the event, as far as they are known.
+    pub(super) fn reject(
+        &mut self,
+        index: u32,
+        field: &str,
+        reason: String,
+        event_name: &str,
+        payload: Payload<'_>,
+    ) {
+        self.rejected_events.push(event_name, field, &reason, payload);
         self.rejected += 1;
         self.rejected_by_field.count(field);
         let field = field.to_owned();
@@ -284,6 +309,7 @@ impl RequestDecoder<'_> {
         if let Some(sender) = &self.request.sender {
             sender.count_rejected(self.rejected);
         }
+        self.ingester.rejected.record(self.caller, self.request.received_at_ms, self.rejected_events);
         let rejections = self
             .rejections
             .reserve_memory([&self.rejection_budget.in_flight, &self.ingester.total_rejection_budget]);

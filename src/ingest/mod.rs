@@ -13,6 +13,7 @@ mod idempotency;
 mod ingester;
 mod object;
 pub(crate) mod otlp;
+pub(crate) mod rejected;
 pub(crate) mod segment;
 mod stream;
 mod user_agent;

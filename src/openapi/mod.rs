@@ -47,6 +47,7 @@ fn document() -> Value {
     add_ingest(&mut paths, &mut schemas);
     add_panels(&mut paths, &mut schemas);
     add_explore(&mut paths, &mut schemas);
+    add_events(&mut paths, &mut schemas);
     add_session(&mut paths);
     for (path, summary, media_type) in [
         ("/api/openapi.json", "This document", "application/json"),
@@ -319,6 +320,64 @@ fn add_explore(paths: &mut serde_json::Map<String, Value>, schemas: &mut Schemas
             json!({ "required": true, "content": { "application/json": { "schema": request } } });
         paths.insert(format!("/api/query/{path}"), json!({ "post": post }));
     }
+}
+
+fn add_events(paths: &mut serde_json::Map<String, Value>, schemas: &mut Schemas) {
+    let parameter = |name: &str, description: &str, schema: Value| json!({ "name": name, "in": "query", "description": description, "schema": schema });
+    let text = || json!({ "type": "string" });
+    let number =
+        |minimum: u32, maximum: u32| json!({ "type": "integer", "minimum": minimum, "maximum": maximum });
+    let filters = [
+        parameter(
+            "filter",
+            "field:value. Several values of a field mean any of them, several fields all of them.",
+            json!({ "type": "array", "items": { "type": "string" } }),
+        ),
+        parameter("filter_json", "An EventFilter as JSON, for every other condition.", text()),
+    ];
+
+    let page = schemas.reference(&descriptor("SearchEventsResponse"));
+    let mut get = operation(
+        "Searches stored events, the newest first",
+        json!({ "200": content("application/json", page) }),
+    );
+    let ranges = dashboard::request::query_values().ranges;
+    let range = [
+        parameter("range", "The time range; 7d by default.", json!({ "type": "string", "enum": ranges })),
+        parameter("from", "Start of the range instead: a date, or a time in RFC 3339.", text()),
+        parameter("to", "End of the range, with from; now by default.", text()),
+        parameter("time_zone", "An IANA time zone; UTC by default.", text()),
+    ];
+    let paging = [
+        parameter("page_size", "Events per page; 50 by default.", number(1, 500)),
+        parameter(
+            "page_token",
+            "next_page_token of the page before, with the same filter and range.",
+            text(),
+        ),
+    ];
+    get["parameters"] = range.into_iter().chain(filters.clone()).chain(paging).collect();
+    paths.insert("/api/events".to_owned(), json!({ "get": get }));
+
+    schemas.reference(&descriptor("TailEventsResponse"));
+    let mut get = operation(
+        "Follows events as they are accepted",
+        json!({ "200": content("text/event-stream", text()) }),
+    );
+    get["description"] =
+        "Server-sent events that do not end. The data of each is a TailEventsResponse as JSON.".into();
+    let limits = [
+        parameter("max_per_second", "At most this many events per second; 20 by default.", number(1, 1_000)),
+        parameter("recent", "How many stored events come first; 100 by default.", number(0, 100)),
+    ];
+    get["parameters"] = filters.into_iter().chain(limits).collect();
+    paths.insert("/api/events/tail".to_owned(), json!({ "get": get }));
+
+    let list = schemas.reference(&descriptor("ListRejectedEventsResponse"));
+    let mut get =
+        operation("Lists the last rejected events", json!({ "200": content("application/json", list) }));
+    get["parameters"] = json!([parameter("limit", "How many; 100 by default.", number(1, 1_000))]);
+    paths.insert("/api/events/rejected".to_owned(), json!({ "get": get }));
 }
 
 #[cfg(test)]

@@ -147,6 +147,11 @@ impl TimeRange {
         }
     }
 
+    /// Its bounds at a point in time, in seconds since 1970 UTC: from the first, up to but without the second.
+    pub(crate) fn bounds(self, zone: &TimeZone, now: i64) -> Result<(i64, i64), InvalidRange> {
+        self.resolve(zone, now).map(|range| (range.start, range.end))
+    }
+
     pub(super) fn resolve(self, zone: &TimeZone, now: i64) -> Result<ResolvedRange, InvalidRange> {
         let end = minute_after(now);
         let sliding = |minutes: i64, previous| ResolvedRange {

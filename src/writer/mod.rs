@@ -44,6 +44,7 @@ pub(crate) mod boot;
 pub(crate) mod columns;
 pub(crate) mod dead_letter;
 pub(crate) mod durability;
+pub(crate) mod feed;
 pub(crate) mod flush_policy;
 mod insert;
 pub(crate) mod producers;

@@ -20,6 +20,7 @@ use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::columns::EventColumns;
+use super::feed::Feed;
 use super::flush_policy::{BatchLimits, BatchSize};
 use super::producers::{ProducerState, Producers, SequenceCheck, producer_key};
 use super::recent_ids::RecentIds;
@@ -157,6 +158,8 @@ pub(super) struct StateSettings {
     /// Maximum bytes of a snapshot per record.
     pub(super) snapshot_part_bytes: usize,
     pub(super) new_batch_id: Box<dyn FnMut() -> Uuid + Send>,
+    /// Gets every durable request.
+    pub(super) feed: Feed,
 }
 
 /// The state of the writer. `T` identifies a caller that waits for a reply.
@@ -405,6 +408,7 @@ impl<T> WriterState<T> {
                 Ok(()),
             ) => {
                 let accepted = buffered.rows();
+                buffered.records.iter().for_each(|columns| self.settings.feed.publish(columns));
                 let numbered = !producer_key.is_empty();
                 if numbered {
                     self.producers.mark_durable(&producer_key, sequence);

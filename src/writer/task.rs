@@ -18,6 +18,7 @@ use super::batch::BatchEncoder;
 use super::boot::BootMarker;
 use super::dead_letter::DeadLetters;
 use super::durability::Durability;
+use super::feed::Feed;
 use super::flush_policy::BatchLimits;
 use super::insert::{InsertLock, Inserter, InserterEvent, MAX_INSERTS_IN_FLIGHT, UnconfirmedBatches};
 use super::producers::{MAX_FORGOTTEN_PRODUCERS, MAX_PRODUCERS};
@@ -77,6 +78,8 @@ pub(crate) struct WriterDependencies {
     pub demand: watch::Receiver<Option<Duration>>,
     /// Why the schema is not applied yet; nothing is inserted until it is `None`.
     pub schema_pending: watch::Receiver<Option<String>>,
+    /// Gets the events of every durable request.
+    pub feed: Feed,
     /// Stops the writer: it admits no further request, inserts what it has, and ends.
     pub stop: CancellationToken,
 }
@@ -120,6 +123,7 @@ pub(crate) async fn start(dependencies: WriterDependencies) -> io::Result<(Write
         config,
         demand,
         schema_pending,
+        feed,
         stop,
     } = dependencies;
     let stats = Arc::new(WriterStats::default());
@@ -172,6 +176,7 @@ pub(crate) async fn start(dependencies: WriterDependencies) -> io::Result<(Write
         snapshot_interval_bytes: (MIN_SNAPSHOT_INTERVAL_BYTES, max_bytes / MIN_SNAPSHOTS_PER_JOURNAL),
         snapshot_part_bytes: SNAPSHOT_PART_BYTES,
         new_batch_id: Box::new(Uuid::now_v7),
+        feed,
     };
     let task = WriterTask {
         state: WriterState::new(settings, recovered, Instant::now()),

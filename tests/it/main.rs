@@ -15,6 +15,7 @@ mod engine;
 mod engine_isolation;
 mod engine_supervision;
 mod envoy;
+mod events;
 mod explore;
 mod failover;
 mod flood;

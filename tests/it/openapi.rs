@@ -32,6 +32,10 @@ async fn the_document_has_every_route_and_the_server_every_operation() {
     for (path, methods) in paths {
         for method in methods.as_object().unwrap().keys() {
             let path = path.replace("{name}", "top-pages").replace("panels/top-pages", "panels/top_pages");
+            if path == "/api/events/tail" {
+                // It does not end; tests/it/events.rs reads it.
+                continue;
+            }
             let (head, body) = http_request(&server, &method.to_uppercase(), &path, "application/json", b"");
             let status: u16 = head.split(' ').nth(1).unwrap().parse().unwrap();
             let expected = match method.as_str() {
@@ -77,6 +81,9 @@ fn requests_of_every_shape_get_the_responses_of_the_document() {
             "--no-color",
             "--phases",
             "coverage,fuzzing",
+            // Its responses do not end.
+            "--exclude-path",
+            "/api/events/tail",
         ])
         .args(["--checks", &CHECKS.join(",")])
         .args(["--max-examples", &examples, "--generation-database", "none"])

@@ -19,13 +19,14 @@ use super::fuzzed::{FuzzedDecoder, FuzzedRequest};
 use super::http::{into_response, media_type};
 use super::idempotency::within_project;
 use super::ingester::{DecodedRequest, Ingester, MAX_STREAM_EVENTS, RejectionBudget, check_event_count};
+use super::rejected::Payload;
 use crate::access::{HttpRoutes, Requirement};
 use crate::edge::body::{self, BodyPermit};
 use crate::error::{Error, problem_response};
 use crate::proto::otlp::collector::logs::v1::logs_service_server::LogsService;
 use crate::proto::otlp::collector::logs::v1::{ExportLogsPartialSuccess, ExportLogsServiceResponse};
 use crate::proto::otlp::logs::v1::LogRecord;
-use crate::proto::v1::Rejection;
+use crate::proto::v1::{EventSource, Rejection};
 use record::{RECORD_IDS, Resource, to_event};
 use wire::{JsonLogsRequest, LogsRequest};
 
@@ -54,7 +55,7 @@ impl LogsService for LogsHandler {
         &self,
         mut request: tonic::Request<LogsRequest>,
     ) -> Result<tonic::Response<ExportLogsServiceResponse>, Status> {
-        let ingester = self.ingester.for_request(request.extensions())?;
+        let ingester = self.ingester.for_request(request.extensions(), EventSource::Otlp)?;
         let body_permit = request.extensions_mut().remove::<BodyPermit>();
         let request = request.into_inner();
         if let Some(body_permit) = &body_permit {
@@ -79,7 +80,7 @@ async fn post_logs(
     request: Request,
     max_body_bytes: usize,
 ) -> Result<Response, Response> {
-    let ingester = ingester.for_request(request.extensions()).map_err(into_response)?;
+    let ingester = ingester.for_request(request.extensions(), EventSource::Otlp).map_err(into_response)?;
     let (parts, body) = request.into_parts();
     let is_json = match media_type(&parts.headers).as_deref() {
         Some("application/x-protobuf") => false,
@@ -185,8 +186,8 @@ fn decode(ingester: &Ingester, records: &Records<'_>) -> Result<DecodedRequest, 
             to_event(record, resource, received_at_ms, record_ids).map_err(|error| error.to_string())
         });
         match event {
-            Ok(event) => decoder.push_event(index, &event),
-            Err(reason) => decoder.reject(index, "record", reason),
+            Ok(event) => decoder.push_event(index, &event, None),
+            Err(reason) => decoder.reject(index, "record", reason, "", Payload::Unknown),
         }
         index += 1;
     });

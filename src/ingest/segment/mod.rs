@@ -20,10 +20,12 @@ use super::http::{BodyFormat, into_response, max_columns_bytes};
 use super::idempotency::within_project;
 use super::ingester::{DecodedRequest, Ingester, RejectionBudget, check_event_count};
 use super::object::from_object;
+use super::rejected::Payload;
 use crate::access::{HttpRoutes, Requirement};
 use crate::edge::body::{self, BodyError};
 use crate::error::{Error, problem_response};
 use crate::proto::json::to_json;
+use crate::proto::v1::EventSource;
 use message::{Kind, MessageContext, to_event};
 
 /// Limits of Segment's own API, in bytes after decompression.
@@ -84,7 +86,7 @@ async fn receive(
     request: Request,
     max_body_bytes: usize,
 ) -> Result<Response, Response> {
-    let ingester = ingester.for_request(request.extensions()).map_err(into_response)?;
+    let ingester = ingester.for_request(request.extensions(), EventSource::Segment).map_err(into_response)?;
     let (parts, body) = request.into_parts();
     let is_json = BodyFormat::from_headers(&parts.headers) == Some(BodyFormat::Array);
     if !is_json && parts.headers.contains_key(CONTENT_TYPE) {
@@ -159,12 +161,13 @@ fn decode(ingester: &Ingester, kind: Option<Kind>, batch: &Batch<'_>) -> Result<
     for (index, message) in (0_u32..).zip(&batch.batch) {
         let text = message.get();
         if text.len() > MAX_CALL_BYTES {
-            decoder.reject(index, "", format!("has {} bytes; the limit is {MAX_CALL_BYTES}", text.len()));
+            let reason = format!("has {} bytes; the limit is {MAX_CALL_BYTES}", text.len());
+            decoder.reject(index, "", reason, "", Payload::Text(text));
             continue;
         }
         match to_event(text, &context) {
-            Ok(event) => decoder.push_event(index, &event),
-            Err(error) => decoder.reject(index, error.field, error.reason),
+            Ok(event) => decoder.push_event(index, &event, Some(text)),
+            Err(error) => decoder.reject(index, error.field, error.reason, "", Payload::Text(text)),
         }
     }
     Ok(decoder.finish())

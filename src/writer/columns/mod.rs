@@ -12,6 +12,7 @@ mod body;
 mod dictionary;
 pub(crate) mod native;
 mod record;
+mod rows;
 
 use std::collections::HashSet;
 
@@ -20,6 +21,7 @@ use uuid::Uuid;
 
 pub(crate) use dictionary::TextColumn;
 use native::{Strings, native_uuid, write_column_header, write_string, write_varint};
+pub(crate) use rows::EventRow;
 
 use crate::event::ValidEvent;
 use crate::project::Project;

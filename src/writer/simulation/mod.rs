@@ -18,6 +18,7 @@ use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::columns::EventColumns;
+use super::feed::Feed;
 use super::flush_policy::BatchLimits;
 use super::insert::{MAX_INSERTS_IN_FLIGHT, retain_possibly_sent};
 use super::recent_ids::RecentIds;
@@ -607,6 +608,7 @@ fn start(
         snapshot_interval_bytes: (2_000, MAX_BYTES / 8),
         snapshot_part_bytes: 150,
         new_batch_id: Box::new(new_batch_id),
+        feed: Feed::new().0,
     };
     let state = WriterState::new(settings, recovered, now);
     SimulatedServer {

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use clap::error::ErrorKind;
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
-use crate::commands::{dead_letters, engine, events, generate, keys, migrate, properties, serve};
+use crate::commands::{dead_letters, engine, events, generate, keys, migrate, properties, query, serve};
 use crate::config::{self, ServeConfig};
 use crate::telemetry;
 
@@ -23,6 +23,8 @@ enum Command {
     Serve(Box<ServeConfig>),
     /// Send synthetic events to a server
     Generate(generate::GenerateArgs),
+    /// Ask for a trend, a funnel, retention or paths
+    Query(query::QueryArgs),
     /// Print events as they are accepted
     Tail(events::TailArgs),
     /// Search stored events
@@ -91,6 +93,7 @@ fn run_command(command: Command) -> anyhow::Result<()> {
             result
         }),
         Command::Generate(args) => run_in_runtime(generate::run(args)),
+        Command::Query(args) => run_in_runtime(query::run(args)),
         Command::Tail(args) => run_in_runtime(events::tail(args)),
         Command::Events(args) => run_in_runtime(events::run(args)),
         Command::Migrate(args) => run_in_runtime(migrate::run(args)),

@@ -59,6 +59,19 @@ struct SearchArgs {
     connection: ConnectionArgs,
     #[command(flatten)]
     selection: SelectionArgs,
+    #[command(flatten)]
+    range: RangeArgs,
+    /// How many events to print at most
+    #[arg(long, value_name = "EVENTS", default_value = "50")]
+    limit: usize,
+    /// How events are printed
+    #[arg(long, value_enum, default_value = "table")]
+    format: Format,
+}
+
+/// A range of time.
+#[derive(Args, Clone, Debug)]
+pub(super) struct RangeArgs {
     /// The time range: 1h, 6h, 24h, 7d, 30d, 90d, today, yesterday, this_week or this_month
     #[arg(long, value_name = "RANGE", default_value = "7d", value_parser = parse_range)]
     range: v1::TimeRange,
@@ -68,12 +81,20 @@ struct SearchArgs {
     /// End of the range, with --from; now by default
     #[arg(long, value_name = "TIME", value_parser = parse_time, requires = "from")]
     to: Option<Timestamp>,
-    /// How many events to print at most
-    #[arg(long, value_name = "EVENTS", default_value = "50")]
-    limit: usize,
-    /// How events are printed
-    #[arg(long, value_enum, default_value = "table")]
-    format: Format,
+}
+
+impl RangeArgs {
+    pub(super) fn message(&self, time_zone: Option<String>) -> v1::QueryRange {
+        let timestamp = |time: Timestamp| crate::proto::timestamp_from_millis(time.as_millisecond());
+        match self.from {
+            Some(from) => v1::QueryRange {
+                interval: Some(v1::Interval { start: Some(timestamp(from)), end: self.to.map(timestamp) }),
+                time_zone,
+                ..v1::QueryRange::default()
+            },
+            None => v1::QueryRange { time_range: self.range.into(), interval: None, time_zone },
+        }
+    }
 }
 
 /// Which events.
@@ -89,8 +110,8 @@ struct SelectionArgs {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Format {
-    /// A line per event, for people
+pub(super) enum Format {
+    /// Lines for people
     Table,
     /// A JSON object per line
     Json,
@@ -98,7 +119,7 @@ enum Format {
     Csv,
 }
 
-fn parse_filter(text: &str) -> Result<(String, String), String> {
+pub(super) fn parse_filter(text: &str) -> Result<(String, String), String> {
     let (field, value) = text.split_once('=').ok_or("use FIELD=VALUE, such as country_code=DE")?;
     Ok((field.to_owned(), value.to_owned()))
 }
@@ -118,10 +139,6 @@ fn parse_time(text: &str) -> Result<Timestamp, String> {
 
 impl SelectionArgs {
     fn filter(&self) -> v1::EventFilter {
-        let field = |field: &str, operator: v1::FieldOperator, values: Vec<String>| {
-            let condition = v1::FieldCondition { field: field.to_owned(), operator: operator.into(), values };
-            v1::EventFilter { condition: Some(Condition::Field(condition)) }
-        };
         let mut all = Vec::new();
         let (patterns, names): (Vec<_>, Vec<_>) =
             self.events.iter().cloned().partition(|name| name.contains('*'));
@@ -143,13 +160,23 @@ impl SelectionArgs {
                 condition: Some(Condition::Any(v1::EventFilterList { filters: any })),
             });
         }
-        let mut by_field = BTreeMap::<&str, Vec<String>>::new();
-        for (name, value) in &self.filters {
-            by_field.entry(name).or_default().push(value.clone());
-        }
-        all.extend(by_field.into_iter().map(|(name, values)| field(name, v1::FieldOperator::Is, values)));
+        all.extend(field_filters(&self.filters));
         v1::EventFilter { condition: Some(Condition::All(v1::EventFilterList { filters: all })) }
     }
+}
+
+fn field(field: &str, operator: v1::FieldOperator, values: Vec<String>) -> v1::EventFilter {
+    let condition = v1::FieldCondition { field: field.to_owned(), operator: operator.into(), values };
+    v1::EventFilter { condition: Some(Condition::Field(condition)) }
+}
+
+/// A condition for each field: any of its values.
+pub(super) fn field_filters(filters: &[(String, String)]) -> Vec<v1::EventFilter> {
+    let mut by_field = BTreeMap::<&str, Vec<String>>::new();
+    for (name, value) in filters {
+        by_field.entry(name).or_default().push(value.clone());
+    }
+    by_field.into_iter().map(|(name, values)| field(name, v1::FieldOperator::Is, values)).collect()
 }
 
 /// Prints events until a signal, or until nobody reads its output.
@@ -219,14 +246,7 @@ pub(crate) async fn run(args: EventsArgs) -> anyhow::Result<()> {
 
 async fn search(args: &SearchArgs, printer: &mut Printer<impl Write>) -> anyhow::Result<()> {
     let mut client = EventsServiceClient::new(args.connection.connect().await?);
-    let timestamp = |time: Timestamp| crate::proto::timestamp_from_millis(time.as_millisecond());
-    let range = match args.from {
-        Some(from) => v1::QueryRange {
-            interval: Some(v1::Interval { start: Some(timestamp(from)), end: args.to.map(timestamp) }),
-            ..v1::QueryRange::default()
-        },
-        None => v1::QueryRange { time_range: args.range.into(), ..v1::QueryRange::default() },
-    };
+    let range = args.range.message(None);
     printer.begin()?;
     let (mut remaining, mut page_token) = (args.limit, String::new());
     while remaining > 0 {
@@ -250,12 +270,12 @@ async fn search(args: &SearchArgs, printer: &mut Printer<impl Write>) -> anyhow:
     Ok(())
 }
 
-fn failed(status: Status) -> anyhow::Error {
+pub(super) fn failed(status: Status) -> anyhow::Error {
     anyhow!("the server's error ({:?}): {}", status.code(), status.message())
 }
 
 /// A reader that closes the pipe, such as `head`, has what it wants.
-fn unless_closed(result: anyhow::Result<()>) -> anyhow::Result<()> {
+pub(super) fn unless_closed(result: anyhow::Result<()>) -> anyhow::Result<()> {
     match result {
         Err(error)
             if error
@@ -264,7 +284,7 @@ fn unless_closed(result: anyhow::Result<()>) -> anyhow::Result<()> {
         {
             Ok(())
         }
-        result => result.context("the events could not be read"),
+        result => result.context("the server could not be asked"),
     }
 }
 
@@ -344,18 +364,18 @@ impl<W: Write> Printer<W> {
     }
 }
 
-fn time(timestamp: Option<prost_types::Timestamp>) -> String {
+pub(super) fn time(timestamp: Option<prost_types::Timestamp>) -> String {
     let Some(prost_types::Timestamp { seconds, nanos }) = timestamp else { return String::new() };
     Timestamp::new(seconds, nanos).map(|time| format!("{time:.3}")).unwrap_or_default()
 }
 
 /// Events are of anybody: control characters could change the terminal.
-fn printable(text: &str) -> String {
+pub(super) fn printable(text: &str) -> String {
     text.chars().map(|character| if character.is_control() { '\u{fffd}' } else { character }).collect()
 }
 
 /// RFC 4180.
-fn csv_field(text: &str) -> String {
+pub(super) fn csv_field(text: &str) -> String {
     match text.contains([',', '"', '\n', '\r']) {
         true => format!("\"{}\"", text.replace('"', "\"\"")),
         false => text.to_owned(),

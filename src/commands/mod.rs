@@ -8,4 +8,5 @@ pub(crate) mod generate;
 pub(crate) mod keys;
 pub(crate) mod migrate;
 pub(crate) mod properties;
+pub(crate) mod query;
 pub(crate) mod serve;

@@ -173,7 +173,7 @@ pub(crate) async fn run(config: ServeConfig) -> anyhow::Result<()> {
         catalog,
         dashboard::messages::check_result,
     );
-    let runner = Runner::new(storage.explore_clickhouse, config.explore);
+    let runner = Runner::new(storage.explore_clickhouse.clone(), config.explore);
     let explore = Explore::new(runner, panels.sources().clone(), config.panels.panel_cache);
     let explore_share = u32::try_from(config.panels.watch_explore_share)?;
     let subscriptions = Subscriptions::new(

@@ -11,7 +11,7 @@
 //! 6. `clickhouse`: the client for ClickHouse, the schema, and repairs. `engine` is the embedded ClickHouse, a child
 //!    process that is reached like a server.
 //! 7. `panels`: SQL files, queried with parameters, whose results are tables and typed messages. Queries with subscribers
-//!    run again when a batch has landed.
+//!    run again when a batch has landed. `people` keeps who did the events, and tells it.
 //! 8. `dashboard`: gRPC and HTTP handlers that return and stream the results. `web_assets` serves the page, built from
 //!    web/.
 //!
@@ -51,6 +51,7 @@ mod journal;
 mod metrics;
 mod openapi;
 mod panels;
+mod people;
 mod project;
 mod properties;
 mod proto;

@@ -38,6 +38,7 @@ use crate::panels::catalog::Catalog;
 use crate::panels::directory::DirectoryWatcher;
 use crate::panels::subscriptions::Subscriptions;
 use crate::panels::{PanelSources, Panels};
+use crate::people::task::PeopleTask;
 use crate::properties::Properties;
 use crate::properties::applied::AppliedProperties;
 use crate::server::{self, ConnectionTasks, Handlers};
@@ -182,6 +183,9 @@ pub(crate) async fn run(config: ServeConfig) -> anyhow::Result<()> {
     .await;
     let (dashboard_state_task, dashboard_state) = DashboardStateTask::start(panels.clone(), landed).await;
     let dashboard_state_task = tokio::spawn(dashboard_state_task.run(stop_services.clone()));
+    let (people_task, _people_tables) =
+        PeopleTask::new(storage.clickhouse.clone(), &writer, retention.rollup);
+    let people_task = tokio::spawn(people_task.run(stop_services.clone()));
     let rules = ValidationRules {
         retention: std::time::Duration::from_secs(retention.events * 86_400),
         max_clock_skew: config.max_clock_skew,
@@ -260,6 +264,7 @@ pub(crate) async fn run(config: ServeConfig) -> anyhow::Result<()> {
         ),
         panel_directory: ServerTask::new("panels folder", panel_directory_task),
         properties: ServerTask::new("properties", properties_task),
+        people: ServerTask::new("people", people_task),
         keys: ServerTask::new("keys", tokio::spawn(key_file_watcher.run(stop_services.clone()))),
         dashboard_state: ServerTask::new("dashboard state", dashboard_state_task),
         health: ServerTask::new("health", health_task),
@@ -302,6 +307,7 @@ pub(crate) async fn run(config: ServeConfig) -> anyhow::Result<()> {
             tasks.server,
             tasks.panel_directory,
             tasks.properties,
+            tasks.people,
             tasks.keys,
             tasks.dashboard_state,
             tasks.health,
@@ -377,6 +383,7 @@ struct ServerTasks {
     server: ServerTask,
     panel_directory: ServerTask,
     properties: ServerTask,
+    people: ServerTask,
     keys: ServerTask,
     dashboard_state: ServerTask,
     health: ServerTask,
@@ -409,6 +416,7 @@ impl ServerTasks {
             server,
             panel_directory,
             properties,
+            people,
             keys,
             dashboard_state,
             health,
@@ -419,8 +427,17 @@ impl ServerTasks {
             writer,
             engine,
         } = self;
-        let tasks =
-            [server, panel_directory, properties, keys, dashboard_state, health, health_reporter, writer];
+        let tasks = [
+            server,
+            panel_directory,
+            properties,
+            people,
+            keys,
+            dashboard_state,
+            health,
+            health_reporter,
+            writer,
+        ];
         let optional = [metrics_server, oidc, deferred_schema, engine];
         first_exit(tasks.into_iter().chain(optional.into_iter().flatten()).collect()).await
     }

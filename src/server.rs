@@ -44,6 +44,7 @@ use crate::ingest::{self, Ingester, grpc::IngestHandler, otlp::LogsHandler};
 use crate::metrics::{self, Metrics};
 use crate::openapi;
 use crate::panels::Panels;
+use crate::people::{self, grpc::PeopleHandler, service::PeopleService};
 use crate::proto::otlp::collector::logs::v1::logs_service_server::LogsServiceServer;
 use crate::proto::v1::ingest_service_server::IngestServiceServer;
 use crate::proto::{self, v1};
@@ -52,6 +53,7 @@ use crate::web_assets::Page;
 use v1::admin_service_server::AdminServiceServer;
 use v1::dashboard_service_server::DashboardServiceServer;
 use v1::health_service_server::HealthServiceServer;
+use v1::people_service_server::PeopleServiceServer;
 
 /// The handlers of all services, and the settings of the router.
 pub(crate) struct Handlers {
@@ -65,6 +67,10 @@ pub(crate) struct Handlers {
     pub panels: Panels,
     /// `/api/panels`.
     pub dashboard_state: watch::Receiver<DashboardState>,
+    /// PeopleService.
+    pub people_v1: PeopleHandler,
+    /// `/api/people`.
+    pub people: PeopleService,
     /// HealthService.
     pub health: HealthHandler,
     /// `/health`, `/readyz` and grpc.health.v1.Health.
@@ -106,6 +112,8 @@ pub(crate) fn router(handlers: Handlers) -> (Router, HealthReporter) {
         ingester,
         dashboard,
         panels,
+        people_v1,
+        people,
         dashboard_state,
         health,
         view,
@@ -137,6 +145,7 @@ pub(crate) fn router(handlers: Handlers) -> (Router, HealthReporter) {
     let grpc = Routes::new(ingest_v1)
         .add_service(logs_v1)
         .add_service(dashboard_v1)
+        .add_service(PeopleServiceServer::new(people_v1).max_decoding_message_size(max_message_bytes))
         .add_service(HealthServiceServer::new(health))
         .add_service(AdminServiceServer::new(admin).max_decoding_message_size(max_message_bytes))
         .add_service(health_v1)
@@ -157,6 +166,7 @@ pub(crate) fn router(handlers: Handlers) -> (Router, HealthReporter) {
     let routes = ingest::http::add_routes(routes, ingester.clone(), max_message_bytes);
     let routes = ingest::segment::add_routes(routes, ingester.clone(), max_message_bytes);
     let routes = ingest::otlp::add_routes(routes, ingester, max_message_bytes);
+    let routes = people::http::add_routes(routes, people);
     let routes = openapi::add_routes(routes);
     let routes = session::add_routes(routes, access.clone(), oidc, edge.base_path.clone());
     let routes = page.add_routes(dashboard::http::add_routes(routes, panels, dashboard_state));

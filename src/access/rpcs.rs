@@ -43,6 +43,10 @@ const RPCS: &[Service] = &[
             ("ListPeople", Read),
         ],
     ),
+    (
+        "millrace.v1.PeopleService",
+        &[("GetPerson", Read), ("ListSessions", Read), ("GetTimeline", Read), ("SearchPeople", Read)],
+    ),
     ("millrace.v1.HealthService", &[("Check", Read), ("Watch", Read)]),
     (
         "millrace.v1.AdminService",

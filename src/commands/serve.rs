@@ -38,7 +38,7 @@ use crate::panels::catalog::Catalog;
 use crate::panels::directory::DirectoryWatcher;
 use crate::panels::subscriptions::Subscriptions;
 use crate::panels::{PanelSources, Panels};
-use crate::people::task::PeopleTask;
+use crate::people::{grpc::PeopleHandler, service::PeopleService, task::PeopleTask};
 use crate::properties::Properties;
 use crate::properties::applied::AppliedProperties;
 use crate::server::{self, ConnectionTasks, Handlers};
@@ -159,6 +159,7 @@ pub(crate) async fn run(config: ServeConfig) -> anyhow::Result<()> {
         events_retention_days: u32::try_from(config.clickhouse.retention_days)?,
         rollup_retention_days: u32::try_from(config.clickhouse.rollup_retention_days)?,
     };
+    let panels_clickhouse = storage.panels_clickhouse.clone();
     let panels = Panels::new(
         storage.panels_clickhouse,
         sources,
@@ -183,9 +184,9 @@ pub(crate) async fn run(config: ServeConfig) -> anyhow::Result<()> {
     .await;
     let (dashboard_state_task, dashboard_state) = DashboardStateTask::start(panels.clone(), landed).await;
     let dashboard_state_task = tokio::spawn(dashboard_state_task.run(stop_services.clone()));
-    let (people_task, _people_tables) =
-        PeopleTask::new(storage.clickhouse.clone(), &writer, retention.rollup);
+    let (people_task, people_tables) = PeopleTask::new(storage.clickhouse.clone(), &writer, retention.rollup);
     let people_task = tokio::spawn(people_task.run(stop_services.clone()));
+    let people = PeopleService::new(panels_clickhouse, people_tables, properties.clone());
     let rules = ValidationRules {
         retention: std::time::Duration::from_secs(retention.events * 86_400),
         max_clock_skew: config.max_clock_skew,
@@ -240,6 +241,8 @@ pub(crate) async fn run(config: ServeConfig) -> anyhow::Result<()> {
             stop_services.clone(),
         ),
         panels,
+        people_v1: PeopleHandler::new(people.clone()),
+        people,
         dashboard_state,
         health: HealthHandler::new(view.clone()),
         view: view.clone(),

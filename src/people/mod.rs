@@ -9,6 +9,10 @@
 //! tables with the events above the mark, so they are exact as soon as an event has landed. Only a replayed dead letter counts
 //! a moment later: its events are added after they were inserted, before the letter is deleted.
 
+pub(crate) mod grpc;
+pub(crate) mod http;
+mod query;
+pub(crate) mod service;
 pub(crate) mod task;
 
 use tokio::sync::watch;

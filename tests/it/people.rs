@@ -4,9 +4,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use millrace_client::proto::v1;
+use tonic::Code;
 use v1::event::PropertiesKind;
+use v1::people_service_client::PeopleServiceClient;
 
-use crate::common::{TIMEOUT, TestServer, event, events_request};
+use crate::common::{TIMEOUT, TestServer, event, events_request, http_request};
 
 /// Everything that a table of people has and the events do not say, or the other way round. The expected rows are computed in
 /// another way than by the task: by sorting.
@@ -250,4 +252,213 @@ async fn the_events_of_a_replayed_dead_letter_are_added_before_it_is_deleted() {
     // Nothing else has to happen.
     assert_eq!(first_users(&server).await, "later\tu\npoisoned\tu");
     assert_people_match_events(&server).await;
+}
+
+async fn people(server: &TestServer) -> PeopleServiceClient<tonic::transport::Channel> {
+    PeopleServiceClient::new(server.channel().await)
+}
+
+async fn person(server: &TestServer, id: &str) -> Result<v1::GetPersonResponse, tonic::Status> {
+    let response = people(server).await.get_person(v1::GetPersonRequest { id: id.into() }).await?;
+    Ok(response.into_inner())
+}
+
+/// The task runs at most every five seconds: most of these events are not added to the tables when they are read.
+#[tokio::test]
+async fn a_person_is_exact_as_soon_as_events_have_landed() {
+    let server = TestServer::start();
+    let anonymous = |name: &str, seconds_ago| event_of(name, "s1", "", seconds_ago);
+    send(&server, vec![v1::Event { country_code: "ES".into(), ..anonymous("page_view", 100) }]).await;
+    server.wait_until_landed().await;
+    let before = person(&server, "s1").await.unwrap().person.unwrap();
+    assert_eq!((before.id.as_str(), before.is_user, before.first_country.as_str()), ("s1", false, "ES"));
+    for round in 0..3 {
+        let user = format!("u{round}");
+        send(&server, vec![event_of("signup", &format!("t{round}"), &user, 50)]).await;
+        send(
+            &server,
+            vec![v1::Event { country_code: "FR".into(), ..event_of("signup", "s1", &user, 50 - round) }],
+        )
+        .await;
+        server.wait_until_landed().await;
+        let found = person(&server, "s1").await.unwrap();
+        let summary = found.person.unwrap();
+        // The first user stays.
+        assert_eq!((summary.id.as_str(), summary.is_user), ("u0", true));
+        assert_eq!((summary.first_country.as_str(), summary.last_country.as_str()), ("ES", "FR"));
+        assert_eq!((found.session_ids, found.session_count), (vec!["s1".to_owned(), "t0".to_owned()], 2));
+        // The first page view of the session, and the user's own two events; no other user's.
+        assert_eq!((found.event_count, found.events.len()), (3, 2));
+        assert_eq!(found.complete_since, None);
+    }
+    let second = person(&server, "u1").await.unwrap();
+    assert_eq!((second.session_ids, second.event_count), (vec!["t1".to_owned()], 2));
+    // The same from the tables.
+    assert_people_match_events(&server).await;
+    assert_eq!(person(&server, "s1").await.unwrap().event_count, 3);
+}
+
+#[tokio::test]
+async fn people_are_listed_with_their_sessions_and_events() {
+    let server = TestServer::start();
+    let page = |page: &str, user: &str, seconds_ago| v1::Event {
+        properties_kind: Some(PropertiesKind::PropertiesJson(format!(r#"{{"page_url":"{page}"}}"#))),
+        device_type: "mobile".into(),
+        ..event_of("page_view", "s", user, seconds_ago)
+    };
+    let identify = v1::Event {
+        properties_kind: Some(PropertiesKind::PropertiesJson(r#"{"plan":"pro"}"#.into())),
+        ..event_of("identify", "s", "ann", 7_000)
+    };
+    send(
+        &server,
+        vec![
+            page("/a", "", 20_000),
+            page("/b", "", 18_201),
+            page("/c", "ann", 18_100),
+            identify,
+            page("/d", "ann", 5_201),
+            event_of("other", "z", "", 60),
+            event_of("other", "y", "anton", 60),
+        ],
+    )
+    .await;
+    server.wait_until_landed().await;
+    let mut client = people(&server).await;
+    // Exactly 30 minutes of silence end a session, less do not.
+    let mut request = v1::ListSessionsRequest { id: "s".into(), page_size: 2, page_token: String::new() };
+    let mut sessions = Vec::new();
+    loop {
+        let response = client.list_sessions(request.clone()).await.unwrap().into_inner();
+        sessions.extend(response.sessions);
+        request.page_token = response.next_page_token;
+        if request.page_token.is_empty() {
+            break;
+        }
+    }
+    let shown: Vec<_> = sessions
+        .iter()
+        .map(|s| (s.events, s.first_event.as_str(), s.first_page.as_str(), s.last_page.as_str()))
+        .collect();
+    assert_eq!(shown, [(2, "identify", "/d", "/d"), (3, "page_view", "/a", "/c")]);
+    assert!(sessions.iter().all(|session| session.device_type == "mobile"), "{sessions:?}");
+
+    let mut request = v1::GetTimelineRequest { id: "ann".into(), page_size: 2, ..Default::default() };
+    let mut events = Vec::new();
+    loop {
+        let response = client.get_timeline(request.clone()).await.unwrap().into_inner();
+        assert!(response.events.len() <= 2);
+        events.extend(response.events);
+        request.page_token = response.next_page_token;
+        if request.page_token.is_empty() {
+            break;
+        }
+    }
+    let names: Vec<_> =
+        events.iter().map(|event| (event.event_name.as_str(), event.user_id.as_str())).collect();
+    let (view, identify) = ("page_view", "identify");
+    assert_eq!(names, [(view, "ann"), (identify, "ann"), (view, "ann"), (view, ""), (view, "")]);
+    assert_eq!(events[1].properties_json, r#"{"plan":"pro"}"#);
+    let condition = v1::FieldCondition {
+        field: "page_url".into(),
+        operator: v1::FieldOperator::Is.into(),
+        values: vec!["/b".into(), "'; DROP".into()],
+    };
+    let filter = v1::EventFilter { condition: Some(v1::event_filter::Condition::Field(condition)) };
+    let filtered = v1::GetTimelineRequest { id: "ann".into(), filter: Some(filter), ..Default::default() };
+    assert_eq!(client.get_timeline(filtered).await.unwrap().into_inner().events.len(), 1);
+
+    for is_added in [false, true] {
+        if is_added {
+            assert_people_match_events(&server).await;
+        }
+        let mut search = async |request: v1::SearchPeopleRequest| {
+            let people = client.search_people(request).await.unwrap().into_inner().people;
+            people.into_iter().map(|person| person.id).collect::<Vec<_>>()
+        };
+        let all = search(v1::SearchPeopleRequest::default()).await;
+        assert_eq!(all, ["ann", "anton", "z"], "the session s is ann, and y is anton");
+        let prefix =
+            |prefix: &str| v1::SearchPeopleRequest { id_prefix: prefix.into(), ..Default::default() };
+        assert_eq!(search(prefix("ant")).await, ["anton"]);
+        let with_trait = |value: &str| v1::SearchPeopleRequest {
+            trait_name: "plan".into(),
+            trait_value: value.into(),
+            ..Default::default()
+        };
+        assert_eq!(search(with_trait("pro")).await, ["ann"]);
+        assert!(search(with_trait("free")).await.is_empty());
+    }
+    let first = v1::SearchPeopleRequest { page_size: 2, ..Default::default() };
+    let first = client.search_people(first).await.unwrap().into_inner();
+    let next = v1::SearchPeopleRequest { page_token: first.next_page_token, ..Default::default() };
+    let next = client.search_people(next).await.unwrap().into_inner();
+    assert_eq!((first.people.len(), next.people.len(), next.people[0].id.as_str()), (2, 1, "z"));
+    assert!(next.next_page_token.is_empty());
+
+    let get = |path: &str| {
+        let (head, body) = http_request(&server, "GET", path, "text/plain", b"");
+        let status: u16 = head.split(' ').nth(1).unwrap().parse().unwrap();
+        (status, serde_json::from_slice::<serde_json::Value>(&body).unwrap())
+    };
+    assert_eq!(get("/api/people?search=an").1["people"][1]["id"], "anton");
+    let (status, ann) = get("/api/people/s");
+    assert_eq!((status, &ann["person"]["id"], &ann["event_count"]), (200, &"ann".into(), &5.into()));
+    assert_eq!(ann["traits"][0]["value_json"], "\"pro\"");
+    assert_eq!(get("/api/people/s/sessions").1["sessions"].as_array().unwrap().len(), 2);
+    assert_eq!(get("/api/people/s/timeline?page_size=3").1["events"].as_array().unwrap().len(), 3);
+    for (path, status, detail) in [
+        ("/api/people/nobody", 404, "\"nobody\" was seen"),
+        ("/api/people?trait=plan", 400, "trait_name and trait_value"),
+        ("/api/people?page_size=101", 400, "101 is given; expected 1 to 100"),
+        ("/api/people?find=x", 400, "find"),
+        ("/api/people/s/timeline?page_token=x", 400, "page_token: \"x\""),
+    ] {
+        let (got, problem) = get(path);
+        assert_eq!(got, status, "{path}");
+        assert!(problem["detail"].as_str().unwrap().contains(detail), "{problem}");
+    }
+}
+
+#[tokio::test]
+async fn people_of_another_project_never_show() {
+    let folder = Arc::new(tempfile::tempdir().unwrap());
+    for (project, user) in [("shop", "hers"), ("web", "his")] {
+        let server = TestServer::start_on(Arc::clone(&folder), &[("MILLRACE_PROJECT", project)]);
+        send(&server, vec![event_of("identify", "shared", user, 10), event_of("x", "alone", "", 10)]).await;
+        server.wait_until_landed().await;
+        for is_added in [false, true] {
+            if is_added {
+                assert_people_match_events(&server).await;
+            }
+            let found = person(&server, "shared").await.unwrap();
+            assert_eq!((found.person.unwrap().id.as_str(), found.event_count), (user, 1));
+            let all = v1::SearchPeopleRequest::default();
+            let all = people(&server).await.search_people(all).await.unwrap().into_inner().people;
+            assert_eq!(all.iter().map(|person| person.id.as_str()).collect::<Vec<_>>(), ["alone", user]);
+            assert_eq!(person(&server, "alone").await.unwrap().event_count, 1);
+        }
+    }
+    let server = TestServer::start_on(folder, &[("MILLRACE_PROJECT", "third")]);
+    assert_eq!(person(&server, "shared").await.unwrap_err().code(), Code::NotFound);
+}
+
+#[tokio::test]
+async fn invalid_requests_are_rejected_with_the_value() {
+    let server = TestServer::start();
+    let mut client = people(&server).await;
+    let long = "x".repeat(257);
+    for (id, part) in [("", "id: it is empty"), (long.as_str(), "has more than 256 bytes")] {
+        let error = person(&server, id).await.unwrap_err();
+        assert_eq!(error.code(), Code::InvalidArgument);
+        assert!(error.message().contains(part), "{error}");
+    }
+    let did = v1::EventFilter { condition: Some(v1::event_filter::Condition::Did(Box::default())) };
+    let timeline = v1::GetTimelineRequest { id: "x".into(), filter: Some(did), ..Default::default() };
+    let error = client.get_timeline(timeline).await.unwrap_err();
+    assert!(error.code() == Code::InvalidArgument && error.message().starts_with("filter: "), "{error}");
+    let sessions = v1::ListSessionsRequest { id: "x".into(), page_token: "zz".into(), ..Default::default() };
+    let error = client.list_sessions(sessions).await.unwrap_err();
+    assert!(error.message().starts_with("page_token: \"zz\""), "{error}");
+    assert_eq!(person(&server, "nobody").await.unwrap_err().code(), Code::NotFound);
 }

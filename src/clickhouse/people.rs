@@ -85,6 +85,9 @@ pub(crate) async fn add_events(
             // Nobody waits for it. Panels and inserts do not share their processors with more than one thread of it.
             .with_setting("max_threads", "1")
             .with_setting("max_insert_threads", "1")
+            // Compiling a statement takes longer than it saves on the rows of a few seconds.
+            .with_setting("compile_expressions", "0")
+            .with_setting("compile_aggregate_expressions", "0")
             .with_setting("max_bytes_before_external_group_by", "268435456")
             .with_setting("max_partitions_per_insert_block", "0")
             .execute()

@@ -1,6 +1,6 @@
 -- The most frequent events of a person, each with the number of all events.
 SELECT
-    toString(events.event_name) AS event_name,
+    CAST(events.event_name, 'String') AS event_name,
     count() AS count,
     toUnixTimestamp64Milli(max(events.timestamp)) AS last_time,
     sum(count()) OVER () AS total

@@ -1,8 +1,9 @@
 -- Whether a user has this id, and the first user of the session with this id; empty without one.
 SELECT
-    (SELECT count() FROM people WHERE project = {{project}} AND id = {{id}} AND is_user)
-        + (SELECT count() FROM events WHERE events.project = {{project}} AND {{pending}} AND events.user_id = {{id}}) > 0 AS is_user,
-    (
+    -- Results of subqueries are nullable.
+    toBool(ifNull((SELECT count() FROM people WHERE project = {{project}} AND id = {{id}} AND is_user)
+        + (SELECT count() FROM events WHERE events.project = {{project}} AND {{pending}} AND events.user_id = {{id}}) > 0, false)) AS is_user,
+    ifNull((
         SELECT tupleElement(min(first_user), 2)
         FROM
         (
@@ -16,4 +17,4 @@ SELECT
               AND events.session_id != ''
               AND events.user_id IS NOT NULL
         )
-    ) AS linked_user
+    ), '') AS linked_user

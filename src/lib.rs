@@ -11,6 +11,7 @@
 //! 6. `clickhouse`: the client for ClickHouse, the schema, and repairs. `engine` is the embedded ClickHouse, a child
 //!    process that is reached like a server.
 //! 7. `panels`: SQL files, queried with parameters, whose results are tables and typed messages.
+//!    `people` keeps who did the events, and tells it.
 //! 8. `explore`: trends, funnels, retention and paths of any event, from the rollup or from events within a budget. `filter`
 //!    selects events for all of them.
 //! 9. `events`: searches among the stored events, and follows those that are accepted.
@@ -57,6 +58,7 @@ mod live;
 mod metrics;
 mod openapi;
 mod panels;
+mod people;
 mod project;
 mod properties;
 mod proto;

@@ -46,6 +46,7 @@ use crate::ingest::{self, Ingester, grpc::IngestHandler, otlp::LogsHandler};
 use crate::metrics::{self, Metrics};
 use crate::openapi;
 use crate::panels::Panels;
+use crate::people::{self, grpc::PeopleHandler, service::PeopleService};
 use crate::proto::otlp::collector::logs::v1::logs_service_server::LogsServiceServer;
 use crate::proto::v1::ingest_service_server::IngestServiceServer;
 use crate::proto::{self, v1};
@@ -56,6 +57,7 @@ use v1::dashboard_service_server::DashboardServiceServer;
 use v1::events_service_server::EventsServiceServer;
 use v1::explore_service_server::ExploreServiceServer;
 use v1::health_service_server::HealthServiceServer;
+use v1::people_service_server::PeopleServiceServer;
 
 /// The handlers of all services, and the settings of the router.
 pub(crate) struct Handlers {
@@ -73,6 +75,10 @@ pub(crate) struct Handlers {
     pub dashboard_state: watch::Receiver<DashboardState>,
     /// EventsService and `/api/events`.
     pub events: EventsHandler,
+    /// PeopleService.
+    pub people_v1: PeopleHandler,
+    /// `/api/people`.
+    pub people: PeopleService,
     /// HealthService.
     pub health: HealthHandler,
     /// `/health`, `/readyz` and grpc.health.v1.Health.
@@ -115,6 +121,8 @@ pub(crate) fn router(handlers: Handlers) -> (Router, HealthReporter) {
         dashboard,
         panels,
         explore,
+        people_v1,
+        people,
         dashboard_state,
         events,
         health,
@@ -158,6 +166,7 @@ pub(crate) fn router(handlers: Handlers) -> (Router, HealthReporter) {
                 .accept_compressed(Gzip)
                 .send_compressed(Gzip),
         )
+        .add_service(PeopleServiceServer::new(people_v1).max_decoding_message_size(max_message_bytes))
         .add_service(HealthServiceServer::new(health))
         .add_service(AdminServiceServer::new(admin).max_decoding_message_size(max_message_bytes))
         .add_service(health_v1)
@@ -179,6 +188,7 @@ pub(crate) fn router(handlers: Handlers) -> (Router, HealthReporter) {
     let routes = ingest::segment::add_routes(routes, ingester.clone(), max_message_bytes);
     let routes = ingest::otlp::add_routes(routes, ingester, max_message_bytes);
     let routes = explore::http::add_routes(routes, &explore, max_message_bytes);
+    let routes = people::http::add_routes(routes, people);
     let routes = openapi::add_routes(routes);
     let routes = session::add_routes(routes, access.clone(), oidc, edge.base_path.clone());
     let routes = events::http::add_routes(routes, events);

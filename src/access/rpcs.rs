@@ -47,6 +47,10 @@ const RPCS: &[Service] = &[
         "millrace.v1.EventsService",
         &[("SearchEvents", Read), ("TailEvents", Read), ("ListRejectedEvents", Read)],
     ),
+    (
+        "millrace.v1.PeopleService",
+        &[("GetPerson", Read), ("ListSessions", Read), ("GetTimeline", Read), ("SearchPeople", Read)],
+    ),
     ("millrace.v1.HealthService", &[("Check", Read), ("Watch", Read)]),
     (
         "millrace.v1.AdminService",

@@ -11,6 +11,7 @@ pub(crate) mod template;
 
 pub(crate) mod batches;
 pub(crate) mod lexer;
+pub(crate) mod people;
 pub(crate) mod rebuild;
 pub(crate) mod schema;
 pub(crate) mod upgrade;

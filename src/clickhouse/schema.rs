@@ -15,6 +15,7 @@ use crate::properties::Properties;
 const SCHEMA_FILES: &[(&str, &str)] = &[
     ("0006_one_rollup", ONE_ROLLUP),
     ("0007_whole_weeks", include_str!("../../queries/schema/0007_whole_weeks.sql")),
+    ("0008_people", include_str!("../../queries/schema/0008_people.sql")),
 ];
 const ONE_ROLLUP: &str = include_str!("../../queries/schema/0006_one_rollup.sql");
 

@@ -43,6 +43,7 @@ use crate::metrics::{self, Metrics, MetricsSources};
 use crate::panels::catalog::Catalog;
 use crate::panels::directory::DirectoryWatcher;
 use crate::panels::{PanelSources, Panels};
+use crate::people::{grpc::PeopleHandler, service::PeopleService, task::PeopleTask};
 use crate::properties::Properties;
 use crate::properties::applied::AppliedProperties;
 use crate::server::{self, ConnectionTasks, Handlers};
@@ -166,6 +167,7 @@ pub(crate) async fn run(config: ServeConfig) -> anyhow::Result<()> {
         events_retention_days: u32::try_from(config.clickhouse.retention_days)?,
         rollup_retention_days: u32::try_from(config.clickhouse.rollup_retention_days)?,
     };
+    let panels_clickhouse = storage.panels_clickhouse.clone();
     let panels = Panels::new(
         storage.panels_clickhouse,
         sources,
@@ -173,7 +175,9 @@ pub(crate) async fn run(config: ServeConfig) -> anyhow::Result<()> {
         catalog,
         dashboard::messages::check_result,
     );
-    let runner = Runner::new(storage.explore_clickhouse.clone(), config.explore);
+    let (people_task, people_tables) = PeopleTask::new(storage.clickhouse.clone(), &writer, retention.rollup);
+    let people_task = tokio::spawn(people_task.run(stop_services.clone()));
+    let runner = Runner::new(storage.explore_clickhouse.clone(), people_tables.clone(), config.explore);
     let explore = Explore::new(runner, panels.sources().clone(), config.panels.panel_cache);
     let explore_share = u32::try_from(config.panels.watch_explore_share)?;
     let subscriptions = Subscriptions::new(
@@ -194,6 +198,7 @@ pub(crate) async fn run(config: ServeConfig) -> anyhow::Result<()> {
     .await;
     let (dashboard_state_task, dashboard_state) = DashboardStateTask::start(panels.clone(), landed).await;
     let dashboard_state_task = tokio::spawn(dashboard_state_task.run(stop_services.clone()));
+    let people = PeopleService::new(panels_clickhouse, people_tables.clone(), properties.clone());
     let rules = ValidationRules {
         retention: std::time::Duration::from_secs(retention.events * 86_400),
         max_clock_skew: config.max_clock_skew,
@@ -237,7 +242,7 @@ pub(crate) async fn run(config: ServeConfig) -> anyhow::Result<()> {
         None => None,
     };
     let watchdog_writer = writer.clone();
-    let search = Search::new(storage.explore_clickhouse.clone(), properties.clone());
+    let search = Search::new(storage.explore_clickhouse.clone(), people_tables, properties.clone());
     let (tails, tail_task) = Tails::new(feed, durable_requests, search.clone());
     let rejected = RejectedEvents::default();
     let ingester = Ingester::new(writer, rules, properties, rejected.clone());
@@ -253,6 +258,8 @@ pub(crate) async fn run(config: ServeConfig) -> anyhow::Result<()> {
         ),
         panels,
         explore,
+        people_v1: PeopleHandler::new(people.clone()),
+        people,
         dashboard_state,
         events: EventsHandler::new(search, tails, rejected, stop_services.clone()),
         health: HealthHandler::new(view.clone()),
@@ -278,6 +285,7 @@ pub(crate) async fn run(config: ServeConfig) -> anyhow::Result<()> {
         ),
         panel_directory: ServerTask::new("panels folder", panel_directory_task),
         properties: ServerTask::new("properties", properties_task),
+        people: ServerTask::new("people", people_task),
         keys: ServerTask::new("keys", tokio::spawn(key_file_watcher.run(stop_services.clone()))),
         dashboard_state: ServerTask::new("dashboard state", dashboard_state_task),
         tails: ServerTask::new("tails", tokio::spawn(tail_task.run(stop_services.clone()))),
@@ -321,6 +329,7 @@ pub(crate) async fn run(config: ServeConfig) -> anyhow::Result<()> {
             tasks.server,
             tasks.panel_directory,
             tasks.properties,
+            tasks.people,
             tasks.keys,
             tasks.dashboard_state,
             tasks.tails,
@@ -397,6 +406,7 @@ struct ServerTasks {
     server: ServerTask,
     panel_directory: ServerTask,
     properties: ServerTask,
+    people: ServerTask,
     keys: ServerTask,
     dashboard_state: ServerTask,
     tails: ServerTask,
@@ -430,6 +440,7 @@ impl ServerTasks {
             server,
             panel_directory,
             properties,
+            people,
             keys,
             dashboard_state,
             tails,
@@ -445,6 +456,7 @@ impl ServerTasks {
             server,
             panel_directory,
             properties,
+            people,
             keys,
             dashboard_state,
             tails,

@@ -31,8 +31,8 @@ impl Workload {
     /// Number of permits: further statements wait. It is small, since ClickHouse runs each statement on several threads.
     pub(super) fn concurrency_limit(self) -> usize {
         match self {
-            // Four inserts, the replay of a dead letter, a schema change, and a health check.
-            Self::Writer => 7,
+            // Four inserts, the replay of a dead letter, a schema change, a health check, and two statements of people.
+            Self::Writer => 9,
             Self::Probe => 1,
             Self::Panels | Self::AdHoc => 8,
             // The server has its own limit, MILLRACE_EXPLORE_QUERIES.

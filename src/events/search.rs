@@ -18,6 +18,7 @@ use crate::filter::Filter;
 use crate::filter::sql::{self, Param, Params};
 use crate::panels::range::TimeRange;
 use crate::panels::wall_clock::parse_time_zone;
+use crate::people::PeopleTables;
 use crate::project::Project;
 use crate::properties::Properties;
 use crate::proto::{timestamp_from_millis, v1};
@@ -63,6 +64,7 @@ const MAX_PAGE_SIZE: u32 = 500;
 #[derive(Clone, Debug)]
 pub(crate) struct Search {
     clickhouse: ClickHouse,
+    people: PeopleTables,
     properties: watch::Receiver<Arc<Properties>>,
     permits: Arc<Semaphore>,
 }
@@ -148,8 +150,12 @@ impl From<Row> for v1::AcceptedEvent {
 }
 
 impl Search {
-    pub(crate) fn new(clickhouse: ClickHouse, properties: watch::Receiver<Arc<Properties>>) -> Self {
-        Self { clickhouse, properties, permits: Arc::new(Semaphore::new(MAX_CONCURRENT_SEARCHES)) }
+    pub(crate) fn new(
+        clickhouse: ClickHouse,
+        people: PeopleTables,
+        properties: watch::Receiver<Arc<Properties>>,
+    ) -> Self {
+        Self { clickhouse, people, properties, permits: Arc::new(Semaphore::new(MAX_CONCURRENT_SEARCHES)) }
     }
 
     /// The filter of a request.
@@ -301,6 +307,7 @@ impl Search {
             .with_setting("additional_table_filters", row_filter(query.project))
             .with_setting("max_rows_to_read", query.max_rows_to_read)
             .param("project", query.project.as_str())
+            .param("people_mark", self.people.mark())
             .param("start_ms", window_ms.start)
             .param("end_ms", window_ms.end)
             .param("limit", limit);

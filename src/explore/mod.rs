@@ -174,7 +174,8 @@ impl Explore {
             max_memory_bytes: 1 << 30,
             max_rows: 0,
         };
-        Self::new(Runner::new(clickhouse, config), PanelSources::default(), Duration::ZERO)
+        let people = crate::people::PeopleTables::for_tests();
+        Self::new(Runner::new(clickhouse, people, config), PanelSources::default(), Duration::ZERO)
     }
 
     /// The declared properties.

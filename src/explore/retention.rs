@@ -16,6 +16,7 @@ use crate::panels::PanelSources;
 use crate::panels::query::ResultContext;
 use crate::panels::template::Source;
 use crate::panels::wall_clock::parse_time_zone;
+use crate::people::PeopleTables;
 use crate::project::Project;
 
 /// A retention with all that its result depends on. Validated.
@@ -179,9 +180,10 @@ impl RetentionQuery {
         Ok((Periods::new(self.period, self.periods, last, &zone), zone))
     }
 
-    /// What is read: with first-time retention, all starts that are stored.
-    fn span(&self, periods: &Periods, sources: &PanelSources, now: Timestamp) -> Span {
-        let start = if self.is_first_time {
+    /// What is read: with first-time retention, all starts that are stored, unless it is known when visitors did the start event
+    /// for the first time.
+    fn span(&self, periods: &Periods, sources: &PanelSources, people: &PeopleTables, now: Timestamp) -> Span {
+        let start = if self.is_first_time && !self.has_first_times(people) {
             sources.stored_from(Some(Source::Events), now).unwrap_or(0)
         } else {
             periods.starts[0]
@@ -189,8 +191,30 @@ impl RetentionQuery {
         Span { start: start.min(periods.starts[0]), end: periods.end }
     }
 
+    /// Whether the tables of people know when each visitor did the start event for the first time, also before the retention of
+    /// the events.
+    fn has_first_times(&self, people: &PeopleTables) -> bool {
+        self.start.filter.is_empty() && people.progress().complete_since.is_none()
+    }
+
+    /// The condition that a visitor did not start before the first period, if that is known.
+    fn is_new(&self, periods: &Periods, people: &PeopleTables, params: &mut Params) -> String {
+        if !self.is_first_time || !self.has_first_times(people) {
+            return String::new();
+        }
+        let (first_times, time) = match &*self.start.event_name {
+            "" => (people.first_seen(&self.project, params), "first_seen"),
+            name => (people.first_events(&self.project, name, params), "first_time"),
+        };
+        let first = periods.starts[0];
+        format!(
+            " AND visitor NOT IN (SELECT visitor FROM {first_times} WHERE {time} < toDateTime64({first}, 3, 'UTC'))"
+        )
+    }
+
     /// The statement whose rows are events, sorted by visitor. `with_ids` adds the ids of visitors.
-    fn statement(&self, span: Span, returns_from: i64, with_ids: bool) -> Statement {
+    fn statement(&self, span: Span, periods: &Periods, people: &PeopleTables, with_ids: bool) -> Statement {
+        let returns_from = periods.starts[0];
         let mut params = Params::default();
         let all = Filter::default();
         let rows = Rows { event_names: names_of([&self.start, &self.back]), filter: &all, span };
@@ -214,15 +238,17 @@ impl RetentionQuery {
         let rows = rows.select(&Selection { columns, has_visitor: true }, &mut params);
         let value = if self.breakdown.is_some() { ", value" } else { "" };
         let id = if with_ids { ", id" } else { "" };
+        let is_new = self.is_new(periods, people, &mut params);
         let sql = format!(
-            "SELECT visitor, time, matches{value}{id} FROM ({rows}) WHERE visitor != 0 AND matches != 0 ORDER BY visitor, time"
+            "SELECT visitor, time, matches{value}{id} FROM ({rows}) WHERE visitor != 0 AND matches != 0{is_new} \
+             ORDER BY visitor, time"
         );
         Statement { sql, params, named: Vec::new() }
     }
 
     /// The statement whose rows are pairs of masks of periods with the number of their visitors: with calendar periods and
     /// without a breakdown, nothing else is needed.
-    fn mask_statement(&self, span: Span, periods: &Periods) -> Statement {
+    fn mask_statement(&self, span: Span, periods: &Periods, people: &PeopleTables) -> Statement {
         let mut params = Params::default();
         let all = Filter::default();
         let rows = Rows { event_names: names_of([&self.start, &self.back]), filter: &all, span };
@@ -243,9 +269,10 @@ impl RetentionQuery {
             (back, "is_return"),
         ];
         let rows = rows.select(&Selection { columns, has_visitor: true }, &mut params);
+        let is_new = self.is_new(periods, people, &mut params);
         let sql = format!(
             "SELECT starts, returns, count() FROM (SELECT groupBitOrIf(period, is_start) AS starts, \
-             groupBitOrIf(period, is_return) AS returns FROM ({rows}) WHERE visitor != 0 GROUP BY visitor) \
+             groupBitOrIf(period, is_return) AS returns FROM ({rows}) WHERE visitor != 0{is_new} GROUP BY visitor) \
              WHERE starts != 0 GROUP BY starts, returns"
         );
         let named = vec![("buckets", NamedParam::Buckets(periods.starts.clone()))];
@@ -360,9 +387,9 @@ impl RetentionQuery {
     ) -> Result<(), ExploreError> {
         let (periods, _) = self.periods(now)?;
         // The last rolling periods of the last cohorts end after the calendar ones.
-        let mut span = self.span(&periods, sources, now);
+        let mut span = self.span(&periods, sources, execution.people(), now);
         span.end = now.as_second() + 1;
-        let statement = self.statement(span, periods.starts[0], with_ids);
+        let statement = self.statement(span, &periods, execution.people(), with_ids);
         let mut visitor = Visitor::default();
         let mut finish = |visitor: &mut Visitor| {
             let events: Vec<Visit<'_>> = visitor.visits();
@@ -421,7 +448,8 @@ impl RetentionQuery {
             .await?;
         }
         if !self.is_rolling {
-            let statement = self.mask_statement(self.span(&periods, sources, now), &periods);
+            let span = self.span(&periods, sources, execution.people(), now);
+            let statement = self.mask_statement(span, &periods, execution.people());
             let rows: Vec<(u64, u64, u64)> = execution.rows(&statement).await?;
             for (starts, returns, visitors) in rows {
                 let visits = self.visits_of_masks(starts, returns, periods.starts.len());

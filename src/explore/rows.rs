@@ -2,9 +2,7 @@
 
 use crate::filter::sql::{Param, Params, condition};
 use crate::filter::{Did, Filter};
-
-/// The user that each session of the project belongs to.
-const SESSION_LINKS: &str = include_str!("../../queries/explore/session_links.sql");
+use crate::people::session_links_of_parameters;
 
 /// What a statement reads.
 #[derive(Clone, Debug)]
@@ -53,7 +51,7 @@ pub(super) struct Selection {
 }
 
 impl Rows<'_> {
-    /// The subquery without parentheses. The statement has the parameter `project` besides `params`.
+    /// The subquery without parentheses. The statement has the parameters `project` and `people_mark` besides `params`.
     pub(super) fn select(&self, selection: &Selection, params: &mut Params) -> String {
         let columns: Vec<String> =
             selection.columns.iter().map(|(expression, alias)| format!("{expression} AS {alias}")).collect();
@@ -106,7 +104,8 @@ pub(super) fn in_names(names: &[&str], params: &mut Params) -> String {
 /// Joins the user of the session of an event, as `link.user`, a hash, and `link.user_id`.
 pub(crate) fn join_links() -> String {
     format!(
-        " LEFT ANY JOIN (SELECT session, user_id, xxh3(user_id) AS user FROM ({SESSION_LINKS})) AS link \
-         ON xxh3(events.session_id) = link.session"
+        " LEFT ANY JOIN (SELECT session, user_id, xxh3(user_id) AS user FROM {}) AS link \
+         ON xxh3(events.session_id) = link.session",
+        session_links_of_parameters()
     )
 }

@@ -13,6 +13,7 @@ use super::error::ExploreError;
 use crate::clickhouse::{ClickHouse, ClickHouseError};
 use crate::config::ExploreConfig;
 use crate::filter::sql::{Param, Params};
+use crate::people::PeopleTables;
 use crate::project::Project;
 use crate::traces;
 
@@ -78,6 +79,7 @@ pub(crate) struct Cost {
 #[derive(Clone, Debug)]
 pub(crate) struct Runner {
     clickhouse: ClickHouse,
+    people: PeopleTables,
     config: Arc<ExploreConfig>,
     waiting: Arc<Semaphore>,
     running: Arc<Semaphore>,
@@ -124,10 +126,11 @@ struct Statistics {
 }
 
 impl Runner {
-    pub(crate) fn new(clickhouse: ClickHouse, config: ExploreConfig) -> Self {
+    pub(crate) fn new(clickhouse: ClickHouse, people: PeopleTables, config: ExploreConfig) -> Self {
         let running = config.concurrent_queries;
         Self {
             clickhouse,
+            people,
             config: Arc::new(config),
             waiting: Arc::new(Semaphore::new(running + MAX_WAITING)),
             running: Arc::new(Semaphore::new(running)),
@@ -185,6 +188,7 @@ impl Runner {
             .client()?
             .query_raw(&format!("{prefix}{}", statement.sql))
             .param("project", project.as_str())
+            .param("people_mark", self.people.mark())
             .with_setting("additional_table_filters", crate::panels::row_filters(project))
             .with_setting("max_execution_time", config.timeout.as_secs().max(1).to_string())
             .with_setting("max_memory_usage", config.max_memory_bytes.to_string())
@@ -211,6 +215,11 @@ impl Runner {
 }
 
 impl Execution<'_> {
+    /// The tables of people.
+    pub(super) fn people(&self) -> &PeopleTables {
+        &self.runner.people
+    }
+
     /// The rows of a statement whose result is small.
     pub(super) async fn rows<T: DeserializeOwned>(
         &mut self,

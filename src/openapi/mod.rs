@@ -48,6 +48,7 @@ fn document() -> Value {
     add_panels(&mut paths, &mut schemas);
     add_explore(&mut paths, &mut schemas);
     add_events(&mut paths, &mut schemas);
+    add_people(&mut paths, &mut schemas);
     add_session(&mut paths);
     for (path, summary, media_type) in [
         ("/api/openapi.json", "This document", "application/json"),
@@ -378,6 +379,36 @@ fn add_events(paths: &mut serde_json::Map<String, Value>, schemas: &mut Schemas)
         operation("Lists the last rejected events", json!({ "200": content("application/json", list) }));
     get["parameters"] = json!([parameter("limit", "How many; 100 by default.", number(1, 1_000))]);
     paths.insert("/api/events/rejected".to_owned(), json!({ "get": get }));
+}
+
+fn add_people(paths: &mut serde_json::Map<String, Value>, schemas: &mut Schemas) {
+    let text = || json!({ "type": "string" });
+    let field = |name: &str, description: &str, schema: Value| json!({ "name": name, "in": "query", "description": description, "schema": schema });
+    let page = |max: u32| {
+        let size = json!({ "type": "integer", "minimum": 0, "maximum": max });
+        [
+            field("page_size", "The largest number of results; 0 for the default.", size),
+            field("page_token", "next_page_token of the previous page.", text()),
+        ]
+    };
+    let id = json!({ "name": "id", "in": "path", "required": true, "description": "A user_id or a session_id.", "schema": text() });
+    let search = [
+        field("search", "The beginning of an id.", text()),
+        field("trait", "The name of a trait; with value.", text()),
+        field("value", "The value of the trait.", text()),
+    ];
+    let mut add = |path: &str, summary: &str, message: &str, parameters: Vec<Value>| {
+        let result = schemas.reference(&descriptor(message));
+        let mut get = operation(summary, json!({ "200": content("application/json", result) }));
+        get["parameters"] = parameters.into();
+        paths.insert(path.to_owned(), json!({ "get": get }));
+    };
+    let search = search.into_iter().chain(page(100)).collect();
+    add("/api/people", "Finds people by id or by a trait", "SearchPeopleResponse", search);
+    add("/api/people/{id}", "What is known about a person", "GetPersonResponse", vec![id.clone()]);
+    let below = |max| [id.clone()].into_iter().chain(page(max)).collect();
+    add("/api/people/{id}/sessions", "The sessions of a person", "ListSessionsResponse", below(100));
+    add("/api/people/{id}/timeline", "The events of a person", "GetTimelineResponse", below(1_000));
 }
 
 #[cfg(test)]

@@ -26,7 +26,9 @@ use super::reconcile::{BatchBody, ExpectedBatch, reconcile, store_unconfirmed};
 use super::record::{Seal, WriterRecord};
 use super::state::{BufferedEvents, SealedBatch};
 use super::stats::WriterStats;
+use super::unlanded::UnlandedBatches;
 use crate::blocking::run_blocking;
+use crate::clickhouse::people::{self, Selection};
 use crate::clickhouse::{ClickHouse, ClickHouseError, InsertFailure, batches};
 use crate::journal::{Journal, JournalError};
 use crate::traces;
@@ -79,6 +81,7 @@ pub(super) struct Inserter {
     pub(super) stats: Arc<WriterStats>,
     /// Cancelled when reconciliation has completed: then the replayer may insert.
     pub(super) reconciled: CancellationToken,
+    pub(super) unlanded: UnlandedBatches,
 }
 
 impl Inserter {
@@ -99,6 +102,9 @@ impl Inserter {
         let letters: HashSet<Uuid> =
             self.dead_letters.list().letters.into_iter().map(|letter| letter.batch_id).collect();
         self.encoder.load_admitted_values(&self.clickhouse).await;
+        // Before anything lands that the tables of people would miss.
+        self.retry_until_ok(|| people::prepare(&self.clickhouse, self.unlanded.lowest_id())).await;
+        self.stats.set_insert_error(None);
         self.reconciled.cancel();
         let mut closed = event_tx.send(InserterEvent::Reconciled).await.is_err();
         let store = async |batch: SealedBatch| {
@@ -111,6 +117,7 @@ impl Inserter {
                 let span = tracing::info_span!(target: traces::TARGET, "batch", batch = %batch_id, events = events.cast_signed());
                 self.store_batch(batch).instrument(span).await;
             }
+            self.unlanded.remove(batch_id);
         };
         // Completed batches are reported in the order in which they were dispatched.
         let stored_batches = ReceiverStream::new(batches).map(store).buffered(MAX_INSERTS_IN_FLIGHT);
@@ -172,7 +179,13 @@ impl Inserter {
             tracing::error!(batch = %batch_id, %error, "ClickHouse rejects a batch that it may have held");
             stored.remove(batch_id);
         }
-        self.delete_letters(letters.into_iter().filter(|letter| stored.contains(&letter.batch_id))).await;
+        letters.retain(|letter| stored.contains(&letter.batch_id));
+        // Their ids may be below the mark of the tables of people.
+        let ids: Vec<Uuid> = letters.iter().map(|letter| letter.batch_id).collect();
+        if !ids.is_empty() {
+            self.retry_until_ok(|| people::add_events(&self.clickhouse, Selection::Batches(&ids))).await;
+        }
+        self.delete_letters(letters).await;
         stored
     }
 
@@ -219,7 +232,7 @@ impl Inserter {
     }
 
     /// Deletes letters whose events are in ClickHouse. Reconciliation has synced ClickHouse's files since.
-    async fn delete_letters(&self, letters: impl Iterator<Item = DeadLetter>) {
+    async fn delete_letters(&self, letters: Vec<DeadLetter>) {
         for DeadLetter { batch_id, events, .. } in letters {
             let dead_letters = self.dead_letters.clone();
             match run_blocking(move || dead_letters.remove(batch_id)).await {

@@ -59,6 +59,7 @@ mod simulation;
 mod state;
 mod stats;
 mod task;
+mod unlanded;
 
 use std::future::Future;
 use std::pin::Pin;
@@ -67,11 +68,13 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
 
 pub(crate) use insert::{InsertLock, MAX_INSERTS_IN_FLIGHT};
 pub(crate) use recover::{RecoveredState, recover};
 pub(crate) use stats::{RejectedByField, WriterStats};
 pub(crate) use task::{WriterDependencies, batch_limits, journal_reserve_bytes, start};
+pub(crate) use unlanded::UnlandedBatches;
 
 use crate::counters::EventCounts;
 use crate::error::{Error, ErrorCode};
@@ -255,6 +258,8 @@ pub(crate) struct Writer {
     /// Number of batches that may be inserted at the same time.
     inserts_in_flight: u64,
     stats: Arc<WriterStats>,
+    unlanded: UnlandedBatches,
+    reconciled: CancellationToken,
 }
 
 /// How long [`Writer::settle`] waits. A batch that takes longer fails repeatedly, and is encoded again as a dead letter.
@@ -338,6 +343,16 @@ impl Writer {
 
     pub(crate) fn stats(&self) -> &WriterStats {
         &self.stats
+    }
+
+    /// The batches that have not landed.
+    pub(crate) fn unlanded_batches(&self) -> &UnlandedBatches {
+        &self.unlanded
+    }
+
+    /// Cancelled when the batches of earlier processes are reconciled, before anything is inserted.
+    pub(crate) fn reconciled(&self) -> &CancellationToken {
+        &self.reconciled
     }
 
     async fn enqueue(

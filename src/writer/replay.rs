@@ -32,6 +32,7 @@ use super::insert::{InsertLock, read_letter};
 use super::reconcile::store_unconfirmed;
 use super::stats::WriterStats;
 use crate::blocking::run_blocking;
+use crate::clickhouse::people::{self, Selection};
 use crate::clickhouse::{ClickHouse, ClickHouseError, InsertFailure};
 
 /// Interval of folder scans and of rounds while no batch lands: a person may change the folder, and ClickHouse may become
@@ -186,6 +187,11 @@ pub(crate) async fn replay_letter(
             let _shared = insert_lock.read().await;
             insert_batch(clickhouse, id, &bodies).await
         }
+    };
+    // Its id may be below the mark of the tables of people. If this fails, the next attempt finds the batch complete.
+    let inserted = match inserted {
+        Ok(()) => people::add_events(clickhouse, Selection::Batches(&[id])).await,
+        failed => failed,
     };
     let letters = dead_letters.clone();
     let error = match inserted {

@@ -12,7 +12,6 @@ use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-use uuid::Uuid;
 
 use super::batch::BatchEncoder;
 use super::boot::BootMarker;
@@ -27,6 +26,7 @@ use super::recover::RecoveredState;
 use super::replay::DeadLetterReplayer;
 use super::state::{DeferredRequest, RecordLog, SealedBatch, StateSettings, WriterState};
 use super::stats::WriterStats;
+use super::unlanded::UnlandedBatches;
 use super::{AckSender, ProducerQuery, SUBMISSION_QUEUE_CAPACITY, Submission, SubmitError, Writer};
 use crate::blocking::run_blocking;
 use crate::clickhouse::ClickHouse;
@@ -151,6 +151,8 @@ pub(crate) async fn start(dependencies: WriterDependencies) -> io::Result<(Write
         Arc::clone(&insert_lock),
         Arc::clone(&stats),
     );
+    let unlanded = UnlandedBatches::default();
+    unlanded.add(recovered.sealed.iter().chain(&recovered.unsealed).map(|seal| seal.batch_id));
     let unconfirmed = UnconfirmedBatches {
         unclean_boot: boot.is_unclean()?,
         landed: recovered.landed.clone(),
@@ -167,6 +169,7 @@ pub(crate) async fn start(dependencies: WriterDependencies) -> io::Result<(Write
         schema_pending,
         stats: Arc::clone(&stats),
         reconciled: reconciled.clone(),
+        unlanded: unlanded.clone(),
     };
     let max_bytes = journal.stats().max_bytes;
     let settings = StateSettings {
@@ -175,7 +178,10 @@ pub(crate) async fn start(dependencies: WriterDependencies) -> io::Result<(Write
         producer_idle_timeout: Duration::from_secs(config.producer_idle_hours * 3_600),
         snapshot_interval_bytes: (MIN_SNAPSHOT_INTERVAL_BYTES, max_bytes / MIN_SNAPSHOTS_PER_JOURNAL),
         snapshot_part_bytes: SNAPSHOT_PART_BYTES,
-        new_batch_id: Box::new(Uuid::now_v7),
+        new_batch_id: {
+            let unlanded = unlanded.clone();
+            Box::new(move || unlanded.new_id())
+        },
         feed,
     };
     let task = WriterTask {
@@ -199,6 +205,8 @@ pub(crate) async fn start(dependencies: WriterDependencies) -> io::Result<(Write
         memory,
         inserts_in_flight: config.inserts_in_flight() as u64,
         stats,
+        unlanded,
+        reconciled: reconciled.clone(),
     };
     let mut tasks = JoinSet::new();
     // Ends when `stop` is cancelled and everything has landed.

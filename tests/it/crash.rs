@@ -14,6 +14,7 @@ use tempfile::TempDir;
 use v1::event::PropertiesKind;
 
 use crate::common::{DeliveryCounts, TIMEOUT, TestServer, event, free_address, send_signal};
+use crate::people::assert_people_match_events;
 use crate::rollup_assertions::assert_rollup_matches_events;
 
 const PRODUCERS: usize = 4;
@@ -91,6 +92,7 @@ async fn crash_cycles_neither_lose_nor_duplicate_events() {
         assert_eq!(counted, [stored, page_views, stored - page_views], "CRASH_SEED={seed}: the rollup");
         events = sent;
     }
+    assert_people_match_events(&server).await;
     println!("cycles {}, events {events}, lost 0, duplicated 0", cycles());
 }
 

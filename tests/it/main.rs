@@ -38,6 +38,7 @@ mod panel_files;
 mod panel_limits;
 mod panel_sandbox;
 mod panels;
+mod people;
 mod power_cut;
 
 mod producers;

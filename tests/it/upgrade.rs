@@ -14,6 +14,7 @@ use tempfile::TempDir;
 use v1::Status;
 
 use crate::common::{SmallDisk, TIMEOUT, TestClickHouse, TestServer, event, events_request, free_address};
+use crate::people::assert_people_match_events;
 use crate::rollup_assertions::assert_rollup_matches_events;
 
 /// The settings of every table in that version.
@@ -135,11 +136,14 @@ async fn assert_upgraded(server: &TestServer, contents: &str) {
     assert_eq!(server.sql(CONTENTS).await, contents);
     assert_rollup_matches_events(server).await;
     let tables = "SELECT name FROM system.tables WHERE database = 'millrace' ORDER BY name";
-    assert_eq!(server.sql(tables).await, "events\nrollup\nschema_migrations\nschema_retention");
+    assert_eq!(
+        server.sql(tables).await,
+        "events\nfirst_events\npeople\npeople_marks\nrollup\nschema_migrations\nschema_retention\nsession_users\ntraits"
+    );
     assert_eq!(
         server.sql("SELECT name, checksum > 0 FROM schema_migrations ORDER BY name").await,
         "0001_events\t0\n0002_minutes\t0\n0003_feature_minutes\t0\n0004_page_minutes\t0\n0005_country_minutes\t0\n\
-         0006_one_rollup\t1\n0007_whole_weeks\t1"
+         0006_one_rollup\t1\n0007_whole_weeks\t1\n0008_people\t1"
     );
     assert_eq!(
         server.sql("SELECT DISTINCT project, page_url FROM events WHERE event_name = 'page_view'").await,
@@ -152,6 +156,7 @@ async fn assert_upgraded(server: &TestServer, contents: &str) {
     let merged = "SELECT position(engine_full, 'min_age_to_force_merge_on_partition_only = 1') > 0 FROM system.tables \
                   WHERE database = 'millrace' AND name = 'rollup'";
     assert_eq!(server.sql(merged).await, "1");
+    assert_people_match_events(server).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -183,6 +188,7 @@ async fn an_old_data_folder_is_upgraded_despite_kills() {
     assert_eq!(server.sql(&format!("SELECT count() FROM events WHERE {sent}")).await, accepted.to_string());
     assert_eq!(server.sql(&format!("{CONTENTS} WHERE NOT {sent}")).await, contents);
     assert_rollup_matches_events(&server).await;
+    assert_people_match_events(&server).await;
 }
 
 #[tokio::test]
@@ -264,6 +270,7 @@ async fn assert_fixture_counts_once(server: &TestServer, contents: &str) {
     assert_eq!(server.sql(&counts).await, FIXTURE_EVENTS);
     assert_eq!(server.sql(&format!("{CONTENTS} WHERE NOT {is_fixture}")).await, contents);
     assert_rollup_matches_events(server).await;
+    assert_people_match_events(server).await;
     // The producer of the fixture is known: its last request is a duplicate.
     let again = v1::SendEventsRequest {
         producer_id: "fixture".into(),

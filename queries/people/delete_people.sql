@@ -1,0 +1,10 @@
+-- People who were not seen for as many days. After what else is stored of them.
+DELETE FROM people
+WHERE (project, id, is_user) IN
+(
+    SELECT project, id, is_user
+    FROM people
+    WHERE (project, id, is_user) IN (SELECT project, id, is_user FROM people WHERE last_seen < now() - toIntervalDay({days:UInt64}))
+    GROUP BY project, id, is_user
+    HAVING max(people.last_seen) < now() - toIntervalDay({days:UInt64})
+)

@@ -1,0 +1,10 @@
+-- The traits of people who were not seen for as many days.
+DELETE FROM traits
+WHERE (project, id, is_user) IN
+(
+    SELECT project, id, is_user
+    FROM people
+    WHERE (project, id, is_user) IN (SELECT project, id, is_user FROM people WHERE last_seen < now() - toIntervalDay({days:UInt64}))
+    GROUP BY project, id, is_user
+    HAVING max(people.last_seen) < now() - toIntervalDay({days:UInt64})
+)

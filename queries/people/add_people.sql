@@ -4,7 +4,7 @@ INSERT INTO people (project, id, is_user, first_seen, last_seen, first_country, 
 WITH
     toDateTime64('2299-12-31', 3, 'UTC') AS never,
     country_code NOT IN ('', 'ZZ') AS has_country,
-    device_type != '' AS has_device
+    device_type NOT IN ('', 'unknown') AS has_device
 SELECT
     project,
     ifNull(user_id, session_id) AS id,

@@ -18,9 +18,9 @@ FROM
             AS first_country,
         if(events.country_code IN ('', 'ZZ'), (toDateTime64(0, 3, 'UTC'), ''), (events.timestamp, toString(events.country_code)))
             AS last_country,
-        if(events.device_type = '', (toDateTime64('2299-12-31', 3, 'UTC'), ''), (events.timestamp, toString(events.device_type)))
+        if(events.device_type IN ('', 'unknown'), (toDateTime64('2299-12-31', 3, 'UTC'), ''), (events.timestamp, toString(events.device_type)))
             AS first_device,
-        if(events.device_type = '', (toDateTime64(0, 3, 'UTC'), ''), (events.timestamp, toString(events.device_type)))
+        if(events.device_type IN ('', 'unknown'), (toDateTime64(0, 3, 'UTC'), ''), (events.timestamp, toString(events.device_type)))
             AS last_device
     FROM events
     WHERE events.project = {{project}} AND {{pending}} AND {{is_event}}

@@ -7,7 +7,7 @@ SELECT
     toString(argMax(event_name, (timestamp, event_id))) AS last_event,
     argMinIf(page, (timestamp, event_id), page != '') AS first_page,
     argMaxIf(page, (timestamp, event_id), page != '') AS last_page,
-    toString(argMinIf(device_type, (timestamp, event_id), device_type != '')) AS device,
+    toString(argMinIf(device_type, (timestamp, event_id), device_type NOT IN ('', 'unknown'))) AS device,
     toString(argMinIf(country, (timestamp, event_id), country NOT IN ('', 'ZZ'))) AS country_code
 FROM
 (

@@ -28,7 +28,7 @@ const DIFFERENCES: [(&str, &str); 4] = [
          arraySort(groupArray((timestamp, toString(country_code)))) AS countries, \
          arraySort(groupArray((timestamp, toString(device_type)))) AS devices, \
          arrayFilter(c -> c.2 NOT IN ('', 'ZZ'), countries) AS known_countries, \
-         arrayFilter(d -> d.2 != '', devices) AS known_devices \
+         arrayFilter(d -> d.2 NOT IN ('', 'unknown'), devices) AS known_devices \
          FROM events WHERE id != '' GROUP BY project, id, is_user) AS expected FULL JOIN people AS stored FINAL \
          ON stored.project = expected.project AND stored.id = expected.id AND stored.is_user = expected.is_user \
          WHERE stored.id != expected.id OR first_seen != countries[1].1 OR last_seen != countries[-1].1 \

@@ -2,12 +2,8 @@
 
 import type { Catalog } from "../frame/catalog.ts";
 import type { Frame } from "../frame/frame.ts";
-import {
-  Compare as CompareMessage,
-  ResultFormat,
-  TimeRange,
-  type WatchPanelsResponse,
-} from "../gen/millrace/v1/dashboard_pb.ts";
+import { ResultFormat, type WatchPanelsResponse } from "../gen/millrace/v1/dashboard_pb.ts";
+import { Compare as CompareMessage, TimeRange } from "../gen/millrace/v1/range_pb.ts";
 import { type Compare, type Filter, type PanelQuery, queryKey } from "../query/query.ts";
 import type { Preset } from "../query/range.ts";
 import { decodeCatalog, decodeFrame, timestampMs } from "./decode.ts";

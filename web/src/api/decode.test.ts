@@ -3,12 +3,12 @@ import { expect, test } from "vitest";
 import {
   Chart,
   ColumnRole,
-  DataSource,
   type Frame,
   FrameSchema,
   ListPanelsResponseSchema,
   PanelSize,
 } from "../gen/millrace/v1/dashboard_pb.ts";
+import { DataSource } from "../gen/millrace/v1/range_pb.ts";
 import { decode as decodeBytes } from "./codec.ts";
 import { decodeCatalog, decodeFrame } from "./decode.ts";
 import { FRAME, LIST_PANELS_RESPONSE } from "./schemas.ts";

@@ -7,15 +7,14 @@ import {
   Chart,
   ColumnRole,
   type Comparison as ComparisonMessage,
-  DataSource,
   type Figure as FigureMessage,
   type FrameColumn as FrameColumnMessage,
   type Frame as FrameMessage,
   type ListPanelsResponse,
-  type PanelContext,
   type Panel as PanelMessage,
   PanelSize,
 } from "../gen/millrace/v1/dashboard_pb.ts";
+import { DataSource, type PanelContext } from "../gen/millrace/v1/range_pb.ts";
 import { durationMs } from "./errors.ts";
 
 export const timestampMs = ({ seconds, nanos }: Timestamp): number => Number(seconds) * 1000 + Math.floor(nanos / 1e6);

@@ -10,11 +10,9 @@ import type {
   Frame,
   FrameColumn,
   Heartbeat,
-  Interval,
   ListPanelsRequest,
   ListPanelsResponse,
   Panel,
-  PanelContext,
   PanelQuery,
   PanelSpec,
   QueryError,
@@ -25,6 +23,7 @@ import type {
 } from "../gen/millrace/v1/dashboard_pb.ts";
 import type { Event } from "../gen/millrace/v1/event_pb.ts";
 import type { Rejection, SendEventsRequest, SendEventsResponse } from "../gen/millrace/v1/ingest_pb.ts";
+import type { Interval, PanelContext } from "../gen/millrace/v1/range_pb.ts";
 import { oneof, optional, repeated, schema } from "./codec.ts";
 
 export const TIMESTAMP = schema<Timestamp>({ 1: ["seconds", "int64"], 2: ["nanos", "int32"] });

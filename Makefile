@@ -166,6 +166,10 @@ bench: engine ## Measure everything, compare with the last kept result: ONLY=ing
 bench-panels: ## Measure every panel at 1, 10 and 100 million events; EVENTS=1000000,10000000 for less
 	@$(MAKE) --no-print-directory bench ONLY=panels PANEL_EVENTS=$(EVENTS) EVENTS=
 
+.PHONY: bench-explore
+bench-explore: ## Measure queries of Explore beside the statements of other designs; EVENTS=10000000 for less
+	@EXPLORE_EVENTS=$(EVENTS) $(MAKE) --no-print-directory bench ONLY=explore EVENTS=
+
 .PHONY: bench-freshness
 bench-freshness: engine ## Measure the time from an event to the update of a subscribed panel
 	@$(RUST)

@@ -1,9 +1,9 @@
 //! `make bench`: measures the release binary with the embedded engine, prints one table, and compares it with the last
 //! result in benches/results.
 //!
-//! Settings are environment variables: `ONLY` selects parts (`insert,ingest,tls,latency,idle,panels,soak`), `RUNS` is the
+//! Settings are environment variables: `ONLY` selects parts (`insert,ingest,tls,latency,idle,panels,explore,soak`), `RUNS` is the
 //! number of runs of which the median counts (5), `EVENTS` the number of events of a run (2,000,000), `PANEL_EVENTS` the
-//! sizes at which panels are measured (1,000,000, 10,000,000 and 100,000,000), `SOAK_MINUTES` the length of the soak (10),
+//! sizes at which panels are measured (1,000,000, 10,000,000 and 100,000,000), `EXPLORE_EVENTS` that of Explore (100,000,000), `SOAK_MINUTES` the length of the soak (10),
 //! `KEEP=1` adds the result to benches/results, and `NOTE` is a text about the conditions that is kept with it.
 //!
 //! Client, server and engine share the cores, so only ratios within one run compare between machines.
@@ -14,6 +14,7 @@
 mod common;
 
 mod ceiling;
+mod explore;
 mod figures;
 mod ingest;
 mod latency;
@@ -25,7 +26,7 @@ mod traffic;
 
 use figures::{Figures, Result};
 
-const PARTS: [&str; 7] = ["insert", "ingest", "tls", "latency", "idle", "panels", "soak"];
+const PARTS: [&str; 8] = ["insert", "ingest", "tls", "latency", "idle", "panels", "explore", "soak"];
 
 /// What is measured, and how often.
 struct Settings {
@@ -33,6 +34,7 @@ struct Settings {
     runs: usize,
     events: u64,
     panel_events: Vec<u64>,
+    explore_events: u64,
     soak_minutes: u64,
     keep: bool,
 }
@@ -59,6 +61,7 @@ impl Settings {
                 .split(',')
                 .map(|size| size.parse().expect("PANEL_EVENTS has numbers"))
                 .collect(),
+            explore_events: number("EXPLORE_EVENTS", 100_000_000),
             soak_minutes: number("SOAK_MINUTES", 10),
             keep: text("KEEP").is_some(),
         }
@@ -87,6 +90,7 @@ fn main() {
                 "latency" => latency::measure(&mut figures).await,
                 "idle" => latency::idle_cost(&mut figures).await,
                 "panels" => panels::measure(&settings.panel_events, &mut figures).await,
+                "explore" => explore::measure(settings.explore_events, &mut figures).await,
                 _ => latency::soak(settings.soak_minutes, &mut figures).await,
             }
         });

@@ -13,7 +13,7 @@ use uuid::Uuid;
 use super::EventsError;
 use super::page_token::{PageToken, Position};
 use crate::clickhouse::{ClickHouse, ClickHouseError, template};
-use crate::explore::rows::{Rows, Span, join_links};
+use crate::explore::rows::{Rows, Span};
 use crate::filter::Filter;
 use crate::filter::sql::{self, Param, Params};
 use crate::panels::range::TimeRange;
@@ -284,7 +284,7 @@ impl Search {
         let every = Filter::default();
         let range = Rows { event_names: Vec::new(), filter: &every, span };
         let mut condition = sql::condition(query.filter, &mut params, &|did, params| range.did(did, params));
-        let join = if query.filter.has_did() { join_links() } else { String::new() };
+        let join = if query.filter.has_did() { range.join_links(&mut params) } else { String::new() };
         if query.received_before_ms.is_some() {
             condition.push_str(
                 " AND events.received_at < fromUnixTimestamp64Milli({received_before_ms:Int64}, 'UTC')",

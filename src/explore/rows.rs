@@ -2,7 +2,7 @@
 
 use crate::filter::sql::{Param, Params, condition};
 use crate::filter::{Did, Filter};
-use crate::people::session_links_of_parameters;
+use crate::people::session_links_within;
 
 /// What a statement reads.
 #[derive(Clone, Debug)]
@@ -59,21 +59,40 @@ impl Rows<'_> {
         format!(
             "SELECT {} FROM events{} WHERE {}",
             columns.join(", "),
-            if has_visitor { join_links() } else { String::new() },
+            if has_visitor { self.join_links(params) } else { String::new() },
             self.condition(params)
         )
     }
 
     /// The condition that the rows have to meet.
-    pub(super) fn condition(&self, params: &mut Params) -> String {
-        let mut conditions = vec!["events.project = {project:String}".to_owned(), self.span.condition()];
-        if !self.event_names.is_empty() {
-            conditions.push(in_names(&self.event_names, params));
-        }
+    fn condition(&self, params: &mut Params) -> String {
+        let mut conditions = self.span_conditions(params);
         if !self.filter.is_empty() {
             conditions.push(condition(self.filter, params, &|did, params| self.did(did, params)));
         }
         conditions.join(" AND ")
+    }
+
+    /// The conditions without the filter.
+    fn span_conditions(&self, params: &mut Params) -> Vec<String> {
+        let mut conditions = vec!["events.project = {project:String}".to_owned(), self.span.condition()];
+        if !self.event_names.is_empty() {
+            conditions.push(in_names(&self.event_names, params));
+        }
+        conditions
+    }
+
+    /// Joins the user of the session of an event, as `link.user`, a hash, and `link.user_id`.
+    pub(crate) fn join_links(&self, params: &mut Params) -> String {
+        let sessions = format!(
+            "SELECT xxh3(events.session_id) FROM events WHERE {} AND isNull(events.user_id) AND events.session_id != ''",
+            self.span_conditions(params).join(" AND ")
+        );
+        format!(
+            " LEFT ANY JOIN (SELECT session, user_id, xxh3(user_id) AS user FROM {}) AS link \
+             ON xxh3(events.session_id) = link.session",
+            session_links_within(&sessions)
+        )
     }
 
     /// The condition that the visitor of a row did something.
@@ -99,13 +118,4 @@ pub(super) fn in_names(names: &[&str], params: &mut Params) -> String {
     names.sort_unstable();
     names.dedup();
     format!("events.event_name IN {}", params.add(Param::Texts(names)))
-}
-
-/// Joins the user of the session of an event, as `link.user`, a hash, and `link.user_id`.
-pub(crate) fn join_links() -> String {
-    format!(
-        " LEFT ANY JOIN (SELECT session, user_id, xxh3(user_id) AS user FROM {}) AS link \
-         ON xxh3(events.session_id) = link.session",
-        session_links_of_parameters()
-    )
 }

@@ -23,6 +23,7 @@ use crate::filter::sql::Params;
 use crate::project::Project;
 
 const SESSION_LINKS: &str = include_str!("../../queries/people/session_links.sql");
+const SESSION_LINKS_WITHIN: &str = include_str!("../../queries/people/session_links_within.sql");
 const PENDING_USERS: &str = include_str!("../../queries/people/pending_users.sql");
 const FIRST_SEEN: &str = include_str!("../../queries/people/first_seen.sql");
 const FIRST_EVENTS: &str = include_str!("../../queries/people/first_events.sql");
@@ -42,15 +43,11 @@ pub(crate) struct PeopleTables {
     progress: watch::Receiver<PeopleProgress>,
 }
 
-/// The same as [`PeopleTables::session_links`], for a statement with the parameters `project` and `people_mark`
-/// ([`PeopleTables::mark`]).
-pub(crate) fn session_links_of_parameters() -> String {
-    subquery(
-        SESSION_LINKS,
-        "{project:String}",
-        "toUInt128(events.batch) >= toUInt128({people_mark:String})",
-        &[],
-    )
+/// Like [`PeopleTables::session_links`], but only for the sessions whose hashes a statement selects, and for a statement with the
+/// parameters `project` and `people_mark` ([`PeopleTables::mark`]).
+pub(crate) fn session_links_within(sessions: &str) -> String {
+    let pending = "toUInt128(events.batch) >= toUInt128({people_mark:String})";
+    subquery(SESSION_LINKS_WITHIN, "{project:String}", pending, &[("sessions", sessions.to_owned())])
 }
 
 impl PeopleTables {
@@ -61,7 +58,7 @@ impl PeopleTables {
         Self { progress: watch::channel(progress).1 }
     }
 
-    /// The parameter `people_mark` of statements with [`session_links_of_parameters`].
+    /// The parameter `people_mark` of statements with [`session_links_within`].
     pub(crate) fn mark(&self) -> String {
         self.progress.borrow().mark.as_u128().to_string()
     }

@@ -13,8 +13,9 @@
 //! 7. `panels`: SQL files, queried with parameters, whose results are tables and typed messages.
 //! 8. `explore`: trends, funnels, retention and paths of any event, from the rollup or from events within a budget. `filter`
 //!    selects events for all of them.
-//! 9. `live`: results of panels and of Explore, computed again for subscribers when a batch has landed.
-//! 10. `dashboard`: gRPC and HTTP handlers that return and stream the results. `web_assets` serves the page, built from
+//! 9. `insights`: queries of Explore with a name, and dashboards, as files.
+//! 10. `live`: results of panels and of Explore, computed again for subscribers when a batch has landed.
+//! 11. `dashboard`: gRPC and HTTP handlers that return and stream the results. `web_assets` serves the page, built from
 //!    web/.
 //!
 //! Around them: `commands` are the subcommands of the program, `config` its settings, `server` the one port for gRPC
@@ -50,6 +51,7 @@ mod file_stamp;
 mod filter;
 mod health;
 mod ingest;
+mod insights;
 mod journal;
 mod live;
 mod metrics;

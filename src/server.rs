@@ -42,6 +42,7 @@ use crate::explore::{self, Explore, grpc::ExploreHandler};
 use crate::health::grpc::HealthHandler;
 use crate::health::{self, HealthView};
 use crate::ingest::{self, Ingester, grpc::IngestHandler, otlp::LogsHandler};
+use crate::insights::{self, Insights, grpc::InsightHandler};
 use crate::metrics::{self, Metrics};
 use crate::openapi;
 use crate::panels::Panels;
@@ -54,6 +55,7 @@ use v1::admin_service_server::AdminServiceServer;
 use v1::dashboard_service_server::DashboardServiceServer;
 use v1::explore_service_server::ExploreServiceServer;
 use v1::health_service_server::HealthServiceServer;
+use v1::insight_service_server::InsightServiceServer;
 
 /// The handlers of all services, and the settings of the router.
 pub(crate) struct Handlers {
@@ -67,6 +69,8 @@ pub(crate) struct Handlers {
     pub panels: Panels,
     /// ExploreService and `/api/query`.
     pub explore: Explore,
+    /// InsightService, `/api/insights` and `/api/dashboards`.
+    pub insights: Insights,
     /// `/api/panels`.
     pub dashboard_state: watch::Receiver<DashboardState>,
     /// HealthService.
@@ -111,6 +115,7 @@ pub(crate) fn router(handlers: Handlers) -> (Router, HealthReporter) {
         dashboard,
         panels,
         explore,
+        insights,
         dashboard_state,
         health,
         view,
@@ -138,6 +143,10 @@ pub(crate) fn router(handlers: Handlers) -> (Router, HealthReporter) {
         .max_decoding_message_size(max_message_bytes)
         .accept_compressed(Gzip)
         .send_compressed(Gzip);
+    let insights_v1 = InsightServiceServer::new(InsightHandler::new(insights.clone()))
+        .max_decoding_message_size(max_message_bytes)
+        .accept_compressed(Gzip)
+        .send_compressed(Gzip);
     let reflection = || {
         tonic_reflection::server::Builder::configure()
             .register_encoded_file_descriptor_set(proto::FILE_DESCRIPTOR_SET)
@@ -147,6 +156,7 @@ pub(crate) fn router(handlers: Handlers) -> (Router, HealthReporter) {
         .add_service(logs_v1)
         .add_service(dashboard_v1)
         .add_service(explore_v1)
+        .add_service(insights_v1)
         .add_service(HealthServiceServer::new(health))
         .add_service(AdminServiceServer::new(admin).max_decoding_message_size(max_message_bytes))
         .add_service(health_v1)
@@ -168,6 +178,7 @@ pub(crate) fn router(handlers: Handlers) -> (Router, HealthReporter) {
     let routes = ingest::segment::add_routes(routes, ingester.clone(), max_message_bytes);
     let routes = ingest::otlp::add_routes(routes, ingester, max_message_bytes);
     let routes = explore::http::add_routes(routes, &explore, max_message_bytes);
+    let routes = insights::http::add_routes(routes, &insights, max_message_bytes);
     let routes = openapi::add_routes(routes);
     let routes = session::add_routes(routes, access.clone(), oidc, edge.base_path.clone());
     let routes = page.add_routes(dashboard::http::add_routes(routes, panels, dashboard_state));

@@ -34,6 +34,7 @@ use crate::health::grpc::HealthHandler;
 use crate::health::{HealthCollector, HealthSources, is_writer_running};
 use crate::ingest::Ingester;
 use crate::ingest::grpc::IngestHandler;
+use crate::insights::Insights;
 use crate::journal::{Journal, JournalConfig};
 use crate::live::Subscriptions;
 use crate::metrics::{self, Metrics, MetricsSources};
@@ -186,7 +187,11 @@ pub(crate) async fn run(config: ServeConfig) -> anyhow::Result<()> {
         stop_services.clone(),
     )
     .await;
-    let (dashboard_state_task, dashboard_state) = DashboardStateTask::start(panels.clone(), landed).await;
+    let insights =
+        Insights::open(config.panels.insights_dir.clone(), panels.clone(), properties.clone()).await?;
+    let insights_task = tokio::spawn(insights.clone().run(stop_services.clone()));
+    let (dashboard_state_task, dashboard_state) =
+        DashboardStateTask::start(panels.clone(), insights.library(), landed).await;
     let dashboard_state_task = tokio::spawn(dashboard_state_task.run(stop_services.clone()));
     let rules = ValidationRules {
         retention: std::time::Duration::from_secs(retention.events * 86_400),
@@ -244,6 +249,7 @@ pub(crate) async fn run(config: ServeConfig) -> anyhow::Result<()> {
         ),
         panels,
         explore,
+        insights,
         dashboard_state,
         health: HealthHandler::new(view.clone()),
         view: view.clone(),
@@ -267,6 +273,7 @@ pub(crate) async fn run(config: ServeConfig) -> anyhow::Result<()> {
             )),
         ),
         panel_directory: ServerTask::new("panels folder", panel_directory_task),
+        insights: ServerTask::new("insights folder", insights_task),
         properties: ServerTask::new("properties", properties_task),
         keys: ServerTask::new("keys", tokio::spawn(key_file_watcher.run(stop_services.clone()))),
         dashboard_state: ServerTask::new("dashboard state", dashboard_state_task),
@@ -309,6 +316,7 @@ pub(crate) async fn run(config: ServeConfig) -> anyhow::Result<()> {
         let services = [
             tasks.server,
             tasks.panel_directory,
+            tasks.insights,
             tasks.properties,
             tasks.keys,
             tasks.dashboard_state,
@@ -384,6 +392,7 @@ impl ServerTask {
 struct ServerTasks {
     server: ServerTask,
     panel_directory: ServerTask,
+    insights: ServerTask,
     properties: ServerTask,
     keys: ServerTask,
     dashboard_state: ServerTask,
@@ -416,6 +425,7 @@ impl ServerTasks {
         let Self {
             server,
             panel_directory,
+            insights,
             properties,
             keys,
             dashboard_state,
@@ -427,8 +437,17 @@ impl ServerTasks {
             writer,
             engine,
         } = self;
-        let tasks =
-            [server, panel_directory, properties, keys, dashboard_state, health, health_reporter, writer];
+        let tasks = [
+            server,
+            panel_directory,
+            insights,
+            properties,
+            keys,
+            dashboard_state,
+            health,
+            health_reporter,
+            writer,
+        ];
         let optional = [metrics_server, oidc, deferred_schema, engine];
         first_exit(tasks.into_iter().chain(optional.into_iter().flatten()).collect()).await
     }

@@ -36,8 +36,10 @@ pub(crate) enum InsightError {
     OtherProject { word: &'static str, project: String, own: String },
     #[error("the {word} {name:?} is built in and cannot be deleted; save one of this name to replace it")]
     BuiltIn { word: &'static str, name: String },
-    #[error("{} has {max} files, which is the maximum; delete one first", folder.display())]
-    TooMany { folder: PathBuf, max: usize },
+    #[error(
+        "{} is full: the maximum is {max_files} files and {max_bytes} bytes; delete one first", folder.display()
+    )]
+    Full { folder: PathBuf, max_files: usize, max_bytes: u64 },
     /// The folder is not writable.
     #[error(
         "nothing can be saved: MILLRACE_INSIGHTS_DIR (--insights-dir): {} is not writable: {source}; allow it, or change \
@@ -56,7 +58,7 @@ impl From<InsightError> for Error {
     fn from(error: InsightError) -> Self {
         let code = match &error {
             InsightError::NotFound { .. } => ErrorCode::NotFound,
-            InsightError::Invalid(_) | InsightError::OtherProject { .. } | InsightError::TooMany { .. } => {
+            InsightError::Invalid(_) | InsightError::OtherProject { .. } | InsightError::Full { .. } => {
                 ErrorCode::Invalid
             }
             InsightError::Changed { .. } | InsightError::Deleted { .. } | InsightError::Taken { .. } => {

@@ -22,6 +22,8 @@ use crate::proto::v1;
 const MAX_FILE_BYTES: u64 = 256 << 10;
 /// Further files of a folder, in the order of their names, are reported instead of read.
 const MAX_FILES: usize = 1_000;
+/// The same for files beyond this size, all together: a list has them all.
+const MAX_TOTAL_BYTES: u64 = 16 << 20;
 const EXTENSION: &str = "yaml";
 /// Files are for everybody who can enter the folder: for an editor, for git.
 const FILE_MODE: u32 = 0o644;
@@ -77,7 +79,8 @@ impl Folder {
         let mut library = (*self.built_in).clone();
         self.insights.add_to(&mut library.insights, &mut library.broken_insights);
         self.dashboards.add_to(&mut library.dashboards, &mut library.broken_dashboards);
-        library.read_only = check_writable(&self.path).is_err();
+        library.read_only_insights = is_read_only::<v1::Insight>(&self.path);
+        library.read_only_dashboards = is_read_only::<v1::Dashboard>(&self.path);
         library.set_version();
         library
     }
@@ -109,10 +112,14 @@ impl Folder {
             _ => InsightError::Io(error),
         };
         std::fs::create_dir_all(&folder).map_err(not_written)?;
-        if existing.is_none() && count(&folder).map_err(InsightError::Io)? >= MAX_FILES {
-            return Err(InsightError::TooMany { folder, max: MAX_FILES });
+        let path = file_path(&folder, name);
+        let files = list(&folder).map_err(InsightError::Io)?;
+        let others = files.iter().filter(|(file, _)| !path.ends_with(file));
+        let bytes: u64 = others.map(|(_, bytes)| bytes).sum();
+        if existing.is_none() && files.len() >= MAX_FILES || bytes + text.len() as u64 > MAX_TOTAL_BYTES {
+            return Err(InsightError::Full { folder, max_files: MAX_FILES, max_bytes: MAX_TOTAL_BYTES });
         }
-        atomic_file::replace_with_mode(&file_path(&folder, name), [text], FILE_MODE).map_err(not_written)
+        atomic_file::replace_with_mode(&path, [text], FILE_MODE).map_err(not_written)
     }
 
     /// Deletes the file of a document, if `etag` is its.
@@ -183,29 +190,40 @@ impl<D: Document> Files<D> {
             Broken::new(v1::BrokenInsightFile { file, message, ..Default::default() }, None)
         };
         let mut problems = Vec::new();
-        let names = match list(&folder) {
-            Ok(names) => names,
+        let files = match list(&folder) {
+            Ok(files) => files,
             Err(error) => {
                 let message = format!("MILLRACE_INSIGHTS_DIR: the folder cannot be read: {error}");
                 return self.set_problems(vec![broken("", message)]);
             }
         };
-        let (names, others): (Vec<_>, Vec<_>) = names.into_iter().partition(|file| {
+        let (mut files, others): (Vec<_>, Vec<_>) = files.into_iter().partition(|(file, _)| {
             file.strip_suffix(".yaml").is_some_and(|name| document::check_name(name).is_ok())
         });
-        for file in others.iter().take(MAX_FILES) {
+        for (file, _) in others.iter().take(MAX_FILES) {
             let reason =
                 "the file's name is invalid; expected 1 to 64 of a-z, 0-9, \"_\" and \"-\" before .yaml";
             problems.push(broken(file, reason.to_owned()));
         }
-        if names.len() > MAX_FILES {
-            let count = names.len();
-            let message =
-                format!("the folder has {count} files; only the first {MAX_FILES} by name are available");
-            problems.push(broken("", message));
+        let mut total = 0;
+        let fitting = files.iter().take(MAX_FILES).take_while(|(_, bytes)| {
+            total += bytes;
+            total <= MAX_TOTAL_BYTES
+        });
+        let fitting = fitting.count();
+        if fitting < files.len() {
+            let count = files.len();
+            problems.push(broken(
+                "",
+                format!(
+                    "the folder has {count} files; only the first {fitting} by name are available: the maximum is {MAX_FILES} files \
+                     and {MAX_TOTAL_BYTES} bytes"
+                ),
+            ));
+            files.truncate(fitting);
         }
         let mut found = BTreeMap::new();
-        for file in names.iter().take(MAX_FILES) {
+        for (file, _) in &files {
             // Deleted since the listing.
             let Some(stamp) = FileStamp::of(&folder.join(file)) else { continue };
             found.insert(file.trim_end_matches(".yaml").to_owned(), stamp);
@@ -310,29 +328,29 @@ fn file_path(folder: &Path, name: &str) -> PathBuf {
     folder.join(format!("{name}.{EXTENSION}"))
 }
 
-/// The files of a folder that are meant to be read, sorted. A missing folder counts as an empty one.
-fn list(folder: &Path) -> io::Result<Vec<String>> {
-    let mut names = Vec::new();
+/// The files of a folder that are meant to be read, with their sizes, sorted. A missing folder counts as an empty one.
+fn list(folder: &Path) -> io::Result<Vec<(String, u64)>> {
+    let mut files = Vec::new();
     let entries = match std::fs::read_dir(folder) {
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(names),
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(files),
         entries => entries?,
     };
     for entry in entries {
         let path = entry?.path();
         let is_meant = path.extension().is_some_and(|extension| extension == EXTENSION || extension == "yml");
         let Some(name) = path.file_name().map(|name| name.to_string_lossy().into_owned()) else { continue };
-        // A directory, or deleted since read_dir. Links are followed: a mounted configuration consists of them.
-        let is_file = std::fs::metadata(&path).is_ok_and(|metadata| metadata.is_file());
-        if is_meant && is_file && !name.starts_with('.') {
-            names.push(name);
+        // Deleted since read_dir. Links are followed: a mounted configuration consists of them.
+        let Ok(metadata) = std::fs::metadata(&path) else { continue };
+        if is_meant && metadata.is_file() && !name.starts_with('.') {
+            files.push((name, metadata.len()));
         }
     }
-    names.sort_unstable();
-    Ok(names)
+    files.sort_unstable();
+    Ok(files)
 }
 
-fn count(folder: &Path) -> io::Result<usize> {
-    list(folder).map(|names| names.len())
+fn is_read_only<D: Document>(root: &Path) -> bool {
+    check_writable(&root.join(D::FOLDER)).is_err()
 }
 
 /// Whether files can be written to a folder, or the folder can be created.
@@ -349,4 +367,88 @@ fn check_writable(folder: &Path) -> io::Result<()> {
     }
     use rustix::fs::Access;
     Ok(rustix::fs::access(at, Access::WRITE_OK | Access::EXEC_OK)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FILE: &str = "title: x\ntrend: {series: [{}]}\n";
+
+    /// A folder with these files, of which the server has none.
+    fn folder(files: &[(&str, &str)]) -> (tempfile::TempDir, Folder) {
+        let root = tempfile::tempdir().unwrap();
+        std::fs::create_dir(root.path().join("insights")).unwrap();
+        for (name, text) in files {
+            std::fs::write(root.path().join("insights").join(name), text).unwrap();
+        }
+        let (_, properties) = watch::channel(Arc::new(Properties::built_in()));
+        let folder = Folder::new(root.path().to_owned(), properties, Arc::default());
+        (root, folder)
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_reported() {
+        let large = format!("{FILE}#{}", " ".repeat(256 << 10));
+        let (root, mut folder) = folder(&[
+            ("a.yaml", FILE),
+            ("b.yaml", &large),
+            ("c d.yaml", FILE),
+            ("e.yml", FILE),
+            (".f.yaml", FILE),
+            ("g.draft", FILE),
+        ]);
+        std::fs::write(root.path().join("insights/h.yaml"), b"title: \xff").unwrap();
+        std::fs::create_dir(root.path().join("insights/i.yaml")).unwrap();
+        let library = folder.scan();
+        assert_eq!(library.insights.keys().collect::<Vec<_>>(), ["a"]);
+        let broken: Vec<_> = library
+            .broken_insights
+            .iter()
+            .map(|broken| (&*broken.file.file, &*broken.file.message))
+            .collect();
+        let parts = [
+            ("insights/b.yaml", "more than 262144 bytes"),
+            ("insights/h.yaml", "not UTF-8"),
+            ("insights/c d.yaml", "the file's name is invalid"),
+            ("insights/e.yml", "the file's name is invalid"),
+        ];
+        assert_eq!(broken.len(), parts.len(), "{broken:?}");
+        for ((file, message), (expected, part)) in broken.iter().zip(parts) {
+            assert!(*file == expected && message.contains(part), "{file}: {message}");
+        }
+    }
+
+    #[test]
+    fn the_files_of_a_folder_are_bounded() {
+        let (root, mut folder) = folder(&[]);
+        for number in 0..=MAX_FILES {
+            std::fs::write(root.path().join(format!("insights/n{number:04}.yaml")), FILE).unwrap();
+        }
+        let library = folder.scan();
+        assert_eq!((library.insights.len(), library.broken_insights.len()), (MAX_FILES, 1));
+        assert!(library.broken_insights[0].file.message.contains("only the first 1000 by name"));
+        let mut insight = (*library.insights["n0000"]).clone();
+        insight.set_origin("new", "", false);
+        let error = folder.save(&Project::default(), &insight).unwrap_err().to_string();
+        assert!(error.contains("delete one first"), "{error}");
+        // A file that is there can still be changed.
+        insight.set_origin("n0000", &library.insights["n0000"].etag, false);
+        folder.save(&Project::default(), &insight).unwrap();
+    }
+
+    #[test]
+    fn a_file_is_of_its_project_also_if_it_is_not_valid() {
+        for (text, project) in [
+            ("title: x", None),
+            ("project:", None),
+            ("project: null", None),
+            ("title: x\nproject: shop", Some("shop")),
+            ("{\"project\": \"shop\"}", Some("shop")),
+            ("title: [\nproject: shop", Some("shop")),
+            ("title: x\ntrend: {project: shop}", None),
+        ] {
+            assert_eq!(project_of(text.as_bytes()).as_deref(), project, "{text}");
+        }
+    }
 }

@@ -1,10 +1,13 @@
 //! InsightService.
 
+use std::sync::Arc;
+
 use tonic::{Request, Response, Status};
 
-use super::{Insights, Library};
+use super::{Broken, Insights, may_see};
 use crate::access::Caller;
 use crate::error::Error;
+use crate::project::Project;
 use crate::proto::v1;
 use v1::insight_service_server::InsightService;
 
@@ -22,29 +25,31 @@ impl InsightHandler {
 
 impl Insights {
     pub(super) fn list_insights(&self, caller: &Caller) -> v1::ListInsightsResponse {
-        let (version, read_only) = self.state();
+        let library = Arc::clone(&self.library.borrow());
         v1::ListInsightsResponse {
-            insights: self.list(&caller.project),
-            broken: self.broken(&caller.project, |library: &Library| &library.broken_insights),
-            version,
-            read_only,
+            insights: self.list(&caller.project, &library),
+            broken: visible(&caller.project, &library.broken_insights),
+            version: library.version.clone(),
+            read_only: library.read_only_insights,
         }
     }
 
     pub(super) fn list_dashboards(&self, caller: &Caller) -> v1::ListDashboardsResponse {
-        let (version, read_only) = self.state();
+        let library = Arc::clone(&self.library.borrow());
         v1::ListDashboardsResponse {
-            dashboards: self.list(&caller.project),
-            broken: self.broken(&caller.project, |library: &Library| &library.broken_dashboards),
-            version,
-            read_only,
+            dashboards: self.list(&caller.project, &library),
+            broken: visible(&caller.project, &library.broken_dashboards),
+            version: library.version.clone(),
+            read_only: library.read_only_dashboards,
         }
     }
+}
 
-    fn state(&self) -> (String, bool) {
-        let library = self.library.borrow();
-        (library.version.clone(), library.read_only)
-    }
+/// The broken files that a project may see.
+fn visible(project: &Project, broken: &[Broken]) -> Vec<v1::BrokenInsightFile> {
+    let visible =
+        broken.iter().filter(|broken| may_see(project, broken.project.as_deref().unwrap_or_default()));
+    visible.map(|broken| broken.file.clone()).collect()
 }
 
 fn missing(name: &str) -> Error {

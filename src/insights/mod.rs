@@ -58,8 +58,10 @@ pub(crate) struct Library {
     broken_dashboards: Vec<Broken>,
     /// Changes with any file.
     pub(crate) version: String,
-    /// Whether the folder is not writable.
-    read_only: bool,
+    /// Whether the folder of insights is not writable.
+    read_only_insights: bool,
+    /// Whether the folder of dashboards is not writable.
+    read_only_dashboards: bool,
 }
 
 /// A file that is not valid.
@@ -171,30 +173,28 @@ impl Insights {
     }
 
     /// All that a project may see.
-    fn list<D: Presented>(&self, project: &Project) -> Vec<D> {
-        let library = Arc::clone(&self.library.borrow());
+    fn list<D: Presented>(&self, project: &Project, library: &Library) -> Vec<D> {
         let mut documents: BTreeMap<&str, D> = BTreeMap::new();
-        let computed = self.computed::<D>(&library);
-        for document in computed.iter().chain(D::of(&library).values().map(|document| &**document)) {
+        let computed = self.computed::<D>();
+        for document in computed.iter().chain(D::of(library).values().map(|document| &**document)) {
             documents.insert(document.name(), document.clone());
         }
         let visible = documents.into_values().filter(|document| may_see(project, document.project()));
-        visible.map(|document| document.present(self, project, &library)).collect()
+        visible.map(|document| document.present(self, project, library)).collect()
     }
 
     fn get<D: Presented>(&self, project: &Project, name: &str) -> Result<D, InsightError> {
         let library = Arc::clone(&self.library.borrow());
         let document = D::of(&library).get(name).map(|document| (**document).clone());
-        let document =
-            document.or_else(|| self.computed::<D>(&library).filter(|computed| computed.name() == name));
+        let document = document.or_else(|| self.computed::<D>().filter(|computed| computed.name() == name));
         let visible = document.filter(|document| may_see(project, document.project()));
         visible
             .map(|document| document.present(self, project, &library))
             .ok_or_else(|| InsightError::NotFound { word: D::WORD, name: crate::panels::abbreviate(name) })
     }
 
-    fn computed<D: Presented>(&self, library: &Library) -> Option<D> {
-        D::computed(&self.panels.catalog().borrow(), library)
+    fn computed<D: Presented>(&self) -> Option<D> {
+        D::computed(&self.panels.catalog().borrow())
     }
 
     /// Saves a document of a caller.
@@ -221,13 +221,6 @@ impl Insights {
         tracing::info!(kind = D::WORD, name, caller = caller.id(), "deleted");
         Ok(())
     }
-
-    fn broken(&self, project: &Project, of: impl Fn(&Library) -> &[Broken]) -> Vec<v1::BrokenInsightFile> {
-        let library = Arc::clone(&self.library.borrow());
-        let broken = of(&library).iter();
-        let visible = broken.filter(|broken| may_see(project, broken.project.as_deref().unwrap_or_default()));
-        visible.map(|broken| broken.file.clone()).collect()
-    }
 }
 
 /// Whether a project sees what is for `owner`.
@@ -243,14 +236,14 @@ fn is_computed<D: Document>(name: &str) -> bool {
 /// A document as a caller gets it.
 trait Presented: Document {
     /// The one that is computed unless there is a file of its name.
-    fn computed(catalog: &Catalog, library: &Library) -> Option<Self>;
+    fn computed(catalog: &Catalog) -> Option<Self>;
 
     /// With what the server sets.
     fn present(self, insights: &Insights, project: &Project, library: &Library) -> Self;
 }
 
 impl Presented for v1::Insight {
-    fn computed(_: &Catalog, _: &Library) -> Option<Self> {
+    fn computed(_: &Catalog) -> Option<Self> {
         None
     }
 
@@ -262,7 +255,7 @@ impl Presented for v1::Insight {
 impl Presented for v1::Dashboard {
     /// All panels in their order. The sign-up conversion, which is made of people and cannot exceed 100 %, is in the place of
     /// the sign-up funnel.
-    fn computed(catalog: &Catalog, _: &Library) -> Option<Self> {
+    fn computed(catalog: &Catalog) -> Option<Self> {
         use v1::dashboard_item::Content;
         let mut panels: Vec<_> = catalog.panels.values().collect();
         panels.sort_by_key(|panel| (panel.spec.order(), panel.name.clone()));

@@ -7,6 +7,8 @@ use saphyr_parser::{Event, Parser, ScalarStyle};
 
 /// The deepest nesting. A filter, the deepest part of a query, has three levels of its ten.
 const MAX_DEPTH: usize = 64;
+/// The most entries of a mapping. No message has as many fields.
+const MAX_ENTRIES: usize = 100;
 
 /// A node.
 #[derive(Clone, Debug, PartialEq)]
@@ -162,6 +164,9 @@ fn check_key(node: Node, entries: &[Entry]) -> Result<(u32, String), Problem> {
         Value::Plain(text) | Value::Quoted(text) => text,
         Value::List(_) | Value::Map(_) => return Err(Problem::new(node.line, "a key has to be a name")),
     };
+    if entries.len() == MAX_ENTRIES {
+        return Err(Problem::new(node.line, format!("there are more than {MAX_ENTRIES} entries")));
+    }
     if entries.iter().any(|entry| entry.key == key) {
         let key = crate::panels::abbreviate(&key);
         return Err(Problem::new(node.line, format!("{key:?} is given twice")));
@@ -189,6 +194,7 @@ mod tests {
 
     #[test]
     fn what_a_description_does_not_need_is_refused() {
+        let many: String = (0..=100).map(|number| format!("a{number}: 1\n")).collect();
         let deep = "[".repeat(100);
         let deep_block = "- ".repeat(100) + "a";
         for (text, line, part) in [
@@ -199,6 +205,7 @@ mod tests {
             ("a: 1\n\"a\": 2", 2, "\"a\" is given twice"),
             ("a: 1\n---\nb: 1", 2, "one document"),
             ("? [a]\n: 1", 1, "a key has to be a name"),
+            (many.as_str(), 101, "more than 100 entries"),
             (deep.as_str(), 1, ""),
             (deep_block.as_str(), 1, "64 levels"),
         ] {

@@ -16,7 +16,7 @@
 //! 9. `insights`: queries of Explore with a name, and dashboards, as files.
 //! 10. `live`: results of panels and of Explore, computed again for subscribers when a batch has landed.
 //! 11. `dashboard`: gRPC and HTTP handlers that return and stream the results. `web_assets` serves the page, built from
-//!    web/.
+//!     web/.
 //!
 //! Around them: `commands` are the subcommands of the program, `config` its settings, `server` the one port for gRPC
 //! and HTTP, `openapi` the description of the HTTP API, `health` the state of everything, `metrics` its figures for

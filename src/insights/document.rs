@@ -484,6 +484,21 @@ trend:
         assert!(dashboard(&many).unwrap_err().message.contains("101 are given; the maximum is 100"));
     }
 
+    #[test]
+    fn the_examples_of_the_documentation_are_valid() {
+        let text = include_str!("../../docs/insights.md");
+        let examples: Vec<&str> =
+            text.split("```yaml\n").skip(1).map(|rest| rest.split("```").next().unwrap()).collect();
+        assert_eq!(examples.len(), 5);
+        for example in examples {
+            let properties = Properties::built_in();
+            match example.contains("\nitems:") {
+                true => render(&dashboard(example).unwrap(), &properties).map(drop).unwrap(),
+                false => render(&insight(example).unwrap(), &properties).map(drop).unwrap(),
+            }
+        }
+    }
+
     proptest! {
         #[test]
         fn any_text_is_read_as_it_was_written(title in "\\PC{1,20}", description in any::<String>(), value in any::<String>()) {

@@ -233,7 +233,7 @@ async fn the_built_in_dashboard_lists_the_panels_and_a_file_replaces_it() {
     assert_eq!(shown, expected);
     assert!(built_in.items.iter().all(|item| item.error.is_empty() && item.placement.is_some()));
     assert!(built_in.built_in && built_in.etag.is_empty());
-    assert_eq!(list_dashboards(&server).await.dashboards, [built_in.clone()]);
+    assert_eq!(list_dashboards(&server).await.dashboards, std::slice::from_ref(&built_in));
 
     let mut client = client(&server).await;
     let request = v1::DeleteDashboardRequest { name: "default".into(), etag: String::new() };

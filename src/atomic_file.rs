@@ -17,8 +17,17 @@ pub(crate) const TEMPORARY_EXTENSION: &str = "draft";
 /// # Errors
 /// Any failed step. The message starts with `path`. The file is unchanged, unless only the sync of the folder failed.
 pub(crate) fn replace(path: &Path, chunks: impl IntoIterator<Item: AsRef<[u8]>>) -> io::Result<()> {
+    replace_with_mode(path, chunks, 0o600)
+}
+
+/// Like [`replace`], for a file with other permissions, of which the process's umask takes its part.
+pub(crate) fn replace_with_mode(
+    path: &Path,
+    chunks: impl IntoIterator<Item: AsRef<[u8]>>,
+    mode: u32,
+) -> io::Result<()> {
     let temporary = temporary_path(path);
-    let renamed = write_and_sync(&temporary, chunks).and_then(|()| fs::rename(&temporary, path));
+    let renamed = write_and_sync(&temporary, chunks, mode).and_then(|()| fs::rename(&temporary, path));
     if renamed.is_err() {
         // The first error is the one to report.
         fs::remove_file(&temporary).ok();
@@ -36,8 +45,8 @@ pub(crate) fn with_path(path: &Path, error: io::Error) -> io::Error {
     io::Error::new(error.kind(), format!("{}: {error}", path.display()))
 }
 
-fn write_and_sync(path: &Path, chunks: impl IntoIterator<Item: AsRef<[u8]>>) -> io::Result<()> {
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+fn write_and_sync(path: &Path, chunks: impl IntoIterator<Item: AsRef<[u8]>>, mode: u32) -> io::Result<()> {
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(path)?;
     for chunk in chunks {
         file.write_all(chunk.as_ref())?;
     }

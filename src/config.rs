@@ -592,6 +592,10 @@ pub(crate) struct PanelsConfig {
     /// Folder of your own panels, one .sql file each. Changes are picked up while the server runs
     #[arg(long, env = "MILLRACE_PANELS_DIR", value_name = "FOLDER", default_value = "./queries/panels")]
     pub panels_dir: PathBuf,
+    /// Folder of insights and dashboards, in insights/*.yaml and dashboards/*.yaml. Changes are picked up while the server
+    /// runs; the page saves to it if it is writable
+    #[arg(long, env = "MILLRACE_INSIGHTS_DIR", value_name = "FOLDER", default_value = "./insights")]
+    pub insights_dir: PathBuf,
     /// Minimum time between two computations of a subscribed panel, on average, in milliseconds. While there are
     /// subscribers, events are also flushed this often, and up to 800 ms later if there are fewer than 100
     #[arg(long = "watch-min-interval-ms", env = "MILLRACE_WATCH_MIN_INTERVAL_MS", value_name = "MS",

@@ -24,6 +24,10 @@ pub enum ErrorCode {
     NotFound,
     /// The sequence of the request contradicts earlier requests.
     OutOfOrder,
+    /// The resource has changed since the version that the request names.
+    Conflict,
+    /// The request has to name the version of the resource that it changes.
+    VersionRequired,
     /// A limit is reached. The same request may succeed later.
     Busy {
         /// Delay before a retry.
@@ -70,7 +74,8 @@ impl From<Error> for Status {
             ErrorCode::Unauthenticated => (Code::Unauthenticated, None),
             ErrorCode::Forbidden => (Code::PermissionDenied, None),
             ErrorCode::NotFound => (Code::NotFound, None),
-            ErrorCode::OutOfOrder => (Code::FailedPrecondition, None),
+            ErrorCode::OutOfOrder | ErrorCode::VersionRequired => (Code::FailedPrecondition, None),
+            ErrorCode::Conflict => (Code::Aborted, None),
             ErrorCode::Busy { retry_after } => (Code::ResourceExhausted, Some(retry_after)),
             ErrorCode::Unavailable { retry_after } => (Code::Unavailable, Some(retry_after)),
             ErrorCode::TimedOut => (Code::DeadlineExceeded, None),
@@ -96,6 +101,8 @@ impl IntoResponse for Error {
             ErrorCode::Forbidden => (StatusCode::FORBIDDEN, None),
             ErrorCode::NotFound => (StatusCode::NOT_FOUND, None),
             ErrorCode::OutOfOrder => (StatusCode::CONFLICT, None),
+            ErrorCode::Conflict => (StatusCode::PRECONDITION_FAILED, None),
+            ErrorCode::VersionRequired => (StatusCode::PRECONDITION_REQUIRED, None),
             ErrorCode::Busy { retry_after } => (StatusCode::TOO_MANY_REQUESTS, Some(retry_after)),
             ErrorCode::Unavailable { retry_after } => (StatusCode::SERVICE_UNAVAILABLE, Some(retry_after)),
             ErrorCode::TimedOut => (StatusCode::GATEWAY_TIMEOUT, None),

@@ -15,9 +15,10 @@
 //! 8. `explore`: trends, funnels, retention and paths of any event, from the rollup or from events within a budget. `filter`
 //!    selects events for all of them.
 //! 9. `events`: searches among the stored events, and follows those that are accepted.
-//! 10. `live`: results of panels and of Explore, computed again for subscribers when a batch has landed.
-//! 11. `dashboard`: gRPC and HTTP handlers that return and stream the results. `web_assets` serves the page, built from
-//!    web/.
+//! 10. `insights`: queries of Explore with a name, and dashboards, as files.
+//! 11. `live`: results of panels and of Explore, computed again for subscribers when a batch has landed.
+//! 12. `dashboard`: gRPC and HTTP handlers that return and stream the results. `web_assets` serves the page, built from
+//!     web/.
 //!
 //! Around them: `commands` are the subcommands of the program, `config` its settings, `server` the one port for gRPC
 //! and HTTP, `openapi` the description of the HTTP API, `health` the state of everything, `metrics` its figures for
@@ -53,6 +54,7 @@ mod file_stamp;
 mod filter;
 mod health;
 mod ingest;
+mod insights;
 mod journal;
 mod live;
 mod metrics;

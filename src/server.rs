@@ -43,6 +43,7 @@ use crate::explore::{self, Explore, grpc::ExploreHandler};
 use crate::health::grpc::HealthHandler;
 use crate::health::{self, HealthView};
 use crate::ingest::{self, Ingester, grpc::IngestHandler, otlp::LogsHandler};
+use crate::insights::{self, Insights, grpc::InsightHandler};
 use crate::metrics::{self, Metrics};
 use crate::openapi;
 use crate::panels::Panels;
@@ -57,6 +58,7 @@ use v1::dashboard_service_server::DashboardServiceServer;
 use v1::events_service_server::EventsServiceServer;
 use v1::explore_service_server::ExploreServiceServer;
 use v1::health_service_server::HealthServiceServer;
+use v1::insight_service_server::InsightServiceServer;
 use v1::people_service_server::PeopleServiceServer;
 
 /// The handlers of all services, and the settings of the router.
@@ -71,6 +73,8 @@ pub(crate) struct Handlers {
     pub panels: Panels,
     /// ExploreService and `/api/query`.
     pub explore: Explore,
+    /// InsightService, `/api/insights` and `/api/dashboards`.
+    pub insights: Insights,
     /// `/api/panels`.
     pub dashboard_state: watch::Receiver<DashboardState>,
     /// EventsService and `/api/events`.
@@ -123,6 +127,7 @@ pub(crate) fn router(handlers: Handlers) -> (Router, HealthReporter) {
         explore,
         people_v1,
         people,
+        insights,
         dashboard_state,
         events,
         health,
@@ -151,6 +156,10 @@ pub(crate) fn router(handlers: Handlers) -> (Router, HealthReporter) {
         .max_decoding_message_size(max_message_bytes)
         .accept_compressed(Gzip)
         .send_compressed(Gzip);
+    let insights_v1 = InsightServiceServer::new(InsightHandler::new(insights.clone()))
+        .max_decoding_message_size(max_message_bytes)
+        .accept_compressed(Gzip)
+        .send_compressed(Gzip);
     let reflection = || {
         tonic_reflection::server::Builder::configure()
             .register_encoded_file_descriptor_set(proto::FILE_DESCRIPTOR_SET)
@@ -167,6 +176,7 @@ pub(crate) fn router(handlers: Handlers) -> (Router, HealthReporter) {
                 .send_compressed(Gzip),
         )
         .add_service(PeopleServiceServer::new(people_v1).max_decoding_message_size(max_message_bytes))
+        .add_service(insights_v1)
         .add_service(HealthServiceServer::new(health))
         .add_service(AdminServiceServer::new(admin).max_decoding_message_size(max_message_bytes))
         .add_service(health_v1)
@@ -189,6 +199,7 @@ pub(crate) fn router(handlers: Handlers) -> (Router, HealthReporter) {
     let routes = ingest::otlp::add_routes(routes, ingester, max_message_bytes);
     let routes = explore::http::add_routes(routes, &explore, max_message_bytes);
     let routes = people::http::add_routes(routes, people);
+    let routes = insights::http::add_routes(routes, &insights, max_message_bytes);
     let routes = openapi::add_routes(routes);
     let routes = session::add_routes(routes, access.clone(), oidc, edge.base_path.clone());
     let routes = events::http::add_routes(routes, events);

@@ -329,7 +329,7 @@ fn check_role(person: &Person, caller: Caller, requirement: Requirement) -> Resu
     let role = person.role_in(&caller.project).ok_or_else(|| AccessError::NoRole(name()))?;
     if !requirement.allows_role(role) {
         let project = caller.project.clone();
-        return Err(AccessError::Role { name: name(), role, project, needed: "admin" });
+        return Err(AccessError::Role { name: name(), role, project, needed: requirement.roles() });
     }
     Ok(caller)
 }

@@ -154,9 +154,7 @@ pub(super) fn authenticate(
     let presented = credentials(access, requirement, request)?;
     let session = match presented {
         // Who has logged in has chosen a key, and with it a project.
-        Credentials::None | Credentials::Proxy
-            if matches!(requirement, Requirement::Read | Requirement::Admin) =>
-        {
+        Credentials::None | Credentials::Proxy if requirement.is_for_people() => {
             access.sessions().of_request(headers)
         }
         _ => None,
@@ -195,8 +193,7 @@ fn credentials<'r>(
     let peer = request.extensions().get::<ConnectInfo<SocketAddr>>();
     match (access.trusted_proxies(), peer) {
         (Some(proxies), Some(ConnectInfo(peer)))
-            if matches!(requirement, Requirement::Read | Requirement::Admin)
-                && proxies.have_authenticated(peer.ip(), request.headers()) =>
+            if requirement.is_for_people() && proxies.have_authenticated(peer.ip(), request.headers()) =>
         {
             Ok(Credentials::Proxy)
         }

@@ -54,6 +54,8 @@ pub(crate) enum Requirement {
     BrowserWrite,
     /// A key that reads: read or admin.
     Read,
+    /// Who edits insights and dashboards: an admin key, or a person with the role editor or admin.
+    Edit,
     /// An admin key.
     Admin,
 }
@@ -66,13 +68,31 @@ impl Requirement {
             Self::Write => matches!(scope, Scope::Write | Scope::Admin),
             Self::BrowserWrite => matches!(scope, Scope::Write | Scope::Browser | Scope::Admin),
             Self::Read => matches!(scope, Scope::Read | Scope::Admin),
-            Self::Admin => scope == Scope::Admin,
+            Self::Edit | Self::Admin => scope == Scope::Admin,
         }
     }
 
     /// Whether a person with this role is enough. People send no events, whatever their role.
     pub(crate) fn allows_role(self, role: Role) -> bool {
-        matches!(self, Self::Open | Self::Read | Self::Admin) && self.allows(role.scope())
+        match self {
+            Self::Open | Self::Read => true,
+            Self::Edit => role >= Role::Editor,
+            Self::Admin => role == Role::Admin,
+            Self::Write | Self::BrowserWrite => false,
+        }
+    }
+
+    /// Whether people can meet it, who have no key.
+    fn is_for_people(self) -> bool {
+        matches!(self, Self::Read | Self::Edit | Self::Admin)
+    }
+
+    /// The roles that are enough, for messages.
+    fn roles(self) -> &'static str {
+        match self {
+            Self::Edit => "editor or admin",
+            _ => "admin",
+        }
     }
 
     /// The scopes that are enough, for messages.
@@ -82,7 +102,7 @@ impl Requirement {
             Self::Write => "write or admin",
             Self::BrowserWrite => "write, browser or admin",
             Self::Read => "read or admin",
-            Self::Admin => "admin",
+            Self::Edit | Self::Admin => "admin",
         }
     }
 }

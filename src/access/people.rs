@@ -13,7 +13,7 @@ use crate::project::Project;
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Role {
     Viewer,
-    /// Reads, as a viewer: there is nothing to edit yet.
+    /// Reads, and edits insights and dashboards.
     Editor,
     Admin,
 }
@@ -185,13 +185,13 @@ mod tests {
 
     #[test]
     fn people_read_and_manage_but_send_nothing() {
-        use crate::access::Requirement::{Admin, BrowserWrite, Open, Read, Write};
+        use crate::access::Requirement::{Admin, BrowserWrite, Edit, Open, Read, Write};
         for (role, allowed) in [
             (Role::Viewer, vec![Open, Read]),
-            (Role::Editor, vec![Open, Read]),
-            (Role::Admin, vec![Open, Read, Admin]),
+            (Role::Editor, vec![Open, Read, Edit]),
+            (Role::Admin, vec![Open, Read, Edit, Admin]),
         ] {
-            for requirement in [Open, Write, BrowserWrite, Read, Admin] {
+            for requirement in [Open, Write, BrowserWrite, Read, Edit, Admin] {
                 assert_eq!(
                     requirement.allows_role(role),
                     allowed.contains(&requirement),

@@ -1,7 +1,7 @@
 //! What each RPC requires.
 
 use super::Requirement;
-use Requirement::{Admin, BrowserWrite, Open, Read, Write};
+use Requirement::{Admin, BrowserWrite, Edit, Open, Read, Write};
 
 /// A service, and the requirement of each of its RPCs.
 type Service = (&'static str, &'static [(&'static str, Requirement)]);
@@ -50,6 +50,19 @@ const RPCS: &[Service] = &[
     (
         "millrace.v1.PeopleService",
         &[("GetPerson", Read), ("ListSessions", Read), ("GetTimeline", Read), ("SearchPeople", Read)],
+    ),
+    (
+        "millrace.v1.InsightService",
+        &[
+            ("ListInsights", Read),
+            ("GetInsight", Read),
+            ("SaveInsight", Edit),
+            ("DeleteInsight", Edit),
+            ("ListDashboards", Read),
+            ("GetDashboard", Read),
+            ("SaveDashboard", Edit),
+            ("DeleteDashboard", Edit),
+        ],
     ),
     ("millrace.v1.HealthService", &[("Check", Read), ("Watch", Read)]),
     (

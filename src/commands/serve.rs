@@ -37,6 +37,7 @@ use crate::health::{HealthCollector, HealthSources, is_writer_running};
 use crate::ingest::Ingester;
 use crate::ingest::grpc::IngestHandler;
 use crate::ingest::rejected::RejectedEvents;
+use crate::insights::Insights;
 use crate::journal::{Journal, JournalConfig};
 use crate::live::Subscriptions;
 use crate::metrics::{self, Metrics, MetricsSources};
@@ -196,7 +197,11 @@ pub(crate) async fn run(config: ServeConfig) -> anyhow::Result<()> {
         stop_services.clone(),
     )
     .await;
-    let (dashboard_state_task, dashboard_state) = DashboardStateTask::start(panels.clone(), landed).await;
+    let insights =
+        Insights::open(config.panels.insights_dir.clone(), panels.clone(), properties.clone()).await?;
+    let insights_task = tokio::spawn(insights.clone().run(stop_services.clone()));
+    let (dashboard_state_task, dashboard_state) =
+        DashboardStateTask::start(panels.clone(), insights.library(), landed).await;
     let dashboard_state_task = tokio::spawn(dashboard_state_task.run(stop_services.clone()));
     let people = PeopleService::new(panels_clickhouse, people_tables.clone(), properties.clone());
     let rules = ValidationRules {
@@ -260,6 +265,7 @@ pub(crate) async fn run(config: ServeConfig) -> anyhow::Result<()> {
         explore,
         people_v1: PeopleHandler::new(people.clone()),
         people,
+        insights,
         dashboard_state,
         events: EventsHandler::new(search, tails, rejected, stop_services.clone()),
         health: HealthHandler::new(view.clone()),
@@ -284,6 +290,7 @@ pub(crate) async fn run(config: ServeConfig) -> anyhow::Result<()> {
             )),
         ),
         panel_directory: ServerTask::new("panels folder", panel_directory_task),
+        insights: ServerTask::new("insights folder", insights_task),
         properties: ServerTask::new("properties", properties_task),
         people: ServerTask::new("people", people_task),
         keys: ServerTask::new("keys", tokio::spawn(key_file_watcher.run(stop_services.clone()))),
@@ -328,6 +335,7 @@ pub(crate) async fn run(config: ServeConfig) -> anyhow::Result<()> {
         let services = [
             tasks.server,
             tasks.panel_directory,
+            tasks.insights,
             tasks.properties,
             tasks.people,
             tasks.keys,
@@ -405,6 +413,7 @@ impl ServerTask {
 struct ServerTasks {
     server: ServerTask,
     panel_directory: ServerTask,
+    insights: ServerTask,
     properties: ServerTask,
     people: ServerTask,
     keys: ServerTask,
@@ -439,6 +448,7 @@ impl ServerTasks {
         let Self {
             server,
             panel_directory,
+            insights,
             properties,
             people,
             keys,
@@ -455,6 +465,7 @@ impl ServerTasks {
         let tasks = [
             server,
             panel_directory,
+            insights,
             properties,
             people,
             keys,

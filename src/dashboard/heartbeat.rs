@@ -1,6 +1,7 @@
 //! Heartbeats of WatchPanels, and the state that they report: the version of the list of panels, and whether there are
 //! events.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -12,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::messages;
 use crate::clickhouse::ClickHouseError;
+use crate::insights::Library;
 use crate::panels::Panels;
 use crate::panels::catalog::Catalog;
 use crate::proto::{self, v1};
@@ -30,6 +32,8 @@ const HAS_EVENTS: &str = include_str!("../../queries/maintenance/has_events.sql"
 pub(crate) struct DashboardState {
     /// Identifies the list of panels.
     pub panels_version: String,
+    /// Identifies the insights and dashboards.
+    pub insights_version: String,
     /// Whether any event has been stored. True until ClickHouse has said that there is none: a server whose database is
     /// unreachable is not a new one.
     pub has_events: bool,
@@ -39,6 +43,7 @@ pub(crate) struct DashboardState {
 #[derive(Debug)]
 pub(crate) struct DashboardStateTask {
     panels: Panels,
+    insights: watch::Receiver<Arc<Library>>,
     /// Changes when a batch has landed.
     landed: watch::Receiver<u64>,
     /// Whether an event is known to have been stored. Stays true when the retention removes it.
@@ -50,11 +55,14 @@ impl DashboardStateTask {
     /// Determines the state, and returns the task that keeps it up to date. `landed` changes when a batch has landed.
     pub(crate) async fn start(
         panels: Panels,
+        insights: watch::Receiver<Arc<Library>>,
         landed: watch::Receiver<u64>,
     ) -> (Self, watch::Receiver<DashboardState>) {
         let panels_version = version(&panels.catalog().borrow());
-        let (state, receiver) = watch::channel(DashboardState { panels_version, has_events: true });
-        let mut task = Self { panels, landed, found: false, state };
+        let insights_version = insights.borrow().version.clone();
+        let (state, receiver) =
+            watch::channel(DashboardState { panels_version, insights_version, has_events: true });
+        let mut task = Self { panels, insights, landed, found: false, state };
         if let Some(found) = check_events(&task.panels).await {
             task.set_found(found);
         }
@@ -65,6 +73,7 @@ impl DashboardStateTask {
     pub(crate) async fn run(mut self, stop: CancellationToken) {
         let mut catalog = self.panels.catalog();
         catalog.mark_changed();
+        self.insights.mark_changed();
         loop {
             // ClickHouse may not respond. The check is one of the branches, so that it delays neither the stop nor the others.
             let next_check = async {
@@ -77,6 +86,10 @@ impl DashboardStateTask {
                 Ok(()) = catalog.changed() => {
                     let version = version(&catalog.borrow_and_update());
                     self.update(|state| state.panels_version = version);
+                }
+                Ok(()) = self.insights.changed() => {
+                    let version = self.insights.borrow_and_update().version.clone();
+                    self.update(|state| state.insights_version = version);
                 }
                 Ok(()) = self.landed.changed(), if !self.found => self.set_found(true),
                 checked = next_check, if !self.found => {
@@ -148,15 +161,13 @@ async fn next_heartbeat(
         _ = interval.tick() => {}
         Ok(()) = state.changed() => interval.reset(),
     }
-    let DashboardState { panels_version, has_events } = state.borrow_and_update().clone();
+    let DashboardState { panels_version, insights_version, has_events } = state.borrow_and_update().clone();
     let server_time = Some(proto::timestamp_from_millis(Timestamp::now().as_millisecond()));
-    Some((v1::Heartbeat { server_time, panels_version, has_events }, (interval, state)))
+    Some((v1::Heartbeat { server_time, panels_version, has_events, insights_version }, (interval, state)))
 }
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use tokio::net::TcpListener;
     use tokio::time::Instant;
     use tokio_stream::StreamExt as _;
@@ -178,6 +189,10 @@ mod tests {
         )
     }
 
+    fn insights() -> watch::Receiver<Arc<Library>> {
+        watch::channel(Arc::default()).1
+    }
+
     #[tokio::test(start_paused = true)]
     async fn a_clickhouse_that_never_responds_delays_neither_start_nor_stop() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -185,7 +200,7 @@ mod tests {
         let endpoint = Endpoint { url, user: "default".into(), password: String::new() };
         let started = Instant::now();
         let (_landed, landed) = watch::channel(0);
-        let (task, state) = DashboardStateTask::start(panels(Some(endpoint)), landed).await;
+        let (task, state) = DashboardStateTask::start(panels(Some(endpoint)), insights(), landed).await;
         assert!(state.borrow().has_events, "unknown counts as true");
         assert!(started.elapsed() <= CHECK_TIMEOUT + Duration::from_millis(10), "{:?}", started.elapsed());
         drop(listener.accept().await.unwrap());
@@ -202,10 +217,14 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn the_first_event_is_reported_when_it_lands() {
         let (landed_sender, landed) = watch::channel(0);
-        let (state, mut receiver) =
-            watch::channel(DashboardState { panels_version: String::new(), has_events: false });
+        let (state, mut receiver) = watch::channel(DashboardState {
+            panels_version: String::new(),
+            insights_version: String::new(),
+            has_events: false,
+        });
         // Without an engine every check fails, so that only the landed batch can report the event.
-        let task = DashboardStateTask { panels: panels(None), landed, found: false, state };
+        let task =
+            DashboardStateTask { panels: panels(None), insights: insights(), landed, found: false, state };
         let stop = CancellationToken::new();
         let task = tokio::spawn(task.run(stop.clone()));
         receiver.wait_for(|state| !state.panels_version.is_empty()).await.unwrap();
@@ -221,7 +240,8 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_heartbeat_is_sent_at_once_every_five_seconds_and_on_changes() {
-        let state = DashboardState { panels_version: "a".into(), has_events: false };
+        let state =
+            DashboardState { panels_version: "a".into(), insights_version: String::new(), has_events: false };
         let (sender, receiver) = watch::channel(state);
         let mut heartbeats = std::pin::pin!(heartbeats(receiver));
         let started = Instant::now();

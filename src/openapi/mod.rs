@@ -49,6 +49,7 @@ fn document() -> Value {
     add_explore(&mut paths, &mut schemas);
     add_events(&mut paths, &mut schemas);
     add_people(&mut paths, &mut schemas);
+    add_insights(&mut paths, &mut schemas);
     add_session(&mut paths);
     for (path, summary, media_type) in [
         ("/api/openapi.json", "This document", "application/json"),
@@ -409,6 +410,52 @@ fn add_people(paths: &mut serde_json::Map<String, Value>, schemas: &mut Schemas)
     let below = |max| [id.clone()].into_iter().chain(page(max)).collect();
     add("/api/people/{id}/sessions", "The sessions of a person", "ListSessionsResponse", below(100));
     add("/api/people/{id}/timeline", "The events of a person", "GetTimelineResponse", below(1_000));
+}
+
+/// Insights and dashboards.
+fn add_insights(paths: &mut serde_json::Map<String, Value>, schemas: &mut Schemas) {
+    for (path, message, list) in [
+        ("insights", "Insight", "ListInsightsResponse"),
+        ("dashboards", "Dashboard", "ListDashboardsResponse"),
+    ] {
+        let list = schemas.reference(&descriptor(list));
+        let get =
+            operation(&format!("Lists the {path}"), json!({ "200": content("application/json", list) }));
+        paths.insert(format!("/api/{path}"), json!({ "get": get }));
+
+        let schema = schemas.reference(&descriptor(message));
+        let word = message.to_lowercase();
+        let mut document = content("application/json", schema.clone());
+        document["headers"] = json!({ "ETag": {
+            "description": "The version of the file. Absent without a file.",
+            "schema": { "type": "string" },
+        } });
+        let name = json!({
+            "name": "name",
+            "in": "path",
+            "required": true,
+            "description": format!("The name of the {word}."),
+            "schema": { "type": "string" },
+        });
+        let if_match = json!({
+            "name": "If-Match",
+            "in": "header",
+            "description": "The ETag of the version that is changed. Required if there is a file.",
+            "schema": { "type": "string" },
+        });
+        let get = operation(&format!("Returns the {word}"), json!({ "200": document.clone() }));
+        let mut put = operation(&format!("Saves the {word}"), json!({ "200": document }));
+        put["description"] =
+            "428 if there is a file and no If-Match, 412 if the file has changed since then.".into();
+        put["parameters"] = json!([if_match.clone()]);
+        put["requestBody"] =
+            json!({ "required": true, "content": { "application/json": { "schema": schema } } });
+        let deleted = json!({ "204": { "description": "The file is deleted." } });
+        let mut delete = operation(&format!("Deletes the {word}"), deleted);
+        delete["parameters"] = json!([if_match]);
+        let operations = json!({ "parameters": [name], "get": get, "put": put, "delete": delete });
+        paths.insert(format!("/api/{path}/{{name}}"), operations);
+    }
 }
 
 #[cfg(test)]

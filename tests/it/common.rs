@@ -64,6 +64,7 @@ impl TestServer {
             .arg("serve")
             .env("MILLRACE_LISTEN", "127.0.0.1:0")
             .env("MILLRACE_DATA_DIR", data_dir.path())
+            .env("MILLRACE_INSIGHTS_DIR", data_dir.path().join("insights"))
             .env("MILLRACE_LOG", "info,millrace=debug")
             .env("CLICKHOUSE_PASSWORD", TestClickHouse::PASSWORD)
             .envs(env.iter().copied())

@@ -24,6 +24,7 @@ mod generate;
 mod h2;
 mod http;
 mod ingest;
+mod insights;
 mod key_limits;
 mod keys;
 mod lifecycle;

@@ -20,6 +20,7 @@ use crate::access::admin::AdminHandler;
 use crate::access::oidc::Oidc;
 use crate::access::people_file::{People, PeopleFileError};
 use crate::access::{AccessControl, KeyFile, TrustedProxies};
+use crate::catalogue::{service::CatalogueService, task::CatalogueTask};
 use crate::clickhouse::schema::{self, SchemaError};
 use crate::clickhouse::upgrade::{self, UpgradeProgress};
 use crate::clickhouse::{ClickHouse, Endpoint, RetentionDays, rebuild};
@@ -178,6 +179,9 @@ pub(crate) async fn run(config: ServeConfig) -> anyhow::Result<()> {
     let (people_task, people_tables) = PeopleTask::new(storage.clickhouse.clone(), &writer, retention.rollup);
     let people_task = tokio::spawn(people_task.run(stop_services.clone()));
     let runner = Runner::new(storage.explore_clickhouse.clone(), people_tables.clone(), config.explore);
+    let (catalogue_task, catalogue_mark) = CatalogueTask::new(storage.clickhouse.clone(), &writer);
+    let catalogue_task = tokio::spawn(catalogue_task.run(stop_services.clone()));
+    let catalogue = CatalogueService::new(runner.clone(), catalogue_mark, properties.clone());
     let explore = Explore::new(runner, panels.sources().clone(), config.panels.panel_cache);
     let explore_share = u32::try_from(config.panels.watch_explore_share)?;
     let subscriptions = Subscriptions::new(
@@ -260,6 +264,7 @@ pub(crate) async fn run(config: ServeConfig) -> anyhow::Result<()> {
         explore,
         people_v1: PeopleHandler::new(people.clone()),
         people,
+        catalogue,
         dashboard_state,
         events: EventsHandler::new(search, tails, rejected, stop_services.clone()),
         health: HealthHandler::new(view.clone()),
@@ -286,6 +291,7 @@ pub(crate) async fn run(config: ServeConfig) -> anyhow::Result<()> {
         panel_directory: ServerTask::new("panels folder", panel_directory_task),
         properties: ServerTask::new("properties", properties_task),
         people: ServerTask::new("people", people_task),
+        catalogue: ServerTask::new("catalogue", catalogue_task),
         keys: ServerTask::new("keys", tokio::spawn(key_file_watcher.run(stop_services.clone()))),
         dashboard_state: ServerTask::new("dashboard state", dashboard_state_task),
         tails: ServerTask::new("tails", tokio::spawn(tail_task.run(stop_services.clone()))),
@@ -330,6 +336,7 @@ pub(crate) async fn run(config: ServeConfig) -> anyhow::Result<()> {
             tasks.panel_directory,
             tasks.properties,
             tasks.people,
+            tasks.catalogue,
             tasks.keys,
             tasks.dashboard_state,
             tasks.tails,
@@ -407,6 +414,7 @@ struct ServerTasks {
     panel_directory: ServerTask,
     properties: ServerTask,
     people: ServerTask,
+    catalogue: ServerTask,
     keys: ServerTask,
     dashboard_state: ServerTask,
     tails: ServerTask,
@@ -441,6 +449,7 @@ impl ServerTasks {
             panel_directory,
             properties,
             people,
+            catalogue,
             keys,
             dashboard_state,
             tails,
@@ -457,6 +466,7 @@ impl ServerTasks {
             panel_directory,
             properties,
             people,
+            catalogue,
             keys,
             dashboard_state,
             tails,

@@ -49,6 +49,7 @@ fn document() -> Value {
     add_explore(&mut paths, &mut schemas);
     add_events(&mut paths, &mut schemas);
     add_people(&mut paths, &mut schemas);
+    add_catalogue(&mut paths, &mut schemas);
     add_session(&mut paths);
     for (path, summary, media_type) in [
         ("/api/openapi.json", "This document", "application/json"),
@@ -409,6 +410,46 @@ fn add_people(paths: &mut serde_json::Map<String, Value>, schemas: &mut Schemas)
     let below = |max| [id.clone()].into_iter().chain(page(max)).collect();
     add("/api/people/{id}/sessions", "The sessions of a person", "ListSessionsResponse", below(100));
     add("/api/people/{id}/timeline", "The events of a person", "GetTimelineResponse", below(1_000));
+}
+
+/// What there is to ask about.
+fn add_catalogue(paths: &mut serde_json::Map<String, Value>, schemas: &mut Schemas) {
+    let field = |name: &str, description: &str, schema: Value| json!({ "name": name, "in": "query", "description": description, "schema": schema });
+    let text = |name: &str, description: &str| field(name, description, json!({ "type": "string" }));
+    let number = |name: &str, description: &str, maximum: u32| {
+        field(name, description, json!({ "type": "integer", "minimum": 0, "maximum": maximum }))
+    };
+    let days = number("days", "How many days, today (UTC) included; 0 for the default.", 90);
+    let limit = number("limit", "The largest number of results; 0 for the default.", 1_000);
+    let prefix = text("prefix", "Only those that begin with this text.");
+    let contains = text("contains", "Only those that contain this text.");
+    let event_name = text("event_name", "Of this event; of all without it.");
+    let name = text("field", "The field, as in a filter.");
+    for (path, summary, message, parameters) in [
+        (
+            "events",
+            "The names of the events",
+            "ListEventNamesResponse",
+            json!([prefix, contains, days, limit]),
+        ),
+        (
+            "properties",
+            "The keys of the properties",
+            "ListPropertiesResponse",
+            json!([event_name, contains, days, limit]),
+        ),
+        (
+            "values",
+            "The most frequent values of a field",
+            "ListValuesResponse",
+            json!([event_name, name, prefix, days, limit]),
+        ),
+    ] {
+        let result = schemas.reference(&descriptor(message));
+        let mut get = operation(summary, json!({ "200": content("application/json", result) }));
+        get["parameters"] = parameters;
+        paths.insert(format!("/api/catalogue/{path}"), json!({ "get": get }));
+    }
 }
 
 #[cfg(test)]

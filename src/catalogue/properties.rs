@@ -34,8 +34,8 @@ type KeyRow = (String, u64, u64, Vec<(String, u64)>, i64, i64);
 /// Which keys are listed.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum KeysOf<'a> {
-    /// Those of an event. Events of batches that are not below the mark are counted now.
-    Event(&'a str, Uuid),
+    /// Those of an event. Events of batches that are not below the mark, if it is known, are counted now.
+    Event(&'a str, Option<Uuid>),
     /// Those of all other events, as far as they are stored.
     Others(&'a str),
 }
@@ -55,7 +55,8 @@ pub(super) async fn list(
     let source = match keys {
         KeysOf::Others("") => stored(String::new()),
         KeysOf::Others(event_name) => stored(format!(" AND c.event_name != {}", params.text(event_name))),
-        KeysOf::Event(event_name, mark) => {
+        KeysOf::Event(event_name, None) => stored(format!(" AND c.event_name = {}", params.text(event_name))),
+        KeysOf::Event(event_name, Some(mark)) => {
             let event_name = params.text(event_name);
             let pending = count_properties(&format!(
                 "events.project = {{project:String}} AND events.event_name = {event_name} \

@@ -33,8 +33,8 @@ const RUN_INTERVAL: Duration = Duration::from_secs(30);
 /// Delay after a failure.
 const RETRY_DELAY: Duration = Duration::from_secs(5);
 
-/// The batches with ids below it were counted; nil until the server has read it.
-pub(crate) type Mark = watch::Receiver<Uuid>;
+/// The batches with ids below it were counted. `None` until the server has read it.
+pub(crate) type Mark = watch::Receiver<Option<Uuid>>;
 
 /// Counts properties.
 pub(crate) struct CatalogueTask {
@@ -44,7 +44,7 @@ pub(crate) struct CatalogueTask {
     landed: watch::Receiver<u64>,
     /// Cancelled when no batch of an earlier process can land unnoticed.
     reconciled: CancellationToken,
-    mark: watch::Sender<Uuid>,
+    mark: watch::Sender<Option<Uuid>>,
 }
 
 /// What is stored besides the counts.
@@ -70,7 +70,7 @@ enum CountError {
 impl CatalogueTask {
     /// The task, and the mark that it moves.
     pub(crate) fn new(clickhouse: ClickHouse, writer: &Writer) -> (Self, Mark) {
-        let (mark, receiver) = watch::channel(Uuid::nil());
+        let (mark, receiver) = watch::channel(None);
         let task = Self {
             clickhouse,
             unlanded: writer.unlanded_batches().clone(),
@@ -86,7 +86,7 @@ impl CatalogueTask {
         let work = async {
             self.reconciled.cancelled().await;
             let stored = self.read_stored().await;
-            self.mark.send_replace(stored.done);
+            self.mark.send_replace(Some(stored.done));
             self.follow(stored).await;
         };
         tokio::select! {
@@ -171,6 +171,8 @@ impl CatalogueTask {
         let rows = rows
             // Nobody waits for it. Panels and inserts do not share their processors with more than one thread of it.
             .with_setting("max_threads", "1")
+            // An error after the first rows is an error of the response.
+            .with_setting("wait_end_of_query", "1")
             .with_setting("output_format_json_quote_64bit_integers", "0")
             .with_setting("max_bytes_before_external_group_by", "268435456")
             .with_setting("max_bytes_before_external_sort", "268435456")
@@ -187,8 +189,8 @@ impl CatalogueTask {
             self.insert(lines, &format!("catalogue-{done}-{target}")).await?;
         }
         stored.done = stored.target;
+        self.mark.send_replace(Some(stored.done));
         self.set_marks(stored).await?;
-        self.mark.send_replace(stored.done);
         tracing::debug!(mark = %stored.done, elapsed_ms = started.elapsed().as_millis(), "properties counted");
         Ok(())
     }

@@ -13,7 +13,7 @@
 //! 7. `panels`: SQL files, queried with parameters, whose results are tables and typed messages.
 //!    `people` keeps who did the events, and tells it.
 //! 8. `explore`: trends, funnels, retention and paths of any event, from the rollup or from events within a budget. `filter`
-//!    selects events for all of them. `catalogue` tells what there is to ask about.
+//!    selects events for all of them. `catalogue` tells which events, properties and values there are.
 //! 9. `events`: searches among the stored events, and follows those that are accepted.
 //! 10. `live`: results of panels and of Explore, computed again for subscribers when a batch has landed.
 //! 11. `dashboard`: gRPC and HTTP handlers that return and stream the results. `web_assets` serves the page, built from

@@ -37,23 +37,24 @@ pub(super) async fn list(
 ) -> Result<(Vec<EventName>, u64), ExploreError> {
     let mut params = Params::default();
     let names = names(listing, prefix, contains, &mut params);
-    let rows: Vec<NameRow> =
-        execution.rows(&Statement { sql: names.clone(), params: params.clone(), named: Vec::new() }).await?;
+    let rows: Vec<NameRow> = execution
+        .rows_of_few(&Statement { sql: names.clone(), params: params.clone(), named: Vec::new() })
+        .await?;
     let total = rows.first().map_or(0, |(.., total)| *total);
-    // By minute only on the first and the last day of each name: these are few rows.
+    // By quarter hour on the first and the last day of each name. By minute it would take three times as long.
     let sql = format!(
         "SELECT event_name, toUnixTimestamp(min(start)), toUnixTimestamp(max(start)) FROM rollup \
-         WHERE rollup.project = {{project:String}} AND rollup.dimension = '' AND rollup.step = 1 \
+         WHERE rollup.project = {{project:String}} AND rollup.dimension = '' AND rollup.step = 15 \
          AND (rollup.event_name, toDate(rollup.start)) IN \
          (SELECT event_name, arrayJoin([toDate(first_day), toDate(last_day)]) FROM ({names})) GROUP BY event_name"
     );
-    let minutes: Vec<(String, i64, i64)> =
-        execution.rows(&Statement { sql, params, named: Vec::new() }).await?;
-    let minutes: std::collections::HashMap<String, (i64, i64)> =
-        minutes.into_iter().map(|(name, first, last)| (name, (first, last))).collect();
+    let quarters: Vec<(String, i64, i64)> =
+        execution.rows_of_few(&Statement { sql, params, named: Vec::new() }).await?;
+    let quarters: std::collections::HashMap<String, (i64, i64)> =
+        quarters.into_iter().map(|(name, first, last)| (name, (first, last))).collect();
     let names = rows.into_iter().map(|(name, events, mut days, first_day, last_day, _)| {
         days.sort_unstable();
-        let (first_seen, last_seen) = minutes.get(&name).copied().unwrap_or((first_day, last_day));
+        let (first_seen, last_seen) = quarters.get(&name).copied().unwrap_or((first_day, last_day));
         let has_stopped = has_stopped(&days, first_day, last_seen, listing.now);
         days.retain(|(day, _)| *day >= listing.since);
         EventName { name, events, days, first_seen, last_seen, has_stopped }

@@ -153,26 +153,27 @@ impl CatalogueService {
         let field = Field::parse(&request.field, &declared)
             .map_err(|source| ExploreError::Field { name: "field", source })?;
         let mut execution = self.runner.start(&caller.id(), &caller.project).await?;
-        let (values, start, is_estimate, from_rollup, other_events) =
-            if field == Field::Own(OwnField::EventName) {
-                let (names, _) = names::list(&listing, &request.prefix, "", &mut execution).await?;
-                let names = names.into_iter().filter(|name| event_name.is_empty() || name.name == event_name);
-                let names = names.filter(|name| name.events > 0).map(|name| (name.name, name.events));
-                (names.collect(), listing.since, false, true, 0)
-            } else {
-                let found =
-                    values::list(&listing, &event_name, &field, &request.prefix, &declared, &mut execution)
-                        .await?;
-                (found.values, found.start, found.is_estimate, found.is_from_rollup, found.others)
-            };
-        let values: Vec<(String, u64)> = values;
+        let found = if field == Field::Own(OwnField::EventName) {
+            let (names, _) = names::list(&listing, &request.prefix, "", &mut execution).await?;
+            let names = names.into_iter().filter(|name| event_name.is_empty() || name.name == event_name);
+            let names = names.filter(|name| name.events > 0).map(|name| (name.name, name.events));
+            values::Values {
+                values: names.collect(),
+                start: listing.since * 1_000,
+                end: None,
+                is_from_rollup: true,
+                others: 0,
+            }
+        } else {
+            values::list(&listing, &event_name, &field, &request.prefix, &declared, &mut execution).await?
+        };
+        let values = found.values.into_iter().map(|(value, events)| v1::FieldValue { value, events });
         Ok(v1::ListValuesResponse {
-            values: values.into_iter().map(|(value, events)| v1::FieldValue { value, events }).collect(),
-            start: seconds(start),
-            end: seconds(listing.now),
-            is_estimate,
-            from_rollup,
-            other_events,
+            values: values.collect(),
+            start: Some(timestamp_from_millis(found.start)),
+            end: Some(timestamp_from_millis(found.end.unwrap_or(listing.now * 1_000))),
+            from_rollup: found.is_from_rollup,
+            other_events: found.others,
             cost: Some(cost(execution.cost)),
         })
     }

@@ -1,7 +1,8 @@
 //! The values of a field: those of a dimension from the rollup, others from the most recent events.
 //!
 //! How many events are read follows from the rollup, which has the number of events of each minute: as many minutes, newest
-//! first, as have together no more than [`MAX_EVENTS`]. If already the newest minute has more, they are sampled.
+//! first, as have together no more than the budget; of the newest minute its first part, if already that one has more. A
+//! sample of a longer time would read the same blocks as all of its events.
 
 use super::names::has_prefix;
 use super::service::Listing;
@@ -12,18 +13,21 @@ use crate::filter::Field;
 use crate::filter::sql::{Params, text};
 use crate::properties::Properties;
 
-/// The most events that are read for values. Parsing JSON takes about 1 µs per event.
-const MAX_EVENTS: u64 = 100_000;
+/// The most events whose JSON is parsed. It takes about 1 µs per event.
+const MAX_PARSED_EVENTS: u64 = 100_000;
+/// The most events of which a column is read.
+const MAX_EVENTS: u64 = 1_000_000;
 /// Longer values are not listed.
 const MAX_VALUE_BYTES: usize = 500;
 
-/// The values of a field. Times are in seconds since 1970 UTC.
+/// The values of a field. Times are in milliseconds since 1970 UTC.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Values {
     /// Most frequent first.
     pub(super) values: Vec<(String, u64)>,
     pub(super) start: i64,
-    pub(super) is_estimate: bool,
+    /// `None`: events up to the latest one were read.
+    pub(super) end: Option<i64>,
     pub(super) is_from_rollup: bool,
     pub(super) others: u64,
 }
@@ -68,26 +72,32 @@ async fn of_dimension(
          GROUP BY value ORDER BY value = '{OTHER}' DESC, found DESC, value LIMIT {}",
         limit + 1
     );
-    let rows: Vec<(String, u64)> = execution.rows(&Statement { sql, params, named: Vec::new() }).await?;
+    let rows: Vec<(String, u64)> =
+        execution.rows_of_few(&Statement { sql, params, named: Vec::new() }).await?;
     let others = rows.iter().filter(|(value, _)| value == OTHER).map(|(_, events)| events).sum();
     let mut values: Vec<(String, u64)> = rows.into_iter().filter(|(value, _)| value != OTHER).collect();
     values.truncate(*limit);
-    Ok(Values { values, start: *since, is_estimate: false, is_from_rollup: true, others })
+    Ok(Values { values, start: since * 1_000, end: None, is_from_rollup: true, others })
 }
 
-/// Since when events are read, and one in how many.
-fn choose_minutes(minutes: &[(i64, u64)], since: i64) -> (i64, u64) {
+/// The start of what is read, and its end if that is not the latest event, in milliseconds. `minutes` have their start in
+/// seconds and their events, newest first.
+fn choose_range(minutes: &[(i64, u64)], budget: u64, since: i64, now: i64) -> (i64, Option<i64>) {
     let mut events = 0;
-    for (index, (_, found)) in minutes.iter().enumerate() {
+    let mut start = since;
+    for (index, (minute, found)) in minutes.iter().enumerate() {
         events += found;
-        if events > MAX_EVENTS {
-            return match index.checked_sub(1) {
-                Some(previous) => (minutes[previous].0, 1),
-                None => (minutes[0].0, events.div_ceil(MAX_EVENTS)),
-            };
+        if events > budget && index == 0 {
+            let elapsed_ms = 1_000.0 * (now - minute).clamp(1, 60) as f64;
+            let part = elapsed_ms * budget as f64 / events as f64;
+            return (minute * 1_000, Some(minute * 1_000 + (part as i64).max(1)));
         }
+        if events > budget {
+            return (start * 1_000, None);
+        }
+        start = *minute;
     }
-    (since, 1)
+    (since * 1_000, None)
 }
 
 async fn of_events(
@@ -97,7 +107,7 @@ async fn of_events(
     prefix: &str,
     execution: &mut Execution<'_>,
 ) -> Result<Values, ExploreError> {
-    let Listing { since, limit, .. } = *listing;
+    let Listing { since, limit, now } = *listing;
     let mut params = Params::default();
     // Of all events together if the name is empty.
     let name = params.text(event_name);
@@ -106,16 +116,18 @@ async fn of_events(
          WHERE rollup.project = {{project:String}} AND rollup.event_name = {name} AND rollup.dimension = '' \
          AND rollup.step = 1 AND rollup.start >= toDateTime({since}, 'UTC') GROUP BY start) ORDER BY start DESC"
     );
-    let minutes: Vec<(i64, u64)> = execution.rows(&Statement { sql, params, named: Vec::new() }).await?;
-    let (start, one_in) = choose_minutes(&minutes, since);
+    let minutes: Vec<(i64, u64)> =
+        execution.rows_of_few(&Statement { sql, params, named: Vec::new() }).await?;
+    let budget = if matches!(field, Field::Property(_)) { MAX_PARSED_EVENTS } else { MAX_EVENTS };
+    let (start, end) = choose_range(&minutes, budget, since, now);
 
     let mut params = Params::default();
     let mut conditions = String::new();
     if !event_name.is_empty() {
         conditions += &format!(" AND events.event_name = {}", params.text(event_name));
     }
-    if one_in > 1 {
-        conditions += &format!(" AND xxh3(events.batch, events.batch_row) % {one_in} = 0");
+    if let Some(end) = end {
+        conditions += &format!(" AND events.timestamp < {}", time(end));
     }
     let value = text(field, &mut params);
     let matching = match prefix {
@@ -123,13 +135,19 @@ async fn of_events(
         _ => has_prefix("found_value", prefix, &mut params),
     };
     let sql = format!(
-        "SELECT found_value, count() * {one_in} AS found FROM (SELECT toString({value}) AS found_value FROM events \
-         WHERE events.project = {{project:String}} AND events.timestamp >= toDateTime64({start}, 3, 'UTC'){conditions}) \
+        "SELECT found_value, count() AS found FROM (SELECT toString({value}) AS found_value FROM events \
+         WHERE events.project = {{project:String}} AND events.timestamp >= {}{conditions}) \
          WHERE found_value != '' AND length(found_value) <= {MAX_VALUE_BYTES}{matching} \
-         GROUP BY found_value ORDER BY found DESC, found_value LIMIT {limit}"
+         GROUP BY found_value ORDER BY found DESC, found_value LIMIT {limit}",
+        time(start)
     );
     let values = execution.rows(&Statement { sql, params, named: Vec::new() }).await?;
-    Ok(Values { values, start, is_estimate: one_in > 1, is_from_rollup: false, others: 0 })
+    Ok(Values { values, start, end, is_from_rollup: false, others: 0 })
+}
+
+/// A time in milliseconds with the type of the column.
+fn time(millis: i64) -> String {
+    format!("fromUnixTimestamp64Milli({millis}, 'UTC')")
 }
 
 #[cfg(test)]
@@ -139,13 +157,15 @@ mod tests {
     #[test]
     fn as_many_minutes_are_read_as_have_few_enough_events() {
         for (minutes, expected) in [
-            (vec![], (60, 1)),
-            (vec![(180, MAX_EVENTS), (120, 0)], (60, 1)),
-            (vec![(180, MAX_EVENTS), (120, 1)], (180, 1)),
-            (vec![(240, 1), (180, MAX_EVENTS - 1), (120, 1)], (180, 1)),
-            (vec![(180, 3 * MAX_EVENTS), (120, 1)], (180, 3)),
+            (vec![], (60_000, None)),
+            (vec![(180, 100), (120, 0)], (60_000, None)),
+            (vec![(180, 100), (120, 1)], (180_000, None)),
+            (vec![(240, 1), (180, 99), (120, 1)], (180_000, None)),
+            // A whole minute, and one of which ten seconds are over.
+            (vec![(180, 300), (120, 1)], (180_000, Some(200_000))),
+            (vec![(300, 200), (120, 1)], (300_000, Some(305_000))),
         ] {
-            assert_eq!(choose_minutes(&minutes, 60), expected, "{minutes:?}");
+            assert_eq!(choose_range(&minutes, 100, 60, 310), expected, "{minutes:?}");
         }
     }
 }

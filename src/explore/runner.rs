@@ -226,6 +226,15 @@ impl Execution<'_> {
         statement: &Statement,
     ) -> Result<Vec<T>, ExploreError> {
         self.check_estimate(statement).await?;
+        self.rows_of_few(statement).await
+    }
+
+    /// Like [`Self::rows`], for a statement that reads few rows, however many events there are: an estimate would take as long
+    /// as the statement.
+    pub(crate) async fn rows_of_few<T: DeserializeOwned>(
+        &mut self,
+        statement: &Statement,
+    ) -> Result<Vec<T>, ExploreError> {
         let answer: Answer<T> = self.fetch("", statement).await?;
         self.cost.rows_read += answer.statistics.rows_read;
         self.cost.bytes_read += answer.statistics.bytes_read;

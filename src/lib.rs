@@ -13,7 +13,7 @@
 //! 7. `panels`: SQL files, queried with parameters, whose results are tables and typed messages.
 //!    `people` keeps who did the events, and tells it.
 //! 8. `explore`: trends, funnels, retention and paths of any event, from the rollup or from events within a budget. `filter`
-//!    selects events for all of them.
+//!    selects events for all of them. `catalogue` tells which events, properties and values there are.
 //! 9. `events`: searches among the stored events, and follows those that are accepted.
 //! 10. `insights`: queries of Explore with a name, and dashboards, as files.
 //! 11. `live`: results of panels and of Explore, computed again for subscribers when a batch has landed.
@@ -38,6 +38,7 @@
 mod access;
 mod atomic_file;
 mod blocking;
+mod catalogue;
 pub mod cli;
 mod clickhouse;
 mod commands;

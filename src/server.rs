@@ -29,6 +29,7 @@ use tower::ServiceExt as _;
 use crate::access::admin::AdminHandler;
 use crate::access::oidc::Oidc;
 use crate::access::{AccessControl, HttpRoutes, Requirement, layer, rpcs, session};
+use crate::catalogue::{self, grpc::CatalogueHandler, service::CatalogueService};
 use crate::config::{BasePath, EdgeConfig};
 use crate::dashboard::{self, grpc::DashboardHandler, heartbeat::DashboardState};
 pub(crate) use crate::edge::ConnectionTasks;
@@ -54,6 +55,7 @@ use crate::proto::{self, v1};
 use crate::traces;
 use crate::web_assets::Page;
 use v1::admin_service_server::AdminServiceServer;
+use v1::catalogue_service_server::CatalogueServiceServer;
 use v1::dashboard_service_server::DashboardServiceServer;
 use v1::events_service_server::EventsServiceServer;
 use v1::explore_service_server::ExploreServiceServer;
@@ -83,6 +85,8 @@ pub(crate) struct Handlers {
     pub people_v1: PeopleHandler,
     /// `/api/people`.
     pub people: PeopleService,
+    /// CatalogueService and `/api/catalogue`.
+    pub catalogue: CatalogueService,
     /// HealthService.
     pub health: HealthHandler,
     /// `/health`, `/readyz` and grpc.health.v1.Health.
@@ -130,6 +134,7 @@ pub(crate) fn router(handlers: Handlers) -> (Router, HealthReporter) {
         insights,
         dashboard_state,
         events,
+        catalogue,
         health,
         view,
         max_message_bytes,
@@ -177,6 +182,12 @@ pub(crate) fn router(handlers: Handlers) -> (Router, HealthReporter) {
         )
         .add_service(PeopleServiceServer::new(people_v1).max_decoding_message_size(max_message_bytes))
         .add_service(insights_v1)
+        .add_service(
+            CatalogueServiceServer::new(CatalogueHandler::new(catalogue.clone()))
+                .max_decoding_message_size(max_message_bytes)
+                .accept_compressed(Gzip)
+                .send_compressed(Gzip),
+        )
         .add_service(HealthServiceServer::new(health))
         .add_service(AdminServiceServer::new(admin).max_decoding_message_size(max_message_bytes))
         .add_service(health_v1)
@@ -200,6 +211,7 @@ pub(crate) fn router(handlers: Handlers) -> (Router, HealthReporter) {
     let routes = explore::http::add_routes(routes, &explore, max_message_bytes);
     let routes = people::http::add_routes(routes, people);
     let routes = insights::http::add_routes(routes, &insights, max_message_bytes);
+    let routes = catalogue::http::add_routes(routes, catalogue);
     let routes = openapi::add_routes(routes);
     let routes = session::add_routes(routes, access.clone(), oidc, edge.base_path.clone());
     let routes = events::http::add_routes(routes, events);

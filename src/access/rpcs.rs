@@ -48,6 +48,10 @@ const RPCS: &[Service] = &[
         &[("SearchEvents", Read), ("TailEvents", Read), ("ListRejectedEvents", Read)],
     ),
     (
+        "millrace.v1.CatalogueService",
+        &[("ListEventNames", Read), ("ListProperties", Read), ("ListValues", Read)],
+    ),
+    (
         "millrace.v1.PeopleService",
         &[("GetPerson", Read), ("ListSessions", Read), ("GetTimeline", Read), ("SearchPeople", Read)],
     ),

@@ -25,8 +25,12 @@ pub(crate) struct RetentionDays {
 
 impl RetentionDays {
     /// The tables whose rows expire, the time from which the retention counts, and the days.
-    pub(super) fn tables(self) -> [(&'static str, &'static str, u64); 2] {
-        [("events", "toDateTime(timestamp)", self.events), ("rollup", "start", self.rollup)]
+    pub(super) fn tables(self) -> [(&'static str, &'static str, u64); 3] {
+        [
+            ("events", "toDateTime(timestamp)", self.events),
+            ("rollup", "start", self.rollup),
+            ("event_properties", "day", self.rollup),
+        ]
     }
 }
 

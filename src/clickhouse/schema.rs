@@ -16,6 +16,7 @@ const SCHEMA_FILES: &[(&str, &str)] = &[
     ("0006_one_rollup", ONE_ROLLUP),
     ("0007_whole_weeks", include_str!("../../queries/schema/0007_whole_weeks.sql")),
     ("0008_people", include_str!("../../queries/schema/0008_people.sql")),
+    ("0009_catalogue", include_str!("../../queries/schema/0009_catalogue.sql")),
 ];
 const ONE_ROLLUP: &str = include_str!("../../queries/schema/0006_one_rollup.sql");
 

@@ -20,6 +20,7 @@ use crate::access::admin::AdminHandler;
 use crate::access::oidc::Oidc;
 use crate::access::people_file::{People, PeopleFileError};
 use crate::access::{AccessControl, KeyFile, TrustedProxies};
+use crate::catalogue::{service::CatalogueService, task::CatalogueTask};
 use crate::clickhouse::schema::{self, SchemaError};
 use crate::clickhouse::upgrade::{self, UpgradeProgress};
 use crate::clickhouse::{ClickHouse, Endpoint, RetentionDays, rebuild};
@@ -179,6 +180,9 @@ pub(crate) async fn run(config: ServeConfig) -> anyhow::Result<()> {
     let (people_task, people_tables) = PeopleTask::new(storage.clickhouse.clone(), &writer, retention.rollup);
     let people_task = tokio::spawn(people_task.run(stop_services.clone()));
     let runner = Runner::new(storage.explore_clickhouse.clone(), people_tables.clone(), config.explore);
+    let (catalogue_task, catalogue_mark) = CatalogueTask::new(storage.clickhouse.clone(), &writer);
+    let catalogue_task = tokio::spawn(catalogue_task.run(stop_services.clone()));
+    let catalogue = CatalogueService::new(runner.clone(), catalogue_mark, properties.clone());
     let explore = Explore::new(runner, panels.sources().clone(), config.panels.panel_cache);
     let explore_share = u32::try_from(config.panels.watch_explore_share)?;
     let subscriptions = Subscriptions::new(
@@ -266,6 +270,7 @@ pub(crate) async fn run(config: ServeConfig) -> anyhow::Result<()> {
         people_v1: PeopleHandler::new(people.clone()),
         people,
         insights,
+        catalogue,
         dashboard_state,
         events: EventsHandler::new(search, tails, rejected, stop_services.clone()),
         health: HealthHandler::new(view.clone()),
@@ -293,6 +298,7 @@ pub(crate) async fn run(config: ServeConfig) -> anyhow::Result<()> {
         insights: ServerTask::new("insights folder", insights_task),
         properties: ServerTask::new("properties", properties_task),
         people: ServerTask::new("people", people_task),
+        catalogue: ServerTask::new("catalogue", catalogue_task),
         keys: ServerTask::new("keys", tokio::spawn(key_file_watcher.run(stop_services.clone()))),
         dashboard_state: ServerTask::new("dashboard state", dashboard_state_task),
         tails: ServerTask::new("tails", tokio::spawn(tail_task.run(stop_services.clone()))),
@@ -338,6 +344,7 @@ pub(crate) async fn run(config: ServeConfig) -> anyhow::Result<()> {
             tasks.insights,
             tasks.properties,
             tasks.people,
+            tasks.catalogue,
             tasks.keys,
             tasks.dashboard_state,
             tasks.tails,
@@ -416,6 +423,7 @@ struct ServerTasks {
     insights: ServerTask,
     properties: ServerTask,
     people: ServerTask,
+    catalogue: ServerTask,
     keys: ServerTask,
     dashboard_state: ServerTask,
     tails: ServerTask,
@@ -451,6 +459,7 @@ impl ServerTasks {
             insights,
             properties,
             people,
+            catalogue,
             keys,
             dashboard_state,
             tails,
@@ -468,6 +477,7 @@ impl ServerTasks {
             insights,
             properties,
             people,
+            catalogue,
             keys,
             dashboard_state,
             tails,

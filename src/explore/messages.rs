@@ -57,7 +57,7 @@ fn trend_value(point: &Point) -> v1::TrendValue {
     v1::TrendValue { value: point.value, compared_value: point.compared }
 }
 
-pub(super) fn cost(cost: Cost) -> v1::QueryCost {
+pub(crate) fn cost(cost: Cost) -> v1::QueryCost {
     v1::QueryCost {
         rows_read: cost.rows_read,
         bytes_read: cost.bytes_read,

@@ -19,7 +19,7 @@ pub(crate) mod paths;
 pub(crate) mod people;
 pub(crate) mod request;
 pub(crate) mod retention;
-mod rollup;
+pub(crate) mod rollup;
 pub(crate) mod rows;
 pub(crate) mod runner;
 mod stream;

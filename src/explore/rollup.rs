@@ -17,7 +17,7 @@ use crate::panels::template::{Source, distinct_count};
 use crate::properties::Properties;
 
 /// The value of those beyond the rollup's bound of values of a dimension.
-const OTHER: &str = "(other)";
+pub(crate) const OTHER: &str = "(other)";
 
 /// A series as a question to the rollup.
 pub(super) struct Question<'a> {
@@ -36,7 +36,7 @@ fn is_always_set(dimension: &str) -> bool {
 }
 
 /// The dimension that a field is.
-fn dimension_of(field: &Field, properties: &Properties) -> Option<String> {
+pub(crate) fn dimension_of(field: &Field, properties: &Properties) -> Option<String> {
     let name = match field {
         Field::Own(own @ (OwnField::CountryCode | OwnField::DeviceType)) => own.name(),
         Field::Promoted { name, is_number: false } => name,

@@ -51,16 +51,16 @@ const MAX_WAITING: usize = 64;
 
 /// A statement with its parameters.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Statement {
-    pub(super) sql: String,
-    pub(super) params: Params,
+pub(crate) struct Statement {
+    pub(crate) sql: String,
+    pub(crate) params: Params,
     /// Parameters with names of their own.
-    pub(super) named: Vec<(&'static str, NamedParam)>,
+    pub(crate) named: Vec<(&'static str, NamedParam)>,
 }
 
 /// A parameter of a statement that a filter does not make.
 #[derive(Clone, Debug)]
-pub(super) enum NamedParam {
+pub(crate) enum NamedParam {
     /// The starts of buckets: `Array(UInt32)`.
     Buckets(Vec<i64>),
     /// Lists of texts: `Array(Array(String))`.
@@ -90,7 +90,7 @@ pub(crate) struct Runner {
 pub(crate) struct Execution<'a> {
     runner: &'a Runner,
     project: &'a Project,
-    pub(super) cost: Cost,
+    pub(crate) cost: Cost,
     /// Held by the query of a caller.
     _permits: Option<(OwnedSemaphorePermit, CallerPermit)>,
 }
@@ -139,7 +139,7 @@ impl Runner {
     }
 
     /// Waits for the permission to run a query for a caller.
-    pub(super) async fn start<'a>(
+    pub(crate) async fn start<'a>(
         &'a self,
         caller: &str,
         project: &'a Project,
@@ -221,11 +221,20 @@ impl Execution<'_> {
     }
 
     /// The rows of a statement whose result is small.
-    pub(super) async fn rows<T: DeserializeOwned>(
+    pub(crate) async fn rows<T: DeserializeOwned>(
         &mut self,
         statement: &Statement,
     ) -> Result<Vec<T>, ExploreError> {
         self.check_estimate(statement).await?;
+        self.rows_of_few(statement).await
+    }
+
+    /// Like [`Self::rows`], for a statement that reads few rows, however many events there are: an estimate would take as long
+    /// as the statement.
+    pub(crate) async fn rows_of_few<T: DeserializeOwned>(
+        &mut self,
+        statement: &Statement,
+    ) -> Result<Vec<T>, ExploreError> {
         let answer: Answer<T> = self.fetch("", statement).await?;
         self.cost.rows_read += answer.statistics.rows_read;
         self.cost.bytes_read += answer.statistics.bytes_read;

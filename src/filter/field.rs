@@ -24,7 +24,8 @@ pub(crate) enum OwnField {
 }
 
 impl OwnField {
-    const ALL: [(&'static str, Self); 5] = [
+    /// All of them with their names.
+    pub(crate) const ALL: [(&'static str, Self); 5] = [
         ("event_name", Self::EventName),
         ("session_id", Self::SessionId),
         ("user_id", Self::UserId),

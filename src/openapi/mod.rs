@@ -50,6 +50,7 @@ fn document() -> Value {
     add_events(&mut paths, &mut schemas);
     add_people(&mut paths, &mut schemas);
     add_insights(&mut paths, &mut schemas);
+    add_catalogue(&mut paths, &mut schemas);
     add_session(&mut paths);
     for (path, summary, media_type) in [
         ("/api/openapi.json", "This document", "application/json"),
@@ -455,6 +456,45 @@ fn add_insights(paths: &mut serde_json::Map<String, Value>, schemas: &mut Schema
         delete["parameters"] = json!([if_match]);
         let operations = json!({ "parameters": [name], "get": get, "put": put, "delete": delete });
         paths.insert(format!("/api/{path}/{{name}}"), operations);
+}
+
+/// What there is to ask about.
+fn add_catalogue(paths: &mut serde_json::Map<String, Value>, schemas: &mut Schemas) {
+    let field = |name: &str, description: &str, schema: Value| json!({ "name": name, "in": "query", "description": description, "schema": schema });
+    let text = |name: &str, description: &str| field(name, description, json!({ "type": "string" }));
+    let number = |name: &str, description: &str, maximum: u32| {
+        field(name, description, json!({ "type": "integer", "minimum": 0, "maximum": maximum }))
+    };
+    let days = number("days", "How many days, today (UTC) included; 0 for the default.", 90);
+    let limit = number("limit", "The largest number of results; 0 for the default.", 1_000);
+    let prefix = text("prefix", "Only those that begin with this text.");
+    let contains = text("contains", "Only those that contain this text.");
+    let event_name = text("event_name", "Of this event; of all without it.");
+    let name = text("field", "The field, as in a filter.");
+    for (path, summary, message, parameters) in [
+        (
+            "events",
+            "The names of the events",
+            "ListEventNamesResponse",
+            json!([prefix, contains, days, limit]),
+        ),
+        (
+            "properties",
+            "The keys of the properties",
+            "ListPropertiesResponse",
+            json!([event_name, contains, days, limit]),
+        ),
+        (
+            "values",
+            "The most frequent values of a field",
+            "ListValuesResponse",
+            json!([event_name, name, prefix, days, limit]),
+        ),
+    ] {
+        let result = schemas.reference(&descriptor(message));
+        let mut get = operation(summary, json!({ "200": content("application/json", result) }));
+        get["parameters"] = parameters;
+        paths.insert(format!("/api/catalogue/{path}"), json!({ "get": get }));
     }
 }
 

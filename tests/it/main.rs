@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 mod backpressure;
+mod catalogue;
 mod clients;
 mod common;
 mod contention;

@@ -1,0 +1,224 @@
+//! The task that counts the properties of landed events.
+//!
+//! A run counts the batches from the mark to below the lowest id that has not landed: all of those have landed, and later
+//! ones have higher ids, so each batch is counted once. Sums are not idempotent: the range is recorded before the rows are
+//! inserted, and after a failure or a crash the same range is inserted again with the same deduplication token.
+//!
+//! The first run counts everything that is stored. The events of a replayed dead letter, whose id is below the mark, are not
+//! counted here; the rollup has them.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::io::AsyncBufReadExt as _;
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep};
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use super::bounds::{BoundedRows, KnownKeys, PropertyRow};
+use super::count_properties;
+use crate::clickhouse::{ClickHouse, ClickHouseError, INSERT_SETTINGS};
+use crate::writer::{UnlandedBatches, Writer};
+
+const MARKS: &str = include_str!("../../queries/catalogue/marks.sql");
+const SET_MARKS: &str = include_str!("../../queries/catalogue/set_marks.sql");
+const KNOWN: &str = include_str!("../../queries/catalogue/known.sql");
+const INSERT: &str = "INSERT INTO event_properties FORMAT JSONEachRow";
+/// The index is on the number.
+const SELECTED: &str = "toUInt128(events.batch) >= toUInt128({done:String}) AND toUInt128(events.batch) < toUInt128({target:String})";
+
+/// Time between two runs. What has landed since the last run is counted when the properties of an event are listed.
+const RUN_INTERVAL: Duration = Duration::from_secs(30);
+/// Delay after a failure.
+const RETRY_DELAY: Duration = Duration::from_secs(5);
+
+/// The batches with ids below it were counted. `None` until the server has read it.
+pub(crate) type Mark = watch::Receiver<Option<Uuid>>;
+
+/// Counts properties.
+pub(crate) struct CatalogueTask {
+    clickhouse: ClickHouse,
+    unlanded: UnlandedBatches,
+    /// The number of landed batches.
+    landed: watch::Receiver<u64>,
+    /// Cancelled when no batch of an earlier process can land unnoticed.
+    reconciled: CancellationToken,
+    mark: watch::Sender<Option<Uuid>>,
+}
+
+/// What is stored besides the counts.
+struct Stored {
+    /// The batches with ids below it were counted.
+    done: Uuid,
+    /// Up to where the next run counts, if it was begun.
+    target: Uuid,
+    known: KnownKeys,
+}
+
+/// Why properties could not be counted.
+#[derive(Debug, thiserror::Error)]
+enum CountError {
+    #[error(transparent)]
+    ClickHouse(#[from] ClickHouseError),
+    #[error("ClickHouse's result cannot be read: {0}")]
+    Row(#[from] serde_json::Error),
+    #[error("ClickHouse's result ends early: {0}")]
+    Read(#[from] std::io::Error),
+}
+
+impl CatalogueTask {
+    /// The task, and the mark that it moves.
+    pub(crate) fn new(clickhouse: ClickHouse, writer: &Writer) -> (Self, Mark) {
+        let (mark, receiver) = watch::channel(None);
+        let task = Self {
+            clickhouse,
+            unlanded: writer.unlanded_batches().clone(),
+            landed: writer.stats().landed(),
+            reconciled: writer.reconciled().clone(),
+            mark,
+        };
+        (task, receiver)
+    }
+
+    /// Runs until `stop`. What is not counted then is counted after the next start.
+    pub(crate) async fn run(self, stop: CancellationToken) {
+        let work = async {
+            self.reconciled.cancelled().await;
+            let stored = self.read_stored().await;
+            self.mark.send_replace(Some(stored.done));
+            self.follow(stored).await;
+        };
+        tokio::select! {
+            () = stop.cancelled() => {}
+            () = work => {}
+        }
+    }
+
+    async fn read_stored(&self) -> Stored {
+        loop {
+            match self.try_read_stored().await {
+                Ok(stored) => return stored,
+                Err(error) => report("cannot read the catalogue; retrying", &error),
+            }
+            sleep(RETRY_DELAY).await;
+        }
+    }
+
+    async fn try_read_stored(&self) -> Result<Stored, CountError> {
+        let client = self.clickhouse.client()?;
+        let marks = client.query_raw(MARKS).fetch_optional::<(String, String)>().await;
+        let marks = marks.map_err(ClickHouseError::from)?;
+        // The columns are UInt128.
+        let id = |number: &str| Uuid::from_u128(number.parse().unwrap_or(0));
+        let (done, target) = marks.map_or_else(Default::default, |(done, target)| (id(&done), id(&target)));
+        let mut known = KnownKeys::default();
+        let rows =
+            client.query_raw(KNOWN).fetch_bytes("JSONCompactEachRow").map_err(ClickHouseError::from)?;
+        let mut lines = rows.lines();
+        while let Some(line) = lines.next_line().await? {
+            let (project, event_name, name): (String, String, String) = serde_json::from_str(&line)?;
+            known.add(project, event_name, &name);
+        }
+        Ok(Stored { done, target, known })
+    }
+
+    /// Counts what has landed. Never returns.
+    async fn follow(&self, mut stored: Stored) {
+        let mut landed = self.landed.clone();
+        // Batches of an earlier process may have landed after its last run.
+        landed.mark_changed();
+        loop {
+            if landed.changed().await.is_err() {
+                // The writer is gone.
+                return std::future::pending().await;
+            }
+            let delay = match self.count_landed(&mut stored).await {
+                Ok(()) => RUN_INTERVAL,
+                Err(error) => {
+                    report("cannot count the properties of events; retrying", &error);
+                    landed.mark_changed();
+                    RETRY_DELAY
+                }
+            };
+            sleep(delay).await;
+        }
+    }
+
+    async fn count_landed(&self, stored: &mut Stored) -> Result<(), CountError> {
+        if stored.target != stored.done {
+            // It may have been inserted.
+            self.count_range(stored).await?;
+        }
+        // Before the events are read: what lands meanwhile may not be among them.
+        let target = self.unlanded.lowest_id();
+        if target < stored.done {
+            // The clock was set back: ids begin at a lower number again. Batches of the time in between count twice.
+            stored.done = target;
+        }
+        stored.target = target;
+        self.set_marks(stored).await?;
+        self.count_range(stored).await
+    }
+
+    /// Counts the batches between the marks, and moves the first to the second.
+    async fn count_range(&self, stored: &mut Stored) -> Result<(), CountError> {
+        let started = Instant::now();
+        let (done, target) = (stored.done.as_u128().to_string(), stored.target.as_u128().to_string());
+        let statement = format!("{}\nORDER BY events DESC", count_properties(SELECTED));
+        let rows =
+            self.clickhouse.client()?.query_raw(&statement).param("done", &done).param("target", &target);
+        let rows = rows
+            // Nobody waits for it. Panels and inserts do not share their processors with more than one thread of it.
+            .with_setting("max_threads", "1")
+            // An error after the first rows is an error of the response.
+            .with_setting("wait_end_of_query", "1")
+            .with_setting("output_format_json_quote_64bit_integers", "0")
+            .with_setting("max_bytes_before_external_group_by", "268435456")
+            .with_setting("max_bytes_before_external_sort", "268435456")
+            .fetch_bytes("JSONEachRow")
+            .map_err(ClickHouseError::from)?;
+        let mut lines = rows.lines();
+        let mut bounded = BoundedRows::default();
+        while let Some(line) = lines.next_line().await? {
+            let row: PropertyRow = serde_json::from_str(&line)?;
+            bounded.add(row, &mut stored.known)?;
+        }
+        let lines = bounded.into_lines()?;
+        if !lines.is_empty() {
+            self.insert(lines, &format!("catalogue-{done}-{target}")).await?;
+        }
+        stored.done = stored.target;
+        self.mark.send_replace(Some(stored.done));
+        self.set_marks(stored).await?;
+        tracing::debug!(mark = %stored.done, elapsed_ms = started.elapsed().as_millis(), "properties counted");
+        Ok(())
+    }
+
+    async fn insert(&self, lines: Vec<u8>, token: &str) -> Result<(), ClickHouseError> {
+        let mut insert = self
+            .clickhouse
+            .client()?
+            .insert_formatted_with(INSERT)
+            .with_setting("insert_deduplication_token", token);
+        for (name, value) in INSERT_SETTINGS {
+            insert = insert.with_setting(name, value);
+        }
+        insert.send(Bytes::from(lines)).await?;
+        Ok(insert.end().await?)
+    }
+
+    async fn set_marks(&self, stored: &Stored) -> Result<(), ClickHouseError> {
+        let set = self.clickhouse.client()?.query_raw(SET_MARKS);
+        let set = set
+            .param("done", stored.done.as_u128().to_string())
+            .param("target", stored.target.as_u128().to_string())
+            .with_setting("insert_deduplicate", "0")
+            .with_setting("deduplicate_insert", "disable");
+        Ok(set.execute().await?)
+    }
+}
+
+fn report(message: &str, error: &CountError) {
+    tracing::warn!(%error, "{message}");
+}

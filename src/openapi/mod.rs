@@ -456,6 +456,7 @@ fn add_insights(paths: &mut serde_json::Map<String, Value>, schemas: &mut Schema
         delete["parameters"] = json!([if_match]);
         let operations = json!({ "parameters": [name], "get": get, "put": put, "delete": delete });
         paths.insert(format!("/api/{path}/{{name}}"), operations);
+    }
 }
 
 /// What there is to ask about.

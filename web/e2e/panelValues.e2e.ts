@@ -4,7 +4,7 @@ import { readFile } from "node:fs/promises";
 import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import type { Page } from "playwright-core";
 import { expect, test } from "vitest";
-import { TimeRange } from "../src/gen/millrace/v1/dashboard_pb.ts";
+import { TimeRange } from "../src/gen/millrace/v1/range_pb.ts";
 import { openPage, panelText, waitForPanel } from "./browser.ts";
 import { dashboard, ingest, PANEL_REQUEST } from "./client.ts";
 import { testEnvironment } from "./environment.ts";

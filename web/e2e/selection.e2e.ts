@@ -5,12 +5,11 @@ import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import type { Page } from "playwright-core";
 import { expect, test } from "vitest";
 import {
-  Compare,
   type QueryPanelRequest,
   type QueryPanelRequestSchema,
   ResultFormat,
-  TimeRange,
 } from "../src/gen/millrace/v1/dashboard_pb.ts";
+import { Compare, TimeRange } from "../src/gen/millrace/v1/range_pb.ts";
 import { openPage, WIDTHS } from "./browser.ts";
 import { dashboard } from "./client.ts";
 import { testEnvironment } from "./environment.ts";

@@ -54,7 +54,7 @@ impl CommonArgs {
     fn filter(&self) -> Option<v1::EventFilter> {
         let filters = field_filters(&self.filters);
         (!filters.is_empty())
-            .then(|| v1::EventFilter { condition: Some(Condition::All(v1::EventFilterList { filters })) })
+            .then_some(v1::EventFilter { condition: Some(Condition::All(v1::EventFilterList { filters })) })
     }
 }
 

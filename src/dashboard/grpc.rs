@@ -302,12 +302,12 @@ impl DashboardHandler {
         use v1::panel_query::Explore;
         let properties = self.explore.properties();
         let scope = Scope { project, properties: &properties };
-        Ok(LiveQuery::Explore(match query {
+        Ok(LiveQuery::Explore(Box::new(match query {
             Explore::Trend(request) => request.into_query(&scope)?,
             Explore::Funnel(request) => request.into_query(&scope)?,
             Explore::Retention(request) => request.into_query(&scope)?,
             Explore::Paths(request) => request.into_query(&scope)?,
-        }))
+        })))
     }
 }
 

@@ -298,7 +298,7 @@ impl RetentionQuery {
                     } else {
                         (periods.starts[index + period], ends[index + period])
                     };
-                    (begin <= now).then(|| Cell { visitors: 0, is_incomplete: end > now })
+                    (begin <= now).then_some(Cell { visitors: 0, is_incomplete: end > now })
                 };
                 let cells = (0..count - index).map_while(cell).collect();
                 Cohort { start: *start, visitors: 0, cells }

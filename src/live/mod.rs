@@ -53,7 +53,7 @@ const EXPLORE_REFRESH: Duration = Duration::from_secs(60);
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum LiveQuery {
     Panel(PanelQuery),
-    Explore(explore::Query),
+    Explore(Box<explore::Query>),
 }
 
 /// The result of a query.

@@ -69,7 +69,7 @@ pub(crate) struct Distribution {
 
 impl Durations {
     fn add(&mut self, milliseconds: i64) {
-        if self.count % (1 << self.stride_exponent) == 0 {
+        if self.count.is_multiple_of(1 << self.stride_exponent) {
             self.seconds.push(milliseconds as f32 / 1_000.0);
             if self.seconds.len() == MAX_DURATIONS {
                 let mut index = 0;

@@ -138,7 +138,7 @@ async fn assert_upgraded(server: &TestServer, contents: &str) {
     let tables = "SELECT name FROM system.tables WHERE database = 'millrace' ORDER BY name";
     assert_eq!(
         server.sql(tables).await,
-        "events\nfirst_events\npeople\npeople_marks\nrollup\nschema_migrations\nschema_retention\nsession_users\ntraits"
+        "catalogue_marks\nevent_properties\nevents\nfirst_events\npeople\npeople_marks\nrollup\nschema_migrations\nschema_retention\nsession_users\ntraits"
     );
     assert_eq!(
         server.sql("SELECT name, checksum > 0 FROM schema_migrations ORDER BY name").await,

@@ -471,7 +471,8 @@ fn add_catalogue(paths: &mut serde_json::Map<String, Value>, schemas: &mut Schem
     let prefix = text("prefix", "Only those that begin with this text.");
     let contains = text("contains", "Only those that contain this text.");
     let event_name = text("event_name", "Of this event; of all without it.");
-    let name = text("field", "The field, as in a filter.");
+    let mut name = text("field", "The field, as in a filter.");
+    name["required"] = true.into();
     for (path, summary, message, parameters) in [
         (
             "events",

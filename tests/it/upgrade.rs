@@ -138,12 +138,12 @@ async fn assert_upgraded(server: &TestServer, contents: &str) {
     let tables = "SELECT name FROM system.tables WHERE database = 'millrace' ORDER BY name";
     assert_eq!(
         server.sql(tables).await,
-        "events\nfirst_events\npeople\npeople_marks\nrollup\nschema_migrations\nschema_retention\nsession_users\ntraits"
+        "catalogue_marks\nevent_properties\nevents\nfirst_events\npeople\npeople_marks\nrollup\nschema_migrations\nschema_retention\nsession_users\ntraits"
     );
     assert_eq!(
         server.sql("SELECT name, checksum > 0 FROM schema_migrations ORDER BY name").await,
         "0001_events\t0\n0002_minutes\t0\n0003_feature_minutes\t0\n0004_page_minutes\t0\n0005_country_minutes\t0\n\
-         0006_one_rollup\t1\n0007_whole_weeks\t1\n0008_people\t1"
+         0006_one_rollup\t1\n0007_whole_weeks\t1\n0008_people\t1\n0009_catalogue\t1"
     );
     assert_eq!(
         server.sql("SELECT DISTINCT project, page_url FROM events WHERE event_name = 'page_view'").await,

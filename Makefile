@@ -55,10 +55,14 @@ web/dist/index.html: $(WEB_READY) $(shell find web/src web/public web/index.html
 	npm --prefix web run build
 	@touch $@ build.rs
 
+# Tests mostly wait for their servers, so more of them run at a time than a small machine has cores.
+TEST_THREADS = $(shell cores=$$(nproc); echo $$((cores > 3 ? cores : 3)))
+
 .PHONY: test
 test: engine test-tools page ## Run every test
 	@$(RUST)
-	MILLRACE_TEST_TOOLS=$(CACHE)/tools/test cargo test --locked --workspace --all-targets
+	RUST_TEST_THREADS=$(TEST_THREADS) MILLRACE_TEST_TOOLS=$(CACHE)/tools/test \
+	  cargo test --locked --workspace --all-targets
 	cargo test --locked --workspace --doc
 	@$(MAKE) --no-print-directory test-page
 

@@ -156,21 +156,19 @@ impl Counter {
     }
 
     fn add_visit(&mut self, visit: &[VisitStep]) {
-        let anchored: Vec<VisitStep> = if self.is_before {
-            let end = if self.has_anchor {
-                visit.iter().rposition(|step| step.is_anchor)
-            } else {
-                Some(visit.len() - 1)
-            };
-            let Some(end) = end else { return };
-            visit[..=end].iter().rev().copied().collect()
+        let is_start = |step: &VisitStep| step.is_anchor || !self.has_anchor;
+        let part = if self.is_before {
+            visit.iter().rposition(is_start).map(|end| &visit[..=end])
         } else {
-            let start = if self.has_anchor { visit.iter().position(|step| step.is_anchor) } else { Some(0) };
-            let Some(start) = start else { return };
-            visit[start..].to_vec()
+            visit.iter().position(is_start).map(|start| &visit[start..])
         };
-        let mut path = anchored;
+        let Some(part) = part else { return };
+        let mut path = part.to_vec();
+        // Repetitions are one step, which has the time of the first one.
         path.dedup_by_key(|step| step.name);
+        if self.is_before {
+            path.reverse();
+        }
         self.paths += 1;
         for index in 0..self.steps.min(path.len()) {
             let from = path[index];
@@ -358,7 +356,7 @@ mod tests {
         counter.add(&steps(&[(0, 1, false), (5, 1, false), (10, 2, false), (39, 3, false), (69, 1, false)]));
         assert_eq!(counter.paths, 2);
         assert_eq!(transitions(&counter), [(1, 1, None, 1), (1, 1, Some(2), 1), (2, 2, Some(3), 1)]);
-        assert_eq!(counter.transitions[&(1, 1, Some(2))].1, 5 * 60_000);
+        assert_eq!(counter.transitions[&(1, 1, Some(2))].1, 10 * 60_000);
     }
 
     #[test]

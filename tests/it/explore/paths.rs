@@ -12,7 +12,7 @@ use super::{Explored, range, span};
 #[tokio::test(flavor = "multi_thread")]
 async fn paths_equal_the_model() {
     let mut explored = Explored::start().await;
-    for _ in 0..20 {
+    for _ in 0..12 {
         check(&mut explored).await;
     }
 }

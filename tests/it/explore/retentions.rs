@@ -43,7 +43,7 @@ fn periods(period: RetentionPeriod, count: i64, last: Timestamp) -> Vec<i64> {
 #[tokio::test(flavor = "multi_thread")]
 async fn retention_equals_the_model() {
     let mut explored = Explored::start().await;
-    for round in 0..32 {
+    for round in 0..20 {
         check(&mut explored, round).await;
     }
 }

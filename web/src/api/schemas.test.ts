@@ -22,6 +22,7 @@ const UNUSED = [
   // Of a frame that another one is compared with.
   "Frame.comparison",
   "FrameColumn.type",
+  "Heartbeat.insights_version",
   "Panel.parameters",
   "PanelContext.bucket",
   "PanelQuery.bucket",

@@ -21,9 +21,9 @@ fn output_text(output: &Output) -> String {
 #[tokio::test]
 async fn changing_the_retention_alters_every_table() {
     let server = TestServer::start_with(&[("RETENTION_DAYS", "30")]);
-    let ttls = "SELECT name FROM system.tables WHERE database = 'millrace' AND engine_full LIKE '%toIntervalDay(DAYS)%'";
+    let ttls = "SELECT name FROM system.tables WHERE database = 'millrace' AND engine_full LIKE '%toIntervalDay(DAYS)%' ORDER BY name";
     assert_eq!(server.sql(&ttls.replace("DAYS", "30")).await, "events");
-    assert_eq!(server.sql(&ttls.replace("DAYS", "400")).await, "rollup");
+    assert_eq!(server.sql(&ttls.replace("DAYS", "400")).await, "event_properties\nrollup");
     // One event younger than the retention, one older.
     let aged_event = |days: i64| v1::Event {
         timestamp: Some(prost_types::Timestamp { seconds: now().seconds - days * 86_400, nanos: 0 }),
@@ -42,8 +42,8 @@ async fn changing_the_retention_alters_every_table() {
     let days = [("RETENTION_DAYS", "7"), ("ROLLUP_RETENTION_DAYS", "8")];
     let server = TestServer::start_on(folder, &days);
     assert_eq!(server.sql(&ttls.replace("DAYS", "7")).await, "events");
-    assert_eq!(server.sql(&ttls.replace("DAYS", "8")).await, "rollup");
-    assert_eq!(server.sql("SELECT count() FROM schema_migrations").await, "7", "each file is applied once");
+    assert_eq!(server.sql(&ttls.replace("DAYS", "8")).await, "event_properties\nrollup");
+    assert_eq!(server.sql("SELECT count() FROM schema_migrations").await, "9", "each file is applied once");
 }
 
 const TABLES: [&str; 2] = ["events", "rollup"];
@@ -103,7 +103,11 @@ async fn a_longer_retention_keeps_rows_about_to_expire() {
     let server = TestServer::start_on(folder, &short);
     let recorded = "SELECT table_name, groupArray(days) FROM (SELECT * FROM schema_retention ORDER BY applied_at) \
                     GROUP BY table_name ORDER BY table_name";
-    assert_eq!(server.sql(recorded).await, "events\t[60,1,90,1]\nrollup\t[400,1,90,1]");
+    let rollup = "[400,1,90,1]";
+    assert_eq!(
+        server.sql(recorded).await,
+        format!("event_properties\t{rollup}\nevents\t[60,1,90,1]\nrollup\t{rollup}")
+    );
     for table in TABLES {
         server.sql(&format!("ALTER TABLE {table} RESET SETTING max_number_of_merges_with_ttl_in_pool")).await;
         wait_until_expired(&server, table, "1").await;
@@ -163,7 +167,7 @@ async fn schema_migrations_are_idempotent() {
     let folder = server.shared_data_dir();
     server.stop();
     let server = TestServer::start_on(folder, &[]);
-    assert_eq!(server.sql("SELECT count() FROM schema_migrations").await, "7");
+    assert_eq!(server.sql("SELECT count() FROM schema_migrations").await, "9");
     server.ingest().await.send_events(events_request(vec![event("page_view")])).await.unwrap();
     server.wait_until_landed().await;
     assert_eq!(server.sql("SELECT count() FROM events").await, "2");

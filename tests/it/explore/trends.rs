@@ -203,7 +203,7 @@ async fn a_trend_compares_periods_and_combines_series() {
     let mut request = v1::QueryTrendRequest {
         series: vec![series("start"), series("done")],
         range: range(),
-        bucket: v1::Bucket::Day.into(),
+        bucket: v1::Bucket::Hour.into(),
         compare: v1::Compare::PreviousPeriod.into(),
         ..Default::default()
     };

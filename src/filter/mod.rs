@@ -1,5 +1,5 @@
 //! The filter that every query about events has (`EventFilter` in the contracts): validated once, evaluated by ClickHouse
-//! ([`sql`]), or for an event in memory ([`matches`]).
+//! ([`sql`]), or for an event in memory ([`mod@matches`]).
 
 pub(crate) mod field;
 pub(crate) mod matches;

@@ -1,7 +1,7 @@
 //! Insights and dashboards: queries of Explore with a name, and grids of panels and insights, as files.
 //!
 //! A file is the message of the contracts, [`v1::Insight`] or [`v1::Dashboard`], as YAML: [`yaml`] parses it into a tree that
-//! knows its lines, [`read`] makes a message of the tree and [`write`] a file of a message, and [`document`] says what is valid: a
+//! knows its lines, [`read`] makes a message of the tree and [`mod@write`] a file of a message, and [`document`] says what is valid: a
 //! query is checked by the same functions as a request. [`folder`] keeps the files, [`layout`] the grid.
 
 mod document;

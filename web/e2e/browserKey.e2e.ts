@@ -141,6 +141,11 @@ test("Segment's analytics.js sends its calls to another host", async () => {
   );
   await eventually("both calls are accepted", acceptedEvents, (accepted) => accepted === before + 2);
   const expected = ["OPTIONS /v1/p 204", "OPTIONS /v1/t 204", "POST /v1/p 200", "POST /v1/t 200"];
+  await eventually(
+    "both have a response",
+    () => shop.responses,
+    (responses) => responses.length === expected.length,
+  );
   expect(shop.responses.sort()).toEqual(expected);
   expect(shop.failed).toEqual([]);
   expect(shop.complaints).toEqual([]);

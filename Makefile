@@ -247,7 +247,7 @@ $(NODE_READY):
 FUZZ_LIMITS = -max_total_time=$(or $(SECONDS),600) -rss_limit_mb=1024
 
 .PHONY: fuzz
-fuzz: ## Fuzz the journal reader, event decoding, the bodies of HTTP, the frames of gRPC and the panel sandbox: SECONDS=600 each; needs nightly Rust
+fuzz: ## Fuzz the journal reader, event decoding, the bodies of HTTP, the frames of gRPC, the panel sandbox and the files of insights: SECONDS=600 each; needs nightly Rust
 	@$(RUST)
 	@command -v cargo-fuzz > /dev/null || cargo install --locked cargo-fuzz
 	cargo +nightly fuzz run journal_reader -- $(FUZZ_LIMITS)
@@ -255,3 +255,4 @@ fuzz: ## Fuzz the journal reader, event decoding, the bodies of HTTP, the frames
 	cargo +nightly fuzz run http_events -- $(FUZZ_LIMITS) -dict=fuzz/http.dict
 	cargo +nightly fuzz run grpc_frames -- $(FUZZ_LIMITS)
 	cargo +nightly fuzz run sql -- $(FUZZ_LIMITS) -dict=fuzz/sql.dict
+	cargo +nightly fuzz run insights -- $(FUZZ_LIMITS)

@@ -68,7 +68,16 @@ fn parse_command_line() -> Result<Command, ExitCode> {
         args.insert(1, "serve".into());
     }
     let definition = Cli::command();
-    Cli::command().try_get_matches_from(args).and_then(|matches| Cli::from_arg_matches(&matches)).map_or_else(
+    let parsed = Cli::command().try_get_matches_from(args).and_then(|matches| {
+        let mut cli = Cli::from_arg_matches(&matches)?;
+        if let (Command::Serve(config), Some((name, matches))) = (&mut cli.command, matches.subcommand())
+            && let Some(serve) = definition.find_subcommand(name)
+        {
+            config.settings = config::settings(serve, matches);
+        }
+        Ok(cli)
+    });
+    parsed.map_or_else(
         |error| match error.kind() {
             ErrorKind::DisplayHelp
             | ErrorKind::DisplayVersion

@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::error::{ContextKind, ContextValue};
+use clap::parser::ValueSource;
 use clap::{Args, ValueEnum};
 
 use crate::clickhouse::RetentionDays;
@@ -86,6 +87,45 @@ pub(crate) struct ServeConfig {
     /// The log and traces
     #[command(flatten)]
     pub telemetry: TelemetryConfig,
+    /// All of them as they were given.
+    #[arg(skip)]
+    pub settings: Vec<Setting>,
+}
+
+/// A setting as it was given, for operators.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Setting {
+    /// The environment variable.
+    pub name: String,
+    /// `None` if it is secret.
+    pub value: Option<String>,
+    pub is_default: bool,
+    pub description: String,
+}
+
+/// The settings of a command, in the order of their definition.
+pub(crate) fn settings(command: &clap::Command, matches: &clap::ArgMatches) -> Vec<Setting> {
+    let setting = |arg: &clap::Arg| {
+        let values = matches.get_raw(arg.get_id().as_str()).into_iter().flatten();
+        let value: Vec<_> = values.map(|value| value.to_string_lossy()).collect();
+        Some(Setting {
+            name: arg.get_env()?.to_string_lossy().into_owned(),
+            value: (!arg.is_hide_env_values_set()).then(|| without_credentials(&value.join(" "))),
+            is_default: matches.value_source(arg.get_id().as_str()) == Some(ValueSource::DefaultValue),
+            description: arg.get_help().map_or_else(String::new, ToString::to_string),
+        })
+    };
+    command.get_arguments().filter_map(setting).collect()
+}
+
+/// An address without user and password.
+fn without_credentials(value: &str) -> String {
+    let Some((scheme, rest)) = value.split_once("://") else { return value.to_owned() };
+    let authority = rest.split('/').next().unwrap_or_default();
+    match authority.rfind('@') {
+        Some(at) => format!("{scheme}://{}", &rest[at + 1..]),
+        None => value.to_owned(),
+    }
 }
 
 impl ServeConfig {
@@ -941,6 +981,30 @@ mod tests {
             line.contains("raise it to 33554432")
                 && line.contains("lower MILLRACE_MAX_MESSAGE_BYTES to 4194304")
         );
+    }
+
+    #[test]
+    fn operators_see_settings_as_they_were_given_but_no_secrets() {
+        let matches = Cli::command()
+            .try_get_matches_from([
+                "millrace",
+                "serve",
+                "--clickhouse-url",
+                "http://me:secret@db:8123/x",
+                "--clickhouse-password",
+                "secret",
+            ])
+            .unwrap();
+        let command = Cli::command();
+        let (serve, matches) =
+            (command.find_subcommand("serve").unwrap(), matches.subcommand_matches("serve").unwrap());
+        let all = settings(serve, matches);
+        let find = |name: &str| all.iter().find(|setting| setting.name == name).unwrap();
+        assert_eq!(find("CLICKHOUSE_URL").value.as_deref(), Some("http://db:8123/x"));
+        assert!(!find("CLICKHOUSE_URL").is_default && !find("CLICKHOUSE_URL").description.is_empty());
+        assert_eq!(find("CLICKHOUSE_PASSWORD").value, None);
+        assert!(find("MILLRACE_LISTEN").is_default || std::env::var_os("MILLRACE_LISTEN").is_some());
+        assert!(!format!("{all:?}").contains("secret"));
     }
 
     /// Operators read .env.example instead of the code.

@@ -41,6 +41,41 @@ impl Histogram {
     }
 }
 
+impl HistogramSnapshot {
+    /// A quantile of what was observed since an earlier snapshot, interpolated within a bucket. `None` if nothing was. Durations
+    /// above every bound count as the last one.
+    pub(crate) fn quantile_since(&self, earlier: &Self, quantile: f64) -> Option<Duration> {
+        let count = |bucket: usize| self.cumulative[bucket].saturating_sub(earlier.cumulative[bucket]);
+        let total = count(BUCKET_BOUNDS_SECONDS.len());
+        if total == 0 {
+            return None;
+        }
+        let rank = quantile * total as f64;
+        let Some(bucket) = (0..BUCKET_BOUNDS_SECONDS.len()).find(|bucket| count(*bucket) as f64 >= rank)
+        else {
+            return BUCKET_BOUNDS_SECONDS.last().copied().map(Duration::from_secs_f64);
+        };
+        let (lower, below) = match bucket.checked_sub(1) {
+            Some(before) => (BUCKET_BOUNDS_SECONDS[before], count(before)),
+            None => (0.0, 0),
+        };
+        let share = (rank - below as f64) / (count(bucket) - below).max(1) as f64;
+        let seconds = lower + share * (BUCKET_BOUNDS_SECONDS[bucket] - lower);
+        Some(Duration::from_secs_f64(seconds))
+    }
+
+    /// The number of observations.
+    pub(crate) fn count(&self) -> u64 {
+        self.cumulative[BUCKET_BOUNDS_SECONDS.len()]
+    }
+}
+
+impl Default for HistogramSnapshot {
+    fn default() -> Self {
+        Self { cumulative: [0; BUCKET_BOUNDS_SECONDS.len() + 1], sum_seconds: 0.0 }
+    }
+}
+
 /// The events of one sender.
 #[derive(Debug, Default)]
 pub(crate) struct EventCounts {
@@ -77,5 +112,20 @@ mod tests {
         assert_eq!(cumulative[..5], [0, 1, 1, 2, 2]);
         assert_eq!(cumulative[16..], [2, 3]);
         assert!((sum_seconds - 1_000.004).abs() < 1e-9);
+    }
+
+    #[test]
+    fn a_quantile_is_of_what_was_observed_since_a_snapshot() {
+        let histogram = Histogram::default();
+        histogram.observe(Duration::from_secs(200));
+        let earlier = histogram.snapshot();
+        assert_eq!(earlier.quantile_since(&earlier, 0.5), None);
+        for _ in 0..100 {
+            histogram.observe(Duration::from_millis(200));
+        }
+        let now = histogram.snapshot();
+        // Between the bounds 100 and 250 ms.
+        assert_eq!(now.quantile_since(&earlier, 0.5), Some(Duration::from_millis(175)));
+        assert_eq!(now.quantile_since(&HistogramSnapshot::default(), 1.0), Some(Duration::from_secs(300)));
     }
 }

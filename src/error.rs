@@ -33,6 +33,8 @@ pub enum ErrorCode {
         /// Delay before a retry.
         retry_after: Duration,
     },
+    /// The request would cost more than is allowed. A retry fails again.
+    OverBudget,
     /// A dependency of the server, such as ClickHouse, is unavailable. The same request may succeed later.
     Unavailable {
         /// Delay before a retry.
@@ -77,6 +79,7 @@ impl From<Error> for Status {
             ErrorCode::OutOfOrder | ErrorCode::VersionRequired => (Code::FailedPrecondition, None),
             ErrorCode::Conflict => (Code::Aborted, None),
             ErrorCode::Busy { retry_after } => (Code::ResourceExhausted, Some(retry_after)),
+            ErrorCode::OverBudget => (Code::ResourceExhausted, None),
             ErrorCode::Unavailable { retry_after } => (Code::Unavailable, Some(retry_after)),
             ErrorCode::TimedOut => (Code::DeadlineExceeded, None),
             ErrorCode::Internal => (Code::Internal, None),
@@ -104,6 +107,7 @@ impl IntoResponse for Error {
             ErrorCode::Conflict => (StatusCode::PRECONDITION_FAILED, None),
             ErrorCode::VersionRequired => (StatusCode::PRECONDITION_REQUIRED, None),
             ErrorCode::Busy { retry_after } => (StatusCode::TOO_MANY_REQUESTS, Some(retry_after)),
+            ErrorCode::OverBudget => (StatusCode::UNPROCESSABLE_ENTITY, None),
             ErrorCode::Unavailable { retry_after } => (StatusCode::SERVICE_UNAVAILABLE, Some(retry_after)),
             ErrorCode::TimedOut => (StatusCode::GATEWAY_TIMEOUT, None),
             ErrorCode::Internal => (StatusCode::INTERNAL_SERVER_ERROR, None),

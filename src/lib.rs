@@ -15,14 +15,14 @@
 //! 8. `explore`: trends, funnels, retention and paths of any event, from the rollup or from events within a budget. `filter`
 //!    selects events for all of them. `catalogue` tells which events, properties and values there are.
 //! 9. `events`: searches among the stored events, and follows those that are accepted.
-//! 10. `insights`: queries of Explore with a name, and dashboards, as files.
+//! 10. `insights`: queries of Explore with a name, dashboards and annotations, as files.
 //! 11. `live`: results of panels and of Explore, computed again for subscribers when a batch has landed.
 //! 12. `dashboard`: gRPC and HTTP handlers that return and stream the results. `web_assets` serves the page, built from
 //!     web/.
 //!
 //! Around them: `commands` are the subcommands of the program, `config` its settings, `server` the one port for gRPC
 //! and HTTP, `openapi` the description of the HTTP API, `health` the state of everything, `metrics` its figures for
-//! Prometheus (`counters` has their types), `error` the mapping of errors to gRPC and HTTP, `telemetry` the log,
+//! Prometheus (`counters` has their types), `operations` what an operator looks into, `error` the mapping of errors to gRPC and HTTP, `telemetry` the log,
 //! `shutdown` the signals, `service_manager` the notifications to systemd. `proto` has the contracts. The client for
 //! producers written in Rust is the crate
 //! `millrace-client`.
@@ -60,6 +60,7 @@ mod journal;
 mod live;
 mod metrics;
 mod openapi;
+mod operations;
 mod panels;
 mod people;
 mod project;
@@ -100,6 +101,9 @@ pub mod internals {
     }
     pub mod edge {
         pub use crate::edge::encoding::fuzz_decompress;
+    }
+    pub mod insights {
+        pub use crate::insights::fuzz_file;
     }
     pub mod event {
         pub use crate::event::{

@@ -47,7 +47,9 @@ use crate::ingest::{self, Ingester, grpc::IngestHandler, otlp::LogsHandler};
 use crate::insights::{self, Insights, grpc::InsightHandler};
 use crate::metrics::{self, Metrics};
 use crate::openapi;
+use crate::operations::OperationsHandler;
 use crate::panels::Panels;
+use crate::panels::sql::SqlQueries;
 use crate::people::{self, grpc::PeopleHandler, service::PeopleService};
 use crate::proto::otlp::collector::logs::v1::logs_service_server::LogsServiceServer;
 use crate::proto::v1::ingest_service_server::IngestServiceServer;
@@ -61,6 +63,7 @@ use v1::events_service_server::EventsServiceServer;
 use v1::explore_service_server::ExploreServiceServer;
 use v1::health_service_server::HealthServiceServer;
 use v1::insight_service_server::InsightServiceServer;
+use v1::operations_service_server::OperationsServiceServer;
 use v1::people_service_server::PeopleServiceServer;
 
 /// The handlers of all services, and the settings of the router.
@@ -73,6 +76,8 @@ pub(crate) struct Handlers {
     pub dashboard: DashboardHandler,
     /// `/api/panels`.
     pub panels: Panels,
+    /// `/api/query/sql`.
+    pub sql: SqlQueries,
     /// ExploreService and `/api/query`.
     pub explore: Explore,
     /// InsightService, `/api/insights` and `/api/dashboards`.
@@ -95,6 +100,8 @@ pub(crate) struct Handlers {
     pub max_message_bytes: usize,
     /// AdminService.
     pub admin: AdminHandler,
+    /// Implements OperationsService.
+    pub operations: OperationsHandler,
     /// `/metrics`.
     pub metrics: Metrics,
     /// Where people log in; `None` without one.
@@ -128,6 +135,7 @@ pub(crate) fn router(handlers: Handlers) -> (Router, HealthReporter) {
         ingester,
         dashboard,
         panels,
+        sql,
         explore,
         people_v1,
         people,
@@ -139,6 +147,7 @@ pub(crate) fn router(handlers: Handlers) -> (Router, HealthReporter) {
         view,
         max_message_bytes,
         admin,
+        operations,
         metrics,
         oidc,
         access,
@@ -190,6 +199,7 @@ pub(crate) fn router(handlers: Handlers) -> (Router, HealthReporter) {
         )
         .add_service(HealthServiceServer::new(health))
         .add_service(AdminServiceServer::new(admin).max_decoding_message_size(max_message_bytes))
+        .add_service(OperationsServiceServer::new(operations).max_decoding_message_size(max_message_bytes))
         .add_service(health_v1)
         .add_service(reflection().build_v1().expect("build.rs writes valid descriptors"))
         .add_service(reflection().build_v1alpha().expect("build.rs writes valid descriptors"))
@@ -215,7 +225,8 @@ pub(crate) fn router(handlers: Handlers) -> (Router, HealthReporter) {
     let routes = openapi::add_routes(routes);
     let routes = session::add_routes(routes, access.clone(), oidc, edge.base_path.clone());
     let routes = events::http::add_routes(routes, events);
-    let routes = page.add_routes(dashboard::http::add_routes(routes, panels, dashboard_state));
+    let routes =
+        page.add_routes(dashboard::http::add_routes(routes, panels, sql, dashboard_state, max_message_bytes));
     for (path, requirement) in routes.requirements() {
         tracing::debug!(path, requires = ?requirement, "route");
     }

@@ -60,6 +60,28 @@ pub(crate) async fn measure(events: u64, figures: &mut Figures) {
         times.push(started_at.elapsed());
     }
     add(figures, "search, first page, 30 days", times);
+    let mut catalogue = v1::catalogue_service_client::CatalogueServiceClient::new(server.channel().await);
+    let mut times = Vec::new();
+    for _ in 0..SAMPLES {
+        let started_at = Instant::now();
+        catalogue.list_event_names(v1::ListEventNamesRequest::default()).await.unwrap();
+        times.push(started_at.elapsed());
+    }
+    add(figures, "picker: names of events", times);
+    for (name, field) in [("a declared property", "page_url"), ("another property", "properties.page_url")] {
+        let mut times = Vec::new();
+        for _ in 0..SAMPLES {
+            let request = v1::ListValuesRequest {
+                event_name: "page_view".to_owned(),
+                field: field.to_owned(),
+                ..Default::default()
+            };
+            let started_at = Instant::now();
+            catalogue.list_values(request).await.unwrap();
+            times.push(started_at.elapsed());
+        }
+        add(figures, &format!("picker: values of {name}"), times);
+    }
     for (name, ours, statement) in others() {
         let mut times = Vec::new();
         for _ in 0..SAMPLES {
@@ -91,6 +113,9 @@ async fn fill(server: &TestServer, events: u64) {
                  FROM events WHERE NOT startsWith(event_name, 'event_')"
             ))
             .await;
+    }
+    for statement in OTHER_TABLES {
+        server.sql(statement).await;
     }
     let mut idle_seconds = 0;
     while idle_seconds < 5 {
@@ -174,62 +199,100 @@ fn retention() -> v1::QueryRetentionRequest {
     }
 }
 
-/// Statements as other designs lead to them: name, ours, and the statement. Written from how those products work: PostHog keeps properties
-/// as JSON, joins a table of persons by distinct id, and computes funnels and retention with arrays per person; OpenPanel
-/// groups by session or profile with windowFunnel.
+/// The same events in tables as other products lay them out. From their documentation and migrations: PostHog sorts by
+/// day, event and person, keeps properties as JSON, and resolves a person who has been identified later through a table of
+/// overrides by distinct id. OpenPanel sorts by time.
+const OTHER_TABLES: [&str; 6] = [
+    "CREATE TABLE posthog_events (project LowCardinality(String), event LowCardinality(String), timestamp DateTime64(3, 'UTC'), \
+     distinct_id String, person_id UInt128, properties String CODEC(ZSTD(3))) ENGINE = MergeTree PARTITION BY toYYYYMM(timestamp) \
+     ORDER BY (project, toDate(timestamp), event, cityHash64(distinct_id))",
+    "INSERT INTO posthog_events SELECT project, event_name, timestamp, session_id, \
+     reinterpretAsUInt128(MD5(ifNull(user_id, session_id))), properties FROM events",
+    "CREATE TABLE posthog_overrides (project LowCardinality(String), distinct_id String, person_id UInt128, version Int64) \
+     ENGINE = ReplacingMergeTree(version) ORDER BY (project, distinct_id)",
+    "INSERT INTO posthog_overrides SELECT project, session_id, reinterpretAsUInt128(MD5(assumeNotNull(argMin(user_id, timestamp)))), 1 \
+     FROM events WHERE user_id IS NOT NULL AND session_id IN (SELECT session_id FROM events WHERE user_id IS NULL) \
+     GROUP BY project, session_id",
+    "CREATE TABLE openpanel_events (project_id LowCardinality(String), name LowCardinality(String), created_at DateTime64(3), \
+     session_id String CODEC(ZSTD(3)), profile_id String CODEC(ZSTD(3)), properties String CODEC(ZSTD(3))) ENGINE = MergeTree \
+     PARTITION BY toYYYYMM(created_at) ORDER BY (project_id, toDate(created_at), created_at, name)",
+    "INSERT INTO openpanel_events SELECT project, event_name, timestamp, session_id, ifNull(user_id, session_id), properties FROM events",
+];
+
+/// Statements as those designs lead to them: name, ours, and the statement. Written from how the products work.
 fn others() -> Vec<(&'static str, &'static str, String)> {
-    let since = |days: u64| format!("timestamp >= now64(3) - INTERVAL {days} DAY");
-    let persons = "(SELECT distinct_id, argMax(person, version) AS person FROM (SELECT session_id AS distinct_id, \
-                   ifNull(user_id, session_id) AS person, timestamp AS version FROM events WHERE user_id IS NOT NULL AND event_name IN \
-                   ('login', 'signup_completed', 'signup_started')) GROUP BY distinct_id)";
+    let since = |column: &str, days: u64| format!("{column} >= now64(3) - INTERVAL {days} DAY");
+    // The people of PostHog's events, those who were identified later included.
+    let people = "posthog_events AS e LEFT JOIN (SELECT argMax(person_id, version) AS person_id, distinct_id FROM posthog_overrides \
+                  WHERE project = 'default' GROUP BY distinct_id) AS o ON e.distinct_id = o.distinct_id";
+    let person = "if(o.person_id != 0, o.person_id, e.person_id)";
     vec![
         (
             "PostHog's design: trend, 30 days",
             "trend, 30 days (DATA_SOURCE_ROLLUP)",
             format!(
-                "SELECT toStartOfDay(timestamp) AS day, count() FROM events WHERE project = 'default' AND event_name = 'page_view' \
+                "SELECT toStartOfDay(timestamp) AS day, count() FROM posthog_events WHERE project = 'default' AND event = 'page_view' \
                  AND {} GROUP BY day ORDER BY day",
-                since(30)
+                since("timestamp", 30)
             ),
         ),
         (
-            "PostHog's design: trend with a filter on a property, 24 hours",
+            "PostHog's design: trend of people with a filter on a property, 24 hours",
             "trend of visitors with a filter on a declared property, 24 hours (DATA_SOURCE_EVENTS)",
             format!(
-                "SELECT toStartOfHour(timestamp) AS hour, count(DISTINCT ifNull(user_id, session_id)) FROM events WHERE project = 'default' \
-                 AND event_name = 'page_view' AND JSONExtractString(properties, 'page_url') = '/pricing' AND {} GROUP BY hour",
-                since(1)
+                "SELECT toStartOfHour(e.timestamp) AS hour, count(DISTINCT {person}) FROM {people} WHERE e.project = 'default' \
+                 AND e.event = 'page_view' AND JSONExtractString(e.properties, 'page_url') = '/pricing' AND {} GROUP BY hour",
+                since("e.timestamp", 1)
+            ),
+        ),
+        (
+            "OpenPanel's design: trend with a filter on a property, 24 hours",
+            "trend with a filter on another property, 24 hours (DATA_SOURCE_EVENTS)",
+            format!(
+                "SELECT toStartOfHour(created_at) AS hour, count() FROM openpanel_events WHERE project_id = 'default' AND name = 'page_view' \
+                 AND JSONExtractString(properties, 'page_url') = '/pricing' AND {} GROUP BY hour",
+                since("created_at", 1)
             ),
         ),
         (
             "PostHog's design: funnel, 7 days",
             "funnel of three steps, 7 days",
             format!(
-                "SELECT max_step, count() FROM (SELECT person, arraySort(groupArray((toUnixTimestamp64Milli(timestamp), event_name))) AS steps, \
-                 arrayFold((level, event) -> if(event.2 = ['signup_started', 'signup_completed', 'login'][level + 1], level + 1, level), \
-                 steps, toInt64(0)) AS max_step FROM events AS e LEFT JOIN {persons} AS p ON e.session_id = p.distinct_id \
-                 WHERE project = 'default' AND event_name IN ('signup_started', 'signup_completed', 'login') AND {} GROUP BY person) GROUP BY max_step",
-                since(7)
+                "SELECT steps, count() FROM (SELECT aggregation_target, arrayFold((level, event) -> \
+                 if(event.2 = level + 1, toUInt8(level + 1), level), arraySort(groupArray((t, step))), toUInt8(0)) AS steps FROM \
+                 (SELECT {person} AS aggregation_target, toUnixTimestamp64Milli(e.timestamp) AS t, \
+                 indexOf(['signup_started', 'signup_completed', 'login'], toString(e.event)) AS step FROM {people} \
+                 WHERE e.project = 'default' AND e.event IN ('signup_started', 'signup_completed', 'login') AND {}) \
+                 GROUP BY aggregation_target) GROUP BY steps",
+                since("e.timestamp", 7)
             ),
         ),
         (
-            "OpenPanel's design: funnel, 7 days",
+            "OpenPanel's design: funnel of sessions, 7 days",
             "funnel of three steps, 7 days",
             format!(
-                "SELECT level, count() FROM (SELECT session_id, windowFunnel(1209600000, 'strict_increase')(toUInt64(toUnixTimestamp64Milli(timestamp)), \
-                 event_name = 'signup_started', event_name = 'signup_completed', event_name = 'login') AS level FROM events \
-                 WHERE project = 'default' AND event_name IN ('signup_started', 'signup_completed', 'login') AND {} GROUP BY session_id) GROUP BY level",
-                since(7)
+                "SELECT level, count() FROM (SELECT session_id, windowFunnel(1209600000, 'strict_increase')(toUInt64(toUnixTimestamp64Milli(created_at)), \
+                 name = 'signup_started', name = 'signup_completed', name = 'login') AS level FROM openpanel_events \
+                 WHERE project_id = 'default' AND name IN ('signup_started', 'signup_completed', 'login') AND {} GROUP BY session_id) GROUP BY level",
+                since("created_at", 7)
             ),
         ),
         (
-            "PostHog's design: retention, 8 weeks",
+            "PostHog's design: first-time retention, 8 weeks",
             "retention, 8 weeks",
             format!(
-                "SELECT start, intDiv(dateDiff('day', start, back), 7) AS week, count() FROM (SELECT ifNull(user_id, session_id) AS person, \
-                 arrayMin(groupUniqArray(toMonday(timestamp)) AS weeks) AS start, arrayJoin(weeks) AS back FROM events \
-                 WHERE project = 'default' AND event_name = 'login' AND {} GROUP BY person) GROUP BY start, week",
-                since(63)
+                "SELECT first_week, week, count() FROM (SELECT person, toMonday(min(time)) AS first_week, \
+                 arrayJoin(groupUniqArray(toRelativeWeekNum(time))) AS week FROM (SELECT {person} AS person, e.timestamp AS time \
+                 FROM {people} WHERE e.project = 'default' AND e.event = 'login') GROUP BY person HAVING min(time) >= now64(3) - INTERVAL 63 DAY) \
+                 GROUP BY first_week, week"
+            ),
+        ),
+        (
+            "OpenPanel's design: search, first page",
+            "search, first page, 30 days",
+            format!(
+                "SELECT * FROM openpanel_events WHERE project_id = 'default' AND {} ORDER BY created_at DESC LIMIT 100",
+                since("created_at", 30)
             ),
         ),
     ]

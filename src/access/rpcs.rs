@@ -30,6 +30,7 @@ const RPCS: &[Service] = &[
             ("GetTrafficAnomaly", Read),
             ("ListPanels", Read),
             ("QueryPanel", Read),
+            ("QuerySql", Edit),
             ("WatchPanels", Read),
         ],
     ),
@@ -66,12 +67,24 @@ const RPCS: &[Service] = &[
             ("GetDashboard", Read),
             ("SaveDashboard", Edit),
             ("DeleteDashboard", Edit),
+            ("ListAnnotations", Read),
+            ("SaveAnnotation", Edit),
+            ("DeleteAnnotation", Edit),
         ],
     ),
     ("millrace.v1.HealthService", &[("Check", Read), ("Watch", Read)]),
     (
         "millrace.v1.AdminService",
         &[("ListKeys", Admin), ("CreateKey", Admin), ("RotateKey", Admin), ("RevokeKey", Admin)],
+    ),
+    (
+        "millrace.v1.OperationsService",
+        &[
+            ("ListDeadLetters", Admin),
+            ("ReplayDeadLetters", Admin),
+            ("ListPanelStatistics", Admin),
+            ("ListSettings", Admin),
+        ],
     ),
     ("opentelemetry.proto.collector.logs.v1.LogsService", &[("Export", Write)]),
     // For load balancers. It tells nothing but whether events are accepted.

@@ -37,9 +37,8 @@ pub(super) async fn list(
 ) -> Result<(Vec<EventName>, u64), ExploreError> {
     let mut params = Params::default();
     let names = names(listing, prefix, contains, &mut params);
-    let rows: Vec<NameRow> = execution
-        .rows_of_few(&Statement { sql: names.clone(), params: params.clone(), named: Vec::new() })
-        .await?;
+    let rows: Vec<NameRow> =
+        execution.rows(&Statement { sql: names.clone(), params: params.clone(), scan: None }).await?;
     let total = rows.first().map_or(0, |(.., total)| *total);
     // By quarter hour on the first and the last day of each name. By minute it would take three times as long.
     let sql = format!(
@@ -48,8 +47,7 @@ pub(super) async fn list(
          AND (rollup.event_name, toDate(rollup.start)) IN \
          (SELECT event_name, arrayJoin([toDate(first_day), toDate(last_day)]) FROM ({names})) GROUP BY event_name"
     );
-    let quarters: Vec<(String, i64, i64)> =
-        execution.rows_of_few(&Statement { sql, params, named: Vec::new() }).await?;
+    let quarters: Vec<(String, i64, i64)> = execution.rows(&Statement { sql, params, scan: None }).await?;
     let quarters: std::collections::HashMap<String, (i64, i64)> =
         quarters.into_iter().map(|(name, first, last)| (name, (first, last))).collect();
     let names = rows.into_iter().map(|(name, events, mut days, first_day, last_day, _)| {

@@ -87,7 +87,7 @@ pub(super) async fn list(
          GROUP BY name ORDER BY name = '{OTHER}' DESC, found_events DESC, name LIMIT {}",
         limit + 1
     );
-    let rows: Vec<KeyRow> = execution.rows(&Statement { sql, params, named: Vec::new() }).await?;
+    let rows: Vec<KeyRow> = execution.rows(&Statement { sql, params, scan: None }).await?;
     let mut others = 0;
     let mut keys = Vec::new();
     for (name, events, is_estimate, types, first_seen, last_seen) in rows {

@@ -72,8 +72,7 @@ async fn of_dimension(
          GROUP BY value ORDER BY value = '{OTHER}' DESC, found DESC, value LIMIT {}",
         limit + 1
     );
-    let rows: Vec<(String, u64)> =
-        execution.rows_of_few(&Statement { sql, params, named: Vec::new() }).await?;
+    let rows: Vec<(String, u64)> = execution.rows(&Statement { sql, params, scan: None }).await?;
     let others = rows.iter().filter(|(value, _)| value == OTHER).map(|(_, events)| events).sum();
     let mut values: Vec<(String, u64)> = rows.into_iter().filter(|(value, _)| value != OTHER).collect();
     values.truncate(*limit);
@@ -116,8 +115,7 @@ async fn of_events(
          WHERE rollup.project = {{project:String}} AND rollup.event_name = {name} AND rollup.dimension = '' \
          AND rollup.step = 1 AND rollup.start >= toDateTime({since}, 'UTC') GROUP BY start) ORDER BY start DESC"
     );
-    let minutes: Vec<(i64, u64)> =
-        execution.rows_of_few(&Statement { sql, params, named: Vec::new() }).await?;
+    let minutes: Vec<(i64, u64)> = execution.rows(&Statement { sql, params, scan: None }).await?;
     let budget = if matches!(field, Field::Property(_)) { MAX_PARSED_EVENTS } else { MAX_EVENTS };
     let (start, end) = choose_range(&minutes, budget, since, now);
 
@@ -141,7 +139,7 @@ async fn of_events(
          GROUP BY found_value ORDER BY found DESC, found_value LIMIT {limit}",
         time(start)
     );
-    let values = execution.rows(&Statement { sql, params, named: Vec::new() }).await?;
+    let values = execution.rows(&Statement { sql, params, scan: None }).await?;
     Ok(Values { values, start, end, is_from_rollup: false, others: 0 })
 }
 

@@ -42,8 +42,10 @@ use crate::insights::Insights;
 use crate::journal::{Journal, JournalConfig};
 use crate::live::Subscriptions;
 use crate::metrics::{self, Metrics, MetricsSources};
+use crate::operations::OperationsHandler;
 use crate::panels::catalog::Catalog;
 use crate::panels::directory::DirectoryWatcher;
+use crate::panels::sql::SqlQueries;
 use crate::panels::{PanelSources, Panels};
 use crate::people::{grpc::PeopleHandler, service::PeopleService, task::PeopleTask};
 use crate::properties::Properties;
@@ -169,7 +171,6 @@ pub(crate) async fn run(config: ServeConfig) -> anyhow::Result<()> {
         events_retention_days: u32::try_from(config.clickhouse.retention_days)?,
         rollup_retention_days: u32::try_from(config.clickhouse.rollup_retention_days)?,
     };
-    let panels_clickhouse = storage.panels_clickhouse.clone();
     let panels = Panels::new(
         storage.panels_clickhouse,
         sources,
@@ -179,10 +180,12 @@ pub(crate) async fn run(config: ServeConfig) -> anyhow::Result<()> {
     );
     let (people_task, people_tables) = PeopleTask::new(storage.clickhouse.clone(), &writer, retention.rollup);
     let people_task = tokio::spawn(people_task.run(stop_services.clone()));
+    let sql = SqlQueries::new(&panels, storage.explore_clickhouse.clone());
     let runner = Runner::new(storage.explore_clickhouse.clone(), people_tables.clone(), config.explore);
     let (catalogue_task, catalogue_mark) = CatalogueTask::new(storage.clickhouse.clone(), &writer);
     let catalogue_task = tokio::spawn(catalogue_task.run(stop_services.clone()));
     let catalogue = CatalogueService::new(runner.clone(), catalogue_mark, properties.clone());
+    let explore_stats = Arc::clone(runner.stats());
     let explore = Explore::new(runner, panels.sources().clone(), config.panels.panel_cache);
     let explore_share = u32::try_from(config.panels.watch_explore_share)?;
     let subscriptions = Subscriptions::new(
@@ -207,7 +210,8 @@ pub(crate) async fn run(config: ServeConfig) -> anyhow::Result<()> {
     let (dashboard_state_task, dashboard_state) =
         DashboardStateTask::start(panels.clone(), insights.library(), landed).await;
     let dashboard_state_task = tokio::spawn(dashboard_state_task.run(stop_services.clone()));
-    let people = PeopleService::new(panels_clickhouse, people_tables.clone(), properties.clone());
+    let people =
+        PeopleService::new(storage.explore_clickhouse.clone(), people_tables.clone(), properties.clone());
     let rules = ValidationRules {
         retention: std::time::Duration::from_secs(retention.events * 86_400),
         max_clock_skew: config.max_clock_skew,
@@ -221,7 +225,10 @@ pub(crate) async fn run(config: ServeConfig) -> anyhow::Result<()> {
     };
     let properties_task =
         tokio::spawn(applied_properties.follow_requests(properties_sender, settle, stop_services.clone()));
+    let search = Search::new(storage.explore_clickhouse.clone(), people_tables, properties.clone());
+    let (tails, tail_task) = Tails::new(feed, durable_requests, search.clone());
     let connection_tasks = ConnectionTasks::default();
+    let operations = OperationsHandler::new(dead_letters.clone(), panels.clone(), config.settings);
     let metrics = Metrics::new(MetricsSources {
         access: access.clone(),
         connections: connection_tasks.clone(),
@@ -229,6 +236,8 @@ pub(crate) async fn run(config: ServeConfig) -> anyhow::Result<()> {
         journal: journal.clone(),
         dead_letters,
         panels: panels.clone(),
+        explore: explore_stats,
+        tails: tails.clone(),
         subscriptions: subscriptions.clone(),
         engine: storage.engine.as_ref().map(|(engine, _)| engine.clone()),
         health: view.clone(),
@@ -251,8 +260,6 @@ pub(crate) async fn run(config: ServeConfig) -> anyhow::Result<()> {
         None => None,
     };
     let watchdog_writer = writer.clone();
-    let search = Search::new(storage.explore_clickhouse.clone(), people_tables, properties.clone());
-    let (tails, tail_task) = Tails::new(feed, durable_requests, search.clone());
     let rejected = RejectedEvents::default();
     let ingester = Ingester::new(writer, rules, properties, rejected.clone());
     let (router, reporter) = server::router(Handlers {
@@ -260,12 +267,14 @@ pub(crate) async fn run(config: ServeConfig) -> anyhow::Result<()> {
         ingester,
         dashboard: DashboardHandler::new(
             panels.clone(),
+            sql.clone(),
             explore.clone(),
             subscriptions.clone(),
             dashboard_state.clone(),
             stop_services.clone(),
         ),
         panels,
+        sql,
         explore,
         people_v1: PeopleHandler::new(people.clone()),
         people,
@@ -276,6 +285,7 @@ pub(crate) async fn run(config: ServeConfig) -> anyhow::Result<()> {
         health: HealthHandler::new(view.clone()),
         view: view.clone(),
         admin: AdminHandler::new(key_file),
+        operations,
         oidc: oidc.clone(),
         metrics,
         access,

@@ -6,6 +6,7 @@ use crate::clickhouse::ErrorKind;
 use crate::error::{Error, ErrorCode};
 use crate::live::SubscribeError;
 use crate::panels::PanelError;
+use crate::panels::sql::SqlError;
 
 /// When a client should retry after a limit, or while ClickHouse is unreachable.
 const RETRY_DELAY: Duration = Duration::from_secs(1);
@@ -20,7 +21,7 @@ impl From<PanelError> for Error {
             | PanelError::InvalidRange(_)
             | PanelError::InvalidFilter(_)
             | PanelError::NotComparable(_) => ErrorCode::Invalid,
-            PanelError::OverBudget { .. } => ErrorCode::TimedOut,
+            PanelError::OverBudget { .. } => ErrorCode::OverBudget,
             PanelError::Busy | PanelError::MemoryExhausted(_) => ErrorCode::Busy { retry_after: RETRY_DELAY },
             PanelError::InvalidHeader { .. }
             | PanelError::InvalidResult { .. }
@@ -32,6 +33,19 @@ impl From<PanelError> for Error {
                 ErrorKind::LimitExceeded => ErrorCode::TimedOut,
                 ErrorKind::Permanent => ErrorCode::Internal,
             },
+        };
+        Self::new(code, error.to_string())
+    }
+}
+
+impl From<SqlError> for Error {
+    fn from(error: SqlError) -> Self {
+        let code = match error {
+            SqlError::TooLong(_) | SqlError::Invalid { .. } => ErrorCode::Invalid,
+            SqlError::Limit(_) => ErrorCode::OverBudget,
+            SqlError::Busy => ErrorCode::Busy { retry_after: RETRY_DELAY },
+            SqlError::ClickHouse(_) => ErrorCode::Unavailable { retry_after: RETRY_DELAY },
+            SqlError::Query(error) => return error.into(),
         };
         Self::new(code, error.to_string())
     }

@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 use std::net::SocketAddr;
 use std::pin::Pin;
+use std::time::Instant;
 
 use axum::extract::ConnectInfo;
 use tokio::sync::watch;
@@ -22,6 +23,7 @@ use crate::explore::Explore;
 use crate::explore::grpc::Answerable as _;
 use crate::explore::request::Scope;
 use crate::live::{ClientAddress, LiveQuery, LiveUpdate, QuotaPermit, Subscriptions};
+use crate::panels::sql::SqlQueries;
 use crate::panels::{PanelError, PanelResult, Panels, abbreviate};
 use crate::project::Project;
 use crate::proto::v1;
@@ -37,6 +39,7 @@ const MAX_ID_BYTES: usize = 256;
 #[derive(Debug)]
 pub(crate) struct DashboardHandler {
     panels: Panels,
+    sql: SqlQueries,
     explore: Explore,
     subscriptions: Subscriptions,
     state: watch::Receiver<DashboardState>,
@@ -48,12 +51,13 @@ impl DashboardHandler {
     /// Streams of WatchPanels end when `stop` is cancelled, or when their connection shuts down.
     pub(crate) fn new(
         panels: Panels,
+        sql: SqlQueries,
         explore: Explore,
         subscriptions: Subscriptions,
         state: watch::Receiver<DashboardState>,
         stop: CancellationToken,
     ) -> Self {
-        Self { panels, explore, subscriptions, state, stop }
+        Self { panels, sql, explore, subscriptions, state, stop }
     }
 
     /// Queries a built-in panel and converts the result into its typed message.
@@ -97,6 +101,34 @@ pub(super) fn list_panels(
         rollup_retention_days: sources.rollup_retention_days,
         ..list
     }
+}
+
+/// Executes a statement of a caller.
+pub(super) async fn query_sql(
+    sql: &SqlQueries,
+    project: Project,
+    request: v1::QuerySqlRequest,
+) -> Result<v1::QuerySqlResponse, Error> {
+    let v1::QuerySqlRequest { sql: text, range, bucket, filters, parameters } = request;
+    let v1::QueryRange { time_range, interval, time_zone } = range.unwrap_or_default();
+    let parameters = parameters.into_iter().collect();
+    let fields = QueryFields {
+        time_range,
+        interval,
+        bucket,
+        filters,
+        time_zone,
+        parameters,
+        ..QueryFields::default()
+    };
+    let started_at = Instant::now();
+    let result = sql.query(&text, fields.into_query(project)?).await?;
+    let cost = v1::QueryCost {
+        rows_read: result.statistics.rows_read,
+        bytes_read: result.statistics.bytes_read,
+        elapsed: prost_types::Duration::try_from(started_at.elapsed()).ok(),
+    };
+    Ok(v1::QuerySqlResponse { frame: Some(frame(&result)), cost: Some(cost) })
 }
 
 #[tonic::async_trait]
@@ -229,6 +261,14 @@ impl DashboardService for DashboardHandler {
             ResultFormat::Frame => (None, Some(frame(&result))),
         };
         Ok(Response::new(v1::QueryPanelResponse { table, frame }))
+    }
+
+    async fn query_sql(
+        &self,
+        request: Request<v1::QuerySqlRequest>,
+    ) -> Result<Response<v1::QuerySqlResponse>, Status> {
+        let project = Caller::of(request.extensions())?.project;
+        Ok(Response::new(query_sql(&self.sql, project, request.into_inner()).await?))
     }
 
     type WatchPanelsStream = Pin<Box<dyn Stream<Item = Result<v1::WatchPanelsResponse, Status>> + Send>>;

@@ -1,10 +1,10 @@
-//! Panels as JSON: `/api/panels`, `/api/panels/{name}` and `/api/dashboard/{name}`.
+//! Panels as JSON: `/api/panels`, `/api/panels/{name}`, `/api/dashboard/{name}` and `POST /api/query/sql`.
 
 use axum::Json;
 use axum::extract::rejection::PathRejection;
-use axum::extract::{Path, Query, State};
+use axum::extract::{Path, Query, Request, State};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{any, get};
+use axum::routing::{any, get, post};
 use http::Extensions;
 use tokio::sync::watch;
 
@@ -13,16 +13,20 @@ use super::heartbeat::DashboardState;
 use super::request::parse_http;
 use super::{grpc, messages};
 use crate::access::{Caller, HttpRoutes, Requirement};
+use crate::edge::body;
 use crate::error::{Error, ErrorCode};
 use crate::panels::Panels;
-use crate::proto::json::to_json;
+use crate::panels::sql::SqlQueries;
+use crate::proto::json::{from_body, to_json};
 use crate::proto::v1;
 
 /// Adds the routes below `/api`.
 pub(crate) fn add_routes(
     routes: HttpRoutes,
     panels: Panels,
+    sql: SqlQueries,
     state: watch::Receiver<DashboardState>,
+    max_body_bytes: usize,
 ) -> HttpRoutes {
     let list = async move |State(panels): State<Panels>| list_panels(&panels, &state);
     let unknown = async || {
@@ -31,7 +35,9 @@ pub(crate) fn add_routes(
             "unknown path; available: /api/panels, /api/panels/NAME and /api/dashboard/NAME",
         )
     };
+    let sql = async move |request: Request| query_sql(&sql, request, max_body_bytes).await;
     routes
+        .route("/api/query/sql", Requirement::Edit, post(sql))
         .route("/api/panels", Requirement::Read, get(list).with_state(panels.clone()))
         .route("/api/panels/{name}", Requirement::Read, get(query_panel).with_state(panels.clone()))
         .route("/api/dashboard/{name}", Requirement::Read, get(query_dashboard).with_state(panels))
@@ -57,6 +63,15 @@ async fn query_panel(
     let frame = is_compared.then(|| frame(&result));
     let response = v1::QueryPanelResponse { table: Some(messages::table(&result)), frame };
     Ok(Json(to_json("QueryPanelResponse", &response)).into_response())
+}
+
+async fn query_sql(sql: &SqlQueries, request: Request, max_body_bytes: usize) -> Result<Response, Response> {
+    let (parts, body) = request.into_parts();
+    let project = Caller::of(&parts.extensions).map_err(IntoResponse::into_response)?.project;
+    let body = body::read(&parts, body, max_body_bytes).await.map_err(IntoResponse::into_response)?;
+    let request = from_body("QuerySqlRequest", &body).map_err(IntoResponse::into_response)?;
+    let response = grpc::query_sql(sql, project, request).await.map_err(IntoResponse::into_response)?;
+    Ok(Json(to_json("QuerySqlResponse", &response)).into_response())
 }
 
 /// axum's own response to a name that is not UTF-8 is not a problem document.

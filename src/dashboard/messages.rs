@@ -465,7 +465,14 @@ mod tests {
             span: None,
         };
         let table = ResultTable::from_json_compact(json.as_bytes()).unwrap();
-        PanelResult { panel: panel.into(), table, frame: Frame::default(), context, comparison: None }
+        PanelResult {
+            panel: panel.into(),
+            table,
+            frame: Frame::default(),
+            context,
+            statistics: crate::panels::table::Statistics::default(),
+            comparison: None,
+        }
     }
 
     const FEATURES: &str = r#"{"meta": [{"name":"events","type":"UInt64"},{"name":"feature","type":"String"},

@@ -15,8 +15,9 @@ use super::page_token::{PageToken, Position};
 use crate::clickhouse::{ClickHouse, ClickHouseError, template};
 use crate::explore::rows::{Rows, Span};
 use crate::filter::Filter;
-use crate::filter::sql::{self, Param, Params};
+use crate::filter::sql::{self, Params};
 use crate::panels::range::TimeRange;
+use crate::panels::row_filters;
 use crate::panels::wall_clock::parse_time_zone;
 use crate::people::PeopleTables;
 use crate::project::Project;
@@ -304,7 +305,7 @@ impl Search {
             .clickhouse
             .client()?
             .query_raw(&statement)
-            .with_setting("additional_table_filters", row_filter(query.project))
+            .with_setting("additional_table_filters", row_filters(query.project))
             .with_setting("max_rows_to_read", query.max_rows_to_read)
             .param("project", query.project.as_str())
             .param("people_mark", self.people.mark())
@@ -317,13 +318,7 @@ impl Search {
         if let Some(received_before_ms) = query.received_before_ms {
             request = request.param("received_before_ms", received_before_ms);
         }
-        for (name, value) in params.iter() {
-            request = match value {
-                Param::Text(text) => request.param(&name, text),
-                Param::Texts(texts) => request.param(&name, texts),
-                Param::Number(number) => request.param(&name, number),
-            };
-        }
+        request = params.bind(request);
         for (name, value) in SETTINGS {
             request = request.with_setting(name, value);
         }
@@ -335,11 +330,6 @@ impl Search {
         })?;
         serde_json::from_slice(&response).map_err(|error| EventsError::InvalidResult(error.to_string()))
     }
-}
-
-/// Only rows of the project, whatever the statement reads. A map literal; names of projects need no escapes.
-fn row_filter(project: &Project) -> String {
-    format!(r"{{'events':'project = \'{project}\''}}")
 }
 
 pub(super) fn check_range(name: &'static str, value: u32, min: u32, max: u32) -> Result<(), EventsError> {

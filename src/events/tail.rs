@@ -98,6 +98,8 @@ pub(crate) struct Tails {
     search: Search,
     new_tails: mpsc::Sender<Tail>,
     permits: Arc<Semaphore>,
+    /// Matching events that tails were not sent, because they came too fast for them.
+    skipped: Arc<AtomicU64>,
 }
 
 /// A tail, as the task has it.
@@ -108,6 +110,8 @@ struct Tail {
     rate: Rate,
     events: mpsc::Sender<v1::AcceptedEvent>,
     counts: Arc<Counts>,
+    /// That of all tails.
+    skipped: Arc<AtomicU64>,
 }
 
 /// A token bucket: a second's events at once, and as many per second after that.
@@ -150,7 +154,9 @@ impl Tail {
                 return;
             }
         }
-        self.counts.skipped.fetch_add(1, Relaxed);
+        for skipped in [&self.counts.skipped, &*self.skipped] {
+            skipped.fetch_add(1, Relaxed);
+        }
     }
 }
 
@@ -207,8 +213,24 @@ impl Tails {
         search: Search,
     ) -> (Self, TailTask) {
         let (new_tails, receiver) = mpsc::channel(MAX_TAILS);
-        let tails = Self { feed, search, new_tails, permits: Arc::new(Semaphore::new(MAX_TAILS)) };
+        let tails = Self {
+            feed,
+            search,
+            new_tails,
+            permits: Arc::new(Semaphore::new(MAX_TAILS)),
+            skipped: Arc::default(),
+        };
         (tails, TailTask { requests, new_tails: receiver, tails: Vec::new() })
+    }
+
+    /// How many follow events.
+    pub(crate) fn open(&self) -> usize {
+        MAX_TAILS - self.permits.available_permits()
+    }
+
+    /// Matching events that tails were not sent, because they came too fast for them.
+    pub(crate) fn skipped(&self) -> u64 {
+        self.skipped.load(Relaxed)
     }
 
     /// Follows the events of a project. The first message has stored events.
@@ -228,8 +250,14 @@ impl Tails {
         let (sender, events) = mpsc::channel(MAX_WAITING_EVENTS);
         let counts = Arc::new(Counts::default());
         let rate = Rate::new(per_second, Instant::now());
-        let tail =
-            Tail { project: project.clone(), matcher, rate, events: sender, counts: Arc::clone(&counts) };
+        let tail = Tail {
+            project: project.clone(),
+            matcher,
+            rate,
+            events: sender,
+            counts: Arc::clone(&counts),
+            skipped: Arc::clone(&self.skipped),
+        };
         // An error means that the server is stopping: the stream ends at once.
         self.new_tails.send(tail).await.ok();
         let follower = self.feed.follow(project.clone(), Arc::clone(&counts.unexamined));

@@ -84,9 +84,8 @@ impl From<ExploreError> for Error {
     fn from(error: ExploreError) -> Self {
         let code = match &error {
             error if error.is_invalid_query() => ErrorCode::Invalid,
-            ExploreError::TooManyRows { .. } | ExploreError::OverBudget(_) | ExploreError::Busy { .. } => {
-                ErrorCode::Busy { retry_after: RETRY_AFTER }
-            }
+            ExploreError::TooManyRows { .. } | ExploreError::OverBudget(_) => ErrorCode::OverBudget,
+            ExploreError::Busy { .. } => ErrorCode::Busy { retry_after: RETRY_AFTER },
             ExploreError::ClickHouse(source) if source.kind == ErrorKind::Permanent => ErrorCode::Internal,
             ExploreError::ClickHouse(_) => ErrorCode::Unavailable { retry_after: RETRY_AFTER },
             _ => ErrorCode::Internal,

@@ -9,8 +9,7 @@ use super::Explore;
 use super::grpc::Answerable;
 use crate::access::{Caller, HttpRoutes, Requirement};
 use crate::edge::body;
-use crate::error::Error;
-use crate::proto::json::{from_json, to_json};
+use crate::proto::json::{from_body, to_json};
 use crate::proto::v1;
 
 /// Adds the routes.
@@ -34,15 +33,8 @@ fn answer<R: Answerable>(
         let (parts, body) = request.into_parts();
         let caller = Caller::of(&parts.extensions).map_err(IntoResponse::into_response)?;
         let body = body::read(&parts, body, max_body_bytes).await.map_err(IntoResponse::into_response)?;
-        let request: R = parse(&body).map_err(IntoResponse::into_response)?;
+        let request: R = from_body(R::REQUEST, &body).map_err(IntoResponse::into_response)?;
         let response = explore.answer(&caller, request).await.map_err(IntoResponse::into_response)?;
         Ok::<_, Response>(Json(to_json(R::RESPONSE, &response)))
     })
-}
-
-fn parse<R: Answerable>(body: &[u8]) -> Result<R, Error> {
-    let text = std::str::from_utf8(body)
-        .map_err(|error| Error::invalid(format!("the body is not UTF-8: {error}")))?;
-    from_json(R::REQUEST, text)
-        .map_err(|error| Error::invalid(format!("the body is not a {}: {error}", R::REQUEST)))
 }

@@ -10,7 +10,7 @@ use super::error::ExploreError;
 use super::funnel::Step;
 use super::rows::{Rows, Selection, VISITOR};
 use super::runner::{Cost, Execution, Statement};
-use super::stream::Decoder;
+use super::stream::Row;
 use super::time::{QueryTime, TimeFrame};
 use super::trend::NONE;
 use crate::filter::sql::{Params, text};
@@ -82,7 +82,10 @@ type NameId = u32;
 /// The names of steps, after the rules.
 struct Names {
     rules: Vec<(Regex, String)>,
+    /// By the name before the rules.
     ids: HashMap<String, Option<NameId>>,
+    /// By the name after the rules.
+    known: HashMap<String, NameId>,
     names: Vec<String>,
 }
 
@@ -91,7 +94,12 @@ const OTHER_ID: NameId = 0;
 impl Names {
     fn new(rules: &[(String, String)]) -> Self {
         let compiled = rules.iter().filter_map(|(text, name)| Some((pattern(text).ok()?, name.clone())));
-        Self { rules: compiled.collect(), ids: HashMap::new(), names: vec![OTHER.to_owned()] }
+        Self {
+            rules: compiled.collect(),
+            ids: HashMap::new(),
+            known: HashMap::from([(OTHER.to_owned(), OTHER_ID)]),
+            names: vec![OTHER.to_owned()],
+        }
     }
 
     /// The name that a step has. `None` if it is left out.
@@ -107,12 +115,12 @@ impl Names {
         let id = if cleaned.is_empty() {
             None
         } else {
-            let known = self.names.iter().position(|known| known == cleaned);
-            let known = known.unwrap_or_else(|| {
+            let next = NameId::try_from(self.names.len()).expect("at most MAX_NAMES");
+            let id = *self.known.entry(cleaned.to_owned()).or_insert(next);
+            if id == next {
                 self.names.push(cleaned.to_owned());
-                self.names.len() - 1
-            });
-            NameId::try_from(known).ok()
+            }
+            Some(id)
         };
         self.ids.insert(name.to_owned(), id);
         id
@@ -125,6 +133,13 @@ struct VisitStep {
     time: i64,
     name: NameId,
     is_anchor: bool,
+}
+
+/// The steps of one visitor.
+#[derive(Default)]
+struct Visitor {
+    steps: Vec<VisitStep>,
+    is_truncated: bool,
 }
 
 /// Counts the transitions of visits.
@@ -263,11 +278,12 @@ impl PathsQuery {
             (format!("toUInt32(if({is_step}, {IS_STEP}, 0) + if({is_anchor}, {IS_ANCHOR}, 0))"), "matches"),
             (name, "name"),
         ];
+        let scan = Some(rows.scan(&mut params));
         let rows = rows.select(&Selection { columns, has_visitor: true }, &mut params);
         let sql = format!(
             "SELECT visitor, time, matches, name FROM ({rows}) WHERE visitor != 0 AND matches != 0 ORDER BY visitor, time"
         );
-        Statement { sql, params, named: Vec::new() }
+        Statement { sql, params, scan }
     }
 
     /// Computes the paths.
@@ -280,36 +296,24 @@ impl PathsQuery {
         let mut names = Names::new(&self.rules);
         let mut counter = Counter::new(self);
         let mut truncated = 0;
-        let (mut visitor, mut is_truncated, mut steps) = (0, false, Vec::<VisitStep>::new());
-        let mut finish = |steps: &mut Vec<VisitStep>| {
-            // By name within a millisecond, so that equal data has equal paths.
-            steps.sort_unstable_by_key(|step| (step.time, step.name));
-            if !steps.is_empty() {
-                counter.add(steps);
+        let add = |visitor: &mut Visitor, row: &Row<'_>| {
+            let Some(name) = names.id(row.texts[0]) else { return };
+            if visitor.steps.len() == MAX_VISITOR_STEPS {
+                visitor.is_truncated = true;
+            } else {
+                let is_anchor = row.matches & IS_ANCHOR != 0;
+                visitor.steps.push(VisitStep { time: row.time, name, is_anchor });
             }
-            steps.clear();
         };
-        let mut decoder = Decoder::new(1);
-        execution
-            .stream(&self.statement(&frame), |chunk| {
-                decoder.decode(chunk, |row| {
-                    if visitor != row.key {
-                        visitor = row.key;
-                        is_truncated = false;
-                        finish(&mut steps);
-                    }
-                    let Some(name) = names.id(row.texts[0]) else { return };
-                    if steps.len() == MAX_VISITOR_STEPS {
-                        truncated += u64::from(!std::mem::replace(&mut is_truncated, true));
-                        return;
-                    }
-                    let is_anchor = row.matches & IS_ANCHOR != 0;
-                    steps.push(VisitStep { time: row.time, name, is_anchor });
-                })
-            })
-            .await?;
-        decoder.finish()?;
-        finish(&mut steps);
+        let finish = |visitor: &mut Visitor| {
+            truncated += u64::from(visitor.is_truncated);
+            // By name within a millisecond, so that equal data has equal paths.
+            visitor.steps.sort_unstable_by_key(|step| (step.time, step.name));
+            counter.add(&visitor.steps);
+            visitor.steps.clear();
+            visitor.is_truncated = false;
+        };
+        execution.for_each_group(&self.statement(&frame), 1, add, finish).await?;
         let paths = counter.paths;
         Ok(PathsResult {
             transitions: counter.top(self.limit, &names),

@@ -8,10 +8,10 @@ use super::error::ExploreError;
 use super::funnel::FunnelQuery;
 use super::retention::RetentionQuery;
 use super::rows::{Selection, Span, VISITOR_ID};
-use super::runner::{Cost, Execution, NamedParam, Statement};
+use super::runner::{Cost, Execution, Statement};
 use super::time::TimeFrame;
 use super::trend::{Measure, TrendQuery, Values, breakdown_values};
-use crate::filter::sql::{Params, number};
+use crate::filter::sql::{Param, Params, number};
 use crate::panels::PanelSources;
 use crate::panels::template::Source;
 use crate::project::Project;
@@ -201,22 +201,23 @@ impl PeopleQuery {
             columns.push((number(field, &mut params), "number"));
             conditions.push_str(" AND isNotNull(number)");
         }
-        let mut named = Vec::new();
         if *group != FigureGroup::All {
             columns.push((breakdown_values(&query.breakdown, &mut params), "group_values"));
             let (operator, values) = match group {
                 FigureGroup::Values(values) => ("", vec![values.clone()]),
                 _ => ("NOT ", query.top(&frame, execution).await?),
             };
-            conditions.push_str(&format!(" AND {operator}has({{top:Array(Array(String))}}, group_values)"));
-            named.push(("top", NamedParam::TextLists(values)));
+            let values = params.add(Param::TextLists(values));
+            conditions.push_str(&format!(" AND {operator}has({values}, group_values)"));
         }
         let selection = Selection { columns, has_visitor: true };
-        let rows = counted.rows(span).select(&selection, &mut params);
+        let rows = counted.rows(span);
+        let scan = Some(rows.scan(&mut params));
+        let rows = rows.select(&selection, &mut params);
         let total = Statement {
             sql: format!("SELECT uniqExact(id) FROM ({rows}) WHERE {conditions}"),
             params: params.clone(),
-            named: named.clone(),
+            scan: scan.clone(),
         };
         let total: Vec<(u64,)> = execution.rows(&total).await?;
         let after = match &self.after {
@@ -227,7 +228,7 @@ impl PeopleQuery {
             "SELECT id, count() FROM ({rows}) WHERE {conditions}{after} GROUP BY id ORDER BY id LIMIT {}",
             self.page_size + 1
         );
-        let mut people: Vec<(String, u64)> = execution.rows(&Statement { sql, params, named }).await?;
+        let mut people: Vec<(String, u64)> = execution.rows(&Statement { sql, params, scan }).await?;
         let has_more = people.len() > self.page_size;
         people.truncate(self.page_size);
         Ok(PeopleResult {

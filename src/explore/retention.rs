@@ -7,10 +7,10 @@ use jiff::{Timestamp, ToSpan};
 use super::error::ExploreError;
 use super::funnel::{Step, names_of};
 use super::rows::{Rows, Selection, Span, VISITOR, VISITOR_ID};
-use super::runner::{Cost, Execution, NamedParam, Statement};
-use super::stream::{Decoder, Row};
+use super::runner::{Cost, Execution, Statement};
+use super::stream::Row;
 use super::trend::NONE;
-use crate::filter::sql::{Params, text};
+use crate::filter::sql::{Param, Params, text};
 use crate::filter::{Field, Filter};
 use crate::panels::PanelSources;
 use crate::panels::query::ResultContext;
@@ -235,6 +235,7 @@ impl RetentionQuery {
         if with_ids {
             columns.push((VISITOR_ID.to_owned(), "id"));
         }
+        let scan = Some(rows.scan(&mut params));
         let rows = rows.select(&Selection { columns, has_visitor: true }, &mut params);
         let value = if self.breakdown.is_some() { ", value" } else { "" };
         let id = if with_ids { ", id" } else { "" };
@@ -243,7 +244,7 @@ impl RetentionQuery {
             "SELECT visitor, time, matches{value}{id} FROM ({rows}) WHERE visitor != 0 AND matches != 0{is_new} \
              ORDER BY visitor, time"
         );
-        Statement { sql, params, named: Vec::new() }
+        Statement { sql, params, scan }
     }
 
     /// The statement whose rows are pairs of masks of periods with the number of their visitors: with calendar periods and
@@ -255,19 +256,21 @@ impl RetentionQuery {
         let start = self.start.condition(&rows, &mut params);
         let back = self.back.condition(&rows, &mut params);
         let first = periods.starts[0];
+        let starts = params.add(Param::Seconds(periods.starts.clone()));
         // Bit 0 is what is before the first period.
         let columns = vec![
             (VISITOR.to_owned(), "visitor"),
             (
                 format!(
                     "if(events.timestamp < toDateTime64({first}, 3, 'UTC'), 1, bitShiftLeft(toUInt64(1), \
-                     indexOf({{buckets:Array(UInt32)}}, roundDown(toUnixTimestamp(events.timestamp), {{buckets:Array(UInt32)}}))))"
+                     indexOf({starts}, roundDown(toUnixTimestamp(events.timestamp), {starts}))))"
                 ),
                 "period",
             ),
             (start, "is_start"),
             (back, "is_return"),
         ];
+        let scan = Some(rows.scan(&mut params));
         let rows = rows.select(&Selection { columns, has_visitor: true }, &mut params);
         let is_new = self.is_new(periods, people, &mut params);
         let sql = format!(
@@ -275,8 +278,7 @@ impl RetentionQuery {
              groupBitOrIf(period, is_return) AS returns FROM ({rows}) WHERE visitor != 0{is_new} GROUP BY visitor) \
              WHERE starts != 0 GROUP BY starts, returns"
         );
-        let named = vec![("buckets", NamedParam::Buckets(periods.starts.clone()))];
-        Statement { sql, params, named }
+        Statement { sql, params, scan }
     }
 
     /// The cohorts without visitors.
@@ -376,7 +378,7 @@ impl RetentionQuery {
         visits
     }
 
-    /// Calls `found` with the visits of each visitor, by value of the breakdown, and the visitor's id.
+    /// Calls `found` with the visits of each visitor, once for all and once for each value of the breakdown, and the visitor's id.
     pub(super) async fn for_each_visitor(
         &self,
         sources: &PanelSources,
@@ -390,41 +392,26 @@ impl RetentionQuery {
         let mut span = self.span(&periods, sources, execution.people(), now);
         span.end = now.as_second() + 1;
         let statement = self.statement(span, &periods, execution.people(), with_ids);
-        let mut visitor = Visitor::default();
-        let mut finish = |visitor: &mut Visitor| {
+        let has_value = self.breakdown.is_some();
+        let add = |visitor: &mut Visitor, row: &Row<'_>| visitor.push(row, has_value, with_ids);
+        let finish = |visitor: &mut Visitor| {
             let events: Vec<Visit<'_>> = visitor.visits();
-            if self.breakdown.is_none() {
-                found(None, &self.visits_of_events(&events, None, &periods), &visitor.id);
-                return;
-            }
-            let mut values: Vec<&str> =
-                events.iter().filter(|event| event.is_start).map(|event| event.value).collect();
+            found(None, &self.visits_of_events(&events, None, &periods), &visitor.id);
+            let mut values: Vec<&str> = if has_value {
+                events.iter().filter(|event| event.is_start).map(|event| event.value).collect()
+            } else {
+                Vec::new()
+            };
             values.sort_unstable();
             values.dedup();
             for value in values {
                 let visits = self.visits_of_events(&events, Some(value), &periods);
                 found(Some(if value.is_empty() { NONE } else { value }), &visits, &visitor.id);
             }
+            visitor.clear();
         };
-        let has_value = self.breakdown.is_some();
-        let mut decoder = Decoder::new(usize::from(has_value) + usize::from(with_ids));
-        execution
-            .stream(&statement, |chunk| {
-                decoder.decode(chunk, |row| {
-                    if visitor.key != row.key {
-                        finish(&mut visitor);
-                        visitor.start(&row, with_ids);
-                    }
-                    visitor.events.push((row.time, row.matches));
-                    if has_value {
-                        visitor.values.push(row.texts[0].to_owned());
-                    }
-                })
-            })
-            .await?;
-        decoder.finish()?;
-        finish(&mut visitor);
-        Ok(())
+        let texts = usize::from(has_value) + usize::from(with_ids);
+        execution.for_each_group(&statement, texts, add, finish).await
     }
 
     /// Computes the retention.
@@ -446,8 +433,7 @@ impl RetentionQuery {
                 }
             })
             .await?;
-        }
-        if !self.is_rolling {
+        } else {
             let span = self.span(&periods, sources, execution.people(), now);
             let statement = self.mask_statement(span, &periods, execution.people());
             let rows: Vec<(u64, u64, u64)> = execution.rows(&statement).await?;
@@ -455,13 +441,6 @@ impl RetentionQuery {
                 let visits = self.visits_of_masks(starts, returns, periods.starts.len());
                 self.add(&mut overall, &visits, visitors);
             }
-        } else if self.breakdown.is_some() {
-            let whole = Self { breakdown: None, ..self.clone() };
-            whole
-                .for_each_visitor(sources, now, false, execution, |_, visits, _| {
-                    whole.add(&mut overall, visits, 1);
-                })
-                .await?;
         }
         let visitors = |cohorts: &[Cohort]| cohorts.iter().map(|cohort| cohort.visitors).sum::<u64>();
         let mut breakdown: Vec<(String, Vec<Cohort>)> = by_value.into_iter().collect();
@@ -502,21 +481,25 @@ impl RetentionQuery {
 /// The events of one visitor.
 #[derive(Default)]
 struct Visitor {
-    /// 0 before the first one.
-    key: u64,
     id: String,
     events: Vec<(i64, u32)>,
     values: Vec<String>,
 }
 
 impl Visitor {
-    fn start(&mut self, row: &Row<'_>, with_ids: bool) {
-        self.key = row.key;
+    fn clear(&mut self) {
+        self.id.clear();
         self.events.clear();
         self.values.clear();
-        self.id.clear();
-        if with_ids {
+    }
+
+    fn push(&mut self, row: &Row<'_>, has_value: bool, with_id: bool) {
+        if with_id && self.events.is_empty() {
             self.id.push_str(row.texts[row.text_count - 1]);
+        }
+        self.events.push((row.time, row.matches));
+        if has_value {
+            self.values.push(row.texts[0].to_owned());
         }
     }
 

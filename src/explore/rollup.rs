@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use jiff::Timestamp;
 
 use super::error::ExploreError;
-use super::runner::{Execution, NamedParam, Statement};
+use super::runner::{Execution, Statement};
 use super::time::QueryTime;
 use super::trend::{Figures, Group, Measure, NONE, Series, Values, collect};
 use crate::filter::field::OwnField;
@@ -113,7 +113,7 @@ impl<'a> Question<'a> {
         let mut params = Params::default();
         let condition = self.condition(&self.dimension, &buckets, &mut params);
         let sql = format!("SELECT count() FROM rollup WHERE {condition} AND rollup.value = '{OTHER}'");
-        let rows: Vec<(u64,)> = execution.rows(&Statement { sql, params, named: Vec::new() }).await?;
+        let rows: Vec<(u64,)> = execution.rows(&Statement { sql, params, scan: None }).await?;
         Ok(rows.iter().all(|(count,)| *count == 0))
     }
 
@@ -172,7 +172,7 @@ impl<'a> Question<'a> {
             limit + 1
         );
         let mut top: Vec<(String, Option<f64>)> =
-            execution.rows(&Statement { sql, params, named: Vec::new() }).await?;
+            execution.rows(&Statement { sql, params, scan: None }).await?;
         if self.has_none() {
             let none = self.totals("", buckets, execution).await?
                 - self.totals(&self.dimension, buckets, execution).await?;
@@ -196,7 +196,7 @@ impl<'a> Question<'a> {
         let mut params = Params::default();
         let condition = self.condition(dimension, buckets, &mut params);
         let sql = format!("SELECT toFloat64(sum(events)) FROM rollup WHERE {condition}");
-        let rows: Vec<(f64,)> = execution.rows(&Statement { sql, params, named: Vec::new() }).await?;
+        let rows: Vec<(f64,)> = execution.rows(&Statement { sql, params, scan: None }).await?;
         Ok(rows.iter().map(|(events,)| events).sum())
     }
 
@@ -249,14 +249,15 @@ impl<'a> Question<'a> {
             }
             None => "CAST([], 'Array(String)')".to_owned(),
         };
+        let starts = params.add(Param::Seconds(buckets.starts.clone()));
         let sql = format!(
-            "SELECT bucket, group_values, {} FROM (SELECT *, roundDown(toUnixTimestamp(start), {{buckets:Array(UInt32)}}) AS bucket, \
+            "SELECT bucket, group_values, {} FROM (SELECT *, roundDown(toUnixTimestamp(start), {starts}) AS bucket, \
              {group} AS group_values FROM rollup WHERE {condition}{values}) \
              GROUP BY GROUPING SETS ((bucket, group_values), (group_values))",
             self.aggregate()
         );
-        let named = vec![("buckets", NamedParam::Buckets(buckets.starts.clone()))];
-        let rows: Vec<(i64, Values, Option<f64>)> = execution.rows(&Statement { sql, params, named }).await?;
+        let rows: Vec<(i64, Values, Option<f64>)> =
+            execution.rows(&Statement { sql, params, scan: None }).await?;
         Ok(collect(rows, self.measure, top.is_none(), buckets))
     }
 }

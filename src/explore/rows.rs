@@ -64,6 +64,11 @@ impl Rows<'_> {
         )
     }
 
+    /// A statement that reads the same events without deciding anything about them, for an estimate.
+    pub(super) fn scan(&self, params: &mut Params) -> String {
+        format!("SELECT 1 FROM events WHERE {}", self.span_conditions(params).join(" AND "))
+    }
+
     /// The condition that the rows have to meet.
     fn condition(&self, params: &mut Params) -> String {
         let mut conditions = self.span_conditions(params);

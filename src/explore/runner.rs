@@ -2,6 +2,7 @@
 //! them, and limits on time, rows and memory.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -12,13 +13,14 @@ use tracing::Instrument as _;
 use super::error::ExploreError;
 use crate::clickhouse::{ClickHouse, ClickHouseError};
 use crate::config::ExploreConfig;
-use crate::filter::sql::{Param, Params};
+use crate::counters::Histogram;
+use crate::filter::sql::Params;
 use crate::people::PeopleTables;
 use crate::project::Project;
 use crate::traces;
 
 /// Settings of every statement. See `panels/query.rs` for those that are the same there.
-const SETTINGS: [(&str, &str); 16] = [
+const SETTINGS: [(&str, &str); 17] = [
     ("readonly", "1"),
     ("cancel_http_readonly_queries_on_client_close", "1"),
     ("date_time_output_format", "iso"),
@@ -36,6 +38,8 @@ const SETTINGS: [(&str, &str); 16] = [
     // A grouping set without a column has its default there: an empty text, 0.
     ("group_by_use_nulls", "0"),
     ("max_rows_in_set", "50000000"),
+    // Sets of sessions are hashes, of which every block of a table has some.
+    ("use_index_for_in_with_subqueries", "0"),
 ];
 
 /// The result of a streamed statement may have as many rows as the statement may read.
@@ -54,17 +58,9 @@ const MAX_WAITING: usize = 64;
 pub(crate) struct Statement {
     pub(crate) sql: String,
     pub(crate) params: Params,
-    /// Parameters with names of their own.
-    pub(crate) named: Vec<(&'static str, NamedParam)>,
-}
-
-/// A parameter of a statement that a filter does not make.
-#[derive(Clone, Debug)]
-pub(crate) enum NamedParam {
-    /// The starts of buckets: `Array(UInt32)`.
-    Buckets(Vec<i64>),
-    /// Lists of texts: `Array(Array(String))`.
-    TextLists(Vec<Vec<String>>),
+    /// A statement that reads the same events, for an estimate. `None` if there are few rows to read, however many events there
+    /// are.
+    pub(crate) scan: Option<String>,
 }
 
 /// What a query cost so far.
@@ -84,6 +80,17 @@ pub(crate) struct Runner {
     waiting: Arc<Semaphore>,
     running: Arc<Semaphore>,
     callers: Arc<Mutex<HashMap<String, usize>>>,
+    stats: Arc<ExploreStats>,
+}
+
+/// How the statements of queries did. Shared by all clones of [`Runner`].
+#[derive(Debug, Default)]
+pub(crate) struct ExploreStats {
+    /// One statement, from its start to its result or error.
+    pub(crate) latency: Histogram,
+    pub(crate) failures: AtomicU64,
+    /// Queries that were rejected because too many run.
+    pub(crate) rejected: AtomicU64,
 }
 
 /// The permission to run one query, and what it cost. Its statements run one after the other.
@@ -135,7 +142,13 @@ impl Runner {
             waiting: Arc::new(Semaphore::new(running + MAX_WAITING)),
             running: Arc::new(Semaphore::new(running)),
             callers: Arc::default(),
+            stats: Arc::default(),
         }
+    }
+
+    /// How the statements did.
+    pub(crate) fn stats(&self) -> &Arc<ExploreStats> {
+        &self.stats
     }
 
     /// Waits for the permission to run a query for a caller.
@@ -144,6 +157,12 @@ impl Runner {
         caller: &str,
         project: &'a Project,
     ) -> Result<Execution<'a>, ExploreError> {
+        self.admit(caller, project).await.inspect_err(|_| {
+            self.stats.rejected.fetch_add(1, Relaxed);
+        })
+    }
+
+    async fn admit<'a>(&'a self, caller: &str, project: &'a Project) -> Result<Execution<'a>, ExploreError> {
         let caller = self.caller_permit(caller)?;
         let busy = || ExploreError::Busy {
             running: self.config.concurrent_queries,
@@ -197,20 +216,7 @@ impl Runner {
         for (name, value) in SETTINGS {
             query = query.with_setting(name, value);
         }
-        for (name, param) in statement.params.iter() {
-            query = match param {
-                Param::Text(text) => query.param(&name, text),
-                Param::Texts(texts) => query.param(&name, texts),
-                Param::Number(number) => query.param(&name, number),
-            };
-        }
-        for (name, param) in &statement.named {
-            query = match param {
-                NamedParam::Buckets(starts) => query.param(name, starts),
-                NamedParam::TextLists(lists) => query.param(name, lists),
-            };
-        }
-        Ok(query)
+        Ok(statement.params.bind(query))
     }
 }
 
@@ -226,26 +232,19 @@ impl Execution<'_> {
         statement: &Statement,
     ) -> Result<Vec<T>, ExploreError> {
         self.check_estimate(statement).await?;
-        self.rows_of_few(statement).await
-    }
-
-    /// Like [`Self::rows`], for a statement that reads few rows, however many events there are: an estimate would take as long
-    /// as the statement.
-    pub(crate) async fn rows_of_few<T: DeserializeOwned>(
-        &mut self,
-        statement: &Statement,
-    ) -> Result<Vec<T>, ExploreError> {
         let answer: Answer<T> = self.fetch("", statement).await?;
         self.cost.rows_read += answer.statistics.rows_read;
         self.cost.bytes_read += answer.statistics.bytes_read;
         Ok(answer.data)
     }
 
-    /// Refuses a statement that would read more rows than allowed, before it starts. The estimate is the number of rows in the blocks that
-    /// the indexes select.
+    /// Refuses a statement that would read more events than allowed, before it starts. The estimate is the number of rows in the
+    /// blocks that the indexes select. That of the whole statement would take as long as its subqueries, which it executes.
     async fn check_estimate(&mut self, statement: &Statement) -> Result<u64, ExploreError> {
+        let Some(scan) = &statement.scan else { return Ok(0) };
+        let scan = Statement { sql: scan.clone(), params: statement.params.clone(), scan: None };
         let estimate: Answer<(String, String, u64, u64, u64)> =
-            self.fetch("EXPLAIN ESTIMATE ", statement).await?;
+            self.fetch("EXPLAIN ESTIMATE ", &scan).await?;
         let rows: u64 = estimate.data.iter().map(|(.., rows, _)| rows).sum();
         let budget = self.runner.config.max_rows;
         if budget > 0 && rows > budget {
@@ -315,12 +314,15 @@ impl Execution<'_> {
         );
         let limit = self.runner.config.timeout + TIMEOUT_MARGIN;
         let result = tokio::time::timeout(limit, response).instrument(span.clone()).await;
-        self.cost.elapsed += started_at.elapsed();
+        let elapsed = started_at.elapsed();
+        self.cost.elapsed += elapsed;
+        self.runner.stats.latency.observe(elapsed);
         let result = result.unwrap_or_else(|_| {
             Err(ClickHouseError::unreachable(format!("no result within {} s", limit.as_secs())))
         });
         result.map_err(|error| {
             traces::record_failure(&span, &error);
+            self.runner.stats.failures.fetch_add(1, Relaxed);
             if error.viewer_message() != error.message {
                 tracing::warn!(%error, "explore query failed");
             }

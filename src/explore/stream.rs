@@ -1,9 +1,10 @@
 //! Decodes streamed rows of events: a key of a group, a time, a mask, and texts, in the format RowBinary.
 
 use super::error::ExploreError;
+use super::runner::{Execution, Statement};
 
 /// Most texts of a row.
-pub(super) const MAX_TEXTS: usize = 2;
+const MAX_TEXTS: usize = 2;
 
 /// A row of a stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,7 +19,7 @@ pub(super) struct Row<'a> {
 
 /// Joins rows that are cut by the ends of chunks.
 #[derive(Debug)]
-pub(super) struct Decoder {
+struct Decoder {
     /// The beginning of a row.
     rest: Vec<u8>,
     texts: usize,
@@ -26,18 +27,44 @@ pub(super) struct Decoder {
 
 const FIXED_BYTES: usize = 20;
 
+impl Execution<'_> {
+    /// Reads the rows of a statement that are sorted by key, each with this many texts: `add` gets every row with the group of its
+    /// key, `finish` every complete group, which it leaves empty for the next one.
+    pub(super) async fn for_each_group<G: Default>(
+        &mut self,
+        statement: &Statement,
+        texts: usize,
+        mut add: impl FnMut(&mut G, &Row<'_>),
+        mut finish: impl FnMut(&mut G),
+    ) -> Result<(), ExploreError> {
+        let mut group = G::default();
+        let mut key = None;
+        let mut decoder = Decoder::new(texts);
+        self.stream(statement, |chunk| {
+            decoder.decode(chunk, |row| {
+                if key.replace(row.key).is_some_and(|previous| previous != row.key) {
+                    finish(&mut group);
+                }
+                add(&mut group, &row);
+            })
+        })
+        .await?;
+        decoder.finish()?;
+        if key.is_some() {
+            finish(&mut group);
+        }
+        Ok(())
+    }
+}
+
 impl Decoder {
     /// For rows with this many texts.
-    pub(super) fn new(texts: usize) -> Self {
+    fn new(texts: usize) -> Self {
         Self { rest: Vec::new(), texts }
     }
 
     /// Calls `found` with each complete row.
-    pub(super) fn decode(
-        &mut self,
-        chunk: &[u8],
-        mut found: impl FnMut(Row<'_>),
-    ) -> Result<(), ExploreError> {
+    fn decode(&mut self, chunk: &[u8], mut found: impl FnMut(Row<'_>)) -> Result<(), ExploreError> {
         let joined;
         let mut bytes = chunk;
         if !self.rest.is_empty() {
@@ -54,7 +81,7 @@ impl Decoder {
     }
 
     /// Checks that the stream ended after a row.
-    pub(super) fn finish(&self) -> Result<(), ExploreError> {
+    fn finish(&self) -> Result<(), ExploreError> {
         if self.rest.is_empty() {
             return Ok(());
         }

@@ -7,9 +7,9 @@ use jiff::Timestamp;
 use super::error::ExploreError;
 use super::formula::Formula;
 use super::rows::{Rows, SESSION, Selection, Span, VISITOR};
-use super::runner::{Cost, Execution, NamedParam, Statement};
+use super::runner::{Cost, Execution, Statement};
 use super::time::{QueryTime, TimeFrame};
-use crate::filter::sql::{Params, number, text};
+use crate::filter::sql::{Param, Params, number, text};
 use crate::filter::{Field, Filter};
 use crate::panels::PanelSources;
 use crate::panels::buckets::Buckets;
@@ -182,16 +182,15 @@ impl Series {
     /// for the other ones; the figure.
     fn statement(&self, breakdown: &[Field], top: Option<&Top>, buckets: &Buckets) -> Statement {
         let mut params = Params::default();
-        let mut columns = vec![(
-            "roundDown(toUnixTimestamp(events.timestamp), {buckets:Array(UInt32)})".to_owned(),
-            "bucket",
-        )];
+        let starts = params.add(Param::Seconds(buckets.starts.clone()));
+        let mut columns = vec![(format!("roundDown(toUnixTimestamp(events.timestamp), {starts})"), "bucket")];
         columns.extend(self.measure.column(&mut params));
         if !breakdown.is_empty() {
             let values = breakdown_values(breakdown, &mut params);
             let group = match top {
                 Some(top) if top.has_others => {
-                    format!("if(has({{top:Array(Array(String))}}, {values}), {values}, [])")
+                    let top = params.add(Param::TextLists(top.values.clone()));
+                    format!("if(has({top}, {values}), {values}, [])")
                 }
                 _ => values,
             };
@@ -199,7 +198,9 @@ impl Series {
         }
         let selection = Selection { columns, has_visitor: self.measure.is_linked() };
         let span = Span { start: buckets.starts[0], end: buckets.end };
-        let rows = self.rows(span).select(&selection, &mut params);
+        let rows = self.rows(span);
+        let scan = Some(rows.scan(&mut params));
+        let rows = rows.select(&selection, &mut params);
         let aggregate = self.measure.aggregate();
         let sql = if breakdown.is_empty() {
             format!(
@@ -211,11 +212,7 @@ impl Series {
                  GROUP BY GROUPING SETS ((bucket, group_values), (group_values))"
             )
         };
-        let mut named = vec![("buckets", NamedParam::Buckets(buckets.starts.clone()))];
-        if let Some(top) = top.filter(|top| top.has_others) {
-            named.push(("top", NamedParam::TextLists(top.values.clone())));
-        }
-        Statement { sql, params, named }
+        Statement { sql, params, scan }
     }
 
     /// The statement that finds the top values of a breakdown.
@@ -224,13 +221,15 @@ impl Series {
         let mut columns = vec![(breakdown_values(breakdown, &mut params), "group_values")];
         columns.extend(self.measure.column(&mut params));
         let selection = Selection { columns, has_visitor: self.measure.is_linked() };
-        let rows = self.rows(span).select(&selection, &mut params);
+        let rows = self.rows(span);
+        let scan = Some(rows.scan(&mut params));
+        let rows = rows.select(&selection, &mut params);
         let sql = format!(
             "SELECT group_values FROM ({rows}) GROUP BY group_values ORDER BY {} DESC NULLS LAST, group_values LIMIT {}",
             self.measure.aggregate(),
             limit + 1
         );
-        Statement { sql, params, named: Vec::new() }
+        Statement { sql, params, scan }
     }
 }
 

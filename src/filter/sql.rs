@@ -1,5 +1,7 @@
 //! Filters as conditions of ClickHouse. Names and values are parameters of the statement.
 
+use clickhouse::query::Query;
+
 use super::field::OwnField;
 use super::{Bounds, Did, Field, FieldCondition, Filter, Test};
 
@@ -12,7 +14,10 @@ pub(crate) struct Params(Vec<Param>);
 pub(crate) enum Param {
     Text(String),
     Texts(Vec<String>),
+    TextLists(Vec<Vec<String>>),
     Number(f64),
+    /// Times in seconds since 1970 UTC.
+    Seconds(Vec<i64>),
 }
 
 impl Params {
@@ -26,7 +31,9 @@ impl Params {
         let kind = match param {
             Param::Text(_) => "String",
             Param::Texts(_) => "Array(String)",
+            Param::TextLists(_) => "Array(Array(String))",
             Param::Number(_) => "Float64",
+            Param::Seconds(_) => "Array(UInt32)",
         };
         format!("{{p{index}:{kind}}}")
     }
@@ -35,9 +42,18 @@ impl Params {
         self.add(Param::Text(text.to_owned()))
     }
 
-    /// Name and value of each.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = (String, &Param)> {
-        self.0.iter().enumerate().map(|(index, param)| (format!("p{index}"), param))
+    /// Sets them in a query that refers to them.
+    pub(crate) fn bind(&self, query: Query) -> Query {
+        self.0.iter().enumerate().fold(query, |query, (index, param)| {
+            let name = format!("p{index}");
+            match param {
+                Param::Text(text) => query.param(&name, text),
+                Param::Texts(texts) => query.param(&name, texts),
+                Param::TextLists(lists) => query.param(&name, lists),
+                Param::Number(number) => query.param(&name, number),
+                Param::Seconds(seconds) => query.param(&name, seconds),
+            }
+        })
     }
 }
 

@@ -5,11 +5,13 @@ use std::time::{Duration, Instant};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use crate::clickhouse::ClickHouse;
+use super::freshness::RecentFreshness;
+use super::storage::StorageProbe;
+use crate::clickhouse::{ClickHouse, ClickHouseError};
 use crate::engine::EngineHandle;
 use crate::journal::Journal;
 use crate::proto::{self, v1};
-use crate::writer::dead_letter::DeadLetters;
+use crate::writer::dead_letter::{DeadLetterSummary, DeadLetters};
 use crate::writer::{Writer, WriterStats};
 use v1::Status;
 
@@ -96,6 +98,8 @@ pub(crate) struct HealthCollector {
     started: Instant,
     /// As of ClickHouse's last response; empty before the first.
     clickhouse_version: String,
+    freshness: RecentFreshness,
+    storage: StorageProbe,
     state: watch::Sender<v1::Health>,
 }
 
@@ -104,8 +108,14 @@ impl HealthCollector {
     pub(crate) async fn start(sources: HealthSources) -> (Self, HealthView) {
         let (state, latest) = watch::channel(v1::Health::default());
         let view = HealthView { latest, writer: sources.writer.clone() };
-        let mut collector =
-            Self { sources, started: Instant::now(), clickhouse_version: String::new(), state };
+        let mut collector = Self {
+            sources,
+            started: Instant::now(),
+            clickhouse_version: String::new(),
+            freshness: RecentFreshness::default(),
+            storage: StorageProbe::default(),
+            state,
+        };
         collector.collect().await;
         (collector, view)
     }
@@ -126,13 +136,20 @@ impl HealthCollector {
                 () = stop.cancelled() => return,
                 () = self.collect() => {}
             }
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = self.probe_storage() => {}
+            }
         }
     }
 
     async fn collect(&mut self) {
         let clickhouse = self.collect_clickhouse().await;
-        let dead_letters = self.collect_dead_letters();
+        // From the index in memory, without reading the folder.
+        let letters = self.sources.dead_letters.summary();
+        let dead_letters = dead_letter_health(&letters);
         let stats = self.sources.writer.stats();
+        let freshness = self.freshness.update(Instant::now(), &stats.freshness.snapshot());
         let journal = self.sources.journal.stats();
         let journal = v1::JournalHealth {
             durable: journal.durable,
@@ -174,6 +191,9 @@ impl HealthCollector {
             clickhouse: Some(clickhouse),
             uptime: prost_types::Duration::try_from(self.started.elapsed()).ok(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
+            oldest_unlanded: stats.oldest_unlanded_ms(&letters).map(proto::timestamp_from_millis),
+            freshness,
+            storage: self.storage.health(),
             ..v1::Health::default()
         };
         set_counters(&mut health, stats);
@@ -218,16 +238,31 @@ impl HealthCollector {
         }
     }
 
-    /// From the index in memory, without reading the folder.
-    fn collect_dead_letters(&self) -> v1::DeadLetterHealth {
-        let letters = self.sources.dead_letters.summary();
-        v1::DeadLetterHealth {
-            batches: letters.letters,
-            events: letters.events,
-            refused_batches: letters.rejected,
-            error: letters.problem.unwrap_or_default(),
-            last_error: letters.last_error.unwrap_or_default(),
+    /// The sizes are not part of the status: without them everything works. They are in the health that is collected next.
+    async fn probe_storage(&mut self) {
+        let now = Instant::now();
+        let is_reachable =
+            self.state.borrow().clickhouse.as_ref().is_some_and(|clickhouse| clickhouse.reachable);
+        if !is_reachable || !self.storage.is_due(now) {
+            return;
         }
+        let asked = tokio::time::timeout(PING_TIMEOUT, self.storage.ask(&self.sources.clickhouse, now)).await;
+        let asked = asked.unwrap_or_else(|_| {
+            Err(ClickHouseError::unreachable(format!("no response within {} s", PING_TIMEOUT.as_secs())))
+        });
+        if let Err(error) = asked {
+            tracing::warn!(%error, "the size of the tables cannot be determined");
+        }
+    }
+}
+
+fn dead_letter_health(letters: &DeadLetterSummary) -> v1::DeadLetterHealth {
+    v1::DeadLetterHealth {
+        batches: letters.letters,
+        events: letters.events,
+        refused_batches: letters.rejected,
+        error: letters.problem.clone().unwrap_or_default(),
+        last_error: letters.last_error.clone().unwrap_or_default(),
     }
 }
 

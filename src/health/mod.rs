@@ -2,7 +2,9 @@
 //! gRPC services and the HTTP endpoints only read its [`HealthView`].
 
 mod collect;
+mod freshness;
 pub(crate) mod grpc;
 pub(crate) mod http;
+mod storage;
 
 pub(crate) use collect::{HealthCollector, HealthSources, HealthView, is_writer_running};

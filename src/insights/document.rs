@@ -1,4 +1,4 @@
-//! Insights and dashboards: what is valid, and how they are read from files and written to them.
+//! Insights, dashboards and annotations: what is valid, and how they are read from files and written to them.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -311,6 +311,45 @@ impl Document for v1::Dashboard {
     }
 }
 
+impl Document for v1::Annotation {
+    const MESSAGE: &'static str = "Annotation";
+    const WORD: &'static str = "annotation";
+    const FOLDER: &'static str = "annotations";
+
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn project(&self) -> &str {
+        &self.project
+    }
+
+    fn etag(&self) -> &str {
+        &self.etag
+    }
+
+    /// None is built in.
+    fn set_origin(&mut self, name: &str, etag: &str, _built_in: bool) {
+        (self.name, self.etag) = (name.to_owned(), etag.to_owned());
+    }
+
+    fn clear_computed(&mut self) {}
+
+    fn check(&self, _: &Scope<'_>) -> Result<(), Invalid> {
+        check_head(&self.title, &self.description, &self.project)?;
+        if self.at.is_none() {
+            return Err(Invalid::new(
+                "at: it is missing; add when it happened, such as 2026-11-22T09:30:00Z",
+            ));
+        }
+        Ok(())
+    }
+
+    fn of(library: &Library) -> &BTreeMap<String, Arc<Self>> {
+        &library.annotations
+    }
+}
+
 fn check_item(item: &v1::DashboardItem, scope: &Scope<'_>) -> Result<(), Invalid> {
     use v1::dashboard_item::Content;
     if item.title.len() > MAX_TITLE_BYTES {
@@ -489,12 +528,16 @@ trend:
         let text = include_str!("../../docs/insights.md");
         let examples: Vec<&str> =
             text.split("```yaml\n").skip(1).map(|rest| rest.split("```").next().unwrap()).collect();
-        assert_eq!(examples.len(), 5);
+        assert_eq!(examples.len(), 6);
         for example in examples {
             let properties = Properties::built_in();
-            match example.contains("\nitems:") {
-                true => render(&dashboard(example).unwrap(), &properties).map(drop).unwrap(),
-                false => render(&insight(example).unwrap(), &properties).map(drop).unwrap(),
+            if example.contains("\nitems:") {
+                render(&dashboard(example).unwrap(), &properties).map(drop).unwrap();
+            } else if example.contains("\nat: ") {
+                let annotation: v1::Annotation = parse(example, &properties).unwrap();
+                render(&annotation, &properties).map(drop).unwrap();
+            } else {
+                render(&insight(example).unwrap(), &properties).map(drop).unwrap();
             }
         }
     }

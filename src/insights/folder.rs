@@ -35,6 +35,7 @@ pub(super) struct Folder {
     properties: watch::Receiver<Arc<Properties>>,
     insights: Files<v1::Insight>,
     dashboards: Files<v1::Dashboard>,
+    annotations: Files<v1::Annotation>,
     built_in: Arc<Library>,
 }
 
@@ -68,7 +69,14 @@ impl Folder {
         properties: watch::Receiver<Arc<Properties>>,
         built_in: Arc<Library>,
     ) -> Self {
-        Self { path, properties, insights: Files::default(), dashboards: Files::default(), built_in }
+        Self {
+            path,
+            properties,
+            insights: Files::default(),
+            dashboards: Files::default(),
+            annotations: Files::default(),
+            built_in,
+        }
     }
 
     /// Reads what has changed, and returns everything.
@@ -76,11 +84,14 @@ impl Folder {
         let properties = Arc::clone(&self.properties.borrow());
         self.insights.scan(&self.path, &properties);
         self.dashboards.scan(&self.path, &properties);
+        self.annotations.scan(&self.path, &properties);
         let mut library = (*self.built_in).clone();
         self.insights.add_to(&mut library.insights, &mut library.broken_insights);
         self.dashboards.add_to(&mut library.dashboards, &mut library.broken_dashboards);
+        self.annotations.add_to(&mut library.annotations, &mut library.broken_annotations);
         library.read_only_insights = is_read_only::<v1::Insight>(&self.path);
         library.read_only_dashboards = is_read_only::<v1::Dashboard>(&self.path);
+        library.read_only_annotations = is_read_only::<v1::Annotation>(&self.path);
         library.set_version();
         library
     }

@@ -43,6 +43,16 @@ impl Insights {
             read_only: library.read_only_dashboards,
         }
     }
+
+    pub(super) fn list_annotations(&self, caller: &Caller) -> v1::ListAnnotationsResponse {
+        let library = Arc::clone(&self.library.borrow());
+        v1::ListAnnotationsResponse {
+            annotations: self.list(&caller.project, &library),
+            broken: visible(&caller.project, &library.broken_annotations),
+            version: library.version.clone(),
+            read_only: library.read_only_annotations,
+        }
+    }
 }
 
 /// The broken files that a project may see.
@@ -130,5 +140,33 @@ impl InsightService for InsightHandler {
         let v1::DeleteDashboardRequest { name, etag } = request.into_inner();
         self.insights.delete::<v1::Dashboard>(&caller, name, etag).await?;
         Ok(Response::new(v1::DeleteDashboardResponse {}))
+    }
+
+    async fn list_annotations(
+        &self,
+        request: Request<v1::ListAnnotationsRequest>,
+    ) -> Result<Response<v1::ListAnnotationsResponse>, Status> {
+        let caller = Caller::of(request.extensions())?;
+        Ok(Response::new(self.insights.list_annotations(&caller)))
+    }
+
+    async fn save_annotation(
+        &self,
+        request: Request<v1::SaveAnnotationRequest>,
+    ) -> Result<Response<v1::SaveAnnotationResponse>, Status> {
+        let caller = Caller::of(request.extensions())?;
+        let annotation = request.into_inner().annotation.ok_or_else(|| missing("annotation"))?;
+        let annotation = Some(self.insights.save(&caller, annotation).await?);
+        Ok(Response::new(v1::SaveAnnotationResponse { annotation }))
+    }
+
+    async fn delete_annotation(
+        &self,
+        request: Request<v1::DeleteAnnotationRequest>,
+    ) -> Result<Response<v1::DeleteAnnotationResponse>, Status> {
+        let caller = Caller::of(request.extensions())?;
+        let v1::DeleteAnnotationRequest { name, etag } = request.into_inner();
+        self.insights.delete::<v1::Annotation>(&caller, name, etag).await?;
+        Ok(Response::new(v1::DeleteAnnotationResponse {}))
     }
 }

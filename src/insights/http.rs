@@ -14,7 +14,7 @@ use super::{Insights, Presented};
 use crate::access::{Caller, HttpRoutes, Requirement};
 use crate::edge::body;
 use crate::error::Error;
-use crate::proto::json::{from_json, to_json};
+use crate::proto::json::{from_body, to_json};
 use crate::proto::v1;
 
 /// Adds the routes.
@@ -27,10 +27,16 @@ pub(crate) fn add_routes(routes: HttpRoutes, insights: &Insights, max_body_bytes
         let caller = Caller::of(&extensions)?;
         Ok::<_, Error>(Json(to_json("ListDashboardsResponse", &insights.list_dashboards(&caller))))
     };
+    let list_annotations = async |State(insights): State<Insights>, extensions: Extensions| {
+        let caller = Caller::of(&extensions)?;
+        Ok::<_, Error>(Json(to_json("ListAnnotationsResponse", &insights.list_annotations(&caller))))
+    };
     let routes = routes
+        .route("/api/annotations", Requirement::Read, get(list_annotations).with_state(insights.clone()))
         .route("/api/insights", Requirement::Read, get(list_insights).with_state(insights.clone()))
         .route("/api/dashboards", Requirement::Read, get(list_dashboards).with_state(insights.clone()));
     let routes = document::<v1::Insight>(routes, "/api/insights/{name}", insights, max_body_bytes);
+    let routes = document::<v1::Annotation>(routes, "/api/annotations/{name}", insights, max_body_bytes);
     document::<v1::Dashboard>(routes, "/api/dashboards/{name}", insights, max_body_bytes)
 }
 
@@ -83,10 +89,7 @@ async fn delete_document<D: Presented>(
 /// The document of a body, with its name from the path and its version from the header.
 fn parse<D: Presented>(name: Name, headers: &HeaderMap, body: &[u8]) -> Result<D, Error> {
     let name = parse_name(name)?;
-    let text =
-        str::from_utf8(body).map_err(|error| Error::invalid(format!("the body is not UTF-8: {error}")))?;
-    let mut document: D = from_json(D::MESSAGE, text)
-        .map_err(|error| Error::invalid(format!("the body is not a {}: {error}", D::MESSAGE)))?;
+    let mut document: D = from_body(D::MESSAGE, body)?;
     if !document.name().is_empty() && document.name() != name {
         let given = crate::panels::abbreviate(document.name());
         return Err(Error::invalid(format!("name: {given:?} is not the name of the path; leave it out")));

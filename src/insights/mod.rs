@@ -1,6 +1,6 @@
 //! Insights and dashboards: queries of Explore with a name, and grids of panels and insights, as files.
 //!
-//! A file is the message of the contracts, [`v1::Insight`] or [`v1::Dashboard`], as YAML: [`yaml`] parses it into a tree that
+//! A file is the message of the contracts, [`v1::Insight`], [`v1::Dashboard`] or [`v1::Annotation`], as YAML: [`yaml`] parses it into a tree that
 //! knows its lines, [`read`] makes a message of the tree and [`mod@write`] a file of a message, and [`document`] says what is valid: a
 //! query is checked by the same functions as a request. [`folder`] keeps the files, [`layout`] the grid.
 
@@ -47,21 +47,26 @@ const SIGNUP_CONVERSION: &str = "signup_conversion";
 /// The dashboard of all panels. It is computed from the panels unless there is a file of this name.
 const DEFAULT_DASHBOARD: &str = "default";
 
-/// All insights and dashboards at one point in time.
+/// All insights, dashboards and annotations at one point in time.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Library {
     /// By name.
     insights: BTreeMap<String, Arc<v1::Insight>>,
     /// By name. Without the computed one.
     dashboards: BTreeMap<String, Arc<v1::Dashboard>>,
+    /// By name.
+    annotations: BTreeMap<String, Arc<v1::Annotation>>,
     broken_insights: Vec<Broken>,
     broken_dashboards: Vec<Broken>,
+    broken_annotations: Vec<Broken>,
     /// Changes with any file.
     pub(crate) version: String,
     /// Whether the folder of insights is not writable.
     read_only_insights: bool,
     /// Whether the folder of dashboards is not writable.
     read_only_dashboards: bool,
+    /// Whether the folder of annotations is not writable.
+    read_only_annotations: bool,
 }
 
 /// A file that is not valid.
@@ -91,14 +96,19 @@ impl Library {
         self.dashboards
             .values()
             .for_each(|dashboard| add(["dashboard", &dashboard.name, &dashboard.etag, ""]));
-        for Broken { file, .. } in self.broken_insights.iter().chain(&self.broken_dashboards) {
+        self.annotations
+            .values()
+            .for_each(|annotation| add(["annotation", &annotation.name, &annotation.etag, ""]));
+        let broken =
+            self.broken_insights.iter().chain(&self.broken_dashboards).chain(&self.broken_annotations);
+        for Broken { file, .. } in broken {
             add(["broken", &file.file, &file.etag, &file.message]);
         }
         self.version = hash.finalize().iter().take(8).map(|byte| format!("{byte:02x}")).collect();
     }
 }
 
-/// Insights and dashboards. Cheap to clone.
+/// Insights, dashboards and annotations. Cheap to clone.
 #[derive(Clone, Debug)]
 pub(crate) struct Insights {
     /// Locked by blocking calls only, never across an await.
@@ -223,6 +233,22 @@ impl Insights {
     }
 }
 
+/// Reads a text as each kind of file, for fuzzing.
+///
+/// # Panics
+/// What was read from a text is read differently from the file that is written for it.
+pub fn fuzz_file(text: &str) {
+    fn check<D: Document>(text: &str, properties: &Properties) {
+        if let Ok(document) = document::parse::<D>(text, properties) {
+            document::render(&document, properties).expect("a valid document can be written");
+        }
+    }
+    let properties = Properties::built_in();
+    check::<v1::Insight>(text, &properties);
+    check::<v1::Dashboard>(text, &properties);
+    check::<v1::Annotation>(text, &properties);
+}
+
 /// Whether a project sees what is for `owner`.
 fn may_see(project: &Project, owner: &str) -> bool {
     owner.is_empty() || owner == project.as_str()
@@ -243,6 +269,16 @@ trait Presented: Document {
 }
 
 impl Presented for v1::Insight {
+    fn computed(_: &Catalog) -> Option<Self> {
+        None
+    }
+
+    fn present(self, _: &Insights, _: &Project, _: &Library) -> Self {
+        self
+    }
+}
+
+impl Presented for v1::Annotation {
     fn computed(_: &Catalog) -> Option<Self> {
         None
     }

@@ -22,7 +22,8 @@ const MAX_NAMES: usize = 20;
 pub(super) fn is_in_file(field: &FieldDescriptor) -> bool {
     !matches!(
         (field.parent_message().name(), field.name()),
-        ("Insight" | "Dashboard", "name" | "built_in" | "etag") | ("DashboardItem", "placement" | "error")
+        ("Insight" | "Dashboard" | "Annotation", "name" | "built_in" | "etag")
+            | ("DashboardItem", "placement" | "error")
     )
 }
 

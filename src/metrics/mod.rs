@@ -15,6 +15,8 @@ pub(crate) use http::{add_routes, listen, serve};
 use crate::access::AccessControl;
 use crate::edge::ConnectionTasks;
 use crate::engine::{EngineHandle, memory};
+use crate::events::Tails;
+use crate::explore::runner::ExploreStats;
 use crate::health::HealthView;
 use crate::journal::Journal;
 use crate::live::Subscriptions;
@@ -32,6 +34,8 @@ pub(crate) struct MetricsSources {
     pub(crate) journal: Journal,
     pub(crate) dead_letters: DeadLetters,
     pub(crate) panels: Panels,
+    pub(crate) explore: Arc<ExploreStats>,
+    pub(crate) tails: Tails,
     pub(crate) subscriptions: Subscriptions,
     /// `None` with `CLICKHOUSE_URL`.
     pub(crate) engine: Option<EngineHandle>,
@@ -155,7 +159,7 @@ impl Metrics {
     fn encode_storage(&self, text: &mut TextEncoder) {
         let stats = self.sources.writer.stats();
         let letters = self.sources.dead_letters.summary();
-        let oldest_ms = stats.oldest_unlanded_ms().into_iter().chain(letters.oldest_event_ms).min();
+        let oldest_ms = stats.oldest_unlanded_ms(&letters);
         let age = oldest_ms.map_or(0.0, |oldest_ms| (now_seconds() - oldest_ms as f64 / 1e3).max(0.0));
         text.single(
             "millrace_oldest_unlanded_event_age_seconds",
@@ -247,6 +251,31 @@ impl Metrics {
             Counter,
             "Statements of panels that failed.",
             panels.failures.load(Relaxed) as f64,
+        );
+        let explore = &self.sources.explore;
+        text.histogram(
+            "millrace_explore_query_seconds",
+            "One statement of a query of Explore, of the catalogue, or of the people behind a figure.",
+            &explore.latency.snapshot(),
+        );
+        text.single(
+            "millrace_explore_query_failures_total",
+            Counter,
+            "Statements of Explore that failed, those over their budget included.",
+            explore.failures.load(Relaxed) as f64,
+        );
+        text.single(
+            "millrace_explore_queries_rejected_total",
+            Counter,
+            "Queries of Explore that were rejected because too many run.",
+            explore.rejected.load(Relaxed) as f64,
+        );
+        text.single("millrace_tails", Gauge, "Clients that follow events.", self.sources.tails.open() as f64);
+        text.single(
+            "millrace_tail_events_skipped_total",
+            Counter,
+            "Matching events that were not sent to a client that follows them, because they came too fast for it.",
+            self.sources.tails.skipped() as f64,
         );
     }
 }

@@ -315,6 +315,7 @@ fn add_explore(paths: &mut serde_json::Map<String, Value>, schemas: &mut Schemas
         ("retention", "How many come back", "QueryRetentionRequest", "QueryRetentionResponse"),
         ("paths", "What visitors do before or after an event", "QueryPathsRequest", "QueryPathsResponse"),
         ("people", "The people that a figure counts", "ListPeopleRequest", "ListPeopleResponse"),
+        ("sql", "The result of an SQL statement", "QuerySqlRequest", "QuerySqlResponse"),
     ] {
         let response = schemas.reference(&descriptor(response));
         let mut post = operation(summary, json!({ "200": content("application/json", response) }));
@@ -418,6 +419,7 @@ fn add_insights(paths: &mut serde_json::Map<String, Value>, schemas: &mut Schema
     for (path, message, list) in [
         ("insights", "Insight", "ListInsightsResponse"),
         ("dashboards", "Dashboard", "ListDashboardsResponse"),
+        ("annotations", "Annotation", "ListAnnotationsResponse"),
     ] {
         let list = schemas.reference(&descriptor(list));
         let get =

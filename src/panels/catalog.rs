@@ -115,28 +115,48 @@ impl Catalog {
 
 /// Parses a panel's file and its templates. The statement itself is not checked.
 pub(crate) fn parse(name: &str, text: &str) -> Result<Panel, BrokenPanel> {
-    let broken = |line: usize, message: String| BrokenPanel {
-        file: format!("{name}.sql"),
-        line: u32::try_from(line).unwrap_or(u32::MAX),
-        message,
-    };
     let valid_name = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-');
     if name.is_empty() || name.len() > MAX_NAME_BYTES || !valid_name {
         let message = format!(
             "the file's name is invalid; expected 1 to {MAX_NAME_BYTES} letters, digits, \"_\" and \"-\" before .sql"
         );
-        return Err(broken(0, message));
+        return Err(BrokenPanel { file: format!("{name}.sql"), line: 0, message });
     }
+    parse_text(name, text, None)
+}
+
+/// Parses a statement that is not a file: its header may be missing, then it is a table.
+pub(crate) fn parse_statement(name: &str, text: &str) -> Result<Panel, BrokenPanel> {
+    parse_text(name, text, Some(Chart::Table))
+}
+
+/// `chart` is used if the header has none; then it needs no title either.
+fn parse_text(name: &str, text: &str, chart: Option<Chart>) -> Result<Panel, BrokenPanel> {
+    let broken = |line: usize, message: String| BrokenPanel {
+        file: format!("{name}.sql"),
+        line: u32::try_from(line).unwrap_or(u32::MAX),
+        message,
+    };
     let (header, header_lines) =
         Header::parse(text).map_err(|(line, error)| broken(line, error.to_string()))?;
-    let Header { title, description, unit, chart, refresh, granularity, distinct, spec, parameters } = header;
-    if title.is_empty() {
+    let Header {
+        title,
+        description,
+        unit,
+        chart: own_chart,
+        refresh,
+        granularity,
+        distinct,
+        spec,
+        parameters,
+    } = header;
+    if title.is_empty() && chart.is_none() {
         return Err(broken(
             1,
             "the header has no title; add a line such as \"-- title: Active users\"".into(),
         ));
     }
-    let Some(chart) = chart else {
+    let Some(chart) = own_chart.or(chart) else {
         return Err(broken(
             1,
             format!("the header has no chart; add \"-- chart: \" and one of {}", Chart::EXPECTED),

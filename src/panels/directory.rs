@@ -15,9 +15,8 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::catalog::{self, BrokenPanel, Catalog, Panel};
-use super::query::{Explain, PanelError, PanelQuery, Panels};
-use super::sandbox::{self, Location, Violation};
-use crate::clickhouse::{ClickHouseError, ErrorKind};
+use super::check::{CheckError, check};
+use super::query::{PanelQuery, Panels};
 
 /// How often the folder is scanned. A scan is one `stat` per file. Unlike inotify, it also works on network drives and
 /// container mounts.
@@ -182,48 +181,10 @@ impl DirectoryWatcher {
         if built_in.is_some_and(|built_in| built_in.sql == panel.sql) {
             return Ok(None);
         }
-        let load_error = |error: PanelError| match error {
-            PanelError::ClickHouse { source, .. }
-                if matches!(source.kind, ErrorKind::Unreachable | ErrorKind::Transient)
-                    && source.code.is_none() =>
-            {
-                LoadError::Unavailable
-            }
-            PanelError::ClickHouse { source, .. } => {
-                let (line, message) = (line_of_error(&source.message, &text), describe_error(&source));
-                let broken_panel = BrokenPanel { file: format!("{name}.sql"), line, message };
-                if source.kind == ErrorKind::Permanent {
-                    LoadError::Permanent(broken_panel)
-                } else {
-                    LoadError::Transient(broken_panel)
-                }
-            }
-            PanelError::InvalidHeader { mismatch, .. } => {
-                let (key, column) = mismatch.line();
-                broken(header_line(&text, key, column), mismatch.to_string())
-            }
-            other => broken(0, other.to_string()),
-        };
-        let violation_error = |violation: Violation| {
-            let line = match &violation.location {
-                Location::Line(line) => *line,
-                Location::Name(name) => line_containing(&text, name),
-                Location::Unknown => 0,
-            };
-            broken(line, violation.message)
-        };
-        let database = self.panels.clickhouse().database();
-        let statement = self.panels.expanded(&panel).map_err(load_error)?;
-        sandbox::tokens::check(&statement).map_err(violation_error)?;
-        let ast = self.panels.explain(&panel, Explain::Ast).await.map_err(load_error)?;
-        sandbox::ast::check(&ast, database).map_err(violation_error)?;
-        let query_tree = self.panels.explain(&panel, Explain::QueryTree).await.map_err(load_error)?;
-        sandbox::query_tree::check(&query_tree, database).map_err(violation_error)?;
-        let result =
-            self.panels.compute(&panel, &PanelQuery::with_defaults(name)).await.map_err(load_error)?;
+        let result = check(&self.panels, &panel, &text, &PanelQuery::with_defaults(name)).await?;
         if built_in.is_some() {
             // The typed calls of the built-in panel read its columns.
-            self.panels.check_result(&result).map_err(load_error)?;
+            self.panels.check_result(&result).map_err(|error| broken(0, error.to_string()))?;
         }
         Ok(Some(Panel { comparable: result.frame.is_comparable(), ..panel }))
     }
@@ -278,6 +239,16 @@ enum LoadError {
     Permanent(BrokenPanel),
 }
 
+impl From<CheckError> for LoadError {
+    fn from(error: CheckError) -> Self {
+        match error {
+            CheckError::Unavailable(_) => Self::Unavailable,
+            CheckError::Transient(broken) => Self::Transient(broken),
+            CheckError::Permanent(broken) => Self::Permanent(broken),
+        }
+    }
+}
+
 /// The `.sql` files of a folder, by name without the extension. Hidden files are ignored. A missing folder counts as an empty
 /// one.
 fn list_sql_files(directory: &Path) -> io::Result<BTreeMap<String, FileVersion>> {
@@ -299,46 +270,6 @@ fn list_sql_files(directory: &Path) -> io::Result<BTreeMap<String, FileVersion>>
         }
     }
     Ok(found)
-}
-
-/// ClickHouse's message for viewers, explained if it is about readonly=1.
-fn describe_error(error: &ClickHouseError) -> String {
-    const READONLY: i32 = 164;
-    let message = error.viewer_message();
-    if error.code == Some(READONLY) {
-        return format!(
-            "a panel is one SELECT that reads tables; writes, settings, and functions that read files or open addresses \
-             are not allowed: {message}"
-        );
-    }
-    message
-}
-
-/// The line in ClickHouse's message, "(line 5, col 8)", or the first line with the identifier that it quotes; 0 if
-/// neither exists.
-fn line_of_error(message: &str, text: &str) -> u32 {
-    let named = message.split_once("(line ").and_then(|(_, rest)| rest.split(',').next()?.parse().ok());
-    named.unwrap_or_else(|| {
-        let unknown = message.split('`').nth(1).or_else(|| message.split('\'').nth(1));
-        unknown.map_or(0, |name| line_containing(text, name))
-    })
-}
-
-/// The first line of the statement that contains `part`, or else of the header; 0 if no line does.
-fn line_containing(text: &str, part: &str) -> u32 {
-    let with = |header: bool| {
-        text.lines().position(|line| line.contains(part) && (header || !line.trim_start().starts_with("--")))
-    };
-    with(false).or_else(|| with(true)).map_or(0, |at| u32::try_from(at + 1).unwrap_or(u32::MAX))
-}
-
-/// The first line of the header with this key that names `part`; 0 if none does.
-fn header_line(text: &str, key: &str, part: &str) -> u32 {
-    let is_line = |line: &str| {
-        let header = line.trim().strip_prefix("--").and_then(|comment| comment.split_once(':'));
-        header.is_some_and(|(found, value)| found.trim() == key && value.contains(part))
-    };
-    text.lines().position(is_line).map_or(0, |at| u32::try_from(at + 1).unwrap_or(u32::MAX))
 }
 
 #[cfg(test)]
@@ -383,16 +314,5 @@ mod tests {
     fn a_missing_folder_counts_as_an_empty_one() {
         let parent = tempfile::tempdir().unwrap();
         assert_eq!(list_sql_files(&parent.path().join("gone")).unwrap(), BTreeMap::new());
-    }
-
-    #[test]
-    fn the_line_is_parsed_from_the_error_or_found_by_the_unknown_identifier() {
-        let text = "-- title: visitors\n-- chart: table\nSELECT\n    visitors\nFROM minutes";
-        assert_eq!(
-            line_of_error("Syntax error: failed at position 9 (SELEC) (line 3, col 1): SELEC", text),
-            3
-        );
-        assert_eq!(line_of_error("Unknown expression identifier `visitors` in scope SELECT", text), 4);
-        assert_eq!(line_of_error("Memory limit exceeded", text), 0);
     }
 }

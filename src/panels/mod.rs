@@ -3,7 +3,7 @@
 //! A result is computed on request and reused for `PANEL_CACHE_MS`. [`live`](crate::live) computes it again for subscribers.
 //!
 //! - [`catalog`]: panel files (`header`, [`parameter`], [`spec`], [`template`] with its `rows`), built in or from the panels folder
-//!   ([`directory`], checked by [`sandbox`]).
+//!   ([`directory`], checked by [`sandbox`]). A statement of an editor is executed like one ([`sql`]).
 //! - [`query`]: validation, execution and caching of a query, over the [`buckets`] of its time [`range`] (`time_frame`,
 //!   [`wall_clock`]) and those of a [`comparison`], from rows of the rollup's `levels`, with its [`filter`]s. The result is a [`table`], with a [`frame`] that says how it is drawn.
 //!
@@ -11,6 +11,7 @@
 
 pub(crate) mod buckets;
 pub(crate) mod catalog;
+mod check;
 pub(crate) mod comparison;
 pub(crate) mod directory;
 pub(crate) mod filter;
@@ -23,6 +24,7 @@ pub(crate) mod range;
 mod rows;
 pub(crate) mod sandbox;
 pub(crate) mod spec;
+pub(crate) mod sql;
 pub(crate) mod table;
 pub(crate) mod template;
 mod time_frame;

@@ -21,7 +21,7 @@ use super::parameter::InvalidValue;
 use super::range::{InvalidRange, TimeRange};
 use super::sandbox::TABLES;
 use super::spec::MAX_LABEL_CHARS;
-use super::table::{Cell, ResultTable};
+use super::table::{Cell, ResultTable, Statistics};
 use super::template::{Expansion, ExpansionError, Source, check_dimension};
 use super::time_frame::TimeFrame;
 use super::wall_clock::{UnknownTimeZone, parse_time_zone};
@@ -121,6 +121,8 @@ pub(crate) struct PanelResult {
     pub frame: Frame,
     /// What they were computed for.
     pub context: ResultContext,
+    /// What the statement read.
+    pub statistics: Statistics,
     /// The result of the earlier period.
     pub comparison: Option<Box<PanelResult>>,
 }
@@ -327,6 +329,8 @@ pub(crate) struct Panels {
     /// The last error that was logged for each panel. Panels come from files, so there are few.
     logged: Arc<Mutex<LoggedErrors>>,
     stats: Arc<PanelStats>,
+    /// Whether its statements are those of editors, which read events without a template.
+    is_sql: bool,
 }
 
 /// How the statements of panels did. Shared by all clones of [`Panels`].
@@ -335,6 +339,41 @@ pub(crate) struct PanelStats {
     /// One statement, from its start to its result or error.
     pub(crate) latency: Histogram,
     pub(crate) failures: AtomicU64,
+    /// By panel. Panels come from files, so there are few.
+    by_panel: Mutex<HashMap<String, Arc<PanelFigures>>>,
+}
+
+/// How the statements of one panel did.
+#[derive(Debug, Default)]
+pub(crate) struct PanelFigures {
+    pub(crate) latency: Histogram,
+    pub(crate) failures: AtomicU64,
+    /// The last error, as viewers get it, and its time.
+    pub(crate) last_error: Mutex<Option<(String, Timestamp)>>,
+}
+
+impl PanelStats {
+    /// Of the panels that have been computed.
+    pub(crate) fn by_panel(&self) -> Vec<(String, Arc<PanelFigures>)> {
+        let by_panel = self.by_panel.lock().unwrap_or_else(PoisonError::into_inner);
+        by_panel.iter().map(|(name, figures)| (name.clone(), Arc::clone(figures))).collect()
+    }
+
+    fn add(&self, panel: &str, elapsed: Duration, error: Option<&ClickHouseError>) {
+        let figures = {
+            let mut by_panel = self.by_panel.lock().unwrap_or_else(PoisonError::into_inner);
+            Arc::clone(by_panel.entry(panel.to_owned()).or_default())
+        };
+        for latency in [&self.latency, &figures.latency] {
+            latency.observe(elapsed);
+        }
+        let Some(error) = error else { return };
+        for failures in [&self.failures, &figures.failures] {
+            failures.fetch_add(1, Relaxed);
+        }
+        let mut last_error = figures.last_error.lock().unwrap_or_else(PoisonError::into_inner);
+        *last_error = Some((error.viewer_message(), Timestamp::now()));
+    }
 }
 
 /// Error code and time by panel.
@@ -369,7 +408,13 @@ impl Panels {
             query_permits: Arc::new(Semaphore::new(MAX_CONCURRENT_QUERIES)),
             logged: Arc::default(),
             stats: Arc::default(),
+            is_sql: false,
         }
+    }
+
+    /// For statements that are not panels, on a connection of their own. Nothing is cached.
+    pub(super) fn for_sql(&self, clickhouse: ClickHouse) -> Self {
+        Self { clickhouse, cache: None, stats: Arc::default(), is_sql: true, ..self.clone() }
     }
 
     /// The current panels. Changes when a file in the panels folder does.
@@ -393,14 +438,23 @@ impl Panels {
     }
 
     /// Validates a query and brings it into canonical form: values that equal their default are removed.
-    pub(crate) fn validate(&self, mut query: PanelQuery) -> Result<PanelQuery, PanelError> {
+    pub(crate) fn validate(&self, query: PanelQuery) -> Result<PanelQuery, PanelError> {
         let panel = self.panel(&query.panel)?;
+        self.validate_for(&panel, query)
+    }
+
+    /// The same for a panel that need not be in the catalog.
+    pub(super) fn validate_for(
+        &self,
+        panel: &Panel,
+        mut query: PanelQuery,
+    ) -> Result<PanelQuery, PanelError> {
         let zone = parse_time_zone(query.time_zone.as_deref())?;
         query.time_zone = zone.iana_name().filter(|name| *name != "UTC").map(str::to_owned);
         let mut parameters = BTreeMap::new();
         for (name, value) in &query.parameters {
             let parameter = panel.parameters.iter().find(|parameter| parameter.name == *name);
-            let parameter = parameter.ok_or_else(|| unknown_parameter(&panel, name))?;
+            let parameter = parameter.ok_or_else(|| unknown_parameter(panel, name))?;
             let value = parameter.canonicalize(value)?;
             if value != parameter.default {
                 parameters.insert(name.clone(), value);
@@ -510,6 +564,7 @@ impl Panels {
     ) -> Result<PanelResult, PanelError> {
         let response = self.fetch("", panel, query, source, time_frame).await?;
         let table = decode(panel, &response)?;
+        let statistics = Statistics::of(&response);
         let frame = Frame::new(panel, query, &table)
             .map_err(|mismatch| PanelError::InvalidHeader { panel: panel.name.clone(), mismatch })?;
         let (range_start, range_end) = time_frame.span(panel, query)?;
@@ -526,7 +581,7 @@ impl Panels {
             source,
             requested_start: buckets.requested_start.filter(|_| panel.spec.span.is_none()),
         };
-        Ok(PanelResult { panel: panel.name.clone(), table, frame, context, comparison: None })
+        Ok(PanelResult { panel: panel.name.clone(), table, frame, context, statistics, comparison: None })
     }
 
     /// The panel's statement with default parameters, as ClickHouse gets it.
@@ -621,7 +676,7 @@ impl Panels {
         for (index, (_, values)) in query.filters.iter().enumerate() {
             statement = statement.param(&format!("filter_{index}"), values);
         }
-        if source == Some(Source::Events) {
+        if source == Some(Source::Events) || self.is_sql {
             for (name, value) in EVENTS_SETTINGS {
                 statement = statement.with_setting(name, value);
             }
@@ -644,10 +699,10 @@ impl Panels {
         );
         let started_at = Instant::now();
         let response = tokio::time::timeout(QUERY_TIMEOUT, response).instrument(span.clone()).await;
-        self.stats.latency.observe(started_at.elapsed());
-        response.unwrap_or_else(|_| Err(ClickHouseError::unreachable(timeout_message()))).map_err(|source| {
+        let response = response.unwrap_or_else(|_| Err(ClickHouseError::unreachable(timeout_message())));
+        self.stats.add(&panel.name, started_at.elapsed(), response.as_ref().err());
+        response.map_err(|source| {
             traces::record_failure(&span, &source);
-            self.stats.failures.fetch_add(1, Relaxed);
             self.log(&panel.name, &source);
             failed(source)
         })
@@ -790,7 +845,14 @@ mod tests {
             requested_start: None,
         };
         let (table, frame) = (ResultTable::default(), Frame::default());
-        PanelResult { panel: "p".into(), table, frame, context, comparison: None }
+        PanelResult {
+            panel: "p".into(),
+            table,
+            frame,
+            context,
+            statistics: Statistics::default(),
+            comparison: None,
+        }
     }
 
     #[test]

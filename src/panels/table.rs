@@ -26,6 +26,24 @@ pub(crate) struct Column {
     pub type_name: String,
 }
 
+/// What a statement read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+pub(crate) struct Statistics {
+    pub rows_read: u64,
+    pub bytes_read: u64,
+}
+
+impl Statistics {
+    /// Those of a result in the JSONCompact format. Zeros if it has none.
+    pub(crate) fn of(json: &[u8]) -> Self {
+        #[derive(Deserialize)]
+        struct Answer {
+            statistics: Statistics,
+        }
+        serde_json::from_slice(json).map_or_else(|_| Self::default(), |Answer { statistics }| statistics)
+    }
+}
+
 /// A value.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Cell {

@@ -148,14 +148,7 @@ impl<'a> Statement<'a> {
         text: &str,
     ) -> Result<Vec<T>, PeopleError> {
         let client = clickhouse.client()?;
-        let mut query = client.query_raw(&self.render(text));
-        for (name, param) in self.params.iter() {
-            query = match param {
-                Param::Text(text) => query.param(&name, text),
-                Param::Texts(texts) => query.param(&name, texts),
-                Param::Number(number) => query.param(&name, number),
-            };
-        }
+        let mut query = self.params.bind(client.query_raw(&self.render(text)));
         for (name, value) in SETTINGS {
             query = query.with_setting(name, value);
         }

@@ -9,6 +9,8 @@ use prost_reflect::{
 };
 use serde_json::Value;
 
+use crate::error::Error;
+
 static DESCRIPTOR_POOL: LazyLock<DescriptorPool> = LazyLock::new(|| {
     DescriptorPool::decode(super::FILE_DESCRIPTOR_SET).expect("build.rs writes valid descriptors")
 });
@@ -75,6 +77,16 @@ fn parse<M: Message + Default>(
 /// See [`JsonError`].
 pub(crate) fn from_json<M: Message + Default>(name: &str, json: &str) -> Result<M, JsonError> {
     parse(descriptor(name), json, &DeserializeOptions::new())
+}
+
+/// The message `name` that a request has as its body, in proto3 JSON.
+///
+/// # Errors
+/// The body is not UTF-8, or not this message.
+pub(crate) fn from_body<M: Message + Default>(name: &str, body: &[u8]) -> Result<M, Error> {
+    let text = std::str::from_utf8(body)
+        .map_err(|error| Error::invalid(format!("the body is not UTF-8: {error}")))?;
+    from_json(name, text).map_err(|error| Error::invalid(format!("the body is not a {name}: {error}")))
 }
 
 #[cfg(test)]

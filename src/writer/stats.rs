@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 
+use super::dead_letter::DeadLetterSummary;
 use crate::counters::Histogram;
 
 /// Counters since the start of the server, and current faults.
@@ -107,10 +108,11 @@ impl WriterStats {
     pub(crate) fn failed_inserts(&self) -> u64 {
         self.failed_inserts.load(Relaxed)
     }
-    /// When the oldest event of the journal that has not landed was received, in milliseconds since 1970 UTC. Without dead
+    /// When the oldest event was received that is not in ClickHouse, in milliseconds since 1970 UTC: of the journal or of the dead
     /// letters.
-    pub(crate) fn oldest_unlanded_ms(&self) -> Option<i64> {
-        Some(self.oldest_unlanded_ms.load(Relaxed)).filter(|&ms| ms != 0)
+    pub(crate) fn oldest_unlanded_ms(&self, dead_letters: &DeadLetterSummary) -> Option<i64> {
+        let unlanded = Some(self.oldest_unlanded_ms.load(Relaxed)).filter(|&ms| ms != 0);
+        unlanded.into_iter().chain(dead_letters.oldest_event_ms).min()
     }
     /// Events dropped as duplicates.
     pub(crate) fn duplicates(&self) -> u64 {

@@ -242,3 +242,59 @@ async fn a_letter_of_an_earlier_version_is_replayed_into_the_new_tables() {
     let pages = "SELECT sum(events), groupBitmapMerge(visitors) FROM rollup WHERE value = '/orders/:id' AND step = 60";
     assert_eq!(server.sql(pages).await, "1\t1");
 }
+
+#[tokio::test]
+async fn an_operator_lists_and_replays_dead_letters_over_grpc() {
+    let data_dir = temp_data_dir();
+    let refused =
+        put_dead_letter(data_dir.path(), &recent_time(), "ok", serde_json::json!({ "refused": true }));
+    let server = TestServer::start_on(Arc::clone(&data_dir), &[]);
+    let mut operations = v1::operations_service_client::OperationsServiceClient::new(server.channel().await);
+    let listed = operations.list_dead_letters(v1::ListDeadLettersRequest {}).await.unwrap().into_inner();
+    let [letter] = &listed.dead_letters[..] else { panic!("{listed:?}") };
+    assert_eq!((letter.batch_id.parse(), letter.events, letter.refused), (Ok(refused), 1, true));
+    let health = server.health().await;
+    let oldest = health.oldest_unlanded.expect("the letter is not in ClickHouse");
+    assert!(
+        (prost_types::Timestamp::from(std::time::SystemTime::now()).seconds - oldest.seconds).abs() < 600
+    );
+
+    for (id, code, expected) in [
+        ("x", Code::InvalidArgument, "batch_ids: \"x\" is not a UUID"),
+        ("00000000-0000-4000-8000-000000000000", Code::NotFound, "batch_ids: there is no dead letter"),
+    ] {
+        let request = v1::ReplayDeadLettersRequest { batch_ids: vec![id.to_owned()] };
+        let status = operations.replay_dead_letters(request).await.unwrap_err();
+        assert!(status.code() == code && status.message().starts_with(expected), "{status}");
+    }
+    let request = v1::ReplayDeadLettersRequest { batch_ids: vec![letter.batch_id.clone()] };
+    assert_eq!(operations.replay_dead_letters(request).await.unwrap().into_inner().batches, 1);
+    server.wait_until_landed().await;
+    assert_eq!(server.sql("SELECT count() FROM events WHERE event_name = 'ok'").await, "1");
+    let listed = operations.list_dead_letters(v1::ListDeadLettersRequest {}).await.unwrap().into_inner();
+    assert_eq!(listed, v1::ListDeadLettersResponse::default());
+
+    server.ingest().await.send_events(events_request(vec![event("ok")])).await.unwrap();
+    let health = server
+        .wait_for_health("with sizes", |health| health.storage.is_some() && health.freshness.is_some())
+        .await;
+    let storage = health.storage.unwrap();
+    assert!(storage.stored_bytes > 0 && storage.free_bytes < storage.total_bytes, "{storage:?}");
+    assert_eq!(
+        (server.wait_until_landed().await.oldest_unlanded, storage.growth_bytes_per_day),
+        (None, None)
+    );
+
+    let panels = operations.list_panel_statistics(v1::ListPanelStatisticsRequest {}).await.unwrap();
+    assert_eq!(panels.into_inner().panels, [], "none has been computed");
+    let request = v1::QueryPanelRequest { panel: "top_pages".to_owned(), ..Default::default() };
+    server.dashboard().await.query_panel(request).await.unwrap();
+    let panels =
+        operations.list_panel_statistics(v1::ListPanelStatisticsRequest {}).await.unwrap().into_inner();
+    let [panel] = &panels.panels[..] else { panic!("{panels:?}") };
+    assert_eq!((&*panel.panel, panel.statements, panel.failures), ("top_pages", 1, 0));
+    let settings = operations.list_settings(v1::ListSettingsRequest {}).await.unwrap().into_inner().settings;
+    let find = |name: &str| settings.iter().find(|setting| setting.name == name).unwrap();
+    assert_eq!(find("MILLRACE_DATA_DIR").value, data_dir.path().to_str().unwrap());
+    assert!(find("CLICKHOUSE_PASSWORD").secret && find("RETENTION_DAYS").is_default);
+}

@@ -438,3 +438,58 @@ async fn a_project_sees_and_changes_its_own_and_what_is_for_every_project() {
     assert_eq!(http(&server, "DELETE", "/api/insights/shop", &authorization, &Value::Null).0, 403);
     client.delete_insight(authorized(&shop, delete())).await.unwrap();
 }
+
+#[tokio::test]
+async fn an_annotation_is_a_file_with_a_time_and_appears_in_every_list() {
+    let folder = Folder::new();
+    let server = folder.server();
+    let mut client = client(&server).await;
+    let list = async || {
+        let mut client = InsightServiceClient::new(server.channel().await);
+        client.list_annotations(v1::ListAnnotationsRequest {}).await.unwrap().into_inner()
+    };
+    let at = Some(prost_types::Timestamp { seconds: 1_795_339_800, nanos: 0 });
+    let annotation = v1::Annotation {
+        name: "release-2-4".to_owned(),
+        title: "Release 2.4".to_owned(),
+        at,
+        ..Default::default()
+    };
+    let without_time = v1::Annotation { at: None, ..annotation.clone() };
+    let save = v1::SaveAnnotationRequest { annotation: Some(without_time) };
+    let status = client.save_annotation(save).await.unwrap_err();
+    assert!(status.code() == Code::InvalidArgument && status.message().starts_with("at: "), "{status}");
+
+    let save = v1::SaveAnnotationRequest { annotation: Some(annotation.clone()) };
+    let saved = client.save_annotation(save).await.unwrap().into_inner().annotation.unwrap();
+    assert_eq!(folder.read("annotations/release-2-4.yaml"), "title: Release 2.4\nat: 2026-11-22T09:30:00Z\n");
+    let listed = list().await;
+    assert_eq!((&listed.annotations[..], listed.read_only), (&[saved.clone()][..], false));
+    assert_eq!(saved.at, at);
+
+    // Edited by hand in the meantime.
+    folder.write("annotations/release-2-4.yaml", "title: Release 2.5\nat: 2026-11-22T09:30:00Z\n");
+    let stale = v1::SaveAnnotationRequest { annotation: Some(v1::Annotation { title: "x".into(), ..saved }) };
+    assert_eq!(client.save_annotation(stale).await.unwrap_err().code(), Code::Aborted);
+    let current = list().await.annotations.remove(0);
+    assert_eq!(current.title, "Release 2.5");
+    let (name, etag) = (current.name, current.etag);
+    client.delete_annotation(v1::DeleteAnnotationRequest { name, etag }).await.unwrap();
+    assert_eq!(list().await.annotations, []);
+
+    folder.write("annotations/broken.yaml", "title: When?\nat: yesterday\n");
+    let deadline = Instant::now() + TIMEOUT;
+    let broken = loop {
+        if let [broken] = &list().await.broken[..] {
+            break broken.clone();
+        }
+        assert!(Instant::now() < deadline, "the broken file is not listed");
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    };
+    assert_eq!((&*broken.file, broken.line), ("annotations/broken.yaml", 2));
+    let (head, body) = http_request_with(&server, "GET", "/api/annotations", "", b"");
+    assert!(
+        head.starts_with("HTTP/1.1 200") && String::from_utf8_lossy(&body).contains("broken.yaml"),
+        "{head}"
+    );
+}

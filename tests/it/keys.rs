@@ -44,7 +44,7 @@ impl Needs {
 
 /// Services and routes whose calls all require the same.
 const SERVICES: &[(&str, Needs)] = &[
-    ("millrace.v1.DashboardService", Read),
+    ("millrace.v1.DashboardService", Read), // but SQL
     ("millrace.v1.ExploreService", Read),
     ("millrace.v1.EventsService", Read),
     ("millrace.v1.PeopleService", Read),
@@ -52,6 +52,7 @@ const SERVICES: &[(&str, Needs)] = &[
     ("millrace.v1.InsightService", Read), // but saving and deleting
     ("millrace.v1.HealthService", Read),
     ("millrace.v1.AdminService", Admin),
+    ("millrace.v1.OperationsService", Admin),
     ("opentelemetry.proto.collector.logs.v1.LogsService", Write),
     ("grpc.health.v1.Health", Nothing),
     ("grpc.reflection.v1.ServerReflection", Read),
@@ -84,6 +85,7 @@ const ROUTES: &[(&str, &str, Needs)] = &[
     ("POST", "/api/query/retention", Read),
     ("POST", "/api/query/paths", Read),
     ("POST", "/api/query/people", Read),
+    ("POST", "/api/query/sql", Edit),
     ("GET", "/api/events", Read),
     ("GET", "/api/events/tail", Read),
     ("GET", "/api/events/rejected", Read),
@@ -97,6 +99,9 @@ const ROUTES: &[(&str, &str, Needs)] = &[
     ("GET", "/api/insights", Read),
     ("GET", "/api/insights/{name}", Read),
     ("PUT", "/api/insights/{name}", Edit),
+    ("GET", "/api/annotations", Read),
+    ("GET", "/api/annotations/{name}", Read),
+    ("PUT", "/api/annotations/{name}", Edit),
     ("GET", "/api/dashboards", Read),
     ("GET", "/api/dashboards/{name}", Read),
     ("PUT", "/api/dashboards/{name}", Edit),
@@ -237,8 +242,9 @@ async fn every_call_is_served_to_those_who_may_and_to_nobody_else() {
     for service in pool.services() {
         for method in service.methods() {
             let path = format!("/{}/{}", service.full_name(), method.name());
-            let is_edit = service.name() == "InsightService"
-                && (method.name().starts_with("Save") || method.name().starts_with("Delete"));
+            let is_edit = method.name() == "QuerySql"
+                || service.name() == "InsightService"
+                    && (method.name().starts_with("Save") || method.name().starts_with("Delete"));
             let needs = match SERVICES.iter().find(|(name, _)| *name == service.full_name()) {
                 Some(_) if is_edit => Edit,
                 Some((_, needs)) => *needs,

@@ -51,6 +51,7 @@ mod rollup_assertions;
 mod rollups;
 mod segment;
 mod sessions;
+mod sql;
 mod tls;
 mod traces;
 mod upgrade;

@@ -46,6 +46,7 @@ async fn the_document_has_every_route_and_the_server_every_operation() {
             let expected = match method.as_str() {
                 "get" if path.starts_with("/api/session/oidc") => 404, // without a provider
                 "get" if path.starts_with("/api/people/") => 404,      // nobody
+                "get" | "delete" if path.starts_with("/api/annotations/") => 404, // none
                 "get" if path == "/api/catalogue/values" => 400,       // without a field
                 "get" => 200,
                 "delete" if path.ends_with("/signup_conversion") || path.ends_with("/default") => 403, // built in
@@ -76,12 +77,20 @@ const CHECKS: [&str; 7] = [
     "missing_required_header",
 ];
 
+/// Schemathesis cannot negate schemas that contain themselves, like filters, unless they are the whole body: whether it tries is
+/// random. The coverage phase sends these operations invalid bodies all the same.
+const CONFIG: &str = r#"[[operations]]
+include-path-regex = "^/api/(query|insights|dashboards)"
+phases.fuzzing.generation.mode = "positive"
+"#;
+
 /// `make api-test` sends more requests to each operation.
 #[test]
 fn requests_of_every_shape_get_the_responses_of_the_document() {
     let examples = std::env::var("API_EXAMPLES").unwrap_or_else(|_| "3".to_owned());
     let server = TestServer::start();
     let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("schemathesis.toml"), CONFIG).unwrap();
     let output = Command::new(tools_dir().join("python/bin/schemathesis"))
         .args([
             "run",
@@ -95,6 +104,8 @@ fn requests_of_every_shape_get_the_responses_of_the_document() {
         ])
         .args(["--checks", &CHECKS.join(",")])
         .args(["--max-examples", &examples, "--generation-database", "none"])
+        // They are about its own generators.
+        .args(["--suppress-health-check", "all"])
         .current_dir(folder.path())
         .output()
         .unwrap();

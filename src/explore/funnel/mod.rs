@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use super::error::ExploreError;
 use super::rows::{Rows, SESSION, Selection, Span, VISITOR, VISITOR_ID, in_names};
 use super::runner::{Cost, Execution, Statement};
-use super::stream::{Decoder, Row};
+use super::stream::Row;
 use super::time::{QueryTime, TimeFrame};
 use super::trend::NONE;
 use crate::filter::sql::{Params, condition, text};
@@ -158,6 +158,7 @@ impl FunnelQuery {
         if with_ids {
             columns.push((id, "id"));
         }
+        let scan = Some(rows.scan(&mut params));
         let rows = rows.select(&Selection { columns, has_visitor: has_visitor || has_did }, &mut params);
         let is_relevant = match self.order {
             Order::Strict => "",
@@ -168,7 +169,7 @@ impl FunnelQuery {
         let sql = format!(
             "SELECT group_key, time, matches{value}{id} FROM ({rows}) WHERE group_key != 0{is_relevant} ORDER BY group_key, time"
         );
-        Statement { sql, params, named: Vec::new() }
+        Statement { sql, params, scan }
     }
 
     /// The value of the breakdown that counts for a chain. `None` if it does not reach the step.
@@ -192,31 +193,19 @@ impl FunnelQuery {
         mut found: impl FnMut(&Chain, Option<&str>, &str),
     ) -> Result<u64, ExploreError> {
         let rules = self.rules(frame);
+        let has_value = self.breakdown.is_some();
         let mut truncated = 0;
-        let mut group = Group::default();
-        let mut finish = |group: &mut Group| {
+        let add = |group: &mut Group, row: &Row<'_>| group.push(row, has_value, with_ids);
+        let finish = |group: &mut Group| {
             truncated += u64::from(group.is_truncated);
             if let Some(chain) = rules.chain(&mut group.events) {
-                let value =
-                    if self.breakdown.is_some() { self.attributed(&chain, &group.values) } else { None };
+                let value = if has_value { self.attributed(&chain, &group.values) } else { None };
                 found(&chain, value, &group.id);
             }
+            group.clear();
         };
-        let mut decoder = Decoder::new(usize::from(self.breakdown.is_some()) + usize::from(with_ids));
-        let statement = self.statement(frame, with_ids);
-        execution
-            .stream(&statement, |chunk| {
-                decoder.decode(chunk, |row| {
-                    if group.key != row.key {
-                        finish(&mut group);
-                        group.start(&row, with_ids);
-                    }
-                    group.push(&row, self.breakdown.is_some());
-                })
-            })
-            .await?;
-        decoder.finish()?;
-        finish(&mut group);
+        let texts = usize::from(has_value) + usize::from(with_ids);
+        execution.for_each_group(&self.statement(frame, with_ids), texts, add, finish).await?;
         Ok(truncated)
     }
 
@@ -256,8 +245,6 @@ impl FunnelQuery {
 /// The events of one group.
 #[derive(Default)]
 struct Group {
-    /// 0 before the first one.
-    key: u64,
     id: String,
     events: Vec<Event>,
     values: Vec<String>,
@@ -265,21 +252,20 @@ struct Group {
 }
 
 impl Group {
-    fn start(&mut self, row: &Row<'_>, with_ids: bool) {
-        self.key = row.key;
+    fn clear(&mut self) {
+        self.id.clear();
         self.events.clear();
         self.values.clear();
         self.is_truncated = false;
-        self.id.clear();
-        if with_ids {
-            self.id.push_str(row.texts[row.text_count - 1]);
-        }
     }
 
-    fn push(&mut self, row: &Row<'_>, has_value: bool) {
+    fn push(&mut self, row: &Row<'_>, has_value: bool, with_id: bool) {
         if self.events.len() == MAX_EVENTS {
             self.is_truncated = true;
             return;
+        }
+        if with_id && self.events.is_empty() {
+            self.id.push_str(row.texts[row.text_count - 1]);
         }
         self.events.push(Event { time: row.time, matches: row.matches, index: self.events.len() });
         if has_value {

@@ -1,10 +1,12 @@
 //! Bad queries, budgets, and projects.
 
+use std::time::{Duration, Instant};
+
 use millrace_client::proto::v1;
 use tonic::Code;
 use v1::explore_service_client::ExploreServiceClient;
 
-use crate::common::{TestServer, event, events_request, http_request};
+use crate::common::{TIMEOUT, TestServer, event, events_request, http_request};
 
 fn series(name: &str) -> v1::TrendSeries {
     v1::TrendSeries { event_name: name.to_owned(), ..Default::default() }
@@ -100,4 +102,61 @@ async fn a_query_over_its_budget_is_refused_with_what_to_narrow() {
     let response = client.query_trend(request).await.unwrap().into_inner();
     assert_eq!(response.lines[0].total.unwrap().value, Some(400.0));
     assert_eq!(response.context.unwrap().source(), v1::DataSource::Rollup);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_query_whose_caller_has_left_is_cancelled_and_frees_its_place() {
+    let env = [("MILLRACE_EXPLORE_QUERIES_PER_KEY", "1"), ("MILLRACE_EXPLORE_TIMEOUT_MS", "600000")];
+    let server = TestServer::start_with(&env);
+    server
+        .sql(
+            "INSERT INTO events (project, event_name, timestamp, session_id, properties) SELECT 'default', 'slow', \
+             now64(3) - INTERVAL 1 HOUR, toString(number), concat('{\"note\":\"', repeat('ab', 40), toString(number), '\"}') \
+             FROM numbers(2000000)",
+        )
+        .await;
+    // Takes minutes: every row is compared with a hundred expressions, and none matches.
+    let values: Vec<String> = (0..100).map(|index| format!("(a.*b){{3}}.*x{index}$")).collect();
+    let body = serde_json::json!({
+        "series": [{ "event_name": "slow", "aggregation": "AGGREGATION_VISITORS" }],
+        "filter": { "field": { "field": "properties.note", "operator": "FIELD_OPERATOR_MATCHES", "values": values } },
+        "range": { "time_range": "TIME_RANGE_24H" },
+    });
+    let body = body.to_string();
+    let mut connection = std::net::TcpStream::connect(&server.address).unwrap();
+    let head = format!(
+        "POST /api/query/trend HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n",
+        body.len()
+    );
+    std::io::Write::write_all(&mut connection, [head.as_bytes(), body.as_bytes()].concat().as_slice())
+        .unwrap();
+    wait_until_running(&server, true).await;
+    let other = || {
+        http_request(
+            &server,
+            "POST",
+            "/api/query/trend",
+            "application/json",
+            br#"{"series":[{"event_name":"a"}]}"#,
+        )
+    };
+    let (head, refused) = other();
+    let refused = String::from_utf8(refused).unwrap();
+    assert!(
+        head.starts_with("HTTP/1.1 429") && refused.contains("MILLRACE_EXPLORE_QUERIES_PER_KEY"),
+        "{refused}"
+    );
+    drop(connection);
+    wait_until_running(&server, false).await;
+    let (head, _) = other();
+    assert!(head.starts_with("HTTP/1.1 200"), "{head}");
+}
+
+async fn wait_until_running(server: &TestServer, expected: bool) {
+    let running = "SELECT count() > 0 FROM system.processes WHERE query LIKE '%uniqExact%' AND query NOT LIKE '%processes%'";
+    let deadline = Instant::now() + 2 * TIMEOUT;
+    while server.sql_numbers(running).await[0] != u64::from(expected) {
+        assert!(Instant::now() < deadline, "the statement still runs: {}\n{}", !expected, server.log());
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
 }

@@ -1,5 +1,6 @@
 //! Explore over random events equals plain Rust over the same events, and the people behind each figure are as many as it says.
 
+mod agreement;
 mod data;
 mod funnels;
 mod limits;

@@ -39,29 +39,55 @@ const preloadFirstView: Plugin = {
   },
 };
 
+/** Every route of the router has a `Link` of its own, which the page does not use: without it, links are in no first file. */
+const withoutRouteLinks: Plugin = {
+  name: "without-route-links",
+  apply: "build",
+  enforce: "pre",
+  resolveId: (source, importer) =>
+    source === "./link.js" && importer?.endsWith("/react-router/dist/esm/route.js") ? "\0route-link" : undefined,
+  load: (id) => (id === "\0route-link" ? "export const Link = undefined;" : undefined),
+};
+
 const FRAMEWORK = {
   name: "framework",
-  test: /node_modules\/(react|react-dom|scheduler|use-sync-external-store|@tanstack\/(react-router|router-core|history|react-store|store))\//,
+  // Without the router's index, links and blocks: the first view has none of them.
+  test: /node_modules\/(react|react-dom|scheduler|use-sync-external-store|@tanstack\/(react-router(?!\/dist\/esm\/(index|link|useBlocker)\.)|router-core|history|react-store|store))\//,
   priority: 2,
 };
 
-/** What the dashboard shows before anything is opened. Popups, dialogs, exports and charts are loaded on demand. */
+/**
+ * What the dashboard shows before anything is opened: its page and the frame of all pages, with what they import. Popups,
+ * dialogs, exports and charts are imported on demand, and are in files of their own.
+ */
 const FIRST_VIEW = {
   name: "first-view",
-  test: /preload-helper|\/src\/(strings|lazyPart|routes|lib\/(format|time|backoff|download)|query\/|frame\/(?!csv|timeSeries)|live\/(hooks|store|openWorker|workerLink|protocol)|shell\/(?!CustomRange)|ui\/(Button|icons|placeholders|ErrorBoundary|SegmentedControl|Menu|Dialog|Popover|Combobox|CopyButton|Toaster|Tooltip|Select|Field|toast|popupContainer|useLazyPopup)\.|charts\/(Chart|chartForm|HorizontalBars|RankingNotes|BigFigure|bigFigure|useRedraw|valueFilter)\.|panels\/(?!png)|pages\/dashboard\/[A-Za-z]+\.)/,
+  test: /preload-helper|\/src\/(routes\.tsx|live\/(hooks\.tsx|store\.ts)|pages\/dashboard\/DashboardPage\.tsx)$/,
   priority: 1,
 };
+
+/** React has what these replace in its older versions. */
+const alias = [
+  { find: /^use-sync-external-store\/shim$/, replacement: "react" },
+  {
+    find: /^use-sync-external-store\/shim\/with-selector(\.js)?$/,
+    replacement: "use-sync-external-store/with-selector",
+  },
+];
 
 export default defineConfig({
   // Addresses are relative to the base element of index.html, so that the page works under any path.
   base: "./",
-  plugins: [react(), tailwindcss(), preloadFirstView],
+  plugins: [withoutRouteLinks, react(), tailwindcss(), preloadFirstView],
+  resolve: { alias },
   server: { proxy },
   preview: { proxy },
   worker: { format: "es" },
   build: {
     target: "es2023",
     assetsInlineLimit: 0,
+    // All browsers that run the page know it.
+    modulePreload: { polyfill: false },
     manifest: true,
     chunkSizeWarningLimit: 900,
     // What the first view needs is in two files: over HTTP/1.1, six at a time, each further file costs round trips.

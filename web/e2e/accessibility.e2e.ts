@@ -14,8 +14,6 @@ const env = testEnvironment((url) => generateEvents(url, "--rate", "1", "--backf
 const PANEL = "error_rate";
 const MENU_BUTTON = `[data-panel="${PANEL}"] [aria-haspopup=menu]`;
 const MAX_TAB_STOPS = 120;
-/** Below, all ranges are in a list. */
-const SEGMENTS_WIDTH = 640;
 
 /** Presses Tab until the focused element matches the selector, and its text or name the pattern. */
 async function tabTo(page: Page, what: string, selector: string, pattern = ""): Promise<void> {
@@ -34,8 +32,9 @@ async function tabTo(page: Page, what: string, selector: string, pattern = ""): 
   throw new Error(`${what} is not reached with Tab`);
 }
 
-/** Chooses an item of the open menu or list with the arrow keys. */
-async function arrowTo(page: Page, item: RegExp, role: "menuitem" | "option" = "menuitem"): Promise<void> {
+/** Chooses an item of the open menu with the arrow keys. */
+async function arrowTo(page: Page, item: RegExp): Promise<void> {
+  const role = "menuitem";
   await page.getByRole(role).first().waitFor();
   for (let step = 0; step < 20; step += 1) {
     // The menu itself has the focus at first, and the texts of all of its items.
@@ -81,15 +80,12 @@ describe.each(["dark", "light"] as const)("in the %s theme", (colorScheme) => {
     expect(await textsOutsideCards(page)).toEqual([]);
     expect(await accessibilityViolations(page)).toEqual([]);
 
-    if (width >= SEGMENTS_WIDTH) {
-      await tabTo(page, "the range 6h", "button, [role=radio]", "^6h");
-      await page.keyboard.press("Space");
-    } else {
-      await page.getByRole("button", { name: /^More time ranges/ }).press("Enter");
-      await page.getByRole("option").first().waitFor();
-      await page.keyboard.press("Home");
-      await arrowTo(page, /last 6 hours/i, "option");
-    }
+    await tabTo(page, "the range", "[data-range]");
+    await page.keyboard.press("Enter");
+    await page.getByRole("dialog", { name: "Choose the time range" }).waitFor();
+    expect(await accessibilityViolations(page), "with the calendar").toEqual([]);
+    await tabTo(page, "the last 6 hours", "[data-preset='6h']");
+    await page.keyboard.press("Enter");
     await page.waitForURL(/range=6h/);
     await waitForCharts(page);
     await tabTo(page, "the menu's button", MENU_BUTTON);

@@ -4,7 +4,8 @@ import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import type { Browser } from "playwright-core";
 import { afterAll, beforeAll } from "vitest";
 import { launch } from "./browser.ts";
-import { ingest } from "./client.ts";
+import { health, ingest } from "./client.ts";
+import { eventually } from "./hooks.ts";
 import { startServer, type TestServer } from "./server.ts";
 
 export interface TestEnvironment {
@@ -15,7 +16,7 @@ export interface TestEnvironment {
   sendEvent: () => Promise<void>;
 }
 
-/** `seed` sends events before the first test. */
+/** `seed` sends events before the first test, which begins when they have landed: figures grow until then. */
 export function testEnvironment(
   seed: (url: string) => Promise<void> = async () => {},
   serverEnv: Record<string, string> = {},
@@ -25,6 +26,11 @@ export function testEnvironment(
   beforeAll(async () => {
     server = await startServer(serverEnv);
     await seed(server.url);
+    await eventually(
+      "events that have not landed",
+      async () => (await health(server.url).check({})).health?.bufferSize,
+      (count) => count === 0n,
+    );
     browser = await launch();
   });
   afterAll(async () => {

@@ -37,7 +37,7 @@ test("a shared link shows the sender's view", async () => {
 
   const receiver = await openPage(env.browser, link, { timezoneId: "Asia/Tokyo" });
   await receiver.page.locator(dialogs).locator('[data-panel="error_rate"]').waitFor();
-  await receiver.page.locator("[aria-pressed=true], [aria-checked=true]").filter({ hasText: "6h" }).first().waitFor();
+  await receiver.page.locator("[data-range]").filter({ hasText: "Last 6 hours" }).first().waitFor();
   const text = await receiver.page.locator("body").innerText();
   expect(text).toContain("Madrid");
   expect(receiver.page.url()).toBe(link);
@@ -69,8 +69,8 @@ test.each(["dark", "light"] as const)(
   async (colorScheme) => {
     const { page, close } = await openPage(env.browser, `${env.url}/?range=6h`, { colorScheme });
     await waitForCharts(page);
-    await chooseInMenu(page, "signup_funnel", /table/i);
-    await page.locator('[data-panel="signup_funnel"]').locator("table, [role=table], [role=grid]").waitFor();
+    await chooseInMenu(page, "top_features", /table/i);
+    await page.locator('[data-panel="top_features"]').locator("table, [role=table], [role=grid]").waitFor();
     expect(await accessibilityViolations(page)).toEqual([]);
     await page.locator("body").press("?");
     await page.locator(dialogs).first().waitFor();
@@ -82,13 +82,14 @@ test.each(["dark", "light"] as const)(
 test.runIf(process.env.SCREENSHOTS === "1")("screenshots for the documentation", async () => {
   const docs = fileURLToPath(new URL("../../docs/", import.meta.url));
   await mkdir(docs, { recursive: true });
+  const desktop = { colorScheme: "dark", viewport: { width: WIDTHS.desktop, height: 1000 } } as const;
   const shots = [
-    ["dashboard-dark", { colorScheme: "dark", viewport: { width: WIDTHS.desktop, height: 1000 } }],
-    ["dashboard-light", { colorScheme: "light", viewport: { width: WIDTHS.desktop, height: 1000 } }],
-    ["dashboard-phone", { colorScheme: "dark", viewport: { width: WIDTHS.phone, height: 844 } }],
+    ["dashboard-dark", "/?range=6h", desktop],
+    ["dashboard-light", "/?range=6h", { ...desktop, colorScheme: "light" }],
+    ["dashboard-phone", "/?range=6h", { colorScheme: "dark", viewport: { width: WIDTHS.phone, height: 844 } }],
   ] as const;
-  for (const [name, options] of shots) {
-    const { page, close } = await openPage(env.browser, `${env.url}/?range=6h`, options);
+  for (const [name, path, options] of shots) {
+    const { page, close } = await openPage(env.browser, env.url + path, options);
     await waitForConnection(page, "live");
     await waitForCharts(page);
     const fullPage = name !== "dashboard-phone";
@@ -99,6 +100,24 @@ test.runIf(process.env.SCREENSHOTS === "1")("screenshots for the documentation",
       await waitForCharts(page);
     }
     await page.screenshot({ path: `${docs}${name}.png`, fullPage, animations: "disabled" });
+    await close();
+  }
+  // Each of the other pages, when what it is about has arrived.
+  const pages = [
+    ["explore", "/explore?q=funnel&s=signup_started&s=signup_completed&by=device_type&range=24h", "main table"],
+    ["live", "/live", "[data-event]"],
+    ["people", "/people", 'a[href*="people/"]'],
+    ["status", "/status", "main table"],
+    ["dashboards", "/dashboards", "main a"],
+  ] as const;
+  for (const [name, path, content] of pages) {
+    const { page, close } = await openPage(env.browser, env.url + path, {
+      ...desktop,
+      viewport: { width: WIDTHS.desktop, height: 900 },
+    });
+    await waitForConnection(page, "live");
+    await page.locator(content).first().waitFor();
+    await page.screenshot({ path: `${docs}${name}.png`, animations: "disabled" });
     await close();
   }
 });

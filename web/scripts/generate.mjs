@@ -1,4 +1,5 @@
-// Generates src/gen from ../proto. buf compiles the contracts and runs protoc-gen-es, so npm is the only requirement.
+// Generates src/gen from ../proto. buf compiles the contracts and runs protoc-gen-es and the plugin beside this file, so npm is
+// the only requirement.
 // The buf binary comes from an optional platform package: npm installs only the one for this platform.
 import { execFileSync } from "node:child_process";
 import { existsSync, rmSync } from "node:fs";
@@ -25,7 +26,14 @@ const template = {
   version: "v2",
   clean: true,
   inputs: [{ directory: "../proto" }],
-  plugins: [{ local: "protoc-gen-es", out: "src/gen", opt: ["target=ts"] }],
+  plugins: [
+    { local: "protoc-gen-es", out: "src/gen", opt: ["target=ts"] },
+    {
+      local: [process.execPath, join(web, "scripts", "protoc-gen-codec.mjs")],
+      out: "src/gen",
+      opt: ["target=ts", "import_extension=ts"],
+    },
+  ],
 };
 
 const bin = join(web, "node_modules", ".bin");

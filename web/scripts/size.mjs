@@ -1,4 +1,5 @@
-// Gzipped size of what the first visit of the dashboard loads, from Vite's manifest. Fails above the limits.
+// Gzipped size of what the first visit of the dashboard loads, and of each page beyond that, from Vite's manifest. Fails above
+// the limits.
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { gzipSync } from "node:zlib";
 
@@ -9,9 +10,21 @@ const BEFORE_CHART_KB = 150;
 const FIRST_LOAD_KB = 200;
 const CSS_KB = 20;
 
+/** JavaScript of each page in routes.tsx beyond the first load: what its address loads before it asks the server. */
+const PAGE_KB = {
+  "dashboard/DashboardPage": 1,
+  "dashboards/DashboardsPage": 30,
+  "explore/ExplorePage": 69,
+  "live/LivePage": 44,
+  "people/PeoplePage": 42,
+  "people/PersonPage": 44,
+  "status/StatusPage": 46,
+  "uikit/UiKitPage": 8,
+};
+
 const DASHBOARD = "src/pages/dashboard/DashboardPage.tsx";
 /** Loaded with the first data of the default dashboard. */
-const CHARTS = /^src\/charts\/(TimeSeries|DataTable)\.tsx$/;
+const CHARTS = /^src\/charts\/(TimeSeries|HorizontalBars|DataTable)\.tsx$/;
 
 const dist = new URL(process.argv[2] ? `file://${process.argv[2]}/` : "../dist/", import.meta.url);
 const manifest = JSON.parse(readFileSync(new URL(".vite/manifest.json", dist), "utf8"));
@@ -77,6 +90,26 @@ for (const [what, bytes, limit] of [
   const over = bytes > limit * KB;
   failed ||= over;
   console.log(`${over ? "OVER " : "     "}${what}: ${(bytes / KB).toFixed(1)} KB, limit ${limit} KB`);
+}
+const routes = readFileSync(new URL("../src/routes.tsx", import.meta.url), "utf8");
+const pages = new Set([...routes.matchAll(/import\("\.\/pages\/(.+?)\.tsx"\)/g)].map(([, name]) => name));
+for (const name of new Set([...pages, ...Object.keys(PAGE_KB)])) {
+  const key = `src/pages/${name}.tsx`;
+  const limit = PAGE_KB[name];
+  if (!pages.has(name) || !manifest[key] || limit === undefined) {
+    console.log(
+      `OVER ${name}: ${limit === undefined ? "has no limit" : "not found in routes.tsx and in the manifest"}`,
+    );
+    failed = true;
+    continue;
+  }
+  const files = [...closure([key])].filter((file) => !first.has(file));
+  const bytes = files.reduce((sum, file) => sum + gzipped(file), 0);
+  const over = bytes > limit * KB;
+  failed ||= over;
+  console.log(
+    `${over ? "OVER " : "     "}${name}: ${(bytes / KB).toFixed(1)} KB in ${files.length} files, limit ${limit} KB`,
+  );
 }
 if (existsSync(new URL("theme.js", dist))) console.log(`     theme.js: ${gzipped("theme.js")} bytes, not counted`);
 if (failed) process.exit(1);

@@ -9,8 +9,9 @@ import {
   Outlet,
   type RouterHistory,
 } from "@tanstack/react-router";
-import { useEffect } from "react";
+import { type ReactNode, useEffect } from "react";
 import { onRetryFailedParts, retryFailedParts } from "./lazyPart.ts";
+import { useWallRecovery } from "./shell/kiosk/recovery.ts";
 import { Layout } from "./shell/Layout.tsx";
 import {
   formatSearch,
@@ -26,6 +27,7 @@ import { EmptyState } from "./ui/placeholders.tsx";
 
 function RouteError({ error, reset }: ErrorComponentProps) {
   useEffect(() => onRetryFailedParts(reset), [reset]);
+  useWallRecovery();
   return (
     <EmptyState
       title={strings.pageFailed}
@@ -84,6 +86,22 @@ export function createAppRouter(history?: RouterHistory) {
     component: lazyRouteComponent(() => import("./pages/dashboard/DashboardPage.tsx")),
     errorComponent: RouteError,
   });
+  const page = (path: string, load: () => Promise<{ default: () => ReactNode }>) =>
+    createRoute({
+      getParentRoute: () => root,
+      path,
+      component: lazyRouteComponent(load),
+      errorComponent: RouteError,
+    });
+  const pages = [
+    page("/dashboards", () => import("./pages/dashboards/DashboardsPage.tsx")),
+    page("/dashboards/$name", () => import("./pages/dashboard/DashboardPage.tsx")),
+    page("/explore", () => import("./pages/explore/ExplorePage.tsx")),
+    page("/live", () => import("./pages/live/LivePage.tsx")),
+    page("/people", () => import("./pages/people/PeoplePage.tsx")),
+    page("/people/$id", () => import("./pages/people/PersonPage.tsx")),
+    page("/status", () => import("./pages/status/StatusPage.tsx")),
+  ];
   // Every control in every state. Not linked: for development and for tests.
   const uiKit = createRoute({
     getParentRoute: () => root,
@@ -92,7 +110,7 @@ export function createAppRouter(history?: RouterHistory) {
     errorComponent: RouteError,
   });
   return createRouter({
-    routeTree: root.addChildren([dashboard, uiKit]),
+    routeTree: root.addChildren([dashboard, ...pages, uiKit]),
     history,
     basepath: basePath(),
     parseSearch,

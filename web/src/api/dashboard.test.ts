@@ -10,7 +10,7 @@ import { grpcWebClient } from "./grpcWeb.ts";
 async function sent(query: Omit<PanelQuery, "panel" | "zone">): Promise<unknown> {
   const server = new FakeServer();
   const api = createDashboardApi(grpcWebClient("http://in-memory/", server.fetch));
-  await api.queryPanel({ panel: "a", zone: "UTC", ...query }, new AbortController().signal);
+  await api.query({ panel: "a", zone: "UTC", ...query }, new AbortController().signal);
   const [poll] = server.polls;
   if (!poll) throw new Error("nothing was sent");
   return toJson(QueryPanelRequestSchema, poll.request);

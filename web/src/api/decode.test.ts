@@ -1,5 +1,6 @@
 import { create, type MessageInitShape, toBinary } from "@bufbuild/protobuf";
 import { expect, test } from "vitest";
+import { FRAME, LIST_PANELS_RESPONSE } from "../gen/millrace/v1/dashboard_codec.ts";
 import {
   Chart,
   ColumnRole,
@@ -11,7 +12,6 @@ import {
 import { DataSource } from "../gen/millrace/v1/range_pb.ts";
 import { decode as decodeBytes } from "./codec.ts";
 import { decodeCatalog, decodeFrame } from "./decode.ts";
-import { FRAME, LIST_PANELS_RESPONSE } from "./schemas.ts";
 
 const context = {
   rangeStart: { seconds: 1_000n },

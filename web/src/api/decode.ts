@@ -1,6 +1,5 @@
 // From the messages of the contract to the page's own types.
 
-import type { Timestamp } from "@bufbuild/protobuf/wkt";
 import type { BrokenPanelInfo, Catalog, ChartKind, Dimension, PanelInfo } from "../frame/catalog.ts";
 import type { Cell, ColumnType, Comparison, Figure, Frame, FrameColumn, FrameContext, Role } from "../frame/frame.ts";
 import {
@@ -14,10 +13,8 @@ import {
   type Panel as PanelMessage,
   PanelSize,
 } from "../gen/millrace/v1/dashboard_pb.ts";
-import { DataSource, type PanelContext } from "../gen/millrace/v1/range_pb.ts";
-import { durationMs } from "./errors.ts";
-
-export const timestampMs = ({ seconds, nanos }: Timestamp): number => Number(seconds) * 1000 + Math.floor(nanos / 1e6);
+import type { DataSource, PanelContext } from "../gen/millrace/v1/range_pb.ts";
+import { durationMs, timestampMs } from "./time.ts";
 
 /** A number if it has every digit, else a bigint. */
 function integer(value: bigint): number | bigint {
@@ -32,7 +29,8 @@ function integers(values: bigint[]): (number | bigint)[] {
 }
 
 /** ClickHouse divides zero by zero to NaN: there is no value. */
-const float = (value: number | undefined): number | null => (value === undefined || Number.isNaN(value) ? null : value);
+export const float = (value: number | undefined): number | null =>
+  value === undefined || Number.isNaN(value) ? null : value;
 
 const ROLES: Record<ColumnRole, Role> = {
   [ColumnRole.UNSPECIFIED]: "detail",
@@ -106,12 +104,12 @@ function decodeFigure(message: FigureMessage): Figure {
   return figure;
 }
 
-const SOURCES: Partial<Record<DataSource, FrameContext["source"]>> = {
-  [DataSource.ROLLUP]: "rollup",
-  [DataSource.EVENTS]: "events",
+const SOURCES: Partial<Record<number, FrameContext["source"]>> = {
+  [1 satisfies DataSource.ROLLUP]: "rollup",
+  [2 satisfies DataSource.EVENTS]: "events",
 };
 
-function decodeContext(context: PanelContext | undefined): FrameContext {
+export function decodeContext(context: PanelContext | undefined): FrameContext {
   if (!context?.rangeStart || !context.rangeEnd || !context.computedAt) {
     throw new Error("the frame does not say what it was computed for");
   }
@@ -160,7 +158,7 @@ const SIZES: Record<PanelSize, PanelInfo["size"]> = {
 };
 
 function decodePanel(panel: PanelMessage): PanelInfo {
-  const { name, title, description, unit, sql, builtIn, refresh, spec, filterable, comparable } = panel;
+  const { name, title, description, unit, sql, builtIn, refresh, spec, parameters, filterable, comparable } = panel;
   return {
     name,
     title: title || name,
@@ -174,6 +172,14 @@ function decodePanel(panel: PanelMessage): PanelInfo {
     sql,
     refreshSeconds: refresh ? durationMs(refresh) / 1000 : 0,
     builtIn,
+    ...(parameters.length > 0 && {
+      parameters: parameters.map(({ name, type, defaultValue, description }) => ({
+        name,
+        type,
+        defaultValue,
+        description,
+      })),
+    }),
     filterable,
     comparable,
   };

@@ -1,10 +1,11 @@
 // What the error of a call means: whether it is worth a retry, and how to tell people. The only table of status codes.
 
 import type { Duration } from "@bufbuild/protobuf/wkt";
+import { DURATION } from "../gen/google/protobuf/duration_codec.ts";
 import { decode, schema } from "./codec.ts";
 import { OWN_DEADLINE } from "./grpcWeb.ts";
-import { DURATION } from "./schemas.ts";
 import { Code, ConnectionLost, StatusError } from "./status.ts";
+import { durationMs } from "./time.ts";
 
 /** `permanent`: fails again unless the request or the server is changed. `slow`: a deadline has passed. */
 export type FailureKind = "transient" | "permanent" | "slow";
@@ -69,7 +70,7 @@ export const queryFailure = (code: number, message: string): Failure => ({
 });
 
 /** google.rpc.RetryInfo. */
-const RETRY_INFO = schema<{ retryDelay?: Duration }>({ 1: ["retryDelay", DURATION] });
+const RETRY_INFO = schema<{ retryDelay?: Duration }>({ 1: ["retryDelay", () => DURATION] });
 
 function retryDelayMs(error: unknown): number | undefined {
   const details = error instanceof StatusError ? error.details : [];
@@ -78,4 +79,24 @@ function retryDelayMs(error: unknown): number | undefined {
   return delay && durationMs(delay);
 }
 
-export const durationMs = ({ seconds, nanos }: Duration): number => Number(seconds) * 1000 + nanos / 1e6;
+/** google.rpc.BadRequest. */
+const BAD_REQUEST = /*#__PURE__*/ schema<{ fieldViolations: FieldViolation[] }>({
+  1: [
+    "fieldViolations",
+    () => schema<FieldViolation>({ 1: ["field", "string"], 2: ["description", "string"] }),
+    "repeated",
+  ],
+});
+
+export interface FieldViolation {
+  /** Path of the field in the request, for example "steps[1].event_name". */
+  field: string;
+  description: string;
+}
+
+/** Which fields of the request the server has rejected, as far as it has said so. The message of the error says it in words. */
+export function fieldViolations(error: unknown): FieldViolation[] {
+  const details = error instanceof StatusError ? error.details : [];
+  const found = details.find(({ type }) => type === "google.rpc.BadRequest");
+  return found ? decode(BAD_REQUEST, found.value).fieldViolations : [];
+}

@@ -73,11 +73,11 @@ async function events(panel: string, until: (event: WatchEvent) => boolean): Pro
 test("calls go below the path of the document", async () => {
   expect(await api.listPanels(never)).toMatchObject({ version: "7" });
   const deeper = createDashboardApi(grpcWebClient(`${base}index.html?range=1h#top`));
-  expect(await deeper.queryPanel(query("a"), never)).toMatchObject({ figures: [{ value: 3 }] });
+  expect(await deeper.query(query("a"), never)).toMatchObject({ figures: [{ value: 3 }] });
 });
 
 test("errors keep code, message and details", async () => {
-  const failure = await api.queryPanel(query("busy"), never).catch(toFailure);
+  const failure = await api.query(query("busy"), never).catch(toFailure);
   expect(failure).toMatchObject({ kind: "transient", reason: "zu viel: 100 %", responded: true });
 });
 
@@ -100,7 +100,7 @@ test("a port where nothing listens cannot be reached", async () => {
 
 test("a call can be aborted", async () => {
   const control = new AbortController();
-  const call = api.queryPanel(query("slow"), control.signal).catch(toFailure);
+  const call = api.query(query("slow"), control.signal).catch(toFailure);
   control.abort();
   expect(await call).toMatchObject({ kind: "transient" });
 });

@@ -1,13 +1,14 @@
 // gRPC-Web over fetch: in binary, without compression, one request per call.
 
-import { decode, encode, type Init, repeated, type Schema, schema } from "./codec.ts";
+import { decode, encode, type Init, type Schema, schema } from "./codec.ts";
 import { Code, ConnectionLost, StatusError } from "./status.ts";
 
-export interface Method<Request, Response> {
+export interface Method<Request, Response, Kind extends "unary" | "stream" = "unary" | "stream"> {
   /** Service and name, without a leading slash. */
   path: string;
   request: Schema<Request>;
   response: Schema<Response>;
+  kind: Kind;
 }
 
 export interface CallOptions {
@@ -153,7 +154,7 @@ const ANY = schema<{ typeUrl: string; value: Uint8Array }>({ 1: ["typeUrl", "str
 const STATUS = schema<{ code: number; message: string; details: { typeUrl: string; value: Uint8Array }[] }>({
   1: ["code", "int32"],
   2: ["message", "string"],
-  3: ["details", repeated(ANY)],
+  3: ["details", () => ANY, "repeated"],
 });
 
 function checkStatus(headers: Headers): void {

@@ -8,14 +8,14 @@ export interface Session {
   /** Why the person whom a proxy names has no entry. */
   problem?: string;
   /** Who reads the panels. Undefined before the log-in. */
-  caller?: { project: string; scope: string; canLogOut: boolean; projects: string[] };
+  caller?: { project: string; scope: string; role?: string; canLogOut: boolean; projects: string[] };
 }
 
 interface SessionResponse {
   required: boolean;
   oidc?: { name: string; url: string };
   problem?: string;
-  caller: { project: string; scope: string; can_log_out: boolean; projects?: string[] } | null;
+  caller: { project: string; scope: string; role?: string; can_log_out: boolean; projects?: string[] } | null;
 }
 
 /** Below the path of the page, where a proxy may publish the server. */
@@ -33,8 +33,8 @@ export async function fetchSession(signal: AbortSignal): Promise<Session> {
   const response = await request({ signal });
   const { required, oidc: provider, problem, caller }: SessionResponse = await response.json();
   if (!caller) return { required, provider, problem };
-  const { project, scope, can_log_out: canLogOut, projects = [project] } = caller;
-  return { required, provider, caller: { project, scope, canLogOut, projects } };
+  const { project, scope, role, can_log_out: canLogOut, projects = [project] } = caller;
+  return { required, provider, caller: { project, scope, role, canLogOut, projects } };
 }
 
 const json = (method: string, body: unknown): RequestInit => ({

@@ -4,7 +4,7 @@ import { useMemo } from "react";
 import { Bar, BarChart, CartesianGrid, ReferenceLine, ResponsiveContainer, Tooltip, XAxis, YAxis } from "recharts";
 import type { Frame } from "../frame/frame.ts";
 import { toRanking } from "../frame/ranking.ts";
-import { rankingSummary } from "../frame/words.ts";
+import { rankingSummary } from "../frame/summaries.ts";
 import { formatTicks } from "../lib/format.ts";
 import { niceScale } from "../lib/valueTicks.ts";
 import { MeasureLegend, NotShown, RestNote } from "./RankingNotes.tsx";
@@ -111,7 +111,7 @@ export default function CategoryBars({ frame, title, top }: Props) {
           Not drawn: {other.label} {other.texts.join(" / ")}
         </p>
       )}
-      {bars.some(({ isRest }) => isRest) && <RestNote />}
+      {bars.some(({ isRest }) => isRest) && <RestNote frame={frame} />}
       <NotShown count={notShown} />
     </div>
   );

@@ -2,7 +2,8 @@ import { useVirtualizer } from "@tanstack/react-virtual";
 import { useCallback, useEffect, useMemo, useRef, useState } from "react";
 import { REST_VALUE } from "../frame/columns.ts";
 import type { Frame } from "../frame/frame.ts";
-import { REST_WORDS, tableSummary } from "../frame/words.ts";
+import { tableSummary } from "../frame/summaries.ts";
+import { restWords } from "../frame/words.ts";
 import { pluralize } from "../lib/format.ts";
 import { type TableColumnView, tableColumns } from "./tableColumns.ts";
 import { useValueFilter, ValueButton } from "./valueFilter.tsx";
@@ -14,7 +15,15 @@ interface Props {
 
 const ROW_HEIGHT = 32;
 
-function Row({ row, columns, index }: { row: number; columns: TableColumnView[]; index: number }) {
+interface RowProps {
+  row: number;
+  columns: TableColumnView[];
+  index: number;
+  /** What the value "(other)" is. */
+  rest: string;
+}
+
+function Row({ row, columns, index, rest }: RowProps) {
   const filterBy = useValueFilter();
   return (
     <tr aria-rowindex={index} style={{ height: ROW_HEIGHT }} className="border-t border-line">
@@ -25,7 +34,7 @@ function Row({ row, columns, index }: { row: number; columns: TableColumnView[];
         return (
           <td
             key={name}
-            title={isRest ? REST_WORDS : text.length > 20 ? text : undefined}
+            title={isRest ? rest : text.length > 20 ? text : undefined}
             className={`truncate px-2.5 ${numeric ? "text-right tabular-nums" : ""} ${isRest ? "text-muted" : ""}`}
           >
             {dimension ? (
@@ -108,7 +117,7 @@ export default function DataTable({ frame, title }: Props) {
             <tbody>
               {before > 0 && <tr style={{ height: before }} />}
               {items.map(({ index }) => (
-                <Row key={index} row={index} index={index + 2} columns={columns} />
+                <Row key={index} row={index} index={index + 2} columns={columns} rest={restWords(frame)} />
               ))}
               {after > 0 && <tr style={{ height: after }} />}
             </tbody>

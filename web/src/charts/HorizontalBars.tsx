@@ -1,7 +1,8 @@
 import { useMemo } from "react";
 import type { Frame } from "../frame/frame.ts";
 import { type RankingBar, type RankingMeasure, toRanking } from "../frame/ranking.ts";
-import { REST_WORDS, rankingSummary } from "../frame/words.ts";
+import { rankingSummary } from "../frame/summaries.ts";
+import { restWords } from "../frame/words.ts";
 import { MeasureLegend, NotShown, RestNote } from "./RankingNotes.tsx";
 import { useValueFilter, ValueButton } from "./valueFilter.tsx";
 
@@ -40,17 +41,19 @@ export function barExtent(value: number | null, { min, max }: Pick<RankingMeasur
 interface BarProps {
   bar: RankingBar;
   measures: RankingMeasure[];
+  /** What the value "(other)" is. */
+  rest: string;
   onFilter: (() => void) | undefined;
 }
 
-function Bar({ bar, measures, onFilter }: BarProps) {
+function Bar({ bar, measures, rest, onFilter }: BarProps) {
   const single = measures.length === 1;
   const muted = bar.isOther || bar.isRest;
   return (
     <li
       className="min-w-0"
       data-rest={bar.isRest ? "" : undefined}
-      title={[bar.isRest ? REST_WORDS : "", ...bar.details].filter(Boolean).join(" · ") || undefined}
+      title={[bar.isRest ? rest : "", ...bar.details].filter(Boolean).join(" · ") || undefined}
     >
       <div className="flex items-baseline gap-3 text-sm leading-5">
         <span className={`flex min-w-0 flex-1 ${muted ? "text-muted" : ""}`}>
@@ -94,7 +97,7 @@ function Bar({ bar, measures, onFilter }: BarProps) {
 }
 
 /** Bars as HTML: names over their bars, at full width, with values at the right. */
-export function HorizontalBars({ frame, title, top }: Props) {
+export default function HorizontalBars({ frame, title, top }: Props) {
   const ranking = useMemo(() => toRanking(frame, { top }), [frame, top]);
   const filterBy = useValueFilter();
   if (!ranking) return null;
@@ -110,11 +113,11 @@ export function HorizontalBars({ frame, title, top }: Props) {
       >
         <ul className="flex flex-col gap-2 in-data-dimmed:text-muted">
           {bars.map((bar) => (
-            <Bar key={bar.key} bar={bar} measures={measures} onFilter={filterBy(bar.value)} />
+            <Bar key={bar.key} bar={bar} measures={measures} rest={restWords(frame)} onFilter={filterBy(bar.value)} />
           ))}
         </ul>
       </section>
-      {bars.some(({ isRest }) => isRest) && <RestNote />}
+      {bars.some(({ isRest }) => isRest) && <RestNote frame={frame} />}
       <NotShown count={notShown} />
     </div>
   );

@@ -1,5 +1,4 @@
 import { REST_VALUE } from "../frame/columns.ts";
-import { REST_WORDS } from "../frame/words.ts";
 import { legendText } from "./legendText.ts";
 import type { Plot } from "./plot.ts";
 import { useValueFilter, ValueButton } from "./valueFilter.tsx";
@@ -8,10 +7,12 @@ interface Props {
   plot: Plot;
   others: { count: number; drawn: boolean };
   interval: number | null;
+  /** What the value "(other)" is. */
+  rest: string;
 }
 
 /** Above the chart, so that it does not move when the chart grows. */
-export function Legend({ plot, others, interval }: Props) {
+export function Legend({ plot, others, interval, rest }: Props) {
   const filterBy = useValueFilter();
   const { entries, notes } = legendText(plot, others, interval);
   return (
@@ -21,7 +22,7 @@ export function Legend({ plot, others, interval }: Props) {
           <li
             key={key}
             className="flex max-w-full min-w-0 items-center gap-1.5"
-            title={dimensionValue?.cell === REST_VALUE ? REST_WORDS : note ? `${label}: ${value} (${note})` : label}
+            title={dimensionValue?.cell === REST_VALUE ? rest : note ? `${label}: ${value} (${note})` : label}
           >
             <span
               className={`shrink-0 ${line ? "h-0.5 w-3 rounded-full" : "size-2 rounded-sm"}`}

@@ -4,6 +4,8 @@ import { tooltipPlace } from "./tooltipPlace.ts";
 
 interface Props {
   point: PointText;
+  /** What happened then. */
+  notes?: string[];
   /** The point and the size of the chart, in CSS pixels. */
   x: number;
   y: number;
@@ -12,14 +14,14 @@ interface Props {
 }
 
 /** The values of a point of time. Screen readers have the same text as a status. */
-export function PointTooltip({ point, x, y, width, height }: Props) {
+export function PointTooltip({ point, notes = [], x, y, width, height }: Props) {
   const box = useRef<HTMLDivElement>(null);
   const [place, setPlace] = useState({ left: 0, top: 0 });
   // biome-ignore lint/correctness/useExhaustiveDependencies: another text has another size
   useLayoutEffect(() => {
     const tip = box.current?.getBoundingClientRect();
     if (tip) setPlace(tooltipPlace({ x, y }, tip, { width, height }));
-  }, [x, y, width, height, point.title, point.lines.length]);
+  }, [x, y, width, height, point.title, point.lines.length, notes.length]);
   const hasCompared = point.comparedTotal !== "" || point.lines.some(({ compared }) => compared !== "");
   return (
     <div
@@ -52,6 +54,12 @@ export function PointTooltip({ point, x, y, width, height }: Props) {
           {point.comparedTotal && <Compared text={point.comparedTotal} />}
         </p>
       )}
+      {notes.map((note) => (
+        <p key={note} className="mt-1 flex gap-2" data-annotation="">
+          <span className="text-muted">▼</span>
+          <span className="min-w-0 break-words">{note}</span>
+        </p>
+      ))}
       {point.soFar && <p className="mt-1 text-warn">{point.soFar}</p>}
     </div>
   );

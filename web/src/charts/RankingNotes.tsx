@@ -1,8 +1,9 @@
 // What both drawings of a ranking say beside the bars.
 
 import { REST_VALUE } from "../frame/columns.ts";
+import type { Frame } from "../frame/frame.ts";
 import type { Ranking } from "../frame/ranking.ts";
-import { REST_WORDS } from "../frame/words.ts";
+import { restWords } from "../frame/words.ts";
 import { formatCount } from "../lib/format.ts";
 
 /** The colours of the measures. A single measure needs no legend. */
@@ -26,9 +27,12 @@ export function NotShown({ count }: { count: number }) {
   return <p className="text-xs text-muted">{formatCount(count)} more not shown. The CSV file has all.</p>;
 }
 
-/** Says what the value "(other)" is. */
-export const RestNote = () => (
-  <p className="text-xs text-muted">
-    {REST_VALUE}: {REST_WORDS.charAt(0).toLowerCase() + REST_WORDS.slice(1)}.
-  </p>
-);
+/** Says what the value "(other)" is: of a panel, or of the breakdown of a question. */
+export function RestNote({ frame }: { frame: Frame }) {
+  const words = restWords(frame);
+  return (
+    <p className="text-xs text-muted">
+      {REST_VALUE}: {words.charAt(0).toLowerCase() + words.slice(1)}.
+    </p>
+  );
+}

@@ -1,17 +1,24 @@
 // A chart over time on a canvas. Loaded lazily: it brings uPlot.
 
-import { type KeyboardEvent, useEffect, useMemo, useRef, useState } from "react";
+import { type KeyboardEvent, use, useEffect, useMemo, useRef, useState } from "react";
 import uPlot from "uplot";
 import type { Frame } from "../frame/frame.ts";
+import { timeSeriesSummary } from "../frame/summaries.ts";
 import { toTimeSeries } from "../frame/timeSeries.ts";
-import { timeSeriesSummary } from "../frame/words.ts";
+import { restWords } from "../frame/words.ts";
 import { niceTimeTicks } from "../lib/timeTicks.ts";
+import { drawAnnotations } from "./annotationMarks.ts";
+import { type Annotation, annotationsOf, annotationsWithin, annotationWords, useAnnotations } from "./annotations.ts";
 import { readColors, useThemeVersion } from "./chartColors.ts";
 import { drawBackground, drawMarks } from "./draw.ts";
+import { HighlightContext, HoverContext, withHighlight } from "./highlight.ts";
 import { Legend } from "./Legend.tsx";
 import { PointTooltip } from "./PointTooltip.tsx";
+import { usePick } from "./pick.tsx";
 import { type Plot, type TimeChartKind, toPlot } from "./plot.ts";
 import { pointAt, pointText, pointWords } from "./point.ts";
+import { nearestSeries, seriesPick } from "./seriesPick.ts";
+import { MIN_DRAG, useZoom, zoomSpan } from "./zoom.tsx";
 import "./timeSeries.css";
 
 interface Props {
@@ -24,13 +31,17 @@ interface Props {
 
 /** One cursor for all charts of the page. */
 const CURSOR_GROUP = "millrace";
+/** In pixels, at the usual size of text. */
 const AXIS_FONT_SIZE = 11;
+/** How much larger the text of the page is: on a wall display, or by the browser's setting. */
+const textScale = (): number => (Number.parseFloat(getComputedStyle(document.documentElement).fontSize) || 16) / 16;
 
 /** What is read while drawing. A change of anything else rebuilds the chart. */
 interface Drawn {
   plot: Plot;
   zone: string;
   colors: ReturnType<typeof readColors>;
+  annotations: readonly Annotation[];
 }
 
 function chartData({ x, series, partialIndex }: Plot): uPlot.AlignedData {
@@ -43,9 +54,17 @@ function chartData({ x, series, partialIndex }: Plot): uPlot.AlignedData {
   return [x, ...values];
 }
 
-function chartOptions(drawn: { current: Drawn }, width: number, height: number, fontFamily: string): uPlot.Options {
+function chartOptions(
+  drawn: { current: Drawn },
+  width: number,
+  height: number,
+  fontFamily: string,
+  zoomable: boolean,
+): uPlot.Options {
   const color = (variable: string) => () => drawn.current.colors(variable);
-  const font = `${AXIS_FONT_SIZE}px ${fontFamily}`;
+  const scale = textScale();
+  const fontSize = Math.round(AXIS_FONT_SIZE * scale);
+  const font = `${fontSize}px ${fontFamily}`;
   const axis = { stroke: color("--muted"), font, gap: 6 };
   const { plot } = drawn.current;
   const valueAxis = (index: 0 | 1): uPlot.Axis => ({
@@ -57,15 +76,15 @@ function chartOptions(drawn: { current: Drawn }, width: number, height: number, 
     splits: () => drawn.current.plot.axes[index]?.scale.ticks ?? [],
     values: () => drawn.current.plot.axes[index]?.labels ?? [],
     size: (u, labels) => {
-      u.ctx.font = `${AXIS_FONT_SIZE * uPlot.pxRatio}px ${fontFamily}`;
+      u.ctx.font = `${fontSize * uPlot.pxRatio}px ${fontFamily}`;
       const widest = (labels ?? []).reduce((max, label) => Math.max(max, u.ctx.measureText(label).width), 0);
       return Math.ceil(widest / uPlot.pxRatio) + 10;
     },
   });
   const valueScale = (index: 0 | 1): uPlot.Scale => ({
     range: () => {
-      const scale = drawn.current.plot.axes[index]?.scale;
-      return [scale?.min ?? 0, scale?.max ?? 1];
+      const shown = drawn.current.plot.axes[index]?.scale;
+      return [shown?.min ?? 0, shown?.max ?? 1];
     },
   });
   const axes = plot.axes.length > 1 ? ([0, 1] as const) : ([0] as const);
@@ -89,7 +108,8 @@ function chartOptions(drawn: { current: Drawn }, width: number, height: number, 
         return index === null ? [left, top] : [u.valToPos(plot.x[index] ?? at, "x"), top];
       },
       dataIdx: (_u, _series, nearest, at) => pointAt(drawn.current.plot, nearest, at) as number,
-      drag: { x: false, y: false },
+      // The selection becomes the range of the page, not a scale of its own.
+      drag: { x: zoomable, y: false, setScale: false },
       points: {
         size: (_, index) => (drawn.current.plot.series[index - 1]?.shape === "bar" ? 0 : 9),
         fill: (_, index) => drawn.current.colors(drawn.current.plot.series[index - 1]?.color ?? "--c1"),
@@ -103,7 +123,7 @@ function chartOptions(drawn: { current: Drawn }, width: number, height: number, 
     axes: [
       {
         ...axis,
-        size: 24,
+        size: Math.round(24 * scale),
         grid: { show: false },
         ticks: { stroke: color("--line-strong"), size: 4, width: 1 },
         border: { show: true, stroke: color("--grid"), width: 1 },
@@ -124,13 +144,16 @@ function chartOptions(drawn: { current: Drawn }, width: number, height: number, 
     ],
     hooks: {
       drawClear: [(u) => drawBackground(u, drawn.current.plot, drawn.current.colors, uPlot.pxRatio)],
-      draw: [(u) => drawMarks(u, drawn.current.plot, drawn.current.colors, uPlot.pxRatio)],
+      draw: [
+        (u) => drawMarks(u, drawn.current.plot, drawn.current.colors, uPlot.pxRatio),
+        (u) => drawAnnotations(u, drawn.current.annotations, drawn.current.colors, uPlot.pxRatio),
+      ],
     },
   };
 }
 
 const timeTicks = (u: uPlot, { plot, zone }: Drawn) =>
-  niceTimeTicks(plot.start, plot.end, zone, u.bbox.width > 0 ? u.bbox.width / uPlot.pxRatio : u.width);
+  niceTimeTicks(plot.start, plot.end, zone, (u.bbox.width > 0 ? u.bbox.width / uPlot.pxRatio : u.width) / textScale());
 
 /** Size of the element's content box, in whole pixels. */
 function useSize(element: HTMLElement | null): { width: number; height: number } {
@@ -155,11 +178,27 @@ export default function TimeSeries({ frame, kind, title, top }: Props) {
   const { width, height } = useSize(container);
   const theme = useThemeVersion();
   const data = useMemo(() => toTimeSeries(frame, { top }), [frame, top]);
-  const plot = useMemo(() => (data ? toPlot(frame, data, kind, height) : null), [frame, data, kind, height]);
+  const whole = useMemo(() => (data ? toPlot(frame, data, kind, height) : null), [frame, data, kind, height]);
+  const highlight = use(HighlightContext);
+  const onHover = use(HoverContext);
+  const hover = useRef(onHover);
+  hover.current = onHover;
+  const plot = useMemo(() => withHighlight(whole, highlight), [whole, highlight]);
   const summary = useMemo(() => (data ? timeSeriesSummary(title, frame, data) : title), [title, frame, data]);
   // Reading a colour recalculates styles: once for a theme, not for each result.
   // biome-ignore lint/correctness/useExhaustiveDependencies: a change of the theme changes the colours
   const colors = useMemo(() => container && readColors(container), [container, theme]);
+  const { list } = useAnnotations();
+  const annotations = useMemo(() => (plot ? annotationsWithin(list, plot) : []), [list, plot]);
+  const onPick = usePick();
+  const onZoom = useZoom();
+  const zoomable = onZoom !== undefined;
+  const zoom = useRef(onZoom);
+  useEffect(() => {
+    zoom.current = onZoom;
+  });
+  /** The click that ends a drag chooses no point. */
+  const dragged = useRef(false);
   const chart = useRef<uPlot>(undefined);
   const drawn = useRef<Drawn>(undefined);
   const pointing = useRef(false);
@@ -174,12 +213,30 @@ export default function TimeSeries({ frame, kind, title, top }: Props) {
   // biome-ignore lint/correctness/useExhaustiveDependencies: data, size and theme are passed on by the effect below
   useEffect(() => {
     if (!container || !colors || !ready || !plot) return;
-    const current: { current: Drawn } = { current: { plot, zone: frame.context.zone, colors } };
+    const current: { current: Drawn } = { current: { plot, zone: frame.context.zone, colors, annotations } };
     drawn.current = current.current;
     // The options read the ref of the component, so that new data needs no new chart.
-    const options = chartOptions(drawn as { current: Drawn }, width, height, getComputedStyle(container).fontFamily);
+    const options = chartOptions(
+      drawn as { current: Drawn },
+      width,
+      height,
+      getComputedStyle(container).fontFamily,
+      zoomable,
+    );
     options.hooks = {
       ...options.hooks,
+      setSelect: [
+        (u) => {
+          const { left, width } = u.select;
+          if (width === 0) return;
+          u.setSelect({ left: 0, top: 0, width: 0, height: 0 }, false);
+          // The other charts have the same selection.
+          if (!pointing.current || !drawn.current || width < MIN_DRAG) return;
+          dragged.current = true;
+          const span = zoomSpan(drawn.current.plot, u.posToVal(left, "x"), u.posToVal(left + width, "x"));
+          if (span) zoom.current?.(...span);
+        },
+      ],
       setCursor: [
         (u) => {
           const nearest = u.cursor.idx;
@@ -191,6 +248,8 @@ export default function TimeSeries({ frame, kind, title, top }: Props) {
           const x = u.valToPos(at, "x") + u.over.offsetLeft;
           const y = (u.cursor.top ?? 0) + u.over.offsetTop;
           setCursor((before) => (before?.index === index ? before : { index, x, y }));
+          const height = (value: number, { axis }: { axis: 0 | 1 }) => u.valToPos(value, `y${axis}`);
+          hover.current?.(nearestSeries(drawn.current.plot.series, index, u.cursor.top ?? 0, height)?.key);
         },
       ],
     };
@@ -200,20 +259,23 @@ export default function TimeSeries({ frame, kind, title, top }: Props) {
       created.destroy();
       chart.current = undefined;
     };
-  }, [container, ready, structure]);
+  }, [container, ready, structure, zoomable]);
 
   useEffect(() => {
     const u = chart.current;
     if (!u || !plot || !colors) return;
-    drawn.current = { plot, zone: frame.context.zone, colors };
+    drawn.current = { plot, zone: frame.context.zone, colors, annotations };
     u.batch(() => {
       if (u.width !== width || u.height !== height) u.setSize({ width, height });
       u.setData(chartData(plot));
     });
-  }, [plot, frame, width, height, colors]);
+  }, [plot, frame, width, height, colors, annotations]);
 
   if (!data || !plot) return null;
 
+  const { zone, computedAt } = frame.context;
+  const notesOf = (index: number) =>
+    annotationsOf(annotations, plot, index).map((each) => annotationWords(each, zone, computedAt));
   const moveTo = (index: number | null) => {
     const u = chart.current;
     const at = plot.x[index ?? -1];
@@ -222,7 +284,29 @@ export default function TimeSeries({ frame, kind, title, top }: Props) {
     // The third argument, which the types lack, moves the cursors of the other charts too.
     (u?.setCursor as ((opts: object, fireHook: boolean, publish: boolean) => void) | undefined)?.(place, true, true);
   };
+  /** Shows the people behind the point of the series that is nearest to a height, or of the first one. */
+  const choose = (index: number, top?: number) => {
+    const u = chart.current;
+    if (!onPick || !u) return false;
+    const running = index === plot.partialIndex;
+    const marks = running
+      ? plot.series.map((one) => ({ ...one, high: [...one.high.slice(0, index), one.soFar?.high ?? null] }))
+      : plot.series;
+    const series =
+      top === undefined
+        ? marks[0]
+        : nearestSeries(marks, index, top, (value, { axis }) => u.valToPos(value, `y${axis}`));
+    const at = data.times[index];
+    const pick = series && at !== undefined ? seriesPick(frame, series.key, at) : undefined;
+    if (!series || !pick) return false;
+    onPick(pick, `${series.label} · ${pointText(plot, index, frame.context).title}`);
+    return true;
+  };
   const onKeyDown = (event: KeyboardEvent) => {
+    if (event.key === "Enter" && cursor && choose(cursor.index)) {
+      event.preventDefault();
+      return;
+    }
     const last = plot.x.length - 1;
     const from = cursor?.index ?? null;
     const targets: Record<string, number | null> = {
@@ -234,7 +318,9 @@ export default function TimeSeries({ frame, kind, title, top }: Props) {
     const target = event.key in targets ? (targets[event.key] ?? null) : null;
     if (target === null && !(event.key === "Escape" && cursor)) return;
     moveTo(target);
-    setSpoken(target === null ? "" : pointWords(pointText(plot, target, frame.context)));
+    setSpoken(
+      target === null ? "" : [pointWords(pointText(plot, target, frame.context)), ...notesOf(target)].join(". "),
+    );
     event.preventDefault();
     event.stopPropagation();
   };
@@ -243,23 +329,33 @@ export default function TimeSeries({ frame, kind, title, top }: Props) {
   return (
     <div className="flex min-h-0 w-full flex-1 flex-col gap-2">
       {/* The span cuts the first bucket, so two buckets do not tell their width. */}
-      <Legend plot={plot} others={data.others} interval={data.times.length < 3 ? null : data.interval} />
+      <Legend
+        rest={restWords(frame)}
+        plot={plot}
+        others={data.others}
+        interval={data.times.length < 3 ? null : data.interval}
+      />
       <div className="relative min-h-28 w-full flex-1">
         {/* biome-ignore-start lint/a11y/noNoninteractiveTabindex: the arrow keys move from point to point */}
         {/* biome-ignore-start lint/a11y/noNoninteractiveElementInteractions: as above */}
         <div
           ref={setContainer}
           role="img"
-          aria-label={`${summary} Arrow keys read single points.`}
+          aria-label={`${summary} Arrow keys read single points.${onPick && frame.detail ? " Enter shows the people behind a point." : ""}`}
           tabIndex={0}
           // Texts stay readable while the figures are old: only the marks fade.
-          className="absolute inset-0 rounded-md in-data-dimmed:opacity-60"
+          className={`absolute inset-0 rounded-md in-data-dimmed:opacity-60 ${onPick && frame.detail ? "cursor-pointer" : ""}`}
           onPointerEnter={() => {
             pointing.current = true;
           }}
           onPointerLeave={() => {
             pointing.current = false;
             setCursor(null);
+            onHover?.(undefined);
+          }}
+          onClick={() => {
+            if (cursor && !dragged.current) choose(cursor.index, chart.current?.cursor.top);
+            dragged.current = false;
           }}
           onBlur={() => {
             moveTo(null);
@@ -269,11 +365,30 @@ export default function TimeSeries({ frame, kind, title, top }: Props) {
         />
         {/* biome-ignore-end lint/a11y/noNoninteractiveElementInteractions: as above */}
         {/* biome-ignore-end lint/a11y/noNoninteractiveTabindex: as above */}
-        {point && cursor && <PointTooltip point={point} x={cursor.x} y={cursor.y} width={width} height={height} />}
+        {point && cursor && (
+          <PointTooltip
+            point={point}
+            notes={notesOf(cursor.index)}
+            x={cursor.x}
+            y={cursor.y}
+            width={width}
+            height={height}
+          />
+        )}
       </div>
       <p role="status" className="sr-only">
         {spoken}
       </p>
+      {annotations.length > 0 && (
+        <ul aria-label="Annotations" className="sr-only">
+          {annotations.map((each) => (
+            <li key={each.name}>
+              {annotationWords(each, zone, computedAt)}
+              {each.description && `. ${each.description}`}
+            </li>
+          ))}
+        </ul>
+      )}
     </div>
   );
 }

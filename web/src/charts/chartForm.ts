@@ -1,11 +1,24 @@
 import { columnsByRole } from "../frame/columns.ts";
+import { conversionOverTime, trendTotals } from "../frame/derived.ts";
+import type { Detail, TrendDetail } from "../frame/detail.ts";
 import type { Frame } from "../frame/frame.ts";
 import type { ChartKind } from "../live/protocol.ts";
 
-export type ChartForm = "number" | "time-series" | "category-bars" | "horizontal-bar" | "table";
+export type ChartForm =
+  | "number"
+  | "time-series"
+  | "category-bars"
+  | "horizontal-bar"
+  | "table"
+  | "steps"
+  | "time-to-convert"
+  | "grid"
+  | "curve"
+  | "flow";
 
 /** How a frame is drawn: as requested if its columns allow it, and as a table at worst. */
 export function chartForm(kind: ChartKind, frame: Frame): ChartForm {
+  if (frame.detail && frame.detail.kind !== "trend") return detailForm(kind, frame.detail);
   const { time, dimension, measure } = columnsByRole(frame);
   if (kind === "number" || kind === "table") return kind;
   if (measure.length === 0) return "table";
@@ -15,8 +28,46 @@ export function chartForm(kind: ChartKind, frame: Frame): ChartForm {
   return kind === "bar" ? "category-bars" : "horizontal-bar";
 }
 
+function detailForm(kind: ChartKind, detail: Exclude<Detail, TrendDetail>): ChartForm {
+  if (kind === "table") return "table";
+  switch (detail.kind) {
+    case "funnel":
+      if (kind === "number" || kind === "time-to-convert") return kind;
+      return kind === "line" || kind === "area" ? "time-series" : "steps";
+    case "retention":
+      if (kind === "number") return kind;
+      return kind === "line" || kind === "area" ? "curve" : "grid";
+    case "paths":
+      return kind === "number" ? kind : "flow";
+  }
+}
+
+/** What the chart of the kind draws of a frame: of a question it may be another part of the result. */
+export function drawnFrame(kind: ChartKind, frame: Frame): Frame {
+  const { detail } = frame;
+  if (detail?.kind === "trend" && (kind === "horizontal-bar" || (kind === "table" && detail.fields.length > 0))) {
+    return trendTotals(frame, detail);
+  }
+  if (detail?.kind === "funnel" && chartForm(kind, frame) === "time-series") return conversionOverTime(frame, detail);
+  return frame;
+}
+
+function isEmptyDetail(detail: Detail): boolean {
+  switch (detail.kind) {
+    case "trend":
+      return detail.lines.every(({ total }) => !total);
+    case "funnel":
+      return !detail.overall.steps[0]?.count;
+    case "retention":
+      return detail.overall.cohorts.every(({ visitors }) => visitors === 0);
+    case "paths":
+      return detail.transitions.length === 0;
+  }
+}
+
 /** Whether there is nothing to draw. A panel of figures without rows is not empty. */
 export function isEmpty(kind: ChartKind, frame: Frame): boolean {
+  if (frame.detail) return isEmptyDetail(frame.detail);
   if (kind === "number") return frame.rows === 0 && frame.figures.length === 0;
   if (frame.rows === 0) return true;
   const form = chartForm(kind, frame);

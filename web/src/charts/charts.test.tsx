@@ -8,7 +8,7 @@ import { Chart } from "./Chart.tsx";
 import { chartForm, isEmpty } from "./chartForm.ts";
 import DataTable from "./DataTable.tsx";
 import { barBox, runs } from "./draw.ts";
-import { barExtent, HorizontalBars, MiddleCut } from "./HorizontalBars.tsx";
+import HorizontalBars, { barExtent, MiddleCut } from "./HorizontalBars.tsx";
 import TimeSeries from "./TimeSeries.tsx";
 import { useThrottled } from "./useRedraw.ts";
 
@@ -144,7 +144,7 @@ test("colours are read once for a theme, not for each result", async () => {
   read.mockRestore();
 });
 
-test("printing draws the newest result, also of what is off the screen", () => {
+test("printing draws the newest result, also of what is off the screen", async () => {
   vi.stubGlobal(
     "IntersectionObserver",
     class {
@@ -163,6 +163,7 @@ test("printing draws the newest result, also of what is off the screen", () => {
     />
   );
   const { container, rerender } = render(bars("/old"));
+  await waitFor(() => expect(container.textContent).toContain("/old"));
   rerender(bars("/new"));
   expect(container.textContent).toContain("/old");
   act(() => void window.dispatchEvent(new Event("beforeprint")));

@@ -1,6 +1,20 @@
 // The catalogue: which panels the server has, and how each is drawn. Plain data, so that it can be posted.
 
-export type ChartKind = "number" | "line" | "area" | "stacked" | "bar" | "horizontal-bar" | "table";
+export type ChartKind =
+  | "number"
+  | "line"
+  | "area"
+  | "stacked"
+  | "bar"
+  | "horizontal-bar"
+  | "table"
+  /** Of a funnel. */
+  | "steps"
+  | "time-to-convert"
+  /** Of a retention. */
+  | "grid"
+  /** Of paths. */
+  | "flow";
 
 /** An entry of the catalogue. */
 export interface PanelInfo {
@@ -18,10 +32,21 @@ export interface PanelInfo {
   sql: string;
   refreshSeconds: number;
   builtIn: boolean;
+  /** What can be set besides the selection of the page. Absent if nothing. */
+  parameters?: PanelParameter[];
   /** Whether filters apply to it. */
   filterable: boolean;
   /** Whether an earlier period can be requested with it: it has a time axis or figures. */
   comparable: boolean;
+}
+
+/** For example the number of rows of a ranking. */
+export interface PanelParameter {
+  name: string;
+  /** Of ClickHouse: "UInt16". */
+  type: string;
+  defaultValue: string;
+  description: string;
 }
 
 /** What panels can be filtered by. */

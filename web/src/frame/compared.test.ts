@@ -2,8 +2,9 @@ import { expect, test } from "vitest";
 import { context, dimension, frame, HOUR, MINUTE, measure, START, timeColumn } from "../test/frames.ts";
 import { toCsv } from "./csv.ts";
 import type { Frame } from "./frame.ts";
+import { timeSeriesSummary } from "./summaries.ts";
 import { toTimeSeries } from "./timeSeries.ts";
-import { comparedSpanWords, noChangeWords, timeSeriesSummary } from "./words.ts";
+import { comparedSpanWords, noChangeWords } from "./words.ts";
 
 const DAY = 24 * HOUR;
 const minutes = (start: number, ...offsets: number[]) => offsets.map((offset) => start + offset * MINUTE);

@@ -4,8 +4,9 @@ import { cellFormat, figureText } from "./cellText.ts";
 import { colorsByValue, PALETTE } from "./colors.ts";
 import { csvBytes, toCsv } from "./csv.ts";
 import { toRanking } from "./ranking.ts";
+import { rankingSummary, timeSeriesSummary } from "./summaries.ts";
 import { OTHER_KEY, toTimeSeries } from "./timeSeries.ts";
-import { emptyWords, figureWords, rankingSummary, spanWords, timeSeriesSummary } from "./words.ts";
+import { emptyWords, figureWords, spanWords } from "./words.ts";
 
 const minutes = (...offsets: number[]) => offsets.map((offset) => START + offset * MINUTE);
 

@@ -1,6 +1,8 @@
 // A frame: the result of a panel's query with all that is needed to draw it. Plain data, so that it can be posted between
 // the worker and its tabs.
 
+import type { Detail, QueryCost } from "./detail.ts";
+
 /** `measure` is drawn, `detail` is shown in tooltips and tables only, `hidden` is not shown. */
 export type Role = "time" | "dimension" | "measure" | "detail" | "hidden";
 
@@ -70,4 +72,8 @@ export interface Frame {
   context: FrameContext;
   /** The same for an earlier period, if requested. */
   comparison?: Frame;
+  /** Of a question of Explore: all of its result. */
+  detail?: Detail;
+  /** Of a question of Explore. */
+  cost?: QueryCost;
 }

@@ -61,12 +61,18 @@ export class Connection {
     this.current = { ...this.current, lastHeardAt: this.now() };
   }
 
-  heartbeat(serverTime: number, catalogVersion: string, hasEvents: boolean): void {
+  /** A call has been answered, and no stream tells the tabs that the server is there. */
+  answered(): void {
+    this.heard();
+    this.onChange();
+  }
+
+  heartbeat(serverTime: number, catalogVersion: string, hasEvents: boolean, insightsVersion?: string): void {
     this.offset.add(serverTime, this.clock.now());
     this.catalogVersion = catalogVersion;
     this.hasEvents = hasEvents;
     this.heard();
-    this.current = { ...this.current, clockOffsetMs: this.offset.ms };
+    this.current = { ...this.current, clockOffsetMs: this.offset.ms, ...(insightsVersion && { insightsVersion }) };
     this.onChange();
   }
 

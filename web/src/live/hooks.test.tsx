@@ -189,12 +189,12 @@ test("a catalogue with the same content renders nothing, also after the worker w
 });
 
 test("calls resolve with their result, or reject with words for people", async () => {
-  const frame = store.call({ method: "queryPanel", query: query("a") });
+  const frame = store.call({ method: "query", query: query("a") });
   await advance(0);
   await expect(frame).resolves.toMatchObject({ figures: [{ value: 1 }] });
   server.up = false;
-  const failed = expect(store.call({ method: "queryPanel", query: query("a") })).rejects.toEqual(
-    new CallError("the server cannot be reached", false),
+  const failed = expect(store.call({ method: "query", query: query("a") })).rejects.toEqual(
+    new CallError({ reason: "the server cannot be reached", permanent: false }),
   );
   await advance(0);
   await failed;
@@ -236,7 +236,7 @@ test("a worker that leaves three pings unanswered is replaced by another one, an
   await advance(200);
   hub.worker.alive = false;
   server.value = 9;
-  const interrupted = expect(store.call({ method: "queryPanel", query: query("a") })).rejects.toThrow("interrupted");
+  const interrupted = expect(store.call({ method: "query", query: query("a") })).rejects.toThrow("interrupted");
   await advance(14_000);
   expect(hub.opened).toEqual([0]);
   await advance(7_000);

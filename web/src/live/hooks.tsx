@@ -8,7 +8,7 @@ import {
   useSyncExternalStore,
 } from "react";
 import type { Frame } from "../frame/frame.ts";
-import { type PanelQuery, queryKey } from "../query/query.ts";
+import { type Query, queryKey, sameSource } from "../query/query.ts";
 import type { CatalogState, QueryState } from "./protocol.ts";
 import type { ConnectionInfo, LiveStore } from "./store.ts";
 
@@ -26,7 +26,7 @@ export function useLiveStore(): LiveStore {
 }
 
 /** Watches the query while the component is mounted. */
-export function useQueryState(query: PanelQuery): QueryState {
+export function useQueryState(query: Query): QueryState {
   const store = useLiveStore();
   const key = queryKey(query);
   // biome-ignore lint/correctness/useExhaustiveDependencies: an equal query is the same one
@@ -49,13 +49,16 @@ export function useCatalog(): CatalogState {
 /** A frame with its own query, from which all words about it must come. */
 export interface LastFrame {
   frame: Frame;
-  query: PanelQuery;
+  query: Query;
   /** The frame belongs to an earlier query of the card: the result of the current one has not arrived. */
   placeholder: boolean;
 }
 
-/** The newest frame that a card can draw: of its query, else of its previous query for the same panel. Null if none. */
-export function useLastFrame(query: PanelQuery): LastFrame | null {
+/**
+ * The newest frame that a card can draw: of its query, else of its previous query for the same panel, or for the same kind of
+ * question. Null if none.
+ */
+export function useLastFrame(query: Query): LastFrame | null {
   const { frame } = useQueryState(query);
   const previous = useRef<LastFrame>(null);
   const last = newestFrame(frame, query, previous.current);
@@ -66,9 +69,9 @@ export function useLastFrame(query: PanelQuery): LastFrame | null {
 }
 
 /** The same object while nothing changes. */
-function newestFrame(frame: Frame | undefined, query: PanelQuery, previous: LastFrame | null): LastFrame | null {
+function newestFrame(frame: Frame | undefined, query: Query, previous: LastFrame | null): LastFrame | null {
   if (frame && previous?.frame === frame && !previous.placeholder) return previous;
   if (frame) return { frame, query, placeholder: false };
-  if (previous?.query.panel !== query.panel) return null;
+  if (!previous || !sameSource(previous.query, query)) return null;
   return previous.placeholder ? previous : { ...previous, placeholder: true };
 }

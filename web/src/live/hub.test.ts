@@ -154,7 +154,7 @@ test("a visible tab that is silent for 15 seconds is forgotten, and comes back w
 
 test.each<[string, (tab: TestTab) => void]>([
   ["retry", (tab) => tab.retry()],
-  ["call", (tab) => tab.call({ method: "queryPanel", query: query("a") })],
+  ["call", (tab) => tab.call({ method: "query", query: query("a") })],
 ])("a forgotten tab whose next message is a %s is told to send its queries", async (_, send) => {
   const tab = await hub.liveTab("a");
   tab.die();
@@ -271,7 +271,7 @@ test("times are by the server's clock, whose offset is that of the least delayed
 
 test("one-shot calls return their results", async () => {
   const tab = hub.tab();
-  const frame = tab.call({ method: "queryPanel", query: query("a") });
+  const frame = tab.call({ method: "query", query: query("a") });
   const sent = tab.call({ method: "sendEvent", eventName: "test", sessionId: "s", properties: { page: "/" } });
   await advance();
   const results = new Map(tab.messages.flatMap((each) => (each.type === "result" ? [[each.id, each.result]] : [])));
@@ -286,10 +286,10 @@ test("one-shot calls return their results", async () => {
 test("a one-shot call fails after five seconds, and is aborted when its tab goes", async () => {
   server.frozen = true;
   const tab = hub.tab();
-  const id = tab.call({ method: "queryPanel", query: query("a") });
+  const id = tab.call({ method: "query", query: query("a") });
   await advance(5_100);
   expect(tab.messages).toContainEqual({ type: "error", id, reason: "no response in time", permanent: false });
-  tab.call({ method: "queryPanel", query: query("a") });
+  tab.call({ method: "query", query: query("a") });
   tab.close();
   const sent = tab.messages.length;
   await advance(10_000);
@@ -371,4 +371,40 @@ test("hidden tabs load no catalogue", async () => {
   const calls = server.listCalls;
   await advance(60_000);
   expect(server.listCalls).toBe(calls);
+});
+
+test("a page without queries is live as long as the catalogue can be loaded", async () => {
+  const tab = hub.tab();
+  tab.watch();
+  await advance(2_000);
+  expect(tab.connection.phase).toBe("live");
+  expect(server.streams).toHaveLength(0);
+  server.stop();
+  await advance(8_000);
+  expect(tab.connection.phase).toBe("offline");
+  server.up = true;
+  await advance(15_000);
+  expect(tab.connection.phase).toBe("live");
+});
+
+test("a page without panels is live as long as the server answers, and a page that follows it keeps that", async () => {
+  const tab = hub.tab();
+  await advance(500);
+  expect(tab.connection.phase).toBe("connecting");
+  await advance(1_000);
+  expect(tab.connection.phase).toBe("live");
+  expect(server.streams).toHaveLength(0);
+  const heardAt = tab.connection.lastHeardAt ?? 0;
+  await advance(20_000);
+  expect(tab.connection.lastHeardAt, "the time of the last answer moves").toBeGreaterThan(heardAt + 10_000);
+  tab.watch(query("a"));
+  await advance(200);
+  expect(server.openStreams).toHaveLength(1);
+  tab.watch();
+  await advance(200);
+  expect(server.openStreams).toHaveLength(0);
+  expect(tab.connection.phase).toBe("live");
+  server.buffered = true;
+  await advance(30_000);
+  expect(tab.connection.phase, "the catalogue is polled").not.toBe("connecting");
 });

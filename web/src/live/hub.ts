@@ -9,8 +9,8 @@ import type { DashboardApi, WatchEvent } from "../api/dashboard.ts";
 import { type Failure, toFailure } from "../api/errors.ts";
 import type { Catalog } from "../frame/catalog.ts";
 import { backoffDelayMs } from "../lib/backoff.ts";
-import type { PanelQuery } from "../query/query.ts";
-import { runCall } from "./calls.ts";
+import type { Query } from "../query/query.ts";
+import { callFailure, runCall } from "./calls.ts";
 import { CatalogLoader } from "./catalogLoader.ts";
 import type { Clock } from "./clock.ts";
 import { Connection, type FailureSource, isBroken, SILENCE_MS } from "./connection.ts";
@@ -22,6 +22,8 @@ import { type TabId, Tabs } from "./tabs.ts";
 
 /** Tabs mount and unmount their cards one after the other: one stream is opened for all changes. */
 export const DEBOUNCE_MS = 50;
+/** A page that has not requested a panel by then has none. */
+const IDLE_MS = 1_000;
 /** A stream that brings nothing for this long is held back by a proxy, or the server does not respond. */
 export const FIRST_MESSAGE_MS = 5_000;
 /** A stream must have lived this long to count as a success: one that breaks early is retried ever more slowly. */
@@ -76,7 +78,7 @@ export class Hub {
   /** How much earlier the extra attempt has started than the backoff allows: the next one waits longer by that. */
   private extraLeadMs = 0;
   /** The queries to keep up to date, by key. */
-  private active = new Map<string, PanelQuery>();
+  private active = new Map<string, Query>();
   /** Failures since a stream was last stable. */
   private attempt = 0;
   /** Whether queries that no stream serves are polled. */
@@ -85,6 +87,7 @@ export class Hub {
   /** By key: how many streams in succession have ended the query with a transient error. */
   private readonly endings = new Map<string, number>();
   private retriedAt = Number.NEGATIVE_INFINITY;
+  private idleTimer: unknown;
   private onlineTimer: unknown;
   private debounceTimer: unknown;
   private reconnectTimer: unknown;
@@ -99,7 +102,15 @@ export class Hub {
     this.tabs = new Tabs(clock, post);
     this.states = new QueryStates((key, state) => this.tabs.broadcast({ type: "query", key, state }, key));
     this.connection = new Connection(clock, () => this.tabs.broadcast(this.connectionMessage()));
-    this.poller = new Poller({ clock, random, poll: (key, query, signal) => this.poll(key, query, signal) });
+    this.poller = new Poller({
+      clock,
+      random,
+      poll: (key, query, signal) => this.poll(key, query, signal),
+      lastOf: (key) => {
+        const frame = this.states.get(key)?.frame;
+        return { frame, at: (frame?.context.computedAt ?? 0) - this.connection.state.clockOffsetMs };
+      },
+    });
     this.catalog = new CatalogLoader({
       api,
       clock,
@@ -154,7 +165,7 @@ export class Hub {
     this.scheduleRefresh();
   }
 
-  private watch(tab: TabId, queries: PanelQuery[]): void {
+  private watch(tab: TabId, queries: Query[]): void {
     const added = this.tabs.watch(tab, queries);
     this.tabsChanged();
     for (const key of added) this.postState(tab, key);
@@ -286,9 +297,10 @@ export class Hub {
     this.reopenAt = Math.min(this.reopenAt ?? at, at);
   }
 
-  private handleHeartbeat({ serverTime, catalogVersion, hasEvents }: WatchEvent & { type: "heartbeat" }): void {
+  private handleHeartbeat(event: WatchEvent & { type: "heartbeat" }): void {
+    const { serverTime, catalogVersion, hasEvents, insightsVersion } = event;
     const before = this.connection.catalogVersion;
-    this.connection.heartbeat(serverTime, catalogVersion, hasEvents);
+    this.connection.heartbeat(serverTime, catalogVersion, hasEvents, insightsVersion);
     this.catalog.report(catalogVersion);
     // A rejected query may be valid now: its panel may have been added or fixed.
     if (before !== undefined && before !== catalogVersion && this.hasFailedQuery()) this.open();
@@ -370,7 +382,19 @@ export class Hub {
     this.cancelReconnect();
     this.polling = false;
     this.updatePolling();
-    this.connection.setPhase("connecting");
+    const { phase } = this.connection;
+    // A visible page without panels: the server was heard just now, and the catalogue is polled.
+    const known = this.tabs.someVisible && (phase === "live" || phase === "polling");
+    this.connection.setPhase(known ? "live" : "connecting");
+  }
+
+  /** A page without panels opens no stream: after a while, that the server answers calls is all there is to know. */
+  private settleIdle(): void {
+    this.clock.clearTimeout(this.idleTimer);
+    this.idleTimer = this.clock.setTimeout(() => {
+      const idle = this.active.size === 0 && this.tabs.someVisible && !this.connection.silent;
+      if (idle && this.connection.phase === "connecting") this.connection.setPhase("live");
+    }, IDLE_MS);
   }
 
   /** A user wants an attempt now. */
@@ -398,7 +422,7 @@ export class Hub {
   // ---- polling
 
   private updatePolling(delayMs = 0): void {
-    const uncovered = new Map<string, PanelQuery>();
+    const uncovered = new Map<string, Query>();
     for (const [key, query] of this.active) {
       const covered = this.current?.queries.has(key) && !this.current.ended.has(key);
       const ended = this.current?.ended.has(key);
@@ -407,10 +431,10 @@ export class Hub {
     this.poller.update(uncovered, delayMs, delayMs > 0);
   }
 
-  private async poll(key: string, query: PanelQuery, signal: AbortSignal): Promise<void> {
+  private async poll(key: string, query: Query, signal: AbortSignal): Promise<void> {
     const startedAt = this.clock.now();
     try {
-      const frame = await this.api.queryPanel(query, signal);
+      const frame = await this.api.query(query, signal);
       if (signal.aborted) return;
       this.connection.heard();
       if (!this.current) this.connection.setPhase("polling");
@@ -443,8 +467,10 @@ export class Hub {
     this.updatePolling();
   }
 
-  private queryFailed(key: string, { kind, reason }: Failure): void {
-    this.states.fail(key, kind === "permanent" ? "failed" : "stale", reason, this.connection.now());
+  private queryFailed(key: string, { kind, reason, responded }: Failure): void {
+    const now = this.connection.now();
+    if (responded) this.states.reject(key, kind === "permanent", reason, now);
+    else this.states.fail(key, kind === "permanent" ? "failed" : "stale", reason, now);
   }
 
   // ---- catalogue
@@ -457,12 +483,18 @@ export class Hub {
 
   /** Without queries there is no stream, and the catalogue alone says how the server is. */
   private catalogLoaded({ hasEvents, panels }: Catalog, changed: boolean): void {
-    this.connection.heard();
-    if (this.current) return;
+    if (this.current) {
+      this.connection.heard();
+      return;
+    }
+    this.connection.answered();
     if (this.active.size === 0) {
       // Without panels or events, the page has nothing to query: no stream will follow.
       if (panels.length === 0 || !hasEvents) this.connection.setPhase("live");
-      else if (isBroken(this.connection.phase)) this.connection.setPhase("connecting");
+      else {
+        if (isBroken(this.connection.phase)) this.connection.setPhase("connecting");
+        this.settleIdle();
+      }
     }
     this.connection.setHasEvents(hasEvents);
     // A rejected query may be valid now.
@@ -480,8 +512,7 @@ export class Hub {
       const result = await runCall(this.api, call, this.connection.now(), signal);
       if (!signal.aborted) this.post(tab, { type: "result", id, result });
     } catch (error) {
-      const { reason, kind } = toFailure(error);
-      if (!signal.aborted) this.post(tab, { type: "error", id, reason, permanent: kind === "permanent" });
+      if (!signal.aborted) this.post(tab, { type: "error", id, ...callFailure(error) });
     }
   }
 
@@ -498,7 +529,9 @@ export class Hub {
     for (const group of this.groups) {
       if (now - group.lastHeardAt >= SILENCE_MS) group.fail(SILENCE);
     }
-    if (this.connection.phase === "polling" && this.connection.silent) this.setBroken(SILENCE, "call");
+    const { phase } = this.connection;
+    const withoutStream = phase === "polling" || (phase === "live" && this.active.size === 0);
+    if (withoutStream && this.connection.silent) this.setBroken(SILENCE, "call");
     if (this.pending && now - this.pending.openedAt >= FIRST_MESSAGE_MS) {
       const { openedAt } = this.pending;
       if (this.mayOpenExtra && this.connection.heardSince(openedAt)) this.openExtra(openedAt);

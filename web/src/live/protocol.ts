@@ -1,9 +1,11 @@
 // What the tabs and the worker tell each other. All messages are plain data.
 
+import type { BoardList, BoardResult } from "../api/boards.ts";
 import type { Catalog } from "../frame/catalog.ts";
 import type { Frame } from "../frame/frame.ts";
-import type { PanelQuery } from "../query/query.ts";
+import type { Query } from "../query/query.ts";
 
+export type { BoardList, BoardResult } from "../api/boards.ts";
 export type { BrokenPanelInfo, Catalog, ChartKind, PanelInfo } from "../frame/catalog.ts";
 
 /**
@@ -41,6 +43,8 @@ export interface ConnectionState {
   lastHeardAt?: number;
   /** Server clock minus browser clock, in milliseconds. */
   clockOffsetMs: number;
+  /** Changes with any file of an insight or a dashboard. Undefined before the first heartbeat. */
+  insightsVersion?: string;
   /** When the next attempt to reconnect starts, by the browser's clock. */
   retryAt?: number;
 }
@@ -56,7 +60,7 @@ export type TabMessage =
   /** The first message. `base` is the document's base URL: the server's paths are relative to it. */
   | { type: "hello"; base: string }
   /** Replaces the tab's queries. An empty list releases the stream. */
-  | { type: "watch"; queries: PanelQuery[] }
+  | { type: "watch"; queries: Query[] }
   /**
    * Sent every 5 seconds while the tab is visible, and when its visibility changes. The worker forgets a visible tab that is
    * silent for 15 seconds.
@@ -71,13 +75,31 @@ export type TabMessage =
 
 /** One-shot calls. */
 export type Call =
-  | { method: "queryPanel"; query: PanelQuery }
-  | { method: "sendEvent"; eventName: string; sessionId: string; properties: Record<string, string> };
+  | { method: "query"; query: Query }
+  | { method: "sendEvent"; eventName: string; sessionId: string; properties: Record<string, string> }
+  /** A dashboard with the insights that it may show. */
+  | { method: "board"; name: string }
+  /** All dashboards of the project. */
+  | { method: "boards" };
 
 export interface CallResults {
-  queryPanel: Frame;
+  query: Frame;
   /** Accepted events. */
   sendEvent: { accepted: number };
+  board: BoardResult;
+  boards: BoardList;
+}
+
+/** Why a call has failed. */
+export interface CallFailure {
+  /** For people. */
+  reason: string;
+  /** Fails again unless the call is changed. */
+  permanent: boolean;
+  /** The server does not have what is asked for. */
+  missing?: boolean;
+  /** The server's own delay before a retry, if it has named one. */
+  retryAfterMs?: number;
 }
 
 /** From the worker to a tab. */
@@ -91,4 +113,4 @@ export type WorkerMessage =
   | { type: "catalog"; state: CatalogState }
   | { type: "connection"; state: ConnectionState; hasEvents?: boolean }
   | { type: "result"; id: number; result: CallResults[keyof CallResults] }
-  | { type: "error"; id: number; reason: string; permanent: boolean };
+  | ({ type: "error"; id: number } & CallFailure);

@@ -1,14 +1,14 @@
 // The state of every query that a tab has. Pure: no timers, no calls.
 
 import type { Frame } from "../frame/frame.ts";
-import { type PanelQuery, queryKey } from "../query/query.ts";
+import { isExplore, type Query, queryKey } from "../query/query.ts";
 import type { QueryState, QueryStatus } from "./protocol.ts";
 
 /** A frame that is older by more than this is no late response: the server's clock has been set back. */
 const MAX_LATE_MS = 60_000;
 
 export class QueryStates {
-  private readonly queries = new Map<string, PanelQuery>();
+  private readonly queries = new Map<string, Query>();
   private readonly states = new Map<string, QueryState>();
 
   constructor(
@@ -21,7 +21,7 @@ export class QueryStates {
   }
 
   /** Keeps these queries and forgets all others. */
-  retain(queries: PanelQuery[], initial: QueryState): void {
+  retain(queries: Query[], initial: QueryState): void {
     const wanted = new Map(queries.map((query) => [queryKey(query), query]));
     for (const key of this.queries.keys()) {
       if (wanted.has(key)) continue;
@@ -39,7 +39,7 @@ export class QueryStates {
   updateFromCall(key: string, frame: Frame, now: number): void {
     const held = this.states.get(key)?.frame;
     const age = held ? held.context.computedAt - frame.context.computedAt : 0;
-    this.update(key, held && age > 0 && age <= MAX_LATE_MS ? held : frame, now);
+    this.update(key, held && age > 0 && age <= MAX_LATE_MS ? held : withPace(frame, held), now);
   }
 
   /** A result from a stream, which is ordered: its frame replaces the one held, also after the server's clock was set back. */
@@ -47,7 +47,10 @@ export class QueryStates {
     const held = this.states.get(key);
     if (!held) return;
     const newest = frame ?? held.frame;
-    if (staleReason !== undefined) this.set(key, "stale", staleSince ?? now, staleReason, newest);
+    // The server tells what it cannot compute, for example because it would read too much: only the reader can change that.
+    const unanswered = staleReason !== undefined && !newest && this.isQuestion(key);
+    if (unanswered) this.set(key, "failed", now, staleReason, undefined);
+    else if (staleReason !== undefined) this.set(key, "stale", staleSince ?? now, staleReason, newest);
     else if (frame) this.set(key, "live", now, undefined, newest);
     else if (!newest) this.set(key, "loading", now, undefined, undefined);
   }
@@ -55,6 +58,17 @@ export class QueryStates {
   fail(key: string, status: "stale" | "failed", reason: string, now: number): void {
     const held = this.states.get(key);
     if (held) this.set(key, status, now, reason, held.frame);
+  }
+
+  /** The server has responded to the query with an error. Transient ones end by themselves, if there is a result to show. */
+  reject(key: string, permanent: boolean, reason: string, now: number): void {
+    const unanswered = this.isQuestion(key) && !this.states.get(key)?.frame;
+    this.fail(key, permanent || unanswered ? "failed" : "stale", reason, now);
+  }
+
+  private isQuestion(key: string): boolean {
+    const query = this.queries.get(key);
+    return query !== undefined && isExplore(query);
   }
 
   /** Failed queries wait for another result. Returns whether there are any. */
@@ -86,4 +100,11 @@ export class QueryStates {
     this.states.set(key, state);
     this.onChange(key, state);
   }
+}
+
+/** Only streams say at which distance the server computes. */
+function withPace(frame: Frame, held: Frame | undefined): Frame {
+  const minIntervalMs = held?.cost?.minIntervalMs;
+  if (!frame.cost || frame.cost.minIntervalMs !== undefined || minIntervalMs === undefined) return frame;
+  return { ...frame, cost: { ...frame.cost, minIntervalMs } };
 }

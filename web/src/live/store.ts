@@ -1,9 +1,17 @@
 // The tab's copy of what the worker knows, for React. One message changes one key, so it renders one card again.
 
 import { sameCatalog } from "../frame/catalog.ts";
-import { type PanelQuery, queryKey } from "../query/query.ts";
+import { type Query, queryKey } from "../query/query.ts";
 import { type OpenPort, openWorker } from "./openWorker.ts";
-import type { Call, CallResults, CatalogState, ConnectionState, QueryState, WorkerMessage } from "./protocol.ts";
+import type {
+  Call,
+  CallFailure,
+  CallResults,
+  CatalogState,
+  ConnectionState,
+  QueryState,
+  WorkerMessage,
+} from "./protocol.ts";
 import { WorkerLink } from "./workerLink.ts";
 
 export interface ConnectionInfo extends ConnectionState {
@@ -15,12 +23,18 @@ export interface ConnectionInfo extends ConnectionState {
 export class CallError extends Error {
   override readonly name = "CallError";
 
-  constructor(
-    reason: string,
-    /** Fails again unless the call is changed. */
-    readonly permanent: boolean,
-  ) {
+  /** Fails again unless the call is changed. */
+  readonly permanent: boolean;
+  /** The server does not have what is asked for. */
+  readonly missing: boolean;
+  /** The server's own delay before a retry. */
+  readonly retryAfterMs: number;
+
+  constructor({ reason, permanent, missing = false, retryAfterMs = 0 }: CallFailure) {
     super(reason);
+    this.permanent = permanent;
+    this.missing = missing;
+    this.retryAfterMs = retryAfterMs;
   }
 }
 
@@ -37,7 +51,7 @@ interface PendingCall {
 /** Created and started once, before React renders. */
 export class LiveStore {
   private readonly link: WorkerLink;
-  private readonly queries = new Map<string, { query: PanelQuery; listeners: Set<Listener> }>();
+  private readonly queries = new Map<string, { query: Query; listeners: Set<Listener> }>();
   private readonly states = new Map<string, QueryState>();
   private readonly connectionListeners = new Set<Listener>();
   private readonly catalogListeners = new Set<Listener>();
@@ -74,7 +88,7 @@ export class LiveStore {
   }
 
   /** Watches the query until the returned function is called. */
-  subscribe(query: PanelQuery, listener: Listener): () => void {
+  subscribe(query: Query, listener: Listener): () => void {
     const key = queryKey(query);
     let entry = this.queries.get(key);
     if (!entry) {
@@ -91,7 +105,7 @@ export class LiveStore {
   }
 
   /** The same object until the state changes. */
-  state(query: PanelQuery): QueryState {
+  state(query: Query): QueryState {
     const key = queryKey(query);
     let state = this.states.get(key);
     if (!state) {
@@ -131,7 +145,7 @@ export class LiveStore {
     this.link.post({ type: "retry" });
   }
 
-  /** Rejects with a CallError after at most five seconds, or when the worker is replaced. */
+  /** Rejects with a CallError, at the latest at the deadline of the call, or when the worker is replaced. */
   call<C extends Call>(call: C): Promise<CallResults[C["method"]]> {
     this.lastCall += 1;
     const id = this.lastCall;
@@ -183,7 +197,7 @@ export class LiveStore {
         this.takeCall(message.id)?.resolve(message.result as never);
         break;
       case "error":
-        this.takeCall(message.id)?.reject(new CallError(message.reason, message.permanent));
+        this.takeCall(message.id)?.reject(new CallError(message));
         break;
     }
   }
@@ -195,7 +209,8 @@ export class LiveStore {
   }
 
   private rejectCalls(): void {
-    for (const { reject } of this.calls.values()) reject(new CallError("the call was interrupted", false));
+    for (const { reject } of this.calls.values())
+      reject(new CallError({ reason: "the call was interrupted", permanent: false }));
     this.calls.clear();
   }
 

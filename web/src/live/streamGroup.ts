@@ -3,7 +3,7 @@
 
 import { type DashboardApi, MAX_WATCHED_QUERIES, type WatchEvent } from "../api/dashboard.ts";
 import { type Failure, toFailure } from "../api/errors.ts";
-import type { PanelQuery } from "../query/query.ts";
+import type { Query } from "../query/query.ts";
 import type { Clock } from "./clock.ts";
 
 export interface StreamGroupHandlers {
@@ -27,12 +27,12 @@ export class StreamGroup {
     private readonly api: DashboardApi,
     private readonly clock: Clock,
     /** By key. */
-    readonly queries: ReadonlyMap<string, PanelQuery>,
+    readonly queries: ReadonlyMap<string, Query>,
     private readonly handlers: StreamGroupHandlers,
   ) {
     this.openedAt = clock.now();
     const list = [...queries.values()];
-    const chunks: PanelQuery[][] = [];
+    const chunks: Query[][] = [];
     for (let start = 0; start < list.length; start += MAX_WATCHED_QUERIES) {
       chunks.push(list.slice(start, start + MAX_WATCHED_QUERIES));
     }
@@ -55,7 +55,7 @@ export class StreamGroup {
     this.handlers.onFailure(failure);
   }
 
-  private async run(index: number, queries: PanelQuery[]): Promise<void> {
+  private async run(index: number, queries: Query[]): Promise<void> {
     const { signal } = this.abort;
     try {
       for await (const event of this.api.watch(queries, signal)) {

@@ -1,6 +1,6 @@
 // The tabs of the browser that use the worker, and what each of them watches.
 
-import { type PanelQuery, queryKey } from "../query/query.ts";
+import { type Query, queryKey } from "../query/query.ts";
 import type { Clock } from "./clock.ts";
 import type { WorkerMessage } from "./protocol.ts";
 
@@ -15,7 +15,7 @@ export const HIDDEN_TAB_MS = 30_000;
 export const ABANDONED_TAB_MS = 600_000;
 
 interface Tab {
-  queries: Map<string, PanelQuery>;
+  queries: Map<string, Query>;
   visible: boolean;
   hiddenAt: number;
   heardAt: number;
@@ -52,7 +52,7 @@ export class Tabs {
   }
 
   /** Replaces the tab's queries. Returns the keys that are new to it. */
-  watch(id: TabId, queries: PanelQuery[]): string[] {
+  watch(id: TabId, queries: Query[]): string[] {
     const tab = this.tabs.get(id);
     if (!tab) return [];
     const before = tab.queries;
@@ -95,7 +95,7 @@ export class Tabs {
   }
 
   /** The queries of all tabs. */
-  queries(): PanelQuery[] {
+  queries(): Query[] {
     return [...this.tabs.values()].flatMap((tab) => [...tab.queries.values()]);
   }
 
@@ -104,7 +104,7 @@ export class Tabs {
   }
 
   /** The queries that must be kept up to date, by key: those of the tabs that are visible, or were until recently. */
-  activeQueries(): Map<string, PanelQuery> {
+  activeQueries(): Map<string, Query> {
     const now = this.clock.now();
     const active = [...this.tabs.values()].filter((tab) => tab.visible || now - tab.hiddenAt < HIDDEN_TAB_MS);
     return new Map(active.flatMap((tab) => [...tab.queries]));

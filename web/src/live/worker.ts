@@ -1,7 +1,7 @@
 // Entry of the worker: a SharedWorker for all tabs of the browser, or a dedicated Worker where there is none. The first
 // message of a tab carries the base URL.
 
-import { createDashboardApi } from "../api/dashboard.ts";
+import { createDashboardApi, loadExploreApi } from "../api/dashboard.ts";
 import { grpcWebClient } from "../api/grpcWeb.ts";
 import { systemClock } from "./clock.ts";
 import { Hub } from "./hub.ts";
@@ -22,6 +22,10 @@ const createHub = (base: string): Hub =>
     random: Math.random,
     post: (tab, message) => (tab as Port).postMessage(message),
   });
+
+/** The code for questions must be there before the server can be lost. */
+const LOAD_EXPLORE_MS = 3_000;
+setTimeout(() => void loadExploreApi().catch(() => {}), LOAD_EXPLORE_MS);
 
 function serve(port: Port): void {
   port.onmessage = ({ data }) => {

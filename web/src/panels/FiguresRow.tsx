@@ -5,10 +5,12 @@ import { comparedText, noChangeWords } from "../frame/words.ts";
 import { formatChange, isInlineUnit } from "../lib/format.ts";
 
 /** Neutral colours: whether more is better is not known. */
-function ComparisonChip({ comparison, unit }: { comparison: Comparison; unit: string }) {
+export function ComparisonChip({ comparison, unit, short }: { comparison: Comparison; unit: string; short?: boolean }) {
   const { changePct, label } = comparison;
   const before = comparedText(comparison, unit);
   const known = changePct !== null;
+  // Why there is none is in the details.
+  if (short && !known) return null;
   return (
     <span
       title={before ? `${before} ${label}` : label}
@@ -16,7 +18,7 @@ function ComparisonChip({ comparison, unit }: { comparison: Comparison; unit: st
     >
       {known && <span aria-hidden="true">{changePct > 0 ? "↑" : changePct < 0 ? "↓" : "→"}</span>}
       {known ? formatChange(changePct) : noChangeWords(comparison)}
-      <span className="font-normal text-muted">{known ? `vs ${label}` : ""}</span>
+      <span className={short ? "sr-only" : "font-normal text-muted"}>{known ? `vs ${label}` : ""}</span>
     </span>
   );
 }

@@ -6,14 +6,14 @@ import { formatInstant } from "../lib/time.ts";
 import type { LastFrame } from "../live/hooks.tsx";
 import type { PanelInfo, QueryState } from "../live/protocol.ts";
 import { queryKey } from "../query/query.ts";
-import { Dialog } from "../ui/Dialog.tsx";
 import { ErrorBoundary } from "../ui/ErrorBoundary.tsx";
-import { Menu, type MenuItem } from "../ui/Menu.tsx";
-import { type CardState, cardState, splitReason } from "./cardState.ts";
-import { downloadCsv, downloadPng } from "./exportPanel.ts";
+import type { MenuItem } from "../ui/Menu.tsx";
+import { type CardState, cardState } from "./cardState.ts";
+import { Failure } from "./Failure.tsx";
 import { FiguresRow } from "./FiguresRow.tsx";
+import { usePanelActions } from "./panelActions.tsx";
 
-interface Props {
+export interface PanelCardProps {
   info: PanelInfo;
   /** The result to draw with its query. Undefined before the first one. */
   drawn: LastFrame | undefined;
@@ -28,33 +28,15 @@ interface Props {
   notFiltered?: boolean;
   /** Whether the page has a comparison that does not apply to this panel. */
   notCompared?: boolean;
-  /** More in the header of the SQL dialog, for example a copy button. */
-  sqlActions?: ReactNode;
+  /** More in the header of the card, before the menu. */
+  extra?: ReactNode;
+  /** More in the menu. */
+  menuItems?: MenuItem[];
   className?: string;
 }
 
 /** Enlarged charts have space for more bars. More series would not be distinguishable. */
 const ENLARGED_FACTOR = 4;
-
-function Failure({ reason, onRetry }: { reason: string; onRetry: () => void }) {
-  const { summary, details } = splitReason(reason);
-  return (
-    <div data-failure="" className="flex min-h-0 flex-1 flex-col items-start gap-2 overflow-y-auto text-sm">
-      <p className="text-ink">{summary}</p>
-      {details && (
-        <details className="w-full min-w-0 text-xs text-muted">
-          <summary className="cursor-pointer py-1">Details</summary>
-          <pre className="max-h-40 overflow-auto rounded-lg bg-sunken p-2 whitespace-pre-wrap break-words">
-            {details}
-          </pre>
-        </details>
-      )}
-      <button type="button" className="button" onClick={onRetry}>
-        Retry
-      </button>
-    </div>
-  );
-}
 
 interface TagsProps {
   drawn: LastFrame | undefined;
@@ -119,7 +101,11 @@ function Body({
   asTable,
   large,
   onRetry,
-}: Pick<Props, "info" | "drawn" | "state" | "onRetry"> & { card: CardState; asTable: boolean; large: boolean }) {
+}: Pick<PanelCardProps, "info" | "drawn" | "state" | "onRetry"> & {
+  card: CardState;
+  asTable: boolean;
+  large: boolean;
+}) {
   if (card.body === "failed") return <Failure reason={state.reason ?? ""} onRetry={onRetry} />;
   if (!drawn) {
     return (
@@ -131,7 +117,9 @@ function Body({
   }
   const { frame, query } = drawn;
   const isNumber = info.chart === "number" && !asTable;
-  const figures = isNumber ? figuresOf(frame) : frame.figures;
+  // The numbers of a trend have lines beside them.
+  const hasLines = isNumber && frame.detail?.kind === "trend";
+  const figures = hasLines ? [] : isNumber ? figuresOf(frame) : frame.figures;
   return (
     <div className="flex min-h-0 flex-1 flex-col" data-dimmed={card.dimmed ? "" : undefined}>
       <FiguresRow
@@ -144,7 +132,7 @@ function Body({
       {card.body === "empty" ? (
         <p className="my-auto py-4 text-center text-sm text-muted">{emptyWords(frame, info.events)}</p>
       ) : (
-        !isNumber && (
+        (!isNumber || hasLines) && (
           <Chart
             frame={frame}
             frameKey={queryKey(query)}
@@ -175,7 +163,7 @@ function detailsOf({ description }: PanelInfo, drawn: LastFrame | undefined): st
 }
 
 /** One panel: title, figures, chart or table, menu, and its faults. All words are about the result that is drawn. */
-export const PanelCard = memo(function PanelCard(props: Props) {
+export const PanelCard = memo(function PanelCard(props: PanelCardProps) {
   const { info, drawn, className = "" } = props;
   return (
     <ErrorBoundary
@@ -192,42 +180,17 @@ export const PanelCard = memo(function PanelCard(props: Props) {
   );
 });
 
-function CardContent(props: Props) {
-  const { info, drawn, state, serverNow = state.since, onRetry, onEnlarge, sqlActions } = props;
+function CardContent(props: PanelCardProps) {
+  const { info, drawn, state, serverNow = state.since, onRetry, onEnlarge, extra, menuItems } = props;
   const { notFiltered = false, notCompared = false, className = "" } = props;
   const element = useRef<HTMLElement>(null);
-  const [asTable, setAsTable] = useState(false);
   const [describing, setDescribing] = useState(false);
-  const [sqlOpen, setSqlOpen] = useState(false);
-  const [exportError, setExportError] = useState("");
   const titleId = useId();
   const descriptionId = useId();
   const card = cardState(info, drawn, state, serverNow);
   const details = detailsOf(info, drawn);
-  const withValues = drawn !== undefined && card.body !== "failed";
-
-  const items: MenuItem[] = [];
-  if (onEnlarge) items.push({ label: "Enlarge", onSelect: () => onEnlarge(info.name) });
-  if (withValues) {
-    if (info.chart !== "table") {
-      items.push({
-        label: asTable ? "Show as chart" : "Show as table",
-        onSelect: () => setAsTable(!asTable),
-      });
-    }
-    items.push({ label: "Download CSV", onSelect: () => downloadCsv(info, drawn, "raw") });
-    items.push({ label: "Download CSV for spreadsheets", onSelect: () => downloadCsv(info, drawn, "spreadsheet") });
-    items.push({
-      label: "Download PNG",
-      onSelect: () => {
-        if (!element.current) return;
-        setExportError("");
-        const stale = state.status === "stale" || drawn.placeholder;
-        downloadPng(info, drawn, stale, element.current).catch((error: unknown) => setExportError(String(error)));
-      },
-    });
-  }
-  if (info.sql) items.push({ label: "Show SQL", onSelect: () => setSqlOpen(true) });
+  const actions = usePanelActions({ info, drawn, state, card, element, onEnlarge });
+  const { asTable } = actions;
 
   return (
     <section
@@ -267,7 +230,8 @@ function CardContent(props: Props) {
         )}
         <span className="flex-1 @max-2xs:hidden" />
         <Tags drawn={drawn} card={card} notFiltered={notFiltered} notCompared={notCompared} />
-        {items.length > 0 && <Menu label={`${info.title}: more actions`} items={items} />}
+        {extra}
+        {actions.menu(menuItems)}
       </header>
       <p id={descriptionId} hidden={!describing} className="mb-2 text-sm text-muted">
         {details}
@@ -281,19 +245,7 @@ function CardContent(props: Props) {
         large={onEnlarge === undefined}
         onRetry={onRetry}
       />
-      {exportError && (
-        <p role="status" className="mt-2 text-xs text-danger">
-          The PNG export failed: {exportError}
-        </p>
-      )}
-      {sqlOpen && (
-        <Dialog title={`${info.title}: SQL`} onClose={() => setSqlOpen(false)} actions={sqlActions}>
-          {/* biome-ignore lint/a11y/noNoninteractiveTabindex: a scrollable region must be reachable by keyboard */}
-          <pre className="min-h-0 min-w-0 overflow-auto rounded-lg bg-sunken p-4 text-xs leading-relaxed" tabIndex={0}>
-            {info.sql}
-          </pre>
-        </Dialog>
-      )}
+      {actions.popups}
     </section>
   );
 }

@@ -32,7 +32,7 @@ export function cardState(info: PanelInfo, drawn: LastFrame | undefined, state: 
     body: isEmpty(info.chart, frame) ? "empty" : "chart",
     dimmed: outdated || placeholder,
     asOf: outdated ? `as of ${asOfWords(frame.context, now)}` : "",
-    placeholder: placeholder ? `still ${rangeWords(query.range, zone, computedAt)}` : "",
+    placeholder: placeholder ? `showing ${rangeWords(query.range, zone, computedAt)}` : "",
   };
 }
 

@@ -7,7 +7,7 @@ import { loadWhenIdle } from "../lazyPart.ts";
 import { downloadFile, panelFileName } from "../lib/download.ts";
 import type { LastFrame } from "../live/hooks.tsx";
 import type { PanelInfo } from "../live/protocol.ts";
-import type { PanelQuery } from "../query/query.ts";
+import type { Selection } from "../query/query.ts";
 import { rangeFileName } from "../query/range.ts";
 
 const loadPng = () => import("./png.ts");
@@ -15,7 +15,7 @@ const loadPng = () => import("./png.ts");
 loadWhenIdle(() => void loadPng().catch(() => {}));
 
 /** "30d", "30d-filtered". */
-export const selectionName = ({ range, filters }: PanelQuery, { context }: Frame): string =>
+export const selectionName = ({ range, filters }: Selection, { context }: Frame): string =>
   `${rangeFileName(range, context.zone)}${filters?.length ? "-filtered" : ""}`;
 
 export function downloadCsv(info: PanelInfo, { frame, query }: LastFrame, variant: CsvVariant): void {

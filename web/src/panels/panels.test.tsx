@@ -38,7 +38,7 @@ test("a live card has its figures and its chart, and nothing about its age", () 
 test("figures of another range are marked, and named by their own range", () => {
   card({ frame: pages, placeholder: true, state: { status: "loading", since: 0 } });
   expect(region().hasAttribute("data-placeholder")).toBe(true);
-  expect(region().textContent).toContain("still the last hour");
+  expect(region().textContent).toContain("showing the last hour");
 });
 
 test("stale figures are dimmed and have their age, and the reason is not repeated on each card", () => {

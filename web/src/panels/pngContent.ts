@@ -6,7 +6,7 @@ import type { Frame } from "../frame/frame.ts";
 import { asOfWords, comparedSpanWords, figureWords, filterWords, spanWords, zoneWords } from "../frame/words.ts";
 import { formatCount } from "../lib/format.ts";
 import type { PanelInfo } from "../live/protocol.ts";
-import type { PanelQuery } from "../query/query.ts";
+import type { Selection } from "../query/query.ts";
 import { isPast } from "../query/range.ts";
 
 const MAX_ROWS = 25;
@@ -27,7 +27,7 @@ export interface ImageContent {
   caption: string;
 }
 
-export function imageContent(info: PanelInfo, frame: Frame, query: PanelQuery, stale: boolean): ImageContent {
+export function imageContent(info: PanelInfo, frame: Frame, query: Selection, stale: boolean): ImageContent {
   const { context, comparison } = frame;
   const past = context.span === "" && isPast(query.range, context.computedAt);
   const caption = [

@@ -5,6 +5,7 @@ import type { Filter } from "../query/query.ts";
 import { strings } from "../strings.ts";
 import { Button } from "../ui/Button.tsx";
 import { Field, Input } from "../ui/Field.tsx";
+import { filterStrings } from "./filterStrings.ts";
 
 interface Props {
   dimensions: Dimension[];
@@ -14,14 +15,14 @@ interface Props {
 }
 
 /** Native controls: they bring suggestions, keyboard and touch behaviour without any code. */
-export function FilterForm({ dimensions, values, onAdd }: Props) {
+export default function FilterForm({ dimensions, values, onAdd }: Props) {
   const names = dimensions.map(({ name }) => name);
   const [dimension, setDimension] = useState(() => names.find((name) => values(name).length > 0) ?? names[0] ?? "");
   const [value, setValue] = useState("");
   const [submitted, setSubmitted] = useState(false);
   const listId = useId();
   const { events = [] } = dimensions.find(({ name }) => name === dimension) ?? {};
-  const error = submitted && value.trim() === "" ? strings.filterValueMissing : undefined;
+  const error = submitted && value.trim() === "" ? filterStrings.filterValueMissing : undefined;
   return (
     <form
       noValidate
@@ -33,8 +34,8 @@ export function FilterForm({ dimensions, values, onAdd }: Props) {
       }}
     >
       <Field
-        label={strings.filterDimension}
-        hint={events.length > 0 ? strings.filterEvents(events.join(", ")) : undefined}
+        label={filterStrings.filterDimension}
+        hint={events.length > 0 ? filterStrings.filterEvents(events.join(", ")) : undefined}
       >
         {(control) => (
           <select
@@ -51,7 +52,7 @@ export function FilterForm({ dimensions, values, onAdd }: Props) {
           </select>
         )}
       </Field>
-      <Field label={strings.filterValue} error={error}>
+      <Field label={filterStrings.filterValue} error={error}>
         {(control) => (
           <>
             <Input

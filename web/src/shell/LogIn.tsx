@@ -1,33 +1,9 @@
-import { type FormEvent, useEffect, useState } from "react";
-import { fetchSession, logIn, type Session } from "../api/session.ts";
-import { strings } from "../strings.ts";
+import { type FormEvent, useState } from "react";
+import { logIn, type Session } from "../api/session.ts";
 import { Button } from "../ui/Button.tsx";
 import { Field, Input } from "../ui/Field.tsx";
 import { Logo } from "../ui/icons.tsx";
-import { useConnection, useLive } from "./live.ts";
-
-const words = strings.logIn;
-
-/** Who reads the panels, asked whenever the server lets the page in or rejects it. Undefined until the server has said so. */
-export function useSession(): Session | undefined {
-  const { phase } = useConnection().state;
-  const [session, setSession] = useState<Session>();
-  const { retry } = useLive();
-  const denied = phase === "denied" || phase === "live" || phase === "polling" ? phase === "denied" : undefined;
-  useEffect(() => {
-    if (denied === undefined) return;
-    const abort = new AbortController();
-    const received = (session: Session) => {
-      setSession(session);
-      // The worker was rejected before the log-in, which another tab or the provider's page has completed.
-      if (denied && session.caller) retry();
-    };
-    // Without a response the banner says what is wrong.
-    fetchSession(abort.signal).then(received, () => setSession(undefined));
-    return () => abort.abort();
-  }, [denied, retry]);
-  return session;
-}
+import { logInStrings as words } from "./logInStrings.ts";
 
 /** How the server says in the address that a log-in at the provider has failed. */
 const FAILURE = "log_in_error";
@@ -56,7 +32,7 @@ function providerUrl(url: string): string {
 }
 
 /** In place of the page. The address stays, so that the log-in leads to where it points. */
-export function LogIn({ session: { provider, problem } }: { session: Session }) {
+export default function LogIn({ session: { provider, problem } }: { session: Session }) {
   const [key, setKey] = useState("");
   const [error, setError] = useState<string>();
   const [busy, setBusy] = useState(false);

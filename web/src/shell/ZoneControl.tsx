@@ -23,10 +23,10 @@ export function ZoneControl({ zone, onChange }: { zone: string; onChange: (zone:
       onChange={onChange}
       placeholder={strings.zoneSearch}
       empty={strings.zoneNone}
-      className="max-w-72 min-w-[var(--target)]"
+      className="bar-zone max-w-72 flex-none min-w-[var(--target)]"
     >
       <Icon name="globe" className="text-muted" />
-      <span className="truncate max-md:sr-only">{timeZoneLabel(zone)}</span>
+      <span className="truncate">{timeZoneLabel(zone)}</span>
       {zone !== "UTC" && <span className="font-normal text-muted max-lg:hidden">{offsetLabel(Date.now(), zone)}</span>}
     </Combobox>
   );

@@ -3,7 +3,7 @@
 import { useMemo } from "react";
 import { useConnection as useConnectionInfo, useLiveStore } from "../live/hooks.tsx";
 import type { ConnectionState } from "../live/protocol.ts";
-import type { PanelQuery } from "../query/query.ts";
+import type { Query } from "../query/query.ts";
 
 export { useCatalog, useLastFrame, useQueryState } from "../live/hooks.tsx";
 
@@ -22,7 +22,7 @@ export function useLive() {
       call: store.call.bind(store),
       retry: store.retry.bind(store),
       /** The last result of a query that is watched. */
-      frame: (query: PanelQuery) => store.state(query).frame,
+      frame: (query: Query) => store.state(query).frame,
     }),
     [store],
   );

@@ -1,10 +1,10 @@
-// Single-key shortcuts. They can be switched off, as WCAG 2.1.4 requires.
+// Shortcuts of letters, alone or two in a row. They can be switched off, as WCAG 2.1.4 requires.
 
 import { createContext, type ReactNode, use, useEffect, useMemo, useRef, useSyncExternalStore } from "react";
 import { readSetting, subscribeSettings, writeSetting } from "./storage.ts";
 
 export interface Shortcut {
-  /** As in `KeyboardEvent.key`. */
+  /** As in `KeyboardEvent.key`, or two of them, one after the other: "g d". */
   key: string;
   /** Shown in the help dialog. */
   description: string;
@@ -51,15 +51,26 @@ function applies(event: KeyboardEvent): boolean {
 
 const RegistryContext = createContext<Registry | null>(null);
 
+/** How long the first of two keys waits for the second. */
+const SEQUENCE_MS = 1_500;
+
 export function ShortcutProvider({ children }: { children: ReactNode }) {
   const registry = useMemo(() => new Registry(), []);
   useEffect(() => {
+    let first: { key: string; at: number } | undefined;
     const onKeyDown = (event: KeyboardEvent) => {
       if (!shortcutsEnabled() || !applies(event)) return;
-      const found = registry.list().find(({ key }) => key === event.key || key === event.key.toLowerCase());
-      if (!found) return;
-      event.preventDefault();
-      found.run();
+      const begun = first && event.timeStamp - first.at < SEQUENCE_MS ? `${first.key} ` : "";
+      first = undefined;
+      const pressed = [event.key, event.key.toLowerCase()].map((key) => begun + key);
+      const shortcuts = registry.list();
+      const found = shortcuts.find(({ key }) => pressed.includes(key));
+      if (found) {
+        event.preventDefault();
+        found.run();
+      } else if (begun === "" && shortcuts.some(({ key }) => pressed.some((start) => key.startsWith(`${start} `)))) {
+        first = { key: event.key.toLowerCase(), at: event.timeStamp };
+      }
     };
     window.addEventListener("keydown", onKeyDown);
     return () => window.removeEventListener("keydown", onKeyDown);

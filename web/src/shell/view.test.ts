@@ -1,6 +1,15 @@
 import { afterAll, beforeAll, expect, test, vi } from "vitest";
 import { PRESETS } from "../query/range.ts";
-import { formatSearch, parseSearch, readView, rejectedValues, type View, withFilter, writeView } from "./view.ts";
+import {
+  formatSearch,
+  parseSearch,
+  readView,
+  rejectedValues,
+  type View,
+  viewSearch,
+  withFilter,
+  writeView,
+} from "./view.ts";
 
 const HOME = "Europe/Madrid";
 beforeAll(() => void vi.useFakeTimers({ now: Date.UTC(2026, 10, 21, 10) }));
@@ -19,6 +28,7 @@ test.each<View>([
   { range: "7d", zone: "Asia/Kolkata", wall: true },
   ...PRESETS.map((range): View => ({ range, zone: "UTC", wall: false })),
   { range: "30d", zone: "UTC", compare: "previous", wall: false },
+  { range: "1h", zone: "UTC", wall: true, rotate: ["web", "api-errors"], every: 45 },
   { range: "today", zone: HOME, compare: "week", panel: "error_rate", wall: true },
   { range: { from: Date.UTC(2026, 9, 1) }, zone: HOME, wall: false },
   { range: { from: Date.UTC(2026, 9, 1, 10, 5), to: Date.UTC(2026, 9, 8) }, zone: "Asia/Kathmandu", wall: false },
@@ -94,9 +104,22 @@ test("parameters of others are kept, repeated ones as well", () => {
   expect(formatSearch(search)).toBe("?range=6h&zone=Europe/Madrid&a=1&a=2&b=%26");
 });
 
+test("a rotation has usable names and a time that can be read", () => {
+  expect(read("?rotate=web,,web,../x,product&every=2")).toMatchObject({ rotate: ["web", "product"], every: 5 });
+  expect(read("?rotate=&every=soon")).toMatchObject({ rotate: undefined, every: undefined });
+  expect(write({ range: "1h", zone: "UTC", wall: true, rotate: ["a", "b"], every: 30 })).toBe(
+    "?range=1h&zone=utc&wall=1&rotate=a,b&every=30",
+  );
+});
+
 test("unusable values get the defaults, and are named", () => {
   expect(read("?range=99y&zone=Mars/Olympus&wall=yes")).toMatchObject({ range: "1h", zone: HOME, wall: false });
   expect(rejectedValues(parseSearch("?range=99y&zone=Mars/Olympus"))).toEqual({ range: "99y", zone: "Mars/Olympus" });
   expect(rejectedValues(parseSearch("?range=1h&zone=utc"))).toEqual({});
   expect(rejectedValues(parseSearch("?zone=local"))).toEqual({});
+});
+
+test("a link to another page keeps what is looked at, and not where on the page", () => {
+  const search = parseSearch("?range=6h&zone=utc&compare=week&filter=a:1&filter=b:2&panel=error_rate&wall=1&query=x");
+  expect(formatSearch(viewSearch(search))).toBe("?range=6h&zone=utc&compare=week&filter=a:1&filter=b:2");
 });

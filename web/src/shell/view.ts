@@ -11,12 +11,16 @@ export interface View extends Selection {
   /** The enlarged panel. */
   panel?: string;
   wall?: boolean;
+  /** Names of the dashboards that kiosk mode shows one after the other. */
+  rotate?: string[];
+  /** Seconds for which each of them is shown. */
+  every?: number;
 }
 
 /** Parameters of others, for example of a proxy's login, are kept as they are. */
 export type Search = Record<string, string | string[] | undefined>;
 
-const OWN = ["range", "from", "to", "zone", "compare", "filter", "panel", "wall"];
+const OWN = ["range", "from", "to", "zone", "compare", "filter", "panel", "wall", "rotate", "every"];
 
 export function parseSearch(text: string): Search {
   const search: Search = {};
@@ -33,7 +37,7 @@ export function formatSearch(search: Search): string {
   const names = [...OWN, ...Object.keys(search).filter((name) => !OWN.includes(name))];
   for (const name of names) for (const value of [search[name] ?? []].flat()) parameters.append(name, value);
   // A slash and a colon need no escaping in a query string, and Europe/Madrid stays readable.
-  const text = parameters.toString().replaceAll("%2F", "/").replaceAll("%3A", ":");
+  const text = parameters.toString().replaceAll("%2F", "/").replaceAll("%3A", ":").replaceAll("%2C", ",");
   return text ? `?${text}` : "";
 }
 
@@ -91,6 +95,21 @@ function canAdd(filters: Filter[], { dimension }: Filter): boolean {
 export const withFilter = (filters: Filter[] = [], added: Filter): Filter[] =>
   !canAdd(filters, added) || filters.some((filter) => sameFilter(filter, added)) ? filters : [...filters, added];
 
+const DASHBOARD_NAME = /^[a-z0-9_-]{1,64}$/;
+/** A screen that changes more often cannot be read; one that changes less often is not a rotation. */
+export const ROTATION_SECONDS = { min: 5, max: 3_600, usual: 30 } as const;
+
+/** "web,product". */
+function readRotation(search: Search): Pick<View, "rotate" | "every"> {
+  const names = (first(search.rotate) ?? "").split(",").filter((name) => DASHBOARD_NAME.test(name));
+  const seconds = Number(first(search.every));
+  const { min, max } = ROTATION_SECONDS;
+  return {
+    rotate: names.length > 0 ? [...new Set(names)] : undefined,
+    every: Number.isInteger(seconds) && seconds > 0 ? Math.min(max, Math.max(min, seconds)) : undefined,
+  };
+}
+
 /** Missing or unusable values get their defaults. */
 export function readView(search: Search, home: string = localTimeZone()): View {
   const zone = readZone(search, home);
@@ -104,11 +123,15 @@ export function readView(search: Search, home: string = localTimeZone()): View {
     filters: filters.length > 0 ? filters : undefined,
     panel: first(search.panel) || undefined,
     wall: first(search.wall) === "1",
+    ...readRotation(search),
   };
 }
 
 /** The search parameters of a view, in addition to those of others. */
-export function writeView({ range, zone, compare, filters, panel, wall }: View, search: Search = {}): Search {
+export function writeView(
+  { range, zone, compare, filters, panel, wall, rotate, every }: View,
+  search: Search = {},
+): Search {
   const interval = typeof range === "string" ? undefined : range;
   const time = (at: number | undefined) => (at === undefined ? undefined : formatTime(at, zone));
   return {
@@ -121,8 +144,16 @@ export function writeView({ range, zone, compare, filters, panel, wall }: View, 
     filter: filters?.map(({ dimension, value }) => `${dimension}:${value}`),
     panel,
     wall: wall ? "1" : undefined,
+    rotate: rotate?.join(","),
+    every: every?.toString(),
   };
 }
+
+const VIEW = ["range", "from", "to", "zone", "compare", "filter"];
+
+/** What a link to another page keeps of the address: what is looked at, and not where on this page. */
+export const viewSearch = (search: Search): Search =>
+  Object.fromEntries(VIEW.filter((name) => search[name] !== undefined).map((name) => [name, search[name]]));
 
 /** Validates the parameters of the dashboard's route: the address always holds the range and the zone. */
 export const validateSearch = (search: Search): Search => writeView(readView(search), search);
@@ -170,4 +201,21 @@ export function useView(): [View, (change: Partial<View>) => void] {
     [navigate],
   );
   return [view, change];
+}
+
+/**
+ * The parameters of the address, for those of a page's own: read what you know, write only that. A value of undefined removes
+ * the parameter. Each change adds a history entry, unless it replaces the present one.
+ */
+export function useParameters(): [Search, (change: Search, how?: { replace?: boolean }) => void] {
+  const search = useSearch({ strict: false }) as Search;
+  const navigate = useNavigate();
+  const change = useCallback(
+    (next: Search, { replace = false }: { replace?: boolean } = {}) => {
+      const update = (current: Search) => ({ ...current, ...next });
+      void navigate({ to: ".", search: update as never, hash: true, resetScroll: false, replace });
+    },
+    [navigate],
+  );
+  return [search, change];
 }

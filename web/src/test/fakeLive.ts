@@ -2,7 +2,11 @@
 // the page in development.
 
 import { useSyncExternalStore } from "react";
+import { getBoard, listBoards } from "../api/boards.ts";
+import { call } from "../api/client.ts";
+import type { GrpcWebClient } from "../api/grpcWeb.ts";
 import type { Frame } from "../frame/frame.ts";
+import { callFailure } from "../live/calls.ts";
 import type {
   Call,
   CallResults,
@@ -12,12 +16,13 @@ import type {
   PanelInfo,
   QueryState,
 } from "../live/protocol.ts";
-import { type PanelQuery, queryKey } from "../query/query.ts";
+import { CallError } from "../live/store.ts";
+import { type Query, queryKey, sourceKey } from "../query/query.ts";
 
 /** A frame with the query that it belongs to. */
 interface LastFrame {
   frame: Frame;
-  query: PanelQuery;
+  query: Query;
   placeholder: boolean;
 }
 
@@ -25,6 +30,9 @@ interface Connection {
   state: ConnectionState;
   hasEvents?: boolean;
 }
+
+const { signal } = new AbortController();
+const client: Pick<GrpcWebClient, "unary"> = { unary: (method, request) => call(method as never, request as never) };
 
 const LOADING: QueryState = { status: "loading", since: 0 };
 
@@ -72,12 +80,15 @@ export class FakeLive {
   /** Responds to one-shot calls. Throw to fail. */
   respond: (call: Call) => unknown = (call) => {
     if (call.method === "sendEvent") return { accepted: 1 };
+    // The responses of the client of the contract.
+    if (call.method === "board") return getBoard(client, call.name, { signal });
+    if (call.method === "boards") return listBoards(client, { signal });
     throw new Error(`unexpected call ${call.method}`);
   };
   calls: Call[] = [];
   retries = 0;
   /** Queries that a card has requested. */
-  watched = new Map<string, PanelQuery>();
+  watched = new Map<string, Query>();
   private readonly states = new Map<string, QueryState>();
   private readonly last = new Map<string, LastFrame>();
   private readonly listeners = new Set<() => void>();
@@ -120,22 +131,22 @@ export class FakeLive {
     this.notify();
   }
 
-  push(query: PanelQuery, frame: Frame, change: Partial<QueryState> = {}) {
+  push(query: Query, frame: Frame, change: Partial<QueryState> = {}) {
     this.states.set(queryKey(query), { status: "live", since: Date.now(), frame, ...change });
-    this.last.set(query.panel, { frame, query, placeholder: false });
+    this.last.set(sourceKey(query), { frame, query, placeholder: false });
     this.notify();
   }
 
-  state = (query: PanelQuery): QueryState => {
+  state = (query: Query): QueryState => {
     this.watched.set(queryKey(query), query);
     return this.states.get(queryKey(query)) ?? LOADING;
   };
 
   private readonly drawn = new Map<string, LastFrame>();
   /** The frame of the query, else the last one of the same panel, as a placeholder. */
-  lastFrame = (query: PanelQuery): LastFrame | null => {
+  lastFrame = (query: Query): LastFrame | null => {
     const frame = this.states.get(queryKey(query))?.frame;
-    const last = this.last.get(query.panel);
+    const last = this.last.get(sourceKey(query));
     if (!frame && !last) return null;
     const next = frame ? { frame, query, placeholder: false } : { ...(last as LastFrame), placeholder: true };
     const cached = this.drawn.get(queryKey(query));
@@ -147,9 +158,13 @@ export class FakeLive {
   readonly live = {
     call: async <C extends Call>(call: C): Promise<CallResults[C["method"]]> => {
       this.calls.push(call);
-      return this.respond(call) as CallResults[C["method"]];
+      try {
+        return (await this.respond(call)) as CallResults[C["method"]];
+      } catch (error) {
+        throw new CallError(callFailure(error));
+      }
     },
-    frame: (query: PanelQuery) => this.states.get(queryKey(query))?.frame,
+    frame: (query: Query) => this.states.get(queryKey(query))?.frame,
     retry: () => {
       this.retries += 1;
     },
@@ -167,6 +182,6 @@ const useFake = <T>(read: (source: FakeLive) => T): T => useSyncExternalStore(fa
 
 export const useConnection = () => useFake((source) => source.connection);
 export const useCatalog = () => useFake((source) => source.catalog);
-export const useQueryState = (query: PanelQuery) => useFake((source) => source.state(query));
-export const useLastFrame = (query: PanelQuery) => useFake((source) => source.lastFrame(query));
+export const useQueryState = (query: Query) => useFake((source) => source.state(query));
+export const useLastFrame = (query: Query) => useFake((source) => source.lastFrame(query));
 export const useLive = () => fake.live;

@@ -13,6 +13,11 @@ import {
   type WatchPanelsResponse,
   WatchPanelsResponseSchema,
 } from "../gen/millrace/v1/dashboard_pb.ts";
+import {
+  ExploreService,
+  type QueryTrendRequest,
+  type QueryTrendResponseSchema,
+} from "../gen/millrace/v1/explore_pb.ts";
 import { IngestService, type SendEventsRequest } from "../gen/millrace/v1/ingest_pb.ts";
 
 type Update = MessageInitShape<typeof WatchPanelsResponseSchema>;
@@ -39,6 +44,14 @@ export const frameOf = (value: number, computedAt = Date.now()): FrameInit => ({
     computedAt: timestampFromMs(computedAt),
     timeZone: "UTC",
   },
+});
+
+/** A trend with one line of one bucket. */
+export const trendOf = (value: number, computedAt = Date.now()): MessageInitShape<typeof QueryTrendResponseSchema> => ({
+  buckets: [timestampFromMs(computedAt - 3_600_000)],
+  lines: [{ values: [{ value }], total: { value } }],
+  context: frameOf(value, computedAt).context,
+  cost: { rowsRead: 1_000n, bytesRead: 20_000n, elapsed: { seconds: 0n, nanos: 200_000_000 } },
 });
 
 export class FakeStream {
@@ -69,6 +82,11 @@ export class FakeStream {
   /** Sends a frame for the first query of the panel. */
   pushFrame(panel: string, frame: FrameInit, rest: Update = {}): void {
     this.push({ id: this.idOf(panel), panel, value: { case: "frame", value: frame }, ...rest });
+  }
+
+  /** Sends the result of the first question. */
+  pushTrend(value: number, rest: Update = {}): void {
+    this.push({ id: this.idOf(""), value: { case: "trend", value: trendOf(value) }, ...rest });
   }
 
   pushError(panel: string, code: Code, message: string): void {
@@ -127,6 +145,12 @@ export class FakeServer {
   readonly streams: FakeStream[] = [];
   /** The calls of QueryPanel so far. */
   readonly polls: { at: number; request: QueryPanelRequest }[] = [];
+  /** The calls of QueryTrend so far. */
+  readonly trendCalls: { at: number; request: QueryTrendRequest }[] = [];
+  /** Set: streams cannot compute questions. */
+  exploreStale = "";
+  /** Of questions in streams. */
+  minInterval: { seconds: bigint } | undefined;
   readonly sentEvents: SendEventsRequest[] = [];
   concurrentPolls = 0;
   maxConcurrentPolls = 0;
@@ -161,6 +185,13 @@ export class FakeServer {
           }
         },
         watchPanels: (request, { signal, requestHeader }) => this.watch(request, signal, requestHeader),
+      })
+      .service(ExploreService, {
+        queryTrend: async (request, { signal, requestHeader }) => {
+          this.trendCalls.push({ at: Date.now(), request });
+          await this.respond(signal, requestHeader);
+          return trendOf(this.value);
+        },
       })
       .service(IngestService, {
         sendEvents: async (request, { signal, requestHeader }) => {
@@ -239,8 +270,10 @@ export class FakeServer {
     signal.addEventListener("abort", () => stream.wake());
     this.streams.push(stream);
     stream.heartbeat();
-    for (const { id, panel } of request.queries) {
-      stream.push({ id, panel, value: { case: "frame", value: frameOf(this.value) } });
+    for (const { id, panel, explore } of request.queries) {
+      if (explore.case === undefined) stream.push({ id, panel, value: { case: "frame", value: frameOf(this.value) } });
+      else if (this.exploreStale) stream.push({ id, staleReason: this.exploreStale });
+      else stream.push({ id, value: { case: "trend", value: trendOf(this.value) }, minInterval: this.minInterval });
     }
     const beat = setInterval(() => stream.heartbeat(), HEARTBEAT_MS);
     try {

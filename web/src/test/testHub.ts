@@ -2,15 +2,32 @@
 
 import { afterEach, beforeEach, vi } from "vitest";
 import { createDashboardApi } from "../api/dashboard.ts";
+import { exploration } from "../api/explore.ts";
+import * as exploreApi from "../api/exploreApi.ts";
 import { grpcWebClient } from "../api/grpcWeb.ts";
 import { systemClock } from "../live/clock.ts";
 import { Hub } from "../live/hub.ts";
 import type { OpenPort } from "../live/openWorker.ts";
 import type { Call, CatalogState, ConnectionState, QueryState, TabMessage, WorkerMessage } from "../live/protocol.ts";
-import { type PanelQuery, queryKey } from "../query/query.ts";
+import {
+  type ExploreQuery,
+  exploreQuery,
+  type PanelQuery,
+  type Query,
+  queryKey,
+  type Selection,
+} from "../query/query.ts";
 import { FakeServer } from "./fakeServer.ts";
 
 export const query = (panel: string, range: PanelQuery["range"] = "1h"): PanelQuery => ({ panel, range, zone: "UTC" });
+
+/** A trend of one event. */
+export const trend = (eventName: string, selection: Partial<Selection> = {}): ExploreQuery =>
+  exploreQuery(exploration({ case: "trend", value: { series: [{ eventName }] } }), {
+    range: "1h",
+    zone: "UTC",
+    ...selection,
+  });
 
 /** The lead figure. */
 export const figure = (state: QueryState | undefined) => state?.frame?.figures[0]?.value;
@@ -64,7 +81,7 @@ export class TestTab implements Recipient {
     this.hub.receive(this, { type: "bye" });
   }
 
-  watch(...queries: PanelQuery[]): void {
+  watch(...queries: Query[]): void {
     this.hub.receive(this, { type: "watch", queries });
   }
 
@@ -79,7 +96,11 @@ export class TestTab implements Recipient {
   }
 
   state(panel: string, range: PanelQuery["range"] = "1h"): QueryState | undefined {
-    const key = queryKey(query(panel, range));
+    return this.stateOf(query(panel, range));
+  }
+
+  stateOf(watched: Query): QueryState | undefined {
+    const key = queryKey(watched);
     const last = this.messages.findLast((message) => message.type === "query" && message.key === key);
     return last?.type === "query" ? last.state : undefined;
   }
@@ -114,7 +135,7 @@ export class TestHub {
 
   private createWorker(): { hub: Hub; alive: boolean } {
     const hub = new Hub({
-      api: createDashboardApi(grpcWebClient("http://in-memory/", this.server.fetch)),
+      api: createDashboardApi(grpcWebClient("http://in-memory/", this.server.fetch), () => Promise.resolve(exploreApi)),
       clock: systemClock,
       random: () => this.random,
       post: (tab, message) => (tab as Recipient).receive(structuredClone(message)),

@@ -23,14 +23,16 @@ export interface ComboboxProps {
   placeholder: string;
   empty: string;
   disabled?: boolean;
+  /** Open from the beginning: something was added whose value comes next. */
+  opened?: boolean;
   className?: string;
 }
 
 const ComboboxPopup = lazyPart(() => import("./ComboboxPopup.tsx"), "idle");
 
 /** A button that opens a searchable list. */
-export function Combobox({ label, children, className = "", disabled, ...list }: ComboboxProps) {
-  const { open, setOpen, onOpenChange, trigger, triggerProps } = useLazyPopup(ComboboxPopup.preload, "listbox");
+export function Combobox({ label, children, className = "", disabled, opened, ...list }: ComboboxProps) {
+  const { open, setOpen, onOpenChange, trigger, triggerProps } = useLazyPopup(ComboboxPopup.preload, "listbox", opened);
   return (
     <>
       <button type="button" disabled={disabled} className={`ui-button ui-button-quiet ${className}`} {...triggerProps}>

@@ -11,6 +11,7 @@ function Toasts() {
       <div className="min-w-0 flex-1">
         <Toast.Title className="font-semibold" />
         <Toast.Description className="text-muted" />
+        <Toast.Action className="ui-button ui-button-quiet mt-1" />
       </div>
       <Toast.Close className="ui-icon-button" aria-label={strings.dismiss}>
         <Icon name="close" />
@@ -23,8 +24,22 @@ export default function ToastViewport() {
   const [manager] = useState(() => Toast.createToastManager());
   useEffect(
     () =>
-      receiveToasts(({ title, description, type }) => {
-        manager.add({ title, description, type, priority: type === "error" ? "high" : "low" });
+      receiveToasts(({ title, description, type, action }) => {
+        const id = manager.add({
+          title,
+          description,
+          type,
+          priority: type === "error" ? "high" : "low",
+          ...(action && {
+            actionProps: {
+              children: action.label,
+              onClick: () => {
+                action.onSelect();
+                manager.close(id);
+              },
+            },
+          }),
+        });
       }),
     [manager],
   );

@@ -1,6 +1,11 @@
 // Icons on a 20×20 grid. They are decorative and hidden from screen readers: each control has its own label.
 
+import { BOARD_PATHS } from "./boardIcons.ts";
+import { FRAME_PATHS } from "./frameIcons.ts";
+
 const PATHS = {
+  ...FRAME_PATHS,
+  ...BOARD_PATHS,
   sun: "M10 6.6a3.4 3.4 0 1 0 0 6.8a3.4 3.4 0 0 0 0-6.8M10 2v1.4M10 16.6V18M2 10h1.4M16.6 10H18M4.3 4.3l1 1M14.7 14.7l1 1M4.3 15.7l1-1M14.7 5.3l1-1",
   moon: "M16.5 12.2A7 7 0 0 1 7.8 3.5a7 7 0 1 0 8.7 8.7z",
   expand: "M3 7V3h4M13 3h4v4M17 13v4h-4M7 17H3v-4",

@@ -4,6 +4,8 @@ export interface ToastOptions {
   title: string;
   description?: string;
   type?: "info" | "error";
+  /** A button, for what one wants to do next. */
+  action?: { label: string; onSelect: () => void };
 }
 
 type Listener = (toast: ToastOptions) => void;

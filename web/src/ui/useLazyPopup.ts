@@ -10,9 +10,9 @@ export interface CloseDetails {
   cancel: () => void;
 }
 
-export function useLazyPopup(preload: () => void, haspopup: "menu" | "listbox" | "dialog") {
+export function useLazyPopup(preload: () => void, haspopup: "menu" | "listbox" | "dialog", opened = false) {
   const trigger = useRef<HTMLButtonElement>(null);
-  const [open, setOpen] = useState(false);
+  const [open, setOpen] = useState(opened);
   const onOpenChange = useCallback((next: boolean, details: CloseDetails) => {
     // A press on the trigger is "outside" for the library: it would close the popup, and the click would open it again.
     if (!next && trigger.current?.contains(details.event.target as Node) && details.reason === "outside-press") {

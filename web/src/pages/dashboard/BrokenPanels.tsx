@@ -1,19 +1,18 @@
 import type { BrokenPanelInfo } from "../../live/protocol.ts";
 import { splitReason } from "../../panels/cardState.ts";
-import { strings } from "../../strings.ts";
 import { Icon } from "../../ui/icons.tsx";
+import { brokenStrings as words } from "./brokenStrings.ts";
 
 /** Panel files that the server cannot load. Folded and below the figures: most viewers cannot do anything about them. */
-export function BrokenPanels({ broken }: { broken: BrokenPanelInfo[] }) {
-  if (broken.length === 0) return null;
+export default function BrokenPanels({ broken }: { broken: BrokenPanelInfo[] }) {
   return (
     <details className="max-w-3xl" data-broken={broken.length}>
       <summary className="ui-button ui-button-quiet cursor-pointer list-none border-line">
         <Icon name="warning" className="text-warn" />
-        {strings.brokenPanels(broken.length)}
+        {words.brokenPanels(broken.length)}
       </summary>
       <div className="card mt-2 gap-3">
-        <p className="text-muted">{strings.brokenHint}</p>
+        <p className="text-muted">{words.brokenHint}</p>
         <ul className="flex flex-col gap-3">
           {broken.map(({ file, line, message }) => {
             const { summary, details } = splitReason(message);

@@ -1,6 +1,12 @@
-import { act, cleanup, fireEvent, screen, waitFor, within } from "@testing-library/react";
+import { act, cleanup, screen, waitFor, within } from "@testing-library/react";
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
+import { setClient } from "../../api/client.ts";
+import type { Dashboard, DashboardItem } from "../../api/messages.ts";
+import { GET_DASHBOARD, LIST_DASHBOARDS, LIST_INSIGHTS } from "../../api/methods.ts";
+import { Code, StatusError } from "../../api/status.ts";
+import { sourceKey } from "../../query/query.ts";
 import { installBrowser } from "../../test/browser.ts";
+import { FakeClient } from "../../test/fakeClient.ts";
 import { type FakeLive, numberFrame, panelInfo, replaceFake } from "../../test/fakeLive.ts";
 import { context, dimension, frame, MINUTE, measure, START, timeColumn } from "../../test/frames.ts";
 import { renderPage } from "../../test/renderPage.tsx";
@@ -17,13 +23,49 @@ const PANELS = [
 ];
 
 let live: FakeLive;
+let client: FakeClient;
+/** The built-in one if undefined: all panels of the catalogue. */
+let dashboard: Dashboard | undefined;
+const current = (): Dashboard => dashboard ?? board((live.catalog.catalog?.panels ?? PANELS).map(({ name }) => name));
+
+const item = (panel: string, change: Partial<DashboardItem> = {}): DashboardItem =>
+  ({
+    title: "",
+    content: { case: "panel", value: panel },
+    chart: 0,
+    placement: { x: 0, y: 0, width: 6, height: 4 },
+    error: "",
+    ...change,
+  }) as DashboardItem;
+
+const board = (panels: string[], change: Partial<Dashboard> = {}): Dashboard =>
+  ({
+    name: "default",
+    title: "Overview",
+    description: "",
+    project: "",
+    items: panels.map((name) => item(name)),
+    builtIn: true,
+    etag: "",
+    ...change,
+  }) as Dashboard;
+
 beforeEach(() => {
   live = replaceFake();
+  dashboard = undefined;
+  client = new FakeClient()
+    .on(GET_DASHBOARD, () => ({ dashboard: current() }))
+    .on(LIST_INSIGHTS, () => ({ insights: [], broken: [], version: "1", readOnly: false }))
+    .on(LIST_DASHBOARDS, () => ({ dashboards: [current()], broken: [], version: "1", readOnly: false }));
+  setClient(client);
+  vi.stubGlobal("fetch", async () => new Response(JSON.stringify({ required: false, caller: null })));
   localStorage.clear();
   delete document.documentElement.dataset.theme;
 });
 afterEach(() => {
   cleanup();
+  setClient(undefined);
+  vi.unstubAllGlobals();
   vi.restoreAllMocks();
 });
 
@@ -36,16 +78,19 @@ async function openDashboard(address = "/") {
 }
 const push = (panel: string, value: number, view: { range: "1h" | "6h"; zone: string } = HOUR) =>
   act(() => live.push({ panel, ...view }, numberFrame(value, "active sessions")));
-const panel = (name: string) => screen.getByRole("region", { name });
+/** The card of a panel, or its figure if it has no card. */
+const panel = (name: string) =>
+  screen.getAllByRole("region", { name }).find((card) => card.dataset.panel !== undefined) as HTMLElement;
 const figure = (name: string) => panel(name).querySelector("[data-figure]")?.textContent;
 const noDialog = () => waitFor(() => expect(screen.queryByRole("dialog")).toBeNull());
 
 test("the address is completed, keeps foreign parameters and the fragment, and changes with the controls", async () => {
   const { user, search, history } = await openDashboard("/?login=abc#here");
   expect(search()).toBe("?range=1h&zone=Europe/Madrid&login=abc");
-  await user.click(screen.getByRole("button", { name: "6h" }));
+  await user.click(screen.getByRole("button", { name: "Time range: Last hour" }));
+  await user.click(await screen.findByRole("button", { name: "Last 6 hours" }));
   await waitFor(() => expect(search()).toBe("?range=6h&zone=Europe/Madrid&login=abc"));
-  expect(screen.getByRole("button", { name: "6h" }).getAttribute("aria-pressed")).toBe("true");
+  expect(screen.getByRole("button", { name: "Time range: Last 6 hours" })).toBeTruthy();
   expect(history.location.hash).toBe("#here");
   await waitFor(() => expect(live.watched.has("error_rate?range=6h&zone=Europe/Madrid")).toBe(true));
 });
@@ -53,7 +98,7 @@ test("the address is completed, keeps foreign parameters and the fragment, and c
 test("a link with an unknown time zone and range says what it shows instead", async () => {
   const { search, user } = await openDashboard("/?range=2y&zone=Mars/Olympus");
   const note = document.querySelector("[data-note]");
-  expect(note?.textContent).toContain("The link requests time zone Mars/Olympus");
+  await waitFor(() => expect(note?.textContent).toContain("The link requests time zone Mars/Olympus"));
   expect(note?.textContent).toContain("Showing Europe/Madrid");
   expect(note?.textContent).toContain("The link requests range 2y");
   expect(search()).toBe("?range=1h&zone=Europe/Madrid");
@@ -93,7 +138,7 @@ test("the document's title stands still while paused, and says if its figure is 
 test("a new catalogue version is loaded", async () => {
   await openDashboard();
   act(() => live.goLive({ panels: [...PANELS, panelInfo("orders", { title: "Orders" })], version: "2" }));
-  expect(await screen.findByRole("region", { name: "Orders" })).toBeTruthy();
+  await waitFor(() => expect(panel("Orders")).toBeTruthy());
 });
 
 test("while paused figures stand still, are counted, and appear on resuming; a new range is shown at once", async () => {
@@ -103,6 +148,7 @@ test("while paused figures stand still, are counted, and appear on resuming; a n
   push("active_users", 6);
   push("active_users", 7);
   expect(figure("Active sessions")).toBe("5");
+  expect(document.querySelector("[data-connection]")?.textContent).toMatch(/^Paused/);
   const resume = screen.getByRole("button", { name: "Paused, 2 updates waiting" });
   await user.keyboard("2");
   push("active_users", 90, { ...HOUR, range: "6h" });
@@ -176,8 +222,10 @@ test("the age is measured by the server's clock", async () => {
 test("an enlarged panel is in the address, has arrows and a range, and Back and Escape close it", async () => {
   const { user, search, history } = await openDashboard("/?panel=active_users");
   const dialog = await screen.findByRole("dialog", { name: "Active sessions" });
-  await user.click(within(dialog).getByRole("button", { name: "6h" }));
+  await user.click(within(dialog).getByRole("button", { name: "Time range: Last hour" }));
+  await user.click(await screen.findByRole("button", { name: "Last 6 hours" }));
   await waitFor(() => expect(search()).toContain("range=6h"));
+  await waitFor(() => expect(screen.getAllByRole("dialog")).toHaveLength(1));
   await user.keyboard("{ArrowRight}");
   expect(await screen.findByRole("dialog", { name: "Error rate" })).toBeTruthy();
   await user.click(screen.getByRole("button", { name: "Previous panel" }));
@@ -250,12 +298,17 @@ test("kiosk mode hides the header, shows the clock and the state, and Escape and
   await user.keyboard("f");
   await waitFor(() => expect(search()).toContain("wall=1"));
   expect(document.documentElement.dataset.wall).toBe("");
-  expect(screen.queryByRole("button", { name: "6h" })).toBeNull();
+  expect(screen.queryByRole("button", { name: /^Time range/ })).toBeNull();
   expect(document.querySelector(".kiosk-frame")?.getAttribute("data-tone")).toBeNull();
   act(() => live.setConnection({ phase: "stale" }));
   expect(document.querySelector(".kiosk-frame")?.getAttribute("data-tone")).toBe("warn");
   act(() => live.setConnection({ phase: "offline" }));
+  expect(document.querySelector(".kiosk-frame")?.getAttribute("data-tone")).toBe("warn");
+  act(() => live.setConnection({ phase: "live" }));
+  const over = { ...numberFrame(2, "Error rate"), threshold: 1 };
+  act(() => live.push({ panel: "error_rate", ...HOUR }, over));
   expect(document.querySelector(".kiosk-frame")?.getAttribute("data-tone")).toBe("danger");
+  expect(document.querySelector(".kiosk-bar")?.textContent).toContain("Over the threshold: Error rate");
   act(() => history.back());
   await waitFor(() => expect(exit).toHaveBeenCalled());
   expect(document.documentElement.dataset.wall).toBeUndefined();
@@ -271,7 +324,7 @@ test("on a wall the panels of all screenfuls stay subscribed, so that each appea
   act(() => live.goLive({ panels: many, version: "1", hasEvents: true }));
   await screen.findByRole("region", { name: "Panel 0" });
   expect(screen.queryByRole("region", { name: "Panel 19" })).toBeNull();
-  expect([...live.watched.values()].map(({ panel }) => panel).sort()).toEqual(many.map(({ name }) => name).sort());
+  expect([...live.watched.values()].map(sourceKey).sort()).toEqual(many.map(({ name }) => name).sort());
 });
 
 test("broken panels are folded below the figures, plain words first", async () => {
@@ -331,7 +384,7 @@ test("a catalogue that cannot be loaded says why, and has a retry", async () => 
   await user.click(screen.getByRole("button", { name: "Retry" }));
   expect(live.retries).toBe(1);
   act(() => live.goLive({ panels: PANELS }));
-  expect(await screen.findByRole("region", { name: "Error rate" })).toBeTruthy();
+  await waitFor(() => expect(panel("Error rate")).toBeTruthy());
 });
 
 test("an unknown page says so", async () => {
@@ -349,40 +402,13 @@ test("the time zone control searches all zones", async () => {
 
 test("the list has every range, and the address and the queries follow", async () => {
   const { user, search } = await openDashboard();
-  await user.click(screen.getByRole("button", { name: "More time ranges: Last hour" }));
-  const options = (await screen.findAllByRole("option")).map(({ textContent }) => textContent);
-  expect(options).toHaveLength(11);
-  await user.click(screen.getByRole("option", { name: "This month" }));
+  await user.click(screen.getByRole("button", { name: "Time range: Last hour" }));
+  const presets = await screen.findByRole("group", { name: "Ranges up to now" });
+  expect(within(presets).getAllByRole("button")).toHaveLength(10);
+  await user.click(within(presets).getByRole("button", { name: "This month" }));
   await waitFor(() => expect(search()).toBe("?range=this-month&zone=Europe/Madrid"));
   await waitFor(() => expect(live.watched.has("error_rate?range=this-month&zone=Europe/Madrid")).toBe(true));
-  expect(screen.getByRole("button", { name: "More time ranges: This month" }).textContent).toContain("This month");
-});
-
-test("a custom range is entered on the clock of the zone, and refused in words", async () => {
-  const { user, search } = await openDashboard();
-  await user.click(screen.getByRole("button", { name: "More time ranges: Last hour" }));
-  await user.click(await screen.findByRole("option", { name: "Custom…" }));
-  const dialog = await screen.findByRole("dialog", { name: "Custom range" });
-  expect(dialog.textContent).toMatch(/Times are those of Madrid. Figures are stored for 400 days: since \w{3} \d/);
-  const [from, to] = ["From", "To"].map((label) => within(dialog).getByLabelText(label)) as HTMLInputElement[];
-  const apply = () => user.click(within(dialog).getByRole("button", { name: "Apply" }));
-  const alerts = () =>
-    within(dialog)
-      .getAllByRole("alert")
-      .map(({ textContent }) => textContent);
-  fireEvent.change(from as Element, { target: { value: "2001-01-01T00:00" } });
-  fireEvent.change(to as Element, { target: { value: "2999-01-01T00:00" } });
-  await apply();
-  expect(alerts()).toEqual([expect.stringMatching(/^Figures are stored for 400 days/), "The end is in the future"]);
-  const day = new Date(Date.now() - 3 * 24 * 3_600_000).toISOString().slice(0, 10);
-  fireEvent.change(from as Element, { target: { value: `${day}T10:00` } });
-  fireEvent.change(to as Element, { target: { value: `${day}T09:00` } });
-  await apply();
-  expect(alerts()).toEqual(["The end must be after the start"]);
-  fireEvent.change(to as Element, { target: { value: `${day}T12:30` } });
-  await apply();
-  await waitFor(() => expect(search()).toBe(`?from=${day}T10:00&to=${day}T12:30&zone=Europe/Madrid`));
-  expect(screen.getByRole("button", { name: /^More time ranges: .*10:00–12:30$/ })).toBeTruthy();
+  expect(screen.getByRole("button", { name: "Time range: This month" }).textContent).toContain("This month");
 });
 
 test("links with intervals, comparisons and filters that cannot be shown say so", async () => {
@@ -481,4 +507,62 @@ test("the figures of a range that has ended do not age", async () => {
   await waitFor(() => expect(figure("Error rate")).toBe("4"));
   expect(panel("Error rate").querySelector("[data-as-of]")).toBeNull();
   expect(panel("Error rate").querySelector("[data-dimmed]")).toBeNull();
+});
+
+test("a key figure makes its chart the main one, which the address keeps; once more brings back the own one", async () => {
+  const { user, search } = await openDashboard();
+  const main = () => document.querySelector<HTMLElement>("[data-main] [data-panel]")?.dataset.panel;
+  expect(main()).toBe("error_rate");
+  const figures = [...document.querySelectorAll("[data-key-figure]")];
+  expect(figures.length).toBeGreaterThan(1);
+  await user.click(screen.getByRole("button", { name: "Top pages", pressed: false }));
+  await waitFor(() => expect(main()).toBe("top_pages"));
+  expect(search()).toContain("main=panel:top_pages");
+  await user.click(screen.getByRole("button", { name: "Top pages", pressed: true }));
+  await waitFor(() => expect(main()).toBe("error_rate"));
+});
+
+test("a dashboard that does not exist says so, and leads to the others", async () => {
+  client.on(GET_DASHBOARD, () => {
+    throw new StatusError("no such dashboard", Code.NotFound);
+  });
+  renderPage("/dashboards/gone");
+  act(() => live.goLive({ panels: PANELS }));
+  expect(await screen.findByText("There is no dashboard named “gone”")).toBeTruthy();
+  expect(screen.getByRole("link", { name: "All dashboards" }).getAttribute("href")).toContain("/dashboards");
+});
+
+test("if the built-in dashboard cannot be loaded, all panels are shown", async () => {
+  client.on(GET_DASHBOARD, () => {
+    throw new StatusError("the folder cannot be read", Code.FailedPrecondition);
+  });
+  await openDashboard();
+  expect(document.querySelector("[data-board-note]")?.textContent).toContain("the folder cannot be read");
+});
+
+test("a dashboard that somebody else has saved is loaded again; an item that does not exist says so in its place", async () => {
+  await openDashboard();
+  dashboard = board(["active_users"], { title: "Shop", etag: "v2" });
+  dashboard.items.push(item("gone", { error: "there is no panel gone" }));
+  act(() => live.setConnection({ insightsVersion: "1" }));
+  act(() => live.setConnection({ insightsVersion: "2" }));
+  await waitFor(() =>
+    expect(document.querySelector("[data-missing]")?.textContent).toContain("there is no panel gone"),
+  );
+  expect(screen.getByRole("heading", { level: 1 }).textContent).toBe("Shop");
+});
+
+test("parameters of a panel are in its query and in the address", async () => {
+  const limit = { name: "limit", type: "UInt16", defaultValue: "10", description: "maximum number of pages" };
+  const ranking = panelInfo("top_pages", { title: "Top pages", order: 3, chart: "table", parameters: [limit] });
+  const { user, search } = await openDashboard();
+  act(() => live.goLive({ panels: [...PANELS.slice(0, 2), ranking] }));
+  await user.click(await screen.findByRole("button", { name: "Top pages: more actions" }));
+  await user.click(await screen.findByRole("menuitem", { name: "Parameters…" }));
+  const dialog = await screen.findByRole("dialog", { name: "Top pages: parameters" });
+  await user.type(within(dialog).getByLabelText("limit"), "50");
+  await user.click(within(dialog).getByRole("button", { name: "Apply" }));
+  await waitFor(() => expect(search()).toContain("set=top_pages.limit:50"));
+  await waitFor(() => expect(live.watched.has("top_pages?range=1h&zone=Europe/Madrid&set=limit:50")).toBe(true));
+  expect(document.querySelector("[data-set]")?.textContent).toBe("limit 50");
 });

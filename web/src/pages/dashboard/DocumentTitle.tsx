@@ -3,7 +3,7 @@ import { figureText } from "../../frame/cellText.ts";
 import type { Frame } from "../../frame/frame.ts";
 import { isInlineUnit } from "../../lib/format.ts";
 import type { QueryStatus } from "../../live/protocol.ts";
-import { type PanelQuery, queryKey } from "../../query/query.ts";
+import { type Query, queryKey } from "../../query/query.ts";
 import { useLastFrame, useQueryState } from "../../shell/live.ts";
 import { useFrozen } from "../../shell/pause.tsx";
 import { strings } from "../../strings.ts";
@@ -18,7 +18,7 @@ export function titleOf(frame: Frame | undefined, status: QueryStatus): string {
 }
 
 /** The tab's title shows the lead figure of a panel, as its card does. */
-export function DocumentTitle({ query }: { query: PanelQuery }) {
+export function DocumentTitle({ query }: { query: Query }) {
   const { status } = useQueryState(query);
   const last = useLastFrame(query);
   const shown = useFrozen(last, queryKey(query), last !== null && !last.placeholder, false);

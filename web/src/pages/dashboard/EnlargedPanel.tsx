@@ -1,17 +1,19 @@
-import { useEffect, useRef } from "react";
-import type { PanelInfo } from "../../live/protocol.ts";
+import { useEffect, useMemo, useRef } from "react";
 import type { Selection } from "../../query/query.ts";
 import { RangeControl } from "../../shell/RangeControl.tsx";
 import type { View } from "../../shell/view.ts";
 import { strings } from "../../strings.ts";
 import { Button, IconButton } from "../../ui/Button.tsx";
 import { Dialog } from "../../ui/Dialog.tsx";
+import type { Shown } from "./board/items.ts";
+import { enlargedStrings as words } from "./enlargedStrings.ts";
 import { PanelSlot } from "./PanelSlot.tsx";
+import { useParametersOfPage } from "./parameters.tsx";
 
 interface Props {
   name: string;
   /** In the order of the page. */
-  panels: PanelInfo[];
+  panels: Shown[];
   view: View;
   /** What of the view is shown. */
   selection: Selection;
@@ -20,19 +22,21 @@ interface Props {
 
 /** One panel in a dialog, with the range and the way to its neighbours. */
 export default function EnlargedPanel({ name, panels, view, selection, onView }: Props) {
-  const index = panels.findIndex((panel) => panel.name === name);
-  const info = panels[index];
+  const index = panels.findIndex(({ info }) => info.name === name);
+  const shown = panels[index];
   const close = () => onView({ panel: undefined });
   const go = (step: number) => {
     const next = panels[(index + step + panels.length) % panels.length];
-    if (next) onView({ panel: next.name });
+    if (next) onView({ panel: next.info.name });
   };
-  useArrowKeys(info ? go : undefined);
+  const { values } = useParametersOfPage();
+  const query = useMemo(() => shown?.query(selection, values), [shown, selection, values]);
+  useArrowKeys(shown ? go : undefined);
 
-  if (!info) {
+  if (!shown || !query) {
     return (
-      <Dialog title={strings.panelNotFound} onClose={close}>
-        <p className="mb-4">{strings.panelNotFoundHint(name)}</p>
+      <Dialog title={words.panelNotFound} onClose={close}>
+        <p className="mb-4">{words.panelNotFoundHint(name)}</p>
         <Button className="self-start" onClick={close}>
           {strings.toDashboard}
         </Button>
@@ -41,20 +45,20 @@ export default function EnlargedPanel({ name, panels, view, selection, onView }:
   }
   return (
     <Dialog
-      title={info.title}
+      title={shown.info.title}
       onClose={close}
       wide
       actions={
         <>
-          <IconButton icon="chevronLeft" label={strings.previousPanel} shortcut="←" onClick={() => go(-1)} />
-          <IconButton icon="chevronRight" label={strings.nextPanel} shortcut="→" onClick={() => go(1)} />
+          <IconButton icon="chevronLeft" label={words.previousPanel} shortcut="←" onClick={() => go(-1)} />
+          <IconButton icon="chevronRight" label={words.nextPanel} shortcut="→" onClick={() => go(1)} />
         </>
       }
     >
       <div className="mb-4 flex-none">
         <RangeControl range={view.range} zone={view.zone} onChange={(range) => onView({ range })} />
       </div>
-      <PanelSlot key={name} info={info} selection={selection} />
+      <PanelSlot key={name} info={shown.info} query={query} selection={selection} />
     </Dialog>
   );
 }

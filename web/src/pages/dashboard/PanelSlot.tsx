@@ -1,25 +1,36 @@
-import { memo, useMemo } from "react";
+import { memo, type ReactNode } from "react";
 import type { PanelInfo } from "../../live/protocol.ts";
+import { FigureCard } from "../../panels/FigureCard.tsx";
 import { PanelCard } from "../../panels/PanelCard.tsx";
-import { type PanelQuery, panelQuery, queryKey, type Selection } from "../../query/query.ts";
+import { type Query, queryKey, type Selection } from "../../query/query.ts";
 import { useConnection, useLastFrame, useLive, useQueryState } from "../../shell/live.ts";
 import { useReportIssue } from "../../shell/panelIssues.tsx";
 import { useFrozen } from "../../shell/pause.tsx";
 import { useNow } from "../../shell/useNow.ts";
-import { CopyButton } from "../../ui/CopyButton.tsx";
+import type { MenuItem } from "../../ui/Menu.tsx";
 
 interface Props {
   info: PanelInfo;
+  query: Query;
+  /** What the query was made from. */
   selection: Selection;
+  as?: "card" | "figure";
   /** Absent if the panel is enlarged. */
   onEnlarge?: (panel: string) => void;
+  /** Of a figure: makes it the main chart. */
+  onChoose?: () => void;
+  chosen?: boolean;
+  alone?: boolean;
+  menuItems?: MenuItem[];
+  /** More in the header of the card. */
+  extra?: ReactNode;
 }
 
 const MINUTE_MS = 60_000;
 
-/** A panel with its data. Only this one renders when its data changes. */
-export const PanelSlot = memo(function PanelSlot({ info, selection, onEnlarge }: Props) {
-  const query = useMemo(() => panelQuery(info, selection), [info, selection]);
+/** A panel or a question with its data. Only this one renders when its data changes. */
+export const PanelSlot = memo(function PanelSlot(props: Props) {
+  const { info, query, selection, as = "card", onEnlarge, onChoose, chosen, alone, menuItems, extra } = props;
   const state = useQueryState(query);
   const lastFrame = useLastFrame(query);
   const drawn = useFrozen(lastFrame, queryKey(query), lastFrame !== null && !lastFrame.placeholder);
@@ -27,27 +38,35 @@ export const PanelSlot = memo(function PanelSlot({ info, selection, onEnlarge }:
   const { clockOffsetMs } = useConnection().state;
   const stale = state.status === "stale";
   const now = useNow(stale) + clockOffsetMs;
+  const common = {
+    info,
+    state,
+    // In whole minutes, because each change renders the card.
+    serverNow: stale ? Math.floor(now / MINUTE_MS) * MINUTE_MS : undefined,
+    drawn: drawn ?? undefined,
+    onEnlarge,
+    onRetry: retry,
+    menuItems,
+  };
   return (
     <>
       {onEnlarge && <Issue info={info} query={query} />}
-      <PanelCard
-        info={info}
-        state={state}
-        // In whole minutes, because each change renders the card.
-        serverNow={stale ? Math.floor(now / MINUTE_MS) * MINUTE_MS : undefined}
-        drawn={drawn ?? undefined}
-        onEnlarge={onEnlarge}
-        onRetry={retry}
-        notFiltered={!info.filterable && Boolean(selection.filters?.length)}
-        notCompared={!info.comparable && Boolean(selection.compare)}
-        sqlActions={<CopyButton text={info.sql} />}
-        className={onEnlarge ? "h-full" : "enlarged min-h-0 flex-1"}
-      />
+      {as === "figure" ? (
+        <FigureCard {...common} onChoose={onChoose} chosen={chosen} alone={alone} className="h-full" />
+      ) : (
+        <PanelCard
+          {...common}
+          extra={extra}
+          notFiltered={!info.filterable && Boolean(selection.filters?.length)}
+          notCompared={!info.comparable && Boolean(selection.compare)}
+          className={onEnlarge ? "h-full" : "enlarged min-h-0 flex-1"}
+        />
+      )}
     </>
   );
 });
 
-function Issue({ info, query }: { info: PanelInfo; query: PanelQuery }) {
+function Issue({ info, query }: { info: PanelInfo; query: Query }) {
   useReportIssue(info.name, info.title, useQueryState(query));
   return null;
 }

@@ -1,25 +1,6 @@
-// Places cards in 12 columns without holes: every row is filled.
-
-import type { PanelInfo } from "../../live/protocol.ts";
+// Rows of 12 columns without holes.
 
 export const COLUMNS = 12;
-
-/** Columns that a card takes before its row is stretched, by the width of the window. */
-const WIDTHS = {
-  phone: { small: 6, medium: 12, large: 12 },
-  tablet: { small: 3, medium: 6, large: 12 },
-  desktop: { small: 2, medium: 4, large: 6 },
-  wide: { small: 2, medium: 3, large: 6 },
-} as const;
-
-export type Screen = keyof typeof WIDTHS;
-export const SCREENS = Object.keys(WIDTHS) as Screen[];
-export type Spans = Record<Screen, number>;
-
-export interface Placed {
-  panel: PanelInfo;
-  spans: Spans;
-}
 
 /**
  * Splits widths into the fewest rows, as even as possible: four cards of three columns each go two by two rather than three
@@ -65,44 +46,5 @@ export function stretch(row: number[], columns = COLUMNS): number[] {
   return spans;
 }
 
-function spansOf(sizes: PanelInfo["size"][], screen: Screen): number[] {
-  return balancedRows(sizes.map((size) => WIDTHS[screen][size])).flatMap((row) => stretch(row));
-}
-
-export const inOrder = (panels: PanelInfo[]): PanelInfo[] =>
+export const inOrder = <P extends { order: number; name: string }>(panels: P[]): P[] =>
   [...panels].sort((a, b) => a.order - b.order || a.name.localeCompare(b.name, "en"));
-
-/** Single figures first, as a strip, then the others, each in the order of the catalogue. */
-export function placePanels(panels: PanelInfo[]): Placed[] {
-  const ordered = inOrder(panels);
-  const groups = [ordered.filter(({ size }) => size === "small"), ordered.filter(({ size }) => size !== "small")];
-  return groups.flatMap((group) => {
-    const sizes = group.map(({ size }) => size);
-    const spans = new Map(SCREENS.map((screen) => [screen, spansOf(sizes, screen)]));
-    return group.map((panel, index) => ({
-      panel,
-      spans: Object.fromEntries(SCREENS.map((screen) => [screen, spans.get(screen)?.[index] ?? COLUMNS])) as Spans,
-    }));
-  });
-}
-
-/** Figures above the charts, and how many charts fill a screen that nobody scrolls. */
-const KIOSK_FIGURES = 6;
-const KIOSK_CHARTS = 6;
-
-/** What kiosk mode shows one after the other. */
-export function kioskPages(panels: PanelInfo[]): { figures: PanelInfo[]; charts: PanelInfo[]; columns: number }[] {
-  const ordered = inOrder(panels);
-  const figures = ordered.filter(({ size }) => size === "small").slice(0, KIOSK_FIGURES);
-  const charts = ordered.filter((panel) => !figures.includes(panel));
-  const count = Math.max(1, Math.ceil(charts.length / KIOSK_CHARTS));
-  const perPage = Math.ceil(charts.length / count);
-  return Array.from({ length: count }, (_, page) => {
-    const shown = charts.slice(page * perPage, (page + 1) * perPage);
-    return {
-      figures,
-      charts: shown,
-      columns: shown.length <= 2 ? Math.max(1, shown.length) : shown.length <= 4 ? 2 : 3,
-    };
-  });
-}

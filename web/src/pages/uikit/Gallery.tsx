@@ -1,9 +1,12 @@
 // Every kind of chart and every state of a card, for the development page.
 
+import { PickProvider } from "../../charts/pick.tsx";
 import type { QueryState } from "../../live/protocol.ts";
 import { PanelCard } from "../../panels/PanelCard.tsx";
+import { EXPLORE_SAMPLES } from "../../test/explore.ts";
 import { HOUR, START } from "../../test/frames.ts";
 import { info, query, SAMPLES, type Sample } from "../../test/panels.ts";
+import { showToast } from "../../ui/toast.ts";
 
 const ignore = () => {};
 const live: QueryState = { status: "live", since: START + HOUR };
@@ -51,6 +54,22 @@ export function Gallery() {
           <Card key={sample.info.name} sample={sample} />
         ))}
       </div>
+      <h2 className="text-lg font-semibold">Questions of Explore</h2>
+      <PickProvider onPick={(_, words) => showToast({ title: words })}>
+        <div className="grid grid-cols-1 gap-4 md:grid-cols-4">
+          {EXPLORE_SAMPLES.map(({ name, title, chart, query, frame }) => (
+            <PanelCard
+              key={name}
+              info={info(name, { title, chart, top: 50, sql: "" })}
+              drawn={{ frame, query, placeholder: false }}
+              state={live}
+              onRetry={ignore}
+              onEnlarge={ignore}
+              className={chart === "flow" || chart === "grid" ? "h-[36rem] md:col-span-4" : "h-96 md:col-span-2"}
+            />
+          ))}
+        </div>
+      </PickProvider>
       <h2 className="text-lg font-semibold">States</h2>
       <div className="grid grid-cols-1 gap-4 md:grid-cols-4">
         <Card sample={area} state={{ status: "loading", since: 0 }} noFrame />

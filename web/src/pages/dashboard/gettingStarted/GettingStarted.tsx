@@ -3,15 +3,13 @@ import { useState } from "react";
 import type { PanelInfo } from "../../../live/protocol.ts";
 import type { PanelQuery } from "../../../query/query.ts";
 import { useLive } from "../../../shell/live.ts";
-import { strings } from "../../../strings.ts";
 import { Button } from "../../../ui/Button.tsx";
 import { CopyButton } from "../../../ui/CopyButton.tsx";
 import { Tabs } from "../../../ui/Tabs.tsx";
 import { showToast } from "../../../ui/toast.ts";
 import SetupChecklist from "./SetupChecklist.tsx";
 import { snippets } from "./snippets.ts";
-
-const words = strings.gettingStarted;
+import { startStrings as words } from "./strings.ts";
 
 /** The address of the server: that of the page, without the page's own path. */
 const serverAddress = (): string => new URL(document.baseURI).href.replace(/\/$/, "");

@@ -6,8 +6,7 @@ import { useLastFrame } from "../../../shell/live.ts";
 import { strings } from "../../../strings.ts";
 import { IconButton } from "../../../ui/Button.tsx";
 import { Icon } from "../../../ui/icons.tsx";
-
-const words = strings.gettingStarted;
+import { startStrings as words } from "./strings.ts";
 
 interface Props {
   panels: PanelInfo[];

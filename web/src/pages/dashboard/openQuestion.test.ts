@@ -1,0 +1,31 @@
+import { expect, test } from "vitest";
+import { exploreQuery } from "../../query/query.ts";
+import { readQuestion, writeQuestion } from "../explore/address.ts";
+import { Random, randomQuestion } from "../explore/randomQuestion.testing.ts";
+import { chartNumber, toQuery } from "../explore/request.ts";
+import { exploreSearch } from "./openQuestion.ts";
+
+const SELECTION = { range: "24h", zone: "UTC" } as const;
+
+test("a question opens in Explore as it is, with the view of the page", () => {
+  const random = new Random(7);
+  for (let round = 0; round < 100; round++) {
+    // As an address has it: what is not valid cannot be on a dashboard.
+    const { question } = readQuestion(writeQuestion(randomQuestion(random)));
+    if (!question) continue;
+    const { case: kind, value: request } = toQuery(question, SELECTION);
+    const query = exploreQuery({ kind, request }, SELECTION);
+    const search = exploreSearch(query, chartNumber(question.chart), "saved", {
+      range: "7d",
+      zone: "Asia/Tokyo",
+      filter: "platform:web",
+      edit: "1",
+    });
+    const read = readQuestion(search);
+    expect(read.rejected).toEqual([]);
+    // A group of one is the same as its only condition.
+    expect(read.question && toQuery(read.question, SELECTION)).toEqual({ case: kind, value: request });
+    expect(search).toMatchObject({ range: "7d", zone: "Asia/Tokyo", filter: "platform:web", insight: "saved" });
+    expect(search).not.toHaveProperty("edit");
+  }
+});

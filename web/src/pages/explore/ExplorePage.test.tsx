@@ -1,0 +1,238 @@
+import { act, screen, waitFor, within } from "@testing-library/react";
+import { afterEach, beforeEach, expect, test, vi } from "vitest";
+import { setClient } from "../../api/client.ts";
+import { decode, encode } from "../../api/codec.ts";
+import type { GrpcWebClient, Method } from "../../api/grpcWeb.ts";
+import { Code, StatusError } from "../../api/status.ts";
+import { toTimestamp } from "../../api/time.ts";
+import { queryClient } from "../../live/useCall.ts";
+import { installBrowser } from "../../test/browser.ts";
+import { type FakeLive, replaceFake } from "../../test/fakeLive.ts";
+import { renderPage } from "../../test/renderPage.tsx";
+
+vi.mock("../../shell/live.ts", () => import("../../test/fakeLive.ts"));
+installBrowser();
+
+const HOUR = 3_600_000;
+const NOW = Date.UTC(2026, 10, 21, 10);
+
+interface Made {
+  name: string;
+  // biome-ignore lint/suspicious/noExplicitAny: any message
+  request: any;
+  signal: AbortSignal;
+}
+
+/** By the name of the method: the response, or an error. */
+type Handlers = Record<string, (made: Made) => object | Error | Promise<object>>;
+let handlers: Handlers = {};
+let made: Made[] = [];
+const callsOf = (name: string) => made.filter((each) => each.name === name && !each.signal.aborted);
+
+const context = {
+  rangeStart: toTimestamp(NOW - 2 * HOUR),
+  rangeEnd: toTimestamp(NOW),
+  computedAt: toTimestamp(NOW),
+  timeZone: "Europe/Madrid",
+  bucketSeconds: 3600,
+  source: 1,
+};
+const cost = { rowsRead: 40_321n, bytesRead: 1000n, elapsed: { seconds: 0n, nanos: 184_000_000 } };
+const trend = (...totals: [breakdown: string[], total: number][]) => ({
+  buckets: [toTimestamp(NOW - 2 * HOUR), toTimestamp(NOW - HOUR)],
+  lines: totals.map(([breakdown, total]) => ({
+    breakdown,
+    values: [{ value: total - 1 }, { value: 1 }],
+    total: { value: total },
+  })),
+  context,
+  cost,
+});
+
+const client: GrpcWebClient = {
+  unary: async <Request, Response>(
+    { path, response }: Method<Request, Response>,
+    request: unknown,
+    { signal }: { signal: AbortSignal },
+  ) => {
+    const name = path.split("/").at(-1) ?? "";
+    const one = { name, request, signal };
+    made.push(one);
+    const result = await handlers[name]?.(one);
+    if (result === undefined) throw new StatusError(`unexpected call ${name}`, Code.Unimplemented);
+    if (result instanceof Error) throw result;
+    return decode(response, encode(response, result as never));
+  },
+  stream: () => {
+    throw new Error("no stream is expected");
+  },
+};
+
+let live: FakeLive;
+beforeEach(() => {
+  live = replaceFake();
+  made = [];
+  handlers = {
+    ListEventNames: () => ({
+      names: ["page_view", "login", "signup_started", "signup_completed"].map((name, index) => ({
+        name,
+        events: BigInt(1000 - index),
+        lastSeen: toTimestamp(Date.now()),
+      })),
+      total: 4n,
+    }),
+    ListProperties: () => ({
+      properties: [
+        { key: "plan", field: "properties.plan", ofEvent: true, events: 9n, types: [{ type: 1 }] },
+        { key: "country_code", field: "country_code", isOwn: true },
+      ],
+    }),
+    ListValues: () => ({ values: [] }),
+    ListInsights: () => ({ insights: [] }),
+    QueryTrend: () => trend([[], 1204]),
+  };
+  setClient(client);
+  vi.stubGlobal("fetch", () => Promise.resolve(new Response('{"required":false,"caller":null}')));
+});
+afterEach(() => {
+  queryClient().clear();
+  vi.unstubAllGlobals();
+});
+
+async function open(address: string) {
+  const page = renderPage(address);
+  act(() => live.goLive({ panels: [], version: "1", hasEvents: true }));
+  await screen.findByRole("heading", { name: "Explore", level: 1 });
+  return page;
+}
+const result = () => screen.findByRole("region", { name: "Result" });
+
+test("a starter made of the project's events becomes a question in the address, with its result and cost", async () => {
+  const { user, search } = await open("/explore?range=24h");
+  expect(await screen.findByText("How many go from signup_started to signup_completed?")).toBeTruthy();
+  await user.click(screen.getByText("How often does page_view happen?"));
+  await waitFor(() => expect(search()).toBe("?range=24h&zone=Europe/Madrid&s=page_view&chart=bar"));
+  const shown = await result();
+  await within(shown).findByText("184 ms · 40,321 rows read");
+  expect(within(shown).getByText("from the rollup")).toBeTruthy();
+  expect(within(shown).getByRole("button", { name: /^1,204: People behind page_view$/ })).toBeTruthy();
+  expect(callsOf("QueryTrend")[0]?.request.series).toEqual([{ eventName: "page_view" }]);
+});
+
+test("what is not complete is said in its place and not sent", async () => {
+  const { user } = await open("/explore?range=24h&s=page_view&formula=A+%2B");
+  expect(await screen.findAllByText("Something is missing at the end")).toHaveLength(2);
+  expect(callsOf("QueryTrend")).toHaveLength(0);
+  await user.click(screen.getByRole("button", { name: "Remove the formula" }));
+  await screen.findByText("184 ms · 40,321 rows read");
+});
+
+test("an error of the server is shown at its part of the question", async () => {
+  handlers.QueryTrend = () => new StatusError("formula: at character 1: no such series", Code.InvalidArgument);
+  await open("/explore?range=24h&s=page_view&formula=A");
+  const builder = await screen.findByRole("complementary", { name: "Question" });
+  await within(builder).findByText("at character 1: no such series");
+});
+
+test("a query that runs can be cancelled, and run again", async () => {
+  let finish = (_: object) => {};
+  handlers.QueryTrend = ({ signal }) =>
+    new Promise((done, fail) => {
+      finish = done;
+      signal.addEventListener("abort", () => fail(new StatusError("cancelled", Code.Canceled)));
+    });
+  const { user } = await open("/explore?range=24h&s=page_view");
+  await user.click(await screen.findByRole("button", { name: "Cancel" }));
+  await screen.findByText("Cancelled");
+  await user.click(screen.getByRole("button", { name: "Run" }));
+  await waitFor(() => expect(callsOf("QueryTrend").length).toBeGreaterThan(0));
+  await act(async () => finish(trend([[], 7])));
+  await screen.findByText("184 ms · 40,321 rows read");
+});
+
+test("a condition that is being entered keeps the result, and its picker opens at once", async () => {
+  const { user, search } = await open("/explore?range=24h&s=page_view");
+  await screen.findByText("184 ms · 40,321 rows read");
+  await user.click(screen.getByRole("button", { name: "Condition" }));
+  await user.click(await screen.findByRole("option", { name: /^country/ }));
+  await screen.findByText("Applied once it is complete");
+  expect(screen.getByText("184 ms · 40,321 rows read")).toBeTruthy();
+  expect(screen.getByRole("heading", { name: "page_view" })).toBeTruthy();
+  expect(callsOf("QueryTrend")).toHaveLength(1);
+  await user.type(screen.getByRole("combobox", { name: "Value" }), "Germany{Enter}");
+  await screen.findByRole("heading", { name: "page_view, country is Germany" });
+  expect(search()).toBe("?range=24h&zone=Europe/Madrid&s=page_view&where=country_code+is+DE");
+});
+
+test("without rows, the filter that removes everything is named and removed", async () => {
+  handlers.QueryTrend = ({ request }) => ({
+    ...trend([[], 5]),
+    lines: [{ values: [{ value: 0 }, { value: 0 }], total: { value: request.filter ? 0 : 1204 } }],
+  });
+  const { user, search } = await open("/explore?range=24h&s=page_view&where=country_code+is+ES");
+  await screen.findByText("Nothing matches");
+  expect((await screen.findByText("Without “country is Spain”:", { exact: false })).textContent).toContain("1,204");
+  await user.click(screen.getByRole("button", { name: "Remove" }));
+  await waitFor(() => expect(search()).toBe("?range=24h&zone=Europe/Madrid&s=page_view"));
+});
+
+test("over budget, a shorter range is offered", async () => {
+  handlers.QueryTrend = () =>
+    new StatusError("the query would read 900,000,000 rows; choose a shorter range", Code.ResourceExhausted);
+  const { user, search } = await open("/explore?range=90d&s=page_view");
+  await screen.findByText("This would read too many events");
+  await user.click(screen.getByRole("button", { name: "Use the last 7 days" }));
+  await waitFor(() => expect(search()).toContain("range=7d"));
+});
+
+test("a figure opens the people behind it", async () => {
+  handlers.ListPeople = () => ({ people: [{ id: "user-1", events: 3n }], total: 1n });
+  const { user } = await open("/explore?range=24h&s=page_view");
+  await user.click(await screen.findByRole("button", { name: /^1,204: People behind page_view$/ }));
+  const dialog = await screen.findByRole("dialog");
+  await within(dialog).findByText("user-1");
+  expect(callsOf("ListPeople")[0]?.request.figure.case).toBe("trend");
+  expect(within(dialog).getByRole("link", { name: "Open the list" }).getAttribute("href")).toContain("figure=");
+});
+
+test("saving names the version, and a conflict offers the newer one", async () => {
+  const insight = {
+    name: "views",
+    title: "Views",
+    description: "How many",
+    etag: '"1"',
+    query: { case: "trend", value: { series: [{ eventName: "page_view" }] } },
+  };
+  handlers.GetInsight = () => ({ insight });
+  const saves: Made[] = [];
+  handlers.SaveInsight = (call) => {
+    saves.push(call);
+    return saves.length === 1 ? new StatusError("changed", Code.Aborted) : { insight };
+  };
+  const { user, search } = await open("/explore?range=24h&insight=views");
+  await screen.findByRole("heading", { name: "Views" });
+  expect(screen.queryByText("unsaved changes")).toBeNull();
+  await user.click(await screen.findByRole("button", { name: "Totals" }));
+  await screen.findByText("unsaved changes");
+  expect(search()).toBe("?range=24h&zone=Europe/Madrid&insight=views&s=page_view&chart=ranking");
+  await user.click(screen.getByRole("button", { name: "Save" }));
+  const dialog = await screen.findByRole("dialog", { name: "Save as insight" });
+  await user.click(within(dialog).getByRole("button", { name: "Save" }));
+  await within(dialog).findByText(/Somebody has saved a newer version/);
+  expect(saves[0]?.request.insight).toMatchObject({ name: "views", etag: '"1"', chart: 5 });
+  await user.click(within(dialog).getByRole("button", { name: "Open theirs" }));
+  await waitFor(() => expect(search()).toBe("?range=24h&zone=Europe/Madrid&insight=views"));
+});
+
+test("SQL is run with its range, and an error has its line", async () => {
+  handlers.QuerySql = () => new StatusError("sql: line 2: the function cunt is not allowed", Code.InvalidArgument);
+  const { user } = await open("/explore?range=24h&q=sql");
+  await user.click(await screen.findByRole("button", { name: "Run" }));
+  expect((await screen.findByRole("alert")).textContent).toBe("Line 2: the function cunt is not allowed");
+  expect(callsOf("QuerySql")[0]?.request.range).toMatchObject({ timeRange: 3, timeZone: "Europe/Madrid" });
+  const editor = screen.getByRole("textbox", { name: "SQL statement" });
+  await user.clear(editor);
+  await user.type(editor, "SELECT eve");
+  await user.click(await screen.findByRole("option", { name: /event_name/ }));
+  await waitFor(() => expect((editor as HTMLTextAreaElement).value).toBe("SELECT event_name"));
+});

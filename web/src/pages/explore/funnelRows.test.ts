@@ -1,0 +1,71 @@
+import { expect, test } from "vitest";
+import type { FunnelDetail } from "../../frame/detail.ts";
+import { certainty, changesOf, deviationOf, funnelRows, worstChange } from "./funnelRows.ts";
+
+const result = (value: string, entered: number, converted: number) => ({
+  value,
+  steps: [
+    { count: entered, fromFirstPct: 100, fromPreviousPct: null, medianMs: null },
+    {
+      count: converted,
+      fromFirstPct: (100 * converted) / entered,
+      fromPreviousPct: (100 * converted) / entered,
+      medianMs: null,
+    },
+  ],
+  trend: [],
+  timeToConvert: null,
+  running: 0,
+});
+
+const detail = (values: [string, number, number][]): FunnelDetail => ({
+  kind: "funnel",
+  steps: ["signup_started", "signup_completed"],
+  field: "country_code",
+  overall: result("", 1000, 600),
+  breakdown: values.map((value) => result(...value)),
+  truncatedVisitors: 0,
+  entity: "visitors",
+});
+
+test("the value that got worse is named, one that changed by chance is not", () => {
+  const now = detail([
+    ["ES", 400, 120],
+    ["DE", 400, 262],
+    ["FR", 10, 1],
+  ]);
+  const before = detail([
+    ["ES", 400, 256],
+    ["DE", 400, 268],
+    ["FR", 10, 8],
+  ]);
+  expect(worstChange(funnelRows(now, before), "country_code")).toMatchObject({
+    step: 1,
+    change: -34,
+    row: { label: "Spain" },
+  });
+  expect(changesOf("country_code", now, before)).toHaveLength(1);
+  expect(worstChange(funnelRows(now, undefined), "")).toBeUndefined();
+});
+
+test("small numbers, and steps that nobody did before, say nothing of a change", () => {
+  const rows = funnelRows(
+    detail([
+      ["ES", 400, 120],
+      ["DE", 60, 30],
+      ["FR", 400, 33],
+    ]),
+    detail([
+      ["ES", 400, 256],
+      ["DE", 60, 38],
+      ["FR", 400, 0],
+    ]),
+  );
+  expect(rows.slice(1).map((row) => certainty(row, 1))).toEqual(["certain", "chance", "new"]);
+});
+
+test("deviations are those of a test of two proportions", () => {
+  expect(deviationOf(50, 100, 50, 100)).toBe(0);
+  expect(deviationOf(40, 100, 60, 100)).toBeCloseTo(-2.828, 2);
+  expect(deviationOf(1, 10, 9, 10)).toBe(0);
+});

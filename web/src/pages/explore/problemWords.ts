@@ -1,0 +1,26 @@
+/** Why a question cannot be computed yet, and what to do. */
+export const problemWords = {
+  chooseProperty: "Choose a property",
+  chooseNumber: "Choose the property with the numbers",
+  noSeries: "Add an event to count",
+  twoSteps: "A funnel needs at least two steps",
+  emptyGroup: "Add a condition, or remove the group",
+  nestedDid: "“Did event” cannot contain another “did event”",
+  withinMinute: "At least a minute",
+  enterValue: "Enter a value",
+  twoNumbers: "Enter two numbers",
+  noNumber: (text: string) => (text === "" ? "Enter a number" : `“${text}” is not a number`),
+  wrongOrder: "The first number is larger than the second one",
+  sameBreakdown: "This is the first breakdown already",
+  window: "From a second to 90 days",
+  exclusionSteps: (steps: number) => `From an earlier to a later step, 1 to ${steps}`,
+  pattern: "Enter a regular expression",
+  between: (low: number, high: number) => `From ${low} to ${high}`,
+  formulaCharacter: (character: string) =>
+    `“${character}” is not part of a formula: use letters of series, numbers, + − * / and parentheses`,
+  formulaEnd: "Something is missing at the end",
+  formulaBracket: "A closing parenthesis is missing",
+  formulaOperand: (token: string) => `“${token}” is not a series or a number`,
+  formulaSeries: (letter: string, last: string) => `There is no series ${letter}: the last one is ${last}`,
+  formulaOperator: (token: string) => `An operator is missing before “${token}”`,
+} as const;

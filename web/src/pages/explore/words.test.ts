@@ -1,0 +1,39 @@
+import { expect, test } from "vitest";
+import { funnelOf, seriesOf, trendOf } from "./question.ts";
+import { questionWords, storedValue, valueWords } from "./words.ts";
+
+test("a typed name of a country is its code, if that is what the events have", () => {
+  expect(storedValue("country_code", "Germany", [])).toBe("DE");
+  expect(storedValue("country_code", "de", [])).toBe("DE");
+  expect(storedValue("country_code", "Atlantis", [])).toBe("Atlantis");
+  expect(storedValue("properties.country", "Germany", ["DE", "ES"])).toBe("DE");
+  expect(storedValue("properties.country", "Germany", ["Germany"])).toBe("Germany");
+  expect(storedValue("plan", "Germany", [])).toBe("Germany");
+});
+
+test("a name that is no code does not look like the country", () => {
+  expect([valueWords("country_code", "DE"), valueWords("country_code", "Germany")]).toEqual(["Germany", "“Germany”"]);
+});
+
+test("a title has the events of a formula", () => {
+  const question = {
+    ...trendOf([seriesOf("signup_completed"), seriesOf("")]),
+    formula: "100 * A / B",
+    by: ["release"],
+  };
+  expect(questionWords(question)).toBe("100 * signup_completed / Any event by release");
+});
+
+test("a title says by what the steps are filtered", () => {
+  const [first, second] = funnelOf(["a", "b"]).steps;
+  if (!first || !second) throw new Error("two steps");
+  const where = {
+    match: "all",
+    items: [{ type: "field", not: false, field: "country_code", op: "is", values: ["DE"] }],
+  } as const;
+  const question = {
+    ...funnelOf(["a", "b"]),
+    steps: [{ ...first, where: { ...where, items: [...where.items] } }, second],
+  };
+  expect(questionWords({ ...question, steps: question.steps as never })).toBe("a (country is Germany) → b");
+});

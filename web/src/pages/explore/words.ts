@@ -1,0 +1,126 @@
+// Questions in words: names of lines, and titles.
+
+import { dimensionWords } from "../../frame/words.ts";
+import { countryName } from "../../lib/format.ts";
+import { countryCode } from "./countries.ts";
+import type { EventRef, Group, Item, Measure, Operator, Question, Series, Trend } from "./question.ts";
+
+export const MEASURE_WORDS: Record<Measure, string> = {
+  events: "Events",
+  visitors: "Visitors",
+  sessions: "Sessions",
+  "per-visitor": "Events per visitor",
+  sum: "Sum of",
+  avg: "Average of",
+  min: "Minimum of",
+  max: "Maximum of",
+  p50: "Median of",
+  p90: "90th percentile of",
+  p95: "95th percentile of",
+  p99: "99th percentile of",
+  unlinked: "Visitors, not linked",
+};
+
+export const OPERATOR_WORDS: Record<Operator, string> = {
+  is: "is",
+  "is-not": "is not",
+  contains: "contains",
+  lacks: "does not contain",
+  matches: "matches",
+  gt: ">",
+  gte: "≥",
+  lt: "<",
+  lte: "≤",
+  between: "between",
+  set: "is set",
+  unset: "is not set",
+};
+
+/** "properties.plan" becomes "plan", "country_code" becomes "country". */
+export const fieldWords = (field: string): string => dimensionWords(field.replace(/^properties\./, ""));
+
+export const eventName = (event: string): string => (event === "" ? "Any event" : event);
+
+export function seriesWords(series: Series | undefined): string {
+  if (!series) return "";
+  const { event, measure, property, where } = series;
+  const name = eventName(event);
+  const filtered = where.items.length > 0 ? ` (${groupWords(where)})` : "";
+  if (measure === "events") return name + filtered;
+  const what = MEASURE_WORDS[measure].toLowerCase();
+  return `${name}: ${what}${property ? ` ${fieldWords(property)}` : ""}${filtered}`;
+}
+
+const COUNTRY = /(^|[._])country(_code)?$/;
+
+/** Whether values of the field are shown as names of countries. */
+export const isCountryField = (field: string): boolean => COUNTRY.test(field);
+
+/** A text beside the name of a country that is no code of one looks different. */
+export function valueWords(field: string, value: string): string {
+  if (value === "") return "“”";
+  if (!isCountryField(field)) return value;
+  if (/^[A-Z]{2}$/.test(value)) return countryName(value);
+  return countryCode(value) ? `“${value}”` : value;
+}
+
+/** A typed value as events have it: "Germany" is DE where the values are codes. */
+export function storedValue(field: string, typed: string, offered: string[]): string {
+  const text = typed.trim();
+  if (!isCountryField(field) || offered.includes(text)) return text;
+  const code = /^[a-z]{2}$/i.test(text) ? text.toUpperCase() : countryCode(text);
+  return code && (field === "country_code" || offered.includes(code)) ? code : text;
+}
+
+export function itemWords(item: Item): string {
+  const not = item.not ? "not " : "";
+  switch (item.type) {
+    case "field": {
+      const values =
+        item.op === "between"
+          ? item.values.join(" and ")
+          : item.values.map((value) => valueWords(item.field, value)).join(" or ");
+      return `${not}${fieldWords(item.field)} ${OPERATOR_WORDS[item.op]}${values ? ` ${values}` : ""}`;
+    }
+    case "did":
+      return `${item.not ? "did not do" : "did"} ${eventRefWords(item)}`;
+    case "group":
+      return `${not}(${groupWords(item.group)})`;
+  }
+}
+
+export const groupWords = ({ match, items }: Group): string =>
+  items.map(itemWords).join(match === "any" ? " or " : " and ");
+
+const eventRefWords = ({ event, where }: EventRef): string =>
+  where.items.length > 0 ? `${eventName(event)} (${groupWords(where)})` : eventName(event);
+
+/** "100 * signup_completed / page_view": letters say nothing where the series are not listed. */
+const formulaWords = ({ formula, series }: Trend): string =>
+  formula.trim().replaceAll(/\b[A-Z]\b/g, (letter) => {
+    const index = letter.charCodeAt(0) - 65;
+    return seriesWords(series[index]) || letter;
+  });
+
+/** A heading: "login by country". */
+export function questionWords(question: Question): string {
+  const filtered = question.where.items.length > 0 ? `, ${groupWords(question.where)}` : "";
+  const by = (fields: string[]) => {
+    const named = fields.filter(Boolean).map(fieldWords);
+    return named.length > 0 ? ` by ${named.join(" and ")}` : "";
+  };
+  switch (question.kind) {
+    case "trend": {
+      const what = formulaWords(question) || question.series.map(seriesWords).join(", ");
+      return `${what}${by(question.by)}${filtered}`;
+    }
+    case "funnel":
+      return `${question.steps.map(eventRefWords).join(" → ")}${by([question.by])}${filtered}`;
+    case "retention": {
+      const { start, back, period } = question;
+      return `${eventRefWords(start)}, then ${eventRefWords(back)} by ${period}${by([question.by])}${filtered}`;
+    }
+    case "paths":
+      return `Paths ${question.before ? "to" : "from"} ${question.event ? eventRefWords(question.event) : "the start of visits"}${filtered}`;
+  }
+}

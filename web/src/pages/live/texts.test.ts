@@ -1,0 +1,25 @@
+import { expect, test } from "vitest";
+import { conditionWords, delayWords, eventTime, fullEventTime, gapSpan, shortTime } from "./texts.ts";
+
+const AT = Date.UTC(2026, 10, 21, 11, 22, 36, 7);
+const ZONE = "Europe/Madrid";
+
+test("times have milliseconds, and their day if it is not today", () => {
+  expect(eventTime(AT, ZONE, AT + 1_000)).toBe("12:22:36.007");
+  expect(eventTime(AT, ZONE, AT + 24 * 3_600_000)).toBe("21 Nov 12:22:36");
+  expect(shortTime(AT, ZONE, AT)).toBe("12:22");
+  expect(shortTime(AT, ZONE, AT + 24 * 3_600_000)).toBe("21 Nov 12:22");
+  expect(fullEventTime(AT, "UTC", AT)).toBe("Sat 21 Nov, 11:22:36.007");
+  expect(gapSpan(AT, AT + 34_000, "UTC")).toBe("11:22:36–11:23:10");
+});
+
+test("conditions in words", () => {
+  expect(conditionWords({ field: "event_name", operator: "is", value: "page_view" })).toBe("event: page_view");
+  expect(conditionWords({ field: "country_code", operator: "is-not", value: "ES" })).toBe("country is not Spain");
+  expect(conditionWords({ field: "properties.plan", operator: "is-set", value: "" })).toBe("plan is set");
+});
+
+test("the way to the server, also with a clock that is ahead", () => {
+  expect(delayWords(AT, AT + 12)).toBe("received 12\u00a0ms later");
+  expect(delayWords(AT, AT - 2_000)).toContain("ahead");
+});

@@ -1,0 +1,54 @@
+// Texts about events that need more than a word: times with milliseconds, conditions.
+
+import { countryName, formatDuration } from "../../lib/format.ts";
+import { DAY, formatClock, formatDay, timeLabel, toWallClock } from "../../lib/time.ts";
+import { type Condition, takesValue } from "./conditions.ts";
+import { words } from "./strings.ts";
+
+const dayOf = (at: number, zone: string) => Math.floor(toWallClock(at, zone) / DAY);
+
+/** "12:05:09.123"; with the day instead of milliseconds if that is not today: "21 Nov 12:05:09". */
+export function eventTime(at: number, zone: string, now: number): string {
+  const clock = timeLabel(at, zone);
+  if (dayOf(at, zone) === dayOf(now, zone)) return `${clock}.${String(((at % 1000) + 1000) % 1000).padStart(3, "0")}`;
+  return `${formatDay(at, zone, now).replace(/^\w+ /, "")} ${clock}`;
+}
+
+/** "12:05", with the day if that is not today: "21 Nov 12:05". For lists in which seconds are noise. */
+export const shortTime = (at: number, zone: string, now: number): string =>
+  dayOf(at, zone) === dayOf(now, zone)
+    ? formatClock(at, zone, false)
+    : `${formatDay(at, zone, now).replace(/^\w+ /, "")} ${formatClock(at, zone, false)}`;
+
+/** "Sat 21 Nov, 12:05:09.123". */
+export const fullEventTime = (at: number, zone: string, now: number): string =>
+  `${formatDay(at, zone, now)}, ${timeLabel(at, zone)}.${String(((at % 1000) + 1000) % 1000).padStart(3, "0")}`;
+
+/** "11:22:36–11:23:10". */
+export const gapSpan = (from: number, to: number, zone: string): string =>
+  `${timeLabel(from, zone)}–${timeLabel(to, zone)}`;
+
+const FIELDS: Record<string, string> = {
+  event_name: "event",
+  user_id: "user",
+  session_id: "session",
+  device_type: "device",
+  country_code: "country",
+};
+
+export const fieldWords = (field: string): string => FIELDS[field] ?? field.replace(/^properties\./, "");
+
+/** "event: page_view", "plan is not free", "plan is set". */
+export function conditionWords({ field, operator, value }: Condition): string {
+  const name = fieldWords(field);
+  const text = field === "country_code" && /^[A-Z]{2}$/.test(value) ? countryName(value) : value;
+  if (operator === "is") return `${name}: ${text}`;
+  const comparison = words.operators[operator];
+  return takesValue(operator) ? `${name} ${comparison} ${text}` : `${name} ${comparison}`;
+}
+
+/** How long the way from the sender to the server took, by their clocks. */
+export const delayWords = (at: number, receivedAt: number): string =>
+  receivedAt >= at
+    ? words.event.received(formatDuration(receivedAt - at))
+    : words.event.receivedEarlier(formatDuration(at - receivedAt));

@@ -1,0 +1,56 @@
+// The one line that says how the server is.
+
+import { type Health, Status } from "../../api/messages.ts";
+import { formatDecimal, formatFixed } from "../../lib/format.ts";
+import { ageText } from "../../strings.ts";
+import { strings } from "./strings.ts";
+
+export type Mood = "good" | "warn" | "danger" | "unknown";
+
+export interface Verdict {
+  mood: Mood;
+  title: string;
+  /** What is wrong and what to do, in the server's words. */
+  detail: string;
+  /** Whether the rejected events say more. */
+  rejected?: true;
+}
+
+/** Rejections that the verdict tells: those of the last minutes. */
+const RECENT_MS = 15 * 60_000;
+
+export interface Rejections {
+  /** Since the server started. */
+  total: number;
+  /** How long ago the last one was. */
+  lastAgoMs: number;
+}
+
+const words = strings.verdict;
+
+/** "20", "3.4". */
+export const rateText = (rate: number): string =>
+  rate >= 10 ? formatFixed(rate, 0) : formatDecimal(Math.round(rate * 10) / 10);
+
+export function verdictOf(
+  health: Health | undefined,
+  failure: string | undefined,
+  rate: number | undefined,
+  rejections?: Rejections,
+): Verdict {
+  if (failure !== undefined) {
+    const reason = failure.charAt(0).toUpperCase() + failure.slice(1);
+    return { mood: "danger", title: words.lost, detail: health ? words.lostHint(reason) : `${reason}.` };
+  }
+  if (!health) return { mood: "unknown", title: words.connecting, detail: "" };
+  if (health.status === Status.DOWN) return { mood: "danger", title: words.down, detail: health.summary };
+  if (health.status === Status.DEGRADED) return { mood: "warn", title: words.degraded, detail: health.summary };
+  if (rejections && rejections.total > 0 && rejections.lastAgoMs < RECENT_MS) {
+    const { total, lastAgoMs } = rejections;
+    const title = rate === undefined ? words.rejected(total) : words.rejecting(rate > 0, total);
+    return { mood: "warn", title, detail: words.rejectedLast(ageText(lastAgoMs)), rejected: true };
+  }
+  if (rate === undefined) return { mood: "good", title: words.measuring, detail: "" };
+  const title = rate === 0 ? words.idle : words.ok(words.perSecond(rateText(rate)));
+  return { mood: "good", title, detail: "" };
+}

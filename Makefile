@@ -95,7 +95,7 @@ lint: buf-lint deny machete $(WEB_READY) ## Check formatting, lints, documentati
 	npm --prefix web run lint
 	cargo fmt --all --check
 	cargo clippy --locked --workspace --all-targets -- -D warnings
-	cargo check --locked --manifest-path fuzz/Cargo.toml
+	cargo check --locked --target-dir target --manifest-path fuzz/Cargo.toml
 	RUSTDOCFLAGS="-D warnings" cargo doc --locked --workspace --no-deps --document-private-items
 
 .PHONY: fmt
@@ -210,13 +210,14 @@ machete: $(MACHETE) ## Find unused dependencies
 test-tools: $(GRPCURL) $(PYTHON_READY) $(NODE_READY) $(PROMETHEUS) ## Install the clients that the tests use
 	@$(call need,openssl,install it; the test of Envoy makes a certificate with it)
 
+# Without optimizations, which would take minutes of compiling and save seconds of running.
 $(DENY):
 	@$(RUST)
-	cargo install --locked --root $(CACHE)/tools/cargo-deny-$(DENY_VERSION) cargo-deny@$(DENY_VERSION)
+	cargo install --debug --locked --root $(CACHE)/tools/cargo-deny-$(DENY_VERSION) cargo-deny@$(DENY_VERSION)
 
 $(MACHETE):
 	@$(RUST)
-	cargo install --locked --root $(CACHE)/tools/cargo-machete-$(MACHETE_VERSION) cargo-machete@$(MACHETE_VERSION)
+	cargo install --debug --locked --root $(CACHE)/tools/cargo-machete-$(MACHETE_VERSION) cargo-machete@$(MACHETE_VERSION)
 
 $(GRPCURL):
 	@$(GO)

@@ -1,4 +1,4 @@
--- People by id. Events that were not added yet count: their people are merged with the stored rows.
+-- People, those first who were seen last. Events that were not added yet count: their people are merged with the stored rows.
 SELECT
     id,
     is_user,
@@ -43,5 +43,6 @@ WHERE is_user
        AND xxh3(id) NOT IN (SELECT session FROM ({{pending_users}}))
    )
 GROUP BY id, is_user
-ORDER BY id, is_user
+HAVING {{after}}
+ORDER BY last_seen DESC, id, is_user
 LIMIT {{limit}}

@@ -24,11 +24,12 @@ const SEARCH: &str = include_str!("../../queries/people/search.sql");
 const TRAIT_PEOPLE: &str = include_str!("../../queries/people/trait_people.sql");
 
 /// Bounds of what a statement may cost.
-const SETTINGS: [(&str, &str); 6] = [
+const SETTINGS: [(&str, &str); 7] = [
     ("readonly", "1"),
     ("cancel_http_readonly_queries_on_client_close", "1"),
     ("max_execution_time", "10"),
     ("max_memory_usage", "1000000000"),
+    ("max_bytes_before_external_group_by", "300000000"),
     ("join_use_nulls", "0"),
     ("max_threads", "2"),
 ];
@@ -120,7 +121,7 @@ impl<'a> Statement<'a> {
         );
     }
 
-    /// Selects people by the beginning of their ids, a trait, and the last person of the previous page.
+    /// Selects people by the beginning of their ids and a trait, after the last person of the previous page.
     pub(super) fn set_search(&mut self, search: &Search) {
         let mut conditions = Vec::new();
         if !search.id_prefix.is_empty() {
@@ -133,13 +134,15 @@ impl<'a> Statement<'a> {
             self.set("trait_values", values);
             conditions.push(format!("(id, is_user) IN {}", self.render(TRAIT_PEOPLE)));
         }
-        if let Some(PersonId { id, is_user }) = &search.after {
-            conditions.push(format!("(id, is_user) > ({}, {is_user})", self.params.text(id)));
-        }
         conditions.push("1".to_owned());
         let selected = conditions.join(" AND ");
         self.set("selected_people", selected.clone());
         self.set("selected_events", selected);
+        let after = search.after.as_ref().map(|Seen { last_seen, person: PersonId { id, is_user } }| {
+            let (last_seen, id) = (self.params.text(&last_seen.to_string()), self.params.text(id));
+            format!("(-last_seen, id, is_user) > (-toInt64({last_seen}), {id}, {is_user})")
+        });
+        self.set("after", after.unwrap_or_else(|| "1".to_owned()));
     }
 
     async fn fetch<T: RowOwned + RowRead>(
@@ -213,13 +216,20 @@ pub(super) struct PersonId {
     pub(super) is_user: bool,
 }
 
+/// A person in the order of a search.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Seen {
+    pub(super) last_seen: i64,
+    pub(super) person: PersonId,
+}
+
 /// A valid search.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Search {
     pub(super) id_prefix: String,
     /// Name and value.
     pub(super) with_trait: Option<(String, String)>,
-    pub(super) after: Option<PersonId>,
+    pub(super) after: Option<Seen>,
 }
 
 // Times are milliseconds since 1970 UTC.

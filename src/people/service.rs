@@ -8,7 +8,7 @@ use tokio::sync::{Semaphore, SemaphorePermit, watch};
 use uuid::Uuid;
 
 use super::PeopleTables;
-use super::query::{PeopleError, PersonId, PersonRow, Search, Statement};
+use super::query::{PeopleError, PersonId, PersonRow, Search, Seen, Statement};
 use crate::clickhouse::ClickHouse;
 use crate::event::MAX_ID_BYTES;
 use crate::filter::sql::{condition, text};
@@ -194,14 +194,16 @@ impl PeopleService {
             return Err(PeopleError::Invalid(reason.to_owned()));
         }
         let with_trait = (!trait_name.is_empty()).then_some((trait_name, trait_value));
-        let search = Search { id_prefix, with_trait, after: parse_token::<PersonId>(&page_token)? };
+        let search = Search { id_prefix, with_trait, after: parse_token::<Seen>(&page_token)? };
         let _permit = self.permit().await;
         let mut statement = Statement::new(&self.tables, project);
         statement.set_search(&search);
         statement.set("limit", (page_size + 1).to_string());
         let mut rows = statement.search(&self.clickhouse).await?;
-        let next_page_token = cut(&mut rows, page_size)
-            .map_or_else(String::new, |last| token(&PersonId { id: last.id.clone(), is_user: last.is_user }));
+        let next_page_token = cut(&mut rows, page_size).map_or_else(String::new, |last| {
+            let person = PersonId { id: last.id.clone(), is_user: last.is_user };
+            token(&Seen { last_seen: last.last_seen, person })
+        });
         let people = rows.into_iter().map(|row| v1::Person {
             id: row.id,
             is_user: row.is_user,

@@ -17,7 +17,7 @@ export const words = {
   valuePlaceholder: "pro",
   search: "Search",
   traitHint: "Traits are the properties of identify events.",
-  results: "People, by id",
+  results: "People, those first who were seen last",
   columns: {
     id: "Person",
     kind: "Kind",

@@ -283,7 +283,7 @@ impl Search {
         let span =
             Span { start: query.start_ms.div_euclid(1_000), end: (query.end_ms + 999).div_euclid(1_000) };
         let every = Filter::default();
-        let range = Rows { event_names: Vec::new(), filter: &every, span };
+        let range = Rows { event_names: Vec::new(), filter: &every, span, did_span: span };
         let mut condition = sql::condition(query.filter, &mut params, &|did, params| range.did(did, params));
         let join = if query.filter.has_did() { range.join_links(&mut params) } else { String::new() };
         if query.received_before_ms.is_some() {

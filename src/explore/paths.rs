@@ -254,7 +254,7 @@ impl PathsQuery {
                 name => event_names.extend(name),
             }
         }
-        let rows = Rows { event_names, filter: &all, span: frame.span() };
+        let rows = Rows { event_names, filter: &all, span: frame.span(), did_span: frame.span() };
         let step = Step { event_name: String::new(), filter: self.filter.clone() };
         let mut is_step = step.condition(&rows, &mut params);
         if !self.event_names.is_empty() {

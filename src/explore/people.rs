@@ -211,7 +211,7 @@ impl PeopleQuery {
             conditions.push_str(&format!(" AND {operator}has({values}, group_values)"));
         }
         let selection = Selection { columns, has_visitor: true };
-        let rows = counted.rows(span);
+        let rows = counted.rows(span, frame.span());
         let scan = Some(rows.scan(&mut params));
         let rows = rows.select(&selection, &mut params);
         let total = Statement {

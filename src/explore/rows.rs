@@ -12,6 +12,8 @@ pub(crate) struct Rows<'a> {
     /// Only events that pass.
     pub(crate) filter: &'a Filter,
     pub(crate) span: Span,
+    /// The span that conditions on what a visitor did are about: that of the query, also in one of its buckets.
+    pub(crate) did_span: Span,
 }
 
 /// A span of time, in seconds since 1970 UTC. The end is exclusive.
@@ -102,11 +104,13 @@ impl Rows<'_> {
 
     /// The condition that the visitor of a row did something.
     pub(crate) fn did(&self, did: &Did, params: &mut Params) -> String {
-        let start = did.within_seconds.map_or(self.span.start, |seconds| self.span.end - seconds);
+        let Span { start, end } = self.did_span;
+        let span = Span { start: did.within_seconds.map_or(start, |seconds| end - seconds), end };
         let rows = Rows {
             event_names: if did.event_name.is_empty() { Vec::new() } else { vec![&did.event_name] },
             filter: &did.filter,
-            span: Span { start, end: self.span.end },
+            span,
+            did_span: span,
         };
         let selection = Selection { columns: vec![(VISITOR.to_owned(), "visitor")], has_visitor: true };
         let did_rows = rows.select(&selection, params);

@@ -173,9 +173,9 @@ pub(super) fn breakdown_values(breakdown: &[Field], params: &mut Params) -> Stri
 }
 
 impl Series {
-    pub(super) fn rows(&self, span: Span) -> Rows<'_> {
+    pub(super) fn rows(&self, span: Span, did_span: Span) -> Rows<'_> {
         let event_names = if self.event_name.is_empty() { Vec::new() } else { vec![&*self.event_name] };
-        Rows { event_names, filter: &self.filter, span }
+        Rows { event_names, filter: &self.filter, span, did_span }
     }
 
     /// The statement that reads events. Its rows: the start of the bucket, 0 for the total; the values of the breakdown, none
@@ -198,7 +198,7 @@ impl Series {
         }
         let selection = Selection { columns, has_visitor: self.measure.is_linked() };
         let span = Span { start: buckets.starts[0], end: buckets.end };
-        let rows = self.rows(span);
+        let rows = self.rows(span, span);
         let scan = Some(rows.scan(&mut params));
         let rows = rows.select(&selection, &mut params);
         let aggregate = self.measure.aggregate();
@@ -221,7 +221,7 @@ impl Series {
         let mut columns = vec![(breakdown_values(breakdown, &mut params), "group_values")];
         columns.extend(self.measure.column(&mut params));
         let selection = Selection { columns, has_visitor: self.measure.is_linked() };
-        let rows = self.rows(span);
+        let rows = self.rows(span, span);
         let scan = Some(rows.scan(&mut params));
         let rows = rows.select(&selection, &mut params);
         let sql = format!(

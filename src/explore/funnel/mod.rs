@@ -139,7 +139,7 @@ impl FunnelQuery {
             Order::Sequential | Order::Any => names_of(events.clone()),
         };
         let all = Filter::default();
-        let rows = Rows { event_names, filter: &all, span };
+        let rows = Rows { event_names, filter: &all, span, did_span: span };
         let bits: Vec<String> = events
             .enumerate()
             .map(|(bit, step)| format!("if({}, {}, 0)", step.condition(&rows, &mut params), 1_u32 << bit))

@@ -197,6 +197,27 @@ async fn check(Explored { client, model, random, .. }: &mut Explored, round: usi
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_people_of_each_bucket_did_something_in_the_whole_range() {
+    let Explored { server: _server, mut client, .. } = Explored::start().await;
+    let did = v1::DidEvent { event_name: "done".to_owned(), times: Some(2), ..Default::default() };
+    let request = v1::QueryTrendRequest {
+        series: vec![v1::TrendSeries { aggregation: Aggregation::Visitors.into(), ..Default::default() }],
+        filter: Some(v1::EventFilter { condition: Some(v1::event_filter::Condition::Did(Box::new(did))) }),
+        range: range(),
+        bucket: v1::Bucket::Hour.into(),
+        ..Default::default()
+    };
+    let response = client.query_trend(request.clone()).await.unwrap().into_inner();
+    assert!(response.lines[0].total.unwrap().value.unwrap() > 0.0);
+    for (bucket, point) in response.buckets.into_iter().zip(&response.lines[0].values) {
+        let figure =
+            v1::TrendFigure { query: Some(request.clone()), bucket: Some(bucket), ..Default::default() };
+        let listed = people(&mut client, Figure::Trend(figure)).await.len();
+        assert_eq!(Some(listed as f64), point.value, "{bucket:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_trend_compares_periods_and_combines_series() {
     let Explored { server: _server, mut client, model, .. } = Explored::start().await;
     let series = |name: &str| v1::TrendSeries { event_name: name.to_owned(), ..Default::default() };

@@ -10,7 +10,7 @@ import type { Compare } from "../../query/query.ts";
 import type { Interval, Range } from "../../query/range.ts";
 import { Button } from "../../ui/Button.tsx";
 import { Spinner } from "../../ui/placeholders.tsx";
-import { type Change, certainty, changesOf, type FunnelRow, funnelRows } from "./funnelRows.ts";
+import { type Change, certainty, changesOf, concentratedIn, type FunnelRow, funnelRows } from "./funnelRows.ts";
 import { Points } from "./Points.tsx";
 import { useProperties } from "./pickers.tsx";
 import type { Funnel, Group, Item } from "./question.ts";
@@ -67,15 +67,20 @@ export function Changes({ question, answer, compare = "previous", onQuestion, on
       let changes: Change[] = [];
       let overall: FunnelRow | undefined;
       let since: Begun[] = [];
-      setSearch({ done: 0, all: fields.length, changes, since });
-      for (const [index, field] of fields.entries()) {
-        const asked: Funnel = { ...question, by: field, top: 20 };
-        const selection = { range: answer.query.range, zone: answer.query.zone, filters: answer.query.filters };
-        const [now, before] = await Promise.all([
+      const { range, zone, filters } = answer.query;
+      const now = { range, zone, filters };
+      const earlierNow = earlierSelection(now, context, compare);
+      const bothPeriods = async (by: string, where: Group) => {
+        const asked: Funnel = { ...question, where, by, top: 20 };
+        const frames = [now, earlierNow].map((selection) =>
           compute(questionQuery(asked, selection), controller.signal),
-          compute(questionQuery(asked, earlierSelection(selection, context, compare)), controller.signal),
-        ]);
-        const [detail, earlier] = [now.detail as FunnelDetail, before.detail as FunnelDetail];
+        );
+        return (await Promise.all(frames)).map(({ detail }) => detail as FunnelDetail) as [FunnelDetail, FunnelDetail];
+      };
+      let [done, all] = [0, fields.length];
+      setSearch({ done, all, changes, since });
+      for (const field of fields) {
+        const [detail, earlier] = await bothPeriods(field, question.where);
         const rows = funnelRows(detail, earlier);
         overall ??= rows[0];
         // What everyone has is said once.
@@ -84,7 +89,23 @@ export function Changes({ question, answer, compare = "previous", onQuestion, on
           .sort((a, b) => a.afterPct - a.beforePct - (b.afterPct - b.beforePct));
         changes = [...changes, ...changesOf(field, detail, earlier)].sort((a, b) => a.change - b.change).slice(0, 50);
         if (controller.signal.aborted) return;
-        setSearch({ overall, done: index + 1, all: fields.length, changes, since });
+        done += 1;
+        setSearch({ overall, done, all, changes, since });
+      }
+      // Whom of the value that fell most surely: those with a value of another property?
+      const falls = changes.filter(({ change, row }) => change < 0 && hasCondition(row));
+      const worst = falls.toSorted((a, b) => a.deviation - b.deviation)[0];
+      if (!worst) return;
+      const others = fields.filter((field) => field !== worst.field);
+      all += others.length;
+      const within: Change[] = [];
+      for (const field of others) {
+        const [detail, earlier] = await bothPeriods(field, onlyValue(question.where, worst));
+        const change = concentratedIn(field, detail, earlier, worst.step);
+        if (change) within.push({ ...change, within: worst });
+        if (controller.signal.aborted) return;
+        done += 1;
+        setSearch({ overall, done, all, changes: [...changes, ...within], since });
       }
     };
     run().catch((error) => {
@@ -104,7 +125,7 @@ export function Changes({ question, answer, compare = "previous", onQuestion, on
   if (!search) return null;
   const { overall, done, all, changes, failure, since } = search;
   const { zone, computedAt } = answer.frame.context;
-  const shown = mostChanged(changes);
+  const shown = [...changes.filter(({ within }) => within), ...mostChanged(changes.filter(({ within }) => !within))];
   return (
     <section aria-label={words.changes} className="explore-changes">
       <h3 className="flex items-center gap-2 font-medium">
@@ -127,7 +148,7 @@ export function Changes({ question, answer, compare = "previous", onQuestion, on
         })}
         {shown.map((each) => (
           <ChangeRow
-            key={`${each.field} ${each.row.key} ${each.step}`}
+            key={`${each.within?.row.key} ${each.field} ${each.row.key} ${each.step}`}
             each={each}
             question={question}
             onQuestion={onQuestion}
@@ -175,26 +196,36 @@ function begun(field: string, row: FunnelRow, now: number): Begun[] {
 const rangeSince = (from: number, range: Range): Interval =>
   typeof range !== "string" && range.to !== undefined ? { from, to: range.to } : { from };
 
+/** A value of a property, among those of a funnel. */
+interface Value {
+  field: string;
+  row: FunnelRow;
+}
+
+/** What has no value, and the rest of the values, have no condition of one value. */
+const hasCondition = ({ result, isAll }: FunnelRow): boolean =>
+  !isAll && result.value !== "" && result.value !== REST_VALUE;
+
 /** The condition that leaves only one value. */
-function onlyValue(where: Group, field: string, value: string): Group {
-  const item: Item = { type: "field", not: false, field, op: "is", values: [value] };
+function onlyValue(where: Group, { field, row }: Value): Group {
+  const item: Item = { type: "field", not: false, field, op: "is", values: [row.result.value] };
   if (where.match === "all") return { match: "all", items: [...where.items, item] };
   return { match: "all", items: [{ type: "group", not: false, group: where }, item] };
 }
 
 interface NarrowProps extends Pick<Props, "question" | "onQuestion"> {
-  each: { field: string; row: FunnelRow };
+  each: Value & { within?: Value };
 }
 
-function Narrow({ each: { field, row }, question, onQuestion }: NarrowProps) {
-  // What has no value, and the rest of the values, have no condition of one value.
-  if (field === "" || row.result.value === "" || row.result.value === REST_VALUE) return null;
-  const { by, ...rest } = question;
+function Narrow({ each, question, onQuestion }: NarrowProps) {
+  if (!hasCondition(each.row)) return null;
+  const values = each.within ? [each.within, each] : [each];
+  const where = values.reduce(onlyValue, question.where);
   // Of one value a breakdown by its property has a single line.
-  const where = onlyValue(question.where, field, row.result.value);
+  const by = values.some(({ field }) => field === question.by) ? "" : question.by;
   return (
-    <Button className="explore-small" onClick={() => onQuestion({ ...rest, by: by === field ? "" : by, where })}>
-      {words.filterTo(row.label)}
+    <Button className="explore-small" onClick={() => onQuestion({ ...question, by, where })}>
+      {words.filterTo(values.map(({ row }) => row.label).join(", "))}
     </Button>
   );
 }
@@ -207,13 +238,19 @@ function mostChanged(changes: Change[]): Change[] {
 }
 
 function ChangeRow({ each, question, onQuestion }: { each: Change } & Pick<Props, "question" | "onQuestion">) {
-  const { field, row, step, change } = each;
+  const { field, row, step, change, within } = each;
   const now = row.result.steps[step];
   const before = row.earlier?.steps[step];
   return (
     <li className="explore-change">
       <Points change={change} of={certainty(row, step)} />
       <span className="min-w-0 flex-1">
+        {within && (
+          <>
+            <span className="text-muted">{words.onlyWithin(fieldWords(within.field))} </span>
+            <strong className="font-medium">{within.row.label}</strong>,{" "}
+          </>
+        )}
         {field !== "" && <span className="text-muted">{fieldWords(field)} </span>}
         <strong className="font-medium">{row.label}</strong>{" "}
         <span className="text-muted">
@@ -222,7 +259,7 @@ function ChangeRow({ each, question, onQuestion }: { each: Change } & Pick<Props
         </span>
       </span>
       <Narrow each={each} question={question} onQuestion={onQuestion} />
-      {field !== "" && question.by !== field && (
+      {field !== "" && !within && question.by !== field && (
         <Button className="explore-small" onClick={() => onQuestion({ ...question, by: field })}>
           {words.breakDownBy(fieldWords(field))}
         </Button>

@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import type { FunnelDetail } from "../../frame/detail.ts";
-import { certainty, changesOf, deviationOf, funnelRows, worstChange } from "./funnelRows.ts";
+import { certainty, changesOf, concentratedIn, deviationOf, funnelRows, worstChange } from "./funnelRows.ts";
 
 const result = (value: string, entered: number, converted: number) => ({
   value,
@@ -62,6 +62,55 @@ test("small numbers, and steps that nobody did before, say nothing of a change",
     ]),
   );
   expect(rows.slice(1).map((row) => certainty(row, 1))).toEqual(["certain", "chance", "new"]);
+});
+
+test("a change is limited to a value if the rest did not change, and if that says something", () => {
+  const found = (now: [string, number, number][], before: [string, number, number][], all: [number, number]) =>
+    concentratedIn(
+      "country_code",
+      { ...detail(now), overall: result("", 1000, all[0]) },
+      { ...detail(before), overall: result("", 1000, all[1]) },
+      1,
+    )?.row.label;
+  const before: [string, number, number][] = [
+    ["ES", 400, 240],
+    ["DE", 600, 360],
+  ];
+  expect(
+    found(
+      [
+        ["ES", 400, 80],
+        ["DE", 600, 365],
+      ],
+      before,
+      [445, 600],
+    ),
+  ).toBe("Spain");
+  // Both changed.
+  expect(
+    found(
+      [
+        ["ES", 400, 80],
+        ["DE", 600, 200],
+      ],
+      before,
+      [280, 600],
+    ),
+  ).toBeUndefined();
+  // The rest are too few to tell.
+  expect(
+    found(
+      [
+        ["ES", 990, 500],
+        ["DE", 10, 6],
+      ],
+      [
+        ["ES", 990, 594],
+        ["DE", 10, 6],
+      ],
+      [506, 600],
+    ),
+  ).toBeUndefined();
 });
 
 test("deviations are those of a test of two proportions", () => {

@@ -40,6 +40,8 @@ export interface Change {
   change: number;
   /** In standard errors. */
   deviation: number;
+  /** The property and its value that the funnel was restricted to. */
+  within?: { field: string; row: FunnelRow };
 }
 
 /** Fewer say nothing. */
@@ -90,3 +92,32 @@ export const changesOf = (field: string, detail: FunnelDetail, earlier: FunnelDe
   funnelRows(detail, earlier)
     .filter(({ isAll }) => !isAll)
     .flatMap((row) => changesOfRow(field, row));
+
+/**
+ * The value that a change of a step is limited to: the rest of the people did not change, and there are enough of them that
+ * the same change would show.
+ */
+export function concentratedIn(
+  field: string,
+  detail: FunnelDetail,
+  earlier: FunnelDetail,
+  step: number,
+): Change | undefined {
+  const [all, ...rows] = funnelRows(detail, earlier);
+  if (!all) return undefined;
+  const counts = ({ result, earlier }: FunnelRow) =>
+    [result, earlier].flatMap((period) => [period?.steps[step - 1]?.count ?? 0, period?.steps[step]?.count ?? 0]);
+  const isConcentrated = ({ row }: Change): boolean => {
+    const [of = 0, converted = 0, ofEarlier = 0, before = 0] = counts(row);
+    const [restOf = 0, rest = 0, restOfEarlier = 0, restBefore = 0] = counts(all).map(
+      (n, at) => n - (counts(row)[at] ?? 0),
+    );
+    const changed = deviationOf(rest, restOf, restBefore, restOfEarlier);
+    const same = deviationOf((restOf * converted) / of, restOf, (restOfEarlier * before) / ofEarlier, restOfEarlier);
+    return Math.abs(changed) < MIN_DEVIATION && Math.abs(same) >= MIN_DEVIATION;
+  };
+  return rows
+    .flatMap((row) => changesOfRow(field, row))
+    .filter((change) => change.step === step && change.change < 0)
+    .find(isConcentrated);
+}

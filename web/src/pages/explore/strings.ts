@@ -234,6 +234,8 @@ export const words = {
   since: (clock: string, before: string, after: string) => `since ${clock}: ${before} → ${after}`,
   fromThen: (clock: string) => `From ${clock}`,
   breakDownBy: (field: string) => `Break down by ${field}`,
+  /** The rest of the people did not change. */
+  onlyWithin: (field: string) => `Only ${field}`,
   explained: "Only values whose change is unlikely to be chance (p < 0.001) are listed.",
 
   pathsFollowed: (count: string) => `${count} paths`,

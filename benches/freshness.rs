@@ -78,7 +78,7 @@ async fn measure(rate: u64, settings: &[(&str, &str)], duration: Duration) -> Ve
         }
         load_producer.close().await.unwrap();
     });
-    let times = measure_freshness(&server, duration, 50..500).await;
+    let times = measure_freshness(&server, duration, 50..500, v1::TimeRange::Unspecified).await;
     load_task.await.unwrap();
     times
 }

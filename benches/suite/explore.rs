@@ -125,11 +125,11 @@ async fn fill(server: &TestServer, events: u64) {
     }
 }
 
-fn range(time_range: v1::TimeRange) -> Option<v1::QueryRange> {
+pub(crate) fn range(time_range: v1::TimeRange) -> Option<v1::QueryRange> {
     Some(v1::QueryRange { time_range: time_range.into(), ..Default::default() })
 }
 
-fn is(field: &str, value: &str) -> Option<v1::EventFilter> {
+pub(crate) fn is(field: &str, value: &str) -> Option<v1::EventFilter> {
     let condition = v1::FieldCondition {
         field: field.to_owned(),
         operator: v1::FieldOperator::Is.into(),
@@ -182,7 +182,7 @@ fn step(name: &str) -> v1::FunnelStep {
     v1::FunnelStep { event_name: name.to_owned(), filter: None }
 }
 
-fn funnel() -> v1::QueryFunnelRequest {
+pub(crate) fn funnel() -> v1::QueryFunnelRequest {
     v1::QueryFunnelRequest {
         steps: vec![step("signup_started"), step("signup_completed"), step("login")],
         range: range(v1::TimeRange::TimeRange7d),
@@ -190,7 +190,7 @@ fn funnel() -> v1::QueryFunnelRequest {
     }
 }
 
-fn retention() -> v1::QueryRetentionRequest {
+pub(crate) fn retention() -> v1::QueryRetentionRequest {
     v1::QueryRetentionRequest {
         start: Some(step("login")),
         r#return: Some(step("login")),

@@ -29,7 +29,7 @@ pub(crate) async fn measure(figures: &mut Figures) {
     for rate in [50_000, 1_000] {
         let server = start_server();
         let producers = start_producers(&server, rate, PACED).await;
-        let mut freshness = measure_freshness(&server, PACED, 20..250).await;
+        let mut freshness = measure_freshness(&server, PACED, 20..250, v1::TimeRange::Unspecified).await;
         let mut acknowledgements = producers.join_all().await.concat();
         figures.add_times(&format!("at {rate} events/s: acknowledgement"), &mut acknowledgements);
         figures.add_times(&format!("at {rate} events/s: freshness"), &mut freshness);
@@ -38,8 +38,14 @@ pub(crate) async fn measure(figures: &mut Figures) {
 
 /// Producers that together send `rate` events per second on open streams. Each returns the latencies of its
 /// acknowledgements, counted from when the request was due.
-async fn start_producers(server: &TestServer, rate: u64, duration: Duration) -> JoinSet<Vec<Duration>> {
+pub(crate) async fn start_producers(
+    server: &TestServer,
+    rate: u64,
+    duration: Duration,
+) -> JoinSet<Vec<Duration>> {
     let events_per_request = (rate * TICK.as_millis() as u64 / 1_000 / PRODUCERS).max(1);
+    // The server knows the sequence numbers of earlier producers.
+    let run: u32 = rand::rng().random();
     let mut producers = JoinSet::new();
     for number in 0..PRODUCERS {
         let mut ingest = server.ingest().await;
@@ -49,7 +55,7 @@ async fn start_producers(server: &TestServer, rate: u64, duration: Duration) -> 
             let sender = tokio::spawn(send_paced(
                 requests,
                 Arc::clone(&due_times),
-                format!("paced-{number}"),
+                format!("paced-{run}-{number}"),
                 events_per_request,
                 duration,
             ));
@@ -122,7 +128,7 @@ fn page_view() -> v1::Event {
 /// The CPU time of server and engine at 50 events per second, with a subscriber of all panels.
 pub(crate) async fn idle_cost(figures: &mut Figures) {
     let server = start_server();
-    let mut stream = subscribe(&server, &crate::panels::PANELS).await;
+    let mut stream = subscribe(&server, &crate::panels::PANELS, v1::TimeRange::Unspecified).await;
     let watcher = tokio::spawn(async move { while let Ok(Some(_)) = next_update(&mut stream).await {} });
     let duration = format!("{}s", IDLE.as_secs() + 15);
     let mut traffic = generate_command(&server, &["--rate", "50", "--duration", &duration]).spawn().unwrap();

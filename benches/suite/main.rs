@@ -1,8 +1,8 @@
 //! `make bench`: measures the release binary with the embedded engine, prints one table, and compares it with the last
 //! result in benches/results.
 //!
-//! Settings are environment variables: `ONLY` selects parts (`insert,ingest,tls,latency,idle,panels,explore,soak`), `RUNS` is the
-//! number of runs of which the median counts (5), `EVENTS` the number of events of a run (2,000,000), `PANEL_EVENTS` the
+//! Settings are environment variables: `ONLY` selects parts (`insert,ingest,tls,latency,idle,tail,explorers,panels,explore,soak`),
+//! `RUNS` is the number of runs of which the median counts (5), `EVENTS` the number of events of a run (2,000,000), `PANEL_EVENTS` the
 //! sizes at which panels are measured (1,000,000, 10,000,000 and 100,000,000), `EXPLORE_EVENTS` that of Explore (100,000,000), `SOAK_MINUTES` the length of the soak (10),
 //! `KEEP=1` adds the result to benches/results, and `NOTE` is a text about the conditions that is kept with it.
 //!
@@ -13,6 +13,7 @@
 #[expect(dead_code, reason = "shared with the tests")]
 mod common;
 
+mod beside;
 mod ceiling;
 mod explore;
 mod figures;
@@ -26,7 +27,8 @@ mod traffic;
 
 use figures::{Figures, Result};
 
-const PARTS: [&str; 8] = ["insert", "ingest", "tls", "latency", "idle", "panels", "explore", "soak"];
+const PARTS: [&str; 10] =
+    ["insert", "ingest", "tls", "latency", "idle", "tail", "explorers", "panels", "explore", "soak"];
 
 /// What is measured, and how often.
 struct Settings {
@@ -89,6 +91,8 @@ fn main() {
                 "tls" => tls::measure(&settings, &mut figures).await,
                 "latency" => latency::measure(&mut figures).await,
                 "idle" => latency::idle_cost(&mut figures).await,
+                "tail" => beside::tail(&mut figures).await,
+                "explorers" => beside::explorers(&mut figures).await,
                 "panels" => panels::measure(&settings.panel_events, &mut figures).await,
                 "explore" => explore::measure(settings.explore_events, &mut figures).await,
                 _ => latency::soak(settings.soak_minutes, &mut figures).await,

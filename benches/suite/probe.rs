@@ -10,9 +10,17 @@ use v1::watch_panels_response::Value;
 
 use crate::common::{TestServer, event, events_request, next_update};
 
-/// Subscribes to panels with their default range.
-pub(crate) async fn subscribe(server: &TestServer, panels: &[&str]) -> Streaming<v1::WatchPanelsResponse> {
-    let query = |panel: &&str| v1::PanelQuery { panel: (*panel).into(), ..Default::default() };
+/// Subscribes to panels.
+pub(crate) async fn subscribe(
+    server: &TestServer,
+    panels: &[&str],
+    range: v1::TimeRange,
+) -> Streaming<v1::WatchPanelsResponse> {
+    let query = |panel: &&str| v1::PanelQuery {
+        panel: (*panel).into(),
+        time_range: range.into(),
+        ..Default::default()
+    };
     let request =
         v1::WatchPanelsRequest { queries: panels.iter().map(query).collect(), ..Default::default() };
     server.dashboard().await.watch_panels(request).await.unwrap().into_inner()
@@ -27,12 +35,15 @@ pub(crate) fn signups_started(update: &v1::WatchPanelsResponse) -> u64 {
 }
 
 /// Sends sign-ups, pausing for a random number of milliseconds, and measures the time until each is in the subscribed funnel.
+/// Nothing may leave the range meanwhile.
 pub(crate) async fn measure_freshness(
     server: &TestServer,
     duration: Duration,
     pause_ms: Range<u64>,
+    range: v1::TimeRange,
 ) -> Vec<Duration> {
-    let mut stream = subscribe(server, &["signup_funnel"]).await;
+    let mut stream = subscribe(server, &["signup_funnel"], range).await;
+    let before = signups_started(&next_update(&mut stream).await.unwrap().unwrap());
     let mut producer = server.ingest().await;
     let mut times = Vec::new();
     let started_at = Instant::now();
@@ -43,7 +54,7 @@ pub(crate) async fn measure_freshness(
         tokio::time::sleep(Duration::from_millis(pause)).await;
         let called_at = Instant::now();
         producer.send_events(events_request(vec![event("signup_started")])).await.unwrap();
-        let expected = times.len() as u64 + 1;
+        let expected = before + times.len() as u64 + 1;
         while signups_started(&next_update(&mut stream).await.unwrap().unwrap()) < expected {}
         times.push(called_at.elapsed());
     }

@@ -2,6 +2,8 @@
 
 use clickhouse::error::Error;
 
+use super::schema::PAUSE_CONSTRAINT;
+
 /// A statement that failed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
@@ -248,6 +250,7 @@ impl ClickHouseError {
         match (self.kind, self.code) {
             (ErrorKind::Unreachable, _) => InsertFailure::Unreachable,
             (_, Some(code)) if is_environment(code) => InsertFailure::Environment,
+            _ if self.message.contains(PAUSE_CONSTRAINT) => InsertFailure::Environment,
             // ClickHouse always sends a code. Without one, a proxy responded or the connection broke in the middle.
             (_, None) => InsertFailure::Environment,
             (ErrorKind::Permanent, _) => InsertFailure::Rejected,
@@ -322,6 +325,16 @@ mod tests {
         assert!(!rejected.outcome_is_unknown());
         let rejected = rejected.of_rollup_insert();
         assert!(rejected.outcome_is_unknown() && rejected.insert_failure() != InsertFailure::Rejected);
+    }
+
+    #[test]
+    fn a_batch_is_not_at_fault_while_inserts_wait_for_a_rebuild() {
+        let violated = |constraint: &str| {
+            let message = format!("Code: 469. DB::Exception: Constraint `{constraint}` is violated");
+            ClickHouseError::from_exception(message).insert_failure()
+        };
+        assert_eq!(violated(PAUSE_CONSTRAINT), InsertFailure::Environment);
+        assert_eq!(violated("own"), InsertFailure::Transient);
     }
 
     #[test]

@@ -217,7 +217,8 @@ impl RetentionQuery {
         let returns_from = periods.starts[0];
         let mut params = Params::default();
         let all = Filter::default();
-        let rows = Rows { event_names: names_of([&self.start, &self.back]), filter: &all, span, did_span: span };
+        let rows =
+            Rows { event_names: names_of([&self.start, &self.back]), filter: &all, span, did_span: span };
         let start = self.start.condition(&rows, &mut params);
         let back = self.back.condition(&rows, &mut params);
         let matches = format!(
@@ -252,7 +253,8 @@ impl RetentionQuery {
     fn mask_statement(&self, span: Span, periods: &Periods, people: &PeopleTables) -> Statement {
         let mut params = Params::default();
         let all = Filter::default();
-        let rows = Rows { event_names: names_of([&self.start, &self.back]), filter: &all, span, did_span: span };
+        let rows =
+            Rows { event_names: names_of([&self.start, &self.back]), filter: &all, span, did_span: span };
         let start = self.start.condition(&rows, &mut params);
         let back = self.back.condition(&rows, &mut params);
         let first = periods.starts[0];

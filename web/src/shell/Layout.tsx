@@ -102,13 +102,13 @@ function Shell({ children }: { children: ReactNode }) {
   const compared = view.compare ? [strings.compare[view.compare]] : [];
   const label = [rangeTitle(range, zone, now), ...compared, ...(view.filters ?? []).map(filterWords)].join(" · ");
 
-  const startKiosk = ({ rotate, every }: Pick<View, "rotate" | "every">) => {
+  const startKiosk = (choice: Partial<View>) => {
     setKioskOpen(false);
     requestFullScreen();
-    const [begin] = rotate ?? [];
+    const [begin] = choice.rotate ?? [];
     if (begin === undefined) setWall(true);
     else {
-      const wallView = writeView({ ...view, panel: undefined, wall: true, rotate, every });
+      const wallView = writeView({ ...view, panel: undefined, wall: true, ...choice });
       void navigate({ to: dashboardPath(begin), search: wallView as never });
     }
   };

@@ -138,7 +138,7 @@ test("versions of other sessions are compared by what they show", () => {
 });
 
 test("a draft survives the browser's storage; anything else is none", () => {
-  const draft = { board: { ...BOARD, range: { timeZone: "UTC" } }, base: BOARD, savedAt: 5 };
+  const draft = { board: { ...BOARD, range: { timeRange: 3 } }, base: BOARD, savedAt: 5 };
   expect(readDraft(writeDraft(draft))).toEqual(draft);
   for (const text of [
     null,

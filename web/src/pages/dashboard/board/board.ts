@@ -1,5 +1,6 @@
 // A dashboard while it is shown and edited, and what can be done with it. Plain data and pure functions.
 
+import type { QueryRange } from "../../../api/messages.ts";
 import { compact, firstFree, type Place, type Placed, withinGrid } from "./layout.ts";
 
 /** A query of Explore, as the contract has it. */
@@ -31,7 +32,7 @@ export interface Board {
   /** Empty: every project. */
   project: string;
   /** The range at first, as the contract has it. */
-  range?: object;
+  range?: Pick<QueryRange, "timeRange" | "interval">;
   items: BoardItem[];
   builtIn: boolean;
   /** Of the file. Empty if there is none. */

@@ -95,6 +95,10 @@ export const removeItem = (board: Board, id: string): Board => ({
 export const renameItem = (board: Board, id: string, title: string): Board =>
   replaceItem(board, id, (item) => ({ ...item, title: title.trim() }));
 
+/** `chart`: `InsightChart` of the contract. */
+export const drawItem = (board: Board, id: string, chart: number): Board =>
+  replaceItem(board, id, (item) => ({ ...item, chart }));
+
 /** The items at other places. The same board if nothing has changed. */
 export function withItems(board: Board, items: BoardItem[]): Board {
   const changed = items.some((item, index) => item !== board.items[index]);

@@ -5,6 +5,7 @@ import { AnnotationsContext } from "../charts/annotations.ts";
 import { filterWords } from "../frame/words.ts";
 import { lazyPart, loadIdleParts, retryFailedParts } from "../lazyPart.ts";
 import { localTimeZone } from "../lib/time.ts";
+import { notifyReachable } from "../live/reachable.ts";
 import { beginSessionEpoch, followSessionEpoch } from "../live/sessionEpoch.ts";
 import { FREQUENT_PRESETS, isPast, rangeTitle, rangeWords } from "../query/range.ts";
 import { strings } from "../strings.ts";
@@ -272,6 +273,7 @@ function PartLoader() {
   useEffect(() => {
     if (!reachable) return;
     retryFailedParts();
+    notifyReachable();
     // Safari has no idle callbacks.
     if (typeof requestIdleCallback === "undefined") {
       const timer = setTimeout(loadIdleParts, IDLE_TIMEOUT_MS);

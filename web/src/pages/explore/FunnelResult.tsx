@@ -132,7 +132,7 @@ interface StepsProps {
 /** A column per step, as high as its share of the first one. What was lost is hatched above. */
 function Steps({ detail, row, onPeople }: StepsProps) {
   return (
-    <div className="flex min-w-0 flex-col gap-2">
+    <div className="flex min-w-0 flex-col gap-2" data-chart="steps">
       {/* Always there where rows are pointed at: nothing moves. */}
       {detail.field !== "" && <p className="truncate text-xs text-muted">{row.label}</p>}
       <ol

@@ -86,7 +86,7 @@ test("a dashboard is edited with the keyboard, saved to its file, and another pa
   expect(await unsaved(page)).not.toBe("0");
   expect(await accessibilityViolations(page)).toEqual([]);
   await page.getByRole("button", { name: "Save", exact: true }).click();
-  await page.getByText("Top pages is removed").waitFor();
+  await page.getByRole("dialog").locator("strong", { hasText: "Top pages removed" }).waitFor();
   await page.getByRole("dialog").getByRole("button", { name: "Save", exact: true }).click();
   await card(viewer.page, "top_pages").waitFor({ state: "detached" });
   const saved = await readFile(file("default"), "utf8");
@@ -123,7 +123,7 @@ test("a reload keeps the draft; a file that changed meanwhile is a conflict, and
   await page.getByText("The dashboard has been saved since").waitFor();
   await page.getByRole("button", { name: "Save", exact: true }).click();
   await page.getByRole("dialog").getByRole("button", { name: "Save", exact: true }).click();
-  await page.getByText("Title: “Shop” becomes “Shop, Madrid”").waitFor();
+  await page.locator("[data-conflict] ins", { hasText: "Shop, Madrid" }).waitFor();
   await page.getByRole("button", { name: "Save mine as a copy" }).click();
   await page.waitForURL(/dashboards\/shop-2/);
   expect(await readFile(file("shop-2"), "utf8")).toContain("width: 7");

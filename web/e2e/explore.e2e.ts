@@ -1,6 +1,7 @@
 // Explore: a question in the address, its figures against gRPC, the states without figures, and saving.
 
 import { mkdtempSync } from "node:fs";
+import { readFile, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createClient } from "@connectrpc/connect";
@@ -123,6 +124,60 @@ test("an insight is saved, opened by its name, and changed", async () => {
   expect(errors).toEqual([]);
   await close();
 });
+
+const PICTURES = {
+  "trend-lines": "&s=page_view&s=login",
+  "trend-totals": "&s=page_view&by=country_code&chart=ranking",
+  "trend-numbers": "&s=page_view&s=login&chart=number",
+  "funnel-steps": "&q=funnel&s=signup_started&s=signup_completed",
+  "funnel-time": "&q=funnel&s=signup_started&s=signup_completed&chart=time",
+  "retention-grid": "&q=retention&s=page_view&s=page_view&period=day",
+  "retention-curve": "&q=retention&s=page_view&s=page_view&period=day&chart=line&by=device_type",
+  "paths-flow": "&q=paths&s=page_view&only=page_view&only=login&only=feature_used",
+};
+
+test.each(["dark", "light"] as const)("a picture of each chart has it drawn, in the %s theme", async (colorScheme) => {
+  const { page, errors, close } = await open("", { colorScheme });
+  for (const [name, question] of Object.entries(PICTURES)) {
+    await page.goto(`${env.url}/explore?range=7d&zone=${ZONE}${question}`);
+    await settled(page);
+    await page.locator(".explore-result [data-chart]").first().waitFor();
+    await page.locator(".explore-result .skeleton").waitFor({ state: "detached" });
+    await page.getByRole("button", { name: "More actions" }).click();
+    const [file] = await Promise.all([
+      page.waitForEvent("download"),
+      page.getByRole("menuitem", { name: "PNG of the chart" }).click(),
+    ]);
+    const content = await readFile(await file.path());
+    if (process.env.KEEP_PNG) await writeFile(`${process.env.KEEP_PNG}/${name}-${colorScheme}.png`, content);
+    const { background, marks } = await page.evaluate(pixelsOf, content.toString("base64"));
+    expect(background, name).toBe(colorScheme === "dark" ? "17,22,29" : "255,255,255");
+    // A table has none.
+    expect(marks, name).toBeGreaterThan(500);
+  }
+  expect(errors).toEqual([]);
+  await close();
+});
+
+/** In the page: the colour of the background, and how many pixels have more colour than texts and lines. */
+async function pixelsOf(base64: string): Promise<{ background: string; marks: number }> {
+  const image = new Image();
+  image.src = `data:image/png;base64,${base64}`;
+  await image.decode();
+  const canvas = document.createElement("canvas");
+  canvas.width = image.width;
+  canvas.height = image.height;
+  const context = canvas.getContext("2d");
+  if (!context) throw new Error("no canvas");
+  context.drawImage(image, 0, 0);
+  const { data } = context.getImageData(0, 0, image.width, image.height);
+  let marks = 0;
+  for (let at = 0; at < data.length; at += 4) {
+    const color = data.subarray(at, at + 3);
+    if (Math.max(...color) - Math.min(...color) > 34) marks += 1;
+  }
+  return { background: data.slice(0, 3).join(), marks };
+}
 
 test("SQL is written with completion, and run", async () => {
   const { page, errors, close } = await open("&q=sql");

@@ -1,4 +1,4 @@
-// A smoke test in Firefox over WebDriver BiDi: figures, updates, range, no errors.
+// Firefox over WebDriver BiDi: the dashboard with updates and another range, and every other page; no errors, and nothing for axe.
 
 import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import type { Browser, Page } from "puppeteer-core";
@@ -6,6 +6,7 @@ import { afterAll, beforeAll, expect, test } from "vitest";
 import { launchFirefox } from "./browser.ts";
 import { dashboard, ingest, PANEL_REQUEST } from "./client.ts";
 import { eventually } from "./hooks.ts";
+import { accessibilityViolations } from "./layout.ts";
 import { generateEvents, startServer, type TestServer } from "./server.ts";
 
 let server: TestServer;
@@ -37,6 +38,9 @@ afterAll(async () => {
   await browser?.close();
   await server?.close();
 });
+
+/** Of the content security policy, since the page was opened. */
+const violations = () => page.evaluate(() => (window as unknown as { violations: string[] }).violations);
 
 const figureDigits = async (panel: string) =>
   (await page.$eval(`[data-panel="${panel}"] [data-figure]`, (figure) => figure.textContent)).replace(/\D/g, "");
@@ -88,7 +92,35 @@ test("another range is drawn", async () => {
   expect(await page.$$eval("[data-chart]", (charts) => charts.length)).toBeGreaterThan(0);
 });
 
+const EXPLORE_FIGURE = ".explore-result[data-state=done] .explore-figure";
+
+/** What a page has when it is open. */
+const PAGES: Record<string, { path: string; ready: string }> = {
+  "a trend in Explore": { path: "/explore?range=24h&s=page_view", ready: EXPLORE_FIGURE },
+  "a funnel in Explore": {
+    path: "/explore?range=24h&q=funnel&s=signup_started&s=signup_completed",
+    ready: ".explore-result[data-state=done] .explore-step:nth-child(2)",
+  },
+  "live events": { path: "/live", ready: "[data-event]" },
+  people: { path: "/people", ready: "[data-person]" },
+  "a person": { path: "/people/firefox-1", ready: "[data-timeline] [data-event]" },
+  "data and health": { path: "/status", ready: "[data-mood=good]" },
+  "the list of dashboards": { path: "/dashboards", ready: "[data-dashboard=default]" },
+};
+
+test.each(Object.entries(PAGES))(
+  "%s opens with its figures or rows, and axe finds nothing",
+  async (_, { path, ready }) => {
+    await page.goto(server.url + path);
+    await page.waitForSelector(ready, { timeout: 60_000, visible: true });
+    await page.waitForSelector('[data-connection="live"]', { timeout: 60_000 });
+    expect(await page.$eval(ready, (element) => element.textContent)).toMatch(/\S/);
+    expect(await accessibilityViolations(page)).toEqual([]);
+    expect(await violations()).toEqual([]);
+  },
+);
+
 test("no errors and no violations of the content security policy", async () => {
   expect(problems).toEqual([]);
-  expect(await page.evaluate(() => (window as unknown as { violations: string[] }).violations)).toEqual([]);
+  expect(await violations()).toEqual([]);
 });

@@ -43,11 +43,11 @@ export const textsOutsideCards = (page: Page): Promise<string[]> =>
 
 const axe = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
 
-/** Every violation that axe finds, of any impact. */
-export async function accessibilityViolations(page: Page): Promise<string[]> {
+/** Every violation that axe finds, of any impact. In either driver's page. */
+export async function accessibilityViolations(page: {
+  evaluate: (code: string) => Promise<unknown>;
+}): Promise<string[]> {
   await page.evaluate(axe);
-  const { violations } = await page.evaluate(() =>
-    (window as unknown as { axe: { run: () => Promise<AxeResults> } }).axe.run(),
-  );
+  const { violations } = (await page.evaluate("axe.run()")) as AxeResults;
   return violations.map(({ id, nodes }) => `${id}: ${nodes.map((node) => node.html).join(" | ")}`);
 }

@@ -20,6 +20,7 @@ import {
   rejectedValues,
   type Search,
   validateSearch,
+  withoutOwn,
 } from "./shell/view.ts";
 import { strings } from "./strings.ts";
 import { Button } from "./ui/Button.tsx";
@@ -80,22 +81,20 @@ export function createAppRouter(history?: RouterHistory) {
     errorComponent: RouteError,
     notFoundComponent: NotFound,
   });
-  const dashboard = createRoute({
-    getParentRoute: () => root,
-    path: "/",
-    component: lazyRouteComponent(() => import("./pages/dashboard/DashboardPage.tsx")),
-    errorComponent: RouteError,
-  });
-  const page = (path: string, load: () => Promise<{ default: () => ReactNode }>) =>
+  const route = (path: string, load: () => Promise<{ default: () => ReactNode }>, validate?: typeof withoutOwn) =>
     createRoute({
       getParentRoute: () => root,
       path,
+      validateSearch: validate,
       component: lazyRouteComponent(load),
       errorComponent: RouteError,
     });
+  const board = (path: string) => route(path, () => import("./pages/dashboard/DashboardPage.tsx"));
+  const page = (path: string, load: Parameters<typeof route>[1]) => route(path, load, withoutOwn);
   const pages = [
+    board("/"),
+    board("/dashboards/$name"),
     page("/dashboards", () => import("./pages/dashboards/DashboardsPage.tsx")),
-    page("/dashboards/$name", () => import("./pages/dashboard/DashboardPage.tsx")),
     page("/explore", () => import("./pages/explore/ExplorePage.tsx")),
     page("/live", () => import("./pages/live/LivePage.tsx")),
     page("/people", () => import("./pages/people/PeoplePage.tsx")),
@@ -110,7 +109,7 @@ export function createAppRouter(history?: RouterHistory) {
     errorComponent: RouteError,
   });
   return createRouter({
-    routeTree: root.addChildren([dashboard, ...pages, uiKit]),
+    routeTree: root.addChildren([...pages, uiKit]),
     history,
     basepath: basePath(),
     parseSearch,

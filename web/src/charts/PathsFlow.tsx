@@ -73,7 +73,9 @@ export default function PathsFlow({ detail, title }: { detail: PathsDetail; titl
         {chosen ? (
           <Neighbours node={chosen} flow={flow} before={detail.before} />
         ) : (
-          <p className="text-muted">{words.choose}</p>
+          <p className="text-muted" data-screen-only="">
+            {words.choose}
+          </p>
         )}
       </div>
       {detail.truncatedVisitors > 0 && (

@@ -5,6 +5,7 @@ import type { GrpcWebClient } from "../api/grpcWeb.ts";
 import type { ListValuesRequest } from "../api/messages.ts";
 import { LIST_VALUES } from "../api/methods.ts";
 import { Code, StatusError } from "../api/status.ts";
+import { notifyReachable } from "./reachable.ts";
 import { invalidateCalls, queryClient, useCall } from "./useCall.ts";
 
 interface Made {
@@ -84,4 +85,16 @@ test("what was saved is read again", async () => {
   await vi.waitFor(() => expect(kept()).toHaveLength(2));
   await act(async () => last().resolve({ values: ["team"] }));
   await waitFor(() => expect(result.current.data).toEqual({ values: ["team"] }));
+});
+
+test("what has failed is read again when the server can be reached again, and nothing else is", async () => {
+  const { result } = open("plan");
+  await act(async () => last().reject(new StatusError("not now", Code.FailedPrecondition)));
+  await waitFor(() => expect(result.current.failure).toBeDefined());
+  act(notifyReachable);
+  await vi.waitFor(() => expect(kept()).toHaveLength(2));
+  await act(async () => last().resolve({ values: ["pro"] }));
+  await waitFor(() => expect(result.current.data).toEqual({ values: ["pro"] }));
+  act(notifyReachable);
+  expect(kept()).toHaveLength(2);
 });

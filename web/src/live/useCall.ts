@@ -7,11 +7,15 @@ import type { Init } from "../api/codec.ts";
 import { type Failure, toFailure } from "../api/errors.ts";
 import type { Method } from "../api/grpcWeb.ts";
 import { stableText } from "../lib/stableText.ts";
+import { onReachable } from "./reachable.ts";
 
 type Unary<Request, Response> = Method<Request, Response, "unary">;
 
 /** Created with the first call. One for the page: a session's results do not outlive it, because the page is reloaded. */
 let shared: QueryClient | undefined;
+onReachable(() => {
+  void shared?.refetchQueries({ type: "active", predicate: ({ state }) => state.status === "error" });
+});
 
 /** For mutations of what has been read, and for tests. */
 export function queryClient(): QueryClient {

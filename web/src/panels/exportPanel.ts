@@ -26,7 +26,12 @@ export function downloadCsv(info: PanelInfo, { frame, query }: LastFrame, varian
 }
 
 /** `card` holds the drawn chart. */
-export async function downloadPng(info: PanelInfo, drawn: LastFrame, stale: boolean, card: HTMLElement): Promise<void> {
+export async function downloadPng(
+  info: Pick<PanelInfo, "name" | "title" | "chart">,
+  drawn: LastFrame,
+  stale: boolean,
+  card: HTMLElement,
+): Promise<void> {
   const { toPng } = await loadPng();
   const { frame, query } = drawn;
   const name = panelFileName(info.name, selectionName(query, frame), frame.context, "png");

@@ -1,9 +1,11 @@
-// Renders a panel as a PNG image: title, figures, span, legend and the chart, or the values as a table if the chart is not
-// drawn on a canvas. Loaded lazily.
+// Renders a panel or a question as a PNG image: title, figures, span, and the chart with its legend, or the values as a table if
+// that is what is shown. Loaded lazily.
 
 import { readColors } from "../charts/chartColors.ts";
+import { chartForm } from "../charts/chartForm.ts";
 import type { LastFrame } from "../live/hooks.tsx";
-import type { PanelInfo } from "../live/protocol.ts";
+import type { ChartKind, PanelInfo } from "../live/protocol.ts";
+import { type Painting, paintingOf } from "./paint.ts";
 import { type ImageTable, imageContent, imageTable } from "./pngContent.ts";
 
 const PADDING = 24;
@@ -108,43 +110,77 @@ class Page {
   }
 }
 
-export async function toPng(info: PanelInfo, drawn: LastFrame, stale: boolean, card: HTMLElement): Promise<Blob> {
-  const { frame, query } = drawn;
+/** What a picture says of a panel. */
+export type Pictured = Pick<PanelInfo, "title" | "chart">;
+
+export async function toPng(info: Pictured, drawn: LastFrame, stale: boolean, card: HTMLElement): Promise<Blob> {
+  const chart = card.querySelector<HTMLElement>("[data-chart]");
+  const form = chart && chartForm(chart.dataset.chart as ChartKind, drawn.frame);
+  const canvas = chart?.querySelector("canvas") ?? undefined;
+  // Its code may still be loading.
+  const undrawn = (form === "time-series" && !canvas) || chart?.querySelector(".skeleton");
+  const isTable = chart ? form === "table" || Boolean(undrawn) : info.chart !== "number";
+  const painting = chart && !isTable && !canvas ? paintingOf(chart) : undefined;
+  try {
+    return await render(info, drawn, stale, card, { painting, canvas, isTable, isNumber: form === "number" });
+  } finally {
+    painting?.remove();
+  }
+}
+
+interface Chart {
+  /** Of a chart without a canvas of its own. */
+  painting: Painting | undefined;
+  canvas: HTMLCanvasElement | undefined;
+  isTable: boolean;
+  /** The chart is the figures. */
+  isNumber: boolean;
+}
+
+async function render(
+  info: Pictured,
+  { frame, query }: LastFrame,
+  stale: boolean,
+  card: HTMLElement,
+  { painting, canvas: chart, isTable, isNumber }: Chart,
+): Promise<Blob> {
   const canvas = document.createElement("canvas");
   const ctx = canvas.getContext("2d");
   if (!ctx) throw new Error("this browser has no 2D canvas");
   const colors = readColors(card);
   const [background, ink, muted] = [colors("--card"), colors("--ink"), colors("--muted")];
   const family = getComputedStyle(card).fontFamily;
-  const chart = card.querySelector<HTMLCanvasElement>("[data-chart] canvas");
-  const chartBox = chart?.getBoundingClientRect();
+  const chartBox = painting ?? chart?.getBoundingClientRect();
   const content = imageContent(info, frame, query, stale);
-  const legend = readLegend(card);
-  const table = chart || info.chart === "number" ? null : imageTable(frame);
+  // A painting has its own.
+  const legend = painting ? [] : readLegend(card);
+  const table = isTable ? imageTable(frame) : null;
   const tableWidth = table ? table.widths.reduce((sum, width) => sum + width, 0) : 0;
-  const width = Math.ceil(Math.min(MAX_WIDTH, Math.max(MIN_WIDTH, (chartBox?.width ?? tableWidth) + 2 * PADDING)));
+  const wanted = (chartBox?.width ?? tableWidth) + 2 * PADDING;
+  const width = Math.ceil(Math.max(MIN_WIDTH, painting ? wanted : Math.min(MAX_WIDTH, wanted)));
 
-  const render = (draw: boolean): number => {
+  const layOut = (draw: boolean): number => {
     const page = new Page(ctx, width, draw, family);
     page.text(content.title, 18, ink, 600);
-    for (const figure of content.figures) page.text(figure, 15, ink);
+    if (!isNumber) for (const figure of content.figures) page.text(figure, 15, ink);
     page.text(content.caption, 12, muted);
     page.legend(legend, ink);
-    if (chart && chartBox) {
-      page.y += 4;
-      if (draw) ctx.drawImage(chart, PADDING, page.y, chartBox.width, chartBox.height);
+    if (chartBox) {
+      page.y += 8;
+      if (draw) painting?.draw(ctx, PADDING, page.y);
+      if (draw && chart) ctx.drawImage(chart, PADDING, page.y, chartBox.width, chartBox.height);
       page.y += chartBox.height;
     } else if (table) page.table(table, ink, muted);
     return Math.ceil(page.y + PADDING);
   };
 
-  const height = render(false);
+  const height = layOut(false);
   canvas.width = width * SCALE;
   canvas.height = height * SCALE;
   ctx.scale(SCALE, SCALE);
   ctx.fillStyle = background;
   ctx.fillRect(0, 0, width, height);
-  render(true);
+  layOut(true);
 
   const blob = await new Promise<Blob | null>((done) => canvas.toBlob(done, "image/png"));
   if (!blob) throw new Error("this browser cannot encode PNG files");

@@ -27,7 +27,12 @@ export interface ImageContent {
   caption: string;
 }
 
-export function imageContent(info: PanelInfo, frame: Frame, query: Selection, stale: boolean): ImageContent {
+export function imageContent(
+  info: Pick<PanelInfo, "title" | "chart">,
+  frame: Frame,
+  query: Selection,
+  stale: boolean,
+): ImageContent {
   const { context, comparison } = frame;
   const past = context.span === "" && isPast(query.range, context.computedAt);
   const caption = [

@@ -5,6 +5,7 @@ import { AnnotationsContext } from "../charts/annotations.ts";
 import { filterWords } from "../frame/words.ts";
 import { lazyPart, loadIdleParts, retryFailedParts } from "../lazyPart.ts";
 import { localTimeZone } from "../lib/time.ts";
+import { notifyReachable } from "../live/reachable.ts";
 import { beginSessionEpoch, followSessionEpoch } from "../live/sessionEpoch.ts";
 import { FREQUENT_PRESETS, isPast, rangeTitle, rangeWords } from "../query/range.ts";
 import { strings } from "../strings.ts";
@@ -102,13 +103,13 @@ function Shell({ children }: { children: ReactNode }) {
   const compared = view.compare ? [strings.compare[view.compare]] : [];
   const label = [rangeTitle(range, zone, now), ...compared, ...(view.filters ?? []).map(filterWords)].join(" · ");
 
-  const startKiosk = ({ rotate, every }: Pick<View, "rotate" | "every">) => {
+  const startKiosk = (choice: Partial<View>) => {
     setKioskOpen(false);
     requestFullScreen();
-    const [begin] = rotate ?? [];
+    const [begin] = choice.rotate ?? [];
     if (begin === undefined) setWall(true);
     else {
-      const wallView = writeView({ ...view, panel: undefined, wall: true, rotate, every });
+      const wallView = writeView({ ...view, panel: undefined, wall: true, ...choice });
       void navigate({ to: dashboardPath(begin), search: wallView as never });
     }
   };
@@ -272,6 +273,7 @@ function PartLoader() {
   useEffect(() => {
     if (!reachable) return;
     retryFailedParts();
+    notifyReachable();
     // Safari has no idle callbacks.
     if (typeof requestIdleCallback === "undefined") {
       const timer = setTimeout(loadIdleParts, IDLE_TIMEOUT_MS);

@@ -7,7 +7,7 @@ import { Tooltip } from "../ui/Tooltip.tsx";
 import { PageLink } from "./PageLink.tsx";
 import { readSetting, subscribeSettings, writeSetting } from "./storage.ts";
 import { frameStrings } from "./strings.ts";
-import { type Search, viewSearch } from "./view.ts";
+import { boardSearch, type Search, viewSearch } from "./view.ts";
 
 export type PageName = keyof typeof frameStrings.pages;
 
@@ -54,7 +54,7 @@ export function Navigation() {
   const kept = viewSearch(search);
   return (
     <nav className="rail" aria-label={frameStrings.navigation}>
-      <PageLink to="/" search={kept} className="rail-mark" aria-label="Millrace">
+      <PageLink to="/" search={boardSearch(search)} className="rail-mark" aria-label="Millrace">
         <Logo />
         <span aria-hidden="true">Millrace</span>
       </PageLink>

@@ -10,9 +10,17 @@ import { renderPage } from "../test/renderPage.tsx";
 vi.mock("./live.ts", () => import("../test/fakeLive.ts"));
 installBrowser();
 
+const items = ["error_rate", "top_pages"].map((value, x) => ({
+  title: "",
+  content: { case: "panel", value },
+  chart: 0,
+  placement: { x: x * 6, y: 0, width: 6, height: 4 },
+  error: "",
+}));
 const DASHBOARDS = [
-  { name: "default", title: "Overview", description: "All panels" },
-  { name: "web", title: "Web", description: "" },
+  { name: "default", title: "Overview", description: "All panels", items },
+  // The last 7 days.
+  { name: "web", title: "Web", description: "", items, range: { timeRange: 4 } },
 ];
 let live: FakeLive;
 beforeEach(() => {
@@ -20,7 +28,10 @@ beforeEach(() => {
   localStorage.clear();
   delete document.documentElement.dataset.rail;
   queryClient().clear();
-  const unary = async (method: { path: string }) => {
+  const unary = async (method: { path: string }, request: { name: string }) => {
+    if (method.path.endsWith("GetDashboard"))
+      return { dashboard: DASHBOARDS.find(({ name }) => name === request.name) };
+    if (method.path.endsWith("ListInsights")) return { insights: [] };
     if (method.path.endsWith("ListDashboards")) return { dashboards: DASHBOARDS, broken: [], version: "1" };
     throw new Error(`unexpected call ${method.path}`);
   };
@@ -89,7 +100,7 @@ test("the palette finds pages, dashboards, panels and commands by a few letters,
   };
   const field = await openPalette();
   await waitFor(() => expect(document.activeElement).toBe(field));
-  await screen.findByText("Overview");
+  await screen.findByRole("option", { name: /Overview/ });
   await user.type(field, "enl top");
   await waitFor(() => expect(document.querySelectorAll("[role=option]")).toHaveLength(1));
   await user.keyboard("{Enter}");
@@ -108,7 +119,7 @@ test("the palette finds pages, dashboards, panels and commands by a few letters,
   await user.type(screen.getByRole("combobox"), "web");
   await user.keyboard("{Enter}");
   await waitFor(() => expect(history.location.pathname).toBe("/dashboards/web"));
-  expect(search()).toBe("?range=1h&zone=utc&compare=week");
+  await waitFor(() => expect(search()).toBe("?range=7d&zone=utc&compare=week"));
 });
 
 test("a link has moving or frozen time", async () => {
@@ -121,9 +132,9 @@ test("a link has moving or frozen time", async () => {
   expect(link()).toMatch(/\?from=\d{4}-\d\d-\d\dT\d\d:\d\d&to=\d{4}-\d\d-\d\dT\d\d:\d\d&zone=utc/);
 });
 
-test("a wall display rotates the chosen dashboards, and stays where it is while the server is away", async () => {
+test("a wall display rotates the chosen dashboards with their own ranges, and stays while the server is away", async () => {
   document.documentElement.requestFullscreen = async () => {};
-  const { user, history } = await open("/?zone=utc");
+  const { user, history, search } = await open("/?range=24h&zone=utc");
   await user.click(screen.getByRole("button", { name: "Wall display" }));
   const dialog = await screen.findByRole("dialog", { name: "Wall display" });
   await user.click(await within(dialog).findByRole("checkbox", { name: /Web/ }));
@@ -134,17 +145,25 @@ test("a wall display rotates the chosen dashboards, and stays where it is while 
     await waitFor(() => expect(history.location.pathname).toBe("/dashboards/default"));
     // The rotation is loaded with the bar.
     await waitFor(() => expect(document.querySelector(".kiosk-bar")).toBeTruthy(), { timeout: 10_000 });
-    expect(history.location.search).toBe("?range=1h&zone=utc&wall=1&rotate=default,web&every=10");
+    expect(search()).toBe("?range=1h&zone=utc&wall=1&rotate=default,web&every=10&own=1");
     // Its code is loaded with the first wall.
     await waitFor(() => expect(document.querySelector(".kiosk-bar")).toBeTruthy(), { timeout: 5_000 });
     await act(() => vi.advanceTimersByTimeAsync(10_500));
     await waitFor(() => expect(history.location.pathname).toBe("/dashboards/web"));
+    await waitFor(() => expect(search()).toBe("?range=7d&zone=utc&wall=1&rotate=default,web&every=10&own=1"));
     act(() => live.setConnection({ phase: "offline" }));
     await act(() => vi.advanceTimersByTimeAsync(25_000));
     expect(history.location.pathname).toBe("/dashboards/web");
     act(() => live.setConnection({ phase: "live" }));
     await act(() => vi.advanceTimersByTimeAsync(10_500));
     await waitFor(() => expect(history.location.pathname).toBe("/dashboards/default"));
+    expect(search()).toContain("?range=1h&");
+    // A range that is chosen is that of all.
+    await user.keyboard("2");
+    await waitFor(() => expect(search()).toBe("?range=6h&zone=utc&wall=1&rotate=default,web&every=10"));
+    await act(() => vi.advanceTimersByTimeAsync(10_500));
+    await waitFor(() => expect(history.location.pathname).toBe("/dashboards/web"));
+    expect(search()).toBe("?range=6h&zone=utc&wall=1&rotate=default,web&every=10");
   } finally {
     vi.useRealTimers();
   }

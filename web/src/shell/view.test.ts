@@ -17,8 +17,10 @@ afterAll(() => void vi.useRealTimers());
 const read = (text: string) => readView(parseSearch(text), HOME);
 const write = (view: View) => formatSearch(writeView(view));
 
-test("an empty address is the last hour in the browser's time zone", () => {
-  expect(read("")).toEqual({ range: "1h", zone: HOME, panel: undefined, wall: false });
+test("an empty address is the last hour in the browser's time zone, which nobody has chosen", () => {
+  expect(read("")).toEqual({ range: "1h", own: true, zone: HOME, panel: undefined, wall: false });
+  for (const named of ["?range=1h", "?from=2026-11-01", "?range=2y"]) expect(read(named).own).toBeUndefined();
+  expect(read("?range=7d&own=1")).toMatchObject({ range: "7d", own: true });
 });
 
 test.each<View>([
@@ -29,6 +31,7 @@ test.each<View>([
   ...PRESETS.map((range): View => ({ range, zone: "UTC", wall: false })),
   { range: "30d", zone: "UTC", compare: "previous", wall: false },
   { range: "1h", zone: "UTC", wall: true, rotate: ["web", "api-errors"], every: 45 },
+  { range: "7d", own: true, zone: "UTC", wall: true, rotate: ["web", "api-errors"] },
   { range: "today", zone: HOME, compare: "week", panel: "error_rate", wall: true },
   { range: { from: Date.UTC(2026, 9, 1) }, zone: HOME, wall: false },
   { range: { from: Date.UTC(2026, 9, 1, 10, 5), to: Date.UTC(2026, 9, 8) }, zone: "Asia/Kathmandu", wall: false },

@@ -4,10 +4,12 @@ import { useNavigate, useSearch } from "@tanstack/react-router";
 import { createContext, use, useCallback, useMemo } from "react";
 import { isTimeZone, localTimeZone } from "../lib/time.ts";
 import { COMPARISONS, type Compare, type Filter, type Selection, sameFilter } from "../query/query.ts";
-import { formatTime, type Interval, isPreset, isValidInterval, parseTime } from "../query/range.ts";
+import { formatTime, type Interval, isPreset, isValidInterval, parseTime, type Range } from "../query/range.ts";
 
 /** A link carries the sender's time zone, so that both see the same buckets. */
 export interface View extends Selection {
+  /** Nobody has chosen the range: a dashboard with a range of its own shows that. */
+  own?: boolean;
   /** The enlarged panel. */
   panel?: string;
   wall?: boolean;
@@ -20,7 +22,7 @@ export interface View extends Selection {
 /** Parameters of others, for example of a proxy's login, are kept as they are. */
 export type Search = Record<string, string | string[] | undefined>;
 
-const OWN = ["range", "from", "to", "zone", "compare", "filter", "panel", "wall", "rotate", "every"];
+const OWN = ["range", "from", "to", "zone", "compare", "filter", "panel", "wall", "rotate", "every", "own"];
 
 export function parseSearch(text: string): Search {
   const search: Search = {};
@@ -59,6 +61,9 @@ function readInterval(search: Search, zone: string): Interval | undefined {
   const interval = to === undefined ? { from } : { from, to };
   return isValidInterval(interval, Date.now()) ? interval : undefined;
 }
+
+/** Where nothing else is chosen. */
+export const DEFAULT_RANGE: Range = "1h";
 
 const isCompare = (text: string | undefined): text is Compare => COMPARISONS.includes(text as Compare);
 
@@ -117,7 +122,8 @@ export function readView(search: Search, home: string = localTimeZone()): View {
   const compare = first(search.compare);
   const { filters } = readFilters(search);
   return {
-    range: readInterval(search, zone) ?? (isPreset(range) ? range : "1h"),
+    range: readInterval(search, zone) ?? (isPreset(range) ? range : DEFAULT_RANGE),
+    own: first(search.own) === "1" || !(range || first(search.from) || first(search.to)) || undefined,
     zone,
     compare: isCompare(compare) ? compare : undefined,
     filters: filters.length > 0 ? filters : undefined,
@@ -129,7 +135,7 @@ export function readView(search: Search, home: string = localTimeZone()): View {
 
 /** The search parameters of a view, in addition to those of others. */
 export function writeView(
-  { range, zone, compare, filters, panel, wall, rotate, every }: View,
+  { range, zone, compare, filters, panel, wall, rotate, every, own }: View,
   search: Search = {},
 ): Search {
   const interval = typeof range === "string" ? undefined : range;
@@ -146,6 +152,7 @@ export function writeView(
     wall: wall ? "1" : undefined,
     rotate: rotate?.join(","),
     every: every?.toString(),
+    own: own ? "1" : undefined,
   };
 }
 
@@ -155,8 +162,14 @@ const VIEW = ["range", "from", "to", "zone", "compare", "filter"];
 export const viewSearch = (search: Search): Search =>
   Object.fromEntries(VIEW.filter((name) => search[name] !== undefined).map((name) => [name, search[name]]));
 
-/** Validates the parameters of the dashboard's route: the address always holds the range and the zone. */
+/** The same to a dashboard, which may have a range of its own: the present one is for those that have none. */
+export const boardSearch = (search: Search): Search => ({ ...viewSearch(search), own: "1" });
+
+/** Validates the parameters of every route: the address always holds the range and the zone. */
 export const validateSearch = (search: Search): Search => writeView(readView(search), search);
+
+/** Only dashboards have ranges of their own. */
+export const withoutOwn = (search: Search): Search => ({ ...search, own: undefined });
 
 /** What a link asks for, and what cannot be shown. */
 export interface Rejected {
@@ -188,15 +201,18 @@ export function rejectedValues(search: Search, home: string = localTimeZone()): 
 export const RejectedContext = createContext<Rejected>({});
 export const useRejected = (): Rejected => use(RejectedContext);
 
-/** The view in the address. Each change adds a history entry, so that the Back button undoes it. */
-export function useView(): [View, (change: Partial<View>) => void] {
+export type ChangeView = (change: Partial<View>, how?: { replace?: boolean }) => void;
+
+/** The view in the address. Each change adds a history entry, so that the Back button undoes it, unless it replaces the present one. */
+export function useView(): [View, ChangeView] {
   const search = useSearch({ strict: false }) as Search;
   const navigate = useNavigate();
   const view = useMemo(() => readView(search), [search]);
   const change = useCallback(
-    (next: Partial<View>) => {
-      const update = (current: Search) => writeView({ ...readView(current), ...next }, current);
-      void navigate({ to: ".", search: update as never, hash: true, resetScroll: false });
+    (next: Partial<View>, { replace = false }: { replace?: boolean } = {}) => {
+      const chosen = next.range && { own: undefined };
+      const update = (current: Search) => writeView({ ...readView(current), ...chosen, ...next }, current);
+      void navigate({ to: ".", search: update as never, hash: true, resetScroll: false, replace });
     },
     [navigate],
   );

@@ -7,7 +7,7 @@ import type { BoardList } from "../../live/protocol.ts";
 import { useConnection, useLive } from "../../shell/live.ts";
 import { useShortcuts } from "../../shell/shortcuts.tsx";
 import { useSession } from "../../shell/useSession.ts";
-import { type Search, viewSearch } from "../../shell/view.ts";
+import { boardSearch, type Search } from "../../shell/view.ts";
 import { Button } from "../../ui/Button.tsx";
 import { Combobox } from "../../ui/Combobox.tsx";
 import { boardStrings as words } from "./strings.ts";
@@ -50,7 +50,7 @@ export function BoardSwitcher({ name, title, offered }: { name: string; title: s
       placeholder={words.searchDashboards}
       empty={words.noDashboards}
       onChange={(chosen) =>
-        void navigate({ to: pathOf(chosen), search: ((search: Search) => viewSearch(search)) as never })
+        void navigate({ to: pathOf(chosen), search: ((search: Search) => boardSearch(search)) as never })
       }
     >
       <span className="sr-only">{title}</span>

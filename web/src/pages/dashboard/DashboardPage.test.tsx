@@ -113,6 +113,33 @@ test("old links with zone=utc show UTC without a note", async () => {
   expect(live.watched.has("error_rate?range=24h&zone=UTC")).toBe(true);
 });
 
+test("a dashboard opens with its own range, unless the address names one", async () => {
+  dashboard = board(["error_rate"], { range: { timeRange: 4 } as never });
+  for (const [address, search] of [
+    ["/?zone=utc", "?range=7d&zone=utc"],
+    ["/?range=24h&zone=utc", "?range=24h&zone=utc"],
+    // A link of the navigation, which knows no dashboards.
+    ["/?range=24h&zone=utc&own=1", "?range=7d&zone=utc"],
+    ["/?range=24h&zone=utc&own=1&wall=1", "?range=7d&zone=utc&wall=1&own=1"],
+  ] as const) {
+    const page = await openDashboard(address);
+    await waitFor(() => expect(page.search()).toBe(search));
+    cleanup();
+  }
+});
+
+test("without a range of its own, a dashboard takes that of the link, and a wall takes none that is left over", async () => {
+  dashboard = board(["error_rate"]);
+  for (const [address, search] of [
+    ["/?range=24h&zone=utc&own=1", "?range=24h&zone=utc"],
+    ["/?range=24h&zone=utc&own=1&wall=1", "?range=1h&zone=utc&wall=1&own=1"],
+  ] as const) {
+    const page = await openDashboard(address);
+    await waitFor(() => expect(page.search()).toBe(search));
+    cleanup();
+  }
+});
+
 test("figures and the document's title follow the data", async () => {
   await openDashboard();
   push("active_users", 1412);

@@ -20,6 +20,7 @@ import { type BoardView, readBoardView, withParameter, writeBoardView } from "./
 import { arrange, type Cell } from "./board/arrange.ts";
 import { type Board, contentKey } from "./board/board.ts";
 import { assumedBoard, type Known, kindOf, type Shown, shownBy } from "./board/items.ts";
+import { useStartRange } from "./board/startRange.ts";
 import { useBoard } from "./board/useBoard.ts";
 import { DocumentTitle } from "./DocumentTitle.tsx";
 import { useSetupPending } from "./gettingStarted/useSetupPending.ts";
@@ -44,12 +45,13 @@ export const DEFAULT_BOARD = "default";
 export default function DashboardPage() {
   const { name = DEFAULT_BOARD } = useParams({ strict: false }) as { name?: string };
   const [view, setView] = useView();
-  const { range, zone, compare, filters, panel, wall } = view;
+  const { zone, compare, filters, panel, wall } = view;
   const [boardView, setBoardView] = useBoardView();
   const { catalog, failure } = useCatalog();
   const { hasEvents, state } = useConnection();
   const { retry } = useLive();
   const loaded = useBoard(name, catalog?.version);
+  const range = useStartRange(loaded.board, view, setView);
   const offered = useOffered();
   const editable = useMayEditBoards(offered) && loaded.board !== undefined;
   const { insights } = loaded;

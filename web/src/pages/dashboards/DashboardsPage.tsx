@@ -11,7 +11,7 @@ import { invalidateCalls, useCall } from "../../live/useCall.ts";
 import { Page } from "../../shell/Page.tsx";
 import { readSetting, subscribeSettings, writeSetting } from "../../shell/storage.ts";
 import { useSession } from "../../shell/useSession.ts";
-import { type Search, useParameters, useView, viewSearch, writeView } from "../../shell/view.ts";
+import { boardSearch, type Search, useParameters } from "../../shell/view.ts";
 import { strings } from "../../strings.ts";
 import { Button, IconButton } from "../../ui/Button.tsx";
 import { Dialog } from "../../ui/Dialog.tsx";
@@ -22,7 +22,6 @@ import { Menu, type MenuItem } from "../../ui/Menu.tsx";
 import { EmptyState, Skeleton } from "../../ui/placeholders.tsx";
 import { showToast } from "../../ui/toast.ts";
 import { pathOf } from "../dashboard/BoardActions.tsx";
-import { startRange } from "../dashboard/board/startRange.ts";
 import { toBoard, toDashboard } from "../dashboard/board/wire.ts";
 import { listStrings as words } from "./strings.ts";
 import { nameFor } from "./templates.ts";
@@ -149,16 +148,13 @@ interface RowProps {
 
 function Row({ dashboard, names, allowed, starred, onStar, onDelete }: RowProps) {
   const { name, title, description, items, builtIn, project } = dashboard;
-  const [view] = useView();
   const navigate = useNavigate();
-  const range = startRange(dashboard.range) ?? view.range;
-  const search = ((current: Search) => viewSearch(writeView({ ...view, range }, current))) as never;
   const failing = items.filter(({ error }) => error !== "").length;
 
   const open = (target: string, edit: boolean) =>
     void navigate({
       to: pathOf(target),
-      search: ((current: Search) => ({ ...viewSearch(current), edit: edit ? "1" : undefined })) as never,
+      search: ((search: Search) => ({ ...boardSearch(search), edit: edit ? "1" : undefined })) as never,
     });
   const duplicate = async () => {
     const copy = nameFor(`${title} copy`, names);
@@ -200,7 +196,7 @@ function Row({ dashboard, names, allowed, starred, onStar, onDelete }: RowProps)
       <div className="min-w-0 flex-1">
         <h3 className="truncate text-base font-medium">
           {/* The whole row is the link. */}
-          <Link to={pathOf(name)} search={search} className="after:absolute after:inset-0">
+          <Link to={pathOf(name)} search={boardSearch as never} className="after:absolute after:inset-0">
             {title}
           </Link>
         </h3>

@@ -5,7 +5,7 @@ import { toFailure } from "../../api/errors.ts";
 import { LIST_DASHBOARDS, LIST_EVENT_NAMES, SAVE_DASHBOARD } from "../../api/methods.ts";
 import { invalidateCalls, useCall } from "../../live/useCall.ts";
 import { useCatalog } from "../../shell/live.ts";
-import { type Search, viewSearch } from "../../shell/view.ts";
+import { boardSearch, type Search } from "../../shell/view.ts";
 import { Button } from "../../ui/Button.tsx";
 import { Dialog } from "../../ui/Dialog.tsx";
 import { Field, Input } from "../../ui/Field.tsx";
@@ -52,7 +52,7 @@ export default function NewDashboard({ names, onClose }: Props) {
       await invalidateCalls(LIST_DASHBOARDS);
       void navigate({
         to: pathOf(name),
-        search: ((search: Search) => ({ ...viewSearch(search), edit: "1" })) as never,
+        search: ((search: Search) => ({ ...boardSearch(search), edit: "1" })) as never,
       });
     } catch (failed) {
       setFailure(toFailure(failed).reason);

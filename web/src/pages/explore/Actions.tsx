@@ -1,6 +1,7 @@
 // What can be done with a question: save it, put it on a dashboard, take it along.
 
-import { useState } from "react";
+import { type RefObject, useState } from "react";
+import { toFailure } from "../../api/errors.ts";
 import type { Insight } from "../../api/messages.ts";
 import { LIST_INSIGHTS } from "../../api/methods.ts";
 import { csvBytes } from "../../frame/csv.ts";
@@ -29,6 +30,10 @@ interface Props {
   insight: Insight | undefined;
   changed: boolean;
   answer: Answer | undefined;
+  /** The answer could not be brought up to date. */
+  stale: boolean;
+  /** Holds the drawn chart. */
+  result: RefObject<HTMLElement | null>;
   onSaved: (name: string) => void;
   onNew: () => void;
 }
@@ -38,13 +43,35 @@ async function copy(text: string, done: string): Promise<void> {
   showToast(copied ? { title: done } : { title: words.copyFailed, type: "error" });
 }
 
-export function Actions({ question, selection, valid, insight, changed, answer, onSaved, onNew }: Props) {
+export function Actions({
+  question,
+  selection,
+  valid,
+  insight,
+  changed,
+  answer,
+  stale,
+  result,
+  onSaved,
+  onNew,
+}: Props) {
   const [dialog, setDialog] = useState<"save" | "dashboard">();
   const { data } = useCall(LIST_INSIGHTS, {}, { staleMs: 30_000 });
   const canEdit = useCanEdit();
   const readOnly = data?.readOnly ?? false;
   const title = insight?.title ?? questionWords(question);
   const fileName = insight?.name || nameOf(title);
+  const savePng = async () => {
+    if (!answer || !result.current) return;
+    const { frame, query } = answer;
+    try {
+      const { downloadPng } = await import("../../panels/exportPanel.ts");
+      const info = { name: fileName, title, chart: "table" } as const;
+      await downloadPng(info, { frame, query, placeholder: false }, stale, result.current);
+    } catch (error) {
+      showToast({ title: words.pngFailed(toFailure(error).reason), type: "error" });
+    }
+  };
   const items: MenuItem[] = [
     { label: words.newQuestion, icon: "plus", onSelect: onNew },
     { label: words.copyLink, icon: "copy", onSelect: () => void copy(location.href, words.linkCopied) },
@@ -71,6 +98,7 @@ export function Actions({ question, selection, valid, insight, changed, answer, 
         downloadFile(name, new Blob([csvBytes(answer.frame, "raw")], { type: "text/csv" }));
       },
     },
+    { label: words.downloadPng, disabled: !answer, onSelect: () => void savePng() },
   ];
   return (
     <div className="flex flex-none items-center gap-2">

@@ -7,7 +7,7 @@ import { GET_DASHBOARD, LIST_DASHBOARDS, SAVE_DASHBOARD } from "../../api/method
 import { Code, StatusError } from "../../api/status.ts";
 import { invalidateCalls, useCall } from "../../live/useCall.ts";
 import type { Selection } from "../../query/query.ts";
-import { type Search, viewSearch } from "../../shell/view.ts";
+import { boardSearch, type Search } from "../../shell/view.ts";
 import { Button } from "../../ui/Button.tsx";
 import { Dialog } from "../../ui/Dialog.tsx";
 import { Field, Input } from "../../ui/Field.tsx";
@@ -77,7 +77,7 @@ export function AddToDashboard({ question, selection, insight, title: initial, o
           onSelect: () =>
             void navigate({
               to: name === "default" ? "/" : `/dashboards/${encodeURIComponent(name)}`,
-              search: ((search: Search) => viewSearch(search)) as never,
+              search: ((search: Search) => boardSearch(search)) as never,
             }),
         },
       });

@@ -3,7 +3,7 @@ import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import { setClient } from "../../api/client.ts";
 import { decode, encode } from "../../api/codec.ts";
 import type { GrpcWebClient, Method } from "../../api/grpcWeb.ts";
-import { Code, StatusError } from "../../api/status.ts";
+import { Code, ConnectionLost, StatusError } from "../../api/status.ts";
 import { toTimestamp } from "../../api/time.ts";
 import { queryClient } from "../../live/useCall.ts";
 import { installBrowser } from "../../test/browser.ts";
@@ -147,6 +147,16 @@ test("a query that runs can be cancelled, and run again", async () => {
   await user.click(screen.getByRole("button", { name: "Run" }));
   await waitFor(() => expect(callsOf("QueryTrend").length).toBeGreaterThan(0));
   await act(async () => finish(trend([[], 7])));
+  await screen.findByText("184 ms · 40,321 rows read");
+});
+
+test("a question that failed because the server was away is asked again when it is back", async () => {
+  handlers.QueryTrend = () => new ConnectionLost("gone");
+  await open("/explore?range=24h&s=page_view");
+  await screen.findByText("The server cannot be reached");
+  handlers.QueryTrend = () => trend([[], 7]);
+  act(() => live.setConnection({ phase: "offline" }));
+  act(() => live.setConnection({ phase: "live" }));
   await screen.findByText("184 ms · 40,321 rows read");
 });
 

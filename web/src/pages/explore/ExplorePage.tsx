@@ -49,6 +49,7 @@ export default function ExplorePage() {
   const [view, setView] = useView();
   const narrow = useNarrow();
   const [sheet, setSheet] = useState(false);
+  const result = useRef<HTMLElement>(null);
   const name = [search[INSIGHT_KEY]].flat()[0];
   const loaded = useCall(GET_INSIGHT, name ? { name } : null, { keepPrevious: false });
   const insight = loaded.data?.insight;
@@ -179,6 +180,8 @@ export default function ExplorePage() {
                 insight={insight}
                 changed={changed}
                 answer={answer.current ? answer.answer : undefined}
+                stale={answer.staleReason !== undefined}
+                result={result}
                 onSaved={(saved) => {
                   change({ ...NO_QUESTION, [INSIGHT_KEY]: saved });
                   void loaded.refetch();
@@ -187,6 +190,7 @@ export default function ExplorePage() {
               />
             </header>
             <Result
+              ref={result}
               question={question}
               problems={own}
               state={answer}

@@ -16,15 +16,13 @@ import type { Interval } from "../../query/range.ts";
 import { Changes } from "./Changes.tsx";
 import { certainty, type FunnelRow, funnelRows, worstChange } from "./funnelRows.ts";
 import { Points } from "./Points.tsx";
-import { type Chart as ChartName, type Funnel, withValue } from "./question.ts";
+import { chartOf, type Funnel, withValue } from "./question.ts";
 import type { ResultProps } from "./Result.tsx";
 import { earlierSelection, pctWords, points, pointsWords } from "./result.ts";
 import { words } from "./strings.ts";
 import { BucketSelect } from "./TrendResult.tsx";
 import { ChartSelect, SortHeader, useSorted } from "./tables.tsx";
 import { fieldWords, questionWords } from "./words.ts";
-
-const CHARTS: ChartName[] = ["steps", "line", "time", "table"];
 
 /** Who can still convert is not lost. */
 const lostWords = ({ result }: FunnelRow) => (result.running > 0 ? words.notYet : words.lost);
@@ -64,7 +62,7 @@ export function FunnelResult(props: FunnelProps) {
   const earlierFrame = useEarlier(answer, selection);
   const earlier = earlierFrame?.detail as FunnelDetail | undefined;
   const [hovered, setHovered] = useState<string>();
-  const chart = question.chart && CHARTS.includes(question.chart) ? question.chart : "steps";
+  const chart = chartOf(question);
   const rows = useMemo(() => funnelRows(detail, earlier), [detail, earlier]);
   const shown = rows.find(({ key }) => key === hovered) ?? rows[0];
   const versus = words.versus[selection.compare ?? "previous"];
@@ -77,11 +75,7 @@ export function FunnelResult(props: FunnelProps) {
   return (
     <>
       <div className="explore-toolbar">
-        <ChartSelect
-          charts={CHARTS}
-          value={chart}
-          onChange={(value) => onQuestion(withValue(question, "chart", value === "steps" ? undefined : value))}
-        />
+        <ChartSelect question={question} onQuestion={onQuestion} />
         {chart === "line" && (
           <BucketSelect
             value={question.bucket}
@@ -138,7 +132,7 @@ interface StepsProps {
 /** A column per step, as high as its share of the first one. What was lost is hatched above. */
 function Steps({ detail, row, onPeople }: StepsProps) {
   return (
-    <div className="flex min-w-0 flex-col gap-2">
+    <div className="flex min-w-0 flex-col gap-2" data-chart="steps">
       {/* Always there where rows are pointed at: nothing moves. */}
       {detail.field !== "" && <p className="truncate text-xs text-muted">{row.label}</p>}
       <ol

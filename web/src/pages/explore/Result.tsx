@@ -1,6 +1,6 @@
 // The result of the question: chart, figures, what it cost, and each state in which there is none.
 
-import { useEffect, useState } from "react";
+import { type RefObject, useEffect, useState } from "react";
 import { isEmpty } from "../../charts/chartForm.ts";
 import { PickProvider } from "../../charts/pick.tsx";
 import type { Frame } from "../../frame/frame.ts";
@@ -26,6 +26,7 @@ import type { Answer, AnswerState } from "./useAnswer.tsx";
 import type { Problems } from "./validate.ts";
 
 interface Props {
+  ref: RefObject<HTMLElement | null>;
   question: Question;
   problems: Problems;
   state: AnswerState;
@@ -45,7 +46,7 @@ export interface ResultProps<Q extends Question> {
   onPeople: (pick: Pick, label: string) => void;
 }
 
-export function Result({ question, problems, state, selection, onQuestion, onView }: Props) {
+export function Result({ ref, question, problems, state, selection, onQuestion, onView }: Props) {
   const { current, running, cancelled, failure } = state;
   const [figure, setFigure] = useState<{ pick: Pick; label: string; answer: Answer }>();
   const answer = useFrozen(state.answer, state.answer?.key ?? "", current, false);
@@ -53,7 +54,12 @@ export function Result({ question, problems, state, selection, onQuestion, onVie
   // The answer to another kind of question says nothing about this one.
   const shown = answer && answer.question.kind === question.kind ? answer : undefined;
   return (
-    <section aria-label={words.result} className="explore-result card" data-state={stateName(state, incomplete)}>
+    <section
+      ref={ref}
+      aria-label={words.result}
+      className="explore-result card"
+      data-state={stateName(state, incomplete)}
+    >
       <div className="explore-bar" aria-hidden={!running} data-running={running || undefined} />
       {running && <Running startedAt={state.startedAt} onCancel={state.cancel} />}
       {failure && !running ? (

@@ -1,22 +1,16 @@
 import { Chart } from "../../charts/Chart.tsx";
-import { type Chart as ChartName, type Retention, withValue } from "./question.ts";
+import { chartOf, type Retention } from "./question.ts";
 import type { ResultProps } from "./Result.tsx";
 import { ChartSelect } from "./tables.tsx";
 import { questionWords } from "./words.ts";
 
-const CHARTS: ChartName[] = ["table", "line"];
-
 /** Cohorts by periods, or their mean. */
 export function RetentionResult({ question, frame, frameKey, onQuestion }: ResultProps<Retention>) {
-  const chart = question.chart === "line" ? "line" : "table";
+  const chart = chartOf(question);
   return (
     <>
       <div className="explore-toolbar">
-        <ChartSelect
-          charts={CHARTS}
-          value={chart}
-          onChange={(value) => onQuestion(withValue(question, "chart", value === "table" ? undefined : value))}
-        />
+        <ChartSelect question={question} onQuestion={onQuestion} />
       </div>
       <div className={chart === "line" ? "explore-chart" : "explore-grid"}>
         <Chart

@@ -8,14 +8,13 @@ import { formatChange } from "../../lib/format.ts";
 import { clockOrInstant } from "../../lib/time.ts";
 import type { ChartKind } from "../../live/protocol.ts";
 import { Select } from "../../ui/Select.tsx";
-import { BUCKETS, type Bucket, type Chart as ChartName, type Trend, withValue } from "./question.ts";
+import { BUCKETS, type Bucket, type Chart as ChartName, chartOf, type Trend, withValue } from "./question.ts";
 import type { ResultProps } from "./Result.tsx";
 import { changePct, type TrendRow, trendRows, withFrameKeys } from "./result.ts";
 import { words } from "./strings.ts";
 import { ChartSelect, SortHeader, useSorted } from "./tables.tsx";
 import { questionWords } from "./words.ts";
 
-const CHARTS: ChartName[] = ["line", "area", "stacked", "bar", "ranking", "number", "table"];
 const KINDS: Partial<Record<ChartName, ChartKind>> = {
   area: "area",
   stacked: "stacked",
@@ -31,16 +30,12 @@ export function TrendResult({ question, answer, frame, frameKey, onQuestion, onP
   const detail = frame.detail as TrendDetail;
   const asked = answer.question as Trend;
   const rows = useMemo(() => withFrameKeys(trendRows(asked, detail), frame), [asked, detail, frame]);
-  const chart = question.chart ?? "line";
+  const chart = chartOf(question);
   const title = questionWords(question);
   return (
     <>
       <div className="explore-toolbar">
-        <ChartSelect
-          charts={CHARTS}
-          value={chart}
-          onChange={(value) => onQuestion(withValue(question, "chart", value === "line" ? undefined : value))}
-        />
+        <ChartSelect question={question} onQuestion={onQuestion} />
         {chart !== "ranking" && chart !== "number" && chart !== "table" && (
           <BucketSelect
             value={question.bucket}

@@ -181,6 +181,20 @@ export type Question = Trend | Funnel | Retention | Paths;
 export type Kind = Question["kind"];
 export const KINDS = ["trend", "funnel", "retention", "paths"] as const satisfies Kind[];
 
+/** What the questions of a kind can be drawn as, the default first. */
+export const OFFERED_CHARTS: Record<Kind, readonly [Chart, ...Chart[]]> = {
+  trend: ["line", "area", "stacked", "bar", "ranking", "number", "table"],
+  funnel: ["steps", "line", "time", "table"],
+  retention: ["table", "line"],
+  paths: ["flow", "table"],
+};
+
+/** What a question is drawn as. */
+export function chartOf({ kind, chart }: Pick<Question, "kind" | "chart">): Chart {
+  const offered = OFFERED_CHARTS[kind];
+  return chart && offered.includes(chart) ? chart : offered[0];
+}
+
 export const noFilter = (): Group => ({ match: "all", items: [] });
 export const eventRef = (event: string): EventRef => ({ event, where: noFilter() });
 export const seriesOf = (event: string, measure: Measure = "events"): Series => ({

@@ -300,6 +300,8 @@ export const words = {
   copyCurl: "Copy as curl",
   downloadYaml: "YAML file",
   downloadCsv: "CSV of the table",
+  downloadPng: "PNG of the chart",
+  pngFailed: (reason: string) => `The PNG export failed: ${reason}`,
   linkCopied: "The link is copied",
   curlCopied: "The command is copied",
   copyFailed: "The browser does not allow copying",

@@ -2,7 +2,7 @@
 
 import { useMemo, useState } from "react";
 import { Icon } from "../../ui/icons.tsx";
-import type { Chart } from "./question.ts";
+import { chartOf, OFFERED_CHARTS, type Question, withValue } from "./question.ts";
 import { words } from "./strings.ts";
 
 interface Sort<Column> {
@@ -52,22 +52,23 @@ export const SortHeader = ({ label, numeric = true, sorted, onSort }: HeaderProp
   </th>
 );
 
-interface ChartSelectProps {
-  charts: Chart[];
-  value: Chart;
-  onChange: (chart: Chart) => void;
+interface ChartSelectProps<Asked extends Question> {
+  question: Asked;
+  onQuestion: (question: Asked) => void;
 }
 
-export const ChartSelect = ({ charts, value, onChange }: ChartSelectProps) => (
+export const ChartSelect = <Asked extends Question>({ question, onQuestion }: ChartSelectProps<Asked>) => (
   // biome-ignore lint/a11y/useSemanticElements: a fieldset's legend cannot be laid out in a row
   <div role="group" aria-label={words.chart} className="explore-charts">
-    {charts.map((each) => (
+    {OFFERED_CHARTS[question.kind].map((each, index) => (
       <button
         key={each}
         type="button"
         className="ui-segment"
-        aria-pressed={each === value}
-        onClick={() => each !== value && onChange(each)}
+        aria-pressed={each === chartOf(question)}
+        onClick={() =>
+          each !== chartOf(question) && onQuestion(withValue(question, "chart", index === 0 ? undefined : each))
+        }
       >
         {words.charts[each]}
       </button>

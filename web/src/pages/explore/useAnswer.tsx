@@ -8,6 +8,7 @@ import { type ExploreRequest, exploration, exploreRequest } from "../../api/expl
 import { QUERY_FUNNEL, QUERY_PATHS, QUERY_RETENTION, QUERY_TREND } from "../../api/methods.ts";
 import type { Frame } from "../../frame/frame.ts";
 import type { QueryState } from "../../live/protocol.ts";
+import { onReachable } from "../../live/reachable.ts";
 import { type ExploreQuery, exploreQuery, queryKey, type Selection } from "../../query/query.ts";
 import { isPast } from "../../query/range.ts";
 import { useQueryState } from "../../shell/live.ts";
@@ -133,6 +134,8 @@ export function useAnswer(question: Question | null, selection: Selection): Answ
     setState((before) => (before.phase === "running" ? { ...before, phase: "cancelled" } : before));
   }, []);
   const retry = useCallback(() => setAttempt((before) => before + 1), []);
+  const unreachable = state.failure?.kind === "transient";
+  useEffect(() => (unreachable ? onReachable(retry) : undefined), [unreachable, retry]);
   return {
     answer: state.answer,
     current: state.answer?.key === key,

@@ -6,7 +6,7 @@ import { formatDuration } from "../../lib/format.ts";
 import { useCall } from "../../live/useCall.ts";
 import { useCatalog, useConnection } from "../../shell/live.ts";
 import { Page } from "../../shell/Page.tsx";
-import { type Search, useParameters, useView, viewSearch } from "../../shell/view.ts";
+import { boardSearch, type Search, useParameters, useView } from "../../shell/view.ts";
 import { Button, IconButton } from "../../ui/Button.tsx";
 import { Icon } from "../../ui/icons.tsx";
 import { EmptyState } from "../../ui/placeholders.tsx";
@@ -160,7 +160,7 @@ function ArrivalNote({ first, test, isEmpty }: ArrivalProps) {
         {arrival === test ? words.firstEvent.test(latency) : words.firstEvent.detail(arrival.event.name, latency)}
       </p>
       {wasEmpty && (
-        <Link to="/" search={viewSearch(search) as never} className="ui-button">
+        <Link to="/" search={boardSearch(search) as never} className="ui-button">
           {words.firstEvent.dashboard}
         </Link>
       )}

@@ -232,3 +232,23 @@ test("if the first message has no stored events, they are searched", async () =>
   expect(shown()).toEqual([3, 2, 1]);
   expect(stream.read()).toMatchObject({ recentProblem: "", older: { state: "end" } });
 });
+
+test("an event that was accepted just before the connection, and not stored, is added", async () => {
+  source.last.push({ events: [event(999_000)] });
+  await settle();
+  source.respond = () => ({ events: [event(999_800), event(999_500), event(999_000)], nextPageToken: "" });
+  source.last.push({ events: [event(1_000_100)] });
+  await settle(5_000);
+  expect(source.searches).toMatchObject([{ from: 999_000, to: 1_000_001 }]);
+  expect(shown()).toEqual([999_800, 999_500, 1_000_100, 999_000]);
+});
+
+test("where such events cannot be looked for, a gap is left", async () => {
+  source.last.push({});
+  await settle();
+  source.respond = () => {
+    throw new ConnectionLost("gone");
+  };
+  await settle(5_000);
+  expect(shown()).toEqual(["990000-1000000"]);
+});

@@ -17,6 +17,10 @@ const GAP_PAGES = 4;
 /** How far back older events are looked for at the end of the list. */
 export const OLDER_DAYS = 30;
 const OLDER_MS = OLDER_DAYS * 86_400_000;
+/** What was accepted just before a tail began may be neither stored nor live then. So long after, it is stored. */
+const LANDED_MS = 5_000;
+/** How far back it is looked for. A server that was restarted takes longer to store what it had accepted. */
+const UNLANDED_MS = 10_000;
 /** At most so often the page is drawn anew: text that changes faster cannot be read. */
 const PUBLISH_MS = 400;
 /** A tail is closed so long after its tab was hidden. The server has a limited number of them. */
@@ -81,6 +85,7 @@ export class LiveStream {
   private countedSince = Number.POSITIVE_INFINITY;
   private attempts = 0;
   private retryTimer: ReturnType<typeof setTimeout> | undefined;
+  private landedTimer: ReturnType<typeof setTimeout> | undefined;
   private hiddenTimer: ReturnType<typeof setTimeout> | undefined;
   private publishTimer: ReturnType<typeof setTimeout> | undefined;
   private publishedAt = Number.NEGATIVE_INFINITY;
@@ -175,6 +180,7 @@ export class LiveStream {
 
   private disconnect(): void {
     clearTimeout(this.retryTimer);
+    clearTimeout(this.landedTimer);
     this.connection?.abort();
     this.connection = undefined;
   }
@@ -213,10 +219,23 @@ export class LiveStream {
       if (to > newest.at) this.buffer.appendGap(newest.at, to);
     }
     this.buffer.append(added, this.lostAt === undefined ? undefined : now);
+    const from = Math.max(now - UNLANDED_MS, this.lostAt ?? 0, recent.at(-1)?.at ?? 0);
+    this.landedTimer = setTimeout(() => void this.addLanded(from, now), LANDED_MS);
     this.lostAt = undefined;
     this.change({ phase: "live", reason: undefined, retryAt: undefined, recentProblem });
     // The first message has a second for them, a search has longer.
     if (recentProblem !== "" && this.buffer.length === 0) void this.loadOlder();
+  }
+
+  private async addLanded(from: number, to: number): Promise<void> {
+    try {
+      const page = await this.search(from, to + 1, "");
+      if (!page) return;
+      this.buffer.append(this.buffer.unknown(page.events.reverse()).added, this.clock());
+    } catch {
+      this.buffer.appendGap(from, to);
+    }
+    this.publish(true);
   }
 
   private receive(events: LiveEvent[]): void {

@@ -4,18 +4,19 @@ import { useLocation } from "@tanstack/react-router";
 import { useState } from "react";
 import { LIST_DASHBOARDS } from "../../api/methods.ts";
 import { useCall } from "../../live/useCall.ts";
+import { rangeTitle, rangeWords } from "../../query/range.ts";
 import { Button } from "../../ui/Button.tsx";
 import { Dialog } from "../../ui/Dialog.tsx";
 import { Field } from "../../ui/Field.tsx";
 import { Spinner } from "../../ui/placeholders.tsx";
-import { ROTATION_SECONDS, type View } from "../view.ts";
+import { DEFAULT_RANGE, ROTATION_SECONDS, type View } from "../view.ts";
 import { dashboardOf, FIRST_DASHBOARD } from "./rotation.ts";
 import { kioskStrings as words } from "./strings.ts";
 
 interface Props {
   view: View;
   /** Without dashboards: only the page on the screen. Called in a click, as full screen needs it. */
-  onStart: (choice: Pick<View, "rotate" | "every">) => void;
+  onStart: (choice: Partial<View>) => void;
   onClose: () => void;
 }
 
@@ -26,6 +27,7 @@ export default function KioskDialog({ view, onStart, onClose }: Props) {
   const { data, failure } = useCall(LIST_DASHBOARDS, {});
   const [chosen, setChosen] = useState<string[]>(() => view.rotate ?? [current]);
   const [every, setEvery] = useState(view.every ?? ROTATION_SECONDS.usual);
+  const [own, setOwn] = useState(true);
   const [submitted, setSubmitted] = useState(false);
   const dashboards = data?.dashboards;
   const toggle = (name: string) =>
@@ -40,7 +42,7 @@ export default function KioskDialog({ view, onStart, onClose }: Props) {
           setSubmitted(true);
           // In the order of the list, which is the order on the wall.
           const rotate = dashboards?.map(({ name }) => name).filter((name) => chosen.includes(name)) ?? [];
-          if (rotate.length > 0) onStart({ rotate, every });
+          if (rotate.length > 0) onStart({ rotate, every, ...(own && { own, range: DEFAULT_RANGE }) });
         }}
       >
         <p className="text-muted">{words.intro}</p>
@@ -85,6 +87,19 @@ export default function KioskDialog({ view, onStart, onClose }: Props) {
                       {words.seconds(seconds)}
                     </option>
                   ))}
+                </select>
+              )}
+            </Field>
+            <Field label={words.range}>
+              {(control) => (
+                <select
+                  {...control}
+                  className="ui-input max-w-80"
+                  value={own ? "own" : "present"}
+                  onChange={(event) => setOwn(event.target.value === "own")}
+                >
+                  <option value="own">{words.ownRanges(rangeWords(DEFAULT_RANGE, view.zone, 0))}</option>
+                  <option value="present">{words.oneRange(rangeTitle(view.range, view.zone, Date.now()))}</option>
                 </select>
               )}
             </Field>

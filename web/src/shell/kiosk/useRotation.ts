@@ -24,8 +24,10 @@ export function useRotation({ wall = false, rotate, every = ROTATION_SECONDS.usu
   useEffect(() => {
     if (next === undefined || (stands && !astray)) return;
     const show = () => {
-      const search = (held: Search) => ({
+      const search = ({ range, from, to, ...held }: Search) => ({
         ...viewSearch(held),
+        // The present dashboard's own range is not the next one's.
+        ...(held.own === undefined && { range, from, to }),
         wall: held.wall,
         rotate: held.rotate,
         every: held.every,

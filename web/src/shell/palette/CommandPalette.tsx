@@ -11,7 +11,7 @@ import { PLACES } from "../Navigation.tsx";
 import { type BarControl, useDeclared } from "../Page.tsx";
 import { openRange } from "../RangeControl.tsx";
 import { frameStrings } from "../strings.ts";
-import { type Search, useView, viewSearch } from "../view.ts";
+import { boardSearch, type Search, useView, viewSearch } from "../view.ts";
 import { type Command, panelsOnPage, type Section, viewCommands } from "./commands.ts";
 import { fuzzyFilter, type Match } from "./fuzzy.ts";
 import { paletteStrings as words } from "./strings.ts";
@@ -43,7 +43,7 @@ export default function CommandPalette({ commands, onClose }: Props) {
   const field = useRef<HTMLInputElement>(null);
   const id = useId();
 
-  const go = (to: string) => void navigate({ to, search: viewSearch(search) as never });
+  const go = (to: string, kept = viewSearch(search)) => void navigate({ to, search: kept as never });
   const pages: Command[] = PLACES.map(({ page, path, icon, key }) => ({
     section: "pages",
     title: words.page(page),
@@ -57,7 +57,7 @@ export default function CommandPalette({ commands, onClose }: Props) {
       title: title || name,
       detail: title ? name : undefined,
       icon: "dashboards",
-      run: () => go(`/dashboards/${encodeURIComponent(name)}`),
+      run: () => go(`/dashboards/${encodeURIComponent(name)}`, boardSearch(search)),
     })) ?? NONE;
   const uses = (control: BarControl) => declared?.uses.includes(control) ?? false;
   // The popup of the range opens when the palette has returned the focus.

@@ -9,7 +9,7 @@ export type Span = Required<Interval>;
 /** The parameters of the same view. With a span, its time is fixed to that; without, the link moves with the present. */
 export function sharedSearch(search: Search, home: string, frozen?: Span): Search {
   const view = readView(search, home);
-  return writeView(frozen ? { ...view, range: frozen } : view, search);
+  return writeView(frozen ? { ...view, range: frozen, own: undefined } : view, search);
 }
 
 /** The address as it can be opened elsewhere. */

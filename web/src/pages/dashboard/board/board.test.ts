@@ -4,6 +4,7 @@ import {
   type Board,
   type BoardItem,
   change,
+  drawItem,
   duplicateItem,
   fromJson,
   isFigure,
@@ -117,14 +118,23 @@ test("JSON keeps 64-bit integers", () => {
   expect(fromJson(toJson(value))).toEqual(value);
 });
 
-test("the differences are told in words: added, removed, renamed, moved and resized", () => {
+test("what differs is added, removed, renamed, drawn in another way, moved or resized", () => {
   let board = renameItem(BOARD, "0", "Sessions");
   board = addItem(board, { content: { case: "insight", value: "revenue" } }, SIZES.medium);
   board = { ...board, title: "Shop, Madrid", description: "Every morning" };
   board = withItems(board, moveBy(board.items, "new2", 0, -1));
   board = withItems(board, resizeBy(board.items, "1", -2, 0));
+  board = drawItem(board, "1", 4);
   const changes = difference(BOARD, board, { byId: true });
-  expect(changes.map(({ kind }) => kind)).toEqual(["title", "description", "added", "renamed", "resized", "moved"]);
+  expect(changes.map(({ kind }) => kind)).toEqual([
+    "title",
+    "description",
+    "added",
+    "renamed",
+    "chart",
+    "resized",
+    "moved",
+  ]);
   expect(difference(BOARD, BOARD, { byId: true })).toEqual([]);
   expect(difference(board, removeItem(board, "1"), { byId: true })[0]).toMatchObject({
     kind: "removed",
@@ -138,7 +148,7 @@ test("versions of other sessions are compared by what they show", () => {
 });
 
 test("a draft survives the browser's storage; anything else is none", () => {
-  const draft = { board: { ...BOARD, range: { timeZone: "UTC" } }, base: BOARD, savedAt: 5 };
+  const draft = { board: { ...BOARD, range: { timeRange: 3 } }, base: BOARD, savedAt: 5 };
   expect(readDraft(writeDraft(draft))).toEqual(draft);
   for (const text of [
     null,

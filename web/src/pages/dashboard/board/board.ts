@@ -1,5 +1,6 @@
 // A dashboard while it is shown and edited, and what can be done with it. Plain data and pure functions.
 
+import type { QueryRange } from "../../../api/messages.ts";
 import { compact, firstFree, type Place, type Placed, withinGrid } from "./layout.ts";
 
 /** A query of Explore, as the contract has it. */
@@ -31,7 +32,7 @@ export interface Board {
   /** Empty: every project. */
   project: string;
   /** The range at first, as the contract has it. */
-  range?: object;
+  range?: Pick<QueryRange, "timeRange" | "interval">;
   items: BoardItem[];
   builtIn: boolean;
   /** Of the file. Empty if there is none. */
@@ -93,6 +94,10 @@ export const removeItem = (board: Board, id: string): Board => ({
 
 export const renameItem = (board: Board, id: string, title: string): Board =>
   replaceItem(board, id, (item) => ({ ...item, title: title.trim() }));
+
+/** `chart`: `InsightChart` of the contract. */
+export const drawItem = (board: Board, id: string, chart: number): Board =>
+  replaceItem(board, id, (item) => ({ ...item, chart }));
 
 /** The items at other places. The same board if nothing has changed. */
 export function withItems(board: Board, items: BoardItem[]): Board {

@@ -11,6 +11,7 @@ import { renderPage } from "../../../test/renderPage.tsx";
 // Loaded on demand: not within the time of the first test.
 import "../DashboardPage.tsx";
 import "./EditBoard.tsx";
+import "./ChartDialog.tsx";
 import "./SaveDialog.tsx";
 
 vi.mock("../../../shell/live.ts", () => import("../../../test/fakeLive.ts"));
@@ -71,6 +72,13 @@ async function openEditor() {
 }
 const spoken = () => document.querySelector("[data-spoken]")?.textContent;
 const unsaved = () => document.querySelector("[data-unsaved]")?.getAttribute("data-unsaved");
+/** What saving changes: the title of each item, and its lines. */
+const reviewed = (dialog: HTMLElement) =>
+  [...dialog.querySelectorAll("strong, li li")].map((line) =>
+    line.localName === "strong"
+      ? line.textContent?.trim()
+      : [...line.children].map((part) => part.textContent).join(": "),
+  );
 const save = () => screen.getByRole("button", { name: "Save" });
 
 test("the keyboard moves and resizes, says so, and every step is undone", async () => {
@@ -95,12 +103,53 @@ test("what is saved is said first, and is the file with the version that was edi
   await user.click(await screen.findByRole("menuitem", { name: "Remove from the dashboard" }));
   await user.click(save());
   const dialog = await screen.findByRole("dialog", { name: "Save the dashboard" });
-  expect(within(dialog).getByText("Error rate is removed")).toBeTruthy();
+  expect(reviewed(dialog)).toEqual([
+    "Error rate removed",
+    "Size: was 6 columns × 4 rows",
+    "Position: was column 7, row 1",
+  ]);
   await user.click(within(dialog).getByRole("button", { name: "Save" }));
   await waitFor(() => expect(search()).not.toContain("edit=1"));
   const [request] = client.requests(SAVE_DASHBOARD);
   expect(request?.dashboard).toMatchObject({ name: "shop", etag: "v1", items: [{ layout: place(0, 0) }] });
   expect(localStorage.length).toBe(0);
+});
+
+test("the chart of a question is changed, that of a panel is its own", async () => {
+  const trend = { case: "trend", value: { series: [{ eventName: "purchase" }] } };
+  const insight = { name: "revenue", title: "Revenue", description: "", chart: 2, query: trend };
+  client.on(LIST_INSIGHTS, () => ({ insights: [insight] as never }));
+  const item = (content: object, x: number) => ({ title: "", content, chart: 0, placement: place(x, 0), error: "" });
+  stored = shop({ items: [item({ case: "insight", value: "revenue" }, 0), ...shop().items.slice(1)] as never });
+  const { user } = await openEditor();
+  await user.click(await screen.findByRole("button", { name: "Error rate: actions" }));
+  await screen.findByRole("menuitem", { name: "Rename" });
+  expect(screen.queryByRole("menuitem", { name: "Chart" })).toBeNull();
+  await user.keyboard("{Escape}");
+  await user.click(screen.getByRole("button", { name: "Revenue: actions" }));
+  await user.click(await screen.findByRole("menuitem", { name: "Chart" }));
+  const dialog = await screen.findByRole("dialog", { name: "Chart of Revenue" });
+  const charts = await within(dialog).findAllByRole<HTMLInputElement>("radio");
+  expect(charts.map((radio) => radio.closest("label")?.textContent)).toEqual([
+    "Areas, as the insight",
+    "Lines",
+    "Areas",
+    "Stacked",
+    "Bars",
+    "Totals",
+    "Number",
+    "Table",
+  ]);
+  expect(charts[0]?.checked).toBe(true);
+  await user.click(within(dialog).getByRole("radio", { name: "Bars" }));
+  await user.click(within(dialog).getByRole("button", { name: "Apply" }));
+  await waitFor(() => expect(unsaved()).toBe("1"));
+  await user.click(save());
+  const review = await screen.findByRole("dialog", { name: "Save the dashboard" });
+  expect(reviewed(review)).toEqual(["Revenue", "Chart: was Areas, as the insight → becomes Bars"]);
+  await user.click(within(review).getByRole("button", { name: "Save" }));
+  await waitFor(() => expect(client.requests(SAVE_DASHBOARD)).toHaveLength(1));
+  expect(client.requests(SAVE_DASHBOARD)[0]?.dashboard?.items?.map(({ chart }) => chart)).toEqual([4, 0]);
 });
 
 test("a conflict shows both changes; the own version becomes a copy", async () => {
@@ -115,8 +164,12 @@ test("a conflict shows both changes; the own version becomes a copy", async () =
   await user.click(save());
   await user.click(within(await screen.findByRole("dialog")).getByRole("button", { name: "Save" }));
   const dialog = await screen.findByRole("dialog", { name: "The dashboard has been saved meanwhile" });
-  expect(within(dialog).getByText("Title: “Shop” becomes “Shop, Madrid”")).toBeTruthy();
-  expect(within(dialog).getByText("Error rate has another size")).toBeTruthy();
+  expect(reviewed(dialog)).toEqual([
+    "Dashboard",
+    "Title: was Shop → becomes Shop, Madrid",
+    "Error rate",
+    "Size: was 6 columns × 4 rows → becomes 6 columns × 5 rows",
+  ]);
   await user.click(within(dialog).getByRole("button", { name: "Save mine as a copy" }));
   await waitFor(() => expect(history.location.pathname).toBe("/dashboards/shop-2"));
   expect(client.requests(SAVE_DASHBOARD).at(-1)?.dashboard).toMatchObject({ name: "shop-2", etag: "" });

@@ -15,14 +15,16 @@ import { arrange, asPlaced, type Cell } from "../board/arrange.ts";
 import {
   type Board,
   type BoardItem,
+  drawItem,
   duplicateItem,
   MAX_ITEMS,
+  type QueryKind,
   removeItem,
   renameItem,
   startEditing,
   withItems,
 } from "../board/board.ts";
-import { type Known, kindOf, titleOf } from "../board/items.ts";
+import { type Known, kindOf, shownBy, titleOf } from "../board/items.ts";
 import { moveBy, resizeBy, samePlace } from "../board/layout.ts";
 import type { LoadedBoard } from "../board/useBoard.ts";
 import { ItemSlot } from "../ItemSlot.tsx";
@@ -31,6 +33,7 @@ import { useBoardHistory } from "./useBoardHistory.ts";
 import { useDrag } from "./useDrag.ts";
 
 const AddItem = lazyPart(() => import("./AddItem.tsx"));
+const ChartDialog = lazyPart(() => import("./ChartDialog.tsx"));
 const SaveDialog = lazyPart(() => import("./SaveDialog.tsx"));
 
 interface Props {
@@ -42,7 +45,10 @@ interface Props {
 
 const USES = ["range", "compare", "zone", "filters"] as const;
 
-type Popup = { kind: "add" | "save" | "cancel" } | { kind: "rename"; item: BoardItem };
+type Popup =
+  | { kind: "add" | "save" | "cancel" }
+  | { kind: "rename"; item: BoardItem }
+  | { kind: "chart"; item: BoardItem; question: QueryKind };
 
 export default function EditBoard({ loaded, known, selection, onDone }: Props) {
   const kindOfItem = useMemo(() => (item: BoardItem) => kindOf(item, known), [known]);
@@ -137,8 +143,16 @@ function Editor({ start, loaded, known, selection, onDone, onRestart }: EditorPr
   const step = (item: BoardItem, rows: number) =>
     apply((before) => withItems(before, moveBy(before.items, item.id, 0, rows)));
 
+  /** A panel has its own chart. */
+  const chartMenu = (item: BoardItem): MenuItem[] => {
+    const question = shownBy(item, known)?.kind ?? "panel";
+    return question === "panel"
+      ? []
+      : [{ label: words.chart, onSelect: () => setPopup({ kind: "chart", item, question }) }];
+  };
   const menuOf = (item: BoardItem): MenuItem[] => [
     { label: words.rename, onSelect: () => setPopup({ kind: "rename", item }) },
+    ...chartMenu(item),
     {
       label: words.duplicate,
       icon: "copy",
@@ -277,6 +291,20 @@ function Editor({ start, loaded, known, selection, onDone, onRestart }: EditorPr
             setPopup(undefined);
           }}
         />
+      )}
+      {popup?.kind === "chart" && (
+        <OptionalPart onClose={() => setPopup(undefined)}>
+          <ChartDialog
+            item={popup.item}
+            kind={popup.question}
+            known={known}
+            onClose={() => setPopup(undefined)}
+            onChart={(chart) => {
+              apply((before) => drawItem(before, popup.item.id, chart));
+              setPopup(undefined);
+            }}
+          />
+        </OptionalPart>
       )}
       {popup?.kind === "cancel" && (
         <Dialog title={words.discard} onClose={() => setPopup(undefined)}>

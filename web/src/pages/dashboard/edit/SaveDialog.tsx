@@ -13,7 +13,7 @@ import type { Board } from "../board/board.ts";
 import { type Change, difference } from "../board/difference.ts";
 import type { Known } from "../board/items.ts";
 import { toBoard, toDashboard } from "../board/wire.ts";
-import { changeWords } from "./changeWords.ts";
+import { type Reviewed, review } from "./review.ts";
 import { editStrings as words } from "./strings.ts";
 
 interface Props {
@@ -170,14 +170,40 @@ function ConflictDialog(props: Props & Conflict) {
 function Changes({ changes, known }: { changes: Change[]; known: Known }) {
   if (changes.length === 0) return <p className="text-muted">{words.saveNothing}</p>;
   return (
-    <ul className="flex list-disc flex-col gap-1 pl-5" data-changes={changes.length}>
-      {changes.map((change) => {
-        const text = changeWords(change, known);
-        return <li key={text}>{text}</li>;
-      })}
+    <ul className="board-review" data-changes={changes.length}>
+      {review(changes, known).map(({ key, ...entry }) => (
+        <Entry key={key} {...entry} />
+      ))}
     </ul>
   );
 }
+
+const Entry = ({ title, mark, lines }: Omit<Reviewed, "key">) => (
+  <li>
+    <strong className="block min-w-0 truncate font-medium">
+      {title} {mark && <span className="text-xs font-normal text-muted">{words.review.marks[mark]}</span>}
+    </strong>
+    <ul>
+      {lines.map(({ field, before, after }) => (
+        <li key={field}>
+          <span className="text-muted">{field}</span>
+          <span className="min-w-0 [overflow-wrap:anywhere]">
+            {mark !== "added" && <Value label={words.review.was} value={before} as="del" />}
+            {!mark && <span aria-hidden="true"> → </span>}
+            {mark !== "removed" && <Value label={words.review.becomes} value={after} as="ins" />}
+          </span>
+        </li>
+      ))}
+    </ul>
+  </li>
+);
+
+const Value = ({ label, value, as: Mark }: { label: string; value: string | undefined; as: "del" | "ins" }) => (
+  <>
+    <span className="sr-only">{label} </span>
+    {value === undefined ? <span className="text-muted">{words.review.none}</span> : <Mark>{value}</Mark>}
+  </>
+);
 
 const Buttons = ({ children }: { children: ReactNode }) => (
   <div className="flex flex-wrap justify-end gap-2">{children}</div>

@@ -36,6 +36,9 @@ export const editStrings = {
   rename: "Rename",
   renameTitle: (title: string) => `Rename ${title}`,
   renameHint: "Empty: the title of the panel or insight",
+  chart: "Chart",
+  chartTitle: (title: string) => `Chart of ${title}`,
+  apply: "Apply",
   move: (title: string) => `Move ${title}`,
   handleHint: "Arrow keys move it, with Shift they change its size",
   itemActions: (title: string) => `${title}: actions`,
@@ -76,28 +79,22 @@ export const editStrings = {
   copyNameInvalid: "Use 1 to 64 of a-z, 0-9, _ and -",
   copyNameTaken: "There is a dashboard of this name",
 
-  change: {
-    title: (before: string, after: string) => `Title: “${before}” becomes “${after}”`,
-    description: (before: string, after: string) =>
-      after === ""
-        ? "The description is removed"
-        : before === ""
-          ? `Description: “${after}”`
-          : `The description becomes “${after}”`,
-    range: "The range at first changes",
-    added: (title: string) => `${title} is added`,
-    removed: (title: string) => `${title} is removed`,
-    renamed: (before: string, after: string) => `${before} is called ${after}`,
-    query: (title: string) => `${title} has another query`,
-    chart: (title: string) => `${title} is drawn in another way`,
-    moved: (titles: string[]) => `${list(titles)} ${titles.length === 1 ? "is" : "are"} at another place`,
-    resized: (titles: string[]) => `${list(titles)} ${titles.length === 1 ? "has" : "have"} another size`,
+  review: {
+    dashboard: "Dashboard",
+    title: "Title",
+    description: "Description",
+    range: "Range at first",
+    chart: "Chart",
+    size: "Size",
+    position: "Position",
+    query: "Query",
+    otherQuery: "another query",
+    none: "none",
+    was: "was",
+    becomes: "becomes",
+    marks: { added: "added", removed: "removed" },
+    asInsight: (chart: string) => `${chart}, as the insight`,
+    sizeText: (width: number, height: number) => `${pluralize(width, "column")} × ${pluralize(height, "row")}`,
+    positionText: (column: number, row: number) => `column ${formatCount(column)}, row ${formatCount(row)}`,
   },
 } as const;
-
-/** "a", "a and b", "a, b and 3 more". */
-function list(titles: string[]): string {
-  if (titles.length <= 1) return titles[0] ?? "";
-  if (titles.length <= 3) return `${titles.slice(0, -1).join(", ")} and ${titles.at(-1)}`;
-  return `${titles.slice(0, 2).join(", ")} and ${titles.length - 2} more`;
-}

@@ -6,7 +6,7 @@ export default defineConfig({
   test: {
     // The tests expect this time zone.
     env: { TZ: "Europe/Madrid", DEBUG_PRINT_LIMIT: "2000" },
-    testTimeout: 30_000,
+    testTimeout: 60_000,
     projects: [
       // A document costs each file more than its tests do.
       { extends: true, test: { name: "code", environment: "node", include: ["src/**/*.test.ts"] } },

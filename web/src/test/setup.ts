@@ -6,7 +6,7 @@ import { afterEach } from "vitest";
 afterEach(cleanup);
 
 // StrictMode as in main.tsx. The timeout is long enough for a machine under load.
-configure({ reactStrictMode: true, asyncUtilTimeout: 10_000 });
+configure({ reactStrictMode: true, asyncUtilTimeout: 20_000 });
 
 window.matchMedia = (query: string): MediaQueryList =>
   ({

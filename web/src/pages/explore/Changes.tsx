@@ -10,7 +10,15 @@ import type { Compare } from "../../query/query.ts";
 import type { Interval, Range } from "../../query/range.ts";
 import { Button } from "../../ui/Button.tsx";
 import { Spinner } from "../../ui/placeholders.tsx";
-import { type Change, certainty, changesOf, concentratedIn, type FunnelRow, funnelRows } from "./funnelRows.ts";
+import {
+  type Change,
+  certainty,
+  changesOf,
+  concentratedIn,
+  type FunnelRow,
+  funnelRows,
+  smallestChange,
+} from "./funnelRows.ts";
 import { Points } from "./Points.tsx";
 import { useProperties } from "./pickers.tsx";
 import type { Funnel, Group, Item } from "./question.ts";
@@ -45,6 +53,8 @@ interface Search {
   overall?: FunnelRow;
   done: number;
   all: number;
+  /** How many values of the properties were compared. */
+  values: number;
   changes: Change[];
   failure?: Failure;
 }
@@ -57,7 +67,8 @@ export function Changes({ question, answer, compare = "previous", onQuestion, on
     .filter(({ field, ofEvent, isOwn }) => (ofEvent || isOwn) && !IDENTIFIERS.has(field))
     .map(({ field }) => field)
     .slice(0, MAX_FIELDS);
-  const open = started === answer.key;
+  const key = `${answer.key} ${compare}`;
+  const open = started === key;
   // biome-ignore lint/correctness/useExhaustiveDependencies: started once for a question, with the properties of then
   useEffect(() => {
     if (!open) return;
@@ -77,8 +88,8 @@ export function Changes({ question, answer, compare = "previous", onQuestion, on
         );
         return (await Promise.all(frames)).map(({ detail }) => detail as FunnelDetail) as [FunnelDetail, FunnelDetail];
       };
-      let [done, all] = [0, fields.length];
-      setSearch({ done, all, changes, since });
+      let [done, all, values] = [0, fields.length, 0];
+      setSearch({ done, all, values, changes, since });
       for (const field of fields) {
         const [detail, earlier] = await bothPeriods(field, question.where);
         const rows = funnelRows(detail, earlier);
@@ -90,7 +101,8 @@ export function Changes({ question, answer, compare = "previous", onQuestion, on
         changes = [...changes, ...changesOf(field, detail, earlier)].sort((a, b) => a.change - b.change).slice(0, 50);
         if (controller.signal.aborted) return;
         done += 1;
-        setSearch({ overall, done, all, changes, since });
+        values += rows.filter(({ isAll, earlier }) => !isAll && earlier).length;
+        setSearch({ overall, done, all, values, changes, since });
       }
       // Whom of the value that fell most surely: those with a value of another property?
       const falls = changes.filter(({ change, row }) => change < 0 && hasCondition(row));
@@ -105,25 +117,25 @@ export function Changes({ question, answer, compare = "previous", onQuestion, on
         if (change) within.push({ ...change, within: worst });
         if (controller.signal.aborted) return;
         done += 1;
-        setSearch({ overall, done, all, changes: [...changes, ...within], since });
+        setSearch({ overall, done, all, values, changes: [...changes, ...within], since });
       }
     };
     run().catch((error) => {
       if (!controller.signal.aborted) setSearch((before) => before && { ...before, failure: toFailure(error) });
     });
     return () => controller.abort();
-  }, [open]);
+  }, [open, key]);
 
   if (fields.length === 0) return null;
   if (!open) {
     return (
-      <Button className="self-start" icon="search" title={words.findWhyHint} onClick={() => setStarted(answer.key)}>
+      <Button className="self-start" icon="search" title={words.findWhyHint} onClick={() => setStarted(key)}>
         {words.findWhy}
       </Button>
     );
   }
   if (!search) return null;
-  const { overall, done, all, changes, failure, since } = search;
+  const { overall, done, all, values, changes, failure, since } = search;
   const { zone, computedAt } = answer.frame.context;
   const shown = [...changes.filter(({ within }) => within), ...mostChanged(changes.filter(({ within }) => !within))];
   return (
@@ -178,7 +190,9 @@ export function Changes({ question, answer, compare = "previous", onQuestion, on
           })}
         </ul>
       )}
-      {done === all && changes.length === 0 && since.length === 0 && <p className="text-muted">{words.noChanges}</p>}
+      {done === all && changes.length === 0 && since.length === 0 && (
+        <p className="text-muted">{words.noChanges(values, all, overall && smallestChange(overall))}</p>
+      )}
       <p className="text-xs text-muted">{words.explained}</p>
     </section>
   );

@@ -1,6 +1,14 @@
 import { expect, test } from "vitest";
 import type { FunnelDetail } from "../../frame/detail.ts";
-import { certainty, changesOf, concentratedIn, deviationOf, funnelRows, worstChange } from "./funnelRows.ts";
+import {
+  certainty,
+  changesOf,
+  concentratedIn,
+  deviationOf,
+  funnelRows,
+  smallestChange,
+  worstChange,
+} from "./funnelRows.ts";
 
 const result = (value: string, entered: number, converted: number) => ({
   value,
@@ -117,4 +125,15 @@ test("deviations are those of a test of two proportions", () => {
   expect(deviationOf(50, 100, 50, 100)).toBe(0);
   expect(deviationOf(40, 100, 60, 100)).toBeCloseTo(-2.828, 2);
   expect(deviationOf(1, 10, 9, 10)).toBe(0);
+});
+
+test("the smallest change that shows is the one that the test just tells from chance", () => {
+  const rows = funnelRows(
+    { ...detail([]), overall: result("", 400, 200) },
+    { ...detail([]), overall: result("", 400, 200) },
+  );
+  const points = Math.max(...rows.map(smallestChange));
+  expect(points).toBeCloseTo(11.7, 1);
+  // Half of it down and half of it up from the same share.
+  expect(deviationOf(200 - 2 * points, 400, 200 + 2 * points, 400)).toBeCloseTo(-3.3, 1);
 });

@@ -57,6 +57,16 @@ export function deviationOf(converted: number, of: number, earlier: number, ofEa
   return error === 0 ? 0 : (converted / of - earlier / ofEarlier) / error;
 }
 
+/** How many percentage points the steps of a row have to change by, so that it is hardly by chance: the largest of them. */
+export function smallestChange({ result, earlier }: FunnelRow): number {
+  const ofSteps = result.steps.slice(1).map((step, index) => {
+    const [of, ofEarlier] = [result.steps[index]?.count ?? 0, earlier?.steps[index]?.count ?? 0];
+    const share = (step.count + (earlier?.steps[index + 1]?.count ?? 0)) / (of + ofEarlier);
+    return 100 * MIN_DEVIATION * Math.sqrt(share * (1 - share) * (1 / of + 1 / ofEarlier));
+  });
+  return Math.max(...ofSteps);
+}
+
 /** What a change of a step says: "chance" if it can be one, "new" if nobody did the step before. */
 export type Certainty = "certain" | "chance" | "new";
 

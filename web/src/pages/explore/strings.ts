@@ -1,5 +1,5 @@
 /** Texts of Explore. */
-import { formatCount, pluralize } from "../../lib/format.ts";
+import { formatCount, formatFixed, pluralize } from "../../lib/format.ts";
 
 export const words = {
   title: "Explore",
@@ -229,7 +229,12 @@ export const words = {
   findWhyHint: "Compares the funnel with the period before, by each property",
   finding: (done: number, all: number) => `Comparing ${done} of ${all} properties…`,
   changes: "What changed, and for whom",
-  noChanges: "No value of any property stands out.",
+  noChanges: (values: number, fields: number, smallest: number | undefined) =>
+    `None of ${pluralize(values, "value")} of ${pluralize(fields, "property", "properties")} changed by more than chance explains.${
+      smallest !== undefined && Number.isFinite(smallest)
+        ? ` With so many people a change of everyone shows from ${formatFixed(smallest, 1)} points on; of a single value it has to be larger.`
+        : ""
+    }`,
   filterTo: (value: string) => `Filter to ${value}`,
   since: (clock: string, before: string, after: string) => `since ${clock}: ${before} → ${after}`,
   fromThen: (clock: string) => `From ${clock}`,

@@ -80,7 +80,10 @@ function Tags({ drawn, card, notFiltered, notCompared }: TagsProps) {
         </span>
       )}
       {card.placeholder && (
-        <span className="shrink-0 text-xs whitespace-nowrap text-warn" title="The new selection is loading">
+        <span
+          className="min-w-0 shrink-[9] truncate text-xs text-warn"
+          title={`${card.placeholder}: the new selection is loading`}
+        >
           {card.placeholder}
         </span>
       )}

@@ -91,7 +91,7 @@ export const EventLine = memo(
         </span>
         <span className="live-cell live-country">
           {event.country !== "ZZ" && event.country !== "" && event.country}
-          <span className="live-country-name text-muted max-lg:hidden">
+          <span className="live-country-name min-w-0 truncate text-muted max-lg:hidden">
             {event.country !== "ZZ" && event.country !== "" && ` ${countryName(event.country)}`}
           </span>
           {event.country !== "ZZ" && event.country !== "" && (

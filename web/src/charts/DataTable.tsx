@@ -1,10 +1,11 @@
 import { useVirtualizer } from "@tanstack/react-virtual";
-import { useCallback, useEffect, useMemo, useRef, useState } from "react";
+import { useMemo, useRef } from "react";
 import { REST_VALUE } from "../frame/columns.ts";
 import type { Frame } from "../frame/frame.ts";
 import { tableSummary } from "../frame/summaries.ts";
 import { restWords } from "../frame/words.ts";
 import { pluralize } from "../lib/format.ts";
+import { MoreColumns, useMoreColumns } from "./moreColumns.tsx";
 import { type TableColumnView, tableColumns } from "./tableColumns.ts";
 import { useValueFilter, ValueButton } from "./valueFilter.tsx";
 
@@ -55,7 +56,7 @@ function Row({ row, columns, index, rest }: RowProps) {
 export default function DataTable({ frame, title }: Props) {
   const scroller = useRef<HTMLElement>(null);
   const columns = useMemo(() => tableColumns(frame), [frame]);
-  const [more, setMore] = useState(false);
+  const { more, measure } = useMoreColumns(scroller);
   const virtual = useVirtualizer({
     count: frame.rows,
     getScrollElement: () => scroller.current,
@@ -67,17 +68,6 @@ export default function DataTable({ frame, title }: Props) {
   const before = items[0]?.start ?? 0;
   const after = virtual.getTotalSize() - (items.at(-1)?.end ?? 0);
   const total = columns.reduce((sum, { width }) => sum + width, 0);
-
-  const measure = useCallback(() => {
-    const element = scroller.current;
-    if (element) setMore(element.scrollWidth - element.clientWidth - element.scrollLeft > 4);
-  }, []);
-  useEffect(() => {
-    measure();
-    const observer = new ResizeObserver(measure);
-    if (scroller.current) observer.observe(scroller.current);
-    return () => observer.disconnect();
-  }, [measure]);
 
   return (
     <div className="flex min-h-0 w-full flex-1 flex-col gap-1.5">
@@ -123,15 +113,7 @@ export default function DataTable({ frame, title }: Props) {
             </tbody>
           </table>
         </section>
-        {more && (
-          <div
-            aria-hidden="true"
-            data-more=""
-            className="pointer-events-none absolute inset-y-0 right-0 flex w-12 items-center justify-end bg-linear-to-r from-transparent to-card pr-1 text-muted"
-          >
-            ›
-          </div>
-        )}
+        {more && <MoreColumns />}
       </div>
       <p className="text-xs text-muted">
         {pluralize(frame.rows, "row")}

@@ -29,6 +29,9 @@ export function figuresOf(frame: Frame): Figure[] {
   return [{ label: "", unit: column.unit, value: column.values[0] ?? null, isTime: column.type === "time" }];
 }
 
-/** The font size at which a text fits its container: an em is about 0.6 characters wide. */
-export const fittingFontSize = (text: string, maxRem: number): string =>
-  `clamp(1rem, ${(150 / Math.max(1, text.length)).toFixed(1)}cqw, ${maxRem}rem)`;
+/** The font size at which a text fits its container beside something of a width in rem: a character is up to 2/3 em wide. */
+export const fittingFontSize = (text: string, maxRem: number, besideRem = 0): string => {
+  const perCharacter = 1.5 / Math.max(1, text.length);
+  const width = besideRem === 0 ? "100cqw" : `(100cqw - ${besideRem}rem)`;
+  return `clamp(1rem, ${width} * ${perCharacter.toFixed(3)}, ${maxRem}rem)`;
+};

@@ -39,6 +39,8 @@ export const timeLabel = (at: number, zone: string): string =>
 const MINUTE = 60_000;
 const HOUR = 60 * MINUTE;
 export const DAY = 24 * HOUR;
+/** As exactly as the server knows when an event was seen first and last. */
+export const QUARTER_HOUR = 15 * MINUTE;
 
 const offsets = new Map<string, number>();
 const MAX_CACHED_OFFSETS = 20_000;
@@ -107,7 +109,7 @@ export function isoWithOffset(at: number, zone: string): string {
 
 const yearOf = (at: number, zone: string): number => new Date(toWallClock(at, zone)).getUTCFullYear();
 
-const sameDay = (a: number, b: number, zone: string): boolean =>
+export const sameDay = (a: number, b: number, zone: string): boolean =>
   Math.floor(toWallClock(a, zone) / DAY) === Math.floor(toWallClock(b, zone) / DAY);
 
 /** "10:05", with seconds if there are any, and with the offset if the clock shows the time twice. */

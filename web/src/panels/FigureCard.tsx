@@ -53,7 +53,8 @@ function Content(props: FigureCardProps) {
   const titleId = useId();
   const card = cardState(info, drawn, state, serverNow);
   const actions = usePanelActions({ info, drawn, state, card, element, onEnlarge, isFigure: true });
-  const note = card.asOf || card.placeholder || ownSpan(info.title, drawn?.frame);
+  const note = card.asOf || card.placeholder;
+  const span = ownSpan(info.title, drawn?.frame);
   return (
     // biome-ignore lint/a11y/useAriaPropsSupportedByRole: both roles have a name
     <div
@@ -83,21 +84,13 @@ function Content(props: FigureCardProps) {
             info.title
           )}
         </h2>
-        {note && (
-          <span
-            data-as-of={card.asOf ? "" : undefined}
-            className={`min-w-0 shrink truncate text-xs ${card.asOf || card.placeholder ? "text-warn" : "text-muted"}`}
-            title={note}
-          >
-            {note}
-          </span>
-        )}
+        {span && !note && <span className="shrink-0 text-xs whitespace-nowrap text-muted">{span}</span>}
         {alone && <span className="figure-menu">{actions.menu(menuItems)}</span>}
       </header>
       {card.body === "failed" ? (
         <FigureFailure reason={state.reason ?? ""} onRetry={onRetry} />
       ) : drawn ? (
-        <Figure frame={drawn.frame} dimmed={card.dimmed} />
+        <Figure frame={drawn.frame} dimmed={card.dimmed} note={note} isOld={card.asOf !== ""} />
       ) : (
         <div className="flex flex-1 flex-col gap-3 pt-1" role="status" aria-label={`${info.title} is loading`}>
           <div className="skeleton h-7 w-20" />
@@ -116,40 +109,52 @@ function ownSpan(title: string, frame: Frame | undefined): string {
   return words.includes(span.toLowerCase()) ? "" : span;
 }
 
-/** In characters: more do not fit beside five other cards. */
-const LONG_LABEL = 26;
+/** In rem: what the change beside a figure takes. */
+const CHIP_WIDTH = 5.5;
 
-function Figure({ frame, dimmed }: { frame: Frame; dimmed: boolean }) {
+interface FigureProps {
+  frame: Frame;
+  dimmed: boolean;
+  /** Of which time or range the figures are, if not of what is selected. */
+  note: string;
+  isOld: boolean;
+}
+
+function Figure({ frame, dimmed, note, isOld }: FigureProps) {
   const { figure, comparison, others, spark } = keyFigure(frame);
   if (!figure) return <p className="my-auto text-xs text-muted">No data</p>;
-  // Two lines for the name of the figure or for the others: the card has room for one of them.
-  const isLong = figure.label.length > LONG_LABEL;
   const rest = others.filter((other) => other !== figure).map((other) => `${figureText(other, frame)} ${other.label}`);
   return (
     <div className="flex min-h-0 flex-1 flex-col" data-dimmed={dimmed ? "" : undefined}>
-      <div className="flex min-w-0 items-baseline gap-1">
-        {frame.context.approximate && (
-          <span
-            role="img"
-            aria-label="approximately"
-            title="Distinct counts may be off by up to 1%"
-            className="text-muted"
-          >
-            ≈
-          </span>
-        )}
-        <BigFigure figure={figure} frame={frame} size={1.75} dimmed={dimmed} />
+      <div className="flex min-w-0 flex-wrap items-baseline gap-x-1">
+        <span className="flex max-w-full items-baseline gap-1">
+          {frame.context.approximate && (
+            <span
+              role="img"
+              aria-label="approximately"
+              title="Distinct counts may be off by up to 1%"
+              className="text-muted"
+            >
+              ≈
+            </span>
+          )}
+          <BigFigure figure={figure} frame={frame} size={1.75} beside={comparison ? CHIP_WIDTH : 0} dimmed={dimmed} />
+        </span>
         {comparison && <ComparisonChip comparison={comparison} unit={figure.unit} short />}
       </div>
-      <p className={`text-xs text-muted ${isLong ? "line-clamp-2 leading-tight" : "truncate"}`} title={figure.label}>
+      <p className="line-clamp-2 shrink-0 text-xs leading-tight text-muted" title={figure.label}>
         {figure.label || (isInlineUnit(figure.unit) ? "\u00a0" : figure.unit)}
       </p>
       <div className="mt-auto pt-1">
-        {spark.length > 1 ? (
+        {note ? (
+          <p data-as-of={isOld ? "" : undefined} className="line-clamp-2 text-xs leading-tight text-warn">
+            {note}
+          </p>
+        ) : spark.length > 1 ? (
           <Sparkline points={spark} />
         ) : (
           rest.length > 0 && (
-            <p className={`text-xs text-muted ${isLong ? "truncate" : "line-clamp-2"}`} title={rest.join(" · ")}>
+            <p className="line-clamp-2 text-xs leading-tight text-muted" title={rest.join(" · ")}>
               {rest.join(" · ")}
             </p>
           )

@@ -14,7 +14,7 @@ export function ComparisonChip({ comparison, unit, short }: { comparison: Compar
   return (
     <span
       title={before ? `${before} ${label}` : label}
-      className="inline-flex max-w-full flex-wrap items-center gap-x-1 rounded-md bg-hover px-1.5 py-0.5 text-xs font-medium text-ink tabular-nums"
+      className={`inline-flex max-w-full ${short ? "shrink-0 whitespace-nowrap" : "flex-wrap"} items-center gap-x-1 rounded-md bg-hover px-1.5 py-0.5 text-xs font-medium text-ink tabular-nums`}
     >
       {known && <span aria-hidden="true">{changePct > 0 ? "↑" : changePct < 0 ? "↓" : "→"}</span>}
       {known ? formatChange(changePct) : noChangeWords(comparison)}

@@ -28,6 +28,8 @@ export interface PanelCardProps {
   notFiltered?: boolean;
   /** Whether the page has a comparison that does not apply to this panel. */
   notCompared?: boolean;
+  /** Leads to where the figures can be compared. */
+  onCompare?: () => void;
   /** More in the header of the card, before the menu. */
   extra?: ReactNode;
   /** More in the menu. */
@@ -43,12 +45,13 @@ interface TagsProps {
   card: CardState;
   notFiltered: boolean;
   notCompared: boolean;
+  onCompare?: () => void;
 }
 
 const WARNING_TAG =
   "shrink-0 rounded-md border border-line-strong px-1.5 py-0.5 text-xs whitespace-nowrap text-warn @max-2xs:order-last";
 
-function Tags({ drawn, card, notFiltered, notCompared }: TagsProps) {
+function Tags({ drawn, card, notFiltered, notCompared, onCompare }: TagsProps) {
   const span = drawn?.frame.context.span;
   return (
     <>
@@ -61,7 +64,18 @@ function Tags({ drawn, card, notFiltered, notCompared }: TagsProps) {
           not filtered
         </span>
       )}
-      {notCompared && (
+      {notCompared && onCompare && (
+        <button
+          type="button"
+          data-not-compared=""
+          className={`${WARNING_TAG} hover:bg-hover`}
+          title="Not compared here: opens the comparison in Explore"
+          onClick={onCompare}
+        >
+          compare in Explore
+        </button>
+      )}
+      {notCompared && !onCompare && (
         <span
           data-not-compared=""
           className={WARNING_TAG}
@@ -80,7 +94,10 @@ function Tags({ drawn, card, notFiltered, notCompared }: TagsProps) {
         </span>
       )}
       {card.placeholder && (
-        <span className="shrink-0 text-xs whitespace-nowrap text-warn" title="The new selection is loading">
+        <span
+          className="min-w-0 shrink-[9] truncate text-xs text-warn"
+          title={`${card.placeholder}: the new selection is loading`}
+        >
           {card.placeholder}
         </span>
       )}
@@ -229,7 +246,13 @@ function CardContent(props: PanelCardProps) {
           </button>
         )}
         <span className="flex-1 @max-2xs:hidden" />
-        <Tags drawn={drawn} card={card} notFiltered={notFiltered} notCompared={notCompared} />
+        <Tags
+          drawn={drawn}
+          card={card}
+          notFiltered={notFiltered}
+          notCompared={notCompared}
+          onCompare={props.onCompare}
+        />
         {extra}
         {actions.menu(menuItems)}
       </header>

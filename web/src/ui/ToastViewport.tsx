@@ -1,4 +1,5 @@
 import { Toast } from "@base-ui/react/toast";
+import { useRouter } from "@tanstack/react-router";
 import { useEffect, useState } from "react";
 import { strings } from "../strings.ts";
 import { Icon } from "./icons.tsx";
@@ -22,6 +23,11 @@ function Toasts() {
 
 export default function ToastViewport() {
   const [manager] = useState(() => Toast.createToastManager());
+  const router = useRouter({ warn: false });
+  useEffect(
+    () => router?.subscribe("onBeforeNavigate", ({ pathChanged }) => pathChanged && manager.close()),
+    [router, manager],
+  );
   useEffect(
     () =>
       receiveToasts(({ title, description, type, action }) => {
@@ -31,6 +37,8 @@ export default function ToastViewport() {
           type,
           priority: type === "error" ? "high" : "low",
           ...(action && {
+            // The way to what comes next stays until it is dismissed, or another page is opened.
+            timeout: 0,
             actionProps: {
               children: action.label,
               onClick: () => {

@@ -3,7 +3,7 @@ import { memo, useCallback, useEffect, useMemo, useRef, useState } from "react";
 import { type OnPick, PickProvider } from "../../charts/pick.tsx";
 import { lazyPart } from "../../lazyPart.ts";
 import { Failure } from "../../panels/Failure.tsx";
-import { type ExploreQuery, isExplore, type Query, type Selection } from "../../query/query.ts";
+import { isExplore, type Query, type Selection } from "../../query/query.ts";
 import type { Search } from "../../shell/view.ts";
 import { strings } from "../../strings.ts";
 import { OptionalPart } from "../../ui/ErrorBoundary.tsx";
@@ -18,6 +18,16 @@ import { boardStrings as words } from "./strings.ts";
 
 const Details = lazyPart(() => import("./Details.tsx"));
 const ParametersDialog = lazyPart(() => import("./ParametersDialog.tsx"));
+
+/** The built-in panels whose figures Explore can compute: those of `panelQuestions.ts`, which is loaded later. */
+export const IN_EXPLORE = new Set([
+  "active_users",
+  "error_rate",
+  "signup_funnel",
+  "top_features",
+  "top_pages",
+  "traffic_by_country",
+]);
 
 export interface SlotProps {
   cell: Cell;
@@ -49,8 +59,10 @@ export const ItemSlot = memo(function ItemSlot(props: SlotProps) {
   }
   const { info } = shown;
   const isRanking = info.chart === "horizontal-bar" || info.chart === "table";
+  const canExplore = isExplore(query) || (info.builtIn && IN_EXPLORE.has(info.name));
+  const explore = () => openInExplore(query, shown);
   const items: MenuItem[] = [
-    ...(isExplore(query) ? [{ label: words.openInExplore, onSelect: () => openInExplore(query, shown) }] : []),
+    ...(canExplore ? [{ label: words.openInExplore, onSelect: explore }] : []),
     ...(isRanking ? [{ label: words.details, onSelect: () => setPopup("details") }] : []),
     ...(info.parameters?.length ? [{ label: words.parameters, onSelect: () => setPopup("parameters") }] : []),
     ...(menuItems ?? []),
@@ -68,6 +80,7 @@ export const ItemSlot = memo(function ItemSlot(props: SlotProps) {
         chosen={chosen}
         alone={alone}
         menuItems={items}
+        onCompare={canExplore ? explore : undefined}
         extra={
           set && (
             <button
@@ -119,13 +132,14 @@ function usePeople(query: Query | undefined): OnPick | undefined {
   return query && isExplore(query) && query.explore.kind !== "paths" ? open : undefined;
 }
 
-/** Leads to a question in Explore. */
+/** Leads to a question in Explore, or to that of a panel. */
 function useExplore() {
   const router = useRouter();
-  return async (query: ExploreQuery, { chart, insight }: Shown) => {
+  return async (query: Query, { chart, insight }: Shown) => {
     try {
-      const { exploreSearch } = await import("./openQuestion.ts");
-      const search = exploreSearch(query, chart, insight, router.state.location.search as Search);
+      const { exploreSearch, panelSearch } = await import("./openQuestion.ts");
+      const view = router.state.location.search as Search;
+      const search = isExplore(query) ? exploreSearch(query, chart, insight, view) : panelSearch(query.panel, view);
       void router.navigate({ to: "/explore", search: search as never });
     } catch {
       showToast({ title: strings.partFailed, type: "error" });

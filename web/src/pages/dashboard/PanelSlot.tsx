@@ -22,6 +22,8 @@ interface Props {
   chosen?: boolean;
   alone?: boolean;
   menuItems?: MenuItem[];
+  /** Leads to where the figures can be compared, if the panel cannot. */
+  onCompare?: () => void;
   /** More in the header of the card. */
   extra?: ReactNode;
 }
@@ -30,7 +32,19 @@ const MINUTE_MS = 60_000;
 
 /** A panel or a question with its data. Only this one renders when its data changes. */
 export const PanelSlot = memo(function PanelSlot(props: Props) {
-  const { info, query, selection, as = "card", onEnlarge, onChoose, chosen, alone, menuItems, extra } = props;
+  const {
+    info,
+    query,
+    selection,
+    as = "card",
+    onEnlarge,
+    onChoose,
+    chosen,
+    alone,
+    menuItems,
+    onCompare,
+    extra,
+  } = props;
   const state = useQueryState(query);
   const lastFrame = useLastFrame(query);
   const drawn = useFrozen(lastFrame, queryKey(query), lastFrame !== null && !lastFrame.placeholder);
@@ -58,6 +72,7 @@ export const PanelSlot = memo(function PanelSlot(props: Props) {
           {...common}
           extra={extra}
           notFiltered={!info.filterable && Boolean(selection.filters?.length)}
+          onCompare={onCompare}
           notCompared={!info.comparable && Boolean(selection.compare)}
           className={onEnlarge ? "h-full" : "enlarged min-h-0 flex-1"}
         />

@@ -3,7 +3,9 @@ import { exploreQuery } from "../../query/query.ts";
 import { readQuestion, writeQuestion } from "../explore/address.ts";
 import { Random, randomQuestion } from "../explore/randomQuestion.testing.ts";
 import { chartNumber, toQuery } from "../explore/request.ts";
-import { exploreSearch } from "./openQuestion.ts";
+import { IN_EXPLORE } from "./ItemSlot.tsx";
+import { exploreSearch, panelSearch } from "./openQuestion.ts";
+import { PANELS_WITH_QUESTION, panelQuestion } from "./panelQuestions.ts";
 
 const SELECTION = { range: "24h", zone: "UTC" } as const;
 
@@ -28,4 +30,15 @@ test("a question opens in Explore as it is, with the view of the page", () => {
     expect(search).toMatchObject({ range: "7d", zone: "Asia/Tokyo", filter: "platform:web", insight: "saved" });
     expect(search).not.toHaveProperty("edit");
   }
+});
+
+test("the panels that offer Explore have a question, which an address holds", () => {
+  expect([...IN_EXPLORE]).toEqual(PANELS_WITH_QUESTION);
+  for (const panel of PANELS_WITH_QUESTION) {
+    const search = panelSearch(panel, { range: "7d", zone: "UTC", compare: "week", edit: "1" });
+    expect(readQuestion(search ?? {})).toEqual({ question: panelQuestion(panel), rejected: [] });
+    expect(search).toMatchObject({ range: "7d", compare: "week" });
+    expect(search).not.toHaveProperty("edit");
+  }
+  expect(panelSearch("live_visitors", {})).toBeUndefined();
 });

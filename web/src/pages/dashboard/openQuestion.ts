@@ -7,6 +7,7 @@ import type { ExploreQuery } from "../../query/query.ts";
 import { type Search, viewSearch } from "../../shell/view.ts";
 import { INSIGHT_KEY, writeQuestion } from "../explore/address.ts";
 import { fromQuery, type Query } from "../explore/request.ts";
+import { panelQuestion } from "./panelQuestions.ts";
 
 /** The people that a figure counts. Undefined if it counts none. */
 export function peopleSearch(query: ExploreQuery, pick: Pick, search: Search): Search | undefined {
@@ -18,4 +19,10 @@ export function peopleSearch(query: ExploreQuery, pick: Pick, search: Search): S
 export function exploreSearch({ explore }: ExploreQuery, chart: number, insight: string | undefined, search: Search) {
   const question = fromQuery({ case: explore.kind, value: explore.request } as Query, chart);
   return { ...writeQuestion(question, viewSearch(search)), [INSIGHT_KEY]: insight };
+}
+
+/** The question that computes the figures of a built-in panel. Undefined if there is none. */
+export function panelSearch(panel: string, search: Search): Search | undefined {
+  const question = panelQuestion(panel);
+  return question && writeQuestion(question, viewSearch(search));
 }

@@ -1,6 +1,7 @@
 // Three questions to start with, made of the project's own events.
 
-import type { Range } from "../../query/range.ts";
+import { DAY } from "../../lib/time.ts";
+import type { Preset, Range } from "../../query/range.ts";
 import { Button } from "../../ui/Button.tsx";
 import { EmptyState, Skeleton } from "../../ui/placeholders.tsx";
 import { useEventNames } from "./pickers.tsx";
@@ -9,12 +10,18 @@ import { type Starter, starters } from "./starters.ts";
 import { words } from "./strings.ts";
 
 interface Props {
-  onQuestion: (question: Question) => void;
-  onRange: (range: Range) => void;
+  /** With the range that fits the words of the question, if the present one does not. */
+  onQuestion: (question: Question, range?: Preset) => void;
   range: Range;
 }
 
-export function Blank({ onQuestion }: Props) {
+/** Presets that have several days, which a chart by day needs. */
+const OF_DAYS: Range[] = ["7d", "30d", "90d", "this-month"];
+
+const hasDays = (range: Range): boolean =>
+  typeof range === "string" ? OF_DAYS.includes(range) : (range.to ?? Date.now()) - range.from >= 3 * DAY;
+
+export function Blank({ onQuestion, range }: Props) {
   const { names, failure } = useEventNames();
   if (failure && !names) return <EmptyState title={words.failed}>{failure}</EmptyState>;
   if (!names) {
@@ -48,7 +55,13 @@ export function Blank({ onQuestion }: Props) {
       <ul className="explore-starters">
         {starters(names).map((starter) => (
           <li key={starter.kind}>
-            <button type="button" className="explore-starter card" onClick={() => onQuestion(questionOf(starter))}>
+            <button
+              type="button"
+              className="explore-starter card"
+              onClick={() =>
+                onQuestion(questionOf(starter), starter.kind === "trend" && !hasDays(range) ? "7d" : undefined)
+              }
+            >
               <span className="text-xs text-muted">{words.kinds[starter.kind].name}</span>
               <span className="text-base font-medium">{titleOf(starter)}</span>
               <span className="text-xs text-muted">{hintOf(starter)}</span>
@@ -66,7 +79,7 @@ export function Blank({ onQuestion }: Props) {
 function questionOf(starter: Starter): Question {
   switch (starter.kind) {
     case "trend":
-      return { ...trendOf([seriesOf(starter.event)]), chart: "bar" };
+      return { ...trendOf([seriesOf(starter.event)]), chart: "bar", bucket: "day" };
     case "funnel":
       return funnelOf([starter.event, starter.to]);
     case "retention":

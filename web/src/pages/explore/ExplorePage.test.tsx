@@ -111,7 +111,7 @@ test("a starter made of the project's events becomes a question in the address, 
   const { user, search } = await open("/explore?range=24h");
   expect(await screen.findByText("How many go from signup_started to signup_completed?")).toBeTruthy();
   await user.click(screen.getByText("How often does page_view happen?"));
-  await waitFor(() => expect(search()).toBe("?range=24h&zone=Europe/Madrid&s=page_view&chart=bar"));
+  await waitFor(() => expect(search()).toBe("?range=7d&zone=Europe/Madrid&s=page_view&bucket=day&chart=bar"));
   const shown = await result();
   await within(shown).findByText("184 ms · 40,321 rows read");
   expect(within(shown).getByText("from the rollup")).toBeTruthy();

@@ -138,7 +138,12 @@ export default function ExplorePage() {
         </div>
       )}
       {!question && !name && !isSql && (
-        <Blank onQuestion={setQuestion} onRange={(range) => setView({ range })} range={view.range} />
+        <Blank
+          onQuestion={(next, range) =>
+            change({ ...writeQuestion(next), ...(range && { range, from: undefined, to: undefined }) })
+          }
+          range={view.range}
+        />
       )}
       {question && (
         <div className="explore">

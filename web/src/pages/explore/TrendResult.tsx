@@ -1,11 +1,12 @@
 // A trend as a chart, and its figures in a table bound to it.
 
-import { useMemo, useState } from "react";
+import { useMemo, useRef, useState } from "react";
 import { Chart } from "../../charts/Chart.tsx";
 import { HighlightContext, HoverContext } from "../../charts/highlight.ts";
+import { MoreColumns, useMoreColumns } from "../../charts/moreColumns.tsx";
 import type { TrendDetail } from "../../frame/detail.ts";
 import { formatChange } from "../../lib/format.ts";
-import { clockOrInstant } from "../../lib/time.ts";
+import { clockOrInstant, DAY, formatClock, formatDay, formatInstant, sameDay, toWallClock } from "../../lib/time.ts";
 import type { ChartKind } from "../../live/protocol.ts";
 import { Select } from "../../ui/Select.tsx";
 import { BUCKETS, type Bucket, type Chart as ChartName, chartOf, type Trend, withValue } from "./question.ts";
@@ -78,6 +79,17 @@ export function TrendResult({ question, answer, frame, frameKey, onQuestion, onP
 const instant = (at: number, { zone, computedAt }: { zone: string; computedAt: number }) =>
   clockOrInstant(at, zone, computedAt);
 
+/** The heads of columns: with the day where it differs from that of the column before. */
+function columnTimes(buckets: number[], { zone, computedAt }: { zone: string; computedAt: number }): string[] {
+  const areDays = buckets.every((at) => toWallClock(at, zone) % DAY === 0);
+  return buckets.map((at, index) => {
+    if (areDays) return formatDay(at, zone, computedAt);
+    const before = buckets[index - 1];
+    const isSameDay = before !== undefined && sameDay(at, before, zone);
+    return isSameDay ? formatClock(at, zone) : formatInstant(at, zone, computedAt);
+  });
+}
+
 export function BucketSelect({ value, onChange }: { value?: Bucket; onChange: (bucket: Bucket | undefined) => void }) {
   return (
     <Select
@@ -119,6 +131,10 @@ function TrendTable({ rows, detail, context, highlight, onHighlight, onPeople }:
     .map((at, index) => ({ at, index }))
     .slice(first)
     .reverse();
+  const times = columnTimes(
+    buckets.map(({ at }) => at),
+    context,
+  );
   const header = (column: Column, text: string, numeric = true) => (
     <SortHeader
       label={text}
@@ -127,78 +143,85 @@ function TrendTable({ rows, detail, context, highlight, onHighlight, onPeople }:
       onSort={() => toggle(column)}
     />
   );
+  const scroller = useRef<HTMLElement>(null);
+  const { more, measure } = useMoreColumns(scroller);
   return (
-    <section
-      aria-label={words.table}
-      className="explore-table" // biome-ignore lint/a11y/noNoninteractiveTabindex: a scrollable region must be reachable by keyboard
-      tabIndex={0}
-    >
-      <table>
-        <thead>
-          <tr>
-            {header("line", words.line, false)}
-            {header("total", words.total)}
-            {compared && header("earlier", words.earlier)}
-            {compared && header("change", words.change)}
-            {buckets.map(({ at }) => (
-              <th key={at} scope="col" className="text-right whitespace-nowrap">
-                {instant(at, context)}
-              </th>
-            ))}
-          </tr>
-        </thead>
-        <tbody onPointerLeave={() => onHighlight(undefined)}>
-          {sorted.map((row) => {
-            const change = changePct(row.line.total, row.line.compared?.total);
-            return (
-              <tr
-                key={row.key}
-                data-highlight={row.key === highlight || undefined}
-                onPointerEnter={() => onHighlight(rows.length > 1 ? row.key : undefined)}
-                onFocus={() => onHighlight(rows.length > 1 ? row.key : undefined)}
-                onBlur={() => onHighlight(undefined)}
-              >
-                <th scope="row">
-                  <span className="flex min-w-0 items-center gap-2">
-                    <span aria-hidden="true" className="explore-dot" style={{ background: `var(${row.color})` }} />
-                    <span className="truncate" title={row.label}>
-                      {row.label}
-                    </span>
-                  </span>
+    <div className="relative min-w-0">
+      <section
+        ref={scroller}
+        aria-label={words.table}
+        className="explore-table" // biome-ignore lint/a11y/noNoninteractiveTabindex: a scrollable region must be reachable by keyboard
+        tabIndex={0}
+        onScroll={measure}
+      >
+        <table>
+          <thead>
+            <tr>
+              {header("line", words.line, false)}
+              {header("total", words.total)}
+              {compared && header("earlier", words.earlier)}
+              {compared && header("change", words.change)}
+              {buckets.map(({ at }, index) => (
+                <th key={at} scope="col" className="text-right whitespace-nowrap">
+                  {times[index]}
                 </th>
-                <td className="font-medium">
-                  <button
-                    type="button"
-                    className="explore-figure"
-                    aria-label={`${row.format(row.line.total)}: ${words.peopleBehind(row.label)}`}
-                    onClick={() => onPeople(row)}
-                  >
-                    {row.format(row.line.total)}
-                  </button>
-                </td>
-                {compared && <td className="text-muted">{row.format(row.line.compared?.total ?? null)}</td>}
-                {compared && <td>{change === null ? "–" : formatChange(change)}</td>}
-                {buckets.map(({ at, index }) => {
-                  const text = row.format(row.line.values[index] ?? null);
-                  return (
-                    <td key={at}>
-                      <button
-                        type="button"
-                        className="explore-figure"
-                        aria-label={`${text}: ${words.peopleBehind(`${row.label}, ${instant(at, context)}`)}`}
-                        onClick={() => onPeople(row, at)}
-                      >
-                        {text}
-                      </button>
-                    </td>
-                  );
-                })}
-              </tr>
-            );
-          })}
-        </tbody>
-      </table>
-      {first > 0 && <p className="p-2 text-xs text-muted">{words.moreBuckets(first)}</p>}
-    </section>
+              ))}
+            </tr>
+          </thead>
+          <tbody onPointerLeave={() => onHighlight(undefined)}>
+            {sorted.map((row) => {
+              const change = changePct(row.line.total, row.line.compared?.total);
+              return (
+                <tr
+                  key={row.key}
+                  data-highlight={row.key === highlight || undefined}
+                  onPointerEnter={() => onHighlight(rows.length > 1 ? row.key : undefined)}
+                  onFocus={() => onHighlight(rows.length > 1 ? row.key : undefined)}
+                  onBlur={() => onHighlight(undefined)}
+                >
+                  <th scope="row">
+                    <span className="flex min-w-0 items-center gap-2">
+                      <span aria-hidden="true" className="explore-dot" style={{ background: `var(${row.color})` }} />
+                      <span className="truncate" title={row.label}>
+                        {row.label}
+                      </span>
+                    </span>
+                  </th>
+                  <td className="font-medium">
+                    <button
+                      type="button"
+                      className="explore-figure"
+                      aria-label={`${row.format(row.line.total)}: ${words.peopleBehind(row.label)}`}
+                      onClick={() => onPeople(row)}
+                    >
+                      {row.format(row.line.total)}
+                    </button>
+                  </td>
+                  {compared && <td className="text-muted">{row.format(row.line.compared?.total ?? null)}</td>}
+                  {compared && <td>{change === null ? "–" : formatChange(change)}</td>}
+                  {buckets.map(({ at, index }) => {
+                    const text = row.format(row.line.values[index] ?? null);
+                    return (
+                      <td key={at}>
+                        <button
+                          type="button"
+                          className="explore-figure"
+                          aria-label={`${text}: ${words.peopleBehind(`${row.label}, ${instant(at, context)}`)}`}
+                          onClick={() => onPeople(row, at)}
+                        >
+                          {text}
+                        </button>
+                      </td>
+                    );
+                  })}
+                </tr>
+              );
+            })}
+          </tbody>
+        </table>
+        {first > 0 && <p className="sticky left-0 w-fit p-2 text-xs text-muted">{words.moreBuckets(first)}</p>}
+      </section>
+      {more && <MoreColumns />}
+    </div>
   );
 }

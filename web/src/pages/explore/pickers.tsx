@@ -5,6 +5,7 @@ import type { CatalogueProperty, EventName } from "../../api/messages.ts";
 import { LIST_EVENT_NAMES, LIST_PROPERTIES, LIST_VALUES } from "../../api/methods.ts";
 import { timestampMs } from "../../api/time.ts";
 import { formatCompact, formatDuration } from "../../lib/format.ts";
+import { QUARTER_HOUR } from "../../lib/time.ts";
 import { useCall } from "../../live/useCall.ts";
 import { Combobox, type Option } from "../../ui/Combobox.tsx";
 import { Icon } from "../../ui/icons.tsx";
@@ -12,6 +13,7 @@ import { words } from "./strings.ts";
 import { eventName, fieldWords, isCountryField, storedValue, valueWords } from "./words.ts";
 
 const MINUTE = 60_000;
+const HOUR = 60 * MINUTE;
 
 /** The events of the project, most frequent first. */
 export function useEventNames(): { names: EventName[] | undefined; failure: string | undefined } {
@@ -37,15 +39,15 @@ function age(ms: number): string {
         .replace(/ 0 h$/, "");
 }
 
-/** Last seen is the start of a quarter of an hour. */
-const QUARTER = 16 * MINUTE;
-
 function eventDetail({ events, lastSeen, stoppedSince }: EventName, now: number): string {
   const volume = formatCompact(events);
   if (stoppedSince) return `${volume} · ${words.stopped(age(now - timestampMs(stoppedSince)))}`;
   if (!lastSeen) return volume;
   const since = now - timestampMs(lastSeen);
-  return `${volume} · ${since < QUARTER ? words.now : words.ago(age(since))}`;
+  if (since < QUARTER_HOUR) return `${volume} · ${words.recently}`;
+  // Last seen is the start of a quarter of an hour.
+  const [least, most] = [since - QUARTER_HOUR, since].map((ms) => Math.ceil(ms / MINUTE));
+  return `${volume} · ${words.ago(since < HOUR ? `${least}–${most} min` : age(since))}`;
 }
 
 const ANY = "*any";
@@ -143,7 +145,7 @@ export function PropertyPicker(props: PropertyPickerProps) {
       options={options}
       onChange={(chosen) => onChange(chosen === NONE ? "" : chosen)}
       placeholder={words.searchProperties}
-      empty={words.noProperties}
+      empty={words.noProperties(event && eventName(event))}
       opened={opened}
       className={`explore-picker ${className}`}
     >

@@ -109,7 +109,8 @@ export const words = {
   removeCondition: "Remove the condition",
   property: "Property",
   searchProperties: "Search properties",
-  noProperties: "No property has this name",
+  noProperties: (event: string) =>
+    `No ${event ? `${event} event` : "event"} of the last 7 days has such a property. It is listed once it is sent in an event’s properties (docs/sending.md).`,
   ownField: "every event",
   otherEvents: "of other events",
   choose: "Choose…",
@@ -136,7 +137,7 @@ export const words = {
   topOptions: (count: number) => `Top ${count}`,
 
   stopped: (age: string) => `stopped ${age} ago`,
-  now: "now",
+  recently: "in the last 15 min",
   ago: (age: string) => `${age} ago`,
 
   chart: "Chart",

@@ -8,24 +8,23 @@ import { colorOf, isFault, type LiveEvent, summaryOf } from "./events.ts";
 import { words } from "./strings.ts";
 import { conditionWords, eventTime, fullEventTime, gapSpan } from "./texts.ts";
 
-interface ValueProps {
+interface FilterProps {
   condition: Condition;
   text: string;
-  className?: string;
   onFilter: (condition: Condition) => void;
 }
 
 /** For the pointer only: by keyboard, the values are in the opened event. */
-const Value = ({ condition, text, className = "", onFilter }: ValueProps) => (
+const FilterButton = ({ condition, text, onFilter }: FilterProps) => (
   <button
     type="button"
     tabIndex={-1}
-    className={`live-value ${className}`}
+    className="live-filter"
     title={words.filterBy(conditionWords(condition), text)}
     aria-label={words.filterBy(conditionWords(condition), text)}
     onClick={() => onFilter(condition)}
   >
-    {text}
+    <Icon name="filter" className="size-3.5!" />
   </button>
 );
 
@@ -73,36 +72,31 @@ export const EventLine = memo(
           ) : (
             <span className="live-mark" style={{ "--mark": `var(${colorOf(event.name)})` } as React.CSSProperties} />
           )}
-          <Value condition={is("event_name", event.name)} text={event.name} onFilter={onFilter} />
+          <span className="min-w-0 truncate">{event.name}</span>
+          <FilterButton condition={is("event_name", event.name)} text={event.name} onFilter={onFilter} />
           {isTest && <span className="text-xs text-accent">{words.firstEvent.badge}</span>}
         </span>
         <span className="live-cell live-visitor">
           {visitor.value === "" ? (
             <span className="text-muted">{words.noVisitor}</span>
           ) : (
-            <Value
-              condition={visitor}
-              text={visitor.value}
-              className={event.user === "" ? "text-muted" : ""}
-              onFilter={onFilter}
-            />
+            <>
+              <span className={`min-w-0 truncate ${event.user === "" ? "text-muted" : ""}`}>{visitor.value}</span>
+              <FilterButton condition={visitor} text={visitor.value} onFilter={onFilter} />
+            </>
           )}
         </span>
         <span className="live-cell live-summary text-muted" title={summary.length > 40 ? summary : undefined}>
           {summary}
         </span>
         <span className="live-cell live-country">
-          {event.country !== "ZZ" && event.country !== "" && (
-            <Value
-              condition={is("country_code", event.country)}
-              text={event.country}
-              className="live-country-value"
-              onFilter={onFilter}
-            />
-          )}
-          <span className="live-country-name text-muted max-lg:hidden">
+          {event.country !== "ZZ" && event.country !== "" && event.country}
+          <span className="live-country-name min-w-0 truncate text-muted max-lg:hidden">
             {event.country !== "ZZ" && event.country !== "" && ` ${countryName(event.country)}`}
           </span>
+          {event.country !== "ZZ" && event.country !== "" && (
+            <FilterButton condition={is("country_code", event.country)} text={event.country} onFilter={onFilter} />
+          )}
         </span>
       </div>
     );

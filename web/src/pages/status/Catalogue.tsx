@@ -4,7 +4,7 @@ import { type EventName, timestampMs } from "../../api/messages.ts";
 import { LIST_EVENT_NAMES } from "../../api/methods.ts";
 import { toSparkline } from "../../charts/sparkline.ts";
 import { formatCount } from "../../lib/format.ts";
-import { formatInstant } from "../../lib/time.ts";
+import { formatSpan, QUARTER_HOUR } from "../../lib/time.ts";
 import { useCall } from "../../live/useCall.ts";
 import { type Search, viewSearch } from "../../shell/view.ts";
 import { Input } from "../../ui/Field.tsx";
@@ -115,7 +115,12 @@ interface RowsProps {
 function EventRows({ event, zone, now, open, onToggle }: RowsProps) {
   const id = useId();
   const { name, events, days, firstSeen, lastSeen, stoppedSince } = event;
-  const instant = (at: EventName["firstSeen"]) => (at ? formatInstant(timestampMs(at), zone, now) : "–");
+  // The server knows quarters of an hour.
+  const quarter = (at: EventName["firstSeen"]) => {
+    if (!at) return "–";
+    const start = timestampMs(at);
+    return now - start < QUARTER_HOUR ? words.recently : formatSpan(start, start + QUARTER_HOUR, zone, now);
+  };
   const { line, area } = toSparkline(countsByDay(days, now, DAYS));
   return (
     <tbody className="border-t border-line">
@@ -145,10 +150,10 @@ function EventRows({ event, zone, now, open, onToggle }: RowsProps) {
             <path d={line} fill="none" stroke="var(--c1)" strokeWidth={1.5} vectorEffect="non-scaling-stroke" />
           </svg>
         </td>
-        <td className={`${CELL} ${WIDE} whitespace-nowrap text-muted`}>{instant(firstSeen)}</td>
+        <td className={`${CELL} ${WIDE} whitespace-nowrap text-muted`}>{quarter(firstSeen)}</td>
         <td className={`${CELL} text-muted sm:whitespace-nowrap`}>
-          {instant(lastSeen)}
-          {stoppedSince && <span className="text-warn sm:ml-3"> ▲ {words.stopped(instant(stoppedSince))}</span>}
+          {quarter(lastSeen)}
+          {stoppedSince && <span className="text-warn sm:ml-3"> ▲ {words.stopped(quarter(stoppedSince))}</span>}
         </td>
       </tr>
       {open && (

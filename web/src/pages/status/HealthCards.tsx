@@ -3,10 +3,9 @@ import type { ReactNode } from "react";
 import { durationMs, type Health, timestampMs } from "../../api/messages.ts";
 import { toSparkline } from "../../charts/sparkline.ts";
 import { formatBytes, formatCount, formatDuration, formatPercent } from "../../lib/format.ts";
-import { useCatalog } from "../../shell/live.ts";
 import { type Search, viewSearch } from "../../shell/view.ts";
 import { Button } from "../../ui/Button.tsx";
-import { forecastOf } from "./forecast.ts";
+import type { Forecast } from "./forecast.ts";
 import type { Lag, LagMood } from "./lag.ts";
 import { strings } from "./strings.ts";
 import { rateText } from "./verdict.ts";
@@ -18,6 +17,8 @@ interface Props {
   rate: number | undefined;
   /** Of the oldest event that has not landed. */
   lag: Lag;
+  /** When the disk is full. Undefined if it is not known how large it is. */
+  forecast: Forecast | undefined;
   now: number;
   /** Whether the reader sees the list of the dead letters. */
   linkToLetters: boolean;
@@ -59,7 +60,7 @@ export function HealthCards(props: Props) {
       <Ingest {...props} />
       <Fresh {...props} />
       <Storage {...props} />
-      <Disk health={health} />
+      <Disk {...props} />
       <DeadLetters {...props} />
       <ClickHouse health={health} />
     </div>
@@ -154,10 +155,9 @@ function Fresh({ health: { freshness, deadLetters }, lag }: Props) {
 const FORECAST_COLORS = { unknown: "text-muted", good: "", warn: "text-warn", danger: "text-danger" };
 
 /** What is left on the disk, and when it is full. */
-function Disk({ health: { storage } }: { health: Health }) {
+function Disk({ health: { storage }, forecast }: Props) {
   const words = strings.disk;
-  const { catalog } = useCatalog();
-  if (!storage) {
+  if (!storage || !forecast) {
     return (
       <Card title={words.title}>
         <p className="text-base font-semibold">{words.unknown}</p>
@@ -167,7 +167,7 @@ function Disk({ health: { storage } }: { health: Health }) {
   }
   const { storedBytes, freeBytes, totalBytes, growthBytesPerDay } = storage;
   const used = totalBytes > 0n ? 100 * (1 - Number(freeBytes) / Number(totalBytes)) : 0;
-  const { mood, text, assumed } = forecastOf(storage, catalog?.eventsRetentionDays ?? 0);
+  const { mood, text, assumed } = forecast;
   const alarming = mood === "warn" || mood === "danger";
   return (
     <Card title={words.title}>

@@ -26,7 +26,7 @@ const health = (change: object = {}) => ({
     engineRestarts: 0n,
     engineSandbox: "enforced",
   },
-  uptime: toDuration(3_600_000),
+  uptime: toDuration(26 * 3_600_000),
   version: "0.1.0",
   eventsAccepted: 1_000n,
   eventsRejected: 3n,

@@ -1,8 +1,8 @@
 import { Link, useSearch } from "@tanstack/react-router";
-import { timestampMs } from "../../api/messages.ts";
+import { durationMs, timestampMs } from "../../api/messages.ts";
 import { LIST_REJECTED_EVENTS } from "../../api/methods.ts";
 import { useCall } from "../../live/useCall.ts";
-import { useConnection } from "../../shell/live.ts";
+import { useCatalog, useConnection } from "../../shell/live.ts";
 import { Page } from "../../shell/Page.tsx";
 import { useNow } from "../../shell/useNow.ts";
 import { type Search, useView, viewSearch } from "../../shell/view.ts";
@@ -12,6 +12,7 @@ import { Administration, useIsAdmin } from "./Administration.tsx";
 import { BrokenFiles } from "./BrokenFiles.tsx";
 import { Catalogue } from "./Catalogue.tsx";
 import { DeadLetters } from "./DeadLetters.tsx";
+import { forecastOf } from "./forecast.ts";
 import { HealthCards } from "./HealthCards.tsx";
 import { lagOf } from "./lag.ts";
 import { currentRate, ratesPerSecond } from "./rate.ts";
@@ -43,7 +44,11 @@ export default function StatusPage() {
   const rates = ratesPerSecond(samples, now - LAG_MS);
   const rate = currentRate(rates);
   const serverNow = now + clockOffsetMs;
-  const verdict = verdictOf(health, failure, rate, useRejections(serverNow));
+  const { catalog } = useCatalog();
+  const forecast =
+    health?.storage &&
+    forecastOf(health.storage, health.uptime ? durationMs(health.uptime) : 0, catalog?.eventsRetentionDays ?? 0);
+  const verdict = verdictOf(health, failure, rate, useRejections(serverNow), forecast);
   const search = useSearch({ strict: false }) as Search;
   const anyDeadLetters = (health?.deadLetters?.batches ?? 0n) > 0n || Boolean(health?.deadLetters?.error);
   return (
@@ -75,6 +80,7 @@ export default function StatusPage() {
             health={health}
             rates={rates}
             rate={rate}
+            forecast={forecast}
             lag={lagOf(lags, serverNow)}
             now={serverNow}
             linkToLetters={isAdmin}

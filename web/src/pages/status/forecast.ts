@@ -2,6 +2,8 @@
 
 import type { StorageHealth } from "../../api/messages.ts";
 import { formatBytes, formatCount, pluralize } from "../../lib/format.ts";
+import { DAY } from "../../lib/time.ts";
+import { ageText } from "../../strings.ts";
 import { strings } from "./strings.ts";
 
 const words = strings.disk;
@@ -26,19 +28,22 @@ export function daysText(days: number): string {
   return pluralize(Math.round(days / 365), "year");
 }
 
-/** `retentionDays`: how long events are kept; 0 if it is not known. */
-export function forecastOf(storage: StorageHealth, retentionDays: number): Forecast {
+/** `uptimeMs`: the growth was observed for so long. `retentionDays`: how long events are kept; 0 if it is not known. */
+export function forecastOf(storage: StorageHealth, uptimeMs: number, retentionDays: number): Forecast {
   const { freeBytes, growthBytesPerDay: growth } = storage;
   if (growth === undefined) return { mood: "unknown", text: words.growthLater, assumed: "" };
   const retention = retentionDays > 0 ? words.retention(formatCount(retentionDays)) : "";
   if (growth <= 0n) return { mood: "good", text: words.notGrowing, assumed: retention };
   const days = Number(freeBytes) / Number(growth);
   const assumed = [words.assumed(formatBytes(growth)), retention].filter(Boolean).join(" ");
-  if (days > MAX_DAYS) return { mood: "good", text: words.notSoon, assumed };
-  const mood = days < DANGER_DAYS ? "danger" : days < WARN_DAYS ? "warn" : "good";
+  // An import or a busy hour says little about the days to come.
+  const isObserved = uptimeMs >= DAY;
+  const basis = isObserved ? words.atGrowth : words.atGrowthOf(ageText(uptimeMs));
+  if (days > MAX_DAYS) return { mood: "good", text: words.notSoon(basis), assumed };
   // After the retention as many events are dropped as arrive: the growth ends before the disk is full.
   if (retentionDays > 0 && days > retentionDays) {
-    return { mood, text: words.afterRetention(daysText(days), formatCount(retentionDays)), assumed };
+    return { mood: "good", text: words.afterRetention(daysText(days), formatCount(retentionDays), basis), assumed };
   }
-  return { mood, text: days < 1 ? words.fullToday : words.fullIn(daysText(days)), assumed };
+  const mood = !isObserved ? "good" : days < DANGER_DAYS ? "danger" : days < WARN_DAYS ? "warn" : "good";
+  return { mood, text: days < 1 ? words.fullToday(basis) : words.fullIn(daysText(days), basis), assumed };
 }

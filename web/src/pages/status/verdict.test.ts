@@ -36,6 +36,16 @@ test("rejections of the last minutes are told", () => {
   expect(verdict(0, 0).mood).toBe("good");
 });
 
+test("a disk that fills up is told", () => {
+  const disk = { mood: "danger", text: "Full in about 3 days at this growth." } as const;
+  expect(verdictOf(health(Status.OK), undefined, 5, undefined, disk)).toEqual({
+    mood: "danger",
+    title: "The disk of ClickHouse is filling up",
+    detail: disk.text,
+  });
+  expect(verdictOf(health(Status.OK), undefined, 5, undefined, { mood: "good", text: "" }).mood).toBe("good");
+});
+
 test("a lost connection is told before what was last known", () => {
   const lost = verdictOf(health(Status.OK), "the server cannot be reached", 20);
   expect(lost).toEqual({

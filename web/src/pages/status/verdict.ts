@@ -3,6 +3,7 @@
 import { type Health, Status } from "../../api/messages.ts";
 import { formatDecimal, formatFixed } from "../../lib/format.ts";
 import { ageText } from "../../strings.ts";
+import type { Forecast } from "./forecast.ts";
 import { strings } from "./strings.ts";
 
 export type Mood = "good" | "warn" | "danger" | "unknown";
@@ -37,6 +38,7 @@ export function verdictOf(
   failure: string | undefined,
   rate: number | undefined,
   rejections?: Rejections,
+  disk?: Pick<Forecast, "mood" | "text">,
 ): Verdict {
   if (failure !== undefined) {
     const reason = failure.charAt(0).toUpperCase() + failure.slice(1);
@@ -45,6 +47,9 @@ export function verdictOf(
   if (!health) return { mood: "unknown", title: words.connecting, detail: "" };
   if (health.status === Status.DOWN) return { mood: "danger", title: words.down, detail: health.summary };
   if (health.status === Status.DEGRADED) return { mood: "warn", title: words.degraded, detail: health.summary };
+  if (disk?.mood === "danger" || disk?.mood === "warn") {
+    return { mood: disk.mood, title: words.diskFills, detail: disk.text };
+  }
   if (rejections && rejections.total > 0 && rejections.lastAgoMs < RECENT_MS) {
     const { total, lastAgoMs } = rejections;
     const title = rate === undefined ? words.rejected(total) : words.rejecting(rate > 0, total);

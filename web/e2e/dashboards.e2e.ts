@@ -131,6 +131,47 @@ test("a reload keeps the draft; a file that changed meanwhile is a conflict, and
   await close();
 });
 
+test("a dashboard opens with its own range, also on a wall, and the chart of its question is changed", async () => {
+  await writeFile(
+    file("own"),
+    `title: Own
+range: {time_range: 24h}
+items:
+  - title: Views
+    trend: {series: [{event_name: page_view}]}
+    layout: {x: 0, y: 0, width: 12, height: 5}
+`,
+  );
+  const { page, close } = await openPage(env.browser, `${env.url}/dashboards/own?zone=utc`, {
+    viewport: { width: 1440, height: 900 },
+  });
+  await page.waitForURL(/\/dashboards\/own\?range=24h&zone=utc$/);
+  await waitForFigures(page);
+  await page.goto(`${env.url}/dashboards/own?range=6h&zone=utc`);
+  await waitForFigures(page);
+  expect(page.url()).toContain("?range=6h&");
+  await page.goto(`${env.url}/?zone=utc&wall=1&rotate=own`);
+  await page.waitForURL(/\/dashboards\/own\?range=24h&zone=utc&wall=1&rotate=own&own=1$/);
+  await waitForFigures(page);
+  expect(await page.locator(".kiosk-bar").innerText()).toContain("Last 24 hours");
+
+  await page.goto(`${env.url}/dashboards/own?edit=1`);
+  await page.getByRole("button", { name: "Views: actions" }).click();
+  await page.getByRole("menuitem", { name: "Chart" }).click();
+  await page.getByRole("dialog").getByRole("radio", { name: "Bars" }).check();
+  expect(await accessibilityViolations(page)).toEqual([]);
+  await page.getByRole("dialog").getByRole("button", { name: "Apply" }).click();
+  await page.locator('[data-chart="bar"]').waitFor();
+  await page.getByRole("button", { name: "Save", exact: true }).click();
+  const review = page.getByRole("dialog").locator("[data-changes]");
+  expect((await review.innerText()).replaceAll(/\s+/g, " ")).toBe("Views Chart was Lines → becomes Bars");
+  expect(await accessibilityViolations(page)).toEqual([]);
+  await page.getByRole("dialog").getByRole("button", { name: "Save", exact: true }).click();
+  await page.waitForURL((url) => !url.search.includes("edit"));
+  expect(await readFile(file("own"), "utf8")).toContain("chart: bar");
+  await close();
+});
+
 test("a dashboard is made from a template, and deleted", async () => {
   const { page, close } = await openPage(env.browser, `${env.url}/dashboards`);
   await page.getByRole("button", { name: "New dashboard" }).click();

@@ -2,12 +2,13 @@
 
 export type Rgb = readonly [red: number, green: number, blue: number];
 type Matrix = readonly [Rgb, Rgb, Rgb];
+export type Vision = "normal" | "protanopia" | "deuteranopia" | "tritanopia";
 
 /**
  * Complete deficiencies, on linear sRGB: Machado, Oliveira and Fernandes, "A Physiologically-based Model for Simulation of Color
  * Vision Deficiency", IEEE TVCG 15(6), 2009, severity 1.0.
  */
-export const VISIONS: Record<"normal" | "protanopia" | "deuteranopia" | "tritanopia", Matrix> = {
+export const VISIONS: Record<Vision, Matrix> = {
   normal: [
     [1, 0, 0],
     [0, 1, 0],
@@ -97,5 +98,5 @@ export function ciede2000([l1, a1, b1]: Rgb, [l2, a2, b2]: Rgb): number {
 }
 
 /** CIEDE2000 of two colours "#0b8577" for a kind of vision. */
-export const difference = (a: string, b: string, vision: keyof typeof VISIONS): number =>
+export const difference = (a: string, b: string, vision: Vision): number =>
   ciede2000(toLab(times(VISIONS[vision], linear(a))), toLab(times(VISIONS[vision], linear(b))));

@@ -1,4 +1,4 @@
-import { formatCount, formatFixed } from "../../lib/format.ts";
+import { formatCount } from "../../lib/format.ts";
 import { useNow } from "../../shell/useNow.ts";
 import { Button } from "../../ui/Button.tsx";
 import { Icon } from "../../ui/icons.tsx";
@@ -7,6 +7,7 @@ import { MAX_ROWS } from "./buffer.ts";
 import { oneOf, RATE_SECONDS, SAMPLE_SECONDS, type Sampling, shownPercent } from "./rates.ts";
 import type { Snapshot } from "./stream.ts";
 import { words } from "./strings.ts";
+import { rateWords } from "./texts.ts";
 
 interface Props {
   snapshot: Snapshot;
@@ -79,17 +80,14 @@ export function RateLine({ perSecond }: { perSecond: number[] }) {
   const points = perSecond.map(
     (rate, i) => `${(left + i * step).toFixed(1)},${(HEIGHT - 1 - (rate / top) * (HEIGHT - 3)).toFixed(1)}`,
   );
-  // A mean of some seconds: the server sends in batches.
-  const last = perSecond.slice(-5);
-  const rate = last.reduce((sum, value) => sum + value, 0) / Math.max(1, last.length);
-  const text = words.perSecond(rate < 10 ? formatFixed(rate, 1) : formatFixed(rate, 0));
+  const { text, hint } = rateWords(perSecond);
   return (
-    <span className="flex items-center gap-2" title={words.perSecondHint}>
+    <span className="flex items-center gap-2" title={hint}>
       <svg viewBox={`0 0 ${WIDTH} ${HEIGHT}`} className="live-spark" preserveAspectRatio="none" aria-hidden="true">
         <polyline points={points.join(" ")} fill="none" stroke="currentColor" strokeWidth="1.5" />
       </svg>
       <span className="min-w-14 text-right font-medium" data-rate="">
-        {text} <span className="sr-only">{words.perSecondHint}</span>
+        {text} <span className="sr-only">{hint}</span>
       </span>
     </span>
   );

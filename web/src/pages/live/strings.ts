@@ -26,6 +26,8 @@ export const words = {
 
   perSecond: (rate: string) => `${rate}/s`,
   perSecondHint: "Matching events per second in the last minute",
+  perMinute: (rate: string) => `${rate}/min`,
+  perMinuteHint: "Matching events in the last minute",
   rate: "At most",
 
   conditions: "Conditions",

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { conditionWords, delayWords, eventTime, fullEventTime, gapSpan, shortTime } from "./texts.ts";
+import { conditionWords, delayWords, eventTime, fullEventTime, gapSpan, rateWords, shortTime } from "./texts.ts";
 
 const AT = Date.UTC(2026, 10, 21, 11, 22, 36, 7);
 const ZONE = "Europe/Madrid";
@@ -12,6 +12,16 @@ test("times have milliseconds, and their day if it is not today", () => {
   expect(fullEventTime(AT, "UTC", AT)).toBe("Sat 21 Nov, 11:22:36.007");
   expect(gapSpan(AT, AT + 34_000, "UTC")).toBe("11:22:36–11:23:10");
 });
+
+test.each([
+  [[], "0/min"],
+  [[20, 0, 0, 0, 0, 0], "200/min"],
+  [[...Array(59).fill(0), 1], "1/min"],
+  [[...Array(30).fill(0), 1, ...Array(29).fill(0)], "1/min"],
+  [[1, 1, 1, 1, 1], "1.0/s"],
+  [[0, 0, 17, 0, 0], "3.4/s"],
+  [Array(60).fill(1_200), "1,200/s"],
+])("the rate of %j is %s", (perSecond, text) => expect(rateWords(perSecond).text).toBe(text));
 
 test("conditions in words", () => {
   expect(conditionWords({ field: "event_name", operator: "is", value: "page_view" })).toBe("event: page_view");

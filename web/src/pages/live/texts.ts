@@ -1,6 +1,6 @@
 // Texts about events that need more than a word: times with milliseconds, conditions.
 
-import { countryName, formatDuration } from "../../lib/format.ts";
+import { countryName, formatCount, formatDuration, formatFixed } from "../../lib/format.ts";
 import { DAY, formatClock, formatDay, timeLabel, toWallClock } from "../../lib/time.ts";
 import { type Condition, takesValue } from "./conditions.ts";
 import { words } from "./strings.ts";
@@ -45,6 +45,18 @@ export function conditionWords({ field, operator, value }: Condition): string {
   if (operator === "is") return `${name}: ${text}`;
   const comparison = words.operators[operator];
   return takesValue(operator) ? `${name} ${comparison} ${text}` : `${name} ${comparison}`;
+}
+
+/** A mean of so many seconds: the server sends in batches. */
+const RATE_MEAN_SECONDS = 5;
+
+/** "20/s", "3.4/s", and for less than one a second "12/min". `perSecond`: events of each second of the last minute. */
+export function rateWords(perSecond: number[]): { text: string; hint: string } {
+  const mean = (values: number[]) => values.reduce((sum, value) => sum + value, 0) / Math.max(1, values.length);
+  const rate = mean(perSecond.slice(-RATE_MEAN_SECONDS));
+  return rate < 1
+    ? { text: words.perMinute(formatCount(Math.round(60 * mean(perSecond)))), hint: words.perMinuteHint }
+    : { text: words.perSecond(formatFixed(rate, rate < 10 ? 1 : 0)), hint: words.perSecondHint };
 }
 
 /** How long the way from the sender to the server took, by their clocks. */

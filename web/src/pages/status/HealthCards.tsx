@@ -8,7 +8,7 @@ import { Button } from "../../ui/Button.tsx";
 import type { Forecast } from "./forecast.ts";
 import type { Lag, LagMood } from "./lag.ts";
 import { strings } from "./strings.ts";
-import { rateText } from "./verdict.ts";
+import { rateWords } from "./verdict.ts";
 
 interface Props {
   health: Health;
@@ -37,6 +37,9 @@ const Figure = ({ value, label }: { value: string; label: string }) => (
     <span className="text-muted">{label}</span>
   </p>
 );
+
+/** In the place of a figure: why there is none. */
+const NoFigure = ({ children }: { children: string }) => <p className="text-base font-semibold">{children}</p>;
 
 const Facts = ({ rows }: { rows: [name: string, value: ReactNode, trouble?: boolean][] }) => (
   <dl className="mt-auto grid grid-cols-[auto_minmax(0,1fr)] gap-x-4 gap-y-1 text-xs">
@@ -85,13 +88,11 @@ function Ingest({ health, rates, rate }: Props) {
         {count}
       </Link>
     );
-  const uptime = health.uptime ? formatDuration(Math.floor(durationMs(health.uptime) / 1000) * 1000) : "–";
+  const uptime = health.uptime && formatDuration(Math.floor(durationMs(health.uptime) / 1000) * 1000);
+  const { value, unit } = rateWords(rate ?? 0);
   return (
     <Card title={words.title}>
-      <Figure
-        value={rate === undefined ? "–" : rateText(rate)}
-        label={rate === undefined ? words.measuring : words.now}
-      />
+      {rate === undefined ? <NoFigure>{words.measuring}</NoFigure> : <Figure value={value} label={words.now(unit)} />}
       <svg
         role="img"
         aria-label={words.sparkline}
@@ -120,16 +121,16 @@ const LAG_COLORS: Record<LagMood, string> = { none: "", usual: "", late: "text-w
 function Fresh({ health: { freshness, deadLetters }, lag }: Props) {
   const words = strings.freshness;
   const time = (value: NonNullable<typeof freshness>["p50"]) =>
-    value ? formatDuration(Math.round(durationMs(value))) : "–";
+    value ? formatDuration(Math.round(durationMs(value))) : words.unmeasured;
   const alarming = lag.mood === "late" || lag.mood === "danger";
   const mood = [words.moods[lag.mood], alarming ? words.trends[lag.trend] : ""].filter(Boolean).join(", ");
   return (
     <Card title={words.title}>
-      <Figure value={freshness ? time(freshness.p50) : "–"} label={freshness ? words.median : words.notYet} />
+      {freshness ? <Figure value={time(freshness.p50)} label={words.median} /> : <NoFigure>{words.notYet}</NoFigure>}
       <dl className="mt-auto flex flex-col gap-1 text-xs">
         <div className="flex justify-between gap-4">
           <dt className="text-muted">{words.p99}</dt>
-          <dd className="tabular-nums">{freshness ? time(freshness.p99) : "–"}</dd>
+          <dd className="tabular-nums">{time(freshness?.p99)}</dd>
         </div>
         <div className="flex justify-between gap-4" data-lag={lag.mood}>
           <dt className="text-muted">{words.oldest}</dt>
@@ -190,7 +191,10 @@ function Disk({ health: { storage }, forecast }: Props) {
       <Facts
         rows={[
           [words.stored, formatBytes(storedBytes)],
-          [words.growth, growthBytesPerDay === undefined ? "–" : words.perDay(formatBytes(growthBytesPerDay))],
+          [
+            words.growth,
+            growthBytesPerDay === undefined ? words.growthUnknown : words.perDay(formatBytes(growthBytesPerDay)),
+          ],
         ]}
       />
     </Card>
@@ -218,8 +222,8 @@ function Storage({ health: { bufferSize, journal, lastFlush }, now }: Props) {
           ...(journal
             ? ([
                 [words.journal, words.used(formatBytes(journal.bytes), formatBytes(journal.maxBytes))],
-                [journal.durable ? words.synced : words.syncedNo, journal.durable ? "✓" : "–"],
-              ] as [string, string][])
+                [words.synced, journal.durable ? words.yes : words.no, !journal.durable],
+              ] as [string, string, boolean?][])
             : []),
           [words.lastInsert, ago === undefined ? words.never : words.ago(formatDuration(ago))],
         ]}
@@ -274,7 +278,7 @@ function ClickHouse({ health: { clickhouse, version } }: { health: Health }) {
       <Facts
         rows={[
           [words.kind, embedded ? words.embedded : words.external],
-          [words.version, clickhouse.version || "–"],
+          [words.version, clickhouse.version || words.versionUnknown],
           ...(embedded
             ? ([[words.restarts, formatCount(engineRestarts), engineRestarts > 0n]] as [string, string, boolean][])
             : []),

@@ -246,6 +246,22 @@ test("freshness, and the age of the oldest event that has not landed", async () 
   expect(card.textContent).toMatch(/\d\d\.0\ss: late/);
 });
 
+test("a card whose value is missing says why", async () => {
+  await open();
+  const storage = { storedBytes: 1n, freeBytes: 1n, totalBytes: 2n, growthBytesPerDay: undefined };
+  const missing = { freshness: undefined, uptime: undefined, lastFlush: undefined, storage };
+  act(() => report({ health: health({ ...missing, clickhouse: { reachable: false, version: "", error: "" } }) }));
+  const card = (name: string) => screen.getByRole("region", { name }).textContent;
+  await waitFor(() => expect(card("Freshness")).toContain("No batch in the last five minutes"));
+  expect(card("Freshness")).toContain("99th percentilenot measured");
+  expect(card("Incoming events")).toMatch(/Since the start of the server$/);
+  expect(card("On the way to ClickHouse")).toContain("Last insertnone since the start");
+  expect(card("Disk of ClickHouse")).toContain("Growthnot measured yet");
+  expect(card("ClickHouse")).toContain("Versionnot known");
+  for (const name of ["Freshness", "Incoming events", "On the way to ClickHouse", "Disk of ClickHouse", "ClickHouse"])
+    expect(card(name), name).not.toContain("–");
+});
+
 test("the disk says when it is full", async () => {
   await open();
   const card = screen.getByRole("region", { name: "Disk of ClickHouse" });

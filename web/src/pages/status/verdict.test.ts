@@ -1,12 +1,13 @@
 import { expect, test } from "vitest";
 import { type Health, Status } from "../../api/messages.ts";
-import { rateText, verdictOf } from "./verdict.ts";
+import { rateWords, verdictOf } from "./verdict.ts";
 
 const health = (status: Status, summary = "ok") => ({ status, summary }) as Health;
 
 test("one line says how the server is", () => {
   expect(verdictOf(undefined, undefined, undefined)).toMatchObject({ mood: "unknown", title: "Asking the server" });
   expect(verdictOf(health(Status.OK), undefined, 20.4).title).toBe("All good: 20 events/s.");
+  expect(verdictOf(health(Status.OK), undefined, 0.2).title).toBe("All good: 12 events/min.");
   expect(verdictOf(health(Status.OK), undefined, 0).title).toBe("All good. No events are arriving.");
   expect(verdictOf(health(Status.DEGRADED, "dead letters wait"), undefined, 5)).toEqual({
     mood: "warn",
@@ -56,8 +57,10 @@ test("a lost connection is told before what was last known", () => {
 });
 
 test.each([
-  [0.04, "0"],
-  [3.44, "3.4"],
-  [20.4, "20"],
-  [12_345, "12,345"],
-])("%d is %s", (rate, text) => expect(rateText(rate)).toBe(text));
+  [0, "0 events/s"],
+  [0.004, "1 events/min"],
+  [0.2, "12 events/min"],
+  [3.44, "3.4 events/s"],
+  [20.4, "20 events/s"],
+  [12_345, "12,345 events/s"],
+])("%d is %s", (rate, text) => expect(Object.values(rateWords(rate)).join(" ")).toBe(text));

@@ -29,9 +29,12 @@ export interface Rejections {
 
 const words = strings.verdict;
 
-/** "20", "3.4". */
-export const rateText = (rate: number): string =>
-  rate >= 10 ? formatFixed(rate, 0) : formatDecimal(Math.round(rate * 10) / 10);
+/** "20 events/s", "3.4 events/s", and for less than one a second "12 events/min". */
+export function rateWords(rate: number): { value: string; unit: string } {
+  if (rate > 0 && rate < 1) return { value: formatFixed(Math.max(1, 60 * rate), 0), unit: words.perMinute };
+  const value = rate >= 10 ? formatFixed(rate, 0) : formatDecimal(Math.round(rate * 10) / 10);
+  return { value, unit: words.perSecond };
+}
 
 export function verdictOf(
   health: Health | undefined,
@@ -56,6 +59,6 @@ export function verdictOf(
     return { mood: "warn", title, detail: words.rejectedLast(ageText(lastAgoMs)), rejected: true };
   }
   if (rate === undefined) return { mood: "good", title: words.measuring, detail: "" };
-  const title = rate === 0 ? words.idle : words.ok(words.perSecond(rateText(rate)));
-  return { mood: "good", title, detail: "" };
+  const { value, unit } = rateWords(rate);
+  return { mood: "good", title: rate === 0 ? words.idle : words.ok(`${value} ${unit}`), detail: "" };
 }

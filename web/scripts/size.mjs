@@ -14,7 +14,7 @@ const CSS_KB = 20;
 const PAGE_KB = {
   "dashboard/DashboardPage": 1,
   "dashboards/DashboardsPage": 30,
-  "explore/ExplorePage": 69,
+  "explore/ExplorePage": 70,
   "live/LivePage": 44,
   "people/PeoplePage": 42,
   "people/PersonPage": 44,

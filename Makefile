@@ -62,7 +62,7 @@ TEST_THREADS = $(shell cores=$$(nproc); echo $$((cores > 3 ? cores : 3)))
 test: engine test-tools page ## Run every test
 	@$(RUST)
 	RUST_TEST_THREADS=$(TEST_THREADS) MILLRACE_TEST_TOOLS=$(CACHE)/tools/test \
-	  cargo test --locked --workspace --all-targets
+	  cargo test --locked --workspace --tests
 	cargo test --locked --workspace --doc
 	@$(MAKE) --no-print-directory test-page
 

@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
+import { Random } from "../../lib/random.testing.ts";
 import { formatSearch, parseSearch } from "../../shell/view.ts";
 import { sqlCurlCommand } from "./document.ts";
-import { Random } from "./randomQuestion.testing.ts";
 import { readSql, type SqlView, writeSql } from "./sqlAddress.ts";
 
 const address = (view: SqlView) => formatSearch(writeSql(view));

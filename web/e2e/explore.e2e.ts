@@ -1,5 +1,6 @@
 // Explore: a question in the address, its figures against gRPC, the states without figures, and saving.
 
+import { execFileSync } from "node:child_process";
 import { mkdtempSync } from "node:fs";
 import { readFile, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
@@ -12,6 +13,7 @@ import { Aggregation, ExploreService } from "../src/gen/millrace/v1/explore_pb.t
 import { TimeRange } from "../src/gen/millrace/v1/range_pb.ts";
 import { openPage, WIDTHS } from "./browser.ts";
 import { testEnvironment } from "./environment.ts";
+import { eventually } from "./hooks.ts";
 import { accessibilityViolations } from "./layout.ts";
 import { generateEvents } from "./server.ts";
 
@@ -187,6 +189,43 @@ test("SQL is written with completion, and run", async () => {
   await editor.fill("SELECT cunt() FROM events");
   await page.keyboard.press("Control+Enter");
   await page.getByRole("alert").getByText("Line 1:").waitFor();
+  expect(await accessibilityViolations(page)).toEqual([]);
+  expect(errors).toEqual([]);
+  await close();
+});
+
+test("a parameter of a statement has a field, is in the address and in the copied command, and out of bounds is said", async () => {
+  const { page, errors, close } = await open("&q=sql");
+  await page.getByLabel("SQL statement").fill(
+    `-- parameter: most UInt16 = 3 from 1 to 5: how many events
+SELECT event_name, count() FROM events GROUP BY 1 ORDER BY 2 DESC LIMIT {most:UInt16}`,
+  );
+  const field = page.getByRole("textbox", { name: "most" });
+  await field.fill("2");
+  await field.press("Enter");
+  await page.waitForURL(/set=most:2/);
+  // With its header.
+  const rows = page.locator(".explore-sql-result").getByRole("row");
+  await eventually(
+    "rows",
+    () => rows.count(),
+    (count) => count === 3,
+  );
+  await page.reload();
+  await eventually(
+    "rows after a reload",
+    () => rows.count(),
+    (count) => count === 3,
+  );
+  await page.context().grantPermissions(["clipboard-read", "clipboard-write"]);
+  await page.getByRole("button", { name: "Copy as curl" }).click();
+  await page.getByText("The command is copied").waitFor();
+  const command = await page.evaluate(() => navigator.clipboard.readText());
+  const { frame } = JSON.parse(execFileSync("sh", ["-c", command.replace("curl", "curl -s")], { encoding: "utf8" }));
+  expect(frame.rows).toBe(2);
+  await field.fill("9");
+  await field.press("Enter");
+  await page.getByText("is invalid; expected an integer from 1 to 5").waitFor();
   expect(await accessibilityViolations(page)).toEqual([]);
   expect(errors).toEqual([]);
   await close();

@@ -87,7 +87,8 @@ function reach(sheet: Sheet, { right, bottom }: DOMRect): void {
   sheet.bottom = Math.max(sheet.bottom, bottom);
 }
 
-const isTransparent = (color: string): boolean => color === "transparent" || /[,/] 0\)$/.test(color);
+export const isTransparent = (color: string): boolean =>
+  color === "transparent" || /^rgba\(.*, 0\)$|\/ 0\)$/.test(color);
 
 /** What hangs over the box of an element is cut off if the element says so. */
 function paintBox(sheet: Sheet, box: DOMRect, style: CSSStyleDeclaration): void {

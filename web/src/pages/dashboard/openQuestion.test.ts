@@ -1,7 +1,8 @@
 import { expect, test } from "vitest";
+import { Random } from "../../lib/random.testing.ts";
 import { exploreQuery } from "../../query/query.ts";
 import { readQuestion, writeQuestion } from "../explore/address.ts";
-import { Random, randomQuestion } from "../explore/randomQuestion.testing.ts";
+import { randomQuestion } from "../explore/randomQuestion.testing.ts";
 import { chartNumber, toQuery } from "../explore/request.ts";
 import { IN_EXPLORE } from "./ItemSlot.tsx";
 import { exploreSearch, panelSearch } from "./openQuestion.ts";

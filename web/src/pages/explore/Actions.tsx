@@ -5,7 +5,7 @@ import { toFailure } from "../../api/errors.ts";
 import type { Insight } from "../../api/messages.ts";
 import { LIST_INSIGHTS } from "../../api/methods.ts";
 import { csvBytes } from "../../frame/csv.ts";
-import { copyToClipboard, downloadFile } from "../../lib/download.ts";
+import { downloadFile } from "../../lib/download.ts";
 import { useCall } from "../../live/useCall.ts";
 import type { Selection } from "../../query/query.ts";
 import { rangeFileName } from "../../query/range.ts";
@@ -13,6 +13,7 @@ import { Button } from "../../ui/Button.tsx";
 import { Menu, type MenuItem } from "../../ui/Menu.tsx";
 import { showToast } from "../../ui/toast.ts";
 import { AddToDashboard } from "./AddToDashboard.tsx";
+import { copy } from "./copy.ts";
 import { curlCommand, insightYaml } from "./document.ts";
 import type { Question } from "./question.ts";
 import { nameOf, SaveInsight } from "./SaveInsight.tsx";
@@ -36,11 +37,6 @@ interface Props {
   result: RefObject<HTMLElement | null>;
   onSaved: (name: string) => void;
   onNew: () => void;
-}
-
-async function copy(text: string, done: string): Promise<void> {
-  const copied = await copyToClipboard(text);
-  showToast(copied ? { title: done } : { title: words.copyFailed, type: "error" });
 }
 
 export function Actions({

@@ -246,3 +246,24 @@ test("SQL is run with its range, and an error has its line", async () => {
   await user.click(await screen.findByRole("option", { name: /event_name/ }));
   await waitFor(() => expect((editor as HTMLTextAreaElement).value).toBe("SELECT event_name"));
 });
+
+test("parameters of a statement have fields, and are in the request and in the address", async () => {
+  handlers.QuerySql = () =>
+    new StatusError('limit: "500" is invalid; expected an integer from 1 to 100', Code.InvalidArgument);
+  const sql = "-- parameter: limit UInt16 = 10 from 1 to 100: how many\nSELECT 1 LIMIT {limit:UInt16}";
+  const { user, search } = await open(`/explore?range=24h&q=sql&set=limit:500&sql=${encodeURIComponent(sql)}`);
+  const field = await screen.findByRole<HTMLInputElement>("textbox", { name: "limit" });
+  expect(field.value).toBe("500");
+  // A link is run.
+  await screen.findByText('"500" is invalid; expected an integer from 1 to 100');
+  expect(field.getAttribute("aria-invalid")).toBe("true");
+  expect(callsOf("QuerySql").at(-1)?.request.parameters).toEqual({ limit: "500" });
+  await user.clear(field);
+  await user.type(field, "20{Enter}");
+  await waitFor(() => expect(search()).toContain("set=limit:20"));
+  await waitFor(() => expect(callsOf("QuerySql").at(-1)?.request.parameters).toEqual({ limit: "20" }));
+  await user.clear(field);
+  await user.type(field, "10{Enter}");
+  await waitFor(() => expect(search()).not.toContain("set="));
+  expect(callsOf("QuerySql").at(-1)?.request.parameters).toEqual({});
+});

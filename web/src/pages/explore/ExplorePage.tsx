@@ -1,7 +1,8 @@
 // Explore: the question on the left, its live result on the right. The question is in the address.
 
-import { useCallback, useEffect, useMemo, useRef, useState } from "react";
+import { Suspense, useCallback, useEffect, useMemo, useRef, useState } from "react";
 import { GET_INSIGHT } from "../../api/methods.ts";
+import { lazyPart } from "../../lazyPart.ts";
 import { useCall } from "../../live/useCall.ts";
 import { Page } from "../../shell/Page.tsx";
 import { SpanOfFrame } from "../../shell/ShownSpan.tsx";
@@ -19,7 +20,7 @@ import { type Question, seriesOf, trendOf } from "./question.ts";
 import { Result } from "./Result.tsx";
 import { fromInsight } from "./request.ts";
 import { SavedInsights } from "./SavedInsights.tsx";
-import { SqlTab } from "./SqlTab.tsx";
+import { readSql, SQL_KEYS, type SqlView, writeSql } from "./sqlAddress.ts";
 import { words } from "./strings.ts";
 import { useAnswer, Watch } from "./useAnswer.tsx";
 import { useCanEdit } from "./useCanEdit.ts";
@@ -27,8 +28,10 @@ import { serverProblem, validate } from "./validate.ts";
 import { questionWords } from "./words.ts";
 import "./explore.css";
 
+const SqlTab = lazyPart(() => import("./SqlTab.tsx"));
+
 /** Removes the question from the address. */
-const NO_QUESTION = Object.fromEntries([...KEYS, "sql"].map((key) => [key, undefined]));
+const NO_QUESTION = Object.fromEntries([...KEYS, ...SQL_KEYS].map((key) => [key, undefined]));
 
 /** Below it, the builder is a sheet. */
 const NARROW = "(max-width: 47.99rem)";
@@ -99,7 +102,7 @@ export default function ExplorePage() {
       <Builder question={entered} onChange={setQuestion} problems={problems} />
     </div>
   );
-  const onSql = useCallback((sql: string) => change({ sql }, { replace: true }), [change]);
+  const onSql = useCallback((view: SqlView) => change(writeSql(view), { replace: true }), [change]);
   return (
     <Page
       name={words.title}
@@ -134,7 +137,9 @@ export default function ExplorePage() {
       {isSql && (
         <div className="explore-main">
           <div className="explore-sql-kinds">{kinds}</div>
-          <SqlTab sql={[search.sql].flat()[0] ?? ""} selection={view} onSql={onSql} />
+          <Suspense fallback={<Spinner />}>
+            <SqlTab view={readSql(search)} selection={view} onView={onSql} />
+          </Suspense>
         </div>
       )}
       {!question && !name && !isSql && (

@@ -8,6 +8,7 @@ import { QUERY_SQL } from "../../api/methods.ts";
 import { toFilters, toRange } from "../../api/selection.ts";
 import { durationMs } from "../../api/time.ts";
 import { Chart } from "../../charts/Chart.tsx";
+import type { PanelParameter } from "../../frame/catalog.ts";
 import { csvBytes } from "../../frame/csv.ts";
 import type { Frame } from "../../frame/frame.ts";
 import { downloadFile } from "../../lib/download.ts";
@@ -16,12 +17,17 @@ import type { ChartKind } from "../../live/protocol.ts";
 import type { Selection } from "../../query/query.ts";
 import { Button } from "../../ui/Button.tsx";
 import { EmptyState } from "../../ui/placeholders.tsx";
+import { chosenValues, ParameterFields, type Typed } from "../dashboard/ParameterFields.tsx";
+import { copy } from "./copy.ts";
+import { sqlCurlCommand } from "./document.ts";
 import { useProperties } from "./pickers.tsx";
+import type { SqlView } from "./sqlAddress.ts";
 import {
   COMPLETIONS,
   type Completion,
   complete,
   completionsFor,
+  declaredParameters,
   type SqlProblem,
   sqlProblem,
   type Word,
@@ -37,7 +43,8 @@ ORDER BY events DESC`;
 
 interface Result {
   frame: Frame;
-  sql: string;
+  view: SqlView;
+  selection: Selection;
   rowsRead: bigint;
   bytesRead: bigint;
   elapsedMs: number;
@@ -45,10 +52,10 @@ interface Result {
 
 interface Props {
   /** That of the address. */
-  sql: string;
+  view: SqlView;
   selection: Selection;
   /** The statement was run: it becomes that of the address. */
-  onSql: (sql: string) => void;
+  onView: (view: SqlView) => void;
 }
 
 const KINDS: ChartKind[] = ["line", "area", "stacked", "bar", "horizontal-bar", "table"];
@@ -57,27 +64,30 @@ const KINDS: ChartKind[] = ["line", "area", "stacked", "bar", "horizontal-bar", 
 const chartOf = (sql: string): ChartKind =>
   KINDS.find((kind) => new RegExp(`^--\\s*chart:\\s*${kind}\\s*$`, "m").test(sql)) ?? "table";
 
-export function SqlTab({ sql: saved, selection, onSql }: Props) {
-  const [sql, setSql] = useState(saved || FIRST_SQL);
+export default function SqlTab({ view: saved, selection, onView }: Props) {
+  const [sql, setSql] = useState(saved.sql || FIRST_SQL);
+  const [typed, setTyped] = useState<Typed>(saved.values);
+  const parameters = useMemo(() => declaredParameters(sql), [sql]);
   const [result, setResult] = useState<Result>();
   const [problem, setProblem] = useState<SqlProblem>();
   const [startedAt, setStartedAt] = useState<number>();
   const abort = useRef<AbortController>(undefined);
-  const current = useRef({ sql, selection });
-  current.current = { sql, selection };
+  const current = useRef({ view: saved, selection });
+  current.current = { view: { sql, values: chosenValues(parameters, typed) }, selection };
 
   const run = useCallback(() => {
-    const { sql, selection } = current.current;
+    const { view, selection } = current.current;
     abort.current?.abort();
     const controller = new AbortController();
     abort.current = controller;
     setStartedAt(Date.now());
     setProblem(undefined);
-    onSql(sql);
+    onView(view);
     const request = {
-      sql,
+      sql: view.sql,
       range: { ...toRange(selection.range), timeZone: selection.zone },
       filters: toFilters(selection.filters),
+      parameters: view.values,
     };
     call(QUERY_SQL, request, controller.signal).then(
       ({ frame, cost }) => {
@@ -86,7 +96,8 @@ export function SqlTab({ sql: saved, selection, onSql }: Props) {
         if (!frame) return;
         setResult({
           frame: decodeFrame(frame),
-          sql,
+          view,
+          selection,
           rowsRead: cost?.rowsRead ?? 0n,
           bytesRead: cost?.bytesRead ?? 0n,
           elapsedMs: cost?.elapsed ? durationMs(cost.elapsed) : 0,
@@ -98,7 +109,7 @@ export function SqlTab({ sql: saved, selection, onSql }: Props) {
         setProblem(sqlProblem(toFailure(error).reason));
       },
     );
-  }, [onSql]);
+  }, [onView]);
   const cancel = () => {
     abort.current?.abort();
     setStartedAt(undefined);
@@ -108,7 +119,7 @@ export function SqlTab({ sql: saved, selection, onSql }: Props) {
   const selected = JSON.stringify(selection);
   // biome-ignore lint/correctness/useExhaustiveDependencies: as above
   useEffect(() => {
-    if (saved !== "") run();
+    if (saved.sql !== "") run();
   }, [selected]);
   useEffect(() => () => abort.current?.abort(), []);
 
@@ -116,7 +127,22 @@ export function SqlTab({ sql: saved, selection, onSql }: Props) {
   return (
     <>
       <div className="explore-sql card">
-        <Editor sql={sql} onChange={setSql} onRun={run} problem={problem} />
+        <Editor sql={sql} parameters={parameters} onChange={setSql} onRun={run} problem={problem} />
+        {parameters.length > 0 && (
+          <fieldset
+            className="explore-sql-parameters"
+            // In a field as in the editor, and Enter alone.
+            onKeyDown={(event) => event.key === "Enter" && !running && run()}
+          >
+            <legend className="sr-only">{words.sql.parameters}</legend>
+            <ParameterFields
+              parameters={parameters}
+              typed={typed}
+              onType={setTyped}
+              errorOf={(name) => (problem?.parameter === name ? problem.text : undefined)}
+            />
+          </fieldset>
+        )}
         <div className="flex flex-wrap items-center gap-2">
           <Button kind="primary" icon="play" onClick={run} disabled={running || sql.trim() === ""}>
             {words.run}
@@ -124,7 +150,7 @@ export function SqlTab({ sql: saved, selection, onSql }: Props) {
           <span className="text-xs text-muted">{words.sql.keys}</span>
           {running && <Elapsed since={startedAt} onCancel={cancel} />}
         </div>
-        {problem && (
+        {problem && !parameters.some(({ name }) => name === problem.parameter) && (
           <p role="alert" className="explore-callout">
             {problem.line !== undefined && <strong>{words.sql.line(problem.line)} </strong>}
             {problem.text}
@@ -142,8 +168,8 @@ export function SqlTab({ sql: saved, selection, onSql }: Props) {
               ) : (
                 <Chart
                   frame={result.frame}
-                  frameKey={`${result.sql} ${result.frame.context.computedAt}`}
-                  kind={chartOf(result.sql)}
+                  frameKey={`${result.view.sql} ${result.frame.context.computedAt}`}
+                  kind={chartOf(result.view.sql)}
                   title={words.result}
                   top={25}
                 />
@@ -162,6 +188,17 @@ export function SqlTab({ sql: saved, selection, onSql }: Props) {
                   }
                 >
                   {words.downloadCsv}
+                </button>
+              </span>
+              <span>
+                <button
+                  type="button"
+                  className="explore-link"
+                  onClick={() =>
+                    void copy(sqlCurlCommand(result.view, result.selection, document.baseURI), words.curlCopied)
+                  }
+                >
+                  {words.copyCurl}
                 </button>
               </span>
             </footer>
@@ -191,6 +228,7 @@ function Elapsed({ since, onCancel }: { since: number; onCancel: () => void }) {
 
 interface EditorProps {
   sql: string;
+  parameters: PanelParameter[];
   onChange: (sql: string) => void;
   onRun: () => void;
   problem: SqlProblem | undefined;
@@ -205,7 +243,7 @@ interface Open {
   column: number;
 }
 
-function Editor({ sql, onChange, onRun, problem }: EditorProps) {
+function Editor({ sql, parameters, onChange, onRun, problem }: EditorProps) {
   const area = useRef<HTMLTextAreaElement>(null);
   const id = useId();
   const [open, setOpen] = useState<Open>();
@@ -213,6 +251,13 @@ function Editor({ sql, onChange, onRun, problem }: EditorProps) {
   const all = useMemo(
     () => [
       ...COMPLETIONS,
+      ...parameters.map(
+        ({ name, type, description }): Completion => ({
+          text: `{${name}:${type}}`,
+          detail: description,
+          kind: "parameter",
+        }),
+      ),
       ...(properties ?? [])
         .filter(({ isOwn }) => !isOwn)
         .map(({ key, types }): Completion => {
@@ -221,7 +266,7 @@ function Editor({ sql, onChange, onRun, problem }: EditorProps) {
           return { text, detail: key, kind: "property" };
         }),
     ],
-    [properties],
+    [properties, parameters],
   );
   const lines = sql.split("\n").length;
 

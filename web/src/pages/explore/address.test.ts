@@ -1,8 +1,9 @@
 import { expect, test } from "vitest";
+import { Random } from "../../lib/random.testing.ts";
 import { formatSearch, parseSearch } from "../../shell/view.ts";
 import { readQuestion, writeQuestion } from "./address.ts";
 import { eventRef, funnelOf, noFilter, pathsOf, type Question, retentionOf, seriesOf, trendOf } from "./question.ts";
-import { Random, randomQuestion } from "./randomQuestion.testing.ts";
+import { randomQuestion } from "./randomQuestion.testing.ts";
 
 const address = (question: Question) => formatSearch(writeQuestion(question));
 const read = (text: string) => readQuestion(parseSearch(text));

@@ -1,9 +1,11 @@
 // A question as a document with the field names of the contract: the body of a request over HTTP, and the file of an insight.
 
+import { toFilters } from "../../api/selection.ts";
 import { isoWithOffset } from "../../lib/time.ts";
 import type { Selection } from "../../query/query.ts";
 import type { Bucket, Chart, EventRef, Group, Item, Measure, Operator, Question } from "./question.ts";
 import { withPageFilters } from "./request.ts";
+import type { SqlView } from "./sqlAddress.ts";
 import { durationText } from "./text.ts";
 
 export type Value = string | number | boolean | Value[] | { [key: string]: Value | undefined };
@@ -120,7 +122,7 @@ class Writer {
     return { event_name: event || undefined, filter: this.filter(where) };
   }
 
-  private range({ range, zone }: Selection): Fields {
+  range({ range, zone }: Selection): Fields {
     const time_zone = zone;
     if (typeof range === "string")
       return { time_range: this.name("TIME_RANGE", range.replaceAll("-", "_").toUpperCase()), time_zone };
@@ -220,10 +222,22 @@ export const requestJson = (question: Question, selection: Selection): string =>
 
 /** A command that computes the question. */
 export function curlCommand(question: Question, selection: Selection, base: string): string {
-  const url = new URL(`api/query/${question.kind}`, base);
-  const body = requestJson(question, selection).replaceAll("'", "'\\''");
-  return `curl '${url}' \\\n  -d '${body}'`;
+  return curl(new URL(`api/query/${question.kind}`, base), requestJson(question, selection));
 }
+
+/** A command that executes a statement. */
+export function sqlCurlCommand({ sql, values }: SqlView, selection: Selection, base: string): string {
+  const body = JSON.stringify({
+    sql,
+    range: new Writer(false).range(selection),
+    filters: selection.filters?.length ? toFilters(selection.filters) : undefined,
+    parameters: Object.keys(values).length > 0 ? values : undefined,
+  });
+  return curl(new URL("api/query/sql", base), body);
+}
+
+/** In a shell's single quotes. */
+const curl = (url: URL, body: string): string => `curl '${url}' \\\n  -d '${body.replaceAll("'", "'\\''")}'`;
 
 export interface Names {
   title: string;

@@ -18,6 +18,7 @@ import {
   QueryRetentionRequestSchema,
   QueryTrendRequestSchema,
 } from "../../gen/millrace/v1/explore_pb.ts";
+import { Random } from "../../lib/random.testing.ts";
 import { COMPARISONS, type Selection } from "../../query/query.ts";
 import { PRESETS } from "../../query/range.ts";
 import { questionText } from "./address.ts";
@@ -34,7 +35,7 @@ import {
   seriesOf,
   trendOf,
 } from "./question.ts";
-import { Random, randomQuestion } from "./randomQuestion.testing.ts";
+import { randomQuestion } from "./randomQuestion.testing.ts";
 import { chartNumber, fromQuery, type Query, toQuery, withPageFilters } from "./request.ts";
 
 const SELECTION: Selection = { range: "7d", zone: "Europe/Madrid" };

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { COMPLETIONS, complete, completionsFor, sqlProblem, wordBefore } from "./sqlText.ts";
+import { COMPLETIONS, complete, completionsFor, declaredParameters, sqlProblem, wordBefore } from "./sqlText.ts";
 
 const names = (word: string) => completionsFor(word, COMPLETIONS).map(({ text }) => text);
 
@@ -38,4 +38,33 @@ test("errors have their line, and plain words", () => {
     ),
   ).toEqual({ line: 2, text: "Unknown expression identifier `FROM`" });
   expect(sqlProblem("the server is busy")).toEqual({ text: "the server is busy" });
+});
+
+test("parameters are those that the header declares, as the server reads it", () => {
+  const sql = `-- title: Features
+  --parameter: limit UInt16 = 10 from 1 to 100: maximum number: of features
+-- parameter: url String = /a from b
+-- parameter:empty String =: may be empty
+-- parameter: share Float64 = -0.5
+-- parameter: limit UInt32 = 7
+-- parameter: nothing
+-- a comment
+SELECT 1
+-- parameter: late UInt16 = 1`;
+  expect(declaredParameters(sql)).toEqual([
+    { name: "limit", type: "UInt16", defaultValue: "10", description: "maximum number: of features" },
+    { name: "url", type: "String", defaultValue: "/a", description: "" },
+    { name: "empty", type: "String", defaultValue: "", description: "may be empty" },
+    { name: "share", type: "Float64", defaultValue: "-0.5", description: "" },
+  ]);
+  expect(declaredParameters("SELECT {limit:UInt16}")).toEqual([]);
+});
+
+test("a rejected value names its parameter", () => {
+  expect(sqlProblem('limit: "500" is invalid; expected an integer from 1 to 100')).toEqual({
+    parameter: "limit",
+    text: '"500" is invalid; expected an integer from 1 to 100',
+  });
+  expect(sqlProblem("page_url: the value has 2000 bytes; the maximum is 1024").parameter).toBe("page_url");
+  expect(sqlProblem("filters: the panel sql cannot be filtered").parameter).toBeUndefined();
 });

@@ -1,5 +1,7 @@
 // What the SQL editor knows: names to complete, and where the cursor is. Pure.
 
+import type { PanelParameter } from "../../frame/catalog.ts";
+
 export interface Completion {
   text: string;
   /** What it is. */
@@ -67,6 +69,23 @@ export const COMPLETIONS: Completion[] = [
   }),
 ];
 
+/**
+ * Of the header, the comments at the beginning: "-- parameter: limit UInt16 = 10 from 1 to 100: how many". What has another form is
+ * left out: the server says why.
+ */
+export function declaredParameters(sql: string): PanelParameter[] {
+  const parameters = new Map<string, PanelParameter>();
+  for (const line of sql.split("\n")) {
+    const [, comment] = /^\s*--(.*)$/.exec(line) ?? [];
+    if (comment === undefined) break;
+    const [, name = "", type = "", defaultValue = "", description = ""] =
+      /^\s*parameter\s*:\s*(\w+) +(\w+)\s*=([^:]*?)(?: from [^:]*)?(?::(.*))?$/.exec(comment) ?? [];
+    if (name === "" || parameters.has(name)) continue;
+    parameters.set(name, { name, type, defaultValue: defaultValue.trim(), description: description.trim() });
+  }
+  return [...parameters.values()];
+}
+
 export interface Word {
   text: string;
   start: number;
@@ -103,11 +122,15 @@ export function complete(sql: string, { start, text }: Word, completion: string)
 export interface SqlProblem {
   /** From 1. */
   line?: number;
+  /** The parameter whose value was rejected. */
+  parameter?: string;
   text: string;
 }
 
 /** "sql: line 2: the function cunt is not allowed". Plain words first: codes and names of exceptions are left out. */
 export function sqlProblem(reason: string): SqlProblem {
+  const [, parameter, expected] = /^(\w+): (.* is invalid; expected .*|the value has .*)$/s.exec(reason) ?? [];
+  if (parameter && parameter !== "sql" && expected) return { parameter, text: expected };
   const [, line, rest] = /^(?:sql: )?(?:line (\d+): )?(.*)$/s.exec(reason) ?? [];
   const text = (rest ?? reason)
     .replace(/^Code: \d+\. DB::Exception: /, "")

@@ -321,6 +321,7 @@ export const words = {
     nothing: "No result yet",
     nothingHint: "The statement is a SELECT of events or rollup, and sees the rows of this project only.",
     noRows: "The statement returned no rows",
+    parameters: "Parameters",
   },
 
   unreadable: (parts: string[]) => `Parts of the link cannot be read and are left out: ${parts.join(", ")}`,

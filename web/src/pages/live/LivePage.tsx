@@ -11,11 +11,12 @@ import { Button, IconButton } from "../../ui/Button.tsx";
 import { Icon } from "../../ui/icons.tsx";
 import { EmptyState } from "../../ui/placeholders.tsx";
 import { SegmentedControl } from "../../ui/SegmentedControl.tsx";
+import { type LiveView, readLive, writeLive } from "./address.ts";
 import { ConditionBar } from "./ConditionBar.tsx";
 import { eventFilter } from "./conditions.ts";
 import { isTestEvent } from "./events.ts";
 import { RejectedView } from "./RejectedView.tsx";
-import { DEFAULT_RATE, RATES, RateLine, RateSelect } from "./StreamStatus.tsx";
+import { RateLine, RateSelect } from "./StreamStatus.tsx";
 import { StreamView } from "./StreamView.tsx";
 import { type Arrival, OLDER_DAYS } from "./stream.ts";
 import { words } from "./strings.ts";
@@ -30,7 +31,7 @@ const REJECTED_REFRESH_MS = 5_000;
 
 export default function LivePage() {
   const [search, setSearch] = useParameters();
-  const show = search.show === "rejected" ? "rejected" : "accepted";
+  const { show } = readLive(search);
   const counts = useCall(LIST_REJECTED_EVENTS, { limit: 1 }, { refreshMs: REJECTED_REFRESH_MS });
   const total = Number(counts.data?.total ?? 0);
   const views = (
@@ -41,7 +42,7 @@ export default function LivePage() {
         { value: "accepted", text: words.accepted },
         { value: "rejected", text: total > 0 ? words.rejectedCount(total) : words.rejected },
       ]}
-      onChange={(view) => setSearch({ show: view === "rejected" ? "rejected" : undefined, reason: undefined })}
+      onChange={(view) => setSearch(writeLive({ show: view as LiveView["show"], reason: undefined }))}
     />
   );
   return (
@@ -51,13 +52,11 @@ export default function LivePage() {
   );
 }
 
-const rateOf = (text: Search[string]): number => RATES.find((rate) => String(rate) === text) ?? DEFAULT_RATE;
-
 function AcceptedView({ views }: { views: React.ReactNode }) {
   const [{ zone, range }] = useView();
   const [search, setSearch] = useParameters();
   const { conditions, filters = [], rejected, add, remove, clear } = useConditions();
-  const rate = rateOf(search.rate);
+  const { rate } = readLive(search);
   const filter = useMemo(() => eventFilter(conditions, filters), [conditions, filters]);
   const stream = useStream(filter, rate);
   const { length, perSecond, firstArrival, testArrival, older } = useSnapshot(stream);
@@ -93,10 +92,7 @@ function AcceptedView({ views }: { views: React.ReactNode }) {
         <ConditionBar conditions={conditions} onAdd={add} onRemove={remove} />
         <span className="ml-auto" />
         <RateLine perSecond={perSecond} />
-        <RateSelect
-          rate={rate}
-          onChange={(value) => setSearch({ rate: value === DEFAULT_RATE ? undefined : String(value) })}
-        />
+        <RateSelect rate={rate} onChange={(value) => setSearch(writeLive({ rate: value }))} />
       </div>
       {rejected.length > 0 && (
         <p role="status" className="text-warn">

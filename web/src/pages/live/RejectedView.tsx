@@ -8,6 +8,7 @@ import { Button } from "../../ui/Button.tsx";
 import { FixedRows } from "../../ui/FixedRows.tsx";
 import { Icon } from "../../ui/icons.tsx";
 import { EmptyState, Skeleton } from "../../ui/placeholders.tsx";
+import { readLive, writeLive } from "./address.ts";
 import { Inspector } from "./EventInspector.tsx";
 import { JsonView } from "./JsonView.tsx";
 import { belongsTo, howToFix, type Reason, reasonKey } from "./rejected.ts";
@@ -25,7 +26,8 @@ const fieldText = (field: string) => field || words.wholeEvent;
 /** Why events were rejected, which ones, and what to do. */
 export function RejectedView({ views }: { views: ReactNode }) {
   const [{ zone }] = useView();
-  const [{ reason: chosenKey }, setSearch] = useParameters();
+  const [search, setSearch] = useParameters();
+  const { reason: chosenKey } = readLive(search);
   const [opened, setOpened] = useState<RejectedEvent>();
   const scroller = useRef<HTMLElement>(null);
   const rowHeight = useRowHeight();
@@ -40,7 +42,7 @@ export function RejectedView({ views }: { views: ReactNode }) {
   const counts = data?.counts ?? [];
   const chosen = counts.find((count) => reasonKey(count) === chosenKey);
   const events = (data?.events ?? []).filter((event) => !chosen || belongsTo(event, chosen));
-  const choose = (key: string | undefined) => setSearch({ reason: key });
+  const choose = (key: string | undefined) => setSearch(writeLive({ reason: key }));
 
   return (
     <div className="live">

@@ -3,6 +3,7 @@ import { useNow } from "../../shell/useNow.ts";
 import { Button } from "../../ui/Button.tsx";
 import { Icon } from "../../ui/icons.tsx";
 import { Select } from "../../ui/Select.tsx";
+import { RATES } from "./address.ts";
 import { MAX_ROWS } from "./buffer.ts";
 import { oneOf, RATE_SECONDS, SAMPLE_SECONDS, type Sampling, shownPercent } from "./rates.ts";
 import type { Snapshot } from "./stream.ts";
@@ -92,9 +93,6 @@ export function RateLine({ perSecond }: { perSecond: number[] }) {
     </span>
   );
 }
-
-export const RATES = [20, 100, 1_000] as const;
-export const DEFAULT_RATE = 20;
 
 interface RateSelectProps {
   rate: number;

@@ -1,22 +1,20 @@
 import { useCallback, useMemo } from "react";
 import { useCatalog } from "../../shell/live.ts";
-import { type Search, useParameters, useView, withFilter } from "../../shell/view.ts";
-import { type Condition, formatCondition, readConditions, sameCondition, withCondition } from "./conditions.ts";
-
-const listOf = (value: Search[string]): string[] => [value ?? []].flat();
+import { useParameters, useView, withFilter } from "../../shell/view.ts";
+import { readLive, writeLive } from "./address.ts";
+import { type Condition, sameCondition, withCondition } from "./conditions.ts";
 
 /** The conditions in the address. */
 export function useConditions() {
   const [{ filters }, setView] = useView();
   const [search, setSearch] = useParameters();
   const { catalog } = useCatalog();
-  const text = listOf(search.where).join("\n");
-  const { conditions, rejected } = useMemo(() => readConditions(text === "" ? [] : text.split("\n")), [text]);
+  const text = JSON.stringify(search.where);
+  // The same conditions are the same list: the stream begins again with another one.
+  // biome-ignore lint/correctness/useExhaustiveDependencies: as above
+  const { conditions, rejected } = useMemo(() => readLive(search), [text]);
 
-  const set = useCallback(
-    (next: Condition[]) => setSearch({ where: next.length === 0 ? undefined : next.map(formatCondition) }),
-    [setSearch],
-  );
+  const set = useCallback((next: Condition[]) => setSearch(writeLive({ conditions: next })), [setSearch]);
 
   /** What dashboards can filter by becomes a filter of the bar, and stays when the reader goes there. */
   const add = useCallback(

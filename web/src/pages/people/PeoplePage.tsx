@@ -5,20 +5,19 @@ import { timestampMs } from "../../api/messages.ts";
 import { SEARCH_PEOPLE } from "../../api/methods.ts";
 import { formatInstant } from "../../lib/time.ts";
 import { Page } from "../../shell/Page.tsx";
-import { type Search, useParameters, useView } from "../../shell/view.ts";
+import { useParameters, useView } from "../../shell/view.ts";
 import { Button } from "../../ui/Button.tsx";
 import { EmptyState } from "../../ui/placeholders.tsx";
+import { readPeople, type Wanted, writeWanted } from "./address.ts";
 import { FigureView } from "./FigureView.tsx";
 import { PeopleList, PersonLine } from "./PeopleList.tsx";
-import { SearchForm, type Wanted } from "./SearchForm.tsx";
+import { SearchForm } from "./SearchForm.tsx";
 import { words } from "./strings.ts";
 import { usePages } from "./usePages.ts";
 
-const first = (value: Search[string]): string => [value].flat()[0] ?? "";
-
 export default function PeoplePage() {
   const [search, setSearch] = useParameters();
-  const encoded = first(search.figure);
+  const { figure: encoded, ...wanted } = readPeople(search);
   if (encoded !== "") {
     const figure = decodeFigure(encoded);
     return (
@@ -39,15 +38,9 @@ export default function PeoplePage() {
       </Page>
     );
   }
-  const wanted: Wanted = { id: first(search.search), trait: first(search.trait), value: first(search.value) };
   return (
     <Page name={words.title} uses={["zone"]}>
-      <SearchView
-        wanted={wanted}
-        onSearch={({ id, trait, value }) =>
-          setSearch({ search: id || undefined, trait: trait || undefined, value: value || undefined })
-        }
-      />
+      <SearchView wanted={wanted} onSearch={(next) => setSearch(writeWanted(next))} />
     </Page>
   );
 }

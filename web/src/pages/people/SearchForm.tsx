@@ -2,14 +2,8 @@ import { useState } from "react";
 import { Button } from "../../ui/Button.tsx";
 import { Input } from "../../ui/Field.tsx";
 import { SegmentedControl } from "../../ui/SegmentedControl.tsx";
+import type { Wanted } from "./address.ts";
 import { words } from "./strings.ts";
-
-export interface Wanted {
-  /** The beginning of an id. */
-  id: string;
-  trait: string;
-  value: string;
-}
 
 interface Props {
   wanted: Wanted;

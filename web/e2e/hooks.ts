@@ -48,6 +48,13 @@ export async function waitForFigures(page: Page): Promise<void> {
   );
 }
 
+/** Waits until the code of every chart is loaded: without the server it cannot be. */
+export async function waitForChartCode(page: Page): Promise<void> {
+  await page.waitForFunction(() => !document.querySelector("[data-chart] .skeleton"), undefined, {
+    timeout: PATIENCE_MS,
+  });
+}
+
 /** Waits until every visible chart has drawn something: canvases have coloured pixels, other charts have content. */
 export async function waitForCharts(page: Page): Promise<void> {
   await waitForFigures(page);

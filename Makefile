@@ -56,7 +56,7 @@ web/dist/index.html: $(WEB_READY) $(shell find web/src web/public web/index.html
 	@touch $@ build.rs
 
 # Tests mostly wait for their servers, so more of them run at a time than a small machine has cores.
-TEST_THREADS = $(shell cores=$$(nproc); echo $$((cores > 3 ? cores : 3)))
+TEST_THREADS = $(shell cores=$$(nproc); echo $$((cores > 4 ? cores : 4)))
 
 .PHONY: test
 test: engine test-tools page ## Run every test

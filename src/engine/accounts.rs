@@ -42,7 +42,8 @@ impl Workload {
 
     /// First statement on each new connection. It gives inserts precedence over ad hoc queries: while a statement with a
     /// lower `priority` runs, those with a higher one pause before each block that they read, for at most a second. Small
-    /// blocks make them pause soon. Panels have no priority. Measurements: docs/decisions/0006-engine-isolation.md.
+    /// blocks make them pause soon. Panels have no priority. The threads of ad hoc queries also leave the cores to all others, where
+    /// the process may set their niceness (CAP_SYS_NICE). Measurements: docs/decisions/0006-engine-isolation.md.
     pub(super) fn priority_statement(self) -> Option<String> {
         match self {
             Self::Writer => Some("SET priority = 1".to_owned()),
@@ -51,7 +52,7 @@ impl Workload {
                 let threads = (cores / 2).max(1);
                 Some(format!(
                     "SET priority = 2, low_priority_query_wait_time_ms = 1000, max_threads = {threads}, \
-                     max_block_size = 8192"
+                     max_block_size = 8192, os_threads_nice_value_query = 19"
                 ))
             }
             Self::Panels | Self::Probe => None,

@@ -27,7 +27,7 @@ help: ## List the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/\1\t\2/' | expand -t 16
 
 .PHONY: demo
-demo: ## Build, start a server with synthetic traffic on a temporary folder, print its address
+demo: ## Build, start a server with synthetic traffic on a temporary folder, print its address: SCENARIO=everyday
 	@scripts/demo.sh
 
 .PHONY: build

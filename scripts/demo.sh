@@ -9,6 +9,8 @@ command -v cargo > /dev/null || fail "cargo is missing: install Rust 1.93 or new
 command -v npm > /dev/null || fail "npm is missing: install Node.js 20 or newer"
 command -v python3 > /dev/null || fail "python3 is missing: install Python 3.9 or newer"
 
+# What the traffic simulates: `millrace generate --help`.
+readonly SCENARIO=${SCENARIO:-everyday}
 # Events per second, on average over a week: 2.4 million in four weeks, which are inserted within a minute.
 readonly RATE=1
 
@@ -57,7 +59,7 @@ for _ in $(seq 3000); do
 done
 grep -qs 'millrace is ready' "$folder/log" || fail "the server is not ready after 30 s: $(tail -n 1 "$folder/log")"
 # Live traffic begins at once; the history fills up behind it, the newest hour first.
-"$millrace" generate --target "$url" --rate "$RATE" --backfill 28d --duration forever \
+"$millrace" generate --target "$url" --scenario "$SCENARIO" --rate "$RATE" --backfill 28d --duration forever \
   > "$folder/traffic" 2> >(tee "$folder/progress" >&2) &
 traffic=$!
 

@@ -28,6 +28,8 @@ pub(super) enum Scenario {
     Campaign,
     /// A high error rate in every other ten minutes.
     Incident,
+    /// A release every morning at 8:00 UTC. With that of an even day of the year, most sign-ups on phones fail.
+    Regression,
 }
 
 /// No session is longer. The events of a period are those of the sessions that started in it, or this long before it.
@@ -35,6 +37,9 @@ const MAX_SESSION_MS: i64 = 20 * 60 * 1_000;
 /// Length of the alternating normal and incident phases.
 const PHASE_MS: i64 = 10 * 60 * 1_000;
 const USERS: u32 = 20_000;
+const DAY_MS: i64 = 24 * 60 * 60 * 1_000;
+/// When a day's release is published, after midnight UTC.
+const RELEASE_MS: i64 = 8 * 60 * 60 * 1_000;
 
 const PAGES: [&str; 10] = [
     "/",
@@ -200,6 +205,7 @@ struct Session {
     user_id: Option<String>,
     device: &'static str,
     country: &'static str,
+    release: String,
     /// The remaining actions with their times, last first.
     plan: Vec<(i64, Action)>,
 }
@@ -218,7 +224,8 @@ impl Session {
     fn new(rng: &mut StdRng, scenario: Scenario, start_ms: i64) -> Self {
         let mut plan = Vec::new();
         let mut at_ms = start_ms;
-        let mut actions = plan_actions(rng, scenario, start_ms).into_iter();
+        let device = pick(rng, &DEVICES);
+        let mut actions = plan_actions(rng, scenario, device, start_ms).into_iter();
         while at_ms < start_ms + MAX_SESSION_MS {
             let action = if rng.random_bool(error_rate(scenario, at_ms)) {
                 let (code, message) = pick(rng, &ERRORS);
@@ -237,8 +244,9 @@ impl Session {
         Self {
             id: format!("s{:016x}", rng.random::<u64>()),
             user_id: None,
-            device: pick(rng, &DEVICES),
+            device,
             country: pick(rng, &COUNTRIES),
+            release: release_name(release_day(start_ms)),
             plan,
         }
     }
@@ -266,19 +274,20 @@ impl Session {
     fn next_event(&mut self) -> Option<v1::Event> {
         let (at_ms, action) = self.plan.pop()?;
         self.identify_user(action);
-        let (name, properties) = match action {
+        let (name, own) = match action {
             Action::View { page, referrer, duration_ms } => (
                 "page_view",
-                format!(r#"{{"page_url":"{page}","referrer":"{referrer}","duration_ms":{duration_ms}}}"#),
+                format!(r#""page_url":"{page}","referrer":"{referrer}","duration_ms":{duration_ms},"#),
             ),
-            Action::StartSignup { plan } => ("signup_started", format!(r#"{{"plan":"{plan}"}}"#)),
-            Action::CompleteSignup => ("signup_completed", "{}".to_owned()),
-            Action::LogIn { .. } => ("login", "{}".to_owned()),
-            Action::Use { feature } => ("feature_used", format!(r#"{{"feature":"{feature}"}}"#)),
+            Action::StartSignup { plan } => ("signup_started", format!(r#""plan":"{plan}","#)),
+            Action::CompleteSignup => ("signup_completed", String::new()),
+            Action::LogIn { .. } => ("login", String::new()),
+            Action::Use { feature } => ("feature_used", format!(r#""feature":"{feature}","#)),
             Action::Fail { code, message } => {
-                ("error_occurred", format!(r#"{{"code":"{code}","message":"{message}"}}"#))
+                ("error_occurred", format!(r#""code":"{code}","message":"{message}","#))
             }
         };
+        let properties = format!(r#"{{{own}"release":"{}"}}"#, self.release);
         Some(v1::Event {
             event_name: name.to_owned(),
             timestamp: Some(proto::timestamp_from_millis(at_ms)),
@@ -292,8 +301,24 @@ impl Session {
     }
 }
 
+/// The day, since 1970 UTC, of the release that a session uses: the newest one when it starts.
+fn release_day(start_ms: i64) -> i64 {
+    (start_ms - RELEASE_MS).div_euclid(DAY_MS)
+}
+
+/// The year and the day of the year, such as "2026.326".
+fn release_name(day: i64) -> String {
+    let date = jiff::civil::date(1970, 1, 1).saturating_add(jiff::Span::new().days(day));
+    format!("{}.{}", date.year(), date.day_of_year())
+}
+
+fn is_bad_release(day: i64) -> bool {
+    let date = jiff::civil::date(1970, 1, 1).saturating_add(jiff::Span::new().days(day));
+    date.day_of_year() % 2 == 0
+}
+
 /// What a session that starts at this time does, without its errors.
-fn plan_actions(rng: &mut StdRng, scenario: Scenario, start_ms: i64) -> Vec<Action> {
+fn plan_actions(rng: &mut StdRng, scenario: Scenario, device: &str, start_ms: i64) -> Vec<Action> {
     let campaign = scenario == Scenario::Campaign;
     let arrival = PAGES[skewed_index(rng, 4)];
     let mut actions = vec![view(rng, arrival)];
@@ -314,8 +339,16 @@ fn plan_actions(rng: &mut StdRng, scenario: Scenario, start_ms: i64) -> Vec<Acti
     }
     if rng.random_bool(if campaign { 0.45 } else { 0.14 }) {
         actions.extend([view(rng, "/signup"), Action::StartSignup { plan: pick(rng, &PLANS) }]);
-        let broken = campaign && is_incident_phase(start_ms);
-        if rng.random_bool(if broken { 0.15 } else { 0.64 }) {
+        let broken = match scenario {
+            Scenario::Campaign => is_incident_phase(start_ms),
+            Scenario::Regression => device == "mobile" && is_bad_release(release_day(start_ms)),
+            Scenario::Everyday | Scenario::Steady | Scenario::Incident => false,
+        };
+        let completes = rng.random_bool(if broken { 0.15 } else { 0.64 });
+        if !completes && scenario == Scenario::Regression && broken {
+            actions.push(Action::Fail { code: "422", message: "the phone number is invalid" });
+        }
+        if completes {
             actions.push(Action::CompleteSignup);
             for _ in 0..geometric(rng, 0.35) {
                 actions.push(use_feature(rng));
@@ -336,7 +369,7 @@ fn use_feature(rng: &mut StdRng) -> Action {
 /// The average number of events in a session, measured over a million. Converts the rate of events to a rate of sessions.
 fn events_per_session(scenario: Scenario) -> f64 {
     match scenario {
-        Scenario::Everyday | Scenario::Steady => 4.61,
+        Scenario::Everyday | Scenario::Steady | Scenario::Regression => 4.61,
         Scenario::Campaign => 4.84,
         Scenario::Incident => 4.72,
     }
@@ -420,7 +453,7 @@ mod tests {
 
     #[test]
     fn the_expected_rate_has_no_step_at_any_time() {
-        for scenario in [Scenario::Everyday, Scenario::Steady, Scenario::Campaign, Scenario::Incident] {
+        for &scenario in Scenario::value_variants() {
             let traffic = traffic(1, scenario);
             for now in (START..START + WEEK_MS).step_by(HOUR_MS as usize) {
                 let (before, after) = (traffic.rate_at(now - 1), traffic.rate_at(now));
@@ -450,7 +483,7 @@ mod tests {
 
     #[test]
     fn every_scenario_has_the_requested_rate() {
-        for scenario in [Scenario::Everyday, Scenario::Steady, Scenario::Campaign, Scenario::Incident] {
+        for &scenario in Scenario::value_variants() {
             let traffic = traffic(3, scenario);
             let period = START..START + HOUR_MS;
             let expected = traffic.expected_events(period.clone());
@@ -483,6 +516,31 @@ mod tests {
         }
         let fraction = completed as f64 / started.len() as f64;
         assert!((0.2..0.7).contains(&fraction), "{fraction} of {} were completed", started.len());
+    }
+
+    #[test]
+    fn a_bad_release_breaks_the_signup_on_phones() {
+        // By release and whether it is a phone: sign-ups that started and completed.
+        let mut counts: HashMap<(String, bool), (f64, f64)> = HashMap::new();
+        let traffic = Traffic { average_rate: 2.0, ..traffic(6, Scenario::Regression) };
+        // From an hour after a release.
+        for (_, event) in events_of(traffic, START + HOUR_MS..START + 2 * DAY_MS) {
+            let Some(PropertiesKind::PropertiesJson(properties)) = &event.properties_kind else {
+                panic!("{event:?}")
+            };
+            let properties: serde_json::Value = serde_json::from_str(properties).unwrap();
+            let release = properties["release"].as_str().unwrap().to_owned();
+            let (started, completed) = counts.entry((release, event.device_type == "mobile")).or_default();
+            *started += f64::from(u8::from(event.event_name == "signup_started"));
+            *completed += f64::from(u8::from(event.event_name == "signup_completed"));
+        }
+        assert_eq!(counts.len(), 4, "two releases on phones and other devices: {counts:?}");
+        for ((release, is_phone), (started, completed)) in counts {
+            let is_bad = release.ends_with(['0', '2', '4', '6', '8']) && is_phone;
+            let share = completed / started;
+            let expected = if is_bad { 0.05..0.35 } else { 0.5..0.8 };
+            assert!(expected.contains(&share), "{release} {is_phone}: {share} of {started}");
+        }
     }
 
     #[test]

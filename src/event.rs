@@ -37,6 +37,14 @@ pub enum DeviceType {
 }
 
 impl DeviceType {
+    /// Every kind, in the order of [`Self::index`].
+    pub const ALL: [Self; 4] = [Self::Desktop, Self::Mobile, Self::Tablet, Self::Unknown];
+
+    /// Its place in [`Self::ALL`].
+    pub fn index(self) -> usize {
+        self as usize
+    }
+
     fn parse(text: &str) -> Self {
         [Self::Desktop, Self::Mobile, Self::Tablet]
             .into_iter()

@@ -70,6 +70,7 @@ mod server;
 mod server_id;
 mod service_manager;
 mod shutdown;
+mod sources;
 mod telemetry;
 mod traces;
 mod web_assets;

@@ -46,7 +46,7 @@ const RPCS: &[Service] = &[
     ),
     (
         "millrace.v1.EventsService",
-        &[("SearchEvents", Read), ("TailEvents", Read), ("ListRejectedEvents", Read)],
+        &[("SearchEvents", Read), ("TailEvents", Read), ("ListRejectedEvents", Read), ("ListSources", Read)],
     ),
     (
         "millrace.v1.CatalogueService",

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::task::Poll;
 
 use anyhow::{Context, bail};
+use jiff::Timestamp;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -54,6 +55,7 @@ use crate::server::{self, ConnectionTasks, Handlers};
 use crate::server_id;
 use crate::service_manager::ServiceManager;
 use crate::shutdown::ShutdownSignals;
+use crate::sources::Sources;
 use crate::writer::batch::BatchEncoder;
 use crate::writer::boot::BootMarker;
 use crate::writer::dead_letter::DeadLetters;
@@ -261,7 +263,8 @@ pub(crate) async fn run(config: ServeConfig) -> anyhow::Result<()> {
     };
     let watchdog_writer = writer.clone();
     let rejected = RejectedEvents::default();
-    let ingester = Ingester::new(writer, rules, properties, rejected.clone());
+    let sources = Sources::new(Timestamp::now());
+    let ingester = Ingester::new(writer, rules, properties, rejected.clone(), sources.clone());
     let (router, reporter) = server::router(Handlers {
         ingest: IngestHandler::new(ingester.clone(), &server_id, stop_services.clone()),
         ingester,
@@ -281,7 +284,7 @@ pub(crate) async fn run(config: ServeConfig) -> anyhow::Result<()> {
         insights,
         catalogue,
         dashboard_state,
-        events: EventsHandler::new(search, tails, rejected, stop_services.clone()),
+        events: EventsHandler::new(search, tails, rejected, sources, stop_services.clone()),
         health: HealthHandler::new(view.clone()),
         view: view.clone(),
         admin: AdminHandler::new(key_file),

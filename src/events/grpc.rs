@@ -15,6 +15,7 @@ use crate::error::Error;
 use crate::ingest::rejected::{MAX_REJECTED, RejectedEvents};
 use crate::project::Project;
 use crate::proto::v1;
+use crate::sources::Sources;
 use v1::events_service_server::EventsService;
 
 const DEFAULT_REJECTED: u32 = 100;
@@ -25,6 +26,7 @@ pub(crate) struct EventsHandler {
     pub(super) search: Search,
     pub(super) tails: Tails,
     rejected: RejectedEvents,
+    sources: Sources,
     /// Ends the tails.
     pub(super) stop: CancellationToken,
 }
@@ -35,9 +37,10 @@ impl EventsHandler {
         search: Search,
         tails: Tails,
         rejected: RejectedEvents,
+        sources: Sources,
         stop: CancellationToken,
     ) -> Self {
-        Self { search, tails, rejected, stop }
+        Self { search, tails, rejected, sources, stop }
     }
 
     pub(super) fn list_rejected(
@@ -48,6 +51,10 @@ impl EventsHandler {
         let limit = limit.unwrap_or(DEFAULT_REJECTED);
         check_range("limit", limit, 1, MAX_REJECTED as u32)?;
         Ok(self.rejected.list(project, limit as usize))
+    }
+
+    pub(super) fn list_sources(&self, project: &Project) -> v1::ListSourcesResponse {
+        self.sources.list(project)
     }
 }
 
@@ -85,5 +92,13 @@ impl EventsService for EventsHandler {
     ) -> Result<Response<v1::ListRejectedEventsResponse>, Status> {
         let project = Caller::of(request.extensions())?.project;
         Ok(Response::new(self.list_rejected(&project, request.into_inner().limit)?))
+    }
+
+    async fn list_sources(
+        &self,
+        request: Request<v1::ListSourcesRequest>,
+    ) -> Result<Response<v1::ListSourcesResponse>, Status> {
+        let project = Caller::of(request.extensions())?.project;
+        Ok(Response::new(self.list_sources(&project)))
     }
 }

@@ -1,4 +1,4 @@
-//! Events as JSON: `/api/events`, `/api/events/tail` (server-sent events) and `/api/events/rejected`.
+//! Events as JSON: `/api/events`, `/api/events/tail` (server-sent events), `/api/events/rejected` and `/api/sources`.
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
@@ -29,7 +29,8 @@ pub(crate) fn add_routes(routes: HttpRoutes, handler: EventsHandler) -> HttpRout
     routes
         .route("/api/events", Requirement::Read, get(search).with_state(handler.clone()))
         .route("/api/events/tail", Requirement::Read, get(tail).with_state(handler.clone()))
-        .route("/api/events/rejected", Requirement::Read, get(rejected).with_state(handler))
+        .route("/api/events/rejected", Requirement::Read, get(rejected).with_state(handler.clone()))
+        .route("/api/sources", Requirement::Read, get(sources).with_state(handler))
 }
 
 /// The parameters of a request. What is not taken is not known.
@@ -149,4 +150,9 @@ async fn rejected(
     parameters.finish("limit")?;
     let list = handler.list_rejected(&project, limit)?;
     Ok(Json(to_json("ListRejectedEventsResponse", &list)).into_response())
+}
+
+async fn sources(State(handler): State<EventsHandler>, extensions: Extensions) -> Result<Response, Error> {
+    let project = Caller::of(&extensions)?.project;
+    Ok(Json(to_json("ListSourcesResponse", &handler.list_sources(&project))).into_response())
 }

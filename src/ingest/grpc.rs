@@ -37,7 +37,11 @@ impl IngestHandler {
         mut request: Request<Streaming<EventsRequest>>,
         stopping: CancellationToken,
     ) -> Result<Outcomes<Status>, Error> {
-        let ingester = self.ingester.for_request(request.extensions(), EventSource::Grpc)?;
+        let ingester = self.ingester.for_request(
+            request.extensions(),
+            request.metadata().as_ref(),
+            EventSource::Grpc,
+        )?;
         let stream_permit = ingester.caller()?.limits().map_or(Ok(None), |limits| limits.open_stream())?;
         let body_permit = request.extensions_mut().remove::<BodyPermit>();
         Ok(stream::run(ingester, stream_permit, body_permit, request.into_inner(), stopping))
@@ -85,7 +89,11 @@ impl IngestService for IngestHandler {
         &self,
         mut request: Request<EventsRequest>,
     ) -> Result<Response<v1::SendEventsResponse>, Status> {
-        let ingester = self.ingester.for_request(request.extensions(), EventSource::Grpc)?;
+        let ingester = self.ingester.for_request(
+            request.extensions(),
+            request.metadata().as_ref(),
+            EventSource::Grpc,
+        )?;
         let body_permit = request.extensions_mut().remove::<BodyPermit>();
         let request = request.into_inner();
         check_event_count(request.len(), MAX_SEND_EVENTS, "SendEvents", ", or use UploadEvents")?;

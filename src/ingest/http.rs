@@ -44,7 +44,9 @@ async fn post_events(
     request: Request,
     max_body_bytes: usize,
 ) -> Result<Response, Response> {
-    let ingester = ingester.for_request(request.extensions(), EventSource::Http).map_err(into_response)?;
+    let ingester = ingester
+        .for_request(request.extensions(), request.headers(), EventSource::Http)
+        .map_err(into_response)?;
     let (parts, body) = request.into_parts();
     let Some(format) = BodyFormat::from_headers(&parts.headers) else {
         return Err(problem_response(StatusCode::UNSUPPORTED_MEDIA_TYPE, UNKNOWN_CONTENT_TYPE));

@@ -6,14 +6,16 @@ use prost_types::Struct;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
 use super::rejected::{Payload, RejectedEvents, RejectedInRequest};
+use super::user_agent;
 use super::wire::{EventsRequest, decode_event};
-use http::Extensions;
+use http::{Extensions, HeaderMap};
 
 use crate::access::Caller;
 use crate::error::{Error, ErrorCode};
 use crate::event::{EventFields, PromotedBuffer, ValidationRules, validate_with};
 use crate::properties::Properties;
 use crate::proto::v1::{self, EventSource};
+use crate::sources::{Sender, SourceCounts, SourceKey, Sources};
 use crate::writer::columns::EventColumns;
 use crate::writer::{RejectedByField, WriteRequest, Writer};
 
@@ -46,8 +48,11 @@ pub(crate) struct Ingester {
     properties: watch::Receiver<Arc<Properties>>,
     total_rejection_budget: Arc<Semaphore>,
     rejected: RejectedEvents,
+    sources: Sources,
     /// Where the events come from.
     source: EventSource,
+    /// Counts them; `None` before [`Self::for_request`].
+    source_counts: Option<Arc<SourceCounts>>,
 }
 
 /// A validated request: the columns of its valid events, and the rejections of the others.
@@ -139,24 +144,44 @@ impl DecodedRequest {
 }
 
 impl Ingester {
-    /// `rules` are those of the configuration; `properties` the declared ones. `rejected` keeps the rejected events.
+    /// `rules` are those of the configuration; `properties` the declared ones. `rejected` keeps the rejected events, `sources` counts all.
     pub(crate) fn new(
         writer: Writer,
         rules: ValidationRules,
         properties: watch::Receiver<Arc<Properties>>,
         rejected: RejectedEvents,
+        sources: Sources,
     ) -> Self {
         let total_rejection_budget = Arc::new(Semaphore::new(TOTAL_REJECTION_BUDGET_BYTES));
         let source = EventSource::Unspecified;
-        Self { writer, caller: None, rules, properties, total_rejection_budget, rejected, source }
+        Self {
+            writer,
+            caller: None,
+            rules,
+            properties,
+            total_rejection_budget,
+            rejected,
+            sources,
+            source,
+            source_counts: None,
+        }
     }
 
     /// The ingester of a request's caller.
     ///
     /// # Errors
     /// `Internal` if the request was not checked.
-    pub(super) fn for_request(&self, extensions: &Extensions, source: EventSource) -> Result<Self, Error> {
-        Ok(Self { caller: Some(Caller::of(extensions)?), source, ..self.clone() })
+    pub(super) fn for_request(
+        &self,
+        extensions: &Extensions,
+        headers: &HeaderMap,
+        source: EventSource,
+    ) -> Result<Self, Error> {
+        let caller = Caller::of(extensions)?;
+        let key_id = caller.key.as_ref().map(|key| key.id.to_string()).unwrap_or_default();
+        let key = SourceKey { source, key_id, library: user_agent::library(headers) };
+        let source_counts = Some(self.sources.get(&caller.project, key));
+        Ok(Self { caller: Some(caller), source, source_counts, ..self.clone() })
     }
 
     /// Takes the cost of a request that cannot wait from the limits of the caller's key.
@@ -231,7 +256,12 @@ impl Ingester {
                 sequence,
                 start_new_numbering: false,
                 received_at_ms,
-                sender: caller.key.as_ref().map(|key| Arc::clone(&key.events_sent)),
+                sender: self.source_counts.as_ref().map(|source| Sender {
+                    source: Arc::clone(source),
+                    key: caller.key.as_ref().map(|key| Arc::clone(&key.events_sent)),
+                    received_at_ms,
+                    events: Default::default(),
+                }),
                 columns,
             },
             rejected: 0,
@@ -280,6 +310,9 @@ impl RequestDecoder<'_> {
                 self.reject(index, "event_name", reason, fields.event_name, payload);
             }
             Ok(valid) => {
+                if let Some(sender) = &mut self.request.sender {
+                    sender.events[valid.device_type().index()] += 1;
+                }
                 self.request.columns.push(&valid, &self.request.project, now_ms);
                 self.promoted_buffer = valid.into_buffer();
             }

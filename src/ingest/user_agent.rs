@@ -1,7 +1,13 @@
-//! Browser, operating system and kind of device from a `User-Agent`.
+//! Browser, operating system, kind of device and library from a `User-Agent`.
 //!
 //! Distinguishes what most visitors use, by the tokens that browsers have sent for years. Everything else stays unknown:
 //! a list of all agents would be outdated soon.
+
+use http::HeaderMap;
+use http::header::USER_AGENT;
+
+/// The longest name of a library, in bytes.
+const MAX_LIBRARY_BYTES: usize = 64;
 
 /// What a user agent says; texts are empty if unknown.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -56,9 +62,39 @@ impl UserAgent {
     }
 }
 
+/// The software that sent a request: a browser with its operating system, or the first product of the user agent, such as
+/// "grpc-go/1.70.0". Empty if it is unknown.
+pub(super) fn library(headers: &HeaderMap) -> String {
+    let Some(Ok(text)) = headers.get(USER_AGENT).map(|value| value.to_str()) else { return String::new() };
+    let UserAgent { browser, os, .. } = UserAgent::parse(text);
+    if text.starts_with("Mozilla/") && !browser.is_empty() {
+        return [browser, os].into_iter().filter(|text| !text.is_empty()).collect::<Vec<_>>().join(", ");
+    }
+    // Only ASCII: `to_str` allows nothing else.
+    let product = text.split_ascii_whitespace().next().unwrap_or_default();
+    product.get(..MAX_LIBRARY_BYTES).unwrap_or(product).to_owned()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_library_is_a_browser_or_the_first_product() {
+        let long = "x".repeat(1_000);
+        for (text, expected) in [
+            ("grpc-go/1.70.0", "grpc-go/1.70.0"),
+            ("millrace-client/0.1.0 tonic/0.14.2", "millrace-client/0.1.0"),
+            ("Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0", "Firefox, Linux"),
+            ("Mozilla/5.0 (compatible)", "Mozilla/5.0"),
+            (&long, &long[..MAX_LIBRARY_BYTES]),
+            ("", ""),
+        ] {
+            let headers = [(USER_AGENT, text.parse().unwrap())].into_iter().collect();
+            assert_eq!(library(&headers), expected, "{text}");
+        }
+        assert_eq!(library(&HeaderMap::new()), "");
+    }
 
     #[test]
     fn common_browsers_are_distinguished() {

@@ -382,6 +382,10 @@ fn add_events(paths: &mut serde_json::Map<String, Value>, schemas: &mut Schemas)
         operation("Lists the last rejected events", json!({ "200": content("application/json", list) }));
     get["parameters"] = json!([parameter("limit", "How many; 100 by default.", number(1, 1_000))]);
     paths.insert("/api/events/rejected".to_owned(), json!({ "get": get }));
+
+    let list = schemas.reference(&descriptor("ListSourcesResponse"));
+    let get = operation("Lists who sends events", json!({ "200": content("application/json", list) }));
+    paths.insert("/api/sources".to_owned(), json!({ "get": get }));
 }
 
 fn add_people(paths: &mut serde_json::Map<String, Value>, schemas: &mut Schemas) {

@@ -76,8 +76,8 @@ pub(crate) use stats::{RejectedByField, WriterStats};
 pub(crate) use task::{WriterDependencies, batch_limits, journal_reserve_bytes, start};
 pub(crate) use unlanded::UnlandedBatches;
 
-use crate::counters::EventCounts;
 use crate::error::{Error, ErrorCode};
+use crate::sources::Sender;
 use columns::EventColumns;
 use producers::{MAX_PRODUCERS, ProducerState, producer_key};
 
@@ -107,8 +107,8 @@ pub(crate) struct WriteRequest {
     pub start_new_numbering: bool,
     /// Milliseconds since 1970 UTC.
     pub received_at_ms: i64,
-    /// Counts the events of its sender; `None` without a key.
-    pub sender: Option<Arc<EventCounts>>,
+    /// Counts its events; `None` in tests of the writer.
+    pub sender: Option<Sender>,
     pub columns: EventColumns,
 }
 
@@ -215,8 +215,7 @@ struct Submission {
 struct AckSender {
     reply: oneshot::Sender<Result<Ack, SubmitError>>,
     submitted_at: Instant,
-    /// Counts the events of the sender.
-    sender: Option<Arc<EventCounts>>,
+    sender: Option<Sender>,
 }
 
 impl AckSender {
@@ -224,7 +223,7 @@ impl AckSender {
         if let Ok(ack) = &result {
             stats.acknowledgement.observe(self.submitted_at.elapsed());
             if let Some(sender) = &self.sender {
-                sender.count_accepted(ack.accepted);
+                sender.count_acknowledged(ack.accepted);
             }
         }
         // An error means that the caller no longer waits.

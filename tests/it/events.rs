@@ -272,6 +272,37 @@ async fn rejected_events_are_listed_with_key_field_and_reason() {
 }
 
 #[tokio::test]
+async fn who_sends_events_is_listed_with_what_came_from_each() {
+    let server = TestServer::start();
+    let mut ingest = server.ingest().await;
+    let on = |device: &str| v1::Event { device_type: device.into(), ..event("page_view") };
+    let invalid = v1::Event { country_code: "Spain".into(), ..event("page_view") };
+    ingest
+        .send_events(events_request(vec![on("mobile"), on("mobile"), on("desktop"), invalid]))
+        .await
+        .unwrap();
+    let body = json!([{ "event_name": "signup", "timestamp": jiff::Timestamp::now().to_string(), "device_type": "tablet" }]).to_string();
+    let (head, _) = http_request(&server, "POST", "/events", "application/json", body.as_bytes());
+    assert!(head.starts_with("HTTP/1.1 200"), "{head}");
+    let list =
+        events_client(&server).await.list_sources(v1::ListSourcesRequest {}).await.unwrap().into_inner();
+    let [grpc, http] = list.sources.as_slice() else { panic!("{list:?}") };
+    assert!(list.since.unwrap().seconds <= grpc.last_accepted_at.unwrap().seconds, "{list:?}");
+    assert_eq!((grpc.source(), http.source()), (v1::EventSource::Grpc, v1::EventSource::Http));
+    assert_eq!((grpc.accepted, grpc.rejected, http.accepted, http.rejected), (3, 1, 1, 0));
+    assert!(grpc.library.starts_with("tonic/"), "{list:?}");
+    assert!(grpc.last_rejected_at.is_some() && http.last_rejected_at.is_none(), "{list:?}");
+    let devices = |source: &v1::Source| -> Vec<(String, u64)> {
+        source.devices.iter().map(|device| (device.device_type.clone(), device.accepted)).collect()
+    };
+    assert_eq!(devices(grpc), [("mobile".to_owned(), 2), ("desktop".to_owned(), 1)]);
+    assert_eq!(devices(http), [("tablet".to_owned(), 1)]);
+    let (_, body) = http_request(&server, "GET", "/api/sources", "text/plain", b"");
+    let list: Value = serde_json::from_slice(&body).unwrap();
+    assert_eq!(list["sources"][0]["devices"][0]["device_type"], "mobile", "{list}");
+}
+
+#[tokio::test]
 async fn each_project_has_its_own_events() {
     let folder = Arc::new(tempfile::tempdir().unwrap());
     for project in ["default", "shop"] {

@@ -89,6 +89,7 @@ const ROUTES: &[(&str, &str, Needs)] = &[
     ("GET", "/api/events", Read),
     ("GET", "/api/events/tail", Read),
     ("GET", "/api/events/rejected", Read),
+    ("GET", "/api/sources", Read),
     ("GET", "/api/people", Read),
     ("GET", "/api/people/{id}", Read),
     ("GET", "/api/people/{id}/sessions", Read),

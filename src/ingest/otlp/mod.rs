@@ -55,7 +55,11 @@ impl LogsService for LogsHandler {
         &self,
         mut request: tonic::Request<LogsRequest>,
     ) -> Result<tonic::Response<ExportLogsServiceResponse>, Status> {
-        let ingester = self.ingester.for_request(request.extensions(), EventSource::Otlp)?;
+        let ingester = self.ingester.for_request(
+            request.extensions(),
+            request.metadata().as_ref(),
+            EventSource::Otlp,
+        )?;
         let body_permit = request.extensions_mut().remove::<BodyPermit>();
         let request = request.into_inner();
         if let Some(body_permit) = &body_permit {
@@ -80,7 +84,9 @@ async fn post_logs(
     request: Request,
     max_body_bytes: usize,
 ) -> Result<Response, Response> {
-    let ingester = ingester.for_request(request.extensions(), EventSource::Otlp).map_err(into_response)?;
+    let ingester = ingester
+        .for_request(request.extensions(), request.headers(), EventSource::Otlp)
+        .map_err(into_response)?;
     let (parts, body) = request.into_parts();
     let is_json = match media_type(&parts.headers).as_deref() {
         Some("application/x-protobuf") => false,

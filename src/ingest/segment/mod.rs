@@ -86,7 +86,9 @@ async fn receive(
     request: Request,
     max_body_bytes: usize,
 ) -> Result<Response, Response> {
-    let ingester = ingester.for_request(request.extensions(), EventSource::Segment).map_err(into_response)?;
+    let ingester = ingester
+        .for_request(request.extensions(), request.headers(), EventSource::Segment)
+        .map_err(into_response)?;
     let (parts, body) = request.into_parts();
     let is_json = BodyFormat::from_headers(&parts.headers) == Some(BodyFormat::Array);
     if !is_json && parts.headers.contains_key(CONTENT_TYPE) {

@@ -16,7 +16,7 @@ export {
   QUERY_SQL,
   WATCH_PANELS,
 } from "../gen/millrace/v1/dashboard_codec.ts";
-export { LIST_REJECTED_EVENTS, SEARCH_EVENTS, TAIL_EVENTS } from "../gen/millrace/v1/events_codec.ts";
+export { LIST_REJECTED_EVENTS, LIST_SOURCES, SEARCH_EVENTS, TAIL_EVENTS } from "../gen/millrace/v1/events_codec.ts";
 export {
   LIST_PEOPLE,
   QUERY_FUNNEL,

@@ -129,6 +129,7 @@ beforeEach(() => {
     ListInsights: () => ({ insights: [], broken: [] }),
     ListDashboards: () => ({ dashboards: [], broken: [] }),
     ListKeys: () => ({ keys: [] }),
+    ListSources: () => ({ sources: [], since: toTimestamp(now) }),
     ListSettings: () => ({ settings: SETTINGS }),
     ListPanelStatistics: () => ({ panels: [] }),
     ListValues: () => ({ values: [{ value: "12.5", events: 30n }], fromRollup: false }),
@@ -184,6 +185,41 @@ test("recent rejections are in the verdict, and lead to the rejected events", as
   expect(screen.getByRole("link", { name: "See why" }).getAttribute("href")).toMatch(/\/live\?.*show=rejected/);
   const figure = screen.getByRole("link", { name: "3, see why they were rejected" });
   expect(figure.getAttribute("href")).toContain("show=rejected");
+});
+
+test("who sends events is listed with devices, the last event and what was rejected", async () => {
+  const device = (deviceType: string, accepted: bigint, ago: number) => ({
+    deviceType,
+    accepted,
+    lastAcceptedAt: toTimestamp(now - ago),
+  });
+  responses.ListSources = () => ({
+    since: toTimestamp(now - 86_400_000),
+    sources: [
+      {
+        source: 3,
+        keyId: "k1",
+        library: "analytics-ios/4.1",
+        accepted: 1_200n,
+        lastAcceptedAt: toTimestamp(now - 7_200_000),
+        rejected: 12n,
+        lastRejectedAt: toTimestamp(now - 60_000),
+        devices: [device("mobile", 1_000n, 7_200_000), device("tablet", 200n, 7_260_000)],
+      },
+    ],
+  });
+  await open();
+  const row = await screen.findByRole("rowheader", { name: /analytics-ios\/4\.1/ });
+  const cells = within(row.closest("tr") as HTMLElement).getAllByRole("cell");
+  expect(row.textContent).toContain("Segment, key k1");
+  expect(cells.map(({ textContent }) => textContent.replace(/\s/g, " "))).toEqual([
+    "mobile 1,000 2 h 0 min agotablet 200 2 h 1 min ago",
+    "…",
+    "1,200",
+    "2 h 0 min ago",
+    "▲ 12",
+  ]);
+  expect(screen.getByRole("link", { name: "▲ 12" }).getAttribute("href")).toContain("show=rejected");
 });
 
 test("an event shows its properties and marks those whose type changes", async () => {

@@ -16,6 +16,7 @@ import { forecastOf } from "./forecast.ts";
 import { HealthCards } from "./HealthCards.tsx";
 import { lagOf } from "./lag.ts";
 import { currentRate, ratesPerSecond } from "./rate.ts";
+import { Sources } from "./Sources.tsx";
 import { strings } from "./strings.ts";
 import { useHealth } from "./useHealth.ts";
 import { type Mood, type Rejections, verdictOf } from "./verdict.ts";
@@ -96,6 +97,7 @@ export default function StatusPage() {
         )}
         {isAdmin && <DeadLetters any={anyDeadLetters} zone={zone} now={serverNow} />}
         <BrokenFiles />
+        <Sources isAdmin={isAdmin} zone={zone} now={serverNow} />
         <Catalogue zone={zone} now={serverNow} />
         <Administration isAdmin={isAdmin} zone={zone} now={serverNow} />
       </div>

@@ -23,9 +23,11 @@ const OTHER: &str = "(other)";
 /// The sources of all projects. Cheap to clone.
 #[derive(Clone, Debug)]
 pub(crate) struct Sources {
-    by_project: Arc<Mutex<HashMap<Project, HashMap<SourceKey, Arc<SourceCounts>>>>>,
+    by_project: Arc<Mutex<HashMap<Project, CountsByKey>>>,
     since: Timestamp,
 }
+
+type CountsByKey = HashMap<SourceKey, Arc<SourceCounts>>;
 
 /// What is counted separately.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -107,10 +109,7 @@ impl Sources {
     /// The counts of a source.
     pub(crate) fn get(&self, project: &Project, key: SourceKey) -> Arc<SourceCounts> {
         let mut projects = self.by_project.lock().unwrap_or_else(PoisonError::into_inner);
-        if !projects.contains_key(project) {
-            projects.insert(project.clone(), HashMap::new());
-        }
-        let own = projects.get_mut(project).expect("was inserted");
+        let own = projects.entry(project.clone()).or_default();
         let is_known = own.contains_key(&key) || own.len() < MAX_SOURCES;
         let key = if is_known { key } else { SourceKey { library: OTHER.to_owned(), ..key } };
         Arc::clone(own.entry(key).or_default())

@@ -119,6 +119,11 @@ power-cut-test: engine ## Cut the power of a real file system under load and cou
 	@$(PYTHON)
 	POWER_CUTS=$(or $(CUTS),50) cargo test --locked --test it power_cut -- --nocapture
 
+.PHONY: replica-test
+replica-test: engine ## Lose a third of the responses to inserts and move to the other replica each time: EVENTS=1000000
+	@$(RUST)
+	REPLICA_EVENTS=$(or $(EVENTS),1000000) cargo test --locked --test it inserts_that_move -- --nocapture
+
 .PHONY: outage-test
 outage-test: engine ## Stop ClickHouse under load and count the events: SECONDS=600
 	@$(RUST)

@@ -8,6 +8,7 @@ use std::net::SocketAddr;
 use std::num::NonZero;
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use clap::error::{ContextKind, ContextValue};
@@ -15,6 +16,7 @@ use clap::parser::ValueSource;
 use clap::{Args, ValueEnum};
 
 use crate::clickhouse::RetentionDays;
+use crate::clickhouse::replicas::Credentials;
 use crate::project::Project;
 use crate::properties::applied::{Declarations, PropertiesError};
 use crate::writer::MAX_INSERTS_IN_FLIGHT;
@@ -119,7 +121,10 @@ pub(crate) fn settings(command: &clap::Command, matches: &clap::ArgMatches) -> V
 }
 
 /// An address without user and password.
-fn without_credentials(value: &str) -> String {
+pub(crate) fn without_credentials(value: &str) -> String {
+    if value.contains(',') {
+        return value.split(',').map(|one| without_credentials(one.trim())).collect::<Vec<_>>().join(",");
+    }
     let Some((scheme, rest)) = value.split_once("://") else { return value.to_owned() };
     let authority = rest.split('/').next().unwrap_or_default();
     match authority.rfind('@') {
@@ -198,6 +203,14 @@ pub(crate) enum ConfigConflict {
         present: &'static str,
         /// What it needs.
         missing: &'static str,
+    },
+    /// Two ways to say the same.
+    #[error("{first} and {second} are both set: use one of them")]
+    Both {
+        /// A setting.
+        first: &'static str,
+        /// Another one.
+        second: &'static str,
     },
     /// Events would be stored that no panel shows.
     #[error(
@@ -428,10 +441,9 @@ impl std::fmt::Display for BasePath {
 /// Which ClickHouse to use, and how long it keeps rows.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct ClickHouseConfig {
-    /// HTTP address of a ClickHouse server. Empty for the embedded engine
-    #[arg(long, env = "CLICKHOUSE_URL", value_name = "URL", default_value = "", hide_default_value = true,
-          value_parser = parse_http_url)]
-    pub clickhouse_url: String,
+    /// HTTP address of a ClickHouse server, or those of its replicas, comma-separated. Empty for the embedded engine
+    #[arg(long, env = "CLICKHOUSE_URL", value_name = "URL", default_value = "", hide_default_value = true)]
+    pub clickhouse_url: ClickHouseUrls,
     /// Database; created if it does not exist
     #[arg(long, env = "CLICKHOUSE_DATABASE", value_name = "NAME", default_value = "millrace",
           value_parser = parse_identifier)]
@@ -449,6 +461,24 @@ pub(crate) struct ClickHouseConfig {
         hide_env_values = true
     )]
     pub clickhouse_password: String,
+    /// File with that password, read again when it changes. Instead of CLICKHOUSE_PASSWORD
+    #[arg(
+        long,
+        env = "CLICKHOUSE_PASSWORD_FILE",
+        value_name = "FILE",
+        default_value = "",
+        hide_default_value = true
+    )]
+    pub clickhouse_password_file: String,
+    /// File with a JSON Web Token for ClickHouse, read again when it changes. Instead of user and password
+    #[arg(
+        long,
+        env = "CLICKHOUSE_TOKEN_FILE",
+        value_name = "FILE",
+        default_value = "",
+        hide_default_value = true
+    )]
+    pub clickhouse_token_file: String,
     /// User for panel queries on a ClickHouse server. Empty for the same user. It needs SELECT on the database only, and a
     /// profile without "readonly"
     #[arg(
@@ -469,6 +499,15 @@ pub(crate) struct ClickHouseConfig {
         hide_env_values = true
     )]
     pub clickhouse_panel_password: String,
+    /// File with that password, read again when it changes. Instead of CLICKHOUSE_PANEL_PASSWORD
+    #[arg(
+        long,
+        env = "CLICKHOUSE_PANEL_PASSWORD_FILE",
+        value_name = "FILE",
+        default_value = "",
+        hide_default_value = true
+    )]
+    pub clickhouse_panel_password_file: String,
     /// Days that events are kept. They expire by the week, so up to seven days later
     #[arg(long, env = "RETENTION_DAYS", value_name = "DAYS", default_value = "90",
           value_parser = |text: &str| parse_integer(text, 1..=3_650))]
@@ -513,6 +552,42 @@ impl ClickHouseConfig {
         Declarations::read(file.map(Path::new))
     }
 
+    /// The user for inserts and the schema.
+    ///
+    /// # Errors
+    /// When there are two.
+    pub(crate) fn credentials(&self) -> Result<Credentials, ConfigConflict> {
+        let password = !self.clickhouse_password.is_empty();
+        let file = !self.clickhouse_password_file.is_empty();
+        let token = !self.clickhouse_token_file.is_empty();
+        let both = |first, second| Err(ConfigConflict::Both { first, second });
+        match (password, file, token) {
+            (true, true, _) => both("CLICKHOUSE_PASSWORD", "CLICKHOUSE_PASSWORD_FILE"),
+            (true, _, true) => both("CLICKHOUSE_PASSWORD", "CLICKHOUSE_TOKEN_FILE"),
+            (_, true, true) => both("CLICKHOUSE_PASSWORD_FILE", "CLICKHOUSE_TOKEN_FILE"),
+            (_, _, true) => Ok(Credentials::TokenFile(self.clickhouse_token_file.clone().into())),
+            _ => Ok(password_of(
+                &self.clickhouse_user,
+                &self.clickhouse_password,
+                &self.clickhouse_password_file,
+            )),
+        }
+    }
+
+    /// The user for panels; `None` if it is the same.
+    ///
+    /// # Errors
+    /// When there are two passwords.
+    pub(crate) fn panel_credentials(&self) -> Result<Option<Credentials>, ConfigConflict> {
+        let (password, file) = (&self.clickhouse_panel_password, &self.clickhouse_panel_password_file);
+        if !password.is_empty() && !file.is_empty() {
+            let (first, second) = ("CLICKHOUSE_PANEL_PASSWORD", "CLICKHOUSE_PANEL_PASSWORD_FILE");
+            return Err(ConfigConflict::Both { first, second });
+        }
+        let user = &self.clickhouse_panel_user;
+        Ok((!user.is_empty()).then(|| password_of(user, password, file)))
+    }
+
     /// How long rows are kept.
     ///
     /// # Errors
@@ -526,6 +601,47 @@ impl ClickHouseConfig {
             });
         }
         Ok(retention)
+    }
+}
+
+fn password_of(user: &str, password: &str, file: &str) -> Credentials {
+    let user = user.to_owned();
+    match file {
+        "" => Credentials::Password { user, password: password.to_owned() },
+        file => Credentials::PasswordFile { user, file: file.into() },
+    }
+}
+
+/// The addresses of a ClickHouse server; none for the embedded engine.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct ClickHouseUrls(Arc<[String]>);
+
+impl ClickHouseUrls {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    pub(crate) fn addresses(&self) -> Arc<[String]> {
+        Arc::clone(&self.0)
+    }
+}
+
+impl std::str::FromStr for ClickHouseUrls {
+    type Err = InvalidValue;
+
+    fn from_str(text: &str) -> Result<Self, InvalidValue> {
+        if text.trim().is_empty() {
+            return Ok(Self::default());
+        }
+        let mut addresses = Vec::new();
+        for address in text.split(',').map(parse_http_url) {
+            let address = address?;
+            if addresses.contains(&address) {
+                return Err(InvalidValue::HttpUrlTwice);
+            }
+            addresses.push(address);
+        }
+        Ok(Self(addresses.into()))
     }
 }
 
@@ -751,8 +867,12 @@ pub(crate) enum InvalidValue {
     Integer(RangeInclusive<u64>),
     #[error("must be 0 or a whole number from {} to {}", .0.start(), .0.end())]
     EngineMemory(RangeInclusive<u64>),
-    #[error("must be an address like http://localhost:8123, or empty for the embedded engine")]
+    #[error(
+        "must be an address like http://localhost:8123, several with commas between them, or empty for the embedded engine"
+    )]
     HttpUrl,
+    #[error("must not have the same address twice")]
+    HttpUrlTwice,
     #[error("must be an address like 127.0.0.1:9464, or empty")]
     OptionalAddress,
     #[error("must be 1 to 64 letters, digits and underscores, and not begin with a digit")]
@@ -790,9 +910,6 @@ fn parse_millis(text: &str, allowed: RangeInclusive<u64>) -> Result<Duration, In
 
 fn parse_http_url(text: &str) -> Result<String, InvalidValue> {
     let text = text.trim();
-    if text.is_empty() {
-        return Ok(String::new());
-    }
     let uri: http::Uri = text.parse().map_err(|_| InvalidValue::HttpUrl)?;
     match (uri.scheme_str(), uri.host()) {
         (Some("http" | "https"), Some(host)) if !host.is_empty() => Ok(text.trim_end_matches('/').to_owned()),
@@ -918,7 +1035,7 @@ mod tests {
             (
                 ["--clickhouse-url", "localhost:8123"],
                 "CLICKHOUSE_URL (--clickhouse-url): \"localhost:8123\" is invalid: must be an address like \
-                 http://localhost:8123, or empty for the embedded engine",
+                 http://localhost:8123, several with commas between them, or empty for the embedded engine",
             ),
             (
                 ["--log-format", "xml"],

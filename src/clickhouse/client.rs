@@ -6,9 +6,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use clickhouse::Client;
 use serde::{Deserialize, Serialize};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Notify, mpsc, watch};
 
-use super::error::ClickHouseError;
+use super::error::{ClickHouseError, ErrorKind};
 use super::rollups::RollupStatements;
 use crate::properties::Properties;
 
@@ -19,6 +19,9 @@ pub(crate) const DEFAULT_ROLLUP_VALUES: u64 = 5_000;
 /// Deadline for sending a chunk of an insert, and for its response. After it the outcome of the insert is unknown: the next
 /// attempt compares the batch with ClickHouse (`writer/reconcile.rs`).
 const INSERT_TIMEOUT: Duration = Duration::from_secs(30);
+/// The same for a server. An insert into replicated tables must not be disconnected while the server repeats its commit in Keeper:
+/// some versions then forget the rows and remember the token (ClickHouse/ClickHouse#112149).
+const SERVER_INSERT_TIMEOUT: Duration = Duration::from_secs(180);
 /// Size of the chunks in which a body is sent.
 const CHUNK_BYTES: usize = 1 << 20;
 
@@ -48,7 +51,7 @@ pub const INSERT_SETTINGS: [(&str, &str); 12] = [
 ];
 
 /// Address and credentials of a ClickHouse.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Endpoint {
     /// HTTP address, such as `http://127.0.0.1:8123`.
     pub url: String,
@@ -56,6 +59,20 @@ pub struct Endpoint {
     pub user: String,
     /// Its password.
     pub password: String,
+    /// A JSON Web Token instead of user and password; empty without one.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub access_token: String,
+}
+
+impl Endpoint {
+    /// A client with the connections of another one.
+    pub(super) fn client(&self, connections: &Client) -> Client {
+        let client = connections.clone().with_url(&self.url);
+        match self.access_token.as_str() {
+            "" => client.with_user(&self.user).with_password(&self.password),
+            token => client.with_access_token(token),
+        }
+    }
 }
 
 /// A database in ClickHouse. Cheap to clone; clones share one connection pool.
@@ -70,6 +87,9 @@ pub struct ClickHouse {
     /// The declared properties: the columns of `events`, and the dimensions and measures of the rollup.
     properties: watch::Receiver<Arc<Properties>>,
     rollup_values: u64,
+    insert_timeout: Duration,
+    /// Notified when an insert got no response.
+    insert_failed: Option<Arc<Notify>>,
 }
 
 impl ClickHouse {
@@ -83,7 +103,14 @@ impl ClickHouse {
             restart_requests: None,
             properties,
             rollup_values: DEFAULT_ROLLUP_VALUES,
+            insert_timeout: INSERT_TIMEOUT,
+            insert_failed: None,
         }
+    }
+
+    /// For a server, whose inserts may take longer. `insert_failed` is notified when one got no response.
+    pub(crate) fn with_server(self, insert_failed: Arc<Notify>) -> Self {
+        Self { insert_timeout: SERVER_INSERT_TIMEOUT, insert_failed: Some(insert_failed), ..self }
     }
 
     /// Sets the declared properties instead of the built-in ones, and how many values of a dimension the rollup
@@ -129,9 +156,7 @@ impl ClickHouse {
     /// A client without a database: it may not exist yet. Fails while the embedded engine is down.
     pub fn server_client(&self) -> Result<Client, ClickHouseError> {
         match &*self.endpoint.borrow() {
-            Some(Endpoint { url, user, password }) => {
-                Ok(self.client.clone().with_url(url).with_user(user).with_password(password))
-            }
+            Some(endpoint) => Ok(endpoint.client(&self.client)),
             None => Err(ClickHouseError::engine_starting()),
         }
     }
@@ -156,6 +181,11 @@ impl ClickHouse {
             // A full channel already holds a request.
             restart_requests.try_send(error.message.clone()).ok();
         }
+        if let (Err(error), Some(insert_failed)) = (&result, &self.insert_failed)
+            && error.kind == ErrorKind::Unreachable
+        {
+            insert_failed.notify_one();
+        }
         result
     }
 
@@ -165,7 +195,7 @@ impl ClickHouse {
         let mut insert = self
             .client()?
             .insert_formatted_with(statement)
-            .with_timeouts(Some(INSERT_TIMEOUT), Some(INSERT_TIMEOUT))
+            .with_timeouts(Some(self.insert_timeout), Some(self.insert_timeout))
             .with_setting("insert_deduplication_token", token);
         for (name, value) in INSERT_SETTINGS {
             insert = insert.with_setting(name, value);

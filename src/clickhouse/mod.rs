@@ -13,6 +13,8 @@ pub(crate) mod batches;
 pub(crate) mod lexer;
 pub(crate) mod people;
 pub(crate) mod rebuild;
+pub(crate) mod replicas;
+pub(crate) mod requirements;
 pub(crate) mod schema;
 pub(crate) mod upgrade;
 

@@ -8,7 +8,9 @@ use clickhouse::{Client, Row};
 use serde::Deserialize;
 
 use super::upgrade::{self, UpgradeProgress};
-use super::{ClickHouse, ClickHouseError, ErrorKind, RetentionDays, promoted, retention, template};
+use super::{
+    ClickHouse, ClickHouseError, ErrorKind, RetentionDays, promoted, requirements, retention, template,
+};
 use crate::properties::Properties;
 
 /// The files of `queries/schema`, in the order in which they are applied.
@@ -55,6 +57,9 @@ pub(crate) enum SchemaError {
         /// ClickHouse's error. Not a `source`: the message has it already.
         error: ClickHouseError,
     },
+    /// ClickHouse lacks what inserts need.
+    #[error("{0}")]
+    TooOld(String),
     /// A rebuild has not finished.
     #[error(
         "the tables have the constraint {PAUSE_CONSTRAINT}: a rebuild is running or was interrupted; wait for it, or \
@@ -135,6 +140,8 @@ pub(crate) async fn apply(
     };
     let database = format!("CREATE DATABASE IF NOT EXISTS `{}`", clickhouse.database());
     let server = clickhouse.server_client().map_err(statement_error("database"))?;
+    let version = clickhouse.version().await.map_err(statement_error("version"))?;
+    requirements::check_version(&version).map_err(SchemaError::TooOld)?;
     server.query_raw(&database).execute().await.map_err(|e| statement_error("database")(e.into()))?;
     let client = clickhouse.client().map_err(statement_error("schema_migrations"))?;
     let create_tables = render(ONE_ROLLUP, upgrade::UPGRADED, retention, &clickhouse.properties());

@@ -22,9 +22,10 @@ use crate::access::oidc::Oidc;
 use crate::access::people_file::{People, PeopleFileError};
 use crate::access::{AccessControl, KeyFile, TrustedProxies};
 use crate::catalogue::{service::CatalogueService, task::CatalogueTask};
+use crate::clickhouse::replicas::{ReplicaTask, Replicas};
 use crate::clickhouse::schema::{self, SchemaError};
 use crate::clickhouse::upgrade::{self, UpgradeProgress};
-use crate::clickhouse::{ClickHouse, Endpoint, RetentionDays, rebuild};
+use crate::clickhouse::{ClickHouse, RetentionDays, rebuild};
 use crate::config::{ClickHouseConfig, EdgeConfig, ServeConfig};
 use crate::dashboard::{self, grpc::DashboardHandler, heartbeat::DashboardStateTask};
 use crate::edge::tls::Tls;
@@ -156,6 +157,7 @@ pub(crate) async fn run(config: ServeConfig) -> anyhow::Result<()> {
     let sources = HealthSources {
         clickhouse: storage.clickhouse.clone(),
         engine: storage.engine.as_ref().map(|(engine, _)| engine.clone()),
+        replicas: storage.replicas.as_ref().map(|(replicas, _)| replicas.clone()),
         writer: writer.clone(),
         journal: journal.clone(),
         dead_letters: dead_letters.clone(),
@@ -325,7 +327,11 @@ pub(crate) async fn run(config: ServeConfig) -> anyhow::Result<()> {
             .map(|oidc| ServerTask::new("OpenID Connect", tokio::spawn(oidc.run(stop_services.clone())))),
         deferred_schema,
         writer: ServerTask::new("writer", writer_task),
-        engine: storage.engine.map(|(_, supervisor_task)| ServerTask::new("engine", supervisor_task)),
+        engine: match (storage.engine, storage.replicas) {
+            (Some((_, task)), _) => Some(ServerTask::new("engine", task)),
+            (_, Some((_, task))) => Some(ServerTask::new("replicas", task)),
+            _ => None,
+        },
     };
     let service_manager = ServiceManager::from_environment();
     let _watchdog = service_manager.start_watchdog(move || is_writer_running(watchdog_writer.stats()));
@@ -449,6 +455,7 @@ struct ServerTasks {
     /// Applies the schema. `None` if that was done at the start.
     deferred_schema: Option<ServerTask>,
     writer: ServerTask,
+    /// Of the embedded engine, or of a server's replicas.
     engine: Option<ServerTask>,
 }
 
@@ -542,6 +549,8 @@ pub(super) struct Storage {
     /// The same database, as the user of queries of Explore.
     pub(super) explore_clickhouse: ClickHouse,
     pub(super) engine: Option<(EngineHandle, JoinHandle<()>)>,
+    /// `None` with the embedded engine.
+    pub(super) replicas: Option<(Replicas, JoinHandle<()>)>,
 }
 
 /// Connects to the configured ClickHouse server, or starts the embedded engine. `properties` are the applied ones. `stop`
@@ -568,21 +577,19 @@ pub(super) async fn connect_storage(
         let panels_clickhouse = ClickHouse::new(engine.panels_endpoint(), &database);
         let explore_clickhouse = ClickHouse::new(engine.explore_endpoint(), &database);
         let engine = Some((engine, supervisor_task));
-        return Ok(Storage { clickhouse, panels_clickhouse, explore_clickhouse, engine });
+        return Ok(Storage { clickhouse, panels_clickhouse, explore_clickhouse, engine, replicas: None });
     }
-    let server = |user: &str, password: &str| {
-        let (url, user, password) = (config.clickhouse_url.clone(), user.to_owned(), password.to_owned());
-        let (_, endpoint) = watch::channel(Some(Endpoint { url, user, password }));
-        ClickHouse::new(endpoint, &database)
-    };
-    let clickhouse = server(&config.clickhouse_user, &config.clickhouse_password)
-        .with_rollup(properties, config.rollup_values);
-    let panels_clickhouse = match config.clickhouse_panel_user.as_str() {
-        "" => clickhouse.clone(),
-        user => server(user, &config.clickhouse_panel_password),
-    };
+    let addresses = config.clickhouse_url.addresses();
+    let users = [Some(config.credentials()?), config.panel_credentials()?].into_iter().flatten().collect();
+    let (task, replicas) = ReplicaTask::new(&database, addresses, users)?;
+    let mut servers = task.endpoints().into_iter().map(|endpoint| ClickHouse::new(endpoint, &database));
+    let clickhouse =
+        servers.next().expect("has an endpoint per user").with_rollup(properties, config.rollup_values);
+    let clickhouse = clickhouse.with_server(replicas.insert_failed());
+    let panels_clickhouse = servers.next().unwrap_or_else(|| clickhouse.clone());
     let explore_clickhouse = panels_clickhouse.clone();
-    Ok(Storage { clickhouse, panels_clickhouse, explore_clickhouse, engine: None })
+    let replicas = Some((replicas, tokio::spawn(task.run(stop))));
+    Ok(Storage { clickhouse, panels_clickhouse, explore_clickhouse, engine: None, replicas })
 }
 
 /// How landed batches become safe from a power cut.

@@ -197,7 +197,7 @@ mod tests {
     async fn a_clickhouse_that_never_responds_delays_neither_start_nor_stop() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
-        let endpoint = Endpoint { url, user: "default".into(), password: String::new() };
+        let endpoint = Endpoint { url, user: "default".into(), ..Endpoint::default() };
         let started = Instant::now();
         let (_landed, landed) = watch::channel(0);
         let (task, state) = DashboardStateTask::start(panels(Some(endpoint)), insights(), landed).await;

@@ -380,13 +380,22 @@ impl Supervisor {
 
     /// Endpoint with one of the server's own users.
     fn endpoint_for(&self, user: &str, url: &str) -> Endpoint {
-        Endpoint { url: url.to_owned(), user: user.to_owned(), password: self.server_key.clone() }
+        Endpoint {
+            url: url.to_owned(),
+            user: user.to_owned(),
+            password: self.server_key.clone(),
+            ..Endpoint::default()
+        }
     }
 
     fn publish(&self, url: &str) {
         tracing::info!(url, "embedded ClickHouse is ready");
-        let default_endpoint =
-            Endpoint { url: url.to_owned(), user: DEFAULT_USER.to_owned(), password: self.password.clone() };
+        let default_endpoint = Endpoint {
+            url: url.to_owned(),
+            user: DEFAULT_USER.to_owned(),
+            password: self.password.clone(),
+            ..Endpoint::default()
+        };
         if let Err(error) = write_endpoint_file(&self.config.endpoint_file, &default_endpoint) {
             let file = self.config.endpoint_file.display();
             tracing::warn!(%error, %file, "endpoint file of the embedded ClickHouse not written");

@@ -7,7 +7,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::freshness::RecentFreshness;
 use super::storage::StorageProbe;
-use crate::clickhouse::{ClickHouse, ClickHouseError};
+use crate::clickhouse::replicas::{ReplicaState, Replicas};
+use crate::clickhouse::{ClickHouse, ClickHouseError, requirements};
 use crate::engine::EngineHandle;
 use crate::journal::Journal;
 use crate::proto::{self, v1};
@@ -28,6 +29,8 @@ pub(crate) struct HealthSources {
     pub clickhouse: ClickHouse,
     /// `None` with `CLICKHOUSE_URL`.
     pub engine: Option<EngineHandle>,
+    /// `None` with the embedded engine.
+    pub replicas: Option<Replicas>,
     pub writer: Writer,
     pub journal: Journal,
     pub dead_letters: DeadLetters,
@@ -100,6 +103,8 @@ pub(crate) struct HealthCollector {
     clickhouse_version: String,
     freshness: RecentFreshness,
     storage: StorageProbe,
+    /// What ClickHouse lacks.
+    problems: Vec<String>,
     state: watch::Sender<v1::Health>,
 }
 
@@ -114,6 +119,7 @@ impl HealthCollector {
             clickhouse_version: String::new(),
             freshness: RecentFreshness::default(),
             storage: StorageProbe::default(),
+            problems: Vec::new(),
             state,
         };
         collector.collect().await;
@@ -235,10 +241,12 @@ impl HealthCollector {
             engine_sandbox: engine
                 .and_then(EngineHandle::confinement)
                 .map_or_else(String::new, |confinement| confinement.to_string()),
+            problems: self.problems.clone(),
+            replicas: self.sources.replicas.iter().flat_map(Replicas::states).map(replica_health).collect(),
         }
     }
 
-    /// The sizes are not part of the status: without them everything works. They are in the health that is collected next.
+    /// Both are in the health that is collected next. The sizes are not part of the status: without them everything works.
     async fn probe_storage(&mut self) {
         let now = Instant::now();
         let is_reachable =
@@ -253,7 +261,21 @@ impl HealthCollector {
         if let Err(error) = asked {
             tracing::warn!(%error, "the size of the tables cannot be determined");
         }
+        match tokio::time::timeout(PING_TIMEOUT, requirements::problems(&self.sources.clickhouse)).await {
+            Ok(Ok(problems)) => self.problems = problems,
+            // Inserts say what is wrong.
+            Ok(Err(error)) => {
+                tracing::warn!(%error, "whether ClickHouse deduplicates inserts cannot be determined")
+            }
+            Err(_) => {
+                tracing::warn!("whether ClickHouse deduplicates inserts cannot be determined: no response")
+            }
+        }
     }
+}
+
+fn replica_health(ReplicaState { address, is_used, version, error }: ReplicaState) -> v1::ClickHouseReplica {
+    v1::ClickHouseReplica { address, used: is_used, version, error }
 }
 
 fn dead_letter_health(letters: &DeadLetterSummary) -> v1::DeadLetterHealth {
@@ -289,6 +311,9 @@ fn status_of(
     }
     if let Some(line) = schema_pending {
         return (Status::Degraded, line);
+    }
+    if let Some(problem) = clickhouse.problems.first() {
+        return (Status::Degraded, format!("events may be counted twice or lost: {problem}"));
     }
     if !dead_letters.error.is_empty() {
         let line = format!(
@@ -335,6 +360,10 @@ fn status_of(
             "the journal was damaged when the server started: {damage}; check the disk; the next restart clears this \
              message"
         );
+        return (Status::Degraded, line);
+    }
+    if let Some(replica) = clickhouse.replicas.iter().find(|replica| !replica.error.is_empty()) {
+        let line = format!("the replica {} of ClickHouse cannot be used: {}", replica.address, replica.error);
         return (Status::Degraded, line);
     }
     (Status::Ok, "ok".to_owned())

@@ -47,6 +47,7 @@ mod producers;
 mod projects;
 mod properties;
 mod reconcile;
+mod replicas;
 mod rollup_assertions;
 mod rollups;
 mod segment;

@@ -1,0 +1,211 @@
+//! A ClickHouse server behind several addresses, with credentials in files.
+//!
+//! There is no replicated ClickHouse here: two addresses of one engine stand for two replicas that never lag behind each other.
+//! `make replica-test EVENTS=1000000` sends more events.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
+
+use http_body_util::{BodyExt as _, Full};
+use hyper::body::{Bytes, Incoming};
+use hyper::service::service_fn;
+use hyper::{Request, Response};
+use hyper_util::client::legacy::Client;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use millrace_client::ProducerConfig;
+use millrace_client::proto::v1;
+use tokio::net::TcpListener;
+
+use crate::common::{TestClickHouse, TestServer, event, events_request, free_address};
+use crate::rollup_assertions::assert_rollup_matches_events;
+
+const PASSWORD: (&str, &str) = ("CLICKHOUSE_PASSWORD", TestClickHouse::PASSWORD);
+
+/// Two addresses of one engine. Some responses to inserts are lost, and the address that lost one is down until the other one loses
+/// one too.
+#[derive(Clone)]
+struct FaultyReplicas {
+    engine: Arc<str>,
+    client: Client<hyper_util::client::legacy::connect::HttpConnector, Full<Bytes>>,
+    /// Every so many-th response is lost.
+    lost_every: u64,
+    inserts: Arc<AtomicU64>,
+    /// Index of the address that is down.
+    down: Arc<AtomicUsize>,
+    lost: Arc<AtomicU64>,
+}
+
+/// No response: hyper closes the connection.
+#[derive(Debug)]
+struct NoResponse;
+
+impl std::fmt::Display for NoResponse {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.write_str("no response")
+    }
+}
+
+impl std::error::Error for NoResponse {}
+
+impl FaultyReplicas {
+    /// Returns the addresses too.
+    async fn start(engine: &str, lost_every: u64) -> (Self, String) {
+        let replicas = Self {
+            engine: engine.into(),
+            client: Client::builder(TokioExecutor::new()).build_http(),
+            lost_every,
+            inserts: Arc::default(),
+            down: Arc::new(AtomicUsize::new(usize::MAX)),
+            lost: Arc::default(),
+        };
+        let mut urls = Vec::new();
+        for index in 0..2 {
+            let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+            urls.push(format!("http://{}", listener.local_addr().unwrap()));
+            tokio::spawn(replicas.clone().listen(index, listener));
+        }
+        (replicas, urls.join(","))
+    }
+
+    async fn listen(self, index: usize, listener: TcpListener) {
+        while let Ok((connection, _)) = listener.accept().await {
+            let replicas = self.clone();
+            let service = service_fn(move |request| replicas.clone().respond(index, request));
+            let serving = hyper::server::conn::http1::Builder::new()
+                .serve_connection(TokioIo::new(connection), service);
+            tokio::spawn(async move { drop(serving.await) });
+        }
+    }
+
+    async fn respond(
+        self,
+        index: usize,
+        request: Request<Incoming>,
+    ) -> Result<Response<Full<Bytes>>, NoResponse> {
+        if self.down.load(Relaxed) == index {
+            return Err(NoResponse);
+        }
+        let is_insert =
+            request.uri().query().is_some_and(|query| query.contains("insert_deduplication_token"));
+        let (mut head, body) = request.into_parts();
+        let body = body.collect().await.map_err(|_| NoResponse)?.to_bytes();
+        let path = head.uri.path_and_query().map_or("/", |path| path.as_str());
+        head.uri = format!("{}{path}", self.engine).parse().unwrap();
+        let request = Request::from_parts(head, Full::new(body));
+        let response = self.client.request(request).await.map_err(|_| NoResponse)?;
+        let (head, body) = response.into_parts();
+        let body = body.collect().await.map_err(|_| NoResponse)?.to_bytes();
+        // The engine has executed the statement.
+        if is_insert && self.inserts.fetch_add(1, Relaxed).is_multiple_of(self.lost_every) {
+            self.lost.fetch_add(1, Relaxed);
+            self.down.store(index, Relaxed);
+            return Err(NoResponse);
+        }
+        Ok::<_, Infallible>(Response::from_parts(head, Full::new(body))).map_err(|never| match never {})
+    }
+}
+
+/// Makes [`TestServer::sql`] ask this engine.
+fn name_engine(server: &TestServer, url: &str) {
+    let endpoint = serde_json::json!({ "url": url, "user": "default", "password": TestClickHouse::PASSWORD });
+    std::fs::write(server.data_dir().join("engine.json"), endpoint.to_string()).unwrap();
+}
+
+fn numbered(number: u64) -> v1::Event {
+    v1::Event {
+        session_id: format!("s{}", number % 1_000),
+        properties_kind: Some(v1::event::PropertiesKind::PropertiesJson(format!(r#"{{"n":{number}}}"#))),
+        ..event("page_view")
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn inserts_that_move_between_replicas_count_once() {
+    let events: u64 = std::env::var("REPLICA_EVENTS").map_or(20_000, |text| text.parse().unwrap());
+    let folder = tempfile::tempdir().unwrap();
+    let address = free_address();
+    let engine = format!("http://{address}");
+    let _clickhouse = TestClickHouse::start(&address, folder.path());
+    let (replicas, urls) = FaultyReplicas::start(&engine, 3).await;
+    let server = TestServer::start_with(&[("CLICKHOUSE_URL", &urls), PASSWORD, ("MILLRACE_LOG", "info")]);
+    name_engine(&server, &engine);
+    let producer = ProducerConfig::new(server.url()).connect().await.unwrap();
+    // At least so many batches, of two inserts each.
+    const BATCHES: u64 = 12;
+    for batch in 0..BATCHES {
+        for number in batch * events / BATCHES..(batch + 1) * events / BATCHES {
+            producer.send(numbered(number)).await.unwrap();
+        }
+        producer.flush().await.unwrap();
+        server.wait_until_landed().await;
+    }
+    let totals = producer.close().await.unwrap();
+    assert_eq!((totals.accepted, totals.rejected), (events, 0));
+    let lost = replicas.lost.load(Relaxed);
+    assert!(lost >= BATCHES / 2, "{lost} responses were lost");
+    let moves = server.log().matches("another replica of ClickHouse is used").count() as u64;
+    assert!(moves >= lost - 1, "{moves} moves between the replicas after {lost} lost responses");
+    let counts = "SELECT count(), uniqExact(JSONExtractUInt(properties, 'n')) FROM events";
+    assert_eq!(server.sql_numbers(counts).await, [events, events]);
+    assert_rollup_matches_events(&server).await;
+    // Both are there again.
+    replicas.down.store(usize::MAX, Relaxed);
+    let health = server.wait_for_health("both replicas", |health| health.status() == v1::Status::Ok).await;
+    let clickhouse = health.clickhouse.unwrap();
+    assert_eq!(clickhouse.replicas.len(), 2, "{clickhouse:?}");
+    assert_eq!(clickhouse.replicas.iter().filter(|replica| replica.used).count(), 1, "{clickhouse:?}");
+    assert!(clickhouse.replicas.iter().all(|replica| replica.error.is_empty()), "{clickhouse:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_password_in_a_file_may_change() {
+    let folder = tempfile::tempdir().unwrap();
+    let address = free_address();
+    let _clickhouse = TestClickHouse::start(&address, folder.path());
+    let file = folder.path().join("password");
+    std::fs::write(&file, format!("{}\n", TestClickHouse::PASSWORD)).unwrap();
+    let url = format!("http://{address}");
+    let server = TestServer::start_with(&[
+        ("CLICKHOUSE_URL", &url),
+        ("CLICKHOUSE_PASSWORD", ""),
+        ("CLICKHOUSE_PASSWORD_FILE", file.to_str().unwrap()),
+    ]);
+    server.wait_for_health("ok", |health| health.status() == v1::Status::Ok).await;
+    std::fs::write(&file, "an old password\n").unwrap();
+    server.ingest().await.send_events(events_request(vec![event("kept")])).await.unwrap();
+    let is_refused = |health: &v1::Health| health.status() == v1::Status::Degraded;
+    let health = server.wait_for_health("a refused password", is_refused).await;
+    assert!(health.summary.contains("password"), "{}", health.summary);
+    std::fs::write(&file, format!("{}\n", TestClickHouse::PASSWORD)).unwrap();
+    server.wait_for_health("the new password", |health| health.status() == v1::Status::Ok).await;
+    server.wait_until_landed().await;
+    name_engine(&server, &url);
+    assert_eq!(server.sql_numbers("SELECT count() FROM events").await, [1]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_table_that_forgets_tokens_is_told_with_the_way_out() {
+    let folder = tempfile::tempdir().unwrap();
+    let address = free_address();
+    let url = format!("http://{address}");
+    let _clickhouse = TestClickHouse::start(&address, folder.path());
+    let client = TestClickHouse::client(&url);
+    let start = || TestServer::start_with(&[("CLICKHOUSE_URL", &url), PASSWORD]);
+    let server = start();
+    server.wait_for_health("the tables", |health| health.status() == v1::Status::Ok).await;
+    assert!(server.stop().0.success());
+    let change = "ALTER TABLE events MODIFY SETTING non_replicated_deduplication_window = 3";
+    client.query(change).execute().await.unwrap();
+    let server = start();
+    let has_problem = |health: &v1::Health| health.status() == v1::Status::Degraded;
+    let health = server.wait_for_health("the short window", has_problem).await;
+    let (_, way_out) = health.summary.split_once("; run ").unwrap_or_else(|| panic!("{}", health.summary));
+    assert_eq!(way_out, "ALTER TABLE events MODIFY SETTING non_replicated_deduplication_window = 10000");
+    assert_eq!(health.clickhouse.unwrap().problems.len(), 1);
+    assert!(server.stop().0.success());
+    client.query(way_out).execute().await.unwrap();
+    let server = start();
+    let health = server.wait_for_health("the window", |health| health.status() == v1::Status::Ok).await;
+    assert!(health.clickhouse.unwrap().problems.is_empty());
+}

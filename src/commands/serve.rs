@@ -43,6 +43,7 @@ use crate::ingest::rejected::RejectedEvents;
 use crate::insights::Insights;
 use crate::journal::{Journal, JournalConfig};
 use crate::live::Subscriptions;
+use crate::live::landings::LandingsTask;
 use crate::metrics::{self, Metrics, MetricsSources};
 use crate::operations::OperationsHandler;
 use crate::panels::catalog::Catalog;
@@ -168,7 +169,15 @@ pub(crate) async fn run(config: ServeConfig) -> anyhow::Result<()> {
     };
     let (health_collector, view) = HealthCollector::start(sources).await;
     let health_task = tokio::spawn(health_collector.run(stop_services.clone()));
-    let landed = writer.stats().landed();
+    // Nobody else inserts into the embedded engine.
+    let (landings_task, landed) = match storage.replicas {
+        Some(_) => {
+            let (task, landed) =
+                LandingsTask::new(storage.clickhouse.clone(), writer.clone(), demand.subscribe());
+            (Some(tokio::spawn(task.run(stop_services.clone()))), landed)
+        }
+        None => (None, writer.stats().landed()),
+    };
     let (catalog_sender, catalog) = watch::channel(Arc::new(Catalog::built_in()?));
     let sources = PanelSources {
         properties: properties.clone(),
@@ -316,6 +325,7 @@ pub(crate) async fn run(config: ServeConfig) -> anyhow::Result<()> {
         catalogue: ServerTask::new("catalogue", catalogue_task),
         keys: ServerTask::new("keys", tokio::spawn(key_file_watcher.run(stop_services.clone()))),
         dashboard_state: ServerTask::new("dashboard state", dashboard_state_task),
+        landings: landings_task.map(|task| ServerTask::new("landings", task)),
         tails: ServerTask::new("tails", tokio::spawn(tail_task.run(stop_services.clone()))),
         health: ServerTask::new("health", health_task),
         health_reporter: ServerTask::new(
@@ -446,6 +456,8 @@ struct ServerTasks {
     keys: ServerTask,
     dashboard_state: ServerTask,
     tails: ServerTask,
+    /// `None` with the embedded engine.
+    landings: Option<ServerTask>,
     health: ServerTask,
     health_reporter: ServerTask,
     /// `None` without `MILLRACE_METRICS_LISTEN`.
@@ -483,6 +495,7 @@ impl ServerTasks {
             keys,
             dashboard_state,
             tails,
+            landings,
             health,
             health_reporter,
             metrics_server,
@@ -505,7 +518,7 @@ impl ServerTasks {
             health_reporter,
             writer,
         ];
-        let optional = [metrics_server, oidc, deferred_schema, engine];
+        let optional = [landings, metrics_server, oidc, deferred_schema, engine];
         first_exit(tasks.into_iter().chain(optional.into_iter().flatten()).collect()).await
     }
 }

@@ -35,6 +35,7 @@ use crate::explore::error::ExploreError;
 use crate::explore::{self, Explore, QueryResult};
 use crate::panels::{PanelError, PanelQuery, PanelResult, Panels};
 
+pub(crate) mod landings;
 mod share;
 
 /// How many results are computed at once. Inserts and unary calls need the engine too.

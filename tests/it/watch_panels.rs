@@ -1,6 +1,6 @@
 //! WatchPanels: initial values, updates after events, and outages of ClickHouse.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use millrace_client::proto::v1;
 use tonic::{Code, Streaming};
@@ -133,6 +133,41 @@ async fn values_become_stale_during_an_outage_and_recover() {
     let _clickhouse = TestClickHouse::start(&address, folder.path());
     let fresh = wait_for_update(&mut stream, |update| update.stale_reason.is_none()).await;
     assert_eq!((active_users(&fresh), fresh.stale_since), (1, None));
+}
+
+#[tokio::test]
+async fn a_watcher_sees_the_events_that_another_server_has_accepted() {
+    let address = free_address();
+    let folder = tempfile::tempdir().unwrap();
+    let _clickhouse = TestClickHouse::start(&address, folder.path());
+    let url = format!("http://{address}");
+    // Without a refresh of its own: only a landing computes the panel again.
+    let panels = tempfile::tempdir().unwrap();
+    let panel = include_str!("../../queries/panels/active_users.sql");
+    let file = panels.path().join("active_users.sql");
+    std::fs::write(file, panel.replace("-- refresh: 5s", "-- refresh: 3600s")).unwrap();
+    let env = [
+        ("CLICKHOUSE_URL", url.as_str()),
+        ("FLUSH_INTERVAL_MS", "100"),
+        ("MILLRACE_PANELS_DIR", panels.path().to_str().unwrap()),
+    ];
+    let first = TestServer::start_with(&env);
+    first.wait_for_health("ok", |health| health.status() == v1::Status::Ok).await;
+    let second = TestServer::start_with(&env);
+    let mut dashboard = first.dashboard().await;
+    let mut stream =
+        dashboard.watch_panels(watch_request(vec![query("a", "active_users")])).await.unwrap().into_inner();
+    wait_for_update(&mut stream, |update| active_users(update) == 0).await;
+    let mut times = Vec::new();
+    for visitor in 1..=10 {
+        let event = v1::Event { session_id: format!("visitor-{visitor}"), ..event("page_view") };
+        second.ingest().await.send_events(events_request(vec![event])).await.unwrap();
+        let accepted_at = Instant::now();
+        wait_for_update(&mut stream, |update| active_users(update) == visitor).await;
+        times.push(accepted_at.elapsed());
+    }
+    times.sort();
+    println!("from the acknowledgement of one server to a watcher of the other: {times:?}");
 }
 
 /// The number of SELECTs that ClickHouse has run.

@@ -119,6 +119,33 @@ test("a starter made of the project's events becomes a question in the address, 
   expect(callsOf("QueryTrend")[0]?.request.series).toEqual([{ eventName: "page_view" }]);
 });
 
+test("a rate is one click, two events and percentages, and a formula in the address", async () => {
+  handlers.QueryTrend = ({ request }) => trend([request.breakdown ?? [], request.formula ? 0.25 : 1204]);
+  const { user, search } = await open("/explore?range=24h&s=login");
+  await user.click(await screen.findByRole("button", { name: "Rate: A of B" }));
+  await waitFor(() => expect(search()).toContain("s=login&s=*&formula=A+/+B"));
+  expect(await screen.findByRole("heading", { name: "login, share of all events" })).toBeTruthy();
+  const shown = await result();
+  expect(
+    await within(shown).findByRole("button", { name: "25.0%: People behind login, share of all events" }),
+  ).toBeTruthy();
+  await user.click(screen.getByRole("button", { name: /^Of all: / }));
+  await user.click(await screen.findByRole("option", { name: /^page_view/ }));
+  expect(await screen.findByRole("heading", { name: "login, share of page_view" })).toBeTruthy();
+  await user.click(screen.getByRole("button", { name: "As formula" }));
+  expect(screen.getByRole<HTMLInputElement>("textbox", { name: "Formula" }).value).toBe("A / B");
+});
+
+test("an event that says that something failed makes the error rate a starter", async () => {
+  handlers.ListEventNames = () => ({
+    names: ["page_view", "payment_failed"].map((name) => ({ name, events: 9n })),
+    total: 2n,
+  });
+  const { user, search } = await open("/explore?range=24h");
+  await user.click(await screen.findByText("Error rate"));
+  await waitFor(() => expect(search()).toContain("s=payment_failed&s=*&formula=A+/+B"));
+});
+
 test("what is not complete is said in its place and not sent", async () => {
   const { user } = await open("/explore?range=24h&s=page_view&formula=A+%2B");
   expect(await screen.findAllByText("Something is missing at the end")).toHaveLength(2);

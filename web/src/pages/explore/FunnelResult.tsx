@@ -56,7 +56,7 @@ interface FunnelProps extends ResultProps<Funnel> {
   onRange: (range: Interval) => void;
 }
 
-export function FunnelResult(props: FunnelProps) {
+export default function FunnelResult(props: FunnelProps) {
   const { question, answer, frame, frameKey, onQuestion, onPeople, selection, onRange } = props;
   const detail = frame.detail as FunnelDetail;
   const earlierFrame = useEarlier(answer, selection);

@@ -31,6 +31,12 @@ export const words = {
   formulaHint: "For example 100 * B / A",
   addFormula: "Add formula",
   removeFormula: "Remove the formula",
+  rate: "Rate",
+  addRate: "Rate: A of B",
+  ratePart: "Events of this kind",
+  rateWhole: "Of all",
+  removeRate: "Remove the rate",
+  asFormula: "As formula",
 
   steps: "Steps",
   stepLabel: (step: number) => `Step ${step}`,
@@ -262,6 +268,7 @@ export const words = {
   starters: {
     trend: (event: string) => `How often does ${event} happen?`,
     trendHint: "by day",
+    rate: (_: string) => "Error rate",
     funnel: (from: string, to: string) => `How many go from ${from} to ${to}?`,
     funnelHint: "a funnel of visitors",
     retention: (event: string) => `Who comes back to ${event}?`,

@@ -2,8 +2,19 @@
 
 import { dimensionWords } from "../../frame/words.ts";
 import { countryName } from "../../lib/format.ts";
+import { shareWords } from "../../query/rate.ts";
 import { countryCode } from "./countries.ts";
-import type { EventRef, Group, Item, Measure, Operator, Question, Series, Trend } from "./question.ts";
+import {
+  type EventRef,
+  type Group,
+  type Item,
+  type Measure,
+  type Operator,
+  type Question,
+  rateOf,
+  type Series,
+  type Trend,
+} from "./question.ts";
 
 export const MEASURE_WORDS: Record<Measure, string> = {
   events: "Events",
@@ -51,6 +62,25 @@ export function seriesWords(series: Series | undefined): string {
   return `${name}: ${what}${property ? ` ${fieldWords(property)}` : ""}${filtered}`;
 }
 
+/** "error_occurred, share of all events". */
+export function rateWords([part, whole]: [part: Series, whole: Series]): string {
+  const named = whole.event || whole.where.items.length > 0 ? seriesWords(whole) : undefined;
+  const { measure } = whole;
+  const counted =
+    measure === "unlinked" ? "visitors" : measure === "visitors" || measure === "sessions" ? measure : "events";
+  return shareWords(seriesWords(part), named, counted);
+}
+
+function formulaWords(trend: Trend): string {
+  const rate = rateOf(trend);
+  if (rate) return rateWords(rate);
+  // "100 * signup_completed / page_view": letters say nothing where the series are not listed.
+  return trend.formula.trim().replaceAll(/\b[A-Z]\b/g, (letter) => {
+    const index = letter.charCodeAt(0) - 65;
+    return seriesWords(trend.series[index]) || letter;
+  });
+}
+
 const COUNTRY = /(^|[._])country(_code)?$/;
 
 /** Whether values of the field are shown as names of countries. */
@@ -94,13 +124,6 @@ export const groupWords = ({ match, items }: Group): string =>
 
 const eventRefWords = ({ event, where }: EventRef): string =>
   where.items.length > 0 ? `${eventName(event)} (${groupWords(where)})` : eventName(event);
-
-/** "100 * signup_completed / page_view": letters say nothing where the series are not listed. */
-const formulaWords = ({ formula, series }: Trend): string =>
-  formula.trim().replaceAll(/\b[A-Z]\b/g, (letter) => {
-    const index = letter.charCodeAt(0) - 65;
-    return seriesWords(series[index]) || letter;
-  });
 
 /** A heading: "login by country". */
 export function questionWords(question: Question): string {

@@ -2,9 +2,9 @@
 
 import { DAY } from "../../lib/time.ts";
 import type { Preset, Range } from "../../query/range.ts";
+import { useEventNames } from "../../shell/pickers/pickers.tsx";
 import { Button } from "../../ui/Button.tsx";
 import { EmptyState, Skeleton } from "../../ui/placeholders.tsx";
-import { useEventNames } from "./pickers.tsx";
 import { asRate, funnelOf, type Question, retentionOf, seriesOf, trendOf } from "./question.ts";
 import { type Starter, starters } from "./starters.ts";
 import { words } from "./strings.ts";

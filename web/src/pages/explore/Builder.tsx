@@ -1,10 +1,10 @@
 // The question: what is counted, of which events, by what.
 
 import { type ReactNode, useId, useState } from "react";
+import { EventPicker, PropertyPicker, TypedInput, useEventNames } from "../../shell/pickers/pickers.tsx";
 import { Button, IconButton } from "../../ui/Button.tsx";
 import { Select, type SelectProps } from "../../ui/Select.tsx";
 import { FilterEditor, Problem } from "./FilterEditor.tsx";
-import { EventPicker, PropertyPicker, TypedInput, useEventNames } from "./pickers.tsx";
 import {
   asKind,
   asRate,

@@ -13,6 +13,7 @@ import { formatCount, formatDuration } from "../../lib/format.ts";
 import { useCall } from "../../live/useCall.ts";
 import type { Selection } from "../../query/query.ts";
 import type { Interval } from "../../query/range.ts";
+import { fieldWords } from "../../shell/pickers/fields.ts";
 import { Changes } from "./Changes.tsx";
 import { certainty, type FunnelRow, funnelRows, worstChange } from "./funnelRows.ts";
 import { Points } from "./Points.tsx";
@@ -22,7 +23,7 @@ import { earlierSelection, pctWords, points, pointsWords } from "./result.ts";
 import { words } from "./strings.ts";
 import { BucketSelect } from "./TrendResult.tsx";
 import { ChartSelect, SortHeader, useSorted } from "./tables.tsx";
-import { fieldWords, questionWords } from "./words.ts";
+import { questionWords } from "./words.ts";
 
 /** Who can still convert is not lost. */
 const lostWords = ({ result }: FunnelRow) => (result.running > 0 ? words.notYet : words.lost);

@@ -1,19 +1,6 @@
 import { expect, test } from "vitest";
 import { asRate, funnelOf, seriesOf, trendOf } from "./question.ts";
-import { questionWords, storedValue, valueWords } from "./words.ts";
-
-test("a typed name of a country is its code, if that is what the events have", () => {
-  expect(storedValue("country_code", "Germany", [])).toBe("DE");
-  expect(storedValue("country_code", "de", [])).toBe("DE");
-  expect(storedValue("country_code", "Atlantis", [])).toBe("Atlantis");
-  expect(storedValue("properties.country", "Germany", ["DE", "ES"])).toBe("DE");
-  expect(storedValue("properties.country", "Germany", ["Germany"])).toBe("Germany");
-  expect(storedValue("plan", "Germany", [])).toBe("Germany");
-});
-
-test("a name that is no code does not look like the country", () => {
-  expect([valueWords("country_code", "DE"), valueWords("country_code", "Germany")]).toEqual(["Germany", "“Germany”"]);
-});
+import { questionWords } from "./words.ts";
 
 test("a title has the events of a formula, and says what a rate is a share of", () => {
   const question = {

@@ -1,9 +1,7 @@
 // Questions in words: names of lines, and titles.
 
-import { dimensionWords } from "../../frame/words.ts";
-import { countryName } from "../../lib/format.ts";
 import { shareWords } from "../../query/rate.ts";
-import { countryCode } from "./countries.ts";
+import { eventName, fieldWords, valueWords } from "../../shell/pickers/fields.ts";
 import {
   type EventRef,
   type Group,
@@ -47,11 +45,6 @@ export const OPERATOR_WORDS: Record<Operator, string> = {
   unset: "is not set",
 };
 
-/** "properties.plan" becomes "plan", "country_code" becomes "country". */
-export const fieldWords = (field: string): string => dimensionWords(field.replace(/^properties\./, ""));
-
-export const eventName = (event: string): string => (event === "" ? "Any event" : event);
-
 export function seriesWords(series: Series | undefined): string {
   if (!series) return "";
   const { event, measure, property, where } = series;
@@ -79,27 +72,6 @@ function formulaWords(trend: Trend): string {
     const index = letter.charCodeAt(0) - 65;
     return seriesWords(trend.series[index]) || letter;
   });
-}
-
-const COUNTRY = /(^|[._])country(_code)?$/;
-
-/** Whether values of the field are shown as names of countries. */
-export const isCountryField = (field: string): boolean => COUNTRY.test(field);
-
-/** A text beside the name of a country that is no code of one looks different. */
-export function valueWords(field: string, value: string): string {
-  if (value === "") return "“”";
-  if (!isCountryField(field)) return value;
-  if (/^[A-Z]{2}$/.test(value)) return countryName(value);
-  return countryCode(value) ? `“${value}”` : value;
-}
-
-/** A typed value as events have it: "Germany" is DE where the values are codes. */
-export function storedValue(field: string, typed: string, offered: string[]): string {
-  const text = typed.trim();
-  if (!isCountryField(field) || offered.includes(text)) return text;
-  const code = /^[a-z]{2}$/i.test(text) ? text.toUpperCase() : countryCode(text);
-  return code && (field === "country_code" || offered.includes(code)) ? code : text;
 }
 
 export function itemWords(item: Item): string {

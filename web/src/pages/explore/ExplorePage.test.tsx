@@ -161,6 +161,31 @@ test("an error of the server is shown at its part of the question", async () => 
   await within(builder).findByText("at character 1: no such series");
 });
 
+test("a change of a funnel that can be chance says so, and each has the numbers it is a change of", async () => {
+  const result = (value: string, entered: number, converted: number) => {
+    const pct = (100 * converted) / entered;
+    const steps = [{ count: BigInt(entered) }, { count: BigInt(converted), fromFirstPct: pct, fromPreviousPct: pct }];
+    return { value, steps };
+  };
+  handlers.QueryFunnel = ({ request }) => ({
+    ...(request.range.timeRange
+      ? { overall: result("", 2_000, 1_000), breakdown: [result("web", 1_940, 980), result("ios", 60, 20)] }
+      : { overall: result("", 2_000, 1_400), breakdown: [result("web", 1_930, 1_370), result("ios", 70, 30)] }),
+    context,
+    cost,
+  });
+  await open("/explore?range=24h&q=funnel&s=signup_started&s=signup_completed&by=plan&compare=previous");
+  const row = async (name: string) => (await screen.findByRole("rowheader", { name })).closest("tr") as HTMLElement;
+  const web = await row("web");
+  await within(web).findByText("n 1,940 / 1,930");
+  expect(within(web).getByText("−20.5 pts").className).toContain("text-danger");
+  const ios = await row("ios");
+  expect(within(ios).getByText("n 60 / 70").title).toBe("60 reached signup_started, and 70 in the period before");
+  const change = within(ios).getByTitle("Within what chance alone explains at these numbers");
+  expect(change.textContent).toMatch(/^−9.5 pts/);
+  expect(change.className).toContain("text-muted");
+});
+
 test("a query that runs can be cancelled, and run again", async () => {
   let finish = (_: object) => {};
   handlers.QueryTrend = ({ signal }) =>

@@ -15,7 +15,7 @@ import type { Selection } from "../../query/query.ts";
 import type { Interval } from "../../query/range.ts";
 import { fieldWords } from "../../shell/pickers/fields.ts";
 import { Changes } from "./Changes.tsx";
-import { certainty, type FunnelRow, funnelRows, worstChange } from "./funnelRows.ts";
+import { certainty, entriesOf, type FunnelRow, funnelRows, worstChange } from "./funnelRows.ts";
 import { Points } from "./Points.tsx";
 import { chartOf, type Funnel, withValue } from "./question.ts";
 import type { ResultProps } from "./Result.tsx";
@@ -198,6 +198,27 @@ function Steps({ detail, row, onPeople }: StepsProps) {
   );
 }
 
+interface ChangedProps {
+  row: FunnelRow;
+  step: number;
+  change: number;
+  /** The name of the step before. */
+  of: string;
+}
+
+/** A change, and how many people it is a change of. */
+function Changed({ row, step, change, of }: ChangedProps) {
+  const [now, before] = entriesOf(row, step);
+  return (
+    <span className="inline-flex items-baseline gap-2 whitespace-nowrap">
+      <Points change={change} of={certainty(row, step)} />
+      <span className="text-xs text-muted" title={words.entriesHint(now, before, of)}>
+        {words.entries(now, before)}
+      </span>
+    </span>
+  );
+}
+
 interface TableProps {
   detail: FunnelDetail;
   rows: FunnelRow[];
@@ -282,7 +303,11 @@ function FunnelTable({ detail, rows, versus, onHover, onPeople }: TableProps) {
                     ? []
                     : [
                         <td key={`change${index}`}>
-                          {change === null ? "–" : <Points change={change} of={certainty(row, index)} />}
+                          {change === null ? (
+                            <span title={words.notListedBefore}>–</span>
+                          ) : (
+                            <Changed row={row} step={index} change={change} of={detail.steps[index - 1] ?? ""} />
+                          )}
                         </td>,
                       ]),
                 ];

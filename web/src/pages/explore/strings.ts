@@ -196,7 +196,11 @@ export const words = {
   total: "Total",
   earlier: "Before",
   change: "Change",
-  maybeChance: "A difference of this size can be chance",
+  maybeChance: "Within what chance alone explains at these numbers",
+  entries: (now: number, before: number) => `n ${formatCount(now)} / ${formatCount(before)}`,
+  entriesHint: (now: number, before: number, step: string) =>
+    `${formatCount(now)} reached ${step}, and ${formatCount(before)} in the period before`,
+  notListedBefore: "Not among the values of the period before",
   noneBefore: "Nobody did this in the period before",
   sortBy: (column: string) => `Sort by ${column}`,
   moreBuckets: (count: number) => `${formatCount(count)} earlier buckets are in the CSV file`,

@@ -1,4 +1,4 @@
-import { cleanup, render, screen } from "@testing-library/react";
+import { act, cleanup, render, screen } from "@testing-library/react";
 import userEvent from "@testing-library/user-event";
 import { Suspense } from "react";
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
@@ -11,7 +11,10 @@ const load = vi.fn(async () => {
   return { default: ({ text }: { text: string }) => <p>{text}</p> };
 });
 
-afterEach(cleanup);
+afterEach(() => {
+  cleanup();
+  vi.useRealTimers();
+});
 beforeEach(() => {
   online = true;
   load.mockClear();
@@ -58,6 +61,31 @@ test("a part that could not be loaded is loaded again on retry, and not by new d
   await userEvent.click(retry);
   expect(await screen.findByText("loaded")).toBeTruthy();
   expect(load).toHaveBeenCalledTimes(2);
+});
+
+test("a part that could not be loaded is loaded as soon as that is possible, without a click and without a flicker", async () => {
+  vi.useFakeTimers({ toFake: ["setTimeout"] });
+  online = false;
+  const Part = lazyPart(load);
+  render(show(Part));
+  const settle = () => act(async () => void (await Promise.allSettled(load.mock.results.map(({ value }) => value))));
+  await settle();
+  const failure = screen.getByRole("button", { name: /^Failed to fetch/ });
+  for (const [wait, loads] of [
+    [2_000, 2],
+    [4_000, 3],
+  ] as const) {
+    await act(() => vi.advanceTimersByTimeAsync(wait));
+    expect(load).toHaveBeenCalledTimes(loads);
+    expect(screen.getByRole("button", { name: /^Failed to fetch/ }), "the same").toBe(failure);
+  }
+  online = true;
+  await act(() => vi.advanceTimersByTimeAsync(8_000));
+  await settle();
+  expect(screen.getByText("loaded")).toBeTruthy();
+  const loads = load.mock.calls.length;
+  await act(() => vi.advanceTimersByTimeAsync(600_000));
+  expect(load).toHaveBeenCalledTimes(loads);
 });
 
 test("a preload that fails has no consequences", async () => {

@@ -18,6 +18,9 @@ export function retryFailedParts(): void {
   for (const retry of boundaries) retry();
 }
 
+const MIN_WAIT_MS = 2_000;
+const MAX_WAIT_MS = 60_000;
+
 /** Error boundaries that caught a failed load render their children again after `retryFailedParts`. */
 export function onRetryFailedParts(retry: () => void): () => void {
   boundaries.add(retry);
@@ -46,6 +49,7 @@ export function lazyPart<Props extends object>(
 ): LazyPart<Props> {
   let loading: Promise<{ default: ComponentType<Props> }> | undefined;
   let loaded: ComponentType<Props> | undefined;
+  let probing = false;
   const request = () => {
     loading ??= load().then((module) => {
       loaded = module.default;
@@ -53,10 +57,23 @@ export function lazyPart<Props extends object>(
     });
     return loading;
   };
+  /** A load can fail in an interruption that the connection does not notice, or after it is back. Meanwhile the page stays as it is. */
+  const probe = (wait: number) => {
+    probing = true;
+    const again = () => probe(Math.min(2 * wait, MAX_WAIT_MS));
+    const found = () => {
+      probing = false;
+      retryFailedParts();
+    };
+    setTimeout(() => load().then(found, again), wait);
+  };
   const create = () =>
     lazy(() => {
       const module = request();
-      module.catch(() => failed.add(forget));
+      module.catch(() => {
+        failed.add(forget);
+        if (!probing) probe(MIN_WAIT_MS);
+      });
       return module;
     });
   let suspending = create();

@@ -1,6 +1,7 @@
 import { create, type MessageInitShape } from "@bufbuild/protobuf";
 import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import { expect, test } from "vitest";
+import type { TrendDetail } from "../frame/detail.ts";
 import { toTimeSeries } from "../frame/timeSeries.ts";
 import {
   Aggregation,
@@ -207,4 +208,31 @@ test("paths have a row per transition, and say where visits ended", () => {
     [3_000, null],
   ]);
   expect(frame.detail).toMatchObject({ kind: "paths", event: "visit", steps: 3, paths: 10 });
+});
+
+test("a rate has percentages and a name in words, whichever of its formulas a question has", () => {
+  const series = [{ eventName: "error_occurred" }, {}];
+  const lines = [
+    {
+      values: [{ value: 0.5, comparedValue: 0.25 }, {}],
+      total: { value: 0.5, comparedValue: 0.25 },
+      breakdown: ["4.2"],
+    },
+  ];
+  const rate = (request: object) => trend(request, lines, { compare: "week" }).detail as TrendDetail;
+  const fraction = rate({ series, formula: "A / B", breakdown: ["release"] });
+  expect(fraction.lines[0]).toMatchObject({ unit: "%", additive: false, values: [50, null], total: 50 });
+  expect(fraction.lines[0]?.compared).toEqual({ values: [25, null], total: 25 });
+  expect(rate({ series, formula: "100 * A / B" }).lines[0]).toMatchObject({
+    label: "error_occurred, share of all events",
+    unit: "%",
+    total: 0.5,
+  });
+  const visitors = series.map((each) => ({ ...each, aggregation: Aggregation.VISITORS }));
+  expect(rate({ series: visitors, formula: "A / B" }).lines[0]?.label).toBe(
+    "error_occurred: visitors, share of all visitors",
+  );
+  // Not of the same count: 45 EUR per order are no percentage.
+  const average = [{ eventName: "order", aggregation: Aggregation.SUM, property: "price" }, { eventName: "order" }];
+  expect(rate({ series: average, formula: "A / B" }).lines[0]).toMatchObject({ label: "A / B", unit: "", total: 0.5 });
 });

@@ -34,6 +34,7 @@ import {
 import type { PanelContext } from "../gen/millrace/v1/range_pb.ts";
 import { DAY, fromWallClock, toWallClock } from "../lib/time.ts";
 import type { Compare, ExploreQuery } from "../query/query.ts";
+import { type Counted, percentFactor, shareWords } from "../query/rate.ts";
 import type { Init } from "./codec.ts";
 import { decodeContext, float } from "./decode.ts";
 import { strings } from "./strings.ts";
@@ -124,12 +125,47 @@ function seriesWords(series: Init<TrendSeries>): string {
 
 const ADDITIVE = new Set([Aggregation.UNSPECIFIED, Aggregation.EVENTS, Aggregation.SUM]);
 
+const COUNTED: Partial<Record<Aggregation, Counted>> = {
+  [Aggregation.EVENTS]: "events",
+  [Aggregation.VISITORS]: "visitors",
+  [Aggregation.UNLINKED_VISITORS]: "visitors",
+  [Aggregation.SESSIONS]: "sessions",
+};
+
+const countOf = ({ aggregation }: Init<TrendSeries>): Aggregation => aggregation || Aggregation.EVENTS;
+
+interface Computed {
+  name: string;
+  /** What makes the values percentages. Undefined if they are none. */
+  percentFactor?: number;
+}
+
+/** What the formula of a request computes. Undefined without one. */
+function computedBy({ formula = "", series = [] }: Init<QueryTrendRequest>): Computed | undefined {
+  if (!formula) return undefined;
+  const [part, whole, more] = series;
+  const factor = percentFactor(formula);
+  if (part && whole && !more && factor && countOf(part) === countOf(whole)) {
+    const counted = COUNTED[countOf(part)];
+    const named = whole.eventName || whole.filter ? seriesWords(whole) : undefined;
+    if (counted) return { name: shareWords(seriesWords(part), named, counted), percentFactor: factor };
+  }
+  // As in the example of the contract: a share of something.
+  return { name: formula, ...(/^\s*100\s*\*/.test(formula) && { percentFactor: 1 }) };
+}
+
 function trendLine(request: Init<QueryTrendRequest>, message: TrendLineMessage): TrendLine {
-  const { formula = "", series = [] } = request;
+  const { series = [] } = request;
   const own = series[message.series] ?? {};
-  const name = formula || seriesWords(own);
+  const computed = computedBy(request);
+  const name = computed?.name ?? seriesWords(own);
+  const factor = computed?.percentFactor ?? 1;
+  const read = (value: number | undefined): number | null => {
+    const number = float(value);
+    return number === null ? null : number * factor;
+  };
   const value = message.isOther ? strings.rest : message.breakdown.join(" · ");
-  const several = !formula && series.length > 1;
+  const several = !computed && series.length > 1;
   const broken = (request.breakdown ?? []).length > 0;
   const compared =
     message.total?.comparedValue !== undefined || message.values.some((each) => each.comparedValue !== undefined);
@@ -138,15 +174,14 @@ function trendLine(request: Init<QueryTrendRequest>, message: TrendLineMessage):
     series: message.series,
     breakdown: [...message.breakdown],
     isOther: message.isOther,
-    // As in the example of the contract: a share of something.
-    unit: /^\s*100\s*\*/.test(formula) ? "%" : "",
-    additive: !formula && ADDITIVE.has(own.aggregation ?? Aggregation.UNSPECIFIED),
-    values: message.values.map(({ value }) => float(value)),
-    total: float(message.total?.value),
+    unit: computed?.percentFactor ? "%" : "",
+    additive: !computed && ADDITIVE.has(own.aggregation ?? Aggregation.UNSPECIFIED),
+    values: message.values.map(({ value }) => read(value)),
+    total: read(message.total?.value),
     ...(compared && {
       compared: {
-        values: message.values.map(({ comparedValue }) => float(comparedValue)),
-        total: float(message.total?.comparedValue),
+        values: message.values.map(({ comparedValue }) => read(comparedValue)),
+        total: read(message.total?.comparedValue),
       },
     }),
   };
@@ -238,8 +273,9 @@ function trendFrame(request: Init<QueryTrendRequest>, message: QueryTrendRespons
   }
   const fields = request.breakdown ?? [];
   const names = (request.series ?? []).map(seriesWords);
-  const series = request.formula || names.length < 2 ? null : names;
-  const measure = request.formula || (names.length === 1 ? names[0] : undefined) || strings.value;
+  const computed = computedBy(request);
+  const series = computed || names.length < 2 ? null : names;
+  const measure = computed?.name || (names.length === 1 ? names[0] : undefined) || strings.value;
   const columns = (times: number[], valuesOf: (line: TrendLine) => (number | null)[]) =>
     fields.length === 0
       ? wideColumns(times, lines, valuesOf)

@@ -48,7 +48,9 @@ export function Chart({ frame, frameKey, kind, title, top }: Props) {
   return (
     <div ref={box} data-chart={kind} className="flex min-h-0 w-full flex-1 flex-col">
       <Suspense fallback={<div className="skeleton min-h-28 w-full flex-1" />}>
-        {form === "time-series" && <TimeSeries frame={drawn} kind={timeKind(kind)} title={title} top={top} />}
+        {form === "time-series" && (
+          <TimeSeries frame={drawn} frameKey={frameKey} kind={timeKind(kind)} title={title} top={top} />
+        )}
         {form === "category-bars" && <CategoryBars frame={drawn} title={title} top={top} />}
         {form === "horizontal-bar" && <HorizontalBars frame={drawn} title={title} top={top} />}
         {form === "table" && <DataTable frame={drawn} title={title} />}

@@ -17,12 +17,15 @@ import { PointTooltip } from "./PointTooltip.tsx";
 import { usePick } from "./pick.tsx";
 import { type Plot, type TimeChartKind, toPlot } from "./plot.ts";
 import { pointAt, pointText, pointWords } from "./point.ts";
+import { inKnownOrder, rememberOrder } from "./seriesOrder.ts";
 import { nearestSeries, seriesPick } from "./seriesPick.ts";
 import { MIN_DRAG, useZoom, zoomSpan } from "./zoom.tsx";
 import "./timeSeries.css";
 
 interface Props {
   frame: Frame;
+  /** Identifies the query: its series keep their order. */
+  frameKey: string;
   kind: TimeChartKind;
   title: string;
   /** How many values of a dimension are drawn. */
@@ -173,11 +176,17 @@ function useSize(element: HTMLElement | null): { width: number; height: number }
   return size;
 }
 
-export default function TimeSeries({ frame, kind, title, top }: Props) {
+export default function TimeSeries({ frame, frameKey, kind, title, top }: Props) {
   const [container, setContainer] = useState<HTMLDivElement | null>(null);
   const { width, height } = useSize(container);
   const theme = useThemeVersion();
-  const data = useMemo(() => toTimeSeries(frame, { top }), [frame, top]);
+  const data = useMemo(() => {
+    const found = toTimeSeries(frame, { top });
+    return found && { ...found, series: inKnownOrder(frameKey, found.series) };
+  }, [frame, frameKey, top]);
+  useEffect(() => {
+    if (data) rememberOrder(frameKey, data.series);
+  }, [frameKey, data]);
   const whole = useMemo(() => (data ? toPlot(frame, data, kind, height) : null), [frame, data, kind, height]);
   const highlight = use(HighlightContext);
   const onHover = use(HoverContext);

@@ -1,7 +1,7 @@
 import { act, fireEvent, render, renderHook, screen, waitFor } from "@testing-library/react";
 import { afterEach, beforeAll, expect, test, vi } from "vitest";
 import { installBrowser } from "../test/browser.ts";
-import { dimension, frame, measure, timeColumn } from "../test/frames.ts";
+import { dimension, frame, MINUTE, measure, START, timeColumn } from "../test/frames.ts";
 import { SAMPLES } from "../test/panels.ts";
 import { figuresOf, figureView } from "./bigFigure.ts";
 import { Chart } from "./Chart.tsx";
@@ -117,9 +117,22 @@ test("a chart over time describes itself, and the arrow keys read its points", a
   expect(screen.getByRole("status").textContent).toBe("");
 });
 
+test("the legend keeps its order when totals change with an update, and is ranked anew for another query", () => {
+  const times = timeColumn([START, START, START + MINUTE, START + MINUTE]);
+  const views = (values: number[]) => frame([times, dimension("page", ["a", "b", "a", "b"]), measure("views", values)]);
+  const names = () => [...document.querySelectorAll("[data-legend] > li")].map((entry) => entry.textContent?.[0]);
+  const props = { kind: "line", title: "Views", top: 5 } as const;
+  const { rerender } = render(<TimeSeries {...props} frameKey="1h" frame={views([1, 5, 1, 5])} />);
+  expect(names()).toEqual(["b", "a"]);
+  rerender(<TimeSeries {...props} frameKey="1h" frame={views([9, 5, 9, 5])} />);
+  expect(names()).toEqual(["b", "a"]);
+  rerender(<TimeSeries {...props} frameKey="24h" frame={views([9, 5, 9, 5])} />);
+  expect(names()).toEqual(["a", "b"]);
+});
+
 test("a pointer and new results are not spoken, and blur ends the point", async () => {
   const { info, frame } = sample("error_rate");
-  const { rerender } = render(<TimeSeries frame={frame} kind="line" title={info.title} top={5} />);
+  const { rerender } = render(<TimeSeries frame={frame} frameKey="a" kind="line" title={info.title} top={5} />);
   const chart = screen.getByRole("img");
   await waitFor(() => expect(chart.querySelector("canvas")).not.toBeNull());
   const status = () => screen.getByRole("status").textContent;
@@ -127,7 +140,7 @@ test("a pointer and new results are not spoken, and blur ends the point", async 
   const spoken = status();
   expect(spoken).toContain("so far, as of 11:00:22");
   const later = { ...frame, context: { ...frame.context, computedAt: frame.context.computedAt + 1000 } };
-  rerender(<TimeSeries frame={later} kind="line" title={info.title} top={5} />);
+  rerender(<TimeSeries frame={later} frameKey="a" kind="line" title={info.title} top={5} />);
   expect(document.querySelector("[data-tooltip]")?.textContent).toContain("so far, as of 11:00:23");
   expect(status()).toBe(spoken);
   fireEvent.blur(chart);
@@ -136,10 +149,10 @@ test("a pointer and new results are not spoken, and blur ends the point", async 
 
 test("colours are read once for a theme, not for each result", async () => {
   const { info, frame } = sample("error_rate");
-  const { rerender } = render(<TimeSeries frame={frame} kind="line" title={info.title} top={5} />);
+  const { rerender } = render(<TimeSeries frame={frame} frameKey="a" kind="line" title={info.title} top={5} />);
   await waitFor(() => expect(screen.getByRole("img").querySelector("canvas")).not.toBeNull());
   const read = vi.spyOn(window, "getComputedStyle");
-  rerender(<TimeSeries frame={{ ...frame }} kind="line" title={info.title} top={5} />);
+  rerender(<TimeSeries frame={{ ...frame }} frameKey="a" kind="line" title={info.title} top={5} />);
   expect(read.mock.calls.filter(([element]) => element instanceof HTMLSpanElement)).toEqual([]);
   read.mockRestore();
 });

@@ -1,13 +1,14 @@
-// Three questions to start with, made of the project's own events.
+// Questions to start with, made of the project's own events.
 
 import { DAY } from "../../lib/time.ts";
 import type { Preset, Range } from "../../query/range.ts";
+import { useEventNames } from "../../shell/pickers/pickers.tsx";
 import { Button } from "../../ui/Button.tsx";
 import { EmptyState, Skeleton } from "../../ui/placeholders.tsx";
-import { useEventNames } from "./pickers.tsx";
-import { funnelOf, type Question, retentionOf, seriesOf, trendOf } from "./question.ts";
+import { asRate, funnelOf, type Question, retentionOf, seriesOf, trendOf } from "./question.ts";
 import { type Starter, starters } from "./starters.ts";
 import { words } from "./strings.ts";
+import { questionWords } from "./words.ts";
 
 interface Props {
   /** With the range that fits the words of the question, if the present one does not. */
@@ -62,7 +63,9 @@ export function Blank({ onQuestion, range }: Props) {
                 onQuestion(questionOf(starter), starter.kind === "trend" && !hasDays(range) ? "7d" : undefined)
               }
             >
-              <span className="text-xs text-muted">{words.kinds[starter.kind].name}</span>
+              <span className="text-xs text-muted">
+                {words.kinds[starter.kind === "rate" ? "trend" : starter.kind].name}
+              </span>
               <span className="text-base font-medium">{titleOf(starter)}</span>
               <span className="text-xs text-muted">{hintOf(starter)}</span>
             </button>
@@ -80,6 +83,8 @@ function questionOf(starter: Starter): Question {
   switch (starter.kind) {
     case "trend":
       return { ...trendOf([seriesOf(starter.event)]), chart: "bar", bucket: "day" };
+    case "rate":
+      return asRate(trendOf([seriesOf(starter.event)]));
     case "funnel":
       return funnelOf([starter.event, starter.to]);
     case "retention":
@@ -92,4 +97,5 @@ function titleOf(starter: Starter): string {
   return words.starters[starter.kind](starter.event);
 }
 
-const hintOf = ({ kind }: Starter): string => words.starters[`${kind}Hint`];
+const hintOf = (starter: Starter): string =>
+  starter.kind === "rate" ? questionWords(questionOf(starter)) : words.starters[`${starter.kind}Hint`];

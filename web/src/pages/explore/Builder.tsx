@@ -1,12 +1,14 @@
 // The question: what is counted, of which events, by what.
 
 import { type ReactNode, useId, useState } from "react";
+import { EventPicker, PropertyPicker, TypedInput, useEventNames } from "../../shell/pickers/pickers.tsx";
 import { Button, IconButton } from "../../ui/Button.tsx";
 import { Select, type SelectProps } from "../../ui/Select.tsx";
 import { FilterEditor, Problem } from "./FilterEditor.tsx";
-import { EventPicker, PropertyPicker, TypedInput } from "./pickers.tsx";
 import {
   asKind,
+  asRate,
+  COUNTS,
   type EventRef,
   eventRef,
   eventsOf,
@@ -19,12 +21,14 @@ import {
   PERIODS,
   type Question,
   type Retention,
+  rateOf,
   type Series,
   seriesLetter,
   seriesOf,
   type Trend,
   withValue,
 } from "./question.ts";
+import { failedEvent } from "./starters.ts";
 import { words } from "./strings.ts";
 import type { Problems } from "./validate.ts";
 import { MEASURE_WORDS } from "./words.ts";
@@ -117,6 +121,8 @@ const MEASURE_OPTIONS = MEASURES.map((value) => ({ value, label: MEASURE_WORDS[v
 
 interface EventRowProps {
   badge: string;
+  /** Above the event. */
+  caption?: string;
   color?: string;
   label: string;
   item: EventRef;
@@ -129,11 +135,12 @@ interface EventRowProps {
 }
 
 /** An event with its own conditions. */
-function EventRow({ badge, label, item, onChange, remove, actions, problems, path, children }: EventRowProps) {
+function EventRow({ badge, caption, label, item, onChange, remove, actions, problems, path, children }: EventRowProps) {
   const filtered = item.where.items.length > 0;
   const [open, setOpen] = useState(false);
   return (
     <li className="explore-event">
+      {caption && <span className="pl-7 text-xs text-muted">{caption}</span>}
       <div className="flex items-center gap-1">
         <span aria-hidden="true" className="explore-badge">
           {badge}
@@ -178,114 +185,90 @@ function EventRow({ badge, label, item, onChange, remove, actions, problems, pat
   );
 }
 
+const COUNT_OPTIONS = MEASURE_OPTIONS.filter(({ value }) => COUNTS.includes(value));
+
+interface RateProps extends Omit<Props<Trend>, "question"> {
+  question: Trend;
+  rate: [part: Series, whole: Series];
+  onFormula: () => void;
+}
+
+/** Some events as a share of others: a trend of two series whose formula is written already. */
+function RateBuilder({ question, onChange, problems, rate, onFormula }: RateProps) {
+  const [part, whole] = rate;
+  const set = (series: Series[]) => onChange({ ...question, series });
+  return (
+    <Section title={words.rate}>
+      <ul className="flex flex-col gap-2">
+        <EventRow
+          badge="A"
+          caption={words.ratePart}
+          label={words.ratePart}
+          item={part}
+          onChange={(changed) => set([{ ...part, ...changed }, whole])}
+          problems={problems}
+          path="series.0"
+        />
+        <EventRow
+          badge="B"
+          caption={words.rateWhole}
+          label={words.rateWhole}
+          item={whole}
+          onChange={(changed) => set([part, { ...whole, ...changed }])}
+          problems={problems}
+          path="series.1"
+        />
+      </ul>
+      <Row label={words.per}>
+        <WideSelect
+          label={words.measure}
+          value={part.measure}
+          options={COUNT_OPTIONS}
+          onChange={(measure: Measure) => set(rate.map((each) => ({ ...each, measure })))}
+        />
+      </Row>
+      <Problem id={undefined} text={problems.get("series") ?? problems.get("formula")} />
+      <div className="flex flex-wrap gap-1">
+        <Button
+          kind="quiet"
+          icon="close"
+          className="explore-small"
+          onClick={() => onChange({ ...question, series: [part], formula: "" })}
+        >
+          {words.removeRate}
+        </Button>
+        <Button kind="quiet" className="explore-small" onClick={onFormula}>
+          {words.asFormula}
+        </Button>
+      </div>
+    </Section>
+  );
+}
+
 function TrendBuilder({ question, onChange, problems }: Props<Trend>) {
-  const { series, formula, by } = question;
+  const { formula, by } = question;
   const [formulaOpen, setFormulaOpen] = useState(false);
-  const id = useId();
+  const rate = formulaOpen ? undefined : rateOf(question);
   const set = (change: Partial<Trend>) => onChange({ ...question, ...change });
-  const replace = (index: number, next: Series) =>
-    set({ series: series.map((old, at) => (at === index ? next : old)) });
-  const showFormula = formula !== "" || formulaOpen;
   return (
     <>
-      <Section title={words.series}>
-        <ul className="flex flex-col gap-2">
-          {series.map((each, index) => {
-            const letter = seriesLetter(index);
-            const problem = problems.get(`series.${index}.property`);
-            return (
-              <EventRow
-                // biome-ignore lint/suspicious/noArrayIndexKey: series have no identity but their letter
-                key={index}
-                badge={letter}
-                label={`${words.seriesLabel(letter)}, ${words.event}`}
-                item={each}
-                onChange={(changed) => replace(index, { ...each, ...changed })}
-                remove={
-                  series.length > 1
-                    ? {
-                        label: words.removeSeries(letter),
-                        run: () => set({ series: series.filter((_, at) => at !== index) }),
-                      }
-                    : undefined
-                }
-                problems={problems}
-                path={`series.${index}`}
-              >
-                <Select
-                  label={`${words.measure}, ${words.seriesLabel(letter)}`}
-                  value={each.measure}
-                  options={MEASURE_OPTIONS}
-                  className="explore-measure"
-                  onChange={(measure: Measure) =>
-                    replace(index, { ...each, measure, property: needsProperty(measure) ? each.property : "" })
-                  }
-                />
-                {needsProperty(each.measure) && (
-                  <div className="min-w-0 flex-1">
-                    <PropertyPicker
-                      label={words.ofProperty}
-                      event={each.event}
-                      numeric
-                      value={each.property}
-                      className="w-full"
-                      onChange={(property) => replace(index, { ...each, property })}
-                    />
-                    <Problem id={undefined} text={problem} />
-                  </div>
-                )}
-              </EventRow>
-            );
-          })}
-        </ul>
-        <Problem id={undefined} text={problems.get("series")} />
-        <div className="flex flex-wrap gap-1">
-          {series.length < 10 && (
-            <Button
-              kind="quiet"
-              icon="plus"
-              className="explore-small"
-              onClick={() => set({ series: [...series, seriesOf(series.at(-1)?.event ?? "")] })}
-            >
-              {words.addSeries}
-            </Button>
-          )}
-          {!showFormula && (
-            <Button kind="quiet" icon="plus" className="explore-small" onClick={() => setFormulaOpen(true)}>
-              {words.addFormula}
-            </Button>
-          )}
-        </div>
-        {showFormula && (
-          <div className="flex flex-col gap-1">
-            <div className="flex items-center gap-1">
-              <TypedInput
-                label={words.formula}
-                value={formula}
-                placeholder="100 * B / A"
-                invalid={problems.has("formula")}
-                describedBy={id}
-                onCommit={(text) => set({ formula: text.trim() })}
-              />
-              <IconButton
-                icon="close"
-                label={words.removeFormula}
-                onClick={() => {
-                  setFormulaOpen(false);
-                  set({ formula: "" });
-                }}
-              />
-            </div>
-            {problems.has("formula") ? (
-              <Problem id={id} text={problems.get("formula")} />
-            ) : (
-              <p id={id} className="ui-hint">
-                {words.formulaHint}
-              </p>
-            )}
-          </div>
-        )}
-      </Section>
+      {rate ? (
+        <RateBuilder
+          question={question}
+          onChange={onChange}
+          problems={problems}
+          rate={rate}
+          onFormula={() => setFormulaOpen(true)}
+        />
+      ) : (
+        <SeriesBuilder
+          question={question}
+          onChange={onChange}
+          problems={problems}
+          showFormula={formula !== "" || formulaOpen}
+          onFormula={setFormulaOpen}
+        />
+      )}
       <Section title={words.breakdown}>
         <Breakdown
           fields={by}
@@ -298,6 +281,135 @@ function TrendBuilder({ question, onChange, problems }: Props<Trend>) {
         />
       </Section>
     </>
+  );
+}
+
+interface SeriesProps extends Props<Trend> {
+  showFormula: boolean;
+  onFormula: (shown: boolean) => void;
+}
+
+function SeriesBuilder({ question, onChange, problems, showFormula, onFormula }: SeriesProps) {
+  const { series, formula } = question;
+  const { names = [] } = useEventNames();
+  const suggested = failedEvent(names) ?? names[0]?.name;
+  const id = useId();
+  const set = (change: Partial<Trend>) => onChange({ ...question, ...change });
+  const replace = (index: number, next: Series) =>
+    set({ series: series.map((old, at) => (at === index ? next : old)) });
+  return (
+    <Section title={words.series}>
+      <ul className="flex flex-col gap-2">
+        {series.map((each, index) => {
+          const letter = seriesLetter(index);
+          const problem = problems.get(`series.${index}.property`);
+          return (
+            <EventRow
+              // biome-ignore lint/suspicious/noArrayIndexKey: series have no identity but their letter
+              key={index}
+              badge={letter}
+              label={`${words.seriesLabel(letter)}, ${words.event}`}
+              item={each}
+              onChange={(changed) => replace(index, { ...each, ...changed })}
+              remove={
+                series.length > 1
+                  ? {
+                      label: words.removeSeries(letter),
+                      run: () => set({ series: series.filter((_, at) => at !== index) }),
+                    }
+                  : undefined
+              }
+              problems={problems}
+              path={`series.${index}`}
+            >
+              <Select
+                label={`${words.measure}, ${words.seriesLabel(letter)}`}
+                value={each.measure}
+                options={MEASURE_OPTIONS}
+                className="explore-measure"
+                onChange={(measure: Measure) =>
+                  replace(index, { ...each, measure, property: needsProperty(measure) ? each.property : "" })
+                }
+              />
+              {needsProperty(each.measure) && (
+                <div className="min-w-0 flex-1">
+                  <PropertyPicker
+                    label={words.ofProperty}
+                    event={each.event}
+                    numeric
+                    value={each.property}
+                    className="w-full"
+                    onChange={(property) => replace(index, { ...each, property })}
+                  />
+                  <Problem id={undefined} text={problem} />
+                </div>
+              )}
+            </EventRow>
+          );
+        })}
+      </ul>
+      <Problem id={undefined} text={problems.get("series")} />
+      <div className="flex flex-wrap gap-1">
+        {series.length < 10 && (
+          <Button
+            kind="quiet"
+            icon="plus"
+            className="explore-small"
+            onClick={() => set({ series: [...series, seriesOf(series.at(-1)?.event ?? "")] })}
+          >
+            {words.addSeries}
+          </Button>
+        )}
+        {!showFormula && series.length < 3 && (
+          <Button
+            kind="quiet"
+            icon="plus"
+            className="explore-small"
+            onClick={() => onChange(asRate(question, suggested))}
+          >
+            {words.addRate}
+          </Button>
+        )}
+        {!showFormula && (
+          <Button kind="quiet" icon="plus" className="explore-small" onClick={() => onFormula(true)}>
+            {words.addFormula}
+          </Button>
+        )}
+      </div>
+      {showFormula && (
+        <div className="flex flex-col gap-1">
+          <div className="flex items-center gap-1">
+            <TypedInput
+              label={words.formula}
+              value={formula}
+              placeholder="100 * B / A"
+              invalid={problems.has("formula")}
+              describedBy={id}
+              onCommit={(text) => {
+                // It may be a rate at any moment: the field stays.
+                onFormula(true);
+                set({ formula: text.trim() });
+              }}
+            />
+            <IconButton
+              icon="close"
+              label={words.removeFormula}
+              onClick={() => {
+                onFormula(false);
+                set({ formula: "" });
+              }}
+            />
+          </div>
+          {problems.has("formula") ? (
+            <Problem id={id} text={problems.get("formula")} />
+          ) : (
+            <p id={id} className="ui-hint">
+              {words.formulaHint}
+            </p>
+          )}
+        </div>
+      )}
+    </Section>
   );
 }
 

@@ -8,6 +8,8 @@ import { formatCount } from "../../lib/format.ts";
 import { clockOrInstant } from "../../lib/time.ts";
 import type { Compare } from "../../query/query.ts";
 import type { Interval, Range } from "../../query/range.ts";
+import { fieldWords } from "../../shell/pickers/fields.ts";
+import { useProperties } from "../../shell/pickers/pickers.tsx";
 import { Button } from "../../ui/Button.tsx";
 import { Spinner } from "../../ui/placeholders.tsx";
 import {
@@ -20,13 +22,11 @@ import {
   smallestChange,
 } from "./funnelRows.ts";
 import { Points } from "./Points.tsx";
-import { useProperties } from "./pickers.tsx";
 import type { Funnel, Group, Item } from "./question.ts";
 import { earlierSelection, pctWords, points } from "./result.ts";
 import { changedSince, type Since } from "./since.ts";
 import { words } from "./strings.ts";
 import { type Answer, compute, questionQuery } from "./useAnswer.tsx";
-import { fieldWords } from "./words.ts";
 
 /** Values of these are never many of one kind. */
 const IDENTIFIERS = new Set(["event_name", "session_id", "user_id"]);

@@ -119,6 +119,33 @@ test("a starter made of the project's events becomes a question in the address, 
   expect(callsOf("QueryTrend")[0]?.request.series).toEqual([{ eventName: "page_view" }]);
 });
 
+test("a rate is one click, two events and percentages, and a formula in the address", async () => {
+  handlers.QueryTrend = ({ request }) => trend([request.breakdown ?? [], request.formula ? 0.25 : 1204]);
+  const { user, search } = await open("/explore?range=24h&s=login");
+  await user.click(await screen.findByRole("button", { name: "Rate: A of B" }));
+  await waitFor(() => expect(search()).toContain("s=login&s=*&formula=A+/+B"));
+  expect(await screen.findByRole("heading", { name: "login, share of all events" })).toBeTruthy();
+  const shown = await result();
+  expect(
+    await within(shown).findByRole("button", { name: "25.0%: People behind login, share of all events" }),
+  ).toBeTruthy();
+  await user.click(screen.getByRole("button", { name: /^Of all: / }));
+  await user.click(await screen.findByRole("option", { name: /^page_view/ }));
+  expect(await screen.findByRole("heading", { name: "login, share of page_view" })).toBeTruthy();
+  await user.click(screen.getByRole("button", { name: "As formula" }));
+  expect(screen.getByRole<HTMLInputElement>("textbox", { name: "Formula" }).value).toBe("A / B");
+});
+
+test("an event that says that something failed makes the error rate a starter", async () => {
+  handlers.ListEventNames = () => ({
+    names: ["page_view", "payment_failed"].map((name) => ({ name, events: 9n })),
+    total: 2n,
+  });
+  const { user, search } = await open("/explore?range=24h");
+  await user.click(await screen.findByText("Error rate"));
+  await waitFor(() => expect(search()).toContain("s=payment_failed&s=*&formula=A+/+B"));
+});
+
 test("what is not complete is said in its place and not sent", async () => {
   const { user } = await open("/explore?range=24h&s=page_view&formula=A+%2B");
   expect(await screen.findAllByText("Something is missing at the end")).toHaveLength(2);
@@ -132,6 +159,31 @@ test("an error of the server is shown at its part of the question", async () => 
   await open("/explore?range=24h&s=page_view&formula=A");
   const builder = await screen.findByRole("complementary", { name: "Question" });
   await within(builder).findByText("at character 1: no such series");
+});
+
+test("a change of a funnel that can be chance says so, and each has the numbers it is a change of", async () => {
+  const result = (value: string, entered: number, converted: number) => {
+    const pct = (100 * converted) / entered;
+    const steps = [{ count: BigInt(entered) }, { count: BigInt(converted), fromFirstPct: pct, fromPreviousPct: pct }];
+    return { value, steps };
+  };
+  handlers.QueryFunnel = ({ request }) => ({
+    ...(request.range.timeRange
+      ? { overall: result("", 2_000, 1_000), breakdown: [result("web", 1_940, 980), result("ios", 60, 20)] }
+      : { overall: result("", 2_000, 1_400), breakdown: [result("web", 1_930, 1_370), result("ios", 70, 30)] }),
+    context,
+    cost,
+  });
+  await open("/explore?range=24h&q=funnel&s=signup_started&s=signup_completed&by=plan&compare=previous");
+  const row = async (name: string) => (await screen.findByRole("rowheader", { name })).closest("tr") as HTMLElement;
+  const web = await row("web");
+  await within(web).findByText("n 1,940 / 1,930");
+  expect(within(web).getByText("−20.5 pts").className).toContain("text-danger");
+  const ios = await row("ios");
+  expect(within(ios).getByText("n 60 / 70").title).toBe("60 reached signup_started, and 70 in the period before");
+  const change = within(ios).getByTitle("Within what chance alone explains at these numbers");
+  expect(change.textContent).toMatch(/^−9.5 pts/);
+  expect(change.className).toContain("text-muted");
 });
 
 test("a query that runs can be cancelled, and run again", async () => {

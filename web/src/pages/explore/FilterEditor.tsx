@@ -1,11 +1,12 @@
 // Conditions: properties, what the visitor did, and groups of conditions.
 
 import { useId, useState } from "react";
+import { fieldWords } from "../../shell/pickers/fields.ts";
+import { EventPicker, PropertyPicker, TypedInput, ValuesInput } from "../../shell/pickers/pickers.tsx";
 import { Button, IconButton } from "../../ui/Button.tsx";
 import { Select } from "../../ui/Select.tsx";
 import { isDraft } from "./finished.ts";
 import { isNumeric, valueCount } from "./operators.ts";
-import { EventPicker, PropertyPicker, TypedInput, ValuesInput } from "./pickers.tsx";
 import {
   type DidItem,
   type FieldItem,
@@ -18,7 +19,7 @@ import {
 } from "./question.ts";
 import { words } from "./strings.ts";
 import type { Problems } from "./validate.ts";
-import { fieldWords, OPERATOR_WORDS } from "./words.ts";
+import { OPERATOR_WORDS } from "./words.ts";
 
 interface Props {
   group: Group;
@@ -231,7 +232,7 @@ function FieldCondition({
           label={`${words.operator}, ${item.field ? fieldWords(item.field) : words.property}`}
           value={op}
           options={OPERATOR_OPTIONS}
-          className="explore-operator"
+          className="picker-select"
           onChange={(next) => set({ op: next, values: keptValues(next, values) })}
         />
         <div className="min-w-0 flex-1">

@@ -13,8 +13,9 @@ import { formatCount, formatDuration } from "../../lib/format.ts";
 import { useCall } from "../../live/useCall.ts";
 import type { Selection } from "../../query/query.ts";
 import type { Interval } from "../../query/range.ts";
+import { fieldWords } from "../../shell/pickers/fields.ts";
 import { Changes } from "./Changes.tsx";
-import { certainty, type FunnelRow, funnelRows, worstChange } from "./funnelRows.ts";
+import { certainty, entriesOf, type FunnelRow, funnelRows, worstChange } from "./funnelRows.ts";
 import { Points } from "./Points.tsx";
 import { chartOf, type Funnel, withValue } from "./question.ts";
 import type { ResultProps } from "./Result.tsx";
@@ -22,7 +23,7 @@ import { earlierSelection, pctWords, points, pointsWords } from "./result.ts";
 import { words } from "./strings.ts";
 import { BucketSelect } from "./TrendResult.tsx";
 import { ChartSelect, SortHeader, useSorted } from "./tables.tsx";
-import { fieldWords, questionWords } from "./words.ts";
+import { questionWords } from "./words.ts";
 
 /** Who can still convert is not lost. */
 const lostWords = ({ result }: FunnelRow) => (result.running > 0 ? words.notYet : words.lost);
@@ -56,7 +57,7 @@ interface FunnelProps extends ResultProps<Funnel> {
   onRange: (range: Interval) => void;
 }
 
-export function FunnelResult(props: FunnelProps) {
+export default function FunnelResult(props: FunnelProps) {
   const { question, answer, frame, frameKey, onQuestion, onPeople, selection, onRange } = props;
   const detail = frame.detail as FunnelDetail;
   const earlierFrame = useEarlier(answer, selection);
@@ -197,6 +198,27 @@ function Steps({ detail, row, onPeople }: StepsProps) {
   );
 }
 
+interface ChangedProps {
+  row: FunnelRow;
+  step: number;
+  change: number;
+  /** The name of the step before. */
+  of: string;
+}
+
+/** A change, and how many people it is a change of. */
+function Changed({ row, step, change, of }: ChangedProps) {
+  const [now, before] = entriesOf(row, step);
+  return (
+    <span className="inline-flex items-baseline gap-2 whitespace-nowrap">
+      <Points change={change} of={certainty(row, step)} />
+      <span className="text-xs text-muted" title={words.entriesHint(now, before, of)}>
+        {words.entries(now, before)}
+      </span>
+    </span>
+  );
+}
+
 interface TableProps {
   detail: FunnelDetail;
   rows: FunnelRow[];
@@ -281,7 +303,11 @@ function FunnelTable({ detail, rows, versus, onHover, onPeople }: TableProps) {
                     ? []
                     : [
                         <td key={`change${index}`}>
-                          {change === null ? "–" : <Points change={change} of={certainty(row, index)} />}
+                          {change === null ? (
+                            <span title={words.notListedBefore}>–</span>
+                          ) : (
+                            <Changed row={row} step={index} change={change} of={detail.steps[index - 1] ?? ""} />
+                          )}
                         </td>,
                       ]),
                 ];

@@ -1,11 +1,12 @@
 // The result of the question: chart, figures, what it cost, and each state in which there is none.
 
-import { type RefObject, useEffect, useState } from "react";
+import { type RefObject, Suspense, useEffect, useState } from "react";
 import { isEmpty } from "../../charts/chartForm.ts";
 import { PickProvider } from "../../charts/pick.tsx";
 import type { Frame } from "../../frame/frame.ts";
 import type { Pick } from "../../frame/pick.ts";
 import { spanWords } from "../../frame/words.ts";
+import { lazyPart } from "../../lazyPart.ts";
 import { formatBytes, formatCount, formatDuration, formatFixed } from "../../lib/format.ts";
 import type { Selection } from "../../query/query.ts";
 import { queryKey } from "../../query/query.ts";
@@ -14,7 +15,6 @@ import { useFrozen } from "../../shell/pause.tsx";
 import type { View } from "../../shell/view.ts";
 import { Button } from "../../ui/Button.tsx";
 import { EmptyState } from "../../ui/placeholders.tsx";
-import { FunnelResult } from "./FunnelResult.tsx";
 import { NoRows } from "./NoRows.tsx";
 import { PathsResult } from "./PathsResult.tsx";
 import { People } from "./People.tsx";
@@ -24,6 +24,8 @@ import { words } from "./strings.ts";
 import { TrendResult } from "./TrendResult.tsx";
 import type { Answer, AnswerState } from "./useAnswer.tsx";
 import type { Problems } from "./validate.ts";
+
+const FunnelResult = lazyPart(() => import("./FunnelResult.tsx"));
 
 interface Props {
   ref: RefObject<HTMLElement | null>;
@@ -51,6 +53,10 @@ export function Result({ ref, question, problems, state, selection, onQuestion, 
   const [figure, setFigure] = useState<{ pick: Pick; label: string; answer: Answer }>();
   const answer = useFrozen(state.answer, state.answer?.key ?? "", current, false);
   const incomplete = problems.size > 0;
+  useEffect(() => {
+    // While the funnel is computed.
+    if (question.kind === "funnel") FunnelResult.preload();
+  }, [question.kind]);
   // The answer to another kind of question says nothing about this one.
   const shown = answer && answer.question.kind === question.kind ? answer : undefined;
   return (
@@ -93,17 +99,21 @@ export function Result({ ref, question, problems, state, selection, onQuestion, 
           />
         </div>
       ) : (
-        <div className="explore-loading" aria-hidden="true">
-          <div className="ui-skeleton h-64 w-full" />
-          <div className="ui-skeleton h-8 w-full" />
-          <div className="ui-skeleton h-8 w-full" />
-        </div>
+        <Loading />
       )}
       {shown && !incomplete && !failure && !cancelled && <Foot state={state} frame={shown.frame} />}
       {figure && <People {...figure} onClose={() => setFigure(undefined)} />}
     </section>
   );
 }
+
+const Loading = () => (
+  <div className="explore-loading" aria-hidden="true">
+    <div className="ui-skeleton h-64 w-full" />
+    <div className="ui-skeleton h-8 w-full" />
+    <div className="ui-skeleton h-8 w-full" />
+  </div>
+);
 
 function stateName({ running, failure, cancelled, current }: AnswerState, incomplete: boolean): string {
   if (running) return "running";
@@ -130,7 +140,11 @@ function Shown({ answer, current, selection, onQuestion, onPeople, onView }: Sho
   if (isEmpty("table", frame)) {
     return <NoRows question={question} answer={answer} selection={selection} onQuestion={onQuestion} onView={onView} />;
   }
-  return <PickProvider onPick={onPeople}>{resultOf()}</PickProvider>;
+  return (
+    <PickProvider onPick={onPeople}>
+      <Suspense fallback={<Loading />}>{resultOf()}</Suspense>
+    </PickProvider>
+  );
 
   function resultOf() {
     switch (drawn.kind) {

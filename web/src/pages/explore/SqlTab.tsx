@@ -15,12 +15,12 @@ import { downloadFile } from "../../lib/download.ts";
 import { formatBytes, formatCount, formatDuration, formatFixed } from "../../lib/format.ts";
 import type { ChartKind } from "../../live/protocol.ts";
 import type { Selection } from "../../query/query.ts";
+import { useProperties } from "../../shell/pickers/pickers.tsx";
 import { Button } from "../../ui/Button.tsx";
 import { EmptyState } from "../../ui/placeholders.tsx";
 import { chosenValues, ParameterFields, type Typed } from "../dashboard/ParameterFields.tsx";
 import { copy } from "./copy.ts";
 import { sqlCurlCommand } from "./document.ts";
-import { useProperties } from "./pickers.tsx";
 import type { SqlView } from "./sqlAddress.ts";
 import {
   COMPLETIONS,

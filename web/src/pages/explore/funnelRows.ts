@@ -67,13 +67,19 @@ export function smallestChange({ result, earlier }: FunnelRow): number {
   return Math.max(...ofSteps);
 }
 
+/** How many could go on to a step, now and in the period before: what its change is a change of. */
+export const entriesOf = ({ result, earlier }: FunnelRow, step: number): [now: number, before: number] => [
+  result.steps[step - 1]?.count ?? 0,
+  earlier?.steps[step - 1]?.count ?? 0,
+];
+
 /** What a change of a step says: "chance" if it can be one, "new" if nobody did the step before. */
 export type Certainty = "certain" | "chance" | "new";
 
-export function certainty({ result, earlier }: FunnelRow, step: number): Certainty {
-  const [now, before] = [result.steps[step], earlier?.steps[step]];
+export function certainty(row: FunnelRow, step: number): Certainty {
+  const [now, before] = [row.result.steps[step], row.earlier?.steps[step]];
   if (!now || !before || before.count === 0) return "new";
-  const [of = 0, ofEarlier = 0] = [result.steps[step - 1]?.count, earlier?.steps[step - 1]?.count];
+  const [of, ofEarlier] = entriesOf(row, step);
   return Math.abs(deviationOf(now.count, of, before.count, ofEarlier)) < MIN_DEVIATION ? "chance" : "certain";
 }
 
@@ -83,7 +89,7 @@ function changesOfRow(field: string, row: FunnelRow): Change[] {
   return result.steps.flatMap((step, index): Change[] => {
     const before = earlier.steps[index];
     const change = points(step.fromPreviousPct, before?.fromPreviousPct);
-    const [of = 0, ofEarlier = 0] = [result.steps[index - 1]?.count, earlier.steps[index - 1]?.count];
+    const [of, ofEarlier] = entriesOf(row, index);
     const deviation = deviationOf(step.count, of, before?.count ?? 0, ofEarlier);
     if (index === 0 || change === null || Math.abs(deviation) < MIN_DEVIATION) return [];
     return [{ field, row, step: index, change, deviation }];

@@ -8,8 +8,9 @@ import { countryName, formatCount, formatDecimal, formatFixed, formatPercent } f
 import { DAY, fromWallClock, toWallClock } from "../../lib/time.ts";
 import type { Compare, Selection } from "../../query/query.ts";
 import type { Interval, Range } from "../../query/range.ts";
-import type { Trend } from "./question.ts";
-import { isCountryField, seriesWords } from "./words.ts";
+import { isCountryField } from "../../shell/pickers/fields.ts";
+import { rateOf, type Trend } from "./question.ts";
+import { rateWords, seriesWords } from "./words.ts";
 
 /** One line of a trend: a row of the table and a series of the chart. */
 export interface TrendRow {
@@ -35,7 +36,9 @@ export const fieldValueWords = (field: string, value: string): string =>
 export function trendRows(question: Trend, { lines, fields }: TrendDetail): TrendRow[] {
   const formula = question.formula.trim();
   const several = formula === "" && question.series.length > 1;
-  const name = ({ series }: TrendLine) => formula || seriesWords(question.series[series]);
+  const rate = rateOf(question);
+  const computed = rate ? rateWords(rate) : formula;
+  const name = ({ series }: TrendLine) => computed || seriesWords(question.series[series]);
   const label = (line: TrendLine): string => {
     if (fields.length === 0) return name(line);
     const values = line.isOther

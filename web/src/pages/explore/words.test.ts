@@ -1,27 +1,25 @@
 import { expect, test } from "vitest";
-import { funnelOf, seriesOf, trendOf } from "./question.ts";
-import { questionWords, storedValue, valueWords } from "./words.ts";
+import { asRate, funnelOf, seriesOf, trendOf } from "./question.ts";
+import { questionWords } from "./words.ts";
 
-test("a typed name of a country is its code, if that is what the events have", () => {
-  expect(storedValue("country_code", "Germany", [])).toBe("DE");
-  expect(storedValue("country_code", "de", [])).toBe("DE");
-  expect(storedValue("country_code", "Atlantis", [])).toBe("Atlantis");
-  expect(storedValue("properties.country", "Germany", ["DE", "ES"])).toBe("DE");
-  expect(storedValue("properties.country", "Germany", ["Germany"])).toBe("Germany");
-  expect(storedValue("plan", "Germany", [])).toBe("Germany");
-});
-
-test("a name that is no code does not look like the country", () => {
-  expect([valueWords("country_code", "DE"), valueWords("country_code", "Germany")]).toEqual(["Germany", "“Germany”"]);
-});
-
-test("a title has the events of a formula", () => {
+test("a title has the events of a formula, and says what a rate is a share of", () => {
   const question = {
     ...trendOf([seriesOf("signup_completed"), seriesOf("")]),
-    formula: "100 * A / B",
+    formula: "100 * B / A",
     by: ["release"],
   };
-  expect(questionWords(question)).toBe("100 * signup_completed / Any event by release");
+  expect(questionWords(question)).toBe("100 * Any event / signup_completed by release");
+  const share = "signup_completed, share of all events by release";
+  expect(questionWords({ ...question, formula: "100 * A / B" })).toBe(share);
+  expect(questionWords(asRate({ ...question, formula: "" }))).toBe(share);
+});
+
+test("a rate of any event is one of the suggested event", () => {
+  expect(questionWords(asRate(trendOf([seriesOf("")]), "login"))).toBe("login, share of all events");
+  expect(questionWords(asRate(trendOf([seriesOf("login"), seriesOf("page_view", "visitors")])))).toBe(
+    "login, share of all events",
+  );
+  expect(questionWords(asRate(trendOf([seriesOf("login"), seriesOf("page_view")])))).toBe("login, share of page_view");
 });
 
 test("a title says by what the steps are filtered", () => {

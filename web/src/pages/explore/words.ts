@@ -1,9 +1,18 @@
 // Questions in words: names of lines, and titles.
 
-import { dimensionWords } from "../../frame/words.ts";
-import { countryName } from "../../lib/format.ts";
-import { countryCode } from "./countries.ts";
-import type { EventRef, Group, Item, Measure, Operator, Question, Series, Trend } from "./question.ts";
+import { shareWords } from "../../query/rate.ts";
+import { eventName, fieldWords, valueWords } from "../../shell/pickers/fields.ts";
+import {
+  type EventRef,
+  type Group,
+  type Item,
+  type Measure,
+  type Operator,
+  type Question,
+  rateOf,
+  type Series,
+  type Trend,
+} from "./question.ts";
 
 export const MEASURE_WORDS: Record<Measure, string> = {
   events: "Events",
@@ -36,11 +45,6 @@ export const OPERATOR_WORDS: Record<Operator, string> = {
   unset: "is not set",
 };
 
-/** "properties.plan" becomes "plan", "country_code" becomes "country". */
-export const fieldWords = (field: string): string => dimensionWords(field.replace(/^properties\./, ""));
-
-export const eventName = (event: string): string => (event === "" ? "Any event" : event);
-
 export function seriesWords(series: Series | undefined): string {
   if (!series) return "";
   const { event, measure, property, where } = series;
@@ -51,25 +55,23 @@ export function seriesWords(series: Series | undefined): string {
   return `${name}: ${what}${property ? ` ${fieldWords(property)}` : ""}${filtered}`;
 }
 
-const COUNTRY = /(^|[._])country(_code)?$/;
-
-/** Whether values of the field are shown as names of countries. */
-export const isCountryField = (field: string): boolean => COUNTRY.test(field);
-
-/** A text beside the name of a country that is no code of one looks different. */
-export function valueWords(field: string, value: string): string {
-  if (value === "") return "“”";
-  if (!isCountryField(field)) return value;
-  if (/^[A-Z]{2}$/.test(value)) return countryName(value);
-  return countryCode(value) ? `“${value}”` : value;
+/** "error_occurred, share of all events". */
+export function rateWords([part, whole]: [part: Series, whole: Series]): string {
+  const named = whole.event || whole.where.items.length > 0 ? seriesWords(whole) : undefined;
+  const { measure } = whole;
+  const counted =
+    measure === "unlinked" ? "visitors" : measure === "visitors" || measure === "sessions" ? measure : "events";
+  return shareWords(seriesWords(part), named, counted);
 }
 
-/** A typed value as events have it: "Germany" is DE where the values are codes. */
-export function storedValue(field: string, typed: string, offered: string[]): string {
-  const text = typed.trim();
-  if (!isCountryField(field) || offered.includes(text)) return text;
-  const code = /^[a-z]{2}$/i.test(text) ? text.toUpperCase() : countryCode(text);
-  return code && (field === "country_code" || offered.includes(code)) ? code : text;
+function formulaWords(trend: Trend): string {
+  const rate = rateOf(trend);
+  if (rate) return rateWords(rate);
+  // "100 * signup_completed / page_view": letters say nothing where the series are not listed.
+  return trend.formula.trim().replaceAll(/\b[A-Z]\b/g, (letter) => {
+    const index = letter.charCodeAt(0) - 65;
+    return seriesWords(trend.series[index]) || letter;
+  });
 }
 
 export function itemWords(item: Item): string {
@@ -94,13 +96,6 @@ export const groupWords = ({ match, items }: Group): string =>
 
 const eventRefWords = ({ event, where }: EventRef): string =>
   where.items.length > 0 ? `${eventName(event)} (${groupWords(where)})` : eventName(event);
-
-/** "100 * signup_completed / page_view": letters say nothing where the series are not listed. */
-const formulaWords = ({ formula, series }: Trend): string =>
-  formula.trim().replaceAll(/\b[A-Z]\b/g, (letter) => {
-    const index = letter.charCodeAt(0) - 65;
-    return seriesWords(series[index]) || letter;
-  });
 
 /** A heading: "login by country". */
 export function questionWords(question: Question): string {

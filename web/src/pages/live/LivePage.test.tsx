@@ -3,7 +3,13 @@ import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import { setClient } from "../../api/client.ts";
 import type { ListRejectedEventsResponse } from "../../api/messages.ts";
 import { EventSource, toTimestamp } from "../../api/messages.ts";
-import { LIST_REJECTED_EVENTS, SEARCH_EVENTS } from "../../api/methods.ts";
+import {
+  LIST_EVENT_NAMES,
+  LIST_PROPERTIES,
+  LIST_REJECTED_EVENTS,
+  LIST_VALUES,
+  SEARCH_EVENTS,
+} from "../../api/methods.ts";
 import { Code, ConnectionLost, StatusError } from "../../api/status.ts";
 import { installBrowser } from "../../test/browser.ts";
 import { type FakeLive, panelInfo, replaceFake } from "../../test/fakeLive.ts";
@@ -89,9 +95,47 @@ test("conditions are chips, and can be removed", async () => {
   const { user, search } = await open("/live?where=event_name:login&where=properties.plan!:free&where=broken");
   expect(screen.getByText("plan is not free")).toBeTruthy();
   expect(screen.getByText(/cannot be applied: broken/)).toBeTruthy();
-  await user.click(screen.getByRole("button", { name: "Remove the condition event: login" }));
+  await user.click(screen.getByRole("button", { name: "Remove the condition event is login" }));
   await waitFor(() => expect(search()).not.toContain("event_name"));
   expect(search()).toContain("where=properties.plan!:free".replace("!", "%21"));
+});
+
+test("a condition is chosen from the catalogue: an event, then a property and its values", async () => {
+  const seen = toTimestamp(NOW);
+  client
+    .on(LIST_EVENT_NAMES, () => ({ names: [{ name: "checkout", events: 1_200n, lastSeen: seen }] }))
+    .on(LIST_PROPERTIES, () => ({
+      properties: [{ key: "plan", field: "properties.plan", ofEvent: true, events: 9n, types: [{ type: 1 }] }],
+    }))
+    .on(LIST_VALUES, () => ({ values: [{ value: "free", events: 8n }] }));
+  const { user, search } = await open("/live?where=event_name:login");
+  await user.click(screen.getByRole("button", { name: "Add condition" }));
+  const form = await screen.findByRole("dialog", { name: "Add condition" });
+  await user.click(await within(form).findByRole("button", { name: "Add" }));
+  expect(within(form).getByRole("alert").textContent).toBe("Choose or enter a value");
+  await user.click(within(form).getByRole("button", { name: /^Value: / }));
+  await user.click(await screen.findByRole("option", { name: /checkout.*1.2K · in the last 15 min/ }));
+  await user.click(within(form).getByRole("button", { name: "Add" }));
+  await waitFor(() => expect(search()).toContain("where=event_name:login&where=event_name:checkout"));
+  await user.click(screen.getByRole("button", { name: "Add condition" }));
+  const second = await screen.findByRole("dialog", { name: "Add condition" });
+  await user.click(await within(second).findByRole("button", { name: /^Property: / }));
+  await user.click(await screen.findByRole("option", { name: /^plan/ }));
+  await user.click(within(second).getByRole("button", { name: "Comparison: is" }));
+  await user.click(await screen.findByRole("option", { name: "is not" }));
+  const value = within(second).getByRole("combobox", { name: "Value" });
+  await user.click(value);
+  await waitFor(() => expect(value.getAttribute("placeholder")).toBe("free…"));
+  await user.type(value, "free{Enter}trial");
+  await user.click(within(second).getByRole("button", { name: "Add" }));
+  await waitFor(() => expect(client.tail.request.filter?.condition?.case).toBe("all"));
+  const chips = within(screen.getByRole("list", { name: "Conditions" })).getAllByRole("listitem");
+  expect(chips.map((chip) => chip.textContent)).toEqual([
+    "event is login",
+    "orcheckout",
+    "andplan is not free",
+    "ortrial",
+  ]);
 });
 
 test("nothing matches: says by what, and how to see everything", async () => {

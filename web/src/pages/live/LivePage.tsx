@@ -1,6 +1,6 @@
 import "./live.css";
 import { Link, useSearch } from "@tanstack/react-router";
-import { lazy, Suspense, useEffect, useMemo, useState } from "react";
+import { lazy, Suspense, useCallback, useEffect, useMemo, useState } from "react";
 import { LIST_REJECTED_EVENTS } from "../../api/methods.ts";
 import { formatDuration } from "../../lib/format.ts";
 import { useCall } from "../../live/useCall.ts";
@@ -13,7 +13,7 @@ import { EmptyState } from "../../ui/placeholders.tsx";
 import { SegmentedControl } from "../../ui/SegmentedControl.tsx";
 import { type LiveView, readLive, writeLive } from "./address.ts";
 import { ConditionBar } from "./ConditionBar.tsx";
-import { eventFilter } from "./conditions.ts";
+import { type Condition, eventFilter } from "./conditions.ts";
 import { isTestEvent } from "./events.ts";
 import { RejectedView } from "./RejectedView.tsx";
 import { RateLine, RateSelect } from "./StreamStatus.tsx";
@@ -56,6 +56,7 @@ function AcceptedView({ views }: { views: React.ReactNode }) {
   const [{ zone, range }] = useView();
   const [search, setSearch] = useParameters();
   const { conditions, filters = [], rejected, add, remove, clear } = useConditions();
+  const addOne = useCallback((condition: Condition) => add([condition]), [add]);
   const { rate } = readLive(search);
   const filter = useMemo(() => eventFilter(conditions, filters), [conditions, filters]);
   const stream = useStream(filter, rate);
@@ -63,9 +64,10 @@ function AcceptedView({ views }: { views: React.ReactNode }) {
   const { hasEvents } = useConnection();
   const { catalog } = useCatalog();
   const all = [
-    ...filters.map(({ dimension, value }) => conditionWords({ field: dimension, operator: "is", value })),
-    ...conditions.map(conditionWords),
+    ...filters.map(({ dimension, value }): Condition => ({ field: dimension, operator: "is", value })),
+    ...conditions,
   ];
+  const events = all.filter(({ field, operator }) => field === "event_name" && operator === "is");
 
   const further =
     older.state === "end" ? (
@@ -89,7 +91,7 @@ function AcceptedView({ views }: { views: React.ReactNode }) {
       <h2 className="sr-only">{words.acceptedTitle}</h2>
       <div className="live-tools">
         {views}
-        <ConditionBar conditions={conditions} onAdd={add} onRemove={remove} />
+        <ConditionBar conditions={conditions} events={events.map(({ value }) => value)} onAdd={add} onRemove={remove} />
         <span className="ml-auto" />
         <RateLine perSecond={perSecond} />
         <RateSelect rate={rate} onChange={(value) => setSearch(writeLive({ rate: value }))} />
@@ -103,7 +105,7 @@ function AcceptedView({ views }: { views: React.ReactNode }) {
       <StreamView
         stream={stream}
         zone={zone}
-        onFilter={add}
+        onFilter={addOne}
         isTest={isTestEvent}
         empty={
           all.length > 0 ? (
@@ -116,7 +118,7 @@ function AcceptedView({ views }: { views: React.ReactNode }) {
                 </div>
               }
             >
-              {words.noMatchHint(all.join(", "))}
+              {words.noMatchHint(all.map(conditionWords).join(", "))}
             </EmptyState>
           ) : (
             <EmptyState title={words.none} action={further}>

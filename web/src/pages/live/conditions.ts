@@ -56,7 +56,8 @@ const CODES: Record<Operator, number> = {
   "is-not-set": 12,
 };
 
-const isAboutNumber = (operator: Operator) => operator.startsWith("greater") || operator.startsWith("less");
+export const isAboutNumber = (operator: Operator): boolean =>
+  operator.startsWith("greater") || operator.startsWith("less");
 export const takesValue = (operator: Operator): boolean => operator !== "is-set" && operator !== "is-not-set";
 
 /** Signs and colons in a name are escaped, so that the first colon ends it. */
@@ -124,6 +125,18 @@ export function readConditions(texts: string[]): { conditions: Condition[]; reje
 export const withCondition = (conditions: Condition[], added: Condition): Condition[] =>
   conditions.some((condition) => sameCondition(condition, added)) ? conditions : [...conditions, added];
 
+/** Whether one of both is enough. Two comparisons of numbers are the bounds of an interval. */
+export const areAlternatives = (a: Condition, b: Condition): boolean => groupKey(a) === groupKey(b);
+
+const groupKey = ({ field, operator, value }: Condition): string =>
+  `${field}\t${operator}\t${isAboutNumber(operator) ? value : ""}`;
+
+/** Alternatives beside each other, otherwise in their order. */
+export const grouped = (conditions: Condition[]): Condition[] => {
+  const keys = conditions.map(groupKey);
+  return conditions.toSorted((a, b) => keys.indexOf(groupKey(a)) - keys.indexOf(groupKey(b)));
+};
+
 /** EventFilter of the contract. */
 export interface EventFilterInit {
   condition:
@@ -138,9 +151,9 @@ export function eventFilter(conditions: Condition[], filters: Filter[] = []): Ev
     ...filters.map(({ dimension, value }): Condition => ({ field: dimension, operator: "is", value })),
     ...conditions,
   ];
-  for (const { field, operator, value } of all) {
-    // Two comparisons of numbers are the bounds of an interval.
-    const key = `${field}\t${operator}\t${isAboutNumber(operator) ? value : ""}`;
+  for (const condition of all) {
+    const { field, operator, value } = condition;
+    const key = groupKey(condition);
     const group = groups.get(key) ?? { field, operator: CODES[operator], values: [] };
     if (takesValue(operator) && !group.values.includes(value)) group.values.push(value);
     groups.set(key, group);

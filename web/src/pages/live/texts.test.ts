@@ -1,5 +1,14 @@
 import { expect, test } from "vitest";
-import { conditionWords, delayWords, eventTime, fullEventTime, gapSpan, rateWords, shortTime } from "./texts.ts";
+import {
+  conditionSentence,
+  conditionWords,
+  delayWords,
+  eventTime,
+  fullEventTime,
+  gapSpan,
+  rateWords,
+  shortTime,
+} from "./texts.ts";
 
 const AT = Date.UTC(2026, 10, 21, 11, 22, 36, 7);
 const ZONE = "Europe/Madrid";
@@ -25,6 +34,8 @@ test.each([
 
 test("conditions in words", () => {
   expect(conditionWords({ field: "event_name", operator: "is", value: "page_view" })).toBe("event: page_view");
+  expect(conditionSentence({ field: "event_name", operator: "is", value: "page_view" })).toBe("event is page_view");
+  expect(conditionSentence({ field: "properties.ms", operator: "greater", value: "5" })).toBe("ms is more than 5");
   expect(conditionWords({ field: "country_code", operator: "is-not", value: "ES" })).toBe("country is not Spain");
   expect(conditionWords({ field: "properties.plan", operator: "is-set", value: "" })).toBe("plan is set");
 });

@@ -1,5 +1,6 @@
 // Texts about events that need more than a word: times with milliseconds, conditions.
 
+import { dimensionWords } from "../../frame/words.ts";
 import { countryName, formatCount, formatDuration, formatFixed } from "../../lib/format.ts";
 import { DAY, formatClock, formatDay, timeLabel, toWallClock } from "../../lib/time.ts";
 import { type Condition, takesValue } from "./conditions.ts";
@@ -33,19 +34,26 @@ const FIELDS: Record<string, string> = {
   user_id: "user",
   session_id: "session",
   device_type: "device",
-  country_code: "country",
 };
 
-export const fieldWords = (field: string): string => FIELDS[field] ?? field.replace(/^properties\./, "");
+export const fieldWords = (field: string): string =>
+  FIELDS[field] ?? dimensionWords(field.replace(/^properties\./, ""));
 
-/** "event: page_view", "plan is not free", "plan is set". */
-export function conditionWords({ field, operator, value }: Condition): string {
-  const name = fieldWords(field);
-  const text = field === "country_code" && /^[A-Z]{2}$/.test(value) ? countryName(value) : value;
-  if (operator === "is") return `${name}: ${text}`;
-  const comparison = words.operators[operator];
-  return takesValue(operator) ? `${name} ${comparison} ${text}` : `${name} ${comparison}`;
+export const conditionValue = ({ field, value }: Condition): string =>
+  field === "country_code" && /^[A-Z]{2}$/.test(value) ? countryName(value) : value;
+
+/** "event is page_view", "plan is not free", "plan is set". */
+export function conditionSentence(condition: Condition): string {
+  const { field, operator } = condition;
+  const sentence = `${fieldWords(field)} ${words.operators[operator]}`;
+  return takesValue(operator) ? `${sentence} ${conditionValue(condition)}` : sentence;
 }
+
+/** As a part of a sentence: "event: page_view", "plan is not free". */
+export const conditionWords = (condition: Condition): string =>
+  condition.operator === "is"
+    ? `${fieldWords(condition.field)}: ${conditionValue(condition)}`
+    : conditionSentence(condition);
 
 /** A mean of so many seconds: the server sends in batches. */
 const RATE_MEAN_SECONDS = 5;

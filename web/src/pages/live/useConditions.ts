@@ -18,11 +18,17 @@ export function useConditions() {
 
   /** What dashboards can filter by becomes a filter of the bar, and stays when the reader goes there. */
   const add = useCallback(
-    (condition: Condition) => {
-      const { field, operator, value } = condition;
-      const isDimension = catalog?.dimensions.some(({ name }) => name === field) ?? false;
-      if (isDimension && operator === "is") setView({ filters: withFilter(filters, { dimension: field, value }) });
-      else set(withCondition(conditions, condition));
+    (added: Condition[]) => {
+      let nextFilters = filters;
+      let next = conditions;
+      for (const condition of added) {
+        const { field, operator, value } = condition;
+        const isDimension = catalog?.dimensions.some(({ name }) => name === field) ?? false;
+        if (isDimension && operator === "is") nextFilters = withFilter(nextFilters, { dimension: field, value });
+        else next = withCondition(next, condition);
+      }
+      if (nextFilters !== filters) setView({ filters: nextFilters });
+      if (next !== conditions) set(next);
     },
     [catalog, conditions, filters, set, setView],
   );

@@ -9,8 +9,9 @@ import { QUARTER_HOUR } from "../../lib/time.ts";
 import { useCall } from "../../live/useCall.ts";
 import { Combobox, type Option } from "../../ui/Combobox.tsx";
 import { Icon } from "../../ui/icons.tsx";
+import { eventName, fieldWords, isCountryField, storedValue, valueWords } from "./fields.ts";
 import { words } from "./strings.ts";
-import { eventName, fieldWords, isCountryField, storedValue, valueWords } from "./words.ts";
+import "./pickers.css";
 
 const MINUTE = 60_000;
 const HOUR = 60 * MINUTE;
@@ -79,7 +80,7 @@ export function EventPicker({ label, value, onChange, any = true, text, classNam
       onChange={(chosen) => onChange(chosen === ANY ? "" : chosen)}
       placeholder={words.searchEvents}
       empty={words.noEvents}
-      className={`explore-picker ${className}`}
+      className={`picker ${className}`}
     >
       <span className="min-w-0 flex-1 truncate text-left">{text ?? eventName(value ?? "")}</span>
     </Combobox>
@@ -131,6 +132,7 @@ export function PropertyPicker(props: PropertyPickerProps) {
   const options = useCallback((): Option[] => {
     const known = [...(properties ?? [])]
       .sort((a, b) => rank(a, event) - rank(b, event))
+      .filter(({ field }) => !extra?.some(({ value }) => value === field))
       .filter(({ types }) => !numeric || types.some(({ type }) => type === 2))
       .map((each) => ({ value: each.field, label: fieldWords(each.field), detail: propertyDetail(each, event) }));
     const first = none === undefined ? [] : [{ value: NONE, label: none }];
@@ -147,7 +149,7 @@ export function PropertyPicker(props: PropertyPickerProps) {
       placeholder={words.searchProperties}
       empty={words.noProperties(event && eventName(event))}
       opened={opened}
-      className={`explore-picker ${className}`}
+      className={`picker ${className}`}
     >
       <span className={`min-w-0 flex-1 truncate text-left ${value === "" ? "text-muted" : ""}`}>{text}</span>
     </Combobox>
@@ -254,14 +256,14 @@ export function ValuesInput({ event, field, values, onChange, invalid, described
       {values.some(Boolean) && (
         <ul aria-label={words.values} className="flex flex-wrap gap-1">
           {values.filter(Boolean).map((value) => (
-            <li key={value} className="explore-chip">
+            <li key={value} className="picker-chip">
               <span className="max-w-44 truncate" title={value}>
                 {valueWords(field, value)}
               </span>
               <button
                 type="button"
                 aria-label={words.removeValue(valueWords(field, value))}
-                className="explore-chip-remove"
+                className="picker-chip-remove"
                 onClick={() => onChange(values.filter((other) => other !== value))}
               >
                 <Icon name="close" />

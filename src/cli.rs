@@ -5,7 +5,9 @@ use std::process::ExitCode;
 use clap::error::ErrorKind;
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
-use crate::commands::{dead_letters, engine, events, generate, keys, migrate, properties, query, serve};
+use crate::commands::{
+    dead_letters, engine, events, generate, keys, migrate, properties, query, recover, serve,
+};
 use crate::config::{self, ServeConfig};
 use crate::telemetry;
 
@@ -37,6 +39,8 @@ enum Command {
     Properties(properties::PropertiesArgs),
     /// List the batches that could not be inserted, or replay them
     DeadLetters(dead_letters::DeadLettersArgs),
+    /// Insert what a server that is gone for good had accepted, from its data folder
+    Recover(Box<recover::RecoverArgs>),
     /// Run the embedded ClickHouse alone (`serve` starts its own)
     Engine(engine::EngineArgs),
 }
@@ -109,6 +113,7 @@ fn run_command(command: Command) -> anyhow::Result<()> {
         Command::Keys(args) => keys::run(args),
         Command::Properties(args) => run_in_runtime(properties::run(args)),
         Command::DeadLetters(args) => run_in_runtime(dead_letters::run(args)),
+        Command::Recover(args) => run_in_runtime(recover::run(*args)),
         Command::Engine(args) => {
             // The process confines itself, before the runtime starts threads: Landlock applies per thread.
             let prepared = engine::prepare(args)?;

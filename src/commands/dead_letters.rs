@@ -126,7 +126,8 @@ fn select_letters(letters: &DeadLetters, batches: &[Uuid]) -> anyhow::Result<Vec
     Ok(found.into_iter().filter(|letter| batches.is_empty() || batches.contains(&letter.batch_id)).collect())
 }
 
-async fn replay_locally(
+/// Replays them without a server, whose data folder is locked.
+pub(super) async fn replay_locally(
     data_dir: &std::path::Path,
     letters: &DeadLetters,
     selected: Vec<DeadLetter>,

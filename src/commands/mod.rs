@@ -9,4 +9,5 @@ pub(crate) mod keys;
 pub(crate) mod migrate;
 pub(crate) mod properties;
 pub(crate) mod query;
+pub(crate) mod recover;
 pub(crate) mod serve;

@@ -26,7 +26,7 @@ use crate::clickhouse::replicas::{ReplicaTask, Replicas};
 use crate::clickhouse::schema::{self, SchemaError};
 use crate::clickhouse::upgrade::{self, UpgradeProgress};
 use crate::clickhouse::{ClickHouse, RetentionDays, rebuild};
-use crate::config::{ClickHouseConfig, EdgeConfig, ServeConfig};
+use crate::config::{ClickHouseConfig, EdgeConfig, JournalSettings, ServeConfig, WriterConfig};
 use crate::dashboard::{self, grpc::DashboardHandler, heartbeat::DashboardStateTask};
 use crate::edge::tls::Tls;
 use crate::engine::{self, EngineHandle, SupervisorConfig};
@@ -102,7 +102,7 @@ pub(crate) async fn run(config: ServeConfig) -> anyhow::Result<()> {
 
     let server_id = server_id::open(&config.data_dir)?;
     // Before ClickHouse: a journal of a newer version must fail the start before anything is changed.
-    let (journal, recovered) = open_journal(&config).await?;
+    let (journal, recovered) = open_journal(&config.data_dir, &config.journal, &config.writer).await?;
 
     let applied_properties = AppliedProperties::new(&config.data_dir);
     let (properties_sender, properties) =
@@ -537,15 +537,19 @@ async fn first_exit(mut tasks: Vec<&mut ServerTask>) -> TaskExit {
 }
 
 /// Reads the whole journal, and opens it for appending only if every record could be read.
-async fn open_journal(config: &ServeConfig) -> anyhow::Result<(Journal, RecoveredState)> {
-    let folder = config.data_dir.join("journal");
+pub(super) async fn open_journal(
+    data_dir: &Path,
+    journal: &JournalSettings,
+    writer: &WriterConfig,
+) -> anyhow::Result<(Journal, RecoveredState)> {
+    let folder = data_dir.join("journal");
     let journal = JournalConfig {
-        max_bytes: config.journal.journal_max_bytes,
-        reserve_bytes: writer::journal_reserve_bytes(&config.writer),
+        max_bytes: journal.journal_max_bytes,
+        reserve_bytes: writer::journal_reserve_bytes(writer),
         ..Default::default()
     };
-    let limits = writer::batch_limits(&config.writer);
-    let recent_event_ids = usize::try_from(config.writer.recent_event_ids)?;
+    let limits = writer::batch_limits(writer);
+    let recent_event_ids = usize::try_from(writer.recent_event_ids)?;
     let opening = tokio::task::spawn_blocking(move || {
         let (scanned, recovery) = Journal::scan(&folder, journal)?;
         let recovered = writer::recover(recovery, recent_event_ids, &limits)?;

@@ -209,3 +209,58 @@ async fn a_table_that_forgets_tokens_is_told_with_the_way_out() {
     let health = server.wait_for_health("the window", |health| health.status() == v1::Status::Ok).await;
     assert!(health.clickhouse.unwrap().problems.is_empty());
 }
+
+/// Runs `millrace recover` into a ClickHouse. Returns whether it succeeded, and what it printed.
+fn recover(from: &std::path::Path, url: &str) -> (bool, String) {
+    let output = std::process::Command::new(env!("CARGO_BIN_EXE_millrace"))
+        .args(["recover", "--from"])
+        .arg(from)
+        .env("CLICKHOUSE_URL", url)
+        .env("CLICKHOUSE_PASSWORD", TestClickHouse::PASSWORD)
+        .output()
+        .unwrap();
+    let text = [output.stdout, output.stderr].concat();
+    (output.status.success(), String::from_utf8(text).unwrap())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_lost_server_had_accepted_is_recovered_from_its_folder() {
+    let folder = tempfile::tempdir().unwrap();
+    let address = free_address();
+    let url = format!("http://{address}");
+    let clickhouse = TestClickHouse::start(&address, folder.path());
+    let env = [("CLICKHOUSE_URL", url.as_str()), PASSWORD];
+    let lost = TestServer::start_with(&env);
+    let other = TestServer::start_with(&env);
+    name_engine(&other, &url);
+    let send = async |server: &TestServer, first: u64| {
+        let events = (first..first + 100).map(numbered).collect();
+        server.ingest().await.send_events(events_request(events)).await.unwrap();
+    };
+    send(&lost, 0).await;
+    lost.wait_until_landed().await;
+    drop(clickhouse);
+    send(&lost, 100).await;
+    send(&lost, 200).await;
+    let data = lost.shared_data_dir();
+    let (running, text) = recover(data.path(), &url);
+    assert!(!running && text.contains("another millrace uses"), "{text}");
+    drop(lost); // kill -9
+    let _clickhouse = TestClickHouse::start(&address, folder.path());
+    other.wait_for_health("ok", |health| health.status() == v1::Status::Ok).await;
+    send(&other, 300).await;
+    other.wait_until_landed().await;
+    assert_eq!(other.sql_numbers("SELECT count() FROM events").await, [200]);
+    let (succeeded, text) = recover(data.path(), &url);
+    assert!(succeeded && text.starts_with("200 events in the journal"), "{text}");
+    let (succeeded, text) = recover(data.path(), &url);
+    assert!(succeeded && text.starts_with("0 events"), "{text}");
+    let counts = "SELECT count(), uniqExact(JSONExtractUInt(properties, 'n')) FROM events";
+    assert_eq!(other.sql_numbers(counts).await, [400, 400]);
+    assert_rollup_matches_events(&other).await;
+
+    let (succeeded, text) = recover(folder.path(), &url);
+    assert!(!succeeded && text.contains("is not a data folder"), "{text}");
+    let (succeeded, text) = recover(data.path(), "");
+    assert!(!succeeded && text.contains("CLICKHOUSE_URL (--clickhouse-url) is empty"), "{text}");
+}

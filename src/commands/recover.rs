@@ -1,0 +1,112 @@
+//! `millrace recover`: inserts what a server that is gone for good had accepted and not yet inserted.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::{Context, bail, ensure};
+use clap::Args;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use super::{dead_letters, migrate, serve};
+use crate::config::{ClickHouseConfig, JournalSettings, WriterConfig};
+use crate::writer::batch::BatchEncoder;
+use crate::writer::boot::BootMarker;
+use crate::writer::dead_letter::DeadLetters;
+use crate::writer::feed::Feed;
+use crate::writer::{self, WriterDependencies};
+
+/// How often the progress is printed.
+const PROGRESS_INTERVAL: Duration = Duration::from_secs(5);
+
+/// Arguments of `millrace recover`.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct RecoverArgs {
+    /// Data folder of the server that is gone
+    #[arg(long, value_name = "FOLDER")]
+    from: PathBuf,
+    #[command(flatten)]
+    clickhouse: Box<ClickHouseConfig>,
+    #[command(flatten)]
+    journal: JournalSettings,
+    #[command(flatten)]
+    writer: Box<WriterConfig>,
+    /// File with the id of the machine's current boot
+    #[arg(
+        long,
+        env = "MILLRACE_BOOT_ID_FILE",
+        value_name = "FILE",
+        default_value = "/proc/sys/kernel/random/boot_id"
+    )]
+    boot_id_file: PathBuf,
+}
+
+/// Runs the command.
+pub(crate) async fn run(args: RecoverArgs) -> anyhow::Result<()> {
+    let RecoverArgs { from, clickhouse: config, journal, writer: writer_config, boot_id_file } = args;
+    let folder = from.display();
+    ensure!(
+        from.join("journal").is_dir(),
+        "--from: {folder} is not a data folder: it has no journal; name the MILLRACE_DATA_DIR of the server that is gone"
+    );
+    ensure!(
+        !config.clickhouse_url.is_empty(),
+        "CLICKHOUSE_URL (--clickhouse-url) is empty: events are recovered into the ClickHouse that the servers share; a folder with an \
+         embedded ClickHouse is served again with `millrace serve --data-dir {folder}`"
+    );
+    let _lock = serve::lock_data_dir(&from)?;
+    let (journal, recovered) = serve::open_journal(&from, &journal, &writer_config).await?;
+    let letters = DeadLetters::open(&from)?;
+    let properties = migrate::applied_properties(&config, &from)?;
+    let [stop_writer, stop_storage] = std::array::from_fn(|_| CancellationToken::new());
+    let storage = serve::connect_storage(&config, &from, properties.clone(), stop_storage.clone()).await?;
+    migrate::apply_schema(&storage.clickhouse, config.retention()?).await?;
+    let durability = serve::durability(&storage, &from)?;
+    let (_demand, demand) = watch::channel(None);
+    let (_schema_state, schema_pending) = watch::channel(None);
+    let (feed, _requests) = Feed::new();
+    let (writer, writer_task) = writer::start(WriterDependencies {
+        clickhouse: storage.clickhouse.clone(),
+        encoder: BatchEncoder::new(properties, config.rollup_values),
+        journal: journal.clone(),
+        recovered,
+        dead_letters: letters.clone(),
+        durability,
+        boot: BootMarker::new(&from, &boot_id_file)?,
+        config: *writer_config,
+        demand,
+        schema_pending,
+        feed,
+        stop: stop_writer.clone(),
+    })
+    .await
+    .with_context(|| format!("whether the machine of {folder} lost power cannot be determined"))?;
+    let events = writer.stats().unlanded();
+    println!("{events} events in the journal of {folder} are not in ClickHouse yet");
+    // It ends when all of them are there, or in the dead letters.
+    stop_writer.cancel();
+    let mut landing = std::pin::pin!(writer_task);
+    loop {
+        match tokio::time::timeout(PROGRESS_INTERVAL, &mut landing).await {
+            Ok(ended) => break ended.context("the writer failed; run the command again")?,
+            Err(_) => {
+                let reason =
+                    writer.stats().insert_error().map(|error| format!("; the last attempt failed: {error}"));
+                eprintln!("{} events to go{}", writer.stats().unlanded(), reason.unwrap_or_default());
+            }
+        }
+    }
+    journal.close().await.context("the journal could not be closed")?;
+    stop_storage.cancel();
+    letters.refresh();
+    let listing = letters.list();
+    if !listing.problems.is_empty() {
+        bail!("files of dead letters cannot be read and may contain events: {}", listing.problems.join("; "));
+    }
+    if !listing.letters.is_empty() {
+        println!("replaying {} dead letters", listing.letters.len());
+        dead_letters::replay_locally(&from, &letters, listing.letters, *config).await?;
+    }
+    println!("all events of {folder} are in ClickHouse: the folder is no longer needed");
+    Ok(())
+}

@@ -13,6 +13,8 @@ use crate::{ClientError, Totals};
 
 /// The most events that the server accepts in one request of a stream.
 const MAX_REQUEST_EVENTS: usize = 20_000;
+/// The server lists who sends events by this name.
+const USER_AGENT: &str = concat!("millrace-client/", env!("CARGO_PKG_VERSION"));
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(10);
 
@@ -111,6 +113,8 @@ impl ProducerConfig {
     pub fn endpoint(&self) -> Result<Endpoint, ClientError> {
         let invalid = |error| ClientError::InvalidUrl { url: self.url.clone(), reason: root_cause(&error) };
         let endpoint = Endpoint::from_shared(self.url.clone())
+            .map_err(invalid)?
+            .user_agent(USER_AGENT)
             .map_err(invalid)?
             .connect_timeout(CONNECT_TIMEOUT)
             .http2_keep_alive_interval(KEEP_ALIVE_INTERVAL)

@@ -71,6 +71,31 @@ async fn panels_trends_funnels_and_people_agree() {
     assert_eq!(total(trend("signup_started", Events, &[])).await, signups.started);
     assert_eq!(total(trend("signup_completed", Events, &[])).await, signups.completed);
 
+    // The error rate: the panel, and the same as a formula, in each bucket and over the whole range.
+    let request = v1::GetErrorRateRequest { interval: Some(interval), ..Default::default() };
+    let points = dashboard.get_error_rate(request).await.unwrap().into_inner().points;
+    let mut rate = with_interval(trend("error_occurred", Events, &[]));
+    rate.series.push(v1::TrendSeries { aggregation: Events.into(), ..Default::default() });
+    rate.formula = "A / B".to_owned();
+    let mut client = ExploreServiceClient::new(server.channel().await);
+    let response = client.query_trend(rate).await.unwrap().into_inner();
+    assert_eq!(response.buckets, points.iter().map(|point| point.bucket.unwrap()).collect::<Vec<_>>());
+    let is_rate = |value: &v1::TrendValue, errors: u64, events: u64| {
+        let expected = (events > 0).then(|| errors as f64 / events as f64);
+        assert!(
+            (value.value.unwrap_or(-1.0) - expected.unwrap_or(-1.0)).abs() < 1e-12,
+            "{value:?}, not {errors} of {events}"
+        );
+    };
+    for (value, point) in response.lines[0].values.iter().zip(&points) {
+        is_rate(value, point.errors, point.events);
+        assert!((100.0 * value.value.unwrap_or_default() - point.error_rate_pct).abs() < 1e-4, "{point:?}");
+    }
+    let sum = |of: fn(&v1::ErrorRatePoint) -> u64| points.iter().map(of).sum::<u64>();
+    let (errors, events) = (sum(|point| point.errors), sum(|point| point.events));
+    assert!(errors > 10, "{errors} errors of {events}");
+    is_rate(&response.lines[0].total.unwrap(), errors, events);
+
     // Views by country and by page, as rows of panels and as lines of trends.
     let lines = async |aggregation, field: &str| {
         let mut explore = ExploreServiceClient::new(server.channel().await);

@@ -7,8 +7,6 @@ import { Select, type SelectProps } from "../../ui/Select.tsx";
 import { FilterEditor, Problem } from "./FilterEditor.tsx";
 import {
   asKind,
-  asRate,
-  COUNTS,
   type EventRef,
   eventRef,
   eventsOf,
@@ -21,13 +19,13 @@ import {
   PERIODS,
   type Question,
   type Retention,
-  rateOf,
   type Series,
   seriesLetter,
   seriesOf,
   type Trend,
   withValue,
 } from "./question.ts";
+import { asRate, COUNTS, rateOf } from "./rate.ts";
 import { failedEvent } from "./starters.ts";
 import { words } from "./strings.ts";
 import type { Problems } from "./validate.ts";

@@ -9,7 +9,8 @@ import { DAY, fromWallClock, toWallClock } from "../../lib/time.ts";
 import type { Compare, Selection } from "../../query/query.ts";
 import type { Interval, Range } from "../../query/range.ts";
 import { isCountryField } from "../../shell/pickers/fields.ts";
-import { rateOf, type Trend } from "./question.ts";
+import type { Trend } from "./question.ts";
+import { rateOf } from "./rate.ts";
 import { rateWords, seriesWords } from "./words.ts";
 
 /** One line of a trend: a row of the table and a series of the chart. */

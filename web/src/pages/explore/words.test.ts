@@ -1,5 +1,6 @@
 import { expect, test } from "vitest";
-import { asRate, funnelOf, seriesOf, trendOf } from "./question.ts";
+import { funnelOf, seriesOf, trendOf } from "./question.ts";
+import { asRate } from "./rate.ts";
 import { questionWords } from "./words.ts";
 
 test("a title has the events of a formula, and says what a rate is a share of", () => {

@@ -2,17 +2,8 @@
 
 import { shareWords } from "../../query/rate.ts";
 import { eventName, fieldWords, valueWords } from "../../shell/pickers/fields.ts";
-import {
-  type EventRef,
-  type Group,
-  type Item,
-  type Measure,
-  type Operator,
-  type Question,
-  rateOf,
-  type Series,
-  type Trend,
-} from "./question.ts";
+import type { EventRef, Group, Item, Measure, Operator, Question, Series, Trend } from "./question.ts";
+import { rateOf } from "./rate.ts";
 
 export const MEASURE_WORDS: Record<Measure, string> = {
   events: "Events",

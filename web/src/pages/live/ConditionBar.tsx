@@ -3,7 +3,8 @@ import { lazyPart } from "../../lazyPart.ts";
 import { IconButton } from "../../ui/Button.tsx";
 import { Popover } from "../../ui/Popover.tsx";
 import { Spinner } from "../../ui/placeholders.tsx";
-import { areAlternatives, type Condition, formatCondition, grouped } from "./conditions.ts";
+import { type Condition, formatCondition } from "./conditions.ts";
+import { areAlternatives, grouped } from "./grouped.ts";
 import { words } from "./strings.ts";
 import { conditionSentence, conditionValue } from "./texts.ts";
 

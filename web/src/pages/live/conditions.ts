@@ -125,17 +125,9 @@ export function readConditions(texts: string[]): { conditions: Condition[]; reje
 export const withCondition = (conditions: Condition[], added: Condition): Condition[] =>
   conditions.some((condition) => sameCondition(condition, added)) ? conditions : [...conditions, added];
 
-/** Whether one of both is enough. Two comparisons of numbers are the bounds of an interval. */
-export const areAlternatives = (a: Condition, b: Condition): boolean => groupKey(a) === groupKey(b);
-
-const groupKey = ({ field, operator, value }: Condition): string =>
+/** Conditions with the same key are alternatives. Two comparisons of numbers are the bounds of an interval. */
+export const groupKey = ({ field, operator, value }: Condition): string =>
   `${field}\t${operator}\t${isAboutNumber(operator) ? value : ""}`;
-
-/** Alternatives beside each other, otherwise in their order. */
-export const grouped = (conditions: Condition[]): Condition[] => {
-  const keys = conditions.map(groupKey);
-  return conditions.toSorted((a, b) => keys.indexOf(groupKey(a)) - keys.indexOf(groupKey(b)));
-};
 
 /** EventFilter of the contract. */
 export interface EventFilterInit {

@@ -243,6 +243,32 @@ test("an event that was accepted just before the connection, and not stored, is 
   expect(shown()).toEqual([999_800, 999_500, 1_000_100, 999_000]);
 });
 
+test("a connection that is lost before such events are looked for leaves one gap, and they are looked for later", async () => {
+  source.last.push({ events: events(1, 5) });
+  await settle();
+  source.last.fail(new ConnectionLost("x"));
+  source.respond = () => {
+    throw new ConnectionLost("gone");
+  };
+  await settle(10_000);
+  expect(source.searches, "while nothing can respond").toEqual([]);
+  source.last.push({ events: events(2_001, 2_100) });
+  // The second of the end has events of the gap, too.
+  source.respond = ({ to }) => ({
+    events: to > 1_000_001 ? [] : [event(1_000_500), event(999_999)],
+    nextPageToken: "",
+  });
+  await settle(500);
+  expect(shown().slice(99)).toEqual([2_001, "5-2001", 5, 4, 3, 2, 1]);
+  await settle(5_000);
+  expect(source.searches).toMatchObject([
+    { from: 990_000, to: 1_000_001 },
+    { from: 1_000_000, to: 1_010_001 },
+  ]);
+  expect(shown()).toHaveLength(107);
+  expect(shown()[0]).toBe(999_999);
+});
+
 test("where such events cannot be looked for, a gap is left", async () => {
   source.last.push({});
   await settle();

@@ -21,6 +21,8 @@ const OLDER_MS = OLDER_DAYS * 86_400_000;
 const LANDED_MS = 5_000;
 /** How far back it is looked for. A server that was restarted takes longer to store what it had accepted. */
 const UNLANDED_MS = 10_000;
+/** A connection that is lost again and again leaves one interval each time. */
+const MAX_UNLANDED = 10;
 /** At most so often the page is drawn anew: text that changes faster cannot be read. */
 const PUBLISH_MS = 400;
 /** A tail is closed so long after its tab was hidden. The server has a limited number of them. */
@@ -89,6 +91,8 @@ export class LiveStream {
   private hiddenTimer: ReturnType<typeof setTimeout> | undefined;
   private publishTimer: ReturnType<typeof setTimeout> | undefined;
   private publishedAt = Number.NEGATIVE_INFINITY;
+  /** What was accepted just before each connection, as far as it was not looked for yet. */
+  private unlanded: { from: number; to: number }[] = [];
   /** When events may have begun to be missing. */
   private lostAt: number | undefined;
   private olderToken = "";
@@ -220,20 +224,30 @@ export class LiveStream {
     }
     this.buffer.append(added, this.lostAt === undefined ? undefined : now);
     const from = Math.max(now - UNLANDED_MS, this.lostAt ?? 0, recent.at(-1)?.at ?? 0);
-    this.landedTimer = setTimeout(() => void this.addLanded(from, now), LANDED_MS);
+    this.unlanded = [...this.unlanded, { from, to: now }].slice(-MAX_UNLANDED);
+    clearTimeout(this.landedTimer);
+    this.landedTimer = setTimeout(() => void this.addLanded(), LANDED_MS);
     this.lostAt = undefined;
     this.change({ phase: "live", reason: undefined, retryAt: undefined, recentProblem });
     // The first message has a second for them, a search has longer.
     if (recentProblem !== "" && this.buffer.length === 0) void this.loadOlder();
   }
 
-  private async addLanded(from: number, to: number): Promise<void> {
-    try {
-      const page = await this.search(from, to + 1, "");
-      if (!page) return;
-      this.buffer.append(this.buffer.unknown(page.events.reverse()).added, this.clock());
-    } catch {
-      this.buffer.appendGap(from, to);
+  private async addLanded(): Promise<void> {
+    const intervals = this.unlanded;
+    this.unlanded = [];
+    for (const { from, to } of intervals) {
+      try {
+        const page = await this.search(from, to + 1, "");
+        if (!page) return;
+        // The server searches whole seconds. What is outside may be a part of a gap, which loads it in its place.
+        const within = page.events.filter(({ at }) => at >= from && at <= to).reverse();
+        this.buffer.append(this.buffer.unknown(within).added, this.clock());
+      } catch {
+        // Without a connection, the next one looks for them.
+        if (this.state.phase === "live") this.buffer.appendGap(from, to);
+        else this.unlanded.push({ from, to });
+      }
     }
     this.publish(true);
   }
@@ -252,6 +266,7 @@ export class LiveStream {
     const { kind, reason, retryAfterMs } = toFailure(error);
     const now = this.clock();
     if (this.state.phase === "live") this.lostAt = now;
+    clearTimeout(this.landedTimer);
     this.connection = undefined;
     if (kind === "permanent") {
       this.change({ phase: "failed", reason, retryAt: undefined });

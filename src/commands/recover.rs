@@ -9,6 +9,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::{dead_letters, migrate, serve};
+use crate::clickhouse::people::{self, Selection};
 use crate::config::{ClickHouseConfig, JournalSettings, WriterConfig};
 use crate::writer::batch::BatchEncoder;
 use crate::writer::boot::BootMarker;
@@ -18,6 +19,8 @@ use crate::writer::{self, WriterDependencies};
 
 /// How often the progress is printed.
 const PROGRESS_INTERVAL: Duration = Duration::from_secs(5);
+
+const RETRY_DELAY: Duration = Duration::from_secs(2);
 
 /// Arguments of `millrace recover`.
 #[derive(Args, Clone, Debug)]
@@ -56,6 +59,7 @@ pub(crate) async fn run(args: RecoverArgs) -> anyhow::Result<()> {
     );
     let _lock = serve::lock_data_dir(&from)?;
     let (journal, recovered) = serve::open_journal(&from, &journal, &writer_config).await?;
+    let lowest_batch = recovered.lowest_batch_id();
     let letters = DeadLetters::open(&from)?;
     let properties = migrate::applied_properties(&config, &from)?;
     let [stop_writer, stop_storage] = std::array::from_fn(|_| CancellationToken::new());
@@ -94,6 +98,13 @@ pub(crate) async fn run(args: RecoverArgs) -> anyhow::Result<()> {
                     writer.stats().insert_error().map(|error| format!("; the last attempt failed: {error}"));
                 eprintln!("{} events to go{}", writer.stats().unlanded(), reason.unwrap_or_default());
             }
+        }
+    }
+    if let Some(lowest_batch) = lowest_batch {
+        // Running servers have added later batches only. The journal does not know it: it is repeated here until it succeeds.
+        while let Err(error) = people::add_events(&storage.clickhouse, Selection::Since(lowest_batch)).await {
+            eprintln!("the events are in ClickHouse, but not yet in its tables of people: {error}; retrying");
+            tokio::time::sleep(RETRY_DELAY).await;
         }
     }
     journal.close().await.context("the journal could not be closed")?;

@@ -138,6 +138,7 @@ pub(crate) async fn run(config: ServeConfig) -> anyhow::Result<()> {
     let durability = durability(&storage, &config.data_dir)?;
     let (demand, _) = watch::channel(None);
     let (feed, durable_requests) = Feed::new();
+    let recovered_batch = recovered.lowest_batch_id();
     let (writer, writer_task) = writer::start(WriterDependencies {
         clickhouse: storage.clickhouse.clone(),
         encoder: BatchEncoder::new(properties.clone(), config.clickhouse.rollup_values),
@@ -191,7 +192,8 @@ pub(crate) async fn run(config: ServeConfig) -> anyhow::Result<()> {
         catalog,
         dashboard::messages::check_result,
     );
-    let (people_task, people_tables) = PeopleTask::new(storage.clickhouse.clone(), &writer, retention.rollup);
+    let (people_task, people_tables) =
+        PeopleTask::new(storage.clickhouse.clone(), &writer, recovered_batch, retention.rollup);
     let people_task = tokio::spawn(people_task.run(stop_services.clone()));
     let sql = SqlQueries::new(&panels, storage.explore_clickhouse.clone());
     let runner = Runner::new(storage.explore_clickhouse.clone(), people_tables.clone(), config.explore);

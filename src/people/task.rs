@@ -39,13 +39,20 @@ pub(crate) struct PeopleTask {
     /// Cancelled when the mark covers everything that can land.
     reconciled: CancellationToken,
     progress: watch::Sender<PeopleProgress>,
+    /// The lowest batch that had not landed at the start. Another server may have moved the mark beyond it.
+    recovered: Option<Uuid>,
     /// How long people are kept after they were last seen.
     retention_days: u64,
 }
 
 impl PeopleTask {
     /// The task, and the tables that it keeps.
-    pub(crate) fn new(clickhouse: ClickHouse, writer: &Writer, retention_days: u64) -> (Self, PeopleTables) {
+    pub(crate) fn new(
+        clickhouse: ClickHouse,
+        writer: &Writer,
+        recovered: Option<Uuid>,
+        retention_days: u64,
+    ) -> (Self, PeopleTables) {
         let progress = PeopleProgress { mark: Uuid::nil(), complete_since: None };
         let (progress, receiver) = watch::channel(progress);
         let task = Self {
@@ -54,6 +61,7 @@ impl PeopleTask {
             landed: writer.stats().landed(),
             reconciled: writer.reconciled().clone(),
             progress,
+            recovered,
             retention_days,
         };
         (task, PeopleTables { progress: receiver })
@@ -65,7 +73,8 @@ impl PeopleTask {
             self.reconciled.cancelled().await;
             let Marks { landed, pending_weeks } = self.read_marks().await;
             self.progress.send_modify(|progress| {
-                progress.mark = landed.unwrap_or_default();
+                let landed = landed.unwrap_or_default();
+                progress.mark = self.recovered.map_or(landed, |recovered| recovered.min(landed));
                 progress.complete_since = complete_since(&pending_weeks);
             });
             tokio::join!(self.follow(), self.add_weeks(pending_weeks), self.expire());

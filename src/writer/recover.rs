@@ -32,6 +32,13 @@ pub(crate) struct RecoveredState {
     pub(super) damage: Option<String>,
 }
 
+impl RecoveredState {
+    /// The lowest id of the batches that have not landed.
+    pub(crate) fn lowest_batch_id(&self) -> Option<Uuid> {
+        self.sealed.iter().chain(&self.unsealed).map(|seal| seal.batch_id).min()
+    }
+}
+
 /// Why recovery failed. Nothing on disk was changed.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum RecoverError {

@@ -6,6 +6,7 @@
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::time::{Duration, Instant};
 
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::{Bytes, Incoming};
@@ -17,7 +18,7 @@ use millrace_client::ProducerConfig;
 use millrace_client::proto::v1;
 use tokio::net::TcpListener;
 
-use crate::common::{TestClickHouse, TestServer, event, events_request, free_address};
+use crate::common::{TIMEOUT, TestClickHouse, TestServer, event, events_request, free_address};
 use crate::rollup_assertions::assert_rollup_matches_events;
 
 const PASSWORD: (&str, &str) = ("CLICKHOUSE_PASSWORD", TestClickHouse::PASSWORD);
@@ -115,6 +116,7 @@ fn name_engine(server: &TestServer, url: &str) {
 fn numbered(number: u64) -> v1::Event {
     v1::Event {
         session_id: format!("s{}", number % 1_000),
+        user_id: Some(format!("u{}", number % 1_000)),
         properties_kind: Some(v1::event::PropertiesKind::PropertiesJson(format!(r#"{{"n":{number}}}"#))),
         ..event("page_view")
     }
@@ -259,6 +261,13 @@ async fn what_a_lost_server_had_accepted_is_recovered_from_its_folder() {
     assert_eq!(other.sql_numbers(counts).await, [400, 400]);
     assert_rollup_matches_events(&other).await;
 
+    // Each server adds its own events to the tables of people, the command those of the lost one.
+    let people = "SELECT uniqExact(id) FROM people WHERE is_user";
+    let deadline = Instant::now() + TIMEOUT;
+    while other.sql_numbers(people).await != [400] {
+        assert!(Instant::now() < deadline, "people are missing\n{}", other.log());
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
     let (succeeded, text) = recover(folder.path(), &url);
     assert!(!succeeded && text.contains("is not a data folder"), "{text}");
     let (succeeded, text) = recover(data.path(), "");

@@ -5,7 +5,7 @@ import { type Failure, toFailure } from "../../api/errors.ts";
 import { REST_VALUE } from "../../frame/columns.ts";
 import type { FunnelDetail } from "../../frame/detail.ts";
 import { formatCount } from "../../lib/format.ts";
-import { clockOrInstant } from "../../lib/time.ts";
+import { clockOrInstant, DAY, formatSpan } from "../../lib/time.ts";
 import type { Compare } from "../../query/query.ts";
 import type { Interval, Range } from "../../query/range.ts";
 import { fieldWords } from "../../shell/pickers/fields.ts";
@@ -21,9 +21,10 @@ import {
   funnelRows,
   smallestChange,
 } from "./funnelRows.ts";
+import { type FieldValue, onlyValue } from "./narrow.ts";
 import { Points } from "./Points.tsx";
-import type { Funnel, Group, Item } from "./question.ts";
-import { earlierSelection, pctWords, points } from "./result.ts";
+import type { Funnel } from "./question.ts";
+import { earlierInterval, earlierSelection, pctWords, points } from "./result.ts";
 import { changedSince, type Since } from "./since.ts";
 import { words } from "./strings.ts";
 import { type Answer, compute, questionQuery } from "./useAnswer.tsx";
@@ -38,7 +39,7 @@ interface Props {
   answer: Answer;
   compare: Compare | undefined;
   onQuestion: (question: Funnel) => void;
-  onRange: (range: Interval) => void;
+  onRange: (range: Range) => void;
 }
 
 /** The conversion of everyone, or of a value, is another one since then. */
@@ -56,6 +57,8 @@ interface Search {
   /** How many values of the properties were compared. */
   values: number;
   changes: Change[];
+  /** Those that come from the surest fall: without its value they are not there. */
+  following: { of: FieldValue & { label: string }; changes: Change[] } | undefined;
   failure?: Failure;
 }
 
@@ -81,17 +84,18 @@ export function Changes({ question, answer, compare = "previous", onQuestion, on
       const { range, zone, filters } = answer.query;
       const now = { range, zone, filters };
       const earlierNow = earlierSelection(now, context, compare);
-      const bothPeriods = async (by: string, where: Group) => {
-        const asked: Funnel = { ...question, where, by, top: 20 };
+      let following: Search["following"];
+      const bothPeriods = async (by: string, of: Funnel) => {
+        const asked: Funnel = { ...of, by, top: 20 };
         const frames = [now, earlierNow].map((selection) =>
           compute(questionQuery(asked, selection), controller.signal),
         );
         return (await Promise.all(frames)).map(({ detail }) => detail as FunnelDetail) as [FunnelDetail, FunnelDetail];
       };
       let [done, all, values] = [0, fields.length, 0];
-      setSearch({ done, all, values, changes, since });
+      setSearch({ done, all, values, changes, since, following });
       for (const field of fields) {
-        const [detail, earlier] = await bothPeriods(field, question.where);
+        const [detail, earlier] = await bothPeriods(field, question);
         const rows = funnelRows(detail, earlier);
         overall ??= rows[0];
         // What everyone has is said once.
@@ -102,22 +106,42 @@ export function Changes({ question, answer, compare = "previous", onQuestion, on
         if (controller.signal.aborted) return;
         done += 1;
         values += rows.filter(({ isAll, earlier }) => !isAll && earlier).length;
-        setSearch({ overall, done, all, values, changes, since });
+        setSearch({ overall, done, all, values, changes, since, following });
       }
       // Whom of the value that fell most surely: those with a value of another property?
       const falls = changes.filter(({ change, row }) => change < 0 && hasCondition(row));
       const worst = falls.toSorted((a, b) => a.deviation - b.deviation)[0];
       if (!worst) return;
       const others = fields.filter((field) => field !== worst.field);
-      all += others.length;
+      const worstValue = { field: worst.field, value: worst.row.result.value };
+      const explainable = others.filter((field) =>
+        changes.some((change) => change.field === field && change.change < 0),
+      );
+      all += others.length + explainable.length;
+      // Which falls come from it: those that are not there without its value.
+      for (const field of explainable) {
+        const rest = funnelRows(...(await bothPeriods(field, onlyValue(question, worstValue, true))));
+        const follows = ({ row, step, change, ...each }: Change) => {
+          const other = rest.find(({ key }) => key === row.key);
+          return each.field === field && change < 0 && (!other || certainty(other, step) !== "certain");
+        };
+        following = {
+          of: { ...worstValue, label: worst.row.label },
+          changes: [...(following?.changes ?? []), ...changes.filter(follows)],
+        };
+        changes = changes.filter((change) => !follows(change));
+        if (controller.signal.aborted) return;
+        done += 1;
+        setSearch({ overall, done, all, values, changes, since, following });
+      }
       const within: Change[] = [];
       for (const field of others) {
-        const [detail, earlier] = await bothPeriods(field, onlyValue(question.where, worst));
+        const [detail, earlier] = await bothPeriods(field, onlyValue(question, worstValue));
         const change = concentratedIn(field, detail, earlier, worst.step);
         if (change) within.push({ ...change, within: worst });
         if (controller.signal.aborted) return;
         done += 1;
-        setSearch({ overall, done, all, values, changes: [...changes, ...within], since });
+        setSearch({ overall, done, all, values, changes: [...changes, ...within], since, following });
       }
     };
     run().catch((error) => {
@@ -135,41 +159,26 @@ export function Changes({ question, answer, compare = "previous", onQuestion, on
     );
   }
   if (!search) return null;
-  const { overall, done, all, values, changes, failure, since } = search;
-  const { zone, computedAt } = answer.frame.context;
+  const { overall, done, all, values, changes, failure, since, following } = search;
+  const { start, end, zone, computedAt } = answer.frame.context;
+  const earlier = earlierInterval(answer.frame.context, compare, answer.query.range);
+  const follows = ({ field, row }: Begun) =>
+    following?.changes.some((change) => change.field === field && change.row.key === row.key);
+  const begunShown = since.filter((each) => !follows(each));
   const shown = [...changes.filter(({ within }) => within), ...mostChanged(changes.filter(({ within }) => !within))];
   return (
     <section aria-label={words.changes} className="explore-changes">
-      <h3 className="flex items-center gap-2 font-medium">
-        {words.changes}
-        <span className="font-normal text-muted">vs {words.versus[compare]}</span>
-      </h3>
+      <h3 className="font-medium">{words.changes}</h3>
       {failure && <p className="text-danger">{failure.reason}</p>}
       {done < all && !failure && (
         <p className="flex items-center gap-2 text-xs text-muted">
           <Spinner /> {words.finding(done, all)}
         </p>
       )}
-      <ul className="flex flex-col">
-        {overall?.result.steps.map((step, index) => {
-          const change = points(step.fromPreviousPct, overall.earlier?.steps[index]?.fromPreviousPct);
-          if (index === 0 || change === null) return null;
-          const each = { field: "", row: overall, step: index, change, deviation: 0 };
-          // biome-ignore lint/suspicious/noArrayIndexKey: steps have no identity but their number
-          return <ChangeRow key={index} each={each} question={question} onQuestion={onQuestion} />;
-        })}
-        {shown.map((each) => (
-          <ChangeRow
-            key={`${each.within?.row.key} ${each.field} ${each.row.key} ${each.step}`}
-            each={each}
-            question={question}
-            onQuestion={onQuestion}
-          />
-        ))}
-      </ul>
-      {since.length > 0 && (
-        <ul className="flex flex-col">
-          {since.slice(0, SINCE_SHOWN).map((each) => {
+      {begunShown.length > 0 && (
+        <ul aria-label={words.sinceWhen} className="flex flex-col">
+          <li className="text-xs text-muted">{words.sinceWhen}</li>
+          {begunShown.slice(0, SINCE_SHOWN).map((each) => {
             const clock = clockOrInstant(each.at, zone, computedAt);
             return (
               <li key={`${each.field} ${each.row.key}`} className="explore-change">
@@ -190,8 +199,42 @@ export function Changes({ question, answer, compare = "previous", onQuestion, on
           })}
         </ul>
       )}
+      <p className="text-xs text-muted">
+        {words.comparedPeriods(
+          formatSpan(earlier.from, earlier.to, zone, computedAt),
+          formatSpan(start, Math.min(end, computedAt || end), zone, computedAt),
+        )}
+      </p>
+      <ul className="flex flex-col">
+        {overall?.result.steps.map((step, index) => {
+          const change = points(step.fromPreviousPct, overall.earlier?.steps[index]?.fromPreviousPct);
+          if (index === 0 || change === null) return null;
+          const each = { field: "", row: overall, step: index, change, deviation: 0 };
+          // biome-ignore lint/suspicious/noArrayIndexKey: steps have no identity but their number
+          return <ChangeRow key={index} each={each} question={question} onQuestion={onQuestion} />;
+        })}
+        {shown.map((each) => (
+          <ChangeRow
+            key={`${each.within?.row.key} ${each.field} ${each.row.key} ${each.step}`}
+            each={each}
+            question={question}
+            onQuestion={onQuestion}
+          />
+        ))}
+      </ul>
+      {following && following.changes.length > 0 && (
+        <p className="text-muted">
+          {words.follows(
+            following.of.label,
+            following.changes.map(({ field, row }) => `${fieldWords(field)} ${row.label}`),
+          )}
+        </p>
+      )}
       {done === all && changes.length === 0 && since.length === 0 && (
-        <p className="text-muted">{words.noChanges(values, all, overall && smallestChange(overall))}</p>
+        <div className="flex flex-wrap items-center gap-2">
+          <p className="text-muted">{words.noChanges(values, all, overall && smallestChange(overall))}</p>
+          {end - start < DAY && <Button onClick={() => onRange("24h")}>{words.tryDay}</Button>}
+        </div>
       )}
       <p className="text-xs text-muted">{words.explained}</p>
     </section>
@@ -220,13 +263,6 @@ interface Value {
 const hasCondition = ({ result, isAll }: FunnelRow): boolean =>
   !isAll && result.value !== "" && result.value !== REST_VALUE;
 
-/** The condition that leaves only one value. */
-function onlyValue(where: Group, { field, row }: Value): Group {
-  const item: Item = { type: "field", not: false, field, op: "is", values: [row.result.value] };
-  if (where.match === "all") return { match: "all", items: [...where.items, item] };
-  return { match: "all", items: [{ type: "group", not: false, group: where }, item] };
-}
-
 interface NarrowProps extends Pick<Props, "question" | "onQuestion"> {
   each: Value & { within?: Value };
 }
@@ -234,11 +270,11 @@ interface NarrowProps extends Pick<Props, "question" | "onQuestion"> {
 function Narrow({ each, question, onQuestion }: NarrowProps) {
   if (!hasCondition(each.row)) return null;
   const values = each.within ? [each.within, each] : [each];
-  const where = values.reduce(onlyValue, question.where);
+  const narrowed = values.reduce((of, { field, row }) => onlyValue(of, { field, value: row.result.value }), question);
   // Of one value a breakdown by its property has a single line.
   const by = values.some(({ field }) => field === question.by) ? "" : question.by;
   return (
-    <Button className="explore-small" onClick={() => onQuestion({ ...question, by, where })}>
+    <Button className="explore-small" onClick={() => onQuestion({ ...narrowed, by })}>
       {words.filterTo(values.map(({ row }) => row.label).join(", "))}
     </Button>
   );
@@ -268,8 +304,11 @@ function ChangeRow({ each, question, onQuestion }: { each: Change } & Pick<Props
         {field !== "" && <span className="text-muted">{fieldWords(field)} </span>}
         <strong className="font-medium">{row.label}</strong>{" "}
         <span className="text-muted">
-          → {question.steps[step]?.event}: {pctWords(before?.fromPreviousPct)} → {pctWords(now?.fromPreviousPct)} (
-          {formatCount(row.result.steps[step - 1]?.count ?? 0)})
+          → {question.steps[step]?.event}: {pctWords(before?.fromPreviousPct)} → {pctWords(now?.fromPreviousPct)}{" "}
+          {words.of(
+            formatCount(row.earlier?.steps[step - 1]?.count ?? 0),
+            formatCount(row.result.steps[step - 1]?.count ?? 0),
+          )}
         </span>
       </span>
       <Narrow each={each} question={question} onQuestion={onQuestion} />

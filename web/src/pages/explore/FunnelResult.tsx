@@ -12,7 +12,7 @@ import { spanWords } from "../../frame/words.ts";
 import { formatCount, formatDuration } from "../../lib/format.ts";
 import { useCall } from "../../live/useCall.ts";
 import type { Selection } from "../../query/query.ts";
-import type { Interval } from "../../query/range.ts";
+import type { Range } from "../../query/range.ts";
 import { fieldWords } from "../../shell/pickers/fields.ts";
 import { Changes } from "./Changes.tsx";
 import { certainty, entriesOf, type FunnelRow, funnelRows, worstChange } from "./funnelRows.ts";
@@ -54,7 +54,7 @@ function useEarlier(answer: ResultProps<Funnel>["answer"], selection: Selection)
 
 interface FunnelProps extends ResultProps<Funnel> {
   selection: Selection;
-  onRange: (range: Interval) => void;
+  onRange: (range: Range) => void;
 }
 
 export default function FunnelResult(props: FunnelProps) {

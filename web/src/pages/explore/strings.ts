@@ -230,6 +230,13 @@ export const words = {
         ? ` With so many people a change of everyone shows from ${formatFixed(smallest, 1)} points on; of a single value it has to be larger.`
         : ""
     }`,
+  /** Of a value without whose people other falls are not there. */
+  follows: (value: string, others: string[]) =>
+    `Follows from ${value}: ${others.join(", ")}. Without ${value} ${others.length === 1 ? "it does" : "they do"} not fall.`,
+  sinceWhen: "Since when",
+  comparedPeriods: (earlier: string, now: string) => `${earlier} → ${now}`,
+  of: (earlier: string, now: string) => `(of ${earlier} → of ${now})`,
+  tryDay: "Try the last 24 hours",
   filterTo: (value: string) => `Filter to ${value}`,
   since: (clock: string, before: string, after: string) => `since ${clock}: ${before} → ${after}`,
   fromThen: (clock: string) => `From ${clock}`,

@@ -51,6 +51,8 @@ pub(crate) struct Ingester {
     sources: Sources,
     /// Where the events come from.
     source: EventSource,
+    /// The sender's software; may be empty.
+    library: String,
     /// Counts them; `None` before [`Self::for_request`].
     source_counts: Option<Arc<SourceCounts>>,
 }
@@ -163,6 +165,7 @@ impl Ingester {
             rejected,
             sources,
             source,
+            library: String::new(),
             source_counts: None,
         }
     }
@@ -179,9 +182,10 @@ impl Ingester {
     ) -> Result<Self, Error> {
         let caller = Caller::of(extensions)?;
         let key_id = caller.key.as_ref().map(|key| key.id.to_string()).unwrap_or_default();
-        let key = SourceKey { source, key_id, library: user_agent::library(headers) };
+        let library = user_agent::library(headers);
+        let key = SourceKey { source, key_id, library: library.clone() };
         let source_counts = Some(self.sources.get(&caller.project, key));
-        Ok(Self { caller: Some(caller), source, source_counts, ..self.clone() })
+        Ok(Self { caller: Some(caller), source, library, source_counts, ..self.clone() })
     }
 
     /// Takes the cost of a request that cannot wait from the limits of the caller's key.
@@ -267,7 +271,7 @@ impl Ingester {
             rejected: 0,
             rejected_by_field: RejectedByField::default(),
             rejections: Rejections::default(),
-            rejected_events: RejectedInRequest::new(self.source),
+            rejected_events: RejectedInRequest::new(self.source, self.library.clone()),
         })
     }
 }

@@ -18,6 +18,8 @@ pub(crate) const MAX_REJECTED: usize = 1_000;
 const MAX_BYTES: usize = 16 << 20;
 /// Rejections of a request that are kept.
 const MAX_PER_REQUEST: usize = 100;
+/// Libraries that are listed for a reason.
+const MAX_LIBRARIES: usize = 5;
 /// Reasons that are counted separately in a project.
 const MAX_REASONS: usize = 200;
 const MAX_PAYLOAD_BYTES: usize = 500;
@@ -41,8 +43,18 @@ struct Rejected {
     /// The newest one last.
     events: VecDeque<v1::RejectedEvent>,
     bytes: usize,
-    counts: HashMap<Reason, (u64, i64)>,
+    counts: HashMap<Reason, Counted>,
     total: u64,
+}
+
+/// The rejections for a reason.
+#[derive(Debug)]
+struct Counted {
+    events: u64,
+    /// Milliseconds since 1970 UTC.
+    first_ms: i64,
+    last_ms: i64,
+    libraries: Vec<String>,
 }
 
 /// What is counted separately.
@@ -57,6 +69,7 @@ struct Reason {
 #[derive(Debug)]
 pub(super) struct RejectedInRequest {
     source: EventSource,
+    library: String,
     events: Vec<v1::RejectedEvent>,
     counts: HashMap<Reason, u64>,
     total: u64,
@@ -74,8 +87,9 @@ pub(super) enum Payload<'a> {
 }
 
 impl RejectedInRequest {
-    pub(super) fn new(source: EventSource) -> Self {
-        Self { source, events: Vec::new(), counts: HashMap::new(), total: 0 }
+    /// `library` is the sender's software; may be empty.
+    pub(super) fn new(source: EventSource, library: String) -> Self {
+        Self { source, library, events: Vec::new(), counts: HashMap::new(), total: 0 }
     }
 
     pub(super) fn push(&mut self, event_name: &str, field: &str, reason: &str, payload: Payload<'_>) {
@@ -97,6 +111,7 @@ impl RejectedInRequest {
                 field: cut(field, MAX_FIELD_BYTES),
                 reason: cut(reason, MAX_REASON_BYTES),
                 payload: payload.render(),
+                library: self.library.clone(),
             });
         }
     }
@@ -161,8 +176,14 @@ impl RejectedEvents {
                 true => reason,
                 false => Reason { field: String::new(), text: OTHER.to_owned(), ..reason },
             };
-            let count = own.counts.entry(reason).or_default();
-            *count = (count.0 + events, now_ms);
+            let first = Counted { events: 0, first_ms: now_ms, last_ms: now_ms, libraries: Vec::new() };
+            let count = own.counts.entry(reason).or_insert(first);
+            count.events += events;
+            count.last_ms = now_ms;
+            let is_new = !rejected.library.is_empty() && !count.libraries.contains(&rejected.library);
+            if is_new && count.libraries.len() < MAX_LIBRARIES {
+                count.libraries.push(rejected.library.clone());
+            }
         }
         for event in rejected.events {
             let event = v1::RejectedEvent {
@@ -192,12 +213,14 @@ impl RejectedEvents {
         let mut counts: Vec<_> = rejected
             .counts
             .iter()
-            .map(|(reason, (events, last_ms))| v1::RejectionCount {
+            .map(|(reason, count)| v1::RejectionCount {
                 field: reason.field.clone(),
                 reason: reason.text.clone(),
                 source: reason.source.into(),
-                events: *events,
-                last_at: Some(timestamp_from_millis(*last_ms)),
+                events: count.events,
+                last_at: Some(timestamp_from_millis(count.last_ms)),
+                first_at: Some(timestamp_from_millis(count.first_ms)),
+                libraries: count.libraries.clone(),
             })
             .collect();
         counts.sort_by(|a, b| {
@@ -223,7 +246,8 @@ impl Rejected {
 }
 
 fn size_bytes(event: &v1::RejectedEvent) -> usize {
-    let texts = [&event.key_id, &event.event_name, &event.field, &event.reason, &event.payload];
+    let texts =
+        [&event.key_id, &event.event_name, &event.field, &event.reason, &event.payload, &event.library];
     size_of::<v1::RejectedEvent>() + texts.into_iter().map(String::len).sum::<usize>()
 }
 

@@ -261,6 +261,11 @@ async fn rejected_events_are_listed_with_key_field_and_reason() {
     assert!(field(2, "reason").contains("\"Spain\" is not an ISO 3166-1"), "{list}");
     assert!(field(2, "payload").contains(r#""country_code":"Spain""#), "{list}");
     assert_eq!(list["counts"].as_array().unwrap().len(), 3, "{list}");
+    assert!(field(2, "library").starts_with("tonic/"), "{list}");
+    let of_grpc =
+        list["counts"].as_array().unwrap().iter().find(|count| count["field"] == "country_code").unwrap();
+    assert_eq!(of_grpc["libraries"], json!([events[2]["library"]]), "{list}");
+    assert_eq!(of_grpc["first_at"], of_grpc["last_at"], "{list}");
     // A flood is counted, and its reasons are grouped without their values.
     let wrong = (0..400).map(|n| v1::Event { country_code: format!("C{n}X"), ..event("page_view") });
     ingest.send_events(events_request(wrong.collect())).await.unwrap();

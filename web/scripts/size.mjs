@@ -18,7 +18,7 @@ const PAGE_KB = {
   "live/LivePage": 44,
   "people/PeoplePage": 42,
   "people/PersonPage": 44,
-  "status/StatusPage": 46,
+  "status/StatusPage": 47,
   "uikit/UiKitPage": 8,
 };
 

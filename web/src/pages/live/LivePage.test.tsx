@@ -204,14 +204,29 @@ test("rejected events: reasons, the list, and how to fix them", async () => {
   rejected = {
     total: 8n,
     counts: [
-      { field: "country_code", reason: "… is not an ISO … … code like …", source: HTTP, events: 7n },
-      { field: "timestamp", reason: "is missing; the time of the event is required", source: HTTP, events: 1n },
+      {
+        field: "country_code",
+        reason: "… is not an ISO … … code like …",
+        source: HTTP,
+        events: 7n,
+        libraries: ["shop-ios/2.4.1"],
+        firstAt: toTimestamp(NOW - 60_000),
+        lastAt: toTimestamp(NOW),
+      },
+      {
+        field: "timestamp",
+        reason: "is missing; the time of the event is required",
+        source: HTTP,
+        events: 1n,
+        libraries: [],
+      },
     ] as ListRejectedEventsResponse["counts"],
     events: [
       {
         time: toTimestamp(NOW),
         keyId: "mobile",
         source: HTTP,
+        library: "shop-ios/2.4.1",
         eventName: "checkout",
         field: "country_code",
         reason: '"SPAIN" is not an ISO 3166-1 alpha-2 code like "ES"',
@@ -232,13 +247,15 @@ test("rejected events: reasons, the list, and how to fix them", async () => {
   expect(await screen.findByText("8 events rejected for 2 reasons")).toBeTruthy();
   const listed = () => [...document.querySelectorAll("[data-rejected-row]")].length;
   expect(listed()).toBe(2);
-  await user.click(screen.getByRole("button", { name: /^7 country_code/ }));
+  const reason = screen.getByRole("button", { name: /^7 country_code/ });
+  expect(reason.textContent).toMatch(/shop-ios\/2\.4\.1\S+ to \S+$/);
+  await user.click(reason);
   await waitFor(() => expect(listed()).toBe(1));
   expect(search()).toContain("reason=");
   await user.click(screen.getByRole("button", { name: /^checkout, rejected at/ }));
   const dialog = await screen.findByRole("dialog");
   expect(dialog.textContent).toContain("Send the two-letter code of ISO 3166-1");
-  expect(dialog.textContent).toContain("Over HTTP, with the key mobile");
+  expect(dialog.textContent).toContain("shop-ios/2.4.1, over HTTP, with the key mobile");
   expect(dialog.textContent).toContain('"SPAIN"');
 });
 

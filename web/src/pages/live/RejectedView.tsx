@@ -1,5 +1,5 @@
 import { type ReactNode, useRef, useState } from "react";
-import { type RejectedEvent, timestampMs } from "../../api/messages.ts";
+import { type RejectedEvent, type RejectionCount, timestampMs } from "../../api/messages.ts";
 import { LIST_REJECTED_EVENTS } from "../../api/methods.ts";
 import { formatCount } from "../../lib/format.ts";
 import { useCall } from "../../live/useCall.ts";
@@ -132,7 +132,9 @@ export function RejectedView({ views }: { views: ReactNode }) {
                         <span className="live-cell live-summary">
                           <span className="text-danger">{fieldText(event.field)}</span> {event.reason}
                         </span>
-                        <span className="live-cell live-visitor text-muted">{sourceName(event.source)}</span>
+                        <span className="live-cell live-visitor text-muted">
+                          {event.library || sourceName(event.source)}
+                        </span>
                         <span className="live-cell live-country text-muted">{event.keyId || words.noKey}</span>
                       </div>
                     );
@@ -149,7 +151,7 @@ export function RejectedView({ views }: { views: ReactNode }) {
 }
 
 interface ReasonsProps {
-  counts: (Reason & { events: bigint; lastAt?: Parameters<typeof timestampMs>[0] | undefined })[];
+  counts: RejectionCount[];
   /** The last one of a reason says more than its pattern. */
   events: RejectedEvent[];
   chosen: Reason | undefined;
@@ -185,9 +187,15 @@ function Reasons({ counts, events, chosen, zone, now, onChoose }: ReasonsProps) 
                 <span className="reason-text" title={text}>
                   <span className="text-danger">{fieldText(count.field)}</span> {reason}
                 </span>
-                <span className="flex-none text-muted max-sm:hidden">{sourceName(count.source)}</span>
+                <span className="max-w-56 flex-none truncate text-muted max-sm:hidden">
+                  {count.libraries.join(", ") || sourceName(count.source)}
+                </span>
                 <span className="flex-none text-muted tabular-nums">
-                  {count.lastAt && eventTime(timestampMs(count.lastAt), zone, now)}
+                  {count.lastAt &&
+                    words.since(
+                      eventTime(timestampMs(count.firstAt ?? count.lastAt), zone, now),
+                      eventTime(timestampMs(count.lastAt), zone, now),
+                    )}
                 </span>
                 {isChosen && <Icon name="check" className="text-accent" />}
               </button>
@@ -212,13 +220,13 @@ interface DetailsProps {
 }
 
 function Details({ event, zone, now, onClose }: DetailsProps) {
-  const { field, reason, eventName, source, keyId, payload, time } = event;
+  const { field, reason, eventName, source, keyId, payload, time, library } = event;
   const fix = howToFix({ field, reason });
   return (
     <Inspector title={eventName || words.inspector} onClose={onClose}>
       <p className="text-muted">
         <span className="text-ink">{time && fullEventTime(timestampMs(time), zone, now)}</span>
-        {`. ${words.sentBy(sourceName(source), keyId)}`}
+        {`. ${words.sentBy(library, sourceName(source), keyId)}`}
       </p>
       <section className="flex flex-col gap-1">
         <h3 className="text-xs font-medium text-muted">{words.why}</h3>

@@ -41,8 +41,9 @@ export const words = {
   api: "Reference of the HTTP API",
   payload: "What was sent, cut to 500 bytes",
   noPayload: "What was sent could not be decoded.",
-  sentBy: (source: string, key: string) =>
-    key === "" ? `Over ${source}, without a key` : `Over ${source}, with the key ${key}`,
+  sentBy: (library: string, source: string, key: string) =>
+    `${library === "" ? "Over" : `${library}, over`} ${source}, ${key === "" ? "without a key" : `with the key ${key}`}`,
+  since: (first: string, last: string) => (first === last ? last : `${first} to ${last}`),
   restart: "They are forgotten when the server restarts.",
   fixes: {
     nameMissing: "Set event_name to the name of what happened, for example page_view.",

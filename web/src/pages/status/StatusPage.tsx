@@ -32,7 +32,10 @@ const REJECTED_REFRESH_MS = 5_000;
 function useRejections(serverNow: number): Rejections | undefined {
   const { data } = useCall(LIST_REJECTED_EVENTS, { limit: 1 }, { refreshMs: REJECTED_REFRESH_MS });
   const last = Math.max(...(data?.counts ?? []).map(({ lastAt }) => (lastAt ? timestampMs(lastAt) : 0)));
-  return data && last > 0 ? { total: Number(data.total), lastAgoMs: Math.max(0, serverNow - last) } : undefined;
+  if (!data || last <= 0) return undefined;
+  const { libraries = [], field = "" } = data.counts[0] ?? {};
+  const from = libraries.join(", ") + (libraries.length > 0 && field !== "" ? ` (${field})` : "");
+  return { total: Number(data.total), lastAgoMs: Math.max(0, serverNow - last), from };
 }
 
 /** How the server is, what it has, and who may use it. */

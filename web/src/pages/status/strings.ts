@@ -13,7 +13,8 @@ export const strings = {
     rejected: (count: number) => `${pluralize(count, "event was", "events were")} rejected`,
     rejecting: (arrive: boolean, count: number) =>
       `${arrive ? "Events arrive" : "No events are arriving"}; ${formatCount(count)} ${count === 1 ? "was" : "were"} rejected`,
-    rejectedLast: (age: string) => `The last one ${age} ago, counted since the server started.`,
+    rejectedLast: (age: string, from: string) =>
+      `${from === "" ? "" : `Most of them from ${from}. `}The last one ${age} ago, counted since the server started.`,
     seeRejected: "See why",
     degraded: "Needs attention",
     down: "Events are not accepted",

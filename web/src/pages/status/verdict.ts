@@ -25,6 +25,8 @@ export interface Rejections {
   total: number;
   /** How long ago the last one was. */
   lastAgoMs: number;
+  /** What sent those with the most frequent reason, and which field is wrong. */
+  from?: string;
 }
 
 const words = strings.verdict;
@@ -54,9 +56,9 @@ export function verdictOf(
     return { mood: disk.mood, title: words.diskFills, detail: disk.text };
   }
   if (rejections && rejections.total > 0 && rejections.lastAgoMs < RECENT_MS) {
-    const { total, lastAgoMs } = rejections;
+    const { total, lastAgoMs, from = "" } = rejections;
     const title = rate === undefined ? words.rejected(total) : words.rejecting(rate > 0, total);
-    return { mood: "warn", title, detail: words.rejectedLast(ageText(lastAgoMs)), rejected: true };
+    return { mood: "warn", title, detail: words.rejectedLast(ageText(lastAgoMs), from), rejected: true };
   }
   if (rate === undefined) return { mood: "good", title: words.measuring, detail: "" };
   const { value, unit } = rateWords(rate);

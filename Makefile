@@ -43,6 +43,10 @@ engine: ## Download the library of the embedded ClickHouse
 	@$(PYTHON)
 	@python3 scripts/fetch_engine.py
 
+.PHONY: kafka
+kafka: ## Download Apache Kafka for its tests
+	@scripts/fetch_kafka.sh
+
 # npm writes this file after an install.
 WEB_READY := web/node_modules/.package-lock.json
 

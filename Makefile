@@ -138,6 +138,12 @@ failover-test: engine test-tools ## Kill one of two servers behind Envoy under l
 	@$(RUST)
 	MILLRACE_TEST_TOOLS=$(CACHE)/tools/test FAILOVER_ROUNDS=$(or $(ROUNDS),10) cargo test --locked --test it failover -- --nocapture
 
+.PHONY: kafka-test
+kafka-test: kafka ## Test what the Kafka source relies on with real brokers; compiles the Kafka client and its OpenSSL
+	@$(RUST)
+	cargo test --locked --features kafka --lib kafka
+	cargo test --locked --features kafka --test it kafka -- --test-threads=2
+
 .PHONY: limit-test
 limit-test: engine ## Send to a key with a limit of 1,000 events/s as fast as possible, count what is accepted, measure another key's latency: SECONDS=60
 	@$(RUST)
@@ -187,6 +193,11 @@ bench-explore: ## Measure queries of Explore beside the statements of other desi
 bench-freshness: engine ## Measure the time from an event to the update of a subscribed panel
 	@$(RUST)
 	cargo bench --locked --bench freshness
+
+.PHONY: bench-kafka
+bench-kafka: kafka ## Measure the consumption of messages and the latency of seals with real brokers
+	@$(RUST)
+	cargo test --locked --features kafka --test it kafka::measure -- --ignored --nocapture --test-threads=1
 
 .PHONY: bench-contention
 bench-contention: engine ## Measure inserts during heavy ad-hoc and panel queries

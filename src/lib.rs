@@ -4,6 +4,7 @@
 //!
 //! 1. `edge`: accepts connections, and enforces limits and origins before a request is read.
 //! 2. `ingest`: gRPC and HTTP handlers decode requests and submit their events. They keep nothing.
+//!    `kafka`, of the feature of the same name, has what a source of events in Kafka needs. Nothing uses it yet.
 //! 3. `event`: decides whether an event is valid, the same way for every handler. `project` is what it belongs to,
 //!    `properties` declares which of its properties get columns.
 //! 4. `writer`: admits events as columns, groups them into batches, and inserts each batch exactly once.
@@ -57,6 +58,8 @@ mod health;
 mod ingest;
 mod insights;
 mod journal;
+#[cfg(feature = "kafka")]
+mod kafka;
 mod live;
 mod metrics;
 mod openapi;
@@ -141,6 +144,10 @@ pub mod internals {
         pub mod recovery {
             pub use crate::journal::recovery::RecoveryReport;
         }
+    }
+    #[cfg(feature = "kafka")]
+    pub mod kafka {
+        pub use crate::kafka::topic_id::topic_ids;
     }
     pub mod panels {
         pub mod sandbox {

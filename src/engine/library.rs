@@ -1,4 +1,4 @@
-//! The binding of the engine library. The only file of the crate with unsafe code.
+//! The binding of the engine library. Besides `kafka/topic_id.rs` the only file of the crate with unsafe code.
 //!
 //! libchdb is ClickHouse as a shared library. It is loaded at run time, so a build does not need it, and a server with
 //! CLICKHOUSE_URL does not load it. The contract is that of its header, chdb.h:

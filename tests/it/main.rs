@@ -26,6 +26,8 @@ mod h2;
 mod http;
 mod ingest;
 mod insights;
+#[cfg(feature = "kafka")]
+mod kafka;
 mod key_limits;
 mod keys;
 mod lifecycle;

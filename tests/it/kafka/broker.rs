@@ -1,0 +1,257 @@
+//! A real Apache Kafka for tests: brokers in KRaft mode on loopback ports, with their logs in a temporary folder.
+
+use std::fs::File;
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU16, Ordering::Relaxed};
+use std::time::{Duration, Instant};
+
+use rdkafka::ClientConfig;
+use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::client::DefaultClientContext;
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use tempfile::TempDir;
+
+use crate::common::{TIMEOUT, send_signal};
+
+/// Any value: the brokers of a cluster only have to agree on it.
+const CLUSTER_ID: &str = "TWlsbHJhY2VUZXN0cw0KIQ";
+
+/// Brokers that are controllers too. Dropping it kills them (SIGKILL).
+pub(crate) struct KafkaCluster {
+    brokers: Vec<Broker>,
+    folder: TempDir,
+}
+
+struct Broker {
+    process: Child,
+    port: u16,
+}
+
+impl KafkaCluster {
+    /// Starts one broker and waits until it is ready.
+    pub(crate) fn start() -> Self {
+        Self::start_brokers(1)
+    }
+
+    /// Starts brokers, and waits until each of them knows all. With three, topics survive the loss of one.
+    pub(crate) fn start_brokers(count: u16) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let ports: Vec<(u16, u16)> = (0..count).map(|_| (free_port(), free_port())).collect();
+        let formats: Vec<Child> =
+            (0..usize::from(count)).map(|index| format_storage(folder.path(), index, &ports)).collect();
+        for mut format in formats {
+            assert!(format.wait().unwrap().success(), "{}", logs(folder.path()));
+        }
+        let brokers = (0..usize::from(count))
+            .map(|index| Broker { process: spawn_broker(folder.path(), index), port: ports[index].0 })
+            .collect();
+        let mut cluster = Self { brokers, folder };
+        cluster.wait_until_ready();
+        cluster
+    }
+
+    /// Waits until each broker lists all brokers.
+    pub(crate) fn wait_until_ready(&mut self) {
+        let deadline = Instant::now() + TIMEOUT;
+        for index in 0..self.brokers.len() {
+            let address = format!("127.0.0.1:{}", self.brokers[index].port);
+            // Without a retry delay that grows: the broker answers a second after it was started.
+            let client: BaseConsumer = ClientConfig::new()
+                .set("bootstrap.servers", address)
+                .set("reconnect.backoff.max.ms", "100")
+                .create()
+                .unwrap();
+            loop {
+                let metadata = client.fetch_metadata(None, Duration::from_secs(1));
+                if metadata.is_ok_and(|metadata| metadata.brokers().len() == self.brokers.len()) {
+                    break;
+                }
+                let ended = self.brokers[index].process.try_wait().unwrap();
+                assert!(
+                    ended.is_none() && Instant::now() < deadline,
+                    "broker {index} is not ready (ended: {ended:?}):\n{}",
+                    self.logs()
+                );
+                std::thread::sleep(Duration::from_millis(20));
+            }
+        }
+    }
+
+    /// What a client needs to connect.
+    pub(crate) fn client_config(&self) -> ClientConfig {
+        let addresses: Vec<String> =
+            self.brokers.iter().map(|broker| format!("127.0.0.1:{}", broker.port)).collect();
+        let mut config = ClientConfig::new();
+        config.set("bootstrap.servers", addresses.join(","));
+        // A suspended broker leaves its connections open: that it was replaced is only noticed when a request has timed out.
+        config.set("socket.timeout.ms", "5000");
+        config
+    }
+
+    pub(crate) fn admin(&self) -> AdminClient<DefaultClientContext> {
+        self.client_config().create().unwrap()
+    }
+
+    /// Creates a topic whose partitions are on up to three brokers.
+    pub(crate) async fn create_topic(&self, name: &str, partitions: i32, settings: &[(&str, &str)]) {
+        let replicas = i32::try_from(self.brokers.len().min(3)).unwrap();
+        let topic = NewTopic::new(name, partitions, TopicReplication::Fixed(replicas));
+        let topic = settings.iter().fold(topic, |topic, (key, value)| topic.set(key, value));
+        let results = self.admin().create_topics([&topic], &AdminOptions::new()).await.unwrap();
+        assert_eq!(results, [Ok(name.to_owned())]);
+    }
+
+    pub(crate) async fn delete_topic(&self, name: &str) {
+        let results = self.admin().delete_topics(&[name], &AdminOptions::new()).await.unwrap();
+        assert_eq!(results, [Ok(name.to_owned())]);
+    }
+
+    /// Kills a broker without warning.
+    pub(crate) fn kill(&mut self, index: usize) {
+        self.brokers[index].process.kill().unwrap();
+        self.brokers[index].process.wait().unwrap();
+    }
+
+    /// Starts a killed broker on its port and its logs.
+    pub(crate) fn restart(&mut self, index: usize) {
+        self.brokers[index].process = spawn_broker(self.folder.path(), index);
+        self.wait_until_ready();
+    }
+
+    /// Suspends a broker: its connections stay open, and nothing is answered.
+    pub(crate) fn pause(&self, index: usize) {
+        send_signal(self.brokers[index].process.id(), "STOP");
+    }
+
+    pub(crate) fn resume(&self, index: usize) {
+        send_signal(self.brokers[index].process.id(), "CONT");
+    }
+
+    /// The last lines of the brokers' logs.
+    pub(crate) fn logs(&self) -> String {
+        logs(self.folder.path())
+    }
+}
+
+impl Drop for KafkaCluster {
+    fn drop(&mut self) {
+        for broker in &mut self.brokers {
+            broker.process.kill().ok();
+        }
+        for broker in &mut self.brokers {
+            broker.process.wait().ok();
+        }
+        if std::thread::panicking() {
+            eprintln!("--- the brokers' logs:\n{}", self.logs());
+        }
+    }
+}
+
+fn logs(folder: &Path) -> String {
+    let mut text = String::new();
+    for entry in
+        folder.read_dir().unwrap().flatten().filter(|entry| entry.path().extension() == Some("log".as_ref()))
+    {
+        let log = std::fs::read(entry.path()).unwrap_or_default();
+        let log = String::from_utf8_lossy(&log);
+        let lines: Vec<&str> = log.lines().collect();
+        text +=
+            &format!("{}:\n{}\n", entry.path().display(), lines[lines.len().saturating_sub(40)..].join("\n"));
+    }
+    text
+}
+
+/// Writes the settings of a broker and formats its folder.
+fn format_storage(folder: &Path, index: usize, ports: &[(u16, u16)]) -> Child {
+    let (port, controller_port) = ports[index];
+    let voters: Vec<String> =
+        (1..).zip(ports).map(|(node, (_, port))| format!("{node}@127.0.0.1:{port}")).collect();
+    let replicas = ports.len().min(3);
+    let settings = format!(
+        "process.roles=broker,controller
+node.id={node}
+controller.quorum.voters={voters}
+controller.listener.names=CONTROLLER
+listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller_port}
+log.dirs={folder}/data-{index}
+auto.create.topics.enable=false
+offsets.topic.replication.factor={replicas}
+offsets.topic.num.partitions=4
+transaction.state.log.replication.factor={replicas}
+transaction.state.log.min.isr={in_sync}
+transaction.state.log.num.partitions=4
+min.insync.replicas={in_sync}
+group.initial.rebalance.delay.ms=0
+broker.heartbeat.interval.ms=500
+broker.session.timeout.ms=3000
+log.cleaner.dedupe.buffer.size=4194304
+log.cleaner.backoff.ms=200
+",
+        node = index + 1,
+        voters = voters.join(","),
+        folder = folder.display(),
+        in_sync = replicas.div_ceil(2),
+    );
+    std::fs::write(settings_file(folder, index), settings).unwrap();
+    let log = File::create(folder.join(format!("format-{index}.log"))).unwrap();
+    java()
+        .args(["kafka.tools.StorageTool", "format", "--cluster-id", CLUSTER_ID, "--config"])
+        .arg(settings_file(folder, index))
+        .stdout(Stdio::null())
+        .stderr(log)
+        .spawn()
+        .unwrap()
+}
+
+fn spawn_broker(folder: &Path, index: usize) -> Child {
+    let log =
+        File::options().create(true).append(true).open(folder.join(format!("broker-{index}.log"))).unwrap();
+    java()
+        .arg("kafka.Kafka")
+        .arg(settings_file(folder, index))
+        .stdout(Stdio::null())
+        .stderr(log)
+        .spawn()
+        .unwrap()
+}
+
+fn settings_file(folder: &Path, index: usize) -> PathBuf {
+    folder.join(format!("broker-{index}.properties"))
+}
+
+/// A Java machine with Kafka's jars, which keeps its memory small and starts fast.
+fn java() -> Command {
+    let mut command = Command::new("java");
+    command
+        .args(["-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-cp"])
+        .arg(jars().join("*"))
+        .stdin(Stdio::null());
+    command
+}
+
+/// The folder of the jars, which are downloaded if they are missing.
+fn jars() -> &'static Path {
+    static JARS: OnceLock<PathBuf> = OnceLock::new();
+    JARS.get_or_init(|| {
+        let script = concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/fetch_kafka.sh");
+        let output = Command::new(script).stderr(Stdio::inherit()).output().unwrap();
+        assert!(output.status.success(), "{script} failed");
+        String::from_utf8(output.stdout).unwrap().trim_end().into()
+    })
+}
+
+/// A port that is free. A broker must know its port before it starts, so none of those is taken that the system gives away
+/// meanwhile: from 32768 on.
+fn free_port() -> u16 {
+    static TAKEN: AtomicU16 = AtomicU16::new(0);
+    let first = 16_000 + u16::try_from(std::process::id() % 400).unwrap() * 40;
+    loop {
+        let port = first + TAKEN.fetch_add(1, Relaxed);
+        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return port;
+        }
+    }
+}

@@ -4,6 +4,7 @@ mod broker;
 mod client;
 mod measure;
 mod mock;
+mod seals;
 
 use std::time::{Duration, Instant};
 

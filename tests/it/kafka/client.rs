@@ -124,6 +124,23 @@ async fn a_recreated_topic_has_another_id() {
     assert_eq!(distinct.len(), 3, "{ids:?} {recreated:?}");
 }
 
+/// With an offset of the earlier topic, a consumer reads the later one without an error. Only the id tells.
+#[tokio::test]
+async fn a_stored_offset_is_read_from_a_topic_that_was_created_again() {
+    let kafka = KafkaCluster::start();
+    let config = kafka.client_config();
+    kafka.create_topic("events", 1, &[]).await;
+    produce_events(&producer(&config), "events", 0, 100);
+    let before = topic_ids(kafka.admin().inner(), &["events"], TIMEOUT).unwrap();
+    kafka.delete_topic("events").await;
+    kafka.create_topic("events", 1, &[]).await;
+    produce_events(&producer(&config), "events", 1_000, 200);
+
+    let consumer = consumer_at(&config, &[("events", 0, 100)]);
+    assert_eq!(next_message(&consumer).unwrap().unwrap().offset(), 100);
+    assert_ne!(topic_ids(consumer.client(), &["events"], TIMEOUT).unwrap(), before);
+}
+
 #[test]
 fn ids_of_topics_without_brokers_are_an_error_after_the_timeout() {
     let mut config = rdkafka::ClientConfig::new();

@@ -7,6 +7,14 @@ use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
 
 use super::{commit, committed_values, produce_events, producer, transactional_producer};
 
+#[test]
+fn the_client_was_built_with_encryption_login_and_compression() {
+    let features = ClientConfig::new().create_native_config().unwrap().get("builtin.features").unwrap();
+    for feature in ["ssl", "sasl_plain", "sasl_scram", "sasl_oauthbearer", "gzip", "snappy", "lz4", "zstd"] {
+        assert!(features.split(',').any(|built| built == feature), "{feature} is not in {features}");
+    }
+}
+
 fn mock() -> (MockCluster<'static, rdkafka::producer::DefaultProducerContext>, ClientConfig) {
     let cluster = MockCluster::new(1).unwrap();
     let mut config = ClientConfig::new();

@@ -3,7 +3,8 @@
 import type { Compare as CompareMessage, TimeRange } from "../gen/millrace/v1/range_pb.ts";
 import type { Compare, Filter } from "../query/query.ts";
 import type { Preset, Range } from "../query/range.ts";
-import { toTimestamp } from "./time.ts";
+import type { QueryRange } from "./messages.ts";
+import { timestampMs, toTimestamp } from "./time.ts";
 
 /** As numbers, which the compiler compares: the generated enums bring those of all other messages along. */
 const PRESETS: Record<Preset, TimeRange> = {
@@ -22,6 +23,14 @@ const PRESETS: Record<Preset, TimeRange> = {
 /** Undefined without one. */
 export const presetOf = (timeRange: TimeRange | undefined): Preset | undefined =>
   (Object.keys(PRESETS) as Preset[]).find((name) => PRESETS[name] === timeRange);
+
+/** What a dashboard begins with. Undefined: it has no range of its own. */
+export function startRange(range: Pick<QueryRange, "timeRange" | "interval"> | undefined): Range | undefined {
+  if (!range) return undefined;
+  const { start, end } = range.interval ?? {};
+  if (start) return end ? { from: timestampMs(start), to: timestampMs(end) } : { from: timestampMs(start) };
+  return presetOf(range.timeRange);
+}
 
 export const COMPARE: Record<Compare, CompareMessage> = {
   previous: 1 satisfies CompareMessage.PREVIOUS_PERIOD,

@@ -19,8 +19,7 @@ import { showToast } from "../ui/toast.ts";
 import { useAnnotationParts } from "./annotations/useAnnotationParts.tsx";
 import { Banner } from "./Banner.tsx";
 import { Bar } from "./Bar.tsx";
-import { dashboardPath } from "./kiosk/rotation.ts";
-import { requestFullScreen, useKiosk } from "./kiosk.ts";
+import { type BeforeWall, useKiosk } from "./kiosk.ts";
 import { useConnection } from "./live.ts";
 import { Navigation, PLACES } from "./Navigation.tsx";
 import { type BarControl, BarProvider, useDeclared } from "./Page.tsx";
@@ -34,7 +33,7 @@ import { type Shortcut, ShortcutProvider, useShortcuts } from "./shortcuts.tsx";
 import { frameStrings } from "./strings.ts";
 import { SessionContext, useFetchedSession } from "./useSession.ts";
 import { useTheme } from "./useTheme.ts";
-import { type Search, useRejected, useView, type View, viewSearch, writeView } from "./view.ts";
+import { type Search, useRejected, useView, viewSearch } from "./view.ts";
 
 const LogIn = lazyPart(() => import("./LogIn.tsx"));
 const Wall = lazyPart(() => import("./kiosk/Wall.tsx"), "idle");
@@ -76,8 +75,10 @@ function Shell({ children }: { children: ReactNode }) {
   const search = useSearch({ strict: false }) as Search;
   const main = useRef<HTMLElement>(null);
   const [popups, setPopups] = useState<HTMLElement | null>(null);
+  const before = useRef<BeforeWall>(undefined);
   const setWall = useCallback(
-    (on: boolean) => setView(on ? { wall: true } : { wall: false, rotate: undefined, every: undefined }),
+    (on: boolean) =>
+      setView(on ? { wall: true } : { wall: false, rotate: undefined, every: undefined, ...before.current?.() }),
     [setView],
   );
   const toggleKiosk = useKiosk(wall, setWall);
@@ -103,16 +104,6 @@ function Shell({ children }: { children: ReactNode }) {
   const compared = view.compare ? [strings.compare[view.compare]] : [];
   const label = [rangeTitle(range, zone, now), ...compared, ...(view.filters ?? []).map(filterWords)].join(" · ");
 
-  const startKiosk = (choice: Partial<View>) => {
-    setKioskOpen(false);
-    requestFullScreen();
-    const [begin] = choice.rotate ?? [];
-    if (begin === undefined) setWall(true);
-    else {
-      const wallView = writeView({ ...view, panel: undefined, wall: true, ...choice });
-      void navigate({ to: dashboardPath(begin), search: wallView as never });
-    }
-  };
   const { back, forward } = useSteps(range, zone);
   // Keys do only what the page shows.
   const only = (control: BarControl, shortcut: Shortcut): Shortcut[] => (uses(control) ? [shortcut] : []);
@@ -247,7 +238,7 @@ function Shell({ children }: { children: ReactNode }) {
         )}
         {kioskOpen && (
           <OptionalPart onClose={() => setKioskOpen(false)}>
-            <KioskDialog view={view} onStart={startKiosk} onClose={() => setKioskOpen(false)} />
+            <KioskDialog view={view} before={before} onThisPage={toggleKiosk} onClose={() => setKioskOpen(false)} />
           </OptionalPart>
         )}
         {helpOpen && (

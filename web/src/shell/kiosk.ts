@@ -1,4 +1,8 @@
 import { useCallback, useEffect, useRef } from "react";
+import type { View } from "./view.ts";
+
+/** What leaving a wall gives back of the view that the page had before. Unknown after a reload. */
+export type BeforeWall = () => Partial<View>;
 
 /**
  * Kiosk mode: the panels in full screen with large type and nothing else. The address holds the mode. Browsers allow full

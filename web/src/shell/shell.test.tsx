@@ -139,6 +139,7 @@ test("a wall display rotates the chosen dashboards with their own ranges, and st
   const dialog = await screen.findByRole("dialog", { name: "Wall display" });
   await user.click(await within(dialog).findByRole("checkbox", { name: /Web/ }));
   await user.selectOptions(within(dialog).getByLabelText("Change every"), "10");
+  await user.selectOptions(within(dialog).getByLabelText("Time range"), "own");
   vi.useFakeTimers({ shouldAdvanceTime: true });
   try {
     await user.click(within(dialog).getByRole("button", { name: "Start" }));
@@ -167,4 +168,37 @@ test("a wall display rotates the chosen dashboards with their own ranges, and st
   } finally {
     vi.useRealTimers();
   }
+});
+
+test("the wall begins with the range on the screen, and leaving it gives back the one that the page had", async () => {
+  document.documentElement.requestFullscreen = async () => {};
+  const { user, history, search } = await open("/dashboards/web?range=24h&zone=utc");
+  const openDialog = async () => {
+    await user.click(await screen.findByRole("button", { name: "Wall display" }));
+    const dialog = within(await screen.findByRole("dialog", { name: "Wall display" }));
+    const range = (await dialog.findByLabelText("Time range")) as HTMLSelectElement;
+    return { dialog, range, chosen: () => range.selectedOptions[0]?.textContent };
+  };
+  const onWall = () => waitFor(() => expect(document.querySelector(".kiosk-bar")).toBeTruthy(), { timeout: 10_000 });
+
+  const first = await openDialog();
+  expect(first.chosen()).toBe("Last 24 hours, for all");
+  await user.click(first.dialog.getByRole("button", { name: "Start" }));
+  await onWall();
+  expect(search()).toBe("?range=24h&zone=utc&wall=1&rotate=web&every=30");
+  await user.keyboard("{Escape}");
+  await waitFor(() => expect(search()).toBe("?range=24h&zone=utc"));
+
+  // With the range of the dashboard instead: it is on the wall only.
+  const second = await openDialog();
+  await user.selectOptions(second.range, "own");
+  await user.click(second.dialog.getByRole("button", { name: "Start" }));
+  await onWall();
+  await waitFor(() => expect(search()).toBe("?range=7d&zone=utc&wall=1&rotate=web&every=30&own=1"));
+  await user.keyboard("{Escape}");
+  await waitFor(() => expect(search()).toBe("?range=24h&zone=utc"));
+
+  // The range on the screen is the dashboard's own.
+  act(() => history.push("/dashboards/web?range=7d&zone=utc"));
+  expect((await openDialog()).chosen()).toBe("Each dashboard's own, or the last hour");
 });

@@ -1,37 +1,59 @@
 // Which dashboards kiosk mode shows, and for how long each.
 
-import { useLocation } from "@tanstack/react-router";
-import { useState } from "react";
+import { useRouter } from "@tanstack/react-router";
+import { type RefObject, useState } from "react";
 import { LIST_DASHBOARDS } from "../../api/methods.ts";
+import { startRange } from "../../api/selection.ts";
 import { useCall } from "../../live/useCall.ts";
 import { rangeTitle, rangeWords } from "../../query/range.ts";
 import { Button } from "../../ui/Button.tsx";
 import { Dialog } from "../../ui/Dialog.tsx";
 import { Field } from "../../ui/Field.tsx";
 import { Spinner } from "../../ui/placeholders.tsx";
-import { DEFAULT_RANGE, ROTATION_SECONDS, type View } from "../view.ts";
-import { dashboardOf, FIRST_DASHBOARD } from "./rotation.ts";
+import { type BeforeWall, requestFullScreen } from "../kiosk.ts";
+import { DEFAULT_RANGE, ROTATION_SECONDS, readView, type Search, type View, writeView } from "../view.ts";
+import { dashboardOf, dashboardPath, FIRST_DASHBOARD } from "./rotation.ts";
 import { kioskStrings as words } from "./strings.ts";
 
 interface Props {
   view: View;
-  /** Without dashboards: only the page on the screen. Called in a click, as full screen needs it. */
-  onStart: (choice: Partial<View>) => void;
+  before: RefObject<BeforeWall | undefined>;
+  /** Called in a click, as full screen needs it. */
+  onThisPage: () => void;
   onClose: () => void;
 }
 
 const SECONDS = [10, 15, 30, 60, 120, 300];
 
-export default function KioskDialog({ view, onStart, onClose }: Props) {
-  const current = dashboardOf(useLocation().pathname) ?? FIRST_DASHBOARD;
+export default function KioskDialog({ view, before, onThisPage, onClose }: Props) {
+  const router = useRouter();
+  const onScreen = () => dashboardOf(router.state.location.pathname) ?? FIRST_DASHBOARD;
+  const [current] = useState(onScreen);
   const { data, failure } = useCall(LIST_DASHBOARDS, {});
   const [chosen, setChosen] = useState<string[]>(() => view.rotate ?? [current]);
   const [every, setEvery] = useState(view.every ?? ROTATION_SECONDS.usual);
-  const [own, setOwn] = useState(true);
+  const [chosenOwn, setOwn] = useState<boolean>();
   const [submitted, setSubmitted] = useState(false);
   const dashboards = data?.dashboards;
   const toggle = (name: string) =>
     setChosen(chosen.includes(name) ? chosen.filter((other) => other !== name) : [...chosen, name]);
+  // What is on the screen is what goes to the wall, unless it is what every wall begins with.
+  const usual = startRange(dashboards?.find(({ name }) => name === current)?.range) ?? DEFAULT_RANGE;
+  const own = chosenOwn ?? JSON.stringify(view.range) === JSON.stringify(usual);
+  const start = (rotate: string[]) => {
+    const [begin] = rotate;
+    if (begin === undefined) return;
+    onClose();
+    requestFullScreen();
+    before.current = () => {
+      // A range that was chosen on the wall stays. Another dashboard has its own, as it had on the wall.
+      if (!readView(router.state.location.search as Search).own) return {};
+      return { range: view.range, own: onScreen() === current ? undefined : true };
+    };
+    const choice = { rotate, every, ...(own && { own, range: DEFAULT_RANGE }) };
+    const search = writeView({ ...view, panel: undefined, wall: true, ...choice });
+    void router.navigate({ to: dashboardPath(begin), search: search as never });
+  };
   const offered = SECONDS.includes(every) ? SECONDS : [...SECONDS, every].sort((a, b) => a - b);
   return (
     <Dialog title={words.title} onClose={onClose}>
@@ -41,8 +63,7 @@ export default function KioskDialog({ view, onStart, onClose }: Props) {
           event.preventDefault();
           setSubmitted(true);
           // In the order of the list, which is the order on the wall.
-          const rotate = dashboards?.map(({ name }) => name).filter((name) => chosen.includes(name)) ?? [];
-          if (rotate.length > 0) onStart({ rotate, every, ...(own && { own, range: DEFAULT_RANGE }) });
+          start(dashboards?.map(({ name }) => name).filter((name) => chosen.includes(name)) ?? []);
         }}
       >
         <p className="text-muted">{words.intro}</p>
@@ -111,7 +132,14 @@ export default function KioskDialog({ view, onStart, onClose }: Props) {
               {words.start}
             </Button>
           )}
-          <Button onClick={() => onStart({})}>{words.thisPage}</Button>
+          <Button
+            onClick={() => {
+              onClose();
+              onThisPage();
+            }}
+          >
+            {words.thisPage}
+          </Button>
         </div>
       </form>
     </Dialog>

@@ -1,19 +1,10 @@
 // The range that a dashboard begins with.
 
 import { useEffect, useMemo } from "react";
-import { type QueryRange, timestampMs } from "../../../api/messages.ts";
-import { presetOf } from "../../../api/selection.ts";
+import { startRange } from "../../../api/selection.ts";
 import type { Range } from "../../../query/range.ts";
 import { type ChangeView, DEFAULT_RANGE, type View } from "../../../shell/view.ts";
 import type { Board } from "./board.ts";
-
-/** Undefined: none of its own. */
-export function startRange(range: Pick<QueryRange, "timeRange" | "interval"> | undefined): Range | undefined {
-  if (!range) return undefined;
-  const { start, end } = range.interval ?? {};
-  if (start) return end ? { from: timestampMs(start), to: timestampMs(end) } : { from: timestampMs(start) };
-  return presetOf(range.timeRange);
-}
 
 /**
  * The range to show. If nobody has chosen one, it becomes that of the dashboard, in the address as well. A wall still has none

@@ -1,5 +1,6 @@
 // What saving changes, as lines: of the dashboard, and of each item what it was and what it becomes.
 
+import { startRange } from "../../../api/selection.ts";
 import { localTimeZone } from "../../../lib/time.ts";
 import { rangeTitle } from "../../../query/range.ts";
 import { CHARTS, OFFERED_CHARTS } from "../../explore/question.ts";
@@ -7,7 +8,6 @@ import { words as exploreWords } from "../../explore/strings.ts";
 import type { Board, BoardItem } from "../board/board.ts";
 import type { Change, Pair } from "../board/difference.ts";
 import { type Known, shownBy, titleOf } from "../board/items.ts";
-import { startRange } from "../board/startRange.ts";
 import { editStrings } from "./strings.ts";
 
 const words = editStrings.review;

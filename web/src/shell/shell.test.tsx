@@ -185,7 +185,7 @@ test("the wall begins with the range on the screen, and leaving it gives back th
   expect(first.chosen()).toBe("Last 24 hours, for all");
   await user.click(first.dialog.getByRole("button", { name: "Start" }));
   await onWall();
-  expect(search()).toBe("?range=24h&zone=utc&wall=1&rotate=web&every=30");
+  expect(search()).toBe("?range=24h&zone=utc&wall=1&rotate=web");
   await user.keyboard("{Escape}");
   await waitFor(() => expect(search()).toBe("?range=24h&zone=utc"));
 
@@ -194,11 +194,23 @@ test("the wall begins with the range on the screen, and leaving it gives back th
   await user.selectOptions(second.range, "own");
   await user.click(second.dialog.getByRole("button", { name: "Start" }));
   await onWall();
-  await waitFor(() => expect(search()).toBe("?range=7d&zone=utc&wall=1&rotate=web&every=30&own=1"));
+  await waitFor(() => expect(search()).toBe("?range=7d&zone=utc&wall=1&rotate=web&own=1"));
   await user.keyboard("{Escape}");
   await waitFor(() => expect(search()).toBe("?range=24h&zone=utc"));
 
   // The range on the screen is the dashboard's own.
   act(() => history.push("/dashboards/web?range=7d&zone=utc"));
   expect((await openDialog()).chosen()).toBe("Each dashboard's own, or the last hour");
+});
+
+test("one dashboard needs one button and no time to change, several have both", async () => {
+  const { user } = await open("/?range=24h&zone=utc");
+  await user.click(screen.getByRole("button", { name: "Wall display" }));
+  const dialog = within(await screen.findByRole("dialog", { name: "Wall display" }));
+  await dialog.findByRole("button", { name: "Start" });
+  expect(dialog.queryByLabelText("Change every")).toBeNull();
+  expect(dialog.queryByRole("button", { name: /only this page/ })).toBeNull();
+  await user.click(dialog.getByRole("checkbox", { name: /Web/ }));
+  expect(dialog.getByLabelText("Change every")).toBeTruthy();
+  expect(dialog.getByRole("button", { name: "Show only this page" })).toBeTruthy();
 });

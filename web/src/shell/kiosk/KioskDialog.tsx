@@ -37,6 +37,7 @@ export default function KioskDialog({ view, before, onThisPage, onClose }: Props
   const dashboards = data?.dashboards;
   const toggle = (name: string) =>
     setChosen(chosen.includes(name) ? chosen.filter((other) => other !== name) : [...chosen, name]);
+  const several = chosen.length > 1;
   // What is on the screen is what goes to the wall, unless it is what every wall begins with.
   const usual = startRange(dashboards?.find(({ name }) => name === current)?.range) ?? DEFAULT_RANGE;
   const own = chosenOwn ?? JSON.stringify(view.range) === JSON.stringify(usual);
@@ -50,7 +51,7 @@ export default function KioskDialog({ view, before, onThisPage, onClose }: Props
       if (!readView(router.state.location.search as Search).own) return {};
       return { range: view.range, own: onScreen() === current ? undefined : true };
     };
-    const choice = { rotate, every, ...(own && { own, range: DEFAULT_RANGE }) };
+    const choice = { rotate, ...(several && { every }), ...(own && { own, range: DEFAULT_RANGE }) };
     const search = writeView({ ...view, panel: undefined, wall: true, ...choice });
     void router.navigate({ to: dashboardPath(begin), search: search as never });
   };
@@ -95,22 +96,24 @@ export default function KioskDialog({ view, before, onThisPage, onClose }: Props
                 {words.none}
               </p>
             )}
-            <Field label={words.every}>
-              {(control) => (
-                <select
-                  {...control}
-                  className="ui-input max-w-40"
-                  value={every}
-                  onChange={(event) => setEvery(Number(event.target.value))}
-                >
-                  {offered.map((seconds) => (
-                    <option key={seconds} value={seconds}>
-                      {words.seconds(seconds)}
-                    </option>
-                  ))}
-                </select>
-              )}
-            </Field>
+            {several && (
+              <Field label={words.every}>
+                {(control) => (
+                  <select
+                    {...control}
+                    className="ui-input max-w-40"
+                    value={every}
+                    onChange={(event) => setEvery(Number(event.target.value))}
+                  >
+                    {offered.map((seconds) => (
+                      <option key={seconds} value={seconds}>
+                        {words.seconds(seconds)}
+                      </option>
+                    ))}
+                  </select>
+                )}
+              </Field>
+            )}
             <Field label={words.range}>
               {(control) => (
                 <select
@@ -132,14 +135,16 @@ export default function KioskDialog({ view, before, onThisPage, onClose }: Props
               {words.start}
             </Button>
           )}
-          <Button
-            onClick={() => {
-              onClose();
-              onThisPage();
-            }}
-          >
-            {words.thisPage}
-          </Button>
+          {(several || failure) && (
+            <Button
+              onClick={() => {
+                onClose();
+                onThisPage();
+              }}
+            >
+              {words.thisPage}
+            </Button>
+          )}
         </div>
       </form>
     </Dialog>

@@ -9,7 +9,7 @@ export const kioskStrings = {
   ownRanges: (other: string) => `Each dashboard's own, or ${other}`,
   oneRange: (range: string) => `${range}, for all`,
   start: "Start",
-  thisPage: "Only this page",
+  thisPage: "Show only this page",
   none: "Choose at least one dashboard",
   loading: "Loading the dashboards",
   failed: (reason: string) => `The dashboards could not be loaded: ${reason}. This page can be shown alone.`,

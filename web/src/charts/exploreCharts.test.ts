@@ -3,6 +3,7 @@
 import { describe, expect, test } from "vitest";
 import { conversionOverTime, trendTotals } from "../frame/derived.ts";
 import type { FunnelDetail, PathsDetail, RetentionDetail, TrendDetail } from "../frame/detail.ts";
+import { inReadingOrder } from "../frame/lineOrder.ts";
 import { toTimeSeries } from "../frame/timeSeries.ts";
 import { EXPLORE_SAMPLES } from "../test/explore.ts";
 import { chartForm, drawnFrame, isEmpty } from "./chartForm.ts";
@@ -301,6 +302,34 @@ describe("trend", () => {
     ]);
     expect(totals.columns[0]?.values).toEqual(["free", "starter", "pro", "enterprise", "(other)"]);
     expect(totals.comparison).toBeUndefined();
+  });
+
+  test("releases are read from the newest to the oldest, other values from the largest total, the rest last", () => {
+    const line = (value: string | null, total: number | null, series = 0) => ({
+      label: "",
+      series,
+      breakdown: value === null ? [] : [value],
+      isOther: value === null,
+      unit: "%",
+      additive: false,
+      values: [],
+      total,
+    });
+    const order = (...lines: ReturnType<typeof line>[]) =>
+      trendTotals(sample("trend_table").frame, { kind: "trend", buckets: [], fields: ["release"], lines }).columns[0]
+        ?.values;
+    expect(order(line("2026.9", 3), line(null, 9), line("2026.326", 1), line("(none)", 8), line("2026.41", 2))).toEqual(
+      ["2026.326", "2026.41", "2026.9", "(none)", "(other)"],
+    );
+    expect(order(line("v1.9.0", 3), line("v1.10.0-rc.1", 1))).toEqual(["v1.10.0-rc.1", "v1.9.0"]);
+    expect(order(line("a", 3), line("404", null), line(null, 9), line("b", 12))).toEqual(["b", "a", "404", "(other)"]);
+    // Each series has its own scale.
+    const totals = (lines: ReturnType<typeof line>[]) =>
+      inReadingOrder(lines, (each) => each).map(({ total }) => total);
+    expect(totals([line("a", 1), line("b", 2), line("a", 30, 1), line("b", 90, 1)])).toEqual([2, 1, 90, 30]);
+    // Without a breakdown as the question has them.
+    const series = (total: number, index: number) => ({ ...line("", total, index), breakdown: [] });
+    expect(totals([series(1, 0), series(2, 1)])).toEqual([1, 2]);
   });
 
   test("a point knows which line and bucket it counts", () => {

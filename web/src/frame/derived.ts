@@ -3,6 +3,7 @@
 import { REST_VALUE } from "./columns.ts";
 import type { FunnelDetail, FunnelResult, FunnelTrendPoint, TrendDetail } from "./detail.ts";
 import type { Cell, Frame, FrameColumn } from "./frame.ts";
+import { inReadingOrder } from "./lineOrder.ts";
 
 type NewColumn = Omit<FrameColumn, "type" | "unit" | "additive"> & Partial<FrameColumn>;
 const column = (init: NewColumn): FrameColumn => ({ type: "text", unit: "", additive: false, ...init });
@@ -10,7 +11,8 @@ const column = (init: NewColumn): FrameColumn => ({ type: "text", unit: "", addi
 const isWhole = (values: Cell[]) => values.every((value) => value === null || Number.isSafeInteger(value));
 
 /** One row per line of a trend, with its total: for bars, tables and single numbers. */
-export function trendTotals(frame: Frame, { lines, fields }: TrendDetail): Frame {
+export function trendTotals(frame: Frame, { lines: unordered, fields }: TrendDetail): Frame {
+  const lines = inReadingOrder(unordered, (line) => line);
   const several = new Set(lines.map(({ series }) => series)).size > 1;
   // One field is a dimension by which the page can be filtered.
   const [field] = fields;

@@ -5,6 +5,7 @@ import { Chart } from "../../charts/Chart.tsx";
 import { HighlightContext, HoverContext } from "../../charts/highlight.ts";
 import { MoreColumns, useMoreColumns } from "../../charts/moreColumns.tsx";
 import type { TrendDetail } from "../../frame/detail.ts";
+import { inReadingOrder } from "../../frame/lineOrder.ts";
 import { formatChange } from "../../lib/format.ts";
 import { clockOrInstant, DAY, formatClock, formatDay, formatInstant, sameDay, toWallClock } from "../../lib/time.ts";
 import type { ChartKind } from "../../live/protocol.ts";
@@ -30,7 +31,10 @@ export function TrendResult({ question, answer, frame, frameKey, onQuestion, onP
   const [hovered, setHovered] = useState<string>();
   const detail = frame.detail as TrendDetail;
   const asked = answer.question as Trend;
-  const rows = useMemo(() => withFrameKeys(trendRows(asked, detail), frame), [asked, detail, frame]);
+  const rows = useMemo(
+    () => inReadingOrder(withFrameKeys(trendRows(asked, detail), frame), ({ line }) => line),
+    [asked, detail, frame],
+  );
   const chart = chartOf(question);
   const title = questionWords(question);
   return (

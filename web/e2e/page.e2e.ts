@@ -61,6 +61,20 @@ test("wall mode fits the screen", async () => {
   await waitForCharts(page);
   const size = await page.evaluate(() => [document.documentElement.scrollWidth, document.documentElement.scrollHeight]);
   expect(size).toEqual([1920, 1080]);
+  // The rows of a ranking fill their tile, and each is whole.
+  const rows = await page
+    .locator(".ranking-bars")
+    .first()
+    .evaluate((list) => {
+      const box = list.getBoundingClientRect();
+      const shown = [...list.querySelectorAll("li")]
+        .map((row) => row.getBoundingClientRect())
+        .filter(({ left }) => left < box.right - 1);
+      const bottom = Math.max(...shown.map((row) => row.bottom));
+      return { below: box.bottom - bottom, shown: shown.length };
+    });
+  expect(rows.shown).toBeGreaterThan(3);
+  expect(Math.abs(rows.below)).toBeLessThan(2);
   await close();
 });
 

@@ -1,10 +1,11 @@
-import { useMemo } from "react";
+import { type CSSProperties, useMemo } from "react";
 import type { Frame } from "../frame/frame.ts";
 import { type RankingBar, type RankingMeasure, toRanking } from "../frame/ranking.ts";
 import { rankingSummary } from "../frame/summaries.ts";
 import { restWords } from "../frame/words.ts";
 import { MeasureLegend, NotShown, RestNote } from "./RankingNotes.tsx";
 import { useValueFilter, ValueButton } from "./valueFilter.tsx";
+import "./horizontalBars.css";
 
 interface Props {
   frame: Frame;
@@ -70,7 +71,7 @@ function Bar({ bar, measures, rest, onFilter }: BarProps) {
         const drawn = !bar.isOther && value !== null;
         return (
           <div key={measure.key} className="flex items-center gap-3">
-            <div className="relative mt-1 h-1.5 min-w-0 flex-1 overflow-hidden rounded-full bg-sunken in-data-dimmed:opacity-60">
+            <div className="ranking-bar relative mt-1 h-1.5 min-w-0 flex-1 overflow-hidden rounded-full bg-sunken in-data-dimmed:opacity-60">
               {drawn && (
                 <div
                   className="absolute inset-y-0 min-w-0.5 rounded-full"
@@ -88,7 +89,9 @@ function Bar({ bar, measures, rest, onFilter }: BarProps) {
                 />
               )}
             </div>
-            {!single && <span className="w-20 shrink-0 text-right text-xs tabular-nums">{bar.texts[index]}</span>}
+            {!single && (
+              <span className="ranking-value w-20 shrink-0 text-right text-xs tabular-nums">{bar.texts[index]}</span>
+            )}
           </div>
         );
       })}
@@ -109,9 +112,12 @@ export default function HorizontalBars({ frame, title, top }: Props) {
         aria-label={rankingSummary(title, frame, ranking)}
         // biome-ignore lint/a11y/noNoninteractiveTabindex: a scrollable region must be reachable by keyboard
         tabIndex={0}
-        className="min-h-0 flex-1 overflow-y-auto pr-1 pb-5 [mask-image:linear-gradient(to_bottom,black_calc(100%-1.5rem),transparent)] [scrollbar-width:thin]"
+        className="ranking-bars min-h-0 flex-1 overflow-y-auto pr-1 pb-5 [mask-image:linear-gradient(to_bottom,black_calc(100%-1.5rem),transparent)] [scrollbar-width:thin]"
       >
-        <ul className="flex flex-col gap-2 in-data-dimmed:text-muted">
+        <ul
+          className="flex flex-col gap-2 in-data-dimmed:text-muted"
+          style={{ "--rows": bars.length, "--measures": measures.length } as CSSProperties}
+        >
           {bars.map((bar) => (
             <Bar key={bar.key} bar={bar} measures={measures} rest={restWords(frame)} onFilter={filterBy(bar.value)} />
           ))}

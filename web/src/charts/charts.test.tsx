@@ -85,6 +85,13 @@ test("10,000 bars are capped, and the chart says what is left out", () => {
   expect(container.textContent).toContain("9,994 more not shown");
 });
 
+test("on a wall a row of a ranking knows its part of the height", () => {
+  const { container } = render(<HorizontalBars frame={sample("top_pages").frame} title="Pages" top={4} />);
+  const list = container.querySelector<HTMLElement>(".ranking-bars > ul");
+  expect(list?.style.getPropertyValue("--rows")).toBe(String(list?.querySelectorAll("li").length));
+  expect(list?.style.getPropertyValue("--measures")).toBe("1");
+});
+
 test("of 10,000 rows only those in view are in the document, and the count is stated", () => {
   const { container } = render(<DataTable frame={sample("ten_thousand").frame} title="Rows" />);
   const rows = container.querySelectorAll("tbody tr").length;

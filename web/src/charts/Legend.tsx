@@ -1,6 +1,7 @@
 import { REST_VALUE } from "../frame/columns.ts";
 import { legendText } from "./legendText.ts";
 import type { Plot } from "./plot.ts";
+import { swatch } from "./swatch.ts";
 import { useValueFilter, ValueButton } from "./valueFilter.tsx";
 
 interface Props {
@@ -18,15 +19,16 @@ export function Legend({ plot, others, interval, rest }: Props) {
   return (
     <div className="flex flex-wrap items-center gap-x-4 gap-y-0.5 text-xs text-muted">
       <ul data-legend="" className="contents">
-        {entries.map(({ key, color, line, label, value, note, dimensionValue }) => (
+        {entries.map(({ key, color, dash, line, label, value, note, dimensionValue }) => (
           <li
             key={key}
+            data-dash={dash || undefined}
             className="flex max-w-full min-w-0 items-center gap-1.5"
             title={dimensionValue?.cell === REST_VALUE ? rest : note ? `${label}: ${value} (${note})` : label}
           >
             <span
               className={`shrink-0 ${line ? "h-0.5 w-3 rounded-full" : "size-2 rounded-sm"}`}
-              style={{ background: `var(${color})` }}
+              style={swatch(color, dash)}
             />
             <ValueButton label={label} onClick={filterBy(dimensionValue)} className="truncate">
               {label}

@@ -1,5 +1,6 @@
 import { useLayoutEffect, useRef, useState } from "react";
 import type { PointText } from "./point.ts";
+import { swatch } from "./swatch.ts";
 import { tooltipPlace } from "./tooltipPlace.ts";
 
 interface Props {
@@ -35,11 +36,11 @@ export function PointTooltip({ point, notes = [], x, y, width, height }: Props) 
         {point.title}
         {hasCompared && <span className="block">compared with {point.comparedTitle}</span>}
       </p>
-      {point.lines.map(({ key, label, color, value, share, compared }) => (
+      {point.lines.map(({ key, label, color, dash, value, share, compared }) => (
         <p key={key} className="flex items-center gap-2 leading-5 whitespace-nowrap">
           <span
             className={`size-2 shrink-0 rounded-full ${color ? "" : "opacity-0"}`}
-            style={color ? { background: `var(${color})` } : undefined}
+            style={color ? swatch(color, dash) : undefined}
           />
           <span className="min-w-0 truncate text-muted">{label}</span>
           <span className="ml-auto pl-4 font-semibold tabular-nums">{value}</span>

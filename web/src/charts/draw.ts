@@ -7,6 +7,8 @@ import type { ComparedLine, Plot, PlotSeries } from "./plot.ts";
 
 const LINE_WIDTH = 1.75;
 const MAX_BAR_WIDTH = 48;
+/** Of lines with the same colour, in CSS pixels. Longer than those of the earlier period. */
+const DASHES = [[], [8, 5], [1, 5]];
 
 interface Canvas {
   ctx: CanvasRenderingContext2D;
@@ -93,8 +95,11 @@ export function drawMarks(u: uPlot, plot: Plot, colors: ChartColors, ratio: numb
     }
     for (const line of plot.compared?.lines ?? []) drawCompared(canvas, plot, line, colors(line.color));
     for (const series of plot.series) {
-      if (series.shape !== "bar") drawLine(canvas, plot, series, colors(series.color), isStack ? 1 : LINE_WIDTH);
+      if (series.shape === "bar") continue;
+      canvas.ctx.setLineDash((DASHES[series.dash % DASHES.length] ?? []).map((length) => length * ratio));
+      drawLine(canvas, plot, series, colors(series.color), isStack ? 1 : LINE_WIDTH);
     }
+    canvas.ctx.setLineDash([]);
     drawSoFar(canvas, plot, colors);
   });
   drawThreshold(canvas, plot, colors);
@@ -161,14 +166,28 @@ function drawCompared(canvas: Canvas, plot: Plot, { values, axis }: ComparedLine
   ctx.restore();
 }
 
+/** Fills a path, or the current one, so that it differs from a plain one of the same colour. */
+function fillDashed(ctx: CanvasRenderingContext2D, color: string, ratio: number, path?: Path2D): void {
+  const fill = () => (path ? ctx.fill(path) : ctx.fill());
+  ctx.save();
+  ctx.globalAlpha *= 0.4;
+  ctx.fillStyle = color;
+  fill();
+  ctx.restore();
+  ctx.save();
+  ctx.fillStyle = hatch(ctx, color, ratio);
+  fill();
+  ctx.restore();
+}
+
 function drawArea(
   canvas: Canvas,
   plot: Plot,
-  { low, high, axis }: PlotSeries,
+  { low, high, axis, dash }: PlotSeries,
   color: string,
   mode: "one" | "many" | "stack",
 ) {
-  const { ctx, x, y, box } = canvas;
+  const { ctx, x, y, box, ratio } = canvas;
   ctx.save();
   if (mode === "one") {
     const gradient = ctx.createLinearGradient(0, box.top, 0, box.top + box.height);
@@ -185,7 +204,8 @@ function drawArea(
     for (let i = from; i < to; i += 1) ctx.lineTo(x(plot.x[i] ?? 0), y(high[i] ?? 0, axis));
     for (let i = to - 1; i >= from; i -= 1) ctx.lineTo(x(plot.x[i] ?? 0), y(low[i] ?? 0, axis));
     ctx.closePath();
-    ctx.fill();
+    if (mode === "stack" && dash > 0) fillDashed(ctx, color, ratio);
+    else ctx.fill();
   }
   ctx.restore();
 }
@@ -221,7 +241,10 @@ function drawBars(canvas: Canvas, plot: Plot, series: PlotSeries, color: string)
   for (let i = 0; i < series.high.length; i += 1) {
     const low = series.low[i] ?? null;
     const high = series.high[i] ?? null;
-    if (low !== null && high !== null && low !== high) ctx.fill(bar(canvas, plot, series, i, low, high));
+    if (low === null || high === null || low === high) continue;
+    const path = bar(canvas, plot, series, i, low, high);
+    if (series.dash > 0) fillDashed(ctx, color, ratio, path);
+    else ctx.fill(path);
   }
   if (series.soFar && series.soFar.low !== series.soFar.high) {
     const path = bar(canvas, plot, series, plot.partialIndex, series.soFar.low, series.soFar.high);

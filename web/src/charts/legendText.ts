@@ -6,6 +6,7 @@ import { COMPARED_TOTAL, type Plot, type PlotSeries } from "./plot.ts";
 export interface LegendEntry {
   key: string;
   color: string;
+  dash: number;
   line: boolean;
   label: string;
   value: string;
@@ -25,6 +26,7 @@ export function legendText(plot: Plot, others: { count: number; drawn: boolean }
   const entries = plot.series.map((series) => ({
     key: series.key,
     color: series.color,
+    dash: series.dash,
     line: series.shape === "line",
     label: series.label,
     dimensionValue: series.value,

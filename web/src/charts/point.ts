@@ -11,6 +11,7 @@ export interface PointLine {
   label: string;
   /** Absent for details, which are not drawn. */
   color?: string;
+  dash?: number;
   value: string;
   /** Of the total, if the values are stacked. */
   share: string;
@@ -66,7 +67,7 @@ export function pointText(plot: Plot, index: number, context: FrameContext): Poi
     compared: earlier(series.key),
   });
 
-  const drawn = plot.series.map((series) => ({ ...line(series), color: series.color }));
+  const drawn = plot.series.map((series) => ({ ...line(series), color: series.color, dash: series.dash }));
   return {
     title,
     // From top to bottom, as drawn: a stack is built from below.

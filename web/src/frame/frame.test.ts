@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
 import { context, dimension, frame, HOUR, MINUTE, measure, START, timeColumn } from "../test/frames.ts";
 import { cellFormat, figureText } from "./cellText.ts";
-import { colorsByValue, PALETTE } from "./colors.ts";
+import { colorsByValue, dashesByValue, PALETTE } from "./colors.ts";
 import { csvBytes, toCsv } from "./csv.ts";
 import { toRanking } from "./ranking.ts";
 import { rankingSummary, timeSeriesSummary } from "./summaries.ts";
@@ -190,6 +190,21 @@ describe("colours", () => {
     const colors = colorsByValue(["ES", "FR", "DE", "GB", "US", "JP", "IN"]);
     expect(new Set(colors.values()).size).toBe(PALETTE.length);
     expect(colorsByValue(Array.from({ length: 30 }, (_, i) => `${i}`)).size).toBe(30);
+  });
+
+  test("beyond the palette no two of up to three times as many look the same, whatever their order", () => {
+    const looks = (values: string[]) => {
+      const colors = colorsByValue(values);
+      const dashes = dashesByValue(colors);
+      return values.map((value) => `${value}: ${colors.get(value)} ${dashes.get(value)}`).sort();
+    };
+    for (const count of [8, 12, 21]) {
+      const releases = Array.from({ length: count }, (_, i) => `2026.${319 + i}`);
+      const dashes = dashesByValue(colorsByValue(releases));
+      expect(new Set(looks(releases).map((look) => look.split(": ")[1])).size, `${count}`).toBe(count);
+      expect([...dashes.values()].filter((dash) => dash === 0)).toHaveLength(PALETTE.length);
+      expect(looks(releases.toReversed())).toEqual(looks(releases));
+    }
   });
 });
 

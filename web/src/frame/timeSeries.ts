@@ -3,7 +3,7 @@
 import { formatCount } from "../lib/format.ts";
 import { DAY, fromWallClock, toWallClock } from "../lib/time.ts";
 import { dimensionLabel } from "./cellText.ts";
-import { colorByPosition, colorsByValue, OTHER_COLOR } from "./colors.ts";
+import { colorByPosition, colorsByValue, dashByPosition, dashesByValue, OTHER_COLOR } from "./colors.ts";
 import { columnsByRole, type DimensionValue, REST_VALUE, toInstant, toNumber, valueKey } from "./columns.ts";
 import { correspondingIndex } from "./compared.ts";
 import type { Frame, FrameColumn } from "./frame.ts";
@@ -13,6 +13,8 @@ export interface Series {
   label: string;
   /** A CSS variable. */
   color: string;
+  /** Of series with the same colour: 0 is a solid line. */
+  dash: number;
   unit: string;
   additive: boolean;
   /** Whether all values are whole numbers. */
@@ -98,7 +100,7 @@ export function toTimeSeries(frame: Frame, { top }: TimeSeriesOptions): TimeSeri
     const read = (column: FrameColumn, position: number): Series => {
       const compared = earlier?.frame.columns.find(({ name }) => name === column.name);
       return {
-        ...describe(column, column.label, column.name, colorByPosition(position)),
+        ...describe(column, column.label, column.name, colorByPosition(position), dashByPosition(position)),
         values: collect(column, rows),
         ...(earlier && compared && { compared: collect(compared, earlier) }),
       };
@@ -157,9 +159,9 @@ function bucketStep({ context: { bucketSeconds } }: Frame, clock: FrameColumn): 
 
 const isDrawable = ({ type }: FrameColumn) => type === "int" || type === "float";
 
-function describe(column: FrameColumn, label: string, key: string, color: string) {
+function describe(column: FrameColumn, label: string, key: string, color: string, dash = 0) {
   const whole = column.type === "int" || column.values.every((v) => typeof v !== "number" || Number.isInteger(v));
-  return { key, label, color, unit: column.unit, additive: column.additive, whole };
+  return { key, label, color, dash, unit: column.unit, additive: column.additive, whole };
 }
 
 /** Values of the same bucket are added up if they can be; otherwise the last one counts. */
@@ -209,6 +211,7 @@ function seriesByValue(
   const shown = ranked.slice(0, top);
   const rest = ranked.slice(top);
   const colors = colorsByValue(shown.filter((key) => key !== REST_VALUE));
+  const dashes = dashesByValue(colors);
   const [dimension] = dimensions;
   const filterable = dimensions.length === 1 && dimension?.type === "text";
 
@@ -223,7 +226,7 @@ function seriesByValue(
         .join(" · ");
       const id = suffix ? `${key}\x1e${measure.name}` : key;
       series.push({
-        ...describe(measure, label + suffix, id, colors.get(key) ?? OTHER_COLOR),
+        ...describe(measure, label + suffix, id, colors.get(key) ?? OTHER_COLOR, dashes.get(key)),
         values: collect(measure, rows, own),
         ...(earlier && compared && { compared: collect(compared, earlier, earlierGroups?.get(key) ?? []) }),
         ...(filterable && { value: { dimension: dimension.name, cell: dimension.values[own[0] ?? 0] ?? null } }),

@@ -17,6 +17,7 @@ const SCALE = 2;
 
 interface LegendEntry {
   color: string;
+  dashed: boolean;
   text: string;
 }
 
@@ -29,6 +30,7 @@ function readLegend(card: HTMLElement): LegendEntry[] {
         .filter(Boolean)
         .join(" ") ||
       (item.textContent ?? ""),
+    dashed: item.dataset.dash !== undefined,
     color: getComputedStyle(item.firstElementChild ?? item).backgroundColor,
   }));
 }
@@ -55,7 +57,7 @@ class Page {
     if (entries.length === 0) return;
     this.ctx.font = `12px ${this.family}`;
     let left = PADDING;
-    for (const { color, text } of entries) {
+    for (const { color, dashed, text } of entries) {
       const width = this.ctx.measureText(text).width + 34;
       if (left > PADDING && left + width > this.width - PADDING) {
         left = PADDING;
@@ -63,7 +65,8 @@ class Page {
       }
       if (this.draw) {
         this.ctx.fillStyle = color;
-        this.ctx.fillRect(left, this.y + 4, 10, 10);
+        this.ctx.fillRect(left, this.y + 4, dashed ? 4 : 10, 10);
+        if (dashed) this.ctx.fillRect(left + 6, this.y + 4, 4, 10);
         this.ctx.fillStyle = ink;
         this.ctx.fillText(text, left + 16, this.y + 14);
       }

@@ -4,6 +4,7 @@ import { useMemo, useRef, useState } from "react";
 import { Chart } from "../../charts/Chart.tsx";
 import { HighlightContext, HoverContext } from "../../charts/highlight.ts";
 import { MoreColumns, useMoreColumns } from "../../charts/moreColumns.tsx";
+import { swatch } from "../../charts/swatch.ts";
 import type { TrendDetail } from "../../frame/detail.ts";
 import { inReadingOrder } from "../../frame/lineOrder.ts";
 import { formatChange } from "../../lib/format.ts";
@@ -185,7 +186,7 @@ function TrendTable({ rows, detail, context, highlight, onHighlight, onPeople }:
                 >
                   <th scope="row">
                     <span className="flex min-w-0 items-center gap-2">
-                      <span aria-hidden="true" className="explore-dot" style={{ background: `var(${row.color})` }} />
+                      <span aria-hidden="true" className="explore-dot" style={swatch(row.color, row.dash)} />
                       <span className="truncate" title={row.label}>
                         {row.label}
                       </span>

@@ -1,6 +1,6 @@
 // Results as rows of the table, and periods to compare with.
 
-import { colorByPosition, colorsByValue, OTHER_COLOR } from "../../frame/colors.ts";
+import { colorByPosition, colorsByValue, dashByPosition, dashesByValue, OTHER_COLOR } from "../../frame/colors.ts";
 import { REST_VALUE } from "../../frame/columns.ts";
 import type { TrendDetail, TrendLine } from "../../frame/detail.ts";
 import type { Frame, FrameContext } from "../../frame/frame.ts";
@@ -20,6 +20,8 @@ export interface TrendRow {
   label: string;
   /** A CSS variable. */
   color: string;
+  /** Of rows with the same colour, as the chart draws them. */
+  dash: number;
   line: TrendLine;
   format: (value: number | null) => string;
 }
@@ -54,10 +56,12 @@ export function trendRows(question: Trend, { lines, fields }: TrendDetail): Tren
     return (several ? [seriesKey(question, line.series), ...values] : values).join("\x1f");
   });
   const colors = colorsByValue(keys.filter((key) => key !== REST_VALUE));
+  const dashes = dashesByValue(colors);
   return lines.map((line, index): TrendRow => {
     const key = keys[index] ?? "";
     const color = fields.length === 0 ? colorByPosition(index) : (colors.get(key) ?? OTHER_COLOR);
-    return { key, label: label(line), color, line, format: valueFormat(line) };
+    const dash = fields.length === 0 ? dashByPosition(index) : (dashes.get(key) ?? 0);
+    return { key, label: label(line), color, dash, line, format: valueFormat(line) };
   });
 }
 
@@ -74,7 +78,8 @@ export function withFrameKeys(rows: TrendRow[], { columns }: Frame): TrendRow[] 
     key: row.key.replace(/^\0series\d+/, String(series.values[index] ?? "")),
   }));
   const colors = colorsByValue(keyed.map(({ key }) => key));
-  return keyed.map((row) => ({ ...row, color: colors.get(row.key) ?? OTHER_COLOR }));
+  const dashes = dashesByValue(colors);
+  return keyed.map((row) => ({ ...row, color: colors.get(row.key) ?? OTHER_COLOR, dash: dashes.get(row.key) ?? 0 }));
 }
 
 export const changePct = (value: number | null, earlier: number | null | undefined): number | null =>

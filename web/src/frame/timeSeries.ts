@@ -234,7 +234,13 @@ function seriesByValue(
     }
     if (rest.length > 0 && measure.additive) {
       series.push({
-        ...describe(measure, `Other (${formatCount(rest.length)})${suffix}`, OTHER_KEY + suffix, OTHER_COLOR),
+        ...describe(
+          measure,
+          `Other (${formatCount(rest.length)})${suffix}`,
+          OTHER_KEY + suffix,
+          OTHER_COLOR,
+          Number(shown.includes(REST_VALUE)),
+        ),
         values: collect(
           measure,
           rows,

@@ -60,7 +60,7 @@ export const ItemSlot = memo(function ItemSlot(props: SlotProps) {
   const { info } = shown;
   const isRanking = info.chart === "horizontal-bar" || info.chart === "table";
   const canExplore = isExplore(query) || (info.builtIn && IN_EXPLORE.has(info.name));
-  const explore = () => openInExplore(query, shown);
+  const explore = () => openInExplore(query, shown, title);
   const items: MenuItem[] = [
     ...(canExplore ? [{ label: words.openInExplore, onSelect: explore }] : []),
     ...(isRanking ? [{ label: words.details, onSelect: () => setPopup("details") }] : []),
@@ -135,11 +135,13 @@ function usePeople(query: Query | undefined): OnPick | undefined {
 /** Leads to a question in Explore, or to that of a panel. */
 function useExplore() {
   const router = useRouter();
-  return async (query: Query, { chart, insight }: Shown) => {
+  return async (query: Query, shown: Shown, title: string) => {
     try {
       const { exploreSearch, panelSearch } = await import("./openQuestion.ts");
       const view = router.state.location.search as Search;
-      const search = isExplore(query) ? exploreSearch(query, chart, insight, view) : panelSearch(query.panel, view);
+      const search = isExplore(query)
+        ? exploreSearch(query, shown, title, view)
+        : panelSearch(query.panel, title, view);
       void router.navigate({ to: "/explore", search: search as never });
     } catch {
       showToast({ title: strings.partFailed, type: "error" });

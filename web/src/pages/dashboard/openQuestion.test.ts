@@ -2,6 +2,8 @@ import { expect, test } from "vitest";
 import { Random } from "../../lib/random.testing.ts";
 import { exploreQuery } from "../../query/query.ts";
 import { readQuestion, writeQuestion } from "../explore/address.ts";
+import { panelTitle } from "../explore/panelTitle.ts";
+import type { Trend } from "../explore/question.ts";
 import { randomQuestion } from "../explore/randomQuestion.testing.ts";
 import { chartNumber, toQuery } from "../explore/request.ts";
 import { IN_EXPLORE } from "./ItemSlot.tsx";
@@ -18,7 +20,7 @@ test("a question opens in Explore as it is, with the view of the page", () => {
     if (!question) continue;
     const { case: kind, value: request } = toQuery(question, SELECTION);
     const query = exploreQuery({ kind, request }, SELECTION);
-    const search = exploreSearch(query, chartNumber(question.chart), "saved", {
+    const search = exploreSearch(query, { chart: chartNumber(question.chart), insight: "saved" }, "Title", {
       range: "7d",
       zone: "Asia/Tokyo",
       filter: "platform:web",
@@ -36,10 +38,25 @@ test("a question opens in Explore as it is, with the view of the page", () => {
 test("the panels that offer Explore have a question, which an address holds", () => {
   expect([...IN_EXPLORE]).toEqual(PANELS_WITH_QUESTION);
   for (const panel of PANELS_WITH_QUESTION) {
-    const search = panelSearch(panel, { range: "7d", zone: "UTC", compare: "week", edit: "1" });
+    const search = panelSearch(panel, "Title", { range: "7d", zone: "UTC", compare: "week", edit: "1" });
     expect(readQuestion(search ?? {})).toEqual({ question: panelQuestion(panel), rejected: [] });
     expect(search).toMatchObject({ range: "7d", compare: "week" });
     expect(search).not.toHaveProperty("edit");
   }
-  expect(panelSearch("live_visitors", {})).toBeUndefined();
+  expect(panelSearch("live_visitors", "Title", {})).toBeUndefined();
+});
+
+test("the question of a panel has its title, and that of its breakdown", () => {
+  panelSearch("error_rate", "Error rate", {});
+  panelSearch("traffic_by_country", "Traffic by country", {});
+  const [rate, traffic] = ["error_rate", "traffic_by_country"].map(panelQuestion) as Trend[];
+  if (!rate || !traffic) throw new Error("no questions");
+  expect(panelTitle({ ...rate, by: ["properties.release"], chart: "ranking", bucket: "day" })).toBe(
+    "Error rate by release",
+  );
+  expect(panelTitle(rate)).toBe("Error rate");
+  expect(panelTitle(traffic)).toBe("Traffic by country");
+  // Not "Traffic by country by release", and not of another question.
+  expect(panelTitle({ ...traffic, by: ["properties.release"] })).toBeUndefined();
+  expect(panelTitle({ ...rate, formula: "A - B" })).toBeUndefined();
 });

@@ -15,6 +15,7 @@ import { showToast } from "../../ui/toast.ts";
 import { AddToDashboard } from "./AddToDashboard.tsx";
 import { copy } from "./copy.ts";
 import { curlCommand, insightYaml } from "./document.ts";
+import { panelTitle } from "./panelTitle.ts";
 import type { Question } from "./question.ts";
 import { nameOf, SaveInsight } from "./SaveInsight.tsx";
 import { words } from "./strings.ts";
@@ -55,7 +56,8 @@ export function Actions({
   const { data } = useCall(LIST_INSIGHTS, {}, { staleMs: 30_000 });
   const canEdit = useCanEdit();
   const readOnly = data?.readOnly ?? false;
-  const title = insight?.title ?? questionWords(question);
+  const title =
+    (insight && !changed ? insight.title : panelTitle(question)) ?? insight?.title ?? questionWords(question);
   const fileName = insight?.name || nameOf(title);
   const savePng = async () => {
     if (!answer || !result.current) return;

@@ -9,6 +9,8 @@ import { queryClient } from "../../live/useCall.ts";
 import { installBrowser } from "../../test/browser.ts";
 import { type FakeLive, replaceFake } from "../../test/fakeLive.ts";
 import { renderPage } from "../../test/renderPage.tsx";
+import { rememberTitle } from "./panelTitle.ts";
+import { seriesOf, trendOf as trendQuestion } from "./question.ts";
 
 vi.mock("../../shell/live.ts", () => import("../../test/fakeLive.ts"));
 installBrowser();
@@ -255,6 +257,15 @@ test("a figure opens the people behind it", async () => {
   await within(dialog).findByText("user-1");
   expect(callsOf("ListPeople")[0]?.request.figure.case).toBe("trend");
   expect(within(dialog).getByRole("link", { name: "Open the list" }).getAttribute("href")).toContain("figure=");
+});
+
+test("a question that was opened from a panel goes to a dashboard under the panel's title", async () => {
+  rememberTitle(trendQuestion([seriesOf("page_view")]), "Page views");
+  handlers.ListDashboards = () => ({ dashboards: [] });
+  const { user } = await open("/explore?range=24h&s=page_view&by=properties.release&chart=ranking");
+  await user.click(await screen.findByRole("button", { name: "Add to dashboard" }));
+  const dialog = await screen.findByRole("dialog", { name: "Add to dashboard" });
+  await within(dialog).findByDisplayValue("Page views by release");
 });
 
 test("saving names the version, and a conflict offers the newer one", async () => {

@@ -89,22 +89,24 @@ const eventRefWords = ({ event, where }: EventRef): string =>
   where.items.length > 0 ? `${eventName(event)} (${groupWords(where)})` : eventName(event);
 
 /** A heading: "login by country". */
+/** " by plan and release". */
+export function byWords(fields: string[]): string {
+  const named = fields.filter(Boolean).map(fieldWords);
+  return named.length > 0 ? ` by ${named.join(" and ")}` : "";
+}
+
 export function questionWords(question: Question): string {
   const filtered = question.where.items.length > 0 ? `, ${groupWords(question.where)}` : "";
-  const by = (fields: string[]) => {
-    const named = fields.filter(Boolean).map(fieldWords);
-    return named.length > 0 ? ` by ${named.join(" and ")}` : "";
-  };
   switch (question.kind) {
     case "trend": {
       const what = formulaWords(question) || question.series.map(seriesWords).join(", ");
-      return `${what}${by(question.by)}${filtered}`;
+      return `${what}${byWords(question.by)}${filtered}`;
     }
     case "funnel":
-      return `${question.steps.map(eventRefWords).join(" → ")}${by([question.by])}${filtered}`;
+      return `${question.steps.map(eventRefWords).join(" → ")}${byWords([question.by])}${filtered}`;
     case "retention": {
       const { start, back, period } = question;
-      return `${eventRefWords(start)}, then ${eventRefWords(back)} by ${period}${by([question.by])}${filtered}`;
+      return `${eventRefWords(start)}, then ${eventRefWords(back)} by ${period}${byWords([question.by])}${filtered}`;
     }
     case "paths":
       return `Paths ${question.before ? "to" : "from"} ${question.event ? eventRefWords(question.event) : "the start of visits"}${filtered}`;

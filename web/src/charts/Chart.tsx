@@ -1,8 +1,8 @@
-import { Suspense, useMemo, useRef } from "react";
+import { Suspense, useRef } from "react";
 import type { Frame } from "../frame/frame.ts";
 import { lazyPart } from "../lazyPart.ts";
 import type { ChartKind } from "../live/protocol.ts";
-import { chartForm, drawnFrame } from "./chartForm.ts";
+import { chartForm } from "./chartForm.ts";
 import type { TimeChartKind } from "./plot.ts";
 import { useOnScreen, usePrinting, useThrottled } from "./useRedraw.ts";
 
@@ -43,17 +43,16 @@ export function Chart({ frame, frameKey, kind, title, top }: Props) {
   const throttled = useThrottled(frame, frameKey, useOnScreen(box));
   const result = usePrinting() ? frame : throttled;
   const form = chartForm(kind, result);
-  const drawn = useMemo(() => drawnFrame(kind, result), [kind, result]);
   const { detail, context } = result;
   return (
     <div ref={box} data-chart={kind} className="flex min-h-0 w-full flex-1 flex-col">
       <Suspense fallback={<div className="skeleton min-h-28 w-full flex-1" />}>
         {form === "time-series" && (
-          <TimeSeries frame={drawn} frameKey={frameKey} kind={timeKind(kind)} title={title} top={top} />
+          <TimeSeries frame={result} frameKey={frameKey} kind={timeKind(kind)} title={title} top={top} />
         )}
-        {form === "category-bars" && <CategoryBars frame={drawn} title={title} top={top} />}
-        {form === "horizontal-bar" && <HorizontalBars frame={drawn} title={title} top={top} />}
-        {form === "table" && <DataTable frame={drawn} title={title} />}
+        {form === "category-bars" && <CategoryBars frame={result} title={title} top={top} />}
+        {form === "horizontal-bar" && <HorizontalBars frame={result} title={title} top={top} />}
+        {form === "table" && <DataTable frame={result} kind={kind} title={title} />}
         {form === "number" && detail?.kind === "trend" && <TrendNumber detail={detail} context={context} />}
         {form === "steps" && detail?.kind === "funnel" && <FunnelSteps detail={detail} title={title} />}
         {form === "time-to-convert" && detail?.kind === "funnel" && <TimeToConvert detail={detail} title={title} />}

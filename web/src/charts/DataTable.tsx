@@ -5,12 +5,16 @@ import type { Frame } from "../frame/frame.ts";
 import { tableSummary } from "../frame/summaries.ts";
 import { restWords } from "../frame/words.ts";
 import { pluralize } from "../lib/format.ts";
+import type { ChartKind } from "../live/protocol.ts";
+import { drawnFrame } from "./drawnFrame.ts";
 import { MoreColumns, useMoreColumns } from "./moreColumns.tsx";
 import { type TableColumnView, tableColumns } from "./tableColumns.ts";
 import { useValueFilter, ValueButton } from "./valueFilter.tsx";
 
 interface Props {
   frame: Frame;
+  /** As which chart the frame is requested. Absent: all of it is the table. */
+  kind?: ChartKind;
   title: string;
 }
 
@@ -53,7 +57,8 @@ function Row({ row, columns, index, rest }: RowProps) {
 }
 
 /** Only the rows that can be seen are in the document. */
-export default function DataTable({ frame, title }: Props) {
+export default function DataTable({ frame: result, kind, title }: Props) {
+  const frame = useMemo(() => (kind ? drawnFrame(kind, result) : result), [kind, result]);
   const scroller = useRef<HTMLElement>(null);
   const columns = useMemo(() => tableColumns(frame), [frame]);
   const { more, measure } = useMoreColumns(scroller);

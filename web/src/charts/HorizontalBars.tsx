@@ -3,6 +3,7 @@ import type { Frame } from "../frame/frame.ts";
 import { type RankingBar, type RankingMeasure, toRanking } from "../frame/ranking.ts";
 import { rankingSummary } from "../frame/summaries.ts";
 import { restWords } from "../frame/words.ts";
+import { drawnFrame } from "./drawnFrame.ts";
 import { MeasureLegend, NotShown, RestNote } from "./RankingNotes.tsx";
 import { useValueFilter, ValueButton } from "./valueFilter.tsx";
 import "./horizontalBars.css";
@@ -100,7 +101,8 @@ function Bar({ bar, measures, rest, onFilter }: BarProps) {
 }
 
 /** Bars as HTML: names over their bars, at full width, with values at the right. */
-export default function HorizontalBars({ frame, title, top }: Props) {
+export default function HorizontalBars({ frame: result, title, top }: Props) {
+  const frame = useMemo(() => drawnFrame("horizontal-bar", result), [result]);
   const ranking = useMemo(() => toRanking(frame, { top }), [frame, top]);
   const filterBy = useValueFilter();
   if (!ranking) return null;

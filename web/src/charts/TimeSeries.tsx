@@ -11,6 +11,7 @@ import { drawAnnotations } from "./annotationMarks.ts";
 import { type Annotation, annotationsOf, annotationsWithin, annotationWords, useAnnotations } from "./annotations.ts";
 import { readColors, useThemeVersion } from "./chartColors.ts";
 import { drawBackground, drawMarks } from "./draw.ts";
+import { drawnFrame } from "./drawnFrame.ts";
 import { HighlightContext, HoverContext, withHighlight } from "./highlight.ts";
 import { Legend } from "./Legend.tsx";
 import { PointTooltip } from "./PointTooltip.tsx";
@@ -176,7 +177,8 @@ function useSize(element: HTMLElement | null): { width: number; height: number }
   return size;
 }
 
-export default function TimeSeries({ frame, frameKey, kind, title, top }: Props) {
+export default function TimeSeries({ frame: result, frameKey, kind, title, top }: Props) {
+  const frame = useMemo(() => drawnFrame(kind, result), [kind, result]);
   const [container, setContainer] = useState<HTMLDivElement | null>(null);
   const { width, height } = useSize(container);
   const theme = useThemeVersion();

@@ -1,5 +1,4 @@
 import { columnsByRole } from "../frame/columns.ts";
-import { conversionOverTime, trendTotals } from "../frame/derived.ts";
 import type { Detail, TrendDetail } from "../frame/detail.ts";
 import type { Frame } from "../frame/frame.ts";
 import type { ChartKind } from "../live/protocol.ts";
@@ -40,16 +39,6 @@ function detailForm(kind: ChartKind, detail: Exclude<Detail, TrendDetail>): Char
     case "paths":
       return kind === "number" ? kind : "flow";
   }
-}
-
-/** What the chart of the kind draws of a frame: of a question it may be another part of the result. */
-export function drawnFrame(kind: ChartKind, frame: Frame): Frame {
-  const { detail } = frame;
-  if (detail?.kind === "trend" && (kind === "horizontal-bar" || (kind === "table" && detail.fields.length > 0))) {
-    return trendTotals(frame, detail);
-  }
-  if (detail?.kind === "funnel" && chartForm(kind, frame) === "time-series") return conversionOverTime(frame, detail);
-  return frame;
 }
 
 function isEmptyDetail(detail: Detail): boolean {

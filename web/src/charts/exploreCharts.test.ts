@@ -6,8 +6,9 @@ import type { FunnelDetail, PathsDetail, RetentionDetail, TrendDetail } from "..
 import { inReadingOrder } from "../frame/lineOrder.ts";
 import { toTimeSeries } from "../frame/timeSeries.ts";
 import { EXPLORE_SAMPLES } from "../test/explore.ts";
-import { chartForm, drawnFrame, isEmpty } from "./chartForm.ts";
+import { chartForm, isEmpty } from "./chartForm.ts";
 import { toCurves } from "./curveShape.ts";
+import { drawnFrame } from "./drawnFrame.ts";
 import { bandPath, MAX_NODES, toFlow } from "./flowShape.ts";
 import { MAX_FUNNEL_VALUES, toFunnelShape } from "./funnelShape.ts";
 import { shortDuration, toHistogram } from "./histogramShape.ts";

@@ -1,5 +1,5 @@
 import { Suspense, useMemo, useState } from "react";
-import { drawnFrame } from "../../charts/chartForm.ts";
+import { drawnFrame } from "../../charts/drawnFrame.ts";
 import { type RowOrder, sortedRows } from "../../charts/sortedRows.ts";
 import { shownColumns } from "../../frame/columns.ts";
 import { lazyPart } from "../../lazyPart.ts";

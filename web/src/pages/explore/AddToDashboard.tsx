@@ -4,6 +4,7 @@ import { call } from "../../api/client.ts";
 import { toFailure } from "../../api/errors.ts";
 import type { Dashboard, DashboardItem, Init, Insight } from "../../api/messages.ts";
 import { GET_DASHBOARD, LIST_DASHBOARDS, SAVE_DASHBOARD } from "../../api/methods.ts";
+import { toRange } from "../../api/selection.ts";
 import { Code, StatusError } from "../../api/status.ts";
 import { invalidateCalls, useCall } from "../../live/useCall.ts";
 import type { Selection } from "../../query/query.ts";
@@ -65,7 +66,7 @@ export function AddToDashboard({ question, selection, insight, title: initial, o
     try {
       const item = newItem(question, selection, title.trim(), insight);
       const dashboard: Init<Dashboard> = isNew
-        ? { name: nameOf(dashboardTitle), title: dashboardTitle.trim(), items: [item] }
+        ? { name: nameOf(dashboardTitle), title: dashboardTitle.trim(), range: toRange(selection.range), items: [item] }
         : await extended(target, item);
       await call(SAVE_DASHBOARD, { dashboard });
       await invalidateCalls(GET_DASHBOARD, LIST_DASHBOARDS);

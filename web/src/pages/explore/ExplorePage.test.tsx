@@ -3,6 +3,7 @@ import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import { setClient } from "../../api/client.ts";
 import { decode, encode } from "../../api/codec.ts";
 import type { GrpcWebClient, Method } from "../../api/grpcWeb.ts";
+import { TimeRange } from "../../api/messages.ts";
 import { Code, ConnectionLost, StatusError } from "../../api/status.ts";
 import { toTimestamp } from "../../api/time.ts";
 import { queryClient } from "../../live/useCall.ts";
@@ -266,6 +267,20 @@ test("a question that was opened from a panel goes to a dashboard under the pane
   await user.click(await screen.findByRole("button", { name: "Add to dashboard" }));
   const dialog = await screen.findByRole("dialog", { name: "Add to dashboard" });
   await within(dialog).findByDisplayValue("Page views by release");
+  // A new dashboard keeps the range.
+  let saved: Made | undefined;
+  handlers.SaveDashboard = (call) => {
+    saved = call;
+    return { dashboard: call.request.dashboard };
+  };
+  await user.type(within(dialog).getByRole("textbox", { name: /dashboard/i }), "Wall");
+  await user.click(within(dialog).getByRole("button", { name: "Add" }));
+  await waitFor(() => expect(saved).toBeDefined());
+  expect(saved?.request.dashboard).toMatchObject({
+    name: "wall",
+    range: { timeRange: TimeRange.TIME_RANGE_24H },
+    items: [{ title: "Page views by release" }],
+  });
 });
 
 test("saving names the version, and a conflict offers the newer one", async () => {

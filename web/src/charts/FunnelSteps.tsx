@@ -37,7 +37,7 @@ function Between({ step, bar }: { step: FunnelStepShape; bar: FunnelBar }) {
   const label = bar.value === undefined ? step.name : `${step.name} · ${bar.value}`;
   const dropped = (bar.running ? words.notYet : words.dropped)(bar.lost, percentText(bar.lostPct));
   return (
-    <p className="flex flex-wrap items-baseline gap-x-3 py-1.5 pl-7 text-xs text-muted">
+    <p data-between="" className="flex flex-wrap items-baseline gap-x-3 py-1.5 pl-7 text-xs text-muted">
       <span aria-hidden="true">↓</span>
       {bar.fromPreviousPct !== null && <span>{words.wentOn(formatPercent(bar.fromPreviousPct))}</span>}
       {bar.medianMs !== null && <span>{words.median(shortDuration(bar.medianMs))}</span>}

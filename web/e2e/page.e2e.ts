@@ -5,14 +5,14 @@ import { fileURLToPath } from "node:url";
 import { afterAll, expect, test } from "vitest";
 import { openPage, WIDTHS } from "./browser.ts";
 import { testEnvironment } from "./environment.ts";
-import { chooseInMenu, waitForCharts, waitForConnection } from "./hooks.ts";
+import { chooseInMenu, waitForChartCode, waitForCharts, waitForConnection } from "./hooks.ts";
 import { accessibilityViolations } from "./layout.ts";
 import { generateEvents, startTraffic } from "./server.ts";
 
 let traffic: { close: () => Promise<void> };
 
 // Screenshots need a busy week, with the same hour of the week before; tests need a fast backfill.
-const [RATE, HISTORY] = process.env.SCREENSHOTS === "1" ? [12, "8d"] : [2, "1d"];
+const [RATE, HISTORY] = process.env.SCREENSHOTS === "1" ? [4, "8d"] : [2, "1d"];
 
 const env = testEnvironment(async (url) => {
   await generateEvents(url, "--rate", String(RATE), "--backfill", HISTORY, "--duration", "1s");
@@ -112,6 +112,7 @@ test.runIf(process.env.SCREENSHOTS === "1")("screenshots for the documentation",
       const height = await page.evaluate(() => document.documentElement.scrollHeight);
       await page.setViewportSize({ width: options.viewport.width, height });
       await waitForCharts(page);
+      await waitForChartCode(page);
     }
     await page.screenshot({ path: `${docs}${name}.png`, fullPage, animations: "disabled" });
     await close();

@@ -142,6 +142,8 @@ items:
     layout: {x: 0, y: 0, width: 12, height: 5}
 `,
   );
+  // The server has read the file.
+  await expect.poll(async () => (await fetch(`${env.url}/api/dashboards/own`)).status, { timeout: 30_000 }).toBe(200);
   const { page, close } = await openPage(env.browser, `${env.url}/dashboards/own?zone=utc`, {
     viewport: { width: 1440, height: 900 },
   });

@@ -50,6 +50,17 @@ pub const INSERT_SETTINGS: [(&str, &str); 12] = [
     ("wait_end_of_query", "1"),
 ];
 
+/// The response to a statement, or an error if there is none within the limit.
+pub(crate) async fn within<T, E: Into<ClickHouseError>>(
+    limit: Duration,
+    statement: impl Future<Output = Result<T, E>>,
+) -> Result<T, ClickHouseError> {
+    match tokio::time::timeout(limit, statement).await {
+        Ok(response) => response.map_err(Into::into),
+        Err(_) => Err(ClickHouseError::unreachable(format!("no response within {} s", limit.as_secs()))),
+    }
+}
+
 /// Address and credentials of a ClickHouse.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Endpoint {

@@ -18,6 +18,7 @@ pub(crate) mod requirements;
 pub(crate) mod schema;
 pub(crate) mod upgrade;
 
+pub(crate) use client::within;
 pub use client::{ClickHouse, Endpoint, INSERT_SETTINGS};
 pub use error::ClickHouseError;
 pub(crate) use error::{ErrorKind, InsertFailure};

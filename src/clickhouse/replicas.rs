@@ -27,7 +27,7 @@ const MAX_FAILURES: u32 = 3;
 
 const PROBE: &str = include_str!("../../queries/health/replica.sql");
 
-/// How a user of ClickHouse proves who it is. Files are read again when they change.
+/// How a user of ClickHouse proves who it is. Files are read again every second.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Credentials {
     /// A user with a password.
@@ -117,6 +117,8 @@ pub(crate) struct ReplicaTask {
     /// The server of the first replica that was in use.
     first_server: Option<String>,
     failures: u32,
+    /// Why credentials cannot be read now; empty if they can.
+    credentials_error: String,
     states: watch::Sender<Vec<ReplicaState>>,
     insert_failed: Arc<Notify>,
 }
@@ -152,6 +154,7 @@ impl ReplicaTask {
             used: 0,
             first_server: None,
             failures: 0,
+            credentials_error: String::new(),
             states,
             insert_failed,
         };
@@ -226,8 +229,8 @@ impl ReplicaTask {
     fn check_same_data(&self, row: ProbeRow) -> Result<ProbeRow, String> {
         match &self.first_server {
             Some(first) if *first != row.server_id && !row.is_replicated => Err(format!(
-                "this is another server than {}, and its table {}.events is not replicated: its data are other data. Set \
-                 CLICKHOUSE_CLUSTER for replicated tables, or name one address",
+                "this is another server than {}, and its table {}.events is not replicated: its data are other data. Replicate \
+                 the tables, or name one address",
                 without_credentials(&self.addresses[self.used]),
                 self.database
             )),
@@ -236,7 +239,8 @@ impl ReplicaTask {
     }
 
     /// Sends the endpoints of the replica in use, if they or their credentials have changed.
-    fn publish(&self) {
+    fn publish(&mut self) {
+        let mut unreadable = String::new();
         for (credentials, sender) in &self.users {
             match credentials.endpoint(&self.addresses[self.used]) {
                 Ok(endpoint) => {
@@ -249,9 +253,13 @@ impl ReplicaTask {
                     });
                 }
                 // The one before is kept: it may still be valid.
-                Err(error) => tracing::warn!(%error, "credentials of ClickHouse cannot be read again"),
+                Err(error) => unreadable = error.to_string(),
             }
         }
+        if !unreadable.is_empty() && unreadable != self.credentials_error {
+            tracing::warn!(error = unreadable, "credentials of ClickHouse cannot be read again");
+        }
+        self.credentials_error = unreadable;
         self.states.send_if_modified(|states| {
             let mut is_new = false;
             for (index, state) in states.iter_mut().enumerate() {

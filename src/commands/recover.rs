@@ -20,6 +20,7 @@ use crate::writer::{self, WriterDependencies};
 /// How often the progress is printed.
 const PROGRESS_INTERVAL: Duration = Duration::from_secs(5);
 
+/// Delay between attempts to add the events to the tables of people.
 const RETRY_DELAY: Duration = Duration::from_secs(2);
 
 /// Arguments of `millrace recover`.

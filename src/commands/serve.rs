@@ -382,8 +382,12 @@ pub(crate) async fn run(config: ServeConfig) -> anyhow::Result<()> {
             tasks.health,
             tasks.health_reporter,
         ];
-        for task in
-            services.into_iter().chain(tasks.deferred_schema).chain(tasks.metrics_server).chain(tasks.oidc)
+        for task in services
+            .into_iter()
+            .chain(tasks.deferred_schema)
+            .chain(tasks.metrics_server)
+            .chain(tasks.oidc)
+            .chain(tasks.landings)
         {
             clean &= task.join().await;
         }

@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 use super::freshness::RecentFreshness;
 use super::storage::StorageProbe;
 use crate::clickhouse::replicas::{ReplicaState, Replicas};
-use crate::clickhouse::{ClickHouse, ClickHouseError, requirements};
+use crate::clickhouse::{ClickHouse, requirements, within};
 use crate::engine::EngineHandle;
 use crate::journal::Journal;
 use crate::proto::{self, v1};
@@ -254,21 +254,15 @@ impl HealthCollector {
         if !is_reachable || !self.storage.is_due(now) {
             return;
         }
-        let asked = tokio::time::timeout(PING_TIMEOUT, self.storage.ask(&self.sources.clickhouse, now)).await;
-        let asked = asked.unwrap_or_else(|_| {
-            Err(ClickHouseError::unreachable(format!("no response within {} s", PING_TIMEOUT.as_secs())))
-        });
+        let asked = within(PING_TIMEOUT, self.storage.ask(&self.sources.clickhouse, now)).await;
         if let Err(error) = asked {
             tracing::warn!(%error, "the size of the tables cannot be determined");
         }
-        match tokio::time::timeout(PING_TIMEOUT, requirements::problems(&self.sources.clickhouse)).await {
-            Ok(Ok(problems)) => self.problems = problems,
+        match within(PING_TIMEOUT, requirements::problems(&self.sources.clickhouse)).await {
+            Ok(problems) => self.problems = problems,
             // Inserts say what is wrong.
-            Ok(Err(error)) => {
+            Err(error) => {
                 tracing::warn!(%error, "whether ClickHouse deduplicates inserts cannot be determined")
-            }
-            Err(_) => {
-                tracing::warn!("whether ClickHouse deduplicates inserts cannot be determined: no response")
             }
         }
     }

@@ -271,7 +271,7 @@ impl Ingester {
             rejected: 0,
             rejected_by_field: RejectedByField::default(),
             rejections: Rejections::default(),
-            rejected_events: RejectedInRequest::new(self.source, self.library.clone()),
+            rejected_events: RejectedInRequest::new(self.source),
         })
     }
 }
@@ -346,7 +346,8 @@ impl RequestDecoder<'_> {
         if let Some(sender) = &self.request.sender {
             sender.count_rejected(self.rejected);
         }
-        self.ingester.rejected.record(self.caller, self.request.received_at_ms, self.rejected_events);
+        let Ingester { rejected, library, .. } = self.ingester;
+        rejected.record(self.caller, library, self.request.received_at_ms, self.rejected_events);
         let rejections = self
             .rejections
             .reserve_memory([&self.rejection_budget.in_flight, &self.ingester.total_rejection_budget]);

@@ -69,7 +69,6 @@ struct Reason {
 #[derive(Debug)]
 pub(super) struct RejectedInRequest {
     source: EventSource,
-    library: String,
     events: Vec<v1::RejectedEvent>,
     counts: HashMap<Reason, u64>,
     total: u64,
@@ -87,9 +86,8 @@ pub(super) enum Payload<'a> {
 }
 
 impl RejectedInRequest {
-    /// `library` is the sender's software; may be empty.
-    pub(super) fn new(source: EventSource, library: String) -> Self {
-        Self { source, library, events: Vec::new(), counts: HashMap::new(), total: 0 }
+    pub(super) fn new(source: EventSource) -> Self {
+        Self { source, events: Vec::new(), counts: HashMap::new(), total: 0 }
     }
 
     pub(super) fn push(&mut self, event_name: &str, field: &str, reason: &str, payload: Payload<'_>) {
@@ -111,7 +109,7 @@ impl RejectedInRequest {
                 field: cut(field, MAX_FIELD_BYTES),
                 reason: cut(reason, MAX_REASON_BYTES),
                 payload: payload.render(),
-                library: self.library.clone(),
+                library: String::new(),
             });
         }
     }
@@ -160,8 +158,8 @@ impl Payload<'_> {
 }
 
 impl RejectedEvents {
-    /// Adds those of a request.
-    pub(super) fn record(&self, caller: &Caller, now_ms: i64, rejected: RejectedInRequest) {
+    /// Adds those of a request. `library` is the sender's software; may be empty.
+    pub(super) fn record(&self, caller: &Caller, library: &str, now_ms: i64, rejected: RejectedInRequest) {
         if rejected.total == 0 {
             return;
         }
@@ -180,15 +178,16 @@ impl RejectedEvents {
             let count = own.counts.entry(reason).or_insert(first);
             count.events += events;
             count.last_ms = now_ms;
-            let is_new = !rejected.library.is_empty() && !count.libraries.contains(&rejected.library);
+            let is_new = !library.is_empty() && count.libraries.iter().all(|known| known != library);
             if is_new && count.libraries.len() < MAX_LIBRARIES {
-                count.libraries.push(rejected.library.clone());
+                count.libraries.push(library.to_owned());
             }
         }
         for event in rejected.events {
             let event = v1::RejectedEvent {
                 time: Some(timestamp_from_millis(now_ms)),
                 key_id: key_id.clone(),
+                library: library.to_owned(),
                 ..event
             };
             own.bytes += size_bytes(&event);

@@ -6,7 +6,7 @@ use tokio::sync::watch;
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
-use crate::clickhouse::{ClickHouse, ClickHouseError};
+use crate::clickhouse::{ClickHouse, ClickHouseError, within};
 use crate::writer::Writer;
 
 /// How often ClickHouse is asked while somebody watches.
@@ -90,8 +90,7 @@ impl LandingsTask {
     async fn count(&self) -> Result<Counts, ClickHouseError> {
         let query =
             self.clickhouse.client()?.query_raw(EVENT_COUNT).param("database", self.clickhouse.database());
-        let silent = |_| ClickHouseError::unreachable(format!("no response within {} s", TIMEOUT.as_secs()));
-        let stored = tokio::time::timeout(TIMEOUT, query.fetch_one()).await.map_err(silent)??;
+        let stored = within(TIMEOUT, query.fetch_one()).await?;
         Ok(Counts { stored, own: self.writer.stats().inserted() })
     }
 }

@@ -3,7 +3,6 @@
 //! There is no replicated ClickHouse here: two addresses of one engine stand for two replicas that never lag behind each other.
 //! `make replica-test EVENTS=1000000` sends more events.
 
-use std::convert::Infallible;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::time::{Duration, Instant};
@@ -103,7 +102,7 @@ impl FaultyReplicas {
             self.down.store(index, Relaxed);
             return Err(NoResponse);
         }
-        Ok::<_, Infallible>(Response::from_parts(head, Full::new(body))).map_err(|never| match never {})
+        Ok(Response::from_parts(head, Full::new(body)))
     }
 }
 

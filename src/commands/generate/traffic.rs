@@ -308,13 +308,17 @@ fn release_day(start_ms: i64) -> i64 {
 
 /// The year and the day of the year, such as "2026.326".
 fn release_name(day: i64) -> String {
-    let date = jiff::civil::date(1970, 1, 1).saturating_add(jiff::Span::new().days(day));
+    let date = date_of(day);
     format!("{}.{}", date.year(), date.day_of_year())
 }
 
 fn is_bad_release(day: i64) -> bool {
-    let date = jiff::civil::date(1970, 1, 1).saturating_add(jiff::Span::new().days(day));
-    date.day_of_year() % 2 == 0
+    date_of(day).day_of_year() % 2 == 0
+}
+
+/// `day` is Unix time in days.
+fn date_of(day: i64) -> jiff::civil::Date {
+    jiff::civil::date(1970, 1, 1).saturating_add(jiff::Span::new().days(day))
 }
 
 /// What a session that starts at this time does, without its errors.

@@ -5,43 +5,29 @@ use std::collections::HashSet;
 use std::fmt::Display;
 use std::io;
 use std::pin::pin;
-use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use backon::{BackoffBuilder, ExponentialBuilder};
-use bytes::Bytes;
 use futures_util::StreamExt as _;
-use tokio::sync::{RwLock, mpsc, watch};
+use tokio::sync::{mpsc, watch};
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
-use tracing::field::Empty;
 use uuid::Uuid;
 
-use super::batch::{BatchBodies, BatchEncoder, insert_batch};
 use super::columns::EventColumns;
 use super::dead_letter::{DeadLetter, DeadLetters};
-use super::durability::Durability;
-use super::reconcile::{BatchBody, ExpectedBatch, reconcile, store_unconfirmed};
+use super::reconcile::{BatchBody, ExpectedBatch, reconcile};
 use super::record::{Seal, WriterRecord};
 use super::state::{BufferedEvents, SealedBatch};
-use super::stats::WriterStats;
+use super::store::BatchStore;
 use super::unlanded::UnlandedBatches;
 use crate::blocking::run_blocking;
+use crate::clickhouse::batches;
 use crate::clickhouse::people::{self, Selection};
-use crate::clickhouse::{ClickHouse, ClickHouseError, InsertFailure, batches};
 use crate::journal::{Journal, JournalError};
 use crate::traces;
 
-/// Retries of a failed insert before its batch is dead-lettered. Each delay is 250 ms, 500 ms and 1 s, plus up to as much
-/// again at random, so that several servers do not retry in lockstep.
-const INSERT_BACKOFF: ExponentialBuilder = ExponentialBuilder::new()
-    .with_min_delay(Duration::from_millis(250))
-    .with_factor(2.0)
-    .with_max_times(3)
-    .with_jitter();
-/// Delay between attempts of operations that are retried indefinitely: reconciliation, reads of the journal, and storing a
-/// batch that could be neither inserted nor dead-lettered.
+/// Delay between attempts of operations that are retried indefinitely: reconciliation and reads of the journal.
 const FAULT_RETRY_DELAY: Duration = Duration::from_secs(1);
 
 /// The largest number of batches that may be in flight. After a crash, as many may have been sent.
@@ -56,9 +42,6 @@ pub(super) enum InserterEvent {
     Landed,
 }
 
-/// Inserts share it. A batch is compared and repaired under the exclusive lock, since nothing else may be inserted meanwhile.
-pub(crate) type InsertLock = Arc<RwLock<()>>;
-
 /// Batches of an earlier process that ClickHouse may hold, completely or in part.
 pub(super) struct UnconfirmedBatches {
     /// Whether the machine went down since the last use of the data folder.
@@ -70,15 +53,10 @@ pub(super) struct UnconfirmedBatches {
 }
 
 pub(super) struct Inserter {
-    pub(super) clickhouse: ClickHouse,
-    pub(super) encoder: BatchEncoder,
+    pub(super) store: BatchStore,
     pub(super) journal: Journal,
-    pub(super) dead_letters: DeadLetters,
-    pub(super) durability: Durability,
-    pub(super) insert_lock: InsertLock,
     /// Nothing is inserted until it is `None`: an upgrade may be copying the events.
     pub(super) schema_pending: watch::Receiver<Option<String>>,
-    pub(super) stats: Arc<WriterStats>,
     /// Cancelled when reconciliation has completed: then the replayer may insert.
     pub(super) reconciled: CancellationToken,
     pub(super) unlanded: UnlandedBatches,
@@ -100,19 +78,19 @@ impl Inserter {
         let stored = self.reconcile(unconfirmed).await;
         // A crash between dead-lettering and the landed record leaves a batch in both places. The replayer inserts it.
         let letters: HashSet<Uuid> =
-            self.dead_letters.list().letters.into_iter().map(|letter| letter.batch_id).collect();
-        self.encoder.load_admitted_values(&self.clickhouse).await;
+            self.store.dead_letters.list().letters.into_iter().map(|letter| letter.batch_id).collect();
+        self.store.encoder.load_admitted_values(&self.store.clickhouse).await;
         // Before anything lands that the tables of people would miss.
-        self.retry_until_ok(|| people::prepare(&self.clickhouse, self.unlanded.lowest_id())).await;
-        self.stats.set_insert_error(None);
+        self.retry_until_ok(|| people::prepare(&self.store.clickhouse, self.unlanded.lowest_id())).await;
+        self.store.stats.set_insert_error(None);
         self.reconciled.cancel();
         let mut closed = event_tx.send(InserterEvent::Reconciled).await.is_err();
         let store = async |batch: SealedBatch| {
             let Seal { batch_id, events, .. } = batch.seal;
             if stored.contains(&batch_id) {
-                self.stats.count_inserted(events);
+                self.store.stats.count_inserted(events);
             } else if letters.contains(&batch_id) {
-                self.stats.uncount_recovered(events);
+                self.store.stats.uncount_recovered(events);
             } else {
                 let span = tracing::info_span!(target: traces::TARGET, "batch", batch = %batch_id, events = events.cast_signed());
                 self.store_batch(batch).instrument(span).await;
@@ -136,7 +114,7 @@ impl Inserter {
         &self,
         UnconfirmedBatches { unclean_boot, landed, sealed }: UnconfirmedBatches,
     ) -> HashSet<Uuid> {
-        let mut letters = self.dead_letters.list().letters;
+        let mut letters = self.store.dead_letters.list().letters;
         let batches: Vec<Seal> = if unclean_boot {
             landed.into_iter().chain(sealed).collect()
         } else {
@@ -169,9 +147,10 @@ impl Inserter {
                 "reconciling batches of an earlier process with ClickHouse"
             );
         }
-        let report =
-            self.retry_until_ok(|| reconcile(&self.clickhouse, &self.durability, &expected, load)).await;
-        self.stats.set_insert_error(None);
+        let report = self
+            .retry_until_ok(|| reconcile(&self.store.clickhouse, &self.store.durability, &expected, load))
+            .await;
+        self.store.stats.set_insert_error(None);
         if unclean_boot {
             self.report_broken_parts().await;
         }
@@ -183,7 +162,8 @@ impl Inserter {
         // Their ids may be below the mark of the tables of people.
         let ids: Vec<Uuid> = letters.iter().map(|letter| letter.batch_id).collect();
         if !ids.is_empty() {
-            self.retry_until_ok(|| people::add_events(&self.clickhouse, Selection::Batches(&ids))).await;
+            self.retry_until_ok(|| people::add_events(&self.store.clickhouse, Selection::Batches(&ids)))
+                .await;
         }
         self.delete_letters(letters).await;
         stored
@@ -191,7 +171,7 @@ impl Inserter {
 
     /// After a power cut, ClickHouse may have detached broken parts. Reconciliation has restored their events.
     async fn report_broken_parts(&self) {
-        match batches::count_broken_parts(&self.clickhouse).await {
+        match batches::count_broken_parts(&self.store.clickhouse).await {
             Ok(0) => {}
             Ok(parts) => tracing::warn!(
                 parts,
@@ -208,7 +188,7 @@ impl Inserter {
             return sealed;
         }
         let ids: Vec<Uuid> = sealed.iter().map(|seal| seal.batch_id).collect();
-        let stored = self.retry_until_ok(|| batches::count_stored_events(&self.clickhouse, &ids)).await;
+        let stored = self.retry_until_ok(|| batches::count_stored_events(&self.store.clickhouse, &ids)).await;
         retain_possibly_sent(sealed, |batch_id| stored.contains_key(&batch_id))
     }
 
@@ -223,137 +203,33 @@ impl Inserter {
             let journal = self.journal.clone();
             let records =
                 run_blocking(move || read_batch_records(&journal, seal)).await.map_err(io::Error::other)?;
-            return Ok(self.encoder.encode_events(records, batch_id).await);
+            return Ok(self.store.encoder.encode_events(records, batch_id).await);
         }
-        let LetterBody { columns, .. } = read_letter(&self.dead_letters, batch_id).await?;
+        let LetterBody { columns, .. } = read_letter(&self.store.dead_letters, batch_id).await?;
         let letter = letters.iter().find(|letter| letter.batch_id == batch_id);
-        let body = self.encoder.encode_events(vec![columns], batch_id).await;
+        let body = self.store.encoder.encode_events(vec![columns], batch_id).await;
         Ok(BatchBody { events: letter.map_or(0, |letter| letter.events), ..body })
     }
 
     /// Deletes letters whose events are in ClickHouse. Reconciliation has synced ClickHouse's files since.
     async fn delete_letters(&self, letters: Vec<DeadLetter>) {
         for DeadLetter { batch_id, events, .. } in letters {
-            let dead_letters = self.dead_letters.clone();
+            let dead_letters = self.store.dead_letters.clone();
             match run_blocking(move || dead_letters.remove(batch_id)).await {
-                Ok(()) => self.stats.count_inserted(events),
+                Ok(()) => self.store.stats.count_inserted(events),
                 Err(error) => tracing::error!(batch = %batch_id, %error, "cannot delete a dead letter"),
             }
         }
-        self.stats.set_dead_letter_bytes(self.dead_letters.summary().bytes);
+        self.store.stats.set_dead_letter_bytes(self.store.dead_letters.summary().bytes);
     }
 
-    /// Returns once the batch is in ClickHouse or in the dead-letter folder. Retries until either succeeds.
-    async fn store_batch(&self, batch: SealedBatch) {
-        let SealedBatch { seal, received_at_ms, buffered } = batch;
-        let started_at = Instant::now();
-        let events = seal.events;
+    /// Returns once the batch is in ClickHouse or in the dead-letter folder.
+    async fn store_batch(&self, SealedBatch { seal, received_at_ms, buffered }: SealedBatch) {
         let BufferedEvents { records, permit: _permit } = match buffered {
             Some(buffered) => buffered,
             None => self.read_from_journal(seal).await,
         };
-        let encoding = tracing::info_span!(target: traces::TARGET, "encode");
-        let body = self.encoder.encode(records, seal.batch_id).instrument(encoding).await;
-        let mut outcome_unknown = false;
-        loop {
-            let Err(error) = self.insert_with_retries(seal, &body, &mut outcome_unknown).await else {
-                tracing::debug!(batch = %seal.batch_id, events, "batch landed");
-                self.stats.count_inserted(events);
-                self.stats.flush.observe(started_at.elapsed());
-                let age_ms = jiff::Timestamp::now().as_millisecond() - received_at_ms;
-                self.stats.freshness.observe(Duration::from_millis(age_ms.try_into().unwrap_or(0)));
-                return;
-            };
-            match self
-                .write_dead_letter(seal, received_at_ms, &body.events_native, error, outcome_unknown)
-                .await
-            {
-                Ok(()) => return,
-                Err(error) => {
-                    tracing::error!(batch = %seal.batch_id, %error, "cannot write a dead letter; the batch is retried");
-                    tokio::time::sleep(FAULT_RETRY_DELAY).await;
-                }
-            }
-        }
-    }
-
-    /// Inserts a batch with retries, and returns the last error. Sets `outcome_unknown` if an attempt got no response. From
-    /// then on the deduplication token is not enough: every further attempt compares the batch with ClickHouse.
-    async fn insert_with_retries(
-        &self,
-        seal: Seal,
-        body: &BatchBodies,
-        outcome_unknown: &mut bool,
-    ) -> Result<(), ClickHouseError> {
-        let Seal { batch_id, events, .. } = seal;
-        let mut delays = INSERT_BACKOFF.build();
-        loop {
-            let attempted_at = Instant::now();
-            let span = tracing::info_span!(
-                target: traces::TARGET,
-                "insert",
-                compared = *outcome_unknown,
-                otel.status_code = Empty,
-                otel.status_description = Empty,
-            );
-            let attempt = async {
-                match *outcome_unknown {
-                    true => {
-                        let _exclusive = self.insert_lock.write().await;
-                        let native = &body.events_native;
-                        store_unconfirmed(&self.clickhouse, &self.durability, batch_id, events, native).await
-                    }
-                    false => {
-                        let _shared = self.insert_lock.read().await;
-                        insert_batch(&self.clickhouse, batch_id, body).await
-                    }
-                }
-            };
-            let inserted = attempt.instrument(span.clone()).await;
-            self.stats.insert.observe(attempted_at.elapsed());
-            let Err(error) = inserted else { return Ok(()) };
-            traces::record_failure(&span, &error);
-            self.stats.count_failed_insert();
-            *outcome_unknown |= error.outcome_is_unknown();
-            self.stats.set_insert_error(Some(error.to_string()));
-            let is_rejected = error.insert_failure() == InsertFailure::Rejected;
-            let Some(delay) = delays.next().filter(|_| !is_rejected) else {
-                return Err(error);
-            };
-            tracing::warn!(batch = %batch_id, %error, delay_ms = delay.as_millis(), "insert failed; retrying");
-            tokio::time::sleep(delay).await;
-        }
-    }
-
-    async fn write_dead_letter(
-        &self,
-        Seal { batch_id, events, .. }: Seal,
-        received_at_ms: i64,
-        body: &[Bytes],
-        error: ClickHouseError,
-        outcome_unknown: bool,
-    ) -> io::Result<()> {
-        let rejected = error.insert_failure() == InsertFailure::Rejected;
-        let letter = DeadLetter {
-            batch_id,
-            dead_lettered_at: jiff::Timestamp::now().to_string(),
-            received_at_ms: Some(received_at_ms),
-            reason: error.message,
-            code: error.code,
-            events,
-            bytes: body.iter().map(|part| part.len() as u64).sum(),
-            rejected,
-            attempts: 0,
-            last_attempt_at: None,
-            next_attempt_at: None,
-            outcome_unknown,
-        };
-        tracing::error!(batch = %batch_id, events, rejected, reason = letter.reason, "dead-lettering a batch");
-        let bytes = letter.bytes;
-        let (dead_letters, body) = (self.dead_letters.clone(), body.to_vec());
-        run_blocking(move || dead_letters.put(&letter, &body)).await?;
-        self.stats.count_dead_lettered(bytes);
-        Ok(())
+        self.store.store(seal.batch_id, seal.events, received_at_ms, records, false).await;
     }
 
     /// Reads a batch that is not in memory. Retries until the disk can be read.
@@ -381,7 +257,7 @@ impl Inserter {
         loop {
             match operation().await {
                 Ok(output) => return output,
-                Err(error) => self.stats.set_insert_error(Some(error.to_string())),
+                Err(error) => self.store.stats.set_insert_error(Some(error.to_string())),
             }
             tokio::time::sleep(FAULT_RETRY_DELAY).await;
         }

@@ -17,14 +17,15 @@
 //!
 //! A synchronous state machine (`state.rs`) makes all decisions. The writer's task around it (`task.rs`) owns channels and
 //! timers. The [`batch`] encoder concatenates the columns of a batch and computes its rows of the rollup (`rollup/`), on another
-//! thread. The inserter has its own task (`insert.rs`), so that a slow ClickHouse does not delay acknowledgements. While a
+//! thread. The inserter has its own task (`insert.rs`), so that a slow ClickHouse does not delay acknowledgements;
+//! it stores each batch with `store.rs`. While a
 //! batch is in flight, the next one grows; on a machine with many cores, or by `MILLRACE_INSERTS_IN_FLIGHT`, a large one is
 //! inserted at the same time. Batches may land in any order; they are recorded as landed in the order of the journal. A batch
 //! that cannot be inserted goes to the [`dead_letter`] folder, from which a third task (`replay.rs`) replays it.
 //!
 //! # When an insert fails
 //!
-//! A batch gets four attempts (`insert.rs`), with delays of 250 ms to 1 s between them. An attempt ends after 30 s
+//! A batch gets four attempts (`store.rs`), with delays of 250 ms to 1 s between them. An attempt ends after 30 s
 //! without progress (`INSERT_TIMEOUT` in `clickhouse/client.rs`). After an attempt without a response, each further one waits up
 //! to a minute until ClickHouse is idle, and compares and repairs the batch instead of sending it under its token
 //! (`reconcile.rs`). An attempt inserts the events and then the rollup rows. If it fails between the two, the next one skips the
@@ -58,6 +59,7 @@ mod rollup;
 mod simulation;
 mod state;
 mod stats;
+mod store;
 mod task;
 mod unlanded;
 
@@ -70,9 +72,10 @@ use std::time::{Duration, Instant};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
-pub(crate) use insert::{InsertLock, MAX_INSERTS_IN_FLIGHT};
+pub(crate) use insert::MAX_INSERTS_IN_FLIGHT;
 pub(crate) use recover::{RecoveredState, recover};
 pub(crate) use stats::{RejectedByField, WriterStats};
+pub(crate) use store::InsertLock;
 pub(crate) use task::{WriterDependencies, batch_limits, journal_reserve_bytes, start};
 pub(crate) use unlanded::UnlandedBatches;
 

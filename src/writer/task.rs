@@ -19,13 +19,14 @@ use super::dead_letter::DeadLetters;
 use super::durability::Durability;
 use super::feed::Feed;
 use super::flush_policy::BatchLimits;
-use super::insert::{InsertLock, Inserter, InserterEvent, MAX_INSERTS_IN_FLIGHT, UnconfirmedBatches};
+use super::insert::{Inserter, InserterEvent, MAX_INSERTS_IN_FLIGHT, UnconfirmedBatches};
 use super::producers::{MAX_FORGOTTEN_PRODUCERS, MAX_PRODUCERS};
 use super::recent_ids::RecentIds;
 use super::recover::RecoveredState;
 use super::replay::DeadLetterReplayer;
 use super::state::{DeferredRequest, RecordLog, SealedBatch, StateSettings, WriterState};
 use super::stats::WriterStats;
+use super::store::{BatchStore, InsertLock};
 use super::unlanded::UnlandedBatches;
 use super::{AckSender, ProducerQuery, SUBMISSION_QUEUE_CAPACITY, Submission, SubmitError, Writer};
 use crate::blocking::run_blocking;
@@ -159,15 +160,18 @@ pub(crate) async fn start(dependencies: WriterDependencies) -> io::Result<(Write
         sealed: recovered.sealed.iter().copied().collect(),
     };
     let reconciled = CancellationToken::new();
-    let inserter = Inserter {
+    let store = BatchStore {
         clickhouse,
         encoder,
-        journal: journal.clone(),
         dead_letters,
         durability: durability.clone(),
         insert_lock,
-        schema_pending,
         stats: Arc::clone(&stats),
+    };
+    let inserter = Inserter {
+        store,
+        journal: journal.clone(),
+        schema_pending,
         reconciled: reconciled.clone(),
         unlanded: unlanded.clone(),
     };

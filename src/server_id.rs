@@ -17,14 +17,10 @@ use crate::atomic_file::{self, with_path};
 /// # Errors
 /// When the file cannot be read or written, does not hold a UUID, or is a copy.
 pub(crate) fn open(data_dir: &Path) -> io::Result<String> {
-    let path = data_dir.join("server_id");
-    let id = match std::fs::read_to_string(&path) {
-        Ok(text) => Uuid::try_parse(text.trim()).map(|id| id.to_string()).map_err(|error| {
-            let expected =
-                format!("{error}; a UUID is expected: restore the file, or delete it for a new id");
-            with_path(&path, io::Error::new(io::ErrorKind::InvalidData, expected))
-        })?,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+    let path = data_dir.join(FILE);
+    let id = match read(&path)? {
+        Some(id) => id,
+        None => {
             let id = Uuid::new_v4().to_string();
             atomic_file::replace(&path, [&id, "\n"])?;
             std::fs::remove_file(data_dir.join(CREATED)).or_else(|error| match error.kind() {
@@ -33,12 +29,33 @@ pub(crate) fn open(data_dir: &Path) -> io::Result<String> {
             })?;
             id
         }
-        Err(error) => return Err(with_path(&path, error)),
     };
     check_is_original(data_dir, &path)?;
     Ok(id)
 }
 
+/// The id of a data folder that another process may have made, copied or be using. A random one if it has none: a command then
+/// is a server of its own.
+///
+/// # Errors
+/// When the file cannot be read, or does not hold a UUID.
+pub(crate) fn read_or_random(data_dir: &Path) -> io::Result<String> {
+    Ok(read(&data_dir.join(FILE))?.unwrap_or_else(|| Uuid::new_v4().to_string()))
+}
+
+fn read(path: &Path) -> io::Result<Option<String>> {
+    match std::fs::read_to_string(path) {
+        Ok(text) => Uuid::try_parse(text.trim()).map(|id| Some(id.to_string())).map_err(|error| {
+            let expected =
+                format!("{error}; a UUID is expected: restore the file, or delete it for a new id");
+            with_path(path, io::Error::new(io::ErrorKind::InvalidData, expected))
+        }),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(with_path(path, error)),
+    }
+}
+
+const FILE: &str = "server_id";
 const CREATED: &str = "server_id.created";
 
 /// Not every file system knows when a file was created: then a copy is not noticed.

@@ -1,11 +1,10 @@
 //! The keys of the properties of events, and the types of their values.
 
-use uuid::Uuid;
-
 use super::bounds::OTHER;
 use super::count_properties;
 use super::names::has_part;
 use super::service::Listing;
+use super::task::Counted;
 use crate::explore::error::ExploreError;
 use crate::explore::runner::{Execution, Statement};
 use crate::filter::sql::Params;
@@ -34,8 +33,8 @@ type KeyRow = (String, u64, u64, Vec<(String, u64)>, i64, i64);
 /// Which keys are listed.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum KeysOf<'a> {
-    /// Those of an event. Events of batches that are not below the mark, if it is known, are counted now.
-    Event(&'a str, Option<Uuid>),
+    /// Those of an event. What was not counted before, if it is known, is counted now.
+    Event(&'a str, Option<Counted>),
     /// Those of all other events, as far as they are stored.
     Others(&'a str),
 }
@@ -56,12 +55,11 @@ pub(super) async fn list(
         KeysOf::Others("") => stored(String::new()),
         KeysOf::Others(event_name) => stored(format!(" AND c.event_name != {}", params.text(event_name))),
         KeysOf::Event(event_name, None) => stored(format!(" AND c.event_name = {}", params.text(event_name))),
-        KeysOf::Event(event_name, Some(mark)) => {
+        KeysOf::Event(event_name, Some(counted)) => {
             let event_name = params.text(event_name);
             let pending = count_properties(&format!(
-                "events.project = {{project:String}} AND events.event_name = {event_name} \
-                 AND toUInt128(events.batch) >= toUInt128({})",
-                params.text(&mark.as_u128().to_string())
+                "events.project = {{project:String}} AND events.event_name = {event_name} AND {}",
+                counted.pending(|number| params.text(number))
             ));
             format!(
                 "{} UNION ALL SELECT name, type, day, c.events AS found, c.is_estimate AS estimate, \

@@ -4,7 +4,9 @@
 //! ones have higher ids, so each batch is counted once. Sums are not idempotent: the range is recorded before the rows are
 //! inserted, and after a failure or a crash the same range is inserted again with the same deduplication token.
 //!
-//! The first run counts everything that is stored. The events of a replayed dead letter, whose id is below the mark, are not
+//! If several servers share the database, each counts its own batches: those with its number in their ids.
+//!
+//! The first run of a new catalogue counts everything that is stored. The events of a replayed dead letter, whose id is below the mark, are not
 //! counted here; the rollup has them.
 
 use std::time::Duration;
@@ -19,6 +21,7 @@ use uuid::Uuid;
 use super::bounds::{BoundedRows, KnownKeys, PropertyRow};
 use super::count_properties;
 use crate::clickhouse::{ClickHouse, ClickHouseError, INSERT_SETTINGS};
+use crate::writer::batch_id::ServerNumber;
 use crate::writer::{UnlandedBatches, Writer};
 
 const MARKS: &str = include_str!("../../queries/catalogue/marks.sql");
@@ -33,8 +36,32 @@ const RUN_INTERVAL: Duration = Duration::from_secs(30);
 /// Delay after a failure.
 const RETRY_DELAY: Duration = Duration::from_secs(5);
 
-/// The batches with ids below it were counted. `None` until the server has read it.
-pub(crate) type Mark = watch::Receiver<Option<Uuid>>;
+/// What was counted. `None` until the server has read it.
+pub(crate) type Mark = watch::Receiver<Option<Counted>>;
+
+/// Which batches were counted.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Counted {
+    /// Those with lower ids.
+    below: Uuid,
+    /// Only those of this server, if others count theirs.
+    server: Option<ServerNumber>,
+}
+
+impl Counted {
+    /// The condition of events that this server has still to count. `number` makes a parameter of the batch's number.
+    pub(super) fn pending(&self, number: impl FnOnce(&str) -> String) -> String {
+        let below = number(&self.below.as_u128().to_string());
+        format!("toUInt128(events.batch) >= toUInt128({below}){}", of_server(self.server))
+    }
+}
+
+/// The condition of the batches of a server.
+fn of_server(server: Option<ServerNumber>) -> String {
+    server.map_or_else(String::new, |server| {
+        format!(" AND bitAnd(toUInt128(events.batch), toUInt128({})) = {}", u32::MAX, server.number())
+    })
+}
 
 /// Counts properties.
 pub(crate) struct CatalogueTask {
@@ -44,7 +71,7 @@ pub(crate) struct CatalogueTask {
     landed: watch::Receiver<u64>,
     /// Cancelled when no batch of an earlier process can land unnoticed.
     reconciled: CancellationToken,
-    mark: watch::Sender<Option<Uuid>>,
+    mark: watch::Sender<Option<Counted>>,
 }
 
 /// What is stored besides the counts.
@@ -53,12 +80,14 @@ struct Stored {
     done: Uuid,
     /// Up to where the next run counts, if it was begun.
     target: Uuid,
+    /// Whether nothing was counted before: not even by another server.
+    is_new: bool,
     known: KnownKeys,
 }
 
 /// Why properties could not be counted.
 #[derive(Debug, thiserror::Error)]
-enum CountError {
+pub(crate) enum CountError {
     #[error(transparent)]
     ClickHouse(#[from] ClickHouseError),
     #[error("ClickHouse's result cannot be read: {0}")]
@@ -86,13 +115,31 @@ impl CatalogueTask {
         let work = async {
             self.reconciled.cancelled().await;
             let stored = self.read_stored().await;
-            self.mark.send_replace(Some(stored.done));
+            self.publish(&stored);
             self.follow(stored).await;
         };
         tokio::select! {
             () = stop.cancelled() => {}
             () = work => {}
         }
+    }
+
+    /// Counts what has landed.
+    ///
+    /// # Errors
+    /// When ClickHouse does not count. The next run does it.
+    pub(crate) async fn run_once(&self) -> Result<(), CountError> {
+        let mut stored = self.try_read_stored().await?;
+        self.count_landed(&mut stored).await
+    }
+
+    /// `None` if no other server counts.
+    fn server(&self) -> Option<ServerNumber> {
+        self.clickhouse.shared_as().map(|_| self.unlanded.server())
+    }
+
+    fn publish(&self, stored: &Stored) {
+        self.mark.send_replace(Some(Counted { below: stored.done, server: self.server() }));
     }
 
     async fn read_stored(&self) -> Stored {
@@ -107,8 +154,10 @@ impl CatalogueTask {
 
     async fn try_read_stored(&self) -> Result<Stored, CountError> {
         let client = self.clickhouse.client()?;
-        let marks = client.query_raw(MARKS).fetch_optional::<(String, String)>().await;
-        let marks = marks.map_err(ClickHouseError::from)?;
+        let marks = client.query_raw(MARKS).param("server", self.clickhouse.shared_as().unwrap_or_default());
+        let marks = marks.fetch_optional::<(String, String)>().await.map_err(ClickHouseError::from)?;
+        let any = client.query_raw("SELECT countIf(done > 0) > 0 FROM catalogue_marks").fetch_one::<bool>();
+        let is_new = !any.await.map_err(ClickHouseError::from)?;
         // The columns are UInt128.
         let id = |number: &str| Uuid::from_u128(number.parse().unwrap_or(0));
         let (done, target) = marks.map_or_else(Default::default, |(done, target)| (id(&done), id(&target)));
@@ -120,7 +169,7 @@ impl CatalogueTask {
             let (project, event_name, name): (String, String, String) = serde_json::from_str(&line)?;
             known.add(project, event_name, &name);
         }
-        Ok(Stored { done, target, known })
+        Ok(Stored { done, target, is_new, known })
     }
 
     /// Counts what has landed. Never returns.
@@ -165,7 +214,9 @@ impl CatalogueTask {
     async fn count_range(&self, stored: &mut Stored) -> Result<(), CountError> {
         let started = Instant::now();
         let (done, target) = (stored.done.as_u128().to_string(), stored.target.as_u128().to_string());
-        let statement = format!("{}\nORDER BY events DESC", count_properties(SELECTED));
+        let servers = of_server(self.server().filter(|_| !stored.is_new));
+        let statement =
+            format!("{}\nORDER BY events DESC", count_properties(&format!("{SELECTED}{servers}")));
         let rows =
             self.clickhouse.client()?.query_raw(&statement).param("done", &done).param("target", &target);
         let rows = rows
@@ -186,10 +237,12 @@ impl CatalogueTask {
         }
         let lines = bounded.into_lines()?;
         if !lines.is_empty() {
-            self.insert(lines, &format!("catalogue-{done}-{target}")).await?;
+            let server = self.clickhouse.shared_as().unwrap_or_default();
+            self.insert(lines, &format!("catalogue-{done}-{target}{server}")).await?;
         }
         stored.done = stored.target;
-        self.mark.send_replace(Some(stored.done));
+        stored.is_new = false;
+        self.publish(stored);
         self.set_marks(stored).await?;
         tracing::debug!(mark = %stored.done, elapsed_ms = started.elapsed().as_millis(), "properties counted");
         Ok(())
@@ -213,6 +266,7 @@ impl CatalogueTask {
         let set = set
             .param("done", stored.done.as_u128().to_string())
             .param("target", stored.target.as_u128().to_string())
+            .param("server", self.clickhouse.shared_as().unwrap_or_default())
             .with_setting("insert_deduplicate", "0")
             .with_setting("deduplicate_insert", "disable");
         Ok(set.execute().await?)

@@ -99,8 +99,19 @@ pub struct ClickHouse {
     properties: watch::Receiver<Arc<Properties>>,
     rollup_values: u64,
     insert_timeout: Duration,
+    /// `None` for the embedded engine, which nobody else uses.
+    shared: Option<Shared>,
+    /// The setting `log_comment` of every statement; empty for none.
+    comment: Arc<str>,
+}
+
+/// A server of ClickHouse.
+#[derive(Clone, Debug)]
+struct Shared {
+    /// The id of this server of Millrace.
+    server_id: Arc<str>,
     /// Notified when an insert got no response.
-    insert_failed: Option<Arc<Notify>>,
+    insert_failed: Arc<Notify>,
 }
 
 impl ClickHouse {
@@ -115,13 +126,26 @@ impl ClickHouse {
             properties,
             rollup_values: DEFAULT_ROLLUP_VALUES,
             insert_timeout: INSERT_TIMEOUT,
-            insert_failed: None,
+            shared: None,
+            comment: "".into(),
         }
     }
 
-    /// For a server, whose inserts may take longer. `insert_failed` is notified when one got no response.
-    pub(crate) fn with_server(self, insert_failed: Arc<Notify>) -> Self {
-        Self { insert_timeout: SERVER_INSERT_TIMEOUT, insert_failed: Some(insert_failed), ..self }
+    /// For a server, whose inserts may take longer, and which other servers of Millrace may use too. `insert_failed` is notified
+    /// when one got no response.
+    pub(crate) fn with_server(self, server_id: &str, insert_failed: Arc<Notify>) -> Self {
+        let shared = Some(Shared { server_id: server_id.into(), insert_failed });
+        Self { insert_timeout: SERVER_INSERT_TIMEOUT, shared, ..self }
+    }
+
+    /// The id of this server of Millrace, if others may use the same ClickHouse.
+    pub(crate) fn shared_as(&self) -> Option<&str> {
+        self.shared.as_ref().map(|shared| &*shared.server_id)
+    }
+
+    /// The same database, with a setting `log_comment` of every statement.
+    pub(super) fn with_comment(&self, comment: &str) -> Self {
+        Self { comment: comment.into(), ..self.clone() }
     }
 
     /// Sets the declared properties instead of the built-in ones, and how many values of a dimension the rollup
@@ -167,7 +191,13 @@ impl ClickHouse {
     /// A client without a database: it may not exist yet. Fails while the embedded engine is down.
     pub fn server_client(&self) -> Result<Client, ClickHouseError> {
         match &*self.endpoint.borrow() {
-            Some(endpoint) => Ok(endpoint.client(&self.client)),
+            Some(endpoint) => {
+                let client = endpoint.client(&self.client);
+                Ok(match &*self.comment {
+                    "" => client,
+                    comment => client.with_setting("log_comment", comment),
+                })
+            }
             None => Err(ClickHouseError::engine_starting()),
         }
     }
@@ -192,10 +222,10 @@ impl ClickHouse {
             // A full channel already holds a request.
             restart_requests.try_send(error.message.clone()).ok();
         }
-        if let (Err(error), Some(insert_failed)) = (&result, &self.insert_failed)
+        if let (Err(error), Some(shared)) = (&result, &self.shared)
             && error.kind == ErrorKind::Unreachable
         {
-            insert_failed.notify_one();
+            shared.insert_failed.notify_one();
         }
         result
     }

@@ -2,6 +2,7 @@
 
 use clickhouse::error::Error;
 
+use super::exclusive::REPAIR_CONSTRAINT;
 use super::schema::PAUSE_CONSTRAINT;
 
 /// A statement that failed.
@@ -244,13 +245,20 @@ impl ClickHouseError {
         Self { kind: ErrorKind::Unreachable, code: None, message: message.into() }
     }
 
+    /// Whether an insert was rejected because a server repairs batches (`exclusive.rs`).
+    pub(crate) fn waits_for_repair(&self) -> bool {
+        self.message.contains(REPAIR_CONSTRAINT)
+    }
+
     /// Interprets the error of an insert.
     pub fn insert_failure(&self) -> InsertFailure {
         let is_environment = |code| ENVIRONMENT_CODES.iter().any(|(listed, _)| *listed == code);
         match (self.kind, self.code) {
             (ErrorKind::Unreachable, _) => InsertFailure::Unreachable,
             (_, Some(code)) if is_environment(code) => InsertFailure::Environment,
-            _ if self.message.contains(PAUSE_CONSTRAINT) => InsertFailure::Environment,
+            _ if self.message.contains(PAUSE_CONSTRAINT) || self.waits_for_repair() => {
+                InsertFailure::Environment
+            }
             // ClickHouse always sends a code. Without one, a proxy responded or the connection broke in the middle.
             (_, None) => InsertFailure::Environment,
             (ErrorKind::Permanent, _) => InsertFailure::Rejected,
@@ -334,6 +342,7 @@ mod tests {
             ClickHouseError::from_exception(message).insert_failure()
         };
         assert_eq!(violated(PAUSE_CONSTRAINT), InsertFailure::Environment);
+        assert_eq!(violated(REPAIR_CONSTRAINT), InsertFailure::Environment);
         assert_eq!(violated("own"), InsertFailure::Transient);
     }
 

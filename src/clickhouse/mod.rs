@@ -10,6 +10,7 @@ mod rollups;
 pub(crate) mod template;
 
 pub(crate) mod batches;
+pub(crate) mod exclusive;
 pub(crate) mod lexer;
 pub(crate) mod people;
 pub(crate) mod rebuild;

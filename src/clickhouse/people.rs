@@ -28,7 +28,8 @@ const MARKS: &str = include_str!("../../queries/people/marks.sql");
 const SET_MARK: &str = include_str!("../../queries/people/set_mark.sql");
 const WEEKS: &str = include_str!("../../queries/people/weeks.sql");
 
-/// The name of the mark below which the events of every landed batch were added.
+/// The name of the mark below which the events of every landed batch were added. If several servers share the database, each has
+/// one of its own, whose name ends with the server's id.
 const LANDED: &str = "landed";
 /// The mark of a week whose events were added.
 const WEEK_ADDED: u128 = 1;
@@ -109,11 +110,15 @@ impl Marks {
     /// Reads the marks.
     pub(crate) async fn read(clickhouse: &ClickHouse) -> Result<Self, ClickHouseError> {
         let mut marks = read_marks(&clickhouse.client()?).await?;
-        let landed = marks.remove(LANDED).map(Uuid::from_u128);
-        let pending_weeks =
-            marks.into_iter().filter(|(_, mark)| *mark != WEEK_ADDED).map(|(week, _)| week).collect();
+        let landed = marks.remove(&landed_name(clickhouse)).map(Uuid::from_u128);
+        let is_pending = |(name, mark): &(String, u128)| !name.starts_with(LANDED) && *mark != WEEK_ADDED;
+        let pending_weeks = marks.into_iter().filter(is_pending).map(|(week, _)| week).collect();
         Ok(Self { landed, pending_weeks })
     }
+}
+
+fn landed_name(clickhouse: &ClickHouse) -> String {
+    clickhouse.shared_as().map_or_else(|| LANDED.to_owned(), |server_id| format!("{LANDED} {server_id}"))
 }
 
 async fn read_marks(client: &Client) -> Result<BTreeMap<String, u128>, ClickHouseError> {
@@ -135,7 +140,7 @@ async fn set_mark(client: &Client, name: &str, mark: u128) -> Result<(), ClickHo
 
 /// Records that the stored events of all batches with lower ids were added.
 pub(crate) async fn set_landed(clickhouse: &ClickHouse, mark: Uuid) -> Result<(), ClickHouseError> {
-    set_mark(&clickhouse.client()?, LANDED, mark.as_u128()).await
+    set_mark(&clickhouse.client()?, &landed_name(clickhouse), mark.as_u128()).await
 }
 
 /// Records that the events of a week were added.
@@ -148,9 +153,16 @@ pub(crate) async fn set_week_added(clickhouse: &ClickHouse, week: &str) -> Resul
 pub(crate) async fn prepare(clickhouse: &ClickHouse, lowest: Uuid) -> Result<(), ClickHouseError> {
     let client = clickhouse.client()?;
     let marks = read_marks(&client).await?;
-    match marks.get(LANDED) {
-        Some(&mark) if mark <= lowest.as_u128() => return Ok(()),
+    let name = landed_name(clickhouse);
+    let mut first = lowest.as_u128();
+    match marks.get(&name) {
+        Some(&mark) if mark <= first => return Ok(()),
+        // The clock was set back.
         Some(_) => {}
+        // A further server: the others have added what was stored before. An earlier version may have had a mark for all of them.
+        None if marks.keys().any(|name| name.starts_with(LANDED)) => {
+            first = marks.get(LANDED).copied().unwrap_or(first).min(first);
+        }
         None => {
             let weeks: Vec<String> = client.query_raw(WEEKS).fetch_all().await?;
             for week in weeks.iter().filter(|week| !marks.contains_key(*week)) {
@@ -158,8 +170,7 @@ pub(crate) async fn prepare(clickhouse: &ClickHouse, lowest: Uuid) -> Result<(),
             }
         }
     }
-    // The clock was set back, or this is the first time.
-    set_mark(&client, LANDED, lowest.as_u128()).await
+    set_mark(&client, &name, first).await
 }
 
 /// Deletes whoever was not seen for this many days.

@@ -27,10 +27,10 @@ use backon::{ConstantBuilder, Retryable as _};
 use clickhouse::{Client, Row};
 use serde::{Deserialize, Serialize};
 
-use super::batches;
 use super::rollups::{CompleteSince, DAY_SECONDS, ROLLUP, RecomputeSpan, RollupStatements, monday};
 use super::schema::{self, PAUSE_CONSTRAINT, SchemaError};
 use super::{ClickHouse, ClickHouseError};
+use super::{batches, exclusive};
 
 const DAY_EVENT_COUNTS: &str = include_str!("../../queries/maintenance/day_event_counts.sql");
 
@@ -50,8 +50,9 @@ pub(crate) async fn rebuild_rollup(
 ) -> Result<u64, SchemaError> {
     let client = clickhouse.client().map_err(statement_error)?;
     let built = async {
-        // An earlier rebuild may have been interrupted.
+        // An earlier rebuild may have been interrupted, or a repair.
         resume_inserts(clickhouse).await?;
+        exclusive::release_abandoned(clickhouse).await?;
         let complete = CompleteSince::query(&client).await?;
         let mut rebuild = Rebuild {
             statements: clickhouse.rollup_statements(),

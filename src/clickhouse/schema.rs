@@ -19,6 +19,7 @@ const SCHEMA_FILES: &[(&str, &str)] = &[
     ("0007_whole_weeks", include_str!("../../queries/schema/0007_whole_weeks.sql")),
     ("0008_people", include_str!("../../queries/schema/0008_people.sql")),
     ("0009_catalogue", include_str!("../../queries/schema/0009_catalogue.sql")),
+    ("0010_several_servers", include_str!("../../queries/schema/0010_several_servers.sql")),
 ];
 const ONE_ROLLUP: &str = include_str!("../../queries/schema/0006_one_rollup.sql");
 

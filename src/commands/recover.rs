@@ -9,9 +9,12 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::{dead_letters, migrate, serve};
+use crate::catalogue::task::CatalogueTask;
 use crate::clickhouse::people::{self, Selection};
 use crate::config::{ClickHouseConfig, JournalSettings, WriterConfig};
+use crate::server_id;
 use crate::writer::batch::BatchEncoder;
+use crate::writer::batch_id::ServerNumber;
 use crate::writer::boot::BootMarker;
 use crate::writer::dead_letter::DeadLetters;
 use crate::writer::feed::Feed;
@@ -59,7 +62,9 @@ pub(crate) async fn run(args: RecoverArgs) -> anyhow::Result<()> {
          embedded ClickHouse is served again with `millrace serve --data-dir {folder}`"
     );
     let _lock = serve::lock_data_dir(&from)?;
-    let (journal, recovered) = serve::open_journal(&from, &journal, &writer_config).await?;
+    // The id stays that of the server that is gone: its marks tell what it has done.
+    let server = ServerNumber::of(&server_id::read_or_random(&from)?);
+    let (journal, recovered) = serve::open_journal(&from, server, &journal, &writer_config).await?;
     let lowest_batch = recovered.lowest_batch_id();
     let letters = DeadLetters::open(&from)?;
     let properties = migrate::applied_properties(&config, &from)?;
@@ -72,6 +77,7 @@ pub(crate) async fn run(args: RecoverArgs) -> anyhow::Result<()> {
     let (feed, _requests) = Feed::new();
     let (writer, writer_task) = writer::start(WriterDependencies {
         clickhouse: storage.clickhouse.clone(),
+        server,
         encoder: BatchEncoder::new(properties, config.rollup_values),
         journal: journal.clone(),
         recovered,
@@ -107,6 +113,10 @@ pub(crate) async fn run(args: RecoverArgs) -> anyhow::Result<()> {
             eprintln!("the events are in ClickHouse, but not yet in its tables of people: {error}; retrying");
             tokio::time::sleep(RETRY_DELAY).await;
         }
+    }
+    let (catalogue, _mark) = CatalogueTask::new(storage.clickhouse.clone(), &writer);
+    if let Err(error) = catalogue.run_once().await {
+        eprintln!("the properties of the recovered events are not counted in the catalogue: {error}");
     }
     journal.close().await.context("the journal could not be closed")?;
     stop_storage.cancel();

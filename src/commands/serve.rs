@@ -59,6 +59,7 @@ use crate::service_manager::ServiceManager;
 use crate::shutdown::ShutdownSignals;
 use crate::sources::Sources;
 use crate::writer::batch::BatchEncoder;
+use crate::writer::batch_id::ServerNumber;
 use crate::writer::boot::BootMarker;
 use crate::writer::dead_letter::DeadLetters;
 use crate::writer::durability::Durability;
@@ -102,7 +103,9 @@ pub(crate) async fn run(config: ServeConfig) -> anyhow::Result<()> {
 
     let server_id = server_id::open(&config.data_dir)?;
     // Before ClickHouse: a journal of a newer version must fail the start before anything is changed.
-    let (journal, recovered) = open_journal(&config.data_dir, &config.journal, &config.writer).await?;
+    let server = ServerNumber::of(&server_id);
+    let (journal, recovered) =
+        open_journal(&config.data_dir, server, &config.journal, &config.writer).await?;
 
     let applied_properties = AppliedProperties::new(&config.data_dir);
     let (properties_sender, properties) =
@@ -141,6 +144,7 @@ pub(crate) async fn run(config: ServeConfig) -> anyhow::Result<()> {
     let recovered_batch = recovered.lowest_batch_id();
     let (writer, writer_task) = writer::start(WriterDependencies {
         clickhouse: storage.clickhouse.clone(),
+        server,
         encoder: BatchEncoder::new(properties.clone(), config.clickhouse.rollup_values),
         journal: journal.clone(),
         recovered,
@@ -542,9 +546,10 @@ async fn first_exit(mut tasks: Vec<&mut ServerTask>) -> TaskExit {
     .await
 }
 
-/// Reads the whole journal, and opens it for appending only if every record could be read.
+/// Reads the whole journal of a server, and opens it for appending only if every record could be read.
 pub(super) async fn open_journal(
     data_dir: &Path,
+    server: ServerNumber,
     journal: &JournalSettings,
     writer: &WriterConfig,
 ) -> anyhow::Result<(Journal, RecoveredState)> {
@@ -558,7 +563,7 @@ pub(super) async fn open_journal(
     let recent_event_ids = usize::try_from(writer.recent_event_ids)?;
     let opening = tokio::task::spawn_blocking(move || {
         let (scanned, recovery) = Journal::scan(&folder, journal)?;
-        let recovered = writer::recover(recovery, recent_event_ids, &limits)?;
+        let recovered = writer::recover(recovery, recent_event_ids, &limits, server)?;
         Ok((scanned.start()?, recovered))
     });
     opening.await?
@@ -608,7 +613,8 @@ pub(super) async fn connect_storage(
     let mut servers = task.endpoints().into_iter().map(|endpoint| ClickHouse::new(endpoint, &database));
     let clickhouse =
         servers.next().expect("has an endpoint per user").with_rollup(properties, config.rollup_values);
-    let clickhouse = clickhouse.with_server(replicas.insert_failed());
+    let server_id = server_id::read_or_random(data_dir)?;
+    let clickhouse = clickhouse.with_server(&server_id, replicas.insert_failed());
     let panels_clickhouse = servers.next().unwrap_or_else(|| clickhouse.clone());
     let explore_clickhouse = panels_clickhouse.clone();
     let replicas = Some((replicas, tokio::spawn(task.run(stop))));

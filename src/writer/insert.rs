@@ -22,8 +22,8 @@ use super::state::{BufferedEvents, SealedBatch};
 use super::store::BatchStore;
 use super::unlanded::UnlandedBatches;
 use crate::blocking::run_blocking;
-use crate::clickhouse::batches;
 use crate::clickhouse::people::{self, Selection};
+use crate::clickhouse::{batches, exclusive};
 use crate::journal::{Journal, JournalError};
 use crate::traces;
 
@@ -75,6 +75,8 @@ impl Inserter {
             // The server stops before the schema is applied.
             return;
         }
+        // An earlier process may have been killed during a repair.
+        self.retry_until_ok(|| exclusive::release_own(&self.store.clickhouse)).await;
         let stored = self.reconcile(unconfirmed).await;
         // A crash between dead-lettering and the landed record leaves a batch in both places. The replayer inserts it.
         let letters: HashSet<Uuid> =

@@ -41,6 +41,7 @@
 //! | the batches in flight and one more in memory | further batches are read from the journal when they are inserted |
 
 pub(crate) mod batch;
+pub(crate) mod batch_id;
 pub(crate) mod boot;
 pub(crate) mod columns;
 pub(crate) mod dead_letter;

@@ -17,7 +17,7 @@
 //!
 //! # Preconditions
 //!
-//! - Nothing else inserts at the same time. The function waits for inserts and mutations that ClickHouse still executes for
+//! - Nothing else of this server inserts at the same time, and other servers cannot (`clickhouse/exclusive.rs`). The function waits for inserts and mutations that ClickHouse still executes for
 //!   an earlier process, or continues after a restart.
 //! - `expected` contains every batch that may have been sent to ClickHouse and may not be durable there: batches that landed
 //!   after the last checkpoint, sealed batches that have not landed, and waiting dead letters.
@@ -37,6 +37,7 @@ use uuid::Uuid;
 use super::columns::EventColumns;
 use super::durability::Durability;
 use crate::clickhouse::batches::{self, BatchPresence};
+use crate::clickhouse::exclusive::exclusively;
 use crate::clickhouse::{ClickHouse, ClickHouseError, ErrorKind};
 
 /// A batch that ClickHouse must hold exactly once.
@@ -101,10 +102,25 @@ pub async fn reconcile<F>(
 where
     F: Future<Output = io::Result<BatchBody>>,
 {
-    let mut report = ReconcileReport::default();
     if expected.is_empty() {
-        return Ok(report);
+        return Ok(ReconcileReport::default());
     }
+    exclusively(clickhouse, async |clickhouse| {
+        compare_and_repair(clickhouse, durability, expected, load).await
+    })
+    .await
+}
+
+async fn compare_and_repair<F>(
+    clickhouse: &ClickHouse,
+    durability: &Durability,
+    expected: &[ExpectedBatch],
+    load: impl Fn(Uuid) -> F,
+) -> Result<ReconcileReport, ReconcileError>
+where
+    F: Future<Output = io::Result<BatchBody>>,
+{
+    let mut report = ReconcileReport::default();
     let started = Instant::now();
     batches::wait_until_quiescent(clickhouse).await?;
     let ids: Vec<Uuid> = expected.iter().map(|batch| batch.batch_id).collect();

@@ -6,6 +6,7 @@ use std::collections::VecDeque;
 use uuid::Uuid;
 
 use super::REQUEST_OVERHEAD_BYTES;
+use super::batch_id::ServerNumber;
 use super::flush_policy::{BatchLimits, BatchSize};
 use super::producers::{Producers, producer_key};
 use super::recent_ids::RecentIds;
@@ -60,7 +61,7 @@ pub(crate) enum RecoverError {
     Journal(#[from] JournalError),
 }
 
-/// Reads the whole journal. Blocks. Keeps the last `recent_event_ids` event ids.
+/// Reads the whole journal of a server. Blocks. Keeps the last `recent_event_ids` event ids.
 ///
 /// # Errors
 /// When a record cannot be decoded: continuing would release acknowledged events.
@@ -68,6 +69,7 @@ pub(crate) fn recover(
     mut recovery: Recovery,
     recent_event_ids: usize,
     limits: &BatchLimits,
+    server: ServerNumber,
 ) -> Result<RecoveredState, RecoverError> {
     let mut builder = RecoveryBuilder::new(RecentIds::new(recent_event_ids));
     for record in &mut recovery {
@@ -86,7 +88,7 @@ pub(crate) fn recover(
         1 => first.to_string(),
         count => format!("{first}; {count} damaged places in total"),
     });
-    let mut recovered = builder.finish(limits, Uuid::now_v7);
+    let mut recovered = builder.finish(limits, || server.new_batch_id());
     recovered.damage = damage;
     Ok(recovered)
 }

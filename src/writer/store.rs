@@ -18,7 +18,7 @@ use super::durability::Durability;
 use super::reconcile::store_unconfirmed;
 use super::stats::WriterStats;
 use crate::blocking::run_blocking;
-use crate::clickhouse::{ClickHouse, ClickHouseError, InsertFailure};
+use crate::clickhouse::{ClickHouse, ClickHouseError, InsertFailure, exclusive};
 use crate::traces;
 
 /// Retries of a failed insert before its batch is dead-lettered. Each delay is 250 ms, 500 ms and 1 s, plus up to as much
@@ -30,6 +30,10 @@ const INSERT_BACKOFF: ExponentialBuilder = ExponentialBuilder::new()
     .with_jitter();
 /// Delay before a batch that could be neither inserted nor dead-lettered is tried again.
 const FAULT_RETRY_DELAY: Duration = Duration::from_secs(1);
+
+/// How long inserts wait for another server's repair before that counts as a failure.
+const REPAIR_TIMEOUT: Duration = Duration::from_secs(60);
+const REPAIR_POLL_INTERVAL: Duration = Duration::from_millis(100);
 
 /// Inserts share it. A batch is compared and repaired under the exclusive lock, since nothing else may be inserted meanwhile.
 pub(crate) type InsertLock = Arc<RwLock<()>>;
@@ -103,6 +107,7 @@ impl BatchStore {
         outcome_unknown: &mut bool,
     ) -> Result<(), ClickHouseError> {
         let mut delays = INSERT_BACKOFF.build();
+        let first_attempt = Instant::now();
         loop {
             let attempted_at = Instant::now();
             let span = tracing::info_span!(
@@ -132,6 +137,16 @@ impl BatchStore {
             self.stats.count_failed_insert();
             *outcome_unknown |= error.outcome_is_unknown();
             self.stats.set_insert_error(Some(error.to_string()));
+            if error.waits_for_repair() && first_attempt.elapsed() < REPAIR_TIMEOUT {
+                // Not a failed attempt. If this server is the one that repairs, it was interrupted.
+                let exclusive = self.insert_lock.write().await;
+                if let Err(error) = exclusive::release_own(&self.clickhouse).await {
+                    tracing::warn!(%error, "the constraint of an interrupted repair could not be dropped yet");
+                }
+                drop(exclusive);
+                tokio::time::sleep(REPAIR_POLL_INTERVAL).await;
+                continue;
+            }
             let is_rejected = error.insert_failure() == InsertFailure::Rejected;
             let Some(delay) = delays.next().filter(|_| !is_rejected) else {
                 return Err(error);

@@ -14,6 +14,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::batch::BatchEncoder;
+use super::batch_id::ServerNumber;
 use super::boot::BootMarker;
 use super::dead_letter::DeadLetters;
 use super::durability::Durability;
@@ -64,6 +65,8 @@ const MAX_QUEUED_SUBMISSIONS: usize = 64;
 
 pub(crate) struct WriterDependencies {
     pub clickhouse: ClickHouse,
+    /// The server whose data folder this is.
+    pub server: ServerNumber,
     /// Encodes batches for the tables as they are now.
     pub encoder: BatchEncoder,
     pub journal: Journal,
@@ -115,6 +118,7 @@ pub(crate) fn journal_reserve_bytes(config: &WriterConfig) -> u64 {
 pub(crate) async fn start(dependencies: WriterDependencies) -> io::Result<(Writer, JoinHandle<()>)> {
     let WriterDependencies {
         clickhouse,
+        server,
         encoder,
         journal,
         recovered,
@@ -152,7 +156,7 @@ pub(crate) async fn start(dependencies: WriterDependencies) -> io::Result<(Write
         Arc::clone(&insert_lock),
         Arc::clone(&stats),
     );
-    let unlanded = UnlandedBatches::default();
+    let unlanded = UnlandedBatches::new(server);
     unlanded.add(recovered.sealed.iter().chain(&recovered.unsealed).map(|seal| seal.batch_id));
     let unconfirmed = UnconfirmedBatches {
         unclean_boot: boot.is_unclean()?,

@@ -1,39 +1,53 @@
-//! The ids of batches, and which of them may not have landed yet.
+//! Which batches may not have landed yet.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use uuid::Uuid;
 
+use super::batch_id::ServerNumber;
+
 /// The batches that are sealed, or about to be, and have not landed. Cheap to clone; clones share the state.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct UnlandedBatches(Arc<Mutex<BTreeSet<Uuid>>>);
+pub(crate) struct UnlandedBatches {
+    server: ServerNumber,
+    ids: Arc<Mutex<BTreeSet<Uuid>>>,
+}
 
 impl UnlandedBatches {
-    /// The id of a new batch. It is higher than all earlier ones of this process, even if the clock was set back.
-    pub(super) fn new_id(&self) -> Uuid {
-        let mut unlanded = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        // Its context is shared by all threads, and ignores a clock that goes back.
-        let id = Uuid::now_v7();
+    /// None yet.
+    pub(super) fn new(server: ServerNumber) -> Self {
+        Self { server, ids: Arc::default() }
+    }
+
+    /// Which server's batches these are.
+    pub(crate) fn server(&self) -> ServerNumber {
+        self.server
+    }
+
+    /// The id of a new batch.
+    pub(crate) fn new_id(&self) -> Uuid {
+        let mut unlanded = self.ids.lock().unwrap_or_else(PoisonError::into_inner);
+        let id = self.server.new_batch_id();
         unlanded.insert(id);
         id
     }
 
     /// Adds batches of an earlier process.
-    pub(super) fn add(&self, ids: impl IntoIterator<Item = Uuid>) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).extend(ids);
+    pub(crate) fn add(&self, ids: impl IntoIterator<Item = Uuid>) {
+        self.ids.lock().unwrap_or_else(PoisonError::into_inner).extend(ids);
     }
 
     /// Removes a batch that is in ClickHouse or in the dead-letter folder.
-    pub(super) fn remove(&self, id: Uuid) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
+    pub(crate) fn remove(&self, id: Uuid) {
+        self.ids.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
     }
 
     /// Every batch of this process with a lower id has landed; new ones are going to have higher ids.
     pub(crate) fn lowest_id(&self) -> Uuid {
-        let unlanded = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let unlanded = self.ids.lock().unwrap_or_else(PoisonError::into_inner);
         // Under the lock: a batch that gets its id now is either in the set or later.
-        unlanded.first().copied().unwrap_or_else(Uuid::now_v7)
+        unlanded.first().copied().unwrap_or_else(|| self.server.new_batch_id())
     }
 }
 

@@ -54,6 +54,7 @@ mod rollup_assertions;
 mod rollups;
 mod segment;
 mod sessions;
+mod several_servers;
 mod sql;
 mod tls;
 mod traces;

@@ -20,12 +20,12 @@ use tokio::net::TcpListener;
 use crate::common::{TIMEOUT, TestClickHouse, TestServer, event, events_request, free_address};
 use crate::rollup_assertions::assert_rollup_matches_events;
 
-const PASSWORD: (&str, &str) = ("CLICKHOUSE_PASSWORD", TestClickHouse::PASSWORD);
+pub(crate) const PASSWORD: (&str, &str) = ("CLICKHOUSE_PASSWORD", TestClickHouse::PASSWORD);
 
 /// Two addresses of one engine. Some responses to inserts are lost, and the address that lost one is down until the other one loses
 /// one too.
 #[derive(Clone)]
-struct FaultyReplicas {
+pub(crate) struct FaultyReplicas {
     engine: Arc<str>,
     client: Client<hyper_util::client::legacy::connect::HttpConnector, Full<Bytes>>,
     /// Every so many-th response is lost.
@@ -50,7 +50,7 @@ impl std::error::Error for NoResponse {}
 
 impl FaultyReplicas {
     /// Returns the addresses too.
-    async fn start(engine: &str, lost_every: u64) -> (Self, String) {
+    pub(crate) async fn start(engine: &str, lost_every: u64) -> (Self, String) {
         let replicas = Self {
             engine: engine.into(),
             client: Client::builder(TokioExecutor::new()).build_http(),
@@ -66,6 +66,11 @@ impl FaultyReplicas {
             tokio::spawn(replicas.clone().listen(index, listener));
         }
         (replicas, urls.join(","))
+    }
+
+    /// The number of responses that were lost.
+    pub(crate) fn lost(&self) -> u64 {
+        self.lost.load(Relaxed)
     }
 
     async fn listen(self, index: usize, listener: TcpListener) {
@@ -107,7 +112,7 @@ impl FaultyReplicas {
 }
 
 /// Makes [`TestServer::sql`] ask this engine.
-fn name_engine(server: &TestServer, url: &str) {
+pub(crate) fn name_engine(server: &TestServer, url: &str) {
     let endpoint = serde_json::json!({ "url": url, "user": "default", "password": TestClickHouse::PASSWORD });
     std::fs::write(server.data_dir().join("engine.json"), endpoint.to_string()).unwrap();
 }
@@ -143,7 +148,7 @@ async fn inserts_that_move_between_replicas_count_once() {
     }
     let totals = producer.close().await.unwrap();
     assert_eq!((totals.accepted, totals.rejected), (events, 0));
-    let lost = replicas.lost.load(Relaxed);
+    let lost = replicas.lost();
     assert!(lost >= BATCHES / 2, "{lost} responses were lost");
     let moves = server.log().matches("another replica of ClickHouse is used").count() as u64;
     assert!(moves >= lost - 1, "{moves} moves between the replicas after {lost} lost responses");

@@ -143,7 +143,7 @@ async fn assert_upgraded(server: &TestServer, contents: &str) {
     assert_eq!(
         server.sql("SELECT name, checksum > 0 FROM schema_migrations ORDER BY name").await,
         "0001_events\t0\n0002_minutes\t0\n0003_feature_minutes\t0\n0004_page_minutes\t0\n0005_country_minutes\t0\n\
-         0006_one_rollup\t1\n0007_whole_weeks\t1\n0008_people\t1\n0009_catalogue\t1"
+         0006_one_rollup\t1\n0007_whole_weeks\t1\n0008_people\t1\n0009_catalogue\t1\n0010_several_servers\t1"
     );
     assert_eq!(
         server.sql("SELECT DISTINCT project, page_url FROM events WHERE event_name = 'page_view'").await,

@@ -1,0 +1,149 @@
+//! Several servers on one ClickHouse.
+//!
+//! `make servers-test ROUNDS=20` kills more often.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::time::{Duration, Instant};
+
+use millrace_client::{Producer, ProducerConfig, proto::v1};
+use tempfile::TempDir;
+
+use crate::common::{TIMEOUT, TestClickHouse, TestServer, event, free_address};
+use crate::replicas::{FaultyReplicas, PASSWORD, name_engine};
+use crate::rollup_assertions::assert_rollup_matches_events;
+
+fn rounds() -> usize {
+    std::env::var("SERVERS_ROUNDS").map_or(4, |text| text.parse().expect("SERVERS_ROUNDS is a number"))
+}
+
+/// A server with a fixed address and a data folder of its own.
+struct Member {
+    name: &'static str,
+    address: String,
+    urls: String,
+    folder: Arc<TempDir>,
+    server: Option<TestServer>,
+}
+
+impl Member {
+    fn start(name: &'static str, urls: String) -> Self {
+        let folder = Arc::new(tempfile::tempdir().unwrap());
+        let mut member = Self { name, address: free_address(), urls, folder, server: None };
+        member.start_again();
+        member
+    }
+
+    fn start_again(&mut self) {
+        let env =
+            [("MILLRACE_LISTEN", self.address.as_str()), ("CLICKHOUSE_URL", self.urls.as_str()), PASSWORD];
+        self.server = Some(TestServer::start_on(Arc::clone(&self.folder), &env));
+    }
+
+    fn server(&self) -> &TestServer {
+        self.server.as_ref().unwrap()
+    }
+}
+
+/// Sends events with numbers until `stop`, then waits until all are acknowledged. Returns how many there are.
+async fn send_until_stopped(member: &'static str, producer: Producer, stop: Arc<AtomicBool>) -> u64 {
+    let mut tick = tokio::time::interval(Duration::from_millis(5));
+    tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
+    let mut next = 0_u64;
+    while !stop.load(Relaxed) {
+        tick.tick().await;
+        for _ in 0..5 {
+            let properties = format!(r#"{{"n":{next},"{member}":true}}"#);
+            let event = v1::Event {
+                session_id: format!("{member}/{}", next / 7),
+                user_id: (next % 3 > 0).then(|| format!("user {}", next / 21)),
+                properties_kind: Some(v1::event::PropertiesKind::PropertiesJson(properties)),
+                ..event("page_view")
+            };
+            producer.send(event).await.unwrap();
+            next += 1;
+        }
+    }
+    assert_eq!(producer.close().await.unwrap().acknowledged, next);
+    next
+}
+
+/// Both lose every fifth response to an insert, and repair what they do not know; one or the other is killed meanwhile.
+#[tokio::test(flavor = "multi_thread")]
+async fn servers_that_share_a_clickhouse_repair_without_harm_to_each_other() {
+    let folder = tempfile::tempdir().unwrap();
+    let address = free_address();
+    let engine = format!("http://{address}");
+    let _clickhouse = TestClickHouse::start(&address, folder.path());
+    let (mut members, mut replicas) = (Vec::new(), Vec::new());
+    for name in ["east", "west"] {
+        let (faulty, urls) = FaultyReplicas::start(&engine, 5).await;
+        members.push(Member::start(name, urls));
+        replicas.push(faulty);
+    }
+    let stop = Arc::new(AtomicBool::new(false));
+    let mut sending = Vec::new();
+    for member in &members {
+        let config = ProducerConfig::new(member.server().url()).producer_id(member.name);
+        let producer = config.connect().await.unwrap();
+        let task = send_until_stopped(member.name, producer, Arc::clone(&stop));
+        sending.push((member.name, tokio::spawn(task)));
+    }
+    for round in 0..rounds() {
+        let lost = |replicas: &[FaultyReplicas]| replicas.iter().map(FaultyReplicas::lost).sum::<u64>();
+        let before = lost(&replicas);
+        let deadline = Instant::now() + TIMEOUT;
+        while lost(&replicas) < before + 2 {
+            assert!(Instant::now() < deadline, "no responses are lost any more");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        let killed = &mut members[round % 2];
+        tokio::task::block_in_place(|| {
+            killed.server = None; // kill -9
+            killed.start_again();
+        });
+    }
+    stop.store(true, Relaxed);
+    let mut sent = Vec::new();
+    for (name, task) in sending {
+        sent.push((name, task.await.unwrap()));
+    }
+    for member in &members {
+        member.server().wait_until_landed().await;
+    }
+    let server = members[0].server();
+    name_engine(server, &engine);
+    for (name, events) in &sent {
+        let counts = format!(
+            "SELECT count(), uniqExact(JSONExtractUInt(properties, 'n')) FROM events WHERE session_id LIKE '{name}/%'"
+        );
+        assert_eq!(server.sql_numbers(&counts).await, [*events, *events], "{name}");
+    }
+    assert_rollup_matches_events(server).await;
+    let constraints = "SELECT countIf(create_table_query LIKE '%inserts_wait%') FROM system.tables";
+    assert_eq!(server.sql_numbers(constraints).await, [0]);
+
+    // The tables that tasks keep, by the marks of both.
+    let users: u64 = sent.iter().map(|(_, events)| events.div_ceil(21)).max().unwrap();
+    let wait_for = async |statement: &str, expected: &[u64]| {
+        let deadline = Instant::now() + 2 * TIMEOUT;
+        loop {
+            let found = server.sql_numbers(statement).await;
+            if found == expected {
+                return;
+            }
+            assert!(Instant::now() < deadline, "{statement}: {found:?} instead of {expected:?}");
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+    };
+    wait_for("SELECT uniqExact(id) FROM people WHERE is_user", &[users]).await;
+    for (name, events) in sent {
+        // Of many events a sample is counted.
+        let counted = format!(
+            "SELECT sum(events) BETWEEN {} AND {} FROM event_properties WHERE name = '{name}'",
+            events * 9 / 10,
+            events * 11 / 10
+        );
+        wait_for(&counted, &[1]).await;
+    }
+}

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use millrace_client::{Producer, ProducerConfig, proto::v1};
 use tempfile::TempDir;
 
-use crate::common::{TIMEOUT, TestClickHouse, TestServer, event, free_address};
+use crate::common::{TIMEOUT, TestClickHouse, TestServer, event, free_address, now};
 use crate::replicas::{FaultyReplicas, PASSWORD, name_engine};
 use crate::rollup_assertions::assert_rollup_matches_events;
 
@@ -46,7 +46,14 @@ impl Member {
 }
 
 /// Sends events with numbers until `stop`, then waits until all are acknowledged. Returns how many there are.
-async fn send_until_stopped(member: &'static str, producer: Producer, stop: Arc<AtomicBool>) -> u64 {
+///
+/// Every two seconds they are of another quarter of an hour: a later repair of the same one would mend what an earlier one breaks.
+async fn send_until_stopped(
+    member: &'static str,
+    producer: Producer,
+    started_at: Instant,
+    stop: Arc<AtomicBool>,
+) -> u64 {
     let mut tick = tokio::time::interval(Duration::from_millis(5));
     tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
     let mut next = 0_u64;
@@ -54,7 +61,10 @@ async fn send_until_stopped(member: &'static str, producer: Producer, stop: Arc<
         tick.tick().await;
         for _ in 0..5 {
             let properties = format!(r#"{{"n":{next},"{member}":true}}"#);
+            let quarter_hours = i64::try_from(started_at.elapsed().as_secs() / 2).unwrap();
+            let timestamp = prost_types::Timestamp { seconds: now().seconds - quarter_hours * 900, nanos: 0 };
             let event = v1::Event {
+                timestamp: Some(timestamp),
                 session_id: format!("{member}/{}", next / 7),
                 user_id: (next % 3 > 0).then(|| format!("user {}", next / 21)),
                 properties_kind: Some(v1::event::PropertiesKind::PropertiesJson(properties)),
@@ -81,12 +91,12 @@ async fn servers_that_share_a_clickhouse_repair_without_harm_to_each_other() {
         members.push(Member::start(name, urls));
         replicas.push(faulty);
     }
-    let stop = Arc::new(AtomicBool::new(false));
+    let (started_at, stop) = (Instant::now(), Arc::new(AtomicBool::new(false)));
     let mut sending = Vec::new();
     for member in &members {
         let config = ProducerConfig::new(member.server().url()).producer_id(member.name);
         let producer = config.connect().await.unwrap();
-        let task = send_until_stopped(member.name, producer, Arc::clone(&stop));
+        let task = send_until_stopped(member.name, producer, started_at, Arc::clone(&stop));
         sending.push((member.name, tokio::spawn(task)));
     }
     for round in 0..rounds() {

@@ -138,6 +138,16 @@ failover-test: engine test-tools ## Kill one of two servers behind Envoy under l
 	@$(RUST)
 	MILLRACE_TEST_TOOLS=$(CACHE)/tools/test FAILOVER_ROUNDS=$(or $(ROUNDS),10) cargo test --locked --test it failover -- --nocapture
 
+.PHONY: servers-test
+servers-test: engine ## Kill one of two servers that share a ClickHouse, each of which loses responses to inserts: ROUNDS=20
+	@$(RUST)
+	SERVERS_ROUNDS=$(or $(ROUNDS),20) cargo test --locked --test it several_servers -- --nocapture
+
+.PHONY: cluster-test
+cluster-test: engine ## Run the tests of figures on an emulated cluster of two shards
+	@$(RUST)
+	MILLRACE_TEST_CLUSTER=1 RUST_TEST_THREADS=2 cargo test --locked --test it -- explore:: panels:: people:: events:: catalogue::
+
 .PHONY: kafka-test
 kafka-test: kafka ## Test what the Kafka source relies on with real brokers; compiles the Kafka client and its OpenSSL
 	@$(RUST)

@@ -3,6 +3,7 @@
 //! Each area has its own struct and receives only that. An invalid value stops the start with one line that names the
 //! variable, the value and what is allowed: see [`explain_parse_error`].
 
+use std::collections::HashSet;
 use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::num::NonZero;
@@ -157,6 +158,7 @@ impl ServeConfig {
             });
         }
         self.edge.tls.files()?;
+        self.clickhouse.cluster()?;
         self.clickhouse.retention().map(|_| ())
     }
 }
@@ -196,6 +198,22 @@ pub(crate) enum ConfigConflict {
         /// Maximum of MILLRACE_MAX_MESSAGE_BYTES for that buffer.
         max_message_bytes: u64,
     },
+    /// Nothing tells how to read all shards.
+    #[error(
+        "CLICKHOUSE_URL (--clickhouse-url) has {shards} shards, separated by semicolons, but CLICKHOUSE_CLUSTER \
+         (--clickhouse-cluster) is empty: name the cluster in ClickHouse's configuration that they form, or separate the addresses of \
+         replicas by commas"
+    )]
+    ShardsWithoutCluster {
+        /// Number of shards.
+        shards: usize,
+    },
+    /// A cluster cannot be reached by its name alone.
+    #[error(
+        "CLICKHOUSE_CLUSTER (--clickhouse-cluster) is set without CLICKHOUSE_URL (--clickhouse-url): name the HTTP addresses of each \
+         shard, in the cluster's order"
+    )]
+    ClusterWithoutUrl,
     /// TLS needs a certificate and its key.
     #[error("{present} is set without {missing}: set it too, or neither")]
     IncompleteTls {
@@ -441,9 +459,15 @@ impl std::fmt::Display for BasePath {
 /// Which ClickHouse to use, and how long it keeps rows.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct ClickHouseConfig {
-    /// HTTP address of a ClickHouse server, or those of its replicas, comma-separated. Empty for the embedded engine
+    /// HTTP address of a ClickHouse server, or those of its replicas, comma-separated. Of a cluster, those of each shard, separated by
+    /// semicolons. Empty for the embedded engine
     #[arg(long, env = "CLICKHOUSE_URL", value_name = "URL", default_value = "", hide_default_value = true)]
     pub clickhouse_url: ClickHouseUrls,
+    /// Name of a cluster in ClickHouse's configuration: tables are replicated and distributed over its shards. Empty for tables on one
+    /// server
+    #[arg(long, env = "CLICKHOUSE_CLUSTER", value_name = "NAME", default_value = "", hide_default_value = true,
+          value_parser = parse_optional_identifier)]
+    pub clickhouse_cluster: String,
     /// Database; created if it does not exist
     #[arg(long, env = "CLICKHOUSE_DATABASE", value_name = "NAME", default_value = "millrace",
           value_parser = parse_identifier)]
@@ -552,6 +576,19 @@ impl ClickHouseConfig {
         Declarations::read(file.map(Path::new))
     }
 
+    /// The name of the cluster; `None` without one.
+    ///
+    /// # Errors
+    /// When there is no address, or there are several shards without a cluster.
+    pub(crate) fn cluster(&self) -> Result<Option<&str>, ConfigConflict> {
+        match (self.clickhouse_cluster.as_str(), self.clickhouse_url.shards()) {
+            ("", [] | [_]) => Ok(None),
+            ("", shards) => Err(ConfigConflict::ShardsWithoutCluster { shards: shards.len() }),
+            (_, []) => Err(ConfigConflict::ClusterWithoutUrl),
+            (name, _) => Ok(Some(name)),
+        }
+    }
+
     /// The user for inserts and the schema.
     ///
     /// # Errors
@@ -614,15 +651,16 @@ fn password_of(user: &str, password: &str, file: &str) -> Credentials {
 
 /// The addresses of a ClickHouse server; none for the embedded engine.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct ClickHouseUrls(Arc<[String]>);
+pub(crate) struct ClickHouseUrls(Vec<Arc<[String]>>);
 
 impl ClickHouseUrls {
     pub(crate) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    pub(crate) fn addresses(&self) -> Arc<[String]> {
-        Arc::clone(&self.0)
+    /// The addresses of each shard.
+    pub(crate) fn shards(&self) -> &[Arc<[String]>] {
+        &self.0
     }
 }
 
@@ -633,15 +671,16 @@ impl std::str::FromStr for ClickHouseUrls {
         if text.trim().is_empty() {
             return Ok(Self::default());
         }
-        let mut addresses = Vec::new();
-        for address in text.split(',').map(parse_http_url) {
-            let address = address?;
-            if addresses.contains(&address) {
+        let mut known = HashSet::new();
+        let mut shards = Vec::new();
+        for shard in text.split(';') {
+            let addresses: Vec<String> = shard.split(',').map(parse_http_url).collect::<Result<_, _>>()?;
+            if !addresses.iter().all(|address| known.insert(address.clone())) {
                 return Err(InvalidValue::HttpUrlTwice);
             }
-            addresses.push(address);
+            shards.push(addresses.into());
         }
-        Ok(Self(addresses.into()))
+        Ok(Self(shards))
     }
 }
 
@@ -915,6 +954,10 @@ fn parse_http_url(text: &str) -> Result<String, InvalidValue> {
         (Some("http" | "https"), Some(host)) if !host.is_empty() => Ok(text.trim_end_matches('/').to_owned()),
         _ => Err(InvalidValue::HttpUrl),
     }
+}
+
+fn parse_optional_identifier(text: &str) -> Result<String, InvalidValue> {
+    if text.is_empty() { Ok(String::new()) } else { parse_identifier(text) }
 }
 
 fn parse_identifier(text: &str) -> Result<String, InvalidValue> {

@@ -1,8 +1,9 @@
 -- Counts the running statements that write to one of the tables. A table whose name only begins like one of them
 -- (`minutes_rebuilt`) does not count.
 SELECT count()
-FROM system.processes
-WHERE query_kind IN ('Insert', 'Delete', 'Alter')
+FROM {{processes}}
+WHERE {{of_shard}}
+  AND query_kind IN ('Insert', 'Delete', 'Alter')
   AND current_database = currentDatabase()
   -- A statement from a .sql file begins with comments.
   AND match(

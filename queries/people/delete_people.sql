@@ -3,8 +3,8 @@ DELETE FROM people
 WHERE (project, id, is_user) IN
 (
     SELECT project, id, is_user
-    FROM people
-    WHERE (project, id, is_user) IN (SELECT project, id, is_user FROM people WHERE last_seen < now() - toIntervalDay({days:UInt64}))
+    FROM {{all_people}} AS people
+    WHERE (project, id, is_user) IN (SELECT project, id, is_user FROM {{all_people}} WHERE last_seen < now() - toIntervalDay({days:UInt64}))
     GROUP BY project, id, is_user
     HAVING max(people.last_seen) < now() - toIntervalDay({days:UInt64})
 )

@@ -5,7 +5,7 @@
 -- Join it with ANY: a session whose first event lands while the statement runs may have two rows.
 (
     SELECT session, tupleElement(first_user, 2) AS user_id
-    FROM session_users FINAL
+    FROM {{first_users}}
     WHERE project = {{project}} AND session NOT IN (SELECT session FROM ({{pending_users}}))
     UNION ALL
     SELECT session, tupleElement(min(first_user), 2) AS user_id

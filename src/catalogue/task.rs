@@ -20,6 +20,7 @@ use uuid::Uuid;
 
 use super::bounds::{BoundedRows, KnownKeys, PropertyRow};
 use super::count_properties;
+use crate::clickhouse::shards::Shards;
 use crate::clickhouse::{ClickHouse, ClickHouseError, INSERT_SETTINGS};
 use crate::writer::batch_id::ServerNumber;
 use crate::writer::{UnlandedBatches, Writer};
@@ -65,7 +66,8 @@ fn of_server(server: Option<ServerNumber>) -> String {
 
 /// Counts properties.
 pub(crate) struct CatalogueTask {
-    clickhouse: ClickHouse,
+    /// The events of all are counted, and the counts stored on the first.
+    shards: Shards,
     unlanded: UnlandedBatches,
     /// The number of landed batches.
     landed: watch::Receiver<u64>,
@@ -98,10 +100,10 @@ pub(crate) enum CountError {
 
 impl CatalogueTask {
     /// The task, and the mark that it moves.
-    pub(crate) fn new(clickhouse: ClickHouse, writer: &Writer) -> (Self, Mark) {
+    pub(crate) fn new(shards: Shards, writer: &Writer) -> (Self, Mark) {
         let (mark, receiver) = watch::channel(None);
         let task = Self {
-            clickhouse,
+            shards,
             unlanded: writer.unlanded_batches().clone(),
             landed: writer.stats().landed(),
             reconciled: writer.reconciled().clone(),
@@ -133,9 +135,13 @@ impl CatalogueTask {
         self.count_landed(&mut stored).await
     }
 
+    fn clickhouse(&self) -> &ClickHouse {
+        self.shards.first()
+    }
+
     /// `None` if no other server counts.
     fn server(&self) -> Option<ServerNumber> {
-        self.clickhouse.shared_as().map(|_| self.unlanded.server())
+        self.clickhouse().shared_as().map(|_| self.unlanded.server())
     }
 
     fn publish(&self, stored: &Stored) {
@@ -153,8 +159,9 @@ impl CatalogueTask {
     }
 
     async fn try_read_stored(&self) -> Result<Stored, CountError> {
-        let client = self.clickhouse.client()?;
-        let marks = client.query_raw(MARKS).param("server", self.clickhouse.shared_as().unwrap_or_default());
+        let client = self.clickhouse().client()?;
+        let marks =
+            client.query_raw(MARKS).param("server", self.clickhouse().shared_as().unwrap_or_default());
         let marks = marks.fetch_optional::<(String, String)>().await.map_err(ClickHouseError::from)?;
         let any = client.query_raw("SELECT countIf(done > 0) > 0 FROM catalogue_marks").fetch_one::<bool>();
         let is_new = !any.await.map_err(ClickHouseError::from)?;
@@ -217,27 +224,28 @@ impl CatalogueTask {
         let servers = of_server(self.server().filter(|_| !stored.is_new));
         let statement =
             format!("{}\nORDER BY events DESC", count_properties(&format!("{SELECTED}{servers}")));
-        let rows =
-            self.clickhouse.client()?.query_raw(&statement).param("done", &done).param("target", &target);
-        let rows = rows
-            // Nobody waits for it. Panels and inserts do not share their processors with more than one thread of it.
-            .with_setting("max_threads", "1")
-            // An error after the first rows is an error of the response.
-            .with_setting("wait_end_of_query", "1")
-            .with_setting("output_format_json_quote_64bit_integers", "0")
-            .with_setting("max_bytes_before_external_group_by", "268435456")
-            .with_setting("max_bytes_before_external_sort", "268435456")
-            .fetch_bytes("JSONEachRow")
-            .map_err(ClickHouseError::from)?;
-        let mut lines = rows.lines();
         let mut bounded = BoundedRows::default();
-        while let Some(line) = lines.next_line().await? {
-            let row: PropertyRow = serde_json::from_str(&line)?;
-            bounded.add(row, &mut stored.known)?;
+        for shard in self.shards.iter() {
+            let rows = shard.client()?.query_raw(&statement).param("done", &done).param("target", &target);
+            let rows = rows
+                // Nobody waits for it. Panels and inserts do not share their processors with more than one thread of it.
+                .with_setting("max_threads", "1")
+                // An error after the first rows is an error of the response.
+                .with_setting("wait_end_of_query", "1")
+                .with_setting("output_format_json_quote_64bit_integers", "0")
+                .with_setting("max_bytes_before_external_group_by", "268435456")
+                .with_setting("max_bytes_before_external_sort", "268435456")
+                .fetch_bytes("JSONEachRow")
+                .map_err(ClickHouseError::from)?;
+            let mut lines = rows.lines();
+            while let Some(line) = lines.next_line().await? {
+                let row: PropertyRow = serde_json::from_str(&line)?;
+                bounded.add(row, &mut stored.known)?;
+            }
         }
         let lines = bounded.into_lines()?;
         if !lines.is_empty() {
-            let server = self.clickhouse.shared_as().unwrap_or_default();
+            let server = self.clickhouse().shared_as().unwrap_or_default();
             self.insert(lines, &format!("catalogue-{done}-{target}{server}")).await?;
         }
         stored.done = stored.target;
@@ -250,7 +258,7 @@ impl CatalogueTask {
 
     async fn insert(&self, lines: Vec<u8>, token: &str) -> Result<(), ClickHouseError> {
         let mut insert = self
-            .clickhouse
+            .clickhouse()
             .client()?
             .insert_formatted_with(INSERT)
             .with_setting("insert_deduplication_token", token);
@@ -262,11 +270,11 @@ impl CatalogueTask {
     }
 
     async fn set_marks(&self, stored: &Stored) -> Result<(), ClickHouseError> {
-        let set = self.clickhouse.client()?.query_raw(SET_MARKS);
+        let set = self.clickhouse().client()?.query_raw(SET_MARKS);
         let set = set
             .param("done", stored.done.as_u128().to_string())
             .param("target", stored.target.as_u128().to_string())
-            .param("server", self.clickhouse.shared_as().unwrap_or_default())
+            .param("server", self.clickhouse().shared_as().unwrap_or_default())
             .with_setting("insert_deduplicate", "0")
             .with_setting("deduplicate_insert", "disable");
         Ok(set.execute().await?)

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::rollups::{CompleteSince, ROLLUP, RecomputeSpan};
+use super::template::render;
 use super::{ClickHouse, ClickHouseError};
 
 const BATCH_EVENT_COUNTS: &str = include_str!("../../queries/maintenance/batch_event_counts.sql");
@@ -102,7 +103,7 @@ impl<'a> StagingTable<'a> {
     pub(crate) async fn create(clickhouse: &'a ClickHouse) -> Result<Self, ClickHouseError> {
         let staging = Self(clickhouse);
         staging.drop().await?;
-        clickhouse.client()?.query_raw("CREATE TABLE events_repaired AS events").execute().await?;
+        create_copy(clickhouse, Self::TABLE, "events").await?;
         Ok(staging)
     }
 
@@ -127,6 +128,35 @@ impl<'a> StagingTable<'a> {
     }
 }
 
+/// Creates an empty table like another one. On a cluster it is not replicated: it lives only as long as an operation.
+pub(super) async fn create_copy(
+    clickhouse: &ClickHouse,
+    copy: &str,
+    table: &str,
+) -> Result<(), ClickHouseError> {
+    let client = clickhouse.client()?;
+    let mut create = format!("CREATE TABLE {copy} AS {table}");
+    if clickhouse.shard().is_some() {
+        let engine = "SELECT engine_full FROM system.tables WHERE database = currentDatabase() AND name = {table:String}";
+        let engine: String = client.query_raw(engine).param("table", table).fetch_one().await?;
+        create.push_str(&format!(" ENGINE = {}", unreplicated(&engine)));
+    }
+    Ok(client.query_raw(&create).execute().await?)
+}
+
+/// `ReplicatedXMergeTree('path', 'replica', more) …` without replication.
+fn unreplicated(engine: &str) -> String {
+    let parts = || {
+        let (name, rest) = engine.strip_prefix("Replicated")?.split_once('(')?;
+        let (parameters, rest) = rest.split_once(')')?;
+        // A path has no commas.
+        let own: Vec<&str> = parameters.split(", ").skip(2).collect();
+        let own = if own.is_empty() { String::new() } else { format!("({})", own.join(", ")) };
+        Some(format!("{name}{own}{rest}"))
+    };
+    parts().unwrap_or_else(|| engine.to_owned())
+}
+
 /// The ids of all partitions that any of the tables has.
 pub(super) async fn partition_ids(client: &Client, tables: &[&str]) -> Result<Vec<String>, ClickHouseError> {
     Ok(client.query_raw(PARTITIONS).param("tables", tables).fetch_all().await?)
@@ -135,16 +165,19 @@ pub(super) async fn partition_ids(client: &Client, tables: &[&str]) -> Result<Ve
 /// Waits until nothing changes `events` or the rollup: no insert or delete of a client that is gone, and no delete that
 /// continues after a restart of the engine. Merges do not count. Fails after [`QUIESCENCE_TIMEOUT`].
 pub(crate) async fn wait_until_quiescent(clickhouse: &ClickHouse) -> Result<(), ClickHouseError> {
-    poll_until_quiescent(&clickhouse.client()?).await
-}
-
-pub(super) async fn poll_until_quiescent(client: &Client) -> Result<(), ClickHouseError> {
+    let client = &clickhouse.client()?;
     let tables = ["events", ROLLUP];
+    // Of a cluster's shard: on all of its replicas.
+    let (processes, of_shard) = match clickhouse.shard() {
+        Some(shard) => shard.processes(),
+        None => ("system.processes".to_owned(), "1".to_owned()),
+    };
+    let running_writes = render(RUNNING_WRITES, [("processes", processes), ("of_shard", of_shard)]);
     let count =
         async |query: &str| client.query_raw(query).param("tables", &tables[..]).fetch_one::<u64>().await;
     let quiescent = async {
         // In this order: a statement that is aborted may leave a mutation, never the other way round.
-        while count(RUNNING_WRITES).await? + count(PENDING_DELETES).await? > 0 {
+        while count(&running_writes).await? + count(PENDING_DELETES).await? > 0 {
             tokio::time::sleep(POLL_INTERVAL).await;
         }
         Ok(())
@@ -193,6 +226,21 @@ pub(crate) async fn recompute_rollup(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_copy_is_not_replicated() {
+        assert_eq!(
+            unreplicated(
+                "ReplicatedMergeTree('/clickhouse/tables/{shard}/m/events', '{replica}') PARTITION BY toMonday(date)"
+            ),
+            "MergeTree PARTITION BY toMonday(date)"
+        );
+        assert_eq!(
+            unreplicated("ReplicatedReplacingMergeTree('/a', '{replica}', version) ORDER BY name"),
+            "ReplacingMergeTree(version) ORDER BY name"
+        );
+        assert_eq!(unreplicated("MergeTree ORDER BY a"), "MergeTree ORDER BY a");
+    }
 
     #[test]
     fn a_batch_is_complete_only_with_every_event_once() {

@@ -1,5 +1,6 @@
 //! The handle for every statement and insert that goes to ClickHouse.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,6 +9,7 @@ use clickhouse::Client;
 use serde::{Deserialize, Serialize};
 use tokio::sync::{Notify, mpsc, watch};
 
+use super::cluster::{self, Shard};
 use super::error::{ClickHouseError, ErrorKind};
 use super::rollups::RollupStatements;
 use crate::properties::Properties;
@@ -101,8 +103,12 @@ pub struct ClickHouse {
     insert_timeout: Duration,
     /// `None` for the embedded engine, which nobody else uses.
     shared: Option<Shared>,
-    /// The setting `log_comment` of every statement; empty for none.
-    comment: Arc<str>,
+    /// Settings of every statement.
+    settings: Arc<[(&'static str, String)]>,
+    /// The shard that this is, of a cluster.
+    shard: Option<Shard>,
+    /// The database of each shard, if this one reads all shards of a cluster.
+    read_shards: Option<Arc<str>>,
 }
 
 /// A server of ClickHouse.
@@ -127,7 +133,9 @@ impl ClickHouse {
             rollup_values: DEFAULT_ROLLUP_VALUES,
             insert_timeout: INSERT_TIMEOUT,
             shared: None,
-            comment: "".into(),
+            settings: [].into(),
+            shard: None,
+            read_shards: None,
         }
     }
 
@@ -143,9 +151,47 @@ impl ClickHouse {
         self.shared.as_ref().map(|shared| &*shared.server_id)
     }
 
-    /// The same database, with a setting `log_comment` of every statement.
-    pub(super) fn with_comment(&self, comment: &str) -> Self {
-        Self { comment: comment.into(), ..self.clone() }
+    /// A database with the tables of all shards, through the same server.
+    pub(super) fn reading(&self, database: &str) -> Self {
+        Self { database: database.into(), read_shards: Some(Arc::clone(&self.database)), ..self.clone() }
+    }
+
+    /// The database of each shard, if this one reads all shards of a cluster.
+    pub(crate) fn read_shards(&self) -> Option<&str> {
+        self.read_shards.as_deref()
+    }
+
+    /// The same database, with further settings of every statement.
+    pub(super) fn with_settings(
+        &self,
+        settings: impl IntoIterator<Item = (&'static str, impl Into<String>)>,
+    ) -> Self {
+        let settings = settings.into_iter().map(|(name, value)| (name, value.into()));
+        Self { settings: self.settings.iter().cloned().chain(settings).collect(), ..self.clone() }
+    }
+
+    /// For a shard of a cluster.
+    pub(super) fn with_shard(self, shard: Shard) -> Self {
+        Self { shard: Some(shard), ..self }.with_settings(cluster::SHARD_SETTINGS)
+    }
+
+    /// Which shard this is; `None` without a cluster.
+    pub(super) fn shard(&self) -> Option<&Shard> {
+        self.shard.as_ref()
+    }
+
+    /// Whether a repeated insert adds nothing even if ClickHouse was killed during the first one: its tables are replicated, and
+    /// Keeper stores the token with the rows.
+    pub(crate) fn stores_tokens_with_rows(&self) -> bool {
+        self.shard.is_some()
+    }
+
+    /// A statement that creates, alters or drops a table: on a cluster, of all servers.
+    pub(super) fn ddl<'a>(&self, statement: &'a str) -> Cow<'a, str> {
+        match &self.shard {
+            Some(shard) => shard.cluster.render(statement, &self.database).into(),
+            None => statement.into(),
+        }
     }
 
     /// Sets the declared properties instead of the built-in ones, and how many values of a dimension the rollup
@@ -193,10 +239,10 @@ impl ClickHouse {
         match &*self.endpoint.borrow() {
             Some(endpoint) => {
                 let client = endpoint.client(&self.client);
-                Ok(match &*self.comment {
-                    "" => client,
-                    comment => client.with_setting("log_comment", comment),
-                })
+                Ok(self
+                    .settings
+                    .iter()
+                    .fold(client, |client, (name, value)| client.with_setting(*name, value)))
             }
             None => Err(ClickHouseError::engine_starting()),
         }

@@ -35,7 +35,7 @@ pub(crate) async fn exclusively<T, E: From<ClickHouseError>>(
     let Some(server_id) = clickhouse.shared_as() else {
         return operation(clickhouse).await;
     };
-    let holder = clickhouse.with_comment(server_id);
+    let holder = clickhouse.with_settings([("log_comment", server_id)]);
     acquire(&holder, server_id).await?;
     let result = operation(&holder).await;
     // If it fails, the next insert finds the constraint and drops it.

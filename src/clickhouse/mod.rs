@@ -10,6 +10,7 @@ mod rollups;
 pub(crate) mod template;
 
 pub(crate) mod batches;
+pub(crate) mod cluster;
 pub(crate) mod exclusive;
 pub(crate) mod lexer;
 pub(crate) mod people;
@@ -17,6 +18,8 @@ pub(crate) mod rebuild;
 pub(crate) mod replicas;
 pub(crate) mod requirements;
 pub(crate) mod schema;
+mod schema_lock;
+pub(crate) mod shards;
 pub(crate) mod upgrade;
 
 pub(crate) use client::within;

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::template::render;
-use super::{ClickHouse, ClickHouseError};
+use super::{ClickHouse, ClickHouseError, cluster};
 
 const ADD_EVENTS: [&str; 4] = [
     include_str!("../../queries/people/add_session_users.sql"),
@@ -179,8 +179,14 @@ pub(crate) async fn delete_expired(clickhouse: &ClickHouse, days: u64) -> Result
     if !client.query_raw(HAS_EXPIRED).param("days", days).fetch_one::<bool>().await? {
         return Ok(());
     }
+    // A person may have been seen by another shard since.
+    let all_people = match clickhouse.shard() {
+        Some(_) => format!("`{}`.people", cluster::reading_database(clickhouse.database())),
+        None => "people".to_owned(),
+    };
     for statement in DELETE_EXPIRED {
-        client.query_raw(statement).param("days", days).execute().await?;
+        let delete = render(statement, [("all_people", all_people.as_str())]);
+        client.query_raw(&delete).param("days", days).execute().await?;
     }
     Ok(())
 }

@@ -59,6 +59,7 @@ pub(crate) async fn rebuild_rollup(
             // Nothing of the next day expires while the rebuild runs.
             first_day: complete.first_day() + 1,
             day_counts: BTreeMap::new(),
+            clickhouse: clickhouse.clone(),
             client,
         };
         rebuild.create_table().await?;
@@ -148,6 +149,7 @@ async fn event_counts(client: &Client, first_day: u32) -> Result<[u64; 2], Click
 }
 
 struct Rebuild {
+    clickhouse: ClickHouse,
     client: Client,
     statements: RollupStatements,
     /// The first day whose rows are computed again: Unix time in days. Those before it may have lost events.
@@ -170,7 +172,7 @@ impl Rebuild {
     /// Creates the new table, empty. Drops that of an earlier rebuild.
     async fn create_table(&self) -> Result<(), ClickHouseError> {
         drop_table(&self.client).await?;
-        self.execute(&format!("CREATE TABLE {REBUILT} AS {ROLLUP}")).await
+        batches::create_copy(&self.clickhouse, REBUILT, ROLLUP).await
     }
 
     /// Adds the constraints, and waits for running inserts.
@@ -179,7 +181,7 @@ impl Rebuild {
             let add = format!("ALTER TABLE {table} ADD CONSTRAINT IF NOT EXISTS {PAUSE_CONSTRAINT} CHECK 0");
             self.execute(&add).await?;
         }
-        batches::poll_until_quiescent(&self.client).await
+        batches::wait_until_quiescent(&self.clickhouse).await
     }
 
     /// Builds the days that are missing, and those whose number of events has changed since they were read.

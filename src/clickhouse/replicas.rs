@@ -99,9 +99,38 @@ impl Replicas {
         self.states.borrow().clone()
     }
 
+    /// Whether the replica in use responds.
+    fn is_usable(&self) -> bool {
+        self.states.borrow().iter().any(|state| state.is_used && state.error.is_empty())
+    }
+
     /// Notified when an insert got no response: the replica in use is asked at once.
     pub(crate) fn insert_failed(&self) -> Arc<Notify> {
         Arc::clone(&self.insert_failed)
+    }
+}
+
+/// Chooses the shard of each batch: one after the other, except for those that are away.
+#[derive(Debug)]
+pub(crate) struct ShardChoice {
+    shards: Vec<Replicas>,
+    next: usize,
+}
+
+impl ShardChoice {
+    /// `shards` are in the order of their numbers; empty for the embedded engine.
+    pub(crate) fn new(shards: Vec<Replicas>) -> Self {
+        Self { shards, next: 0 }
+    }
+
+    /// The number of a shard.
+    pub(crate) fn next(&mut self) -> u32 {
+        let count = self.shards.len().max(1);
+        let mut candidates = (0..count).map(|step| (self.next + step) % count);
+        let usable = candidates.find(|shard| self.shards.get(*shard).is_some_and(Replicas::is_usable));
+        let chosen = usable.unwrap_or(self.next % count);
+        self.next = chosen + 1;
+        u32::try_from(chosen).expect("there are few shards")
     }
 }
 
@@ -112,6 +141,8 @@ pub(crate) struct ReplicaTask {
     /// Whose endpoints follow the choice. The first one asks the replicas.
     users: Vec<(Credentials, watch::Sender<Option<Endpoint>>)>,
     client: Client,
+    /// Whether a single replica is asked too: a batch goes to another shard if it is away.
+    of_cluster: bool,
     /// Index of the replica in use.
     used: usize,
     /// The server of the first replica that was in use.
@@ -132,6 +163,7 @@ impl ReplicaTask {
         database: &str,
         addresses: Arc<[String]>,
         credentials: Vec<Credentials>,
+        of_cluster: bool,
     ) -> Result<(Self, Replicas), CredentialsError> {
         let mut users = Vec::new();
         for credentials in credentials {
@@ -151,6 +183,7 @@ impl ReplicaTask {
             addresses,
             users,
             client: Client::default(),
+            of_cluster,
             used: 0,
             first_server: None,
             failures: 0,
@@ -186,7 +219,7 @@ impl ReplicaTask {
 
     async fn turn(&mut self, ask_others: bool) {
         self.publish();
-        if self.addresses.len() == 1 {
+        if self.addresses.len() == 1 && !self.of_cluster {
             // There is no choice; health asks by itself.
             return;
         }

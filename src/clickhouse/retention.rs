@@ -8,10 +8,13 @@
 //! The process may be killed between the steps, so each completed change is recorded in `schema_retention`. The next start
 //! compares the records with the definitions and completes what is missing.
 
-use clickhouse::{Client, Row};
+use clickhouse::Row;
 use serde::Deserialize;
 
-const CREATE_RETENTION_TABLE: &str = include_str!("../../queries/maintenance/schema_retention.sql");
+use super::{ClickHouse, ClickHouseError};
+
+pub(super) const CREATE_RETENTION_TABLE: &str =
+    include_str!("../../queries/maintenance/schema_retention.sql");
 const TABLE_RETENTIONS: &str = include_str!("../../queries/maintenance/table_retentions.sql");
 
 /// How many days the rows of each table are kept.
@@ -82,8 +85,9 @@ fn defined_days(engine_full: &str, column: &str) -> Option<u64> {
 }
 
 /// Applies the retention to every table. Returns when no part can expire too early.
-pub(super) async fn apply(client: &Client, retention: RetentionDays) -> clickhouse::error::Result<()> {
-    client.query_raw(CREATE_RETENTION_TABLE).execute().await?;
+pub(super) async fn apply(clickhouse: &ClickHouse, retention: RetentionDays) -> Result<(), ClickHouseError> {
+    let client = &clickhouse.client()?;
+    client.query_raw(&clickhouse.ddl(CREATE_RETENTION_TABLE.trim_end())).execute().await?;
     let retentions: Vec<TableRetention> = client.query_raw(TABLE_RETENTIONS).fetch_all().await?;
     let mut updated = Vec::new();
     for (table, column, days) in retention.tables() {
@@ -109,11 +113,11 @@ pub(super) async fn apply(client: &Client, retention: RetentionDays) -> clickhou
                     "extending the retention: recomputing the expiry time of every part"
                 );
                 // If a statement fails, merges stay stopped, so nothing expires too early. The next start continues.
-                execute(&format!("SYSTEM STOP TTL MERGES {table}")).await?;
+                execute(&clickhouse.ddl(&format!("SYSTEM STOP TTL MERGES {table}"))).await?;
                 execute(&modify).await?;
                 // Recomputes times without rewriting rows (materialize_ttl_recalculate_only).
                 execute(&format!("ALTER TABLE {table} MATERIALIZE TTL SETTINGS mutations_sync = 1")).await?;
-                execute(&format!("SYSTEM START TTL MERGES {table}")).await?;
+                execute(&clickhouse.ddl(&format!("SYSTEM START TTL MERGES {table}"))).await?;
             }
         }
         updated.push((table, days));

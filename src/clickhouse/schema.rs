@@ -7,9 +7,12 @@
 use clickhouse::{Client, Row};
 use serde::Deserialize;
 
+use super::cluster::{self, Cluster, ShardError};
+use super::shards::Shards;
 use super::upgrade::{self, UpgradeProgress};
 use super::{
-    ClickHouse, ClickHouseError, ErrorKind, RetentionDays, promoted, requirements, retention, template,
+    ClickHouse, ClickHouseError, ErrorKind, RetentionDays, promoted, requirements, retention, schema_lock,
+    template,
 };
 use crate::properties::Properties;
 
@@ -41,6 +44,11 @@ const TABLE_SETTINGS: &str = "non_replicated_deduplication_window = 10000, ttl_o
     materialize_ttl_recalculate_only = 1, min_rows_to_fsync_after_merge = 1, max_suspicious_broken_parts = 1000000, \
     max_suspicious_broken_parts_bytes = 1000000000000";
 
+/// Of a cluster's tables: Keeper remembers insert tokens for a week, and as many as several servers insert in hours.
+const REPLICATED_TABLE_SETTINGS: &str = "replicated_deduplication_window = 200000, \
+    replicated_deduplication_window_seconds = 604800, ttl_only_drop_parts = 1, materialize_ttl_recalculate_only = 1, \
+    min_rows_to_fsync_after_merge = 1, max_suspicious_broken_parts = 1000000, max_suspicious_broken_parts_bytes = 1000000000000";
+
 /// The constraint on `events` and `rollup` that pauses inserts at the end of a rebuild: no row satisfies it.
 pub(super) const PAUSE_CONSTRAINT: &str = "inserts_wait_for_a_rebuild";
 
@@ -61,6 +69,12 @@ pub(crate) enum SchemaError {
     /// ClickHouse lacks what inserts need.
     #[error("{0}")]
     TooOld(String),
+    /// Another server is at it.
+    #[error("{0}")]
+    Locked(String),
+    /// A shard cannot be used.
+    #[error(transparent)]
+    Shard(#[from] ShardError),
     /// A rebuild has not finished.
     #[error(
         "the tables have the constraint {PAUSE_CONSTRAINT}: a rebuild is running or was interrupted; wait for it, or \
@@ -106,7 +120,9 @@ impl SchemaError {
     pub(crate) fn is_unreachable(&self) -> bool {
         matches!(
             self,
-            Self::Statement { error, .. } | Self::RebuildNotCleanedUp(error)
+            Self::Statement { error, .. }
+                | Self::RebuildNotCleanedUp(error)
+                | Self::Shard(ShardError::ClickHouse(error))
                 if error.kind == ErrorKind::Unreachable
         )
     }
@@ -118,12 +134,39 @@ struct AppliedFile {
     checksum: u32,
 }
 
-/// The name and text of every file, with placeholders filled in. For display.
+/// The name and text of every file, with placeholders filled in, and of what a cluster needs besides. For display.
 pub(crate) fn rendered_files(
     retention: RetentionDays,
     properties: &Properties,
-) -> impl Iterator<Item = (&'static str, String)> {
-    SCHEMA_FILES.iter().map(move |(name, text)| (*name, render(text, "events", retention, properties)))
+    database: &str,
+    cluster: Option<&Cluster>,
+) -> Vec<(&'static str, String)> {
+    let rendered = |text| render(text, "events", retention, properties, cluster.is_some());
+    let Some(cluster) = cluster else {
+        return SCHEMA_FILES.iter().map(|(name, text)| (*name, rendered(text))).collect();
+    };
+    let whole =
+        |statements: Vec<String>| statements.iter().map(|statement| format!("{statement};\n")).collect();
+    let on_cluster = |text: &str| cluster.render(text.trim_end(), database);
+    let creation = vec![
+        on_cluster(&create_database(database)),
+        on_cluster(CREATE_MIGRATIONS_TABLE),
+        on_cluster(retention::CREATE_RETENTION_TABLE),
+        cluster::shard_statement(cluster, database),
+    ];
+    let files = SCHEMA_FILES.iter().map(|(name, text)| {
+        let statements = split_statements(&rendered(text)).map(on_cluster).collect();
+        (*name, whole(statements))
+    });
+    [("database", whole(creation))]
+        .into_iter()
+        .chain(files)
+        .chain([("reading all shards", whole(cluster::reading_statements(cluster, database)))])
+        .collect()
+}
+
+fn create_database(database: &str) -> String {
+    format!("CREATE DATABASE IF NOT EXISTS `{database}`")
 }
 
 /// Creates the database if needed, upgrades the tables of an earlier version, applies the files that are missing, and applies
@@ -131,25 +174,45 @@ pub(crate) fn rendered_files(
 ///
 /// Nothing may be inserted meanwhile. An upgrade takes time: `progress` receives how far it is.
 pub(crate) async fn apply(
-    clickhouse: &ClickHouse,
+    shards: &Shards,
     retention: RetentionDays,
     progress: &impl Fn(&UpgradeProgress),
 ) -> Result<Vec<&'static str>, SchemaError> {
-    let statement_error = |file: &str| {
-        let file = file.to_owned();
-        move |error: ClickHouseError| SchemaError::Statement { file, error }
-    };
-    let database = format!("CREATE DATABASE IF NOT EXISTS `{}`", clickhouse.database());
+    let clickhouse = shards.first();
+    for shard in shards.iter() {
+        let version = shard.version().await.map_err(statement_error("version"))?;
+        requirements::check_version(&version).map_err(SchemaError::TooOld)?;
+    }
     let server = clickhouse.server_client().map_err(statement_error("database"))?;
-    let version = clickhouse.version().await.map_err(statement_error("version"))?;
-    requirements::check_version(&version).map_err(SchemaError::TooOld)?;
-    server.query_raw(&database).execute().await.map_err(|e| statement_error("database")(e.into()))?;
+    let database = create_database(clickhouse.database());
+    let database = server.query_raw(&clickhouse.ddl(&database)).execute().await;
+    database.map_err(|e| statement_error("database")(e.into()))?;
+    schema_lock::locked(clickhouse, apply_locked(shards, retention, progress)).await
+}
+
+fn statement_error(file: &str) -> impl FnOnce(ClickHouseError) -> SchemaError {
+    let file = file.to_owned();
+    move |error| SchemaError::Statement { file, error }
+}
+
+async fn apply_locked(
+    shards: &Shards,
+    retention: RetentionDays,
+    progress: &impl Fn(&UpgradeProgress),
+) -> Result<Vec<&'static str>, SchemaError> {
+    let clickhouse = shards.first();
     let client = clickhouse.client().map_err(statement_error("schema_migrations"))?;
-    let create_tables = render(ONE_ROLLUP, upgrade::UPGRADED, retention, &clickhouse.properties());
-    let create_tables: Vec<String> = split_statements(&create_tables).map(str::to_owned).collect();
-    upgrade::upgrade(clickhouse, &create_tables, progress).await?;
+    let rendered = |text, events| {
+        render(text, events, retention, &clickhouse.properties(), clickhouse.shard().is_some())
+    };
+    if clickhouse.shard().is_none() {
+        // Tables of a cluster are newer than those that are upgraded.
+        let create_tables = rendered(ONE_ROLLUP, upgrade::UPGRADED);
+        let create_tables: Vec<String> = split_statements(&create_tables).map(str::to_owned).collect();
+        upgrade::upgrade(clickhouse, &create_tables, progress).await?;
+    }
     let known = async {
-        client.query_raw(CREATE_MIGRATIONS_TABLE).execute().await?;
+        client.query_raw(&clickhouse.ddl(CREATE_MIGRATIONS_TABLE.trim_end())).execute().await?;
         client.query_raw("SELECT name, checksum FROM schema_migrations").fetch_all::<AppliedFile>().await
     };
     let known = known.await.map_err(|e| statement_error("schema_migrations")(e.into()))?;
@@ -172,16 +235,30 @@ pub(crate) async fn apply(
             Some(_) => return Err(SchemaError::FileChanged { name: (*name).to_owned() }),
             None => {}
         }
-        for statement in split_statements(&render(text, "events", retention, &clickhouse.properties())) {
-            client.query_raw(statement).execute().await.map_err(|e| statement_error(name)(e.into()))?;
+        for statement in split_statements(&rendered(text, "events")) {
+            let executed = client.query_raw(&clickhouse.ddl(statement)).execute().await;
+            executed.map_err(|e| statement_error(name)(e.into()))?;
         }
         record_file(&client, name, checksum).await.map_err(statement_error(name))?;
         applied.push(*name);
     }
-    promoted::add_columns(clickhouse, &clickhouse.properties())
+    promoted::add_columns(shards, &clickhouse.properties())
         .await
         .map_err(statement_error("promoted properties"))?;
-    retention::apply(&client, retention).await.map_err(|e| statement_error("RETENTION_DAYS")(e.into()))?;
+    for shard in shards.iter() {
+        retention::apply(shard, retention).await.map_err(statement_error("RETENTION_DAYS"))?;
+    }
+    if let Some(shard) = clickhouse.shard() {
+        let cluster = &shard.cluster;
+        let statement = cluster::shard_statement(cluster, clickhouse.database());
+        let created = client.query_raw(&statement).execute().await;
+        created.map_err(|e| statement_error("shard")(e.into()))?;
+    }
+    for clickhouse in shards.iter() {
+        if let Some(shard) = clickhouse.shard() {
+            shard.check_number(clickhouse).await?;
+        }
+    }
     Ok(applied)
 }
 
@@ -197,12 +274,19 @@ pub(super) async fn inserts_are_paused(clickhouse: &ClickHouse) -> Result<bool, 
     Ok(tables.fetch_one::<u64>().await? > 0)
 }
 
-fn render(text: &str, events: &str, retention: RetentionDays, properties: &Properties) -> String {
+fn render(
+    text: &str,
+    events: &str,
+    retention: RetentionDays,
+    properties: &Properties,
+    is_replicated: bool,
+) -> String {
+    let table_settings = if is_replicated { REPLICATED_TABLE_SETTINGS } else { TABLE_SETTINGS };
     let values = [
         ("events", events.to_owned()),
         ("retention_days", retention.events.to_string()),
         ("rollup_retention_days", retention.rollup.to_string()),
-        ("table_settings", TABLE_SETTINGS.to_owned()),
+        ("table_settings", table_settings.to_owned()),
         ("promoted_columns", promoted::column_definitions(properties)),
     ];
     template::render(text, values)
@@ -237,7 +321,10 @@ mod tests {
     #[test]
     fn every_table_with_a_ttl_is_created_with_its_retention() {
         let retention = RetentionDays { events: 7, rollup: 9 };
-        let all: String = rendered_files(retention, &Properties::built_in()).map(|(_, text)| text).collect();
+        let all: String = rendered_files(retention, &Properties::built_in(), "millrace", None)
+            .into_iter()
+            .map(|(_, text)| text)
+            .collect();
         assert!(!all.contains("{{"));
         for (table, column, days) in retention.tables() {
             assert!(all.contains(&format!("CREATE TABLE IF NOT EXISTS {table}\n")), "{table}");

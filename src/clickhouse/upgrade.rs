@@ -134,7 +134,11 @@ pub(super) async fn upgrade(
         check_space(clickhouse).await?;
     }
     let upgraded = async {
-        let upgrade = Upgrade { client: clickhouse.client()?, statements: clickhouse.rollup_statements() };
+        let upgrade = Upgrade {
+            clickhouse: clickhouse.clone(),
+            client: clickhouse.client()?,
+            statements: clickhouse.rollup_statements(),
+        };
         if is_old {
             upgrade.copy(create_tables, progress).await?;
         }
@@ -147,6 +151,7 @@ pub(super) async fn upgrade(
 }
 
 struct Upgrade {
+    clickhouse: ClickHouse,
     client: Client,
     statements: rollups::RollupStatements,
 }
@@ -195,7 +200,7 @@ impl Upgrade {
         progress: &impl Fn(&UpgradeProgress),
     ) -> Result<(), ClickHouseError> {
         // An insert of an earlier process may still be running in a ClickHouse server.
-        batches::poll_until_quiescent(&self.client).await?;
+        batches::wait_until_quiescent(&self.clickhouse).await?;
         self.execute(UPGRADED_WEEKS).await?;
         for statement in create_tables {
             self.execute(statement).await?;

@@ -15,7 +15,7 @@ use uuid::Uuid;
 
 use super::{migrate, serve};
 use crate::config::ClickHouseConfig;
-use crate::writer::InsertLock;
+use crate::writer::BatchStore;
 use crate::writer::batch::BatchEncoder;
 use crate::writer::dead_letter::{DeadLetter, DeadLetterListing, DeadLetters};
 use crate::writer::replay::{self, ReplayOutcome};
@@ -136,25 +136,16 @@ pub(super) async fn replay_locally(
     let stop = CancellationToken::new();
     let properties = migrate::applied_properties(&config, data_dir)?;
     let storage = serve::connect_storage(&config, data_dir, properties.clone(), stop.clone()).await?;
-    migrate::apply_schema(&storage.clickhouse, config.retention()?).await?;
+    migrate::apply_schema(&storage.shards, config.retention()?).await?;
     let durability = serve::durability(&storage, data_dir)?;
-    // Replays share this lock with the writer's inserts. Here the data folder is locked, so there is no writer.
-    let insert_lock = InsertLock::default();
     let encoder = BatchEncoder::new(properties, config.rollup_values);
-    encoder.load_admitted_values(&storage.clickhouse).await;
+    encoder.load_admitted_values(storage.shards.reader()).await;
+    // The data folder is locked, so no server inserts beside it.
+    let store = BatchStore::for_replay(&storage.shards, encoder, letters.clone(), durability);
     let mut failed = 0;
     for letter in selected {
         let letter = letter.untried();
-        let outcome = replay::replay_letter(
-            &storage.clickhouse,
-            &encoder,
-            letters,
-            &durability,
-            &insert_lock,
-            &letter,
-            0,
-        )
-        .await;
+        let outcome = replay::replay_letter(&store, &letter, 0).await;
         if outcome == ReplayOutcome::Landed {
             println!("{}  replayed  {} events", letter.batch_id, letter.events);
         } else {

@@ -11,7 +11,9 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::serve;
+use crate::clickhouse::cluster::Cluster;
 use crate::clickhouse::rebuild::rebuild_rollup;
+use crate::clickhouse::shards::Shards;
 use crate::clickhouse::upgrade::UpgradeProgress;
 use crate::clickhouse::{ClickHouse, RetentionDays, schema};
 use crate::config::ClickHouseConfig;
@@ -46,7 +48,11 @@ pub(crate) async fn run(args: MigrateArgs) -> anyhow::Result<()> {
     let MigrateArgs { print, rebuild, data_dir, clickhouse: config } = args;
     if print {
         let properties = config.declared_properties()?.properties;
-        for (name, text) in schema::rendered_files(config.retention()?, &properties) {
+        let cluster = config.cluster()?.map(Cluster::new);
+        let database = &config.clickhouse_database;
+        for (name, text) in
+            schema::rendered_files(config.retention()?, &properties, database, cluster.as_ref())
+        {
             println!("-- {name}\n{text}");
         }
         return Ok(());
@@ -56,7 +62,7 @@ pub(crate) async fn run(args: MigrateArgs) -> anyhow::Result<()> {
     let is_running = || serve::lock_data_dir(&data_dir).is_err();
     if rebuild.is_some() && config.clickhouse_url.is_empty() && is_running() {
         let properties = applied_properties(&config, &data_dir)?;
-        return rebuild_with_progress(&running_engine(&config, &data_dir, properties)?).await;
+        return rebuild_with_progress(&running_engine(&config, &data_dir, properties)?.into()).await;
     }
     // A running server applies the schema itself, and owns the embedded database.
     let _lock = if config.clickhouse_url.is_empty() { Some(serve::lock_data_dir(&data_dir)?) } else { None };
@@ -65,9 +71,9 @@ pub(crate) async fn run(args: MigrateArgs) -> anyhow::Result<()> {
     let storage = serve::connect_storage(&config, &data_dir, properties, stop.clone()).await?;
     let migrated = async {
         if rebuild.is_some() {
-            return rebuild_with_progress(&storage.clickhouse).await;
+            return rebuild_with_progress(&storage.shards).await;
         }
-        match apply_schema(&storage.clickhouse, retention).await?.as_slice() {
+        match apply_schema(&storage.shards, retention).await?.as_slice() {
             [] => println!("the schema is up to date"),
             applied => applied.iter().for_each(|name| println!("applied {name}")),
         }
@@ -83,7 +89,7 @@ pub(crate) async fn run(args: MigrateArgs) -> anyhow::Result<()> {
 
 /// Applies the schema. An upgrade of the tables of an earlier version shows its progress on standard error.
 pub(super) async fn apply_schema(
-    clickhouse: &ClickHouse,
+    shards: &Shards,
     retention: RetentionDays,
 ) -> anyhow::Result<Vec<&'static str>> {
     let bar = UpgradeBar::default();
@@ -92,7 +98,7 @@ pub(super) async fn apply_schema(
             eprintln!("upgrading the stored events: {progress}");
         }
     };
-    Ok(schema::apply(clickhouse, retention, &show).await?)
+    Ok(schema::apply(shards, retention, &show).await?)
 }
 
 /// The progress bar of an upgrade on standard error, if that is a terminal.
@@ -153,16 +159,20 @@ pub(super) fn running_engine(
     Ok(clickhouse.with_rollup(properties, config.rollup_values))
 }
 
-pub(super) async fn rebuild_with_progress(clickhouse: &ClickHouse) -> anyhow::Result<()> {
+pub(super) async fn rebuild_with_progress(shards: &Shards) -> anyhow::Result<()> {
     let bar = ProgressBar::no_length().with_style(ProgressStyle::with_template(
         "{wide_bar} {human_pos} of {human_len} events, {eta} left",
     )?);
     let started = std::time::Instant::now();
-    let events = rebuild_rollup(clickhouse, |done, total| {
-        bar.set_length(total);
-        bar.set_position(done);
-    })
-    .await?;
+    let mut events = 0;
+    // One after the other: the rows of a shard come from its own events.
+    for clickhouse in shards.iter() {
+        events += rebuild_rollup(clickhouse, |done, total| {
+            bar.set_length(total);
+            bar.set_position(done);
+        })
+        .await?;
+    }
     bar.finish_and_clear();
     println!("rebuilt the rollup from {events} events in {:.1} s", started.elapsed().as_secs_f64());
     Ok(())

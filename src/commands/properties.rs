@@ -15,7 +15,8 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::{migrate, serve};
-use crate::clickhouse::{ClickHouse, promoted};
+use crate::clickhouse::promoted;
+use crate::clickhouse::shards::Shards;
 use crate::config::ClickHouseConfig;
 use crate::properties::applied::{AppliedProperties, Declarations};
 use crate::properties::{Properties, Role};
@@ -134,11 +135,11 @@ async fn apply(
     let is_running = lock.is_none();
     if is_running && config.clickhouse_url.is_empty() {
         let clickhouse = migrate::running_engine(config, data_dir, properties)?;
-        return apply_to(&clickhouse, is_running, applied, declared, changes).await;
+        return apply_to(&clickhouse.into(), is_running, applied, declared, changes).await;
     }
     let stop = CancellationToken::new();
     let storage = serve::connect_storage(config, data_dir, properties, stop.clone()).await?;
-    let result = apply_to(&storage.clickhouse, is_running, applied, declared, changes).await;
+    let result = apply_to(&storage.shards, is_running, applied, declared, changes).await;
     stop.cancel();
     if let Some((_, supervisor_task)) = storage.engine {
         supervisor_task.await?;
@@ -147,13 +148,13 @@ async fn apply(
 }
 
 async fn apply_to(
-    clickhouse: &ClickHouse,
+    shards: &Shards,
     is_running: bool,
     applied: &AppliedProperties,
     declared: &Declarations,
     changes: &Changes,
 ) -> anyhow::Result<()> {
-    promoted::add_columns(clickhouse, &declared.properties).await?;
+    promoted::add_columns(shards, &declared.properties).await?;
     if changes.rollup {
         applied.set_needs_rebuild(true)?;
     }
@@ -173,9 +174,9 @@ async fn apply_to(
     } else {
         applied.write(declared)?;
     }
-    promoted::drop_columns(clickhouse, &changes.removed).await?;
+    promoted::drop_columns(shards, &changes.removed).await?;
     if applied.needs_rebuild() {
-        migrate::rebuild_with_progress(clickhouse).await?;
+        migrate::rebuild_with_progress(shards).await?;
         applied.set_needs_rebuild(false)?;
     }
     println!("applied");

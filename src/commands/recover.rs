@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 use super::{dead_letters, migrate, serve};
 use crate::catalogue::task::CatalogueTask;
 use crate::clickhouse::people::{self, Selection};
+use crate::clickhouse::replicas::ShardChoice;
 use crate::config::{ClickHouseConfig, JournalSettings, WriterConfig};
 use crate::server_id;
 use crate::writer::batch::BatchEncoder;
@@ -70,13 +71,17 @@ pub(crate) async fn run(args: RecoverArgs) -> anyhow::Result<()> {
     let properties = migrate::applied_properties(&config, &from)?;
     let [stop_writer, stop_storage] = std::array::from_fn(|_| CancellationToken::new());
     let storage = serve::connect_storage(&config, &from, properties.clone(), stop_storage.clone()).await?;
-    migrate::apply_schema(&storage.clickhouse, config.retention()?).await?;
+    migrate::apply_schema(&storage.shards, config.retention()?).await?;
     let durability = serve::durability(&storage, &from)?;
     let (_demand, demand) = watch::channel(None);
     let (_schema_state, schema_pending) = watch::channel(None);
     let (feed, _requests) = Feed::new();
     let (writer, writer_task) = writer::start(WriterDependencies {
-        clickhouse: storage.clickhouse.clone(),
+        shards: storage.shards.clone(),
+        choose_shard: {
+            let mut choice = ShardChoice::new(storage.replicas.clone());
+            Box::new(move || choice.next())
+        },
         server,
         encoder: BatchEncoder::new(properties, config.rollup_values),
         journal: journal.clone(),
@@ -109,12 +114,16 @@ pub(crate) async fn run(args: RecoverArgs) -> anyhow::Result<()> {
     }
     if let Some(lowest_batch) = lowest_batch {
         // Running servers have added later batches only. The journal does not know it: it is repeated here until it succeeds.
-        while let Err(error) = people::add_events(&storage.clickhouse, Selection::Since(lowest_batch)).await {
-            eprintln!("the events are in ClickHouse, but not yet in its tables of people: {error}; retrying");
-            tokio::time::sleep(RETRY_DELAY).await;
+        for shard in storage.shards.iter() {
+            while let Err(error) = people::add_events(shard, Selection::Since(lowest_batch)).await {
+                eprintln!(
+                    "the events are in ClickHouse, but not yet in its tables of people: {error}; retrying"
+                );
+                tokio::time::sleep(RETRY_DELAY).await;
+            }
         }
     }
-    let (catalogue, _mark) = CatalogueTask::new(storage.clickhouse.clone(), &writer);
+    let (catalogue, _mark) = CatalogueTask::new(storage.shards.clone(), &writer);
     if let Err(error) = catalogue.run_once().await {
         eprintln!("the properties of the recovered events are not counted in the catalogue: {error}");
     }

@@ -22,8 +22,10 @@ use crate::access::oidc::Oidc;
 use crate::access::people_file::{People, PeopleFileError};
 use crate::access::{AccessControl, KeyFile, TrustedProxies};
 use crate::catalogue::{service::CatalogueService, task::CatalogueTask};
-use crate::clickhouse::replicas::{ReplicaTask, Replicas};
+use crate::clickhouse::cluster;
+use crate::clickhouse::replicas::{ReplicaTask, Replicas, ShardChoice};
 use crate::clickhouse::schema::{self, SchemaError};
+use crate::clickhouse::shards::Shards;
 use crate::clickhouse::upgrade::{self, UpgradeProgress};
 use crate::clickhouse::{ClickHouse, RetentionDays, rebuild};
 use crate::config::{ClickHouseConfig, EdgeConfig, JournalSettings, ServeConfig, WriterConfig};
@@ -126,7 +128,7 @@ pub(crate) async fn run(config: ServeConfig) -> anyhow::Result<()> {
         Ok(Some(pending)) => {
             schema_state.send_replace(Some(pending));
             let deferred = apply_deferred_schema(
-                storage.clickhouse.clone(),
+                storage.shards.clone(),
                 retention,
                 schema_state.clone(),
                 stop_services.clone(),
@@ -143,7 +145,11 @@ pub(crate) async fn run(config: ServeConfig) -> anyhow::Result<()> {
     let (feed, durable_requests) = Feed::new();
     let recovered_batch = recovered.lowest_batch_id();
     let (writer, writer_task) = writer::start(WriterDependencies {
-        clickhouse: storage.clickhouse.clone(),
+        shards: storage.shards.clone(),
+        choose_shard: {
+            let mut choice = ShardChoice::new(storage.replicas.clone());
+            Box::new(move || choice.next())
+        },
         server,
         encoder: BatchEncoder::new(properties.clone(), config.clickhouse.rollup_values),
         journal: journal.clone(),
@@ -161,9 +167,9 @@ pub(crate) async fn run(config: ServeConfig) -> anyhow::Result<()> {
     .context("whether the machine lost power since the last run could not be determined")?;
 
     let sources = HealthSources {
-        clickhouse: storage.clickhouse.clone(),
+        shards: storage.shards.clone(),
         engine: storage.engine.as_ref().map(|(engine, _)| engine.clone()),
-        replicas: storage.replicas.as_ref().map(|(replicas, _)| replicas.clone()),
+        replicas: storage.replicas.clone(),
         writer: writer.clone(),
         journal: journal.clone(),
         dead_letters: dead_letters.clone(),
@@ -175,13 +181,11 @@ pub(crate) async fn run(config: ServeConfig) -> anyhow::Result<()> {
     let (health_collector, view) = HealthCollector::start(sources).await;
     let health_task = tokio::spawn(health_collector.run(stop_services.clone()));
     // Nobody else inserts into the embedded engine.
-    let (landings_task, landed) = match storage.replicas {
-        Some(_) => {
-            let (task, landed) =
-                LandingsTask::new(storage.clickhouse.clone(), writer.clone(), demand.subscribe());
-            (Some(tokio::spawn(task.run(stop_services.clone()))), landed)
-        }
-        None => (None, writer.stats().landed()),
+    let (landings_task, landed) = if storage.engine.is_some() {
+        (None, writer.stats().landed())
+    } else {
+        let (task, landed) = LandingsTask::new(storage.shards.clone(), writer.clone(), demand.subscribe());
+        (Some(tokio::spawn(task.run(stop_services.clone()))), landed)
     };
     let (catalog_sender, catalog) = watch::channel(Arc::new(Catalog::built_in()?));
     let sources = PanelSources {
@@ -197,11 +201,11 @@ pub(crate) async fn run(config: ServeConfig) -> anyhow::Result<()> {
         dashboard::messages::check_result,
     );
     let (people_task, people_tables) =
-        PeopleTask::new(storage.clickhouse.clone(), &writer, recovered_batch, retention.rollup);
+        PeopleTask::new(storage.shards.clone(), &writer, recovered_batch, retention.rollup);
     let people_task = tokio::spawn(people_task.run(stop_services.clone()));
     let sql = SqlQueries::new(&panels, storage.explore_clickhouse.clone());
     let runner = Runner::new(storage.explore_clickhouse.clone(), people_tables.clone(), config.explore);
-    let (catalogue_task, catalogue_mark) = CatalogueTask::new(storage.clickhouse.clone(), &writer);
+    let (catalogue_task, catalogue_mark) = CatalogueTask::new(storage.shards.clone(), &writer);
     let catalogue_task = tokio::spawn(catalogue_task.run(stop_services.clone()));
     let catalogue = CatalogueService::new(runner.clone(), catalogue_mark, properties.clone());
     let explore_stats = Arc::clone(runner.stats());
@@ -343,9 +347,9 @@ pub(crate) async fn run(config: ServeConfig) -> anyhow::Result<()> {
             .map(|oidc| ServerTask::new("OpenID Connect", tokio::spawn(oidc.run(stop_services.clone())))),
         deferred_schema,
         writer: ServerTask::new("writer", writer_task),
-        engine: match (storage.engine, storage.replicas) {
+        engine: match (storage.engine, storage.replicas_task) {
             (Some((_, task)), _) => Some(ServerTask::new("engine", task)),
-            (_, Some((_, task))) => Some(ServerTask::new("replicas", task)),
+            (_, Some(task)) => Some(ServerTask::new("replicas", task)),
             _ => None,
         },
     };
@@ -571,14 +575,16 @@ pub(super) async fn open_journal(
 
 /// ClickHouse, and the supervisor of the engine if it is the embedded one.
 pub(super) struct Storage {
-    pub(super) clickhouse: ClickHouse,
-    /// The same database, as the user of panel queries.
+    pub(super) shards: Shards,
+    /// The same database, or all shards, as the user of panel queries.
     pub(super) panels_clickhouse: ClickHouse,
-    /// The same database, as the user of queries of Explore.
+    /// As the user of queries of Explore.
     pub(super) explore_clickhouse: ClickHouse,
     pub(super) engine: Option<(EngineHandle, JoinHandle<()>)>,
-    /// `None` with the embedded engine.
-    pub(super) replicas: Option<(Replicas, JoinHandle<()>)>,
+    /// Of each shard; empty with the embedded engine.
+    pub(super) replicas: Vec<Replicas>,
+    /// Watches the replicas. `None` with the embedded engine.
+    pub(super) replicas_task: Option<JoinHandle<()>>,
 }
 
 /// Connects to the configured ClickHouse server, or starts the embedded engine. `properties` are the applied ones. `stop`
@@ -604,21 +610,53 @@ pub(super) async fn connect_storage(
             .with_rollup(properties, config.rollup_values);
         let panels_clickhouse = ClickHouse::new(engine.panels_endpoint(), &database);
         let explore_clickhouse = ClickHouse::new(engine.explore_endpoint(), &database);
-        let engine = Some((engine, supervisor_task));
-        return Ok(Storage { clickhouse, panels_clickhouse, explore_clickhouse, engine, replicas: None });
+        return Ok(Storage {
+            shards: clickhouse.into(),
+            panels_clickhouse,
+            explore_clickhouse,
+            engine: Some((engine, supervisor_task)),
+            replicas: Vec::new(),
+            replicas_task: None,
+        });
     }
-    let addresses = config.clickhouse_url.addresses();
-    let users = [Some(config.credentials()?), config.panel_credentials()?].into_iter().flatten().collect();
-    let (task, replicas) = ReplicaTask::new(&database, addresses, users)?;
-    let mut servers = task.endpoints().into_iter().map(|endpoint| ClickHouse::new(endpoint, &database));
-    let clickhouse =
-        servers.next().expect("has an endpoint per user").with_rollup(properties, config.rollup_values);
     let server_id = server_id::read_or_random(data_dir)?;
-    let clickhouse = clickhouse.with_server(&server_id, replicas.insert_failed());
-    let panels_clickhouse = servers.next().unwrap_or_else(|| clickhouse.clone());
-    let explore_clickhouse = panels_clickhouse.clone();
-    let replicas = Some((replicas, tokio::spawn(task.run(stop))));
-    Ok(Storage { clickhouse, panels_clickhouse, explore_clickhouse, engine: None, replicas })
+    let cluster = config.cluster()?;
+    let (mut tasks, mut replicas, mut shards) = (Vec::new(), Vec::new(), Vec::new());
+    let mut panels_clickhouse = None;
+    for addresses in config.clickhouse_url.shards() {
+        // Panels read all shards through the first one.
+        let panel_user = if shards.is_empty() { config.panel_credentials()? } else { None };
+        let users = [Some(config.credentials()?), panel_user].into_iter().flatten().collect();
+        let (task, shard) = ReplicaTask::new(&database, Arc::clone(addresses), users, cluster.is_some())?;
+        let mut servers = task.endpoints().into_iter().map(|endpoint| ClickHouse::new(endpoint, &database));
+        let clickhouse = servers.next().expect("has an endpoint per user");
+        let clickhouse = clickhouse.with_rollup(properties.clone(), config.rollup_values);
+        shards.push(clickhouse.with_server(&server_id, shard.insert_failed()));
+        panels_clickhouse = panels_clickhouse.or(servers.next());
+        tasks.push(task);
+        replicas.push(shard);
+    }
+    let shards = match (cluster, <[ClickHouse; 1]>::try_from(shards)) {
+        (Some(name), shards) => Shards::of_cluster(name, shards.map_or_else(|shards| shards, Vec::from)),
+        (None, shards) => {
+            let [only] = shards.expect("several shards are a cluster");
+            only.into()
+        }
+    };
+    let panels_clickhouse = match panels_clickhouse {
+        Some(clickhouse) if cluster.is_some() => cluster::reader(&clickhouse),
+        Some(clickhouse) => clickhouse,
+        None => shards.reader().clone(),
+    };
+    let watching = futures_util::future::join_all(tasks.into_iter().map(move |task| task.run(stop.clone())));
+    Ok(Storage {
+        shards,
+        explore_clickhouse: panels_clickhouse.clone(),
+        panels_clickhouse,
+        engine: None,
+        replicas,
+        replicas_task: Some(tokio::spawn(async move { drop(watching.await) })),
+    })
 }
 
 /// How landed batches become safe from a power cut.
@@ -669,14 +707,15 @@ pub(super) fn lock_data_dir(data_dir: &Path) -> anyhow::Result<File> {
 /// Applies the schema at once, unless that takes long or is not possible yet: then returns why, for health.
 async fn apply_schema(storage: &Storage, retention: RetentionDays) -> Result<Option<String>, SchemaError> {
     let applied = async {
-        if upgrade::is_needed(&storage.clickhouse).await? {
-            upgrade::check_space(&storage.clickhouse).await?;
+        let clickhouse = storage.shards.first();
+        if upgrade::is_needed(clickhouse).await? {
+            upgrade::check_space(clickhouse).await?;
             return Ok(Some(upgrade_summary(&UpgradeProgress::default())));
         }
         if storage.engine.is_some() {
-            rebuild::recover(&storage.clickhouse).await.map_err(SchemaError::RebuildNotCleanedUp)?;
+            rebuild::recover(clickhouse).await.map_err(SchemaError::RebuildNotCleanedUp)?;
         }
-        schema::apply(&storage.clickhouse, retention, &|_| {}).await.map(|_| None)
+        schema::apply(&storage.shards, retention, &|_| {}).await.map(|_| None)
     };
     match applied.await {
         // An outage of ClickHouse must not fail the start.
@@ -699,7 +738,7 @@ fn upgrade_summary(progress: &UpgradeProgress) -> String {
 /// Applies the schema, which may upgrade the tables of an earlier version, and retries until that succeeds. `pending` is
 /// `None` from then on.
 async fn apply_deferred_schema(
-    clickhouse: ClickHouse,
+    shards: Shards,
     retention: RetentionDays,
     pending: watch::Sender<Option<String>>,
     stop: CancellationToken,
@@ -714,7 +753,7 @@ async fn apply_deferred_schema(
         };
         let applied = tokio::select! {
             () = stop.cancelled() => return,
-            applied = schema::apply(&clickhouse, retention, &show) => applied,
+            applied = schema::apply(&shards, retention, &show) => applied,
         };
         match applied {
             Ok(_) => {

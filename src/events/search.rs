@@ -305,7 +305,7 @@ impl Search {
             .clickhouse
             .client()?
             .query_raw(&statement)
-            .with_setting("additional_table_filters", row_filters(query.project))
+            .with_setting("additional_table_filters", row_filters(query.project, &self.clickhouse))
             .with_setting("max_rows_to_read", query.max_rows_to_read)
             .param("project", query.project.as_str())
             .param("people_mark", self.people.mark())

@@ -208,7 +208,7 @@ impl Runner {
             .query_raw(&format!("{prefix}{}", statement.sql))
             .param("project", project.as_str())
             .param("people_mark", self.people.mark())
-            .with_setting("additional_table_filters", crate::panels::row_filters(project))
+            .with_setting("additional_table_filters", crate::panels::row_filters(project, &self.clickhouse))
             .with_setting("max_execution_time", config.timeout.as_secs().max(1).to_string())
             .with_setting("max_memory_usage", config.max_memory_bytes.to_string())
             .with_setting("max_bytes_before_external_group_by", half_memory.clone())

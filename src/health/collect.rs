@@ -1,5 +1,6 @@
 //! Collects the health of all parts into one message.
 
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
@@ -8,7 +9,8 @@ use tokio_util::sync::CancellationToken;
 use super::freshness::RecentFreshness;
 use super::storage::StorageProbe;
 use crate::clickhouse::replicas::{ReplicaState, Replicas};
-use crate::clickhouse::{ClickHouse, requirements, within};
+use crate::clickhouse::shards::Shards;
+use crate::clickhouse::{requirements, within};
 use crate::engine::EngineHandle;
 use crate::journal::Journal;
 use crate::proto::{self, v1};
@@ -26,11 +28,11 @@ const WRITER_STALLED_AFTER: Duration = Duration::from_secs(15);
 
 /// The parts that health is collected from.
 pub(crate) struct HealthSources {
-    pub clickhouse: ClickHouse,
+    pub shards: Shards,
     /// `None` with `CLICKHOUSE_URL`.
     pub engine: Option<EngineHandle>,
     /// `None` with the embedded engine.
-    pub replicas: Option<Replicas>,
+    pub replicas: Vec<Replicas>,
     pub writer: Writer,
     pub journal: Journal,
     pub dead_letters: DeadLetters,
@@ -130,7 +132,7 @@ impl HealthCollector {
     pub(crate) async fn run(mut self, stop: CancellationToken) {
         let mut ticks = tokio::time::interval(COLLECT_INTERVAL);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        let mut endpoint = self.sources.clickhouse.endpoint();
+        let mut endpoint = self.sources.shards.first().endpoint();
         loop {
             tokio::select! {
                 () = stop.cancelled() => return,
@@ -222,7 +224,7 @@ impl HealthCollector {
 
     async fn collect_clickhouse(&mut self) -> v1::ClickHouseHealth {
         let engine = self.sources.engine.as_ref();
-        let error = match tokio::time::timeout(PING_TIMEOUT, self.sources.clickhouse.version()).await {
+        let error = match tokio::time::timeout(PING_TIMEOUT, self.sources.shards.first().version()).await {
             Ok(Ok(version)) => {
                 self.clickhouse_version = version;
                 None
@@ -254,17 +256,23 @@ impl HealthCollector {
         if !is_reachable || !self.storage.is_due(now) {
             return;
         }
-        let asked = within(PING_TIMEOUT, self.storage.ask(&self.sources.clickhouse, now)).await;
+        let asked = within(PING_TIMEOUT, self.storage.ask(&self.sources.shards, now)).await;
         if let Err(error) = asked {
             tracing::warn!(%error, "the size of the tables cannot be determined");
         }
-        match within(PING_TIMEOUT, requirements::problems(&self.sources.clickhouse)).await {
-            Ok(problems) => self.problems = problems,
-            // Inserts say what is wrong.
-            Err(error) => {
-                tracing::warn!(%error, "whether ClickHouse deduplicates inserts cannot be determined")
+        // Shards usually lack the same.
+        let mut problems = BTreeSet::new();
+        for shard in self.sources.shards.iter() {
+            match within(PING_TIMEOUT, requirements::problems(shard)).await {
+                Ok(found) => problems.extend(found),
+                // Inserts say what is wrong.
+                Err(error) => {
+                    tracing::warn!(%error, "whether ClickHouse deduplicates inserts cannot be determined");
+                    return;
+                }
             }
         }
+        self.problems = problems.into_iter().collect();
     }
 }
 

@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 use clickhouse::Row;
 use serde::Deserialize;
 
-use crate::clickhouse::{ClickHouse, ClickHouseError};
+use crate::clickhouse::ClickHouseError;
+use crate::clickhouse::shards::Shards;
 use crate::proto::v1;
 
 const STATEMENT: &str = include_str!("../../queries/health/storage.sql");
@@ -40,10 +41,19 @@ impl StorageProbe {
         self.asked_at.is_none_or(|asked_at| now.duration_since(asked_at) >= INTERVAL)
     }
 
-    pub(super) async fn ask(&mut self, clickhouse: &ClickHouse, now: Instant) -> Result<(), ClickHouseError> {
+    /// The tables of all shards, and the fullest of their disks.
+    pub(super) async fn ask(&mut self, shards: &Shards, now: Instant) -> Result<(), ClickHouseError> {
         self.asked_at = Some(now);
-        let sizes: Sizes = clickhouse.client()?.query(STATEMENT).fetch_one().await?;
-        self.add(now, sizes);
+        let mut fullest: Option<Sizes> = None;
+        let mut stored = 0;
+        for shard in shards.iter() {
+            let sizes: Sizes = shard.client()?.query(STATEMENT).fetch_one().await?;
+            stored += sizes.stored;
+            fullest = Some(fullest.filter(|fullest| fullest.free <= sizes.free).unwrap_or(sizes));
+        }
+        if let Some(sizes) = fullest {
+            self.add(now, Sizes { stored, ..sizes });
+        }
         Ok(())
     }
 

@@ -6,7 +6,8 @@ use tokio::sync::watch;
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
-use crate::clickhouse::{ClickHouse, ClickHouseError, within};
+use crate::clickhouse::shards::Shards;
+use crate::clickhouse::{ClickHouseError, within};
 use crate::writer::Writer;
 
 /// How often ClickHouse is asked while somebody watches.
@@ -18,7 +19,7 @@ const EVENT_COUNT: &str = include_str!("../../queries/health/event_count.sql");
 
 /// Notices the landings of all servers.
 pub(crate) struct LandingsTask {
-    clickhouse: ClickHouse,
+    shards: Shards,
     writer: Writer,
     /// Set while somebody watches.
     demand: watch::Receiver<Option<Duration>>,
@@ -42,12 +43,12 @@ impl Counts {
 impl LandingsTask {
     /// The receiver changes with each landing.
     pub(crate) fn new(
-        clickhouse: ClickHouse,
+        shards: Shards,
         writer: Writer,
         demand: watch::Receiver<Option<Duration>>,
     ) -> (Self, watch::Receiver<u64>) {
         let (landed, receiver) = watch::channel(0);
-        (Self { clickhouse, writer, demand, landed }, receiver)
+        (Self { shards, writer, demand, landed }, receiver)
     }
 
     /// Runs until `stop` is cancelled.
@@ -88,9 +89,11 @@ impl LandingsTask {
     }
 
     async fn count(&self) -> Result<Counts, ClickHouseError> {
-        let query =
-            self.clickhouse.client()?.query_raw(EVENT_COUNT).param("database", self.clickhouse.database());
-        let stored = within(TIMEOUT, query.fetch_one()).await?;
+        let mut stored = 0;
+        for shard in self.shards.iter() {
+            let query = shard.client()?.query_raw(EVENT_COUNT).param("database", shard.database());
+            stored += within(TIMEOUT, query.fetch_one::<u64>()).await?;
+        }
         Ok(Counts { stored, own: self.writer.stats().inserted() })
     }
 }

@@ -662,7 +662,7 @@ impl Panels {
             .client()
             .map_err(failed)?
             .query_raw(&format!("{prefix}{sql}"))
-            .with_setting("additional_table_filters", row_filters(&query.project))
+            .with_setting("additional_table_filters", row_filters(&query.project, &self.clickhouse))
             .param("project", query.project.as_str())
             .param("range_start", buckets.starts[0])
             .param("range_end", buckets.end)
@@ -710,10 +710,13 @@ impl Panels {
 }
 
 /// The row filters of a statement, whatever it reads: only rows of the project. With readonly=1 it cannot change them. They
-/// are a map literal; the names of projects need no escapes.
-pub(crate) fn row_filters(project: &Project) -> String {
-    let filters = TABLES.map(|table| format!(r"'{table}':'project = \'{project}\''"));
-    format!("{{{}}}", filters.join(","))
+/// are a map literal; the names of projects need no escapes. Of a cluster, they are about the tables of the shards too.
+pub(crate) fn row_filters(project: &Project, clickhouse: &ClickHouse) -> String {
+    let of_shards = clickhouse.read_shards().map(|database| format!("{database}."));
+    let prefixes = [Some(String::new()), of_shards].into_iter().flatten();
+    let filters = prefixes
+        .flat_map(|prefix| TABLES.map(|table| format!(r"'{prefix}{table}':'project = \'{project}\''")));
+    format!("{{{}}}", filters.collect::<Vec<_>>().join(","))
 }
 
 /// A variant of EXPLAIN.

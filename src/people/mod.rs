@@ -41,6 +41,8 @@ pub(crate) struct PeopleProgress {
 #[derive(Clone, Debug)]
 pub(crate) struct PeopleTables {
     progress: watch::Receiver<PeopleProgress>,
+    /// Whether a session has a row on each shard that has events of it.
+    is_distributed: bool,
 }
 
 /// Like [`PeopleTables::session_links`], but only for the sessions whose hashes a statement selects, and for a statement with the
@@ -55,7 +57,7 @@ impl PeopleTables {
     #[cfg(test)]
     pub(crate) fn for_tests() -> Self {
         let progress = PeopleProgress { mark: Uuid::nil(), complete_since: None };
-        Self { progress: watch::channel(progress).1 }
+        Self { progress: watch::channel(progress).1, is_distributed: false }
     }
 
     /// The parameter `people_mark` of statements with [`session_links_within`].
@@ -71,7 +73,13 @@ impl PeopleTables {
     /// `(SELECT session UInt64, user_id String ...)`: the first user of every session of a project that has one. `session` is
     /// xxh3 of the session id. Join it with ANY.
     pub(crate) fn session_links(&self, project: &Project, params: &mut Params) -> String {
-        self.render(SESSION_LINKS, project, params, &[])
+        let first_users = match self.is_distributed {
+            true => {
+                "(SELECT project, session, min(first_user) AS first_user FROM session_users GROUP BY project, session)"
+            }
+            false => "session_users FINAL",
+        };
+        self.render(SESSION_LINKS, project, params, &[("first_users", first_users.to_owned())])
     }
 
     /// `(SELECT visitor UInt64, first_seen DateTime64(3, 'UTC') ...)`: when every visitor of a project was seen for the first

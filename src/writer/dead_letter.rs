@@ -82,6 +82,9 @@ pub(crate) struct DeadLetter {
     /// failures do not clear it. Set before each attempt; an attempt that gets a response restores the earlier value.
     #[serde(default)]
     pub outcome_unknown: bool,
+    /// The shard of ClickHouse that gets the batch, from 0.
+    #[serde(default)]
+    pub shard: u32,
 }
 
 impl DeadLetter {
@@ -467,6 +470,7 @@ mod tests {
             last_attempt_at: None,
             next_attempt_at: None,
             outcome_unknown: true,
+            shard: 0,
         }
     }
 

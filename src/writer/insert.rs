@@ -19,11 +19,10 @@ use super::dead_letter::{DeadLetter, DeadLetters};
 use super::reconcile::{BatchBody, ExpectedBatch, reconcile};
 use super::record::{Seal, WriterRecord};
 use super::state::{BufferedEvents, SealedBatch};
-use super::store::BatchStore;
-use super::unlanded::UnlandedBatches;
+use super::store::{BatchInfo, BatchStore, ShardStore};
 use crate::blocking::run_blocking;
 use crate::clickhouse::people::{self, Selection};
-use crate::clickhouse::{batches, exclusive};
+use crate::clickhouse::{ClickHouse, batches, exclusive};
 use crate::journal::{Journal, JournalError};
 use crate::traces;
 
@@ -59,7 +58,8 @@ pub(super) struct Inserter {
     pub(super) schema_pending: watch::Receiver<Option<String>>,
     /// Cancelled when reconciliation has completed: then the replayer may insert.
     pub(super) reconciled: CancellationToken,
-    pub(super) unlanded: UnlandedBatches,
+    /// Reads all shards.
+    pub(super) reader: ClickHouse,
 }
 
 impl Inserter {
@@ -75,15 +75,15 @@ impl Inserter {
             // The server stops before the schema is applied.
             return;
         }
-        // An earlier process may have been killed during a repair.
-        self.retry_until_ok(|| exclusive::release_own(&self.store.clickhouse)).await;
-        let stored = self.reconcile(unconfirmed).await;
+        let stored = match &*self.store.shards {
+            [only] if !only.clickhouse.stores_tokens_with_rows() => self.reconcile(only, unconfirmed).await,
+            // Tokens tell what a shard has. One that is away does not hold up the others.
+            _ => HashSet::new(),
+        };
         // A crash between dead-lettering and the landed record leaves a batch in both places. The replayer inserts it.
         let letters: HashSet<Uuid> =
             self.store.dead_letters.list().letters.into_iter().map(|letter| letter.batch_id).collect();
-        self.store.encoder.load_admitted_values(&self.store.clickhouse).await;
-        // Before anything lands that the tables of people would miss.
-        self.retry_until_ok(|| people::prepare(&self.store.clickhouse, self.unlanded.lowest_id())).await;
+        self.store.encoder.load_admitted_values(&self.reader).await;
         self.store.stats.set_insert_error(None);
         self.reconciled.cancel();
         let mut closed = event_tx.send(InserterEvent::Reconciled).await.is_err();
@@ -97,7 +97,7 @@ impl Inserter {
                 let span = tracing::info_span!(target: traces::TARGET, "batch", batch = %batch_id, events = events.cast_signed());
                 self.store_batch(batch).instrument(span).await;
             }
-            self.unlanded.remove(batch_id);
+            self.store.unlanded.remove(batch_id);
         };
         // Completed batches are reported in the order in which they were dispatched.
         let stored_batches = ReceiverStream::new(batches).map(store).buffered(MAX_INSERTS_IN_FLIGHT);
@@ -114,8 +114,11 @@ impl Inserter {
     /// batches without a landed record that may have been sent.
     async fn reconcile(
         &self,
+        shard: &ShardStore,
         UnconfirmedBatches { unclean_boot, landed, sealed }: UnconfirmedBatches,
     ) -> HashSet<Uuid> {
+        // An earlier process may have been killed during a repair.
+        self.retry_until_ok(|| exclusive::release_own(&shard.clickhouse)).await;
         let mut letters = self.store.dead_letters.list().letters;
         let batches: Vec<Seal> = if unclean_boot {
             landed.into_iter().chain(sealed).collect()
@@ -124,7 +127,7 @@ impl Inserter {
             let is_dead_lettered =
                 |seal: &Seal| letters.iter().any(|letter| letter.batch_id == seal.batch_id);
             let sealed = sealed.into_iter().filter(|seal| !is_dead_lettered(seal)).collect();
-            self.possibly_sent(sealed).await
+            self.possibly_sent(shard, sealed).await
         };
         // A rejected letter waits for a person. Its replay compares it.
         letters.retain(|letter| unclean_boot && !letter.rejected);
@@ -150,11 +153,11 @@ impl Inserter {
             );
         }
         let report = self
-            .retry_until_ok(|| reconcile(&self.store.clickhouse, &self.store.durability, &expected, load))
+            .retry_until_ok(|| reconcile(&shard.clickhouse, &self.store.durability, &expected, load))
             .await;
         self.store.stats.set_insert_error(None);
         if unclean_boot {
-            self.report_broken_parts().await;
+            report_broken_parts(&shard.clickhouse).await;
         }
         for (batch_id, error) in &report.rejected {
             tracing::error!(batch = %batch_id, %error, "ClickHouse rejects a batch that it may have held");
@@ -164,33 +167,21 @@ impl Inserter {
         // Their ids may be below the mark of the tables of people.
         let ids: Vec<Uuid> = letters.iter().map(|letter| letter.batch_id).collect();
         if !ids.is_empty() {
-            self.retry_until_ok(|| people::add_events(&self.store.clickhouse, Selection::Batches(&ids)))
-                .await;
+            self.retry_until_ok(|| people::add_events(&shard.clickhouse, Selection::Batches(&ids))).await;
         }
         self.delete_letters(letters).await;
+        // Before anything lands that the tables of people would miss.
+        self.retry_until_ok(|| shard.prepare(&self.store.unlanded)).await;
         stored
     }
 
-    /// After a power cut, ClickHouse may have detached broken parts. Reconciliation has restored their events.
-    async fn report_broken_parts(&self) {
-        match batches::count_broken_parts(&self.store.clickhouse).await {
-            Ok(0) => {}
-            Ok(parts) => tracing::warn!(
-                parts,
-                "ClickHouse has detached broken parts; their batches are complete again, and the folders \
-                 store/*/*/detached/broken-on-start_* can be deleted"
-            ),
-            Err(error) => tracing::warn!(%error, "cannot check for broken parts after an unclean boot"),
-        }
-    }
-
     /// The batches among `sealed` that may have been sent. Retries until ClickHouse responds.
-    async fn possibly_sent(&self, sealed: Vec<Seal>) -> Vec<Seal> {
+    async fn possibly_sent(&self, shard: &ShardStore, sealed: Vec<Seal>) -> Vec<Seal> {
         if sealed.is_empty() {
             return sealed;
         }
         let ids: Vec<Uuid> = sealed.iter().map(|seal| seal.batch_id).collect();
-        let stored = self.retry_until_ok(|| batches::count_stored_events(&self.store.clickhouse, &ids)).await;
+        let stored = self.retry_until_ok(|| batches::count_stored_events(&shard.clickhouse, &ids)).await;
         retain_possibly_sent(sealed, |batch_id| stored.contains_key(&batch_id))
     }
 
@@ -231,7 +222,8 @@ impl Inserter {
             Some(buffered) => buffered,
             None => self.read_from_journal(seal).await,
         };
-        self.store.store(seal.batch_id, seal.events, received_at_ms, records, false).await;
+        let Seal { batch_id, events, shard, .. } = seal;
+        self.store.store(BatchInfo { batch_id, shard, events, received_at_ms }, records, false).await;
     }
 
     /// Reads a batch that is not in memory. Retries until the disk can be read.
@@ -263,6 +255,19 @@ impl Inserter {
             }
             tokio::time::sleep(FAULT_RETRY_DELAY).await;
         }
+    }
+}
+
+/// After a power cut, ClickHouse may have detached broken parts. Reconciliation has restored their events.
+async fn report_broken_parts(clickhouse: &ClickHouse) {
+    match batches::count_broken_parts(clickhouse).await {
+        Ok(0) => {}
+        Ok(parts) => tracing::warn!(
+            parts,
+            "ClickHouse has detached broken parts; their batches are complete again, and the folders \
+             store/*/*/detached/broken-on-start_* can be deleted"
+        ),
+        Err(error) => tracing::warn!(%error, "cannot check for broken parts after an unclean boot"),
     }
 }
 
@@ -332,6 +337,7 @@ mod tests {
             first: number as Lsn,
             last: number as Lsn,
             events: 1,
+            shard: 0,
         };
         let possibly_sent = |stored: &[u128]| -> Vec<u128> {
             let has_stored_events = |batch_id: Uuid| stored.contains(&batch_id.as_u128());

@@ -76,7 +76,7 @@ use tokio_util::sync::CancellationToken;
 pub(crate) use insert::MAX_INSERTS_IN_FLIGHT;
 pub(crate) use recover::{RecoveredState, recover};
 pub(crate) use stats::{RejectedByField, WriterStats};
-pub(crate) use store::InsertLock;
+pub(crate) use store::BatchStore;
 pub(crate) use task::{WriterDependencies, batch_limits, journal_reserve_bytes, start};
 pub(crate) use unlanded::UnlandedBatches;
 

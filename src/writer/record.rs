@@ -4,7 +4,7 @@
 //! | --- | --- |
 //! | events | project, producer id, sequence, time of receipt, and the columns of the accepted events |
 //! | events, version 1 | the same without a project, and with other columns; only written by earlier versions |
-//! | seal | batch id, first and last record, number of events: the events records in this range form one batch |
+//! | seal | batch id, first and last record, number of events, shard: the events records in this range form one batch |
 //! | landed | the same as the seal: the batch is in ClickHouse or in the dead-letter folder |
 //! | producers | the durable sequence of every producer; only written by earlier versions |
 //! | snapshot | one part of a [`Snapshot`]: its index, the number of parts, and its bytes |
@@ -75,6 +75,8 @@ pub struct Seal {
     pub last: u64,
     /// Number of events in the batch; 0 in records of earlier versions, which do not have it.
     pub events: u64,
+    /// The shard of ClickHouse that gets the batch, from 0; earlier versions had one shard.
+    pub shard: u32,
 }
 
 /// The state that must survive the release of the records it came from. It replaces every earlier record at recovery.
@@ -149,6 +151,7 @@ impl Seal {
         out.extend_from_slice(&self.first.to_le_bytes());
         out.extend_from_slice(&self.last.to_le_bytes());
         out.extend_from_slice(&self.events.to_le_bytes());
+        out.extend_from_slice(&self.shard.to_le_bytes());
         out
     }
 
@@ -158,6 +161,7 @@ impl Seal {
             first: u64::from_le_bytes(reader.read_array()?),
             last: u64::from_le_bytes(reader.read_array()?),
             events: if reader.rest.is_empty() { 0 } else { u64::from_le_bytes(reader.read_array()?) },
+            shard: if reader.rest.is_empty() { 0 } else { u32::from_le_bytes(reader.read_array()?) },
         })
     }
 }
@@ -302,7 +306,7 @@ impl<'a> PayloadReader<'a> {
 mod tests {
     use super::*;
 
-    const SEAL: Seal = Seal { batch_id: Uuid::from_u128(5), first: 3, last: 9, events: 11 };
+    const SEAL: Seal = Seal { batch_id: Uuid::from_u128(5), first: 3, last: 9, events: 11, shard: 2 };
 
     #[test]
     fn every_kind_round_trips() {
@@ -329,7 +333,11 @@ mod tests {
     fn records_of_earlier_versions_are_read() {
         assert_eq!(
             WriterRecord::decode(kind::SEAL, &SEAL.encode()[..32]),
-            Ok(WriterRecord::Seal(Seal { events: 0, ..SEAL }))
+            Ok(WriterRecord::Seal(Seal { events: 0, shard: 0, ..SEAL }))
+        );
+        assert_eq!(
+            WriterRecord::decode(kind::SEAL, &SEAL.encode()[..40]),
+            Ok(WriterRecord::Seal(Seal { shard: 0, ..SEAL }))
         );
         assert_eq!(
             WriterRecord::decode(kind::LANDED, SEAL.batch_id.as_bytes()),

@@ -276,7 +276,8 @@ fn form_batches(
                 *total += size;
             }
             _ => {
-                let seal = Seal { batch_id: new_batch_id(), first: lsn, last: lsn, events: 0 };
+                // Its shard is chosen when it is sealed.
+                let seal = Seal { batch_id: new_batch_id(), first: lsn, last: lsn, events: 0, shard: 0 };
                 batches.push((seal, size));
             }
         }
@@ -328,7 +329,7 @@ mod tests {
     }
 
     fn seal(id: u128, first: Lsn, last: Lsn, events: u64) -> Seal {
-        Seal { batch_id: Uuid::from_u128(id), first, last, events }
+        Seal { batch_id: Uuid::from_u128(id), first, last, events, shard: 0 }
     }
 
     fn recover_from(records: impl IntoIterator<Item = (Lsn, WriterRecord)>) -> RecoveredState {

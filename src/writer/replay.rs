@@ -18,23 +18,20 @@
 //! process crashes together with the engine.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use super::batch::{BatchEncoder, insert_batch};
+use super::batch::insert_batch;
 use super::dead_letter::{DeadLetter, DeadLetters};
-use super::durability::Durability;
 use super::insert::read_letter;
 use super::reconcile::store_unconfirmed;
-use super::stats::WriterStats;
-use super::store::InsertLock;
+use super::store::BatchStore;
 use crate::blocking::run_blocking;
 use crate::clickhouse::people::{self, Selection};
-use crate::clickhouse::{ClickHouse, ClickHouseError, InsertFailure};
+use crate::clickhouse::{ClickHouseError, InsertFailure};
 
 /// Interval of folder scans and of rounds while no batch lands: a person may change the folder, and ClickHouse may become
 /// reachable while no events arrive.
@@ -54,12 +51,7 @@ const TOKEN_MAX_AGE: SignedDuration = SignedDuration::from_mins(10);
 const TOKEN_MAX_INSERTS: u64 = 5_000;
 
 pub(super) struct DeadLetterReplayer {
-    clickhouse: ClickHouse,
-    encoder: BatchEncoder,
-    dead_letters: DeadLetters,
-    durability: Durability,
-    insert_lock: InsertLock,
-    stats: Arc<WriterStats>,
+    store: BatchStore,
     /// The number of landed batches at the first attempt of each letter by this process.
     landed_at_first_attempt: HashMap<Uuid, u64>,
 }
@@ -76,23 +68,8 @@ pub(crate) enum ReplayOutcome {
 }
 
 impl DeadLetterReplayer {
-    pub(super) fn new(
-        clickhouse: ClickHouse,
-        encoder: BatchEncoder,
-        dead_letters: DeadLetters,
-        durability: Durability,
-        insert_lock: InsertLock,
-        stats: Arc<WriterStats>,
-    ) -> Self {
-        Self {
-            clickhouse,
-            encoder,
-            dead_letters,
-            durability,
-            insert_lock,
-            stats,
-            landed_at_first_attempt: HashMap::new(),
-        }
+    pub(super) fn new(store: BatchStore) -> Self {
+        Self { store, landed_at_first_attempt: HashMap::new() }
     }
 
     /// Runs until `stop`. Starts when `reconciled` is cancelled: nothing may be inserted during reconciliation.
@@ -101,13 +78,13 @@ impl DeadLetterReplayer {
             () = stop.cancelled() => return,
             () = reconciled.cancelled() => {}
         }
-        let mut landed = self.stats.landed();
+        let mut landed = self.store.stats.landed();
         let mut scan = tokio::time::interval(SCAN_INTERVAL);
         scan.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             tokio::select! {
                 () = stop.cancelled() => return,
-                // Never an error: `self.stats` holds the sender.
+                // Never an error: the statistics hold the sender.
                 _ = landed.changed() => {}
                 _ = scan.tick() => self.refresh().await,
             }
@@ -120,32 +97,21 @@ impl DeadLetterReplayer {
     }
 
     async fn refresh(&self) {
-        let dead_letters = self.dead_letters.clone();
+        let dead_letters = self.store.dead_letters.clone();
         run_blocking(move || dead_letters.refresh()).await;
-        self.stats.set_dead_letter_bytes(self.dead_letters.summary().bytes);
+        self.store.stats.set_dead_letter_bytes(self.store.dead_letters.summary().bytes);
     }
 
     /// One round: replays due letters until none is left, or ClickHouse is unavailable.
     async fn run_once(&mut self) {
-        while let Some(letter) = self.dead_letters.next_due(Timestamp::now()) {
-            let landed = *self.stats.landed().borrow();
+        while let Some(letter) = self.store.dead_letters.next_due(Timestamp::now()) {
+            let landed = *self.store.stats.landed().borrow();
             let landed_before = *self.landed_at_first_attempt.entry(letter.batch_id).or_insert(landed);
-            let inserts_since = landed - landed_before;
-            match replay_letter(
-                &self.clickhouse,
-                &self.encoder,
-                &self.dead_letters,
-                &self.durability,
-                &self.insert_lock,
-                &letter,
-                inserts_since,
-            )
-            .await
-            {
+            match replay_letter(&self.store, &letter, landed - landed_before).await {
                 ReplayOutcome::Landed => {
                     self.landed_at_first_attempt.remove(&letter.batch_id);
-                    self.stats.count_inserted(letter.events);
-                    self.stats.set_dead_letter_bytes(self.dead_letters.summary().bytes);
+                    self.store.stats.count_inserted(letter.events);
+                    self.store.stats.set_dead_letter_bytes(self.store.dead_letters.summary().bytes);
                 }
                 ReplayOutcome::Failed => {}
                 ReplayOutcome::ClickHouseUnavailable => return,
@@ -157,14 +123,11 @@ impl DeadLetterReplayer {
 /// Makes one attempt to insert a letter, and records the result in the letter. `inserts_since` is the number of batches
 /// known to have landed since the batch was dead-lettered.
 pub(crate) async fn replay_letter(
-    clickhouse: &ClickHouse,
-    encoder: &BatchEncoder,
-    dead_letters: &DeadLetters,
-    durability: &Durability,
-    insert_lock: &InsertLock,
+    store: &BatchStore,
     letter: &DeadLetter,
     inserts_since: u64,
 ) -> ReplayOutcome {
+    let BatchStore { encoder, dead_letters, durability, .. } = store;
     let id = letter.batch_id;
     let (bodies, of_earlier_version) = match read_letter(dead_letters, id).await {
         Ok(body) => (encoder.encode(vec![body.columns], id).await, body.of_earlier_version),
@@ -179,21 +142,20 @@ pub(crate) async fn replay_letter(
         }
     }
     let token_is_unknown = of_earlier_version || token_may_have_expired(letter, inserts_since, now);
-    let inserted = match letter.outcome_unknown || token_is_unknown {
-        true => {
-            let _exclusive = insert_lock.write().await;
-            store_unconfirmed(clickhouse, durability, id, letter.events, &bodies.events_native).await
+    let insert = async {
+        let shard = store.shard(letter.shard)?;
+        if shard.compares(id, letter.outcome_unknown || token_is_unknown) {
+            let _exclusive = shard.insert_lock.write().await;
+            store_unconfirmed(&shard.clickhouse, durability, id, letter.events, &bodies.events_native)
+                .await?;
+        } else {
+            let _shared = shard.insert_lock.read().await;
+            insert_batch(&shard.clickhouse, id, &bodies).await?;
         }
-        false => {
-            let _shared = insert_lock.read().await;
-            insert_batch(clickhouse, id, &bodies).await
-        }
+        // Its id may be below the mark of the tables of people. If this fails, the next attempt finds the batch complete.
+        people::add_events(&shard.clickhouse, Selection::Batches(&[id])).await
     };
-    // Its id may be below the mark of the tables of people. If this fails, the next attempt finds the batch complete.
-    let inserted = match inserted {
-        Ok(()) => people::add_events(clickhouse, Selection::Batches(&[id])).await,
-        failed => failed,
-    };
+    let inserted = insert.await;
     let letters = dead_letters.clone();
     let error = match inserted {
         Ok(()) => {
@@ -305,6 +267,7 @@ mod tests {
             last_attempt_at: None,
             next_attempt_at: None,
             outcome_unknown: true,
+            shard: 0,
         }
     }
 

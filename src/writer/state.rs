@@ -158,6 +158,8 @@ pub(super) struct StateSettings {
     /// Maximum bytes of a snapshot per record.
     pub(super) snapshot_part_bytes: usize,
     pub(super) new_batch_id: Box<dyn FnMut() -> Uuid + Send>,
+    /// The shard of the next batch.
+    pub(super) choose_shard: Box<dyn FnMut() -> u32 + Send>,
     /// Gets every durable request.
     pub(super) feed: Feed,
 }
@@ -200,7 +202,7 @@ pub(super) struct WriterState<T> {
 
 impl<T> WriterState<T> {
     /// Continues from recovery. Until [`Self::reconciliation_completed`], no checkpoint is due.
-    pub(super) fn new(settings: StateSettings, recovered: RecoveredState, now: Instant) -> Self {
+    pub(super) fn new(mut settings: StateSettings, recovered: RecoveredState, now: Instant) -> Self {
         let uncheckpointed: VecDeque<LandedBatch> =
             (1..).zip(recovered.landed).map(|(number, seal)| LandedBatch { number, seal }).collect();
         let recovered_unlanded = recovered.sealed.iter().map(|seal| seal.batch_id).collect();
@@ -209,6 +211,11 @@ impl<T> WriterState<T> {
         let unlanded_since =
             std::iter::repeat_n(received_at_ms, recovered.sealed.len() + recovered.unsealed.len()).collect();
         let detached = |seal| SealedBatch { seal, received_at_ms, buffered: None };
+        let unsealed: Vec<Seal> = recovered
+            .unsealed
+            .into_iter()
+            .map(|seal| Seal { shard: (settings.choose_shard)(), ..seal })
+            .collect();
         let (interval_bytes, max_interval_bytes) = settings.snapshot_interval_bytes;
         let snapshots = SnapshotSchedule {
             durable_lsn: recovered.snapshot,
@@ -227,7 +234,7 @@ impl<T> WriterState<T> {
             failures: 0,
             replies: Vec::new(),
             open: OpenBatch::default(),
-            unsealed: recovered.unsealed.into_iter().map(detached).collect(),
+            unsealed: unsealed.into_iter().map(detached).collect(),
             sealed: recovered.sealed.into_iter().map(detached).collect(),
             in_flight: VecDeque::new(),
             unlanded_since,
@@ -510,7 +517,8 @@ impl<T> WriterState<T> {
             return;
         };
         self.last_flush = now;
-        let seal = Seal { batch_id: (self.settings.new_batch_id)(), first, last, events: size.events };
+        let (batch_id, shard) = ((self.settings.new_batch_id)(), (self.settings.choose_shard)());
+        let seal = Seal { batch_id, first, last, events: size.events, shard };
         self.unlanded_since.push_back(received_at_ms);
         self.unsealed.push_back(SealedBatch { seal, received_at_ms, buffered: Some(buffered) });
     }

@@ -2,11 +2,11 @@
 
 use std::io;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use backon::{BackoffBuilder, ExponentialBuilder};
 use bytes::Bytes;
-use tokio::sync::RwLock;
+use tokio::sync::{OnceCell, RwLock};
 use tracing::Instrument as _;
 use tracing::field::Empty;
 use uuid::Uuid;
@@ -17,8 +17,10 @@ use super::dead_letter::{DeadLetter, DeadLetters};
 use super::durability::Durability;
 use super::reconcile::store_unconfirmed;
 use super::stats::WriterStats;
+use super::unlanded::UnlandedBatches;
 use crate::blocking::run_blocking;
-use crate::clickhouse::{ClickHouse, ClickHouseError, InsertFailure, exclusive};
+use crate::clickhouse::shards::Shards;
+use crate::clickhouse::{ClickHouse, ClickHouseError, InsertFailure, exclusive, people};
 use crate::traces;
 
 /// Retries of a failed insert before its batch is dead-lettered. Each delay is 250 ms, 500 ms and 1 s, plus up to as much
@@ -38,56 +40,108 @@ const REPAIR_POLL_INTERVAL: Duration = Duration::from_millis(100);
 /// Inserts share it. A batch is compared and repaired under the exclusive lock, since nothing else may be inserted meanwhile.
 pub(crate) type InsertLock = Arc<RwLock<()>>;
 
-/// Stores sealed batches, several at a time. Cheap to clone; clones share the insert lock and the statistics.
+/// A shard, and who may insert into it. Cheap to clone.
+#[derive(Clone)]
+pub(super) struct ShardStore {
+    pub(super) clickhouse: ClickHouse,
+    pub(super) insert_lock: InsertLock,
+    /// Whether the tables of people are going to get the events of new batches.
+    is_prepared: Arc<OnceCell<()>>,
+}
+
+impl ShardStore {
+    fn new(clickhouse: ClickHouse) -> Self {
+        Self { clickhouse, insert_lock: InsertLock::default(), is_prepared: Arc::default() }
+    }
+
+    /// Call it before anything lands. `unlanded` are the batches that may.
+    pub(super) async fn prepare(&self, unlanded: &UnlandedBatches) -> Result<(), ClickHouseError> {
+        let prepared =
+            self.is_prepared.get_or_try_init(|| people::prepare(&self.clickhouse, unlanded.lowest_id()));
+        prepared.await.copied()
+    }
+
+    /// Whether a batch must be compared with what the shard has: its token is not enough.
+    pub(super) fn compares(&self, batch_id: Uuid, outcome_unknown: bool) -> bool {
+        match self.clickhouse.stores_tokens_with_rows() {
+            true => age_of(batch_id).is_none_or(|age| age > TOKEN_MAX_AGE),
+            false => outcome_unknown,
+        }
+    }
+}
+
+/// Tokens of older batches may have expired. Replicated tables store 200,000 of them: those of 20 servers for a quarter of an
+/// hour at the least.
+pub(super) const TOKEN_MAX_AGE: Duration = Duration::from_secs(600);
+
+/// The time since a batch got its id; `None` if that is in the future.
+fn age_of(batch_id: Uuid) -> Option<Duration> {
+    let (seconds, nanoseconds) = batch_id.get_timestamp()?.to_unix();
+    let sealed_at = SystemTime::UNIX_EPOCH + Duration::new(seconds, nanoseconds);
+    SystemTime::now().duration_since(sealed_at).ok()
+}
+
+/// Stores sealed batches, several at a time. Cheap to clone; clones share the insert locks and the statistics.
 #[derive(Clone)]
 pub(crate) struct BatchStore {
-    pub(super) clickhouse: ClickHouse,
+    pub(super) shards: Arc<[ShardStore]>,
+    pub(super) unlanded: UnlandedBatches,
     pub(super) encoder: BatchEncoder,
     pub(super) dead_letters: DeadLetters,
     pub(super) durability: Durability,
-    pub(super) insert_lock: InsertLock,
     pub(super) stats: Arc<WriterStats>,
 }
 
+/// What a seal says about its batch.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct BatchInfo {
+    /// Also its deduplication token.
+    pub(crate) batch_id: Uuid,
+    /// The shard that gets it, from 0.
+    pub(crate) shard: u32,
+    /// Number of events. Its records may hold fewer if some are lost.
+    pub(crate) events: u64,
+    /// When its oldest event was received, in milliseconds since 1970 UTC.
+    pub(crate) received_at_ms: i64,
+}
+
 impl BatchStore {
+    /// For a command that replays dead letters while no server runs.
+    pub(crate) fn for_replay(
+        shards: &Shards,
+        encoder: BatchEncoder,
+        dead_letters: DeadLetters,
+        durability: Durability,
+    ) -> Self {
+        let (unlanded, stats) = Default::default();
+        Self { shards: Self::shards(shards), unlanded, encoder, dead_letters, durability, stats }
+    }
+
+    /// The shards of a ClickHouse.
+    pub(super) fn shards(shards: &Shards) -> Arc<[ShardStore]> {
+        shards.iter().cloned().map(ShardStore::new).collect()
+    }
+
     /// Returns once the batch is in ClickHouse or in the dead-letter folder. Retries until either succeeds.
     ///
-    /// `events` is the number in the seal; `records` may hold fewer if some are lost. `received_at_ms` is the time of receipt
-    /// of the oldest event. With `possibly_sent` the batch is compared with what ClickHouse has, instead of relying on its
-    /// deduplication token: an earlier insert may have had no response, or its token may have expired.
-    pub(crate) async fn store(
-        &self,
-        batch_id: Uuid,
-        events: u64,
-        received_at_ms: i64,
-        records: Vec<EventColumns>,
-        possibly_sent: bool,
-    ) {
+    /// With `possibly_sent` an earlier insert may have had no response: then the batch is compared with what ClickHouse has, where its
+    /// deduplication token is not enough.
+    pub(crate) async fn store(&self, batch: BatchInfo, records: Vec<EventColumns>, possibly_sent: bool) {
+        let BatchInfo { batch_id, events, .. } = batch;
         let started_at = Instant::now();
         let encoding = tracing::info_span!(target: traces::TARGET, "encode");
         let body = self.encoder.encode(records, batch_id).instrument(encoding).await;
         let mut outcome_unknown = possibly_sent;
         loop {
-            let Err(error) = self.insert_with_retries(batch_id, events, &body, &mut outcome_unknown).await
-            else {
+            let Err(error) = self.insert_with_retries(batch, &body, &mut outcome_unknown).await else {
                 tracing::debug!(batch = %batch_id, events, "batch landed");
                 self.stats.count_inserted(events);
                 self.stats.flush.observe(started_at.elapsed());
-                let age_ms = jiff::Timestamp::now().as_millisecond() - received_at_ms;
+                let age_ms = jiff::Timestamp::now().as_millisecond() - batch.received_at_ms;
                 self.stats.freshness.observe(Duration::from_millis(age_ms.try_into().unwrap_or(0)));
                 return;
             };
-            match self
-                .write_dead_letter(
-                    batch_id,
-                    events,
-                    received_at_ms,
-                    &body.events_native,
-                    error,
-                    outcome_unknown,
-                )
-                .await
-            {
+            match self.write_dead_letter(batch, &body.events_native, error, outcome_unknown).await {
                 Ok(()) => return,
                 Err(error) => {
                     tracing::error!(batch = %batch_id, %error, "cannot write a dead letter; the batch is retried");
@@ -98,38 +152,27 @@ impl BatchStore {
     }
 
     /// Inserts a batch with retries, and returns the last error. Sets `outcome_unknown` if an attempt got no response. From
-    /// then on the deduplication token is not enough: every further attempt compares the batch with ClickHouse.
+    /// then on the deduplication token may not be enough: further attempts compare the batch with ClickHouse.
     async fn insert_with_retries(
         &self,
-        batch_id: Uuid,
-        events: u64,
+        batch @ BatchInfo { batch_id, .. }: BatchInfo,
         body: &BatchBodies,
         outcome_unknown: &mut bool,
     ) -> Result<(), ClickHouseError> {
+        let shard = self.shard(batch.shard)?;
         let mut delays = INSERT_BACKOFF.build();
         let first_attempt = Instant::now();
         loop {
             let attempted_at = Instant::now();
+            let compares = shard.compares(batch_id, *outcome_unknown);
             let span = tracing::info_span!(
                 target: traces::TARGET,
                 "insert",
-                compared = *outcome_unknown,
+                compared = compares,
                 otel.status_code = Empty,
                 otel.status_description = Empty,
             );
-            let attempt = async {
-                match *outcome_unknown {
-                    true => {
-                        let _exclusive = self.insert_lock.write().await;
-                        let native = &body.events_native;
-                        store_unconfirmed(&self.clickhouse, &self.durability, batch_id, events, native).await
-                    }
-                    false => {
-                        let _shared = self.insert_lock.read().await;
-                        insert_batch(&self.clickhouse, batch_id, body).await
-                    }
-                }
-            };
+            let attempt = self.attempt(shard, batch, body, compares);
             let inserted = attempt.instrument(span.clone()).await;
             self.stats.insert.observe(attempted_at.elapsed());
             let Err(error) = inserted else { return Ok(()) };
@@ -139,11 +182,11 @@ impl BatchStore {
             self.stats.set_insert_error(Some(error.to_string()));
             if error.waits_for_repair() && first_attempt.elapsed() < REPAIR_TIMEOUT {
                 // Not a failed attempt. If this server is the one that repairs, it was interrupted.
-                let exclusive = self.insert_lock.write().await;
-                if let Err(error) = exclusive::release_own(&self.clickhouse).await {
+                let lock = shard.insert_lock.write().await;
+                if let Err(error) = exclusive::release_own(&shard.clickhouse).await {
                     tracing::warn!(%error, "the constraint of an interrupted repair could not be dropped yet");
                 }
-                drop(exclusive);
+                drop(lock);
                 tokio::time::sleep(REPAIR_POLL_INTERVAL).await;
                 continue;
             }
@@ -156,11 +199,41 @@ impl BatchStore {
         }
     }
 
+    async fn attempt(
+        &self,
+        shard: &ShardStore,
+        BatchInfo { batch_id, events, .. }: BatchInfo,
+        body: &BatchBodies,
+        compares: bool,
+    ) -> Result<(), ClickHouseError> {
+        shard.prepare(&self.unlanded).await?;
+        if compares {
+            let _exclusive = shard.insert_lock.write().await;
+            let native = &body.events_native;
+            store_unconfirmed(&shard.clickhouse, &self.durability, batch_id, events, native).await
+        } else {
+            let _shared = shard.insert_lock.read().await;
+            insert_batch(&shard.clickhouse, batch_id, body).await
+        }
+    }
+
+    /// The shard with a number.
+    ///
+    /// # Errors
+    /// When the setting names fewer.
+    pub(super) fn shard(&self, number: u32) -> Result<&ShardStore, ClickHouseError> {
+        self.shards.get(number as usize).ok_or_else(|| {
+            ClickHouseError::unreachable(format!(
+                "CLICKHOUSE_URL names {} shards, but the batch belongs to shard {}; name that one too",
+                self.shards.len(),
+                number + 1
+            ))
+        })
+    }
+
     async fn write_dead_letter(
         &self,
-        batch_id: Uuid,
-        events: u64,
-        received_at_ms: i64,
+        BatchInfo { batch_id, shard, events, received_at_ms }: BatchInfo,
         body: &[Bytes],
         error: ClickHouseError,
         outcome_unknown: bool,
@@ -179,6 +252,7 @@ impl BatchStore {
             last_attempt_at: None,
             next_attempt_at: None,
             outcome_unknown,
+            shard,
         };
         tracing::error!(batch = %batch_id, events, rejected, reason = letter.reason, "dead-lettering a batch");
         let bytes = letter.bytes;

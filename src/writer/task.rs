@@ -27,11 +27,11 @@ use super::recover::RecoveredState;
 use super::replay::DeadLetterReplayer;
 use super::state::{DeferredRequest, RecordLog, SealedBatch, StateSettings, WriterState};
 use super::stats::WriterStats;
-use super::store::{BatchStore, InsertLock};
+use super::store::BatchStore;
 use super::unlanded::UnlandedBatches;
 use super::{AckSender, ProducerQuery, SUBMISSION_QUEUE_CAPACITY, Submission, SubmitError, Writer};
 use crate::blocking::run_blocking;
-use crate::clickhouse::ClickHouse;
+use crate::clickhouse::shards::Shards;
 use crate::config::WriterConfig;
 use crate::journal::{Journal, JournalError, Lsn, PendingAppend};
 
@@ -64,7 +64,9 @@ const SNAPSHOT_PART_BYTES: usize = 8 << 20;
 const MAX_QUEUED_SUBMISSIONS: usize = 64;
 
 pub(crate) struct WriterDependencies {
-    pub clickhouse: ClickHouse,
+    pub shards: Shards,
+    /// Chooses the shard of each batch when it is sealed.
+    pub choose_shard: Box<dyn FnMut() -> u32 + Send>,
     /// The server whose data folder this is.
     pub server: ServerNumber,
     /// Encodes batches for the tables as they are now.
@@ -117,7 +119,8 @@ pub(crate) fn journal_reserve_bytes(config: &WriterConfig) -> u64 {
 /// When the boot marker cannot be read.
 pub(crate) async fn start(dependencies: WriterDependencies) -> io::Result<(Writer, JoinHandle<()>)> {
     let WriterDependencies {
-        clickhouse,
+        shards,
+        choose_shard,
         server,
         encoder,
         journal,
@@ -147,15 +150,6 @@ pub(crate) async fn start(dependencies: WriterDependencies) -> io::Result<(Write
     let (producer_query_tx, producer_queries) = mpsc::channel(16);
     let (batch_tx, batches) = mpsc::channel(MAX_INSERTS_IN_FLIGHT);
     let (inserter_event_tx, inserter_events) = mpsc::channel(4);
-    let insert_lock = InsertLock::default();
-    let replayer = DeadLetterReplayer::new(
-        clickhouse.clone(),
-        encoder.clone(),
-        dead_letters.clone(),
-        durability.clone(),
-        Arc::clone(&insert_lock),
-        Arc::clone(&stats),
-    );
     let unlanded = UnlandedBatches::new(server);
     unlanded.add(recovered.sealed.iter().chain(&recovered.unsealed).map(|seal| seal.batch_id));
     let unconfirmed = UnconfirmedBatches {
@@ -165,19 +159,20 @@ pub(crate) async fn start(dependencies: WriterDependencies) -> io::Result<(Write
     };
     let reconciled = CancellationToken::new();
     let store = BatchStore {
-        clickhouse,
+        shards: BatchStore::shards(&shards),
+        unlanded: unlanded.clone(),
         encoder,
         dead_letters,
         durability: durability.clone(),
-        insert_lock,
         stats: Arc::clone(&stats),
     };
+    let replayer = DeadLetterReplayer::new(store.clone());
     let inserter = Inserter {
         store,
         journal: journal.clone(),
         schema_pending,
         reconciled: reconciled.clone(),
-        unlanded: unlanded.clone(),
+        reader: shards.reader().clone(),
     };
     let max_bytes = journal.stats().max_bytes;
     let settings = StateSettings {
@@ -190,6 +185,7 @@ pub(crate) async fn start(dependencies: WriterDependencies) -> io::Result<(Write
             let unlanded = unlanded.clone();
             Box::new(move || unlanded.new_id())
         },
+        choose_shard,
         feed,
     };
     let task = WriterTask {

@@ -15,6 +15,8 @@ use v1::dashboard_service_client::DashboardServiceClient;
 use v1::health_service_client::HealthServiceClient;
 use v1::ingest_service_client::IngestServiceClient;
 
+use crate::cluster::emulation::{CLUSTER, EmulatedCluster};
+
 /// Deadline after which a wait counts as hung. Generous: no test fails because the machine is slow.
 pub(crate) const TIMEOUT: Duration = Duration::from_secs(180);
 
@@ -24,6 +26,8 @@ pub(crate) struct TestServer {
     pub(crate) address: String,
     data_dir: Arc<TempDir>,
     log: Arc<Mutex<Vec<String>>>,
+    /// With MILLRACE_TEST_CLUSTER: instead of the embedded engine.
+    cluster: Option<EmulatedCluster>,
 }
 
 impl TestServer {
@@ -60,6 +64,17 @@ impl TestServer {
 
     /// Starts a program without waiting until it is ready.
     pub(crate) fn spawn(program: &Path, data_dir: Arc<TempDir>, env: &[(&str, &str)]) -> Self {
+        let is_own = env.iter().all(|(name, _)| *name != "CLICKHOUSE_URL");
+        let cluster = (is_own && std::env::var_os("MILLRACE_TEST_CLUSTER").is_some())
+            .then(|| EmulatedCluster::start(2));
+        let mut of_cluster = Vec::new();
+        if let Some(cluster) = &cluster {
+            of_cluster = vec![("CLICKHOUSE_URL", cluster.urls.as_str()), ("CLICKHOUSE_CLUSTER", CLUSTER)];
+            let endpoint = serde_json::json!({
+                "url": cluster.engine(0), "user": "default", "password": TestClickHouse::PASSWORD,
+            });
+            std::fs::write(data_dir.path().join("engine.json"), endpoint.to_string()).unwrap();
+        }
         let mut child = Command::new(program)
             .arg("serve")
             .env("MILLRACE_LISTEN", "127.0.0.1:0")
@@ -67,6 +82,7 @@ impl TestServer {
             .env("MILLRACE_INSIGHTS_DIR", data_dir.path().join("insights"))
             .env("MILLRACE_LOG", "info,millrace=debug")
             .env("CLICKHOUSE_PASSWORD", TestClickHouse::PASSWORD)
+            .envs(of_cluster)
             .envs(env.iter().copied())
             .stdin(Stdio::null())
             .stdout(Stdio::null())
@@ -80,7 +96,7 @@ impl TestServer {
                 lines.lock().unwrap().push(line);
             }
         });
-        Self { child, address: String::new(), data_dir, log }
+        Self { child, address: String::new(), data_dir, log, cluster }
     }
 
     pub(crate) fn url(&self) -> String {
@@ -186,7 +202,7 @@ impl TestServer {
             .with_url(endpoint["url"].as_str().unwrap())
             .with_user(endpoint["user"].as_str().unwrap())
             .with_password(endpoint["password"].as_str().unwrap())
-            .with_database("millrace");
+            .with_database(if self.cluster.is_some() { "millrace_all" } else { "millrace" });
         let response = client.query_raw(query).fetch_bytes("TabSeparated")?.collect().await?;
         Ok(String::from_utf8(response.to_vec()).unwrap().trim_end().to_owned())
     }
@@ -320,9 +336,15 @@ impl TestClickHouse {
     pub(crate) const PASSWORD: &str = "a password for tests";
 
     pub(crate) fn start(address: &str, folder: &Path) -> Self {
+        Self::start_with(address, folder, &[])
+    }
+
+    /// Starts it with further arguments.
+    pub(crate) fn start_with(address: &str, folder: &Path, arguments: &[&str]) -> Self {
         let child = Command::new(env!("CARGO_BIN_EXE_millrace"))
             .args(["engine", "--exit-with-parent", "--listen", address, "--data-dir"])
             .arg(folder)
+            .args(arguments)
             .env("MILLRACE_ENGINE_PASSWORD", Self::PASSWORD)
             .stdin(Stdio::piped())
             .stdout(Stdio::null())

@@ -4,6 +4,7 @@
 mod backpressure;
 mod catalogue;
 mod clients;
+mod cluster;
 mod common;
 mod contention;
 mod correctness;

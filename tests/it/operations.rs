@@ -43,7 +43,7 @@ async fn changing_the_retention_alters_every_table() {
     let server = TestServer::start_on(folder, &days);
     assert_eq!(server.sql(&ttls.replace("DAYS", "7")).await, "events");
     assert_eq!(server.sql(&ttls.replace("DAYS", "8")).await, "event_properties\nrollup");
-    assert_eq!(server.sql("SELECT count() FROM schema_migrations").await, "9", "each file is applied once");
+    assert_eq!(server.sql("SELECT count() FROM schema_migrations").await, "10", "each file is applied once");
 }
 
 const TABLES: [&str; 2] = ["events", "rollup"];
@@ -167,7 +167,7 @@ async fn schema_migrations_are_idempotent() {
     let folder = server.shared_data_dir();
     server.stop();
     let server = TestServer::start_on(folder, &[]);
-    assert_eq!(server.sql("SELECT count() FROM schema_migrations").await, "9");
+    assert_eq!(server.sql("SELECT count() FROM schema_migrations").await, "10");
     server.ingest().await.send_events(events_request(vec![event("page_view")])).await.unwrap();
     server.wait_until_landed().await;
     assert_eq!(server.sql("SELECT count() FROM events").await, "2");

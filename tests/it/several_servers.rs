@@ -66,7 +66,7 @@ async fn send_until_stopped(
             let event = v1::Event {
                 timestamp: Some(timestamp),
                 session_id: format!("{member}/{}", next / 7),
-                user_id: (next % 3 > 0).then(|| format!("user {}", next / 21)),
+                user_id: (!next.is_multiple_of(3)).then(|| format!("user {}", next / 21)),
                 properties_kind: Some(v1::event::PropertiesKind::PropertiesJson(properties)),
                 ..event("page_view")
             };

@@ -608,6 +608,7 @@ fn start(
         snapshot_interval_bytes: (2_000, MAX_BYTES / 8),
         snapshot_part_bytes: 150,
         new_batch_id: Box::new(new_batch_id),
+        choose_shard: Box::new(|| 0),
         feed: Feed::new().0,
     };
     let state = WriterState::new(settings, recovered, now);

@@ -10,7 +10,7 @@ import { Menu } from "../../ui/Menu.tsx";
 import { showToast } from "../../ui/toast.ts";
 import { Confirm } from "./Confirm.tsx";
 import { NewKey } from "./NewKey.tsx";
-import { CELL, HEAD, Loaded, Scrolled, Section } from "./Section.tsx";
+import { CELL, ColumnHead, Loaded, Scrolled, Section } from "./Section.tsx";
 import { ShownKey, type ShownKeyProps } from "./ShownKey.tsx";
 import { strings } from "./strings.ts";
 
@@ -138,13 +138,11 @@ const KeyTable = ({ keys, zone, now, onStep }: TableProps) => (
       <thead>
         <tr>
           {[words.name, words.scope, words.project, words.limits, words.created].map((name) => (
-            <th key={name} scope="col" className={HEAD}>
-              {name}
-            </th>
+            <ColumnHead key={name}>{name}</ColumnHead>
           ))}
-          <th scope="col" className={HEAD}>
+          <ColumnHead>
             <span className="sr-only">{words.action}</span>
-          </th>
+          </ColumnHead>
         </tr>
       </thead>
       <tbody>

@@ -102,12 +102,14 @@ function Change({ kind, changed, keys, onStep }: ChangeProps) {
     if (kind === "rotate") {
       const { key, text } = await call(ROTATE_KEY, { id });
       onStep({ kind: "show", shown: key ?? changed, text, rotated: true });
+      await invalidateCalls(LIST_KEYS);
     } else {
       await call(REVOKE_KEY, { id, oldSecretsOnly: kind === "end" });
+      // Before the dialog closes: a menu of the table that is opened then must not lose an item between press and release.
+      await invalidateCalls(LIST_KEYS);
       showToast({ title: kind === "end" ? words.ended(name) : words.revoked(name) });
       onStep(undefined);
     }
-    await invalidateCalls(LIST_KEYS);
   };
   return (
     <Confirm

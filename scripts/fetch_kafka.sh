@@ -25,7 +25,7 @@ if [[ ! -d $folder || -n ${UPDATE:-} ]]; then
     exit
   fi
   (cd "$draft" && sha256sum --check --strict --quiet) < jars.sha256 >&2 || fail "a jar has another checksum than in tests/kafka/jars.sha256"
-  unexpected=$(cd "$draft" && ls | grep -vxFf <(awk '{print $2}' "$OLDPWD/jars.sha256") || true)
+  unexpected=$(cd "$draft" && printf '%s\n' * | grep -vxFf <(awk '{print $2}' "$OLDPWD/jars.sha256") || true)
   [[ -z $unexpected ]] || fail "not in tests/kafka/jars.sha256: $unexpected"
   # Another run may have been faster.
   [[ -d $folder ]] || mv --no-target-directory "$draft" "$folder"

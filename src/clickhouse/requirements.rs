@@ -191,6 +191,18 @@ mod tests {
     }
 
     #[test]
+    fn the_shipped_cluster_has_such_a_version() {
+        let compose = include_str!("../../docker-compose.cluster.yml");
+        let images = compose.lines().filter_map(|line| line.trim().strip_prefix("image: clickhouse/"));
+        let versions: Vec<&str> = images.map(|image| image.split_once(':').unwrap().1).collect();
+        assert_eq!(versions.len(), 2, "{versions:?}");
+        for version in versions {
+            assert!(Version::parse(version).is_some());
+            assert_eq!(check_replicated_version(version), Ok(()));
+        }
+    }
+
+    #[test]
     fn a_table_that_forgets_tokens_early_is_named_with_the_way_out() {
         let table = |engine: &str, settings: &str| Table {
             name: "events".into(),

@@ -177,14 +177,47 @@ fn the_health_check_of_the_image_fails_unless_events_are_accepted() {
 }
 
 #[test]
-fn the_compose_file_mounts_what_is_shipped() {
-    let compose = std::fs::read_to_string(repository().join("docker-compose.yml")).unwrap();
-    let mounts: Vec<&str> = compose.lines().filter_map(|line| line.trim().strip_prefix("- ./")).collect();
-    assert!(mounts.len() >= 6, "{mounts:?}");
-    for mount in mounts {
-        let path = mount.split(':').next().unwrap();
-        assert!(repository().join(path).exists(), "{path}");
+fn the_compose_files_mount_what_is_shipped() {
+    for (name, mounts_at_least) in [("docker-compose.yml", 6), ("docker-compose.cluster.yml", 5)] {
+        let compose = std::fs::read_to_string(repository().join(name)).unwrap();
+        // Of volumes and of configs.
+        let mounts: Vec<&str> = compose
+            .lines()
+            .filter_map(|line| {
+                line.trim().strip_prefix("- ./").or_else(|| Some(line.split_once("{ file: ./")?.1))
+            })
+            .collect();
+        assert!(mounts.len() >= mounts_at_least, "{name}: {mounts:?}");
+        for mount in mounts {
+            let path = mount.split([':', ' ']).next().unwrap();
+            assert!(repository().join(path).exists(), "{name}: {path}");
+        }
+        let ports = compose.lines().filter(|line| line.trim().starts_with("- \"") && line.contains(":"));
+        assert!(
+            ports.clone().all(|port| port.contains("127.0.0.1:")),
+            "{name}: {:?}",
+            ports.collect::<Vec<_>>()
+        );
     }
-    let ports = compose.lines().filter(|line| line.trim().starts_with("- \"") && line.contains(":"));
-    assert!(ports.clone().all(|port| port.contains("127.0.0.1:")), "{:?}", ports.collect::<Vec<_>>());
+}
+
+/// `CLICKHOUSE_URL` names the shards and replicas in the order of ClickHouse's own list.
+#[test]
+fn the_compose_file_of_the_cluster_names_its_replicas_in_their_order() {
+    let compose = std::fs::read_to_string(repository().join("docker-compose.cluster.yml")).unwrap();
+    let config = std::fs::read_to_string(repository().join("deploy/cluster/clickhouse.xml")).unwrap();
+    let (_, url) = compose.split_once("CLICKHOUSE_URL: ").unwrap();
+    let url = url.lines().next().unwrap();
+    let (_, shards) = config.split_once("<remote_servers").unwrap();
+    let shards: Vec<String> = shards
+        .split("<shard>")
+        .skip(1)
+        .map(|shard| {
+            let hosts = shard.split("</shard>").next().unwrap().split("<host>").skip(1);
+            let urls = hosts.map(|host| format!("http://{}:8123", host.split('<').next().unwrap()));
+            urls.collect::<Vec<_>>().join(",")
+        })
+        .collect();
+    assert_eq!(shards.len(), 2);
+    assert_eq!(url, shards.join(";"));
 }

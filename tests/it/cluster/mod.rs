@@ -1,6 +1,6 @@
 //! A cluster: batches on several shards, and all figures from all of them.
 //!
-//! `make cluster-test` also runs the tests of panels, Explore, people and the catalogue on it.
+//! `make shards-test` also runs the tests of panels, Explore, people and the catalogue on it.
 
 pub(crate) mod emulation;
 

@@ -559,6 +559,49 @@ test("a dashboard that does not exist says so, and leads to the others", async (
   expect(screen.getByRole("link", { name: "All dashboards" }).getAttribute("href")).toContain("/dashboards");
 });
 
+test.each(["after", "before"])(
+  "a dashboard whose file the server has read meanwhile is shown with its range: the first version is %s the response",
+  async (order) => {
+    const found = board(["error_rate"], { range: { timeRange: 4 } as never });
+    let respond = () => {};
+    client.on(GET_DASHBOARD, async () => {
+      await new Promise<void>((done) => {
+        respond = done;
+      });
+      throw new StatusError("no such dashboard", Code.NotFound);
+    });
+    const page = renderPage("/dashboards/shop?zone=utc");
+    act(() => live.goLive({ panels: PANELS }));
+    await waitFor(() => expect(live.calls).toContainEqual({ method: "board", name: "shop" }));
+    const announce = () => act(() => live.setConnection({ insightsVersion: "1" }));
+    if (order === "before") announce();
+    client.on(GET_DASHBOARD, () => ({ dashboard: found }));
+    respond();
+    if (order === "after") {
+      await screen.findByText("There is no dashboard named “shop”");
+      announce();
+    }
+    await waitFor(() => expect(page.search()).toBe("?range=7d&zone=utc"));
+  },
+);
+
+test("a dashboard that does not exist is requested once for each version", async () => {
+  client.on(GET_DASHBOARD, () => {
+    throw new StatusError("no such dashboard", Code.NotFound);
+  });
+  renderPage("/dashboards/gone");
+  const requests = () => live.calls.filter(({ method }) => method === "board").length;
+  act(() => live.goLive({ panels: PANELS }));
+  await screen.findByText("There is no dashboard named “gone”");
+  const before = requests();
+  for (const [index, insightsVersion] of ["1", "1", "2", "2"].entries()) {
+    act(() => live.setConnection({ insightsVersion, lastHeardAt: index }));
+    // The response of a request is there.
+    await act(async () => {});
+  }
+  expect(requests() - before).toBe(2);
+});
+
 test("if the built-in dashboard cannot be loaded, all panels are shown", async () => {
   client.on(GET_DASHBOARD, () => {
     throw new StatusError("the folder cannot be read", Code.FailedPrecondition);

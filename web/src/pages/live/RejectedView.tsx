@@ -1,4 +1,5 @@
 import { type ReactNode, useRef, useState } from "react";
+import { sourceName } from "../../api/eventSource.ts";
 import { type RejectedEvent, type RejectionCount, timestampMs } from "../../api/messages.ts";
 import { LIST_REJECTED_EVENTS } from "../../api/methods.ts";
 import { formatCount } from "../../lib/format.ts";
@@ -20,7 +21,6 @@ import { useRowHeight } from "./useStream.ts";
 const REFRESH_MS = 2_000;
 const MAX_LISTED = 1_000;
 
-const sourceName = (source: number): string => words.sources[source] ?? String(source);
 const fieldText = (field: string) => field || words.wholeEvent;
 
 /** Why events were rejected, which ones, and what to do. */

@@ -32,7 +32,6 @@ export const words = {
   noName: "no name",
   noKey: "no key",
   wholeEvent: "event",
-  sources: ["unknown", "gRPC", "HTTP", "Segment", "OpenTelemetry"],
   open: (name: string, time: string) => `${name}, rejected at ${time}: show why`,
   inspector: "Rejected event",
   why: "Why",

@@ -12,7 +12,7 @@ import { EmptyState } from "../../ui/placeholders.tsx";
 import { eventAddress } from "./addresses.ts";
 import { countsByDay } from "./days.ts";
 import { Properties } from "./Properties.tsx";
-import { HEAD, Loaded, Scrolled, Section } from "./Section.tsx";
+import { ColumnHead, Loaded, Scrolled, Section } from "./Section.tsx";
 import { strings } from "./strings.ts";
 
 const words = strings.catalogue;
@@ -72,21 +72,11 @@ function EventTable({ names, zone, now }: { names: EventName[]; zone: string; no
       <table className="w-full text-sm">
         <thead>
           <tr>
-            <th scope="col" className={`${HEAD} sticky left-0 bg-card`}>
-              {words.event}
-            </th>
-            <th scope="col" className={`${HEAD} text-right`}>
-              {words.volume}
-            </th>
-            <th scope="col" className={`${HEAD} ${WIDE}`}>
-              {words.perDay}
-            </th>
-            <th scope="col" className={`${HEAD} ${WIDE}`}>
-              {words.first}
-            </th>
-            <th scope="col" className={HEAD}>
-              {words.last}
-            </th>
+            <ColumnHead className="sticky left-0 bg-card">{words.event}</ColumnHead>
+            <ColumnHead className="text-right">{words.volume}</ColumnHead>
+            <ColumnHead className={WIDE}>{words.perDay}</ColumnHead>
+            <ColumnHead className={WIDE}>{words.first}</ColumnHead>
+            <ColumnHead>{words.last}</ColumnHead>
           </tr>
         </thead>
         {names.map((event) => (

@@ -9,7 +9,7 @@ import { Button } from "../../ui/Button.tsx";
 import { Spinner } from "../../ui/placeholders.tsx";
 import { Confirm } from "./Confirm.tsx";
 import { replayOutcome } from "./replay.ts";
-import { CELL, HEAD, Loaded, Scrolled, Section } from "./Section.tsx";
+import { CELL, ColumnHead, Loaded, Scrolled, Section } from "./Section.tsx";
 import { strings } from "./strings.ts";
 
 const words = strings.letters;
@@ -128,24 +128,14 @@ function LetterTable({ letters, failed, started, zone, now, onReplay }: TablePro
       <table className="w-full text-sm">
         <thead>
           <tr>
-            <th scope="col" className={HEAD}>
-              {words.since}
-            </th>
-            <th scope="col" className={`${HEAD} text-right`}>
-              {words.events}
-            </th>
-            <th scope="col" className={`${HEAD} min-w-64`}>
-              {words.reason}
-            </th>
-            <th scope="col" className={`${HEAD} text-right`}>
-              {words.attempts}
-            </th>
-            <th scope="col" className={HEAD}>
-              {words.next}
-            </th>
-            <th scope="col" className={HEAD}>
+            <ColumnHead>{words.since}</ColumnHead>
+            <ColumnHead className="text-right">{words.events}</ColumnHead>
+            <ColumnHead className="min-w-64">{words.reason}</ColumnHead>
+            <ColumnHead className="text-right">{words.attempts}</ColumnHead>
+            <ColumnHead>{words.next}</ColumnHead>
+            <ColumnHead>
               <span className="sr-only">{words.action}</span>
-            </th>
+            </ColumnHead>
           </tr>
         </thead>
         <tbody>

@@ -10,7 +10,7 @@ import { Menu } from "../../ui/Menu.tsx";
 import { showToast } from "../../ui/toast.ts";
 import { Confirm } from "./Confirm.tsx";
 import { NewKey } from "./NewKey.tsx";
-import { CELL, HEAD, Loaded, Scrolled, Section } from "./Section.tsx";
+import { CELL, ColumnHead, Loaded, Scrolled, Section } from "./Section.tsx";
 import { ShownKey, type ShownKeyProps } from "./ShownKey.tsx";
 import { strings } from "./strings.ts";
 
@@ -102,12 +102,14 @@ function Change({ kind, changed, keys, onStep }: ChangeProps) {
     if (kind === "rotate") {
       const { key, text } = await call(ROTATE_KEY, { id });
       onStep({ kind: "show", shown: key ?? changed, text, rotated: true });
+      await invalidateCalls(LIST_KEYS);
     } else {
       await call(REVOKE_KEY, { id, oldSecretsOnly: kind === "end" });
+      // Before the dialog closes: a menu of the table that is opened then must not lose an item between press and release.
+      await invalidateCalls(LIST_KEYS);
       showToast({ title: kind === "end" ? words.ended(name) : words.revoked(name) });
       onStep(undefined);
     }
-    await invalidateCalls(LIST_KEYS);
   };
   return (
     <Confirm
@@ -138,13 +140,11 @@ const KeyTable = ({ keys, zone, now, onStep }: TableProps) => (
       <thead>
         <tr>
           {[words.name, words.scope, words.project, words.limits, words.created].map((name) => (
-            <th key={name} scope="col" className={HEAD}>
-              {name}
-            </th>
+            <ColumnHead key={name}>{name}</ColumnHead>
           ))}
-          <th scope="col" className={HEAD}>
+          <ColumnHead>
             <span className="sr-only">{words.action}</span>
-          </th>
+          </ColumnHead>
         </tr>
       </thead>
       <tbody>

@@ -8,7 +8,7 @@ import { useCall } from "../../live/useCall.ts";
 import { type Search, viewSearch } from "../../shell/view.ts";
 import { Input } from "../../ui/Field.tsx";
 import { eventAddress } from "./addresses.ts";
-import { CELL, HEAD, Loaded } from "./Section.tsx";
+import { CELL, ColumnHead, Loaded } from "./Section.tsx";
 import { strings } from "./strings.ts";
 
 const words = strings.properties;
@@ -79,9 +79,7 @@ function Table({ event, days, properties, zone, now }: Props & { properties: Cat
       <thead>
         <tr>
           {[words.key, words.events, words.types, words.last, words.declared].map((name) => (
-            <th key={name} scope="col" className={HEAD}>
-              {name}
-            </th>
+            <ColumnHead key={name}>{name}</ColumnHead>
           ))}
         </tr>
       </thead>

@@ -73,4 +73,10 @@ export function Loaded<Response>({ state, failed, children }: LoadedProps<Respon
 }
 
 export const CELL = "px-2.5 py-1.5 text-left align-top";
-export const HEAD = "px-2.5 py-1.5 text-left text-xs font-medium text-muted";
+
+/** The head of a table's column. */
+export const ColumnHead = ({ className = "", children }: { className?: string; children: ReactNode }) => (
+  <th scope="col" className={`px-2.5 py-1.5 text-left text-xs font-medium text-muted ${className}`}>
+    {children}
+  </th>
+);

@@ -4,7 +4,7 @@ import { LIST_SETTINGS } from "../../api/methods.ts";
 import { useCall } from "../../live/useCall.ts";
 import { Button } from "../../ui/Button.tsx";
 import { Input } from "../../ui/Field.tsx";
-import { CELL, HEAD, Loaded, Scrolled, Section } from "./Section.tsx";
+import { CELL, ColumnHead, Loaded, Scrolled, Section } from "./Section.tsx";
 import { shownSettings } from "./settingsOrder.ts";
 import { strings } from "./strings.ts";
 
@@ -68,15 +68,9 @@ const SettingTable = ({ settings }: { settings: Setting[] }) => (
     <table className="w-full text-sm">
       <thead>
         <tr>
-          <th scope="col" className={HEAD}>
-            {words.name}
-          </th>
-          <th scope="col" className={`${HEAD} min-w-32`}>
-            {words.value}
-          </th>
-          <th scope="col" className={`${HEAD} min-w-64`}>
-            {words.meaning}
-          </th>
+          <ColumnHead>{words.name}</ColumnHead>
+          <ColumnHead className="min-w-32">{words.value}</ColumnHead>
+          <ColumnHead className="min-w-64">{words.meaning}</ColumnHead>
         </tr>
       </thead>
       <tbody>

@@ -6,7 +6,7 @@ import { formatInstant } from "../../lib/time.ts";
 import { useCall } from "../../live/useCall.ts";
 import { useCatalog } from "../../shell/live.ts";
 import { Button } from "../../ui/Button.tsx";
-import { CELL, HEAD, Loaded, Scrolled, Section } from "./Section.tsx";
+import { CELL, ColumnHead, Loaded, Scrolled, Section } from "./Section.tsx";
 import { strings } from "./strings.ts";
 
 const words = strings.slow;
@@ -35,19 +35,13 @@ export function SlowPanels({ zone, now }: { zone: string; now: number }) {
                 <table className="w-full text-sm">
                   <thead>
                     <tr>
-                      <th scope="col" className={HEAD}>
-                        {words.panel}
-                      </th>
+                      <ColumnHead>{words.panel}</ColumnHead>
                       {[words.statements, words.mean, words.p99, words.failures].map((name) => (
-                        <th key={name} scope="col" className={`${HEAD} text-right whitespace-nowrap`}>
+                        <ColumnHead key={name} className="text-right whitespace-nowrap">
                           {name}
-                        </th>
+                        </ColumnHead>
                       ))}
-                      {withErrors && (
-                        <th scope="col" className={`${HEAD} min-w-56`}>
-                          {words.lastError}
-                        </th>
-                      )}
+                      {withErrors && <ColumnHead className="min-w-56">{words.lastError}</ColumnHead>}
                     </tr>
                   </thead>
                   <tbody>

@@ -1,5 +1,6 @@
 import { Link, useSearch } from "@tanstack/react-router";
 import { useRef } from "react";
+import { sourceName } from "../../api/eventSource.ts";
 import { type ListSourcesResponse, type Source, timestampMs } from "../../api/messages.ts";
 import { LIST_KEYS, LIST_SOURCES } from "../../api/methods.ts";
 import { formatCount, formatDuration } from "../../lib/format.ts";
@@ -7,7 +8,7 @@ import { formatInstant } from "../../lib/time.ts";
 import { useCall } from "../../live/useCall.ts";
 import { type Search, viewSearch } from "../../shell/view.ts";
 import { EmptyState } from "../../ui/placeholders.tsx";
-import { CELL, HEAD, Loaded, Scrolled, Section } from "./Section.tsx";
+import { CELL, ColumnHead, Loaded, Scrolled, Section } from "./Section.tsx";
 import { addReading, type Reading, rateOf, sourceId } from "./sourceRates.ts";
 import { strings } from "./strings.ts";
 
@@ -65,16 +66,12 @@ function SourceTable({ sources, names, readings, now }: TableProps) {
       <table className="w-full text-sm">
         <thead>
           <tr>
-            <th scope="col" className={HEAD}>
-              {words.source}
-            </th>
-            <th scope="col" className={HEAD}>
-              {words.devices}
-            </th>
+            <ColumnHead>{words.source}</ColumnHead>
+            <ColumnHead>{words.devices}</ColumnHead>
             {[words.rate, words.accepted, words.last, words.rejected].map((name) => (
-              <th key={name} scope="col" className={`${HEAD} text-right whitespace-nowrap`}>
+              <ColumnHead key={name} className="text-right whitespace-nowrap">
                 {name}
-              </th>
+              </ColumnHead>
             ))}
           </tr>
         </thead>
@@ -86,7 +83,7 @@ function SourceTable({ sources, names, readings, now }: TableProps) {
                 <th scope="row" className={`${CELL} min-w-44 font-medium`}>
                   <span className="break-all">{library || words.unnamed}</span>
                   <span className="block text-xs font-normal text-muted">
-                    {words.over[source.source] ?? words.over[0]}
+                    {sourceName(source.source)}
                     {keyId === "" ? "" : `, ${words.key(names.get(keyId) || keyId)}`}
                   </span>
                 </th>

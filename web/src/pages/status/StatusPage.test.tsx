@@ -441,3 +441,31 @@ test("a key is revoked only after a confirmation, which warns of the last one wi
   await user.click(within(second).getByRole("button", { name: "Revoke the older secret" }));
   await waitFor(() => expect(revoked).toEqual([{ id: "bbbbbbbbbb", oldSecretsOnly: true }]));
 });
+
+test("after a change of a key the dialog stays until the table is current, so that no menu has an item that vanishes", async () => {
+  responses.ListKeys = () => ({ keys: KEYS });
+  const { user } = await open();
+  const openMenu = async () => user.click(await screen.findByRole("button", { name: "Actions for shop pages" }));
+  await openMenu();
+  let list = () => {};
+  let listed = 0;
+  responses.RevokeKey = () => {
+    responses.ListKeys = (() => {
+      listed += 1;
+      return new Promise((done) => {
+        list = () => done({ keys: KEYS.map((key) => ({ ...key, secrets: 1 })) });
+      });
+    }) as never;
+    return {};
+  };
+  await user.click(await screen.findByRole("menuitem", { name: "Revoke the older secret" }));
+  const dialog = await screen.findByRole("dialog");
+  await user.click(within(dialog).getByRole("button", { name: "Revoke the older secret" }));
+  await waitFor(() => expect(listed).toBe(1));
+  expect(screen.queryByRole("dialog")).not.toBeNull();
+  list();
+  await waitFor(() => expect(screen.queryByRole("dialog")).toBeNull());
+  await openMenu();
+  await screen.findByRole("menuitem", { name: "Revoke" });
+  expect(screen.queryByRole("menuitem", { name: "Revoke the older secret" })).toBeNull();
+});

@@ -133,7 +133,6 @@ export const strings = {
     accepted: "Accepted",
     last: "Last event",
     rejected: "Rejected",
-    over: ["unknown", "gRPC", "HTTP", "Segment", "OpenTelemetry"],
     unnamed: "No name (User-Agent)",
     key: (name: string) => `key ${name}`,
     ago: (age: string) => `${age} ago`,

@@ -35,6 +35,8 @@ export function useBoard(name: string, panelsVersion: string | undefined): Loade
   const [held, setHeld] = useState<BoardState & { name: string }>({ name });
   const [attempt, setAttempt] = useState(0);
   const failures = useRef(0);
+  /** The version that was known when the dashboard was requested. */
+  const requestedAt = useRef<string>(undefined);
   const live = useLive();
   const { state: connection } = useConnection();
   const { insightsVersion } = connection;
@@ -45,6 +47,7 @@ export function useBoard(name: string, panelsVersion: string | undefined): Loade
     if (denied) return;
     let left = false;
     let timer: ReturnType<typeof setTimeout> | undefined;
+    requestedAt.current = insightsVersion;
     live.call({ method: "board", name }).then(
       (result) => {
         if (left) return;
@@ -70,6 +73,11 @@ export function useBoard(name: string, panelsVersion: string | undefined): Loade
   const reload = useCallback(() => setAttempt((count) => count + 1), []);
   useChange(insightsVersion, reload);
   useChange(panelsVersion, reload);
+  const missing = held.name === name && held.missing;
+  // The server may have read the file after its response and before it said its first version.
+  useEffect(() => {
+    if (missing && insightsVersion !== requestedAt.current) reload();
+  }, [missing, insightsVersion, reload]);
 
   const replace = useCallback((board: Board) => setHeld((before) => ({ ...before, name: board.name, board })), []);
   const current = held.name === name ? held : { name };

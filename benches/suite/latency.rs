@@ -97,6 +97,7 @@ async fn send_paced(
             sequence,
             events,
             start_new_numbering: sequence == 1,
+            sent_to_another_server: false,
         };
         due_times.lock().unwrap().push_back(due);
         requests.send(request).await.unwrap();

@@ -18,6 +18,7 @@ use super::{ClickHouse, ClickHouseError};
 const BATCH_EVENT_COUNTS: &str = include_str!("../../queries/maintenance/batch_event_counts.sql");
 pub(super) const BATCH_QUARTER_HOURS: &str =
     include_str!("../../queries/maintenance/batch_quarter_hours.sql");
+const COPIES: &str = include_str!("../../queries/maintenance/copies.sql");
 const BROKEN_PARTS: &str = include_str!("../../queries/maintenance/broken_parts.sql");
 const RUNNING_WRITES: &str = include_str!("../../queries/maintenance/running_writes.sql");
 const PENDING_DELETES: &str = include_str!("../../queries/maintenance/pending_deletes.sql");
@@ -90,6 +91,40 @@ pub(crate) async fn delete_events(clickhouse: &ClickHouse, batches: &[Uuid]) -> 
         delete.param("batches", batches).with_setting("lightweight_deletes_sync", "2").execute().await?;
     }
     Ok(())
+}
+
+/// How many events of a batch, by their given ids, other batches of any shard have too.
+pub(crate) async fn count_copies(
+    shard: &ClickHouse,
+    reader: &ClickHouse,
+    batch_id: Uuid,
+) -> Result<u64, ClickHouseError> {
+    let count = format!("SELECT count() FROM ({})", copies(shard, reader));
+    let count = shard.client()?.query_raw(&count).param("batch", batch_id);
+    Ok(count.fetch_one().await?)
+}
+
+/// Deletes the events of a batch that other batches have too, and recomputes the rollup for them. Nothing may be inserted meanwhile.
+pub(crate) async fn delete_copies(
+    shard: &ClickHouse,
+    reader: &ClickHouse,
+    batch_id: Uuid,
+) -> Result<(), ClickHouseError> {
+    // Before: nothing of the batch may be left.
+    let quarter_hours = quarter_hours_of(shard, &[batch_id]).await?;
+    let delete = format!(
+        "DELETE FROM events WHERE toUInt128(batch) = toUInt128({{batch:UUID}}) AND given_event_id IN ({})",
+        copies(shard, reader)
+    );
+    let delete = shard.client()?.query_raw(&delete).param("batch", batch_id);
+    delete.with_setting("lightweight_deletes_sync", "2").execute().await?;
+    recompute_quarter_hours(shard, quarter_hours).await?;
+    Ok(())
+}
+
+fn copies(shard: &ClickHouse, reader: &ClickHouse) -> String {
+    let table = |clickhouse: &ClickHouse| format!("`{}`.events", clickhouse.database());
+    render(COPIES, [("events", table(shard)), ("all_events", table(reader))])
 }
 
 /// A copy of the empty table `events`. Its rows are attached to `events` past deduplication.
@@ -198,12 +233,28 @@ pub(crate) async fn recompute_rollup(
     clickhouse: &ClickHouse,
     batches: &[Uuid],
 ) -> Result<u64, ClickHouseError> {
+    let quarter_hours = quarter_hours_of(clickhouse, batches).await?;
+    recompute_quarter_hours(clickhouse, quarter_hours).await
+}
+
+async fn quarter_hours_of(
+    clickhouse: &ClickHouse,
+    batches: &[Uuid],
+) -> Result<BTreeSet<u32>, ClickHouseError> {
     let client = clickhouse.client()?;
     let mut quarter_hours = BTreeSet::new();
     for batches in batches.chunks(BATCHES_PER_STATEMENT) {
         let query = client.query_raw(BATCH_QUARTER_HOURS).param("batches", batches);
         quarter_hours.extend(query.fetch_all::<u32>().await?);
     }
+    Ok(quarter_hours)
+}
+
+async fn recompute_quarter_hours(
+    clickhouse: &ClickHouse,
+    quarter_hours: BTreeSet<u32>,
+) -> Result<u64, ClickHouseError> {
+    let client = clickhouse.client()?;
     let (statements, complete) = (clickhouse.rollup_statements(), CompleteSince::query(&client).await?);
     let quarter_hours: Vec<u32> = quarter_hours.into_iter().collect();
     let mut recomputed = 0;

@@ -100,37 +100,13 @@ impl Replicas {
     }
 
     /// Whether the replica in use responds.
-    fn is_usable(&self) -> bool {
+    pub(crate) fn is_usable(&self) -> bool {
         self.states.borrow().iter().any(|state| state.is_used && state.error.is_empty())
     }
 
     /// Notified when an insert got no response: the replica in use is asked at once.
     pub(crate) fn insert_failed(&self) -> Arc<Notify> {
         Arc::clone(&self.insert_failed)
-    }
-}
-
-/// Chooses the shard of each batch: one after the other, except for those that are away.
-#[derive(Debug)]
-pub(crate) struct ShardChoice {
-    shards: Vec<Replicas>,
-    next: usize,
-}
-
-impl ShardChoice {
-    /// `shards` are in the order of their numbers; empty for the embedded engine.
-    pub(crate) fn new(shards: Vec<Replicas>) -> Self {
-        Self { shards, next: 0 }
-    }
-
-    /// The number of a shard.
-    pub(crate) fn next(&mut self) -> u32 {
-        let count = self.shards.len().max(1);
-        let mut candidates = (0..count).map(|step| (self.next + step) % count);
-        let usable = candidates.find(|shard| self.shards.get(*shard).is_some_and(Replicas::is_usable));
-        let chosen = usable.unwrap_or(self.next % count);
-        self.next = chosen + 1;
-        u32::try_from(chosen).expect("there are few shards")
     }
 }
 

@@ -11,7 +11,6 @@ use tokio_util::sync::CancellationToken;
 use super::{dead_letters, migrate, serve};
 use crate::catalogue::task::CatalogueTask;
 use crate::clickhouse::people::{self, Selection};
-use crate::clickhouse::replicas::ShardChoice;
 use crate::config::{ClickHouseConfig, JournalSettings, WriterConfig};
 use crate::server_id;
 use crate::writer::batch::BatchEncoder;
@@ -78,10 +77,7 @@ pub(crate) async fn run(args: RecoverArgs) -> anyhow::Result<()> {
     let (feed, _requests) = Feed::new();
     let (writer, writer_task) = writer::start(WriterDependencies {
         shards: storage.shards.clone(),
-        choose_shard: {
-            let mut choice = ShardChoice::new(storage.replicas.clone());
-            Box::new(move || choice.next())
-        },
+        replicas: storage.replicas.clone(),
         server,
         encoder: BatchEncoder::new(properties, config.rollup_values),
         journal: journal.clone(),

@@ -23,7 +23,7 @@ use crate::access::people_file::{People, PeopleFileError};
 use crate::access::{AccessControl, KeyFile, TrustedProxies};
 use crate::catalogue::{service::CatalogueService, task::CatalogueTask};
 use crate::clickhouse::cluster;
-use crate::clickhouse::replicas::{ReplicaTask, Replicas, ShardChoice};
+use crate::clickhouse::replicas::{ReplicaTask, Replicas};
 use crate::clickhouse::schema::{self, SchemaError};
 use crate::clickhouse::shards::Shards;
 use crate::clickhouse::upgrade::{self, UpgradeProgress};
@@ -146,10 +146,7 @@ pub(crate) async fn run(config: ServeConfig) -> anyhow::Result<()> {
     let recovered_batch = recovered.lowest_batch_id();
     let (writer, writer_task) = writer::start(WriterDependencies {
         shards: storage.shards.clone(),
-        choose_shard: {
-            let mut choice = ShardChoice::new(storage.replicas.clone());
-            Box::new(move || choice.next())
-        },
+        replicas: storage.replicas.clone(),
         server,
         encoder: BatchEncoder::new(properties.clone(), config.clickhouse.rollup_values),
         journal: journal.clone(),

@@ -211,8 +211,9 @@ impl Ingester {
         rejection_budget: &RejectionBudget,
     ) -> Result<DecodedRequest, Error> {
         let producer_id = request.producer_id.clone();
-        let start_new_numbering = request.start_new_numbering;
+        let EventsRequest { start_new_numbering, sent_to_another_server, .. } = request;
         let mut decoder = self.decoder(request_index, producer_id, request.sequence, rejection_budget)?;
+        decoder.request.sent_to_another_server = sent_to_another_server;
         decoder.request.columns.reserve(request.len(), request.message_bytes());
         let mut object = Struct::default();
         for (index, bytes) in (0_u32..).zip(request.events()) {
@@ -259,6 +260,7 @@ impl Ingester {
                 producer_id,
                 sequence,
                 start_new_numbering: false,
+                sent_to_another_server: false,
                 received_at_ms,
                 sender: self.source_counts.as_ref().map(|source| Sender {
                     source: Arc::clone(source),

@@ -29,6 +29,8 @@ pub struct EventsRequest {
     pub sequence: u64,
     /// Whether the request starts a new numbering of its producer.
     pub start_new_numbering: bool,
+    /// Whether another server may have stored the request.
+    pub sent_to_another_server: bool,
     events: usize,
     max_columns_bytes: usize,
     message: Bytes,
@@ -78,7 +80,8 @@ impl EventsRequest {
                     request.max_columns_bytes += max_columns_bytes(event)?;
                 }
                 (4, WireValue::Varint(yes)) => request.start_new_numbering = yes != 0,
-                (1..=4, _) => return Err(MalformedMessage("a field does not have the type of the contract")),
+                (5, WireValue::Varint(yes)) => request.sent_to_another_server = yes != 0,
+                (1..=5, _) => return Err(MalformedMessage("a field does not have the type of the contract")),
                 _ => {}
             }
         }
@@ -286,12 +289,16 @@ mod tests {
             producer_id in "[a-zü]{0,9}",
             sequence in any::<u64>(),
             start_new_numbering in any::<bool>(),
+            sent_to_another_server in any::<bool>(),
         ) {
-            let message = v1::StreamEventsRequest { producer_id, sequence, events, start_new_numbering };
+            let message = v1::StreamEventsRequest {
+                producer_id, sequence, events, start_new_numbering, sent_to_another_server,
+            };
             let request = EventsRequest::from_wire(message.encode_to_vec().into()).unwrap();
             prop_assert_eq!(&request.producer_id, &message.producer_id);
             prop_assert_eq!((request.sequence, request.len()), (sequence, message.events.len()));
             prop_assert_eq!(request.start_new_numbering, start_new_numbering);
+            prop_assert_eq!(request.sent_to_another_server, sent_to_another_server);
             let mut object = Struct::default();
             for (bytes, event) in request.events().zip(&message.events) {
                 let fields = decode_event(bytes, &mut object).unwrap();

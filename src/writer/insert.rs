@@ -15,6 +15,7 @@ use tracing::Instrument as _;
 use uuid::Uuid;
 
 use super::columns::EventColumns;
+use super::copies::Copies;
 use super::dead_letter::{DeadLetter, DeadLetters};
 use super::reconcile::{BatchBody, ExpectedBatch, reconcile};
 use super::record::{Seal, WriterRecord};
@@ -60,6 +61,8 @@ pub(super) struct Inserter {
     pub(super) reconciled: CancellationToken,
     /// Reads all shards.
     pub(super) reader: ClickHouse,
+    /// Removes events that another server has stored too.
+    pub(super) copies: Copies,
 }
 
 impl Inserter {
@@ -159,6 +162,8 @@ impl Inserter {
         if unclean_boot {
             report_broken_parts(&shard.clickhouse).await;
         }
+        // A repair has restored what was removed from them.
+        batches.iter().for_each(|seal| self.copies.check(seal.batch_id, seal.shard));
         for (batch_id, error) in &report.rejected {
             tracing::error!(batch = %batch_id, %error, "ClickHouse rejects a batch that it may have held");
             stored.remove(batch_id);
@@ -217,13 +222,17 @@ impl Inserter {
     }
 
     /// Returns once the batch is in ClickHouse or in the dead-letter folder.
-    async fn store_batch(&self, SealedBatch { seal, received_at_ms, buffered }: SealedBatch) {
-        let BufferedEvents { records, permit: _permit } = match buffered {
+    async fn store_batch(&self, batch: SealedBatch) {
+        let SealedBatch { seal, received_at_ms, buffered, may_be_elsewhere } = batch;
+        let BufferedEvents { records, permit: _permit, .. } = match buffered {
             Some(buffered) => buffered,
             None => self.read_from_journal(seal).await,
         };
         let Seal { batch_id, events, shard, .. } = seal;
         self.store.store(BatchInfo { batch_id, shard, events, received_at_ms }, records, false).await;
+        if may_be_elsewhere {
+            self.copies.check(batch_id, shard);
+        }
     }
 
     /// Reads a batch that is not in memory. Retries until the disk can be read.
@@ -240,7 +249,7 @@ impl Inserter {
         if missing > 0 {
             tracing::error!(batch = %seal.batch_id, missing, "events are lost in a damaged journal");
         }
-        BufferedEvents { records, permit: None }
+        BufferedEvents { records, ..BufferedEvents::default() }
     }
 
     /// Repeats an operation until it succeeds. Meanwhile health shows its last error.

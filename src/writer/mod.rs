@@ -44,6 +44,7 @@ pub(crate) mod batch;
 pub(crate) mod batch_id;
 pub(crate) mod boot;
 pub(crate) mod columns;
+mod copies;
 pub(crate) mod dead_letter;
 pub(crate) mod durability;
 pub(crate) mod feed;
@@ -109,6 +110,8 @@ pub(crate) struct WriteRequest {
     pub sequence: u64,
     /// Whether the producer starts again at sequence 1 with this request.
     pub start_new_numbering: bool,
+    /// Whether another server may have stored the events.
+    pub sent_to_another_server: bool,
     /// Milliseconds since 1970 UTC.
     pub received_at_ms: i64,
     /// Counts its events; `None` in tests of the writer.

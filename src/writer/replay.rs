@@ -152,6 +152,7 @@ pub(crate) async fn replay_letter(
             let _shared = shard.insert_lock.read().await;
             insert_batch(&shard.clickhouse, id, &bodies).await?;
         }
+        shard.set_failing(false);
         // Its id may be below the mark of the tables of people. If this fails, the next attempt finds the batch complete.
         people::add_events(&shard.clickhouse, Selection::Batches(&[id])).await
     };

@@ -71,6 +71,9 @@ pub(super) struct SealedBatch {
     pub(super) received_at_ms: i64,
     /// The events; `None` if the inserter must read them from the journal.
     pub(super) buffered: Option<BufferedEvents>,
+    /// Whether another server may have stored events of it: it was asked to, or an earlier process of this server sealed the batch and
+    /// its producers have moved since.
+    pub(super) may_be_elsewhere: bool,
 }
 
 /// Events in memory, with the permit for that memory.
@@ -79,6 +82,8 @@ pub(super) struct BufferedEvents {
     /// In the order of the journal. The inserter concatenates them.
     pub(super) records: Vec<EventColumns>,
     pub(super) permit: Option<OwnedSemaphorePermit>,
+    /// Whether another server may have stored some of them.
+    pub(super) may_be_elsewhere: bool,
 }
 
 /// Smaller records are concatenated at once: each takes about a kilobyte in addition to its values.
@@ -210,7 +215,7 @@ impl<T> WriterState<T> {
         let received_at_ms = recovered.oldest_received_ms.unwrap_or_default();
         let unlanded_since =
             std::iter::repeat_n(received_at_ms, recovered.sealed.len() + recovered.unsealed.len()).collect();
-        let detached = |seal| SealedBatch { seal, received_at_ms, buffered: None };
+        let detached = |seal| SealedBatch { seal, received_at_ms, buffered: None, may_be_elsewhere: true };
         let unsealed: Vec<Seal> = recovered
             .unsealed
             .into_iter()
@@ -340,7 +345,7 @@ impl<T> WriterState<T> {
         let record_bytes = payload.len();
         match log.append(kind::EVENTS, payload) {
             Ok(lsn) => {
-                let WriteRequest { sequence, received_at_ms, columns, .. } = request;
+                let WriteRequest { sequence, received_at_ms, columns, sent_to_another_server, .. } = request;
                 let columns = deduplicated.unwrap_or(columns);
                 if numbered {
                     self.producers.record_admitted(&producer_key, sequence, received_at_ms);
@@ -348,7 +353,8 @@ impl<T> WriterState<T> {
                 self.recent_ids.insert(lsn, columns.explicit_ids().map(|(_, id)| id));
                 self.snapshots.bytes_since_last += (columns.size_bytes() + REQUEST_OVERHEAD_BYTES) as u64;
                 let duplicates = duplicate_rows.len() as u64;
-                let buffered = BufferedEvents { records: vec![columns], permit };
+                let may_be_elsewhere = sent_to_another_server;
+                let buffered = BufferedEvents { records: vec![columns], permit, may_be_elsewhere };
                 self.pending.push_back(PendingRecord::Events {
                     lsn,
                     producer_key,
@@ -520,7 +526,13 @@ impl<T> WriterState<T> {
         let (batch_id, shard) = ((self.settings.new_batch_id)(), (self.settings.choose_shard)());
         let seal = Seal { batch_id, first, last, events: size.events, shard };
         self.unlanded_since.push_back(received_at_ms);
-        self.unsealed.push_back(SealedBatch { seal, received_at_ms, buffered: Some(buffered) });
+        let may_be_elsewhere = buffered.may_be_elsewhere;
+        self.unsealed.push_back(SealedBatch {
+            seal,
+            received_at_ms,
+            buffered: Some(buffered),
+            may_be_elsewhere,
+        });
     }
 
     /// Appends the records that are due: seals, landed records, a snapshot. Returns false if the journal did not accept all
@@ -724,6 +736,7 @@ impl BufferedEvents {
     }
 
     fn append(&mut self, more: Self) {
+        self.may_be_elsewhere |= more.may_be_elsewhere;
         for record in more.records {
             match self.records.last_mut() {
                 Some(last) if last.size_bytes() < SMALL_RECORD_BYTES && last.has_same_columns(&record) => {

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::{Duration, Instant, SystemTime};
 
 use backon::{BackoffBuilder, ExponentialBuilder};
@@ -19,6 +20,7 @@ use super::reconcile::store_unconfirmed;
 use super::stats::WriterStats;
 use super::unlanded::UnlandedBatches;
 use crate::blocking::run_blocking;
+use crate::clickhouse::replicas::Replicas;
 use crate::clickhouse::shards::Shards;
 use crate::clickhouse::{ClickHouse, ClickHouseError, InsertFailure, exclusive, people};
 use crate::traces;
@@ -47,11 +49,22 @@ pub(super) struct ShardStore {
     pub(super) insert_lock: InsertLock,
     /// Whether the tables of people are going to get the events of new batches.
     is_prepared: Arc<OnceCell<()>>,
+    /// Whether its last insert failed. A batch that failed is repeated until it succeeds, which clears it.
+    is_failing: Arc<AtomicBool>,
 }
 
 impl ShardStore {
     fn new(clickhouse: ClickHouse) -> Self {
-        Self { clickhouse, insert_lock: InsertLock::default(), is_prepared: Arc::default() }
+        Self {
+            clickhouse,
+            insert_lock: InsertLock::default(),
+            is_prepared: Arc::default(),
+            is_failing: Arc::default(),
+        }
+    }
+
+    pub(super) fn set_failing(&self, is_failing: bool) {
+        self.is_failing.store(is_failing, Relaxed);
     }
 
     /// Call it before anything lands. `unlanded` are the batches that may.
@@ -67,6 +80,33 @@ impl ShardStore {
             true => age_of(batch_id).is_none_or(|age| age > TOKEN_MAX_AGE),
             false => outcome_unknown,
         }
+    }
+}
+
+/// Chooses the shard of each batch when it is sealed: one after the other, except for those that are away or accept no inserts.
+pub(super) struct ShardChoice {
+    shards: Arc<[ShardStore]>,
+    /// Of each shard; empty for the embedded engine.
+    replicas: Vec<Replicas>,
+    next: usize,
+}
+
+impl ShardChoice {
+    pub(super) fn new(shards: Arc<[ShardStore]>, replicas: Vec<Replicas>) -> Self {
+        Self { shards, replicas, next: 0 }
+    }
+
+    /// The number of a shard.
+    pub(super) fn next(&mut self) -> u32 {
+        let count = self.shards.len();
+        let is_usable = |shard: &usize| {
+            !self.shards[*shard].is_failing.load(Relaxed)
+                && self.replicas.get(*shard).is_none_or(Replicas::is_usable)
+        };
+        let usable = (0..count).map(|step| (self.next + step) % count).find(is_usable);
+        let chosen = usable.unwrap_or(self.next % count);
+        self.next = chosen + 1;
+        u32::try_from(chosen).expect("there are few shards")
     }
 }
 
@@ -175,7 +215,10 @@ impl BatchStore {
             let attempt = self.attempt(shard, batch, body, compares);
             let inserted = attempt.instrument(span.clone()).await;
             self.stats.insert.observe(attempted_at.elapsed());
-            let Err(error) = inserted else { return Ok(()) };
+            let Err(error) = inserted else {
+                shard.set_failing(false);
+                return Ok(());
+            };
             traces::record_failure(&span, &error);
             self.stats.count_failed_insert();
             *outcome_unknown |= error.outcome_is_unknown();
@@ -191,6 +234,7 @@ impl BatchStore {
                 continue;
             }
             let is_rejected = error.insert_failure() == InsertFailure::Rejected;
+            shard.set_failing(!is_rejected);
             let Some(delay) = delays.next().filter(|_| !is_rejected) else {
                 return Err(error);
             };

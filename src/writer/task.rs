@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 use super::batch::BatchEncoder;
 use super::batch_id::ServerNumber;
 use super::boot::BootMarker;
+use super::copies::Copies;
 use super::dead_letter::DeadLetters;
 use super::durability::Durability;
 use super::feed::Feed;
@@ -27,10 +28,11 @@ use super::recover::RecoveredState;
 use super::replay::DeadLetterReplayer;
 use super::state::{DeferredRequest, RecordLog, SealedBatch, StateSettings, WriterState};
 use super::stats::WriterStats;
-use super::store::BatchStore;
+use super::store::{BatchStore, ShardChoice};
 use super::unlanded::UnlandedBatches;
 use super::{AckSender, ProducerQuery, SUBMISSION_QUEUE_CAPACITY, Submission, SubmitError, Writer};
 use crate::blocking::run_blocking;
+use crate::clickhouse::replicas::Replicas;
 use crate::clickhouse::shards::Shards;
 use crate::config::WriterConfig;
 use crate::journal::{Journal, JournalError, Lsn, PendingAppend};
@@ -65,8 +67,8 @@ const MAX_QUEUED_SUBMISSIONS: usize = 64;
 
 pub(crate) struct WriterDependencies {
     pub shards: Shards,
-    /// Chooses the shard of each batch when it is sealed.
-    pub choose_shard: Box<dyn FnMut() -> u32 + Send>,
+    /// Of each shard; empty for the embedded engine.
+    pub replicas: Vec<Replicas>,
     /// The server whose data folder this is.
     pub server: ServerNumber,
     /// Encodes batches for the tables as they are now.
@@ -120,7 +122,7 @@ pub(crate) fn journal_reserve_bytes(config: &WriterConfig) -> u64 {
 pub(crate) async fn start(dependencies: WriterDependencies) -> io::Result<(Writer, JoinHandle<()>)> {
     let WriterDependencies {
         shards,
-        choose_shard,
+        replicas,
         server,
         encoder,
         journal,
@@ -167,12 +169,15 @@ pub(crate) async fn start(dependencies: WriterDependencies) -> io::Result<(Write
         stats: Arc::clone(&stats),
     };
     let replayer = DeadLetterReplayer::new(store.clone());
+    let mut shard_choice = ShardChoice::new(Arc::clone(&store.shards), replicas);
+    let (copies, copies_task) = Copies::new(Arc::clone(&store.shards), shards.reader().clone());
     let inserter = Inserter {
         store,
         journal: journal.clone(),
         schema_pending,
         reconciled: reconciled.clone(),
         reader: shards.reader().clone(),
+        copies,
     };
     let max_bytes = journal.stats().max_bytes;
     let settings = StateSettings {
@@ -185,7 +190,7 @@ pub(crate) async fn start(dependencies: WriterDependencies) -> io::Result<(Write
             let unlanded = unlanded.clone();
             Box::new(move || unlanded.new_id())
         },
-        choose_shard,
+        choose_shard: Box::new(move || shard_choice.next()),
         feed,
     };
     let task = WriterTask {
@@ -217,6 +222,10 @@ pub(crate) async fn start(dependencies: WriterDependencies) -> io::Result<(Write
     tasks.spawn(task.run(submissions, producer_queries, inserter_events, stop.clone()));
     // Ends when the writer's task has ended, which holds the batch sender.
     tasks.spawn(inserter.run(unconfirmed, batches, inserter_event_tx));
+    // Ends with the inserter.
+    if let Some(task) = copies_task {
+        tasks.spawn(task.run());
+    }
     // Ends when `stop` is cancelled.
     tasks.spawn(replayer.run(reconciled, stop));
     Ok((writer, tokio::spawn(join_all(tasks))))

@@ -1,5 +1,8 @@
 //! Starts the real binary with the real engine, and connects to it as clients do.
 
+#[path = "cluster/emulation.rs"]
+pub(crate) mod emulation;
+
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::path::Path;
@@ -15,7 +18,7 @@ use v1::dashboard_service_client::DashboardServiceClient;
 use v1::health_service_client::HealthServiceClient;
 use v1::ingest_service_client::IngestServiceClient;
 
-use crate::cluster::emulation::{CLUSTER, EmulatedCluster};
+use emulation::{CLUSTER, EmulatedCluster};
 
 /// Deadline after which a wait counts as hung. Generous: no test fails because the machine is slow.
 pub(crate) const TIMEOUT: Duration = Duration::from_secs(180);

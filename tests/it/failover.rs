@@ -13,8 +13,10 @@ use tonic::transport::Channel;
 use v1::event::PropertiesKind;
 use v1::ingest_service_client::IngestServiceClient;
 
-use crate::common::{TIMEOUT, TestServer, event, events_request, free_address};
+use crate::common::{TIMEOUT, TestClickHouse, TestServer, event, events_request, free_address};
 use crate::envoy::Envoy;
+use crate::replicas::name_engine;
+use crate::rollup_assertions::assert_rollup_matches_events;
 
 const PRODUCERS: usize = 6;
 /// Events that each producer sends every 10 ms.
@@ -30,19 +32,30 @@ fn rounds() -> usize {
 struct Member {
     address: String,
     folder: Arc<TempDir>,
+    /// Of a ClickHouse that both use; empty for one of its own.
+    clickhouse_url: String,
     server: Option<TestServer>,
 }
 
 impl Member {
     fn start() -> Self {
+        Self::start_with("")
+    }
+
+    fn start_with(clickhouse_url: &str) -> Self {
         let folder = Arc::new(tempfile::tempdir().unwrap());
-        let mut member = Self { address: free_address(), folder, server: None };
+        let clickhouse_url = clickhouse_url.to_owned();
+        let mut member = Self { address: free_address(), folder, clickhouse_url, server: None };
         member.start_again();
         member
     }
 
     fn start_again(&mut self) {
-        let env = [("MILLRACE_LISTEN", self.address.as_str()), ("MILLRACE_LOG", "info")];
+        let env = [
+            ("MILLRACE_LISTEN", self.address.as_str()),
+            ("MILLRACE_LOG", "info"),
+            ("CLICKHOUSE_URL", self.clickhouse_url.as_str()),
+        ];
         self.server = Some(TestServer::start_on(Arc::clone(&self.folder), &env));
     }
 
@@ -105,7 +118,10 @@ async fn send_single_requests(channel: Channel, mut next: u64, stop: Arc<AtomicB
         tick.tick().await;
         let event = numbered_event(UNARY, next);
         let since = Instant::now();
-        while let Err(status) = ingest.send_events(events_request(vec![event.clone()])).await {
+        let mut request = events_request(vec![event]);
+        while let Err(status) = ingest.send_events(request.clone()).await {
+            // The next attempt may come to the other server.
+            request.sent_to_another_server = true;
             // INTERNAL: the server died in the middle of its response.
             let is_temporary = matches!(status.code(), tonic::Code::Unavailable | tonic::Code::Internal);
             assert!(is_temporary, "{status}");
@@ -151,7 +167,62 @@ async fn stored_copies(members: &[Member]) -> HashMap<(String, u64), u64> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_acknowledged_is_missing_when_one_of_two_servers_is_killed() {
-    let mut members = [Member::start(), Member::start()];
+    kill_in_turn([Member::start(), Member::start()], async |members| stored_copies(members).await).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_event_with_an_id_counts_once_when_its_producer_moves_between_servers_of_one_clickhouse() {
+    let folder = tempfile::tempdir().unwrap();
+    let address = free_address();
+    let url = format!("http://{address}");
+    let _clickhouse = TestClickHouse::start(&address, folder.path());
+    let members = [Member::start_with(&url), Member::start_with(&url)];
+    kill_in_turn(members, async |members| {
+        for member in members {
+            member.server().wait_until_landed().await;
+        }
+        let server = members[0].server();
+        name_engine(server, &url);
+        // Copies are deleted after they have landed.
+        let ids = "SELECT count(), uniqExact(given_event_id) FROM events WHERE notEmpty(given_event_id)";
+        let deadline = Instant::now() + 2 * TIMEOUT;
+        loop {
+            let counts = server.sql_numbers(ids).await;
+            if counts[0] == counts[1] {
+                break;
+            }
+            assert!(Instant::now() < deadline, "copies are left: {counts:?}\n{}", server.log());
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+        assert_rollup_matches_events(server).await;
+        // Each has the figures of both.
+        let mut figures = Vec::new();
+        // Not one that was asked before.
+        let question = jiff::Timestamp::now().as_millisecond();
+        let sql = format!("SELECT sum(events), {question} FROM rollup WHERE step = 1 AND event_name = ''");
+        for member in members {
+            let request = v1::QuerySqlRequest { sql: sql.clone(), ..Default::default() };
+            let response = member.server().dashboard().await.query_sql(request).await.unwrap().into_inner();
+            figures.push(response.frame.unwrap().columns);
+        }
+        assert_eq!(figures[0], figures[1]);
+        let statement =
+            "SELECT session_id, JSONExtractUInt(properties, 'n'), count() FROM events GROUP BY ALL";
+        let rows = server.sql(statement).await;
+        let copies = rows.lines().map(|row| {
+            let [session, n, copies] = row.split('\t').collect::<Vec<_>>().try_into().unwrap();
+            ((session.to_owned(), n.parse().unwrap()), copies.parse().unwrap())
+        });
+        copies.collect()
+    })
+    .await;
+}
+
+/// Kills one of the two under load and starts it again, in turn. `stored_copies` are those of each event after a round.
+async fn kill_in_turn(
+    mut members: [Member; 2],
+    stored_copies: impl AsyncFn(&[Member]) -> HashMap<(String, u64), u64>,
+) {
     let envoy = Envoy::start(&members.each_ref().map(|member| member.address.as_str()));
     envoy.wait_until_healthy(2).await;
     let mut producers = Vec::new();

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use millrace_client::{Producer, ProducerConfig, proto::v1};
 use tempfile::TempDir;
 
-use crate::common::{TIMEOUT, TestClickHouse, TestServer, event, free_address, now};
+use crate::common::{TIMEOUT, TestClickHouse, TestServer, event, events_request, free_address, now};
 use crate::replicas::{FaultyReplicas, PASSWORD, name_engine};
 use crate::rollup_assertions::assert_rollup_matches_events;
 
@@ -156,4 +156,67 @@ async fn servers_that_share_a_clickhouse_repair_without_harm_to_each_other() {
         );
         wait_for(&counted, &[1]).await;
     }
+}
+
+/// Events with ids, from the first number on.
+fn with_ids(first: u64, sent_to_another_server: bool) -> v1::SendEventsRequest {
+    let events = (first..first + 100).map(|number| v1::Event {
+        timestamp: Some(prost_types::Timestamp { seconds: now().seconds / 3_600 * 3_600, nanos: 0 }),
+        session_id: format!("s{number}"),
+        event_id: Some(uuid::Uuid::from_u128(u128::from(number) + 1).to_string()),
+        ..event("page_view")
+    });
+    v1::SendEventsRequest { sent_to_another_server, ..events_request(events.collect()) }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_event_with_an_id_that_two_servers_have_accepted_counts_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let address = free_address();
+    let url = format!("http://{address}");
+    let clickhouse = TestClickHouse::start(&address, folder.path());
+    let mut first = Member::start("first", url.clone());
+    let second = Member::start("second", url.clone());
+    name_engine(second.server(), &url);
+    // The last number is that of repairs that have not ended.
+    let count = "SELECT count(), uniqExact(given_event_id), \
+        (SELECT countIf(create_table_query LIKE '%inserts_wait%') FROM system.tables) FROM events";
+    let wait_for = async |[events, ids]: [u64; 2]| {
+        let deadline = Instant::now() + TIMEOUT;
+        while second.server().sql_numbers(count).await != [events, ids, 0] {
+            assert!(Instant::now() < deadline, "{}", second.server().log());
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    let send = async |member: &Member, request: v1::SendEventsRequest| {
+        let response = member.server().ingest().await.send_events(request).await.unwrap();
+        assert_eq!(response.into_inner().accepted, 100);
+    };
+
+    // The first server has inserted them, and its response was lost.
+    send(&first, with_ids(0, false)).await;
+    first.server().wait_until_landed().await;
+    send(&second, with_ids(0, true)).await;
+    second.server().wait_until_landed().await;
+    wait_for([100, 100]).await;
+    assert_rollup_matches_events(second.server()).await;
+
+    // It has not inserted them yet, and is killed.
+    assert!(clickhouse.stop().success());
+    send(&first, with_ids(100, false)).await;
+    first.server = None;
+    let _clickhouse = TestClickHouse::start(&address, folder.path());
+    send(&second, with_ids(100, true)).await;
+    second.server().wait_until_landed().await;
+    wait_for([200, 200]).await;
+    tokio::task::block_in_place(|| first.start_again());
+    first.server().wait_until_landed().await;
+    assert!(first.server().log().contains("batch landed"), "the second copy was inserted");
+    wait_for([200, 200]).await;
+    assert_rollup_matches_events(second.server()).await;
+
+    // Nobody has said that the first server may have them.
+    send(&first, with_ids(200, false)).await;
+    send(&second, with_ids(200, false)).await;
+    wait_for([400, 300]).await;
 }

@@ -63,6 +63,7 @@ pub(crate) struct EncodedRequest {
     pub(crate) producer_id: Arc<str>,
     pub(crate) sequence: u64,
     pub(crate) start_new_numbering: bool,
+    pub(crate) sent_to_another_server: bool,
     pub(crate) events: EncodedEvents,
 }
 
@@ -72,6 +73,7 @@ impl EncodedRequest {
             producer_id: self.producer_id.to_string(),
             sequence: self.sequence,
             start_new_numbering: self.start_new_numbering,
+            sent_to_another_server: self.sent_to_another_server,
             events: Vec::new(),
         };
         // Concatenated messages are one message with the fields of both.
@@ -130,6 +132,7 @@ mod tests {
             sequence: 7,
             events,
             start_new_numbering: true,
+            sent_to_another_server: true,
         };
         let other_fields = v1::StreamEventsRequest { events: Vec::new(), ..message.clone() };
         let bytes = [other_fields.encode_to_vec(), encoded.encoded.to_vec()].concat();

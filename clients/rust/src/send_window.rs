@@ -152,6 +152,7 @@ impl SendWindow {
             resumed.renumbered |= sent.request.sequence != sequence;
             sent.request.sequence = sequence;
             sent.request.start_new_numbering = sequence == 1;
+            sent.request.sent_to_another_server |= is_other_server;
         }
         let last_sequence = last_durable + self.unacknowledged.len() as u64;
         resumed.renumbered |= self.last_sequence != last_sequence;
@@ -173,6 +174,7 @@ impl SendWindow {
             events,
             // `resume` leaves 0 only for a producer that the server does not know.
             start_new_numbering: self.last_sequence == 1,
+            sent_to_another_server: false,
         };
         self.unacknowledged.push_back(SentRequest { request, first_sent_at: now });
         &self.unacknowledged[self.unacknowledged.len() - 1].request

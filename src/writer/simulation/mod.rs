@@ -303,6 +303,7 @@ impl Simulation {
             producer_id: producer.map_or_else(String::new, |number| format!("producer-{number}")),
             sequence,
             start_new_numbering: false,
+            sent_to_another_server: false,
             received_at_ms: NOW_MS,
             sender: None,
             columns: columns(&rows),

@@ -1,16 +1,14 @@
 //! A cluster: batches on several shards, and all figures from all of them.
 //!
-//! `make shards-test` also runs the tests of panels, Explore, people and the catalogue on it.
-
-pub(crate) mod emulation;
+//! `make shards-test` also runs the tests of panels, Explore and lists of events on it, except for those that change tables by themselves.
 
 use std::time::{Duration, Instant};
 
-use emulation::{CLUSTER, EmulatedCluster};
 use millrace_client::ProducerConfig;
 use millrace_client::proto::v1;
 use v1::explore_service_client::ExploreServiceClient;
 
+use crate::common::emulation::{CLUSTER, EmulatedCluster};
 use crate::common::{TIMEOUT, TestServer, event};
 use crate::replicas::PASSWORD;
 

@@ -1,0 +1,106 @@
+//! Removes events that another server has stored too.
+//!
+//! A producer whose server does not respond sends what was not acknowledged to another one. The first server may have it in its journal,
+//! and inserts it later. Both copies of an event have its id, if the producer gave one. So a batch that may have copies is compared with
+//! the others after it has landed: in the server that the requests were sent to again, and in the one that was killed, when it has
+//! started again. What other batches have is deleted from this one, while nobody else inserts or deletes.
+//!
+//! The first server may also be alive and insert its copy a little later, without knowing of the second. So the second one looks again.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use uuid::Uuid;
+
+use super::store::ShardStore;
+use crate::clickhouse::exclusive::exclusively;
+use crate::clickhouse::{ClickHouse, ClickHouseError, batches};
+
+/// When a batch is compared, after it has landed.
+const CHECK_DELAYS: [Duration; 3] = [Duration::ZERO, Duration::from_secs(30), Duration::from_secs(270)];
+const RETRY_DELAY: Duration = Duration::from_secs(5);
+
+/// The batches to compare. Cheap to clone.
+#[derive(Clone, Debug)]
+pub(super) struct Copies(Option<mpsc::UnboundedSender<(Uuid, u32)>>);
+
+/// Compares batches.
+pub(super) struct CopiesTask {
+    shards: Arc<[ShardStore]>,
+    reader: ClickHouse,
+    batches: mpsc::UnboundedReceiver<(Uuid, u32)>,
+}
+
+impl Copies {
+    /// No other server uses the embedded engine: then there is no task.
+    pub(super) fn new(shards: Arc<[ShardStore]>, reader: ClickHouse) -> (Self, Option<CopiesTask>) {
+        if shards.iter().all(|shard| shard.clickhouse.shared_as().is_none()) {
+            return (Self(None), None);
+        }
+        let (sender, batches) = mpsc::unbounded_channel();
+        (Self(Some(sender)), Some(CopiesTask { shards, reader, batches }))
+    }
+
+    /// Compares a batch that has landed, or waits as a dead letter.
+    pub(super) fn check(&self, batch_id: Uuid, shard: u32) {
+        if let Some(sender) = &self.0 {
+            // The task ends only with the writer.
+            sender.send((batch_id, shard)).ok();
+        }
+    }
+}
+
+impl CopiesTask {
+    /// Runs until every [`Copies`] is dropped. What is not compared then is compared if the server was killed: it is recovered.
+    pub(super) async fn run(mut self) {
+        let mut waiting = tokio::task::JoinSet::new();
+        loop {
+            tokio::select! {
+                next = self.batches.recv() => match next {
+                    Some((batch_id, number)) => {
+                        let (shards, reader) = (Arc::clone(&self.shards), self.reader.clone());
+                        waiting.spawn(async move {
+                            if let Some(shard) = shards.get(number as usize) {
+                                check_repeatedly(shard, &reader, batch_id).await;
+                            }
+                        });
+                    }
+                    None => return,
+                },
+                Some(ended) = waiting.join_next() => {
+                    if let Err(error) = ended {
+                        std::panic::resume_unwind(error.into_panic());
+                    }
+                }
+            }
+        }
+    }
+}
+
+async fn check_repeatedly(shard: &ShardStore, reader: &ClickHouse, batch_id: Uuid) {
+    for delay in CHECK_DELAYS {
+        tokio::time::sleep(delay).await;
+        while let Err(error) = check(shard, reader, batch_id).await {
+            tracing::warn!(batch = %batch_id, %error, "cannot compare a batch with those of other servers; retrying");
+            tokio::time::sleep(RETRY_DELAY).await;
+        }
+    }
+}
+
+async fn check(shard: &ShardStore, reader: &ClickHouse, batch_id: Uuid) -> Result<(), ClickHouseError> {
+    if batches::count_copies(&shard.clickhouse, reader, batch_id).await? == 0 {
+        return Ok(());
+    }
+    let _exclusive = shard.insert_lock.write().await;
+    exclusively(&shard.clickhouse, async |clickhouse| {
+        // Again: the other server may have deleted its copies since.
+        let copies = batches::count_copies(clickhouse, reader, batch_id).await?;
+        if copies > 0 {
+            tracing::info!(batch = %batch_id, copies, "deleting events that another server has stored too");
+            batches::delete_copies(clickhouse, reader, batch_id).await?;
+        }
+        Ok(())
+    })
+    .await
+}

@@ -250,6 +250,19 @@ impl ClickHouseError {
         self.message.contains(REPAIR_CONSTRAINT)
     }
 
+    /// The message for operators of what inserts wait for.
+    pub(crate) fn insert_message(&self) -> String {
+        if !self.waits_for_repair() {
+            return self.to_string();
+        }
+        let server = self.message.split_once("getSetting('log_comment') = '").map(|(_, rest)| rest);
+        let server = server.and_then(|rest| rest.split('\'').next()).unwrap_or("another");
+        format!(
+            "inserts wait until the server {server} has repaired batches; if that server is gone for good, run \
+             `millrace migrate --rebuild rollup`"
+        )
+    }
+
     /// Interprets the error of an insert.
     pub fn insert_failure(&self) -> InsertFailure {
         let is_environment = |code| ENVIRONMENT_CODES.iter().any(|(listed, _)| *listed == code);
@@ -343,6 +356,10 @@ mod tests {
         };
         assert_eq!(violated(PAUSE_CONSTRAINT), InsertFailure::Environment);
         assert_eq!(violated(REPAIR_CONSTRAINT), InsertFailure::Environment);
+        let message = "Code: 469. DB::Exception: Constraint `inserts_wait_for_a_repair` for table m.events is violated at row 1. \
+            Expression: (getSetting('log_comment') = '01890a5d'). Column values: .";
+        let message = ClickHouseError::from_exception(message.into()).insert_message();
+        assert!(message.contains("until the server 01890a5d has"), "{message}");
         assert_eq!(violated("own"), InsertFailure::Transient);
     }
 

@@ -116,8 +116,12 @@ pub(crate) enum SchemaError {
 }
 
 impl SchemaError {
-    /// Whether ClickHouse did not respond at all.
-    pub(crate) fn is_unreachable(&self) -> bool {
+    /// Whether ClickHouse did not respond at all, or another server is at it.
+    pub(crate) fn may_pass(&self) -> bool {
+        matches!(self, Self::Locked(_)) || self.is_unreachable()
+    }
+
+    fn is_unreachable(&self) -> bool {
         matches!(
             self,
             Self::Statement { error, .. }

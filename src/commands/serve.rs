@@ -716,8 +716,8 @@ async fn apply_schema(storage: &Storage, retention: RetentionDays) -> Result<Opt
     };
     match applied.await {
         // An outage of ClickHouse must not fail the start.
-        Err(error) if error.is_unreachable() => {
-            tracing::warn!(%error, "ClickHouse is unreachable; applying the schema later");
+        Err(error) if error.may_pass() => {
+            tracing::warn!(%error, "the schema is applied later");
             Ok(Some(format!("the schema is not applied yet: {error}; events are kept on disk")))
         }
         applied => applied,
@@ -760,7 +760,7 @@ async fn apply_deferred_schema(
                 return stop.cancelled().await;
             }
             Err(error) => {
-                if !error.is_unreachable() {
+                if !error.may_pass() {
                     tracing::error!(%error, "schema could not be applied; retrying");
                 }
                 pending.send_replace(Some(format!(

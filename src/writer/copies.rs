@@ -60,11 +60,8 @@ impl CopiesTask {
                 next = self.batches.recv() => match next {
                     Some((batch_id, number)) => {
                         let (shards, reader) = (Arc::clone(&self.shards), self.reader.clone());
-                        waiting.spawn(async move {
-                            if let Some(shard) = shards.get(number as usize) {
-                                check_repeatedly(shard, &reader, batch_id).await;
-                            }
-                        });
+                        let number = number as usize;
+                        waiting.spawn(async move { check_repeatedly(&shards, number, &reader, batch_id).await });
                     }
                     None => return,
                 },
@@ -78,22 +75,27 @@ impl CopiesTask {
     }
 }
 
-async fn check_repeatedly(shard: &ShardStore, reader: &ClickHouse, batch_id: Uuid) {
+async fn check_repeatedly(shards: &[ShardStore], number: usize, reader: &ClickHouse, batch_id: Uuid) {
     for delay in CHECK_DELAYS {
         tokio::time::sleep(delay).await;
-        while let Err(error) = check(shard, reader, batch_id).await {
+        while let Err(error) = check(shards, number, reader, batch_id).await {
             tracing::warn!(batch = %batch_id, %error, "cannot compare a batch with those of other servers; retrying");
             tokio::time::sleep(RETRY_DELAY).await;
         }
     }
 }
 
-async fn check(shard: &ShardStore, reader: &ClickHouse, batch_id: Uuid) -> Result<(), ClickHouseError> {
+async fn check(
+    shards: &[ShardStore],
+    number: usize,
+    reader: &ClickHouse,
+    batch_id: Uuid,
+) -> Result<(), ClickHouseError> {
+    let Some(shard) = shards.get(number) else { return Ok(()) };
     if batches::count_copies(&shard.clickhouse, reader, batch_id).await? == 0 {
         return Ok(());
     }
-    let _exclusive = shard.insert_lock.write().await;
-    exclusively(&shard.clickhouse, async |clickhouse| {
+    let delete = async |clickhouse: &ClickHouse| {
         // Again: the other server may have deleted its copies since.
         let copies = batches::count_copies(clickhouse, reader, batch_id).await?;
         if copies > 0 {
@@ -101,6 +103,13 @@ async fn check(shard: &ShardStore, reader: &ClickHouse, batch_id: Uuid) -> Resul
             batches::delete_copies(clickhouse, reader, batch_id).await?;
         }
         Ok(())
-    })
-    .await
+    };
+    let first = &shards[0];
+    let _first = first.insert_lock.write().await;
+    if number == 0 {
+        return exclusively(&first.clickhouse, delete).await;
+    }
+    // The copies may be on different shards. The right to delete any is that to insert into the first one.
+    let _own = shard.insert_lock.write().await;
+    exclusively(&first.clickhouse, async |_| exclusively(&shard.clickhouse, delete).await).await
 }

@@ -8,6 +8,7 @@ use std::pin::pin;
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
+use futures_util::future::join_all;
 use tokio::sync::{mpsc, watch};
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
@@ -23,12 +24,15 @@ use super::state::{BufferedEvents, SealedBatch};
 use super::store::{BatchInfo, BatchStore, ShardStore};
 use crate::blocking::run_blocking;
 use crate::clickhouse::people::{self, Selection};
-use crate::clickhouse::{ClickHouse, batches, exclusive};
+use crate::clickhouse::{ClickHouse, batches, exclusive, within};
 use crate::journal::{Journal, JournalError};
 use crate::traces;
 
 /// Delay between attempts of operations that are retried indefinitely: reconciliation and reads of the journal.
 const FAULT_RETRY_DELAY: Duration = Duration::from_secs(1);
+
+/// How long the start waits for a shard of a cluster.
+const RELEASE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The largest number of batches that may be in flight. After a crash, as many may have been sent.
 pub(crate) const MAX_INSERTS_IN_FLIGHT: usize = 4;
@@ -81,7 +85,16 @@ impl Inserter {
         let stored = match &*self.store.shards {
             [only] if !only.clickhouse.stores_tokens_with_rows() => self.reconcile(only, unconfirmed).await,
             // Tokens tell what a shard has. One that is away does not hold up the others.
-            _ => HashSet::new(),
+            shards => {
+                let released = shards.iter().map(|shard| async {
+                    let released = within(RELEASE_TIMEOUT, exclusive::release_own(&shard.clickhouse));
+                    if let Err(error) = released.await {
+                        tracing::warn!(%error, "a shard is away; what an interrupted repair has left there is cleaned up later");
+                    }
+                });
+                join_all(released).await;
+                HashSet::new()
+            }
         };
         // A crash between dead-lettering and the landed record leaves a batch in both places. The replayer inserts it.
         let letters: HashSet<Uuid> =

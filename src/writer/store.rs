@@ -222,7 +222,7 @@ impl BatchStore {
             traces::record_failure(&span, &error);
             self.stats.count_failed_insert();
             *outcome_unknown |= error.outcome_is_unknown();
-            self.stats.set_insert_error(Some(error.to_string()));
+            self.stats.set_insert_error(Some(error.insert_message()));
             if error.waits_for_repair() && first_attempt.elapsed() < REPAIR_TIMEOUT {
                 // Not a failed attempt. If this server is the one that repairs, it was interrupted.
                 let lock = shard.insert_lock.write().await;
@@ -287,7 +287,7 @@ impl BatchStore {
             batch_id,
             dead_lettered_at: jiff::Timestamp::now().to_string(),
             received_at_ms: Some(received_at_ms),
-            reason: error.message,
+            reason: error.insert_message(),
             code: error.code,
             events,
             bytes: body.iter().map(|part| part.len() as u64).sum(),

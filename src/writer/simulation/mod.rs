@@ -12,8 +12,8 @@ mod seeds;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
-use rand::SeedableRng;
 use rand::rngs::SmallRng;
+use rand::{Rng as _, SeedableRng as _};
 use tokio::time::Instant;
 use uuid::Uuid;
 
@@ -172,6 +172,8 @@ struct Simulation {
     producers: Vec<SimulatedProducer>,
     sent: Vec<SentRequest>,
     acknowledged: BTreeSet<Uuid>,
+    /// The shard of each batch that was dispatched, in any process: it never changes.
+    shards: BTreeMap<Uuid, u32>,
     /// Explicit ids of the last admitted requests, fewer than the deduplication window holds.
     admitted_ids: VecDeque<Uuid>,
     next_id: u128,
@@ -200,6 +202,7 @@ impl Simulation {
             producers: (0..PRODUCERS).map(|_| producer()).collect(),
             sent: Vec::new(),
             acknowledged: BTreeSet::new(),
+            shards: BTreeMap::new(),
             admitted_ids: VecDeque::new(),
             next_id: 1,
             next_batch: 2_000_000,
@@ -336,6 +339,12 @@ impl Simulation {
             }
             self.server.state.append_due_records(self.now, NOW_MS, &mut self.journal);
             while let Some(batch) = self.server.state.next_insert() {
+                let Seal { batch_id, shard, .. } = batch.seal;
+                assert_eq!(
+                    *self.shards.entry(batch_id).or_insert(shard),
+                    shard,
+                    "{batch_id} goes to two shards"
+                );
                 let attempt = InsertAttempt { batch, attempts: 0, unconfirmed: false };
                 self.server.insert_attempts.push_back(Some(attempt));
             }
@@ -609,7 +618,11 @@ fn start(
         snapshot_interval_bytes: (2_000, MAX_BYTES / 8),
         snapshot_part_bytes: 150,
         new_batch_id: Box::new(new_batch_id),
-        choose_shard: Box::new(|| 0),
+        // Another order in each process.
+        choose_shard: Box::new({
+            let mut rng = SmallRng::seed_from_u64(first_batch as u64);
+            move || rng.random_range(0..3)
+        }),
         feed: Feed::new().0,
     };
     let state = WriterState::new(settings, recovered, now);

@@ -22,7 +22,8 @@ FROM rust:1-bookworm AS build
 WORKDIR /src
 COPY . .
 COPY --from=page /src/web/dist web/dist
-RUN cargo build --release --locked
+# With Kafka, which needs two more minutes: the base image has a C compiler, make and Perl.
+RUN cargo build --release --locked --features kafka
 
 FROM debian:bookworm-slim
 # hadolint ignore=DL3008

@@ -40,9 +40,9 @@ demo: ## Build, start a server with synthetic traffic on a temporary folder, pri
 	@scripts/demo.sh
 
 .PHONY: build
-build: page ## Build target/release/millrace, with the page inside
+build: page ## Build target/release/millrace, with the page inside: FEATURES=kafka
 	@$(RUST)
-	cargo build --release --locked
+	cargo build --release --locked $(if $(FEATURES),--features $(FEATURES))
 
 .PHONY: page
 page: web/dist/index.html ## Build the dashboard page; the next build of the binary embeds it
@@ -162,11 +162,12 @@ shards-test: engine ## Run the tests of figures on an emulated cluster of two sh
 cluster-test: $(GRPCURL) ## Kill parts of a ClickHouse cluster in Docker under load and count the events: RATE=500
 	GRPCURL=$(GRPCURL) scripts/cluster_test.sh
 
-.PHONY: kafka-test
-kafka-test: kafka ## Test what the Kafka source relies on with real brokers; compiles the Kafka client and its OpenSSL
+.PHONY: kafka-test test-kafka
+test-kafka: kafka-test
+kafka-test: kafka engine ## Test Kafka as a source with real brokers, and kill server, ClickHouse and brokers under load: EVENTS=1000000
 	@$(RUST)
 	cargo test --locked --features kafka --lib kafka
-	cargo test --locked --features kafka --test it kafka -- --test-threads=2
+	KAFKA_EVENTS=$(or $(EVENTS),120000) cargo test --locked --features kafka --test it kafka -- --test-threads=2 --nocapture
 
 .PHONY: limit-test
 limit-test: engine ## Send to a key with a limit of 1,000 events/s as fast as possible, count what is accepted, measure another key's latency: SECONDS=60
@@ -219,9 +220,9 @@ bench-freshness: engine ## Measure the time from an event to the update of a sub
 	cargo bench --locked --bench freshness
 
 .PHONY: bench-kafka
-bench-kafka: kafka ## Measure the consumption of messages and the latency of seals with real brokers
+bench-kafka: kafka engine ## Measure messages per second from Kafka into ClickHouse, and the latency of seals, with real brokers: EVENTS=1000000
 	@$(RUST)
-	cargo test --locked --features kafka --test it kafka::measure -- --ignored --nocapture --test-threads=1
+	KAFKA_EVENTS=$(or $(EVENTS),1000000) cargo test --locked --features kafka --test it kafka:: -- --ignored --nocapture --test-threads=1
 
 .PHONY: bench-contention
 bench-contention: engine ## Measure inserts during heavy ad-hoc and panel queries

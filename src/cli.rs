@@ -5,6 +5,8 @@ use std::process::ExitCode;
 use clap::error::ErrorKind;
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
+#[cfg(feature = "kafka")]
+use crate::commands::kafka;
 use crate::commands::{
     dead_letters, engine, events, generate, keys, migrate, properties, query, recover, serve,
 };
@@ -39,6 +41,9 @@ enum Command {
     Properties(properties::PropertiesArgs),
     /// List the batches that could not be inserted, or replay them
     DeadLetters(dead_letters::DeadLettersArgs),
+    /// Decide what becomes of a partition of Kafka that is not consumed
+    #[cfg(feature = "kafka")]
+    Kafka(kafka::KafkaArgs),
     /// Insert what a server that is gone for good had accepted, from its data folder
     Recover(Box<recover::RecoverArgs>),
     /// Run the embedded ClickHouse alone (`serve` starts its own)
@@ -113,6 +118,8 @@ fn run_command(command: Command) -> anyhow::Result<()> {
         Command::Keys(args) => keys::run(args),
         Command::Properties(args) => run_in_runtime(properties::run(args)),
         Command::DeadLetters(args) => run_in_runtime(dead_letters::run(args)),
+        #[cfg(feature = "kafka")]
+        Command::Kafka(args) => run_in_runtime(kafka::run(args)),
         Command::Recover(args) => run_in_runtime(recover::run(*args)),
         Command::Engine(args) => {
             // The process confines itself, before the runtime starts threads: Landlock applies per thread.

@@ -3,6 +3,8 @@
 //! Each area has its own struct and receives only that. An invalid value stops the start with one line that names the
 //! variable, the value and what is allowed: see [`explain_parse_error`].
 
+pub(crate) mod kafka;
+
 use std::collections::HashSet;
 use std::ffi::OsString;
 use std::net::SocketAddr;
@@ -21,6 +23,7 @@ use crate::clickhouse::replicas::Credentials;
 use crate::project::Project;
 use crate::properties::applied::{Declarations, PropertiesError};
 use crate::writer::MAX_INSERTS_IN_FLIGHT;
+use kafka::KafkaConfig;
 
 /// The settings of `millrace serve`.
 #[derive(Args, Clone, Debug)]
@@ -81,6 +84,9 @@ pub(crate) struct ServeConfig {
     /// The writer
     #[command(flatten)]
     pub writer: WriterConfig,
+    /// Kafka
+    #[command(flatten)]
+    pub kafka: KafkaConfig,
     /// The panels
     #[command(flatten)]
     pub panels: PanelsConfig,
@@ -158,6 +164,8 @@ impl ServeConfig {
             });
         }
         self.edge.tls.files()?;
+        self.kafka.validate()?;
+        self.kafka.project(&self.project)?;
         self.clickhouse.cluster()?;
         self.clickhouse.retention().map(|_| ())
     }
@@ -214,9 +222,9 @@ pub(crate) enum ConfigConflict {
          shard, in the cluster's order"
     )]
     ClusterWithoutUrl,
-    /// TLS needs a certificate and its key.
+    /// TLS needs a certificate and its key, Kafka needs topics.
     #[error("{present} is set without {missing}: set it too, or neither")]
-    IncompleteTls {
+    Incomplete {
         /// A setting.
         present: &'static str,
         /// What it needs.
@@ -229,6 +237,24 @@ pub(crate) enum ConfigConflict {
         first: &'static str,
         /// Another one.
         second: &'static str,
+    },
+    /// The Kafka client is a feature of the build.
+    #[error(
+        "KAFKA_BROKERS (--kafka-brokers) is set, but this program was built without Kafka: use the image, build it with \
+         `make build FEATURES=kafka`, or unset KAFKA_BROKERS"
+    )]
+    BuiltWithoutKafka,
+    /// The name is not one of a project.
+    #[error("KAFKA_PROJECT (--kafka-project): {name:?} is not a project: 1 to 64 of a-z, 0-9, _ and -")]
+    KafkaProject {
+        /// As given.
+        name: String,
+    },
+    /// The batches would be events.
+    #[error("KAFKA_TOPICS (--kafka-topics): {topic} is KAFKA_SEALS_TOPIC, which has no events")]
+    SealsAreEvents {
+        /// The topic.
+        topic: String,
     },
     /// Events would be stored that no panel shows.
     #[error(
@@ -385,7 +411,7 @@ impl TlsConfig {
                 [true, false, _] => ("MILLRACE_TLS_KEY", "MILLRACE_TLS_CERT"),
                 [true, true, false] => ("MILLRACE_TLS_CLIENT_CA", "MILLRACE_TLS_CERT and MILLRACE_TLS_KEY"),
             };
-        Err(ConfigConflict::IncompleteTls { present, missing })
+        Err(ConfigConflict::Incomplete { present, missing })
     }
 }
 

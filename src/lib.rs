@@ -4,7 +4,7 @@
 //!
 //! 1. `edge`: accepts connections, and enforces limits and origins before a request is read.
 //! 2. `ingest`: gRPC and HTTP handlers decode requests and submit their events. They keep nothing.
-//!    `kafka`, of the feature of the same name, defines which messages of a topic form a batch. Nothing uses it yet.
+//!    `kafka`, of the feature of the same name, consumes topics: Kafka is the journal of their events.
 //! 3. `event`: decides whether an event is valid, the same way for every handler. `project` is what it belongs to,
 //!    `properties` declares which of its properties get columns.
 //! 4. `writer`: admits events as columns, groups them into batches, and inserts each batch exactly once.
@@ -58,7 +58,6 @@ mod health;
 mod ingest;
 mod insights;
 mod journal;
-#[cfg(feature = "kafka")]
 mod kafka;
 mod live;
 mod metrics;
@@ -147,8 +146,8 @@ pub mod internals {
     }
     #[cfg(feature = "kafka")]
     pub mod kafka {
-        pub use crate::kafka::record::{MalformedSeal, PartitionId, Seal, SealRecord, batch_id, digest};
-        pub use crate::kafka::seals::{Batch, PartitionState, SealConflict, SealLog};
+        pub use crate::kafka::record::{MalformedSeal, PartitionId, Seal, SealRecord, digest};
+        pub use crate::kafka::seals::{Batch, BatchContents, PartitionState, SealConflict, SealLog};
         pub use crate::kafka::topic_id::topic_ids;
     }
     pub mod panels {

@@ -5,6 +5,8 @@ pub(crate) mod dead_letters;
 pub(crate) mod engine;
 pub(crate) mod events;
 pub(crate) mod generate;
+#[cfg(feature = "kafka")]
+pub(crate) mod kafka;
 pub(crate) mod keys;
 pub(crate) mod migrate;
 pub(crate) mod properties;

@@ -41,9 +41,14 @@ use crate::health::grpc::HealthHandler;
 use crate::health::{HealthCollector, HealthSources, is_writer_running};
 use crate::ingest::Ingester;
 use crate::ingest::grpc::IngestHandler;
+#[cfg(feature = "kafka")]
+use crate::ingest::kafka::MessageDecoder;
 use crate::ingest::rejected::RejectedEvents;
 use crate::insights::Insights;
 use crate::journal::{Journal, JournalConfig};
+use crate::kafka::status::KafkaStatus;
+#[cfg(feature = "kafka")]
+use crate::kafka::{self, source::KafkaDependencies};
 use crate::live::Subscriptions;
 use crate::live::landings::LandingsTask;
 use crate::metrics::{self, Metrics, MetricsSources};
@@ -144,6 +149,11 @@ pub(crate) async fn run(config: ServeConfig) -> anyhow::Result<()> {
     let (demand, _) = watch::channel(None);
     let (feed, durable_requests) = Feed::new();
     let recovered_batch = recovered.lowest_batch_id();
+    let boot = BootMarker::new(&config.data_dir, &config.boot_id_file)?;
+    #[cfg(feature = "kafka")]
+    // It is about this machine, where a ClickHouse server need not be.
+    let (durability_of_kafka, unclean_boot) =
+        (durability.clone(), storage.engine.is_some() && boot.is_unclean()?);
     let (writer, writer_task) = writer::start(WriterDependencies {
         shards: storage.shards.clone(),
         replicas: storage.replicas.clone(),
@@ -153,7 +163,7 @@ pub(crate) async fn run(config: ServeConfig) -> anyhow::Result<()> {
         recovered,
         dead_letters: dead_letters.clone(),
         durability,
-        boot: BootMarker::new(&config.data_dir, &config.boot_id_file)?,
+        boot,
         config: config.writer.clone(),
         demand: demand.subscribe(),
         schema_pending: schema_pending.clone(),
@@ -163,7 +173,9 @@ pub(crate) async fn run(config: ServeConfig) -> anyhow::Result<()> {
     .await
     .context("whether the machine lost power since the last run could not be determined")?;
 
+    let kafka_status = config.kafka.is_enabled().then(KafkaStatus::default);
     let sources = HealthSources {
+        kafka: kafka_status.clone(),
         shards: storage.shards.clone(),
         engine: storage.engine.as_ref().map(|(engine, _)| engine.clone()),
         replicas: storage.replicas.clone(),
@@ -208,6 +220,8 @@ pub(crate) async fn run(config: ServeConfig) -> anyhow::Result<()> {
     let explore_stats = Arc::clone(runner.stats());
     let explore = Explore::new(runner, panels.sources().clone(), config.panels.panel_cache);
     let explore_share = u32::try_from(config.panels.watch_explore_share)?;
+    #[cfg(feature = "kafka")]
+    let demand_of_kafka = demand.subscribe();
     let subscriptions = Subscriptions::new(
         panels.clone(),
         (explore.clone(), explore_share),
@@ -246,8 +260,40 @@ pub(crate) async fn run(config: ServeConfig) -> anyhow::Result<()> {
     let properties_task =
         tokio::spawn(applied_properties.follow_requests(properties_sender, settle, stop_services.clone()));
     let search = Search::new(storage.explore_clickhouse.clone(), people_tables, properties.clone());
-    let (tails, tail_task) = Tails::new(feed, durable_requests, search.clone());
+    let (tails, tail_task) = Tails::new(feed.clone(), durable_requests, search.clone());
     let connection_tasks = ConnectionTasks::default();
+    let rejected = RejectedEvents::default();
+    let sources = Sources::new(Timestamp::now());
+    #[cfg(feature = "kafka")]
+    let kafka_task = match kafka_status.clone() {
+        None => None,
+        Some(status) => {
+            let dependencies = KafkaDependencies {
+                settings: config.kafka.clone(),
+                writer_config: config.writer.clone(),
+                shards: storage.shards.clone(),
+                choose_shard: writer.store().shard_choice(storage.replicas.clone()),
+                writer: writer.clone(),
+                decoder: MessageDecoder {
+                    project: config.kafka.project(&config.project)?,
+                    format: config.kafka.kafka_format,
+                    rules,
+                    properties: properties.clone(),
+                    rejected: rejected.clone(),
+                    sources: sources.clone(),
+                },
+                feed: feed.clone(),
+                durability: durability_of_kafka,
+                demand: demand_of_kafka,
+                status,
+                unclean_boot,
+            };
+            let task = kafka::source::run(dependencies, stop_services.clone());
+            Some(ServerTask::new("Kafka", tokio::spawn(task)))
+        }
+    };
+    #[cfg(not(feature = "kafka"))]
+    let kafka_task = None;
     let operations = OperationsHandler::new(dead_letters.clone(), panels.clone(), config.settings);
     let metrics = Metrics::new(MetricsSources {
         access: access.clone(),
@@ -261,6 +307,7 @@ pub(crate) async fn run(config: ServeConfig) -> anyhow::Result<()> {
         subscriptions: subscriptions.clone(),
         engine: storage.engine.as_ref().map(|(engine, _)| engine.clone()),
         health: view.clone(),
+        kafka: kafka_status,
     });
     let metrics_connection_tasks = ConnectionTasks::default();
     let metrics_server = match metrics_listener {
@@ -280,8 +327,6 @@ pub(crate) async fn run(config: ServeConfig) -> anyhow::Result<()> {
         None => None,
     };
     let watchdog_writer = writer.clone();
-    let rejected = RejectedEvents::default();
-    let sources = Sources::new(Timestamp::now());
     let ingester = Ingester::new(writer, rules, properties, rejected.clone(), sources.clone());
     let (router, reporter) = server::router(Handlers {
         ingest: IngestHandler::new(ingester.clone(), &server_id, stop_services.clone()),
@@ -332,6 +377,7 @@ pub(crate) async fn run(config: ServeConfig) -> anyhow::Result<()> {
         catalogue: ServerTask::new("catalogue", catalogue_task),
         keys: ServerTask::new("keys", tokio::spawn(key_file_watcher.run(stop_services.clone()))),
         dashboard_state: ServerTask::new("dashboard state", dashboard_state_task),
+        kafka: kafka_task,
         landings: landings_task.map(|task| ServerTask::new("landings", task)),
         tails: ServerTask::new("tails", tokio::spawn(tail_task.run(stop_services.clone()))),
         health: ServerTask::new("health", health_task),
@@ -389,6 +435,7 @@ pub(crate) async fn run(config: ServeConfig) -> anyhow::Result<()> {
         ];
         for task in services
             .into_iter()
+            .chain(tasks.kafka)
             .chain(tasks.deferred_schema)
             .chain(tasks.metrics_server)
             .chain(tasks.oidc)
@@ -467,6 +514,8 @@ struct ServerTasks {
     keys: ServerTask,
     dashboard_state: ServerTask,
     tails: ServerTask,
+    /// `None` without KAFKA_BROKERS.
+    kafka: Option<ServerTask>,
     /// `None` with the embedded engine.
     landings: Option<ServerTask>,
     health: ServerTask,
@@ -506,6 +555,7 @@ impl ServerTasks {
             keys,
             dashboard_state,
             tails,
+            kafka,
             landings,
             health,
             health_reporter,
@@ -529,7 +579,7 @@ impl ServerTasks {
             health_reporter,
             writer,
         ];
-        let optional = [landings, metrics_server, oidc, deferred_schema, engine];
+        let optional = [kafka, landings, metrics_server, oidc, deferred_schema, engine];
         first_exit(tasks.into_iter().chain(optional.into_iter().flatten()).collect()).await
     }
 }

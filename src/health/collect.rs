@@ -13,6 +13,7 @@ use crate::clickhouse::shards::Shards;
 use crate::clickhouse::{requirements, within};
 use crate::engine::EngineHandle;
 use crate::journal::Journal;
+use crate::kafka::status::KafkaStatus;
 use crate::proto::{self, v1};
 use crate::writer::dead_letter::{DeadLetterSummary, DeadLetters};
 use crate::writer::{Writer, WriterStats};
@@ -42,6 +43,8 @@ pub(crate) struct HealthSources {
     pub tls_problem: Option<watch::Receiver<String>>,
     /// Why people cannot log in at their provider; empty if they can. `None` without one.
     pub oidc_problem: Option<watch::Receiver<String>>,
+    /// `None` without KAFKA_BROKERS.
+    pub kafka: Option<KafkaStatus>,
     /// Why the schema is not applied yet.
     pub schema_pending: watch::Receiver<Option<String>>,
 }
@@ -191,6 +194,10 @@ impl HealthCollector {
             (status, summary) =
                 (Status::Degraded, format!("people cannot log in: {problem}; it is tried again"));
         }
+        let kafka_problem = self.sources.kafka.as_ref().and_then(KafkaStatus::problem);
+        if let Some(problem) = kafka_problem.filter(|_| status == Status::Ok) {
+            (status, summary) = (Status::Degraded, problem);
+        }
         let mut health = v1::Health {
             status: status.into(),
             summary,
@@ -202,6 +209,7 @@ impl HealthCollector {
             oldest_unlanded: stats.oldest_unlanded_ms(&letters).map(proto::timestamp_from_millis),
             freshness,
             storage: self.storage.health(),
+            kafka: self.sources.kafka.as_ref().map(kafka_health),
             ..v1::Health::default()
         };
         set_counters(&mut health, stats);
@@ -278,6 +286,18 @@ impl HealthCollector {
 
 fn replica_health(ReplicaState { address, is_used, version, error }: ReplicaState) -> v1::ClickHouseReplica {
     v1::ClickHouseReplica { address, used: is_used, version, error }
+}
+
+fn kafka_health(kafka: &KafkaStatus) -> v1::KafkaHealth {
+    let state = kafka.current();
+    let partitions = state.partitions.into_iter().map(|((topic, partition), status)| v1::KafkaPartition {
+        lag_messages: status.lag(),
+        oldest_unlanded: status.oldest_ms.map(proto::timestamp_from_millis),
+        error: status.stopped.unwrap_or_default(),
+        topic,
+        partition,
+    });
+    v1::KafkaHealth { partitions: partitions.collect(), error: state.error.unwrap_or_default() }
 }
 
 fn dead_letter_health(letters: &DeadLetterSummary) -> v1::DeadLetterHealth {

@@ -160,9 +160,7 @@ fn split_lines(body: &[u8]) -> Result<Vec<&str>, Error> {
 
 /// Splits the array into its elements without parsing them. Fails if there are more than [`MAX_SEND_EVENTS`].
 fn parse_array(body: &[u8]) -> Result<Vec<&str>, Error> {
-    let mut reader = serde_json::Deserializer::from_slice(body);
-    let read = reader.deserialize_seq(ArrayVisitor).and_then(|elements| reader.end().map(|()| elements));
-    let (elements, count) = read.map_err(|error| {
+    let (elements, count) = parse_elements(body, MAX_SEND_EVENTS).map_err(|error| {
         Error::invalid(format!(
             "the body is not a JSON array of events: {error}; send [{{\"event_name\": …}}, …]"
         ))
@@ -171,8 +169,17 @@ fn parse_array(body: &[u8]) -> Result<Vec<&str>, Error> {
     Ok(elements)
 }
 
-/// Keeps the first [`MAX_SEND_EVENTS`] elements, and counts all.
-struct ArrayVisitor;
+/// The first `max` elements of a JSON array, and the number of all.
+pub(super) fn parse_elements(body: &[u8], max: usize) -> serde_json::Result<(Vec<&str>, usize)> {
+    let mut reader = serde_json::Deserializer::from_slice(body);
+    let elements = reader.deserialize_seq(ArrayVisitor { max })?;
+    reader.end().map(|()| elements)
+}
+
+/// Keeps the first `max` elements, and counts all.
+struct ArrayVisitor {
+    max: usize,
+}
 
 impl<'a> Visitor<'a> for ArrayVisitor {
     type Value = (Vec<&'a str>, usize);
@@ -183,7 +190,7 @@ impl<'a> Visitor<'a> for ArrayVisitor {
 
     fn visit_seq<A: SeqAccess<'a>>(self, mut sequence: A) -> Result<Self::Value, A::Error> {
         let mut elements = Vec::new();
-        while elements.len() < MAX_SEND_EVENTS {
+        while elements.len() < self.max {
             match sequence.next_element::<&RawValue>()? {
                 Some(element) => elements.push(element.get()),
                 None => {
@@ -209,7 +216,7 @@ pub(super) fn max_columns_bytes(element: &str) -> usize {
 }
 
 /// Parses an event into `event`, whose memory is reused.
-fn read_event(text: &str, event: &mut v1::Event) -> Result<(), EventJsonError> {
+pub(super) fn read_event(text: &str, event: &mut v1::Event) -> Result<(), EventJsonError> {
     let invalid = |reason| Err(EventJsonError { field: "", reason });
     if text.len() > MAX_EVENT_JSON_BYTES {
         return invalid(format!("has {} bytes of JSON; the limit is {MAX_EVENT_JSON_BYTES}", text.len()));

@@ -1,5 +1,5 @@
 //! The services and endpoints that receive events: gRPC, `POST /events`, the API of Segment's libraries,
-//! and OpenTelemetry's logs.
+//! and OpenTelemetry's logs. `kafka` decodes the messages of Kafka for the [source](crate::kafka).
 //!
 //! A handler decodes and validates a request, submits its columns to the [writer](crate::writer) and returns the writer's
 //! acknowledgement. Handlers keep no state across requests, except the last producer id of a stream. What an acknowledgement
@@ -11,6 +11,8 @@ pub(crate) mod grpc;
 pub(crate) mod http;
 mod idempotency;
 mod ingester;
+#[cfg(feature = "kafka")]
+pub(crate) mod kafka;
 mod object;
 pub(crate) mod otlp;
 pub(crate) mod rejected;

@@ -13,10 +13,11 @@
 //! ```text
 //! key    version  topic id (16)  partition (4)  first offset (8)                       big-endian
 //! value  version  kind  length of the topic's name (2)  name  last offset (8)  batch id (16)  messages (4)
-//!        digest of the messages (4)  shard (2)  CRC-32C of key and value (4)            little-endian
+//!        events (4)  digest of the messages (4)  shard (2)  store (16)  CRC-32C of key and value (4)   little-endian
 //! ```
 //!
-//! A start has no more than version, kind, name and checksum. An unknown version or kind is an error: a newer version wrote it.
+//! A start has no more than version, kind, name, store and checksum. An unknown version or kind is an error: a newer version
+//! wrote it.
 
 use uuid::Uuid;
 
@@ -45,22 +46,35 @@ pub struct Seal {
     pub first: i64,
     /// Offset of the last message, inclusive.
     pub last: i64,
-    /// The id of the batch, which is also its deduplication token; see [`batch_id`].
+    /// The id of the batch, which is also its deduplication token.
     pub batch_id: Uuid,
     /// Number of messages between `first` and `last`, and their [`digest`]. Kafka may have deleted or compacted them since.
     pub messages: u32,
+    /// Number of valid events in them. Further inserts are compared with this number, even if the rules have changed since.
+    pub events: u32,
     pub digest: u32,
     /// The shard of ClickHouse that gets the batch.
     pub shard: u16,
+    /// The ClickHouse that gets the batch. Another one does not know the token.
+    pub store: Uuid,
 }
 
 /// A decoded record.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SealRecord {
-    Start { partition: PartitionId, topic: String, first: i64 },
+    /// The store is nil if the next owner decides it.
+    Start {
+        partition: PartitionId,
+        topic: String,
+        first: i64,
+        store: Uuid,
+    },
     Sealed(Seal),
     Landed(Seal),
-    Released { partition: PartitionId, first: i64 },
+    Released {
+        partition: PartitionId,
+        first: i64,
+    },
 }
 
 /// Why a record cannot be decoded.
@@ -76,18 +90,6 @@ pub enum MalformedSeal {
     Checksum,
     #[error("its offsets or the name of its topic are invalid")]
     Field,
-}
-
-/// An id for a batch that consists of its topic, partition and offsets. It begins with the time of the seal, as the ids of other
-/// batches do: whoever looks for new batches compares ids.
-#[must_use]
-pub fn batch_id(partition: PartitionId, first: i64, last: i64, sealed_at_ms: u64) -> Uuid {
-    let mut name = encode_key(partition, first);
-    name.extend_from_slice(&last.to_be_bytes());
-    let hash = Uuid::new_v5(&Uuid::NAMESPACE_OID, &name).into_bytes();
-    let mut random = [0; 10];
-    random.copy_from_slice(&hash[..10]);
-    uuid::Builder::from_unix_timestamp_millis(sealed_at_ms, &random).into_uuid()
 }
 
 /// Adds a message to the digest of a batch, which starts with 0. A message without a value is another one than an empty message.
@@ -117,7 +119,7 @@ impl SealRecord {
     pub fn encode(&self) -> (Vec<u8>, Option<Vec<u8>>) {
         let key = encode_key(self.partition(), self.first());
         let value = match self {
-            Self::Start { topic, .. } => encode_value(START, topic, &key, &[]),
+            Self::Start { topic, store, .. } => encode_value(START, topic, &key, store.as_bytes()),
             Self::Sealed(seal) => encode_value(SEALED, &seal.topic, &key, &seal.fields()),
             Self::Landed(seal) => encode_value(LANDED, &seal.topic, &key, &seal.fields()),
             Self::Released { .. } => return (key, None),
@@ -142,7 +144,7 @@ impl SealRecord {
         let length = usize::from(u16::from_le_bytes(reader.array()?));
         let topic = std::str::from_utf8(reader.bytes(length)?).map_err(|_| MalformedSeal::Field)?.to_owned();
         let record = match kind {
-            START => Self::Start { partition, topic, first },
+            START => Self::Start { partition, topic, first, store: Uuid::from_bytes(reader.array()?) },
             SEALED => Self::Sealed(reader.seal(partition, topic, first)?),
             LANDED => Self::Landed(reader.seal(partition, topic, first)?),
             unknown => return Err(MalformedSeal::UnknownKind(unknown)),
@@ -157,8 +159,10 @@ impl Seal {
         let mut out = self.last.to_le_bytes().to_vec();
         out.extend_from_slice(self.batch_id.as_bytes());
         out.extend_from_slice(&self.messages.to_le_bytes());
+        out.extend_from_slice(&self.events.to_le_bytes());
         out.extend_from_slice(&self.digest.to_le_bytes());
         out.extend_from_slice(&self.shard.to_le_bytes());
+        out.extend_from_slice(self.store.as_bytes());
         out
     }
 }
@@ -227,8 +231,10 @@ impl<'a> Reader<'a> {
             last: i64::from_le_bytes(self.array()?),
             batch_id: Uuid::from_bytes(self.array()?),
             messages: u32::from_le_bytes(self.array()?),
+            events: u32::from_le_bytes(self.array()?),
             digest: u32::from_le_bytes(self.array()?),
             shard: u16::from_le_bytes(self.array()?),
+            store: Uuid::from_bytes(self.array()?),
         };
         if seal.last < first || seal.last == i64::MAX { Err(MalformedSeal::Field) } else { Ok(seal) }
     }
@@ -247,17 +253,19 @@ mod tests {
             topic: "events".to_owned(),
             first: 100,
             last: 199,
-            batch_id: batch_id(partition, 100, 199, 1_700_000_000_000),
+            batch_id: Uuid::from_u128(11),
             messages: 98,
+            events: 97,
             digest: 0xaabb_ccdd,
             shard: 2,
+            store: Uuid::from_u128(9),
         }
     }
 
     fn records() -> Vec<SealRecord> {
-        let Seal { partition, topic, first, .. } = seal();
+        let Seal { partition, topic, first, store, .. } = seal();
         vec![
-            SealRecord::Start { partition, topic, first },
+            SealRecord::Start { partition, topic, first, store },
             SealRecord::Sealed(seal()),
             SealRecord::Landed(seal()),
             SealRecord::Released { partition, first },
@@ -283,7 +291,9 @@ mod tests {
             b"events",
             &[199, 0, 0, 0, 0, 0, 0, 0],
             &[0; 15],
-            &[5, 98, 0, 0, 0, 0xdd, 0xcc, 0xbb, 0xaa, 2, 0],
+            &[5, 98, 0, 0, 0, 97, 0, 0, 0, 0xdd, 0xcc, 0xbb, 0xaa, 2, 0],
+            &[0; 15],
+            &[9],
         ]
         .concat();
         assert_eq!(value[..value.len() - CRC_BYTES], fields);
@@ -330,26 +340,6 @@ mod tests {
     }
 
     #[test]
-    fn ids_of_batches_differ_by_each_part_and_are_ordered_by_time() {
-        let Seal { partition, .. } = seal();
-        let other_topic = PartitionId { topic_id: Uuid::from_u128(8), ..partition };
-        let other_partition = PartitionId { partition: 4, ..partition };
-        let ids = [
-            batch_id(partition, 0, 9, 1_000),
-            batch_id(partition, 1, 9, 1_000),
-            batch_id(partition, 0, 8, 1_000),
-            batch_id(other_topic, 0, 9, 1_000),
-            batch_id(other_partition, 0, 9, 1_000),
-        ];
-        for (index, id) in ids.iter().enumerate() {
-            assert_eq!(id.get_version_num(), 7);
-            assert!(!ids[..index].contains(id), "{ids:?}");
-            assert!(*id < batch_id(partition, 0, 9, 1_001));
-        }
-        assert_eq!(ids[0], batch_id(partition, 0, 9, 1_000));
-    }
-
-    #[test]
     fn the_digest_depends_on_offsets_values_and_their_absence() {
         let values = [(0, None), (0, Some(&b""[..])), (1, None), (0, Some(b"a")), (0, Some(b"b"))];
         let digests: Vec<u32> = values.iter().map(|(offset, value)| digest(0, *offset, *value)).collect();
@@ -365,9 +355,9 @@ mod tests {
         }
 
         #[test]
-        fn seals_round_trip(first in 0..i64::MAX - 2, length in 0..1_000_i64, topic in "[a-z.]{1,249}", messages: u32, digest: u32, shard: u16) {
+        fn seals_round_trip(first in 0..i64::MAX - 2, length in 0..1_000_i64, topic in "[a-z.]{1,249}", messages: u32, events: u32, digest: u32, shard: u16) {
             let last = first.saturating_add(length).min(i64::MAX - 1);
-            let record = SealRecord::Landed(Seal { topic, first, last, messages, digest, shard, ..seal() });
+            let record = SealRecord::Landed(Seal { topic, first, last, messages, events, digest, shard, ..seal() });
             let (key, value) = record.encode();
             prop_assert_eq!(SealRecord::decode(&key, value.as_deref()), Ok(record));
         }

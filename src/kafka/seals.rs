@@ -18,7 +18,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 
 use uuid::Uuid;
 
-use super::record::{PartitionId, Seal, SealRecord, batch_id};
+use super::record::{PartitionId, Seal, SealRecord};
 
 /// The records of the seals topic, folded in their order. Compaction may have removed any record that a later one replaces.
 #[derive(Debug, Default)]
@@ -28,7 +28,7 @@ pub struct SealLog {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Entry {
-    Start { topic: String },
+    Start { topic: String, store: Uuid },
     Batch(Batch),
 }
 
@@ -39,11 +39,25 @@ pub struct Batch {
     pub landed: bool,
 }
 
+/// What was read of a batch.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct BatchContents {
+    /// Offset of the last message.
+    pub last: i64,
+    pub messages: u32,
+    /// Number of valid events.
+    pub events: u32,
+    /// The [`digest`](super::record::digest) of the messages.
+    pub digest: u32,
+}
+
 /// A partition as its owner knows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PartitionState {
     partition: PartitionId,
     topic: String,
+    /// The ClickHouse that gets the next batches.
+    store: Uuid,
     /// In the order of their offsets, without the released ones.
     batches: VecDeque<Batch>,
     next_offset: i64,
@@ -69,10 +83,10 @@ impl SealLog {
             SealRecord::Released { .. } => {
                 entries.remove(&first);
             }
-            SealRecord::Start { topic, .. } => match entries.get(&first) {
+            SealRecord::Start { topic, store, .. } => match entries.get(&first) {
                 Some(Entry::Batch(_)) => return Err(SealConflict::Changed { partition, first }),
                 Some(Entry::Start { .. }) | None => {
-                    entries.insert(first, Entry::Start { topic });
+                    entries.insert(first, Entry::Start { topic, store });
                 }
             },
             SealRecord::Sealed(seal) => match entries.get(&first) {
@@ -97,11 +111,13 @@ impl SealLog {
     pub fn state(&self, partition: PartitionId) -> Result<Option<PartitionState>, SealConflict> {
         let mut state: Option<PartitionState> = None;
         for (&first, entry) in self.partitions.get(&partition).into_iter().flatten() {
-            let topic = match entry {
-                Entry::Start { topic } => topic,
-                Entry::Batch(batch) => &batch.seal.topic,
+            let (topic, store) = match entry {
+                Entry::Start { topic, store } => (topic, *store),
+                Entry::Batch(batch) => (&batch.seal.topic, batch.seal.store),
             };
-            let state = state.get_or_insert_with(|| PartitionState::new(partition, topic.clone(), first));
+            let new = || PartitionState::new(partition, topic.clone(), store, first);
+            let state = state.get_or_insert_with(new);
+            state.store = store;
             if first != state.next_offset {
                 return Err(SealConflict::NotAdjacent { partition, next: state.next_offset, first });
             }
@@ -115,28 +131,70 @@ impl SealLog {
 
     /// The ids that the topic of this name had before it was deleted and created again.
     pub fn former_ids(&self, topic: &str, topic_id: Uuid) -> BTreeSet<Uuid> {
-        let names = |entries: &BTreeMap<i64, Entry>| {
-            entries.values().any(|entry| match entry {
-                Entry::Start { topic: name } => name == topic,
-                Entry::Batch(batch) => batch.seal.topic == topic,
-            })
-        };
-        let with_name = self.partitions.iter().filter(|(_, entries)| names(entries));
+        let with_name = self.partitions.iter().filter(|(_, entries)| is_of_topic(entries, topic));
         with_name.map(|(partition, _)| partition.topic_id).filter(|id| *id != topic_id).collect()
     }
+
+    /// What makes a partition begin again at an offset, whatever its records say, in one transaction: they are released, and a
+    /// start is written. Records of this partition of an earlier topic with the same name are released too. Also returns the
+    /// batches that are given up: sealed ones that have not landed.
+    pub fn restart(&self, partition: PartitionId, topic: &str, first: i64) -> (Vec<SealRecord>, Vec<Seal>) {
+        let (mut records, mut given_up) = (Vec::new(), Vec::new());
+        for (&id, entries) in &self.partitions {
+            let is_former = id.partition == partition.partition && is_of_topic(entries, topic);
+            if id != partition && !is_former {
+                continue;
+            }
+            records.extend(entries.keys().map(|&first| SealRecord::Released { partition: id, first }));
+            given_up.extend(entries.values().filter_map(|entry| match entry {
+                Entry::Batch(batch) if !batch.landed => Some(batch.seal.clone()),
+                Entry::Batch(_) | Entry::Start { .. } => None,
+            }));
+        }
+        let store = Uuid::nil();
+        records.push(SealRecord::Start { partition, topic: topic.to_owned(), first, store });
+        (records, given_up)
+    }
+}
+
+fn is_of_topic(entries: &BTreeMap<i64, Entry>, topic: &str) -> bool {
+    entries.values().any(|entry| match entry {
+        Entry::Start { topic: name, .. } => name == topic,
+        Entry::Batch(batch) => batch.seal.topic == topic,
+    })
 }
 
 impl PartitionState {
     /// A partition that was never consumed, and will be from `first` on. Commit its [`Self::start`] before the first seal.
     #[must_use]
-    pub fn new(partition: PartitionId, topic: String, first: i64) -> Self {
-        Self { partition, topic, batches: VecDeque::new(), next_offset: first }
+    pub fn new(partition: PartitionId, topic: String, store: Uuid, first: i64) -> Self {
+        Self { partition, topic, store, batches: VecDeque::new(), next_offset: first }
+    }
+
+    /// The partition, which does not change when the topic's name is used again.
+    #[must_use]
+    pub fn partition(&self) -> PartitionId {
+        self.partition
+    }
+
+    /// The ClickHouse that the last batch was for; nil if that is not decided.
+    #[must_use]
+    pub fn store(&self) -> Uuid {
+        self.store
+    }
+
+    /// The record that decides the store, if there is no batch yet.
+    #[must_use]
+    pub fn with_store(mut self, store: Uuid) -> Self {
+        self.store = store;
+        self
     }
 
     /// The record that says where consumption begins.
     #[must_use]
     pub fn start(&self) -> SealRecord {
-        SealRecord::Start { partition: self.partition, topic: self.topic.clone(), first: self.next_offset }
+        let Self { partition, store, .. } = *self;
+        SealRecord::Start { partition, topic: self.topic.clone(), first: self.next_offset, store }
     }
 
     /// The first offset that belongs to no batch.
@@ -157,7 +215,8 @@ impl PartitionState {
 
     /// Cuts a batch of the messages up to `last`, which must be behind the last batch. It exists once its record is committed.
     #[must_use]
-    pub fn cut(&self, last: i64, messages: u32, digest: u32, shard: u16, now_ms: u64) -> Seal {
+    pub fn cut(&self, contents: BatchContents, shard: u16, batch_id: Uuid) -> Seal {
+        let BatchContents { last, messages, events, digest } = contents;
         assert!(last >= self.next_offset, "a batch has a message");
         let (partition, first) = (self.partition, self.next_offset);
         Seal {
@@ -165,10 +224,12 @@ impl PartitionState {
             topic: self.topic.clone(),
             first,
             last,
-            batch_id: batch_id(partition, first, last, now_ms),
+            batch_id,
             messages,
+            events,
             digest,
             shard,
+            store: self.store,
         }
     }
 

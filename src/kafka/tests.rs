@@ -6,8 +6,9 @@ use proptest::prelude::*;
 use uuid::Uuid;
 
 use super::record::{PartitionId, Seal, SealRecord};
-use super::seals::{PartitionState, SealConflict, SealLog};
+use super::seals::{BatchContents, PartitionState, SealConflict, SealLog};
 
+const STORE: Uuid = Uuid::from_u128(9);
 const PARTITION: PartitionId = PartitionId { topic_id: Uuid::from_u128(1), partition: 0 };
 
 /// A topic: keys with values, in the order of their commits.
@@ -47,7 +48,7 @@ impl Topic {
 }
 
 fn new_state(first: i64) -> PartitionState {
-    PartitionState::new(PARTITION, "events".to_owned(), first)
+    PartitionState::new(PARTITION, "events".to_owned(), STORE, first)
 }
 
 /// Commits a record and applies it.
@@ -57,7 +58,7 @@ fn commit(topic: &mut Topic, state: &mut PartitionState, record: &SealRecord) {
 }
 
 fn cut(state: &PartitionState, last: i64) -> Seal {
-    state.cut(last, 1, 0, 0, 1_000)
+    state.cut(BatchContents { last, messages: 1, events: 1, digest: 0 }, 0, Uuid::now_v7())
 }
 
 #[test]
@@ -158,13 +159,38 @@ fn a_topic_that_was_created_again_is_known_by_its_name() {
     let mut log = SealLog::default();
     log.apply(SealRecord::Sealed(cut(&new_state(0), 9))).unwrap();
     let again = PartitionId { topic_id: Uuid::from_u128(2), ..PARTITION };
-    log.apply(PartitionState::new(again, "events".to_owned(), 0).start()).unwrap();
+    log.apply(PartitionState::new(again, "events".to_owned(), STORE, 0).start()).unwrap();
     assert_eq!(
         log.former_ids("events", again.topic_id).into_iter().collect::<Vec<_>>(),
         [PARTITION.topic_id]
     );
     assert!(log.former_ids("others", again.topic_id).is_empty());
     assert_eq!(log.state(again).unwrap().unwrap().next_offset(), 0);
+}
+
+#[test]
+fn a_restart_gives_up_what_was_sealed_and_replaces_all_records() {
+    let (mut topic, mut state) = (Topic::default(), new_state(0));
+    for last in [9, 19] {
+        let seal = cut(&state, last);
+        commit(&mut topic, &mut state, &SealRecord::Sealed(seal));
+    }
+    let landed = state.unlanded().next().cloned().unwrap();
+    commit(&mut topic, &mut state, &SealRecord::Landed(landed));
+    let again = PartitionId { topic_id: Uuid::from_u128(2), ..PARTITION };
+    for (partition, first) in [(PARTITION, 100), (PARTITION, 0), (again, 0)] {
+        let mut topic = topic.clone();
+        let (records, given_up) = topic.read().restart(partition, "events", first);
+        assert_eq!(given_up.iter().map(|seal| seal.first).collect::<Vec<_>>(), [10]);
+        for record in &records {
+            topic.commit(record);
+        }
+        let log = topic.read();
+        let state = log.state(partition).unwrap().unwrap();
+        assert_eq!((state.next_offset(), state.store()), (first, Uuid::nil()));
+        assert_eq!((state.unlanded().count(), state.landed().count()), (0, 0));
+        assert!(log.former_ids("events", partition.topic_id).is_empty());
+    }
 }
 
 /// A process that owns the partition, or believes so.
@@ -281,7 +307,7 @@ proptest! {
                     let unread: Vec<i64> = world.messages.iter().copied().filter(|offset| *offset >= first).collect();
                     let count = usize::from(messages % 8).min(unread.len());
                     if count > 0 {
-                        let seal = owners[index].state.cut(unread[count - 1], u32::try_from(count).unwrap(), 0, 0, 1_000);
+                        let seal = cut(&owners[index].state, unread[count - 1]);
                         if !world.commit(&mut owners[index], &SealRecord::Sealed(seal), response_is_lost) {
                             owners[index] = world.take_over();
                         }
@@ -327,7 +353,7 @@ proptest! {
         let mut owner = world.take_over();
         world.land_all(&mut owner);
         if let Some(&last) = world.messages.last().filter(|last| **last >= owner.state.next_offset()) {
-            let seal = owner.state.cut(last, 1, 0, 0, 1_000);
+            let seal = cut(&owner.state, last);
             prop_assert!(world.commit(&mut owner, &SealRecord::Sealed(seal), false));
             world.land_all(&mut owner);
         }

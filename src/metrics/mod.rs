@@ -19,6 +19,7 @@ use crate::events::Tails;
 use crate::explore::runner::ExploreStats;
 use crate::health::HealthView;
 use crate::journal::Journal;
+use crate::kafka::status::KafkaStatus;
 use crate::live::Subscriptions;
 use crate::panels::Panels;
 use crate::proto::v1;
@@ -40,6 +41,8 @@ pub(crate) struct MetricsSources {
     /// `None` with `CLICKHOUSE_URL`.
     pub(crate) engine: Option<EngineHandle>,
     pub(crate) health: HealthView,
+    /// `None` without KAFKA_BROKERS.
+    pub(crate) kafka: Option<KafkaStatus>,
 }
 
 /// Reads all metrics. Cheap to clone.
@@ -60,6 +63,7 @@ impl Metrics {
         self.encode_process(&mut text);
         self.encode_events(&mut text);
         self.encode_storage(&mut text);
+        self.encode_kafka(&mut text);
         self.encode_viewers(&mut text);
         text.finish()
     }
@@ -224,6 +228,52 @@ impl Metrics {
             "Resident memory of the embedded engine; 0 while it is down, and with CLICKHOUSE_URL.",
             engine.and_then(EngineHandle::resident_bytes).unwrap_or_default() as f64,
         );
+    }
+
+    fn encode_kafka(&self, text: &mut TextEncoder) {
+        let state = self.sources.kafka.as_ref().map(KafkaStatus::current).unwrap_or_default();
+        text.single(
+            "millrace_kafka_messages_landed_total",
+            Counter,
+            "Messages of Kafka whose batch has landed.",
+            state.landed_messages as f64,
+        );
+        text.single(
+            "millrace_kafka_messages_lost_total",
+            Counter,
+            "Messages that Kafka had deleted before their batch landed.",
+            state.lost_messages as f64,
+        );
+        let partitions: Vec<_> = state
+            .partitions
+            .into_iter()
+            .map(|((topic, partition), status)| (topic, partition.to_string(), status))
+            .collect();
+        text.family(
+            "millrace_kafka_lag_messages",
+            Gauge,
+            "Messages of a partition that are not in ClickHouse.",
+        );
+        for (topic, partition, status) in &partitions {
+            if let Some(lag) = status.lag() {
+                text.sample(&[("topic", topic), ("partition", partition)], lag as f64);
+            }
+        }
+        text.family(
+            "millrace_kafka_oldest_message_age_seconds",
+            Gauge,
+            "Age of the oldest message that was read and is not in ClickHouse; 0 if all are.",
+        );
+        for (topic, partition, status) in &partitions {
+            let age =
+                status.oldest_ms.map_or(0.0, |oldest_ms| (now_seconds() - oldest_ms as f64 / 1e3).max(0.0));
+            text.sample(&[("topic", topic), ("partition", partition)], age);
+        }
+        text.family("millrace_kafka_partition_stopped", Gauge, "1 if a partition waits for an operator.");
+        for (topic, partition, status) in &partitions {
+            let stopped = f64::from(u8::from(status.stopped.is_some()));
+            text.sample(&[("topic", topic), ("partition", partition)], stopped);
+        }
     }
 
     fn encode_viewers(&self, text: &mut TextEncoder) {

@@ -69,7 +69,7 @@ impl Durability {
     }
 
     /// Returns once every batch that landed before the call is durable.
-    pub(super) async fn wait_until_durable(self) -> io::Result<()> {
+    pub(crate) async fn wait_until_durable(self) -> io::Result<()> {
         match self {
             Self::Sync(_) => self.sync().await,
             Self::Wait(delay) => {

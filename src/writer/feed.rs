@@ -67,7 +67,7 @@ impl Feed {
     }
 
     /// Publishes the events of a durable request.
-    pub(super) fn publish(&self, columns: &EventColumns) {
+    pub(crate) fn publish(&self, columns: &EventColumns) {
         if self.0.followed.load(Relaxed) > 0 {
             self.publish_followed(columns);
         }

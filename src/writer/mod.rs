@@ -78,6 +78,8 @@ pub(crate) use insert::MAX_INSERTS_IN_FLIGHT;
 pub(crate) use recover::{RecoveredState, recover};
 pub(crate) use stats::{RejectedByField, WriterStats};
 pub(crate) use store::BatchStore;
+#[cfg(feature = "kafka")]
+pub(crate) use store::{BatchInfo, ShardChoice};
 pub(crate) use task::{WriterDependencies, batch_limits, journal_reserve_bytes, start};
 pub(crate) use unlanded::UnlandedBatches;
 
@@ -266,6 +268,8 @@ pub(crate) struct Writer {
     stats: Arc<WriterStats>,
     unlanded: UnlandedBatches,
     reconciled: CancellationToken,
+    #[cfg(feature = "kafka")]
+    store: BatchStore,
 }
 
 /// How long [`Writer::settle`] waits. A batch that takes longer fails repeatedly, and is encoded again as a dead letter.
@@ -349,6 +353,12 @@ impl Writer {
 
     pub(crate) fn stats(&self) -> &WriterStats {
         &self.stats
+    }
+
+    /// Stores batches of another source. Not before [`Self::reconciled`].
+    #[cfg(feature = "kafka")]
+    pub(crate) fn store(&self) -> &BatchStore {
+        &self.store
     }
 
     /// The batches that have not landed.

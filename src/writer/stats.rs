@@ -158,11 +158,11 @@ impl WriterStats {
     pub(super) fn set_oldest_unlanded_ms(&self, received_at_ms: Option<i64>) {
         self.oldest_unlanded_ms.store(received_at_ms.unwrap_or(0), Relaxed);
     }
-    pub(super) fn count_accepted(&self, events: u64) {
+    pub(crate) fn count_accepted(&self, events: u64) {
         self.accepted.fetch_add(events, Relaxed);
         self.unlanded.fetch_add(events, Relaxed);
     }
-    pub(super) fn count_duplicates(&self, events: u64) {
+    pub(crate) fn count_duplicates(&self, events: u64) {
         self.duplicates.fetch_add(events, Relaxed);
     }
     /// Counts events found at startup, in the journal or in dead letters.
@@ -173,6 +173,13 @@ impl WriterStats {
     pub(super) fn uncount_recovered(&self, events: u64) {
         let subtract = |unlanded: u64| Some(unlanded.saturating_sub(events));
         self.unlanded.fetch_update(Relaxed, Relaxed, subtract).ok();
+    }
+    /// Accepted events that are read again later, perhaps by another server.
+    #[cfg(feature = "kafka")]
+    pub(crate) fn uncount_accepted(&self, events: u64) {
+        let subtract = |total: u64| Some(total.saturating_sub(events));
+        self.accepted.fetch_update(Relaxed, Relaxed, subtract).ok();
+        self.uncount_recovered(events);
     }
     pub(super) fn set_dead_letter_bytes(&self, bytes: u64) {
         self.dead_letter_bytes.store(bytes, Relaxed);

@@ -22,7 +22,7 @@ use super::unlanded::UnlandedBatches;
 use crate::blocking::run_blocking;
 use crate::clickhouse::replicas::Replicas;
 use crate::clickhouse::shards::Shards;
-use crate::clickhouse::{ClickHouse, ClickHouseError, InsertFailure, exclusive, people};
+use crate::clickhouse::{ClickHouse, ClickHouseError, InsertFailure, batches, exclusive, people};
 use crate::traces;
 
 /// Retries of a failed insert before its batch is dead-lettered. Each delay is 250 ms, 500 ms and 1 s, plus up to as much
@@ -39,11 +39,17 @@ const FAULT_RETRY_DELAY: Duration = Duration::from_secs(1);
 const REPAIR_TIMEOUT: Duration = Duration::from_secs(60);
 const REPAIR_POLL_INTERVAL: Duration = Duration::from_millis(100);
 
+/// How long after its seal an earlier owner may insert a batch: it has a minute, and clocks differ.
+const MAX_OWNER_DELAY: Duration = Duration::from_secs(120);
+
+/// Whether this process may still insert a batch.
+pub(crate) type MayInsert<'a> = &'a (dyn Fn() -> bool + Send + Sync);
+
 /// Inserts share it. A batch is compared and repaired under the exclusive lock, since nothing else may be inserted meanwhile.
 pub(crate) type InsertLock = Arc<RwLock<()>>;
 
 /// A shard, and who may insert into it. Cheap to clone.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub(super) struct ShardStore {
     pub(super) clickhouse: ClickHouse,
     pub(super) insert_lock: InsertLock,
@@ -74,6 +80,15 @@ impl ShardStore {
         prepared.await.copied()
     }
 
+    /// Whether a batch has to be inserted under its token before it is compared: an earlier owner that was suspended may still
+    /// insert it under its token, and a repair leaves none. Not if the token may have expired and the batch is stored.
+    async fn may_have_other_owner(&self, batch_id: Uuid) -> Result<bool, ClickHouseError> {
+        if age_of(batch_id).is_none_or(|age| age < MAX_OWNER_DELAY) {
+            return Ok(true);
+        }
+        Ok(batches::count_stored_events(&self.clickhouse, &[batch_id]).await?.is_empty())
+    }
+
     /// Whether a batch must be compared with what the shard has: its token is not enough.
     pub(super) fn compares(&self, batch_id: Uuid, outcome_unknown: bool) -> bool {
         match self.clickhouse.stores_tokens_with_rows() {
@@ -84,7 +99,8 @@ impl ShardStore {
 }
 
 /// Chooses the shard of each batch when it is sealed: one after the other, except for those that are away or accept no inserts.
-pub(super) struct ShardChoice {
+#[derive(Debug)]
+pub(crate) struct ShardChoice {
     shards: Arc<[ShardStore]>,
     /// Of each shard; empty for the embedded engine.
     replicas: Vec<Replicas>,
@@ -97,7 +113,7 @@ impl ShardChoice {
     }
 
     /// The number of a shard.
-    pub(super) fn next(&mut self) -> u32 {
+    pub(crate) fn next(&mut self) -> u32 {
         let count = self.shards.len();
         let is_usable = |shard: &usize| {
             !self.shards[*shard].is_failing.load(Relaxed)
@@ -122,7 +138,7 @@ fn age_of(batch_id: Uuid) -> Option<Duration> {
 }
 
 /// Stores sealed batches, several at a time. Cheap to clone; clones share the insert locks and the statistics.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub(crate) struct BatchStore {
     pub(super) shards: Arc<[ShardStore]>,
     pub(super) unlanded: UnlandedBatches,
@@ -162,27 +178,65 @@ impl BatchStore {
         shards.iter().cloned().map(ShardStore::new).collect()
     }
 
+    #[cfg(feature = "kafka")]
+    pub(crate) fn stats(&self) -> &WriterStats {
+        &self.stats
+    }
+
+    /// Chooses the shards of batches. `replicas` are those of each shard.
+    #[cfg(feature = "kafka")]
+    pub(crate) fn shard_choice(&self, replicas: Vec<Replicas>) -> ShardChoice {
+        ShardChoice::new(Arc::clone(&self.shards), replicas)
+    }
+
+    /// Whether the dead-letter folder has the batch: then its replay stores it.
+    #[cfg(feature = "kafka")]
+    pub(crate) fn is_dead_lettered(&self, batch_id: Uuid) -> bool {
+        self.dead_letters.list().letters.iter().any(|letter| letter.batch_id == batch_id)
+    }
+
     /// Returns once the batch is in ClickHouse or in the dead-letter folder. Retries until either succeeds.
     ///
     /// With `possibly_sent` an earlier insert may have had no response: then the batch is compared with what ClickHouse has, where its
     /// deduplication token is not enough.
     pub(crate) async fn store(&self, batch: BatchInfo, records: Vec<EventColumns>, possibly_sent: bool) {
+        // Without a condition there is no failure.
+        self.try_store(batch, records, possibly_sent, None).await.ok();
+    }
+
+    /// Like [`Self::store`], as long as `may_insert`, which is asked before each attempt. A batch that can be read again is not
+    /// dead-lettered because ClickHouse accepts no inserts: that is an error, as is the end of the condition.
+    pub(crate) async fn try_store(
+        &self,
+        batch: BatchInfo,
+        records: Vec<EventColumns>,
+        possibly_sent: bool,
+        may_insert: Option<MayInsert<'_>>,
+    ) -> Result<(), ClickHouseError> {
         let BatchInfo { batch_id, events, .. } = batch;
         let started_at = Instant::now();
         let encoding = tracing::info_span!(target: traces::TARGET, "encode");
         let body = self.encoder.encode(records, batch_id).instrument(encoding).await;
         let mut outcome_unknown = possibly_sent;
         loop {
-            let Err(error) = self.insert_with_retries(batch, &body, &mut outcome_unknown).await else {
+            let inserted = self.insert_with_retries(batch, &body, &mut outcome_unknown, may_insert).await;
+            let Err(error) = inserted else {
                 tracing::debug!(batch = %batch_id, events, "batch landed");
                 self.stats.count_inserted(events);
                 self.stats.flush.observe(started_at.elapsed());
                 let age_ms = jiff::Timestamp::now().as_millisecond() - batch.received_at_ms;
                 self.stats.freshness.observe(Duration::from_millis(age_ms.try_into().unwrap_or(0)));
-                return;
+                return Ok(());
             };
+            if may_insert.is_some() {
+                if matches!(error.insert_failure(), InsertFailure::Unreachable | InsertFailure::Environment) {
+                    return Err(error);
+                }
+                // Another server may insert it before this one has recorded that it is dead-lettered.
+                outcome_unknown = true;
+            }
             match self.write_dead_letter(batch, &body.events_native, error, outcome_unknown).await {
-                Ok(()) => return,
+                Ok(()) => return Ok(()),
                 Err(error) => {
                     tracing::error!(batch = %batch_id, %error, "cannot write a dead letter; the batch is retried");
                     tokio::time::sleep(FAULT_RETRY_DELAY).await;
@@ -198,6 +252,7 @@ impl BatchStore {
         batch @ BatchInfo { batch_id, .. }: BatchInfo,
         body: &BatchBodies,
         outcome_unknown: &mut bool,
+        may_insert: Option<MayInsert<'_>>,
     ) -> Result<(), ClickHouseError> {
         let shard = self.shard(batch.shard)?;
         let mut delays = INSERT_BACKOFF.build();
@@ -212,7 +267,7 @@ impl BatchStore {
                 otel.status_code = Empty,
                 otel.status_description = Empty,
             );
-            let attempt = self.attempt(shard, batch, body, compares);
+            let attempt = self.attempt(shard, batch, body, compares, may_insert);
             let inserted = attempt.instrument(span.clone()).await;
             self.stats.insert.observe(attempted_at.elapsed());
             let Err(error) = inserted else {
@@ -234,7 +289,10 @@ impl BatchStore {
                 continue;
             }
             let is_rejected = error.insert_failure() == InsertFailure::Rejected;
-            shard.set_failing(!is_rejected);
+            // Other batches are not repeated here until they succeed: another server may take them over.
+            if may_insert.is_none() {
+                shard.set_failing(!is_rejected);
+            }
             let Some(delay) = delays.next().filter(|_| !is_rejected) else {
                 return Err(error);
             };
@@ -249,14 +307,25 @@ impl BatchStore {
         BatchInfo { batch_id, events, .. }: BatchInfo,
         body: &BatchBodies,
         compares: bool,
+        may_insert: Option<MayInsert<'_>>,
     ) -> Result<(), ClickHouseError> {
+        // After the wait for the lock.
+        let check = || match may_insert.is_none_or(|may_insert| may_insert()) {
+            true => Ok(()),
+            false => Err(ClickHouseError::unreachable("the batch may belong to another server by now")),
+        };
         shard.prepare(&self.unlanded).await?;
         if compares {
             let _exclusive = shard.insert_lock.write().await;
+            check()?;
+            if may_insert.is_some() && shard.may_have_other_owner(batch_id).await? {
+                insert_batch(&shard.clickhouse, batch_id, body).await?;
+            }
             let native = &body.events_native;
             store_unconfirmed(&shard.clickhouse, &self.durability, batch_id, events, native).await
         } else {
             let _shared = shard.insert_lock.read().await;
+            check()?;
             insert_batch(&shard.clickhouse, batch_id, body).await
         }
     }

@@ -172,7 +172,7 @@ pub(crate) async fn start(dependencies: WriterDependencies) -> io::Result<(Write
     let mut shard_choice = ShardChoice::new(Arc::clone(&store.shards), replicas);
     let (copies, copies_task) = Copies::new(Arc::clone(&store.shards), shards.reader().clone());
     let inserter = Inserter {
-        store,
+        store: store.clone(),
         journal: journal.clone(),
         schema_pending,
         reconciled: reconciled.clone(),
@@ -216,6 +216,8 @@ pub(crate) async fn start(dependencies: WriterDependencies) -> io::Result<(Write
         stats,
         unlanded,
         reconciled: reconciled.clone(),
+        #[cfg(feature = "kafka")]
+        store,
     };
     let mut tasks = JoinSet::new();
     // Ends when `stop` is cancelled and everything has landed.

@@ -82,13 +82,17 @@ impl KafkaCluster {
 
     /// What a client needs to connect.
     pub(crate) fn client_config(&self) -> ClientConfig {
-        let addresses: Vec<String> =
-            self.brokers.iter().map(|broker| format!("127.0.0.1:{}", broker.port)).collect();
         let mut config = ClientConfig::new();
-        config.set("bootstrap.servers", addresses.join(","));
+        config.set("bootstrap.servers", self.addresses());
         // A suspended broker leaves its connections open: that it was replaced is only noticed when a request has timed out.
         config.set("socket.timeout.ms", "5000");
         config
+    }
+
+    /// The addresses of the brokers, with commas between them.
+    pub(crate) fn addresses(&self) -> String {
+        let addresses = self.brokers.iter().map(|broker| format!("127.0.0.1:{}", broker.port));
+        addresses.collect::<Vec<_>>().join(",")
     }
 
     pub(crate) fn admin(&self) -> AdminClient<DefaultClientContext> {

@@ -5,6 +5,9 @@ mod client;
 mod measure;
 mod mock;
 mod seals;
+mod source;
+mod stops;
+mod zombie;
 
 use std::time::{Duration, Instant};
 

@@ -2,12 +2,15 @@
 
 use std::time::{Duration, Instant};
 
-use millrace::internals::kafka::{PartitionId, PartitionState, Seal, SealLog, SealRecord, digest, topic_ids};
+use millrace::internals::kafka::{
+    BatchContents, PartitionId, PartitionState, Seal, SealLog, SealRecord, digest, topic_ids,
+};
 use rdkafka::ClientConfig;
 use rdkafka::consumer::Consumer;
 use rdkafka::error::KafkaResult;
 use rdkafka::message::Message;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
+use uuid::Uuid;
 
 use super::broker::KafkaCluster;
 use super::{
@@ -32,7 +35,7 @@ impl Owner {
         if let Some(state) = log.state(partition).unwrap() {
             return Self { config: config.clone(), producer, state };
         }
-        let state = PartitionState::new(partition, "events".to_owned(), 0);
+        let state = PartitionState::new(partition, "events".to_owned(), Uuid::nil(), 0);
         let mut owner = Self { config: config.clone(), producer, state };
         owner.commit(&[owner.state.start()]).unwrap();
         owner
@@ -62,7 +65,7 @@ impl Owner {
             last = message.offset();
             sum = digest(sum, last, message.payload());
         }
-        self.state.cut(last, messages, sum, 0, 1_000)
+        self.state.cut(BatchContents { last, messages, events: messages, digest: sum }, 0, Uuid::now_v7())
     }
 }
 

@@ -1,0 +1,229 @@
+//! Settings of Kafka as a source of events. They exist in every build, so that one without Kafka can say so.
+
+use clap::{Args, ValueEnum};
+
+use super::ConfigConflict;
+use crate::project::Project;
+
+/// Which topics are consumed, and how.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct KafkaConfig {
+    /// Kafka brokers whose topics are consumed, comma-separated: host:9092. Empty for none
+    #[arg(
+        long,
+        env = "KAFKA_BROKERS",
+        value_name = "ADDRESSES",
+        default_value = "",
+        hide_default_value = true
+    )]
+    pub kafka_brokers: String,
+    /// Topics with events, comma-separated
+    #[arg(long, env = "KAFKA_TOPICS", value_name = "NAMES", default_value = "", hide_default_value = true)]
+    pub kafka_topics: String,
+    /// Consumer group. It decides which server consumes which partitions, and shows the lag
+    #[arg(long, env = "KAFKA_GROUP", value_name = "NAME", default_value = "millrace")]
+    pub kafka_group: String,
+    /// What a message is: json for an event or an array of events as of POST /events, event for the Protobuf message
+    /// millrace.v1.Event
+    #[arg(long, env = "KAFKA_FORMAT", value_name = "FORMAT", default_value = "json")]
+    pub kafka_format: KafkaFormat,
+    /// Project of the events. Empty for MILLRACE_PROJECT
+    #[arg(long, env = "KAFKA_PROJECT", value_name = "NAME", default_value = "", hide_default_value = true)]
+    pub kafka_project: String,
+    /// Topic that defines the batches of the others: compacted, with one partition. Created if it is missing
+    #[arg(long, env = "KAFKA_SEALS_TOPIC", value_name = "NAME", default_value = "millrace-seals")]
+    pub kafka_seals_topic: String,
+    /// How to connect to the brokers
+    #[arg(
+        long,
+        env = "KAFKA_SECURITY_PROTOCOL",
+        value_name = "PROTOCOL",
+        default_value = "plaintext",
+        ignore_case = true
+    )]
+    pub kafka_security_protocol: SecurityProtocol,
+    /// How to log in at the brokers, with sasl_plaintext and sasl_ssl
+    #[arg(
+        long,
+        env = "KAFKA_SASL_MECHANISM",
+        value_name = "MECHANISM",
+        default_value = "scram-sha-512",
+        ignore_case = true
+    )]
+    pub kafka_sasl_mechanism: SaslMechanism,
+    /// User at the brokers
+    #[arg(
+        long,
+        env = "KAFKA_SASL_USERNAME",
+        value_name = "NAME",
+        default_value = "",
+        hide_default_value = true
+    )]
+    pub kafka_sasl_username: String,
+    /// File with the password of that user, read again with each new connection of a partition
+    #[arg(
+        long,
+        env = "KAFKA_SASL_PASSWORD_FILE",
+        value_name = "FILE",
+        default_value = "",
+        hide_default_value = true
+    )]
+    pub kafka_sasl_password_file: String,
+    /// PEM file with the authorities of the brokers' certificates. Empty for those of the system
+    #[arg(
+        long,
+        env = "KAFKA_SSL_CA_FILE",
+        value_name = "FILE",
+        default_value = "",
+        hide_default_value = true
+    )]
+    pub kafka_ssl_ca_file: String,
+}
+
+/// What a message is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum KafkaFormat {
+    /// An event or an array of events, as of POST /events
+    Json,
+    /// The Protobuf message millrace.v1.Event
+    Event,
+}
+
+/// How to connect to brokers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[value(rename_all = "snake_case")]
+pub(crate) enum SecurityProtocol {
+    /// Without encryption and login
+    Plaintext,
+    /// TLS
+    Ssl,
+    /// Login without encryption
+    SaslPlaintext,
+    /// TLS and login
+    SaslSsl,
+}
+
+/// How to log in at brokers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum SaslMechanism {
+    /// The password itself
+    Plain,
+    #[value(name = "scram-sha-256")]
+    ScramSha256,
+    #[value(name = "scram-sha-512")]
+    ScramSha512,
+}
+
+impl SecurityProtocol {
+    #[cfg(feature = "kafka")]
+    pub(crate) fn has_tls(self) -> bool {
+        matches!(self, Self::Ssl | Self::SaslSsl)
+    }
+
+    fn has_login(self) -> bool {
+        matches!(self, Self::SaslPlaintext | Self::SaslSsl)
+    }
+}
+
+impl KafkaConfig {
+    /// Whether topics are consumed.
+    pub(crate) fn is_enabled(&self) -> bool {
+        !self.kafka_brokers.trim().is_empty()
+    }
+
+    /// The topics, each once.
+    pub(crate) fn topics(&self) -> Vec<&str> {
+        let mut topics: Vec<&str> =
+            self.kafka_topics.split(',').map(str::trim).filter(|topic| !topic.is_empty()).collect();
+        topics.sort_unstable();
+        topics.dedup();
+        topics
+    }
+
+    /// The project of the events, which is `default` if the setting is empty.
+    pub(crate) fn project(&self, default: &Project) -> Result<Project, ConfigConflict> {
+        match self.kafka_project.trim() {
+            "" => Ok(default.clone()),
+            name => name.parse().map_err(|_| ConfigConflict::KafkaProject { name: name.to_owned() }),
+        }
+    }
+
+    /// Checks the relations between the settings.
+    pub(super) fn validate(&self) -> Result<(), ConfigConflict> {
+        if !self.is_enabled() {
+            return match self.topics().is_empty() {
+                true => Ok(()),
+                false => {
+                    Err(ConfigConflict::Incomplete { present: "KAFKA_TOPICS", missing: "KAFKA_BROKERS" })
+                }
+            };
+        }
+        if !cfg!(feature = "kafka") {
+            return Err(ConfigConflict::BuiltWithoutKafka);
+        }
+        if self.topics().is_empty() {
+            return Err(ConfigConflict::Incomplete { present: "KAFKA_BROKERS", missing: "KAFKA_TOPICS" });
+        }
+        if self.topics().contains(&self.kafka_seals_topic.as_str()) {
+            return Err(ConfigConflict::SealsAreEvents { topic: self.kafka_seals_topic.clone() });
+        }
+        let user = (!self.kafka_sasl_username.is_empty(), !self.kafka_sasl_password_file.is_empty());
+        let (present, missing) = match (self.kafka_security_protocol.has_login(), user) {
+            (true, (false, _)) => ("KAFKA_SECURITY_PROTOCOL with SASL", "KAFKA_SASL_USERNAME"),
+            (true, (true, false)) => ("KAFKA_SASL_USERNAME", "KAFKA_SASL_PASSWORD_FILE"),
+            (false, (true, _)) => ("KAFKA_SASL_USERNAME", "KAFKA_SECURITY_PROTOCOL with SASL"),
+            (false, (false, true)) => ("KAFKA_SASL_PASSWORD_FILE", "KAFKA_SASL_USERNAME"),
+            (true, (true, true)) | (false, (false, false)) => return Ok(()),
+        };
+        Err(ConfigConflict::Incomplete { present, missing })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Debug, Parser)]
+    struct Cli {
+        #[command(flatten)]
+        kafka: KafkaConfig,
+    }
+
+    fn validated(args: &[&str]) -> Result<KafkaConfig, String> {
+        let command_line = ["millrace"].iter().chain(args);
+        let config = Cli::try_parse_from(command_line).map_err(|error| error.to_string())?.kafka;
+        config.validate().map_err(|error| error.to_string())?;
+        Ok(config)
+    }
+
+    #[test]
+    fn a_build_without_kafka_does_not_start_with_brokers() {
+        let result = validated(&["--kafka-brokers", "localhost:9092", "--kafka-topics", "b, a,,b"]);
+        match cfg!(feature = "kafka") {
+            true => assert_eq!(result.unwrap().topics(), ["a", "b"]),
+            false => assert!(result.unwrap_err().contains("built without Kafka")),
+        }
+        assert!(validated(&[]).is_ok());
+        assert!(validated(&["--kafka-topics", "a"]).unwrap_err().contains("KAFKA_BROKERS"));
+    }
+
+    #[cfg(feature = "kafka")]
+    #[test]
+    fn settings_that_need_each_other_are_named() {
+        let with = |more: &[&str]| {
+            let brokers = ["--kafka-brokers", "localhost:9092"];
+            validated(&[&brokers[..], more].concat()).unwrap_err()
+        };
+        assert!(with(&[]).contains("KAFKA_BROKERS is set without KAFKA_TOPICS"));
+        assert!(with(&["--kafka-topics", "millrace-seals"]).contains("millrace-seals"));
+        let topics = ["--kafka-topics", "a"];
+        let login = ["--kafka-security-protocol", "SASL_SSL"];
+        assert!(with(&[topics, login].concat()).contains("KAFKA_SASL_USERNAME"));
+        let user = ["--kafka-sasl-username", "u"];
+        assert!(with(&[topics, login, user].concat()).contains("KAFKA_SASL_PASSWORD_FILE"));
+        assert!(with(&[topics, user].concat()).contains("KAFKA_SECURITY_PROTOCOL"));
+        assert!(with(&[topics, ["--kafka-format", "avro"]].concat()).contains("json, event"));
+    }
+}

@@ -16,7 +16,7 @@ const TABLE: &str = "schema_lock";
 const LOCK_STATE: &str = include_str!("../../queries/maintenance/schema_lock.sql");
 const RENEWAL_INTERVAL: Duration = Duration::from_secs(10);
 /// A lock that is older is dropped.
-const MAX_AGE_SECONDS: u64 = 60;
+const MAX_AGE_SECONDS: u64 = 30;
 const POLL_INTERVAL: Duration = Duration::from_millis(500);
 /// How long a server waits for another one. Then it says so, and tries again.
 const MAX_POLLS: u32 = 120;

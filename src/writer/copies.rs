@@ -10,16 +10,20 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
 use tokio::sync::mpsc;
+use tokio::task::{JoinError, JoinSet};
 use uuid::Uuid;
 
 use super::store::ShardStore;
 use crate::clickhouse::exclusive::exclusively;
 use crate::clickhouse::{ClickHouse, ClickHouseError, batches};
 
-/// When a batch is compared, after it has landed.
-const CHECK_DELAYS: [Duration; 3] = [Duration::ZERO, Duration::from_secs(30), Duration::from_secs(270)];
+/// When a batch is compared again.
+const DELAYS: [Duration; 2] = [Duration::from_secs(30), Duration::from_secs(270)];
 const RETRY_DELAY: Duration = Duration::from_secs(5);
+/// How long the stop waits for what has just landed.
+const STOP_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The batches to compare. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -51,38 +55,63 @@ impl Copies {
     }
 }
 
+/// A batch, and how often it was compared.
+#[derive(Clone, Copy)]
+struct Compared {
+    batch_id: Uuid,
+    shard: usize,
+    times: usize,
+}
+
 impl CopiesTask {
-    /// Runs until every [`Copies`] is dropped. What is not compared then is compared if the server was killed: it is recovered.
+    /// Runs until every [`Copies`] is dropped. Then what has just landed is compared once.
     pub(super) async fn run(mut self) {
-        let mut waiting = tokio::task::JoinSet::new();
+        let (mut checks, mut waiting) = (JoinSet::new(), JoinSet::new());
         loop {
             tokio::select! {
                 next = self.batches.recv() => match next {
-                    Some((batch_id, number)) => {
-                        let (shards, reader) = (Arc::clone(&self.shards), self.reader.clone());
-                        let number = number as usize;
-                        waiting.spawn(async move { check_repeatedly(&shards, number, &reader, batch_id).await });
+                    Some((batch_id, shard)) => {
+                        self.start(&mut checks, Compared { batch_id, shard: shard as usize, times: 0 });
                     }
-                    None => return,
+                    None => break,
                 },
-                Some(ended) = waiting.join_next() => {
-                    if let Err(error) = ended {
-                        std::panic::resume_unwind(error.into_panic());
+                Some(compared) = checks.join_next() => {
+                    let compared = output(compared);
+                    if let Some(delay) = DELAYS.get(compared.times - 1) {
+                        waiting.spawn(tokio::time::sleep(*delay).map(move |()| compared));
                     }
                 }
+                Some(due) = waiting.join_next() => self.start(&mut checks, output(due)),
             }
         }
+        let compared = async {
+            while let Some(compared) = checks.join_next().await {
+                output(compared);
+            }
+        };
+        if tokio::time::timeout(STOP_TIMEOUT, compared).await.is_err() {
+            tracing::warn!(
+                "not every batch was compared with those of other servers; events with an id may count twice"
+            );
+        }
+    }
+
+    fn start(&self, checks: &mut JoinSet<Compared>, compared: Compared) {
+        let (shards, reader) = (Arc::clone(&self.shards), self.reader.clone());
+        checks.spawn(async move {
+            let Compared { batch_id, shard, times } = compared;
+            while let Err(error) = check(&shards, shard, &reader, batch_id).await {
+                tracing::warn!(batch = %batch_id, %error, "cannot compare a batch with those of other servers; retrying");
+                tokio::time::sleep(RETRY_DELAY).await;
+            }
+            Compared { times: times + 1, ..compared }
+        });
     }
 }
 
-async fn check_repeatedly(shards: &[ShardStore], number: usize, reader: &ClickHouse, batch_id: Uuid) {
-    for delay in CHECK_DELAYS {
-        tokio::time::sleep(delay).await;
-        while let Err(error) = check(shards, number, reader, batch_id).await {
-            tracing::warn!(batch = %batch_id, %error, "cannot compare a batch with those of other servers; retrying");
-            tokio::time::sleep(RETRY_DELAY).await;
-        }
-    }
+/// The output of a task that nobody aborts.
+fn output<T>(joined: Result<T, JoinError>) -> T {
+    joined.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))
 }
 
 async fn check(

@@ -220,3 +220,34 @@ async fn an_event_with_an_id_that_two_servers_have_accepted_counts_once() {
     send(&second, with_ids(200, false)).await;
     wait_for([400, 300]).await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn servers_that_start_together_apply_the_schema_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let address = free_address();
+    let url = format!("http://{address}");
+    let _clickhouse = TestClickHouse::start(&address, folder.path());
+    let env = [("CLICKHOUSE_URL", url.as_str()), PASSWORD];
+    let program = std::path::Path::new(env!("CARGO_BIN_EXE_millrace"));
+    let spawn = |_| TestServer::spawn(program, Arc::new(tempfile::tempdir().unwrap()), &env);
+    let mut servers: Vec<TestServer> = (0..3).map(spawn).collect();
+    for server in &mut servers {
+        tokio::task::block_in_place(|| server.wait_until_ready());
+    }
+    for server in &servers {
+        server.wait_for_health("ok", |health| health.status() == v1::Status::Ok).await;
+    }
+    name_engine(&servers[0], &url);
+    let files = "SELECT count(), uniqExact(name) FROM schema_migrations";
+    let counts = servers[0].sql_numbers(files).await;
+    assert_eq!(counts[0], counts[1], "a file was applied twice");
+    let locks = "SELECT count() FROM system.tables WHERE name = 'schema_lock'";
+    assert_eq!(servers[0].sql_numbers(locks).await, [0]);
+
+    // What a server has left that was killed meanwhile is dropped after half a minute without a sign of it.
+    let lock = "CREATE TABLE schema_lock (nothing UInt8) ENGINE = MergeTree ORDER BY nothing COMMENT 'gone'";
+    servers[0].sql(lock).await;
+    let late = tokio::task::block_in_place(|| TestServer::start_with(&env));
+    late.wait_for_health("ok", |health| health.status() == v1::Status::Ok).await;
+    assert_eq!(servers[0].sql_numbers(locks).await, [0]);
+}

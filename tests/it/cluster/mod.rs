@@ -104,3 +104,30 @@ async fn figures(server: &TestServer) -> Result<(u64, u64), tonic::Status> {
     let total = |line: &v1::TrendLine| line.total.and_then(|total| total.value).unwrap_or_default() as u64;
     Ok((total(&lines[0]), total(&lines[1])))
 }
+
+/// `UPDATE_FIXTURES=1` writes the file again.
+#[tokio::test(flavor = "multi_thread")]
+async fn every_statement_of_the_schema_is_one_that_clickhouse_parses() {
+    let output = std::process::Command::new(env!("CARGO_BIN_EXE_millrace"))
+        .args(["migrate", "--print"])
+        .env("CLICKHOUSE_URL", "http://s1r1:8123,http://s1r2:8123;http://s2r1:8123")
+        .env("CLICKHOUSE_CLUSTER", "main")
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{output:?}");
+    let schema = String::from_utf8(output.stdout).unwrap();
+    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/fixtures/cluster_schema.sql");
+    if std::env::var_os("UPDATE_FIXTURES").is_some() {
+        std::fs::write(file, &schema).unwrap();
+    }
+    assert_eq!(
+        schema,
+        std::fs::read_to_string(file).unwrap(),
+        "run the test with UPDATE_FIXTURES=1, and read the difference"
+    );
+    let server = TestServer::start();
+    for statement in schema.split(";\n").map(str::trim).filter(|statement| !statement.is_empty()) {
+        assert!(statement.contains(" ON CLUSTER `main`"), "{statement}");
+        server.sql(&format!("EXPLAIN AST {statement}")).await;
+    }
+}

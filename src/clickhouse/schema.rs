@@ -296,9 +296,21 @@ fn render(
     template::render(text, values)
 }
 
-/// The statements of a file. Each ends with a semicolon at the end of a line.
+/// The statements of a file. Each ends with a semicolon at the end of a line that is not a comment.
 fn split_statements(text: &str) -> impl Iterator<Item = &str> {
-    text.split(";\n").map(str::trim).filter(|statement| !statement.is_empty())
+    let mut rest = text;
+    std::iter::from_fn(move || {
+        let mut end = 0;
+        for line in rest.split_inclusive('\n') {
+            end += line.len();
+            if !line.starts_with("--") && line.trim_end().ends_with(';') {
+                let statement = rest[..end].trim().trim_end_matches(';');
+                rest = &rest[end..];
+                return Some(statement);
+            }
+        }
+        None
+    })
 }
 
 #[cfg(test)]
@@ -338,7 +350,7 @@ mod tests {
 
     #[test]
     fn a_file_is_split_into_statements() {
-        let text = "-- a; b\nCREATE x;\n\nCREATE y;\n";
-        assert_eq!(split_statements(text).collect::<Vec<_>>(), ["-- a; b\nCREATE x", "CREATE y"]);
+        let text = "-- a; b;\n-- c\nCREATE x;\n\nCREATE y;\n-- d\n";
+        assert_eq!(split_statements(text).collect::<Vec<_>>(), ["-- a; b;\n-- c\nCREATE x", "CREATE y"]);
     }
 }

@@ -433,8 +433,13 @@ pub(crate) fn free_address() -> String {
 }
 
 pub(crate) fn send_signal(pid: u32, signal: &str) {
-    let status = Command::new("kill").args([&format!("-{signal}"), &pid.to_string()]).status().unwrap();
-    assert!(status.success(), "kill -{signal} {pid}");
+    assert!(try_send_signal(pid, signal), "kill -{signal} {pid}");
+}
+
+/// Returns whether the process was still there.
+pub(crate) fn try_send_signal(pid: u32, signal: &str) -> bool {
+    let kill = Command::new("kill").args([&format!("-{signal}"), &pid.to_string()]).output().unwrap();
+    kill.status.success()
 }
 
 fn child_of(pid: u32) -> Option<u32> {

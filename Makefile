@@ -24,6 +24,9 @@ PROMETHEUS := $(CACHE)/tools/test/prometheus/usr/bin/prometheus
 PYTHON_READY := $(CACHE)/tools/test/python/ready-$(shell cksum < tests/clients/requirements.txt | cut -d' ' -f1)
 NODE_READY := $(CACHE)/tools/test/node/ready-$(shell cat tests/clients/package-lock.json tests/clients/*.mjs | cksum | cut -d' ' -f1)
 
+# Of the binary: `make FEATURES=kafka build`.
+FEATURE_FLAGS := $(if $(FEATURES),--features millrace/$(FEATURES))
+
 # $(call need,COMMAND,HOW): fails with one line if a command is missing.
 need = command -v $(1) > /dev/null || { echo "$(1) is missing: $(2)" >&2; exit 1; }
 RUST := $(call need,cargo,install Rust 1.93 or newer with rustup)
@@ -42,7 +45,7 @@ demo: ## Build, start a server with synthetic traffic on a temporary folder, pri
 .PHONY: build
 build: page ## Build target/release/millrace, with the page inside: FEATURES=kafka
 	@$(RUST)
-	cargo build --release --locked $(if $(FEATURES),--features $(FEATURES))
+	cargo build --release --locked $(FEATURE_FLAGS)
 
 .PHONY: page
 page: web/dist/index.html ## Build the dashboard page; the next build of the binary embeds it
@@ -72,18 +75,18 @@ web/dist/index.html: $(WEB_READY) $(shell find web/src web/public web/index.html
 TEST_THREADS = $(shell cores=$$(nproc); echo $$((cores > 4 ? cores : 4)))
 
 .PHONY: test
-test: engine test-tools page ## Run every test
+test: engine test-tools page $(filter kafka,$(FEATURES)) ## Run every test; FEATURES=kafka adds those of Kafka, with real brokers
 	@$(RUST)
-	RUST_TEST_THREADS=$(TEST_THREADS) MILLRACE_TEST_TOOLS=$(CACHE)/tools/test \
-	  cargo test --locked --workspace --tests
-	cargo test --locked --workspace --doc
+	RUST_TEST_THREADS=$(TEST_THREADS) MILLRACE_TEST_TOOLS=$(CACHE)/tools/test KAFKA_EVENTS=20000 \
+	  cargo test --locked --workspace --tests $(FEATURE_FLAGS)
+	cargo test --locked --workspace --doc $(FEATURE_FLAGS)
 	@$(MAKE) --no-print-directory test-page
 
 .PHONY: test-page
 test-page: page test-tools browsers engine ## Run the tests of the page in real browsers; SCREENSHOTS=1 updates docs/*.png
 	@$(RUST)
 	# As for the tests of the program, which have built it: `cargo build` would compile it again, with fewer features.
-	cargo test --locked --workspace --no-run --test it
+	cargo test --locked --workspace --no-run --test it $(FEATURE_FLAGS)
 	npm --prefix web test
 	npm --prefix web run size
 	GRPCURL=$(GRPCURL) MILLRACE_TEST_TOOLS=$(CACHE)/tools/test npm --prefix web run e2e

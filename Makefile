@@ -156,7 +156,12 @@ servers-test: engine ## Kill one of two servers that share a ClickHouse, each of
 shards-test: engine ## Run the tests of figures on an emulated cluster of two shards
 	@$(RUST)
 	MILLRACE_TEST_CLUSTER=1 RUST_TEST_THREADS=2 cargo test --locked --test it -- explore:: panels:: events:: cluster:: \
-		--skip watch_panels --skip limits --skip panels_match_plain --skip a_tail_begins
+		--skip watch_panels --skip limits --skip panels_match_plain --skip a_tail_begins --skip one_engine
+
+.PHONY: equality-test
+equality-test: engine ## Compare a cluster's results with those of one engine: EVENTS=1000000
+	@$(RUST)
+	CLUSTER_EVENTS=$(or $(EVENTS),1000000) cargo test --locked --test it -- cluster::equality --nocapture
 
 .PHONY: cluster-test
 cluster-test: $(GRPCURL) ## Kill parts of a ClickHouse cluster in Docker under load and count the events: RATE=500

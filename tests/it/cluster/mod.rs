@@ -3,6 +3,7 @@
 //! `make shards-test` also runs the tests of panels, Explore and lists of events on it, except for those that change tables by themselves.
 
 mod equality;
+mod kills;
 
 use std::time::{Duration, Instant};
 

@@ -159,7 +159,13 @@ servers-test: engine ## Kill one of two servers that share a ClickHouse, each of
 shards-test: engine ## Run the tests of figures on an emulated cluster of two shards
 	@$(RUST)
 	MILLRACE_TEST_CLUSTER=1 RUST_TEST_THREADS=2 cargo test --locked --test it -- explore:: panels:: events:: cluster:: \
-		--skip watch_panels --skip limits --skip panels_match_plain --skip a_tail_begins
+		--skip watch_panels --skip limits --skip panels_match_plain --skip a_tail_begins --skip one_engine
+
+.PHONY: equality-test
+equality-test: engine ## Compare a cluster's results with those of one engine, and kill its servers under load: EVENTS=1000000 KILLS=50
+	@$(RUST)
+	CLUSTER_EVENTS=$(or $(EVENTS),1000000) CLUSTER_KILLS=$(or $(KILLS),50) \
+	  cargo test --locked --test it -- cluster::equality cluster::kills --nocapture --test-threads=1
 
 .PHONY: cluster-test
 cluster-test: $(GRPCURL) ## Kill parts of a ClickHouse cluster in Docker under load and count the events: RATE=500

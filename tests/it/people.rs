@@ -12,7 +12,7 @@ use crate::common::{TIMEOUT, TestServer, event, events_request, http_request};
 
 /// Everything that a table of people has and the events do not say, or the other way round. The expected rows are computed in
 /// another way than by the task: by sorting.
-const DIFFERENCES: [(&str, &str); 4] = [
+pub(crate) const DIFFERENCES: [(&str, &str); 4] = [
     (
         "session_users",
         "SELECT count() FROM (SELECT project, session_id, xxh3(session_id) AS session, \

@@ -48,7 +48,7 @@ impl Member {
 /// Sends events with numbers until `stop`, then waits until all are acknowledged. Returns how many there are.
 ///
 /// Every two seconds they are of another quarter of an hour: a later repair of the same one would mend what an earlier one breaks.
-async fn send_until_stopped(
+pub(crate) async fn send_until_stopped(
     member: &'static str,
     producer: Producer,
     started_at: Instant,

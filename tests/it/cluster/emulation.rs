@@ -232,6 +232,8 @@ fn on_one_engine(statement: &str) -> String {
     let statement = engine.replace_all(statement, "$1(");
     let statement = statement
         .replace("replicated_deduplication_window = 200000", "non_replicated_deduplication_window = 10000");
+    // Distributed tables have PREWHERE, views do not.
+    let statement = statement.replace("PREWHERE", "WHERE");
     let statement = processes.replace_all(&statement, "$1");
     shard.replace_all(&statement, "1").into_owned()
 }

@@ -2,6 +2,10 @@
 //!
 //! `make shards-test` also runs the tests of panels, Explore and lists of events on it, except for those that change tables by themselves.
 
+mod equality;
+mod kills;
+mod watching;
+
 use std::time::{Duration, Instant};
 
 use millrace_client::ProducerConfig;

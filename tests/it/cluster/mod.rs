@@ -4,6 +4,7 @@
 
 mod equality;
 mod kills;
+mod watching;
 
 use std::time::{Duration, Instant};
 

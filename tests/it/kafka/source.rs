@@ -114,6 +114,12 @@ pub(super) async fn assert_exact(server: &TestServer, sent: u64) {
         "stored, lost, duplicated, last:\n{}",
         server.log()
     );
+    // The rows of the rollup land after the events of their batch.
+    let landed = "SELECT (SELECT count() FROM events) = (SELECT sum(events) FROM rollup WHERE step = 1 AND event_name = '')";
+    let deadline = Instant::now() + TIMEOUT;
+    while server.sql_numbers(landed).await != [1] && Instant::now() < deadline {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
     assert_rollup_matches_events(server).await;
 }
 

@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{dead_letters, migrate, serve};
 use crate::catalogue::task::CatalogueTask;
-use crate::clickhouse::people::{self, Selection};
+use crate::clickhouse::people::{self, Marks, Selection};
 use crate::config::{ClickHouseConfig, JournalSettings, WriterConfig};
 use crate::server_id;
 use crate::writer::batch::BatchEncoder;
@@ -108,15 +108,17 @@ pub(crate) async fn run(args: RecoverArgs) -> anyhow::Result<()> {
             }
         }
     }
-    if let Some(lowest_batch) = lowest_batch {
-        // Running servers have added later batches only. The journal does not know it: it is repeated here until it succeeds.
-        for shard in storage.shards.iter() {
-            while let Err(error) = people::add_events(shard, Selection::Since(lowest_batch)).await {
-                eprintln!(
-                    "the events are in ClickHouse, but not yet in its tables of people: {error}; retrying"
-                );
-                tokio::time::sleep(RETRY_DELAY).await;
-            }
+    // Running servers have added what landed after their marks. The journal does not know what the lost server had not added: it is
+    // repeated here until it succeeds.
+    for shard in storage.shards.iter() {
+        let add = async || {
+            let mark = Marks::read(shard).await?.landed.unwrap_or_default();
+            let since = lowest_batch.map_or(mark, |lowest| lowest.min(mark));
+            people::add_events(shard, Selection::Since(since)).await
+        };
+        while let Err(error) = add().await {
+            eprintln!("the events are in ClickHouse, but not yet in its tables of people: {error}; retrying");
+            tokio::time::sleep(RETRY_DELAY).await;
         }
     }
     let (catalogue, _mark) = CatalogueTask::new(storage.shards.clone(), &writer);

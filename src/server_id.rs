@@ -94,8 +94,13 @@ mod tests {
         assert_eq!(open(folder.path()).unwrap(), id);
         assert_ne!(open(other.path()).unwrap(), id);
         let copy = tempfile::tempdir().unwrap();
-        for name in ["server_id", CREATED] {
-            std::fs::copy(folder.path().join(name), copy.path().join(name)).unwrap();
+        let created = |folder: &Path| folder.join(FILE).metadata().unwrap().created().unwrap();
+        std::fs::copy(folder.path().join(CREATED), copy.path().join(CREATED)).unwrap();
+        std::fs::copy(folder.path().join(FILE), copy.path().join(FILE)).unwrap();
+        // File systems count the time in ticks of some milliseconds.
+        while created(copy.path()) == created(folder.path()) {
+            std::fs::remove_file(copy.path().join(FILE)).unwrap();
+            std::fs::copy(folder.path().join(FILE), copy.path().join(FILE)).unwrap();
         }
         let error = open(copy.path()).unwrap_err().to_string();
         assert!(error.contains("is a copy") && error.contains(CREATED), "{error}");

@@ -111,7 +111,8 @@ lint: buf-lint deny machete helm-lint shellcheck $(WEB_READY) ## Check formattin
 	npm --prefix web run lint
 	cargo fmt --all --check
 	cargo clippy --locked --workspace --all-targets -- -D warnings
-	cargo check --locked --target-dir target --manifest-path fuzz/Cargo.toml
+	# The library of the fuzzer would only be linked.
+	CUSTOM_LIBFUZZER_PATH=/libfuzzer.a cargo check --locked --target-dir target --manifest-path fuzz/Cargo.toml
 	RUSTDOCFLAGS="-D warnings" cargo doc --locked --workspace --no-deps --document-private-items
 
 .PHONY: fmt

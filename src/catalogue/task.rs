@@ -6,8 +6,8 @@
 //!
 //! If several servers share the database, each counts its own batches: those with its number in their ids.
 //!
-//! The first run of a new catalogue counts everything that is stored. The events of a replayed dead letter, whose id is below the mark, are not
-//! counted here; the rollup has them.
+//! The first run of a new catalogue counts everything that is stored. The events of a replayed dead letter, whose id is below the
+//! mark, are not counted here; the rollup has them.
 
 use std::time::Duration;
 
@@ -139,6 +139,11 @@ impl CatalogueTask {
         self.shards.first()
     }
 
+    /// What tells the marks of this server from those of others. Empty if no other server counts.
+    fn mark_owner(&self) -> &str {
+        self.clickhouse().shared_as().unwrap_or_default()
+    }
+
     /// `None` if no other server counts.
     fn server(&self) -> Option<ServerNumber> {
         self.clickhouse().shared_as().map(|_| self.unlanded.server())
@@ -160,8 +165,7 @@ impl CatalogueTask {
 
     async fn try_read_stored(&self) -> Result<Stored, CountError> {
         let client = self.clickhouse().client()?;
-        let marks =
-            client.query_raw(MARKS).param("server", self.clickhouse().shared_as().unwrap_or_default());
+        let marks = client.query_raw(MARKS).param("server", self.mark_owner());
         let marks = marks.fetch_optional::<(String, String)>().await.map_err(ClickHouseError::from)?;
         let any = client.query_raw("SELECT countIf(done > 0) > 0 FROM catalogue_marks").fetch_one::<bool>();
         let is_new = !any.await.map_err(ClickHouseError::from)?;
@@ -245,8 +249,7 @@ impl CatalogueTask {
         }
         let lines = bounded.into_lines()?;
         if !lines.is_empty() {
-            let server = self.clickhouse().shared_as().unwrap_or_default();
-            self.insert(lines, &format!("catalogue-{done}-{target}{server}")).await?;
+            self.insert(lines, &format!("catalogue-{done}-{target}{}", self.mark_owner())).await?;
         }
         stored.done = stored.target;
         stored.is_new = false;
@@ -274,7 +277,7 @@ impl CatalogueTask {
         let set = set
             .param("done", stored.done.as_u128().to_string())
             .param("target", stored.target.as_u128().to_string())
-            .param("server", self.clickhouse().shared_as().unwrap_or_default())
+            .param("server", self.mark_owner())
             .with_setting("insert_deduplicate", "0")
             .with_setting("deduplicate_insert", "disable");
         Ok(set.execute().await?)

@@ -74,15 +74,13 @@ impl Cluster {
 
     /// A statement of the schema for all servers of the cluster. It has to begin with one of these forms; comments may precede it.
     pub(super) fn render(&self, statement: &str, database: &str) -> String {
-        const FORMS: [&str; 8] = [
+        const FORMS: [&str; 6] = [
             "CREATE DATABASE IF NOT EXISTS ",
             "CREATE TABLE IF NOT EXISTS ",
             "CREATE OR REPLACE TABLE ",
             "ALTER TABLE ",
-            "DROP TABLE IF EXISTS ",
             "SYSTEM STOP TTL MERGES ",
             "SYSTEM START TTL MERGES ",
-            "RENAME TABLE ",
         ];
         let comments: usize =
             statement.split_inclusive('\n').take_while(|line| line.starts_with("--")).map(str::len).sum();
@@ -131,20 +129,22 @@ impl Shard {
     /// # Errors
     /// When they lead to another one.
     pub(super) async fn check_number(&self, clickhouse: &ClickHouse) -> Result<(), ShardError> {
-        let client = clickhouse.client()?;
-        let stored: Option<u32> =
-            client.query_raw("SELECT number FROM shard LIMIT 1").fetch_optional().await?;
-        match stored {
-            Some(stored) if stored != self.number => {
-                Err(ShardError::Order { given: self.number + 1, stored: stored + 1 })
-            }
-            Some(_) => Ok(()),
-            None => {
-                let insert = "INSERT INTO shard SELECT {number:UInt32}";
-                client.query_raw(insert).param("number", self.number).execute().await?;
-                Ok(())
-            }
+        match self.stored_number(clickhouse).await? {
+            stored if stored == self.number => Ok(()),
+            stored => Err(ShardError::Order { given: self.number + 1, stored: stored + 1 }),
         }
+    }
+
+    /// The number that the shard has, from now on at the latest.
+    async fn stored_number(&self, clickhouse: &ClickHouse) -> Result<u32, ClickHouseError> {
+        let client = clickhouse.client()?;
+        let stored = client.query_raw("SELECT number FROM shard LIMIT 1").fetch_optional().await?;
+        if let Some(stored) = stored {
+            return Ok(stored);
+        }
+        let insert = "INSERT INTO shard SELECT {number:UInt32}";
+        client.query_raw(insert).param("number", self.number).execute().await?;
+        Ok(self.number)
     }
 }
 
@@ -166,24 +166,18 @@ pub(crate) enum ShardError {
     },
 }
 
-impl From<clickhouse::error::Error> for ShardError {
-    fn from(error: clickhouse::error::Error) -> Self {
-        Self::ClickHouse(error.into())
-    }
-}
-
 /// The statements that create the database for reading and its tables.
 pub(super) fn reading_statements(cluster: &Cluster, database: &str) -> Vec<String> {
     let reading = reading_database(database);
     let name = &cluster.name;
-    let mut statements = vec![format!("CREATE DATABASE IF NOT EXISTS `{reading}` ON CLUSTER `{name}`")];
-    statements.extend(READ_TABLES.map(|table| {
+    let tables = READ_TABLES.map(|table| {
         format!(
-            "CREATE OR REPLACE TABLE `{reading}`.`{table}` ON CLUSTER `{name}` AS `{database}`.`{table}` \
+            "CREATE OR REPLACE TABLE `{reading}`.`{table}` AS `{database}`.`{table}` \
              ENGINE = Distributed('{name}', '{database}', '{table}')"
         )
-    }));
-    statements
+    });
+    let statements = [format!("CREATE DATABASE IF NOT EXISTS `{reading}`")].into_iter().chain(tables);
+    statements.map(|statement| cluster.render(&statement, database)).collect()
 }
 
 /// The statement that creates the table with the number of a shard.
@@ -235,6 +229,5 @@ mod tests {
             render("SYSTEM STOP TTL MERGES events"),
             "SYSTEM STOP TTL MERGES ON CLUSTER `main` events"
         );
-        assert_eq!(render("DROP TABLE IF EXISTS t SYNC"), "DROP TABLE IF EXISTS t ON CLUSTER `main` SYNC");
     }
 }

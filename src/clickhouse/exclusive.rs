@@ -92,7 +92,7 @@ async fn acquire(clickhouse: &ClickHouse, server_id: &str) -> Result<(), ClickHo
         }
         if started.elapsed() >= ACQUIRE_TIMEOUT {
             return Err(ClickHouseError::unreachable(format!(
-                "the server {server} repairs batches since a minute or more, and nobody else can insert; if it is gone for good, \
+                "the server {server} has been repairing batches for a minute or more, and nobody else can insert; if it is gone for good, \
                  run `millrace migrate --rebuild rollup`"
             )));
         }

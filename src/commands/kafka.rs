@@ -5,7 +5,7 @@ use clap::{Args, Subcommand};
 
 use crate::blocking::run_blocking;
 use crate::config::kafka::KafkaConfig;
-use crate::kafka::claim;
+use crate::kafka::claim::Restart;
 
 /// Arguments of `millrace kafka`.
 #[derive(Args, Clone, Debug)]
@@ -43,9 +43,8 @@ pub(crate) async fn run(args: KafkaArgs) -> anyhow::Result<()> {
         settings.is_enabled(),
         "KAFKA_BROKERS (--kafka-brokers) is empty: name the brokers of the server"
     );
-    let name = topic.clone();
-    let given_up =
-        run_blocking(move || claim::restart(&settings, &name, partition, offset, give_up_batches)).await?;
+    let restart = Restart { topic: topic.clone(), partition, offset, may_give_up: give_up_batches };
+    let given_up = run_blocking(move || restart.run(*settings)).await?;
     for seal in &given_up {
         println!(
             "batch {}: {} messages at offsets {} to {} were sealed and have not landed",

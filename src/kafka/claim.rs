@@ -19,6 +19,7 @@ use super::client::{Clients, Logged, REQUEST_TIMEOUT};
 use super::record::{PartitionId, Seal, SealRecord};
 use super::seals::{PartitionState, SealLog};
 use super::topic_id::topic_ids;
+use crate::config::kafka::KafkaConfig;
 
 /// Time for a commit. Brokers that restart take some.
 const COMMIT_TIMEOUT: Duration = Duration::from_secs(30);
@@ -91,6 +92,10 @@ impl Claim {
         let topic_id = topic_ids(producer.client(), &[topic], REQUEST_TIMEOUT)?[0];
         let id = PartitionId { topic_id, partition };
         let (first, end) = producer.client().fetch_watermarks(topic, partition, REQUEST_TIMEOUT)?;
+        let owner = |producer, state| {
+            let (clients, topic) = (clients.clone(), topic.to_owned());
+            Owner { clients, topic, producer, state, confirmed_at }
+        };
         let resume = |offset: i64| resume(topic, partition, offset);
         let conflict =
             |error| Lost::Stopped(format!("its seals contradict each other: {error}; {}", resume(first)));
@@ -113,13 +118,11 @@ impl Claim {
                 )));
             }
             let state = PartitionState::new(id, topic.to_owned(), store, first);
-            let owner =
-                Owner { clients: clients.clone(), topic: topic.to_owned(), producer, state, confirmed_at };
+            let owner = owner(producer, state);
             let start = owner.state.start();
             return Ok(Self { owner: owner.commit(&[start])?, log: first..end });
         };
-        let mut owner =
-            Owner { clients: clients.clone(), topic: topic.to_owned(), producer, state, confirmed_at };
+        let mut owner = owner(producer, state);
         if owner.state.store().is_nil() {
             owner.state = owner.state.with_store(store);
             let start = owner.state.start();
@@ -220,48 +223,49 @@ fn is_fenced(error: &KafkaError) -> bool {
     )
 }
 
-/// Makes a partition begin again at an offset; see [`SealLog::restart`]. Returns the batches that are given up: if there are any, and
-/// `may_give_up` is not set, nothing else is done.
-pub(crate) fn restart(
-    settings: &crate::config::kafka::KafkaConfig,
-    topic: &str,
-    partition: i32,
-    offset: i64,
-    may_give_up: bool,
-) -> anyhow::Result<Vec<Seal>> {
-    let mut attempts = 0;
-    loop {
-        attempts += 1;
-        match restart_once(settings, topic, partition, offset, may_give_up) {
-            // A server that looks at the partition again claims it meanwhile.
-            Err(error)
-                if attempts < MAX_RESTARTS && error.downcast_ref::<KafkaError>().is_some_and(is_fenced) => {}
-            restarted => return restarted,
-        }
-    }
+/// Makes a partition begin again at an offset; see [`SealLog::restart`].
+#[derive(Clone, Debug)]
+pub(crate) struct Restart {
+    pub(crate) topic: String,
+    pub(crate) partition: i32,
+    pub(crate) offset: i64,
+    /// Also if batches are given up with it.
+    pub(crate) may_give_up: bool,
 }
 
-fn restart_once(
-    settings: &crate::config::kafka::KafkaConfig,
-    topic: &str,
-    partition: i32,
-    offset: i64,
-    may_give_up: bool,
-) -> anyhow::Result<Vec<Seal>> {
-    let clients = Clients { settings: settings.clone() };
-    let producer = clients.fencing_producer(topic, partition)?;
-    let log = read_seals(&clients, &producer)?;
-    let topic_id = topic_ids(producer.client(), &[topic], REQUEST_TIMEOUT)?[0];
-    let (first, end) = producer.client().fetch_watermarks(topic, partition, REQUEST_TIMEOUT)?;
-    anyhow::ensure!(
-        (first..=end).contains(&offset),
-        "--offset: {offset} is not an offset of partition {partition} of {topic}: it has {first} to {end}"
-    );
-    let (records, given_up) = log.restart(PartitionId { topic_id, partition }, topic, offset);
-    if given_up.is_empty() || may_give_up {
-        write(&producer, &settings.kafka_seals_topic, &records)?;
+impl Restart {
+    /// Returns the batches that are given up: if there are any, and they may not be, nothing else is done.
+    pub(crate) fn run(&self, settings: KafkaConfig) -> anyhow::Result<Vec<Seal>> {
+        let clients = Clients { settings };
+        let mut attempts = 0;
+        loop {
+            attempts += 1;
+            match self.try_once(&clients) {
+                // A server that looks at the partition again claims it meanwhile.
+                Err(error)
+                    if attempts < MAX_RESTARTS
+                        && error.downcast_ref::<KafkaError>().is_some_and(is_fenced) => {}
+                restarted => return restarted,
+            }
+        }
     }
-    Ok(given_up)
+
+    fn try_once(&self, clients: &Clients) -> anyhow::Result<Vec<Seal>> {
+        let &Self { ref topic, partition, offset, may_give_up } = self;
+        let producer = clients.fencing_producer(topic, partition)?;
+        let log = read_seals(clients, &producer)?;
+        let topic_id = topic_ids(producer.client(), &[topic], REQUEST_TIMEOUT)?[0];
+        let (first, end) = producer.client().fetch_watermarks(topic, partition, REQUEST_TIMEOUT)?;
+        anyhow::ensure!(
+            (first..=end).contains(&offset),
+            "--offset: {offset} is not an offset of partition {partition} of {topic}: it has {first} to {end}"
+        );
+        let (records, given_up) = log.restart(PartitionId { topic_id, partition }, topic, offset);
+        if given_up.is_empty() || may_give_up {
+            write(&producer, &clients.settings.kafka_seals_topic, &records)?;
+        }
+        Ok(given_up)
+    }
 }
 
 /// Writes records in one transaction.

@@ -17,8 +17,8 @@
 //!
 //! # Preconditions
 //!
-//! - Nothing else of this server inserts at the same time, and other servers cannot (`clickhouse/exclusive.rs`). The function waits for inserts and mutations that ClickHouse still executes for
-//!   an earlier process, or continues after a restart.
+//! - Nothing else of this server inserts at the same time, and other servers cannot (`clickhouse/exclusive.rs`). The function
+//!   waits for inserts and mutations that ClickHouse still executes for an earlier process, or continues after a restart.
 //! - `expected` contains every batch that may have been sent to ClickHouse and may not be durable there: batches that landed
 //!   after the last checkpoint, sealed batches that have not landed, and waiting dead letters.
 //! - After a crash in the middle, it runs again with the same batches before any other insert. The boot marker therefore
@@ -105,40 +105,26 @@ where
     if expected.is_empty() {
         return Ok(ReconcileReport::default());
     }
-    exclusively(clickhouse, async |clickhouse| {
-        compare_and_repair(clickhouse, durability, expected, load).await
-    })
-    .await
-}
-
-async fn compare_and_repair<F>(
-    clickhouse: &ClickHouse,
-    durability: &Durability,
-    expected: &[ExpectedBatch],
-    load: impl Fn(Uuid) -> F,
-) -> Result<ReconcileReport, ReconcileError>
-where
-    F: Future<Output = io::Result<BatchBody>>,
-{
-    let mut report = ReconcileReport::default();
     let started = Instant::now();
-    batches::wait_until_quiescent(clickhouse).await?;
     let ids: Vec<Uuid> = expected.iter().map(|batch| batch.batch_id).collect();
-    let stored = batches::count_stored_events(clickhouse, &ids).await?;
-    let stored_count = |batch_id| stored.get(&batch_id).copied().unwrap_or(0);
-    let damaged: Vec<ExpectedBatch> = expected
-        .iter()
-        .filter(|batch| {
+    let repair_all = async |clickhouse: &ClickHouse| -> Result<ReconcileReport, ReconcileError> {
+        let mut report = ReconcileReport::default();
+        batches::wait_until_quiescent(clickhouse).await?;
+        let stored = batches::count_stored_events(clickhouse, &ids).await?;
+        let stored_count = |batch_id| stored.get(&batch_id).copied().unwrap_or(0);
+        let is_damaged = |batch: &ExpectedBatch| {
             BatchPresence::from_counts(batch.events, stored_count(batch.batch_id)) != BatchPresence::Complete
-        })
-        .copied()
-        .collect();
-    report.complete = (expected.len() - damaged.len()) as u64;
-    if !damaged.is_empty() {
-        repair(clickhouse, &damaged, stored_count, &load, &mut report).await?;
-    }
-    report.quarter_hours = batches::recompute_rollup(clickhouse, &ids).await?;
-    durability.sync().await.map_err(ReconcileError::Sync)?;
+        };
+        let damaged: Vec<ExpectedBatch> = expected.iter().copied().filter(is_damaged).collect();
+        report.complete = (expected.len() - damaged.len()) as u64;
+        if !damaged.is_empty() {
+            repair(clickhouse, &damaged, stored_count, &load, &mut report).await?;
+        }
+        report.quarter_hours = batches::recompute_rollup(clickhouse, &ids).await?;
+        durability.sync().await.map_err(ReconcileError::Sync)?;
+        Ok(report)
+    };
+    let report = exclusively(clickhouse, repair_all).await?;
     tracing::info!(
         complete = report.complete,
         repaired = report.repaired.len(),

@@ -18,29 +18,33 @@ fn rounds() -> usize {
 }
 
 /// A server with a fixed address and a data folder of its own.
-struct Member {
-    name: &'static str,
-    address: String,
-    urls: String,
-    folder: Arc<TempDir>,
-    server: Option<TestServer>,
+pub(crate) struct Member {
+    pub(crate) name: &'static str,
+    settings: Vec<(&'static str, String)>,
+    pub(crate) folder: Arc<TempDir>,
+    pub(crate) server: Option<TestServer>,
 }
 
 impl Member {
-    fn start(name: &'static str, urls: String) -> Self {
+    /// Starts it on the ClickHouse at `urls`, with further settings.
+    pub(crate) fn start(name: &'static str, urls: &str, settings: &[(&'static str, &str)]) -> Self {
+        let mut settings: Vec<_> =
+            settings.iter().map(|(name, value)| (*name, (*value).to_owned())).collect();
+        settings.push(("MILLRACE_LISTEN", free_address()));
+        settings.push(("CLICKHOUSE_URL", urls.to_owned()));
         let folder = Arc::new(tempfile::tempdir().unwrap());
-        let mut member = Self { name, address: free_address(), urls, folder, server: None };
+        let mut member = Self { name, settings, folder, server: None };
         member.start_again();
         member
     }
 
-    fn start_again(&mut self) {
-        let env =
-            [("MILLRACE_LISTEN", self.address.as_str()), ("CLICKHOUSE_URL", self.urls.as_str()), PASSWORD];
+    pub(crate) fn start_again(&mut self) {
+        let mut env: Vec<_> = self.settings.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        env.push(PASSWORD);
         self.server = Some(TestServer::start_on(Arc::clone(&self.folder), &env));
     }
 
-    fn server(&self) -> &TestServer {
+    pub(crate) fn server(&self) -> &TestServer {
         self.server.as_ref().unwrap()
     }
 }
@@ -88,7 +92,7 @@ async fn servers_that_share_a_clickhouse_repair_without_harm_to_each_other() {
     let (mut members, mut replicas) = (Vec::new(), Vec::new());
     for name in ["east", "west"] {
         let (faulty, urls) = FaultyReplicas::start(&engine, 5).await;
-        members.push(Member::start(name, urls));
+        members.push(Member::start(name, &urls, &[]));
         replicas.push(faulty);
     }
     let (started_at, stop) = (Instant::now(), Arc::new(AtomicBool::new(false)));
@@ -175,8 +179,8 @@ async fn an_event_with_an_id_that_two_servers_have_accepted_counts_once() {
     let address = free_address();
     let url = format!("http://{address}");
     let clickhouse = TestClickHouse::start(&address, folder.path());
-    let mut first = Member::start("first", url.clone());
-    let second = Member::start("second", url.clone());
+    let mut first = Member::start("first", &url, &[]);
+    let second = Member::start("second", &url, &[]);
     name_engine(second.server(), &url);
     // The last number is that of repairs that have not ended.
     let count = "SELECT count(), uniqExact(given_event_id), \

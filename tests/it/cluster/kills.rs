@@ -15,46 +15,18 @@ use millrace::internals::writer::record::{WriterRecord, kind};
 use millrace_client::ProducerConfig;
 use rand::rngs::StdRng;
 use rand::{Rng as _, SeedableRng as _};
-use tempfile::TempDir;
 use uuid::Uuid;
 
 use crate::common::emulation::{CLUSTER, EmulatedCluster};
-use crate::common::{TIMEOUT, TestClickHouse, TestServer, free_address};
-use crate::replicas::{PASSWORD, name_engine};
+use crate::common::{TIMEOUT, TestClickHouse};
+use crate::replicas::name_engine;
 use crate::rollup_assertions::assert_rollup_matches_events;
-use crate::several_servers::send_until_stopped;
+use crate::several_servers::{Member, send_until_stopped};
 
 const SHARDS: usize = 3;
 
 fn kills() -> usize {
     std::env::var("CLUSTER_KILLS").map_or(5, |text| text.parse().expect("CLUSTER_KILLS is a number"))
-}
-
-/// A server with a fixed address and a data folder of its own.
-struct Member {
-    name: &'static str,
-    address: String,
-    urls: String,
-    folder: Arc<TempDir>,
-    server: Option<TestServer>,
-}
-
-impl Member {
-    fn start(&mut self) {
-        let env = [
-            ("MILLRACE_LISTEN", self.address.as_str()),
-            ("CLICKHOUSE_URL", self.urls.as_str()),
-            ("CLICKHOUSE_CLUSTER", CLUSTER),
-            ("FLUSH_SIZE", "100"),
-            ("FLUSH_INTERVAL_MS", "100"),
-            PASSWORD,
-        ];
-        self.server = Some(TestServer::start_on(Arc::clone(&self.folder), &env));
-    }
-
-    fn server(&self) -> &TestServer {
-        self.server.as_ref().unwrap()
-    }
 }
 
 /// What the journals have said about batches.
@@ -116,17 +88,12 @@ async fn batches_stay_on_their_shard_when_servers_are_killed() {
     println!("CLUSTER_SEED={seed}");
     let mut random = StdRng::seed_from_u64(seed);
     let mut cluster = tokio::task::block_in_place(|| EmulatedCluster::start(SHARDS));
-    let mut members = ["east", "west"].map(|name| Member {
-        name,
-        address: free_address(),
-        urls: cluster.urls.clone(),
-        folder: Arc::new(tempfile::tempdir().unwrap()),
-        server: None,
-    });
+    let settings = [("CLICKHOUSE_CLUSTER", CLUSTER), ("FLUSH_SIZE", "100"), ("FLUSH_INTERVAL_MS", "100")];
+    let start = |name| Member::start(name, &cluster.urls, &settings);
+    let mut members = tokio::task::block_in_place(|| ["east", "west"].map(start));
     let (started_at, stop) = (Instant::now(), Arc::new(AtomicBool::new(false)));
     let mut sending = Vec::new();
-    for member in &mut members {
-        tokio::task::block_in_place(|| member.start());
+    for member in &members {
         let config = ProducerConfig::new(member.server().url()).producer_id(member.name);
         let producer = config.connect().await.unwrap();
         let task = send_until_stopped(member.name, producer, started_at, Arc::clone(&stop));
@@ -149,7 +116,7 @@ async fn batches_stay_on_their_shard_when_servers_are_killed() {
             let before = journals.in_flight();
             journals.read(killed.folder.path());
             interrupted += journals.in_flight().saturating_sub(before);
-            killed.start();
+            killed.start_again();
             if let Some(shard) = away {
                 cluster.start_again(shard);
             }

@@ -128,7 +128,7 @@ crash-test: engine ## Kill server and engine at random moments and count the eve
 .PHONY: correctness-test
 correctness-test: engine ## Compare every panel with plain SQL over random events of 400 days and three projects: EVENTS=1000000
 	@$(RUST)
-	CORRECTNESS_EVENTS=$(or $(EVENTS),1000000) cargo test --locked --test it correctness -- --nocapture
+	CORRECTNESS_EVENTS=$(or $(EVENTS),1000000) cargo test --locked --test it -- correctness rollups --nocapture
 
 .PHONY: power-cut-test
 power-cut-test: engine ## Cut the power of a real file system under load and count the events, as root: CUTS=50

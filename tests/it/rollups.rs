@@ -1,4 +1,6 @@
-//! Compares the rollup's distinct counts with plain SQL over a million random events.
+//! Compares the rollup's distinct counts with plain SQL over random events.
+//!
+//! `make correctness-test EVENTS=1000000` runs it with a million events.
 
 use millrace_client::ProducerConfig;
 use millrace_client::proto::v1;
@@ -7,8 +9,6 @@ use rand::seq::IndexedRandom as _;
 use rand::{Rng as _, SeedableRng as _};
 
 use crate::common::{TestServer, now};
-
-const EVENTS: usize = 1_000_000;
 
 /// Out of order: late by up to two days, early by up to nine minutes.
 fn random_event(random: &mut StdRng) -> v1::Event {
@@ -51,15 +51,16 @@ const ROLLUP_FIGURES: &str = "sum(rollup.events) AS events, uniqUpToMerge(100)(f
                               if(few <= 100, few, round(-1048576 * log(1 - groupBitmapMerge(SET) / 1048576))) AS people";
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_rollup_counts_a_million_random_events() {
+async fn the_rollup_counts_random_events() {
+    let events: u64 = std::env::var("CORRECTNESS_EVENTS").map_or(250_000, |text| text.parse().unwrap());
     let server = TestServer::start();
     let producer = ProducerConfig::new(server.url()).connect().await.unwrap();
     let mut random = StdRng::seed_from_u64(11);
-    for _ in 0..EVENTS {
+    for _ in 0..events {
         producer.send(random_event(&mut random)).await.unwrap();
     }
     let totals = producer.close().await.unwrap();
-    assert_eq!((totals.accepted, totals.rejected), (EVENTS as u64, 0));
+    assert_eq!((totals.accepted, totals.rejected), (events, 0));
     server.wait_until_landed().await;
 
     let visitors = "uniqExact(ifNull(user_id, session_id))";

@@ -162,6 +162,10 @@ async fn servers_that_share_a_clickhouse_repair_without_harm_to_each_other() {
     }
 }
 
+/// Events, their ids, and the repairs that have not ended.
+pub(crate) const COUNTS: &str = "SELECT count(), uniqExact(given_event_id), \
+    (SELECT countIf(create_table_query LIKE '%inserts_wait%') FROM system.tables) FROM events";
+
 /// Events with ids, from the first number on.
 fn with_ids(first: u64, sent_to_another_server: bool) -> v1::SendEventsRequest {
     let events = (first..first + 100).map(|number| v1::Event {
@@ -182,12 +186,9 @@ async fn an_event_with_an_id_that_two_servers_have_accepted_counts_once() {
     let mut first = Member::start("first", &url, &[]);
     let second = Member::start("second", &url, &[]);
     name_engine(second.server(), &url);
-    // The last number is that of repairs that have not ended.
-    let count = "SELECT count(), uniqExact(given_event_id), \
-        (SELECT countIf(create_table_query LIKE '%inserts_wait%') FROM system.tables) FROM events";
     let wait_for = async |[events, ids]: [u64; 2]| {
         let deadline = Instant::now() + TIMEOUT;
-        while second.server().sql_numbers(count).await != [events, ids, 0] {
+        while second.server().sql_numbers(COUNTS).await != [events, ids, 0] {
             assert!(Instant::now() < deadline, "{}", second.server().log());
             tokio::time::sleep(Duration::from_millis(50)).await;
         }

@@ -558,6 +558,9 @@ pub(crate) struct ClickHouseConfig {
         hide_default_value = true
     )]
     pub clickhouse_panel_password_file: String,
+    /// Compression of inserts and results between this server and a ClickHouse server
+    #[arg(long, env = "CLICKHOUSE_COMPRESSION", value_name = "METHOD", default_value = "lz4")]
+    pub clickhouse_compression: Compression,
     /// Days that events are kept. They expire by the week, so up to seven days later
     #[arg(long, env = "RETENTION_DAYS", value_name = "DAYS", default_value = "90",
           value_parser = |text: &str| parse_integer(text, 1..=3_650))]
@@ -878,6 +881,15 @@ pub(crate) struct TelemetryConfig {
         hide_default_value = true
     )]
     pub traces_endpoint: String,
+}
+
+/// The compression of what goes to ClickHouse and comes from it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Compression {
+    /// LZ4 frames
+    Lz4,
+    /// No compression
+    None,
 }
 
 /// The format of a log line.

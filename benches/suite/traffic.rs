@@ -63,7 +63,8 @@ pub(crate) fn engine_client(server: &TestServer) -> clickhouse::Client {
         .with_url(endpoint["url"].as_str().unwrap())
         .with_user(endpoint["user"].as_str().unwrap())
         .with_password(endpoint["password"].as_str().unwrap())
-        .with_database("millrace");
+        .with_database("millrace")
+        .with_compression(clickhouse::Compression::None);
     let cores = cores.to_string();
     let own_settings = [("priority", "1"), ("max_threads", cores.as_str()), ("max_block_size", "65409")];
     for (name, value) in own_settings.into_iter().chain(INSERT_SETTINGS) {

@@ -11,7 +11,6 @@
 
 use std::time::Duration;
 
-use bytes::Bytes;
 use tokio::io::AsyncBufReadExt as _;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
@@ -21,7 +20,7 @@ use uuid::Uuid;
 use super::bounds::{BoundedRows, KnownKeys, PropertyRow};
 use super::count_properties;
 use crate::clickhouse::shards::Shards;
-use crate::clickhouse::{ClickHouse, ClickHouseError, INSERT_SETTINGS};
+use crate::clickhouse::{ClickHouse, ClickHouseError};
 use crate::writer::batch_id::ServerNumber;
 use crate::writer::{UnlandedBatches, Writer};
 
@@ -260,16 +259,7 @@ impl CatalogueTask {
     }
 
     async fn insert(&self, lines: Vec<u8>, token: &str) -> Result<(), ClickHouseError> {
-        let mut insert = self
-            .clickhouse()
-            .client()?
-            .insert_formatted_with(INSERT)
-            .with_setting("insert_deduplication_token", token);
-        for (name, value) in INSERT_SETTINGS {
-            insert = insert.with_setting(name, value);
-        }
-        insert.send(Bytes::from(lines)).await?;
-        Ok(insert.end().await?)
+        self.clickhouse().insert(INSERT, vec![lines.into()], token).await
     }
 
     async fn set_marks(&self, stored: &Stored) -> Result<(), ClickHouseError> {

@@ -5,13 +5,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use clickhouse::Client;
+use clickhouse::{Client, Compression};
 use serde::{Deserialize, Serialize};
 use tokio::sync::{Notify, mpsc, watch};
 
 use super::cluster::{self, Shard};
 use super::error::{ClickHouseError, ErrorKind};
+use super::lz4::Lz4Body;
 use super::rollups::RollupStatements;
+use crate::blocking::run_blocking;
 use crate::properties::Properties;
 
 /// Values of a dimension per project, event and day that the rollup distinguishes, unless MILLRACE_ROLLUP_VALUES says
@@ -25,7 +27,7 @@ const INSERT_TIMEOUT: Duration = Duration::from_secs(30);
 /// some versions then forget the rows and remember the token (ClickHouse/ClickHouse#112149).
 const SERVER_INSERT_TIMEOUT: Duration = Duration::from_secs(180);
 /// Size of the chunks in which a body is sent.
-const CHUNK_BYTES: usize = 1 << 20;
+pub(super) const CHUNK_BYTES: usize = 1 << 20;
 
 /// Message of a failed INSERT after which every later one fails too, until ClickHouse is restarted: an earlier write of the
 /// deduplication log failed, for example on a full disk (ClickHouse/ClickHouse#118350).
@@ -94,6 +96,8 @@ pub struct ClickHouse {
     endpoint: watch::Receiver<Option<Endpoint>>,
     /// Holds the connection pool. Each use sets the current endpoint.
     client: Client,
+    /// Whether requests and results are compressed.
+    is_compressed: bool,
     database: Arc<str>,
     /// Receives the error message when ClickHouse needs a restart.
     restart_requests: Option<mpsc::Sender<String>>,
@@ -126,7 +130,8 @@ impl ClickHouse {
         let (_, properties) = watch::channel(Arc::new(Properties::built_in()));
         Self {
             endpoint,
-            client: Client::default(),
+            client: uncompressed_client(),
+            is_compressed: false,
             database: database.into(),
             restart_requests: None,
             properties,
@@ -144,6 +149,11 @@ impl ClickHouse {
     pub(crate) fn with_server(self, server_id: &str, insert_failed: Arc<Notify>) -> Self {
         let shared = Some(Shared { server_id: server_id.into(), insert_failed });
         Self { insert_timeout: SERVER_INSERT_TIMEOUT, shared, ..self }
+    }
+
+    /// Compresses inserts and results with LZ4.
+    pub(crate) fn with_compression(self) -> Self {
+        Self { client: self.client.with_compression(Compression::Lz4), is_compressed: true, ..self }
     }
 
     /// The id of this server of Millrace, if others may use the same ClickHouse.
@@ -260,7 +270,7 @@ impl ClickHouse {
         body: Vec<Bytes>,
         token: &str,
     ) -> Result<(), ClickHouseError> {
-        let result = self.send_native(table, body, token).await;
+        let result = self.insert(&format!("INSERT INTO {table} FORMAT Native"), body, token).await;
         if let Err(error) = &result
             && error.message.contains(BROKEN_UNTIL_RESTART)
             && let Some(restart_requests) = &self.restart_requests
@@ -276,22 +286,44 @@ impl ClickHouse {
         result
     }
 
-    async fn send_native(&self, table: &str, body: Vec<Bytes>, token: &str) -> Result<(), ClickHouseError> {
-        // The body names its columns.
-        let statement = format!("INSERT INTO {table} FORMAT Native");
-        let mut insert = self
-            .client()?
+    /// Makes one attempt at an INSERT with this body. Adds nothing if `token` was inserted before.
+    pub(crate) async fn insert(
+        &self,
+        statement: &str,
+        body: Vec<Bytes>,
+        token: &str,
+    ) -> Result<(), ClickHouseError> {
+        let mut client = self.client()?;
+        if self.is_compressed {
+            // Not `Compression::Lz4`, which is ClickHouse's own block format for an INSERT: the crate would compress on this
+            // thread, and the engine's HTTP interface decodes HTTP's encodings only.
+            client = client.with_compression(Compression::None).with_header("Content-Encoding", "lz4");
+        }
+        let mut insert = client
             .insert_formatted_with(statement)
             .with_timeouts(Some(self.insert_timeout), Some(self.insert_timeout))
             .with_setting("insert_deduplication_token", token);
         for (name, value) in INSERT_SETTINGS {
             insert = insert.with_setting(name, value);
         }
-        for mut buffer in body {
-            while !buffer.is_empty() {
-                insert.send(buffer.split_to(buffer.len().min(CHUNK_BYTES))).await?;
+        if self.is_compressed {
+            let mut body = Lz4Body::new(body);
+            while let (returned, Some(chunk)) = run_blocking(move || body.next_chunk()).await? {
+                body = returned;
+                insert.send(chunk).await?;
+            }
+        } else {
+            for mut buffer in body {
+                while !buffer.is_empty() {
+                    insert.send(buffer.split_to(buffer.len().min(CHUNK_BYTES))).await?;
+                }
             }
         }
         Ok(insert.end().await?)
     }
+}
+
+/// A client without compression, which the crate would otherwise use.
+pub(super) fn uncompressed_client() -> Client {
+    Client::default().with_compression(Compression::None)
 }

@@ -52,7 +52,6 @@ const PERMANENT_CODES: &[(i32, &str)] = &[
     (16, "NO_SUCH_COLUMN_IN_TABLE"),
     (26, "CANNOT_PARSE_QUOTED_STRING"),
     (27, "CANNOT_PARSE_INPUT_ASSERTION_FAILED"),
-    (33, "CANNOT_READ_ALL_DATA"),
     (36, "BAD_ARGUMENTS"),
     (38, "CANNOT_PARSE_DATE"),
     (41, "CANNOT_PARSE_DATETIME"),
@@ -89,9 +88,10 @@ const LIMIT_CODES: &[(i32, &str)] = &[
     (396, "TOO_MANY_ROWS_OR_BYTES"),
 ];
 
-/// Codes of inserts that fail whatever the batch: permissions, users, tables, disks, connections, the cluster. They go away
-/// when a person or ClickHouse fixes the cause.
+/// Codes of inserts that fail whatever the batch: permissions, users, tables, disks, connections, bodies that were damaged on
+/// the way, the cluster. They go away when a person or ClickHouse fixes the cause.
 const ENVIRONMENT_CODES: &[(i32, &str)] = &[
+    (40, "CHECKSUM_DOESNT_MATCH"),
     (60, "UNKNOWN_TABLE"),
     (74, "CANNOT_READ_FROM_FILE_DESCRIPTOR"),
     (75, "CANNOT_WRITE_TO_FILE_DESCRIPTOR"),
@@ -115,6 +115,7 @@ const ENVIRONMENT_CODES: &[(i32, &str)] = &[
     (242, "TABLE_IS_READ_ONLY"),
     (243, "NOT_ENOUGH_SPACE"),
     (254, "NO_ACTIVE_REPLICAS"),
+    (271, "CANNOT_DECOMPRESS"),
     (285, "TOO_FEW_LIVE_REPLICAS"),
     (286, "UNSATISFIED_QUORUM_FOR_PREVIOUS_WRITE"),
     (291, "DATABASE_ACCESS_DENIED"),
@@ -124,6 +125,7 @@ const ENVIRONMENT_CODES: &[(i32, &str)] = &[
     (394, "QUERY_WAS_CANCELLED"),
     (497, "ACCESS_DENIED"),
     (516, "AUTHENTICATION_FAILED"),
+    (616, "LZ4_DECODER_FAILED"),
     (620, "QUERY_NOT_ALLOWED"),
     (700, "USER_SESSION_LIMIT_EXCEEDED"),
     (720, "USER_EXPIRED"),
@@ -384,6 +386,11 @@ mod tests {
             ("Code: 243. DB::Exception: (NOT_ENOUGH_SPACE)", InsertFailure::Environment),
             ("Code: 252. DB::Exception: (TOO_MANY_PARTS)", InsertFailure::Transient),
             ("Code: 241. DB::Exception: (MEMORY_LIMIT_EXCEEDED)", InsertFailure::Transient),
+            // A damaged length of a compressed block, or a body without its end.
+            ("Code: 33. DB::Exception: (CANNOT_READ_ALL_DATA)", InsertFailure::Transient),
+            ("Code: 40. DB::Exception: (CHECKSUM_DOESNT_MATCH)", InsertFailure::Environment),
+            ("Code: 271. DB::Exception: (CANNOT_DECOMPRESS)", InsertFailure::Environment),
+            ("Code: 616. DB::Exception: (LZ4_DECODER_FAILED)", InsertFailure::Environment),
             ("Code: 100000. DB::Exception: of a later version", InsertFailure::Transient),
             ("<html>bad gateway</html>", InsertFailure::Environment),
         ];
@@ -397,7 +404,7 @@ mod tests {
     fn an_insert_that_fails_while_it_writes_has_an_unknown_outcome() {
         let is_unknown =
             |message: &str| ClickHouseError::from(Error::BadResponse(message.into())).outcome_is_unknown();
-        for code in [241, 243, 999, 1_001, 100_000] {
+        for code in [33, 241, 243, 616, 999, 1_001, 100_000] {
             assert!(is_unknown(&format!("Code: {code}. DB::Exception: x")), "{code}");
         }
         for code in [117, 16, 252, 469, 516, 60] {

@@ -13,6 +13,7 @@ pub(crate) mod batches;
 pub(crate) mod cluster;
 pub(crate) mod exclusive;
 pub(crate) mod lexer;
+mod lz4;
 pub(crate) mod people;
 pub(crate) mod rebuild;
 pub(crate) mod replicas;

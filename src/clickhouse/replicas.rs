@@ -13,6 +13,7 @@ use serde::Deserialize;
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
+use super::client::uncompressed_client;
 use super::{ClickHouseError, Endpoint, ErrorKind};
 use crate::config::without_credentials;
 
@@ -158,7 +159,7 @@ impl ReplicaTask {
             database: database.to_owned(),
             addresses,
             users,
-            client: Client::default(),
+            client: uncompressed_client(),
             of_cluster,
             used: 0,
             first_server: None,

@@ -28,7 +28,7 @@ use crate::clickhouse::schema::{self, SchemaError};
 use crate::clickhouse::shards::Shards;
 use crate::clickhouse::upgrade::{self, UpgradeProgress};
 use crate::clickhouse::{ClickHouse, RetentionDays, rebuild};
-use crate::config::{ClickHouseConfig, EdgeConfig, JournalSettings, ServeConfig, WriterConfig};
+use crate::config::{ClickHouseConfig, Compression, EdgeConfig, JournalSettings, ServeConfig, WriterConfig};
 use crate::dashboard::{self, grpc::DashboardHandler, heartbeat::DashboardStateTask};
 use crate::edge::tls::Tls;
 use crate::engine::{self, EngineHandle, SupervisorConfig};
@@ -668,6 +668,10 @@ pub(super) async fn connect_storage(
     }
     let server_id = server_id::read_or_random(data_dir)?;
     let cluster = config.cluster()?;
+    let connect = |endpoint| match config.clickhouse_compression {
+        Compression::Lz4 => ClickHouse::new(endpoint, &database).with_compression(),
+        Compression::None => ClickHouse::new(endpoint, &database),
+    };
     let (mut tasks, mut replicas, mut shards) = (Vec::new(), Vec::new(), Vec::new());
     let mut panels_clickhouse = None;
     for addresses in config.clickhouse_url.shards() {
@@ -675,7 +679,7 @@ pub(super) async fn connect_storage(
         let panel_user = if shards.is_empty() { config.panel_credentials()? } else { None };
         let users = [Some(config.credentials()?), panel_user].into_iter().flatten().collect();
         let (task, shard) = ReplicaTask::new(&database, Arc::clone(addresses), users, cluster.is_some())?;
-        let mut servers = task.endpoints().into_iter().map(|endpoint| ClickHouse::new(endpoint, &database));
+        let mut servers = task.endpoints().into_iter().map(connect);
         let clickhouse = servers.next().expect("has an endpoint per user");
         let clickhouse = clickhouse.with_rollup(properties.clone(), config.rollup_values);
         shards.push(clickhouse.with_server(&server_id, shard.insert_failed()));

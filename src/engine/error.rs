@@ -69,7 +69,7 @@ pub(crate) enum EngineError {
     /// `compress` or `decompress`.
     #[error(
         "{parameter}=1 (ClickHouse's own block compression) is not supported by the embedded engine; use \
-         Content-Encoding and Accept-Encoding with gzip or zstd"
+         Content-Encoding and Accept-Encoding with gzip, zstd or lz4"
     )]
     BlockCompression {
         /// Name of the parameter.
@@ -125,7 +125,10 @@ impl EngineError {
                 (62, "SYNTAX_ERROR")
             }
             Self::StatementTooLarge { .. } => (229, "QUERY_IS_TOO_LARGE"),
-            Self::Body(_) | Self::Multipart(_) => (33, "CANNOT_READ_ALL_DATA"),
+            // As ClickHouse: an insert is not at fault for what happened to it on the way.
+            Self::Body(error) if is_damaged_lz4(error) => (616, "LZ4_DECODER_FAILED"),
+            Self::Body(_) => (95, "CANNOT_READ_FROM_SOCKET"),
+            Self::Multipart(_) => (33, "CANNOT_READ_ALL_DATA"),
             Self::OutfileNotAllowed => (358, "INTO_OUTFILE_NOT_ALLOWED"),
             Self::ReadOnlyInsert => (164, "READONLY"),
             Self::ContentEncoding { .. } | Self::BlockCompression { .. } => (48, "NOT_IMPLEMENTED"),
@@ -134,6 +137,11 @@ impl EngineError {
         };
         (code, Some(name))
     }
+}
+
+/// Whether the body is damaged, rather than not received.
+fn is_damaged_lz4(error: &io::Error) -> bool {
+    error.get_ref().is_some_and(|source| source.is::<lz4_flex::frame::Error>())
 }
 
 #[cfg(test)]

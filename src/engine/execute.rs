@@ -4,6 +4,7 @@ use std::io::{self, Read, Write};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use lz4_flex::frame::{BlockSize, FrameEncoder, FrameInfo};
 use tokio::sync::{mpsc, oneshot};
 
 use super::accounts::Workload;
@@ -31,7 +32,7 @@ pub(super) enum ContentEncoding {
     Identity,
     Gzip,
     Zstd,
-    /// LZ4 frames; request bodies only. Clients that accept it for responses accept zstd as well.
+    /// LZ4 frames.
     Lz4,
 }
 
@@ -39,9 +40,10 @@ impl ContentEncoding {
     /// Name in the response's Content-Encoding header.
     pub(super) fn name(self) -> Option<&'static str> {
         match self {
-            Self::Identity | Self::Lz4 => None,
+            Self::Identity => None,
             Self::Gzip => Some("gzip"),
             Self::Zstd => Some("zstd"),
+            Self::Lz4 => Some("lz4"),
         }
     }
 
@@ -311,10 +313,10 @@ impl ResponseWriter {
             None => {
                 // Encoded like the rest of the response, so that a client that decodes what arrived can read it.
                 let text = error.response_text();
+                let before = self.encoder.end_block();
                 let encoded = self.encoder.encode(Bytes::from(format!("\n{text}\n")));
-                for chunk in
-                    [encoded, self.encoder.finish()].into_iter().flatten().filter(|chunk| !chunk.is_empty())
-                {
+                let chunks = [before, encoded, self.encoder.finish()];
+                for chunk in chunks.into_iter().flatten().filter(|chunk| !chunk.is_empty()) {
                     self.chunks.blocking_send(Ok(chunk)).ok();
                 }
                 self.chunks.blocking_send(Err(io::Error::other(text))).ok();
@@ -339,16 +341,21 @@ enum ResponseEncoder {
     Gzip(flate2::write::GzEncoder<Vec<u8>>),
     /// `None` if the encoder could not be created, which fails at the first chunk.
     Zstd(Option<zstd::stream::write::Encoder<'static, Vec<u8>>>),
+    Lz4(FrameEncoder<Vec<u8>>),
 }
 
 impl ResponseEncoder {
     fn new(encoding: ContentEncoding) -> Self {
         match encoding {
-            ContentEncoding::Identity | ContentEncoding::Lz4 => Self::Identity,
+            ContentEncoding::Identity => Self::Identity,
             ContentEncoding::Gzip => {
                 Self::Gzip(flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast()))
             }
             ContentEncoding::Zstd => Self::Zstd(zstd::stream::write::Encoder::new(Vec::new(), 1).ok()),
+            ContentEncoding::Lz4 => {
+                let info = FrameInfo::new().block_size(BlockSize::Max256KB).block_checksums(true);
+                Self::Lz4(FrameEncoder::with_frame_info(info, Vec::new()))
+            }
         }
     }
 
@@ -364,6 +371,21 @@ impl ResponseEncoder {
                 Ok(Bytes::from(std::mem::take(encoder.get_mut())))
             }
             Self::Zstd(None) => Err(io::Error::other("the zstd encoder cannot be created")),
+            Self::Lz4(encoder) => {
+                encoder.write_all(&chunk)?;
+                Ok(Bytes::from(std::mem::take(encoder.get_mut())))
+            }
+        }
+    }
+
+    /// Ends the current block, if the client decodes one at a time: it looks for an error in the last one.
+    fn end_block(&mut self) -> io::Result<Bytes> {
+        match self {
+            Self::Lz4(encoder) => {
+                encoder.flush()?;
+                Ok(Bytes::from(std::mem::take(encoder.get_mut())))
+            }
+            Self::Identity | Self::Gzip(_) | Self::Zstd(_) => Ok(Bytes::new()),
         }
     }
 
@@ -372,6 +394,7 @@ impl ResponseEncoder {
             Self::Identity | Self::Zstd(None) => Ok(Bytes::new()),
             Self::Gzip(encoder) => encoder.finish().map(Bytes::from),
             Self::Zstd(Some(encoder)) => encoder.finish().map(Bytes::from),
+            Self::Lz4(encoder) => Ok(Bytes::from(encoder.finish()?)),
         }
     }
 }

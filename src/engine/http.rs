@@ -321,6 +321,8 @@ fn accepted_encoding(headers: &HeaderMap) -> ContentEncoding {
     };
     if accepts("zstd") {
         ContentEncoding::Zstd
+    } else if accepts("lz4") {
+        ContentEncoding::Lz4
     } else if accepts("gzip") {
         ContentEncoding::Gzip
     } else {
@@ -370,6 +372,7 @@ mod tests {
         };
         assert_eq!(accepts("gzip, deflate, br, zstd"), ContentEncoding::Zstd);
         assert_eq!(accepts("deflate, gzip;q=0.5"), ContentEncoding::Gzip);
-        assert_eq!(accepts("lz4"), ContentEncoding::Identity);
+        assert_eq!(accepts("lz4"), ContentEncoding::Lz4);
+        assert_eq!(accepts("br"), ContentEncoding::Identity);
     }
 }

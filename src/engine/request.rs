@@ -19,7 +19,7 @@ pub(super) struct HttpRequest {
     pub(super) settings: Vec<(String, String)>,
     /// Query parameters (`param_x`), as names and values. Values are escaped as in ClickHouse's TabSeparated.
     pub(super) params: Vec<(String, String)>,
-    /// Whether the response may be compressed according to Accept-Encoding. Off by default, as in ClickHouse.
+    /// Whether the response may be compressed according to Accept-Encoding. On by default, as in ClickHouse since 25.10.
     pub(super) compress_response: bool,
     /// ClickHouse's `readonly`: 0 allows anything, 1 only reads, 2 reads and changes of settings.
     pub(super) readonly: u8,
@@ -46,8 +46,8 @@ impl HttpRequest {
     /// Reads the URL and the headers. Credentials in headers override those in the URL; a database or format in the URL
     /// overrides that in the headers.
     pub(super) fn from_parts(parts: &Parts) -> Result<Self, EngineError> {
-        let mut request =
-            Self { readonly: if parts.method == http::Method::POST { 0 } else { 2 }, ..Self::default() };
+        let readonly = if parts.method == http::Method::POST { 0 } else { 2 };
+        let mut request = Self { readonly, compress_response: true, ..Self::default() };
         let pairs = form_urlencoded::parse(parts.uri.query().unwrap_or_default().as_bytes());
         for (name, value) in pairs {
             request.set_parameter(&name, value.into_owned())?;

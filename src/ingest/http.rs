@@ -7,7 +7,7 @@ use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use http::header::{CONTENT_TYPE, HeaderName};
-use http::{HeaderMap, StatusCode};
+use http::{HeaderMap, HeaderValue, StatusCode};
 use serde::de::{Deserializer as _, IgnoredAny, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 use uuid::Uuid;
@@ -30,6 +30,7 @@ const MAX_EVENT_JSON_BYTES: usize = 256 << 10;
 /// The most JSON values in an event: more do not fit into 64 KiB.
 const MAX_EVENT_VALUES: usize = MAX_PROPERTIES_BYTES / 2;
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+const SENT_TO_ANOTHER_SERVER: HeaderName = HeaderName::from_static("millrace-sent-to-another-server");
 
 /// Adds the route `/events`. A body of more than `max_body_bytes` gets a 413.
 pub(crate) fn add_routes(routes: HttpRoutes, ingester: Ingester, max_body_bytes: usize) -> HttpRoutes {
@@ -54,12 +55,14 @@ async fn post_events(
     let project = ingester.caller().map_err(into_response)?.project.clone();
     let key = parts.headers.get(IDEMPOTENCY_KEY).map(|key| IdempotencyKey::new(&project, key));
     let key = key.transpose().map_err(into_response)?;
+    let sent_to_another_server = sent_to_another_server(&parts.headers).map_err(into_response)?;
     let body = body::read(&parts, body, max_body_bytes).await.map_err(IntoResponse::into_response)?;
     let elements = format.split(&body).map_err(into_response)?;
     ingester.take_tokens(elements.len(), body.len()).await.map_err(into_response)?;
     let max_bytes = elements.iter().map(|element| max_columns_bytes(element)).sum();
     let permit = ingester.writer.try_reserve(max_bytes).await.map_err(into_response)?;
-    let decoded = decode_events(&ingester, &elements, key.as_ref()).map_err(into_response)?;
+    let mut decoded = decode_events(&ingester, &elements, key.as_ref()).map_err(into_response)?;
+    decoded.request.sent_to_another_server = sent_to_another_server;
     drop((parts, body)); // `parts` has the permit for the memory of the body
     let pending_ack = ingester.writer.try_submit(decoded.request, permit).await.map_err(into_response)?;
     let mut ack = pending_ack.await.map_err(into_response)?;
@@ -77,6 +80,15 @@ async fn post_events(
     };
     let status = if all_rejected { StatusCode::BAD_REQUEST } else { StatusCode::OK };
     Ok((status, Json(to_json("SendEventsResponse", &response))).into_response())
+}
+
+/// Whether another server may have stored the request.
+fn sent_to_another_server(headers: &HeaderMap) -> Result<bool, Error> {
+    match headers.get(SENT_TO_ANOTHER_SERVER).map(HeaderValue::as_bytes) {
+        None | Some(b"false") => Ok(false),
+        Some(b"true") => Ok(true),
+        Some(_) => Err(Error::invalid("Millrace-Sent-To-Another-Server must be true or false")),
+    }
 }
 
 /// Parses and validates the events one at a time, so that only one is in memory in its parsed form.

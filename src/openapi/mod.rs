@@ -144,6 +144,12 @@ fn add_ingest(paths: &mut serde_json::Map<String, Value>, schemas: &mut Schemas)
         "in": "header",
         "description": "A request that is sent again with the same key counts its events once.",
         "schema": { "type": "string", "minLength": 1, "maxLength": 256 },
+    }, {
+        "name": "Millrace-Sent-To-Another-Server",
+        "in": "header",
+        "description": "Whether the request was sent to another server of the same ClickHouse and not acknowledged. Its events with an \
+            event_id, or with an Idempotency-Key, then count once.",
+        "schema": { "type": "boolean" },
     }]);
     post["requestBody"] = json!({ "required": true, "content": {
         "application/json": { "schema": events },

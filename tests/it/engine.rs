@@ -113,6 +113,17 @@ impl Drop for EngineProcess {
     }
 }
 
+fn decoded(encoding: &str, body: &[u8]) -> std::io::Result<Vec<u8>> {
+    let mut plain = Vec::new();
+    match encoding {
+        "gzip" => flate2::read::MultiGzDecoder::new(body).read_to_end(&mut plain)?,
+        "zstd" => zstd::stream::read::Decoder::new(body)?.read_to_end(&mut plain)?,
+        "lz4" => lz4_flex::frame::FrameDecoder::new(body).read_to_end(&mut plain)?,
+        other => panic!("{other}"),
+    };
+    Ok(plain)
+}
+
 /// Stands for the body of a chunked response without its terminating chunk.
 const TRUNCATED: &[u8] = b"the response is truncated";
 
@@ -221,17 +232,14 @@ fn data_can_be_inserted_and_selected_in_any_format() {
     let headers = [credentials[0], credentials[1], ("Content-Encoding", "zstd")];
     let body = zstd::encode_all(&b"INSERT INTO t FORMAT TSV\n7\tzstd\n"[..], 1).unwrap();
     assert_eq!(engine.request("POST", "/", &headers, &body).0, 200);
-    for (accepted, read) in [("gzip", true), ("zstd", false)] {
+    for accepted in ["gzip", "zstd", "lz4"] {
         let headers = [credentials[0], credentials[1], ("Accept-Encoding", accepted)];
-        let target = "/?enable_http_compression=1";
-        let (_, head, body) = engine.request("POST", target, &headers, b"SELECT number FROM numbers(100000)");
+        let query = b"SELECT number FROM numbers(100000)";
+        let (_, head, _) = engine.request("POST", "/?enable_http_compression=0", &headers, query);
+        assert!(!head.contains("content-encoding"), "{head}");
+        let (_, head, body) = engine.request("POST", "/", &headers, query);
         assert!(head.contains(&format!("content-encoding: {accepted}")), "{head}");
-        let mut plain = String::new();
-        if read {
-            flate2::read::MultiGzDecoder::new(body.as_slice()).read_to_string(&mut plain).unwrap();
-        } else {
-            plain = String::from_utf8(zstd::decode_all(body.as_slice()).unwrap()).unwrap();
-        }
+        let plain = String::from_utf8(decoded(accepted, &body).unwrap()).unwrap();
         assert_eq!(plain.lines().count(), 100_000);
         assert_eq!(plain.lines().last(), Some("99999"));
     }
@@ -344,7 +352,7 @@ fn a_statement_is_executed_verbatim_or_rejected() {
 #[test]
 fn an_error_in_a_compressed_response_is_readable() {
     let engine = EngineProcess::start();
-    for encoding in ["gzip", "zstd"] {
+    for encoding in ["gzip", "zstd", "lz4"] {
         let mut stream = TcpStream::connect(&engine.address).unwrap();
         stream.set_read_timeout(Some(TIMEOUT)).unwrap();
         let query = "SELECT number, throwIf(number = 3000000) FROM numbers(4000000)";
@@ -368,12 +376,7 @@ fn an_error_in_a_compressed_response_is_readable() {
             body.extend_from_slice(&rest[at + 2..at + 2 + length]);
             rest = &rest[at + 2 + length + 2..];
         }
-        let mut plain = Vec::new();
-        let decoded = match encoding {
-            "gzip" => flate2::read::MultiGzDecoder::new(body.as_slice()).read_to_end(&mut plain).map(|_| ()),
-            _ => zstd::stream::copy_decode(body.as_slice(), &mut plain),
-        };
-        decoded.unwrap_or_else(|error| panic!("{encoding}: {error}"));
+        let plain = decoded(encoding, &body).unwrap_or_else(|error| panic!("{encoding}: {error}"));
         let last = plain.len().saturating_sub(1_000);
         let output = String::from_utf8_lossy(&plain[last..]).into_owned();
         assert!(output.contains("Code: 395."), "{encoding}: {output}");

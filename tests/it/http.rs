@@ -181,6 +181,12 @@ async fn events_are_read_from_arrays_and_lines_in_every_compression() {
             400,
             "Idempotency-Key has 300 bytes",
         ),
+        (
+            &format!("{JSON}|Millrace-Sent-To-Another-Server: yes"),
+            &array,
+            400,
+            "Millrace-Sent-To-Another-Server must be true or false",
+        ),
     ] {
         let response = post_body(&server, headers, body);
         assert_eq!(response.status, status, "{}", response.body);

@@ -6,6 +6,7 @@ mod catalogue;
 mod clients;
 mod cluster;
 mod common;
+mod compression;
 mod contention;
 mod correctness;
 mod crash;

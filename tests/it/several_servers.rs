@@ -9,7 +9,9 @@ use std::time::{Duration, Instant};
 use millrace_client::{Producer, ProducerConfig, proto::v1};
 use tempfile::TempDir;
 
-use crate::common::{TIMEOUT, TestClickHouse, TestServer, event, events_request, free_address, now};
+use crate::common::{
+    TIMEOUT, TestClickHouse, TestServer, event, events_request, free_address, http_request_with, now,
+};
 use crate::replicas::{FaultyReplicas, PASSWORD, name_engine};
 use crate::rollup_assertions::assert_rollup_matches_events;
 
@@ -162,6 +164,10 @@ async fn servers_that_share_a_clickhouse_repair_without_harm_to_each_other() {
     }
 }
 
+/// Events, their ids, and the repairs that have not ended.
+pub(crate) const COUNTS: &str = "SELECT count(), uniqExact(given_event_id), \
+    (SELECT countIf(create_table_query LIKE '%inserts_wait%') FROM system.tables) FROM events";
+
 /// Events with ids, from the first number on.
 fn with_ids(first: u64, sent_to_another_server: bool) -> v1::SendEventsRequest {
     let events = (first..first + 100).map(|number| v1::Event {
@@ -182,12 +188,9 @@ async fn an_event_with_an_id_that_two_servers_have_accepted_counts_once() {
     let mut first = Member::start("first", &url, &[]);
     let second = Member::start("second", &url, &[]);
     name_engine(second.server(), &url);
-    // The last number is that of repairs that have not ended.
-    let count = "SELECT count(), uniqExact(given_event_id), \
-        (SELECT countIf(create_table_query LIKE '%inserts_wait%') FROM system.tables) FROM events";
     let wait_for = async |[events, ids]: [u64; 2]| {
         let deadline = Instant::now() + TIMEOUT;
-        while second.server().sql_numbers(count).await != [events, ids, 0] {
+        while second.server().sql_numbers(COUNTS).await != [events, ids, 0] {
             assert!(Instant::now() < deadline, "{}", second.server().log());
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
@@ -228,6 +231,42 @@ async fn an_event_with_an_id_that_two_servers_have_accepted_counts_once() {
     send(&first, with_ids(200, false)).await;
     send(&second, with_ids(200, false)).await;
     wait_for([400, 300]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_over_http_that_moved_to_another_server_counts_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let address = free_address();
+    let url = format!("http://{address}");
+    let _clickhouse = TestClickHouse::start(&address, folder.path());
+    let env = [("CLICKHOUSE_URL", url.as_str()), PASSWORD];
+    let (first, second) = (TestServer::start_with(&env), TestServer::start_with(&env));
+    name_engine(&second, &url);
+    let now = jiff::Timestamp::now().to_string();
+    let body = format!(r#"[{0}, {0}]"#, format_args!(r#"{{"event_name":"page_view","timestamp":"{now}"}}"#));
+    let send = async |server: &TestServer, key: &str, moved: &str| {
+        let headers = format!(
+            "Content-Type: application/json\r\nIdempotency-Key: {key}\r\nMillrace-Sent-To-Another-Server: {moved}\r\n"
+        );
+        let (head, response) = http_request_with(server, "POST", "/events", &headers, body.as_bytes());
+        assert!(head.starts_with("HTTP/1.1 200"), "{head}\n{}", String::from_utf8_lossy(&response));
+        server.wait_until_landed().await;
+    };
+    let wait_for = async |[events, ids]: [u64; 2]| {
+        let deadline = Instant::now() + TIMEOUT;
+        while second.sql_numbers(COUNTS).await != [events, ids, 0] {
+            assert!(Instant::now() < deadline, "{}", second.log());
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    // Without the header nobody has said that the first server may have them.
+    send(&first, "a", "false").await;
+    send(&second, "a", "false").await;
+    wait_for([4, 2]).await;
+    send(&first, "b", "false").await;
+    send(&second, "b", "true").await;
+    wait_for([6, 4]).await;
+    assert_rollup_matches_events(&second).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

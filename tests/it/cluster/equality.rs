@@ -690,7 +690,7 @@ async fn wait_for(
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_cluster_answers_like_one_engine() {
-    let events = std::env::var("CLUSTER_EVENTS").map_or(6_000, |text| text.parse().unwrap());
+    let events = std::env::var("CLUSTER_EVENTS").map_or(3_000, |text| text.parse().unwrap());
     let is_small = events <= SMALL;
     let cluster = tokio::task::block_in_place(|| EmulatedCluster::start(SHARDS));
     // So many batches that every server uses every shard.

@@ -40,6 +40,7 @@
 //! | 100,000 producers, all active within the last hour | a new producer is rejected with a retry delay |
 //! | the batches in flight and one more in memory | further batches are read from the journal when they are inserted |
 
+pub(crate) mod admission;
 pub(crate) mod batch;
 pub(crate) mod batch_id;
 pub(crate) mod boot;

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use millrace_client::proto::v1;
 use millrace_client::{Producer, ProducerConfig};
+use rdkafka::producer::{BaseRecord, Producer as _};
 use tempfile::TempDir;
 use tokio::io::copy_bidirectional;
 use tokio::net::{TcpListener, TcpStream};
@@ -14,8 +15,11 @@ use tonic::Code;
 use v1::Status;
 
 use super::broker::KafkaCluster;
-use super::source::{folder, number};
-use crate::common::{TIMEOUT, TestClickHouse, TestServer, event, events_request, free_address, send_signal};
+use super::producer;
+use super::source::{folder, number, wait_for_events};
+use crate::common::{
+    TIMEOUT, TestClickHouse, TestServer, event, events_request, free_address, http_request, send_signal,
+};
 use crate::replicas::name_engine;
 use crate::rollup_assertions::assert_rollup_matches_events;
 
@@ -153,11 +157,74 @@ async fn received_events_are_in_clickhouse_once() {
     wait_until_exact(&server, sent).await;
     let health = server.wait_for_health("landed", landed).await;
     assert_eq!((health.status(), health.events_accepted, health.events_inserted), (Status::Ok, sent, sent));
-    // A duplicate by id, a request without a producer, and one with an invalid event.
+    // Requests without a producer.
     let mut ingest = server.ingest().await;
-    let again = events_request(vec![numbered_event(0, 0), v1::Event::default(), event("page_view")]);
-    let response = ingest.send_events(again).await.unwrap().into_inner();
-    assert_eq!((response.accepted, response.duplicates, response.rejected), (1, 1, 1));
+    let known = numbered_event(9, 0);
+    let request = events_request(vec![known.clone(), v1::Event::default(), event("page_view")]);
+    let response = ingest.send_events(request).await.unwrap().into_inner();
+    assert_eq!((response.accepted, response.duplicates, response.rejected), (2, 0, 1));
+    let again = events_request(vec![known]);
+    let response = ingest.send_events(again.clone()).await.unwrap().into_inner();
+    assert_eq!((response.accepted, response.duplicates), (0, 1));
+    let (status, log) = server.stop();
+    assert!(status.success() && log.contains("every accepted event is in Kafka"), "{log}");
+    // The next process is another server for producers, and inserts what is left.
+    let server = start(&kafka, &folder, &[]);
+    let request = v1::GetProducerRequest { producer_id: "producer 0".to_owned() };
+    let producer = server.ingest().await.get_producer(request).await.unwrap().into_inner();
+    let folder_id = std::fs::read_to_string(server.data_dir().join("server_id")).unwrap();
+    assert!(!producer.known && producer.server_id != folder_id.trim(), "{producer:?}");
+    wait_for_events(&server, sent + 2).await;
+    // It does not know the ids of the first one. A client that cannot tell the two apart sends again.
+    assert_eq!(server.ingest().await.send_events(again).await.unwrap().into_inner().accepted, 1);
+    server.wait_for_health("inserted", |health| landed(health) && health.events_inserted > 0).await;
+    let counts = "SELECT count(), countIf(notEmpty(given_event_id)) FROM events";
+    let deadline = Instant::now() + TIMEOUT;
+    while server.sql_numbers(counts).await != [sent + 2, sent + 1] {
+        assert!(Instant::now() < deadline, "{}", server.log());
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_topic_that_would_lose_events_is_refused() {
+    let kafka = KafkaCluster::start();
+    for (topic, setting, value) in
+        [("compacted", "cleanup.policy", "compact"), ("small", "max.message.bytes", "1000000")]
+    {
+        kafka.create_topic(topic, 1, &[(setting, value)]).await;
+        let reason = &format!("{setting}={value}");
+        let server = start(&kafka, &folder(), &[("KAFKA_JOURNAL_TOPIC", topic)]);
+        let health = server.wait_for_health(reason, |health| health.summary.contains(reason)).await;
+        assert_eq!(health.status(), Status::Down);
+        let status = status_of_call(&server, 0).await;
+        assert!(status.code() == Code::ResourceExhausted && status.message().contains(reason), "{status}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_not_of_the_journal_is_listed_and_does_not_hold_back_the_others() {
+    let kafka = KafkaCluster::start();
+    kafka.create_topic("millrace-journal", 1, &[("max.message.bytes", "17825792")]).await;
+    let server = start(&kafka, &folder(), &[]);
+    let send = async |n| {
+        let request = events_request(vec![numbered_event(0, n)]);
+        server.ingest().await.send_events(request).await.unwrap();
+    };
+    send(0).await;
+    let config = kafka.client_config();
+    tokio::task::block_in_place(|| {
+        let producer = producer(&config);
+        let record = BaseRecord::<str, [u8]>::to("millrace-journal").payload(b"{}");
+        producer.send(record).map_err(|(error, _)| error).unwrap();
+        producer.flush(TIMEOUT).unwrap();
+    });
+    send(1).await;
+    wait_until_exact(&server, 2).await;
+    server.wait_for_health("one rejected", |health| health.events_rejected == 1).await;
+    let (_, body) = http_request(&server, "GET", "/api/events/rejected?limit=10", "text/plain", b"");
+    let body = String::from_utf8(body).unwrap();
+    assert!(body.contains("is not one of the journal") && body.contains("offset 1)"), "{body}");
 }
 
 /// Two servers on one ClickHouse, behind a proxy that moves producers between them. They are killed in turn, with their disk, and so is

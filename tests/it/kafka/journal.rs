@@ -203,6 +203,23 @@ async fn a_topic_that_would_lose_events_is_refused() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_message_that_kafka_refuses_ends_the_process() {
+    let kafka = KafkaCluster::start();
+    let mut server = start(&kafka, &folder(), &[]);
+    let request = |n| events_request(vec![numbered_event(0, n)]);
+    server.ingest().await.send_events(request(0)).await.unwrap();
+    kafka.delete_topic("millrace-journal").await;
+    // The client gives the topic half a minute to be known again.
+    let mut ingest = server.ingest().await;
+    assert!(ingest.send_events(request(1)).await.is_err());
+    let status = tokio::task::block_in_place(|| server.wait());
+    let log = server.log();
+    assert!(!status.success(), "{log}");
+    let line = "the Kafka journal task ended unexpectedly (Kafka refuses a message of the journal (topic millrace-journal)";
+    assert!(log.contains(line), "{log}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_is_not_of_the_journal_is_listed_and_does_not_hold_back_the_others() {
     let kafka = KafkaCluster::start();
     kafka.create_topic("millrace-journal", 1, &[("max.message.bytes", "17825792")]).await;

@@ -244,6 +244,20 @@ pub(crate) enum ConfigConflict {
          `make build FEATURES=kafka`, or unset KAFKA_BROKERS"
     )]
     BuiltWithoutKafka,
+    /// The journal has nowhere to be.
+    #[error(
+        "MILLRACE_JOURNAL (--journal) is kafka, but KAFKA_BROKERS (--kafka-brokers) is empty: name the brokers, or use \
+         MILLRACE_JOURNAL=disk"
+    )]
+    JournalWithoutBrokers,
+    /// The messages of the journal are no events as of KAFKA_FORMAT.
+    #[error(
+        "KAFKA_TOPICS (--kafka-topics): {topic} is KAFKA_JOURNAL_TOPIC, which is consumed anyway: name only the topics of others"
+    )]
+    JournalIsEvents {
+        /// The topic.
+        topic: String,
+    },
     /// The name is not one of a project.
     #[error("KAFKA_PROJECT (--kafka-project): {name:?} is not a project: 1 to 64 of a-z, 0-9, _ and -")]
     KafkaProject {
@@ -251,7 +265,9 @@ pub(crate) enum ConfigConflict {
         name: String,
     },
     /// The batches would be events.
-    #[error("KAFKA_TOPICS (--kafka-topics): {topic} is KAFKA_SEALS_TOPIC, which has no events")]
+    #[error(
+        "{topic} is KAFKA_SEALS_TOPIC, which has no events: name another one in KAFKA_TOPICS or KAFKA_JOURNAL_TOPIC"
+    )]
     SealsAreEvents {
         /// The topic.
         topic: String,

@@ -88,6 +88,7 @@ pub(crate) async fn run(args: RecoverArgs) -> anyhow::Result<()> {
         config: *writer_config,
         demand,
         schema_pending,
+        processes_are_servers: false,
         feed,
         stop: stop_writer.clone(),
     })

@@ -15,6 +15,8 @@ use jiff::Timestamp;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
+#[cfg(feature = "kafka")]
+use uuid::Uuid;
 
 use super::migrate::UpgradeBar;
 use crate::access::admin::AdminHandler;
@@ -28,6 +30,8 @@ use crate::clickhouse::schema::{self, SchemaError};
 use crate::clickhouse::shards::Shards;
 use crate::clickhouse::upgrade::{self, UpgradeProgress};
 use crate::clickhouse::{ClickHouse, RetentionDays, rebuild};
+#[cfg(feature = "kafka")]
+use crate::config::kafka::JournalKind;
 use crate::config::{ClickHouseConfig, Compression, EdgeConfig, JournalSettings, ServeConfig, WriterConfig};
 use crate::dashboard::{self, grpc::DashboardHandler, heartbeat::DashboardStateTask};
 use crate::edge::tls::Tls;
@@ -48,7 +52,7 @@ use crate::insights::Insights;
 use crate::journal::{Journal, JournalConfig};
 use crate::kafka::status::KafkaStatus;
 #[cfg(feature = "kafka")]
-use crate::kafka::{self, source::KafkaDependencies};
+use crate::kafka::{self, journal::JournalDependencies, source::KafkaDependencies};
 use crate::live::Subscriptions;
 use crate::live::landings::LandingsTask;
 use crate::metrics::{self, Metrics, MetricsSources};
@@ -168,6 +172,7 @@ pub(crate) async fn run(config: ServeConfig) -> anyhow::Result<()> {
         demand: demand.subscribe(),
         schema_pending: schema_pending.clone(),
         feed: feed.clone(),
+        processes_are_servers: config.kafka.journal_topic().is_some(),
         stop: stop_writer.clone(),
     })
     .await
@@ -271,6 +276,7 @@ pub(crate) async fn run(config: ServeConfig) -> anyhow::Result<()> {
             let dependencies = KafkaDependencies {
                 settings: config.kafka.clone(),
                 writer_config: config.writer.clone(),
+                max_request_bytes: config.max_message_bytes,
                 shards: storage.shards.clone(),
                 choose_shard: writer.store().shard_choice(storage.replicas.clone()),
                 writer: writer.clone(),
@@ -327,9 +333,31 @@ pub(crate) async fn run(config: ServeConfig) -> anyhow::Result<()> {
         None => None,
     };
     let watchdog_writer = writer.clone();
+    #[cfg(feature = "kafka")]
+    let (writer, kafka_journal_task, producers_server_id) = match config.kafka.journal {
+        JournalKind::Disk => (writer, None, server_id.clone()),
+        JournalKind::Kafka => {
+            let (writer, queue) = writer.with_other_journal();
+            let dependencies = JournalDependencies {
+                settings: config.kafka.clone(),
+                max_request_bytes: config.max_message_bytes,
+                recent_event_ids: usize::try_from(config.writer.recent_event_ids)?,
+                producer_idle_timeout: std::time::Duration::from_secs(
+                    config.writer.producer_idle_hours * 3_600,
+                ),
+                stats: Arc::clone(writer.stats()),
+            };
+            let task = kafka::journal::run(dependencies, queue, stop_writer.clone());
+            let task = ServerTask::fallible("Kafka journal", tokio::spawn(task));
+            // The sequences of producers are those of this process.
+            (writer, Some(task), Uuid::new_v4().to_string())
+        }
+    };
+    #[cfg(not(feature = "kafka"))]
+    let (kafka_journal_task, producers_server_id) = (None, server_id);
     let ingester = Ingester::new(writer, rules, properties, rejected.clone(), sources.clone());
     let (router, reporter) = server::router(Handlers {
-        ingest: IngestHandler::new(ingester.clone(), &server_id, stop_services.clone()),
+        ingest: IngestHandler::new(ingester.clone(), &producers_server_id, stop_services.clone()),
         ingester,
         dashboard: DashboardHandler::new(
             panels.clone(),
@@ -378,6 +406,7 @@ pub(crate) async fn run(config: ServeConfig) -> anyhow::Result<()> {
         keys: ServerTask::new("keys", tokio::spawn(key_file_watcher.run(stop_services.clone()))),
         dashboard_state: ServerTask::new("dashboard state", dashboard_state_task),
         kafka: kafka_task,
+        kafka_journal: kafka_journal_task,
         landings: landings_task.map(|task| ServerTask::new("landings", task)),
         tails: ServerTask::new("tails", tokio::spawn(tail_task.run(stop_services.clone()))),
         health: ServerTask::new("health", health_task),
@@ -445,6 +474,9 @@ pub(crate) async fn run(config: ServeConfig) -> anyhow::Result<()> {
         }
         subscriptions.join().await;
         stop_writer.cancel();
+        if let Some(kafka_journal) = tasks.kafka_journal {
+            clean &= kafka_journal.join().await;
+        }
         clean &= tasks.writer.join().await;
         if let Err(error) = journal.close().await {
             tracing::error!(%error, "journal could not be closed");
@@ -484,17 +516,25 @@ fn trusted_proxies(edge: &EdgeConfig, people: Option<&People>) -> anyhow::Result
 /// A task that runs until its token is cancelled. An earlier end is a fault.
 struct ServerTask {
     name: &'static str,
-    handle: JoinHandle<()>,
+    /// The outcome of the task.
+    ended: Pin<Box<dyn Future<Output = Result<(), String>> + Send>>,
 }
 
 impl ServerTask {
     fn new(name: &'static str, handle: JoinHandle<()>) -> Self {
-        Self { name, handle }
+        Self { name, ended: Box::pin(async { handle.await.map_err(|error| error.to_string()) }) }
     }
 
-    /// Waits for the task to end. Returns false if it panicked.
+    /// A task that may end with an error.
+    #[cfg(feature = "kafka")]
+    fn fallible(name: &'static str, handle: JoinHandle<Result<(), String>>) -> Self {
+        let ended = async { handle.await.unwrap_or_else(|error| Err(error.to_string())) };
+        Self { name, ended: Box::pin(ended) }
+    }
+
+    /// Waits for the task to end. Returns false if it failed.
     async fn join(self) -> bool {
-        let ended = self.handle.await;
+        let ended = self.ended.await;
         match &ended {
             Ok(()) => tracing::debug!(task = self.name, "task ended"),
             Err(error) => tracing::error!(task = self.name, %error, "task failed"),
@@ -516,6 +556,8 @@ struct ServerTasks {
     tails: ServerTask,
     /// `None` without KAFKA_BROKERS.
     kafka: Option<ServerTask>,
+    /// `None` unless Kafka is the journal.
+    kafka_journal: Option<ServerTask>,
     /// `None` with the embedded engine.
     landings: Option<ServerTask>,
     health: ServerTask,
@@ -556,6 +598,7 @@ impl ServerTasks {
             dashboard_state,
             tails,
             kafka,
+            kafka_journal,
             landings,
             health,
             health_reporter,
@@ -579,7 +622,7 @@ impl ServerTasks {
             health_reporter,
             writer,
         ];
-        let optional = [kafka, landings, metrics_server, oidc, deferred_schema, engine];
+        let optional = [kafka, kafka_journal, landings, metrics_server, oidc, deferred_schema, engine];
         first_exit(tasks.into_iter().chain(optional.into_iter().flatten()).collect()).await
     }
 }
@@ -587,8 +630,8 @@ impl ServerTasks {
 async fn first_exit(mut tasks: Vec<&mut ServerTask>) -> TaskExit {
     std::future::poll_fn(|cx| {
         for task in &mut tasks {
-            if let Poll::Ready(ended) = Pin::new(&mut task.handle).poll(cx) {
-                let reason = ended.map_or_else(|error| error.to_string(), |()| "without an error".to_owned());
+            if let Poll::Ready(ended) = task.ended.as_mut().poll(cx) {
+                let reason = ended.map_or_else(|error| error, |()| "without an error".to_owned());
                 return Poll::Ready(TaskExit { name: task.name, reason });
             }
         }

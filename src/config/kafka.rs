@@ -1,4 +1,4 @@
-//! Settings of Kafka as a source of events. They exist in every build, so that one without Kafka can say so.
+//! Settings of Kafka as a source of events and as the journal. They exist in every build, so that one without Kafka can say so.
 
 use clap::{Args, ValueEnum};
 
@@ -23,6 +23,13 @@ pub(crate) struct KafkaConfig {
     /// Consumer group. It decides which server consumes which partitions, and shows the lag
     #[arg(long, env = "KAFKA_GROUP", value_name = "NAME", default_value = "millrace")]
     pub kafka_group: String,
+    /// Where events that the server receives are kept until they are in ClickHouse: disk for the data folder, kafka for
+    /// KAFKA_JOURNAL_TOPIC, so that a server that is lost with its disk loses none
+    #[arg(long, env = "MILLRACE_JOURNAL", value_name = "WHERE", default_value = "disk")]
+    pub journal: JournalKind,
+    /// Topic of the events that the servers receive, with MILLRACE_JOURNAL=kafka. Created if it is missing
+    #[arg(long, env = "KAFKA_JOURNAL_TOPIC", value_name = "NAME", default_value = "millrace-journal")]
+    pub kafka_journal_topic: String,
     /// What a message is: json for an event or an array of events as of POST /events, event for the Protobuf message
     /// millrace.v1.Event
     #[arg(long, env = "KAFKA_FORMAT", value_name = "FORMAT", default_value = "json")]
@@ -80,6 +87,15 @@ pub(crate) struct KafkaConfig {
     pub kafka_ssl_ca_file: String,
 }
 
+/// Where received events are kept until they are in ClickHouse.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum JournalKind {
+    /// In the data folder
+    Disk,
+    /// In a topic of Kafka
+    Kafka,
+}
+
 /// What a message is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum KafkaFormat {
@@ -87,6 +103,10 @@ pub(crate) enum KafkaFormat {
     Json,
     /// The Protobuf message millrace.v1.Event
     Event,
+    /// The accepted events of a request: a message of the journal
+    #[value(skip)]
+    #[cfg_attr(not(feature = "kafka"), expect(dead_code, reason = "nothing is consumed"))]
+    Journal,
 }
 
 /// How to connect to brokers.
@@ -131,8 +151,20 @@ impl KafkaConfig {
         !self.kafka_brokers.trim().is_empty()
     }
 
-    /// The topics, each once.
+    /// The topic of the journal; `None` if that is on disk.
+    pub(crate) fn journal_topic(&self) -> Option<&str> {
+        (self.journal == JournalKind::Kafka).then_some(self.kafka_journal_topic.as_str())
+    }
+
+    /// The topics that are consumed, each once: that of the journal too.
     pub(crate) fn topics(&self) -> Vec<&str> {
+        let mut topics = self.event_topics();
+        topics.extend(self.journal_topic());
+        topics
+    }
+
+    /// The topics of others, each once.
+    fn event_topics(&self) -> Vec<&str> {
         let mut topics: Vec<&str> =
             self.kafka_topics.split(',').map(str::trim).filter(|topic| !topic.is_empty()).collect();
         topics.sort_unstable();
@@ -151,7 +183,10 @@ impl KafkaConfig {
     /// Checks the relations between the settings.
     pub(super) fn validate(&self) -> Result<(), ConfigConflict> {
         if !self.is_enabled() {
-            return match self.topics().is_empty() {
+            if self.journal == JournalKind::Kafka {
+                return Err(ConfigConflict::JournalWithoutBrokers);
+            }
+            return match self.event_topics().is_empty() {
                 true => Ok(()),
                 false => {
                     Err(ConfigConflict::Incomplete { present: "KAFKA_TOPICS", missing: "KAFKA_BROKERS" })
@@ -166,6 +201,9 @@ impl KafkaConfig {
         }
         if self.topics().contains(&self.kafka_seals_topic.as_str()) {
             return Err(ConfigConflict::SealsAreEvents { topic: self.kafka_seals_topic.clone() });
+        }
+        if let Some(topic) = self.journal_topic().filter(|topic| self.event_topics().contains(topic)) {
+            return Err(ConfigConflict::JournalIsEvents { topic: topic.to_owned() });
         }
         let user = (!self.kafka_sasl_username.is_empty(), !self.kafka_sasl_password_file.is_empty());
         let (present, missing) = match (self.kafka_security_protocol.has_login(), user) {
@@ -211,6 +249,15 @@ mod tests {
 
     #[cfg(feature = "kafka")]
     #[test]
+    fn the_topic_of_the_journal_is_consumed_besides_the_others() {
+        let brokers = ["--journal", "kafka", "--kafka-brokers", "localhost:9092"];
+        assert_eq!(validated(&brokers).unwrap().topics(), ["millrace-journal"]);
+        let more = [&brokers[..], &["--kafka-topics", "a"]].concat();
+        assert_eq!(validated(&more).unwrap().topics(), ["a", "millrace-journal"]);
+    }
+
+    #[cfg(feature = "kafka")]
+    #[test]
     fn settings_that_need_each_other_are_named() {
         let with = |more: &[&str]| {
             let brokers = ["--kafka-brokers", "localhost:9092"];
@@ -218,6 +265,16 @@ mod tests {
         };
         assert!(with(&[]).contains("KAFKA_BROKERS is set without KAFKA_TOPICS"));
         assert!(with(&["--kafka-topics", "millrace-seals"]).contains("millrace-seals"));
+        let journal = ["--journal", "kafka"];
+        assert!(validated(&journal).unwrap_err().contains("KAFKA_BROKERS (--kafka-brokers) is empty"));
+        assert!(
+            with(&[&journal[..], &["--kafka-topics", "millrace-journal"]].concat())
+                .contains("millrace-journal")
+        );
+        assert!(
+            with(&[&journal[..], &["--kafka-journal-topic", "millrace-seals"]].concat())
+                .contains("KAFKA_SEALS_TOPIC")
+        );
         let topics = ["--kafka-topics", "a"];
         let login = ["--kafka-security-protocol", "SASL_SSL"];
         assert!(with(&[topics, login].concat()).contains("KAFKA_SASL_USERNAME"));

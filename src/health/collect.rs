@@ -169,7 +169,7 @@ impl HealthCollector {
             error: journal
                 .last_error
                 .filter(|_| !journal.durable)
-                .or_else(|| stats.disk_full())
+                .or_else(|| stats.refusal())
                 .unwrap_or_default(),
         };
         let (mut status, mut summary) = status_of(

@@ -18,6 +18,7 @@ use super::wire::decode_event;
 use crate::access::Caller;
 use crate::config::kafka::KafkaFormat;
 use crate::event::{EventFields, PromotedBuffer, ValidationRules, validate_with};
+use crate::kafka::message::{JournalMessage, decode};
 use crate::project::Project;
 use crate::properties::Properties;
 use crate::proto::v1::{self, EventSource};
@@ -56,7 +57,11 @@ pub(crate) struct MessageBatch {
     topic_id: Uuid,
     partition: i32,
     properties: Arc<Properties>,
-    columns: EventColumns,
+    /// One, unless the messages are those of the journal.
+    records: Vec<EventColumns>,
+    events: u32,
+    /// Whether another server may have stored some of the events.
+    may_be_elsewhere: bool,
     bytes: u64,
     /// Ids that the producers gave. Only duplicates within a batch are dropped: other batches may be read by another server.
     ids: HashSet<Uuid>,
@@ -78,7 +83,12 @@ impl MessageBatch {
             topic: Arc::clone(topic),
             topic_id,
             partition,
-            columns: EventColumns::new(&properties),
+            records: match decoder.format {
+                KafkaFormat::Journal => Vec::new(),
+                KafkaFormat::Json | KafkaFormat::Event => vec![EventColumns::new(&properties)],
+            },
+            events: 0,
+            may_be_elsewhere: false,
             properties,
             bytes: 0,
             ids: HashSet::new(),
@@ -95,7 +105,12 @@ impl MessageBatch {
 
     /// Number of valid events.
     pub(crate) fn events(&self) -> u32 {
-        self.columns.rows()
+        self.events
+    }
+
+    /// Whether other batches may have some of the events too, by their ids.
+    pub(crate) fn may_be_elsewhere(&self) -> bool {
+        self.may_be_elsewhere
     }
 
     /// An estimate of the memory that it takes.
@@ -103,15 +118,17 @@ impl MessageBatch {
         self.bytes
     }
 
-    pub(crate) fn columns(&self) -> &EventColumns {
-        &self.columns
+    /// Each has the events of one project.
+    pub(crate) fn records(&self) -> &[EventColumns] {
+        &self.records
     }
 
-    pub(crate) fn into_columns(self) -> EventColumns {
-        self.columns
+    pub(crate) fn into_records(self) -> Vec<EventColumns> {
+        self.records
     }
 
-    /// Counts its events, once it is certain that they will be stored, and lists the rejected ones.
+    /// Counts its events, once it is certain that they will be stored, and lists the rejected ones. Those of the journal were counted
+    /// by the server that received them.
     pub(crate) fn record(&mut self, stats: &WriterStats) {
         let MessageDecoder { project, rejected, sources, .. } = &self.decoder;
         let now_ms = jiff::Timestamp::now().as_millisecond();
@@ -119,7 +136,9 @@ impl MessageBatch {
             SourceKey { source: EventSource::Kafka, key_id: String::new(), library: self.topic.to_string() };
         let source = sources.get(project, key);
         let sender = Sender { source, key: None, received_at_ms: now_ms, events: self.devices };
-        sender.count_acknowledged(u64::from(self.events()));
+        if self.decoder.format != KafkaFormat::Journal {
+            sender.count_acknowledged(u64::from(self.events()));
+        }
         sender.count_rejected(self.rejected);
         stats.count_duplicates(self.duplicates);
         stats.count_rejected(&self.rejected_by_field);
@@ -135,6 +154,9 @@ impl MessageBatch {
         let Some(value) = message.value else {
             return self.reject(message, "", "has no value; it is not an event".to_owned(), Payload::Unknown);
         };
+        if self.decoder.format == KafkaFormat::Journal {
+            return self.push_record(message, value);
+        }
         let Some(received_at_ms) = message.timestamp_ms else {
             let reason = "has no timestamp; Kafka's message.timestamp.type must not be disabled".to_owned();
             return self.reject(message, "timestamp", reason, Payload::Unknown);
@@ -142,6 +164,38 @@ impl MessageBatch {
         match self.decoder.format {
             KafkaFormat::Json => self.push_json(message, value, received_at_ms),
             KafkaFormat::Event => self.push_event_message(message, value, received_at_ms),
+            KafkaFormat::Journal => unreachable!("it was decoded before"),
+        }
+    }
+
+    /// Adds the events of a request, which were validated when it was received. An event that was sent to two servers may be there
+    /// twice.
+    fn push_record(&mut self, message: Message<'_>, value: &[u8]) {
+        let JournalMessage { sent_to_another_server, record } = match decode(value) {
+            Ok(message) => message,
+            Err(error) => {
+                let reason =
+                    format!("is not one of the journal: {error}; nothing else may write to this topic");
+                return self.reject(message, "", reason, Payload::Unknown);
+            }
+        };
+        let columns = record.columns;
+        let duplicates: Vec<u32> =
+            columns.explicit_ids().filter(|(_, id)| !self.ids.insert(*id)).map(|(row, _)| row).collect();
+        self.duplicates += duplicates.len() as u64;
+        let columns = if duplicates.is_empty() { columns } else { columns.without_rows(&duplicates) };
+        self.may_be_elsewhere |= sent_to_another_server;
+        self.events += columns.rows();
+        match self.records.last_mut() {
+            Some(last)
+                if last.is_small()
+                    && last.project() == columns.project()
+                    && last.has_same_columns(&columns) =>
+            {
+                last.append(&columns);
+            }
+            _ if columns.is_empty() => {}
+            _ => self.records.push(columns),
         }
     }
 
@@ -236,7 +290,8 @@ impl MessageBatch {
                     self.duplicates += 1;
                 } else {
                     self.devices[valid.device_type().index()] += 1;
-                    self.columns.push(&valid, &self.decoder.project, received_at_ms);
+                    self.records[0].push(&valid, &self.decoder.project, received_at_ms);
+                    self.events += 1;
                 }
                 self.buffer = valid.into_buffer();
             }
@@ -379,7 +434,7 @@ mod tests {
             batch.push(message(offset, event("").as_bytes()));
         }
         assert_eq!((batch.events(), batch.duplicates), (4, 2));
-        let ids: HashSet<Uuid> = batch.columns.explicit_ids().map(|(_, id)| id).collect();
+        let ids: HashSet<Uuid> = batch.records[0].explicit_ids().map(|(_, id)| id).collect();
         assert_eq!(ids.len(), 4);
         assert!(ids.contains(&event_id(Uuid::from_u128(7), 3, 2, 0)));
     }
@@ -410,7 +465,7 @@ mod tests {
             let (mut one, mut other) = (batch(format), batch(format));
             one.push(message(0, &bytes));
             other.push(message(0, &bytes));
-            proptest::prop_assert_eq!(one.columns, other.columns);
+            proptest::prop_assert_eq!(one.records, other.records);
         }
     }
 }

@@ -8,7 +8,7 @@ use rdkafka::client::ClientContext;
 use rdkafka::config::{ClientConfig, FromClientConfigAndContext, RDKafkaLogLevel};
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext, StreamConsumer};
 use rdkafka::error::{KafkaError, KafkaResult};
-use rdkafka::producer::{BaseProducer, Producer, ProducerContext};
+use rdkafka::producer::{BaseProducer, FutureProducer, Producer, ProducerContext};
 use rdkafka::types::RDKafkaErrorCode;
 use rdkafka::{Offset, TopicPartitionList};
 
@@ -21,6 +21,8 @@ pub(super) const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
 const INIT_TIMEOUT: Duration = Duration::from_secs(30);
 /// Bytes that are fetched ahead for a partition, in KiB.
 const QUEUED_KBYTES: &str = "4096";
+/// The largest limit of the client.
+const MAX_MESSAGE_BYTES: u64 = 1_000_000_000;
 /// Readers have no group that could take their partition away.
 const UNLIMITED_POLL_INTERVAL_MS: &str = "86400000";
 
@@ -175,6 +177,22 @@ impl Clients {
 
     pub(super) fn admin(&self) -> KafkaResult<AdminClient<Logged>> {
         self.base()?.create_with_context(Logged)
+    }
+
+    /// The producer of the journal. It never gives up a message, and so never reorders them.
+    pub(super) fn journal_producer(&self, max_message_bytes: u64) -> KafkaResult<FutureProducer<Logged>> {
+        let mut config = self.base()?;
+        config
+            .set("acks", "all")
+            .set("enable.idempotence", "true")
+            .set("message.timeout.ms", "0")
+            .set("request.timeout.ms", REQUEST_TIMEOUT.as_millis().to_string())
+            .set("message.max.bytes", max_message_bytes.clamp(1_000, MAX_MESSAGE_BYTES).to_string())
+            // The memory for requests is what limits it.
+            .set("queue.buffering.max.kbytes", "2147483647")
+            .set("compression.type", "lz4")
+            .set("linger.ms", "5");
+        config.create_with_context(Logged)
     }
 
     /// The producer of a partition's seals, which has fenced all earlier ones. Blocks.

@@ -34,10 +34,11 @@ use crate::blocking::run_blocking;
 use crate::clickhouse::ClickHouseError;
 use crate::clickhouse::people::{self, Selection};
 use crate::clickhouse::shards::Shards;
+use crate::config::kafka::KafkaFormat;
 use crate::ingest::kafka::{Message, MessageBatch, MessageDecoder};
 use crate::writer::feed::Feed;
 use crate::writer::flush_policy::{BatchLimits, BatchSize};
-use crate::writer::{BatchInfo, BatchStore, ShardChoice, UnlandedBatches};
+use crate::writer::{BatchInfo, BatchStore, ShardChoice, UnlandedBatches, WeakCopies};
 
 /// Delay before a partition is claimed again after a failure.
 const RETRY_DELAY: Duration = Duration::from_secs(1);
@@ -49,8 +50,10 @@ const FENCED_DELAY: Duration = Duration::from_secs(30);
 const LANDED_DELAY: Duration = Duration::from_secs(1);
 /// How long a batch in flight is waited for when the partition is taken away.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(4);
-/// Messages that are decoded before other tasks get their turn: about a millisecond.
+/// Messages that are decoded before other tasks get their turn: about a millisecond. A message of the journal has many events, and
+/// counts as one for each of so many bytes.
 const MESSAGES_PER_TURN: usize = 256;
+const BYTES_PER_MESSAGE: usize = 512;
 /// The smallest share of memory of a batch.
 const MIN_BATCH_BYTES: u64 = 1 << 20;
 
@@ -65,6 +68,8 @@ pub(super) struct Shared {
     pub(super) store_id: Uuid,
     pub(super) unlanded: UnlandedBatches,
     pub(super) decoder: MessageDecoder,
+    /// Compares batches of the journal with others.
+    pub(super) copies: WeakCopies,
     pub(super) feed: Feed,
     pub(super) status: KafkaStatus,
     pub(super) limits: BatchLimits,
@@ -131,7 +136,14 @@ impl Drop for InFlight {
 
 impl OpenBatch {
     fn new(task: &PartitionTask, topic_id: Uuid) -> Self {
-        let events = MessageBatch::new(&task.shared.decoder, &task.topic, topic_id, task.partition);
+        let decoder = &task.shared.decoder;
+        let events = match task.is_journal() {
+            true => {
+                let decoder = MessageDecoder { format: KafkaFormat::Journal, ..decoder.clone() };
+                MessageBatch::new(&decoder, &task.topic, topic_id, task.partition)
+            }
+            false => MessageBatch::new(decoder, &task.topic, topic_id, task.partition),
+        };
         Self { events, contents: BatchContents::default(), oldest_ms: None }
     }
 
@@ -154,6 +166,30 @@ impl OpenBatch {
 }
 
 impl PartitionTask {
+    /// Whether the messages are requests that servers have received.
+    fn is_journal(&self) -> bool {
+        self.shared.clients.settings.journal_topic() == Some(&*self.topic)
+    }
+
+    /// Counts the events of a batch that is going to be inserted.
+    fn count(&self, events: u64) {
+        let stats = self.shared.store.stats();
+        match self.is_journal() {
+            // They were counted as accepted when they were acknowledged.
+            true => stats.count_unlanded(events),
+            false => stats.count_accepted(events),
+        }
+    }
+
+    /// The events of the batch are read again.
+    fn uncount(&self, events: u64) {
+        let stats = self.shared.store.stats();
+        match self.is_journal() {
+            true => stats.uncount_unlanded(events),
+            false => stats.uncount_accepted(events),
+        }
+    }
+
     /// Runs until `stop`.
     pub(super) async fn run(self) {
         let (topic, partition) = (&*self.topic, self.partition);
@@ -200,7 +236,7 @@ impl PartitionTask {
                     in_flight.insert.abort();
                     (&mut in_flight.insert).await.ok();
                     self.shared.unlanded.remove(in_flight.seal.batch_id);
-                    self.shared.store.stats().uncount_accepted(u64::from(in_flight.seal.events));
+                    self.uncount(u64::from(in_flight.seal.events));
                 }
                 ended
             }
@@ -264,7 +300,7 @@ impl PartitionTask {
     /// Kafka any more.
     async fn store_again(&self, claim: &Claim, seal: &Seal, has_landed: bool) -> Result<(), Ended> {
         let Seal { batch_id, events, .. } = *seal;
-        let Shared { store, unlanded, status, shards, .. } = &*self.shared;
+        let Shared { store, unlanded, status, shards, copies, .. } = &*self.shared;
         if store.is_dead_lettered(batch_id) {
             return Ok(());
         }
@@ -294,8 +330,9 @@ impl PartitionTask {
         let events = u64::from(events);
         let confirmed_at = claim.owner.confirmed_at;
         unlanded.add([batch_id]);
-        store.stats().count_accepted(events);
-        let columns = vec![batch.events.into_columns()];
+        self.count(events);
+        let may_be_elsewhere = batch.events.may_be_elsewhere();
+        let columns = batch.events.into_records();
         let may_insert = move || confirmed_at.is_recent();
         let batch = info(seal, oldest_ms);
         let stored = async {
@@ -304,12 +341,16 @@ impl PartitionTask {
             for shard in shards.iter().skip(usize::from(seal.shard)).take(1) {
                 people::add_events(shard, Selection::Batches(&[batch_id])).await?;
             }
+            // A repair has restored what was removed from it.
+            if may_be_elsewhere {
+                copies.check(batch_id, seal.shard.into()).await;
+            }
             Ok(())
         };
         let stored: Result<Result<(), ClickHouseError>, Ended> = self.unless_stopped(stored).await;
         unlanded.remove(batch_id);
         if !matches!(stored, Ok(Ok(()))) {
-            store.stats().uncount_accepted(events);
+            self.uncount(events);
         }
         stored?.map_err(|error| {
             Lost::Failed(format!("a batch of an earlier owner cannot be stored: {error}"))
@@ -419,15 +460,22 @@ impl PartitionTask {
                 next = stream.next(), if !limits.is_full(size) => {
                     let mut next = Some(next);
                     let mut left = MESSAGES_PER_TURN;
+                    let mut bytes = 0;
                     while let Some(message) = next {
                         match message {
-                            Some(Ok(message)) => open.push(&message),
+                            Some(Ok(message)) => {
+                                bytes += message.payload_len();
+                                open.push(&message);
+                            }
                             Some(Err(KafkaError::PartitionEOF(_))) => {}
                             Some(Err(error)) if is_temporary(&error) => {}
                             Some(Err(error)) => return Err(error.into()),
                             None => return Err(Lost::Failed("the reader has ended".to_owned()).into()),
                         }
                         left -= 1;
+                        if bytes > MESSAGES_PER_TURN * BYTES_PER_MESSAGE || limits.is_full(open.size()) {
+                            left = 0;
+                        }
                         // What is taken from the stream must get into the batch.
                         next = if left == 0 { None } else { stream.next().now_or_never() };
                     }
@@ -474,7 +522,7 @@ impl PartitionTask {
         landed_at: &mut VecDeque<(i64, Instant)>,
         permit: OwnedSemaphorePermit,
     ) -> Result<(Owner, InFlight), Ended> {
-        let Shared { unlanded, store, feed, choose_shard, .. } = &*self.shared;
+        let Shared { unlanded, store, feed, choose_shard, copies, .. } = &*self.shared;
         records.extend(self.releasable(&owner, landed_at));
         let shard = choose_shard.lock().unwrap_or_else(PoisonError::into_inner).next();
         let shard = u16::try_from(shard).expect("there are few shards");
@@ -492,17 +540,23 @@ impl PartitionTask {
         };
         batch.events.record(store.stats());
         let events = u64::from(seal.events);
-        store.stats().count_accepted(events);
-        feed.publish(batch.events.columns());
-        let OpenBatch { events: columns, oldest_ms, .. } = batch;
+        self.count(events);
+        batch.events.records().iter().for_each(|columns| feed.publish(columns));
+        let OpenBatch { events: messages, oldest_ms, .. } = batch;
         let (store, batch, confirmed_at) = (store.clone(), info(&seal, oldest_ms), owner.confirmed_at);
+        let copies = messages.may_be_elsewhere().then(|| copies.clone());
         let insert = tokio::spawn(async move {
-            let _permit = permit;
             let may_insert = move || confirmed_at.is_recent();
             if events == 0 {
                 return Ok(());
             }
-            store.try_store(batch, vec![columns.into_columns()], false, Some(&may_insert)).await
+            store.try_store(batch, messages.into_records(), false, Some(&may_insert)).await?;
+            drop(permit);
+            // Before it is recorded as landed: then nobody would compare it any more.
+            if let Some(copies) = copies {
+                copies.check(batch.batch_id, batch.shard).await;
+            }
+            Ok(())
         });
         Ok((owner, InFlight { seal, oldest_ms, insert }))
     }

@@ -20,6 +20,8 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::client::{Clients, REQUEST_TIMEOUT, log, log_error};
+use super::journal::largest_message;
+use super::journal_topic;
 use super::partition::{PartitionTask, Shared};
 use super::status::KafkaStatus;
 use crate::blocking::run_blocking;
@@ -40,9 +42,9 @@ const REVOKE_TIMEOUT: Duration = Duration::from_secs(6);
 const LAG_INTERVAL: Duration = Duration::from_secs(5);
 /// How often landed batches become durable.
 const DURABILITY_INTERVAL: Duration = Duration::from_secs(10);
-const POLL_INTERVAL: Duration = Duration::from_millis(100);
+pub(super) const POLL_INTERVAL: Duration = Duration::from_millis(100);
 /// How long a new topic may take to be known.
-const CREATION_TIMEOUT: Duration = Duration::from_secs(10);
+pub(super) const CREATION_TIMEOUT: Duration = Duration::from_secs(10);
 
 const STORE_ID: &str = include_str!("../../queries/kafka/store_id.sql");
 
@@ -73,6 +75,8 @@ enum Change {
 pub(crate) struct KafkaDependencies {
     pub(crate) settings: KafkaConfig,
     pub(crate) writer_config: WriterConfig,
+    /// `MILLRACE_MAX_MESSAGE_BYTES`.
+    pub(crate) max_request_bytes: u64,
     pub(crate) shards: Shards,
     pub(crate) choose_shard: ShardChoice,
     pub(crate) writer: Writer,
@@ -151,6 +155,7 @@ async fn start(
     let KafkaDependencies {
         settings,
         writer_config,
+        max_request_bytes,
         shards,
         choose_shard,
         writer,
@@ -171,6 +176,9 @@ async fn start(
         let prepared = async {
             let store_id = store_id(shards.first()).await.map_err(|error| error.to_string())?;
             prepare_seals(&clients).await?;
+            if clients.settings.journal_topic().is_some() {
+                journal_topic::prepare(&clients, largest_message(max_request_bytes)).await?;
+            }
             let topics = clients.settings.topics();
             let member = clients.member(Membership { changes: sender.clone() });
             let member = member.and_then(|member| member.subscribe(&topics).map(|()| member));
@@ -191,7 +199,7 @@ async fn start(
     };
     status.set_error(None);
     tracing::info!(
-        topics = clients.settings.kafka_topics,
+        topics = clients.settings.topics().join(","),
         group = clients.settings.kafka_group,
         "consuming Kafka"
     );
@@ -204,6 +212,7 @@ async fn start(
         store_id,
         unlanded: writer.unlanded_batches().clone(),
         decoder,
+        copies: writer.copies(),
         feed,
         status,
         limits: batch_limits(&writer_config),

@@ -200,11 +200,11 @@ impl Metrics {
             "MILLRACE_JOURNAL_MAX_BYTES: at this size of journal and dead letters, senders wait.",
             journal.max_bytes as f64,
         );
-        let accepts = journal.durable && stats.disk_full().is_none();
+        let accepts = journal.durable && stats.refusal().is_none();
         text.single(
             "millrace_journal_writable",
             Gauge,
-            "1 if the journal accepts events, 0 if the disk fails or is full.",
+            "1 if the journal accepts events, 0 if the disk fails or is full, or Kafka as the journal confirms nothing.",
             f64::from(u8::from(accepts)),
         );
         let health = self.sources.health.current();

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tokio::task::{JoinError, JoinSet};
 use uuid::Uuid;
 
@@ -27,19 +27,38 @@ const STOP_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The batches to compare. Cheap to clone.
 #[derive(Clone, Debug)]
-pub(super) struct Copies(Option<mpsc::UnboundedSender<(Uuid, u32)>>);
+pub(super) struct Copies(Option<mpsc::UnboundedSender<Landed>>);
+
+/// The same for those who do not keep the task running.
+#[cfg(feature = "kafka")]
+#[derive(Clone, Debug)]
+pub(crate) struct WeakCopies(Option<mpsc::WeakUnboundedSender<Landed>>);
+
+/// A batch that has landed.
+#[derive(Debug)]
+struct Landed {
+    batch_id: Uuid,
+    shard: u32,
+    /// Dropped when it was compared.
+    compared: Option<oneshot::Sender<()>>,
+}
 
 /// Compares batches.
 pub(super) struct CopiesTask {
     shards: Arc<[ShardStore]>,
     reader: ClickHouse,
-    batches: mpsc::UnboundedReceiver<(Uuid, u32)>,
+    batches: mpsc::UnboundedReceiver<Landed>,
 }
 
 impl Copies {
-    /// No other server uses the embedded engine: then there is no task.
-    pub(super) fn new(shards: Arc<[ShardStore]>, reader: ClickHouse) -> (Self, Option<CopiesTask>) {
-        if shards.iter().all(|shard| shard.clickhouse.shared_as().is_none()) {
+    /// No other server uses the embedded engine: then there is no task, unless an earlier process counts as another one.
+    pub(super) fn new(
+        shards: Arc<[ShardStore]>,
+        reader: ClickHouse,
+        processes_are_servers: bool,
+    ) -> (Self, Option<CopiesTask>) {
+        let is_shared = shards.iter().any(|shard| shard.clickhouse.shared_as().is_some());
+        if !is_shared && !processes_are_servers {
             return (Self(None), None);
         }
         let (sender, batches) = mpsc::unbounded_channel();
@@ -50,8 +69,26 @@ impl Copies {
     pub(super) fn check(&self, batch_id: Uuid, shard: u32) {
         if let Some(sender) = &self.0 {
             // The task ends only with the writer.
-            sender.send((batch_id, shard)).ok();
+            sender.send(Landed { batch_id, shard, compared: None }).ok();
         }
+    }
+
+    #[cfg(feature = "kafka")]
+    pub(super) fn downgrade(&self) -> WeakCopies {
+        WeakCopies(self.0.as_ref().map(mpsc::UnboundedSender::downgrade))
+    }
+}
+
+#[cfg(feature = "kafka")]
+impl WeakCopies {
+    /// Compares a batch that has landed, or waits as a dead letter, now and later. Returns when it was compared once.
+    pub(crate) async fn check(&self, batch_id: Uuid, shard: u32) {
+        let Some(sender) = self.0.as_ref().and_then(mpsc::WeakUnboundedSender::upgrade) else { return };
+        let (compared, done) = oneshot::channel();
+        sender.send(Landed { batch_id, shard, compared: Some(compared) }).ok();
+        drop(sender);
+        // An error: nothing is ever sent.
+        done.await.ok();
     }
 }
 
@@ -70,8 +107,9 @@ impl CopiesTask {
         loop {
             tokio::select! {
                 next = self.batches.recv() => match next {
-                    Some((batch_id, shard)) => {
-                        self.start(&mut checks, Compared { batch_id, shard: shard as usize, times: 0 });
+                    Some(Landed { batch_id, shard, compared }) => {
+                        let batch = Compared { batch_id, shard: shard as usize, times: 0 };
+                        self.start(&mut checks, batch, compared);
                     }
                     None => break,
                 },
@@ -81,7 +119,7 @@ impl CopiesTask {
                         waiting.spawn(tokio::time::sleep(*delay).map(move |()| compared));
                     }
                 }
-                Some(due) = waiting.join_next() => self.start(&mut checks, output(due)),
+                Some(due) = waiting.join_next() => self.start(&mut checks, output(due), None),
             }
         }
         let compared = async {
@@ -96,7 +134,8 @@ impl CopiesTask {
         }
     }
 
-    fn start(&self, checks: &mut JoinSet<Compared>, compared: Compared) {
+    /// Drops `done` when the batch was compared.
+    fn start(&self, checks: &mut JoinSet<Compared>, compared: Compared, done: Option<oneshot::Sender<()>>) {
         let (shards, reader) = (Arc::clone(&self.shards), self.reader.clone());
         checks.spawn(async move {
             let Compared { batch_id, shard, times } = compared;
@@ -104,6 +143,7 @@ impl CopiesTask {
                 tracing::warn!(batch = %batch_id, %error, "cannot compare a batch with those of other servers; retrying");
                 tokio::time::sleep(RETRY_DELAY).await;
             }
+            drop(done);
             Compared { times: times + 1, ..compared }
         });
     }

@@ -40,6 +40,7 @@
 //! | 100,000 producers, all active within the last hour | a new producer is rejected with a retry delay |
 //! | the batches in flight and one more in memory | further batches are read from the journal when they are inserted |
 
+pub(crate) mod admission;
 pub(crate) mod batch;
 pub(crate) mod batch_id;
 pub(crate) mod boot;
@@ -74,6 +75,8 @@ use std::time::{Duration, Instant};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
+#[cfg(feature = "kafka")]
+pub(crate) use copies::WeakCopies;
 pub(crate) use insert::MAX_INSERTS_IN_FLIGHT;
 pub(crate) use recover::{RecoveredState, recover};
 pub(crate) use stats::{RejectedByField, WriterStats};
@@ -211,24 +214,41 @@ impl From<Stopping> for Error {
 pub(crate) struct MemoryPermit(OwnedSemaphorePermit);
 
 /// A submitted request.
-struct Submission {
-    request: WriteRequest,
+#[derive(Debug)]
+pub(crate) struct Submission {
+    pub(crate) request: WriteRequest,
     /// Whether the request may wait for space on disk. Otherwise it is rejected.
-    may_wait: bool,
+    pub(crate) may_wait: bool,
     /// Dropped when the events are no longer in memory.
-    permit: OwnedSemaphorePermit,
-    reply: AckSender,
+    pub(crate) permit: OwnedSemaphorePermit,
+    pub(crate) reply: AckSender,
 }
 
 /// Sends the acknowledgement of a request.
-struct AckSender {
+#[derive(Debug)]
+pub(crate) struct AckSender {
     reply: oneshot::Sender<Result<Ack, SubmitError>>,
-    submitted_at: Instant,
+    pub(crate) submitted_at: Instant,
     sender: Option<Sender>,
 }
 
+/// What the handles of another journal submit.
+#[cfg(feature = "kafka")]
+#[derive(Debug)]
+pub(crate) struct JournalQueue {
+    pub(crate) submissions: mpsc::Receiver<Submission>,
+    pub(crate) producer_queries: mpsc::Receiver<ProducerQuery>,
+}
+
 impl AckSender {
-    fn send(self, result: Result<Ack, SubmitError>, stats: &WriterStats) {
+    /// Without a sender: what it counts is not of interest.
+    #[cfg(all(test, feature = "kafka"))]
+    pub(crate) fn for_test() -> (Self, PendingAck) {
+        let (reply, ack) = oneshot::channel();
+        (Self { reply, submitted_at: Instant::now(), sender: None }, PendingAck(ack))
+    }
+
+    pub(crate) fn send(self, result: Result<Ack, SubmitError>, stats: &WriterStats) {
         if let Ok(ack) = &result {
             stats.acknowledgement.observe(self.submitted_at.elapsed());
             if let Some(sender) = &self.sender {
@@ -255,7 +275,7 @@ impl Future for PendingAck {
 }
 
 /// The key of a producer, and where its state is sent.
-type ProducerQuery = (String, oneshot::Sender<Option<ProducerState>>);
+pub(crate) type ProducerQuery = (String, oneshot::Sender<Option<ProducerState>>);
 
 /// The handle of the writer's task. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -270,6 +290,8 @@ pub(crate) struct Writer {
     reconciled: CancellationToken,
     #[cfg(feature = "kafka")]
     store: BatchStore,
+    #[cfg(feature = "kafka")]
+    copies: WeakCopies,
 }
 
 /// How long [`Writer::settle`] waits. A batch that takes longer fails repeatedly, and is encoded again as a dead letter.
@@ -302,7 +324,7 @@ impl Writer {
     /// Like [`Self::reserve`], but fails with [`SubmitError::Busy`] after 500 ms, or at once if the journal is full. For
     /// unary calls, which flow control does not slow.
     pub(crate) async fn try_reserve(&self, columns_bytes: usize) -> Result<MemoryPermit, SubmitError> {
-        if let Some(reason) = self.stats.disk_full() {
+        if let Some(reason) = self.stats.refusal() {
             return Err(SubmitError::Busy(reason));
         }
         match tokio::time::timeout(TRY_TIMEOUT, self.reserve(columns_bytes)).await {
@@ -334,7 +356,7 @@ impl Writer {
     }
 
     fn busy(&self) -> SubmitError {
-        SubmitError::Busy(self.stats.disk_full().unwrap_or_else(|| {
+        SubmitError::Busy(self.stats.refusal().unwrap_or_else(|| {
             "the memory for buffered events is in use (MILLRACE_MAX_BUFFER_BYTES)".to_owned()
         }))
     }
@@ -351,8 +373,23 @@ impl Writer {
         state.await.map_err(|_| Stopping)
     }
 
-    pub(crate) fn stats(&self) -> &WriterStats {
+    pub(crate) fn stats(&self) -> &Arc<WriterStats> {
         &self.stats
+    }
+
+    /// A handle whose requests go to another journal, and where they arrive.
+    #[cfg(feature = "kafka")]
+    pub(crate) fn with_other_journal(&self) -> (Self, JournalQueue) {
+        let (submissions, received) = mpsc::channel(SUBMISSION_QUEUE_CAPACITY);
+        let (producer_queries, queries) = mpsc::channel(16);
+        let writer = Self { submissions, producer_queries, ..self.clone() };
+        (writer, JournalQueue { submissions: received, producer_queries: queries })
+    }
+
+    /// Compares batches of another source with those of other servers.
+    #[cfg(feature = "kafka")]
+    pub(crate) fn copies(&self) -> WeakCopies {
+        self.copies.clone()
     }
 
     /// Stores batches of another source. Not before [`Self::reconciled`].

@@ -19,11 +19,11 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 use uuid::Uuid;
 
+use super::admission::{Admission, Decision};
 use super::columns::EventColumns;
 use super::feed::Feed;
 use super::flush_policy::{BatchLimits, BatchSize};
-use super::producers::{ProducerState, Producers, SequenceCheck, producer_key};
-use super::recent_ids::RecentIds;
+use super::producers::{ProducerState, Producers};
 use super::record::{EventsRecord, Seal, Snapshot, kind};
 use super::recover::RecoveredState;
 use super::{Ack, REQUEST_OVERHEAD_BYTES, SubmitError, WriteRequest};
@@ -85,9 +85,6 @@ pub(super) struct BufferedEvents {
     /// Whether another server may have stored some of them.
     pub(super) may_be_elsewhere: bool,
 }
-
-/// Smaller records are concatenated at once: each takes about a kilobyte in addition to its values.
-const SMALL_RECORD_BYTES: usize = 32 << 10;
 
 /// The batch to which durable events are added.
 #[derive(Default)]
@@ -172,8 +169,7 @@ pub(super) struct StateSettings {
 /// The state of the writer. `T` identifies a caller that waits for a reply.
 pub(super) struct WriterState<T> {
     settings: StateSettings,
-    producers: Producers,
-    recent_ids: RecentIds,
+    admission: Admission,
     /// In the order of their records.
     pending: VecDeque<PendingRecord<T>>,
     /// Number of seals in `pending`.
@@ -232,8 +228,7 @@ impl<T> WriterState<T> {
         };
         Self {
             settings,
-            producers: recovered.producers,
-            recent_ids: recovered.recent_ids,
+            admission: Admission { producers: recovered.producers, recent_ids: recovered.recent_ids },
             pending: VecDeque::new(),
             pending_seals: 0,
             failures: 0,
@@ -255,7 +250,7 @@ impl<T> WriterState<T> {
     }
 
     pub(super) fn producers(&self) -> &Producers {
-        &self.producers
+        &self.admission.producers
     }
 
     /// The recovered batches: the landed ones, then the others.
@@ -291,68 +286,32 @@ impl<T> WriterState<T> {
         log: &mut impl RecordLog,
     ) -> Option<DeferredRequest<T>> {
         let events = u64::from(request.columns.rows());
-        let numbered = !request.producer_id.is_empty();
-        let producer_key = match numbered {
-            true => producer_key(&request.project, &request.producer_id).into_owned(),
-            false => String::new(),
-        };
-        if numbered {
-            let WriteRequest { producer_id, sequence, start_new_numbering, received_at_ms, .. } = &request;
-            let rejection = match self.producers.check_sequence(
-                &producer_key,
-                *sequence,
-                *start_new_numbering,
-                *received_at_ms,
-            ) {
-                SequenceCheck::Next => None,
-                SequenceCheck::Duplicate => {
-                    self.producers.record_duplicate(&producer_key, *received_at_ms);
-                    self.push_duplicate(producer_key, events, waiter);
-                    return None;
-                }
-                SequenceCheck::Gap { expected } => Some(SubmitError::SequenceGap {
-                    producer_id: producer_id.clone(),
-                    sequence: *sequence,
-                    expected,
-                }),
-                SequenceCheck::Forgotten => Some(SubmitError::ForgottenProducer {
-                    producer_id: producer_id.clone(),
-                    sequence: *sequence,
-                }),
-                SequenceCheck::AtCapacity { retry_after } => {
-                    Some(SubmitError::TooManyProducers { retry_after })
-                }
-            };
-            if let Some(rejection) = rejection {
-                self.replies.push((waiter, Err(rejection)));
+        let next = match self.admission.decide(&request) {
+            Decision::Next(next) => next,
+            Decision::Duplicate { producer_key } => {
+                self.push_duplicate(producer_key, events, waiter);
                 return None;
             }
-        }
-        let duplicate_rows = self.duplicate_rows(&request.columns);
-        if duplicate_rows.len() as u64 == events && !numbered {
-            self.push_duplicate(String::new(), events, waiter);
-            return None;
-        }
-        let deduplicated =
-            (!duplicate_rows.is_empty()).then(|| request.columns.without_rows(&duplicate_rows));
+            Decision::Rejected(error) => {
+                self.replies.push((waiter, Err(error)));
+                return None;
+            }
+        };
         let payload = EventsRecord::encode_fields(
             &request.project,
             &request.producer_id,
             request.sequence,
             request.received_at_ms,
-            deduplicated.as_ref().unwrap_or(&request.columns),
+            next.columns(&request),
         );
         let record_bytes = payload.len();
         match log.append(kind::EVENTS, payload) {
             Ok(lsn) => {
-                let WriteRequest { sequence, received_at_ms, columns, sent_to_another_server, .. } = request;
-                let columns = deduplicated.unwrap_or(columns);
-                if numbered {
-                    self.producers.record_admitted(&producer_key, sequence, received_at_ms);
-                }
-                self.recent_ids.insert(lsn, columns.explicit_ids().map(|(_, id)| id));
+                self.admission.record(lsn, &request, &next);
+                let WriteRequest { sequence, received_at_ms, sent_to_another_server, .. } = request;
+                let (producer_key, duplicates) = (next.producer_key.clone(), next.duplicates);
+                let columns = next.into_columns(request);
                 self.snapshots.bytes_since_last += (columns.size_bytes() + REQUEST_OVERHEAD_BYTES) as u64;
-                let duplicates = duplicate_rows.len() as u64;
                 let may_be_elsewhere = sent_to_another_server;
                 let buffered = BufferedEvents { records: vec![columns], permit, may_be_elsewhere };
                 self.pending.push_back(PendingRecord::Events {
@@ -390,16 +349,6 @@ impl<T> WriterState<T> {
         self.complete_duplicates();
     }
 
-    /// Rows whose explicit id was admitted before, or occurs earlier in the request.
-    fn duplicate_rows(&self, columns: &EventColumns) -> Vec<u32> {
-        let mut in_request = HashSet::new();
-        columns
-            .explicit_ids()
-            .filter(|&(_, id)| self.recent_ids.contains(id) || !in_request.insert(id))
-            .map(|(row, _)| row)
-            .collect()
-    }
-
     /// Applies the outcome of the oldest pending record: it is durable, or never will be.
     pub(super) fn append_completed(
         &mut self,
@@ -424,7 +373,7 @@ impl<T> WriterState<T> {
                 buffered.records.iter().for_each(|columns| self.settings.feed.publish(columns));
                 let numbered = !producer_key.is_empty();
                 if numbered {
-                    self.producers.mark_durable(&producer_key, sequence);
+                    self.admission.producers.mark_durable(&producer_key, sequence);
                 }
                 let last_durable_sequence = if numbered { sequence } else { 0 };
                 self.replies.push((waiter, Ok(Ack { accepted, duplicates, last_durable_sequence })));
@@ -434,8 +383,8 @@ impl<T> WriterState<T> {
             }
             (Some(PendingRecord::Events { lsn, producer_key, waiter, .. }), Err(error)) => {
                 self.failures += 1;
-                self.producers.roll_back(&producer_key);
-                self.recent_ids.roll_back(lsn);
+                self.admission.producers.roll_back(&producer_key);
+                self.admission.recent_ids.roll_back(lsn);
                 self.replies.push((waiter, Err(SubmitError::Disk(error.to_string()))));
             }
             (Some(PendingRecord::Seal(batch)), Ok(())) => {
@@ -486,8 +435,11 @@ impl<T> WriterState<T> {
                 return;
             };
             let reply = if failures == self.failures {
-                let last_durable_sequence =
-                    self.producers.get(&producer_key).map_or(0, |producer| producer.last_durable_sequence);
+                let last_durable_sequence = self
+                    .admission
+                    .producers
+                    .get(&producer_key)
+                    .map_or(0, |producer| producer.last_durable_sequence);
                 Ok(Ack { accepted: 0, duplicates: events, last_durable_sequence })
             } else {
                 Err(SubmitError::Disk(
@@ -579,9 +531,9 @@ impl<T> WriterState<T> {
         let producer =
             |(id, state): (&str, ProducerState)| (id.to_owned(), state.last_sequence, state.last_seen_ms);
         let snapshot = Snapshot {
-            producers: self.producers.iter().map(producer).collect(),
-            forgotten: self.producers.forgotten().collect(),
-            event_ids: self.recent_ids.iter().collect(),
+            producers: self.admission.producers.iter().map(producer).collect(),
+            forgotten: self.admission.producers.forgotten().collect(),
+            event_ids: self.admission.recent_ids.iter().collect(),
         };
         let parts = snapshot.encode(self.settings.snapshot_part_bytes);
         let bytes: u64 = parts.iter().map(|part| part.len() as u64).sum();
@@ -611,7 +563,7 @@ impl<T> WriterState<T> {
 
     /// Forgets the producers that have exceeded the idle timeout.
     pub(super) fn expire_idle_producers(&mut self, now_ms: i64) {
-        self.producers.expire_idle(now_ms - self.settings.producer_idle_timeout.as_millis() as i64);
+        self.admission.producers.expire_idle(now_ms - self.settings.producer_idle_timeout.as_millis() as i64);
     }
 
     fn snapshot_failed(&mut self, now: Instant) {
@@ -739,7 +691,7 @@ impl BufferedEvents {
         self.may_be_elsewhere |= more.may_be_elsewhere;
         for record in more.records {
             match self.records.last_mut() {
-                Some(last) if last.size_bytes() < SMALL_RECORD_BYTES && last.has_same_columns(&record) => {
+                Some(last) if last.is_small() && last.has_same_columns(&record) => {
                     last.append(&record);
                 }
                 _ => self.records.push(record),

@@ -39,6 +39,7 @@ pub(crate) struct WriterStats {
     last_flush_ms: AtomicI64,
     insert_error: Mutex<Option<String>>,
     disk_full: Mutex<Option<String>>,
+    kafka_stalled: Mutex<Option<String>>,
     landed: watch::Sender<u64>,
 }
 
@@ -64,6 +65,7 @@ impl Default for WriterStats {
             last_flush_ms: AtomicI64::default(),
             insert_error: Mutex::default(),
             disk_full: Mutex::default(),
+            kafka_stalled: Mutex::default(),
             landed: watch::Sender::default(),
         }
     }
@@ -142,6 +144,11 @@ impl WriterStats {
     pub(crate) fn disk_full(&self) -> Option<String> {
         self.disk_full.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
+    /// Why no events are accepted now: the journal on disk is full, or Kafka as the journal confirms nothing.
+    pub(crate) fn refusal(&self) -> Option<String> {
+        let stalled = self.kafka_stalled.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        self.disk_full().or(stalled)
+    }
     /// The number of landed batches. Changes with each.
     pub(crate) fn landed(&self) -> watch::Receiver<u64> {
         self.landed.subscribe()
@@ -159,7 +166,15 @@ impl WriterStats {
         self.oldest_unlanded_ms.store(received_at_ms.unwrap_or(0), Relaxed);
     }
     pub(crate) fn count_accepted(&self, events: u64) {
+        self.count_received(events);
+        self.count_unlanded(events);
+    }
+    /// Accepted events that another server may insert.
+    pub(crate) fn count_received(&self, events: u64) {
         self.accepted.fetch_add(events, Relaxed);
+    }
+    /// Events that a server has accepted, and this one inserts.
+    pub(crate) fn count_unlanded(&self, events: u64) {
         self.unlanded.fetch_add(events, Relaxed);
     }
     pub(crate) fn count_duplicates(&self, events: u64) {
@@ -179,6 +194,11 @@ impl WriterStats {
     pub(crate) fn uncount_accepted(&self, events: u64) {
         let subtract = |total: u64| Some(total.saturating_sub(events));
         self.accepted.fetch_update(Relaxed, Relaxed, subtract).ok();
+        self.uncount_unlanded(events);
+    }
+    /// Events that are read again later, perhaps by another server.
+    #[cfg(feature = "kafka")]
+    pub(crate) fn uncount_unlanded(&self, events: u64) {
         self.uncount_recovered(events);
     }
     pub(super) fn set_dead_letter_bytes(&self, bytes: u64) {
@@ -196,6 +216,10 @@ impl WriterStats {
     }
     pub(super) fn set_insert_error(&self, error: Option<String>) {
         *self.insert_error.lock().unwrap_or_else(PoisonError::into_inner) = error;
+    }
+    #[cfg(feature = "kafka")]
+    pub(crate) fn set_kafka_stalled(&self, stalled: Option<String>) {
+        *self.kafka_stalled.lock().unwrap_or_else(PoisonError::into_inner) = stalled;
     }
     pub(super) fn set_disk_full(&self, full: Option<String>) {
         *self.disk_full.lock().unwrap_or_else(PoisonError::into_inner) = full;

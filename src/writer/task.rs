@@ -88,6 +88,8 @@ pub(crate) struct WriterDependencies {
     pub schema_pending: watch::Receiver<Option<String>>,
     /// Gets the events of every durable request.
     pub feed: Feed,
+    /// Whether producers take an earlier process of this server for another one.
+    pub processes_are_servers: bool,
     /// Stops the writer: it admits no further request, inserts what it has, and ends.
     pub stop: CancellationToken,
 }
@@ -134,6 +136,7 @@ pub(crate) async fn start(dependencies: WriterDependencies) -> io::Result<(Write
         demand,
         schema_pending,
         feed,
+        processes_are_servers,
         stop,
     } = dependencies;
     let stats = Arc::new(WriterStats::default());
@@ -170,7 +173,10 @@ pub(crate) async fn start(dependencies: WriterDependencies) -> io::Result<(Write
     };
     let replayer = DeadLetterReplayer::new(store.clone());
     let mut shard_choice = ShardChoice::new(Arc::clone(&store.shards), replicas);
-    let (copies, copies_task) = Copies::new(Arc::clone(&store.shards), shards.reader().clone());
+    let (copies, copies_task) =
+        Copies::new(Arc::clone(&store.shards), shards.reader().clone(), processes_are_servers);
+    #[cfg(feature = "kafka")]
+    let weak_copies = copies.downgrade();
     let inserter = Inserter {
         store: store.clone(),
         journal: journal.clone(),
@@ -218,6 +224,8 @@ pub(crate) async fn start(dependencies: WriterDependencies) -> io::Result<(Write
         reconciled: reconciled.clone(),
         #[cfg(feature = "kafka")]
         store,
+        #[cfg(feature = "kafka")]
+        copies: weak_copies,
     };
     let mut tasks = JoinSet::new();
     // Ends when `stop` is cancelled and everything has landed.

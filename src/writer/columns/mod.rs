@@ -405,8 +405,13 @@ impl EventColumns {
         }
     }
 
+    /// Whether it is better concatenated with others: a record takes about a kilobyte in addition to its values.
+    pub(crate) fn is_small(&self) -> bool {
+        self.size_bytes() < 32 << 10
+    }
+
     /// Whether both have the same promoted properties.
-    pub(super) fn has_same_columns(&self, other: &Self) -> bool {
+    pub(crate) fn has_same_columns(&self, other: &Self) -> bool {
         self.promoted.len() == other.promoted.len()
             && self
                 .promoted
@@ -416,7 +421,7 @@ impl EventColumns {
     }
 
     /// Appends the rows of `more`, which [has the same columns](Self::has_same_columns).
-    pub(super) fn append(&mut self, more: &Self) {
+    pub(crate) fn append(&mut self, more: &Self) {
         for run in &more.runs {
             self.push_run(&run.project, run.received_at_ms, run.rows);
         }

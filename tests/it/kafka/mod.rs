@@ -2,6 +2,7 @@
 
 mod broker;
 mod client;
+mod journal;
 mod measure;
 mod mock;
 mod seals;

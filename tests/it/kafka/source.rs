@@ -24,7 +24,7 @@ pub(super) const TOPIC: &str = "events";
 pub(super) const PARTITIONS: i32 = 12;
 
 /// `KAFKA_EVENTS` of `make kafka-test`.
-fn number(variable: &str, default: u64) -> u64 {
+pub(super) fn number(variable: &str, default: u64) -> u64 {
     std::env::var(variable).map_or(default, |text| text.parse().expect("it is a number"))
 }
 

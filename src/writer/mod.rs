@@ -51,6 +51,7 @@ pub(crate) mod durability;
 pub(crate) mod feed;
 pub(crate) mod flush_policy;
 mod insert;
+mod producer_queries;
 pub(crate) mod producers;
 pub(crate) mod recent_ids;
 pub(crate) mod reconcile;

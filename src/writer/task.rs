@@ -1,5 +1,6 @@
 //! The task around the [`WriterState`]: it owns the channels, the timers, the pending appends and the running checkpoint.
 
+use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::future::Future;
 use std::io;
@@ -22,7 +23,8 @@ use super::durability::Durability;
 use super::feed::Feed;
 use super::flush_policy::BatchLimits;
 use super::insert::{Inserter, InserterEvent, MAX_INSERTS_IN_FLIGHT, UnconfirmedBatches};
-use super::producers::{MAX_FORGOTTEN_PRODUCERS, MAX_PRODUCERS};
+use super::producer_queries::ProducerQueries;
+use super::producers::{MAX_FORGOTTEN_PRODUCERS, MAX_PRODUCERS, producer_key};
 use super::recent_ids::RecentIds;
 use super::recover::RecoveredState;
 use super::replay::DeadLetterReplayer;
@@ -212,6 +214,7 @@ pub(crate) async fn start(dependencies: WriterDependencies) -> io::Result<(Write
         last_checkpoint: Instant::now(),
         deferred: None,
         queued: VecDeque::new(),
+        producer_queries: ProducerQueries::default(),
         required_bytes: None,
     };
     let writer = Writer {
@@ -276,6 +279,7 @@ struct WriterTask {
     deferred: Option<DeferredRequest<AckSender>>,
     /// Stream requests that wait behind the deferred one, in order.
     queued: VecDeque<Submission>,
+    producer_queries: ProducerQueries,
     /// The record size of the last request that did not fit; `None` once there is space for it.
     required_bytes: Option<usize>,
 }
@@ -340,6 +344,7 @@ impl WriterTask {
             self.stats.record_heartbeat();
             let all_appended = self.state.append_due_records(Instant::now(), now_ms(), &mut self.log);
             self.send_replies();
+            self.answer_producer_queries();
             self.dispatch();
             self.stats.set_oldest_unlanded_ms(self.state.oldest_unlanded_ms());
             if draining && self.state.is_drained() {
@@ -368,9 +373,16 @@ impl WriterTask {
                     }
                     InserterEvent::Landed => self.state.batch_landed(),
                 },
-                Some((producer_id, reply)) = producer_queries.recv() => {
-                    // An error means that the caller no longer waits.
-                    reply.send(self.state.producers().get(&producer_id)).ok();
+                Some(query) = producer_queries.recv() => {
+                    // After the requests that were submitted before: they change the answer.
+                    while let Ok(submission) = submissions.try_recv() {
+                        self.admit_or_queue(submission);
+                    }
+                    let mut queries = std::mem::take(&mut self.producer_queries);
+                    let waiting = self.waiting();
+                    let waiting = waiting.iter().map(|(key, sequence)| (&**key, *sequence));
+                    queries.push(query, self.state.producers(), waiting);
+                    self.producer_queries = queries;
                 }
                 () = sleep_until(due) => self.state.seal_open_batch(Instant::now()),
                 // With a new subscription, a batch may be due sooner.
@@ -443,6 +455,26 @@ impl WriterTask {
             }
             waiter.send(reply, &self.stats);
         }
+    }
+
+    /// The keys and sequences of numbered requests that wait to be admitted.
+    fn waiting(&self) -> Vec<(Cow<'_, str>, u64)> {
+        let deferred = self.deferred.iter().map(|deferred| &deferred.request);
+        let requests = deferred.chain(self.queued.iter().map(|submission| &submission.request));
+        requests
+            .filter(|request| !request.producer_id.is_empty())
+            .map(|request| (producer_key(&request.project, &request.producer_id), request.sequence))
+            .collect()
+    }
+
+    fn answer_producer_queries(&mut self) {
+        if self.producer_queries.is_empty() {
+            return;
+        }
+        let mut queries = std::mem::take(&mut self.producer_queries);
+        let waiting = self.waiting();
+        queries.answer(self.state.producers(), |key| waiting.iter().any(|(waiting, _)| waiting == key));
+        self.producer_queries = queries;
     }
 
     /// Admits a request. Behind a deferred request, a stream's request is queued and a unary request is rejected.

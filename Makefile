@@ -106,7 +106,7 @@ browsers: ## Install Chromium and Firefox for the page's tests, and curl for one
 	}
 
 .PHONY: lint
-lint: buf-lint deny machete helm-lint shellcheck $(WEB_READY) ## Check formatting, lints, documentation, contracts, dependencies and deployment
+lint: buf-lint deny machete shellcheck $(WEB_READY) ## Check formatting, lints, documentation, contracts, dependencies and scripts
 	@$(RUST)
 	npm --prefix web run lint
 	cargo fmt --all --check

@@ -78,15 +78,15 @@ TEST_THREADS = $(shell cores=$$(nproc); echo $$((cores > 4 ? cores : 4)))
 test: engine test-tools page $(filter kafka,$(FEATURES)) ## Run every test; FEATURES=kafka adds those of Kafka, with real brokers
 	@$(RUST)
 	RUST_TEST_THREADS=$(TEST_THREADS) MILLRACE_TEST_TOOLS=$(CACHE)/tools/test KAFKA_EVENTS=20000 \
-	  cargo test --locked --workspace --tests $(FEATURE_FLAGS)
-	cargo test --locked --workspace --doc $(FEATURE_FLAGS)
+	  cargo $(CARGO_FLAGS) test --locked --workspace --tests $(FEATURE_FLAGS)
+	cargo $(CARGO_FLAGS) test --locked --workspace --doc $(FEATURE_FLAGS)
 	@$(MAKE) --no-print-directory test-page
 
 .PHONY: test-page
 test-page: page test-tools browsers engine ## Run the tests of the page in real browsers; SCREENSHOTS=1 updates docs/*.png
 	@$(RUST)
 	# As for the tests of the program, which have built it: `cargo build` would compile it again, with fewer features.
-	cargo test --locked --workspace --no-run --test it $(FEATURE_FLAGS)
+	cargo $(CARGO_FLAGS) test --locked --workspace --no-run --test it $(FEATURE_FLAGS)
 	npm --prefix web test
 	npm --prefix web run size
 	GRPCURL=$(GRPCURL) MILLRACE_TEST_TOOLS=$(CACHE)/tools/test npm --prefix web run e2e

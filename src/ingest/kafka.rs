@@ -76,17 +76,18 @@ pub(crate) struct MessageBatch {
 }
 
 impl MessageBatch {
-    pub(crate) fn new(decoder: &MessageDecoder, topic: &Arc<str>, topic_id: Uuid, partition: i32) -> Self {
+    pub(crate) fn new(decoder: MessageDecoder, topic: &Arc<str>, topic_id: Uuid, partition: i32) -> Self {
         let properties = Arc::clone(&decoder.properties.borrow());
+        let records = match decoder.format {
+            KafkaFormat::Journal => Vec::new(),
+            KafkaFormat::Json | KafkaFormat::Event => vec![EventColumns::new(&properties)],
+        };
         Self {
-            decoder: decoder.clone(),
+            decoder,
             topic: Arc::clone(topic),
             topic_id,
             partition,
-            records: match decoder.format {
-                KafkaFormat::Journal => Vec::new(),
-                KafkaFormat::Json | KafkaFormat::Event => vec![EventColumns::new(&properties)],
-            },
+            records,
             events: 0,
             may_be_elsewhere: false,
             properties,
@@ -187,11 +188,7 @@ impl MessageBatch {
         self.may_be_elsewhere |= sent_to_another_server;
         self.events += columns.rows();
         match self.records.last_mut() {
-            Some(last)
-                if last.is_small()
-                    && last.project() == columns.project()
-                    && last.has_same_columns(&columns) =>
-            {
+            Some(last) if last.project() == columns.project() && last.is_better_appended(&columns) => {
                 last.append(&columns);
             }
             _ if columns.is_empty() => {}
@@ -374,7 +371,7 @@ mod tests {
             rejected: RejectedEvents::default(),
             sources: Sources::new(Timestamp::UNIX_EPOCH),
         };
-        MessageBatch::new(&decoder, &"events".into(), Uuid::from_u128(7), 3)
+        MessageBatch::new(decoder, &"events".into(), Uuid::from_u128(7), 3)
     }
 
     fn message(offset: i64, value: &[u8]) -> Message<'_> {

@@ -136,14 +136,11 @@ impl Drop for InFlight {
 
 impl OpenBatch {
     fn new(task: &PartitionTask, topic_id: Uuid) -> Self {
-        let decoder = &task.shared.decoder;
-        let events = match task.is_journal() {
-            true => {
-                let decoder = MessageDecoder { format: KafkaFormat::Journal, ..decoder.clone() };
-                MessageBatch::new(&decoder, &task.topic, topic_id, task.partition)
-            }
-            false => MessageBatch::new(decoder, &task.topic, topic_id, task.partition),
-        };
+        let mut decoder = task.shared.decoder.clone();
+        if task.is_journal() {
+            decoder.format = KafkaFormat::Journal;
+        }
+        let events = MessageBatch::new(decoder, &task.topic, topic_id, task.partition);
         Self { events, contents: BatchContents::default(), oldest_ms: None }
     }
 

@@ -691,9 +691,7 @@ impl BufferedEvents {
         self.may_be_elsewhere |= more.may_be_elsewhere;
         for record in more.records {
             match self.records.last_mut() {
-                Some(last) if last.is_small() && last.has_same_columns(&record) => {
-                    last.append(&record);
-                }
+                Some(last) if last.is_better_appended(&record) => last.append(&record),
                 _ => self.records.push(record),
             }
         }

@@ -327,6 +327,19 @@ impl JournalLog {
     }
 }
 
+/// The keys and sequences of numbered requests that wait to be admitted.
+fn waiting<'a>(
+    deferred: Option<&'a DeferredRequest<AckSender>>,
+    queued: &'a VecDeque<Submission>,
+) -> Vec<(Cow<'a, str>, u64)> {
+    let deferred = deferred.map(|deferred| &deferred.request);
+    let requests = deferred.into_iter().chain(queued.iter().map(|submission| &submission.request));
+    requests
+        .filter(|request| !request.producer_id.is_empty())
+        .map(|request| (producer_key(&request.project, &request.producer_id), request.sequence))
+        .collect()
+}
+
 impl WriterTask {
     async fn run(
         mut self,
@@ -378,11 +391,7 @@ impl WriterTask {
                     while let Ok(submission) = submissions.try_recv() {
                         self.admit_or_queue(submission);
                     }
-                    let mut queries = std::mem::take(&mut self.producer_queries);
-                    let waiting = self.waiting();
-                    let waiting = waiting.iter().map(|(key, sequence)| (&**key, *sequence));
-                    queries.push(query, self.state.producers(), waiting);
-                    self.producer_queries = queries;
+                    self.push_producer_query(query);
                 }
                 () = sleep_until(due) => self.state.seal_open_batch(Instant::now()),
                 // With a new subscription, a batch may be due sooner.
@@ -457,24 +466,20 @@ impl WriterTask {
         }
     }
 
-    /// The keys and sequences of numbered requests that wait to be admitted.
-    fn waiting(&self) -> Vec<(Cow<'_, str>, u64)> {
-        let deferred = self.deferred.iter().map(|deferred| &deferred.request);
-        let requests = deferred.chain(self.queued.iter().map(|submission| &submission.request));
-        requests
-            .filter(|request| !request.producer_id.is_empty())
-            .map(|request| (producer_key(&request.project, &request.producer_id), request.sequence))
-            .collect()
+    /// Answers a query once the requests that were submitted before are durable.
+    fn push_producer_query(&mut self, query: ProducerQuery) {
+        let waiting = waiting(self.deferred.as_ref(), &self.queued);
+        let waiting = waiting.iter().map(|(key, sequence)| (&**key, *sequence));
+        self.producer_queries.push(query, self.state.producers(), waiting);
     }
 
     fn answer_producer_queries(&mut self) {
         if self.producer_queries.is_empty() {
             return;
         }
-        let mut queries = std::mem::take(&mut self.producer_queries);
-        let waiting = self.waiting();
-        queries.answer(self.state.producers(), |key| waiting.iter().any(|(waiting, _)| waiting == key));
-        self.producer_queries = queries;
+        let waiting = waiting(self.deferred.as_ref(), &self.queued);
+        let is_waiting = |key: &str| waiting.iter().any(|(waiting, _)| waiting == key);
+        self.producer_queries.answer(self.state.producers(), is_waiting);
     }
 
     /// Admits a request. Behind a deferred request, a stream's request is queued and a unary request is rejected.

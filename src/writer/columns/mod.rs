@@ -32,6 +32,8 @@ const ROLLUP_BYTES_PER_MINUTE: usize = 2_048;
 const MILLIS_PER_MINUTE: i64 = 60_000;
 /// Rows per chunk of columns with the same value in each row. All chunks share the same memory.
 const CHUNK_ROWS: usize = 4_096;
+/// Smaller records are concatenated at once.
+const SMALL_RECORD_BYTES: usize = 32 << 10;
 
 /// Rows of the table `events`, column by column.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -405,13 +407,13 @@ impl EventColumns {
         }
     }
 
-    /// Whether it is better concatenated with others: a record takes about a kilobyte in addition to its values.
-    pub(crate) fn is_small(&self) -> bool {
-        self.size_bytes() < 32 << 10
+    /// Whether `more` is better appended than kept beside it: it can be, and a record takes about a kilobyte in addition to its values.
+    pub(crate) fn is_better_appended(&self, more: &Self) -> bool {
+        self.size_bytes() < SMALL_RECORD_BYTES && self.has_same_columns(more)
     }
 
     /// Whether both have the same promoted properties.
-    pub(crate) fn has_same_columns(&self, other: &Self) -> bool {
+    pub(super) fn has_same_columns(&self, other: &Self) -> bool {
         self.promoted.len() == other.promoted.len()
             && self
                 .promoted

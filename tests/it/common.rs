@@ -10,8 +10,14 @@ use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use http_body_util::Full;
+use hyper::body::{Bytes, Incoming};
+use hyper::service::service_fn;
+use hyper::{Request, Response};
+use hyper_util::rt::TokioIo;
 use millrace_client::proto::v1;
 use tempfile::TempDir;
+use tokio::net::TcpListener;
 use tonic::Streaming;
 use tonic::transport::Channel;
 use v1::dashboard_service_client::DashboardServiceClient;
@@ -329,6 +335,21 @@ pub(crate) fn http_request_with(
     });
     let end = response.windows(4).position(|window| window == b"\r\n\r\n").unwrap();
     (String::from_utf8_lossy(&response[..end]).into_owned(), response[end + 4..].to_vec())
+}
+
+/// Responds to requests over HTTP/1.1 until its runtime ends. After an error the connection is closed without a response.
+pub(crate) async fn serve_http<F, E>(
+    listener: TcpListener,
+    respond: impl Fn(Request<Incoming>) -> F + Clone + Send + 'static,
+) where
+    F: Future<Output = Result<Response<Full<Bytes>>, E>> + Send + 'static,
+    E: Into<Box<dyn std::error::Error + Send + Sync>> + 'static,
+{
+    while let Ok((connection, _)) = listener.accept().await {
+        let serving = hyper::server::conn::http1::Builder::new()
+            .serve_connection(TokioIo::new(connection), service_fn(respond.clone()));
+        tokio::spawn(async move { drop(serving.await) });
+    }
 }
 
 /// A ClickHouse server for CLICKHOUSE_URL: a separate engine process. Dropping it kills it.

@@ -5,16 +5,17 @@ use std::sync::{Arc, Mutex, OnceLock};
 
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::{Bytes, Incoming};
-use hyper::service::service_fn;
 use hyper::{Request, Response};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper_util::rt::TokioExecutor;
 use millrace_client::proto::v1;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
-use crate::common::{TestClickHouse, TestServer, event, events_request, free_address, http_request};
+use crate::common::{
+    TestClickHouse, TestServer, event, events_request, free_address, http_request, serve_http,
+};
 use crate::replicas::{PASSWORD, name_engine};
 use crate::rollup_assertions::assert_rollup_matches_events;
 
@@ -46,18 +47,9 @@ impl Wire {
         };
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
-        tokio::spawn(wire.clone().listen(listener));
+        let served = wire.clone();
+        tokio::spawn(serve_http(listener, move |request| served.clone().respond(request)));
         (wire, url)
-    }
-
-    async fn listen(self, listener: TcpListener) {
-        while let Ok((connection, _)) = listener.accept().await {
-            let wire = self.clone();
-            let service = service_fn(move |request| wire.clone().respond(request));
-            let serving = hyper::server::conn::http1::Builder::new()
-                .serve_connection(TokioIo::new(connection), service);
-            tokio::spawn(async move { drop(serving.await) });
-        }
     }
 
     async fn respond(self, request: Request<Incoming>) -> Result<Response<Full<Bytes>>, String> {

@@ -9,15 +9,14 @@ use std::time::{Duration, Instant};
 
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::{Bytes, Incoming};
-use hyper::service::service_fn;
 use hyper::{Request, Response};
 use hyper_util::client::legacy::Client;
-use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper_util::rt::TokioExecutor;
 use millrace_client::ProducerConfig;
 use millrace_client::proto::v1;
 use tokio::net::TcpListener;
 
-use crate::common::{TIMEOUT, TestClickHouse, TestServer, event, events_request, free_address};
+use crate::common::{TIMEOUT, TestClickHouse, TestServer, event, events_request, free_address, serve_http};
 use crate::rollup_assertions::assert_rollup_matches_events;
 
 pub(crate) const PASSWORD: (&str, &str) = ("CLICKHOUSE_PASSWORD", TestClickHouse::PASSWORD);
@@ -63,7 +62,8 @@ impl FaultyReplicas {
         for index in 0..2 {
             let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
             urls.push(format!("http://{}", listener.local_addr().unwrap()));
-            tokio::spawn(replicas.clone().listen(index, listener));
+            let served = replicas.clone();
+            tokio::spawn(serve_http(listener, move |request| served.clone().respond(index, request)));
         }
         (replicas, urls.join(","))
     }
@@ -71,16 +71,6 @@ impl FaultyReplicas {
     /// The number of responses that were lost.
     pub(crate) fn lost(&self) -> u64 {
         self.lost.load(Relaxed)
-    }
-
-    async fn listen(self, index: usize, listener: TcpListener) {
-        while let Ok((connection, _)) = listener.accept().await {
-            let replicas = self.clone();
-            let service = service_fn(move |request| replicas.clone().respond(index, request));
-            let serving = hyper::server::conn::http1::Builder::new()
-                .serve_connection(TokioIo::new(connection), service);
-            tokio::spawn(async move { drop(serving.await) });
-        }
     }
 
     async fn respond(

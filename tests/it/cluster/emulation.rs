@@ -10,16 +10,15 @@ use std::time::{Duration, Instant};
 
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::{Bytes, Incoming};
-use hyper::service::service_fn;
 use hyper::{Request, Response, StatusCode};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper_util::rt::TokioExecutor;
 use regex::Regex;
 use tempfile::TempDir;
 use tokio::net::TcpListener;
 
-use crate::common::{TIMEOUT, TestClickHouse, free_address};
+use crate::common::{TIMEOUT, TestClickHouse, free_address, serve_http};
 
 /// The name in CLICKHOUSE_CLUSTER.
 pub(crate) const CLUSTER: &str = "emulated";
@@ -67,7 +66,7 @@ impl EmulatedCluster {
                 }
                 let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
                 urls.push(format!("http://{}", listener.local_addr().unwrap()));
-                tokio::spawn(proxy.listen(listener));
+                tokio::spawn(serve_http(listener, move |request| proxy.clone().respond(request)));
             }
             urls.join(";")
         });
@@ -111,16 +110,6 @@ struct Proxy {
 }
 
 impl Proxy {
-    async fn listen(self, listener: TcpListener) {
-        while let Ok((connection, _)) = listener.accept().await {
-            let proxy = self.clone();
-            let service = service_fn(move |request| proxy.clone().respond(request));
-            let serving = hyper::server::conn::http1::Builder::new()
-                .serve_connection(TokioIo::new(connection), service);
-            tokio::spawn(async move { drop(serving.await) });
-        }
-    }
-
     async fn respond(self, request: Request<Incoming>) -> Result<Response<Full<Bytes>>, String> {
         let (mut head, body) = request.into_parts();
         let mut body = body.collect().await.map_err(|error| error.to_string())?.to_bytes();

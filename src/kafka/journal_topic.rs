@@ -1,13 +1,10 @@
 //! The topic of the journal: created if it is missing, else checked.
 
-use rdkafka::admin::{AdminOptions, NewTopic, ResourceSpecifier, TopicReplication};
 use rdkafka::consumer::Consumer;
 use rdkafka::error::KafkaResult;
-use rdkafka::types::RDKafkaErrorCode;
-use tokio::time::Instant;
 
 use super::client::{Clients, REQUEST_TIMEOUT};
-use super::source::{CREATION_TIMEOUT, POLL_INTERVAL};
+use super::topics;
 use crate::blocking::run_blocking;
 
 const PARTITIONS: i32 = 12;
@@ -27,31 +24,22 @@ pub(super) struct JournalTopic {
 /// With the way out.
 pub(super) async fn prepare(clients: &Clients, largest_message: u64) -> Result<JournalTopic, String> {
     let name = clients.settings.kafka_journal_topic.clone();
-    let admin = clients.admin().map_err(|error| error.to_string())?;
-    let options = AdminOptions::new().request_timeout(Some(REQUEST_TIMEOUT));
     let replicas = match replicas(clients).await? {
         Some(replicas) => replicas,
         None => {
             let largest = largest_message.to_string();
-            let topic = NewTopic::new(&name, PARTITIONS, TopicReplication::Fixed(-1))
-                .set("cleanup.policy", "delete")
-                .set("retention.ms", RETENTION_MS)
-                .set("retention.bytes", "-1")
-                .set("unclean.leader.election.enable", "false")
-                .set("max.message.bytes", &largest);
-            let created = admin.create_topics([&topic], &options).await.map_err(|error| error.to_string())?;
-            match created.into_iter().next() {
-                Some(Ok(_)) => tracing::info!(topic = name, "created the topic of the journal"),
-                Some(Err((_, RDKafkaErrorCode::TopicAlreadyExists))) | None => {}
-                Some(Err((_, error))) => return Err(format!("{name} cannot be created: {error}")),
-            }
-            wait_for_topic(clients).await?
+            let settings = [
+                ("cleanup.policy", "delete"),
+                ("retention.ms", RETENTION_MS),
+                ("retention.bytes", "-1"),
+                ("unclean.leader.election.enable", "false"),
+                ("max.message.bytes", &largest),
+            ];
+            topics::create(clients, &name, "the journal", PARTITIONS, &settings).await?;
+            topics::wait_until_known(&name, || async { replicas(clients).await.ok().flatten() }).await?
         }
     };
-    let resource = ResourceSpecifier::Topic(&name);
-    let described = admin.describe_configs([&resource], &options).await.map_err(|error| error.to_string())?;
-    let described = described.into_iter().next().ok_or("no response")?;
-    let described = described.map_err(|error| format!("{name} cannot be described: {error}"))?;
+    let described = topics::describe(clients, &name).await?;
     let value = |key: &str| described.get(key).and_then(|entry| entry.value.as_deref());
     let (policy, bytes) = (value("cleanup.policy"), value("max.message.bytes"));
     let topic = check(&name, policy, bytes, largest_message)?;
@@ -86,18 +74,6 @@ fn check(
         ));
     }
     Ok(JournalTopic { max_message_bytes })
-}
-
-/// Waits until the new topic is known. Returns its number of replicas.
-async fn wait_for_topic(clients: &Clients) -> Result<usize, String> {
-    let started = Instant::now();
-    while started.elapsed() < CREATION_TIMEOUT {
-        tokio::time::sleep(POLL_INTERVAL).await;
-        if let Ok(Some(replicas)) = replicas(clients).await {
-            return Ok(replicas);
-        }
-    }
-    Err(format!("the new topic {} is not there yet", clients.settings.kafka_journal_topic))
 }
 
 /// The smallest number of replicas of a partition; `None` if there is no such topic.

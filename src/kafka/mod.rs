@@ -4,7 +4,7 @@
 //! 2. `partition`: claims a partition, and cuts, seals and inserts batches of it.
 //! 3. `claim`: the ownership of a partition: fencing, and transactions that write seals.
 //! 4. `record`: the bytes of the seals topic. `seals`: what they say about a partition.
-//! 5. `topic_id`: the ids of topics, by which one that was created again is noticed.
+//! 5. `topic_id`: the ids of topics, by which one that was created again is noticed. `topics`: those that the server creates.
 //!
 //! As the journal: `journal` writes what this server receives to a topic, which all servers consume like the others. `journal_topic`
 //! creates and checks it, `message` has the bytes of its messages.
@@ -35,3 +35,5 @@ pub(crate) mod status;
 mod tests;
 #[cfg(feature = "kafka")]
 pub(crate) mod topic_id;
+#[cfg(feature = "kafka")]
+mod topics;

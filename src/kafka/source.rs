@@ -7,7 +7,6 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use rdkafka::ClientContext;
-use rdkafka::admin::{AdminOptions, NewTopic, ResourceSpecifier, TopicReplication};
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext, Rebalance};
 use rdkafka::error::{KafkaError, KafkaResult};
@@ -24,6 +23,7 @@ use super::journal::largest_message;
 use super::journal_topic;
 use super::partition::{PartitionTask, Shared};
 use super::status::KafkaStatus;
+use super::topics;
 use crate::blocking::run_blocking;
 use crate::clickhouse::shards::Shards;
 use crate::clickhouse::{ClickHouse, ClickHouseError};
@@ -42,9 +42,7 @@ const REVOKE_TIMEOUT: Duration = Duration::from_secs(6);
 const LAG_INTERVAL: Duration = Duration::from_secs(5);
 /// How often landed batches become durable.
 const DURABILITY_INTERVAL: Duration = Duration::from_secs(10);
-pub(super) const POLL_INTERVAL: Duration = Duration::from_millis(100);
-/// How long a new topic may take to be known.
-pub(super) const CREATION_TIMEOUT: Duration = Duration::from_secs(10);
+const POLL_INTERVAL: Duration = Duration::from_millis(100);
 
 const STORE_ID: &str = include_str!("../../queries/kafka/store_id.sql");
 
@@ -243,19 +241,15 @@ async fn prepare_seals(clients: &Clients) -> Result<(), String> {
         let clients = clients.clone();
         run_blocking(move || seals_partitions(&clients)).await.map_err(|error| error.to_string())?
     };
-    let admin = clients.admin().map_err(|error| error.to_string())?;
-    let options = AdminOptions::new().request_timeout(Some(REQUEST_TIMEOUT));
     match partitions {
         SealsTopic::Missing => {
-            let topic = NewTopic::new(&name, 1, TopicReplication::Fixed(-1));
-            let topic = SEALS_SETTINGS.iter().fold(topic, |topic, (key, value)| topic.set(key, value));
-            let created = admin.create_topics([&topic], &options).await.map_err(|error| error.to_string())?;
-            match created.into_iter().next() {
-                Some(Ok(_)) => tracing::info!(topic = name, "created the topic of the seals"),
-                Some(Err((_, RDKafkaErrorCode::TopicAlreadyExists))) | None => {}
-                Some(Err((_, error))) => return Err(format!("{name} cannot be created: {error}")),
-            }
-            wait_for_seals(clients).await
+            topics::create(clients, &name, "the seals", 1, &SEALS_SETTINGS).await?;
+            topics::wait_until_known(&name, || async {
+                let clients = clients.clone();
+                let found = run_blocking(move || seals_partitions(&clients)).await;
+                matches!(found, Ok(SealsTopic::Partitions(_))).then_some(())
+            })
+            .await
         }
         SealsTopic::Lost => Err(format!(
             "the topic {name} is missing, but the group {} has consumed before: restore it, or use another KAFKA_SEALS_TOPIC and \
@@ -263,11 +257,7 @@ async fn prepare_seals(clients: &Clients) -> Result<(), String> {
             clients.settings.kafka_group
         )),
         SealsTopic::Partitions(1) => {
-            let resource = ResourceSpecifier::Topic(&name);
-            let described =
-                admin.describe_configs([&resource], &options).await.map_err(|error| error.to_string())?;
-            let described = described.into_iter().next().ok_or("no response")?;
-            let described = described.map_err(|error| format!("{name} cannot be described: {error}"))?;
+            let described = topics::describe(clients, &name).await?;
             let policy = described.get("cleanup.policy").and_then(|entry| entry.value.clone());
             match policy.as_deref() {
                 Some("compact") => Ok(()),
@@ -282,19 +272,6 @@ async fn prepare_seals(clients: &Clients) -> Result<(), String> {
              was consumed with it"
         )),
     }
-}
-
-/// Waits until the new topic is known.
-async fn wait_for_seals(clients: &Clients) -> Result<(), String> {
-    let started = Instant::now();
-    while started.elapsed() < CREATION_TIMEOUT {
-        tokio::time::sleep(POLL_INTERVAL).await;
-        let clients = clients.clone();
-        if let Ok(SealsTopic::Partitions(_)) = run_blocking(move || seals_partitions(&clients)).await {
-            return Ok(());
-        }
-    }
-    Err(format!("the new topic {} is not there yet", clients.settings.kafka_seals_topic))
 }
 
 enum SealsTopic {

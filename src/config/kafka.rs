@@ -85,6 +85,24 @@ pub(crate) struct KafkaConfig {
         hide_default_value = true
     )]
     pub kafka_ssl_ca_file: String,
+    /// PEM file with the certificate by which brokers know this server, and its chain. Empty for none
+    #[arg(
+        long,
+        env = "KAFKA_SSL_CERTIFICATE_FILE",
+        value_name = "FILE",
+        default_value = "",
+        hide_default_value = true
+    )]
+    pub kafka_ssl_certificate_file: String,
+    /// PEM file with the key of that certificate
+    #[arg(
+        long,
+        env = "KAFKA_SSL_KEY_FILE",
+        value_name = "FILE",
+        default_value = "",
+        hide_default_value = true
+    )]
+    pub kafka_ssl_key_file: String,
 }
 
 /// Where received events are kept until they are in ClickHouse.
@@ -135,7 +153,6 @@ pub(crate) enum SaslMechanism {
 }
 
 impl SecurityProtocol {
-    #[cfg(feature = "kafka")]
     pub(crate) fn has_tls(self) -> bool {
         matches!(self, Self::Ssl | Self::SaslSsl)
     }
@@ -205,15 +222,37 @@ impl KafkaConfig {
         if let Some(topic) = self.journal_topic().filter(|topic| self.event_topics().contains(topic)) {
             return Err(ConfigConflict::JournalIsEvents { topic: topic.to_owned() });
         }
+        self.incomplete_login()
+            .or_else(|| self.incomplete_tls())
+            .map_or(Ok(()), |(present, missing)| Err(ConfigConflict::Incomplete { present, missing }))
+    }
+
+    /// A setting of the login without the one that it needs.
+    fn incomplete_login(&self) -> Option<(&'static str, &'static str)> {
         let user = (!self.kafka_sasl_username.is_empty(), !self.kafka_sasl_password_file.is_empty());
-        let (present, missing) = match (self.kafka_security_protocol.has_login(), user) {
-            (true, (false, _)) => ("KAFKA_SECURITY_PROTOCOL with SASL", "KAFKA_SASL_USERNAME"),
-            (true, (true, false)) => ("KAFKA_SASL_USERNAME", "KAFKA_SASL_PASSWORD_FILE"),
-            (false, (true, _)) => ("KAFKA_SASL_USERNAME", "KAFKA_SECURITY_PROTOCOL with SASL"),
-            (false, (false, true)) => ("KAFKA_SASL_PASSWORD_FILE", "KAFKA_SASL_USERNAME"),
-            (true, (true, true)) | (false, (false, false)) => return Ok(()),
-        };
-        Err(ConfigConflict::Incomplete { present, missing })
+        match (self.kafka_security_protocol.has_login(), user) {
+            (true, (false, _)) => Some(("KAFKA_SECURITY_PROTOCOL with SASL", "KAFKA_SASL_USERNAME")),
+            (true, (true, false)) => Some(("KAFKA_SASL_USERNAME", "KAFKA_SASL_PASSWORD_FILE")),
+            (false, (true, _)) => Some(("KAFKA_SASL_USERNAME", "KAFKA_SECURITY_PROTOCOL with SASL")),
+            (false, (false, true)) => Some(("KAFKA_SASL_PASSWORD_FILE", "KAFKA_SASL_USERNAME")),
+            (true, (true, true)) | (false, (false, false)) => None,
+        }
+    }
+
+    /// A setting of TLS without the one that it needs: otherwise the connection would be without it.
+    fn incomplete_tls(&self) -> Option<(&'static str, &'static str)> {
+        let files = [
+            ("KAFKA_SSL_CA_FILE", &self.kafka_ssl_ca_file),
+            ("KAFKA_SSL_CERTIFICATE_FILE", &self.kafka_ssl_certificate_file),
+            ("KAFKA_SSL_KEY_FILE", &self.kafka_ssl_key_file),
+        ];
+        let present = files.map(|(name, file)| (!file.is_empty()).then_some(name));
+        match present {
+            [_, Some(certificate), None] => Some((certificate, "KAFKA_SSL_KEY_FILE")),
+            [_, None, Some(key)] => Some((key, "KAFKA_SSL_CERTIFICATE_FILE")),
+            _ if self.kafka_security_protocol.has_tls() => None,
+            _ => present.into_iter().flatten().next().map(|file| (file, "KAFKA_SECURITY_PROTOCOL with SSL")),
+        }
     }
 }
 
@@ -282,5 +321,12 @@ mod tests {
         assert!(with(&[topics, login, user].concat()).contains("KAFKA_SASL_PASSWORD_FILE"));
         assert!(with(&[topics, user].concat()).contains("KAFKA_SECURITY_PROTOCOL"));
         assert!(with(&[topics, ["--kafka-format", "avro"]].concat()).contains("json, event"));
+        assert!(with(&[topics, ["--kafka-ssl-ca-file", "f"]].concat()).contains("KAFKA_SECURITY_PROTOCOL"));
+        let tls = ["--kafka-security-protocol", "ssl"];
+        let certificate = ["--kafka-ssl-certificate-file", "f"];
+        assert!(with(&[topics, tls, certificate].concat()).contains("KAFKA_SSL_KEY_FILE"));
+        let key = ["--kafka-ssl-key-file", "f"];
+        assert!(with(&[topics, tls, key].concat()).contains("KAFKA_SSL_CERTIFICATE_FILE"));
+        assert!(with(&[topics, certificate, key].concat()).contains("KAFKA_SECURITY_PROTOCOL"));
     }
 }

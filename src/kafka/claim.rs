@@ -236,7 +236,7 @@ pub(crate) struct Restart {
 impl Restart {
     /// Returns the batches that are given up: if there are any, and they may not be, nothing else is done.
     pub(crate) fn run(&self, settings: KafkaConfig) -> anyhow::Result<Vec<Seal>> {
-        let clients = Clients { settings };
+        let clients = Clients::new(settings);
         let mut attempts = 0;
         loop {
             attempts += 1;

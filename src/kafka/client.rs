@@ -1,5 +1,6 @@
 //! Clients of Kafka for each purpose.
 
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use clap::ValueEnum as _;
@@ -30,20 +31,47 @@ const UNLIMITED_POLL_INTERVAL_MS: &str = "86400000";
 #[derive(Clone, Debug)]
 pub(super) struct Clients {
     pub(super) settings: KafkaConfig,
+    pub(super) log: Logged,
 }
 
-/// Logs what the client library says, which repeats itself while brokers are away: health says that too.
+/// Logs what the client library says, which repeats itself while brokers are away: health says that too. Clones share the reason.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Logged;
+pub(super) struct Logged {
+    /// Why a connection failed: requests only fail because there is none.
+    not_connected: Arc<Mutex<Option<String>>>,
+}
+
+impl Logged {
+    fn not_connected(&self) -> MutexGuard<'_, Option<String>> {
+        self.not_connected.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
 
 impl ClientContext for Logged {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
-        log(level, facility, message);
+        use RDKafkaLogLevel::{Alert, Critical, Emerg, Error};
+        if facility == "FAIL" && matches!(level, Emerg | Alert | Critical | Error) {
+            *self.not_connected() =
+                Some(connection_failure(message).replace("ssl.ca.location", "KAFKA_SSL_CA_FILE"));
+        }
+        match level {
+            Emerg | Alert | Critical => tracing::error!(facility, "Kafka client: {message}"),
+            _ => tracing::debug!(facility, "Kafka client: {message}"),
+        }
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
-        log_error(&error, reason);
+        // The end of a partition is none.
+        if error.rdkafka_error_code() != Some(RDKafkaErrorCode::PartitionEOF) {
+            tracing::debug!(%error, reason, "Kafka client");
+        }
     }
+}
+
+/// The address and the reason in a line such as `[thrd:HOST:PORT/1]: HOST:PORT/1: Connect to … failed (after 3ms in state CONNECT)`.
+fn connection_failure(line: &str) -> &str {
+    let line = line.split_once("]: ").map_or(line, |(_, failure)| failure);
+    line.rsplit_once(" (after ").map_or(line, |(failure, _)| failure)
 }
 
 impl ConsumerContext for Logged {}
@@ -55,23 +83,24 @@ impl ProducerContext for Logged {
     fn delivery(&self, _: &rdkafka::message::DeliveryResult<'_>, (): ()) {}
 }
 
-pub(super) fn log(level: RDKafkaLogLevel, facility: &str, message: &str) {
-    match level {
-        RDKafkaLogLevel::Emerg | RDKafkaLogLevel::Alert | RDKafkaLogLevel::Critical => {
-            tracing::error!(facility, "Kafka client: {message}");
-        }
-        _ => tracing::debug!(facility, "Kafka client: {message}"),
-    }
-}
-
-pub(super) fn log_error(error: &KafkaError, reason: &str) {
-    // The end of a partition is none.
-    if error.rdkafka_error_code() != Some(RDKafkaErrorCode::PartitionEOF) {
-        tracing::debug!(%error, reason, "Kafka client");
-    }
-}
-
 impl Clients {
+    pub(super) fn new(settings: KafkaConfig) -> Self {
+        Self { settings, log: Logged::default() }
+    }
+
+    /// An error of a request, with the reason if a connection failed.
+    pub(super) fn explain(&self, error: String) -> String {
+        match &*self.log.not_connected() {
+            Some(reason) => format!("{error} ({reason})"),
+            None => error,
+        }
+    }
+
+    /// A request has succeeded.
+    pub(super) fn connected(&self) {
+        *self.log.not_connected() = None;
+    }
+
     /// The settings of all clients. Reads the password.
     fn base(&self) -> KafkaResult<ClientConfig> {
         let settings = &self.settings;
@@ -89,6 +118,11 @@ impl Clients {
         } else if settings.kafka_security_protocol.has_tls() {
             // The client's own OpenSSL does not know where the system has them.
             config.set("ssl.ca.location", "probe");
+        }
+        if !settings.kafka_ssl_certificate_file.is_empty() {
+            config
+                .set("ssl.certificate.location", &settings.kafka_ssl_certificate_file)
+                .set("ssl.key.location", &settings.kafka_ssl_key_file);
         }
         if !settings.kafka_sasl_username.is_empty() {
             let file = &settings.kafka_sasl_password_file;
@@ -163,7 +197,7 @@ impl Clients {
             .set("fetch.wait.max.ms", "100")
             .set("fetch.error.backoff.ms", "100")
             .set("max.poll.interval.ms", UNLIMITED_POLL_INTERVAL_MS);
-        let consumer: T = config.create_with_context(Logged)?;
+        let consumer: T = config.create_with_context(self.log.clone())?;
         let mut assignment = TopicPartitionList::new();
         assignment.add_partition_offset(topic, partition, Offset::Offset(offset))?;
         consumer.assign(&assignment)?;
@@ -172,11 +206,11 @@ impl Clients {
 
     /// A consumer for requests only.
     pub(super) fn requester(&self) -> KafkaResult<BaseConsumer<Logged>> {
-        self.consumer_config()?.create_with_context(Logged)
+        self.consumer_config()?.create_with_context(self.log.clone())
     }
 
     pub(super) fn admin(&self) -> KafkaResult<AdminClient<Logged>> {
-        self.base()?.create_with_context(Logged)
+        self.base()?.create_with_context(self.log.clone())
     }
 
     /// The producer of the journal. It never gives up a message, and so never reorders them.
@@ -192,7 +226,7 @@ impl Clients {
             .set("queue.buffering.max.kbytes", "2147483647")
             .set("compression.type", "lz4")
             .set("linger.ms", "5");
-        config.create_with_context(Logged)
+        config.create_with_context(self.log.clone())
     }
 
     /// The producer of a partition's seals, which has fenced all earlier ones. Blocks.
@@ -206,8 +240,34 @@ impl Clients {
             .set("transaction.timeout.ms", "10000")
             .set("request.timeout.ms", REQUEST_TIMEOUT.as_millis().to_string())
             .set("linger.ms", "0");
-        let producer: BaseProducer<Logged> = config.create_with_context(Logged)?;
+        let producer: BaseProducer<Logged> = config.create_with_context(self.log.clone())?;
         producer.init_transactions(INIT_TIMEOUT)?;
         Ok(producer)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_reason_of_a_failed_connection_is_named_until_one_succeeds() {
+        use clap::Parser as _;
+
+        #[derive(clap::Parser)]
+        struct Cli {
+            #[command(flatten)]
+            kafka: KafkaConfig,
+        }
+        let clients = Clients::new(Cli::parse_from(["millrace"]).kafka);
+        let explained = || clients.explain("all brokers down".to_owned());
+        let refused = "[thrd:k:9092/1]: k:9092/1: Connect to ipv4#127.0.0.1:9092 failed: Connection refused (after 3ms in state CONNECT)";
+        clients.log.log(RDKafkaLogLevel::Info, "FAIL", refused);
+        assert_eq!(explained(), "all brokers down");
+        clients.log.log(RDKafkaLogLevel::Error, "FAIL", refused);
+        let reason = "k:9092/1: Connect to ipv4#127.0.0.1:9092 failed: Connection refused";
+        assert_eq!(explained(), format!("all brokers down ({reason})"));
+        clients.connected();
+        assert_eq!(explained(), "all brokers down");
     }
 }

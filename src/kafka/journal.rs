@@ -80,7 +80,7 @@ pub(crate) async fn run(
 ) -> Result<(), String> {
     let JournalDependencies { settings, max_request_bytes, recent_event_ids, producer_idle_timeout, stats } =
         dependencies;
-    let clients = Clients { settings };
+    let clients = Clients::new(settings);
     let mut task = JournalTask {
         state: JournalState::new(recent_event_ids),
         topic: clients.settings.kafka_journal_topic.clone(),
@@ -149,11 +149,12 @@ async fn connect(
         };
         match connected.await {
             Ok(connected) => {
+                clients.connected();
                 stats.set_kafka_stalled(None);
                 return connected;
             }
             Err(error) => {
-                let error = format!("Kafka cannot be used as the journal: {error}");
+                let error = format!("Kafka cannot be used as the journal: {}", clients.explain(error));
                 if told.as_ref() != Some(&error) {
                     tracing::error!("{error}");
                 }

@@ -18,7 +18,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use super::client::{Clients, REQUEST_TIMEOUT, log, log_error};
+use super::client::{Clients, Logged, REQUEST_TIMEOUT};
 use super::journal::largest_message;
 use super::journal_topic;
 use super::partition::{PartitionTask, Shared};
@@ -61,6 +61,7 @@ pub(super) type Member = BaseConsumer<Membership>;
 /// Receives what the group assigns.
 pub(super) struct Membership {
     changes: mpsc::UnboundedSender<Change>,
+    log: Logged,
 }
 
 enum Change {
@@ -88,11 +89,11 @@ pub(crate) struct KafkaDependencies {
 
 impl ClientContext for Membership {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
-        log(level, facility, message);
+        self.log.log(level, facility, message);
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
-        log_error(&error, reason);
+        self.log.error(error, reason);
     }
 }
 
@@ -166,7 +167,7 @@ async fn start(
     } = dependencies;
     // Nothing else may be inserted before, and the schema is applied then.
     writer.reconciled().cancelled().await;
-    let clients = Clients { settings };
+    let clients = Clients::new(settings);
     let (sender, changes) = mpsc::unbounded_channel();
     let (durable_before, durable) = watch::channel(None);
     let mut told = None;
@@ -178,14 +179,14 @@ async fn start(
                 journal_topic::prepare(&clients, largest_message(max_request_bytes)).await?;
             }
             let topics = clients.settings.topics();
-            let member = clients.member(Membership { changes: sender.clone() });
+            let member = clients.member(Membership { changes: sender.clone(), log: clients.log.clone() });
             let member = member.and_then(|member| member.subscribe(&topics).map(|()| member));
             Ok::<_, String>((store_id, member.map_err(|error| error.to_string())?))
         };
         match prepared.await {
             Ok(prepared) => break prepared,
             Err(error) => {
-                let error = Some(format!("nothing is consumed from Kafka: {error}"));
+                let error = Some(format!("nothing is consumed from Kafka: {}", clients.explain(error)));
                 if told != error {
                     tracing::error!("{}", error.as_deref().unwrap_or_default());
                     told.clone_from(&error);
@@ -195,6 +196,7 @@ async fn start(
         }
         tokio::time::sleep(RETRY_DELAY).await;
     };
+    clients.connected();
     status.set_error(None);
     tracing::info!(
         topics = clients.settings.topics().join(","),
@@ -436,7 +438,11 @@ async fn watch_lag(shared: Arc<Shared>, stop: CancellationToken) {
             () = stop.cancelled() => return,
             error = requests => error,
         };
-        shared.status.set_error(error.map(|error| format!("Kafka cannot be consumed: {error}")));
+        if error.is_none() {
+            shared.clients.connected();
+        }
+        let error = error.map(|error| format!("Kafka cannot be consumed: {}", shared.clients.explain(error)));
+        shared.status.set_error(error);
     }
 }
 

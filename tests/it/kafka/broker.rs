@@ -15,6 +15,7 @@ use rdkafka::consumer::{BaseConsumer, Consumer};
 use tempfile::TempDir;
 
 use crate::common::{TIMEOUT, send_signal};
+use crate::tls::Files;
 
 /// Any value: the brokers of a cluster only have to agree on it.
 const CLUSTER_ID: &str = "TWlsbHJhY2VUZXN0cw0KIQ";
@@ -23,6 +24,18 @@ const CLUSTER_ID: &str = "TWlsbHJhY2VUZXN0cw0KIQ";
 pub(crate) struct KafkaCluster {
     brokers: Vec<Broker>,
     folder: TempDir,
+}
+
+/// A user of the brokers of [`KafkaCluster::start_secured`], who has no rights at first.
+pub(super) const USER: &str = "millrace";
+pub(super) const PASSWORD: &str = "correct-horse";
+
+/// Addresses of a broker that lets nobody in without a login or a certificate.
+pub(super) struct SecureAddresses {
+    /// TLS and the user's password, by SCRAM-SHA-512 or PLAIN.
+    pub(super) sasl_ssl: String,
+    /// TLS and a certificate, with which everybody is the user.
+    pub(super) ssl: String,
 }
 
 struct Broker {
@@ -36,12 +49,49 @@ impl KafkaCluster {
         Self::start_brokers(1)
     }
 
+    /// Starts a broker that also listens with TLS, where it checks who somebody is and may do. The other address is for tests:
+    /// there everything is allowed.
+    pub(super) fn start_secured(files: &Files) -> (Self, SecureAddresses) {
+        let ports = [free_port(), free_port()];
+        let addresses = ports.map(|port| format!("127.0.0.1:{port}"));
+        let folder = tempfile::tempdir().unwrap();
+        let keystore = folder.path().join("broker.pem");
+        let parts = [files.key(), files.certificate()].map(|file| std::fs::read_to_string(file).unwrap());
+        std::fs::write(&keystore, parts.concat()).unwrap();
+        let [sasl_ssl, ssl] = addresses;
+        let settings = format!(
+            "listeners=PLAINTEXT://127.0.0.1:{{port}},CONTROLLER://127.0.0.1:{{controller_port}},SASL_SSL://{sasl_ssl},SSL://{ssl}
+listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,SASL_SSL:SASL_SSL,SSL:SSL
+inter.broker.listener.name=PLAINTEXT
+ssl.keystore.type=PEM
+ssl.keystore.location={keystore}
+ssl.truststore.type=PEM
+ssl.truststore.location={authority}
+listener.name.ssl.ssl.client.auth=required
+listener.name.ssl.ssl.principal.mapping.rules=RULE:^.*$/{USER}/
+sasl.enabled.mechanisms=SCRAM-SHA-512,PLAIN
+listener.name.sasl_ssl.scram-sha-512.sasl.jaas.config=org.apache.kafka.common.security.scram.ScramLoginModule required;
+listener.name.sasl_ssl.plain.sasl.jaas.config=org.apache.kafka.common.security.plain.PlainLoginModule required user_{USER}=\"{PASSWORD}\";
+authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer
+super.users=User:ANONYMOUS
+",
+            keystore = keystore.display(),
+            authority = files.authority().display(),
+        );
+        (Self::start_in(folder, 1, &settings), SecureAddresses { sasl_ssl, ssl })
+    }
+
     /// Starts brokers, and waits until each of them knows all. With three, topics survive the loss of one.
     pub(crate) fn start_brokers(count: u16) -> Self {
-        let folder = tempfile::tempdir().unwrap();
+        let listeners = "listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller_port}\n";
+        Self::start_in(tempfile::tempdir().unwrap(), count, listeners)
+    }
+
+    fn start_in(folder: TempDir, count: u16, more_settings: &str) -> Self {
         let ports: Vec<(u16, u16)> = (0..count).map(|_| (free_port(), free_port())).collect();
-        let formats: Vec<Child> =
-            (0..usize::from(count)).map(|index| format_storage(folder.path(), index, &ports)).collect();
+        let formats: Vec<Child> = (0..usize::from(count))
+            .map(|index| format_storage(folder.path(), index, &ports, more_settings))
+            .collect();
         for mut format in formats {
             assert!(format.wait().unwrap().success(), "{}", logs(folder.path()));
         }
@@ -168,8 +218,8 @@ fn logs(folder: &Path) -> String {
     text
 }
 
-/// Writes the settings of a broker and formats its folder.
-fn format_storage(folder: &Path, index: usize, ports: &[(u16, u16)]) -> Child {
+/// Writes the settings of a broker, of which `more` has placeholders for its ports, and formats its folder.
+fn format_storage(folder: &Path, index: usize, ports: &[(u16, u16)], more: &str) -> Child {
     let (port, controller_port) = ports[index];
     let voters: Vec<String> =
         (1..).zip(ports).map(|(node, (_, port))| format!("{node}@127.0.0.1:{port}")).collect();
@@ -179,7 +229,6 @@ fn format_storage(folder: &Path, index: usize, ports: &[(u16, u16)]) -> Child {
 node.id={node}
 controller.quorum.voters={voters}
 controller.listener.names=CONTROLLER
-listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller_port}
 log.dirs={folder}/data-{index}
 auto.create.topics.enable=false
 offsets.topic.replication.factor={replicas}
@@ -193,17 +242,22 @@ broker.heartbeat.interval.ms=500
 broker.session.timeout.ms=3000
 log.cleaner.dedupe.buffer.size=4194304
 log.cleaner.backoff.ms=200
-",
+{more}",
         node = index + 1,
         voters = voters.join(","),
         folder = folder.display(),
         in_sync = replicas.div_ceil(2),
+        more = more
+            .replace("{port}", &port.to_string())
+            .replace("{controller_port}", &controller_port.to_string()),
     );
     std::fs::write(settings_file(folder, index), settings).unwrap();
     let log = File::create(folder.join(format!("format-{index}.log"))).unwrap();
     java()
         .args(["kafka.tools.StorageTool", "format", "--cluster-id", CLUSTER_ID, "--config"])
         .arg(settings_file(folder, index))
+        // Nobody can log in as this user on a listener without TLS.
+        .args(["--add-scram", &format!("SCRAM-SHA-512=[name={USER},password={PASSWORD}]")])
         .stdout(Stdio::null())
         .stderr(log)
         .spawn()

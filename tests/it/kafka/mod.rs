@@ -6,6 +6,7 @@ mod journal;
 mod measure;
 mod mock;
 mod seals;
+mod security;
 mod source;
 mod stops;
 mod zombie;

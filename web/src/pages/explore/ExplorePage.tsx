@@ -192,10 +192,7 @@ export default function ExplorePage() {
                 answer={answer.current ? answer.answer : undefined}
                 stale={answer.staleReason !== undefined}
                 result={result}
-                onSaved={(saved) => {
-                  change({ ...NO_QUESTION, [INSIGHT_KEY]: saved });
-                  void loaded.refetch();
-                }}
+                onSaved={(saved) => change({ ...NO_QUESTION, [INSIGHT_KEY]: saved })}
                 onNew={() => change({ ...NO_QUESTION, [INSIGHT_KEY]: undefined })}
               />
             </header>

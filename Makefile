@@ -102,7 +102,7 @@ browsers: ## Install Chromium and Firefox for the page's tests, and curl for one
 	@{ command -v $${CHROMIUM:-chromium} && command -v $${FIREFOX:-firefox-esr} && command -v curl; } > /dev/null || { \
 	  command -v apt-get > /dev/null || { echo "chromium, firefox-esr or curl is missing: install them, and set CHROMIUM and FIREFOX to the browsers' commands" >&2; exit 1; }; \
 	  sudo=$$([[ $$(id -u) == 0 ]] || echo sudo); \
-	  $$sudo apt-get update -qq && $$sudo apt-get install -y -qq --no-install-recommends chromium firefox-esr curl; \
+	  $$sudo apt-get update -qq && $$sudo apt-get install -y -qq --no-install-recommends chromium chromium-headless-shell firefox-esr curl; \
 	}
 
 .PHONY: lint
@@ -174,10 +174,11 @@ cluster-test: $(GRPCURL) ## Kill parts of a ClickHouse cluster in Docker under l
 
 .PHONY: kafka-test test-kafka
 test-kafka: kafka-test
-kafka-test: kafka engine ## Test Kafka as a source with real brokers, and kill server, ClickHouse and brokers under load: EVENTS=1000000
+kafka-test: kafka engine $(PYTHON_READY) ## Test Kafka as a source with real brokers, and kill server, ClickHouse and brokers under load: EVENTS=1000000
 	@$(RUST)
 	cargo test --locked --features kafka --lib kafka
-	KAFKA_EVENTS=$(or $(EVENTS),120000) cargo test --locked --features kafka --test it kafka -- --test-threads=2 --nocapture
+	MILLRACE_TEST_TOOLS=$(CACHE)/tools/test KAFKA_EVENTS=$(or $(EVENTS),120000) \
+	  cargo test --locked --features kafka --test it kafka -- --test-threads=2 --nocapture
 
 .PHONY: limit-test
 limit-test: engine ## Send to a key with a limit of 1,000 events/s as fast as possible, count what is accepted, measure another key's latency: SECONDS=60

@@ -9,7 +9,7 @@ import { accessibilityViolations, textsOutsideCards } from "./layout.ts";
 import { generateEvents } from "./server.ts";
 
 // No traffic during the tests: axe looks at one state of the page.
-const env = testEnvironment((url) => generateEvents(url, "--rate", "1", "--backfill", "8d", "--duration", "1s"));
+const env = testEnvironment((url) => generateEvents(url, "--rate", "0.1", "--backfill", "8d", "--duration", "1s"));
 
 const PANEL = "error_rate";
 const MENU_BUTTON = `[data-panel="${PANEL}"] [aria-haspopup=menu]`;

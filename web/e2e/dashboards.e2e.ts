@@ -14,7 +14,7 @@ import { generateEvents } from "./server.ts";
 const folder = await mkdtemp(join(tmpdir(), "millrace-insights-"));
 await mkdir(join(folder, "dashboards"));
 const file = (name: string) => join(folder, "dashboards", `${name}.yaml`);
-const env = testEnvironment((url) => generateEvents(url, "--rate", "5", "--backfill", "24h", "--duration", "1s"), {
+const env = testEnvironment((url) => generateEvents(url, "--rate", "0.5", "--backfill", "24h", "--duration", "1s"), {
   MILLRACE_INSIGHTS_DIR: folder,
 });
 afterAll(() => rm(folder, { recursive: true, force: true }));

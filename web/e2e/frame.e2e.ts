@@ -10,7 +10,7 @@ import { accessibilityViolations } from "./layout.ts";
 import { generateEvents } from "./server.ts";
 
 // No traffic during the tests: axe looks at one state of the page.
-const env = testEnvironment((url) => generateEvents(url, "--rate", "1", "--backfill", "2d", "--duration", "1s"));
+const env = testEnvironment((url) => generateEvents(url, "--rate", "0.2", "--backfill", "2d", "--duration", "1s"));
 
 const FILTERS = "filter=country_code:ES&filter=page_url:/pricing";
 const { phone, tablet, desktop } = WIDTHS;

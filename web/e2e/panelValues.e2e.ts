@@ -13,7 +13,7 @@ import { generateEvents } from "./server.ts";
 
 // Traffic ends before the tests, so that the page and gRPC return the same values.
 const env = testEnvironment(async (url) => {
-  await generateEvents(url, "--rate", "1", "--backfill", "2d", "--duration", "1s");
+  await generateEvents(url, "--rate", "0.2", "--backfill", "2d", "--duration", "1s");
   await generateEvents(url, "--rate", "50", "--backfill", "10m", "--duration", "3s");
 });
 

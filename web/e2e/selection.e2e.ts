@@ -18,7 +18,7 @@ import { accessibilityViolations, textsOutsideCards } from "./layout.ts";
 import { generateEvents } from "./server.ts";
 
 // No traffic during the tests, so that the page and gRPC return the same values.
-const env = testEnvironment((url) => generateEvents(url, "--rate", "1", "--backfill", "9d", "--duration", "1s"));
+const env = testEnvironment((url) => generateEvents(url, "--rate", "0.1", "--backfill", "9d", "--duration", "1s"));
 
 const ZONE = "Europe/Madrid";
 const DAY = 86_400_000;

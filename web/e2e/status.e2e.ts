@@ -11,7 +11,7 @@ import { eventually, waitForCharts, waitForConnection } from "./hooks.ts";
 import { accessibilityViolations } from "./layout.ts";
 import { generateEvents, keysCommand, startServer, startTraffic, type TestServer } from "./server.ts";
 
-const env = testEnvironment((url) => generateEvents(url, "--rate", "1", "--backfill", "2d", "--duration", "1s"));
+const env = testEnvironment((url) => generateEvents(url, "--rate", "0.2", "--backfill", "2d", "--duration", "1s"));
 
 const verdict = (page: Page) => page.locator("[data-mood]");
 const openStatus = (options: Parameters<typeof openPage>[2] = {}) =>
@@ -142,7 +142,7 @@ describe("an own server", () => {
   test("annotations are added in the page and by hand, and the charts of every reader have them", async () => {
     const { page, errors, close } = await openPage(browser, `${server.url}/?range=24h`);
     const other = await openPage(browser, `${server.url}/?range=24h`);
-    await generateEvents(server.url, "--rate", "1", "--backfill", "1d", "--duration", "1s");
+    await generateEvents(server.url, "--rate", "0.2", "--backfill", "1d", "--duration", "1s");
     await waitForCharts(page);
     await waitForCharts(other.page);
     await page.keyboard.press("Control+k");

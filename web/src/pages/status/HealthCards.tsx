@@ -66,6 +66,7 @@ export function HealthCards(props: Props) {
       <Disk {...props} />
       <DeadLetters {...props} />
       <ClickHouse health={health} />
+      {health.kafka && <Kafka kafka={health.kafka} now={props.now} />}
     </div>
   );
 }
@@ -268,13 +269,17 @@ function DeadLetters({ health: { deadLetters }, linkToLetters }: Props) {
 function ClickHouse({ health: { clickhouse, version } }: { health: Health }) {
   const words = strings.clickhouse;
   if (!clickhouse) return null;
-  const { reachable, embedded, engineRestarts, engineSandbox, error } = clickhouse;
+  const { reachable, embedded, engineRestarts, engineSandbox, error, problems, replicas } = clickhouse;
   return (
     <Card title={words.title}>
       <p className={`text-base font-semibold ${reachable ? "" : "text-danger"}`}>
         {reachable ? words.reachable : words.unreachable}
       </p>
       {error && <Problem text={error} />}
+      {problems.map((problem) => (
+        <Problem key={problem} text={problem} />
+      ))}
+      {replicas.length > 1 && <Replicas replicas={replicas} />}
       <Facts
         rows={[
           [words.kind, embedded ? words.embedded : words.external],
@@ -286,6 +291,64 @@ function ClickHouse({ health: { clickhouse, version } }: { health: Health }) {
         ]}
       />
       <p className="text-xs text-muted">{strings.server.version(version)}</p>
+    </Card>
+  );
+}
+
+const Replicas = ({ replicas }: { replicas: NonNullable<Health["clickhouse"]>["replicas"] }) => (
+  <ul aria-label={strings.clickhouse.replicas} className="flex flex-col gap-1 text-xs">
+    {replicas.map(({ address, used, version, error }) => {
+      const state = strings.clickhouse.states[error ? "away" : used ? "used" : "ready"];
+      return (
+        <li key={address} className="flex flex-wrap justify-between gap-x-4">
+          <span className="min-w-0 break-all">{address}</span>
+          <span className={error ? "text-danger" : used ? "" : "text-muted"}>
+            {error && <span aria-hidden="true">▲ </span>}
+            {[state, version].filter(Boolean).join(", ")}
+          </span>
+          {error && <span className="basis-full break-words text-muted">{error}</span>}
+        </li>
+      );
+    })}
+  </ul>
+);
+
+/** A cause that stops all partitions would fill the page. */
+const SHOWN_STOPS = 3;
+
+/** What this server has not consumed yet, and which partitions wait for somebody. */
+function Kafka({ kafka: { error, partitions }, now }: { kafka: NonNullable<Health["kafka"]>; now: number }) {
+  const words = strings.kafka;
+  const nameOf = ({ topic, partition }: { topic: string; partition: number }) => `${topic}/${partition}`;
+  const lags = partitions.filter(({ lagMessages }) => lagMessages !== undefined);
+  const lag = lags.reduce((sum, { lagMessages = 0n }) => sum + lagMessages, 0n);
+  const [largest] = lags.toSorted((a, b) => Number((b.lagMessages ?? 0n) - (a.lagMessages ?? 0n)));
+  const times = partitions.flatMap(({ oldestUnlanded }) => (oldestUnlanded ? [timestampMs(oldestUnlanded)] : []));
+  const age = times.length > 0 && Math.max(0, Math.floor((now - Math.min(...times)) / 1_000) * 1_000);
+  const stopped = partitions.filter((partition) => partition.error !== "");
+  return (
+    <Card title={words.title}>
+      {lags.length > 0 ? (
+        <Figure value={formatCount(lag)} label={words.waiting} />
+      ) : (
+        <NoFigure>{partitions.length > 0 ? words.measuring : words.nothing}</NoFigure>
+      )}
+      {error && <Problem text={error} />}
+      {stopped.slice(0, SHOWN_STOPS).map((partition) => (
+        <Problem key={nameOf(partition)} text={`${nameOf(partition)}: ${partition.error}`} />
+      ))}
+      {stopped.length > SHOWN_STOPS && (
+        <p className="text-xs text-danger">{words.moreStopped(stopped.length - SHOWN_STOPS)}</p>
+      )}
+      <Facts
+        rows={[
+          [words.partitions, formatCount(partitions.length)],
+          ...(largest?.lagMessages
+            ? ([[words.largest, words.of(formatCount(largest.lagMessages), nameOf(largest))]] as [string, string][])
+            : []),
+          [words.oldest, age === false ? words.none : formatDuration(age)],
+        ]}
+      />
     </Card>
   );
 }

@@ -25,6 +25,8 @@ const health = (change: object = {}) => ({
     error: "",
     engineRestarts: 0n,
     engineSandbox: "enforced",
+    problems: [],
+    replicas: [],
   },
   uptime: toDuration(26 * 3_600_000),
   version: "0.1.0",
@@ -174,6 +176,55 @@ test("what needs attention is told in the server's words, and a lost connection 
   await screen.findByText(/^All good/);
 });
 
+test("each replica of ClickHouse is listed with its state, and what exactly-once lacks", async () => {
+  await open();
+  const replica = (address: string, change: object) => ({ address, used: false, version: "", error: "", ...change });
+  const clickhouse = {
+    ...health().clickhouse,
+    embedded: false,
+    problems: ["events forgets insert tokens too early"],
+    replicas: [
+      replica("http://a:8123", { error: "connection refused" }),
+      replica("http://b:8123", { used: true, version: "26.7" }),
+      replica("http://c:8123", { version: "26.7" }),
+    ],
+  };
+  act(() => report({ health: health({ clickhouse }) }));
+  const replicas = within(await screen.findByRole("list", { name: "Replicas" })).getAllByRole("listitem");
+  expect(replicas.map(({ textContent }) => textContent)).toEqual([
+    "http://a:8123▲ not usableconnection refused",
+    "http://b:8123in use, 26.7",
+    "http://c:8123ready, 26.7",
+  ]);
+  expect(screen.getByText("events forgets insert tokens too early")).toBeTruthy();
+});
+
+test("what waits in Kafka is shown with the partitions that are not consumed", async () => {
+  await open();
+  expect(screen.queryByRole("region", { name: "Kafka" })).toBeNull();
+  const show = (kafka: object) => act(() => report({ health: health({ kafka: { error: "", ...kafka } }) }));
+  show({ partitions: [] });
+  const card = await screen.findByRole("region", { name: "Kafka" });
+  expect(card.textContent).toContain("No partitions are assigned to this server");
+  const partition = (number: number, change: object) => ({ topic: "events", partition: number, error: "", ...change });
+  show({ error: "Kafka cannot be consumed: no broker", partitions: [partition(0, {})] });
+  await within(card).findByText("Kafka cannot be consumed: no broker");
+  expect(card.textContent).toContain("Measuring…");
+  show({
+    partitions: [
+      partition(0, { lagMessages: 1_200n, oldestUnlanded: toTimestamp(now - 3_600_000) }),
+      partition(1, { lagMessages: 3_000n, oldestUnlanded: toTimestamp(now - 7_200_000) }),
+      ...[2, 3, 4, 5].map((number) => partition(number, { error: "its seals contradict each other" })),
+    ],
+  });
+  await within(card).findByText("4,200");
+  expect(card.textContent).toContain("events/1: 3,000");
+  expect(card.textContent?.replace(/\s/g, " ")).toContain("2 h 0 min");
+  expect(within(card).getAllByText(/its seals contradict each other/).length).toBe(3);
+  expect(card.textContent).toContain("events/4: its seals");
+  expect(card.textContent).toContain("1 more partition is not consumed.");
+});
+
 test("recent rejections are in the verdict, and lead to the rejected events", async () => {
   responses.ListRejectedEvents = () => ({
     total: 150n,
@@ -286,7 +337,14 @@ test("a card whose value is missing says why", async () => {
   await open();
   const storage = { storedBytes: 1n, freeBytes: 1n, totalBytes: 2n, growthBytesPerDay: undefined };
   const missing = { freshness: undefined, uptime: undefined, lastFlush: undefined, storage };
-  act(() => report({ health: health({ ...missing, clickhouse: { reachable: false, version: "", error: "" } }) }));
+  act(() =>
+    report({
+      health: health({
+        ...missing,
+        clickhouse: { problems: [], replicas: [], reachable: false, version: "", error: "" },
+      }),
+    }),
+  );
   const card = (name: string) => screen.getByRole("region", { name }).textContent;
   await waitFor(() => expect(card("Freshness")).toContain("No batch in the last five minutes"));
   expect(card("Freshness")).toContain("99th percentilenot measured");

@@ -12,6 +12,7 @@ use rdkafka::error::{KafkaError, KafkaResult};
 use rdkafka::producer::{BaseProducer, FutureProducer, Producer, ProducerContext};
 use rdkafka::types::RDKafkaErrorCode;
 use rdkafka::{Offset, TopicPartitionList};
+use tokio::time::Instant;
 
 use crate::config::kafka::KafkaConfig;
 
@@ -37,12 +38,12 @@ pub(super) struct Clients {
 /// Logs what the client library says, which repeats itself while brokers are away: health says that too. Clones share the reason.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Logged {
-    /// Why a connection failed: requests only fail because there is none.
-    not_connected: Arc<Mutex<Option<String>>>,
+    /// When a connection failed last, and why: requests only fail because there is none.
+    not_connected: Arc<Mutex<Option<(Instant, String)>>>,
 }
 
 impl Logged {
-    fn not_connected(&self) -> MutexGuard<'_, Option<String>> {
+    fn not_connected(&self) -> MutexGuard<'_, Option<(Instant, String)>> {
         self.not_connected.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -51,8 +52,8 @@ impl ClientContext for Logged {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
         use RDKafkaLogLevel::{Alert, Critical, Emerg, Error};
         if facility == "FAIL" && matches!(level, Emerg | Alert | Critical | Error) {
-            *self.not_connected() =
-                Some(connection_failure(message).replace("ssl.ca.location", "KAFKA_SSL_CA_FILE"));
+            let reason = connection_failure(message).replace("ssl.ca.location", "KAFKA_SSL_CA_FILE");
+            *self.not_connected() = Some((Instant::now(), reason));
         }
         match level {
             Emerg | Alert | Critical => tracing::error!(facility, "Kafka client: {message}"),
@@ -88,17 +89,12 @@ impl Clients {
         Self { settings, log: Logged::default() }
     }
 
-    /// An error of a request, with the reason if a connection failed.
-    pub(super) fn explain(&self, error: String) -> String {
+    /// An error of a request, with the reason if a connection has failed since.
+    pub(super) fn explain(&self, error: String, since: Instant) -> String {
         match &*self.log.not_connected() {
-            Some(reason) => format!("{error} ({reason})"),
-            None => error,
+            Some((at, reason)) if *at >= since => format!("{error} ({reason})"),
+            _ => error,
         }
-    }
-
-    /// A request has succeeded.
-    pub(super) fn connected(&self) {
-        *self.log.not_connected() = None;
     }
 
     /// The settings of all clients. Reads the password.
@@ -251,7 +247,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_reason_of_a_failed_connection_is_named_until_one_succeeds() {
+    fn the_reason_of_a_failed_connection_is_named() {
         use clap::Parser as _;
 
         #[derive(clap::Parser)]
@@ -260,14 +256,14 @@ mod tests {
             kafka: KafkaConfig,
         }
         let clients = Clients::new(Cli::parse_from(["millrace"]).kafka);
-        let explained = || clients.explain("all brokers down".to_owned());
+        let started = Instant::now();
+        let explained = |since| clients.explain("all brokers down".to_owned(), since);
         let refused = "[thrd:k:9092/1]: k:9092/1: Connect to ipv4#127.0.0.1:9092 failed: Connection refused (after 3ms in state CONNECT)";
         clients.log.log(RDKafkaLogLevel::Info, "FAIL", refused);
-        assert_eq!(explained(), "all brokers down");
+        assert_eq!(explained(started), "all brokers down");
         clients.log.log(RDKafkaLogLevel::Error, "FAIL", refused);
         let reason = "k:9092/1: Connect to ipv4#127.0.0.1:9092 failed: Connection refused";
-        assert_eq!(explained(), format!("all brokers down ({reason})"));
-        clients.connected();
-        assert_eq!(explained(), "all brokers down");
+        assert_eq!(explained(started), format!("all brokers down ({reason})"));
+        assert_eq!(explained(Instant::now() + Duration::from_secs(1)), "all brokers down");
     }
 }

@@ -84,6 +84,7 @@ pub(crate) async fn run(
     let mut task = JournalTask {
         state: JournalState::new(recent_event_ids),
         topic: clients.settings.kafka_journal_topic.clone(),
+        clients: clients.clone(),
         kafka: None,
         waiting: VecDeque::new(),
         progress_at: Instant::now(),
@@ -142,6 +143,7 @@ async fn connect(
 ) -> (FutureProducer<Logged>, JournalTopic) {
     let mut told = None;
     loop {
+        let started = Instant::now();
         let connected = async {
             let topic = journal_topic::prepare(clients, largest_message).await?;
             let producer = clients.journal_producer(topic.max_message_bytes);
@@ -149,12 +151,12 @@ async fn connect(
         };
         match connected.await {
             Ok(connected) => {
-                clients.connected();
                 stats.set_kafka_stalled(None);
                 return connected;
             }
             Err(error) => {
-                let error = format!("Kafka cannot be used as the journal: {}", clients.explain(error));
+                let error =
+                    format!("Kafka cannot be used as the journal: {}", clients.explain(error, started));
                 if told.as_ref() != Some(&error) {
                     tracing::error!("{error}");
                 }
@@ -174,6 +176,7 @@ enum Waiting {
 
 struct JournalTask {
     state: JournalState,
+    clients: Clients,
     topic: String,
     /// `None` until the topic can be used.
     kafka: Option<(FutureProducer<Logged>, JournalTopic)>,
@@ -195,13 +198,16 @@ impl JournalTask {
         if (self.kafka.is_some() && self.state.is_empty()) || self.progress_at.elapsed() < STALLED_AFTER {
             return None;
         }
-        Some(self.stats.refusal().unwrap_or_else(|| {
-            format!(
+        // Until the first connection, its error is more precise.
+        let not_connected = self.kafka.is_none().then(|| self.stats.refusal()).flatten();
+        Some(not_connected.unwrap_or_else(|| {
+            let stalled = format!(
                 "Kafka has confirmed nothing for more than {} s; check that the brokers are running, and that the partitions of {} have \
                  as many replicas in sync as min.insync.replicas",
                 STALLED_AFTER.as_secs(),
                 self.topic
-            )
+            );
+            self.clients.explain(stalled, self.progress_at)
         }))
     }
 

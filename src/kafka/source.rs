@@ -172,6 +172,7 @@ async fn start(
     let (durable_before, durable) = watch::channel(None);
     let mut told = None;
     let (store_id, member) = loop {
+        let started = Instant::now();
         let prepared = async {
             let store_id = store_id(shards.first()).await.map_err(|error| error.to_string())?;
             prepare_seals(&clients).await?;
@@ -186,7 +187,8 @@ async fn start(
         match prepared.await {
             Ok(prepared) => break prepared,
             Err(error) => {
-                let error = Some(format!("nothing is consumed from Kafka: {}", clients.explain(error)));
+                let error =
+                    Some(format!("nothing is consumed from Kafka: {}", clients.explain(error, started)));
                 if told != error {
                     tracing::error!("{}", error.as_deref().unwrap_or_default());
                     told.clone_from(&error);
@@ -196,7 +198,6 @@ async fn start(
         }
         tokio::time::sleep(RETRY_DELAY).await;
     };
-    clients.connected();
     status.set_error(None);
     tracing::info!(
         topics = clients.settings.topics().join(","),
@@ -406,6 +407,7 @@ async fn end(task: JoinHandle<()>) {
 async fn watch_lag(shared: Arc<Shared>, stop: CancellationToken) {
     let mut ticks = tokio::time::interval(LAG_INTERVAL);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut succeeded = Instant::now();
     loop {
         tokio::select! {
             () = stop.cancelled() => return,
@@ -439,9 +441,11 @@ async fn watch_lag(shared: Arc<Shared>, stop: CancellationToken) {
             error = requests => error,
         };
         if error.is_none() {
-            shared.clients.connected();
+            succeeded = Instant::now();
         }
-        let error = error.map(|error| format!("Kafka cannot be consumed: {}", shared.clients.explain(error)));
+        let explain =
+            |error| format!("Kafka cannot be consumed: {}", shared.clients.explain(error, succeeded));
+        let error = error.map(explain);
         shared.status.set_error(error);
     }
 }

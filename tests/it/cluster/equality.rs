@@ -269,16 +269,15 @@ impl Both {
         }
     }
 
-    /// Some panels cover a span that ends with the minute, which may turn between the two: then both are asked again.
+    /// Some figures are about the last minutes: if the minute has turned between the two, both are asked again.
     async fn same_panel(&self, name: &str, request: &v1::QueryPanelRequest) {
         const ATTEMPTS: usize = 5;
+        let minute = || jiff::Timestamp::now().as_second() / 60;
         for attempt in 1..=ATTEMPTS {
+            let asked_in = minute();
             let ask = async |side: &Side| side.dashboard.clone().query_panel(request.clone()).await;
             let Some(responses) = self.ask_both(name, ask).await else { return };
-            let [cluster, single] = responses
-                .each_ref()
-                .map(|response| response.frame.as_ref().and_then(|frame| frame.context.as_ref()?.range_end));
-            if cluster == single || attempt == ATTEMPTS {
+            if minute() == asked_in || attempt == ATTEMPTS {
                 return self.compare(name, ROUNDING, &responses);
             }
         }

@@ -321,6 +321,7 @@ async fn while_the_brokers_are_away_streams_wait_and_calls_are_told_to_retry() {
     assert!(waited.message().contains("Kafka has confirmed nothing"), "{waited}");
     let health = server.wait_for_health("down", |health| health.status() == Status::Down).await;
     assert!(health.summary.contains("Kafka has confirmed nothing"), "{}", health.summary);
+    assert!(health.summary.contains("Connection refused"), "{}", health.summary);
     let asked = Instant::now();
     let rejected = status_of_call(&server, 1).await;
     assert_eq!(rejected.code(), Code::ResourceExhausted, "{rejected}");
